@@ -1,0 +1,287 @@
+"""The `Source` port, and blobs read through it: verified to their last byte, inflated, bounded.
+
+Whatever a source delivers is unverified. `read_blob` and `LayerStream` are the only ways from a source to bytes that
+may decide something, and neither lets a caller stop before size and digest are known (image-spec, descriptor.md,
+"Verification"). A layer's compression is told by its bytes; media types are often wrong about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Generator, Iterator
+from types import TracebackType
+from typing import Protocol, Self
+
+from cosinspect.compression import MAGIC_BYTES, Compression, detect, inflate
+from cosinspect.errors import (
+    DiffIDMismatch,
+    DigestMismatch,
+    FormatError,
+    InvalidLayer,
+    LimitExceeded,
+    SizeMismatch,
+    TransportError,
+)
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci import Descriptor, Digest
+
+__all__ = ["ByteStream", "LayerStream", "Source", "VerifiedStream", "read_blob"]
+
+READ_BYTES = 256 * 1024
+_SHARED_RATIO_FLOOR = 16 * 1024 * 1024  # a small layer of zeros may inflate by any honest ratio
+
+
+class ByteStream(Protocol):
+    """Bytes that come once, front to back."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give at most `size` further bytes, and none only at the end."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever the bytes come from."""
+        ...
+
+
+class Source(Protocol):
+    """A place that holds one image: a repository, a layout, an archive. It delivers and verifies nothing.
+
+    An implementation is used from several threads at once.
+    """
+
+    def resolve(self) -> Descriptor:
+        """Say what the image's name points to now; the answer pins it.
+
+        Raises:
+            SourceError: the place does not deliver.
+            InvalidImage: what it delivers is no image.
+        """
+        ...
+
+    def open(self, descriptor: Descriptor) -> ByteStream:
+        """Open the content a descriptor names.
+
+        Raises:
+            SourceError: the place does not deliver it.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        ...
+
+
+class VerifiedStream:
+    """A blob's bytes as the source sends them; an error at the end unless they are what the descriptor says.
+
+    Bytes that were read before the end are unverified: use them only after `finish` has returned.
+    """
+
+    def __init__(self, stream: ByteStream, descriptor: Descriptor) -> None:
+        self.descriptor = descriptor
+        self.position = 0
+        self._stream = stream
+        self._hash = descriptor.digest.hasher()
+        self._ended = False
+
+    def read(self, size: int = READ_BYTES, /) -> bytes:
+        """Give at most `size` further bytes, and none only after the whole blob was verified.
+
+        Raises:
+            SizeMismatch: there are more or fewer bytes than the descriptor says.
+            DigestMismatch: they are others.
+            SourceError: the source fails.
+        """
+        if self._ended:
+            return b""
+        data = self._stream.read(size)
+        if data:
+            self.position += len(data)
+            if self.position > self.descriptor.size:
+                raise SizeMismatch(
+                    f"expected {self.descriptor.size} bytes, found more",
+                    where=f"blob {self.descriptor.digest}",
+                )
+            self._hash.update(data)
+            return data
+        self._verify()
+        return b""
+
+    def finish(self) -> None:
+        """Read what is left and verify the whole blob.
+
+        Raises:
+            as `read` does.
+        """
+        while self.read():
+            pass
+
+    def close(self) -> None:
+        """Close the source's stream without verifying anything."""
+        self._stream.close()
+
+    def _verify(self) -> None:
+        self._ended = True
+        where = f"blob {self.descriptor.digest}"
+        if self.position != self.descriptor.size:
+            raise SizeMismatch(f"expected {self.descriptor.size} bytes, found {self.position}", where=where)
+        found = self._hash.hexdigest()
+        if found != self.descriptor.digest.encoded:
+            raise DigestMismatch(
+                f"expected digest {self.descriptor.digest}, found {self.descriptor.digest.algorithm}:{found}",
+                where=where,
+                remedy="the blob was damaged or swapped in storage or on its way: push the image again",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_blob(source: Source, descriptor: Descriptor, *, limit: int, limit_name: str) -> bytes:
+    """Give the verified bytes of a small blob: a manifest, an index, a configuration.
+
+    Raises:
+        LimitExceeded: the descriptor says it is larger than `limit` bytes; nothing is fetched.
+        ContentError: the bytes are not what the descriptor says.
+        SourceError: the source does not deliver them.
+    """
+    if descriptor.size > limit:
+        raise LimitExceeded(
+            f"expected at most {limit} bytes, the descriptor says {descriptor.size}",
+            limit=limit_name,
+            bound=limit,
+            where=f"blob {descriptor.digest}",
+        )
+    with VerifiedStream(source.open(descriptor), descriptor) as stream:
+        return b"".join(iter(stream.read, b""))
+
+
+class LayerStream:
+    """A layer's uncompressed bytes in pieces, verified at their end against digest, size and diff_id.
+
+    Iterate to the end; `finish` does so for a reader that saw enough. Gzip members, zstd frames, skippable frames and
+    zero padding behind the last member are read as one stream, as Go's readers do.
+    """
+
+    def __init__(
+        self,
+        stream: VerifiedStream,
+        diff_id: Digest | None,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        cancelled: threading.Event | None = None,
+    ) -> None:
+        """Read a layer that must inflate to `diff_id`, if one is given; `cancelled` ends the reading from outside."""
+        self.uncompressed_size = 0
+        self.compression: Compression | None = None
+        self._stream = stream
+        self._diff_id = diff_id
+        self._limits = limits
+        self._cancelled = cancelled
+        self._hash = diff_id.hasher() if diff_id else hashlib.sha256()
+        self._pieces = self._hashed()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def finish(self) -> None:
+        """Read what is left, so that everything is verified.
+
+        Raises:
+            ContentError: size, digest or diff_id are not what they should be.
+            InvalidLayer: the compressed data is damaged.
+            LimitExceeded: the layer inflates beyond its bounds.
+            SourceError: the source fails.
+        """
+        for _ in self._pieces:
+            pass
+
+    def close(self) -> None:
+        """Close the source's stream without verifying anything."""
+        self._stream.close()
+
+    def _hashed(self) -> Generator[bytes, None, None]:
+        limits = self._limits
+        for piece in self._inflated():
+            if self._cancelled is not None and self._cancelled.is_set():
+                raise TransportError(
+                    "the reading was cancelled", where=f"layer {self._stream.descriptor.digest}"
+                )
+            self.uncompressed_size += len(piece)
+            if self.uncompressed_size > limits.inflated_bytes:
+                raise self._too_large("inflated_bytes", limits.inflated_bytes, "bytes when inflated")
+            allowed = max(self._stream.position * limits.inflated_ratio, _SHARED_RATIO_FLOOR)
+            if self.uncompressed_size > allowed and self.compression is Compression.ZSTD:
+                # Deflate cannot do this; zstd can, and no honest layer does.
+                raise self._too_large("inflated_ratio", limits.inflated_ratio, "times its compressed size")
+            if self._diff_id is not None:
+                self._hash.update(piece)
+            yield piece
+        if self._diff_id is not None and self._hash.hexdigest() != self._diff_id.encoded:
+            raise DiffIDMismatch(
+                f"expected the uncompressed layer to be {self._diff_id}, "
+                f"found {self._diff_id.algorithm}:{self._hash.hexdigest()}",
+                where=f"layer {self._stream.descriptor.digest}",
+                remedy="the configuration belongs to other layers: build and push the image again",
+            )
+
+    def _inflated(self) -> Generator[bytes, None, None]:
+        read = self._stream.read
+        data = b""
+        while len(data) < MAGIC_BYTES and (more := read()):
+            data += more
+        self.compression = kind = detect(data)
+        if kind is None:
+            while data:
+                yield data
+                data = read()
+            return
+        if kind not in (Compression.GZIP, Compression.ZSTD):
+            raise InvalidLayer(
+                f"expected gzip, zstd or no compression, found {kind.value}",
+                where=f"layer {self._stream.descriptor.digest}",
+                remedy="push the layer in a compression that the image specification names",
+            )
+        try:
+            while data:
+                data = yield from inflate(kind, data, read, limits=self._limits)
+                data = yield from self._next_member(data, kind)
+        except FormatError as fault:
+            raise InvalidLayer(
+                fault.message,
+                where=f"layer {self._stream.descriptor.digest}, compressed byte {self._stream.position}",
+                remedy=fault.remedy,
+            ) from fault
+
+    def _next_member(self, data: bytes, kind: Compression) -> Generator[bytes, None, bytes]:
+        """Skip zero padding and give the start of the next member, or nothing at the end."""
+        yield from ()
+        while True:
+            data = data.lstrip(b"\0")
+            if len(data) >= MAGIC_BYTES:
+                break
+            more = self._stream.read()
+            if not more:
+                break
+            data += more
+        if data and detect(data) is not kind:
+            raise FormatError(f"expected another {kind.value} member or the end, found {data[:4].hex(' ')}")
+        return data
+
+    def _too_large(self, limit: str, bound: int, unit: str) -> LimitExceeded:
+        return LimitExceeded(
+            f"expected a layer of at most {bound} {unit}, found more",
+            limit=limit,
+            bound=bound,
+            where=f"layer {self._stream.descriptor.digest}",
+            remedy="if the image is honest, raise the limit",
+        )

@@ -1,0 +1,96 @@
+"""What one layer says about the tree below it: the values that a pass over its blob yields.
+
+Names follow image-spec, layer.md: entries add or replace; whiteouts and opaque whiteouts take away from lower layers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+from attrs import field, frozen
+
+from cosinspect.oci import Descriptor, Digest
+from cosinspect.tarfields import SparseMap
+from cosinspect.tarstream import Irregularity
+
+__all__ = ["LayerEntry", "LayerIndex", "Marker", "normalise"]
+
+# A component that is empty, "." or "..".
+_ODD_COMPONENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
+
+
+class LayerEntry(msgspec.Struct, frozen=True, gc=False):
+    """One entry of a layer, its name normalised; a msgspec structure because a layer has tens of thousands of them.
+
+    Attributes:
+        path: without leading slash, "" for the root; bytes that are not UTF-8 as surrogate escapes.
+        type: `file`, `dir`, `symlink`, `hardlink`, `char`, `block` or `fifo`.
+        mode: permission bits, setuid, setgid and sticky included.
+        link: raw target of a symbolic link; normalised path of a hard link's target.
+        header: offset of the entry in the uncompressed layer.
+        data: offset of its content there, `stored` bytes long, spread out by `sparse`.
+    """
+
+    path: str
+    type: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    link: str
+    device: tuple[int, int]
+    xattrs: dict[str, str] | None
+    header: int
+    data: int
+    stored: int
+    sparse: SparseMap | None
+
+
+@frozen
+class Marker:
+    """A whiteout or opaque whiteout: what it acts on, and where it stands."""
+
+    path: str
+    offset: int
+
+
+@frozen
+class LayerIndex:
+    """Everything a layer says, and the bodies of the files that were asked for.
+
+    Attributes:
+        entries: in the archive's order, later ones winning over earlier ones of the same path.
+        whiteouts: the paths that lower layers lose.
+        opaques: the directories whose lower children are hidden.
+        irregularities: what another reader may see differently.
+        contents: retained bodies by the offset of their data.
+        uncompressed_size: bytes of the whole archive, what follows its end mark included.
+    """
+
+    descriptor: Descriptor
+    diff_id: Digest
+    entries: tuple[LayerEntry, ...] = field(repr=False)
+    whiteouts: tuple[Marker, ...] = field(repr=False)
+    opaques: tuple[Marker, ...] = field(repr=False)
+    irregularities: tuple[Irregularity, ...]
+    contents: Mapping[int, bytes] = field(repr=False, hash=False)
+    uncompressed_size: int
+
+
+def normalise(name: str) -> tuple[str, bool]:
+    """Clean a name lexically, clamped to the root as containerd and umoci do, and say whether it tried to leave it."""
+    path = name.removeprefix("./").removesuffix("/")
+    if not _ODD_COMPONENT.search(path):
+        return path, False
+    kept: list[str] = []
+    escapes = False
+    for component in name.split("/"):
+        if component == "..":
+            escapes = escapes or not kept
+            del kept[-1:]
+        elif component not in ("", "."):
+            kept.append(component)
+    return "/".join(kept), escapes

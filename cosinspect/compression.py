@@ -1,0 +1,213 @@
+"""Compressed members: what they are by their first bytes, and their bytes inflated in bounded pieces.
+
+Layers come in gzip, zstd or plain (image-spec, "Layer media types"); initrds in whatever the kernel's `lib/decompress.c`
+knows. Both may hold several members one behind the other. This is the only module that imports a codec.
+"""
+
+from __future__ import annotations
+
+import bz2
+import enum
+import lzma
+import struct
+from collections.abc import Callable, Generator
+from typing import Protocol
+
+import lz4.block
+import zstandard
+from isal import igzip_lib
+from isal.isal_zlib import IsalError
+
+from cosinspect.errors import FormatError
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["MAGIC_BYTES", "Compression", "detect", "inflate"]
+
+MAGIC_BYTES = 6
+"""How many leading bytes `detect` needs."""
+
+READ_BYTES = 256 * 1024
+"""What a caller's `read` is expected to give at once."""
+
+PIECE_BYTES = 1024 * 1024
+"""The most that one piece of inflated bytes holds, for codecs that can be held to it."""
+
+# A zstd block of four bytes may inflate to 128 KiB, and the library has no output bound for a frame read with its end
+# known: fed this much at once it can give at most 64 MiB.
+_ZSTD_SLICE = 2048
+# The legacy lz4 format writes blocks of 8 MiB (lz4's lz4io.c, LEGACY_BLOCKSIZE), as does the kernel that reads it.
+_LZ4_BLOCK = 8 * 1024 * 1024
+_LZ4_MAGIC = 0x184C2102
+# The kernel's xz decoder is told 64 MiB of dictionary at most; a writer may use more, so be generous but finite.
+_XZ_MEMORY = 256 * 1024 * 1024
+# What the codecs say of bytes that are not theirs; a FormatError is a ValueError too and passes unchanged.
+_CODEC_ERRORS = (
+    IsalError,
+    lz4.block.LZ4BlockError,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    OSError,
+    EOFError,
+    ValueError,
+)
+
+
+class Compression(enum.Enum):
+    """A compression, told by its magic number."""
+
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    XZ = "xz"
+    LZMA = "lzma"
+    BZIP2 = "bzip2"
+    LZ4 = "lz4"
+    LZO = "lzo"
+
+
+def detect(prefix: bytes) -> Compression | None:
+    """Name the compression that `prefix`, the first `MAGIC_BYTES` bytes of a member, starts; None is plain."""
+    if prefix[:2] == b"\x1f\x8b":
+        return Compression.GZIP
+    if prefix[:4] == b"\x28\xb5\x2f\xfd" or (prefix[1:4] == b"\x2a\x4d\x18" and prefix[0] & 0xF0 == 0x50):
+        return Compression.ZSTD  # a frame, or a skippable frame (RFC 8878, 3.1.2)
+    if prefix[:6] == b"\xfd7zXZ\x00":
+        return Compression.XZ
+    if prefix[:3] == b"BZh":
+        return Compression.BZIP2
+    if prefix[:4] == b"\x02\x21\x4c\x18":
+        return Compression.LZ4
+    if prefix[:4] == b"\x89LZO":
+        return Compression.LZO
+    if prefix[:3] == b"\x5d\x00\x00":
+        return Compression.LZMA
+    return None
+
+
+class _Codec(Protocol):
+    """What zlib, lzma and bz2 have in common: bounded output, and what is left when the member ends."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+def inflate(
+    kind: Compression, head: bytes, read: Callable[[], bytes], *, limits: Limits = DEFAULT_LIMITS
+) -> Generator[bytes, None, bytes]:
+    """Yield the inflated bytes of one member in bounded pieces, and return the input that follows it.
+
+    Args:
+        kind: the member's compression.
+        head: the first bytes of the member, at least its magic number.
+        read: gives further input, and no bytes at its end.
+        limits: for the window that a zstd frame may ask for.
+
+    Raises:
+        FormatError: the member is damaged (`corrupt`), ends early (`truncated`), or is of a compression that cannot
+            be read (`unsupported`).
+    """
+    try:
+        if kind is Compression.ZSTD:
+            return (yield from _zstd(head, read, limits))
+        if kind is Compression.LZ4:
+            return (yield from _lz4(head, read))
+        return (yield from _bounded(_codec(kind), kind, head, read))
+    except _CODEC_ERRORS as fault:  # type: ignore[misc]  # isal declares its exception class as an instance
+        if isinstance(fault, FormatError):
+            raise
+        raise FormatError(
+            f"the {kind.value} data cannot be inflated: {fault}",
+            kind="corrupt",
+            remedy="the bytes were damaged before they were published: build and push again",
+        ) from fault
+
+
+def _codec(kind: Compression) -> _Codec:
+    match kind:
+        case Compression.GZIP:
+            codec: _Codec = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+            return codec
+        case Compression.XZ:
+            return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        case Compression.LZMA:
+            return lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY)
+        case Compression.BZIP2:
+            return bz2.BZ2Decompressor()
+    raise FormatError(f"{kind.value} compression cannot be read here", kind="unsupported")
+
+
+def _bounded(
+    codec: _Codec, kind: Compression, data: bytes, read: Callable[[], bytes]
+) -> Generator[bytes, None, bytes]:
+    while True:
+        piece = codec.decompress(data, PIECE_BYTES)
+        if piece:
+            yield piece
+        if codec.eof:
+            return codec.unused_data
+        data = b""
+        if codec.needs_input:
+            data = read()
+            if not data:
+                raise _truncated(kind)
+
+
+def _zstd(data: bytes, read: Callable[[], bytes], limits: Limits) -> Generator[bytes, None, bytes]:
+    frame = zstandard.ZstdDecompressor(max_window_size=limits.zstd_window_bytes).decompressobj()
+    while True:
+        for start in range(0, len(data), _ZSTD_SLICE):
+            piece = frame.decompress(data[start : start + _ZSTD_SLICE])
+            if piece:
+                yield piece
+            if frame.eof:
+                return frame.unused_data + data[start + _ZSTD_SLICE :]
+        data = read()
+        if not data:
+            raise _truncated(Compression.ZSTD)
+
+
+def _lz4(data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes]:
+    """The legacy lz4 format: its magic number, then blocks behind their lengths, up to the end or a length of zero."""
+    buffer = bytearray(data)
+
+    def fill(need: int) -> bool:
+        while len(buffer) < need:
+            more = read()
+            if not more:
+                return False
+            buffer.extend(more)
+        return True
+
+    fill(4)
+    del buffer[:4]
+    while fill(4):
+        (length,) = struct.unpack_from("<I", buffer)
+        if length == _LZ4_MAGIC:  # another archive behind this one
+            del buffer[:4]
+            continue
+        if length == 0:
+            return bytes(buffer)
+        if length > _LZ4_BLOCK + _LZ4_BLOCK // 255 + 16:
+            raise FormatError(
+                f"an lz4 block of {length} bytes is larger than the format allows", kind="corrupt"
+            )
+        if not fill(4 + length):
+            raise _truncated(Compression.LZ4)
+        piece: bytes = lz4.block.decompress(bytes(buffer[4 : 4 + length]), uncompressed_size=_LZ4_BLOCK)
+        del buffer[: 4 + length]
+        yield piece
+    if buffer:
+        raise _truncated(Compression.LZ4)
+    return b""
+
+
+def _truncated(kind: Compression) -> FormatError:
+    return FormatError(
+        f"the {kind.value} data ends in the middle of a member",
+        kind="truncated",
+        remedy="the bytes were cut before they were published: build and push again",
+    )

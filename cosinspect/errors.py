@@ -1,0 +1,237 @@
+"""Every exception cosinspect raises, in one tree.
+
+An exception means *cannot decide*. A defect of the image is never one of these: it is a finding in the report.
+
+    CosinspectError
+    +-- InvalidReference (ValueError)      an image name that no transport understands
+    +-- SourceError                        the place an image comes from does not deliver
+    |   +-- RegistryError                  a registry answered with an error
+    |   |   +-- NotFound                   404: no such repository, tag or blob
+    |   |   +-- AccessDenied               401, 403
+    |   |   +-- TooManyRequests            429, after the retries
+    |   +-- TransportError                 no usable answer: connection, TLS, time-out
+    |   +-- InvalidLayout                  a layout directory or archive that is not one
+    +-- ContentError                       bytes are not what their descriptor says
+    |   +-- DigestMismatch
+    |   +-- SizeMismatch
+    |   +-- DiffIDMismatch
+    +-- InvalidImage                       bytes are right, the document or archive breaks its specification
+    |   +-- InvalidManifest
+    |   +-- InvalidLayer
+    |   +-- UnsupportedMediaType
+    |   +-- NoMatchingPlatform
+    +-- LimitExceeded                      a bound of `cosinspect.limits.Limits` was reached
+    +-- RootfsError                        a path of the merged tree cannot be used as asked
+    |   +-- PathNotFound (FileNotFoundError)
+    |   +-- SymlinkLoop
+    |   +-- NotADirectory
+    |   +-- NotARegularFile
+    +-- FormatError (ValueError)           a file's bytes are not of the format they are read as
+    +-- InvalidProfile (ValueError)        a profile that cannot decide anything
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDenied",
+    "ContentError",
+    "CosinspectError",
+    "DiffIDMismatch",
+    "DigestMismatch",
+    "FormatError",
+    "InvalidImage",
+    "InvalidLayer",
+    "InvalidLayout",
+    "InvalidManifest",
+    "InvalidProfile",
+    "InvalidReference",
+    "LimitExceeded",
+    "NoMatchingPlatform",
+    "NotADirectory",
+    "NotARegularFile",
+    "NotFound",
+    "PathNotFound",
+    "RegistryError",
+    "RootfsError",
+    "SizeMismatch",
+    "SourceError",
+    "SymlinkLoop",
+    "TooManyRequests",
+    "TransportError",
+    "UnsupportedMediaType",
+]
+
+
+class CosinspectError(Exception):
+    """What every error of cosinspect is: a message, where it happened, and what to do about it.
+
+    Attributes:
+        message: what was expected and what was found, in one sentence without a full stop.
+        where: the layer, path, offset or key that is concerned, or None.
+        remedy: what the reader can do, or None where nothing general can be said.
+    """
+
+    def __init__(self, message: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = self.message
+        if self.where:
+            text = f"{self.where}: {text}"
+        if self.remedy:
+            text = f"{text}; {self.remedy}"
+        return text
+
+
+class InvalidReference(CosinspectError, ValueError):
+    """An image name cannot be understood."""
+
+
+class SourceError(CosinspectError):
+    """The place an image comes from does not deliver it."""
+
+
+class RegistryError(SourceError):
+    """A registry answered with an error.
+
+    Attributes:
+        status: the HTTP status code.
+        codes: the error codes of the distribution specification, verbatim, in the order given.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        codes: tuple[str, ...] = (),
+        where: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.status = status
+        self.codes = codes
+
+
+class NotFound(RegistryError):
+    """The registry has no such repository, manifest or blob."""
+
+
+class AccessDenied(RegistryError):
+    """The registry wants other credentials, or none will do."""
+
+
+class TooManyRequests(RegistryError):
+    """The registry still limits the rate after every retry."""
+
+
+class TransportError(SourceError):
+    """No usable answer came: connection refused or lost, TLS failure, time-out."""
+
+
+class InvalidLayout(SourceError):
+    """A layout directory or archive is missing something that makes it one."""
+
+
+class ContentError(CosinspectError):
+    """Bytes are not what their descriptor says they are."""
+
+
+class DigestMismatch(ContentError):
+    """The digest of the bytes is not the one that was asked for."""
+
+
+class SizeMismatch(ContentError):
+    """There are more or fewer bytes than the descriptor says."""
+
+
+class DiffIDMismatch(ContentError):
+    """A layer's uncompressed bytes are not those that the image configuration names."""
+
+
+class InvalidImage(CosinspectError):
+    """The bytes are what they should be, but the document or archive breaks its specification."""
+
+
+class InvalidManifest(InvalidImage):
+    """A manifest, index or configuration is not one."""
+
+
+class InvalidLayer(InvalidImage):
+    """A layer's archive cannot be read to its end as Go's reader reads it."""
+
+
+class UnsupportedMediaType(InvalidImage):
+    """A media type that this version does not, or must not, read."""
+
+
+class NoMatchingPlatform(InvalidImage):
+    """An image index has no manifest for the platform that was asked for."""
+
+
+class LimitExceeded(CosinspectError):
+    """A bound was reached before the end of the input.
+
+    Attributes:
+        limit: the field of `cosinspect.limits.Limits` that was exceeded.
+        bound: its value.
+    """
+
+    def __init__(
+        self, message: str, *, limit: str, bound: int, where: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.limit = limit
+        self.bound = bound
+
+
+class RootfsError(CosinspectError):
+    """A path of the merged tree cannot be used as asked."""
+
+
+class PathNotFound(RootfsError, FileNotFoundError):
+    """Nothing is at the path, or at the end of its links."""
+
+    # OSError has a __str__ of its own that would win by the order of the bases.
+    __str__ = CosinspectError.__str__
+
+
+class SymlinkLoop(RootfsError):
+    """A path takes more symbolic links than are followed."""
+
+
+class NotADirectory(RootfsError):
+    """A path is used as a directory and is none."""
+
+
+class NotARegularFile(RootfsError):
+    """A path is read as a file and is none."""
+
+
+class FormatError(CosinspectError, ValueError):
+    """A file's bytes are not of the format they are read as.
+
+    Attributes:
+        kind: one word for the class of the fault, such as `truncated` or `checksum`; stable, for tests and tools.
+        offset: where in the input, in bytes, or None where it is not one place.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "format",
+        offset: int | None = None,
+        where: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.kind = kind
+        self.offset = offset
+
+
+class InvalidProfile(CosinspectError, ValueError):
+    """A profile cannot be read, or asks for nothing."""

@@ -1,0 +1,205 @@
+"""An image: one manifest, its configuration and its layers, reached through a source."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from types import TracebackType
+from typing import Self
+
+from cosinspect.blob import Source, read_blob
+from cosinspect.changeset import LayerIndex
+from cosinspect.errors import InvalidManifest, LimitExceeded, NoMatchingPlatform
+from cosinspect.layer import Layer, Progress, Retain
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci import (
+    Descriptor,
+    Digest,
+    ImageConfig,
+    ImageIndex,
+    Manifest,
+    Platform,
+    no_matching_platform,
+    parse_document,
+)
+from cosinspect.rootfs import Rootfs
+
+__all__ = ["Image"]
+
+# Layers side by side: inflating and hashing let go of the interpreter lock, reading headers does not.
+WORKERS = 4
+
+
+class Image:
+    """A container image, everything about it verified; use it in a `with` statement, it holds connections.
+
+    Attributes:
+        name: as it was asked for.
+        index_digest: of the image index the name pointed to, None if it pointed to the manifest itself.
+        digest: of the manifest.
+        manifest: the manifest.
+        config: the image configuration.
+        layers: bottom first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        *,
+        platform: Platform | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        verify_diff_ids: bool = True,
+    ) -> None:
+        """Resolve the image once and read its documents.
+
+        Args:
+            name: for messages and reports.
+            source: where it is; closed with the image.
+            platform: chooses from an index, by default what the host runs; an image that is alone must not contradict
+                it if it is given.
+            limits: bounds for everything read.
+            verify_diff_ids: whether layers must inflate to what the configuration names.
+
+        Raises:
+            SourceError: the source does not deliver.
+            ContentError: it delivers other bytes.
+            InvalidImage: what it delivers is no image, or none for the platform.
+        """
+        self.name = name
+        self._source = source
+        self._limits = limits
+        pinned = source.resolve()
+        document = self._document(pinned)
+        self.index_digest: Digest | None = None
+        if isinstance(document, ImageIndex):
+            self.index_digest = pinned.digest
+            pinned, document, self.config = self._select(document, platform or Platform.of_host())
+        else:
+            self.config = self._config(document)
+            own = self.config.platform
+            if platform is not None and own is not None and own.rank(platform) is None:
+                raise no_matching_platform(platform, [own])
+        self.digest = pinned.digest
+        self.manifest = document
+        self.layers = self._layers(document, verify_diff_ids)
+
+    @property
+    def platform(self) -> Platform | None:
+        """What the image runs on, as its configuration says."""
+        return self.config.platform
+
+    def rootfs(self, retain: Iterable[str] = (), *, progress: Progress | None = None) -> Rootfs:
+        """Read every layer once and merge them.
+
+        Args:
+            retain: globs of paths whose content is kept while layers pass by, so that opening them costs no second pass.
+            progress: told of compressed bytes as they come, from several threads.
+
+        Raises:
+            SourceError: a layer cannot be had.
+            ContentError: a layer is not what the image says.
+            InvalidLayer: the runtimes could not read a layer.
+            LimitExceeded: a bound was reached.
+        """
+        wanted = Retain(retain, limits=self._limits)
+        cancelled = threading.Event()
+        unique = {(layer.descriptor.digest, layer.diff_id): layer for layer in self.layers}
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="layer") as pool:
+            futures = {
+                key: pool.submit(layer.index, wanted, progress=progress, cancelled=cancelled)
+                for key, layer in unique.items()
+            }
+            try:
+                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
+                found: dict[tuple[Digest, Digest], LayerIndex] = {
+                    key: item.result() for key, item in futures.items()
+                }
+            except BaseException:
+                cancelled.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
+        return Rootfs(indexes, self.layers, limits=self._limits)
+
+    def close(self) -> None:
+        """Let go of the source."""
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Image {self.name} {self.digest}>"
+
+    # -- documents -------------------------------------------------------------------------------------------------
+
+    def _document(self, descriptor: Descriptor) -> Manifest | ImageIndex:
+        raw = read_blob(
+            self._source, descriptor, limit=self._limits.manifest_bytes, limit_name="manifest_bytes"
+        )
+        return parse_document(raw, descriptor.media_type)
+
+    def _config(self, manifest: Manifest) -> ImageConfig:
+        limit = self._limits.config_bytes
+        return ImageConfig.from_json(
+            read_blob(self._source, manifest.config, limit=limit, limit_name="config_bytes")
+        )
+
+    def _select(
+        self, index: ImageIndex, wanted: Platform, depth: int = 1
+    ) -> tuple[Descriptor, Manifest, ImageConfig]:
+        """Find the manifest for a platform, best match first, nested indexes searched too."""
+        if depth > self._limits.index_depth:
+            raise LimitExceeded(
+                "image indexes are nested too deeply",
+                limit="index_depth",
+                bound=self._limits.index_depth,
+                where="index",
+            )
+        found = [item.platform for item in index.manifests]
+        for candidate in index.select(wanted):
+            document = self._document(candidate)
+            if isinstance(document, ImageIndex):
+                try:
+                    return self._select(document, wanted, depth + 1)
+                except NoMatchingPlatform:
+                    found.extend(item.platform for item in document.manifests)
+                    continue
+            config = self._config(document)
+            if candidate.platform is None and config.platform is not None:
+                found.append(config.platform)
+                if config.platform.rank(wanted) is None:
+                    continue
+            return candidate, document, config
+        raise no_matching_platform(wanted, found)
+
+    def _layers(self, manifest: Manifest, verify: bool) -> tuple[Layer, ...]:
+        count, expected = len(manifest.layers), len(self.config.diff_ids)
+        if count != expected:
+            raise InvalidManifest(
+                f"expected {expected} layers as the configuration has diff_ids, found {count}",
+                where="manifest.layers",
+                remedy="manifest and configuration belong to different images: push the image again",
+            )
+        if count > self._limits.layers:
+            raise LimitExceeded(
+                f"expected at most {self._limits.layers} layers, found {count}",
+                limit="layers",
+                bound=self._limits.layers,
+                where="manifest.layers",
+            )
+        return tuple(
+            Layer(descriptor, diff_id, position, step, self._source, self._limits, verify)
+            for position, (descriptor, diff_id, step) in enumerate(
+                zip(manifest.layers, self.config.diff_ids, self.config.steps(), strict=True)
+            )
+        )

@@ -1,0 +1,69 @@
+"""Every bound on what strangers' bytes may cost, as one value.
+
+A limit is there so that hostile input ends in a typed error; honest images stay far below each of them. Sizes are
+bytes. Raise one with `attrs.evolve(DEFAULT_LIMITS, ...)` where an image is honest and larger.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+__all__ = ["DEFAULT_LIMITS", "Limits"]
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@frozen(kw_only=True)
+class Limits:
+    """The bounds within which one image is read."""
+
+    manifest_bytes: int = 4 * MIB
+    """A manifest or index (what containers/image allows)."""
+    config_bytes: int = 4 * MIB
+    """An image configuration (what containers/image allows)."""
+    token_bytes: int = 1 * MIB
+    """A token server's answer."""
+    error_bytes: int = 64 * KIB
+    """What is read of a registry's error body."""
+    index_depth: int = 4
+    """Image indexes nested in each other."""
+    layers: int = 1000
+    """Layers of one image; runtimes stop near 127 or 500."""
+
+    inflated_bytes: int = 64 * GIB
+    """One layer, uncompressed."""
+    inflated_ratio: int = 1100
+    """Uncompressed to compressed size of one layer; deflate itself cannot exceed 1032."""
+    zstd_window_bytes: int = 128 * MIB
+    """The window a zstd frame may ask for (the zstd command's own default)."""
+    entries: int = 5_000_000
+    """Entries of one layer."""
+    path_bytes: int = 64 * KIB
+    """A name in a layer; Linux itself stops at 4 KiB."""
+    path_depth: int = 1000
+    """Components of a name in a layer."""
+    pax_bytes: int = 1 * MIB
+    """One PAX or GNU long-name record (what Go's reader allows)."""
+    link_hops: int = 40
+    """Symbolic links followed for one path (Linux's own limit)."""
+
+    retained_file_bytes: int = 256 * MIB
+    """A file kept in memory while its layer passes by; larger ones are read in a second pass."""
+    retained_bytes: int = 512 * MIB
+    """All files of one image kept in memory while layers pass by."""
+
+    parsed_file_bytes: int = 16 * MIB
+    """A configuration file, script or unit that is parsed whole."""
+    database_bytes: int = 128 * MIB
+    """A package database."""
+    initrd_bytes: int = 2 * GIB
+    """All segments of an initrd, uncompressed."""
+    initrd_entries: int = 500_000
+    """Members of an initrd."""
+    initrd_body_bytes: int = 4 * MIB
+    """One member of an initrd that is kept for reading."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,420 @@
+"""The root filesystem of an image as people use it: a view of the merged tree, never a copy of it.
+
+Paths are absolute inside the image (a leading slash may be left out). Links resolve inside the root by Linux's rules,
+at most `Limits.link_hops` of them for one path (path_resolution(7)).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from attrs import field, frozen
+
+from cosinspect.changeset import LayerIndex
+from cosinspect.errors import (
+    LimitExceeded,
+    NotADirectory,
+    NotARegularFile,
+    PathNotFound,
+    RootfsError,
+    SymlinkLoop,
+)
+from cosinspect.history import Change, histories
+from cosinspect.layer import Layer
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.overlay import IMPLIED_MODE, Inode, Node, Problem, Tree, fold
+
+__all__ = ["Entry", "FileStream", "Hop", "Rootfs", "Trace"]
+
+
+class FileStream(Protocol):
+    """A file's content; leaving its `with` block without an error means that what was read is verified."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give at most `size` further bytes, all that are left for -1, none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Verify the rest and let go."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+@frozen
+class Entry:
+    """One name of the merged tree and the file it stands for.
+
+    Attributes:
+        path: absolute, every directory on it a real one; bytes that are not UTF-8 as surrogate escapes.
+        type: `file`, `dir`, `symlink`, `char`, `block` or `fifo`.
+        mode: permission bits, setuid, setgid and sticky included.
+        size: bytes of a file's content, 0 for everything else.
+        mtime: seconds since the epoch; 0 for a directory that no layer lists.
+        link: target of a symbolic link as written, else "".
+        device: major and minor number of a device, else (0, 0).
+        layer: position of the layer that gave the name (of a directory: its attributes), counted from 0 at the bottom.
+        xattrs: extended attributes by name, values with surrogate escapes.
+    """
+
+    path: str
+    type: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    link: str
+    device: tuple[int, int]
+    layer: int
+    xattrs: Mapping[str, str] = field(hash=False)
+    node: Node = field(repr=False, eq=False)
+
+    @property
+    def name(self) -> str:
+        """The last component of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def is_executable(self) -> bool:
+        """Whether it is a regular file that somebody may execute."""
+        return self.type == "file" and bool(self.mode & 0o111)
+
+
+@frozen
+class Hop:
+    """One symbolic link that was followed: where it is, where it points, which layer put it there."""
+
+    path: str
+    target: str
+    layer: int
+
+    def __str__(self) -> str:
+        return f"{self.path} -> {self.target} (layer {self.layer})"
+
+
+@frozen
+class Trace:
+    """How a path resolves, or why it does not.
+
+    Attributes:
+        path: as asked.
+        hops: the links followed, in order, those of directories included.
+        entry: what is at the end, None where nothing is.
+        at: where the walk ended: the real path of `entry`, or of the first name that is missing.
+        problem: "" on success, else `missing`, `loop`, or `not-a-directory`.
+    """
+
+    path: str
+    hops: tuple[Hop, ...]
+    entry: Entry | None
+    at: str
+    problem: str
+
+    @property
+    def chain(self) -> str:
+        """The path and each link it goes through, as people write it: `/boot/vmlinuz -> vmlinuz-6.1`."""
+        return " -> ".join([self.path, *(hop.target for hop in self.hops)])
+
+
+class Rootfs:
+    """The merged tree of an image.
+
+    Attributes:
+        problems: what the layers ask for and no runtime does.
+        indexes: what each layer says, bottom first.
+    """
+
+    def __init__(
+        self, indexes: Sequence[LayerIndex], layers: Sequence[Layer] = (), *, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        """Merge `indexes`, bottom first; with `layers`, file contents can be read too."""
+        tree = Tree(limits=limits)
+        for tree in fold(indexes, limits=limits):  # noqa: B007 - the last one is the whole
+            pass
+        self.indexes = tuple(indexes)
+        self.problems: tuple[Problem, ...] = tuple(tree.problems)
+        self._root = tree.root
+        self._layers = tuple(layers)
+        self._limits = limits
+        self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
+
+    # -- one path --------------------------------------------------------------------------------------------------
+
+    def trace(self, path: str, *, follow: bool = True) -> Trace:
+        """Walk to `path` and tell everything about the way; it never fails. `follow` decides on a link at the end."""
+        waiting = [part for part in reversed(path.split("/")) if part]
+        directory_wanted = path.endswith("/") and bool(waiting)
+        stack: list[tuple[str, Node]] = [("", self._root)]
+        hops: list[Hop] = []
+        while waiting:
+            name = waiting.pop()
+            if name == ".":
+                continue
+            if name == "..":
+                if len(stack) > 1:
+                    stack.pop()
+                continue
+            at, directory = stack[-1]
+            here = f"{at}/{name}"
+            if directory.children is None:
+                return Trace(path, tuple(hops), None, at, "not-a-directory")
+            node = directory.children.get(name)
+            if node is None:
+                return Trace(path, tuple(hops), None, here, "missing")
+            if node.type == "symlink" and (waiting or follow or directory_wanted):
+                target = node.entry.link if node.entry is not None else ""
+                hops.append(Hop(here, target, node.layer))
+                if len(hops) > self._limits.link_hops:
+                    return Trace(path, tuple(hops), None, here, "loop")
+                if target.startswith("/"):
+                    del stack[1:]
+                waiting.extend(part for part in reversed(target.split("/")) if part)
+                continue
+            stack.append((here, node))
+        at, node = stack[-1]
+        if directory_wanted and node.children is None:
+            return Trace(path, tuple(hops), None, at, "not-a-directory")
+        return Trace(path, tuple(hops), _entry(at or "/", node), at or "/", "")
+
+    def stat(self, path: str) -> Entry:
+        """Tell what is at `path`, links followed.
+
+        Raises:
+            PathNotFound: nothing is, or a link on the way points to nothing.
+            NotADirectory: a file stands where a directory must be.
+            SymlinkLoop: the links do not end.
+        """
+        return _found(self.trace(path))
+
+    def lstat(self, path: str) -> Entry:
+        """Tell what is at `path`, a link at its end not followed.
+
+        Raises:
+            as `stat` does.
+        """
+        return _found(self.trace(path, follow=False))
+
+    def resolve(self, path: str) -> str:
+        """Give the real path, every link followed.
+
+        Raises:
+            as `stat` does.
+        """
+        return self.stat(path).path
+
+    def exists(self, path: str) -> bool:
+        """Say whether something is at `path`, links followed."""
+        return self.trace(path).entry is not None
+
+    def readlink(self, path: str) -> str:
+        """Give the target of a symbolic link as written.
+
+        Raises:
+            RootfsError: it is no link; otherwise as `stat` does.
+        """
+        entry = self.lstat(path)
+        if entry.type != "symlink":
+            raise RootfsError(f"expected a symbolic link, found a {entry.type}", where=entry.path)
+        return entry.link
+
+    def hardlinks(self, entry: Entry) -> tuple[str, ...]:
+        """Give all paths of the file, sorted, if it has more than one; otherwise nothing."""
+        if entry.node.inode is None:
+            return ()
+        if self._hardlinks is None:
+            names: dict[Inode, list[str]] = {}
+            for path, node in _walk("", self._root):
+                if node.inode is not None:
+                    names.setdefault(node.inode, []).append(path)
+            self._hardlinks = {inode: tuple(sorted(paths)) for inode, paths in names.items()}
+        names_of_it = self._hardlinks.get(entry.node.inode, ())
+        return names_of_it if len(names_of_it) > 1 else ()
+
+    # -- many paths ------------------------------------------------------------------------------------------------
+
+    def listdir(self, path: str) -> list[str]:
+        """Give the names in a directory, sorted.
+
+        Raises:
+            NotADirectory: it is none; otherwise as `stat` does.
+        """
+        entry = self.stat(path)
+        if entry.node.children is None:
+            raise NotADirectory(f"expected a directory, found a {entry.type}", where=entry.path)
+        return sorted(entry.node.children)
+
+    def walk(self, path: str = "/") -> Iterator[Entry]:
+        """Yield what is at `path` and everything below it, directories before their contents, sorted, no link followed.
+
+        Raises:
+            as `stat` does.
+        """
+        start = self.stat(path)
+        yield start
+        for below, node in _walk(start.path.rstrip("/"), start.node):
+            yield _entry(below, node)
+
+    def glob(self, pattern: str) -> list[Entry]:
+        """Give what matches a pattern, by real path: `*`, `?` and `[...]` within a component, `**` for any directories.
+
+        Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
+        """
+        found = {"/": _entry("/", self._root)}
+        components = [component for component in pattern.split("/") if component]
+        for number, component in enumerate(components):
+            last = number == len(components) - 1
+            found = {
+                entry.path: entry
+                for parent in found.values()
+                for entry in self._matches(parent, component, last)
+            }
+        return [found[path] for path in sorted(found)]
+
+    def _matches(self, parent: Entry, component: str, last: bool) -> Iterator[Entry]:
+        base = parent.path.rstrip("/")
+        if component == "**":
+            yield parent
+            yield from (
+                _entry(path, node)
+                for path, node in _walk(base, parent.node)
+                if last or node.children is not None
+            )
+            return
+        if not any(mark in component for mark in "*?["):
+            names = [component]
+        else:
+            expression = _component_expression(component)
+            names = [name for name in parent.node.children or () if expression.fullmatch(name)]
+        for name in names:
+            entry = self.trace(f"{base}/{name}", follow=not last).entry
+            if entry is not None and (last or entry.node.children is not None):
+                yield entry
+
+    # -- content ---------------------------------------------------------------------------------------------------
+
+    def open(self, path: str) -> FileStream:
+        """Open a file's content, links followed; use it in a `with` statement.
+
+        A body that was retained is at hand, verified. Any other is read in a second pass over its layer, and what was
+        read is verified when the stream is closed: then `ContentError` is raised if the bytes were others.
+
+        Raises:
+            NotARegularFile: it is none; otherwise as `stat` does.
+            SourceError: the layer cannot be had again.
+        """
+        entry = self.stat(path)
+        layer_entry = entry.node.entry
+        if layer_entry is None or layer_entry.type != "file":
+            raise NotARegularFile(f"expected a regular file, found a {entry.type}", where=entry.path)
+        position = entry.node.source
+        body = self.indexes[position].contents.get(layer_entry.data)
+        if body is not None:
+            return io.BytesIO(body)
+        if not layer_entry.size:
+            return io.BytesIO()
+        if not self._layers:
+            raise RootfsError(
+                "the content is not at hand: the tree was merged without its layers", where=entry.path
+            )
+        return self._layers[position].open(layer_entry)
+
+    def read_bytes(self, path: str, *, limit: int | None = None) -> bytes:
+        """Give a file's verified content, links followed.
+
+        Raises:
+            LimitExceeded: it has more than `limit` bytes (`Limits.parsed_file_bytes` unless given).
+            as `open` does, and ContentError.
+        """
+        bound = self._limits.parsed_file_bytes if limit is None else limit
+        entry = self.stat(path)
+        if entry.size > bound:
+            raise LimitExceeded(
+                f"expected at most {bound} bytes, the file has {entry.size}",
+                limit="parsed_file_bytes",
+                bound=bound,
+                where=entry.path,
+            )
+        with self.open(path) as stream:
+            return stream.read()
+
+    def read_text(self, path: str, *, limit: int | None = None) -> str:
+        """Give a file's verified content as text, bytes that are not UTF-8 as surrogate escapes.
+
+        Raises:
+            as `read_bytes` does.
+        """
+        return self.read_bytes(path, limit=limit).decode("utf-8", "surrogateescape")
+
+    def history(self, path: str) -> tuple[Change, ...]:
+        """Tell what each layer did to `path`, bottom first; it need not exist any more.
+
+        The path's directories are resolved at each layer, a link at its end is not followed.
+        """
+        asked = "/".join(part for part in path.split("/") if part not in ("", "."))
+        return histories(self.indexes, [asked], limits=self._limits)[asked]
+
+
+def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
+    """Yield everything below a node, sorted; depth costs no recursion."""
+    waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
+    while waiting:
+        path, node = waiting.pop()
+        yield path, node
+        if node.children:
+            waiting.extend(
+                (f"{path}/{name}", child) for name, child in sorted(node.children.items(), reverse=True)
+            )
+
+
+def _entry(path: str, node: Node) -> Entry:
+    entry = node.entry
+    if entry is None:
+        return Entry(path, "dir", IMPLIED_MODE, 0, 0, 0, 0, "", (0, 0), node.layer, {}, node)
+    return Entry(
+        path, entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, entry.link, entry.device,
+        node.layer, entry.xattrs or {}, node,
+    )  # fmt: skip
+
+
+def _found(trace: Trace) -> Entry:
+    if trace.entry is not None:
+        return trace.entry
+    chain = trace.chain
+    if trace.problem == "loop":
+        raise SymlinkLoop(f"expected the links to end, followed {len(trace.hops)}", where=trace.path)
+    if trace.problem == "not-a-directory":
+        raise NotADirectory(f"expected a directory at {trace.at} on the way ({chain})", where=trace.path)
+    raise PathNotFound(
+        f"expected a file, {trace.at} is not there" + (f" ({chain})" if trace.hops else ""), where=trace.path
+    )
+
+
+def _component_expression(component: str) -> re.Pattern[str]:
+    """Translate a component of a glob: `*`, `?`, `[abc]`, `[a-z]`, `[!abc]`."""
+    out: list[str] = []
+    at = 0
+    while at < len(component):
+        character = component[at]
+        at += 1
+        if character == "*":
+            if not out or out[-1] != ".*":  # two would backtrack
+                out.append(".*")
+        elif character == "?":
+            out.append(".")
+        elif character == "[" and (end := component.find("]", at + 1)) > 0:
+            inner = component[at:end]
+            negated = inner[:1] in ("!", "^")
+            body = re.escape(inner[negated:]).replace(r"\-", "-")
+            out.append(f"[{'^' if negated else ''}{body}]")
+            at = end + 1
+        else:
+            out.append(re.escape(character))
+    return re.compile("".join(out), re.DOTALL)

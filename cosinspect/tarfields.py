@@ -1,0 +1,111 @@
+"""The fields of tar headers and PAX records, read to the letter as Go's `archive/tar` reads them (strconv.go).
+
+Python's `int` takes underscores, signs and blanks where Go's parser does not, so none of it is used unguarded.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "SparseMap",
+    "is_valid_sparse",
+    "parse_decimal",
+    "parse_number",
+    "parse_octal",
+    "parse_pax_records",
+    "parse_text",
+]
+
+SparseMap = tuple[tuple[int, int], ...]
+"""Offset and length of each stretch of a sparse file that has data; the rest is zeros."""
+
+
+def parse_number(field: bytes) -> int | None:
+    """Read a numeric field: base-256 where its first bit is set, else octal; None where it is no number."""
+    if field[0] & 0x80:
+        value = int.from_bytes(field, "big")
+        bits = 8 * len(field) - 1
+        value &= (1 << bits) - 1
+        if field[0] & 0x40:
+            value -= 1 << bits
+        return value if -(2**63) <= value < 2**63 else None
+    return parse_octal(field)
+
+
+def parse_octal(field: bytes) -> int | None:
+    """Read octal digits between NULs and blanks; an empty field is 0, anything else but digits None."""
+    text = field.strip(b" \0")
+    if b"\0" in text:
+        text = text.partition(b"\0")[0]
+    if not text:
+        return 0
+    if not text.isdigit():
+        return None
+    try:
+        value = int(text, 8)
+    except ValueError:  # an 8 or a 9
+        return None
+    if value >= 2**64:
+        return None
+    return value - 2**64 if value >= 2**63 else value
+
+
+def parse_text(field: bytes) -> str:
+    """Decode a string up to its first NUL; bytes that are not UTF-8 become surrogate escapes."""
+    if b"\0" in field:
+        field = field[: field.index(b"\0")]
+    return field.decode("utf-8", "surrogateescape")
+
+
+def parse_decimal(text: str) -> int | None:
+    """Read a number as Go's `ParseInt(text, 10, 64)` does: an optional sign and ASCII digits, 64 bits."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 4096:
+        return None
+    value = int(text)
+    return value if -(2**63) <= value < 2**63 else None
+
+
+def parse_pax_records(data: bytes) -> dict[str, str] | None:
+    """Read the records of an extended header (archive/tar: parsePAX), None where one is malformed."""
+    records: dict[str, str] = {}
+    sparse: list[str] = []
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + 24)
+        if space < 0:
+            return None
+        length = parse_decimal(data[at:space].decode("latin-1"))
+        if length is None or length < 5 or at + length > len(data):
+            return None
+        end = at + length
+        if end - 1 <= space or data[end - 1 : end] != b"\n":
+            return None
+        raw_key, equals, raw_value = data[space + 1 : end - 1].partition(b"=")
+        if not equals or not raw_key:
+            return None
+        key = raw_key.decode("utf-8", "surrogateescape")
+        value = raw_value.decode("utf-8", "surrogateescape")
+        if "\0" in (value if key in ("path", "linkpath", "uname", "gname") else key):
+            return None
+        if key in ("GNU.sparse.offset", "GNU.sparse.numbytes"):
+            if (key == "GNU.sparse.offset") != (len(sparse) % 2 == 0) or "," in value:
+                return None
+            sparse.append(value)
+        else:
+            records[key] = value
+        at = end
+    if sparse:
+        records["GNU.sparse.map"] = ",".join(sparse)
+    return records
+
+
+def is_valid_sparse(found: SparseMap, size: int, stored: int) -> bool:
+    """Say whether a map is ascending, inside the file, and matches what is stored (archive/tar: validateSparseEntries)."""
+    if size < 0:
+        return False
+    before = 0
+    for start, length in found:
+        if start < 0 or length < 0 or start < before or start + length > size:
+            return False
+        before = start + length
+    return sum(length for _, length in found) <= stored

@@ -1,0 +1,546 @@
+"""Tar headers, front to back, by the rules of Go's `archive/tar`.
+
+Every runtime that unpacks layers reads them with that package, so an inspector must see the same names, types and
+sizes, and fail where it fails (see `archive/tar`: reader.go, strconv.go, format.go). ustar, PAX, STAR, old GNU and v7
+headers; GNU long names and base-256 numbers; old GNU and PAX sparse files (0.0, 0.1, 1.0). A missing final padding or
+end mark is accepted, as Go accepts it. What Go refuses is `InvalidLayer`; what Go accepts but another reader takes
+for something else is an `Irregularity` beside the entry.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+import msgspec
+from attrs import frozen
+
+from cosinspect.errors import InvalidLayer, LimitExceeded
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.tarfields import (
+    SparseMap,
+    is_valid_sparse,
+    parse_decimal,
+    parse_number,
+    parse_octal,
+    parse_pax_records,
+    parse_text,
+)
+
+__all__ = ["Header", "Irregularity", "TarStream"]
+
+BLOCK = 512
+_ZERO_BLOCK = bytes(BLOCK)
+# All types whose size field Go does not believe (archive/tar: isHeaderOnlyType).
+_HEADER_ONLY = frozenset(b"123456")
+_KNOWN_TYPES = frozenset(b"0123456S")
+_NUL, _REGULAR, _DIRECTORY = 0, ord("0"), ord("5")
+_SPARSE, _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK = ord("S"), ord("x"), ord("g"), ord("L"), ord("K")
+_XATTR = "SCHILY.xattr."
+
+
+@frozen
+class Irregularity:
+    """Something legal to Go's reader that another reader takes for something else, or that no tool should write.
+
+    Attributes:
+        kind: stable and lower-case, such as `repeated-pax-header`.
+        offset: of the header, in bytes of the uncompressed layer.
+        message: what is there and who sees what.
+        path: the name concerned, where one is.
+    """
+
+    kind: str
+    offset: int
+    message: str
+    path: str = ""
+
+
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """One entry of an archive, all its extended headers merged in.
+
+    A msgspec structure and no attrs class, because a layer has tens of thousands of them.
+
+    Attributes:
+        name: raw, bytes that are not UTF-8 as surrogate escapes.
+        type: the type flag as one character; a trailing slash on the old regular type has become "5".
+        mode: permission bits as written.
+        mtime: seconds since the epoch, fractions dropped.
+        size: of the content as a reader of the file sees it.
+        link: raw target of a symbolic or hard link.
+        device: major and minor number, (0, 0) unless it is a device.
+        offset: of the first header block, in bytes of the uncompressed archive.
+        data: offset of the content.
+        stored: bytes of content in the archive, which differ from `size` for sparse files.
+        sparse: where the stored bytes belong, or None.
+        xattrs: extended attributes by name, values with surrogate escapes.
+    """
+
+    name: str
+    type: str
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    size: int
+    link: str
+    device: tuple[int, int]
+    offset: int
+    data: int
+    stored: int
+    sparse: SparseMap | None
+    xattrs: dict[str, str] | None
+
+
+class _Pending:
+    """What extended headers have said about the entry that follows them."""
+
+    __slots__ = ("link", "name", "pax", "saw")
+
+    def __init__(self) -> None:
+        self.pax: dict[str, str] = {}
+        self.name = ""
+        self.link = ""
+        self.saw: list[int] = []
+
+
+class TarStream:
+    """Iterates over the headers of an archive that arrives in pieces; the content of the last one can be read.
+
+    Attributes:
+        position: bytes of the archive consumed so far.
+        irregularities: what was noticed so far.
+    """
+
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        seek: Callable[[int], int] | None = None,
+    ) -> None:
+        """Read from `pieces`; `seek`, where the input can, passes over bytes and says how many there were."""
+        self.position = 0
+        self.irregularities: list[Irregularity] = []
+        self._pieces = pieces
+        self._limits = limits
+        self._seek = seek
+        self._piece = b""
+        self._at = 0
+        self._left = 0  # stored bytes of the current entry not yet consumed
+        self._padding = 0
+        self._numbers: dict[bytes, int] = {}
+
+    def __iter__(self) -> Iterator[Header]:
+        while (header := self._next()) is not None:
+            yield header
+        self._look_behind_the_end()
+
+    def read(self, size: int) -> bytes:
+        """Give at most `size` further stored bytes of the current entry, and none at its end.
+
+        Raises:
+            InvalidLayer: the archive ends in the middle of it.
+        """
+        size = min(size, self._left)
+        if size <= 0:
+            return b""
+        if self._at >= len(self._piece) and not self._more():
+            self._fail("the archive ends in the middle of a file's content", self.position)
+        data = self._piece[self._at : self._at + size]
+        self._at += len(data)
+        self._left -= len(data)
+        self.position += len(data)
+        return data
+
+    # -- the flow of blocks ----------------------------------------------------------------------------------------
+
+    def _more(self) -> bool:
+        self._at = 0
+        for piece in self._pieces:
+            if piece:
+                self._piece = piece
+                return True
+        self._piece = b""
+        return False
+
+    def _skip(self, size: int) -> bool:
+        """Pass over `size` bytes; False if the archive ends before."""
+        self.position += size
+        at = self._at + size
+        have = len(self._piece)
+        while at > have:
+            at -= have
+            if self._seek is not None:
+                have, self._piece, self._at = 0, b"", 0
+                passed = self._seek(at)
+                self.position -= at - passed
+                return passed == at
+            if not self._more():
+                self.position -= at
+                return False
+            have = len(self._piece)
+        self._at = at
+        return True
+
+    def _block(self) -> bytes:
+        """Give the next block, shorter than a block only at the archive's end."""
+        at = self._at
+        block = self._piece[at : at + BLOCK]
+        self._at = at + len(block)
+        while len(block) < BLOCK and self._more():
+            part = self._piece[: BLOCK - len(block)]
+            self._at = len(part)
+            block += part
+        self.position += len(block)
+        return block
+
+    def _body(self, size: int, what: str) -> bytes:
+        """Read the whole content of an extended header."""
+        if size > self._limits.pax_bytes:
+            raise LimitExceeded(
+                f"expected {what} of at most {self._limits.pax_bytes} bytes, found {size}",
+                limit="pax_bytes",
+                bound=self._limits.pax_bytes,
+                where=f"byte {self.position}",
+            )
+        self._left = size
+        parts = []
+        while part := self.read(size):
+            parts.append(part)
+        return b"".join(parts)
+
+    def _fail(self, message: str, offset: int) -> NoReturn:
+        raise InvalidLayer(
+            message,
+            where=f"byte {offset} of the uncompressed layer",
+            remedy="no runtime unpacks this layer: build it again",
+        )
+
+    def _note(self, kind: str, offset: int, message: str, path: str = "") -> None:
+        self.irregularities.append(Irregularity(kind, offset, message, path))
+
+    # -- entries ---------------------------------------------------------------------------------------------------
+
+    def _next(self) -> Header | None:
+        pending: _Pending | None = None
+        start = -1
+        while True:
+            if self._left and not self._skip(self._left):
+                self._fail("the archive ends in the middle of a file's content", self.position)
+            self._left = 0
+            if self._padding and not self._skip(self._padding):
+                self._note(
+                    "missing-padding", self.position, "the last file's padding and the end mark are missing"
+                )
+                return None
+            self._padding = 0
+            offset = self.position
+            block = self._header_block()
+            if block is None:
+                if pending is not None:
+                    self._note("dangling-extension", start, "an extended header has no entry behind it")
+                return None
+            if start < 0:
+                start = offset
+            kind = block[156]
+            size = self._number(block, 124, 12)
+            if kind in (_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK):
+                if size < 0:
+                    self._fail("a negative size", offset)
+                # Go parses these too, and refuses a header for any of them.
+                self._numeric_fields(block)
+                self._format_fields(block, offset)
+                pending = pending or _Pending()
+                self._padding = -size % BLOCK
+                self._extension(kind, size, offset, pending)
+                if kind == _PAX_GLOBAL:
+                    # Go hands a global header out as an entry of its own, which ends what came before it.
+                    pending, start = None, -1
+                continue
+            return self._entry(block, start, offset, size, pending)
+
+    def _header_block(self) -> bytes | None:
+        """Give the next header block, its checksum verified, or None at the archive's end."""
+        offset = self.position
+        block = self._block()
+        if not block:
+            self._note("missing-end", offset, "the archive has no end mark")
+            return None
+        if len(block) < BLOCK:
+            self._fail(f"expected a header of {BLOCK} bytes, the archive ends after {len(block)}", offset)
+        if block == _ZERO_BLOCK:
+            second = self._block()
+            if not second:
+                self._note("missing-end", offset, "the archive's end mark is one block instead of two")
+                return None
+            if len(second) < BLOCK:
+                self._fail("the archive ends in the middle of its end mark", offset)
+            if second != _ZERO_BLOCK:
+                self._fail("a lone block of zeros with entries behind it", offset)
+            return None
+        field = block[148:156]
+        expected = parse_octal(field)
+        # An adler-32 carries the sum of bytes in its low half, modulo 65521: exact while no byte is above 127.
+        total = (zlib.adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
+        if expected is None or expected != total - sum(field) + 256:
+            signed = sum(block) - 256 * sum(byte > 127 for byte in block)
+            signed_field = sum(byte - 256 * (byte > 127) for byte in field)
+            if expected is None or expected != signed - signed_field + 256:
+                self._fail(
+                    f"expected a header with the checksum {total - sum(field) + 256:o}, found {field!r}",
+                    offset,
+                )
+        return block
+
+    def _extension(self, kind: int, size: int, offset: int, pending: _Pending) -> None:
+        if kind in (_PAX, _PAX_GLOBAL):
+            records = parse_pax_records(self._body(size, "an extended header"))
+            if records is None:
+                self._fail("a malformed PAX extended header", offset)
+            if kind == _PAX_GLOBAL:
+                self._note(
+                    "global-header",
+                    offset,
+                    "a PAX global header, which runtimes ignore and other readers apply",
+                )
+                return
+            if _PAX in pending.saw:
+                self._note(
+                    "repeated-pax-header", offset, "a second PAX header for one entry replaces the first"
+                )
+            pending.pax = records
+        else:
+            text = parse_text(self._body(size, "a long name"))
+            if kind in pending.saw:
+                self._note(
+                    "repeated-long-name", offset, "a second GNU long name for one entry replaces the first"
+                )
+            if kind == _LONG_NAME:
+                pending.name = text
+            else:
+                pending.link = text
+        pending.saw.append(kind)
+
+    def _entry(self, block: bytes, start: int, offset: int, size: int, pending: _Pending | None) -> Header:
+        kind = block[156]
+        mode, uid, gid, mtime = self._numeric_fields(block)
+        name, device = self._format_fields(block, offset)
+        link = parse_text(block[157:257])
+        xattrs: dict[str, str] | None = None
+        pax: dict[str, str] = {}
+        if pending is not None:
+            pax = pending.pax
+            if pax:
+                merged = self._merge(pax, offset, name, link, uid, gid, mtime, size)
+                name, link, uid, gid, mtime, size, xattrs = merged
+            if pending.name:
+                if pax.get("path"):
+                    self._note(
+                        "long-name-over-pax", offset, "a GNU long name overrides a PAX path", pending.name
+                    )
+                name = pending.name
+            link = pending.link or link
+        if kind == _NUL:
+            kind = _DIRECTORY if name.endswith("/") else _REGULAR
+        stored = 0 if kind in _HEADER_ONLY else size
+        if stored < 0:
+            self._fail("a negative size", offset)
+        if size and kind in _HEADER_ONLY and kind != ord("1"):
+            self._note("size-without-content", offset, "an entry without content has a size", name)
+        self._left, self._padding = stored, -stored % BLOCK
+        sparse: SparseMap | None = None
+        if kind == _SPARSE or "GNU.sparse.major" in pax or "GNU.sparse.map" in pax:
+            name, size, sparse = self._sparse(block, kind, pax, name, size, offset)
+        if kind == _REGULAR and name.endswith("/"):
+            self._note("slash-on-file", offset, "a regular file whose name ends in a slash", name)
+        if kind not in _KNOWN_TYPES:
+            self._note(
+                "unknown-type",
+                offset,
+                f"an entry of the unknown type {chr(kind)!r}, which runtimes refuse",
+                name,
+            )
+        return Header(
+            name, chr(kind), mode, uid, gid, mtime, 0 if kind in _HEADER_ONLY else size,
+            link, device, start, self.position, self._left, sparse, xattrs,
+        )  # fmt: skip
+
+    def _numeric_fields(self, block: bytes) -> tuple[int, int, int, int]:
+        number = self._number
+        return number(block, 100, 8), number(block, 108, 8), number(block, 116, 8), number(block, 136, 12)
+
+    def _format_fields(self, block: bytes, offset: int) -> tuple[str, tuple[int, int]]:
+        """Give the name and device of a header as its format's magic number says they are laid out."""
+        name = parse_text(block[:100])
+        magic = block[257:263]
+        device = (0, 0)
+        prefix = b""
+        if magic == b"ustar\0":
+            device = self._number(block, 329, 8), self._number(block, 337, 8)
+            prefix = block[345:476] if block[508:512] == b"tar\0" else block[345:500]
+            if block[508:512] == b"tar\0":
+                self._number(block, 476, 12)
+                self._number(block, 488, 12)
+        elif magic == b"ustar " and block[263:265] == b" \0":
+            device = self._number(block, 329, 8), self._number(block, 337, 8)
+            times = (block[345:357], block[357:369])
+            # Go before 1.8 wrote a prefix here: times that are no numbers tell (archive/tar: reader.go).
+            if any(field[0] and parse_number(field) is None for field in times):
+                old = block[345:500].partition(b"\0")[0]
+                prefix = old if old.isascii() else b""
+        elif block[345] and magic[:5] != b"ustar":
+            self._note("prefix-without-magic", offset, "bytes where only ustar has a name's prefix", name)
+        if prefix[:1] not in (b"", b"\0"):
+            name = f"{parse_text(prefix)}/{name}"
+        return name, device
+
+    def _merge(
+        self,
+        pax: dict[str, str],
+        offset: int,
+        name: str,
+        link: str,
+        uid: int,
+        gid: int,
+        mtime: int,
+        size: int,
+    ) -> tuple[str, str, int, int, int, int, dict[str, str] | None]:
+        """Apply PAX records to a header (archive/tar: mergePAX); an empty value keeps what the header says."""
+        xattrs: dict[str, str] = {}
+        for key, value in pax.items():
+            if not value:
+                if key == "path":
+                    self._note("empty-pax-path", offset, "an empty PAX path, which some readers apply", name)
+                continue
+            if key == "path":
+                name = value
+            elif key == "linkpath":
+                link = value
+            elif key == "uid":
+                uid = self._decimal(value, key, offset)
+            elif key == "gid":
+                gid = self._decimal(value, key, offset)
+            elif key == "size":
+                size = self._decimal(value, key, offset)
+            elif key in ("mtime", "atime", "ctime"):
+                seconds = self._pax_time(value, key, offset)
+                mtime = seconds if key == "mtime" else mtime
+            elif key.startswith(_XATTR):
+                xattrs[key.removeprefix(_XATTR)] = value
+        return name, link, uid, gid, mtime, size, xattrs or None
+
+    def _decimal(self, value: str, key: str, offset: int) -> int:
+        number = parse_decimal(value)
+        if number is None:
+            self._fail(f"expected a number for the PAX record {key!r}, found {value[:40]!r}", offset)
+        return number
+
+    def _pax_time(self, value: str, key: str, offset: int) -> int:
+        whole, _, fraction = value.partition(".")
+        if fraction.strip("0123456789"):
+            self._fail(f"expected a time for the PAX record {key!r}, found {value[:40]!r}", offset)
+        return self._decimal(whole, key, offset)
+
+    # -- numbers ---------------------------------------------------------------------------------------------------
+
+    def _number(self, block: bytes, at: int, width: int) -> int:
+        field = block[at : at + width]
+        found = self._numbers.get(field)
+        if found is None:
+            found = parse_number(field)
+            if found is None:
+                self._fail(f"expected a number, found {field!r}", self.position - BLOCK + at)
+            if len(self._numbers) < 4096:
+                self._numbers[field] = found
+        return found
+
+    # -- sparse files ----------------------------------------------------------------------------------------------
+
+    def _sparse(
+        self, block: bytes, kind: int, pax: dict[str, str], name: str, size: int, offset: int
+    ) -> tuple[str, int, SparseMap | None]:
+        """Read where a sparse file's bytes belong (archive/tar: handleSparseFile) and its real name and size."""
+        if kind == _SPARSE:
+            if not (block[257:263] == b"ustar " and block[263:265] == b" \0"):
+                self._fail("a sparse file in a header that is not GNU's", offset)
+            size = self._number(block, 483, 12)
+            found = self._old_gnu_map(block, offset)
+        else:
+            major, minor = pax.get("GNU.sparse.major", ""), pax.get("GNU.sparse.minor", "")
+            in_data = (major, minor) == ("1", "0")
+            if not in_data and (major, minor) not in (("0", "0"), ("0", "1"), ("", "")):
+                return name, size, None
+            if (major, minor) == ("", "") and not pax.get("GNU.sparse.map"):
+                return name, size, None
+            name = pax.get("GNU.sparse.name") or name
+            real = pax.get("GNU.sparse.size") or pax.get("GNU.sparse.realsize")
+            size = self._decimal(real, "GNU.sparse.size", offset) if real else size
+            found = self._map_in_data(offset) if in_data else self._map_in_pax(pax, offset)
+        if kind in _HEADER_ONLY or not is_valid_sparse(found, size, self._left):
+            self._fail("a sparse file whose map does not fit its size", offset)
+        self._note("sparse", offset, "a sparse file, which layers should not hold", name)
+        return name, size, found
+
+    def _old_gnu_map(self, block: bytes, offset: int) -> SparseMap:
+        found: list[tuple[int, int]] = []
+        at, entries, extended = 386, 4, 482
+        while True:
+            for entry in range(at, at + 24 * entries, 24):
+                if not block[entry]:
+                    break
+                pair = parse_number(block[entry : entry + 12]), parse_number(block[entry + 12 : entry + 24])
+                if pair[0] is None or pair[1] is None:
+                    self._fail("a sparse map with malformed numbers", offset)
+                found.append((pair[0], pair[1]))
+            if not block[extended]:
+                return tuple(found)
+            if len(found) > self._limits.pax_bytes // 24:
+                self._fail("a sparse map without an end", offset)
+            block = self._block()
+            if len(block) < BLOCK:
+                self._fail("the archive ends in the middle of a sparse map", offset)
+            at, entries, extended = 0, 21, 504
+
+    def _map_in_pax(self, pax: dict[str, str], offset: int) -> SparseMap:
+        numbers = pax.get("GNU.sparse.map", "").split(",")
+        count = self._decimal(pax.get("GNU.sparse.numblocks", ""), "GNU.sparse.numblocks", offset)
+        if numbers == [""]:
+            numbers = []
+        if count < 0 or len(numbers) != 2 * count:
+            self._fail("a sparse map of another length than it says", offset)
+        values = [self._decimal(number, "GNU.sparse.map", offset) for number in numbers]
+        return tuple(zip(values[::2], values[1::2], strict=True))
+
+    def _map_in_data(self, offset: int) -> SparseMap:
+        """Read the map that leads the content of a PAX 1.0 sparse file, padded to whole blocks."""
+        text = b""
+
+        def line() -> int:
+            nonlocal text
+            while b"\n" not in text:
+                part = b""
+                while len(part) < BLOCK and (more := self.read(BLOCK - len(part))):
+                    part += more
+                if len(part) < BLOCK:
+                    self._fail("the content ends in the middle of its sparse map", offset)
+                text += part
+                if len(text) > 2 * BLOCK + 64:
+                    self._fail("a sparse map with malformed numbers", offset)
+            first, _, text = text.partition(b"\n")
+            return self._decimal(parse_text(first), "sparse map", offset)
+
+        count = line()
+        if not 0 <= count <= self._limits.pax_bytes // 4:
+            self._fail("a sparse map of an impossible length", offset)
+        return tuple((line(), line()) for _ in range(count))
+
+    def _look_behind_the_end(self) -> None:
+        """Notice bytes behind the end mark, which only some readers see; reading on also verifies the blob."""
+        self._piece, rest = b"", self._piece[self._at :]
+        offset = self.position
+        if rest.strip(b"\0") or any(piece.strip(b"\0") for piece in self._pieces):
+            self._note("data-after-end", offset, "bytes behind the end mark, which runtimes ignore")
+        for _ in self._pieces:
+            pass
