@@ -1,3 +1,9 @@
 """What can this OS image do? Does it boot, install, upgrade, make an ISO, and if not, why?"""
 
-__version__ = "0.1.0"
+from cosinspect.errors import CosinspectError
+from cosinspect.image import Image
+from cosinspect.inspection import inspect, open_image
+from cosinspect.report import Report, Verdict
+from cosinspect.version import __version__
+
+__all__ = ["CosinspectError", "Image", "Report", "Verdict", "__version__", "inspect", "open_image"]

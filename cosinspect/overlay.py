@@ -7,7 +7,8 @@ The rules are those of image-spec, layer.md, and where it is silent those of umo
    else replaces what was there with everything below it.
 3. The parent of an entry or marker is found through symbolic links, inside the root, and made where it is missing. A
    marker below a directory that this very layer puts in the place of a link has nothing lower to act on.
-4. A hard link binds to the file as it is when the link is applied, or as the layer found it if the layer deletes it.
+4. A hard link binds to the file as it is when the link is applied. If the layer has deleted or replaced it by then, it
+   binds to the file as the layer found it, and that is told: a runtime that applies deletions in order refuses it.
 5. What no runtime unpacks (a dangling hard link, a loop of parents, a root that is no directory) is left out of the
    tree and told as a `Problem`: the image is defective, and a check says so.
 """
@@ -101,7 +102,7 @@ class Tree:
         """Apply one layer on top of what is there."""
         self._parents.clear()
         doomed = self._targets_of_markers(index)
-        kept = self._targets_of_hardlinks(index) if doomed else {}
+        kept = self._targets_of_hardlinks(index)
         for directory, name in doomed:
             if directory.children is not None:
                 if name is None:
@@ -148,7 +149,7 @@ class Tree:
         return found
 
     def _targets_of_hardlinks(self, index: LayerIndex) -> dict[str, Node]:
-        """Remember the lower files that the layer links to, in case it also deletes them."""
+        """Remember the lower files that the layer links to, in case it also takes them away."""
         kept: dict[str, Node] = {}
         for entry in index.entries:
             if entry.type == "hardlink" and (node := self.lookup(entry.link)) is not None:
@@ -200,7 +201,10 @@ class Tree:
     def _link(
         self, entry: LayerEntry, position: int, children: dict[str, Node], name: str, kept: dict[str, Node]
     ) -> None:
-        target = self.lookup(entry.link) or kept.get(entry.link)
+        target = self.lookup(entry.link)
+        if target is None and (target := kept.get(entry.link)) is not None:
+            message = f"the hard link's target /{entry.link} is deleted by the very layer that links to it"
+            self._problem("hardlink-to-deleted", position, entry, message)
         if target is None:
             self._problem(
                 "dangling-hardlink",

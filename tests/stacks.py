@@ -1,9 +1,13 @@
 """Layers for tests of the resolver: archives indexed without a registry in between."""
 
 import io
+import os
 
 from cosinspect.layer import Layer, Retain
 from cosinspect.oci import OCI_LAYER, Descriptor, Digest
+
+SCALE = int(os.environ.get("COSINSPECT_TEST_SCALE", "1"))
+"""How many times more examples than usual property tests try."""
 
 
 class BytesSource:

@@ -8,6 +8,7 @@ needs no hashing for that, because its digest is the diff_id its configuration n
 
 from __future__ import annotations
 
+import collections
 import io
 import json
 import threading
@@ -130,9 +131,13 @@ class DockerArchiveSource:
     def _in_layout(self, item: _Item) -> Descriptor | None:
         """Find the manifest of the layout that has the chosen image's configuration."""
         _, index = self._layout.index()
-        waiting = [(descriptor, 1) for descriptor in index.manifests]
+        waiting = collections.deque((descriptor, 1) for descriptor in index.manifests)
+        seen: set[Digest] = set()
         while waiting:
-            descriptor, depth = waiting.pop(0)
+            descriptor, depth = waiting.popleft()
+            if descriptor.digest in seen:
+                continue
+            seen.add(descriptor.digest)
             if descriptor.media_type in INDEX_TYPES and depth < self._limits.index_depth:
                 nested = self._document(descriptor)
                 if isinstance(nested, ImageIndex):
@@ -192,6 +197,8 @@ class DockerArchiveSource:
         stream = self._files.open(name)
         try:
             head = stream.read(MAGIC_BYTES)
+            while len(head) < MAGIC_BYTES and (more := stream.read(MAGIC_BYTES - len(head))):
+                head += more
             if detect(head) is None:
                 return diff_id, size
             hasher = diff_id.hasher()

@@ -165,6 +165,12 @@ class ArchiveFiles:
         try:
             for header in TarStream(iter(stream), limits=self._limits, seek=stream.seek):
                 path = normalise(header.name)[0]
+                if header.sparse is not None:
+                    raise InvalidLayout(
+                        "expected whole files, found a sparse one",
+                        where=f"{path!r:.300} in {self._path}",
+                        remedy="save or copy the image again",
+                    )
                 if len(members) >= self._limits.entries:
                     raise LimitExceeded(
                         "too many files", limit="entries", bound=self._limits.entries, where=str(self._path)
@@ -255,6 +261,22 @@ class _MemberStream:
 
 
 def _inflated(file: BinaryIO, kind: Compression, limits: Limits) -> Iterator[bytes]:
+    """Give an archive's members inflated, as one stream."""
+    size = 0
+    for piece in _members(file, kind, limits):
+        size += len(piece)
+        if size > limits.inflated_bytes:
+            raise LimitExceeded(
+                f"expected an archive of at most {limits.inflated_bytes} bytes when inflated, found more",
+                limit="inflated_bytes",
+                bound=limits.inflated_bytes,
+                where=file.name,
+                remedy="if the image is honest, raise the limit",
+            )
+        yield piece
+
+
+def _members(file: BinaryIO, kind: Compression, limits: Limits) -> Iterator[bytes]:
     data = file.read(READ_BYTES)
     while data:
         data = yield from inflate(kind, data, lambda: file.read(READ_BYTES), limits=limits)

@@ -1,0 +1,196 @@
+"""How a check is declared and run.
+
+A check is a function from a `CheckContext` to what it saw: it yields a `Finding` for each defect and plain text for
+each fact that speaks for the image. One that has nothing to look at raises `NotApplicable`, one that cannot decide
+raises `Undecided`; whatever else it raises makes its capabilities unknown and never ends the inspection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+from attrs import field, frozen
+from attrs.validators import matches_re
+
+from cosinspect.checks.facts import Facts
+from cosinspect.errors import CosinspectError
+from cosinspect.history import Action
+from cosinspect.oci import ImageConfig
+from cosinspect.profiles import Generation, Profile
+from cosinspect.report import Capability, CheckResult, Finding, Kind, Level
+from cosinspect.rootfs import Rootfs, Trace
+
+__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "run_check"]
+
+Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
+
+
+class NotApplicable(Exception):
+    """There is nothing for a check to look at; the text says what is not there."""
+
+
+class Undecided(Exception):
+    """A check cannot decide; the text says why."""
+
+
+@frozen
+class CheckContext:
+    """What a check sees of an image; it cannot fetch, and it cannot see the profile's verdict.
+
+    Attributes:
+        rootfs: the merged tree.
+        config: the image configuration.
+        facts: what files of the image say, each parsed at most once.
+        profile: paths and names by generation.
+        steps: what made each layer, bottom first, None where the image does not tell.
+    """
+
+    rootfs: Rootfs
+    config: ImageConfig
+    facts: Facts
+    profile: Profile
+    steps: tuple[str | None, ...]
+
+    @property
+    def generation(self) -> Generation:
+        """The table of the image's generation.
+
+        Raises:
+            NotApplicable: no generation with a table is evident.
+        """
+        found = self.profile.generations.get(self.facts.generation)
+        if found is None:
+            raise NotApplicable(f"no rules for generation {self.facts.generation or 'unknown'}")
+        return found
+
+    def require_toolkit(self) -> None:
+        """Leave a check that asks for parts of a derivative where the image is none that is known.
+
+        Raises:
+            NotApplicable: no generation with a table is evident.
+        """
+        _ = self.generation
+
+    def step(self, layer: int) -> str:
+        """Name a layer as people know it: its position and the step that made it."""
+        made = self.steps[layer] if layer < len(self.steps) else None
+        return f"layer {layer}" + (f" ({shorten(made)})" if made else "")
+
+    def removal(self, path: str) -> tuple[int | None, tuple[str, ...]]:
+        """Tell which layer took `path` away, as the layer's position and lines of evidence."""
+        for change in reversed(self.rootfs.history(path)):
+            if change.action is Action.REMOVED:
+                return change.layer, (f"{self.step(change.layer)} removed it: {change.cause}",)
+        return None, ()
+
+    def broken(self, trace: Trace, message: str) -> Finding:
+        """Make the finding for a path that does not resolve: its links, and the layer that broke it."""
+        links = tuple(str(hop) for hop in trace.hops)
+        layer, removed = self.removal(trace.at)
+        if layer is None and trace.hops:
+            layer = trace.hops[-1].layer
+            removed = (f"{self.step(layer)} made the last link",)
+        return Finding(message, trace.path, layer, (*links, *removed))
+
+    def missing(self, path: str, message: str) -> Finding:
+        """Make the finding for a path that is not there, with the layer that removed it if one did."""
+        trace = self.rootfs.trace(path)
+        return self.broken(trace, message)
+
+
+@frozen(kw_only=True)
+class Check:
+    """A check: its identity, what it decides, and what people need to know about it.
+
+    Attributes:
+        id: `COS` and three digits, never used for anything else again.
+        name: names the defect.
+        level: how grave a failure is.
+        capabilities: what an image cannot do if the check fails.
+        summary: the defect in one sentence.
+        why: what happens on a machine.
+        remedy: how it is mended.
+        reads: globs of files to keep while layers pass by.
+        run: what looks.
+    """
+
+    id: str = field(validator=matches_re(r"COS\d{3}"))
+    name: str = field(validator=matches_re(r"[a-z0-9]+(-[a-z0-9]+)*"))
+    level: Level
+    capabilities: tuple[Capability, ...] = ()
+    summary: str
+    why: str
+    remedy: str
+    reads: tuple[str, ...] = ()
+    run: Run = field(repr=False, eq=False)
+
+
+def check(
+    *,
+    id: str,  # noqa: A002 - the word of the interface
+    name: str,
+    level: Level,
+    capabilities: Iterable[Capability] = (),
+    summary: str,
+    why: str,
+    remedy: str,
+    reads: Iterable[str] = (),
+) -> Callable[[Run], Check]:
+    """Declare the function below as a check."""
+
+    def declare(run: Run) -> Check:
+        return Check(
+            id=id,
+            name=name,
+            level=level,
+            capabilities=tuple(capabilities),
+            summary=_one_line(summary),
+            why=_one_line(why),
+            remedy=_one_line(remedy),
+            reads=tuple(reads),
+            run=run,
+        )
+
+    return declare
+
+
+def run_check(item: Check, context: CheckContext) -> CheckResult:
+    """Run a check and contain whatever happens in it."""
+    level = context.profile.levels.get(item.id, item.level)
+
+    def result(kind: Kind, reason: str = "", *, seen: Iterable[Finding | str] = ()) -> CheckResult:
+        findings = tuple(each for each in seen if isinstance(each, Finding))
+        evidence = tuple(each for each in seen if isinstance(each, str))
+        mended = tuple(
+            finding
+            if finding.remedy
+            else Finding(finding.message, finding.path, finding.layer, finding.evidence, item.remedy)
+            for finding in findings
+        )
+        return CheckResult(item.id, item.name, kind, level, item.capabilities, mended, reason, evidence)
+
+    try:
+        seen = list(item.run(context))
+    except NotApplicable as reason:
+        return result(Kind.NOT_APPLICABLE, str(reason))
+    except Undecided as reason:
+        return result(Kind.OPEN, str(reason))
+    except CosinspectError as fault:
+        return result(Kind.OPEN, str(fault))
+    except Exception as fault:  # noqa: BLE001 - a crashed check must not hide the others, nor pass
+        return result(Kind.OPEN, f"the check crashed: {type(fault).__name__}: {fault}")
+    failed = any(isinstance(each, Finding) for each in seen)
+    return result(Kind.FAIL if failed else Kind.PASS, seen=seen)
+
+
+def shorten(text: str, width: int = 100) -> str:
+    """Cut a build step to a width, blanks folded and the shell's prefix left out."""
+    folded = re.sub(r"\s+", " ", text).strip()
+    folded = re.sub(r"^/bin/sh -c (?:#\(nop\) *)?", "", folded)
+    return folded if len(folded) <= width else folded[: width - 1] + "…"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,94 @@
+"""Checks on the cloud-configs in the image: the layout the boot needs, and a way to log in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
+from cosinspect.checks.kernel import BOOTS
+from cosinspect.report import Finding, Level
+
+__all__ = ["cloud_config_invalid", "layout_missing", "login_missing"]
+
+READS = (
+    "{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",
+    "{system/oem,oem,usr/local/cloud-config}/*.{yaml,yml}",
+)
+
+
+@check(
+    id="COS070",
+    name="layout-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="No cloud-config writes the layout file in the stage rootfs.",
+    why="""The service that mounts the immutable root reads its environment from it: without the file it fails, and the
+        boot ends in dracut's emergency shell.""",
+    remedy="Install system/cloud-config, or write one with stages.rootfs and environment_file: /run/cos/cos-layout.env.",
+    reads=READS,
+)
+def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at every cloud-config's stage rootfs."""
+    wanted = context.generation.layout_file
+    for item in context.facts.cloud_configs:
+        if item.config is not None and wanted in item.config.environment_files("rootfs"):
+            yield f"{item.path} writes {wanted}"
+            return
+    path = f"{CLOUD_CONFIG_DIRECTORIES[0]}/00_rootfs.yaml"
+    layer, evidence = context.removal(path)
+    seen = [item.path for item in context.facts.cloud_configs]
+    listed = f"cloud-configs: {', '.join(seen)}" if seen else "the image has no cloud-config"
+    yield Finding(
+        f"expected a cloud-config that writes {wanted} in the stage rootfs, found none",
+        path,
+        layer,
+        (*evidence, listed),
+    )
+
+
+@check(
+    id="COS071",
+    name="cloud-config-invalid",
+    level=Level.WARNING,
+    summary="A cloud-config cannot be parsed, or has no stages.",
+    why="elemental skips it, and what it configures does not happen.",
+    remedy="Mend the YAML: a mapping with the key `stages`, or a first line `#cloud-config`.",
+    reads=READS,
+)
+def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
+    """Parse every file."""
+    if not context.facts.cloud_configs:
+        raise NotApplicable("the image has no cloud-config")
+    for item in context.facts.cloud_configs:
+        entry = context.rootfs.trace(item.path).entry
+        layer = entry.layer if entry is not None else None
+        if item.fault is not None:
+            yield Finding(str(item.fault), item.path, layer)
+        for problem in item.config.problems if item.config is not None else ():
+            yield Finding(str(problem), item.path, layer)
+
+
+@check(
+    id="COS072",
+    name="login-missing",
+    level=Level.WARNING,
+    summary="Nobody can log in.",
+    why="The machine boots to a login prompt that refuses everyone: no account has a password or a key.",
+    remedy="Add an account to a cloud-config (system/cloud-config has root with a password), or a key.",
+    reads=(*READS, "etc/shadow"),
+)
+def login_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for a password or key in the cloud-configs, and for a password in /etc/shadow."""
+    context.require_toolkit()
+    for item in context.facts.cloud_configs:
+        if item.config is not None and item.config.gives_login:
+            yield f"{item.path} gives an account a password or a key"
+            return
+    shadow = context.facts.text("/etc/shadow").text or ""
+    for line in shadow.splitlines():
+        fields = line.split(":")
+        if len(fields) > 1 and fields[1].startswith("$"):
+            yield "/etc/shadow gives an account a password"
+            return
+    yield Finding("expected a cloud-config or /etc/shadow to give an account a password or a key, none does")

@@ -1,0 +1,69 @@
+"""Checks on dracut's files in the image: what the next initrd will be made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, check
+from cosinspect.checks.grub import PATH, is_command
+from cosinspect.report import Finding, Level
+
+__all__ = ["dracut_config_missing", "dracut_missing", "dracut_module_incomplete"]
+
+_DIRECTORIES = ("/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d")
+
+
+@check(
+    id="COS050",
+    name="dracut-module-incomplete",
+    level=Level.WARNING,
+    summary="The cOS dracut module is not, or not wholly, in the image.",
+    why="The initrd that is there may be complete, but the next one that dracut builds will not boot.",
+    remedy="Install system/immutable-rootfs, and let no later step delete below /usr/lib/dracut.",
+)
+def dracut_module_incomplete(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for each of its files."""
+    generation = context.generation
+    missing = [
+        path
+        for name in generation.dracut_files
+        if not context.rootfs.exists(path := f"{generation.dracut_directory}/{name}")
+    ]
+    for path in missing:
+        yield context.missing(path, f"expected {path}, it is not there")
+    if not missing:
+        yield f"{generation.dracut_directory} is complete"
+
+
+@check(
+    id="COS051",
+    name="dracut-config-missing",
+    level=Level.WARNING,
+    summary="A dracut drop-in that builds cOS into an initrd is missing.",
+    why="The module is built in only if asked for: the next initrd that dracut builds will lack it, or its services.",
+    remedy="Install system/immutable-rootfs, system/cos-setup and system/base-dracut-modules.",
+)
+def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for each drop-in."""
+    found = 0
+    for name in context.generation.dracut_configs:
+        if any(context.rootfs.exists(f"{directory}/{name}") for directory in _DIRECTORIES):
+            found += 1
+        else:
+            path = f"{_DIRECTORIES[0]}/{name}"
+            yield context.missing(path, f"expected {path}, it is not there")
+    yield f"{found} of {len(context.generation.dracut_configs)} drop-ins are there"
+
+
+@check(
+    id="COS052",
+    name="dracut-missing",
+    level=Level.NOTE,
+    summary="dracut is not in the image.",
+    why="No initrd can be built from the image itself; the one that is there is not concerned.",
+    remedy="Install dracut, unless initrds are built elsewhere.",
+)
+def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the command."""
+    if not any(is_command(context, f"{top}/dracut") for top in PATH):
+        yield Finding("expected the command dracut, it is not in the image", "/usr/bin/dracut")

@@ -1,0 +1,253 @@
+"""Checks on the kernel that bootargs.cfg names, by link, header, architecture and version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.facts import MODULE_DIRECTORIES, KernelFile
+from cosinspect.report import Capability, Finding, Level
+from cosinspect.rootfs import Trace
+
+__all__ = [
+    "kernel_architecture",
+    "kernel_link_dangling",
+    "kernel_links_too_deep",
+    "kernel_missing",
+    "kernel_modules_missing",
+    "kernel_modules_unindexed",
+    "kernel_not_linux",
+    "kernel_truncated",
+]
+
+BOOTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO)
+READS = (
+    "boot/vmlinuz*",
+    "boot/{Image,zImage,uImage,bzImage}*",
+    "{usr/,}lib/modules/*/vmlinuz*",
+    "etc/{cos,elemental}/*.cfg",
+)
+
+GRUB_LINK_LIMIT = 7
+"""Symbolic links that GRUB follows for one path, those of directories included (GRUB 2.06, seen at 7 and 8)."""
+
+
+def by_links(trace: Trace) -> bool:
+    """Say whether a path that leads nowhere does so because a link does."""
+    return bool(trace.hops)
+
+
+def _readable(context: CheckContext) -> Iterator[KernelFile]:
+    """Give the kernels that are kernels; those that are not are another check's."""
+    found = [item for item in context.facts.kernels if item.kernel is not None]
+    if not found:
+        raise NotApplicable("there is no kernel to look at")
+    yield from found
+
+
+@check(
+    id="COS010",
+    name="kernel-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="There is no kernel where bootargs.cfg says.",
+    why="GRUB prints `file not found` and `you need to load the kernel first`, and the machine stays there.",
+    remedy="""Install a kernel and link it: RUN ln -sf vmlinuz-$(ls /lib/modules | head -n1) /boot/vmlinuz; or set
+        another path in bootargs.cfg.""",
+    reads=READS,
+)
+def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Resolve each path; one that ends in a broken link is another check's."""
+    for item in context.facts.kernels:
+        if item.trace.entry is None and not by_links(item.trace):
+            yield context.missing(item.path, f"expected a kernel at {item.path}, nothing is there")
+        elif item.trace.entry is not None:
+            yield f"kernel {item.trace.chain} (layer {item.trace.entry.layer})"
+
+
+@check(
+    id="COS011",
+    name="kernel-link-dangling",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The link to the kernel points to nothing, or in a circle.",
+    why="GRUB prints `file not found` and `you need to load the kernel first`, and the machine stays there.",
+    remedy="Make the link point to the installed kernel: RUN ln -sf vmlinuz-$(ls /lib/modules | head -n1) /boot/vmlinuz",
+    reads=READS,
+)
+def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
+    """Resolve each path as GRUB's ext2 driver does: absolute links start at the image's root."""
+    for item in context.facts.kernels:
+        if item.trace.entry is None and by_links(item.trace):
+            what = "they go in a circle" if item.trace.problem == "loop" else f"{item.trace.at} is not there"
+            yield context.broken(
+                item.trace, f"expected a kernel behind {item.path}, the links end nowhere: {what}"
+            )
+
+
+@check(
+    id="COS012",
+    name="kernel-links-too-deep",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary=f"The kernel lies behind more than {GRUB_LINK_LIMIT} links.",
+    why="GRUB prints `too deep nesting of symlinks` and `you need to load the kernel first`.",
+    remedy="Link the kernel directly: RUN ln -sf vmlinuz-<version> /boot/vmlinuz",
+    reads=READS,
+)
+def kernel_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
+    """Count the links, those of directories included."""
+    for item in context.facts.kernels:
+        if item.trace.entry is not None and len(item.trace.hops) > GRUB_LINK_LIMIT:
+            yield Finding(
+                f"expected at most {GRUB_LINK_LIMIT} links, found {len(item.trace.hops)}",
+                item.path,
+                item.trace.hops[-1].layer,
+                tuple(str(hop) for hop in item.trace.hops),
+            )
+
+
+@check(
+    id="COS013",
+    name="kernel-not-linux",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The file in the kernel's place is no Linux kernel.",
+    why="GRUB prints `invalid magic number` and `you need to load the kernel first`.",
+    remedy="Install the kernel's package again and look at what a later step writes over it.",
+    reads=READS,
+)
+def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
+    """Read the header."""
+    seen = False
+    for item in context.facts.kernels:
+        entry = item.trace.entry
+        if entry is None:
+            continue
+        seen = True
+        if entry.type != "file":
+            yield Finding(f"expected a kernel, found a {entry.type}", entry.path, entry.layer)
+        elif item.fault is not None:
+            links = tuple(str(hop) for hop in item.trace.hops)
+            yield Finding(
+                f"expected a Linux kernel, found {item.description} ({item.fault.message})",
+                entry.path,
+                entry.layer,
+                (*links, context.step(entry.layer)),
+            )
+        elif item.kernel is not None:
+            version = f" {item.version}" if item.version else ""
+            yield f"{entry.path} is a Linux{version} {item.kernel.kind} for {item.kernel.architecture or 'an unknown machine'}"
+    if not seen:
+        raise NotApplicable("there is no kernel to look at")
+
+
+@check(
+    id="COS014",
+    name="kernel-truncated",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The kernel is shorter than its header says.",
+    why="GRUB prints `premature end of file`, or the kernel fails to unpack itself.",
+    remedy="Install the kernel's package again; the copy was cut short.",
+    reads=READS,
+)
+def kernel_truncated(context: CheckContext) -> Iterator[Finding | str]:
+    """Compare the file's size with what the header tells."""
+    for item in _readable(context):
+        entry = item.trace.entry
+        for problem in item.kernel.problems if item.kernel is not None else ():
+            yield Finding(problem, entry.path if entry else item.path, entry.layer if entry else None)
+
+
+@check(
+    id="COS015",
+    name="kernel-architecture",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The kernel is made for another architecture than the image.",
+    why="GRUB prints `invalid magic number`, or the firmware refuses the kernel.",
+    remedy="Build the image for one platform only: docker build --platform, with a base image of the same.",
+    reads=READS,
+)
+def kernel_architecture(context: CheckContext) -> Iterator[Finding | str]:
+    """Compare the header with the image's platform."""
+    platform = context.config.platform
+    for item in _readable(context):
+        told = item.kernel.architecture if item.kernel is not None else None
+        if platform is None:
+            raise Undecided("the image configuration names no platform")
+        if told is None:
+            raise Undecided(f"the header of {item.path} tells no architecture")
+        if told != platform.architecture:
+            entry = item.trace.entry
+            yield Finding(
+                f"expected a kernel for {platform.architecture} as the image's platform {platform} has it, found one for {told}",
+                entry.path if entry else item.path,
+                entry.layer if entry else None,
+            )
+
+
+def _version(item: KernelFile) -> str:
+    if item.version is None:
+        raise Undecided(f"neither header nor name of {item.path} tells the kernel's version")
+    return item.version
+
+
+@check(
+    id="COS016",
+    name="kernel-modules-missing",
+    level=Level.WARNING,
+    summary="The root filesystem has no modules directory for the kernel.",
+    why="""The machine boots with the drivers of its initrd only: what is not in there (network, sound, file systems)
+        does not work, and no initrd can be built again.""",
+    remedy="Install the modules of the very kernel that /boot/vmlinuz points to.",
+    reads=READS,
+)
+def kernel_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for /lib/modules/<version>."""
+    for item in _readable(context):
+        version = _version(item)
+        found = [
+            path
+            for top in MODULE_DIRECTORIES
+            if context.rootfs.trace(path := f"{top}/{version}").entry is not None
+        ]
+        if not found:
+            others = sorted(
+                entry.name for top in MODULE_DIRECTORIES for entry in context.rootfs.glob(f"{top}/*")
+            )
+            there = f"found {', '.join(dict.fromkeys(others))}" if others else "found none"
+            layer, evidence = context.removal(f"/usr/lib/modules/{version}")
+            yield Finding(
+                f"expected modules for {version}, {there}", f"/lib/modules/{version}", layer, evidence
+            )
+        else:
+            yield f"modules in {found[0]}"
+
+
+@check(
+    id="COS017",
+    name="kernel-modules-unindexed",
+    level=Level.WARNING,
+    summary="The kernel's modules directory has no modules.dep.",
+    why="modprobe finds nothing: drivers that are there are not loaded, and dracut builds an initrd without them.",
+    remedy="Run depmod in the Dockerfile: RUN depmod -a <version>",
+)
+def kernel_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for modules.dep."""
+    seen = False
+    for item in _readable(context):
+        version = _version(item)
+        for top in MODULE_DIRECTORIES:
+            directory = context.rootfs.trace(f"{top}/{version}").entry
+            if directory is None or directory.type != "dir":
+                continue
+            seen = True
+            if not context.rootfs.exists(f"{directory.path}/modules.dep"):
+                yield context.missing(
+                    f"{directory.path}/modules.dep", "expected modules.dep, it is not there"
+                )
+            break
+    if not seen:
+        raise NotApplicable("there is no modules directory")

@@ -1,0 +1,141 @@
+"""Checks on luet: its configuration and the databases of what is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
+from cosinspect.errors import FormatError
+from cosinspect.packages import LUET_CONFIG, READS, luet_config
+from cosinspect.report import Finding, Level
+
+__all__ = ["luet_config_invalid", "luet_database_unreadable", "luet_missing", "package_files_missing"]
+
+_SHOWN = 8
+
+
+@check(
+    id="COS080",
+    name="luet-missing",
+    level=Level.NOTE,
+    summary="luet or its configuration is not in the image.",
+    why="Packages cannot be added to a running system, and upgrades from package channels do not work.",
+    remedy="Install toolchain/luet and write /etc/luet/luet.yaml, if packages are to be installed later.",
+    reads=READS,
+)
+def luet_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the command and luet.yaml."""
+    context.require_toolkit()
+    for path in ("/usr/bin/luet", LUET_CONFIG):
+        if context.rootfs.trace(path).entry is None:
+            yield context.missing(path, f"expected {path}, it is not there")
+
+
+@check(
+    id="COS081",
+    name="luet-config-invalid",
+    level=Level.WARNING,
+    summary="The luet.yaml cannot be read.",
+    why="Every luet command stops at it, those of elemental's upgrade channels included.",
+    remedy="Mend the YAML of /etc/luet/luet.yaml.",
+    reads=READS,
+)
+def luet_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
+    """Parse it."""
+    entry = context.rootfs.trace(LUET_CONFIG).entry
+    try:
+        settings = luet_config(context.rootfs)
+    except FormatError as fault:
+        yield Finding(str(fault), LUET_CONFIG, entry.layer if entry is not None else None)
+        return
+    if settings is None:
+        raise NotApplicable("there is no luet.yaml")
+    for problem in settings.problems:
+        yield Finding(problem, LUET_CONFIG, entry.layer if entry is not None else None)
+    yield f"{LUET_CONFIG} names {len(settings.repositories)} repositories"
+
+
+@check(
+    id="COS082",
+    name="luet-database-unreadable",
+    level=Level.WARNING,
+    summary="A luet database is damaged.",
+    why="luet says nothing and lists no package: it installs everything again, over what is there.",
+    remedy="Find the step that cut or overwrote the file; reinstalling the packages writes a new one.",
+    reads=READS,
+)
+def luet_database_unreadable(context: CheckContext) -> Iterator[Finding | str]:
+    """Read every database."""
+    databases = context.facts.databases
+    if not databases:
+        raise NotApplicable("there is no luet database; official images ship none")
+    for item in databases:
+        if item.database is None:
+            yield Finding(
+                f"expected a luet database, {item.problems[0]}",
+                item.path,
+                item.layer,
+                (context.step(item.layer),),
+            )
+            continue
+        for problem in item.problems:
+            yield Finding(problem, item.path, item.layer)
+        yield f"{item.path} lists {len(item.database.packages)} packages"
+
+
+@check(
+    id="COS083",
+    name="package-files-missing",
+    level=Level.WARNING,
+    summary="Files of an installed cOS package are not in the image.",
+    why="The database says the package is installed, yet a later step took some of its files away.",
+    remedy="Find the step in the evidence and keep it from deleting, or uninstall the package.",
+    reads=READS,
+)
+def package_files_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Hold the file lists of the toolkit's packages against the tree."""
+    wanted = set(context.generation.packages)
+    seen = 0
+    for item in context.facts.databases:
+        for package in item.database.packages if item.database is not None else ():
+            if f"{package.category}/{package.name}" not in wanted:
+                continue
+            seen += 1
+            missing = [
+                name
+                for name in package.files
+                if not _is_judged_elsewhere(context, f"/{name}")
+                and context.rootfs.trace(f"/{name}", follow=False).entry is None
+            ]
+            if missing:
+                layer, evidence = context.removal(f"/{missing[0]}")
+                listed = tuple(f"/{name}" for name in missing[:_SHOWN])
+                more = (f"and {len(missing) - _SHOWN} more",) if len(missing) > _SHOWN else ()
+                yield Finding(
+                    f"expected the {len(package.files)} files of {package}, {len(missing)} are not there",
+                    f"/{missing[0]}",
+                    layer,
+                    (*listed, *more, *evidence),
+                )
+    if not seen:
+        raise NotApplicable("no luet database lists a package of the toolkit")
+    yield f"{seen} packages of the toolkit are listed with their files"
+
+
+def _is_judged_elsewhere(context: CheckContext, path: str) -> bool:
+    """Say whether a file's absence is another check's finding, which tells what it means."""
+    generation = context.generation
+    single = {
+        generation.grub_config,
+        generation.bootargs,
+        *(runner for runners in generation.stage_runners for runner in runners),
+        *("/usr/bin/luet", "/usr/bin/cosign", "/usr/bin/luet-cosign"),
+    }
+    directories = (
+        generation.dracut_directory,
+        "/etc/dracut.conf.d",
+        *CLOUD_CONFIG_DIRECTORIES,
+        *generation.unit_directories,
+    )
+    return path in single or path.startswith(tuple(f"{directory}/" for directory in directories))

@@ -1,0 +1,224 @@
+"""Checks on the running system: its init, the stage runner and its units, os-release, and where things are mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.kernel import BOOTS
+from cosinspect.errors import FormatError
+from cosinspect.formats.elf import read_elf, read_interpreter
+from cosinspect.report import Finding, Level
+from cosinspect.rootfs import Entry
+
+__all__ = [
+    "cos_units_missing",
+    "init_link_missing",
+    "mountpoint_missing",
+    "mountpoint_repaired",
+    "os_release_missing",
+    "stage_runner_missing",
+    "systemd_missing",
+]
+
+_SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
+# What the layout makes writable where it does not say otherwise (cos-mount-layout).
+_OVERLAYS = ("/etc", "/root", "/home", "/opt", "/srv", "/usr/local", "/var")
+# What elemental makes when it writes an image to disk (CreateDirStructure).
+_REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/boot", "/oem")  # noqa: S108 - paths of the image
+_HEAD = 64
+
+
+def _executable(context: CheckContext, path: str) -> tuple[Entry | None, str]:
+    """Give what is at `path`, and why it cannot be executed there, "" if it can."""
+    trace = context.rootfs.trace(path)
+    entry = trace.entry
+    if entry is None:
+        return None, "it is not there" if not trace.hops else f"its links end nowhere ({trace.chain})"
+    if entry.type != "file":
+        return entry, f"it is a {entry.type}"
+    if not entry.is_executable:
+        return entry, f"its mode {entry.mode:04o} lets nobody execute it"
+    with context.rootfs.open(entry.path) as stream:
+        head = stream.read(_HEAD)
+    platform = context.config.platform
+    try:
+        machine = read_elf(head).machine
+    except FormatError:
+        if read_interpreter(head) is None:
+            return entry, "it is neither a program nor a script"
+        return entry, ""
+    if platform is not None and machine is not None and machine != platform.architecture:
+        return entry, f"it is a program for {machine}, the image is for {platform.architecture}"
+    return entry, ""
+
+
+@check(
+    id="COS060",
+    name="systemd-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="systemd is not in the image, or cannot run.",
+    why="The initrd finds nothing to switch to, and the boot ends in its emergency shell.",
+    remedy="Install systemd; a base image for containers often comes without it.",
+    reads=("usr/lib/systemd/systemd",),
+)
+def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the program; /sbin/init is not needed."""
+    reasons = {}
+    for path in _SYSTEMD:
+        entry, reason = _executable(context, path)
+        if not reason:
+            yield f"{path} is there"
+            return
+        reasons[path] = (entry, reason)
+    path = next((path for path, (entry, _) in reasons.items() if entry is not None), _SYSTEMD[0])
+    entry, reason = reasons[path]
+    if entry is None:
+        yield context.missing(path, f"expected systemd at {path}, {reason}")
+    else:
+        yield Finding(
+            f"expected systemd at {path}, {reason}", entry.path, entry.layer, (context.step(entry.layer),)
+        )
+
+
+@check(
+    id="COS061",
+    name="init-link-missing",
+    level=Level.WARNING,
+    summary="There is no /sbin/init.",
+    why="The initrd finds systemd by itself; whoever starts the image otherwise (a container, init=) does not.",
+    remedy="Link it: RUN ln -s /usr/lib/systemd/systemd /usr/sbin/init",
+)
+def init_link_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Resolve the link."""
+    trace = context.rootfs.trace("/sbin/init")
+    if not any(context.rootfs.exists(path) for path in _SYSTEMD):
+        raise NotApplicable("there is no systemd to link to")
+    if trace.entry is None:
+        yield context.broken(trace, "expected /sbin/init, it leads to nothing")
+
+
+@check(
+    id="COS062",
+    name="stage-runner-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The program that runs the boot stages is not in the image, or cannot run.",
+    why="""A service that the initrd requires runs it in the root filesystem: it fails, and the boot ends in the
+        emergency shell. The copy in the initrd does not help.""",
+    remedy="Install toolchain/elemental-cli (toolchain/yip and system/cos-setup in older releases), for the image's platform.",
+    reads=("usr/bin/{elemental,yip,cos-setup}",),
+)
+def stage_runner_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for one of the alternatives, executable and of the image's architecture."""
+    failures: list[Finding] = []
+    for names in context.generation.stage_runners:
+        bad = False
+        for path in names:
+            entry, reason = _executable(context, path)
+            if not reason:
+                continue
+            bad = True
+            if entry is None:
+                failures.append(context.missing(path, f"expected {path}, {reason}"))
+            else:
+                failures.append(
+                    Finding(
+                        f"expected {path}, {reason}", entry.path, entry.layer, (context.step(entry.layer),)
+                    )
+                )
+        if not bad:
+            yield f"stages are run by {' and '.join(names)}"
+            return
+    # The first alternative is what the generation uses; a file that is there and cannot run tells more.
+    yield next((item for item in failures if item.layer is not None), failures[0])
+
+
+@check(
+    id="COS063",
+    name="cos-units-missing",
+    level=Level.WARNING,
+    summary="Units that run stages after the boot are missing.",
+    why="The machine boots to a login; the stages fs, boot, network or reconcile of the cloud-configs never run.",
+    remedy="Install system/cos-setup, and let no later step delete its units or their links.",
+)
+def cos_units_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for each unit in systemd's directories."""
+    generation = context.generation
+    found = 0
+    for unit in generation.units:
+        if any(context.rootfs.exists(f"{directory}/{unit}") for directory in generation.unit_directories):
+            found += 1
+        else:
+            path = f"{generation.unit_directories[1]}/{unit}"
+            yield context.missing(path, f"expected the unit {unit}, it is not there")
+    yield f"{found} of {len(generation.units)} units are there"
+
+
+@check(
+    id="COS064",
+    name="os-release-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="There is neither /etc/os-release nor /usr/lib/os-release.",
+    why="systemd refuses to switch to a root without one: `Failed to start initrd-switch-root.service`.",
+    remedy="Write one: the base system's package has it, a step of the Dockerfile removed it.",
+    reads=("etc/os-release", "usr/lib/os-release"),
+)
+def os_release_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for either."""
+    found = context.facts.os_release
+    if found is None:
+        yield context.missing(
+            "/usr/lib/os-release",
+            "expected an os-release, found neither /etc/os-release nor /usr/lib/os-release",
+        )
+    else:
+        path, release = found
+        yield f"{path}: {release.values.get('PRETTY_NAME') or release.values.get('NAME') or 'without a name'}"
+
+
+@check(
+    id="COS065",
+    name="mountpoint-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="A directory that is made writable at boot is not in the image.",
+    why="""The root is read-only, so the directory cannot be made: its mount fails, local-fs.target with it, and the boot
+        stops in emergency mode.""",
+    remedy="Make the directories in the Dockerfile: RUN mkdir -p /root /home /opt /srv /usr/local",
+)
+def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for RW_PATHS, as the cloud-configs of the image set it or by default."""
+    paths = context.facts.layout.get("RW_PATHS", "").split() or list(_OVERLAYS)
+    wanted = [path for path in paths if path.startswith("/") and "$" not in path]
+    bad = False
+    for path in wanted:
+        trace = context.rootfs.trace(path)
+        if trace.entry is None:
+            bad = True
+            yield context.broken(trace, f"expected the directory {path}, it is not there")
+        elif trace.entry.type != "dir":
+            bad = True
+            yield Finding(
+                f"expected the directory {path}, found a {trace.entry.type}", path, trace.entry.layer
+            )
+    if not bad:
+        yield f"{' '.join(wanted)} are there"
+
+
+@check(
+    id="COS066",
+    name="mountpoint-repaired",
+    level=Level.NOTE,
+    summary="A mount point is missing that elemental makes when it writes the image to disk.",
+    why="The machine boots if elemental installed or upgraded it; a file system made of the plain tree does not.",
+    remedy="Make the directories in the Dockerfile: RUN mkdir -p /run /sys /proc /dev /tmp /oem",
+)
+def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the directories."""
+    for path in _REPAIRED:
+        trace = context.rootfs.trace(path)
+        if trace.entry is None or trace.entry.type != "dir":
+            yield context.broken(trace, f"expected the directory {path}, it is not there")

@@ -1,0 +1,184 @@
+"""The pipeline: from the name of an image to its report. The one place that wires the floors together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cosinspect.checks import CATALOGUE
+from cosinspect.checks.base import Check, CheckContext, run_check
+from cosinspect.checks.facts import Facts
+from cosinspect.errors import InvalidProfile
+from cosinspect.image import Image
+from cosinspect.layer import Layer, Progress
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci import Platform
+from cosinspect.profiles import Profile, load_profile
+from cosinspect.reference import ImageName, Transport
+from cosinspect.report import LayerSummary, Report, Stats
+from cosinspect.sources.docker_archive import DockerArchiveSource
+from cosinspect.sources.files import ArchiveFiles, DirectoryFiles
+from cosinspect.sources.layout import DirSource, LayoutSource
+from cosinspect.sources.registry import RegistrySource
+
+__all__ = ["inspect", "inspect_image", "open_image"]
+
+
+def inspect(
+    name: str,
+    *,
+    profile: str | Profile = "cos",
+    platform: str | Platform | None = None,
+    plain_http: bool = False,
+    docker_config: str | os.PathLike[str] | None = None,
+    verify_diff_ids: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+    on_image: Callable[[Image], None] | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Find out what an image can do.
+
+    Args:
+        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
+        profile: what to require: a builtin profile's name, the path of a TOML file, or a loaded one.
+        platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
+        plain_http: talk to the registry without TLS, which is the default for localhost only.
+        docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
+        verify_diff_ids: whether layers must inflate to what the configuration names.
+        limits: bounds for everything that is read.
+        on_image: told of the image before its layers are read.
+        progress: told of each layer and the compressed bytes that came of it, from several threads.
+
+    Raises:
+        CosinspectError: it cannot be decided; the subclass says whether name, source, content or image are to blame.
+    """
+    started = time.monotonic()
+    # A profile that cannot be loaded should not cost a connection.
+    rules = load_profile(profile) if isinstance(profile, str) else profile
+    _check_levels(rules)
+    with open_image(
+        name,
+        platform=platform,
+        plain_http=plain_http,
+        docker_config=docker_config,
+        verify_diff_ids=verify_diff_ids,
+        limits=limits,
+    ) as image:
+        if on_image is not None:
+            on_image(image)
+        return inspect_image(image, profile=rules, progress=progress, started=started)
+
+
+def inspect_image(
+    image: Image,
+    *,
+    profile: Profile,
+    progress: Progress | None = None,
+    started: float | None = None,
+    checks: tuple[Check, ...] = CATALOGUE,
+) -> Report:
+    """Find out what an open image can do.
+
+    Args:
+        image: stays open.
+        profile: what to require.
+        progress: told of each layer and the compressed bytes that came of it, from several threads.
+        started: when the work began, by `time.monotonic`, for the report's statistics.
+        checks: which to run.
+
+    Raises:
+        CosinspectError: a layer cannot be had or read.
+    """
+    begin = time.monotonic() if started is None else started
+    reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
+    rootfs = image.rootfs(reads, progress=progress)
+    facts = Facts(rootfs, image.config, profile.generations)
+    steps = tuple(layer.created_by for layer in image.layers)
+    context = CheckContext(rootfs, image.config, facts, profile, steps)
+    results = tuple(run_check(item, context) for item in checks)
+    fetched = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
+    return Report(
+        name=image.name,
+        digest=str(image.digest),
+        index=str(image.index_digest) if image.index_digest else None,
+        platform=str(image.platform or ""),
+        layers=tuple(_summary(layer) for layer in image.layers),
+        profile=profile.name,
+        generation=facts.generation,
+        required=profile.required,
+        results=results,
+        stats=Stats(time.monotonic() - begin, sum(fetched.values()), sum(1 for _ in rootfs.walk())),
+    )
+
+
+def open_image(
+    name: str,
+    *,
+    platform: str | Platform | None = None,
+    plain_http: bool = False,
+    docker_config: str | os.PathLike[str] | None = None,
+    verify_diff_ids: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Image:
+    """Open an image to look into it; use it in a `with` statement.
+
+    Args:
+        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
+        platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
+        plain_http: talk to the registry without TLS, which is the default for localhost only.
+        docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
+        verify_diff_ids: whether layers must inflate to what the configuration names.
+        limits: bounds for everything that is read.
+
+    Raises:
+        InvalidReference: the name is none.
+        SourceError: it is not where the name says, or that place does not answer.
+        ContentError: what came is not what was asked for.
+        InvalidImage: it is no image, or none for the platform.
+    """
+    parsed = ImageName.parse(name)
+    wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+    source = _source(parsed, plain_http, docker_config, limits)
+    try:
+        return Image(name, source, platform=wanted, limits=limits, verify_diff_ids=verify_diff_ids)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _source(
+    name: ImageName, plain_http: bool, docker_config: str | os.PathLike[str] | None, limits: Limits
+) -> RegistrySource | LayoutSource | DockerArchiveSource | DirSource:
+    path = Path(name.path)
+    match name.transport:
+        case Transport.OCI:
+            return LayoutSource(DirectoryFiles(path), name.selector, name.digest, limits)
+        case Transport.OCI_ARCHIVE:
+            return LayoutSource(ArchiveFiles(path, limits=limits), name.selector, name.digest, limits)
+        case Transport.DOCKER_ARCHIVE:
+            return DockerArchiveSource(ArchiveFiles(path, limits=limits), name.selector, limits=limits)
+        case Transport.DIR:
+            return DirSource(DirectoryFiles(path), limits)
+        case Transport.DOCKER:
+            assert name.reference is not None  # noqa: S101 - the parser gives one with this transport
+            config = Path(docker_config) if docker_config is not None else None
+            return RegistrySource(name.reference, plain_http=plain_http, docker_config=config, limits=limits)
+
+
+def _check_levels(profile: Profile) -> None:
+    known = {item.id for item in CATALOGUE}
+    unknown = sorted(set(profile.levels) - known)
+    if unknown:
+        raise InvalidProfile(
+            f"there is no check {unknown[0]!r}",
+            where=f"profile {profile.name}, levels",
+            remedy="`cosinspect checks` lists them",
+        )
+
+
+def _summary(layer: Layer) -> LayerSummary:
+    return LayerSummary(
+        str(layer.descriptor.digest), str(layer.diff_id), layer.descriptor.size, layer.created_by
+    )

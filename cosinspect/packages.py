@@ -1,0 +1,118 @@
+"""The luet databases of an image: where they may be, and what each of them holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from cosinspect.errors import CosinspectError, FormatError, LimitExceeded
+from cosinspect.formats.luet import LuetDatabase, read_database
+from cosinspect.formats.luet_config import LuetConfig, database_paths, parse_config
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci import ImageConfig
+from cosinspect.rootfs import Rootfs
+
+__all__ = ["LUET_CONFIG", "READS", "PackageDatabase", "find_databases", "luet_config"]
+
+LUET_CONFIG = "/etc/luet/luet.yaml"
+READS = ("etc/luet/luet.yaml", "**/luet.db")
+"""Globs of what is read here."""
+
+
+@frozen
+class PackageDatabase:
+    """A file called `luet.db`, read or found unreadable.
+
+    Attributes:
+        path: in the image.
+        layer: position of the layer that gave it.
+        database: what it holds, None if it cannot be read.
+        problems: why not, or what was noticed on the way.
+    """
+
+    path: str
+    layer: int
+    database: LuetDatabase | None
+    problems: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values: path, layer, problems, packages with category, name, version and files."""
+        packages = self.database.packages if self.database is not None else ()
+        return {
+            "path": self.path,
+            "layer": self.layer,
+            "problems": list(self.problems),
+            "packages": [
+                {
+                    "category": package.category,
+                    "name": package.name,
+                    "version": package.version,
+                    "files": list(package.files),
+                }
+                for package in packages
+            ],
+        }
+
+
+def luet_config(rootfs: Rootfs) -> LuetConfig | None:
+    """Read the image's luet.yaml, None if it has none.
+
+    Raises:
+        FormatError: it is no YAML, or not a configuration.
+        CosinspectError: it cannot be read.
+    """
+    trace = rootfs.trace(LUET_CONFIG)
+    if trace.entry is None or trace.entry.type != "file":
+        return None
+    return parse_config(rootfs.read_text(LUET_CONFIG))
+
+
+def find_databases(
+    rootfs: Rootfs, config: ImageConfig, *, limits: Limits = DEFAULT_LIMITS
+) -> tuple[PackageDatabase, ...]:
+    """Read every luet database of an image: where its configuration says, at the usual places, and wherever else one is.
+
+    Raises:
+        SourceError: a layer cannot be had again.
+        ContentError: a layer is another one now.
+    """
+    try:
+        settings = luet_config(rootfs) or LuetConfig()
+    except FormatError:
+        settings = LuetConfig()
+    environment: Mapping[str, str] = {
+        name: value for name, _, value in (text.partition("=") for text in config.env)
+    }
+    found: dict[str, PackageDatabase] = {}
+    paths = [*database_paths(settings, environment), *(entry.path for entry in rootfs.glob("/**/luet.db"))]
+    for path in paths:
+        entry = rootfs.trace(path).entry
+        if entry is not None and entry.type == "file" and entry.path not in found:
+            found[entry.path] = _read(rootfs, entry.path, entry.layer, limits)
+    return tuple(found.values())
+
+
+def _read(rootfs: Rootfs, path: str, layer: int, limits: Limits) -> PackageDatabase:
+    try:
+        data = rootfs.read_bytes(path, limit=limits.database_bytes)
+        if not data:
+            return PackageDatabase(path, layer, None, ("the file is empty; luet makes a new database of it",))
+        database = read_database(data, limits=limits)
+    except (FormatError, LimitExceeded) as fault:
+        return PackageDatabase(path, layer, None, (_reason(fault),))
+    problems = database.problems
+    if not database.is_storm:
+        problems = (*problems, "a bolt database of another program, not luet's")
+    if database.is_migration_broken:
+        problems = (
+            *problems,
+            "luet 0.30.0 or 0.30.1 spoilt the index: luet lists nothing, the records are all there",
+        )
+    return PackageDatabase(path, layer, database, problems)
+
+
+def _reason(fault: CosinspectError) -> str:
+    kind = f"{fault.kind}: " if isinstance(fault, FormatError) else ""
+    return f"unreadable: {kind}{fault.message}"

@@ -1,0 +1,311 @@
+"""An image in a registry: its manifest by tag or digest, and blobs as streams that survive a lost connection.
+
+Follows distribution-spec 1.1 ("Pulling manifests", "Pulling blobs"). A tag is asked for once; from then on everything is
+asked for by digest. A blob is never held, in memory or on disk. Docker's schema 1 is not asked for, and layers that are
+only linked to (`urls`) are never fetched from there.
+"""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cosinspect.blob import ByteStream
+from cosinspect.errors import (
+    DigestMismatch,
+    InvalidManifest,
+    InvalidReference,
+    RegistryError,
+    SizeMismatch,
+    TransportError,
+)
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest
+from cosinspect.reference import Reference
+from cosinspect.sources.attempts import Retries, Timeouts
+from cosinspect.sources.docker_config import find_credential
+from cosinspect.sources.registry_auth import Authenticator, Url
+from cosinspect.sources.registry_http import Client
+
+__all__ = ["RegistrySource", "Retries", "Timeouts"]
+
+DEFAULT_TIMEOUTS = Timeouts()
+DEFAULT_RETRIES = Retries()
+PROGRESS_BYTES = 16 * 1024 * 1024
+"""What a connection must bring before it is lost, so that its loss does not count against the retries."""
+
+_DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
+_ACCEPT = {"Accept": ", ".join(_DOCUMENT_TYPES)}
+# Docker Hub's images are named after one host and served by another (distribution: DefaultRegistryHost).
+_ENDPOINTS = {"docker.io": "registry-1.docker.io"}
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
+
+
+class RegistrySource:
+    """One image in a registry, as a `cosinspect.blob.Source`; used from several threads at once.
+
+    Args:
+        reference: the image.
+        plain_http: speak HTTP without TLS; localhost is always spoken to so.
+        timeouts: how long requests may take.
+        retries: how often they are repeated.
+        limits: for manifests, token servers' answers and errors.
+        docker_config: Docker's `config.json` or the directory it is in; None for the one in the home directory.
+        sleep: waits for so many seconds.
+        clock: tells the seconds, from any beginning.
+
+    Raises:
+        InvalidReference: the registry's name makes no URL.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        *,
+        plain_http: bool = False,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        retries: Retries = DEFAULT_RETRIES,
+        limits: Limits = DEFAULT_LIMITS,
+        docker_config: Path | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.reference = reference
+        host = _ENDPOINTS.get(reference.registry, reference.registry)
+        scheme = "http" if plain_http or _is_localhost(host) else "https"
+        registry = Url.parse(f"{scheme}://{host}")
+        if registry is None:
+            raise InvalidReference(
+                f"expected a registry's host and port, found {host!r:.300}", where=str(reference)
+            )
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._resolved: Descriptor | None = None
+        self._document = b""
+        self._client = Client(
+            registry=registry,
+            where=str(reference),
+            authenticator=Authenticator(
+                registry=registry,
+                host=reference.registry,
+                repository=reference.repository,
+                where=str(reference),
+                lookup=lambda: find_credential(reference.registry, docker_config),
+                clock=clock,
+            ),
+            timeouts=timeouts,
+            retries=retries,
+            limits=limits,
+            sleep=sleep,
+            clock=clock,
+        )
+
+    def resolve(self) -> Descriptor:
+        """Ask for the manifest or index that the reference names; further calls give the same answer.
+
+        Raises:
+            NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
+            TransportError: it does not answer, or in another content coding than was asked for.
+            DigestMismatch: its bytes are not those of the digest it sends, or that the reference has.
+            LimitExceeded: the document is larger than `Limits.manifest_bytes`.
+        """
+        with self._lock:
+            if self._resolved is None:
+                self._resolved = self._pin()
+            return self._resolved
+
+    def open(self, descriptor: Descriptor) -> ByteStream:
+        """Open a manifest, index or blob by its digest; the bytes are not verified.
+
+        Raises:
+            NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
+            TransportError: it does not answer.
+            SizeMismatch: it announces another size than the descriptor has.
+        """
+        with self._lock:
+            if self._resolved and descriptor.digest == self._resolved.digest:
+                return io.BytesIO(self._document)
+        kind = "manifests" if descriptor.media_type in _DOCUMENT_TYPES else "blobs"
+        return _BlobStream(
+            self._client, self._path(kind, str(descriptor.digest)), descriptor, str(self.reference)
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _path(self, kind: str, name: str) -> str:
+        return f"/v2/{self.reference.repository}/{kind}/{name}"
+
+    def _pin(self) -> Descriptor:
+        where, wanted = str(self.reference), self.reference.digest
+        path = self._path("manifests", self.reference.identifier)
+        response, raw = self._client.document(
+            path, _ACCEPT, where, limit=self._limits.manifest_bytes, limit_name="manifest_bytes"
+        )
+        if response.status != 200:
+            raise RegistryError("the registry sends a part of the manifest", status=206, where=where)
+        if response.encoding:
+            raise _encoded(response.encoding, where)
+        if wanted is not None:
+            _expect(wanted, raw, where, "the reference asks for")
+        stated = response.headers.get("Docker-Content-Digest", "").strip()
+        if stated:
+            _expect(_stated_digest(stated, where), raw, where, "the registry calls it")
+        self._document = raw
+        media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return Descriptor(media_type, wanted or Digest.of(raw), len(raw))
+
+
+class _BlobStream:
+    """A blob as it comes, asked for again from where it broke off; at most one byte more than its descriptor says."""
+
+    def __init__(self, client: Client, path: str, descriptor: Descriptor, image: str) -> None:
+        self._client = client
+        self._path = path
+        self._size = descriptor.size
+        self._where = f"{image}: blob {descriptor.digest}"
+        self._headers = _ACCEPT if "/manifests/" in path else {"Accept": "*/*"}
+        self._attempts = client.attempts(self._where)
+        self._position = 0
+        self._resumed_at = 0
+        self._skip = 0
+        self._ended = False
+        self._response = client.get(path, self._headers, self._attempts)
+        self._check()
+
+    def read(self, size: int, /) -> bytes:
+        """Give at most `size` further bytes, and none only at the end.
+
+        Raises:
+            SourceError: the connection was lost too often, or the blob takes too long.
+            SizeMismatch: the registry has another size than the descriptor, as it turns out.
+        """
+        while not self._ended and size > 0:
+            data, lost = self._receive(min(size, self._skip + self._size + 1 - self._position))
+            if data and self._skip:
+                skipped = min(self._skip, len(data))
+                self._skip -= skipped
+                data = data[skipped:]
+                if not data:
+                    continue
+            if data:
+                self._position += len(data)
+                if self._position > self._size:
+                    self.close()  # the caller's verification says what this means
+                return data
+            if self._position >= self._size or (lost is None and self._response.chunked):
+                self.close()
+                break
+            self._resume(lost)
+        return b""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._ended = True
+        self._response.close()
+
+    def _receive(self, size: int) -> tuple[bytes, TransportError | None]:
+        try:
+            return self._response.read(size, self._attempts), None
+        except TransportError as fault:
+            return b"", fault
+
+    def _resume(self, lost: TransportError | None) -> None:
+        """Ask for what is missing."""
+        self._response.close()
+        position, size = self._position, self._size
+        if position - self._resumed_at >= PROGRESS_BYTES:
+            self._attempts.renew()
+        self._resumed_at = position
+        reason = lost.message if lost else "the connection was closed"
+        self._attempts.pause(
+            TransportError(
+                f"{reason}, after {position} of {size} bytes",
+                where=self._where,
+                remedy="check the network and try again",
+            )
+        )
+        headers = {**self._headers, "Range": f"bytes={position}-"} if position else self._headers
+        try:
+            self._response = self._client.get(self._path, headers, self._attempts)
+        except RegistryError as fault:
+            if fault.status != 416:
+                raise
+            raise SizeMismatch(
+                f"expected {size} bytes, the registry has no more than {position}", where=self._where
+            ) from fault
+        self._check()
+
+    def _check(self) -> None:
+        """Hold the headers against the descriptor, and see where the body begins."""
+        response, position, size = self._response, self._position, self._size
+        if response.status == 206:
+            self._check_range(response.headers.get("Content-Range", ""))
+            return
+        # A server that answers from the beginning, whatever was asked for, is right too (RFC 9110, 14.2).
+        self._skip = position
+        if response.encoding and response.length != size:
+            # Storage often says gzip of a blob that is kept as it is; then the size is right, and the digest decides.
+            self.close()
+            raise _encoded(response.encoding, self._where)
+        if response.length not in (None, size):
+            self.close()
+            raise SizeMismatch(
+                f"expected {size} bytes, the registry announces {response.length}",
+                where=self._where,
+                remedy="the manifest or the blob was damaged: push the image again",
+            )
+
+    def _check_range(self, header: str) -> None:
+        position, size = self._position, self._size
+        found = _CONTENT_RANGE.fullmatch(header.strip())
+        if not found or not position or int(found[1]) != position or int(found[2]) >= size:
+            self.close()
+            raise TransportError(
+                f"expected the bytes from {position} on, found {header.strip() or 'a range without a name'!r:.80}",
+                where=self._where,
+                remedy="the registry or a proxy before it does not serve ranges as RFC 9110 has them",
+            )
+        if found[3] not in ("*", str(size)):
+            self.close()
+            raise SizeMismatch(f"expected {size} bytes, the registry has {found[3]}", where=self._where)
+        self._skip = 0
+
+
+def _is_localhost(host: str) -> bool:
+    name = host.removesuffix(f":{host.rpartition(':')[2]}") if not host.endswith("]") else host
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name.lower() == "localhost"
+
+
+def _stated_digest(text: str, where: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except InvalidManifest as fault:
+        raise DigestMismatch(fault.message, where=f"{where}: Docker-Content-Digest") from fault
+
+
+def _expect(digest: Digest, raw: bytes, where: str, whose: str) -> None:
+    found = Digest.of(raw, digest.algorithm)
+    if found != digest:
+        raise DigestMismatch(
+            f"{whose} {digest}, but the manifest hashes to {found}",
+            where=where,
+            remedy="the manifest was damaged or swapped in the registry or on its way: push the image again",
+        )
+
+
+def _encoded(encoding: str, where: str) -> TransportError:
+    return TransportError(
+        f"expected the bytes as they are stored, found them in the content coding {encoding!r:.40}",
+        where=where,
+        remedy="the registry or a proxy before it compresses what it serves: turn that off below /v2/",
+    )

@@ -1,0 +1,227 @@
+"""Stand-ins for the files of the cOS toolkit, at their true names and with the calls that a boot depends on.
+
+They are written for test images: short, honest about what they would do, and nobody's machine runs them. What differs
+between generations is an argument.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+__all__ = [
+    "CLOUD_CONFIGS",
+    "DRACUT_CONFIGS",
+    "GenerationName",
+    "bootargs",
+    "dracut_library",
+    "generator",
+    "grub_config",
+    "hook",
+    "loop_script",
+    "module_setup",
+    "mount_script",
+    "setup_unit",
+]
+
+GenerationName: TypeAlias = Literal["G1", "G2", "G3"]
+
+DRACUT_CONFIGS = {
+    "02-cos-immutable-rootfs.conf": 'add_dracutmodules+=" cos-immutable-rootfs "\n',
+    "02-cos-setup-initramfs.conf": (
+        'install_items+=" /usr/lib/systemd/system/cos-setup-rootfs.service '
+        '/usr/lib/systemd/system/cos-setup-initramfs.service "\n'
+        'add_dracutmodules+=" network "\n'
+    ),
+    "50-cos-initrd.conf": (
+        'hostonly="no"\nhostonly_cmdline="no"\ncompress="xz"\nadd_dracutmodules+=" livenet dmsquash-live "\n'
+    ),
+}
+
+CLOUD_CONFIGS = {
+    "00_rootfs.yaml": """\
+name: "Layout of the immutable root"
+stages:
+  rootfs:
+    - name: "Where things are mounted"
+      environment_file: /run/cos/cos-layout.env
+      environment:
+        VOLUMES: "LABEL=COS_OEM:/oem LABEL=COS_PERSISTENT:/usr/local"
+        OVERLAY: "tmpfs:25%"
+        RW_PATHS: "/etc /root /home /opt /srv /usr/local /var"
+""",
+    "01_defaults.yaml": "stages:\n  boot:\n    - name: Defaults\n      hostname: derivative\n",
+    "02_upgrades.yaml": "stages:\n  initramfs:\n    - name: Channel\n      environment:\n        CHANNEL_UPGRADES: 'false'\n",
+    "03_branding.yaml": 'stages:\n  boot:\n    - name: Greeting\n      commands: ["echo welcome"]\n',
+    "04_accounting.yaml": "stages:\n  initramfs:\n    - name: Accounts\n      users:\n        root:\n          passwd: cos\n",
+    "05_network.yaml": 'stages:\n  network:\n    - name: Addresses\n      commands: ["true"]\n',
+    "06_recovery.yaml": "stages:\n  boot:\n    - name: Recovery\n      if: '[ -f /run/cos/recovery_mode ]'\n      hostname: recovery\n",
+    "07_live.yaml": "stages:\n  boot:\n    - name: Live\n      if: '[ -f /run/cos/live_mode ]'\n      hostname: live\n",
+}
+
+_KERNEL_ARGUMENTS = "panic=5 security=selinux selinux=1 rd.neednet=1 rd.cos.oemlabel=COS_OEM"
+
+
+def bootargs(generation: GenerationName) -> str:
+    """Write a bootargs.cfg with its active and its recovery command line."""
+    if generation == "G3":
+        active = f"root=LABEL=$state_label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
+        recovery = "root=LABEL=$recovery_label cos-img/filename=$img selinux=0"
+        condition = '[ "$label" == "$recovery_label" ]'
+    else:
+        active = f"root=LABEL=$label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
+        recovery = "root=live:LABEL=$recoverylabel rd.live.dir=/ rd.live.squashimg=$img"
+        condition = '[ -n "$recoverylabel" ]'
+    return f"""\
+set kernel=/boot/vmlinuz
+if {condition}; then
+    set kernelcmd="{recovery}"
+else
+    set kernelcmd="{active}"
+fi
+set initramfs=/boot/initrd
+"""
+
+
+def grub_config() -> str:
+    """Write the menu that installation copies to disk."""
+    entries = [
+        ("cos", "derivative", "COS_STATE", "/cOS/active.img", "COS_ACTIVE"),
+        ("fallback", "derivative (fallback)", "COS_STATE", "/cOS/passive.img", "COS_PASSIVE"),
+        ("recovery", "derivative (recovery)", "COS_RECOVERY", "/cOS/recovery.img", "COS_SYSTEM"),
+    ]
+    text = "set timeout=10\nset default=cos\ninsmod loopback\ninsmod squash4\n"
+    for name, title, disk, image, label in entries:
+        text += f"""
+menuentry "{title}" --id {name} {{
+    search --no-floppy --label --set=root {disk}
+    set img={image}
+    set label={label}
+    loopback loop0 /$img
+    set root=($root)
+    source (loop0)/etc/cos/bootargs.cfg
+    linux (loop0)$kernel $kernelcmd
+    initrd (loop0)$initramfs
+}}
+"""
+    return text
+
+
+def setup_unit(stage: str, generation: GenerationName) -> str:
+    """Write the unit that runs one stage."""
+    runner = f"/usr/bin/cos-setup {stage}" if generation == "G1" else f"/usr/bin/elemental run-stage {stage}"
+    text = f"[Unit]\nDescription=Stage {stage}\nDefaultDependencies=no\n\n[Service]\nType=oneshot\n"
+    if stage == "rootfs":
+        text += "ExecStartPre=/usr/bin/ln -sf -t / /sysroot/system\n"
+    if stage == "initramfs":
+        text += "RootDirectory=/sysroot\nBindPaths=/proc /sys /dev /run /tmp\n"
+    return text + f"ExecStart={runner}\n"
+
+
+def module_setup(generation: GenerationName) -> str:
+    """Write the dracut module's own script."""
+    third = "cos-fsck" if generation == "G3" else "cos-loop-img"
+    return f"""\
+#!/bin/bash
+check() {{ return 255; }}
+depends() {{ echo rootfs-block dm; }}
+install() {{
+    inst_hook cmdline 30 "$moddir/parse-cos-cmdline.sh"
+    inst_script "$moddir/cos-generator.sh" "$systemdutildir/system-generators/dracut-cos-generator"
+    inst_script "$moddir/cos-mount-layout.sh" /sbin/cos-mount-layout
+    inst_script "$moddir/{third}.sh" /sbin/{third}
+}}
+"""
+
+
+def hook(generation: GenerationName) -> str:
+    """Write the hook that reads the kernel command line."""
+    if generation == "G3":
+        then = '[ "$(getarg fsck.mode=)" = force ] && /sbin/initqueue --settled --unique /sbin/cos-fsck'
+    else:
+        then = '/sbin/initqueue --settled --unique /sbin/cos-loop-img "$image"'
+    return f"""\
+#!/bin/bash
+type getarg >/dev/null 2>&1 || . /lib/dracut-lib.sh
+image=$(getarg cos-img/filename=)
+[ -z "$image" ] && return 0
+info "the image file is $image"
+rootok=1
+{then}
+return 0
+"""
+
+
+def loop_script(generation: GenerationName) -> str:
+    """Write cos-loop-img, which loops the image file, or its successor cos-fsck."""
+    if generation == "G3":
+        return """\
+#!/bin/bash
+type info >/dev/null 2>&1 || . /lib/dracut-lib.sh
+disk=$(realpath "/dev/disk/by-label/$1")
+info "checking $(lsblk -no NAME "$disk")"
+exec /usr/lib/systemd/systemd-fsck "$disk"
+"""
+    return """\
+#!/bin/bash
+# Loop the image file that lies on one of the state partitions.
+type getarg >/dev/null 2>&1 || . /lib/dracut-lib.sh
+state=/run/initramfs/cos-state
+mkdir -p "$state"
+for disk in /dev/disk/by-label/COS_STATE /dev/disk/by-label/COS_RECOVERY; do
+    [ -e "/tmp/looped-$(basename "$disk")" ] && continue
+    mount -o ro "$disk" "$state" || continue
+    if [ -f "$state/$1" ]; then
+        losetup -f "$state/$1"
+        exit 0
+    fi
+    umount "$state"
+done
+rm -r "$state"
+exit 1
+"""
+
+
+def mount_script() -> str:
+    """Write cos-mount-layout, which lays the writable parts over the root."""
+    return """\
+#!/bin/bash
+type info >/dev/null 2>&1 || . /lib/dracut-lib.sh
+overlay() {
+    mkdir -p "/run/overlay/$1/upper" "/run/overlay/$1/work"
+    mountpoint -q "/sysroot/$1" || mount -t overlay overlay \\
+        -o "lowerdir=/sysroot/$1,upperdir=/run/overlay/$1/upper,workdir=/run/overlay/$1/work" "/sysroot/$1"
+}
+echo "$(findmnt -fno SOURCE /sysroot) / auto ro 0 0" > /run/fstab
+for path in $(printf '%s\\n' $RW_PATHS | sort -u); do
+    overlay "${path#/}"
+done
+if [ "$PERSISTENT_STATE_BIND" = true ]; then
+    for path in $PERSISTENT_STATE_PATHS; do
+        [ -n "$(ls -A "/sysroot/$path")" ] && rsync -aqAX "/sysroot/$path/" "/usr/local/.state/$path/"
+    done
+fi
+info "the layout is mounted"
+"""
+
+
+def generator() -> str:
+    """Write the generator that gives the mounting service its environment."""
+    return """\
+#!/bin/bash
+type getarg >/dev/null 2>&1 || . /lib/dracut-lib.sh
+unit=/run/systemd/system/cos-immutable-rootfs.service.d
+mkdir -p "$unit" "$2/initrd-root-fs.target.requires"
+{
+    echo "[Service]"
+    echo "EnvironmentFile=/run/cos/cos-layout.env"
+} > "$unit/override.conf"
+ln -s "$2/sysroot.mount" "$2/initrd-root-fs.target.requires/sysroot.mount"
+"""
+
+
+def dracut_library() -> str:
+    """Write as much of dracut's library as the scripts above call."""
+    return """\
+getarg() { return 1; }
+info() { echo "$@"; }
+"""

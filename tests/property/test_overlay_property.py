@@ -1,0 +1,161 @@
+"""The resolver against the oracle, and the laws that any resolver keeps."""
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cosinspect.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.oci import OCI_LAYER, Descriptor, Digest
+from cosinspect.rootfs import Rootfs
+from oracle import Item, merge
+from stacks import SCALE
+
+QUICK = settings(deadline=None, max_examples=400 * SCALE, suppress_health_check=[HealthCheck.too_slow])
+
+# Few paths, so that layers meet at them, and a base in which `lib` is a link, so that they meet through it.
+POOL = "a a/x a/b a/b/x lib lib/x lib/b lib/b/x t u c c/lib c/lib/x c/lib/b"
+PATHS = st.sampled_from([tuple(path.split("/")) for path in POOL.split()])
+DIRECTORIES = st.sampled_from([(), ("a",), ("a", "b"), ("lib",), ("lib", "b"), ("c",), ("c", "lib")])
+TARGETS = st.sampled_from(
+    ["a", "/a", "a/b", "../a", "lib", "/c/lib", "..", "../../..", "t", "lib/b", "c", "u"]
+)
+BASE = [
+    Item("dir", ("a",)),
+    Item("file", ("a", "x"), "base"),
+    Item("dir", ("a", "b"), mode=0o700),
+    Item("file", ("a", "b", "x"), "base"),
+    Item("symlink", ("lib",), "a"),
+    Item("file", ("t",), "base"),
+]
+ITEMS = st.one_of(
+    st.builds(Item, st.just("dir"), PATHS, mode=st.sampled_from([0o755, 0o700, 0o1777])),
+    st.builds(
+        Item, st.just("file"), PATHS, st.sampled_from(["1", "2", "3"]), mode=st.sampled_from([0o644, 0o755])
+    ),
+    st.builds(Item, st.just("symlink"), PATHS, TARGETS),
+    st.builds(Item, st.just("hardlink"), PATHS, PATHS.map("/".join)),
+    st.builds(Item, st.just("whiteout"), PATHS),
+    st.builds(Item, st.just("opaque"), DIRECTORIES),
+)
+LAYERS = st.lists(ITEMS, max_size=8)
+STACKS = st.lists(LAYERS, min_size=1, max_size=4).flatmap(
+    lambda layers: st.sampled_from([[BASE, *layers], layers])
+)
+
+_DESCRIPTOR = Descriptor(OCI_LAYER, Digest("sha256", "0" * 64), 0)
+
+
+def index_of(layer):
+    """The index that a layer of these items has, its contents under the offsets of its entries."""
+    entries = []
+    contents = {}
+    for number, item in enumerate(layer):
+        if item.kind in ("whiteout", "opaque"):
+            continue
+        is_file = item.kind == "file"
+        data = item.text.encode() if is_file else b""
+        link = item.text if item.kind in ("symlink", "hardlink") else ""
+        mode = 0o777 if item.kind == "symlink" else item.mode
+        entries.append(
+            LayerEntry(
+                "/".join(item.path), item.kind, mode, 0, 0, len(data), 0, link, (0, 0), None, number, number, len(data), None
+            )
+        )  # fmt: skip
+        if is_file:
+            contents[number] = data
+    whiteouts = tuple(Marker("/".join(item.path), 0) for item in layer if item.kind == "whiteout")
+    opaques = tuple(Marker("/".join(item.path), 0) for item in layer if item.kind == "opaque")
+    return LayerIndex(_DESCRIPTOR, _DESCRIPTOR.digest, tuple(entries), whiteouts, opaques, (), contents, 0)
+
+
+def listing(rootfs):
+    """A tree as values: what is at each path, and which paths are one file."""
+    found = {}
+    for entry in rootfs.walk():
+        text = rootfs.read_bytes(entry.path).decode() if entry.type == "file" else entry.link
+        mode = None if entry.type == "symlink" else entry.mode
+        found[entry.path] = (entry.type, text, mode, rootfs.hardlinks(entry))
+    return found
+
+
+def expected_listing(tree):
+    names = {}
+    for path, thing in tree.items():
+        names.setdefault(id(thing), []).append("/" + "/".join(path))
+    found = {}
+    for path, thing in tree.items():
+        same = tuple(sorted(names[id(thing)]))
+        mode = None if thing.kind == "symlink" else thing.mode
+        found["/" + "/".join(path)] = (thing.kind, thing.text, mode, same if len(same) > 1 else ())
+    return found
+
+
+def resolve(stack):
+    return Rootfs([index_of(layer) for layer in stack])
+
+
+@QUICK
+@given(STACKS)
+def test_the_tree_is_the_oracles(stack):
+    tree, failed = merge(stack)
+    rootfs = resolve(stack)
+
+    assert expected_listing(tree) == listing(rootfs)
+    assert sorted("/".join(path) for path in failed) == sorted(
+        problem.path
+        for problem in rootfs.problems
+        if problem.kind in ("dangling-hardlink", "hardlink-to-directory")
+    )
+
+
+@QUICK
+@given(STACKS, st.data())
+def test_where_markers_stand_in_their_layer_does_not_matter(stack, data):
+    moved = []
+    for layer in stack:
+        markers = [item for item in layer if item.kind in ("whiteout", "opaque")]
+        others = [item for item in layer if item.kind not in ("whiteout", "opaque")]
+        for marker in data.draw(st.permutations(markers)):
+            others.insert(data.draw(st.integers(0, len(others))), marker)
+        moved.append(others)
+
+    assert listing(resolve(stack)) == listing(resolve(moved))
+
+
+@QUICK
+@given(STACKS)
+def test_an_empty_layer_changes_nothing(stack):
+    assert listing(resolve(stack)) == listing(resolve([*stack, []]))
+
+
+@QUICK
+@given(STACKS)
+def test_markers_never_show(stack):
+    assert not any(entry.name.startswith(".wh.") for entry in resolve(stack).walk())
+
+
+@QUICK
+@given(STACKS)
+def test_markers_in_the_lowest_layer_do_nothing(stack):
+    first = [item for item in stack[0] if item.kind not in ("whiteout", "opaque")]
+
+    assert listing(resolve([first, *stack[1:]])) == listing(resolve(stack))
+
+
+@QUICK
+@given(STACKS, PATHS)
+def test_history_tells_how_a_path_came_to_be_as_it_is(stack, path):
+    rootfs = resolve(stack)
+    asked = "/".join(path)
+    parent, _, name = asked.rpartition("/")
+    where = rootfs.trace("/" + parent)
+    entry = None
+    if where.entry is not None and where.entry.type == "dir":
+        entry = rootfs.trace(f"{where.entry.path.rstrip('/')}/{name}", follow=False).entry
+    history = rootfs.history(asked)
+
+    last = history[-1] if history else None
+    if entry is None:
+        assert last is None or last.type == ""
+    else:
+        assert last is not None
+        assert (entry.type, entry.layer) == (last.type, last.layer)

@@ -1,0 +1,222 @@
+"""Whatever a text file holds, its reader ends with a value or a FormatError; and what was put in comes out."""
+
+import contextlib
+import shlex
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cosinspect.errors import FormatError
+from cosinspect.formats.bootargs import boot_markers, kernel_parameters, leftover_placeholders, read_boot_args
+from cosinspect.formats.cloud_config import read_cloud_config
+from cosinspect.formats.dracut import merge, read_build_parameters, read_dracut_conf
+from cosinspect.formats.elf import read_elf, read_interpreter
+from cosinspect.formats.grub import read_grub_script
+from cosinspect.formats.grub_lexer import expand, unquote
+from cosinspect.formats.os_release import read_env_file
+from cosinspect.formats.shell import read_shell_script
+from cosinspect.formats.systemd import exec_commands, read_unit
+
+
+def cloud_config(text: str) -> None:
+    config = read_cloud_config("a.yaml", text)
+    assert config.gives_login == bool(config.logins)
+    config.written_files()
+
+
+READERS = {
+    "grub": read_grub_script,
+    "bootargs": read_boot_args,
+    "kernelcmd": lambda text: (kernel_parameters(text), boot_markers(text), leftover_placeholders(text)),
+    "shell": read_shell_script,
+    "dracut": lambda text: merge({"/etc/dracut.conf": read_dracut_conf(text)}),
+    "build-parameter": read_build_parameters,
+    "environment": read_env_file,
+    "unit": lambda text: exec_commands(read_unit(text)),
+    "cloud-config": cloud_config,
+}
+
+# Text in which the signs that these formats live on are common.
+signs = st.sampled_from(
+    [
+        *"(){}[]<>|&;$`'\"\\#=:-+,.\n\t \0é@!*?",
+        *(
+            "if ",
+            "then\n",
+            "fi\n",
+            "do ",
+            "done\n",
+            "case x in ",
+            "esac",
+            "set a=",
+            "menuentry x {",
+            "${",
+            "$((",
+            "<<E\n",
+        ),
+        *(
+            "function f ",
+            "f() ",
+            "[[ ",
+            "]]",
+            "#cloud-config\n",
+            "stages:\n",
+            "  boot:\n",
+            "  - ",
+            "&a ",
+            "*a",
+            "[S]\n",
+            "ExecStart=",
+        ),
+    ]
+)
+texts = st.one_of(st.text(max_size=60), st.lists(signs, max_size=40).map("".join))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_arbitrary_text_ends_in_a_value_or_a_format_error(name):
+    @settings(deadline=None, max_examples=60)
+    @given(texts)
+    def check(text):
+        try:
+            READERS[name](text)
+        except FormatError:
+            assert name == "cloud-config"
+
+    check()
+
+
+GOOD_SCRIPT = """\
+type log || . /lib/lib.sh
+function find { local x=$(one "$1" | two); case "$x" in a*) three ;; esac; }
+a=(1 "2" '3'); for i in "${a[@]}"; do [ -e "$i" ] && four <<E > /dev/null || exit 1
+body's
+E
+done
+"""
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, len(GOOD_SCRIPT) - 1), signs, st.booleans())
+def test_a_mutated_script_ends_and_tells_only_names_that_stand_in_it(position, sign, replace):
+    script = GOOD_SCRIPT[:position] + sign + GOOD_SCRIPT[position + replace :]
+    for command in read_shell_script(script).commands:
+        assert command.name.strip(".-") == "" or command.name[0] in "/_" or command.name[0].isalnum()
+        assert 1 <= command.line <= script.count("\n") + 1
+
+
+class Pieces:
+    """Builds scripts of which it is known what they call."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+
+    def simple(self, draw) -> str:
+        name = f"cmd{len(self.called)}"
+        self.called.append(name)
+        arguments = [
+            draw(
+                st.sampled_from(
+                    ["arg", "'if then fi (x'", '"; word"', "$x", "${y:-z}", "\\;", "-x", "in", "{}", "a=b"]
+                )
+            )
+        ]
+        if draw(st.booleans()):
+            arguments.append(f'"$({self.simple(draw)})"')
+        written = draw(
+            st.sampled_from([name, f"'{name}'", f'"{name}"', f"V=1 {name}", f"> out {name}", f"\\{name}"])
+        )
+        return f"{written} {' '.join(arguments)}"
+
+    def script(self, draw, depth: int) -> str:
+        if depth == 0:
+            return self.simple(draw)
+        first, second = self.script(draw, depth - 1), self.script(draw, depth - 1)
+        return draw(
+            st.sampled_from(
+                [
+                    f"{first}; {second}",
+                    f"{first} && {second}",
+                    f"{first} | {second}",
+                    f"{first} # it's {{ a comment\n{second}",
+                    f"if {first}; then {second}; fi",
+                    f"while {first}\ndo\n{second}\ndone",
+                    f"for word in x 'y z'; do {first}; done; {second}",
+                    f"case word in a|'b c') {first};; (*) {second} ;; esac",
+                    f"( {first}) && {{ {second}; }}",
+                    f"x=$( {first}); {second}",
+                    f"[[ a =~ ^(b|c)$ ]] || {first}\n{second}",
+                    f"list=(word $( {first})); {second}",
+                    f"cat <<'END'\nword {first.splitlines()[0]}\nEND\n{first}; {second}",
+                    f"func() {{ {first}\n}}; {second}",
+                    f"{first} < <( {second})",
+                    f"((word = 1)); {first}; echo $((1 + 2)) 2>&1; {second}",
+                ]
+            )
+        )
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_script_tells_all_that_it_calls_and_nothing_else(data):
+    pieces = Pieces()
+    script = pieces.script(data.draw, 3)
+    found = read_shell_script(script)
+    assert found.problem is None
+    assert set(pieces.called) == {command.name for command in found.commands} - {"cat"}
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40))
+@example("\\")
+@example("$x${y}'\"")
+def test_any_text_can_be_quoted_for_grub_and_comes_out(text):
+    double = '"' + "".join("\\" + c if c in '\\$"' else c for c in text) + '"'
+    assert text == expand(unquote(double), {"x": "wrong", "y": "wrong"})
+    single = "'" + text.replace("'", "'\\''") + "'"
+    assert text == expand(unquote(single), {"x": "wrong", "y": "wrong"})
+    (assignment,) = read_grub_script(f"set key={single}\n").assignments
+    assert text == expand(assignment.value, {})
+
+
+@settings(deadline=None)
+@given(st.text(max_size=40))
+def test_any_text_can_be_quoted_for_dracut_and_comes_out(text):
+    conf = read_dracut_conf(f"key={shlex.quote(text)}\n")
+    assert [text] == [assignment.value for assignment in conf.assignments]
+    assert () == conf.problems
+
+
+names = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True)
+plain = st.text(st.characters(exclude_characters="\"'\\$#\n\r", exclude_categories=["Cs", "Cc"]), max_size=20)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(names, plain, max_size=6))
+def test_plain_variables_come_out_of_an_environment_file(variables):
+    text = "".join(f'{name}="{value}"\n' for name, value in variables.items())
+    found = read_env_file(text)
+    assert (variables, ()) == (found.values, found.problems)
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(names, st.lists(plain.map(lambda text: f"x{text}x"), min_size=1, max_size=3), max_size=5)
+)
+def test_values_come_out_of_a_unit(keys):
+    text = "[Unit]\n" + "".join(f"{key} = {value}\n" for key, values in keys.items() for value in values)
+    unit = read_unit(text)
+    assert {key: tuple(values) for key, values in keys.items()} == unit.sections["Unit"]
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([b"", b"\x7fELF\x02\x01", b"\x7fELF\x01\x02", b"#!"]))
+def test_arbitrary_bytes_are_an_executable_s_head_or_refused(rest, start):
+    head = start + rest
+    interpreter = read_interpreter(head)
+    assert interpreter is None or head.startswith(b"#!")
+    with contextlib.suppress(FormatError):
+        found = read_elf(head)
+        assert found.bits in {32, 64}
+        assert found.interpreter is None or found.interpreter_known
