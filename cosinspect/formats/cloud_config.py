@@ -4,7 +4,8 @@ yip 0.10 (pkg/schema, pkg/plugins) reads `*.yaml` and `*.yml` with a mapping `st
 it read cloud-init's keys too, as a step of the stage `boot` (`hostname`: of `initramfs`). A document whose values have
 the wrong type is not read by yip at all; here the wrong value is left out and is a problem of kind `type`.
 
-Conditions (`if:`) are kept as text: whether they hold is not known before the machine runs.
+Conditions (`if:`) are kept as text: whether they hold is not known before the machine runs. What YAML takes for a
+boolean or a number comes out as its value, so that `no` reads `false`, where yip keeps the spelling.
 """
 
 from __future__ import annotations

@@ -150,6 +150,7 @@ class Entry:
     Attributes:
         name: as written, up to the first NUL; bytes that are not UTF-8 as surrogate escapes. Empty where it is longer than
             `PATH_BYTES`: kernels pass over such a member.
+        type: `file`, `directory`, `symlink`, `character`, `block`, `fifo`, `socket` or `unknown`, by the mode.
         target: where a symbolic link leads, else None; None too where it is longer than `PATH_BYTES`.
         size: of the body, in bytes; 0 for all hard links to a file but the one that carries the body.
         inode: with `device`, what hard links of one archive have in common when `nlink` is 2 or more.
@@ -160,6 +161,7 @@ class Entry:
     """
 
     name: str
+    type: str
     target: str | None
     mode: int
     uid: int
@@ -172,11 +174,6 @@ class Entry:
     node: tuple[int, int]
     checksum: int | None
     offset: int
-
-    @property
-    def type(self) -> str:
-        """`file`, `directory`, `symlink`, `character`, `block`, `fifo`, `socket` or `unknown`."""
-        return _TYPES.get(stat.S_IFMT(self.mode), "unknown")
 
     @property
     def body_bytes(self) -> int:
@@ -254,6 +251,7 @@ def read_entry(window: Window) -> Entry | None:
         return None
     return Entry(
         name=_decode(raw),
+        type=_TYPES.get(stat.S_IFMT(mode), "unknown"),
         target=target,
         mode=mode,
         uid=uid,

@@ -104,6 +104,7 @@ class Kernel:
 @frozen
 class _PE:
     machine: int
+    headers_bytes: int
     sections: tuple[tuple[str, int, int], ...]  # name, offset and size in the file
 
     @property
@@ -112,7 +113,7 @@ class _PE:
 
     @property
     def end(self) -> int:
-        return max((offset + size for _, offset, size in self.sections), default=0)
+        return max(self.headers_bytes, *(offset + size for _, offset, size in self.sections), 0)
 
 
 def read_kernel(head: bytes, *, size: int) -> Kernel:
@@ -235,7 +236,7 @@ def _read_x86(head: bytes) -> Kernel:
         payload_offset=payload,
         payload_size=payload_size if payload is not None else None,
         size_told=max(told, payload + payload_size if payload is not None else 0),
-        problems=problems,
+        problems=(*problems, *_missing_stub(head, pe)),
     )
 
 
@@ -267,6 +268,7 @@ def _read_image(head: bytes) -> Kernel:
         architecture=architecture,
         efi_stub=pe is not None,
         size_told=pe.end if pe is not None else None,
+        problems=_missing_stub(head, pe),
     )
 
 
@@ -284,6 +286,7 @@ def _read_zboot(head: bytes) -> Kernel:
         payload_offset=offset,
         payload_size=size,
         size_told=max(offset + size, pe.end if pe is not None else 0),
+        problems=_missing_stub(head, pe),
     )
 
 
@@ -313,13 +316,20 @@ def _read_pe(head: bytes) -> _PE | None:
     (optional_bytes,) = struct.unpack_from("<H", head, start + 20)
     table = start + 24 + optional_bytes
     sections = []
-    for at in range(table, table + 40 * min(count, _PE_SECTIONS), 40):
+    end = table + 40 * min(count, _PE_SECTIONS)
+    for at in range(table, end, 40):
         if at + 40 > len(head):
             break
         raw_size, raw_offset = struct.unpack_from("<II", head, at + 16)
         name = head[at : at + 8].rstrip(b"\0").decode("latin-1")
         sections.append((name, raw_offset if raw_size else 0, raw_size))
-    return _PE(machine, tuple(sections))
+    return _PE(machine, end, tuple(sections))
+
+
+def _missing_stub(head: bytes, pe: _PE | None) -> tuple[str, ...]:
+    if head[:2] != b"MZ" or pe is not None:
+        return ()
+    return ("it begins as an EFI program does, but has no EFI header where it says",)
 
 
 def _inflate_head(head: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 Storm (`store.go`, `metadata.go`, `codec/json`) puts each record under a key of eight bytes, big endian whatever the file's
 own order, as a JSON object. Go sets fields by key in any case and stops at a value of another type; here that field
-stays empty and is named in `Fields.malformed`. Refused: more than `RECORDS` records, or more than `PARTS` list items.
+stays empty and is named in `Fields.malformed`. Refused: more than `RECORDS` records, or more than `PARTS` values in them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ __all__ = ["PARTS", "RECORDS", "Fields", "StormRecords"]
 RECORDS = 200_000
 """Records of one database."""
 
-PARTS = 2_000_000
-"""List items and map entries that are kept of one database: files, requirements, labels."""
+PARTS = 5_000_000
+"""Values in all records of one database, first of all names of files; an image of a whole distribution has 200,000."""
 
+# As many as any value needs: what is between values, opens them, or is an escape in a text.
+_MARKS = b",:[{\\"
 _METADATA = b"__storm_metadata"
 _ID_BYTES = 8
 _PROBLEMS = 1000
@@ -51,23 +53,21 @@ class StormRecords:
         if bucket is None:
             return
         name = names[-1]
+        is_codec_known = False
         for element in self.database.elements(bucket, problem=lambda text: self._note(f"{name}: {text}")):
             if element.key == _METADATA:
                 if element.bucket is None:
                     self.plain_metadata.add(name)
-                else:
+                elif (
+                    not is_codec_known
+                ):  # once: a hostile bucket could have a million of them, all with one large root
                     self._check_codec(name, element.bucket)
+                    is_codec_known = True
             elif element.bucket is None and len(element.key) == _ID_BYTES:
                 record = self._record(name, element.key, element.value)
                 if record is not None:
                     record_id = int.from_bytes(element.key, "big", signed=True)
-                    yield record_id, Fields(fold_fields(record), self)
-
-    def keep(self, parts: int) -> None:
-        """Account for so many list items."""
-        self.parts += parts
-        if self.parts > PARTS:
-            raise FormatError(f"at most {PARTS} files, requirements and labels are read", kind="limit")
+                    yield record_id, Fields(fold_fields(record))
 
     def _record(self, name: str, key: bytes, value: memoryview) -> dict[str, Any] | None:
         self.count += 1
@@ -79,8 +79,13 @@ class StormRecords:
                 kind="limit",
                 where=f"{name} {key.hex()}",
             )
+        content = bytes(value)
+        # Counted before they are decoded: an empty list takes three bytes here, and sixty once it is one.
+        self.parts += 1 + len(content) - len(content.translate(None, _MARKS))
+        if self.parts > PARTS:
+            raise FormatError(f"records with at most {PARTS} values are read", kind="limit")
         try:
-            record = decode_json(value)
+            record = decode_json(content)
         except FormatError as fault:
             self._note(f"{name} {key.hex()}: {'not JSON' if fault.kind == 'json' else fault.message}")
             return None
@@ -108,7 +113,6 @@ class Fields:
     """A structure's fields, by their names in lower case, as luet would be given them."""
 
     values: dict[str, Any]
-    records: StormRecords
     malformed: list[str] = field(factory=list)
 
     def text(self, name: str) -> str:
@@ -134,7 +138,7 @@ class Fields:
     def objects(self, name: str) -> Iterator[Fields]:
         """Give the structures of a list; what is malformed in them is not noted."""
         for item in self._items(name, dict):
-            yield Fields(fold_fields(item), self.records)
+            yield Fields(fold_fields(item))
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
         """Give the entries of a map from text to text, in the order stored."""
@@ -142,7 +146,6 @@ class Fields:
         if not isinstance(value, dict):
             self.malformed.append(name)
             return ()
-        self.records.keep(len(value))
         kept = tuple((key, text) for key, text in value.items() if isinstance(text, str))
         if len(kept) < len(value):
             self.malformed.append(name)
@@ -153,7 +156,6 @@ class Fields:
         if not isinstance(value, list):
             self.malformed.append(name)
             return []
-        self.records.keep(len(value))
         kept = [item for item in value if isinstance(item, kind)]
         if len(kept) < len(value):
             self.malformed.append(name)

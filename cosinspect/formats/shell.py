@@ -2,7 +2,8 @@
 
 Follows the token and grammar rules of POSIX.1-2017, "Shell Command Language" (2.2 to 2.10), with what bash adds:
 `[[ ]]`, `(( ))`, arrays, process substitution, `function`, `select`, `&>`, `<<<`, extended patterns. The bodies of
-here-documents are skipped, and with them the commands they substitute.
+here-documents are skipped, and with them the commands they substitute; `((` and `$((` always start arithmetic, never
+two subshells.
 
 Only what is surely a command is told: a literal word in command position, by a bare name or an absolute path. Where the
 text cannot be followed to its end (a quote or construct that is not closed, a word out of place, nesting beyond
@@ -61,7 +62,7 @@ class ShellScript:
     """What can be told of a script.
 
     Attributes:
-        commands: the external commands, each once, in the order of their first call. Where a script gives dracut's
+        commands: the external commands, each once, by the line of their first call. Where a script gives dracut's
             `initqueue` a command to run later, that one is told too.
         functions: the functions and aliases that it defines.
         sourced: the files that it reads with `.` or `source`, where they are literal.

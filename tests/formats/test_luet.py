@@ -261,14 +261,17 @@ def test_what_is_no_record_is_skipped_or_noted():
     )
 
 
-def test_another_codec_is_noted():
+def test_another_codec_is_noted_and_looked_for_once():
     writer = BoltWriter(page_size=4096)
-    metadata = writer.inline((b"codec", b"gob"))
     writer.leaf(3, (b"Package", writer.bucket(4), 1))
-    writer.leaf(4, (b"__storm_metadata", metadata, 1))
+    gob, other = writer.inline((b"codec", b"gob")), writer.inline((b"codec", b"other"))
+    writer.leaf(4, (b"__storm_metadata", gob, 1), (b"__storm_metadata", other, 1))
     writer.metas(root=3, mark=5)
 
-    assert read_database(writer.file()).problems == ("Package: codec b'gob' instead of json",)
+    assert read_database(writer.file()).problems == (
+        "Package: codec b'gob' instead of json",
+        "Package: page 4: keys out of order",
+    )
 
 
 def test_keys_out_of_order_are_noted_once_and_the_records_read():
@@ -347,20 +350,29 @@ def test_an_empty_file_is_no_database():
 # Limits
 
 
-def test_records_and_their_parts_are_counted(monkeypatch):
-    two = luet_file([b"{}", b"{}"])
-    three = luet_file(files=[b'{"Files":["a","b","c"]}'])
-    monkeypatch.setattr(luet_records, "RECORDS", 2)
-    monkeypatch.setattr(luet_records, "PARTS", 3)
+def limit_of(data: bytes) -> str:
+    with pytest.raises(FormatError) as raised:
+        read_database(data)
+    return raised.value.kind
 
-    assert len(read_database(two).packages) == 2
-    assert len(read_database(three).file_records[0].files) == 3
+
+def test_records_are_counted(monkeypatch):
+    data = luet_file([b"{}"], [b"{}"])
+
+    monkeypatch.setattr(luet_records, "RECORDS", 2)
+    assert len(read_database(data).packages) == 1
     monkeypatch.setattr(luet_records, "RECORDS", 1)
-    monkeypatch.setattr(luet_records, "PARTS", 2)
-    for data in (two, three):
-        with pytest.raises(FormatError) as raised:
-            read_database(data)
-        assert raised.value.kind == "limit"
+    assert limit_of(data) == "limit"
+
+
+@pytest.mark.parametrize("record", [b'{"Files":["a","b","c"]}', b'{"x":[[],[]]}', b'{"x":{"y":{}}}'])
+def test_values_are_counted_before_they_are_decoded(record, monkeypatch):
+    data = luet_file(files=[record])
+
+    monkeypatch.setattr(luet_records, "PARTS", 10)
+    assert len(read_database(data).file_records) == 1
+    monkeypatch.setattr(luet_records, "PARTS", 4)
+    assert limit_of(data) == "limit"
 
 
 def test_one_record_may_not_be_huge():

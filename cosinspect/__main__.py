@@ -1,0 +1,8 @@
+"""`python -m cosinspect`, which is the command `cosinspect`."""
+
+from __future__ import annotations
+
+from cosinspect.cli import run
+
+if __name__ == "__main__":
+    run()

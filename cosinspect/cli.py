@@ -1,0 +1,197 @@
+"""The command line: which command, with which arguments, written where, ending with which exit status.
+
+A name that is no command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. The environment is read
+here and nowhere else: NO_COLOR, TERM, COLUMNS, DOCKER_CONFIG. Whatever happens is at most one line on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import io
+import logging
+import os
+import shutil
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, TextIO
+
+from cosinspect import __version__
+from cosinspect.commands import COMMANDS
+from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
+from cosinspect.errors import CosinspectError, InvalidProfile, InvalidReference
+from cosinspect.render.display import printable
+
+__all__ = ["main", "run"]
+
+PROGRAM = "cosinspect"
+COLUMNS = (60, 100, 120)
+"""The narrowest a report is laid out for, what is taken where there is no terminal, and the widest."""
+
+EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
+    (KeyboardInterrupt, 130),  # 128 and the signal, as a shell has it
+    (WrongUse, 2),
+    (InvalidReference, 2),
+    (InvalidProfile, 2),
+    (NotInImage, 1),
+    (CosinspectError, 3),
+    (BrokenPipeError, 141),
+    (Exception, 3),
+)
+"""The exit status for what ends a command; the first that fits."""
+
+_EPILOG = """\
+exit status:
+  0  the image has every capability that its profile requires; ls, cat, history: done
+  1  it lacks one; ls, cat, history: the path is not in the image
+  2  wrong use: arguments, the image's name, the profile
+  3  it cannot be decided: not reachable, damaged, unknown
+
+An image whose name is that of a command can be checked with: cosinspect check NAME
+Each command tells its options: cosinspect check --help
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose faults are exceptions; argparse has no other way to keep it from exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WrongUse(f"{message}; see {self.prog} --help")
+
+
+def main(
+    argv: Sequence[str] | None = None, *, stdout: TextIO | None = None, stderr: TextIO | None = None
+) -> int:
+    """Run a command and give its exit status; nothing is raised.
+
+    Args:
+        argv: the arguments, without the program's name; by default those of the process.
+        stdout: for results; for `cat` it must have a `buffer`.
+        stderr: for errors and progress.
+    """
+    with contextlib.ExitStack() as opened:
+        # Python has no stream where the process was started without one.
+        nowhere = opened.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        out, err = stdout or sys.stdout or nowhere, stderr or sys.stderr or nowhere
+        try:
+            status = _run(list(sys.argv[1:] if argv is None else argv), out, err)
+            out.flush()
+        except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001 - a traceback is no message
+            with contextlib.suppress(OSError, ValueError):
+                err.write(_told(fault))
+                err.flush()
+            return next(status for kind, status in EXIT_STATUSES if isinstance(fault, kind))
+        return status
+
+
+def run() -> NoReturn:
+    """Be the process: run `main` and exit."""
+    # What libraries want to say is for those who use them, not for those who read a report.
+    logging.getLogger().addHandler(logging.NullHandler())
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            # The reader is gone, which `main` has dealt with; the interpreter would try again as it ends, and complain.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(status)
+
+
+def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
+    with contextlib.redirect_stdout(out):
+        try:
+            command, arguments = _parse(argv)
+        except SystemExit:  # --help and --version, which have written what they had to
+            return 0
+    return command.run(arguments, _terminal(arguments, out, err))
+
+
+def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
+    if not argv:
+        raise WrongUse(f"expected an image, such as quay.io/org/os:v1, or a command; see {PROGRAM} --help")
+    if argv[0] in ("-h", "--help", "--version"):
+        _overview().parse_args(argv[:1])
+    command = COMMANDS.get(argv[0])
+    implied = command is None
+    if command is None:
+        command = COMMANDS["check"]
+    parser = _Parser(
+        prog=f"{PROGRAM} {command.name}",
+        description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        allow_abbrev=False,
+    )
+    command.configure(parser)
+    try:
+        # Options may stand between IMAGE and PATH, which plain parsing does not bear with.
+        arguments = parser.parse_intermixed_args(argv if implied else argv[1:])
+    except WrongUse as fault:
+        near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
+        raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
+    if getattr(arguments, "docker_config", "") is None:
+        arguments.docker_config = os.environ.get("DOCKER_CONFIG") or None
+    return command, arguments
+
+
+def _overview() -> argparse.ArgumentParser:
+    """Make the parser that tells of the program as a whole."""
+    wide = max(len(f"{command.name} {command.arguments}") for command in COMMANDS.values())
+    commands = "\n".join(
+        f"  {command.name + ' ' + command.arguments:<{wide}}  {command.summary}"
+        for command in COMMANDS.values()
+    )
+    parser = _Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
+        description="What can this OS image do? Does it boot and install, and if not, why?",
+        epilog=f"commands:\n{commands}\n\n{_EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Terminal:
+    """Find out what the streams are and what their user wants."""
+    capable = os.environ.get("TERM") != "dumb"
+    plain = bool(os.environ.get("NO_COLOR")) or getattr(arguments, "no_color", False)
+    least, usual, most = COLUMNS
+    columns = usual
+    if out.isatty():
+        columns = min(max(shutil.get_terminal_size((usual, 24)).columns, least), most)
+    return Terminal(
+        out=out,
+        err=err,
+        color=capable and not plain and out.isatty(),
+        columns=columns,
+        progress=capable and err.isatty() and not getattr(arguments, "quiet", False),
+    )
+
+
+def _told(fault: BaseException) -> str:
+    """Give the line for what ended a command, "" where nobody is there to read it."""
+    if isinstance(fault, BrokenPipeError):
+        return ""
+    if isinstance(fault, KeyboardInterrupt):
+        return f"{PROGRAM}: interrupted\n"
+    if isinstance(fault, (CosinspectError, WrongUse, NotInImage)):
+        text = str(fault)
+    elif isinstance(fault, OSError):
+        text = ": ".join(str(part) for part in (fault.filename, fault.strerror or fault) if part)
+    else:
+        last = traceback.extract_tb(fault.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        text = f"internal error, please report it: {type(fault).__name__}: {fault} ({place}, version {__version__})"
+    return f"{PROGRAM}: error: {printable(text)}\n"

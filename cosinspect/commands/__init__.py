@@ -1,0 +1,16 @@
+"""The commands, a module each: what arguments they take and what they do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from cosinspect.commands import cat, check, checks, demo, history, ls, packages
+from cosinspect.commands.command import Command
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: Mapping[str, Command] = MappingProxyType(
+    {module.COMMAND.name: module.COMMAND for module in (check, ls, cat, history, packages, checks, demo)}
+)
+"""Every command by its name, in the order in which people are told of them."""

@@ -1,0 +1,42 @@
+"""`cat IMAGE PATH`: one file of the merged tree, byte by byte."""
+
+from __future__ import annotations
+
+import argparse
+
+from cosinspect.commands.command import Command, Terminal
+from cosinspect.commands.options import add_image, merged_image, path_in_image
+from cosinspect.errors import CosinspectError
+
+__all__ = ["COMMAND"]
+
+PIECE_BYTES = 1 << 20
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    add_image(parser)
+    parser.add_argument("path", metavar="PATH", help="a regular file, or a link to one")
+
+
+def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    # Where the path is the real one the file is kept as its layer passes; where it leads through links, or is too
+    # large to keep, the layer passes a second time.
+    plain = "/".join(part for part in arguments.path.split("/") if part not in ("", "."))
+    with merged_image(arguments, terminal, retain=(plain,)) as (_, rootfs):
+        stream = path_in_image(rootfs.open, arguments.path)
+        terminal.out.flush()
+        written = 0
+        try:
+            with stream:
+                while piece := stream.read(PIECE_BYTES):
+                    terminal.out.buffer.write(piece)
+                    written += len(piece)
+        except CosinspectError as fault:
+            if written:
+                fault.remedy = f"do not trust the {written} bytes already written: they are not verified"
+            raise
+        terminal.out.buffer.flush()
+    return 0
+
+
+COMMAND = Command("cat", "IMAGE PATH", "write one file, links resolved", _configure, _run)

@@ -1,0 +1,85 @@
+"""`checks [ID]`: the catalogue of checks, or one of them in full."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from cosinspect.checks import CATALOGUE, find_check
+from cosinspect.checks.base import Check
+from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.options import add_format
+from cosinspect.render.display import wrap
+
+__all__ = ["COMMAND"]
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("check", nargs="?", metavar="ID", help="such as COS001, or the name of a check")
+    add_format(parser)
+
+
+def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    item = None if arguments.check is None else _find(arguments.check)
+    if arguments.format == "json":
+        values = [_values(each) for each in CATALOGUE] if item is None else _values(item)
+        lines = iter([json.dumps(values, indent=2)])
+    else:
+        lines = _overview(terminal.columns) if item is None else _in_full(item, terminal.columns)
+    for line in lines:
+        terminal.out.write(line + "\n")
+    return 0
+
+
+def _find(wanted: str) -> Check:
+    if (found := find_check(wanted)) is not None:
+        return found
+    known = {item.id.lower(): item for item in CATALOGUE} | {item.name: item for item in CATALOGUE}
+    near = [known[word] for word in difflib.get_close_matches(wanted.lower(), known, n=3, cutoff=0.5)]
+    meant = " or ".join(dict.fromkeys(f"{item.id} ({item.name})" for item in near))
+    hint = f"did you mean {meant}?" if near else "cosinspect checks lists them"
+    raise WrongUse(f"there is no check {wanted!r}; {hint}")
+
+
+def _values(item: Check) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "name": item.name,
+        "level": item.level.value,
+        "capabilities": _capabilities(item),
+        "summary": item.summary,
+        "why": item.why,
+        "remedy": item.remedy,
+    }
+
+
+def _capabilities(item: Check) -> list[str]:
+    return [capability.value for capability in item.capabilities]
+
+
+def _overview(columns: int) -> Iterator[str]:
+    wide = max(len(item.name) for item in CATALOGUE)
+    for item in CATALOGUE:
+        decides = ", ".join(_capabilities(item)) or "-"
+        yield f"{item.id}  {item.level.value:<7}  {item.name:<{wide}}  {decides}"
+        yield from (f"        {line}" for line in wrap(item.summary, columns - 8))
+
+
+def _in_full(item: Check, columns: int) -> Iterator[str]:
+    yield f"{item.id} {item.name}"
+    rows = {
+        "level": item.level.value,
+        "decides": ", ".join(_capabilities(item)) or "nothing by itself",
+        "what": item.summary,
+        "why": item.why,
+        "remedy": item.remedy,
+    }
+    for word, text in rows.items():
+        for number, line in enumerate(wrap(text, columns - 11)):
+            yield f"  {word if number == 0 else '':<7}  {line}"
+
+
+COMMAND = Command("checks", "[ID]", "list the checks, or explain one", _configure, _run)

@@ -1,0 +1,57 @@
+"""`demo`: the whole way from a registry to a verdict, with nothing else at hand."""
+
+from __future__ import annotations
+
+import argparse
+
+from cosinspect.commands.check import check_image
+from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.options import add_presentation, add_report, add_verification
+from cosinspect.render.display import wrap
+from cosinspect.testing import Registry
+from cosinspect.testing.derivative import BREAKAGES, derivative
+
+__all__ = ["COMMAND"]
+
+NAME = "cos/derivative:demo"
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--broken", metavar="KIND", help="break it in one way; --list tells which there are")
+    parser.add_argument(
+        "--list", action="store_true", help="list the ways to break it, and the check that tells"
+    )
+    add_report(parser)
+    add_verification(parser)
+    add_presentation(parser)
+    # The registry is on localhost, and the image alone in it.
+    parser.set_defaults(platform=None, plain_http=False, docker_config=None)
+
+
+def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    if arguments.list:
+        _list(terminal)
+        return 0
+    if arguments.broken is not None and arguments.broken not in BREAKAGES:
+        raise WrongUse(f"--broken: expected one of {', '.join(BREAKAGES)}; found {arguments.broken!r}")
+    image = derivative(arguments.broken)
+    with Registry() as registry:
+        name = registry.push(image, NAME)
+        if not arguments.quiet:
+            broken = f", broken ({arguments.broken})" if arguments.broken else ""
+            terminal.err.write(f"made a small derivative{broken}, serving it from {registry.address}\n")
+            terminal.err.flush()
+        return check_image(name, arguments, terminal)
+
+
+def _list(terminal: Terminal) -> None:
+    wide = max(len(kind) for kind in BREAKAGES)
+    for kind, breakage in BREAKAGES.items():
+        for number, line in enumerate(wrap(breakage.summary, terminal.columns - wide - 12)):
+            head = f"{kind:<{wide}}  {breakage.check}" if number == 0 else " " * (wide + 8)
+            terminal.out.write(f"{head}  {line}\n")
+
+
+COMMAND = Command(
+    "demo", "[--broken KIND]", "make a small derivative, serve it, and check it", _configure, _run
+)

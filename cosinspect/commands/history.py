@@ -1,0 +1,76 @@
+"""`history IMAGE PATH`: what each layer did to a path, and the step of the Dockerfile that made the layer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from cosinspect.checks.base import shorten
+from cosinspect.commands.command import Command, NotInImage, Terminal
+from cosinspect.commands.options import add_format, add_image, merged_image
+from cosinspect.history import Action, Change
+from cosinspect.layer import Layer
+from cosinspect.render.display import printable, size
+
+__all__ = ["COMMAND"]
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    add_image(parser)
+    parser.add_argument(
+        "path", metavar="PATH", help="it need not exist any more; a link at its end is not followed"
+    )
+    add_format(parser)
+
+
+def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    with merged_image(arguments, terminal) as (image, rootfs):
+        changes = rootfs.history(arguments.path)
+        layers = image.layers
+    if not changes:
+        raise NotInImage(f"{arguments.path}: no layer ever had it")
+    if arguments.format == "json":
+        values = [_values(change, layers[change.layer]) for change in changes]
+        terminal.out.write(json.dumps(values, indent=2) + "\n")
+        return 0
+    for change in changes:
+        for line in _lines(change, layers[change.layer], terminal.columns):
+            terminal.out.write(line + "\n")
+    return 0
+
+
+def _values(change: Change, layer: Layer) -> dict[str, Any]:
+    return {
+        "layer": change.layer,
+        "digest": str(layer.descriptor.digest),
+        "action": change.action.value,
+        "cause": change.cause,
+        "type": change.type,
+        "size": change.size,
+        "link": change.link,
+        "created_by": layer.created_by,
+    }
+
+
+def _lines(change: Change, layer: Layer, columns: int) -> list[str]:
+    head = f"layer {change.layer:<4} {change.action.value:<10}"
+    if change.action is Action.REMOVED:
+        lines = [f"{head}  by {printable(change.cause)}"]
+    else:
+        lines = [f"{head}  {_what(change)}"]
+    step = shorten(layer.created_by, columns - 11) if layer.created_by else "the image does not tell the step"
+    return [*lines, f"           {printable(step)}"]
+
+
+def _what(change: Change) -> str:
+    if change.type == "symlink":
+        return f"symlink -> {printable(change.link)}"
+    if change.type == "file":
+        return f"file, {size(change.size)}"
+    if change.action is Action.IMPLIED:
+        return "dir, needed by what the layer puts into it"
+    return change.type
+
+
+COMMAND = Command("history", "IMAGE PATH", "tell what each layer did to a path", _configure, _run)

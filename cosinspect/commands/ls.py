@@ -1,0 +1,99 @@
+"""`ls IMAGE [PATH]`: the merged tree, and which layer each name in it comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+from cosinspect.commands.command import Command, Terminal
+from cosinspect.commands.options import add_format, add_image, merged_image, path_in_image
+from cosinspect.render.display import iso_time, printable
+from cosinspect.rootfs import Entry, Rootfs
+
+__all__ = ["COMMAND"]
+
+_FILE_TYPES = {
+    "file": stat.S_IFREG,
+    "dir": stat.S_IFDIR,
+    "symlink": stat.S_IFLNK,
+    "char": stat.S_IFCHR,
+    "block": stat.S_IFBLK,
+    "fifo": stat.S_IFIFO,
+}
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    add_image(parser)
+    parser.add_argument(
+        "path",
+        nargs="?",
+        default="/",
+        metavar="PATH",
+        help="a directory, or a link to one, for what is in it; anything else for itself; default: /",
+    )
+    parser.add_argument(
+        "-R", "--recursive", action="store_true", help="the directory itself and everything below"
+    )
+    add_format(parser, json="json for one JSON object a line")
+
+
+def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    with merged_image(arguments, terminal) as (_, rootfs):
+        for entry in _listed(rootfs, arguments.path, recursive=arguments.recursive):
+            line = json.dumps(_values(rootfs, entry)) if arguments.format == "json" else _line(rootfs, entry)
+            terminal.out.write(line + "\n")
+    return 0
+
+
+def _listed(rootfs: Rootfs, path: str, *, recursive: bool) -> Iterator[Entry]:
+    """Give what is to be listed, sorted component by component."""
+    end = rootfs.trace(path).entry
+    if end is None or end.type != "dir":
+        yield path_in_image(rootfs.lstat, path)
+        return
+    if recursive:
+        yield from rootfs.walk(end.path)
+        return
+    base = end.path.rstrip("/")
+    for name in rootfs.listdir(end.path):
+        yield rootfs.lstat(f"{base}/{name}")
+
+
+def _values(rootfs: Rootfs, entry: Entry) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "path": entry.path,
+        "type": entry.type,
+        "mode": entry.mode,
+        "uid": entry.uid,
+        "gid": entry.gid,
+        "size": entry.size,
+        "mtime": entry.mtime,
+    }
+    if entry.type == "symlink":
+        values["link"] = entry.link
+    values["layer"] = entry.layer
+    if names := rootfs.hardlinks(entry):
+        values["hardlinks"] = list(names)
+    if entry.type in ("char", "block"):
+        values["device"] = list(entry.device)
+    if entry.xattrs:
+        values["xattrs"] = dict(entry.xattrs)
+    return values
+
+
+def _line(rootfs: Rootfs, entry: Entry) -> str:
+    mode = stat.filemode(_FILE_TYPES[entry.type] | entry.mode)
+    owner = f"{entry.uid}:{entry.gid}"
+    amount = "{}, {}".format(*entry.device) if entry.type in ("char", "block") else str(entry.size)
+    name = printable(entry.path)
+    if entry.type == "symlink":
+        name = f"{name} -> {printable(entry.link)}"
+    elif others := [other for other in rootfs.hardlinks(entry) if other != entry.path]:
+        name = f"{name} = {printable(others[0])}" + (f" and {len(others) - 1} more" if others[1:] else "")
+    return f"{mode}  {owner:<9} {amount:>12}  {iso_time(entry.mtime)}  {name}  [layer {entry.layer}]"
+
+
+COMMAND = Command("ls", "IMAGE [PATH]", "list the merged tree", _configure, _run)

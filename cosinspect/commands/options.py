@@ -1,0 +1,134 @@
+"""Arguments that several commands have, and how an image is opened by them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from cosinspect.commands.command import NotInImage, Terminal
+from cosinspect.commands.progress import layer_bars
+from cosinspect.errors import CosinspectError, RootfsError
+from cosinspect.image import Image
+from cosinspect.inspection import open_image
+from cosinspect.oci import Platform
+from cosinspect.profiles import BUILTIN
+from cosinspect.rootfs import Rootfs
+
+__all__ = [
+    "add_format",
+    "add_image",
+    "add_presentation",
+    "add_report",
+    "add_verification",
+    "merged_image",
+    "path_in_image",
+]
+
+T = TypeVar("T")
+
+
+def add_image(parser: argparse.ArgumentParser) -> None:
+    """Add the image's name and how to get it."""
+    parser.add_argument(
+        "image",
+        metavar="IMAGE",
+        help="quay.io/org/os:v1, oci:DIR[:ref], oci-archive:FILE, docker-archive:FILE, dir:DIR",
+    )
+    parser.add_argument(
+        "--platform",
+        type=_platform,
+        metavar="OS/ARCH[/VARIANT]",
+        help="which image of an index; default: what this machine runs",
+    )
+    parser.add_argument(
+        "--plain-http", action="store_true", help="speak HTTP without TLS, as is always done with localhost"
+    )
+    parser.add_argument(
+        "--docker-config",
+        metavar="DIR",
+        help="where config.json has credentials; default: $DOCKER_CONFIG, else ~/.docker",
+    )
+    add_verification(parser)
+    add_presentation(parser)
+
+
+def add_verification(parser: argparse.ArgumentParser) -> None:
+    """Add what turns the costlier half of verification off."""
+    parser.add_argument(
+        "--no-diff-ids",
+        action="store_true",
+        help="do not verify what layers inflate to; their blobs are always verified",
+    )
+
+
+def add_presentation(parser: argparse.ArgumentParser) -> None:
+    """Add what a terminal is spared of."""
+    parser.add_argument("--no-color", action="store_true", help="no colours; NO_COLOR does the same")
+    parser.add_argument("-q", "--quiet", action="store_true", help="nothing on standard error but errors")
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add what is required of an image, and where its report goes."""
+    parser.add_argument(
+        "--profile",
+        default="cos",
+        metavar="NAME|FILE",
+        help=f"what to require: {', '.join(BUILTIN)}, or a TOML file; default: cos",
+    )
+    add_format(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", help="write the report there; - is standard output")
+
+
+def add_format(parser: argparse.ArgumentParser, *, json: str = "JSON for programs") -> None:
+    """Add the choice between text and JSON."""
+    parser.add_argument(
+        "--format", choices=("text", "json"), default="text", help=f"text for people, {json}; default: text"
+    )
+
+
+def _platform(text: str) -> Platform:
+    try:
+        return Platform.parse(text)
+    except CosinspectError as fault:
+        raise argparse.ArgumentTypeError(fault.message) from fault
+
+
+@contextmanager
+def merged_image(
+    arguments: argparse.Namespace, terminal: Terminal, *, retain: tuple[str, ...] = ()
+) -> Iterator[tuple[Image, Rootfs]]:
+    """Open the image that the arguments name and merge its layers, with progress for people.
+
+    Args:
+        arguments: those of `add_image`.
+        terminal: where progress goes.
+        retain: globs of files to keep while layers pass by.
+
+    Raises:
+        CosinspectError: the image cannot be had.
+    """
+    with open_image(
+        arguments.image,
+        platform=arguments.platform,
+        plain_http=arguments.plain_http,
+        docker_config=arguments.docker_config,
+        verify_diff_ids=not arguments.no_diff_ids,
+    ) as image:
+        with layer_bars(terminal) as bars:
+            bars.begin(image)
+            rootfs = image.rootfs(retain, progress=bars.advance)
+        yield image, rootfs
+
+
+def path_in_image(look: Callable[[str], T], path: str) -> T:
+    """Look at a path that the user asked for.
+
+    Raises:
+        NotInImage: it cannot be used as asked.
+    """
+    try:
+        return look(path)
+    except RootfsError as fault:
+        raise NotInImage(str(fault)) from fault

@@ -1,0 +1,68 @@
+"""Progress for people: a bar for each layer that is being read, gone when all are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+
+from cosinspect.commands.command import Terminal
+from cosinspect.image import Image
+from cosinspect.layer import Layer
+from cosinspect.oci import Digest
+
+__all__ = ["LayerBars", "layer_bars"]
+
+SHORT_DIGEST = 12
+"""Hexadecimals by which people tell layers apart, as Docker shows them."""
+
+
+class LayerBars:
+    """What an inspection tells of its progress; without a display it listens and shows nothing."""
+
+    def __init__(self, display: Progress | None) -> None:
+        self._display = display
+        self._tasks: dict[Digest, TaskID] = {}
+        self._whole: TaskID | None = None
+
+    def begin(self, image: Image) -> None:
+        """Take note of the layers that will be read."""
+        if self._display is None:
+            return
+        sizes = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
+        for digest, size in sizes.items():
+            name = digest.encoded[:SHORT_DIGEST]
+            self._tasks[digest] = self._display.add_task(name, total=size, visible=False)
+        self._whole = self._display.add_task(f"{len(sizes)} layers", total=sum(sizes.values()))
+
+    def advance(self, layer: Layer, count: int) -> None:
+        """Take note of compressed bytes that came of a layer; called from several threads."""
+        if self._display is None or self._whole is None:
+            return
+        task = self._tasks[layer.descriptor.digest]
+        self._display.advance(self._whole, count)
+        self._display.advance(task, count)
+        # Only what is under way is worth a line: an image may have more layers than a terminal has lines.
+        self._display.update(task, visible=count > 0)
+
+
+@contextmanager
+def layer_bars(terminal: Terminal) -> Iterator[LayerBars]:
+    """Show progress on standard error while the block runs, if that is a terminal."""
+    if not terminal.progress:
+        yield LayerBars(None)
+        return
+    display = Progress(
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=Console(file=terminal.err, no_color=not terminal.color),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with display:
+        yield LayerBars(display)

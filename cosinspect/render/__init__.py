@@ -1,0 +1,32 @@
+"""Reports as text: each renderer takes a report and a stream, and knows nothing of images or checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol, TextIO
+
+from cosinspect.render.json import JsonRenderer
+from cosinspect.render.text import TextRenderer
+from cosinspect.report import Report
+
+__all__ = ["RENDERERS", "Renderer"]
+
+
+class Renderer(Protocol):
+    """Writes whole reports to streams."""
+
+    def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
+        """Write `report`.
+
+        Args:
+            report: what to write.
+            stream: where to; it is neither flushed nor closed.
+            color: whether terminal colours may be used.
+            width: how many columns there are, for formats that have lines.
+        """
+        ...
+
+
+RENDERERS: Mapping[str, Renderer] = MappingProxyType({"text": TextRenderer(), "json": JsonRenderer()})
+"""Renderers by the name of their format."""

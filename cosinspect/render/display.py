@@ -1,0 +1,65 @@
+"""How single values are shown to people: text from strangers made harmless, sizes, times, widths.
+
+Names and contents of files come from whoever built the image. On a terminal they must not be able to move the cursor, to
+change colours or titles, to start a new line, or to run backwards (CVE-2021-42574 is the last of these in source code).
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from datetime import UTC, datetime
+
+__all__ = ["cut", "iso_time", "printable", "size", "wrap"]
+
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def printable(text: str) -> str:
+    r"""Give text in which only what is visible is left as it is; the rest is escaped as in Python: `\n`, `\x1b`, `\u202e`.
+
+    Escaped are all control characters (C0, DEL, C1), everything that changes direction or is invisible, blanks other than
+    the space, and what Unicode has not assigned. A surrogate escape is shown as the byte that it stands for.
+    """
+    return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00
+    if code < 0x100:
+        return _NAMED.get(character, f"\\x{code:02x}")
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def cut(text: str, width: int) -> str:
+    """Give text in at most `width` characters; an ellipsis says that there was more."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break text at its blanks; a word that is longer than `width` stays whole, so that paths can be copied."""
+    return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def size(count: int) -> str:
+    """Give a number of bytes as people say it, in decimal units: `412.3 MB`."""
+    value = float(count)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 999.95 or unit == "TB":
+            break
+        value /= 1000
+    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+
+
+def iso_time(seconds: int) -> str:
+    """Give seconds since the epoch as UTC, `2024-05-01T12:00:00Z`; what no calendar has room for stays a number, `@seconds`."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"@{seconds}"

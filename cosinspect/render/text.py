@@ -1,0 +1,305 @@
+"""A report for people: the verdict first, then capabilities, what fails with its evidence and remedy, the rest in brief.
+
+Without colour the output is plain lines that depend on nothing but the report and the width, fit for logs and for
+comparison. Everything that came from the image or its name is made harmless first (`cosinspect.render.display`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from attrs import evolve, frozen
+from rich.console import Console
+from rich.text import Text
+
+from cosinspect.checks.base import shorten
+from cosinspect.profiles import load_profile
+from cosinspect.render.display import cut, printable, size, wrap
+from cosinspect.report import (
+    DECIDABLE,
+    Capability,
+    CapabilityResult,
+    CheckResult,
+    Finding,
+    Kind,
+    Level,
+    Report,
+    Status,
+    Verdict,
+)
+
+__all__ = ["TextRenderer"]
+
+MAX_FINDINGS = 10
+"""Findings of one check that are written out; JSON has them all."""
+MAX_EVIDENCE = 12
+"""Lines of evidence of one finding that are written out."""
+
+_ABILITIES = {
+    Capability.BOOT: "boot",
+    Capability.INSTALL: "install",
+    Capability.UPGRADE: "upgrade",
+    Capability.RECOVERY: "recover",
+    Capability.ISO: "make an ISO",
+    Capability.VERIFY: "be verified",
+}
+_VERDICT_STYLES = {
+    Verdict.PASS: "bold green",
+    Verdict.FAIL: "bold red",
+    Verdict.OPEN: "bold yellow",
+}
+_STATUS_STYLES = {Status.YES: "green", Status.NO: "bold red", Status.UNKNOWN: "yellow"}
+_LEVEL_STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.NOTE: "bold cyan"}
+
+# Those that have a table of rules carry their title there.
+_OTHER_GENERATIONS = {
+    "G0": "script and yip before v0.5.8",
+    "G4": "elemental-toolkit v0.11 to v1",
+    "G5": "elemental-toolkit v2",
+    "kairos": "Kairos",
+    "bootc": "bootc",
+}
+
+
+class TextRenderer:
+    """Writes lines that fit a width; only words that are longer, such as paths, pass the edge."""
+
+    def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
+        """Write the report."""
+        # Everything is said explicitly, since rich would otherwise look at the environment.
+        console = Console(
+            file=stream,
+            color_system="standard" if color else None,
+            force_terminal=color,
+            no_color=not color,
+            width=width,
+            legacy_windows=False,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            _environ={},
+        )
+        for line in _Page(report, width).lines():
+            line.rstrip()
+            console.print(line, soft_wrap=True)
+
+
+@frozen
+class _Page:
+    """A report laid out for a width."""
+
+    report: Report
+    width: int
+
+    def lines(self) -> Iterator[Text]:
+        """Give every line, the sections set apart by empty ones."""
+        failing = [result for result in self.report.failed if self._is_grave(result)]
+        lesser = [result for result in self.report.failed if not self._is_grave(result)]
+        undecided = [result for result in self.report.results if result.kind is Kind.OPEN]
+        yield from self._verdict()
+        yield Text()
+        yield from self._subject()
+        yield from self._capabilities()
+        yield from self._failures("What fails", failing)
+        yield from self._undecided(undecided)
+        for level, heading in ((Level.WARNING, "Warnings"), (Level.NOTE, "Notes")):
+            yield from self._failures(heading, [result for result in lesser if result.level is level])
+        yield from self._passed()
+        yield from self._not_applicable()
+        yield Text()
+        yield self._cost()
+
+    def _is_grave(self, result: CheckResult) -> bool:
+        decides = not set(result.capabilities).isdisjoint(self.report.required)
+        return result.level is Level.ERROR or decides
+
+    # -- the head --------------------------------------------------------------------------------------------------
+
+    def _verdict(self) -> Iterator[Text]:
+        report = self.report
+        capabilities = report.capabilities
+
+        def those(status: Status) -> list[str]:
+            return [_ABILITIES[item] for item in report.required if capabilities[item].status is status]
+
+        said = [f"cannot {ability}" for ability in those(Status.NO)]
+        if unknown := those(Status.UNKNOWN):
+            said.append(f"unknown whether it can {_join(unknown, 'or')}")
+        if report.verdict is Verdict.PASS:
+            said = [f"can {_join(those(Status.YES), 'and')}"]
+        style = _VERDICT_STYLES[report.verdict]
+        label = _label(f"{report.verdict.value.upper()}  ", style)
+        yield from self._paragraph(f"{printable(report.name)} {', '.join(said)}", style="bold", label=label)
+
+    def _subject(self) -> Iterator[Text]:
+        report = self.report
+        total = sum(layer.size for layer in report.layers)
+        required = ", ".join(capability.value for capability in report.required)
+        rows = {
+            "digest": report.digest,
+            "index": report.index or "",
+            "platform": report.platform or "not stated",
+            "generation": _generation(report.generation),
+            "layers": f"{len(report.layers)}, {size(total)} compressed",
+            "profile": f"{report.profile} (requires {required})",
+        }
+        for name, value in rows.items():
+            if value:
+                yield from self._paragraph(printable(value), label=_label(f"  {name:<12}", "dim"))
+
+    def _capabilities(self) -> Iterator[Text]:
+        yield from _heading("Capabilities")
+        names = {result.check: result.name for result in self.report.results}
+        for capability, result in self.report.capabilities.items():
+            required = "required" if capability in self.report.required else ""
+            label = Text(f"  {capability.value:<12}")
+            label.append(f"{result.status.value:<9}", _STATUS_STYLES[result.status])
+            label.append(f"{required:<10}", "dim")
+            yield from self._paragraph(_because(capability, result, names), label=label)
+
+    # -- results ---------------------------------------------------------------------------------------------------
+
+    def _failures(self, heading: str, results: list[CheckResult]) -> Iterator[Text]:
+        if not results:
+            return
+        yield from _heading(heading, len(results))
+        for number, result in enumerate(results):
+            if number:
+                yield Text()
+            yield from self._title(result, _LEVEL_STYLES[result.level])
+            shown = result.findings[:MAX_FINDINGS]
+            remedies = list(dict.fromkeys(finding.remedy for finding in result.findings if finding.remedy))
+            # What happened in one place for one reason is told once, below all that it broke.
+            for _, alike in itertools.groupby(shown, lambda each: evolve(each, message="")):
+                yield from self._findings(list(alike), with_remedy=len(remedies) > 1)
+            if len(shown) < len(result.findings):
+                yield Text(f"    and {len(result.findings) - len(shown)} more, which the JSON report has")
+            if len(remedies) == 1:
+                yield from self._remedy(remedies[0])
+
+    def _title(self, result: CheckResult, style: str) -> Iterator[Text]:
+        decides = ", ".join(capability.value for capability in result.capabilities)
+        verb = "breaks" if result.kind is Kind.FAIL else "decides"
+        weight = result.level.value + (f", {verb} {decides}" if decides else "")
+        label = _label(f"  {result.check} {result.name}  ", style)
+        yield from self._paragraph(weight, label=label, style="dim")
+
+    def _findings(self, findings: list[Finding], *, with_remedy: bool) -> Iterator[Text]:
+        """Tell of findings that differ in nothing but their messages."""
+        for finding in findings:
+            yield from self._paragraph(printable(finding.message), label=Text("    "), hang=2)
+        finding = findings[0]
+        layer = self._layer(finding)
+        # A path that the messages name, with nothing to add to it, would only be said twice.
+        named = all(finding.path and finding.path in each.message for each in findings)
+        if layer or (finding.path and (finding.evidence or not named)):
+            place = " in ".join(part for part in (finding.path, layer) if part)
+            yield from self._paragraph(printable(place), label=_label("      at ", "dim"))
+        for line in finding.evidence[:MAX_EVIDENCE]:
+            yield from self._paragraph(printable(line), label=_label("       - ", "dim"))
+        if len(finding.evidence) > MAX_EVIDENCE:
+            yield Text(f"       - and {len(finding.evidence) - MAX_EVIDENCE} more", "dim")
+        if with_remedy and finding.remedy:
+            yield from self._remedy(finding.remedy)
+
+    def _layer(self, finding: Finding) -> str:
+        """Name the layer and its step, "" where the evidence does."""
+        position = finding.layer
+        if position is None or any(re.search(rf"\blayer {position}\b", line) for line in finding.evidence):
+            return ""
+        layers = self.report.layers
+        step = layers[position].created_by if position < len(layers) else None
+        return f"layer {position} ({shorten(step)})" if step else f"layer {position}"
+
+    def _remedy(self, remedy: str) -> Iterator[Text]:
+        yield from self._paragraph(printable(remedy), label=_label("    remedy: ", "green"))
+
+    def _undecided(self, results: list[CheckResult]) -> Iterator[Text]:
+        if results:
+            yield from _heading("Undecided", len(results))
+        for result in results:
+            yield from self._title(result, "bold yellow")
+            yield from self._paragraph(printable(result.reason), label=Text("    "))
+
+    def _passed(self) -> Iterator[Text]:
+        passed = [result for result in self.report.results if result.kind is Kind.PASS]
+        if not passed:
+            return
+        yield from _heading("Passed", len(passed))
+        # The name of a check is that of a defect, which beside what is right would be read wrongly.
+        for result in passed:
+            if result.evidence:
+                line = Text("  ").append(result.check, "green").append("  ")
+                yield line.append(cut(printable("; ".join(result.evidence)), self.width - len(line)))
+        silent = [result.name for result in passed if not result.evidence]
+        if silent:
+            yield from self._paragraph(", ".join(silent), label=Text("  no sign of "))
+
+    def _not_applicable(self) -> Iterator[Text]:
+        ids = [result.check for result in self.report.results if result.kind is Kind.NOT_APPLICABLE]
+        if ids:
+            yield Text()
+            label = _label(f"Not applicable ({len(ids)})  ", "bold")
+            yield from self._paragraph(_ranges(ids), label=label)
+
+    def _cost(self) -> Text:
+        stats = self.report.stats
+        return Text(f"{size(stats.bytes)} read, {stats.entries} paths, {stats.seconds:.1f} s", "dim")
+
+    def _paragraph(self, text: str, *, label: Text, style: str = "", hang: int = 0) -> Iterator[Text]:
+        """Give wrapped text behind a label, its further lines below its first or `hang` columns further in."""
+        indent = len(label) + hang
+        for number, piece in enumerate(wrap(text, self.width - indent)):
+            line = label.copy() if number == 0 else Text(" " * indent)
+            yield line.append(piece, style)
+
+
+def _label(text: str, style: str) -> Text:
+    """Give text whose style ends with it."""
+    return Text().append(text, style)
+
+
+def _heading(title: str, count: int | None = None) -> Iterator[Text]:
+    yield Text()
+    yield Text(title if count is None else f"{title} ({count})", "bold")
+
+
+def _generation(name: str) -> str:
+    table = load_profile("cos").generations.get(name)
+    title = table.title if table else _OTHER_GENERATIONS.get(name, "")
+    return f"{name}, {title}" if title else name or "none evident: not a derivative that is known here"
+
+
+def _because(capability: Capability, result: CapabilityResult, names: dict[str, str]) -> str:
+    if not result.because:
+        undecidable = "nothing found against it, but its rules are not complete"
+        return "no check has confirmed it" if capability in DECIDABLE else undecidable
+    if result.status is Status.YES:
+        count = len(result.because)
+        return f"{count} check{'' if count == 1 else 's'} passed"
+    return ", ".join(f"{check} {names[check]}" for check in result.because)
+
+
+def _ranges(ids: Iterable[str]) -> str:
+    """Write `COS001-003, COS007` for ids that follow each other."""
+    runs: list[list[str]] = []
+    for item in ids:
+        if runs and _number(item) == _number(runs[-1][-1]) + 1:
+            runs[-1].append(item)
+        else:
+            runs.append([item])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]}-{run[-1][-3:]}" for run in runs)
+
+
+def _number(check: str) -> int:
+    digits = re.search(r"\d+$", check)
+    return int(digits[0]) if digits else -2
+
+
+def _join(words: list[str], conjunction: str) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"

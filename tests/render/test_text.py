@@ -1,0 +1,219 @@
+"""The report for people: what it says first, what it leaves out, and that it is harmless."""
+
+import io
+import re
+from itertools import pairwise
+
+import handmade
+import pytest
+from attrs import evolve
+from handmade import report
+
+from cosinspect.render import RENDERERS
+from cosinspect.report import Capability, Finding, Kind
+
+BOOT, INSTALL, UPGRADE, ISO = (
+    Capability.BOOT,
+    Capability.INSTALL,
+    Capability.UPGRADE,
+    Capability.ISO,
+)
+LONG = "a sentence of many words " * 12
+
+
+def rendered(found=None, **options):
+    stream = io.StringIO()
+    RENDERERS["text"].render(found or report(), stream, **options)
+    return stream.getvalue()
+
+
+def passing(*capabilities):
+    return evolve(handmade.LINKS, check="COS001", capabilities=capabilities, evidence=("seen",))
+
+
+def test_the_whole_text_is_frozen(golden):
+    golden("report.txt", rendered())
+
+
+@pytest.mark.parametrize(
+    ("results", "required", "first"),
+    [
+        ([passing(BOOT)], (BOOT,), "PASS  quay.io/org/os:v1 can boot"),
+        ([passing(BOOT, INSTALL)], (BOOT, INSTALL), "PASS  quay.io/org/os:v1 can boot and install"),
+        ([handmade.KERNEL], (BOOT, INSTALL), "FAIL  quay.io/org/os:v1 cannot boot, cannot install"),
+        (
+            [handmade.KERNEL],
+            (BOOT, ISO),
+            "FAIL  quay.io/org/os:v1 cannot boot, unknown whether it can make an ISO",
+        ),
+        ([handmade.DATABASE], (UPGRADE,), "OPEN  quay.io/org/os:v1 unknown whether it can upgrade"),
+        (
+            [passing(BOOT), handmade.DATABASE],
+            (BOOT, INSTALL, UPGRADE),
+            "OPEN  quay.io/org/os:v1 unknown whether it can install or upgrade",
+        ),
+    ],
+)
+def test_the_first_line_is_the_verdict_in_words(results, required, first):
+    assert first == rendered(report(*results, required=required)).splitlines()[0]
+
+
+def test_a_check_of_a_lower_level_that_decides_the_verdict_is_among_what_fails():
+    decisive = evolve(handmade.UNITS, capabilities=(BOOT,))
+
+    text = rendered(report(decisive))
+
+    assert "What fails (1)\n  COS063 cos-units-missing  warning, breaks boot\n" in text
+    assert "Warnings" not in text
+
+
+def test_sections_stand_in_the_order_of_their_weight():
+    text = rendered()
+    headings = ["Capabilities", "What fails", "Undecided", "Warnings", "Notes", "Passed", "Not applicable"]
+
+    places = [text.index(f"\n{heading}") for heading in headings]
+
+    assert all(earlier < later for earlier, later in pairwise(places))
+
+
+def test_sections_without_content_are_left_out():
+    text = rendered(report(passing(BOOT, INSTALL)))
+
+    for heading in ("What fails", "Undecided", "Warnings", "Notes", "Not applicable"):
+        assert heading not in text
+
+
+def test_a_capability_without_complete_rules_says_so():
+    assert (
+        "iso         unknown            nothing found against it, but its rules are not complete\n"
+        in rendered()
+    )
+
+
+def test_an_unknown_generation_says_what_that_means():
+    assert "generation  none evident: not a derivative that is known here\n" in rendered(
+        report(generation="")
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_prose_stays_within_the_width_and_paths_stay_whole(width):
+    path = "/" + "deep/" * 40 + "file"
+    result = evolve(handmade.KERNEL, findings=(Finding(LONG, path, 1, (LONG,), LONG),))
+    silent = [
+        evolve(handmade.LINKS, check=f"COS{number:03}", name=f"defect-{number}") for number in range(200, 240)
+    ]
+
+    lines = rendered(
+        report(result, evolve(handmade.DATABASE, reason=LONG), *silent), width=width
+    ).splitlines()
+
+    # The rows of a digest and of the path hold one word that is longer than some of these widths.
+    wide = [line for line in lines if len(line) > width and "sha256:" not in line]
+    assert [path] == [line.split()[-1] for line in wide if path in line]
+    assert all(path in line for line in wide)
+    assert [] == [line for line in lines if line != line.rstrip()]
+
+
+def test_what_comes_from_the_image_cannot_reach_the_terminal():
+    evil = "\x1b]0;title\x07\x9b2J\u202e\r\n\ufeff"
+    result = evolve(
+        handmade.KERNEL, findings=(Finding(evil, evil, 1, (evil,), evil),), name="kernel-link-dangling"
+    )
+    others = [evolve(handmade.DATABASE, reason=evil), evolve(handmade.GRUB, evidence=(evil,))]
+
+    found = report(result, *others, platform=f"linux/{evil}", name=f"oci:{evil}")
+    found = evolve(found, layers=tuple(evolve(layer, created_by=evil) for layer in found.layers))
+
+    text = rendered(found)
+    assert [] == [line for line in text.split("\n") if not line.isprintable()]
+    assert 8 <= text.count("\\x1b]0;title\\x07\\x9b2J\\u202e\\r\\n\\ufeff")
+
+
+def test_without_colour_there_is_no_escape_whatever_the_environment(monkeypatch):
+    plain = rendered()
+    for name, value in {
+        "FORCE_COLOR": "1",
+        "TERM": "xterm-256color",
+        "COLUMNS": "20",
+        "CLICOLOR_FORCE": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    assert plain == rendered()
+
+
+def test_colour_adds_escapes_and_no_other_character(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")  # whoever calls has decided
+    coloured = rendered(color=True)
+
+    assert "\x1b[1;31mFAIL" in coloured
+    assert rendered() == re.sub(r"\x1b\[[0-9;]*m", "", coloured)
+
+
+def test_a_step_is_named_where_no_evidence_names_it():
+    finding = evolve(handmade.KERNEL.findings[0], evidence=("something else",))
+
+    text = rendered(report(evolve(handmade.KERNEL, findings=(finding,))))
+
+    assert "at /boot/vmlinuz in layer 1 (zypper clean && rm -f /boot/vmlinuz-*)\n" in text
+
+
+def test_a_layer_that_the_report_does_not_have_is_only_numbered():
+    finding = Finding("expected x, found y", "/x", 99)
+
+    assert "at /x in layer 99\n" in rendered(report(evolve(handmade.KERNEL, findings=(finding,))))
+
+
+def test_a_remedy_that_all_findings_share_is_said_once():
+    findings = [Finding(f"expected {number}, it is not there", remedy="Install it.") for number in range(3)]
+
+    assert 1 == rendered(report(evolve(handmade.KERNEL, findings=findings))).count("remedy: Install it.")
+
+
+def test_many_findings_and_much_evidence_are_counted_instead_of_shown():
+    findings = [
+        Finding(f"defect {number:02}", evidence=tuple(f"seen {number} {line:02}" for line in range(30)))
+        for number in range(25)
+    ]
+
+    text = rendered(report(evolve(handmade.KERNEL, findings=tuple(findings))))
+
+    assert [f"defect {number:02}" for number in range(10)] == re.findall(r"defect \d\d", text)
+    assert "and 15 more, which the JSON report has" in text
+    assert 10 == text.count("- and 18 more\n")
+
+
+def test_findings_that_differ_in_their_messages_only_share_place_and_evidence():
+    findings = (
+        Finding("expected a, it is not there", "/boot/initrd", 1, ("layer 1 made it",)),
+        Finding("expected b, it is not there", "/boot/initrd", 1, ("layer 1 made it",)),
+        Finding("expected c, it is not there", "/boot/other", 1, ("layer 1 made it",)),
+    )
+
+    text = rendered(report(evolve(handmade.KERNEL, findings=findings)))
+
+    assert (
+        "    expected a, it is not there\n"
+        "    expected b, it is not there\n"
+        "      at /boot/initrd\n"
+        "       - layer 1 made it\n"
+        "    expected c, it is not there\n"
+        "      at /boot/other\n"
+        "       - layer 1 made it\n"
+    ) in text
+
+
+def test_evidence_of_another_layer_does_not_hide_the_one_that_is_to_blame():
+    finding = Finding("expected x, found y", "/x", 1, ("/x -> y (layer 10)",))
+
+    assert "at /x in layer 1 (zypper" in rendered(report(evolve(handmade.KERNEL, findings=(finding,))))
+
+
+def test_ids_in_a_row_are_written_as_a_range():
+    numbers = [1, 2, 3, 5, 7, 8, 40]
+    results = [
+        evolve(handmade.TOOLS, check=f"COS{number:03}", kind=Kind.NOT_APPLICABLE) for number in numbers
+    ]
+
+    assert "Not applicable (7)  COS001-003, COS005, COS007-008, COS040\n" in rendered(report(*results))
