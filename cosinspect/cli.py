@@ -32,8 +32,11 @@ PROGRAM = "cosinspect"
 COLUMNS = (60, 100, 120)
 """The narrowest a report is laid out for, what is taken where there is no terminal, and the widest."""
 
+INTERRUPTED = 130
+"""128 and the signal, as a shell has it."""
+
 EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
-    (KeyboardInterrupt, 130),  # 128 and the signal, as a shell has it
+    (KeyboardInterrupt, INTERRUPTED),
     (WrongUse, 2),
     (InvalidReference, 2),
     (InvalidProfile, 2),
@@ -106,6 +109,8 @@ def run() -> NoReturn:
             # The reader is gone, which `main` has dealt with; the interpreter would try again as it ends, and complain.
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if status == INTERRUPTED:
+        os._exit(status)  # a worker may hang in a read, and the interpreter would wait for it
     sys.exit(status)
 
 

@@ -35,10 +35,14 @@ PIECE_BYTES = 1024 * 1024
 # A zstd block of four bytes may inflate to 128 KiB, and the library has no output bound for a frame read with its end
 # known: fed this much at once it can give at most 64 MiB.
 _ZSTD_SLICE = 2048
+# Making a decompressor takes longer than a small frame, and a layer may hold as many frames as files: those whose frame
+# has ended wait here for the next, by their window.
+_IDLE_ZSTD: dict[int, list[zstandard.ZstdDecompressor]] = {}
+_IDLE_BYTES = 1024 * 1024  # one that has been given a large window does not wait
 # The legacy lz4 format writes blocks of 8 MiB (lz4's lz4io.c, LEGACY_BLOCKSIZE), as does the kernel that reads it.
 _LZ4_BLOCK = 8 * 1024 * 1024
 _LZ4_MAGIC = 0x184C2102
-# The kernel's xz decoder is told 64 MiB of dictionary at most; a writer may use more, so be generous but finite.
+# Any dictionary that a tool writes by default fits; what a stranger's header asks for is not just allocated.
 _XZ_MEMORY = 256 * 1024 * 1024
 # What the codecs say of bytes that are not theirs; a FormatError is a ValueError too and passes unchanged.
 _CODEC_ERRORS = (
@@ -157,13 +161,21 @@ def _bounded(
 
 
 def _zstd(data: bytes, read: Callable[[], bytes], limits: Limits) -> Generator[bytes, None, bytes]:
-    frame = zstandard.ZstdDecompressor(max_window_size=limits.zstd_window_bytes).decompressobj()
+    window = limits.zstd_window_bytes
+    idle = _IDLE_ZSTD.setdefault(window, [])
+    try:
+        decompressor = idle.pop()
+    except IndexError:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=window)
+    frame = decompressor.decompressobj()
     while True:
         for start in range(0, len(data), _ZSTD_SLICE):
             piece = frame.decompress(data[start : start + _ZSTD_SLICE])
             if piece:
                 yield piece
             if frame.eof:
+                if decompressor.memory_size() <= _IDLE_BYTES:
+                    idle.append(decompressor)
                 return frame.unused_data + data[start + _ZSTD_SLICE :]
         data = read()
         if not data:
@@ -200,9 +212,8 @@ def _lz4(data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes
         piece: bytes = lz4.block.decompress(bytes(buffer[4 : 4 + length]), uncompressed_size=_LZ4_BLOCK)
         del buffer[: 4 + length]
         yield piece
-    if buffer:
-        raise _truncated(Compression.LZ4)
-    return b""
+    # Less than a length is the end to Linux too (lib/decompress_unlz4.c).
+    return bytes(buffer)
 
 
 def _truncated(kind: Compression) -> FormatError:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
-from cosinspect.changeset import LayerEntry, LayerIndex
+from cosinspect.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.overlay import Node, Tree
 
@@ -24,6 +24,8 @@ class Action(enum.Enum):
     ATTRIBUTES = "attributes"
     """A directory kept its children and got other attributes."""
     REMOVED = "removed"
+    RELINKED = "relinked"
+    """A link above it was made or changed, and the path leads to another place."""
 
 
 @frozen
@@ -86,6 +88,9 @@ def _change(
     node, entry = now
     if before is not None and before[0] is node and before[1] is entry:
         return None
+    if node.layer != position:
+        cause = next((f"/{above}" for above in _above(path) if _puts(index, above)), f"/{path}")
+        return Change(position, Action.RELINKED, cause, node.type, *_size_and_link(entry))
     if before is None:
         action = Action.IMPLIED if entry is None else Action.ADDED
     elif before[0] is node:
@@ -95,30 +100,49 @@ def _change(
     if entry is None:
         return Change(position, action, f"/{path}", "dir")
     cause = f"/{path}" if node.source != position else f"/{entry.path}"
-    return Change(
-        position, action, cause, entry.type, entry.size, entry.link if entry.type == "symlink" else ""
-    )
+    return Change(position, action, cause, node.type, *_size_and_link(entry))
+
+
+def _size_and_link(entry: LayerEntry | None) -> tuple[int, str]:
+    if entry is None:
+        return 0, ""
+    return entry.size, entry.link if entry.type == "symlink" else ""
+
+
+def _above(path: str) -> list[str]:
+    """Give the directories above a path, nearest first, the root last."""
+    above = []
+    while path:
+        path = path.rpartition("/")[0]
+        above.append(path)
+    return above
+
+
+def _puts(index: LayerIndex, path: str) -> bool:
+    """Say whether a layer has anything but a directory at a path, as written."""
+    return any(entry.path == path and entry.type != "dir" for entry in index.entries)
 
 
 def _remover(index: LayerIndex, path: str) -> str:
     """Name what took a path away: a whiteout or opaque marker, or an entry in the place of a directory above."""
-    above = [path]
-    while above[-1]:
-        above.append(above[-1].rpartition("/")[0])
+    above = _above(path)
     for marker in index.whiteouts:
-        if marker.path in above:
-            directory, _, name = marker.path.rpartition("/")
-            return f"{directory and '/' + directory}/.wh.{name}"
+        if marker.path == path or marker.path in above:
+            return _whiteout(marker)
     for marker in index.opaques:
-        if marker.path in above[1:]:
+        if marker.path in above:
             return f"{marker.path and '/' + marker.path}/.wh..wh..opq"
-    for entry in index.entries:
-        if entry.path in above[1:] and entry.type != "dir":
-            return f"/{entry.path}"
+    for directory in above:
+        if _puts(index, directory):
+            return f"/{directory}"
     # The path was reached through links, and the marker names the place itself.
-    names = {marker.path.rpartition("/")[2] for marker in index.whiteouts} & {path.rpartition("/")[2]}
-    for marker in index.whiteouts:
-        if marker.path.rpartition("/")[2] in names:
-            directory, _, name = marker.path.rpartition("/")
-            return f"{directory and '/' + directory}/.wh.{name}"
-    return f"/{path}"
+    name = path.rpartition("/")[2]
+    return next(
+        (_whiteout(marker) for marker in index.whiteouts if marker.path.rpartition("/")[2] == name),
+        f"/{path}",
+    )
+
+
+def _whiteout(marker: Marker) -> str:
+    directory, _, name = marker.path.rpartition("/")
+    return f"{directory and '/' + directory}/.wh.{name}"

@@ -10,7 +10,7 @@ from typing import Self
 
 from cosinspect.blob import Source, read_blob
 from cosinspect.changeset import LayerIndex
-from cosinspect.errors import InvalidManifest, LimitExceeded, NoMatchingPlatform
+from cosinspect.errors import InvalidManifest, LimitExceeded, NoMatchingPlatform, UnsupportedMediaType
 from cosinspect.layer import Layer, Progress, Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import (
@@ -29,6 +29,9 @@ __all__ = ["Image"]
 
 # Layers side by side: inflating and hashing let go of the interpreter lock, reading headers does not.
 WORKERS = 4
+
+CANDIDATES = 1000
+"""How many entries of image indexes are looked into, nested ones included, to find one for a platform."""
 
 
 class Image:
@@ -75,7 +78,7 @@ class Image:
         self.index_digest: Digest | None = None
         if isinstance(document, ImageIndex):
             self.index_digest = pinned.digest
-            pinned, document, self.config = self._select(document, platform or Platform.of_host())
+            pinned, document, self.config = self._select(document, platform or Platform.of_host(), set())
         else:
             self.config = self._config(document)
             own = self.config.platform
@@ -106,22 +109,24 @@ class Image:
         wanted = Retain(retain, limits=self._limits)
         cancelled = threading.Event()
         unique = {(layer.descriptor.digest, layer.diff_id): layer for layer in self.layers}
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="layer") as pool:
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="layer")
+        try:
             futures = {
                 key: pool.submit(layer.index, wanted, progress=progress, cancelled=cancelled)
                 for key, layer in unique.items()
             }
-            try:
-                done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-                found: dict[tuple[Digest, Digest], LayerIndex] = {
-                    key: item.result() for key, item in futures.items()
-                }
-            except BaseException:
-                cancelled.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+            found: dict[tuple[Digest, Digest], LayerIndex] = {
+                key: item.result() for key, item in futures.items()
+            }
+        except BaseException:
+            cancelled.set()
+            raise
+        finally:
+            # A worker that hangs in a read would keep the error, or an interrupt, from being told.
+            pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
         indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
         return Rootfs(indexes, self.layers, limits=self._limits)
 
@@ -155,9 +160,9 @@ class Image:
         )
 
     def _select(
-        self, index: ImageIndex, wanted: Platform, depth: int = 1
+        self, index: ImageIndex, wanted: Platform, seen: set[Digest], depth: int = 1
     ) -> tuple[Descriptor, Manifest, ImageConfig]:
-        """Find the manifest for a platform, best match first, nested indexes searched too."""
+        """Find the manifest for a platform, best match first, nested indexes searched too, nothing looked at twice."""
         if depth > self._limits.index_depth:
             raise LimitExceeded(
                 "image indexes are nested too deeply",
@@ -166,11 +171,29 @@ class Image:
                 where="index",
             )
         found = [item.platform for item in index.manifests]
+        no_image: UnsupportedMediaType | None = None
         for candidate in index.select(wanted):
-            document = self._document(candidate)
+            if candidate.digest in seen:
+                continue
+            seen.add(candidate.digest)
+            if len(seen) > CANDIDATES:
+                raise LimitExceeded(
+                    f"expected the platform among the first {CANDIDATES} manifests and nested indexes",
+                    limit="candidates",
+                    bound=CANDIDATES,
+                    where="index",
+                    remedy="name the image by the digest of its manifest",
+                )
+            try:
+                document = self._document(candidate)
+            except UnsupportedMediaType as fault:
+                if candidate.platform is not None:
+                    raise
+                no_image = fault  # a signature or the like, which may stand beside images
+                continue
             if isinstance(document, ImageIndex):
                 try:
-                    return self._select(document, wanted, depth + 1)
+                    return self._select(document, wanted, seen, depth + 1)
                 except NoMatchingPlatform:
                     found.extend(item.platform for item in document.manifests)
                     continue
@@ -180,6 +203,8 @@ class Image:
                 if config.platform.rank(wanted) is None:
                     continue
             return candidate, document, config
+        if no_image is not None and not any(found):
+            raise no_image
         raise no_matching_platform(wanted, found)
 
     def _layers(self, manifest: Manifest, verify: bool) -> tuple[Layer, ...]:

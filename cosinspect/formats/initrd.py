@@ -78,7 +78,7 @@ class Initrd:
 
     Attributes:
         segments: in order; the last one may be incomplete.
-        members: by path.
+        members: by path; without the one in which reading stopped, of which a kernel keeps a part.
         bodies: of the members that were wanted, by path.
         problems: why it was not read to its end; empty where it was.
         left_out: names of members that the kernel cannot create, because a directory on their way is missing or a

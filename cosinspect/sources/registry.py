@@ -8,7 +8,6 @@ only linked to (`urls`) are never fetched from there.
 from __future__ import annotations
 
 import io
-import ipaddress
 import re
 import threading
 import time
@@ -279,11 +278,8 @@ class _BlobStream:
 
 
 def _is_localhost(host: str) -> bool:
-    name = host.removesuffix(f":{host.rpartition(':')[2]}") if not host.endswith("]") else host
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return name.lower() == "localhost"
+    url = Url.parse(f"http://{host}/")
+    return url is not None and url.is_loopback
 
 
 def _stated_digest(text: str, where: str) -> Digest:

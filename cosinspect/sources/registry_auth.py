@@ -9,6 +9,7 @@ secret is part of a message or a representation.
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import math
 import re
@@ -87,6 +88,14 @@ class Url:
     def origin(self) -> tuple[str, str, int]:
         """Whom credentials for this URL may go to, and nobody else."""
         return self.scheme, self.host, self.port
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it leads to this very machine, by name or address."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -324,7 +324,8 @@ class Client:
                 timeout=(self._timeouts.connect, self._timeouts.read),
                 verify=True if settings["verify"] is None else settings["verify"],
                 cert=settings["cert"],
-                proxies=settings["proxies"],
+                # No proxy can reach this machine's own registry, as Go's clients know too.
+                proxies={} if url.is_loopback else settings["proxies"],
             )
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as fault:
             failure = self._unsent(fault, url)

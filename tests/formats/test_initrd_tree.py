@@ -1,4 +1,4 @@
-"""What members do to the files that are there: each expectation is what Linux 6.1 made of the same bytes."""
+"""What members do to the files that are there: but for the bounds, what Linux 6.1 made of the same bytes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,96 @@
+"""The README is executed and compared: its session, its Python, its tables."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from cosinspect.checks import CATALOGUE
+from cosinspect.cli import main
+from cosinspect.commands import COMMANDS
+from cosinspect.profiles import load_profile
+from cosinspect.report import Capability
+from cosinspect.testing.derivative import derivative
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def blocks(marker, language):
+    return re.findall(rf"<!-- {marker} -->\n```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def table(heading):
+    """The cells of the table below a heading or marker."""
+    text = README[README.index(heading) :]
+    rows = re.search(r"((?:^\|.*\|\n)+)", text, re.MULTILINE)[1].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def settled(text):
+    """A session without what differs between two runs."""
+    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
+    text = re.sub(r"\d+\.\d s\b", "N s", text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def test_the_session_is_what_the_command_says():
+    match = re.search(r"<!-- session: (.*?) -->\n```text\n(.*?)```", README, re.DOTALL)
+    out, err = io.StringIO(), io.StringIO()
+
+    status = main(match[1].split(), stdout=out, stderr=err)
+
+    assert 1 == status
+    assert f"$ cosinspect {match[1]}" == match[2].splitlines()[0]
+    shown = "\n".join(match[2].splitlines()[1:])
+    assert settled(shown) == settled(err.getvalue() + out.getvalue())
+
+
+@pytest.mark.parametrize("code", blocks("python", "python"))
+def test_the_python_runs(code, tmp_path):
+    name = derivative().write_layout(tmp_path)
+
+    exec(compile(code, "README.md", "exec"), {"name": name})
+
+
+def test_the_checks_are_those_of_the_catalogue():
+    expected = [
+        [
+            item.id,
+            item.name,
+            item.level.value,
+            ", ".join(capability.value for capability in item.capabilities) or "-",
+            item.summary,
+        ]
+        for item in CATALOGUE
+    ]
+
+    assert expected == table("<!-- checks -->")
+
+
+def test_the_commands_are_those_there_are():
+    named = {re.match(r"`(\w+)", row[0])[1] for row in table("| command | does |")}
+
+    assert set(COMMANDS) == named
+
+
+def test_the_example_profile_loads(tmp_path):
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    path = tmp_path / "fleet.toml"
+    path.write_text(text)
+
+    profile = load_profile(str(path))
+
+    assert (Capability.BOOT, Capability.INSTALL, Capability.VERIFY) == profile.required
+
+
+def test_every_floor_is_described():
+    named = set(re.findall(r"`([a-z_]+)/?`", " ".join(row[0] for row in table("| floor | holds |"))))
+    package = Path(__file__).parent.parent / "cosinspect"
+    there = {
+        path.name.removesuffix(".py")
+        for path in package.iterdir()
+        if not path.name.startswith(("__", "py.typed"))
+    }
+
+    assert there == named
