@@ -14,6 +14,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+from cosinspect.blob import LayerStream, VerifiedStream
+from cosinspect.tarstream import TarStream
+
 UMOCI = shutil.which("umoci")
 IS_ROOT = os.geteuid() == 0
 
@@ -153,3 +156,28 @@ def _unpack_layer(archive, target):
             # Deleted and made again in one layer: nothing lower shows through.
             os.setxattr(path.parent / name, "trusted.overlay.opaque", b"y")
         os.utime(path.parent, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def content_hashes(image, rootfs):
+    """The sha256 of every regular file's content, by path; each layer is read once."""
+    hashes = []
+    for layer in image.layers:
+        stream = LayerStream(
+            VerifiedStream(layer.source.open(layer.descriptor), layer.descriptor), layer.diff_id
+        )
+        archive = TarStream(iter(stream))
+        found = {}
+        for header in archive:
+            if header.type in "0S":
+                content = hashlib.sha256()
+                while part := archive.read(1 << 20):
+                    content.update(part)
+                found[header.data] = content.hexdigest()
+        stream.finish()
+        stream.close()
+        hashes.append(found)
+    return {
+        entry.path: hashes[entry.node.source][entry.node.entry.data]
+        for entry in rootfs.walk()
+        if entry.type == "file"
+    }

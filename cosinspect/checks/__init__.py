@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from cosinspect.checks import cloud_config, dracut, grub, image, initrd, kernel, luet, system, verification
+from cosinspect.checks import (
+    cloud_config,
+    dracut,
+    grub,
+    image,
+    initrd,
+    initrd_toolkit,
+    kernel,
+    luet,
+    system,
+    verification,
+)
 from cosinspect.checks.base import Check
 
 __all__ = ["CATALOGUE", "find_check"]
@@ -23,12 +34,12 @@ CATALOGUE: tuple[Check, ...] = (
     initrd.initrd_link_dangling,
     initrd.initrd_links_too_deep,
     initrd.initrd_unreadable,
-    initrd.initrd_without_cos,
-    initrd.initrd_part_missing,
-    initrd.initrd_command_missing,
-    initrd.initrd_command_degraded,
+    initrd_toolkit.initrd_without_cos,
+    initrd_toolkit.initrd_part_missing,
+    initrd_toolkit.initrd_command_missing,
+    initrd_toolkit.initrd_command_degraded,
     initrd.initrd_kernel_version,
-    initrd.initrd_overlay_missing,
+    initrd_toolkit.initrd_overlay_missing,
     initrd.initrd_hostonly,
     initrd.initrd_live_modules_missing,
     initrd.initrd_compression_unsupported,

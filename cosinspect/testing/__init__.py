@@ -10,14 +10,19 @@ Public, and kept stable like the rest: whoever writes a profile or a check of th
         with Registry() as registry:
             name = registry.push(image, "org/os:v1")
 
-`layers` writes archives, `images` makes and writes images and indexes, `registry` serves them.
+What stands at a path is in `entries`; `tar_writer` and `layers` make archives and blobs of it, `images` makes images
+and indexes (`built_images`), which `layout_writer` and `docker_archive_writer` write to disk and `registry` serves
+(`registry_store`), asking for credentials (`registry_auth`) and failing (`registry_faults`) as it is told.
+
+Not imported here, so that only those pay for it who use it: `cosinspect.testing.derivative`, with `derivative()`, a
+small image that has what the checks ask of a derivative that boots, and `BREAKAGES`, the ways in which derivatives
+really broke, each with the check that must find it. Its kernels and initrds are made by `cosinspect.testing.bootfiles`.
 """
 
 from __future__ import annotations
 
-from cosinspect.testing.images import BuiltImage, BuiltIndex, ImageBuilder, image_index
-from cosinspect.testing.layers import (
-    BuiltLayer,
+from cosinspect.testing.built_images import BuiltImage, BuiltIndex
+from cosinspect.testing.entries import (
     Device,
     Directory,
     Fifo,
@@ -28,13 +33,14 @@ from cosinspect.testing.layers import (
     RawName,
     Symlink,
     Whiteout,
-    build_layer,
-    digest_of,
-    pax_header,
-    tar_bytes,
-    tar_header,
 )
-from cosinspect.testing.registry import BasicAuth, Fault, Registry, Request, TokenAuth
+from cosinspect.testing.images import ImageBuilder, image_index
+from cosinspect.testing.layers import BuiltLayer, build_layer, digest_of
+from cosinspect.testing.registry import Registry
+from cosinspect.testing.registry_auth import BasicAuth, TokenAuth
+from cosinspect.testing.registry_faults import Fault
+from cosinspect.testing.registry_messages import Request
+from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
 
 __all__ = [
     "BasicAuth",

@@ -1,0 +1,1 @@
+"""How fast cosinspect is: against the floor, and against what a script does today."""

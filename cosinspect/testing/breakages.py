@@ -1,0 +1,243 @@
+"""The ways in which derivatives really broke, done to a small one; each names the check that must find it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from cosinspect.testing import toolkit_files as toolkit
+from cosinspect.testing.bootfiles import (
+    Architecture,
+    InitrdEntry,
+    executable,
+    linux_kernel,
+    microcode_archive,
+)
+from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, program
+from cosinspect.testing.entries import Entry, Hardlink, Symlink
+
+__all__ = ["BREAKAGES", "Breakage"]
+
+
+@frozen
+class Breakage:
+    """One way in which a derivative breaks.
+
+    Attributes:
+        summary: what was done to it.
+        check: the id of the check that must find it, and no other.
+        apply: does it.
+    """
+
+    summary: str
+    check: str
+    apply: Callable[[Parts], None]
+
+
+def _removes(*paths: str) -> Callable[[Parts], None]:
+    return lambda parts: parts.remove(*paths)
+
+
+def _writes(path: str, entry: Entry) -> Callable[[Parts], None]:
+    return lambda parts: parts.write(path, entry)
+
+
+def _initrd_without(*names: str) -> Callable[[Parts], None]:
+    def apply(parts: Parts) -> None:
+        for name in [path for path in parts.initrd if path in names or path.rpartition("/")[2] in names]:
+            del parts.initrd[name]
+
+    return apply
+
+
+def _initrd_with(**changes: InitrdEntry) -> Callable[[Parts], None]:
+    return lambda parts: parts.initrd.update(
+        {name.replace("__", "/"): entry for name, entry in changes.items()}
+    )
+
+
+def _cuts(cut: Callable[[bytes], bytes]) -> Callable[[Parts], None]:
+    def apply(parts: Parts) -> None:
+        parts.cut = cut
+
+    return apply
+
+
+def _without_cos(parts: Parts) -> None:
+    for path in [path for path in parts.initrd if "cos" in path]:
+        del parts.initrd[path]
+    listed = str(parts.initrd["usr/lib/dracut/modules.txt"])
+    parts.initrd["usr/lib/dracut/modules.txt"] = listed.replace("cos-immutable-rootfs\n", "")
+
+
+def _without_toolkit(parts: Parts) -> None:
+    _without_cos(parts)
+    parts.packages = {"opt/new": "no toolkit here\n"}
+
+
+def _other_modules(parts: Parts) -> None:
+    for path in [path for path in parts.initrd if KERNEL_VERSION in path]:
+        parts.initrd[path.replace(KERNEL_VERSION, "5.14.21-default")] = parts.initrd.pop(path)
+
+
+def _foreign_kernel(parts: Parts) -> None:
+    other: Architecture = "arm64" if parts.architecture == "amd64" else "amd64"
+    parts.kernel[f"boot/vmlinuz-{KERNEL_VERSION}"] = linux_kernel(KERNEL_VERSION, other)
+
+
+def _long_chain(path: str, target: str) -> Callable[[Parts], None]:
+    def apply(parts: Parts) -> None:
+        parts.step = f"RUN for n in $(seq 1 7); do ln -s ...; done  # eight links to /boot/{target}"
+        for hop in range(1, 8):
+            parts.top[f"boot/hop{hop}"] = Symlink(f"hop{hop + 1}" if hop < 7 else target)
+        parts.top[path] = Symlink("hop1")
+
+    return apply
+
+
+def _without_zstd(parts: Parts) -> None:
+    parts.compression = "zstd"
+    parts.kernel[f"boot/config-{KERNEL_VERSION}"] = (
+        "CONFIG_OVERLAY_FS=m\nCONFIG_RD_XZ=y\n# CONFIG_RD_ZSTD is not set\n"
+    )
+
+
+def _foreign_elemental(parts: Parts) -> None:
+    other: Architecture = "arm64" if parts.architecture == "amd64" else "amd64"
+    parts.write("usr/bin/elemental", executable(program(other)))
+
+
+def _dangling_hardlink(parts: Parts) -> None:
+    parts.write("usr/bin/tool", Hardlink("usr/bin/nowhere"))
+
+
+def _bootargs(old: str, new: str) -> Callable[[Parts], None]:
+    return lambda parts: parts.write(
+        "etc/cos/bootargs.cfg", toolkit.bootargs(parts.generation).replace(old, new)
+    )
+
+
+BREAKAGES: Mapping[str, Breakage] = {
+    "no-toolkit": Breakage(
+        "nothing of the toolkit is in the image",
+        "COS001",
+        _without_toolkit,
+    ),
+    "dangling-hardlink": Breakage("a layer links to a file that is not there", "COS002", _dangling_hardlink),
+    "kernel-removed": Breakage("a step removed /boot/vmlinuz", "COS010", _removes("boot/vmlinuz")),
+    "kernel-dangling": Breakage(
+        "a step removed the kernel that /boot/vmlinuz points to",
+        "COS011",
+        _removes(f"boot/vmlinuz-{KERNEL_VERSION}"),
+    ),
+    "kernel-loop": Breakage(
+        "/boot/vmlinuz points to itself", "COS011", _writes("boot/vmlinuz", Symlink("vmlinuz"))
+    ),
+    "kernel-deep": Breakage(
+        "/boot/vmlinuz lies behind eight links",
+        "COS012",
+        _long_chain("boot/vmlinuz", f"vmlinuz-{KERNEL_VERSION}"),
+    ),
+    "kernel-junk": Breakage(
+        "the kernel is a text file",
+        "COS013",
+        _writes(f"boot/vmlinuz-{KERNEL_VERSION}", "not a kernel\n" * 400),
+    ),
+    "kernel-truncated": Breakage(
+        "the kernel was cut short",
+        "COS014",
+        lambda parts: parts.write(
+            f"boot/vmlinuz-{KERNEL_VERSION}", linux_kernel(KERNEL_VERSION, parts.architecture)[:40000]
+        ),
+    ),
+    "kernel-foreign": Breakage("the kernel is for another architecture", "COS015", _foreign_kernel),
+    "initrd-removed": Breakage("a step removed /boot/initrd", "COS020", _removes("boot/initrd")),
+    "boot-emptied": Breakage(
+        "the initrd the link points to was removed", "COS021", _removes(f"boot/initrd-{KERNEL_VERSION}")
+    ),
+    "initrd-deep": Breakage(
+        "/boot/initrd lies behind eight links",
+        "COS022",
+        _long_chain("boot/initrd", f"initrd-{KERNEL_VERSION}"),
+    ),
+    "initrd-junk": Breakage("the initrd is junk", "COS023", _cuts(lambda _: b"junk" * 1000)),
+    "initrd-truncated": Breakage(
+        "the initrd was cut in the middle", "COS023", _cuts(lambda data: data[: len(data) // 2])
+    ),
+    "initrd-microcode-only": Breakage(
+        "the initrd ends behind its microcode", "COS023", _cuts(lambda _: microcode_archive())
+    ),
+    "initrd-without-cos": Breakage("the initrd was built without the cOS module", "COS024", _without_cos),
+    "initrd-without-loop": Breakage(
+        "the initrd lacks cos-loop-img", "COS025", _initrd_without("cos-loop-img")
+    ),
+    "initrd-without-generator": Breakage(
+        "the initrd lacks the generator", "COS025", _initrd_without("dracut-cos-generator")
+    ),
+    "initrd-without-links": Breakage(
+        "the initrd has the units of the stages but not the links that start them",
+        "COS025",
+        _initrd_without(
+            "etc/systemd/system/initrd-fs.target.requires/cos-setup-rootfs.service",
+            "etc/systemd/system/initrd.target.requires/cos-setup-initramfs.service",
+        ),
+    ),
+    "initrd-without-elemental": Breakage(
+        "the initrd lacks elemental", "COS025", _initrd_without("usr/bin/elemental")
+    ),
+    "initrd-without-basename": Breakage(
+        "the initrd lacks basename, as real ones did", "COS026", _initrd_without("basename")
+    ),
+    "initrd-without-sort": Breakage("the initrd lacks sort", "COS026", _initrd_without("sort")),
+    "initrd-other-kernel": Breakage("the initrd was built for another kernel", "COS028", _other_modules),
+    "initrd-without-overlay": Breakage(
+        "the initrd lacks overlay.ko", "COS029", _initrd_without("overlay.ko")
+    ),
+    "initrd-hostonly": Breakage(
+        "the initrd was built for the build container",
+        "COS030",
+        lambda parts: parts.initrd.update({"usr/lib/dracut/build-parameter.txt": "-H -f /boot/initrd\n"}),
+    ),
+    "initrd-zstd": Breakage("the kernel cannot unpack zstd", "COS032", _without_zstd),
+    "no-grub-config": Breakage("a step removed grub.cfg", "COS040", _removes("etc/cos/grub.cfg")),
+    "grub-config-empty": Breakage(
+        "grub.cfg has no menu entry", "COS041", _writes("etc/cos/grub.cfg", "set timeout=10\n")
+    ),
+    "no-bootargs": Breakage("a step removed bootargs.cfg", "COS042", _removes("etc/cos/bootargs.cfg")),
+    "bootargs-incomplete": Breakage(
+        "bootargs.cfg sets no initramfs", "COS043", _bootargs("set initramfs=/boot/initrd\n", "")
+    ),
+    "placeholder": Breakage(
+        "bootargs.cfg is an unrendered template", "COS044", _bootargs("COS_OEM", "@OEM_LABEL@")
+    ),
+    "bootargs-v2": Breakage(
+        "bootargs.cfg is that of toolkit v2",
+        "COS045",
+        _writes(
+            "etc/cos/bootargs.cfg",
+            'set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset kernelcmd="root=LABEL=${state_label} elemental.image=${img}"\n',
+        ),
+    ),
+    "bootargs-next": Breakage(
+        "bootargs.cfg is that of the next generation",
+        "COS045",
+        lambda parts: parts.write(
+            "etc/cos/bootargs.cfg", toolkit.bootargs("G3" if parts.generation != "G3" else "G2")
+        ),
+    ),
+    "no-grub-tools": Breakage(
+        "grub2-editenv is called grub-editenv", "COS047", _removes("usr/bin/grub2-editenv")
+    ),
+    "no-systemd": Breakage("a step removed systemd", "COS060", _removes("usr/lib/systemd/systemd")),
+    "no-elemental": Breakage(
+        "a step removed elemental", "COS062", _removes("usr/bin/elemental", "usr/bin/yip")
+    ),
+    "elemental-foreign": Breakage("elemental is for another architecture", "COS062", _foreign_elemental),
+    "no-os-release": Breakage(
+        "a step removed os-release", "COS064", _removes("usr/lib/os-release", "etc/os-release")
+    ),
+    "no-opt": Breakage("a step removed /opt", "COS065", _removes("opt")),
+    "no-layout": Breakage("a step removed 00_rootfs.yaml", "COS070", _removes("system/oem/00_rootfs.yaml")),
+}
+"""Kinds of broken derivative by name; the check named in each finds it."""

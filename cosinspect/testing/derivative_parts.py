@@ -1,0 +1,258 @@
+"""What a small derivative is made of: its layers and the members of its initrd, before they become blobs."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+from collections.abc import Callable
+from importlib import resources
+
+from attrs import Factory, define
+
+from cosinspect.testing import toolkit_files as toolkit
+from cosinspect.testing.bootfiles import (
+    Architecture,
+    InitrdCompression,
+    InitrdEntry,
+    compress_initrd,
+    cpio_archive,
+    executable,
+    join_segments,
+    linux_kernel,
+    microcode_archive,
+)
+from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Opaque, Symlink, Whiteout
+
+__all__ = ["KERNEL_VERSION", "Parts", "initrd_of", "parts_of", "program"]
+
+KERNEL_VERSION = "6.1.0-50-amd64"
+
+_MODULE = "usr/lib/dracut/modules.d/30cos-immutable-rootfs"
+_STAGES = ("rootfs", "initramfs", "fs", "boot", "network", "reconcile")
+_MACHINES = {"amd64": 62, "386": 3, "arm64": 183, "riscv64": 243}
+_COMMANDS = {
+    "usr/bin": "mount umount ls ln mkdir rm sort basename findmnt mountpoint rsync bash realpath lsblk systemctl",
+    "usr/sbin": "losetup blkid udevadm",
+}
+
+
+def program(architecture: Architecture = "amd64") -> bytes:
+    """Make the header of a static program; nothing runs in it."""
+    bits = 1 if architecture == "386" else 2
+    identity = b"\x7fELF" + bytes([bits, 1, 1, 0]) + bytes(8)
+    if bits == 1:
+        return identity + struct.pack(
+            "<HHIIIIIHHHHHH", 2, _MACHINES[architecture], 1, 0, 0, 0, 0, 52, 32, 0, 40, 0, 0
+        )
+    return identity + struct.pack(
+        "<HHIQQQIHHHHHH", 2, _MACHINES[architecture], 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0
+    )
+
+
+@define
+class Parts:
+    """What a derivative is made of; a breakage changes it.
+
+    Attributes:
+        base, kernel, packages, boot: the layers, bottom first, as paths to entries.
+        initrd: members of the initrd's main archive.
+        compression: of that archive.
+        microcode: whether an early archive stands in front.
+        cut: what is done to the finished initrd.
+        top: a last layer, if it has entries.
+        step: the step that made it.
+        platform: of the image.
+    """
+
+    generation: toolkit.GenerationName
+    architecture: Architecture
+    base: dict[str, Entry] = Factory(dict)
+    kernel: dict[str, Entry] = Factory(dict)
+    packages: dict[str, Entry] = Factory(dict)
+    boot: dict[str, Entry] = Factory(dict)
+    initrd: dict[str, InitrdEntry] = Factory(dict)
+    compression: InitrdCompression = "xz"
+    microcode: bool = True
+    cut: Callable[[bytes], bytes] = Factory(lambda: bytes)
+    top: dict[str, Entry] = Factory(dict)
+    step: str = ""
+    platform: str = ""
+
+    def remove(self, *paths: str) -> None:
+        """Have a last step delete `paths`."""
+        self.step = f"RUN rm -rf {' '.join('/' + path for path in paths)}"
+        self.top.update({path: Whiteout() for path in paths})
+
+    def write(self, path: str, entry: Entry) -> None:
+        """Have a last step write a file."""
+        self.step = f"COPY overlay/{path} /{path}"
+        self.top[path] = entry
+
+
+def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> Parts:
+    """Lay out a good derivative of a generation."""
+    parts = Parts(generation, architecture)
+    runs = executable(program(architecture))
+    parts.base = {
+        "bin": Symlink("usr/bin"),
+        "sbin": Symlink("usr/sbin"),
+        "lib": Symlink("usr/lib"),
+        "usr/lib/systemd/systemd": runs,
+        "usr/sbin/init": Symlink("../lib/systemd/systemd"),
+        "usr/lib/os-release": 'NAME="cOS"\nID=cos\nVERSION=1\nPRETTY_NAME="A small derivative"\nGRUB_ENTRY_NAME="derivative"\n',
+        "etc/os-release": Symlink("../usr/lib/os-release"),
+        "etc/shadow": File("root:*:19000:0:99999:7:::\n", mode=0o600),
+        "etc/hosts": "127.0.0.1 localhost\n",
+        "usr/bin/dracut": executable("#!/bin/bash\n"),
+        "usr/sbin/grub2-install": runs,
+        "usr/bin/grub2-editenv": runs,
+        "var/cache/zypp/solv/index": "a cache\n",
+        "opt/old/file": "left by the base\n",
+        **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
+        **{
+            name: Directory()
+            for name in (
+                "boot",
+                "dev",
+                "home",
+                "oem",
+                "opt",
+                "proc",
+                "root",
+                "run",
+                "srv",
+                "sys",
+                "usr/local",
+            )
+        },
+        "tmp": Directory(mode=0o1777),
+    }
+    modules = f"usr/lib/modules/{KERNEL_VERSION}"
+    parts.kernel = {
+        f"boot/vmlinuz-{KERNEL_VERSION}": linux_kernel(KERNEL_VERSION, architecture),
+        f"boot/config-{KERNEL_VERSION}": "CONFIG_OVERLAY_FS=m\n"
+        + "".join(f"CONFIG_RD_{name}=y\n" for name in ("GZIP", "BZIP2", "LZMA", "XZ", "LZ4", "ZSTD")),
+        "boot/vmlinuz": Symlink(f"vmlinuz-{KERNEL_VERSION}"),
+        f"{modules}/modules.dep": "kernel/fs/overlayfs/overlay.ko:\n",
+        f"{modules}/modules.builtin": "kernel/fs/ext4/ext4.ko\n",
+        f"{modules}/kernel/fs/overlayfs/overlay.ko": b"\x7fELF",
+        "var/cache/zypp": Whiteout(),
+        "opt": Opaque(),
+    }
+    parts.packages = _packages(generation, runs)
+    parts.boot = {"boot/initrd": Symlink(f"initrd-{KERNEL_VERSION}")}
+    parts.initrd = _initrd_members(generation, runs)
+    parts.microcode = architecture == "amd64"
+    return parts
+
+
+def _packages(generation: toolkit.GenerationName, runs: File) -> dict[str, Entry]:
+    units = "usr/lib/systemd/system"
+    enabled = "etc/systemd/system"
+    third = "cos-fsck" if generation == "G3" else "cos-loop-img"
+    found: dict[str, Entry] = {
+        f"{_MODULE}/module-setup.sh": executable(toolkit.module_setup(generation)),
+        f"{_MODULE}/cos-generator.sh": executable(toolkit.generator()),
+        f"{_MODULE}/cos-immutable-rootfs.service": _mount_unit(),
+        f"{_MODULE}/cos-mount-layout.sh": executable(toolkit.mount_script()),
+        f"{_MODULE}/parse-cos-cmdline.sh": executable(toolkit.hook(generation)),
+        f"{_MODULE}/{third}.sh": executable(toolkit.loop_script(generation)),
+        **{f"etc/dracut.conf.d/{name}": text for name, text in toolkit.DRACUT_CONFIGS.items()},
+        **{f"{units}/cos-setup-{stage}.service": toolkit.setup_unit(stage, generation) for stage in _STAGES},
+        f"{units}/cos-setup-reconcile.timer": "[Timer]\nOnBootSec=5min\n",
+        f"{enabled}/initrd-fs.target.requires/cos-setup-rootfs.service": Symlink(
+            "/usr/lib/systemd/system/cos-setup-rootfs.service"
+        ),
+        f"{enabled}/initrd.target.requires/cos-setup-initramfs.service": Symlink(
+            "/usr/lib/systemd/system/cos-setup-initramfs.service"
+        ),
+        f"{enabled}/sysinit.target.wants/cos-setup-fs.service": Symlink(
+            "/usr/lib/systemd/system/cos-setup-fs.service"
+        ),
+        f"{enabled}/multi-user.target.wants/cos-setup-boot.service": Symlink(
+            "/usr/lib/systemd/system/cos-setup-boot.service"
+        ),
+        "etc/cos/bootargs.cfg": toolkit.bootargs(generation),
+        "etc/cos/grub.cfg": toolkit.grub_config(),
+        "etc/cos/grubenv_firstboot": "# GRUB Environment Block\nnext_entry=recovery\n",
+        "etc/cos/config": "UPGRADE_IMAGE=quay.io/org/os:latest\n",
+        "etc/luet/luet.yaml": "repositories:\n- name: cos\n  type: docker\n  enable: true\n  cached: true\n  urls: [quay.io/org/packages]\n",
+        **{f"system/oem/{name}": File(text, mode=0o600) for name, text in toolkit.CLOUD_CONFIGS.items()},
+        "usr/bin/luet": runs,
+        "usr/bin/luet-cosign": runs,
+        "usr/bin/luet-mtree": Hardlink("usr/bin/luet"),
+        "usr/bin/cosign": runs,
+        "var/db/cos/meta_cos-minimal_0.9-2": "",
+        "var/cache/luet/luet.db": File(_database("luet-0.20.6-minimal.db.xz"), mode=0o600),
+        **{
+            f"usr/sbin/{name}": executable()
+            for name in (
+                "cos",
+                "suc-upgrade",
+                "cos-installer",
+                "cos-upgrade",
+                "cos-reset",
+                "cos-deploy",
+                "cos-rebrand",
+            )
+        },
+        "opt/new": "kept by the packages\n",
+    }
+    # The database is one that luet 0.20.6 wrote for a derivative of G2, which carries yip beside elemental.
+    found["usr/bin/yip"] = runs
+    if generation == "G1":
+        found["usr/bin/cos-setup"] = executable('#!/bin/bash\nexec yip -s "$1" /system/oem /oem\n')
+    else:
+        found["usr/bin/elemental"] = runs
+    return found
+
+
+def _mount_unit() -> str:
+    return "[Unit]\nDescription=Immutable root\nDefaultDependencies=no\n\n[Service]\nType=oneshot\nExecStart=/sbin/cos-mount-layout\n"
+
+
+def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str, InitrdEntry]:
+    units = "usr/lib/systemd/system"
+    modules = f"usr/lib/modules/{KERNEL_VERSION}/kernel"
+    third = "cos-fsck" if generation == "G3" else "cos-loop-img"
+    runners = ("yip", "cos-setup") if generation == "G1" else ("elemental",)
+    return {
+        "bin": Symlink("usr/bin"),
+        "sbin": Symlink("usr/sbin"),
+        "lib": Symlink("usr/lib"),
+        "init": Symlink("usr/lib/systemd/systemd"),
+        "usr/lib/systemd/systemd": runs,
+        "usr/lib/systemd/systemd-fsck": runs,
+        "usr/lib/dracut-lib.sh": toolkit.dracut_library(),
+        "usr/lib/dracut/modules.txt": "bash\nsystemd\nnetwork\ndm\ndmsquash-live\nlivenet\nrootfs-block\ncos-immutable-rootfs\nbase\n",
+        "usr/lib/dracut/build-parameter.txt": f"--no-hostonly --xz -f /boot/initrd-{KERNEL_VERSION} {KERNEL_VERSION}\n",
+        "usr/lib/dracut/hooks/cmdline/30-parse-cos-cmdline.sh": executable(toolkit.hook(generation)),
+        "usr/lib/systemd/system-generators/dracut-cos-generator": executable(toolkit.generator()),
+        "usr/sbin/cos-mount-layout": executable(toolkit.mount_script()),
+        f"usr/sbin/{third}": executable(toolkit.loop_script(generation)),
+        "usr/sbin/initqueue": executable(),
+        f"{units}/cos-immutable-rootfs.service": _mount_unit(),
+        # dracut's link, wrong in its target and right in its name, as it really is.
+        f"{units}/initrd-fs.target.requires/cos-immutable-rootfs.service": Symlink("../../../../../../cos-immutable-rootfs.service"),
+        f"{units}/cos-setup-rootfs.service": toolkit.setup_unit("rootfs", generation),
+        f"{units}/cos-setup-initramfs.service": toolkit.setup_unit("initramfs", generation),
+        "etc/systemd/system/initrd-fs.target.requires/cos-setup-rootfs.service": Symlink(f"/{units}/cos-setup-rootfs.service"),
+        "etc/systemd/system/initrd.target.requires/cos-setup-initramfs.service": Symlink(f"/{units}/cos-setup-initramfs.service"),
+        "etc/hosts": "127.0.0.1 localhost\n",
+        **{f"usr/bin/{name}": runs for name in runners},
+        **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
+        **{f"{modules}/{path}.ko": b"\x7fELF" for path in (
+            "fs/overlayfs/overlay", "drivers/block/loop", "drivers/block/virtio_blk", "drivers/ata/ahci",
+            "drivers/nvme/host/nvme", "drivers/scsi/sd_mod", "drivers/md/dm-mod",
+        )},
+    }  # fmt: skip
+
+
+def initrd_of(parts: Parts) -> bytes:
+    """Pack the initrd, microcode in front."""
+    main = compress_initrd(cpio_archive(parts.initrd), parts.compression)
+    return parts.cut(join_segments(microcode_archive(), main) if parts.microcode else main)
+
+
+def _database(name: str) -> bytes:
+    return lzma.decompress((resources.files("cosinspect.testing") / "data" / name).read_bytes())

@@ -1,0 +1,64 @@
+"""The JSON documents that images are made of: media types, descriptors, and how a document becomes bytes.
+
+Media types are those of image-spec (media-types.md) and of Docker's schema 2. Serialising sorts nothing, and bytes that
+are no UTF-8 (surrogates in a string) come out as they went in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
+
+from cosinspect.testing.layers import digest_of
+
+__all__ = ["OCI_INDEX", "Document", "Edit", "MediaTypes", "descriptor_of", "dump", "media_types_of"]
+
+Document: TypeAlias = dict[str, Any]
+"""A JSON document before it is serialised."""
+
+Edit: TypeAlias = Callable[[Document], object]
+"""Changes a document in place; what it returns is not used."""
+
+MediaTypes: TypeAlias = Literal["oci", "docker"]
+"""The families of documents: image-spec's, and Docker's schema 2."""
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+_OCI = {
+    "index": OCI_INDEX,
+    "manifest": "application/vnd.oci.image.manifest.v1+json",
+    "config": "application/vnd.oci.image.config.v1+json",
+    "none": "application/vnd.oci.image.layer.v1.tar",
+    "gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
+    "zstd": "application/vnd.oci.image.layer.v1.tar+zstd",
+}
+_DOCKER = {
+    "index": "application/vnd.docker.distribution.manifest.list.v2+json",
+    "manifest": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": "application/vnd.docker.container.image.v1+json",
+    "none": "application/vnd.docker.image.rootfs.diff.tar",
+    "gzip": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    "zstd": "application/vnd.docker.image.rootfs.diff.tar.zstd",
+}
+
+
+def media_types_of(family: MediaTypes) -> Mapping[str, str]:
+    """Give a family's media types: of `index`, `manifest` and `config`, and of layers by their compression.
+
+    Raises:
+        ValueError: there is no such family.
+    """
+    if family not in ("oci", "docker"):
+        raise ValueError(f"media_types is 'oci' or 'docker', not {family!r}")
+    return _OCI if family == "oci" else _DOCKER
+
+
+def dump(document: object) -> bytes:
+    """Serialise a document without white space, in the order in which it was made."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
+
+
+def descriptor_of(media_type: str, data: bytes, annotations: Mapping[str, str] | None = None) -> Document:
+    """Describe `data` as the OCI specifications do: media type, digest, size, and annotations if there are any."""
+    descriptor: Document = {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
+    return descriptor | ({"annotations": dict(annotations)} if annotations else {})

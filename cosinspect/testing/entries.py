@@ -1,0 +1,148 @@
+"""What can stand at a path of a layer: files, directories, links, devices, whiteouts, and what no builder would write.
+
+Values only; `cosinspect.testing.tar_writer` makes archives of them. Whiteouts are those of image-spec, layer.md. Where
+bytes may be given as text, the text becomes UTF-8, and surrogates the bytes that they stand for (`os.fsdecode`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+__all__ = [
+    "Device",
+    "Directory",
+    "Entries",
+    "Entry",
+    "Fifo",
+    "File",
+    "Hardlink",
+    "NamedEntry",
+    "Opaque",
+    "RawEntry",
+    "RawName",
+    "Symlink",
+    "Whiteout",
+    "as_bytes",
+]
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    """Give text as UTF-8, surrogates as the bytes that they stand for, and bytes as they are."""
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+
+
+@frozen
+class RawName:
+    """A name that is written as it stands: `RawName("./a")`, `RawName("/abs")`, `RawName("a/../b")`.
+
+    It is neither checked nor changed (a directory gets no trailing slash), and no parents are written for it.
+    """
+
+    name: bytes = field(converter=as_bytes)
+
+
+@frozen
+class File:
+    """A regular file. `xattrs` are names to values, such as `{"security.capability": b"..."}`."""
+
+    content: bytes = field(default=b"", converter=as_bytes)
+    mode: int = field(default=0o644, kw_only=True)
+    uid: int = field(default=0, kw_only=True)
+    gid: int = field(default=0, kw_only=True)
+    mtime: int = field(default=0, kw_only=True)
+    xattrs: Mapping[str, str | bytes] = field(factory=dict, kw_only=True)
+
+
+@frozen(kw_only=True)
+class Directory:
+    """A directory entry of its own, for its mode or owner, or to be empty."""
+
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+    mtime: int = 0
+    xattrs: Mapping[str, str | bytes] = field(factory=dict)
+
+
+@frozen
+class Symlink:
+    """A symbolic link; `target` is written as it stands."""
+
+    target: bytes = field(converter=as_bytes)
+    mode: int = field(default=0o777, kw_only=True)
+    uid: int = field(default=0, kw_only=True)
+    gid: int = field(default=0, kw_only=True)
+    mtime: int = field(default=0, kw_only=True)
+    xattrs: Mapping[str, str | bytes] = field(factory=dict, kw_only=True)
+
+
+@frozen
+class Hardlink:
+    """Another name of the file at `target`, a path inside the image (written without its leading slash)."""
+
+    target: str | RawName
+    mode: int = field(default=0o644, kw_only=True)
+    uid: int = field(default=0, kw_only=True)
+    gid: int = field(default=0, kw_only=True)
+    mtime: int = field(default=0, kw_only=True)
+    xattrs: Mapping[str, str | bytes] = field(factory=dict, kw_only=True)
+
+
+@frozen
+class Device:
+    """A device node: `Device("char", 1, 3)` is /dev/null."""
+
+    kind: Literal["char", "block"]
+    major: int
+    minor: int
+    mode: int = field(default=0o600, kw_only=True)
+    uid: int = field(default=0, kw_only=True)
+    gid: int = field(default=0, kw_only=True)
+    mtime: int = field(default=0, kw_only=True)
+    xattrs: Mapping[str, str | bytes] = field(factory=dict, kw_only=True)
+
+
+@frozen(kw_only=True)
+class Fifo:
+    """A named pipe."""
+
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    mtime: int = 0
+    xattrs: Mapping[str, str | bytes] = field(factory=dict)
+
+
+@frozen
+class Whiteout:
+    """The path it stands at is deleted from lower layers: `{"etc/motd": Whiteout()}` writes `etc/.wh.motd`."""
+
+
+@frozen
+class Opaque:
+    """The directory it stands at hides what lower layers put there: writes `<path>/.wh..wh..opq`."""
+
+
+@frozen
+class RawEntry:
+    """Bytes put into the archive as they are, headers, padding and all; the path it stands at is not used."""
+
+    data: bytes
+
+
+NamedEntry: TypeAlias = (
+    str | bytes | File | Directory | Symlink | Hardlink | Device | Fifo | Whiteout | Opaque
+)
+"""What has headers of its own; text or bytes are a regular file of mode 0644."""
+
+Entry: TypeAlias = NamedEntry | RawEntry
+"""What can stand at a path."""
+
+Entries: TypeAlias = (
+    Mapping[str, Entry] | Mapping[str | RawName, Entry] | Iterable[tuple[str | RawName, Entry]]
+)
+"""A layer: paths to entries, or pairs where order or duplicates matter. Bytes that are no UTF-8 are surrogates in a
+path (`os.fsdecode`)."""
