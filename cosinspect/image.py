@@ -108,7 +108,9 @@ class Image:
         """
         wanted = Retain(retain, limits=self._limits)
         cancelled = threading.Event()
-        unique = {(layer.descriptor.digest, layer.diff_id): layer for layer in self.layers}
+        # The largest first, so that no worker is left alone with it at the end.
+        largest_first = sorted(self.layers, key=lambda layer: layer.descriptor.size, reverse=True)
+        unique = {(layer.descriptor.digest, layer.diff_id): layer for layer in largest_first}
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="layer")
         try:
             futures = {

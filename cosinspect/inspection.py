@@ -10,7 +10,7 @@ from pathlib import Path
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.facts import Facts
-from cosinspect.errors import InvalidProfile
+from cosinspect.errors import InvalidLayout, InvalidProfile
 from cosinspect.image import Image
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -107,6 +107,7 @@ def inspect_image(
         layers=tuple(_summary(layer) for layer in image.layers),
         profile=profile.name,
         generation=facts.generation,
+        generation_title=profile.title(facts.generation),
         required=profile.required,
         results=results,
         stats=Stats(time.monotonic() - begin, sum(fetched.values()), sum(1 for _ in rootfs.walk())),
@@ -152,6 +153,8 @@ def _source(
     name: ImageName, plain_http: bool, docker_config: str | os.PathLike[str] | None, limits: Limits
 ) -> RegistrySource | LayoutSource | DockerArchiveSource | DirSource:
     path = Path(name.path)
+    if name.transport in (Transport.OCI, Transport.DIR) and not path.is_dir():
+        raise InvalidLayout("expected a directory, there is none", where=name.path)
     match name.transport:
         case Transport.OCI:
             return LayoutSource(DirectoryFiles(path), name.selector, name.digest, limits)

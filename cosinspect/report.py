@@ -7,6 +7,7 @@ error, warning or note. `Report.to_dict` is a versioned interface: keys are adde
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "Status",
     "Verdict",
     "judge",
+    "shorten_step",
 ]
 
 SCHEMA = "cosinspect.report/1"
@@ -171,6 +173,7 @@ class Report:
         layers: bottom first.
         profile: name of the profile.
         generation: of the toolkit in the image: `G0` to `G5`, `kairos`, `bootc`, or "" if none is evident.
+        generation_title: the same in words.
         required: the capabilities the profile requires.
         results: one for each check, in the catalogue's order.
         stats: what it cost.
@@ -183,6 +186,7 @@ class Report:
     layers: tuple[LayerSummary, ...]
     profile: str
     generation: str
+    generation_title: str
     required: tuple[Capability, ...]
     results: tuple[CheckResult, ...]
     stats: Stats = field(eq=False)
@@ -257,6 +261,13 @@ def judge(capability: Capability, results: Iterable[CheckResult]) -> CapabilityR
         if because and (status is not Status.YES or capability in DECIDABLE):
             return CapabilityResult(status, because)
     return CapabilityResult(Status.UNKNOWN, ())
+
+
+def shorten_step(created_by: str, width: int = 100) -> str:
+    """Cut a build step to a width: blanks folded, without the shell and the marks that builders put around it."""
+    text = " ".join(created_by.split()).removesuffix(" # buildkit")
+    text = re.sub(r"^(RUN )?/bin/sh -c (?:#\(nop\) *)?", lambda found: found[1] or "", text)
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _result(result: CheckResult) -> dict[str, Any]:

@@ -7,7 +7,6 @@ raises `Undecided`; whatever else it raises makes its capabilities unknown and n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
@@ -19,7 +18,7 @@ from cosinspect.errors import CosinspectError
 from cosinspect.history import Action
 from cosinspect.oci import ImageConfig
 from cosinspect.profiles import Generation, Profile
-from cosinspect.report import Capability, CheckResult, Finding, Kind, Level
+from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, shorten_step
 from cosinspect.rootfs import Rootfs, Trace
 
 __all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "run_check"]
@@ -65,6 +64,12 @@ class CheckContext:
             raise NotApplicable(f"no rules for generation {self.facts.generation or 'unknown'}")
         return found
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the image is of a generation that is known and has no table of rules."""
+        generation = self.facts.generation
+        return generation != "" and generation not in self.profile.generations
+
     def require_toolkit(self) -> None:
         """Leave a check that asks for parts of a derivative where the image is none that is known.
 
@@ -76,7 +81,7 @@ class CheckContext:
     def step(self, layer: int) -> str:
         """Name a layer as people know it: its position and the step that made it."""
         made = self.steps[layer] if layer < len(self.steps) else None
-        return f"layer {layer}" + (f" ({shorten(made)})" if made else "")
+        return f"layer {layer}" + (f" ({shorten_step(made)})" if made else "")
 
     def removal(self, path: str) -> tuple[int | None, tuple[str, ...]]:
         """Tell which layer took `path` away, as the layer's position and lines of evidence."""
@@ -113,6 +118,7 @@ class Check:
         why: what happens on a machine.
         remedy: how it is mended.
         reads: globs of files to keep while layers pass by.
+        universal: whether it holds for images of every generation, those without a table of rules included.
         run: what looks.
     """
 
@@ -124,6 +130,7 @@ class Check:
     why: str
     remedy: str
     reads: tuple[str, ...] = ()
+    universal: bool = False
     run: Run = field(repr=False, eq=False)
 
 
@@ -137,6 +144,7 @@ def check(
     why: str,
     remedy: str,
     reads: Iterable[str] = (),
+    universal: bool = False,
 ) -> Callable[[Run], Check]:
     """Declare the function below as a check."""
 
@@ -150,6 +158,7 @@ def check(
             why=_one_line(why),
             remedy=_one_line(remedy),
             reads=tuple(reads),
+            universal=universal,
             run=run,
         )
 
@@ -172,6 +181,9 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         return CheckResult(item.id, item.name, kind, level, item.capabilities, mended, reason, evidence)
 
     try:
+        if not item.universal and context.is_foreign:
+            # What holds for one generation may be wrong for another: bootc keeps no kernel in /boot.
+            return result(Kind.NOT_APPLICABLE, f"no rules for generation {context.facts.generation}")
         seen = list(item.run(context))
     except NotApplicable as reason:
         return result(Kind.NOT_APPLICABLE, str(reason))
@@ -183,13 +195,6 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         return result(Kind.OPEN, f"the check crashed: {type(fault).__name__}: {fault}")
     failed = any(isinstance(each, Finding) for each in seen)
     return result(Kind.FAIL if failed else Kind.PASS, seen=seen)
-
-
-def shorten(text: str, width: int = 100) -> str:
-    """Cut a build step to a width, blanks folded and the shell's prefix left out."""
-    folded = re.sub(r"\s+", " ", text).strip()
-    folded = re.sub(r"^/bin/sh -c (?:#\(nop\) *)?", "", folded)
-    return folded if len(folded) <= width else folded[: width - 1] + "…"
 
 
 def _one_line(text: str) -> str:

@@ -41,13 +41,6 @@ AMBIGUOUS = frozenset(
         "whiteout-directory",
     }
 )
-_NAMES = {
-    "G0": "script and yip with iso-scan, v0.5.3",
-    "G4": "elemental init, v0.11 to v1.1",
-    "G5": "elemental toolkit v2",
-    "kairos": "Kairos",
-    "bootc": "bootc",
-}
 
 
 @check(
@@ -59,6 +52,7 @@ _NAMES = {
     why="""Nothing in the image mounts the immutable root filesystem or runs the boot stages, so what is installed
         from it is no derivative.""",
     remedy="Install the toolkit in the Dockerfile: RUN luet install -y meta/cos-minimal",
+    universal=True,
 )
 def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
     """Find out the generation, and say so where this version has no rules for it."""
@@ -68,7 +62,7 @@ def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
         yield f"generation {generation}: {table.title}"
     elif generation:
         raise Undecided(
-            f"the image is of generation {generation} ({_NAMES[generation]}), for which there are no rules yet"
+            f"the image is of generation {generation} ({context.profile.title(generation)}), for which there are no rules yet"
         )
     else:
         yield Finding("expected the files of a cOS toolkit, found none of any generation")
@@ -102,11 +96,12 @@ def _irregular(context: CheckContext, kinds: frozenset[str]) -> Iterator[Finding
     summary="A layer asks for something that runtimes refuse to unpack.",
     why="The image cannot be pulled or written to disk: whoever unpacks it stops at this entry.",
     remedy="Build the layer again with a current tool, and report the tool that wrote it.",
+    universal=True,
 )
 def layer_malformed(context: CheckContext) -> Iterator[Finding | str]:
     """Look at what the resolver and the tar reader noticed."""
     yield from _irregular(context, REFUSED)
-    yield f"{len(context.rootfs.indexes)} layers, every entry can be unpacked"
+    yield f"every entry of the layers can be unpacked ({len(context.rootfs.indexes)} read)"
 
 
 @check(
@@ -117,6 +112,7 @@ def layer_malformed(context: CheckContext) -> Iterator[Finding | str]:
     why="""What is on the machine depends on the tool that unpacked the image; what this report says of it holds for
         readers that follow the specification.""",
     remedy="Build the layer again with a tool that writes each path once and whiteouts as empty files.",
+    universal=True,
 )
 def layer_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
     """Look at what the tar reader noticed."""

@@ -6,12 +6,12 @@ import argparse
 import json
 from typing import Any
 
-from cosinspect.checks.base import shorten
 from cosinspect.commands.command import Command, NotInImage, Terminal
 from cosinspect.commands.options import add_format, add_image, merged_image
 from cosinspect.history import Action, Change
 from cosinspect.layer import Layer
 from cosinspect.render.display import printable, size
+from cosinspect.report import shorten_step
 
 __all__ = ["COMMAND"]
 
@@ -59,7 +59,11 @@ def _lines(change: Change, layer: Layer, columns: int) -> list[str]:
         lines = [f"{head}  by {printable(change.cause)}"]
     else:
         lines = [f"{head}  {_what(change)}"]
-    step = shorten(layer.created_by, columns - 11) if layer.created_by else "the image does not tell the step"
+    step = (
+        shorten_step(layer.created_by, columns - 11)
+        if layer.created_by
+        else "the image does not tell the step"
+    )
     return [*lines, f"           {printable(step)}"]
 
 

@@ -23,6 +23,15 @@ __all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile"]
 BUILTIN = ("boot", "cos")
 """The profiles that come with the package."""
 
+# Generations that are recognised and have no table yet.
+_WITHOUT_RULES = {
+    "G0": "script and yip with iso-scan, v0.5.3",
+    "G4": "elemental init, v0.11 to v1.1",
+    "G5": "elemental toolkit v2",
+    "kairos": "Kairos",
+    "bootc": "bootc",
+}
+
 _MAX_BYTES = 1024 * 1024
 
 T = TypeVar("T")
@@ -96,6 +105,11 @@ class Profile:
     required: tuple[Capability, ...]
     levels: Mapping[str, Level] = field(hash=False)
     generations: Mapping[str, Generation] = field(hash=False, repr=False)
+
+    def title(self, generation: str) -> str:
+        """Name a generation in words, "" for none."""
+        table = self.generations.get(generation)
+        return table.title if table is not None else _WITHOUT_RULES.get(generation, "")
 
 
 class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):

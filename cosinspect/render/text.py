@@ -15,8 +15,6 @@ from attrs import evolve, frozen
 from rich.console import Console
 from rich.text import Text
 
-from cosinspect.checks.base import shorten
-from cosinspect.profiles import load_profile
 from cosinspect.render.display import cut, printable, size, wrap
 from cosinspect.report import (
     DECIDABLE,
@@ -29,6 +27,7 @@ from cosinspect.report import (
     Report,
     Status,
     Verdict,
+    shorten_step,
 )
 
 __all__ = ["TextRenderer"]
@@ -55,13 +54,6 @@ _STATUS_STYLES = {Status.YES: "green", Status.NO: "bold red", Status.UNKNOWN: "y
 _LEVEL_STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.NOTE: "bold cyan"}
 
 # Those that have a table of rules carry their title there.
-_OTHER_GENERATIONS = {
-    "G0": "script and yip before v0.5.8",
-    "G4": "elemental-toolkit v0.11 to v1",
-    "G5": "elemental-toolkit v2",
-    "kairos": "Kairos",
-    "bootc": "bootc",
-}
 
 
 class TextRenderer:
@@ -142,7 +134,7 @@ class _Page:
             "digest": report.digest,
             "index": report.index or "",
             "platform": report.platform or "not stated",
-            "generation": _generation(report.generation),
+            "generation": _generation(report),
             "layers": f"{len(report.layers)}, {size(total)} compressed",
             "profile": f"{report.profile} (requires {required})",
         }
@@ -212,7 +204,7 @@ class _Page:
             return ""
         layers = self.report.layers
         step = layers[position].created_by if position < len(layers) else None
-        return f"layer {position} ({shorten(step)})" if step else f"layer {position}"
+        return f"layer {position} ({shorten_step(step)})" if step else f"layer {position}"
 
     def _remedy(self, remedy: str) -> Iterator[Text]:
         yield from self._paragraph(printable(remedy), label=_label("    remedy: ", "green"))
@@ -267,10 +259,12 @@ def _heading(title: str, count: int | None = None) -> Iterator[Text]:
     yield Text(title if count is None else f"{title} ({count})", "bold")
 
 
-def _generation(name: str) -> str:
-    table = load_profile("cos").generations.get(name)
-    title = table.title if table else _OTHER_GENERATIONS.get(name, "")
-    return f"{name}, {title}" if title else name or "none evident: not a derivative that is known here"
+def _generation(report: Report) -> str:
+    if not report.generation:
+        return "none evident: not a derivative that is known here"
+    if report.generation.lower() == report.generation_title.lower():
+        return report.generation_title
+    return f"{report.generation}, {report.generation_title}"
 
 
 def _because(capability: Capability, result: CapabilityResult, names: dict[str, str]) -> str:
