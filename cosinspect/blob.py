@@ -29,6 +29,7 @@ from cosinspect.oci import Descriptor, Digest
 __all__ = ["ByteStream", "LayerStream", "Source", "VerifiedStream", "read_blob"]
 
 READ_BYTES = 256 * 1024
+SMALL_BYTES = 4 * 1024
 _SHARED_RATIO_FLOOR = 16 * 1024 * 1024  # a small layer of zeros may inflate by any honest ratio
 
 
@@ -122,7 +123,6 @@ class VerifiedStream:
         self._stream.close()
 
     def _verify(self) -> None:
-        self._ended = True
         where = f"blob {self.descriptor.digest}"
         if self.position != self.descriptor.size:
             raise SizeMismatch(f"expected {self.descriptor.size} bytes, found {self.position}", where=where)
@@ -133,6 +133,7 @@ class VerifiedStream:
                 where=where,
                 remedy="the blob was damaged or swapped in storage or on its way: push the image again",
             )
+        self._ended = True
 
     def __enter__(self) -> Self:
         return self
@@ -162,11 +163,36 @@ def read_blob(source: Source, descriptor: Descriptor, *, limit: int, limit_name:
         return b"".join(iter(stream.read, b""))
 
 
+class _Portions:
+    """A blob's bytes in portions that grow as a member goes on.
+
+    What a member leaves over is copied for the next one, which would cost the square of a blob of tiny members.
+    """
+
+    def __init__(self, stream: VerifiedStream) -> None:
+        self._stream = stream
+        self._data = b""
+        self._at = 0
+        self._size = SMALL_BYTES
+
+    def begin_small(self) -> None:
+        self._size = SMALL_BYTES
+
+    def __call__(self) -> bytes:
+        if self._at >= len(self._data):
+            self._data, self._at = self._stream.read(), 0
+        portion = self._data[self._at : self._at + self._size]
+        self._at += len(portion)
+        self._size = min(2 * self._size, READ_BYTES)
+        return portion
+
+
 class LayerStream:
     """A layer's uncompressed bytes in pieces, verified at their end against digest, size and diff_id.
 
     Iterate to the end; `finish` does so for a reader that saw enough. Gzip members, zstd frames, skippable frames and
-    zero padding behind the last member are read as one stream, as Go's readers do.
+    zero padding behind the last member are read as one stream. A layer that could not be read once stays unread: the
+    error comes again, so that nobody takes what came before it for the whole.
     """
 
     def __init__(
@@ -185,7 +211,8 @@ class LayerStream:
         self._limits = limits
         self._cancelled = cancelled
         self._hash = diff_id.hasher() if diff_id else hashlib.sha256()
-        self._pieces = self._hashed()
+        self._fault: Exception | None = None
+        self._pieces = self._kept()
 
     def __iter__(self) -> Iterator[bytes]:
         return self._pieces
@@ -204,18 +231,25 @@ class LayerStream:
         """
         for _ in self._pieces:
             pass
+        if self._fault is not None:
+            raise self._fault
 
     def close(self) -> None:
         """Close the source's stream without verifying anything."""
         self._stream.close()
 
+    def _kept(self) -> Generator[bytes, None, None]:
+        """Remember what ended the reading: a generator that has raised would seem to have come to its end."""
+        try:
+            yield from self._hashed()
+        except Exception as fault:
+            self._fault = fault
+            raise
+
     def _hashed(self) -> Generator[bytes, None, None]:
         limits = self._limits
         for piece in self._inflated():
-            if self._cancelled is not None and self._cancelled.is_set():
-                raise TransportError(
-                    "the reading was cancelled", where=f"layer {self._stream.descriptor.digest}"
-                )
+            self._heed_cancellation()
             self.uncompressed_size += len(piece)
             if self.uncompressed_size > limits.inflated_bytes:
                 raise self._too_large("inflated_bytes", limits.inflated_bytes, "bytes when inflated")
@@ -235,7 +269,7 @@ class LayerStream:
             )
 
     def _inflated(self) -> Generator[bytes, None, None]:
-        read = self._stream.read
+        read = _Portions(self._stream)
         data = b""
         while len(data) < MAGIC_BYTES and (more := read()):
             data += more
@@ -246,6 +280,7 @@ class LayerStream:
                 data = read()
             return
         if kind not in (Compression.GZIP, Compression.ZSTD):
+            self._drain()
             raise InvalidLayer(
                 f"expected gzip, zstd or no compression, found {kind.value}",
                 where=f"layer {self._stream.descriptor.digest}",
@@ -253,23 +288,42 @@ class LayerStream:
             )
         try:
             while data:
+                read.begin_small()
                 data = yield from inflate(kind, data, read, limits=self._limits)
-                data = yield from self._next_member(data, kind)
+                data = self._next_member(data, kind, read)
         except FormatError as fault:
+            if fault.kind == "memory":
+                raise LimitExceeded(
+                    fault.message,
+                    limit="zstd_window_bytes",
+                    bound=self._limits.zstd_window_bytes,
+                    where=f"layer {self._stream.descriptor.digest}",
+                    remedy=fault.remedy,
+                ) from fault
+            position = self._stream.position
+            self._drain()
             raise InvalidLayer(
                 fault.message,
-                where=f"layer {self._stream.descriptor.digest}, compressed byte {self._stream.position}",
+                where=f"layer {self._stream.descriptor.digest}, compressed byte {position}",
                 remedy=fault.remedy,
             ) from fault
 
-    def _next_member(self, data: bytes, kind: Compression) -> Generator[bytes, None, bytes]:
+    def _drain(self) -> None:
+        """Read the blob to its end without inflating it: if it is another one, that is the error to tell."""
+        while self._stream.read():
+            self._heed_cancellation()
+
+    def _heed_cancellation(self) -> None:
+        if self._cancelled is not None and self._cancelled.is_set():
+            raise TransportError("the reading was cancelled", where=f"layer {self._stream.descriptor.digest}")
+
+    def _next_member(self, data: bytes, kind: Compression, read: _Portions) -> bytes:
         """Skip zero padding and give the start of the next member, or nothing at the end."""
-        yield from ()
         while True:
             data = data.lstrip(b"\0")
             if len(data) >= MAGIC_BYTES:
                 break
-            more = self._stream.read()
+            more = read()
             if not more:
                 break
             data += more

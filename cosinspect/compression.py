@@ -33,8 +33,10 @@ PIECE_BYTES = 1024 * 1024
 """The most that one piece of inflated bytes holds, for codecs that can be held to it."""
 
 # A zstd block of four bytes may inflate to 128 KiB, and the library has no output bound for a frame read with its end
-# known: fed this much at once it can give at most 64 MiB.
-_ZSTD_SLICE = 2048
+# known: fed this much at once it can give at most 16 MiB.
+_ZSTD_SLICE = 512
+# Honest data gives little for so little, so it is put together again to pieces worth passing on.
+_ZSTD_PIECE = 128 * 1024
 # Making a decompressor takes longer than a small frame, and a layer may hold as many frames as files: those whose frame
 # has ended wait here for the next, by their window.
 _IDLE_ZSTD: dict[int, list[zstandard.ZstdDecompressor]] = {}
@@ -44,6 +46,8 @@ _LZ4_BLOCK = 8 * 1024 * 1024
 _LZ4_MAGIC = 0x184C2102
 # Any dictionary that a tool writes by default fits; what a stranger's header asks for is not just allocated.
 _XZ_MEMORY = 256 * 1024 * 1024
+# What libzstd and liblzma say of a window or dictionary beyond the bound they were given.
+_TOO_MUCH_MEMORY = ("requires too much memory", "Memory usage limit")
 # What the codecs say of bytes that are not theirs; a FormatError is a ValueError too and passes unchanged.
 _CODEC_ERRORS = (
     IsalError,
@@ -111,8 +115,8 @@ def inflate(
         limits: for the window that a zstd frame may ask for.
 
     Raises:
-        FormatError: the member is damaged (`corrupt`), ends early (`truncated`), or is of a compression that cannot
-            be read (`unsupported`).
+        FormatError: the member is damaged (`corrupt`), ends early (`truncated`), asks for more memory than it may have
+            (`memory`), or is of a compression that cannot be read (`unsupported`).
     """
     try:
         if kind is Compression.ZSTD:
@@ -123,6 +127,12 @@ def inflate(
     except _CODEC_ERRORS as fault:  # type: ignore[misc]  # isal declares its exception class as an instance
         if isinstance(fault, FormatError):
             raise
+        if any(words in str(fault) for words in _TOO_MUCH_MEMORY):
+            raise FormatError(
+                f"the {kind.value} data asks for a larger window than it may have",
+                kind="memory",
+                remedy="compress it with a smaller window (zstd: without --long)",
+            ) from fault
         raise FormatError(
             f"the {kind.value} data cannot be inflated: {fault}",
             kind="corrupt",
@@ -168,15 +178,25 @@ def _zstd(data: bytes, read: Callable[[], bytes], limits: Limits) -> Generator[b
     except IndexError:
         decompressor = zstandard.ZstdDecompressor(max_window_size=window)
     frame = decompressor.decompressobj()
+    pieces: list[bytes] = []
+    size = 0
     while True:
         for start in range(0, len(data), _ZSTD_SLICE):
             piece = frame.decompress(data[start : start + _ZSTD_SLICE])
-            if piece:
-                yield piece
+            pieces.append(piece)
+            size += len(piece)
+            if size >= _ZSTD_PIECE:
+                yield b"".join(pieces)
+                pieces, size = [], 0
             if frame.eof:
+                if size:
+                    yield b"".join(pieces)
                 if decompressor.memory_size() <= _IDLE_BYTES:
                     idle.append(decompressor)
                 return frame.unused_data + data[start + _ZSTD_SLICE :]
+        if size:
+            yield b"".join(pieces)
+        pieces, size = [], 0
         data = read()
         if not data:
             raise _truncated(Compression.ZSTD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterable, Sequence
 
 from attrs import frozen
@@ -62,45 +63,104 @@ def histories(
         limits: for the links followed.
     """
     changes: dict[str, list[Change]] = {path: [] for path in paths}
-    before: dict[str, tuple[Node, LayerEntry | None] | None] = dict.fromkeys(changes)
     tree = Tree(limits=limits)
+    before = dict.fromkeys(changes, _Trail((), None, None))
     for position, index in enumerate(indexes):
+        markers = tree.targets(index)
         tree.apply(index, position)
+        applied = _Applied(index, position, tree, markers)
         for path, done in changes.items():
-            node = tree.lookup(path)
-            now = None if node is None else (node, node.entry)
-            change = _change(index, position, path, before[path], now)
+            now = _trail(tree, path, limits)
+            change = _change(applied, path, before[path], now)
             if change is not None:
                 done.append(change)
             before[path] = now
     return {path: tuple(done) for path, done in changes.items()}
 
 
-def _change(
-    index: LayerIndex,
-    position: int,
-    path: str,
-    before: tuple[Node, LayerEntry | None] | None,
-    now: tuple[Node, LayerEntry | None] | None,
-) -> Change | None:
-    if now is None:
-        return None if before is None else Change(position, Action.REMOVED, _remover(index, path))
-    node, entry = now
-    if before is not None and before[0] is node and before[1] is entry:
+@frozen
+class _Step:
+    """One name that was looked up on the way to a path: in which directory, and what was there."""
+
+    directory: Node
+    name: str
+    node: Node | None
+
+
+@frozen
+class _Trail:
+    """The way to a path through one tree: every name looked up, and what is at its end.
+
+    Attributes:
+        entry: what the node said of itself then; a directory gets other attributes and stays the same node.
+    """
+
+    steps: tuple[_Step, ...]
+    node: Node | None
+    entry: LayerEntry | None
+
+
+@frozen
+class _Applied:
+    """A layer that was just applied, and what its markers pointed to before that."""
+
+    index: LayerIndex
+    position: int
+    tree: Tree
+    markers: Sequence[tuple[Marker, Node, str | None]]
+
+
+def _trail(tree: Tree, path: str, limits: Limits) -> _Trail:
+    """Walk to a path as `Tree.lookup` does."""
+    waiting = [name for name in reversed(path.split("/")) if name not in ("", ".")]
+    stack = [tree.root]
+    steps: list[_Step] = []
+    hops = 0
+    while waiting:
+        name = waiting.pop()
+        if name == "..":
+            if len(stack) > 1:
+                stack.pop()
+            continue
+        directory = stack[-1]
+        if directory.children is None:
+            return _Trail(tuple(steps), None, None)
+        node = directory.children.get(name)
+        steps.append(_Step(directory, name, node))
+        if node is None:
+            return _Trail(tuple(steps), None, None)
+        if node.type == "symlink" and node.entry is not None and waiting:
+            hops += 1
+            if hops > limits.link_hops:
+                return _Trail(tuple(steps), None, None)
+            target = node.entry.link
+            if target.startswith("/"):
+                del stack[1:]
+            waiting.extend(name for name in reversed(target.split("/")) if name not in ("", "."))
+            continue
+        stack.append(node)
+    return _Trail(tuple(steps), stack[-1], stack[-1].entry)
+
+
+def _change(applied: _Applied, path: str, before: _Trail, now: _Trail) -> Change | None:
+    node, entry, position = now.node, now.entry, applied.position
+    if node is None:
+        if before.node is None:
+            return None
+        return Change(position, Action.REMOVED, _cause(applied, path, before, now))
+    if before.node is node and before.entry is entry:
         return None
     if node.layer != position:
-        cause = next((f"/{above}" for above in _above(path) if _puts(index, above)), f"/{path}")
+        cause = _cause(applied, path, before, now)
         return Change(position, Action.RELINKED, cause, node.type, *_size_and_link(entry))
-    if before is None:
+    if before.node is None:
         action = Action.IMPLIED if entry is None else Action.ADDED
-    elif before[0] is node:
+    elif before.node is node:
         action = Action.ATTRIBUTES
     else:
         action = Action.REPLACED
-    if entry is None:
-        return Change(position, action, f"/{path}", "dir")
-    cause = f"/{path}" if node.source != position else f"/{entry.path}"
-    return Change(position, action, cause, node.type, *_size_and_link(entry))
+    name = now.steps[-1].name if now.steps else ""
+    return Change(position, action, _written(applied, name, node, path), node.type, *_size_and_link(entry))
 
 
 def _size_and_link(entry: LayerEntry | None) -> tuple[int, str]:
@@ -109,40 +169,42 @@ def _size_and_link(entry: LayerEntry | None) -> tuple[int, str]:
     return entry.size, entry.link if entry.type == "symlink" else ""
 
 
-def _above(path: str) -> list[str]:
-    """Give the directories above a path, nearest first, the root last."""
-    above = []
-    while path:
-        path = path.rpartition("/")[0]
-        above.append(path)
-    return above
+def _cause(applied: _Applied, path: str, before: _Trail, now: _Trail) -> str:
+    """Name what took a path away or led it elsewhere: what changed at the first name where the two ways part."""
+    # Up to there both are the same, so that they part at one name of one directory.
+    for old, new in itertools.zip_longest(before.steps, now.steps):
+        if old is not None and new is not None and old.node is new.node:
+            continue
+        at = old or new
+        there = new.node if new is not None else None
+        if at is not None and (
+            there is None or there.children is not None
+        ):  # a directory replaces nothing by itself
+            for marker, directory, name in applied.markers:
+                if directory is at.directory and name in (at.name, None):
+                    return _whiteout(marker) if name is not None else f"{_below(marker.path)}/.wh..wh..opq"
+        if at is not None and there is not None:
+            return _written(applied, at.name, there, path)
+        break
+    return f"/{path}"
 
 
-def _puts(index: LayerIndex, path: str) -> bool:
-    """Say whether a layer has anything but a directory at a path, as written."""
-    return any(entry.path == path and entry.type != "dir" for entry in index.entries)
-
-
-def _remover(index: LayerIndex, path: str) -> str:
-    """Name what took a path away: a whiteout or opaque marker, or an entry in the place of a directory above."""
-    above = _above(path)
-    for marker in index.whiteouts:
-        if marker.path == path or marker.path in above:
-            return _whiteout(marker)
-    for marker in index.opaques:
-        if marker.path in above:
-            return f"{marker.path and '/' + marker.path}/.wh..wh..opq"
-    for directory in above:
-        if _puts(index, directory):
-            return f"/{directory}"
-    # The path was reached through links, and the marker names the place itself.
-    name = path.rpartition("/")[2]
-    return next(
-        (_whiteout(marker) for marker in index.whiteouts if marker.path.rpartition("/")[2] == name),
-        f"/{path}",
-    )
+def _written(applied: _Applied, name: str, node: Node, path: str) -> str:
+    """Name the entry that made a node, as its layer writes it; a directory that it only uses has none."""
+    if node.entry is None:
+        return f"/{path}"
+    if node.inode is None:
+        return f"/{node.entry.path}"
+    for entry in reversed(applied.index.entries):  # one of several names, of which the node keeps the first
+        if entry.path.rpartition("/")[2] == name and applied.tree.lookup(entry.path) is node:
+            return f"/{entry.path}"
+    return f"/{path}"
 
 
 def _whiteout(marker: Marker) -> str:
     directory, _, name = marker.path.rpartition("/")
-    return f"{directory and '/' + directory}/.wh.{name}"
+    return f"{_below(directory)}/.wh.{name}"
+
+
+def _below(directory: str) -> str:
+    return directory and f"/{directory}"

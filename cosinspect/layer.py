@@ -144,6 +144,8 @@ class Layer:
                 stream
             )
         except (InvalidLayer, LimitExceeded) as fault:
+            if isinstance(fault, InvalidLayer):
+                stream.finish()  # if the blob is another one, that is the error to tell
             if not (fault.where or "").startswith("layer"):
                 fault.where = f"layer {self.position} ({self.descriptor.digest}), {fault.where}"
             raise
@@ -223,7 +225,9 @@ class _Indexing:
                 header,
                 f"the name {name[:200]!r} leaves the root; runtimes clamp or refuse it",
             )
-        if len(path) > self.layer.limits.path_bytes:
+        # Four bytes are the most that a character takes.
+        longest = self.layer.limits.path_bytes
+        if 4 * len(path) > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
             raise self._limit("path_bytes", self.layer.limits.path_bytes, "bytes in a path")
         if path.count("/") >= self.layer.limits.path_depth:
             raise self._limit("path_depth", self.layer.limits.path_depth, "components in a path")

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from cosinspect.changeset import LayerEntry, LayerIndex
+from cosinspect.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["Node", "Problem", "Tree", "fold"]
@@ -101,9 +101,9 @@ class Tree:
     def apply(self, index: LayerIndex, position: int) -> None:
         """Apply one layer on top of what is there."""
         self._parents.clear()
-        doomed = self._targets_of_markers(index)
+        doomed = self.targets(index)
         kept = self._targets_of_hardlinks(index)
-        for directory, name in doomed:
+        for _, directory, name in doomed:
             if directory.children is not None:
                 if name is None:
                     directory.children.clear()
@@ -115,21 +115,21 @@ class Tree:
 
     # -- markers ---------------------------------------------------------------------------------------------------
 
-    def _targets_of_markers(self, index: LayerIndex) -> list[tuple[Node, str | None]]:
-        """Find what the layer's markers act on, all before any of them acts; the name None stands for all children."""
+    def targets(self, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
+        """Find what a layer's markers will act on, all before any of them acts: a name in a directory, None for all."""
         if not index.whiteouts and not index.opaques:
             return []
         own = {entry.path for entry in index.entries if entry.type == "dir"}
-        doomed: list[tuple[Node, str | None]] = []
+        doomed: list[tuple[Marker, Node, str | None]] = []
         for marker in index.whiteouts:
             parent, _, name = marker.path.rpartition("/")
             directory = self._lower_directory(parent, own)
             if directory is not None:
-                doomed.append((directory, name))
+                doomed.append((marker, directory, name))
         for marker in index.opaques:
             directory = self._lower_directory(marker.path, own)
             if directory is not None:
-                doomed.append((directory, None))
+                doomed.append((marker, directory, None))
         return doomed
 
     def _lower_directory(self, path: str, own: set[str]) -> Node | None:

@@ -96,7 +96,7 @@ def find_databases(
 
 def _read(rootfs: Rootfs, path: str, layer: int, limits: Limits) -> PackageDatabase:
     try:
-        data = rootfs.read_bytes(path, limit=limits.database_bytes)
+        data = rootfs.read_bytes(path, limit=limits.database_bytes, limit_name="database_bytes")
         if not data:
             return PackageDatabase(path, layer, None, ("the file is empty; luet makes a new database of it",))
         database = read_database(data, limits=limits)

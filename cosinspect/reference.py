@@ -27,7 +27,10 @@ _HOST = re.compile(
 )
 _PATH_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 _MAX_REPOSITORY = 255
+
+_ALGORITHMS = ("sha256:", "sha512:")
 
 _OTHER_TRANSPORTS = ("containers-storage", "docker-daemon", "ostree", "sif", "tarball", "atomic")
 
@@ -69,9 +72,11 @@ class Reference:
             digest = Digest.parse(digest_text) if at else None
         except InvalidManifest as fault:
             raise InvalidReference(fault.message, where=text[:300]) from fault
+        if _IDENTIFIER.fullmatch(rest):
+            raise _invalid(text, "expected a repository, found what looks like the ID of a local image")
         head, slash, tail = rest.partition("/")
         # Without a dot, a colon or `localhost`, the first part is a name on Docker Hub (distribution: normalize.go).
-        if slash and (any(mark in head for mark in ".:[") or head == "localhost" or head.lower() != head):
+        if slash and (any(mark in head for mark in ".:") or head == "localhost" or head.lower() != head):
             registry, path = head, tail
         else:
             registry, path = DEFAULT_REGISTRY, rest
@@ -155,8 +160,9 @@ class ImageName:
             raise _invalid(text, f"expected a path behind {transport.value}:")
         if transport is Transport.DIR:
             return cls(text, transport, path=details)
-        if transport is not Transport.DOCKER_ARCHIVE and "@" in details:
-            path, _, digest = details.rpartition("@")
+        path, _, digest = details.rpartition("@")
+        # A path may hold an @ of its own.
+        if transport is not Transport.DOCKER_ARCHIVE and path and digest.startswith(_ALGORITHMS):
             try:
                 return cls(text, transport, path=path, digest=Digest.parse(digest))
             except InvalidManifest as fault:

@@ -114,7 +114,7 @@ class CheckResult:
         level: how grave a failure is.
         capabilities: what the image cannot do if the check fails.
         findings: the defects; empty unless it failed.
-        reason: why it is open or not applicable, else "".
+        reason: why it is open, not applicable, or failed before its end, else "".
         evidence: what a passed check saw.
     """
 

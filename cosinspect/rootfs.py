@@ -6,6 +6,7 @@ at most `Limits.link_hops` of them for one path (path_resolution(7)).
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -156,24 +157,25 @@ class Rootfs:
         hops: list[Hop] = []
         while waiting:
             name = waiting.pop()
+            at, directory = stack[-1]
+            if directory.children is None:
+                return Trace(path, tuple(hops), None, at, "not-a-directory")
             if name == ".":
                 continue
             if name == "..":
                 if len(stack) > 1:
                     stack.pop()
                 continue
-            at, directory = stack[-1]
             here = f"{at}/{name}"
-            if directory.children is None:
-                return Trace(path, tuple(hops), None, at, "not-a-directory")
             node = directory.children.get(name)
             if node is None:
                 return Trace(path, tuple(hops), None, here, "missing")
             if node.type == "symlink" and (waiting or follow or directory_wanted):
+                if len(hops) >= self._limits.link_hops:
+                    return Trace(path, tuple(hops), None, here, "loop")
                 target = node.entry.link if node.entry is not None else ""
                 hops.append(Hop(here, target, node.layer))
-                if len(hops) > self._limits.link_hops:
-                    return Trace(path, tuple(hops), None, here, "loop")
+                directory_wanted = directory_wanted or (not waiting and target.endswith("/"))
                 if target.startswith("/"):
                     del stack[1:]
                 waiting.extend(part for part in reversed(target.split("/")) if part)
@@ -263,7 +265,7 @@ class Rootfs:
             yield _entry(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
-        """Give what matches a pattern, by real path: `*`, `?` and `[...]` within a component, `**` for any directories.
+        """Give what matches a pattern, by real path: those of `fnmatch` within a component, `**` for any directories.
 
         Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
         """
@@ -291,7 +293,7 @@ class Rootfs:
         if not any(mark in component for mark in "*?["):
             names = [component]
         else:
-            expression = _component_expression(component)
+            expression = re.compile(fnmatch.translate(component))
             names = [name for name in parent.node.children or () if expression.fullmatch(name)]
         for name in names:
             entry = self.trace(f"{base}/{name}", follow=not last).entry
@@ -326,7 +328,9 @@ class Rootfs:
             )
         return self._layers[position].open(layer_entry)
 
-    def read_bytes(self, path: str, *, limit: int | None = None) -> bytes:
+    def read_bytes(
+        self, path: str, *, limit: int | None = None, limit_name: str = "parsed_file_bytes"
+    ) -> bytes:
         """Give a file's verified content, links followed.
 
         Raises:
@@ -338,7 +342,7 @@ class Rootfs:
         if entry.size > bound:
             raise LimitExceeded(
                 f"expected at most {bound} bytes, the file has {entry.size}",
-                limit="parsed_file_bytes",
+                limit=limit_name,
                 bound=bound,
                 where=entry.path,
             )
@@ -395,26 +399,3 @@ def _found(trace: Trace) -> Entry:
     raise PathNotFound(
         f"expected a file, {trace.at} is not there" + (f" ({chain})" if trace.hops else ""), where=trace.path
     )
-
-
-def _component_expression(component: str) -> re.Pattern[str]:
-    """Translate a component of a glob: `*`, `?`, `[abc]`, `[a-z]`, `[!abc]`."""
-    out: list[str] = []
-    at = 0
-    while at < len(component):
-        character = component[at]
-        at += 1
-        if character == "*":
-            if not out or out[-1] != ".*":  # two would backtrack
-                out.append(".*")
-        elif character == "?":
-            out.append(".")
-        elif character == "[" and (end := component.find("]", at + 1)) > 0:
-            inner = component[at:end]
-            negated = inner[:1] in ("!", "^")
-            body = re.escape(inner[negated:]).replace(r"\-", "-")
-            out.append(f"[{'^' if negated else ''}{body}]")
-            at = end + 1
-        else:
-            out.append(re.escape(character))
-    return re.compile("".join(out), re.DOTALL)

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from cosinspect.errors import InvalidLayer, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.tarblocks import BLOCK, Blocks
 from cosinspect.tarfields import (
     SparseMap,
     is_valid_sparse,
@@ -30,7 +31,6 @@ from cosinspect.tarfields import (
 
 __all__ = ["Header", "Irregularity", "TarStream"]
 
-BLOCK = 512
 _ZERO_BLOCK = bytes(BLOCK)
 # All types whose size field Go does not believe (archive/tar: isHeaderOnlyType).
 _HEADER_ONLY = frozenset(b"123456")
@@ -109,7 +109,6 @@ class TarStream:
     """Iterates over the headers of an archive that arrives in pieces; the content of the last one can be read.
 
     Attributes:
-        position: bytes of the archive consumed so far.
         irregularities: what was noticed so far.
     """
 
@@ -121,16 +120,17 @@ class TarStream:
         seek: Callable[[int], int] | None = None,
     ) -> None:
         """Read from `pieces`; `seek`, where the input can, passes over bytes and says how many there were."""
-        self.position = 0
         self.irregularities: list[Irregularity] = []
-        self._pieces = pieces
+        self._blocks = Blocks(pieces, seek=seek)
         self._limits = limits
-        self._seek = seek
-        self._piece = b""
-        self._at = 0
         self._left = 0  # stored bytes of the current entry not yet consumed
         self._padding = 0
         self._numbers: dict[bytes, int] = {}
+
+    @property
+    def position(self) -> int:
+        """Bytes of the archive consumed so far."""
+        return self._blocks.position
 
     def __iter__(self) -> Iterator[Header]:
         while (header := self._next()) is not None:
@@ -146,55 +146,13 @@ class TarStream:
         size = min(size, self._left)
         if size <= 0:
             return b""
-        if self._at >= len(self._piece) and not self._more():
+        data = self._blocks.take(size)
+        if not data:
             self._fail("the archive ends in the middle of a file's content", self.position)
-        data = self._piece[self._at : self._at + size]
-        self._at += len(data)
         self._left -= len(data)
-        self.position += len(data)
         return data
 
-    # -- the flow of blocks ----------------------------------------------------------------------------------------
-
-    def _more(self) -> bool:
-        self._at = 0
-        for piece in self._pieces:
-            if piece:
-                self._piece = piece
-                return True
-        self._piece = b""
-        return False
-
-    def _skip(self, size: int) -> bool:
-        """Pass over `size` bytes; False if the archive ends before."""
-        self.position += size
-        at = self._at + size
-        have = len(self._piece)
-        while at > have:
-            at -= have
-            if self._seek is not None:
-                have, self._piece, self._at = 0, b"", 0
-                passed = self._seek(at)
-                self.position -= at - passed
-                return passed == at
-            if not self._more():
-                self.position -= at
-                return False
-            have = len(self._piece)
-        self._at = at
-        return True
-
-    def _block(self) -> bytes:
-        """Give the next block, shorter than a block only at the archive's end."""
-        at = self._at
-        block = self._piece[at : at + BLOCK]
-        self._at = at + len(block)
-        while len(block) < BLOCK and self._more():
-            part = self._piece[: BLOCK - len(block)]
-            self._at = len(part)
-            block += part
-        self.position += len(block)
-        return block
+    # -- what every step needs -------------------------------------------------------------------------------------
 
     def _body(self, size: int, what: str) -> bytes:
         """Read the whole content of an extended header."""
@@ -227,10 +185,10 @@ class TarStream:
         pending: _Pending | None = None
         start = -1
         while True:
-            if self._left and not self._skip(self._left):
+            if self._left and not self._blocks.skip(self._left):
                 self._fail("the archive ends in the middle of a file's content", self.position)
             self._left = 0
-            if self._padding and not self._skip(self._padding):
+            if self._padding and not self._blocks.skip(self._padding):
                 self._note(
                     "missing-padding", self.position, "the last file's padding and the end mark are missing"
                 )
@@ -257,6 +215,12 @@ class TarStream:
                 self._extension(kind, size, offset, pending)
                 if kind == _PAX_GLOBAL:
                     # Go hands a global header out as an entry of its own, which ends what came before it.
+                    if pending.saw:
+                        self._note(
+                            "dangling-extension",
+                            start,
+                            "a global header parts an extended header from its entry, and only some readers apply it",
+                        )
                     pending, start = None, -1
                 continue
             return self._entry(block, start, offset, size, pending)
@@ -264,14 +228,14 @@ class TarStream:
     def _header_block(self) -> bytes | None:
         """Give the next header block, its checksum verified, or None at the archive's end."""
         offset = self.position
-        block = self._block()
+        block = self._blocks.block()
         if not block:
             self._note("missing-end", offset, "the archive has no end mark")
             return None
         if len(block) < BLOCK:
             self._fail(f"expected a header of {BLOCK} bytes, the archive ends after {len(block)}", offset)
         if block == _ZERO_BLOCK:
-            second = self._block()
+            second = self._blocks.block()
             if not second:
                 self._note("missing-end", offset, "the archive's end mark is one block instead of two")
                 return None
@@ -327,6 +291,8 @@ class TarStream:
         kind = block[156]
         mode, uid, gid, mtime = self._numeric_fields(block)
         name, device = self._format_fields(block, offset)
+        if size < 0 and kind not in _HEADER_ONLY:
+            self._fail("a negative size", offset)
         link = parse_text(block[157:257])
         xattrs: dict[str, str] | None = None
         pax: dict[str, str] = {}
@@ -410,7 +376,10 @@ class TarStream:
         """Apply PAX records to a header (archive/tar: mergePAX); an empty value keeps what the header says."""
         xattrs: dict[str, str] = {}
         for key, value in pax.items():
-            if not value:
+            if key.startswith(_XATTR):
+                # Runtimes look into the records themselves, where an empty value is one.
+                xattrs[key.removeprefix(_XATTR)] = value
+            elif not value:
                 if key == "path":
                     self._note("empty-pax-path", offset, "an empty PAX path, which some readers apply", name)
                 continue
@@ -427,8 +396,6 @@ class TarStream:
             elif key in ("mtime", "atime", "ctime"):
                 seconds = self._pax_time(value, key, offset)
                 mtime = seconds if key == "mtime" else mtime
-            elif key.startswith(_XATTR):
-                xattrs[key.removeprefix(_XATTR)] = value
         return name, link, uid, gid, mtime, size, xattrs or None
 
     def _decimal(self, value: str, key: str, offset: int) -> int:
@@ -441,7 +408,10 @@ class TarStream:
         whole, _, fraction = value.partition(".")
         if fraction.strip("0123456789"):
             self._fail(f"expected a time for the PAX record {key!r}, found {value[:40]!r}", offset)
-        return self._decimal(whole, key, offset)
+        seconds = self._decimal(whole, key, offset)
+        # Before the epoch a fraction leads away from it; Go keeps nanoseconds.
+        below = whole.startswith("-") and fraction[:9].strip("0")
+        return seconds - 1 if below and seconds > -(2**63) else seconds
 
     # -- numbers ---------------------------------------------------------------------------------------------------
 
@@ -486,6 +456,7 @@ class TarStream:
     def _old_gnu_map(self, block: bytes, offset: int) -> SparseMap:
         found: list[tuple[int, int]] = []
         at, entries, extended = 386, 4, 482
+        taken = extended + 1 - at
         while True:
             for entry in range(at, at + 24 * entries, 24):
                 if not block[entry]:
@@ -496,9 +467,10 @@ class TarStream:
                 found.append((pair[0], pair[1]))
             if not block[extended]:
                 return tuple(found)
-            if len(found) > self._limits.pax_bytes // 24:
+            taken += BLOCK
+            if taken >= self._limits.pax_bytes:
                 self._fail("a sparse map without an end", offset)
-            block = self._block()
+            block = self._blocks.block()
             if len(block) < BLOCK:
                 self._fail("the archive ends in the middle of a sparse map", offset)
             at, entries, extended = 0, 21, 504
@@ -515,32 +487,40 @@ class TarStream:
 
     def _map_in_data(self, offset: int) -> SparseMap:
         """Read the map that leads the content of a PAX 1.0 sparse file, padded to whole blocks."""
-        text = b""
+        lines: list[bytes] = []
+        tail: list[bytes] = []  # the parts of a line that has not ended yet
+        taken = 0
 
-        def line() -> int:
-            nonlocal text
-            while b"\n" not in text:
-                part = b""
-                while len(part) < BLOCK and (more := self.read(BLOCK - len(part))):
-                    part += more
-                if len(part) < BLOCK:
-                    self._fail("the content ends in the middle of its sparse map", offset)
-                text += part
-                if len(text) > 2 * BLOCK + 64:
-                    self._fail("a sparse map with malformed numbers", offset)
-            first, _, text = text.partition(b"\n")
-            return self._decimal(parse_text(first), "sparse map", offset)
+        def number() -> int:
+            nonlocal taken
+            while not lines:
+                taken += BLOCK
+                if taken > self._limits.pax_bytes:
+                    self._fail("a sparse map without an end", offset)
+                first, *others = self._whole_block(offset).split(b"\n")
+                tail.append(first)
+                if others:
+                    lines.extend((b"".join(tail), *others[:-1]))
+                    tail[:] = others[-1:]
+            return self._decimal(lines.pop(0).decode("latin-1"), "sparse map", offset)
 
-        count = line()
+        count = number()
         if not 0 <= count <= self._limits.pax_bytes // 4:
             self._fail("a sparse map of an impossible length", offset)
-        return tuple((line(), line()) for _ in range(count))
+        return tuple((number(), number()) for _ in range(count))
+
+    def _whole_block(self, offset: int) -> bytes:
+        """Read a block of the current entry's content."""
+        block = b""
+        while len(block) < BLOCK:
+            part = self.read(BLOCK - len(block))
+            if not part:
+                self._fail("the content ends in the middle of its sparse map", offset)
+            block += part
+        return block
 
     def _look_behind_the_end(self) -> None:
         """Notice bytes behind the end mark, which only some readers see; reading on also verifies the blob."""
-        self._piece, rest = b"", self._piece[self._at :]
         offset = self.position
-        if rest.strip(b"\0") or any(piece.strip(b"\0") for piece in self._pieces):
+        if self._blocks.drain():
             self._note("data-after-end", offset, "bytes behind the end mark, which runtimes ignore")
-        for _ in self._pieces:
-            pass

@@ -11,9 +11,10 @@ PACKAGE = Path(cosinspect.__file__).parent
 
 # From the ground up. A module may import from floors below its own, and from its own floor only within its group.
 FLOORS = [
-    {"errors", "version", "tarfields"},
-    {"limits"},
-    {"oci", "compression", "tarstream"},
+    {"errors", "version", "tarblocks", "tarfields"},
+    {"limits", "media_types", "platforms"},
+    {"oci_wire", "compression", "tarstream"},
+    {"oci"},
     {"reference", "blob", "changeset", "formats"},
     {"layer", "overlay"},
     {"sources", "history"},

@@ -44,6 +44,7 @@ CATALOGUE: tuple[Check, ...] = (
     initrd.initrd_live_modules_missing,
     initrd.initrd_compression_unsupported,
     initrd.microcode_missing,
+    initrd.initrd_tail_ignored,
     grub.grub_config_missing,
     grub.grub_config_broken,
     grub.bootargs_missing,

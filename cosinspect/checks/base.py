@@ -180,21 +180,22 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         )
         return CheckResult(item.id, item.name, kind, level, item.capabilities, mended, reason, evidence)
 
+    seen: list[Finding | str] = []
+    ending, reason = Kind.PASS, ""
     try:
         if not item.universal and context.is_foreign:
             # What holds for one generation may be wrong for another: bootc keeps no kernel in /boot.
             return result(Kind.NOT_APPLICABLE, f"no rules for generation {context.facts.generation}")
-        seen = list(item.run(context))
-    except NotApplicable as reason:
-        return result(Kind.NOT_APPLICABLE, str(reason))
-    except Undecided as reason:
-        return result(Kind.OPEN, str(reason))
-    except CosinspectError as fault:
-        return result(Kind.OPEN, str(fault))
+        seen.extend(item.run(context))  # what came before an exception is kept
+    except NotApplicable as given:
+        ending, reason = Kind.NOT_APPLICABLE, str(given)
+    except (Undecided, CosinspectError) as given:
+        ending, reason = Kind.OPEN, str(given)
     except Exception as fault:  # noqa: BLE001 - a crashed check must not hide the others, nor pass
-        return result(Kind.OPEN, f"the check crashed: {type(fault).__name__}: {fault}")
-    failed = any(isinstance(each, Finding) for each in seen)
-    return result(Kind.FAIL if failed else Kind.PASS, seen=seen)
+        ending, reason = Kind.OPEN, f"the check crashed: {type(fault).__name__}: {fault}"
+    if any(isinstance(each, Finding) for each in seen):  # a defect stays one, whatever came after it
+        return result(Kind.FAIL, reason, seen=seen)
+    return result(ending, reason, seen=seen if ending is Kind.PASS else ())
 
 
 def _one_line(text: str) -> str:

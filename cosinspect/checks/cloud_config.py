@@ -11,10 +11,7 @@ from cosinspect.report import Finding, Level
 
 __all__ = ["cloud_config_invalid", "layout_missing", "login_missing"]
 
-READS = (
-    "{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",
-    "{system/oem,oem,usr/local/cloud-config}/*.{yaml,yml}",
-)
+READS = ("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",)
 
 
 @check(
@@ -31,10 +28,10 @@ READS = (
 def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at every cloud-config's stage rootfs."""
     wanted = context.generation.layout_file
-    for item in context.facts.cloud_configs:
-        if item.config is not None and wanted in item.config.environment_files("rootfs"):
-            yield f"{item.path} writes {wanted}"
-            return
+    writer = _layout_writer(context)
+    if writer is not None:
+        yield f"{writer} writes {wanted}"
+        return
     path = f"{CLOUD_CONFIG_DIRECTORIES[0]}/00_rootfs.yaml"
     layer, evidence = context.removal(path)
     seen = [item.path for item in context.facts.cloud_configs]
@@ -43,7 +40,22 @@ def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
         f"expected a cloud-config that writes {wanted} in the stage rootfs, found none",
         path,
         layer,
-        (*evidence, listed),
+        (*evidence, listed, *_refused(context)),
+    )
+
+
+def _layout_writer(context: CheckContext) -> str | None:
+    wanted = context.generation.layout_file
+    for item in context.facts.cloud_configs:
+        if item.config is not None and not item.refusal and wanted in item.config.environment_files("rootfs"):
+            return item.path
+    return None
+
+
+def _refused(context: CheckContext) -> tuple[str, ...]:
+    """Tell of the cloud-configs that are passed over, any of which may be the one that is looked for."""
+    return tuple(
+        f"{item.path} is passed over: {item.refusal}" for item in context.facts.cloud_configs if item.refusal
     )
 
 
@@ -58,9 +70,13 @@ def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
     """Parse every file."""
+    context.require_toolkit()
     if not context.facts.cloud_configs:
         raise NotApplicable("the image has no cloud-config")
+    missed = _layout_writer(context) is None or _login(context) is None
     for item in context.facts.cloud_configs:
+        if item.refusal and missed:
+            continue  # it is evidence for what is missed
         entry = context.rootfs.trace(item.path).entry
         layer = entry.layer if entry is not None else None
         if item.fault is not None:
@@ -81,14 +97,25 @@ def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
 def login_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a password or key in the cloud-configs, and for a password in /etc/shadow."""
     context.require_toolkit()
+    found = _login(context)
+    if found is not None:
+        yield found
+        return
+    if not context.facts.cloud_configs:
+        raise NotApplicable("the image has no cloud-config")
+    yield Finding(
+        "expected a cloud-config or /etc/shadow to give an account a password or a key, none does",
+        evidence=_refused(context),
+    )
+
+
+def _login(context: CheckContext) -> str | None:
     for item in context.facts.cloud_configs:
-        if item.config is not None and item.config.gives_login:
-            yield f"{item.path} gives an account a password or a key"
-            return
+        if item.config is not None and not item.refusal and item.config.gives_login:
+            return f"{item.path} gives an account a password or a key"
     shadow = context.facts.text("/etc/shadow").text or ""
     for line in shadow.splitlines():
         fields = line.split(":")
         if len(fields) > 1 and fields[1].startswith("$"):
-            yield "/etc/shadow gives an account a password"
-            return
-    yield Finding("expected a cloud-config or /etc/shadow to give an account a password or a key, none does")
+            return "/etc/shadow gives an account a password"
+    return None

@@ -30,6 +30,7 @@ BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
 MODULE_DIRECTORIES = ("/usr/lib/modules", "/lib/modules")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
+UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
@@ -104,6 +105,14 @@ class CloudConfigFile:
     config: CloudConfig | None
     fault: FormatError | None
 
+    @property
+    def refusal(self) -> str:
+        """Why yip passes over the whole file, "" if it does not: no YAML, or a value of a type that it cannot take."""
+        if self.fault is not None:
+            return str(self.fault)
+        problems = self.config.problems if self.config is not None else ()
+        return next((str(problem) for problem in problems if problem.kind == "type"), "")
+
 
 class Facts:
     """What an image's files say."""
@@ -122,20 +131,25 @@ class Facts:
         self._generations = generations
         self._limits = limits
         self._texts: dict[str, TextFile] = {}
+        self._contents: dict[str, str | None] = {}
 
     def text(self, path: str) -> TextFile:
         """Read a file as text, links followed."""
         found = self._texts.get(path)
         if found is None:
             trace = self._rootfs.trace(path)
-            content = None
-            if trace.entry is not None and trace.entry.type == "file":
-                try:
-                    content = self._rootfs.read_text(path)
-                except LimitExceeded:
-                    content = None
-            found = self._texts[path] = TextFile(trace, content)
+            found = self._texts[path] = TextFile(trace, self._content(trace.entry))
         return found
+
+    def _content(self, entry: Entry | None) -> str | None:
+        if entry is None or entry.type != "file":
+            return None
+        if entry.path not in self._contents:  # which several links may lead to
+            try:
+                self._contents[entry.path] = self._rootfs.read_text(entry.path)
+            except LimitExceeded:
+                self._contents[entry.path] = None
+        return self._contents[entry.path]
 
     # -- boot ------------------------------------------------------------------------------------------------------
 
@@ -154,13 +168,21 @@ class Facts:
     def kernels(self) -> tuple[KernelFile, ...]:
         """The kernels bootargs.cfg names, or the default one where it names none."""
         named = self.bootargs.kernel_paths if self.bootargs is not None else ()
-        return tuple(self._kernel(path) for path in _literal(named) or (DEFAULT_KERNEL,))
+        return tuple(self._kernel(path) for path in _literal(named, DEFAULT_KERNEL))
 
     @cached_property
     def initrds(self) -> tuple[InitrdFile, ...]:
         """The initrds bootargs.cfg names, or the default one where it names none."""
         named = self.bootargs.initramfs_paths if self.bootargs is not None else ()
-        return tuple(self._initrd(path) for path in _literal(named) or (DEFAULT_INITRAMFS,))
+        return tuple(self._initrd(path) for path in _literal(named, DEFAULT_INITRAMFS))
+
+    @cached_property
+    def unknown_paths(self) -> Mapping[str, str]:
+        """What bootargs.cfg sets `kernel` and `initramfs` to where that depends on other variables."""
+        if self.bootargs is None:
+            return {}
+        named = {"kernel": self.bootargs.kernel_paths, "initramfs": self.bootargs.initramfs_paths}
+        return {name: path for name, paths in named.items() for path in paths if "$" in path}
 
     @cached_property
     def initrd(self) -> Initrd | None:
@@ -258,7 +280,7 @@ class Facts:
         """The layout variables that cloud-configs set in the stage rootfs, later files over earlier ones."""
         found: dict[str, str] = {}
         for item in self.cloud_configs:
-            if item.config is not None:
+            if item.config is not None and not item.refusal:
                 found.update(item.config.layout)
         return found
 
@@ -299,7 +321,7 @@ class Facts:
         module = "/usr/lib/dracut/modules.d/30cos-immutable-rootfs"
         units = [
             text.text or ""
-            for directory in ("/usr/lib/systemd/system", "/etc/systemd/system")
+            for directory in UNIT_DIRECTORIES
             if (text := self.text(f"{directory}/cos-setup-boot.service")).text
         ]
         evident = (
@@ -319,16 +341,19 @@ class Facts:
             return "G3"
         if not exists(f"{module}/cos-loop-img.sh") and initrd is not None and initrd.exists("sbin/cos-fsck"):
             return "G3"
-        runs_elemental = any("elemental" in text for text in units) or exists("/usr/bin/elemental")
-        runs_script = any("cos-setup " in text for text in units) or exists("/usr/bin/cos-setup")
-        if runs_script and not runs_elemental:
-            return "G1"
-        return "G2"
+        if any("elemental" in text for text in units):
+            return "G2"
+        # Units tell what runs; that a program is there as well tells only where they are gone.
+        runs_script = any("cos-setup " in text for text in units) or (
+            exists("/usr/bin/cos-setup") and not exists("/usr/bin/elemental")
+        )
+        return "G1" if runs_script else "G2"
 
 
-def _literal(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out paths that depend on variables nobody knows before the boot."""
-    return tuple(path for path in paths if path and "$" not in path)
+def _literal(paths: tuple[str, ...], default: str) -> tuple[str, ...]:
+    """Leave out paths that depend on variables nobody knows before the boot; the default stands for none at all."""
+    named = [path for path in paths if path]
+    return tuple(path for path in named if "$" not in path) if named else (default,)
 
 
 def _version_of(trace: Trace, entry: Entry) -> str | None:

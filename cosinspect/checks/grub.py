@@ -183,13 +183,18 @@ def _markers(context: CheckContext) -> list[tuple[Setting, BootMarkers]]:
 
 def _has_live(context: CheckContext) -> bool:
     initrd = context.facts.initrd
-    return initrd is not None and "dmsquash-live" in (initrd.dracut_modules or ())
-
-
-def _scans(markers: BootMarkers) -> bool:
-    return (
-        "iso-scan/filename" in markers.image_parameters and "cos-img/filename" not in markers.image_parameters
+    return initrd is not None and (
+        "dmsquash-live" in (initrd.dracut_modules or ()) or initrd.exists("sbin/iso-scan")
     )
+
+
+def _scans(context: CheckContext, setting: Setting, markers: BootMarkers) -> bool:
+    """Say whether dracut's own hook loops the image, and the root is then found by the label of that image."""
+    given = markers.image_parameters
+    if "iso-scan/filename" not in given or "cos-img/filename" in given or not _has_live(context):
+        return False
+    looped = boot_markers(setting.value.replace("iso-scan/filename", "cos-img/filename"))
+    return not looped.generations.isdisjoint(("G1", "G2"))
 
 
 @check(
@@ -212,8 +217,8 @@ def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
     for setting, markers in _markers(context):
         if own in markers.generations:
             fitting += 1
-        elif _scans(markers) and _has_live(context):
-            fitting += 1  # dracut's own hook loops the file; another check warns
+        elif _scans(context, setting, markers):
+            fitting += 1  # another check warns
         else:
             made_for = " or ".join(sorted(markers.generations)) or "no generation"
             yield _at(
@@ -242,7 +247,7 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     if context.facts.generation == "G0":
         raise NotApplicable("this generation loops the image by iso-scan")
     for setting, markers in _markers(context):
-        if _scans(markers):
+        if _scans(context, setting, markers):
             yield _at(
                 context,
                 path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.changeset import normalise
 from cosinspect.checks.base import CheckContext, Undecided, check
 from cosinspect.report import Capability, Finding, Level
 
@@ -52,6 +53,7 @@ AMBIGUOUS = frozenset(
     why="""Nothing in the image mounts the immutable root filesystem or runs the boot stages, so what is installed
         from it is no derivative.""",
     remedy="Install the toolkit in the Dockerfile: RUN luet install -y meta/cos-minimal",
+    reads=("etc/systemd/system/cos-setup-boot.service", "{usr/,}lib/systemd/system/cos-setup-boot.service"),
     universal=True,
 )
 def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
@@ -76,7 +78,7 @@ def _irregular(context: CheckContext, kinds: frozenset[str]) -> Iterator[Finding
         for irregularity in index.irregularities:
             if irregularity.kind in kinds:
                 where = f"byte {irregularity.offset} of the uncompressed layer"
-                path = irregularity.path.lstrip("./")
+                path, _ = normalise(irregularity.path)
                 yield Finding(
                     irregularity.message, f"/{path}" if path else None, layer, (where, context.step(layer))
                 )

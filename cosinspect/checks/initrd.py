@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.kernel import BOOTS, GRUB_LINK_LIMIT, by_links
+from cosinspect.checks.kernel import BOOTS, GRUB_LINK_LIMIT, by_links, require_known
 from cosinspect.formats.dracut import read_build_parameters
 from cosinspect.formats.initrd import Initrd
 from cosinspect.report import Capability, Finding, Level
@@ -18,6 +18,7 @@ __all__ = [
     "initrd_links_too_deep",
     "initrd_live_modules_missing",
     "initrd_missing",
+    "initrd_tail_ignored",
     "initrd_unreadable",
     "microcode_missing",
 ]
@@ -45,18 +46,26 @@ _OPTIONS = {
 
 
 def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
-    """Give the initrds that could be read whole; the others are another check's."""
+    """Give the initrds that hold what a kernel finds in them; the others are another check's."""
     found = [(item.path, item.initrd) for item in context.facts.initrds if item.initrd is not None]
     if not found:
         raise NotApplicable("there is no initrd to look into")
     for path, initrd in found:
         if initrd.opaque:
             raise Undecided(f"{path} holds a part that cannot be read: {initrd.problems[0].message}")
-        if initrd.squashed:
-            raise Undecided(f"{path} keeps its files in a filesystem image within it")
         if not initrd.has_init:
             raise NotApplicable(f"{path} unpacks to nothing that starts")
+        if initrd.problems and not _lost_between_segments(initrd):
+            raise NotApplicable(f"{path} cannot be unpacked to its end")
+        if initrd.squashed:
+            raise Undecided(f"{path} keeps its files in a filesystem image within it")
         yield path, initrd
+
+
+def _lost_between_segments(initrd: Initrd) -> bool:
+    """Say whether unpacking stops where a segment would begin, so that a kernel has all of those before it."""
+    complete = all(segment.compressed_size is not None for segment in initrd.segments)
+    return complete and all(problem.kind in ("alignment", "magic") for problem in initrd.problems)
 
 
 def about(
@@ -85,6 +94,7 @@ def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
             yield context.missing(item.path, f"expected an initrd at {item.path}, nothing is there")
         elif item.trace.entry is not None:
             yield f"initrd {item.trace.chain} (layer {item.trace.entry.layer})"
+    require_known(context, "initramfs")
 
 
 @check(
@@ -160,8 +170,8 @@ def initrd_unreadable(context: CheckContext) -> Iterator[Finding | str]:
             yield about(
                 context, item.path, "expected an executable /init in one of its archives, found none", *noted
             )
-        elif item.initrd is not None and item.initrd.problems:
-            # The kernel keeps what it unpacked before, so whether this boots depends on what was lost.
+        elif item.initrd is not None and item.initrd.problems and not _lost_between_segments(item.initrd):
+            # The kernel keeps what it unpacked before, but what is lost of a segment cannot be known.
             first = item.initrd.problems[0]
             yield about(
                 context, item.path, f"the kernel stops unpacking at byte {first.offset}: {first.message}"
@@ -324,3 +334,22 @@ def microcode_missing(context: CheckContext) -> Iterator[Finding | str]:
             yield f"microcode for {' and '.join(initrd.microcode)} in {path}"
         else:
             yield about(context, path, "expected an early microcode archive in front, found none")
+
+
+@check(
+    id="COS034",
+    name="initrd-tail-ignored",
+    level=Level.WARNING,
+    summary="The kernel does not unpack the initrd to its end.",
+    why="""The kernel prints `Initramfs unpacking failed` and goes on with what it has: files that were appended behind
+        that place are not there.""",
+    remedy="Fill what stands in front with zero bytes to a multiple of 4 before anything is appended, or build the initrd again.",
+    reads=READS,
+)
+def initrd_tail_ignored(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for what stops the kernel between two segments; what stops it within one is another check's."""
+    for path, initrd in opened(context):
+        for problem in initrd.problems:
+            yield about(
+                context, path, f"the kernel unpacks nothing from byte {problem.offset} on: {problem.message}"
+            )

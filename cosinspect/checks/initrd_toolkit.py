@@ -8,6 +8,7 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.checks.kernel import BOOTS
 from cosinspect.errors import FormatError
+from cosinspect.formats.elf import read_interpreter
 from cosinspect.formats.initrd import Initrd
 from cosinspect.formats.shell import functions, read_shell_script
 from cosinspect.formats.systemd import exec_commands, read_unit
@@ -23,6 +24,7 @@ __all__ = [
 
 _BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+_HEAD = 256  # of a script, which names its interpreter there
 # Commands without which the machine still comes up, as boots without them showed: findmnt only fills a field of
 # fstab, rsync serves PERSISTENT_STATE_BIND only.
 _DISPENSABLE = frozenset({"findmnt", "rsync"})
@@ -191,6 +193,9 @@ def _called(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, s
         if path.endswith("lib.sh"):
             known |= functions(body.decode("utf-8", "surrogateescape"))
     for path, text in _scripts(context, initrd):
+        interpreter = read_interpreter(text[:_HEAD].encode("utf-8", "surrogateescape"))
+        if interpreter is not None and "/hooks/" not in path:  # dracut sources its hooks, and runs none
+            yield interpreter, f"/{path}", "line 1"
         script = read_shell_script(text)
         for call in script.commands:
             if not call.guarded and call.name not in known and call.name not in script.functions:

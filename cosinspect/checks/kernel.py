@@ -32,6 +32,15 @@ GRUB_LINK_LIMIT = 7
 """Symbolic links that GRUB follows for one path, those of directories included (GRUB 2.06, seen at 7 and 8)."""
 
 
+def require_known(context: CheckContext, variable: str) -> None:
+    """Leave a check undecided where bootargs.cfg makes a path of variables that nobody knows before the boot."""
+    path = context.facts.unknown_paths.get(variable)
+    if path is not None:
+        raise Undecided(
+            f"{context.facts.bootargs_path} sets {variable} to {path}, which other variables decide"
+        )
+
+
 def by_links(trace: Trace) -> bool:
     """Say whether a path that leads nowhere does so because a link does."""
     return bool(trace.hops)
@@ -63,6 +72,7 @@ def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
             yield context.missing(item.path, f"expected a kernel at {item.path}, nothing is there")
         elif item.trace.entry is not None:
             yield f"kernel {item.trace.chain} (layer {item.trace.entry.layer})"
+    require_known(context, "kernel")
 
 
 @check(
@@ -218,7 +228,7 @@ def kernel_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
                 entry.name for top in MODULE_DIRECTORIES for entry in context.rootfs.glob(f"{top}/*")
             )
             there = f"found {', '.join(dict.fromkeys(others))}" if others else "found none"
-            layer, evidence = context.removal(f"/usr/lib/modules/{version}")
+            layer, evidence = context.removal(f"/lib/modules/{version}")
             yield Finding(
                 f"expected modules for {version}, {there}", f"/lib/modules/{version}", layer, evidence
             )

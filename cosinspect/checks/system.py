@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
@@ -24,8 +25,9 @@ __all__ = [
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 # What the layout makes writable where it does not say otherwise (cos-mount-layout).
 _OVERLAYS = ("/etc", "/root", "/home", "/opt", "/srv", "/usr/local", "/var")
-# What elemental makes when it writes an image to disk (CreateDirStructure).
-_REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/boot", "/oem")  # noqa: S108 - paths of the image
+# What elemental makes when it writes an image to disk (CreateDirStructure). It makes /boot too, but an image without
+# has no kernel, which another check says.
+_REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/usr/local", "/oem")  # noqa: S108 - paths of the image
 _HEAD = 64
 
 
@@ -61,7 +63,7 @@ def _executable(context: CheckContext, path: str) -> tuple[Entry | None, str]:
     summary="systemd is not in the image, or cannot run.",
     why="The initrd finds nothing to switch to, and the boot ends in its emergency shell.",
     remedy="Install systemd; a base image for containers often comes without it.",
-    reads=("usr/lib/systemd/systemd",),
+    reads=("{usr/,}lib/systemd/systemd",),
 )
 def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program; /sbin/init is not needed."""
@@ -187,7 +189,7 @@ def os_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="A directory that is made writable at boot is not in the image.",
     why="""The root is read-only, so the directory cannot be made: its mount fails, local-fs.target with it, and the boot
         stops in emergency mode.""",
-    remedy="Make the directories in the Dockerfile: RUN mkdir -p /root /home /opt /srv /usr/local",
+    remedy="Make the directories in the Dockerfile: RUN mkdir -p /root /home /opt /srv /var",
 )
 def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for RW_PATHS, as the cloud-configs of the image set it or by default."""
@@ -196,6 +198,8 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
     bad = False
     for path in wanted:
         trace = context.rootfs.trace(path)
+        if trace.entry is None and posixpath.normpath(path) in _REPAIRED:
+            continue  # another check notes it
         if trace.entry is None:
             bad = True
             yield context.broken(trace, f"expected the directory {path}, it is not there")
@@ -205,7 +209,7 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
                 f"expected the directory {path}, found a {trace.entry.type}", path, trace.entry.layer
             )
     if not bad:
-        yield f"{' '.join(wanted)} are there"
+        yield f"{' '.join(path for path in wanted if context.rootfs.exists(path))} are there"
 
 
 @check(
@@ -214,7 +218,7 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.NOTE,
     summary="A mount point is missing that elemental makes when it writes the image to disk.",
     why="The machine boots if elemental installed or upgraded it; a file system made of the plain tree does not.",
-    remedy="Make the directories in the Dockerfile: RUN mkdir -p /run /sys /proc /dev /tmp /oem",
+    remedy="Make the directories in the Dockerfile: RUN mkdir -p /run /sys /proc /dev /tmp /usr/local /oem",
 )
 def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the directories."""

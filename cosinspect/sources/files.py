@@ -143,7 +143,10 @@ class ArchiveFiles:
         member = self._find(name)
         if member is None:
             raise InvalidLayout("expected a file in the archive, it is not there", where=self.describe(name))
-        return _MemberStream(self._stream(member.offset), member.size, self.describe(name))
+        try:
+            return _MemberStream(self._stream(member.offset), member.size, self.describe(name))
+        except FormatError as fault:
+            raise InvalidLayout(fault.message, where=self.describe(name), remedy=fault.remedy) from fault
 
     def describe(self, name: str) -> str:
         """Say where a file is, for messages."""
@@ -196,9 +199,27 @@ class ArchiveFiles:
         if self._compression is None:
             file.seek(offset)
             return _ArchiveStream(file, iter(lambda: file.read(READ_BYTES), b""), seekable=True)
-        stream = _ArchiveStream(file, _inflated(file, self._compression, self._limits), seekable=False)
-        stream.skip(offset)
+        stream = _ArchiveStream(file, self._inflated(file, self._compression), seekable=False)
+        try:
+            stream.skip(offset)
+        except BaseException:
+            stream.close()
+            raise
         return stream
+
+    def _inflated(self, file: BinaryIO, kind: Compression) -> Iterator[bytes]:
+        size, bound = 0, self._limits.inflated_bytes
+        for piece in _joined_members(file, kind, self._limits):
+            size += len(piece)
+            if size > bound:
+                raise LimitExceeded(
+                    f"expected an archive of at most {bound} bytes when inflated, found more",
+                    limit="inflated_bytes",
+                    bound=bound,
+                    where=str(self._path),
+                    remedy="if the image is honest, raise the limit",
+                )
+            yield piece
 
 
 class _ArchiveStream:
@@ -260,23 +281,7 @@ class _MemberStream:
         self._stream.close()
 
 
-def _inflated(file: BinaryIO, kind: Compression, limits: Limits) -> Iterator[bytes]:
-    """Give an archive's members inflated, as one stream."""
-    size = 0
-    for piece in _members(file, kind, limits):
-        size += len(piece)
-        if size > limits.inflated_bytes:
-            raise LimitExceeded(
-                f"expected an archive of at most {limits.inflated_bytes} bytes when inflated, found more",
-                limit="inflated_bytes",
-                bound=limits.inflated_bytes,
-                where=file.name,
-                remedy="if the image is honest, raise the limit",
-            )
-        yield piece
-
-
-def _members(file: BinaryIO, kind: Compression, limits: Limits) -> Iterator[bytes]:
+def _joined_members(file: BinaryIO, kind: Compression, limits: Limits) -> Iterator[bytes]:
     data = file.read(READ_BYTES)
     while data:
         data = yield from inflate(kind, data, lambda: file.read(READ_BYTES), limits=limits)

@@ -61,8 +61,10 @@ class LayoutSource:
             raise InvalidLayout(
                 "expected an image, the layout has none", where=self.files.describe("index.json")
             )
-        platforms = {item.platform for item in found}
-        if self.selector is None and None not in platforms and len(platforms) == len(found):
+        # Attestations are for the platform unknown/unknown, all of them (BuildKit, "attestation storage").
+        images = [item for item in found if item.platform is None or item.platform.os != "unknown"]
+        platforms = {item.platform for item in images}
+        if self.selector is None and None not in platforms and len(platforms) == len(images) > 0:
             # One image for several platforms, as some builders export it: the layout's index is the image's.
             return Descriptor(OCI_INDEX, Digest.of(raw), len(raw))
         raise self._unclear(f"expected one image, found {len(digests)}", index)

@@ -1,4 +1,4 @@
-"""The ways in which derivatives really broke, done to a small one; each names the check that must find it."""
+"""The ways in which derivatives really broke or got worse, done to a small one; each names the check that must find it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import (
     Architecture,
     InitrdEntry,
+    cpio_archive,
     executable,
     linux_kernel,
     microcode_archive,
 )
-from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, program
-from cosinspect.testing.entries import Entry, Hardlink, Symlink
+from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, luet_database, program
+from cosinspect.testing.entries import Entry, Hardlink, RawEntry, Symlink, Whiteout
+from cosinspect.testing.tar_writer import tar_bytes
 
-__all__ = ["BREAKAGES", "Breakage"]
+__all__ = ["BREAKAGES", "DEGRADATIONS", "Breakage"]
 
 
 @frozen
@@ -105,7 +107,8 @@ def _without_zstd(parts: Parts) -> None:
 
 def _foreign_elemental(parts: Parts) -> None:
     other: Architecture = "arm64" if parts.architecture == "amd64" else "amd64"
-    parts.write("usr/bin/elemental", executable(program(other)))
+    runner = "usr/bin/yip" if parts.generation == "G1" else "usr/bin/elemental"
+    parts.write(runner, executable(program(other)))
 
 
 def _dangling_hardlink(parts: Parts) -> None:
@@ -170,7 +173,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     ),
     "initrd-without-cos": Breakage("the initrd was built without the cOS module", "COS024", _without_cos),
     "initrd-without-loop": Breakage(
-        "the initrd lacks cos-loop-img", "COS025", _initrd_without("cos-loop-img")
+        "the initrd lacks cos-loop-img", "COS025", _initrd_without("cos-loop-img", "cos-fsck")
     ),
     "initrd-without-generator": Breakage(
         "the initrd lacks the generator", "COS025", _initrd_without("dracut-cos-generator")
@@ -184,7 +187,7 @@ BREAKAGES: Mapping[str, Breakage] = {
         ),
     ),
     "initrd-without-elemental": Breakage(
-        "the initrd lacks elemental", "COS025", _initrd_without("usr/bin/elemental")
+        "the initrd lacks elemental", "COS025", _initrd_without("usr/bin/elemental", "usr/bin/cos-setup")
     ),
     "initrd-without-basename": Breakage(
         "the initrd lacks basename, as real ones did", "COS026", _initrd_without("basename")
@@ -241,3 +244,101 @@ BREAKAGES: Mapping[str, Breakage] = {
     "no-layout": Breakage("a step removed 00_rootfs.yaml", "COS070", _removes("system/oem/00_rootfs.yaml")),
 }
 """Kinds of broken derivative by name; the check named in each finds it."""
+
+
+def _repeated_entry(parts: Parts) -> None:
+    parts.write("etc/hosts", "127.0.0.1 localhost\n")
+    parts.top["again"] = RawEntry(
+        tar_bytes({"etc/hosts": "127.0.0.1 elsewhere\n"}, parents=False, end_blocks=0)
+    )
+
+
+def _hardlink_to_deleted(parts: Parts) -> None:
+    parts.step = "RUN mv /usr/bin/luet-mtree /usr/bin/verify"
+    parts.top = {"usr/bin/verify": Hardlink("usr/bin/luet-mtree"), "usr/bin/luet-mtree": Whiteout()}
+
+
+def _without_live(parts: Parts) -> None:
+    listed = str(parts.initrd["usr/lib/dracut/modules.txt"])
+    parts.initrd["usr/lib/dracut/modules.txt"] = listed.replace("dmsquash-live\nlivenet\n", "")
+
+
+def _without_microcode(parts: Parts) -> None:
+    parts.microcode = False
+
+
+DEGRADATIONS: Mapping[str, Breakage] = {
+    "repeated-entry": Breakage("a layer has two entries for one path", "COS003", _repeated_entry),
+    "whiteout-with-content": Breakage(
+        "a whiteout is a file with content", "COS003", _writes("etc/.wh.hosts", "gone\n")
+    ),
+    "hardlink-to-deleted": Breakage(
+        "a layer links to a file that it deletes", "COS003", _hardlink_to_deleted
+    ),
+    "no-modules": Breakage("a step removed the kernel's modules", "COS016", _removes("usr/lib/modules")),
+    "modules-unindexed": Breakage(
+        "depmod was not run", "COS017", _removes(f"usr/lib/modules/{KERNEL_VERSION}/modules.dep")
+    ),
+    "initrd-without-findmnt": Breakage("the initrd lacks findmnt", "COS027", _initrd_without("findmnt")),
+    "initrd-without-rsync": Breakage(
+        "the initrd lacks rsync, and the layout needs none", "COS027", _initrd_without("rsync")
+    ),
+    "initrd-without-live": Breakage(
+        "the initrd was built without dmsquash-live and livenet", "COS031", _without_live
+    ),
+    "initrd-without-microcode": Breakage("the initrd brings no microcode", "COS033", _without_microcode),
+    "initrd-unaligned": Breakage(
+        "an archive was appended to the initrd at an odd offset",
+        "COS034",
+        _cuts(lambda data: data + bytes((1 - len(data)) % 4) + cpio_archive({"etc/more": "more\n"})),
+    ),
+    "bootargs-iso-scan": Breakage(
+        "bootargs.cfg is that of the old documentation",
+        "COS046",
+        _bootargs("cos-img/filename=", "iso-scan/filename="),
+    ),
+    "no-dracut-module": Breakage(
+        "a step removed the dracut module", "COS050", _removes("usr/lib/dracut/modules.d")
+    ),
+    "dracut-module-incomplete": Breakage(
+        "a step removed the generator from the dracut module",
+        "COS050",
+        _removes("usr/lib/dracut/modules.d/30cos-immutable-rootfs/cos-generator.sh"),
+    ),
+    "no-dracut-config": Breakage(
+        "a step removed a drop-in of dracut", "COS051", _removes("etc/dracut.conf.d/50-cos-initrd.conf")
+    ),
+    "no-dracut": Breakage("a step removed dracut", "COS052", _removes("usr/bin/dracut")),
+    "no-init-link": Breakage("a step removed /sbin/init", "COS061", _removes("usr/sbin/init")),
+    "no-units": Breakage(
+        "a step removed the units of the stages",
+        "COS063",
+        _removes(*(f"usr/lib/systemd/system/cos-setup-{stage}.service" for stage in toolkit.STAGES)),
+    ),
+    "no-tmp": Breakage("a step removed /tmp", "COS066", _removes("tmp")),
+    "no-oem": Breakage("a step removed /oem", "COS066", _removes("oem")),
+    "cloud-config-broken": Breakage(
+        "a cloud-config is no YAML", "COS071", _writes("system/oem/03_branding.yaml", "stages: [\n")
+    ),
+    "cloud-config-misspelt": Breakage(
+        "a cloud-config has a wrong key", "COS071", _writes("system/oem/03_branding.yaml", "stage: {}\n")
+    ),
+    "no-login": Breakage(
+        "a step removed 04_accounting.yaml", "COS072", _removes("system/oem/04_accounting.yaml")
+    ),
+    "no-luet": Breakage("a step removed luet", "COS080", _removes("usr/bin/luet")),
+    "luet-config-broken": Breakage(
+        "luet.yaml is no YAML", "COS081", _writes("etc/luet/luet.yaml", "repositories: {\n")
+    ),
+    "luet-database-damaged": Breakage(
+        "the luet database was cut short",
+        "COS082",
+        lambda parts: parts.write("var/cache/luet/luet.db", luet_database("bad-trunc-half.db.xz")),
+    ),
+    "package-incomplete": Breakage(
+        "a step removed a file of an installed package", "COS083", _removes("etc/cos/grubenv_firstboot")
+    ),
+    "no-cosign": Breakage("a step removed cosign", "COS090", _removes("usr/bin/cosign")),
+    "no-luet-cosign": Breakage("a step removed luet-cosign", "COS091", _removes("usr/bin/luet-cosign")),
+}
+"""Kinds of derivative that boot and can be installed all the same, and what is worse about them."""

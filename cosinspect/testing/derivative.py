@@ -1,18 +1,18 @@
 """A small derivative: true formats, true names, a few kilobytes, and every way it is known to break.
 
 `derivative()` has everything that the checks ask of an image that boots and can be installed; `BREAKAGES` are what can
-be done to it.
+be done to it so that it does not, `DEGRADATIONS` what makes it worse without that.
 """
 
 from __future__ import annotations
 
 from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import Architecture
-from cosinspect.testing.breakages import BREAKAGES, Breakage
-from cosinspect.testing.derivative_parts import KERNEL_VERSION, initrd_of, parts_of, program
+from cosinspect.testing.breakages import BREAKAGES, DEGRADATIONS, Breakage
+from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, initrd_of, parts_of, program
 from cosinspect.testing.images import BuiltImage, ImageBuilder
 
-__all__ = ["BREAKAGES", "KERNEL_VERSION", "Breakage", "derivative", "program"]
+__all__ = ["BREAKAGES", "DEGRADATIONS", "KERNEL_VERSION", "Breakage", "derivative", "derivative_of", "program"]
 
 
 def derivative(
@@ -21,18 +21,22 @@ def derivative(
     generation: toolkit.GenerationName = "G2",
     architecture: Architecture = "amd64",
 ) -> BuiltImage:
-    """Make a derivative, broken in one of the ways of `BREAKAGES` or not at all.
+    """Make a derivative, broken in one of the ways of `BREAKAGES` or `DEGRADATIONS`, or not at all.
 
     Raises:
-        KeyError: there is no such breakage.
+        KeyError: there is no such way.
     """
     parts = parts_of(generation, architecture)
     if broken is not None:
-        BREAKAGES[broken].apply(parts)
+        {**BREAKAGES, **DEGRADATIONS}[broken].apply(parts)
+    return derivative_of(parts)
+
+
+def derivative_of(parts: Parts) -> BuiltImage:
+    """Make the image of its parts, which a test of your own may have changed."""
+    platform = parts.platform or f"linux/{parts.architecture}"
     builder = (
-        ImageBuilder(
-            platform=parts.platform or f"linux/{architecture}", labels={"flavor": "demo"}, cmd=["/bin/bash"]
-        )
+        ImageBuilder(platform=platform, labels={"flavor": "demo"}, cmd=["/bin/bash"])
         .layer(parts.base, created_by="ADD base.tar /")
         .empty_layer("ENV COSIGN_EXPERIMENTAL=1")
         .layer(

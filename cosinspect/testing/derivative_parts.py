@@ -23,12 +23,11 @@ from cosinspect.testing.bootfiles import (
 )
 from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Opaque, Symlink, Whiteout
 
-__all__ = ["KERNEL_VERSION", "Parts", "initrd_of", "parts_of", "program"]
+__all__ = ["KERNEL_VERSION", "Parts", "initrd_of", "luet_database", "parts_of", "program"]
 
 KERNEL_VERSION = "6.1.0-50-amd64"
 
 _MODULE = "usr/lib/dracut/modules.d/30cos-immutable-rootfs"
-_STAGES = ("rootfs", "initramfs", "fs", "boot", "network", "reconcile")
 _MACHINES = {"amd64": 62, "386": 3, "arm64": 183, "riscv64": 243}
 _COMMANDS = {
     "usr/bin": "mount umount ls ln mkdir rm sort basename findmnt mountpoint rsync bash realpath lsblk systemctl",
@@ -158,7 +157,10 @@ def _packages(generation: toolkit.GenerationName, runs: File) -> dict[str, Entry
         f"{_MODULE}/parse-cos-cmdline.sh": executable(toolkit.hook(generation)),
         f"{_MODULE}/{third}.sh": executable(toolkit.loop_script(generation)),
         **{f"etc/dracut.conf.d/{name}": text for name, text in toolkit.DRACUT_CONFIGS.items()},
-        **{f"{units}/cos-setup-{stage}.service": toolkit.setup_unit(stage, generation) for stage in _STAGES},
+        **{
+            f"{units}/cos-setup-{stage}.service": toolkit.setup_unit(stage, generation)
+            for stage in toolkit.STAGES
+        },
         f"{units}/cos-setup-reconcile.timer": "[Timer]\nOnBootSec=5min\n",
         f"{enabled}/initrd-fs.target.requires/cos-setup-rootfs.service": Symlink(
             "/usr/lib/systemd/system/cos-setup-rootfs.service"
@@ -183,7 +185,7 @@ def _packages(generation: toolkit.GenerationName, runs: File) -> dict[str, Entry
         "usr/bin/luet-mtree": Hardlink("usr/bin/luet"),
         "usr/bin/cosign": runs,
         "var/db/cos/meta_cos-minimal_0.9-2": "",
-        "var/cache/luet/luet.db": File(_database("luet-0.20.6-minimal.db.xz"), mode=0o600),
+        "var/cache/luet/luet.db": File(luet_database("luet-0.20.6-minimal.db.xz"), mode=0o600),
         **{
             f"usr/sbin/{name}": executable()
             for name in (
@@ -254,5 +256,6 @@ def initrd_of(parts: Parts) -> bytes:
     return parts.cut(join_segments(microcode_archive(), main) if parts.microcode else main)
 
 
-def _database(name: str) -> bytes:
+def luet_database(name: str) -> bytes:
+    """Give one of the databases that come with the package: `luet-0.20.6-minimal.db.xz`, `bad-trunc-half.db.xz`."""
     return lzma.decompress((resources.files("cosinspect.testing") / "data" / name).read_bytes())

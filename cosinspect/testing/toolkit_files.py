@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 __all__ = [
     "CLOUD_CONFIGS",
     "DRACUT_CONFIGS",
+    "STAGES",
     "GenerationName",
     "bootargs",
     "dracut_library",
@@ -24,6 +25,9 @@ __all__ = [
 ]
 
 GenerationName: TypeAlias = Literal["G1", "G2", "G3"]
+
+STAGES = ("rootfs", "initramfs", "fs", "boot", "network", "reconcile")
+"""What the units run, in the order of a boot."""
 
 DRACUT_CONFIGS = {
     "02-cos-immutable-rootfs.conf": 'add_dracutmodules+=" cos-immutable-rootfs "\n',

@@ -1,0 +1,83 @@
+"""The bytes of an archive as they flow by: blocks of 512 to be looked at, stretches to be taken or passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+__all__ = ["BLOCK", "Blocks"]
+
+BLOCK = 512
+"""Bytes of a tar block; headers and contents start at its multiples (POSIX, pax, "ustar Interchange Format")."""
+
+
+class Blocks:
+    """An archive that arrives in pieces of any size, read front to back.
+
+    Attributes:
+        position: bytes consumed so far.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], *, seek: Callable[[int], int] | None = None) -> None:
+        """Read from `pieces`; `seek`, where the input can, passes over bytes and says how many there were."""
+        self.position = 0
+        self._pieces = pieces
+        self._seek = seek
+        self._piece = b""
+        self._at = 0
+
+    def block(self) -> bytes:
+        """Give the next block, shorter than a block only at the archive's end."""
+        at = self._at
+        block = self._piece[at : at + BLOCK]
+        self._at = at + len(block)
+        while len(block) < BLOCK and self._more():
+            part = self._piece[: BLOCK - len(block)]
+            self._at = len(part)
+            block += part
+        self.position += len(block)
+        return block
+
+    def take(self, size: int) -> bytes:
+        """Give at most `size` further bytes, and none only at the archive's end."""
+        if self._at >= len(self._piece) and not self._more():
+            return b""
+        data = self._piece[self._at : self._at + size]
+        self._at += len(data)
+        self.position += len(data)
+        return data
+
+    def skip(self, size: int) -> bool:
+        """Pass over `size` bytes, and say whether there were so many."""
+        self.position += size
+        at = self._at + size
+        have = len(self._piece)
+        while at > have:
+            at -= have
+            if self._seek is not None:
+                self._piece, self._at = b"", 0
+                passed = self._seek(at)
+                self.position -= at - passed
+                return passed == at
+            if not self._more():
+                self.position -= at
+                return False
+            have = len(self._piece)
+        self._at = at
+        return True
+
+    def drain(self) -> bool:
+        """Read to the end, and say whether anything but zeros came."""
+        rest, self._piece = self._piece[self._at :], b""
+        found = bool(rest.strip(b"\0"))
+        for piece in self._pieces:
+            found = found or bool(piece.strip(b"\0"))
+        return found
+
+    def _more(self) -> bool:
+        self._at = 0
+        for piece in self._pieces:
+            if piece:
+                self._piece = piece
+                return True
+        self._piece = b""
+        return False

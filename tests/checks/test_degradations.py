@@ -1,0 +1,476 @@
+"""What makes a derivative worse without keeping it from booting, and what real boots showed, row by row.
+
+The rows are of a table of boots of such an image under QEMU, whole and varied: what really happened is the verdict here.
+"""
+
+import pytest
+
+from cosinspect import inspect
+from cosinspect.checks import CATALOGUE
+from cosinspect.report import Kind, Level, Status, Verdict
+from cosinspect.testing import Directory, Symlink, Whiteout
+from cosinspect.testing import toolkit_files as toolkit
+from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable, linux_kernel
+from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, KERNEL_VERSION, derivative, derivative_of
+from cosinspect.testing.derivative_parts import parts_of
+
+MODULES = f"usr/lib/modules/{KERNEL_VERSION}"
+LAYOUT = toolkit.CLOUD_CONFIGS["00_rootfs.yaml"]
+
+NOT_SO_IN = {
+    ("G3", "initrd-without-basename"): [],  # its scripts do not call it
+    ("G3", "bootargs-iso-scan"): ["COS045"],  # root= names the partition there, which holds no system
+}
+
+
+def report(tmp_path, change=lambda _: None, *, generation="G2", architecture="amd64"):
+    """Inspect a derivative whose parts were changed."""
+    parts = parts_of(generation, architecture)
+    change(parts)
+    return inspect(derivative_of(parts).write_layout(tmp_path))
+
+
+def failed(found):
+    return sorted(result.check for result in found.failed)
+
+
+def undecided(found):
+    return [result.check for result in found.results if result.kind is Kind.OPEN]
+
+
+def result_of(found, check):
+    return next(result for result in found.results if result.check == check)
+
+
+# -- every check can fail --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", DEGRADATIONS)
+def test_each_degradation_turns_exactly_its_check_red_and_the_verdict_stays(tmp_path, kind):
+    found = inspect(derivative(kind).write_layout(tmp_path))
+
+    assert [DEGRADATIONS[kind].check] == failed(found)
+    assert [] == undecided(found)
+    assert Verdict.PASS == found.verdict
+    for finding in found.failed[0].findings:
+        assert finding.message
+        assert finding.remedy
+
+
+@pytest.mark.parametrize("kind", DEGRADATIONS)
+def test_a_degradation_takes_the_capabilities_that_its_check_decides_and_no_other(tmp_path, kind):
+    found = inspect(derivative(kind).write_layout(tmp_path))
+
+    lost = [name for name, result in found.capabilities.items() if result.status is Status.NO]
+    assert sorted(found.failed[0].capabilities, key=str) == sorted(lost, key=str)
+
+
+@pytest.mark.parametrize("generation", ["G1", "G3"])
+@pytest.mark.parametrize("kind", [*BREAKAGES, *DEGRADATIONS])
+def test_the_other_generations_break_alike(tmp_path, kind, generation):
+    found = inspect(derivative(kind, generation=generation).write_layout(tmp_path))
+
+    expected = [{**BREAKAGES, **DEGRADATIONS}[kind].check]
+    assert NOT_SO_IN.get((generation, kind), expected) == failed(found)
+    assert [] == undecided(found)
+
+
+def test_every_check_of_the_catalogue_can_be_made_to_fail():
+    ids = {item.id for item in CATALOGUE}
+
+    assert ids == {item.check for item in (*BREAKAGES.values(), *DEGRADATIONS.values())}
+
+
+def test_what_breaks_and_what_degrades_have_names_of_their_own():
+    assert not BREAKAGES.keys() & DEGRADATIONS.keys()
+
+
+def test_no_degradation_is_an_error():
+    levels = {item.id: item.level for item in CATALOGUE}
+
+    assert Level.ERROR not in {levels[item.check] for item in DEGRADATIONS.values()}
+
+
+# -- what boots ------------------------------------------------------------------------------------------------------
+
+
+def moved_kernel(*links):
+    """Put the kernel among its modules, and link to it."""
+
+    def change(parts):
+        parts.kernel[f"{MODULES}/vmlinuz"] = parts.kernel.pop(f"boot/vmlinuz-{KERNEL_VERSION}")
+        parts.kernel |= {path: Symlink(target) for path, target in links}
+
+    return change
+
+
+def linked(*links):
+    return lambda parts: parts.kernel.update({path: Symlink(target) for path, target in links})
+
+
+def chain_of(count):
+    """Put the kernel behind so many links."""
+    names = ["vmlinuz", *(f"hop{number}" for number in range(1, count)), f"vmlinuz-{KERNEL_VERSION}"]
+    return linked(*((f"boot/{name}", target) for name, target in zip(names, names[1:], strict=False)))
+
+
+def compressed(how):
+    def change(parts):
+        parts.compression = how
+
+    return change
+
+
+def basename_appended(data):
+    """The one-file archive that made the first real image boot, at a multiple of 4."""
+    return data + bytes(-len(data) % 4) + cpio_archive({"usr/bin/basename": executable()})
+
+
+def without_basename(cut):
+    def change(parts):
+        del parts.initrd["usr/bin/basename"]
+        parts.cut = cut
+
+    return change
+
+
+def own_paths(parts):
+    """Keep kernel and initrd where nobody would look without bootargs.cfg."""
+    del parts.kernel["boot/vmlinuz"]
+    parts.kernel["os/kernel"] = parts.kernel.pop(f"boot/vmlinuz-{KERNEL_VERSION}")
+    parts.boot = {"os/ramdisk": Symlink(f"../boot/initrd-{KERNEL_VERSION}")}
+    text = toolkit.bootargs("G2").replace("/boot/vmlinuz", "/os/kernel")
+    parts.packages["etc/cos/bootargs.cfg"] = text.replace("/boot/initrd", "/os/ramdisk")
+
+
+def overlay_built_in(parts):
+    del parts.initrd[f"{MODULES}/kernel/fs/overlayfs/overlay.ko"]
+    parts.kernel[f"boot/config-{KERNEL_VERSION}"] = "CONFIG_OVERLAY_FS=y\nCONFIG_RD_XZ=y\n"
+
+
+def opt_not_writable(parts):
+    parts.packages["system/oem/00_rootfs.yaml"] = LAYOUT.replace("/opt ", "")
+    parts.remove("opt")
+
+
+def srv_linked(parts):
+    parts.base["srv"] = Symlink("usr/local/srv")
+    parts.base["usr/local/srv"] = Directory()
+
+
+def hooks_below_var(parts):
+    """Lay the initrd out as dracut 102 and later do."""
+    hook = "lib/dracut/hooks/cmdline/30-parse-cos-cmdline.sh"
+    parts.initrd[f"var/{hook}"] = parts.initrd.pop(f"usr/{hook}")
+
+
+def as_docker_does(parts):
+    """Give the layout by a file of one's own, in place of the one that comes with the toolkit."""
+    parts.remove("system/oem/00_rootfs.yaml")
+    parts.top["oem/90_custom.yaml"] = LAYOUT
+
+
+BOOTS = {
+    "image as built, with basename": lambda _: None,
+    "initrd: basename in a further segment": without_basename(basename_appended),
+    "initrd: uncompressed": compressed("none"),
+    "initrd: gzip": compressed("gzip"),
+    "initrd: xz": compressed("xz"),
+    "initrd: zstd": compressed("zstd"),
+    "initrd: lz4": compressed("lz4"),
+    "initrd: bzip2": compressed("bzip2"),
+    "initrd: lzma": compressed("lzma"),
+    "initrd: overlay built into the kernel": overlay_built_in,
+    "initrd: hooks below /var": hooks_below_var,
+    "rootfs: only /etc/os-release removed": lambda parts: parts.remove("etc/os-release"),
+    "rootfs: only /usr/lib/os-release removed": lambda parts: parts.top.update(
+        {"usr/lib/os-release": Whiteout(), "etc/os-release": "ID=cos\nNAME=cOS\n"}
+    ),
+    "rootfs: /opt removed, which the layout leaves alone": opt_not_writable,
+    "rootfs: /srv is a link to a directory": srv_linked,
+    "rootfs: the layout comes from /oem": as_docker_does,
+    "GRUB: vmlinuz through 7 links": chain_of(7),
+    "GRUB: vmlinuz-absolute": linked(("boot/vmlinuz", f"/boot/vmlinuz-{KERNEL_VERSION}")),
+    "GRUB: vmlinuz-climb": linked(("boot/vmlinuz", f"../../../../boot/vmlinuz-{KERNEL_VERSION}")),
+    "GRUB: vmlinuz-usrmerge": moved_kernel(("boot/vmlinuz", f"../{MODULES}/vmlinuz")),
+    "GRUB: vmlinuz-via-lib": moved_kernel(("boot/vmlinuz", f"../{MODULES.removeprefix('usr/')}/vmlinuz")),
+    "GRUB: vmlinuz by two links, as Tumbleweed has it": moved_kernel(
+        ("boot/vmlinuz", f"vmlinuz-{KERNEL_VERSION}"),
+        (f"boot/vmlinuz-{KERNEL_VERSION}", f"../{MODULES}/vmlinuz"),
+    ),
+    "GRUB: kernel and initrd at paths of their own": own_paths,
+}
+
+
+@pytest.mark.parametrize("case", BOOTS)
+def test_what_booted_passes_every_check(tmp_path, case):
+    found = report(tmp_path, BOOTS[case])
+
+    assert [] == failed(found)
+    assert [] == undecided(found)
+    assert Verdict.PASS == found.verdict
+
+
+def test_a_dangling_link_that_enables_a_unit_in_the_initrd_is_harmless(tmp_path):
+    link = "usr/lib/systemd/system/initrd-fs.target.requires/cos-immutable-rootfs.service"
+    parts = parts_of("G2", "amd64")
+    target = parts.initrd[link].target.decode()
+    assert target.startswith("../../../../../../")
+    assert target.removeprefix("../" * 6) not in parts.initrd
+
+    assert Verdict.PASS == inspect(derivative_of(parts).write_layout(tmp_path)).verdict
+
+
+@pytest.mark.parametrize("generation", ["G1", "G2"])
+def test_a_command_that_no_script_calls_is_not_missed(tmp_path, generation):
+    parts = parts_of(generation, "amd64")
+    assert not [path for path in parts.initrd if path.endswith("/cut")]
+
+    assert Verdict.PASS == inspect(derivative_of(parts).write_layout(tmp_path)).verdict
+
+
+def test_a_command_is_missed_as_soon_as_a_script_calls_it(tmp_path):
+    def change(parts):
+        script = toolkit.mount_script() + 'first=$(echo "$RW_PATHS" | cut -d " " -f 1)\n'
+        parts.initrd["usr/sbin/cos-mount-layout"] = executable(script)
+
+    found = report(tmp_path, change)
+
+    assert ["COS026"] == failed(found)
+    assert "expected the command cut" in found.failed[0].findings[0].message
+
+
+# -- what boots, and is worse ----------------------------------------------------------------------------------------
+
+
+def only_layout(parts):
+    parts.remove(*(f"system/oem/{name}" for name in toolkit.CLOUD_CONFIGS if name != "00_rootfs.yaml"))
+
+
+def dracut_defaults(parts):
+    """Build the initrd as Debian's dracut does when nobody tells it anything."""
+    DEGRADATIONS["initrd-without-live"].apply(parts)
+    parts.remove("etc/dracut.conf.d/50-cos-initrd.conf")
+
+
+def units_and_links(parts):
+    parts.remove(*(path for path in parts.packages if "/system/" in path and "cos-setup" in path))
+
+
+WORSE = {
+    "initrd: findmnt removed": (DEGRADATIONS["initrd-without-findmnt"].apply, ["COS027"]),
+    "initrd: rsync removed": (DEGRADATIONS["initrd-without-rsync"].apply, ["COS027"]),
+    "initrd: dracut without 50-cos-initrd.conf": (dracut_defaults, ["COS031", "COS051"]),
+    "initrd: an archive behind an odd offset": (DEGRADATIONS["initrd-unaligned"].apply, ["COS034"]),
+    "bootargs iso-scan/filename, dmsquash-live in the initrd": (
+        DEGRADATIONS["bootargs-iso-scan"].apply,
+        ["COS046"],
+    ),
+    "rootfs: only 00_rootfs.yaml kept": (only_layout, ["COS072"]),
+    "rootfs: cos-setup-* units and links removed": (units_and_links, ["COS063"]),
+    "rootfs: /usr/lib/modules/* removed": (lambda parts: parts.remove(MODULES), ["COS016"]),
+    "rootfs: /sbin/init link removed": (lambda parts: parts.remove("usr/sbin/init"), ["COS061"]),
+    "rootfs: /oem removed": (lambda parts: parts.remove("oem"), ["COS066"]),
+    "rootfs: /tmp removed": (lambda parts: parts.remove("tmp"), ["COS066"]),
+    "rootfs: /usr/local removed, which elemental makes": (
+        lambda parts: parts.remove("usr/local"),
+        ["COS066"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WORSE)
+def test_what_booted_with_something_amiss_passes_and_is_told(tmp_path, case):
+    change, expected = WORSE[case]
+
+    found = report(tmp_path, change)
+
+    assert expected == failed(found)
+    assert Level.ERROR not in {result.level for result in found.failed}
+    assert Verdict.PASS == found.verdict
+    assert Status.YES == next(
+        result.status for name, result in found.capabilities.items() if name.value == "boot"
+    )
+
+
+# -- what does not boot ----------------------------------------------------------------------------------------------
+
+
+def rsync_needed(parts):
+    del parts.initrd["usr/bin/rsync"]
+    parts.packages["system/oem/00_rootfs.yaml"] = LAYOUT + '        PERSISTENT_STATE_BIND: "true"\n'
+
+
+def iso_scan_without_live(parts):
+    DEGRADATIONS["initrd-without-live"].apply(parts)
+    DEGRADATIONS["bootargs-iso-scan"].apply(parts)
+
+
+def iso_scan_of_the_partition(parts):
+    text = toolkit.bootargs("G2").replace("cos-img/filename=", "iso-scan/filename=")
+    parts.write("etc/cos/bootargs.cfg", text.replace("root=LABEL=$label", "root=LABEL=$state_label"))
+
+
+def data_writable(parts):
+    parts.packages["system/oem/00_rootfs.yaml"] = LAYOUT.replace("/opt ", "/opt /data ")
+
+
+def initrd_member_removed(*names):
+    def change(parts):
+        for name in names:
+            del parts.initrd[name]
+
+    return change
+
+
+def cut_in_main_segment(data):
+    return data[:-2000]
+
+
+def layout_broken(text):
+    return lambda parts: parts.write("system/oem/00_rootfs.yaml", text)
+
+
+FAILS = {
+    "initrd: cos-loop-img removed": (initrd_member_removed("usr/sbin/cos-loop-img"), ["COS025"]),
+    "initrd: cos-mount-layout removed": (initrd_member_removed("usr/sbin/cos-mount-layout"), ["COS025"]),
+    "initrd: parse-cos-cmdline hook removed": (
+        initrd_member_removed("usr/lib/dracut/hooks/cmdline/30-parse-cos-cmdline.sh"),
+        ["COS025"],
+    ),
+    "initrd: bash removed": (initrd_member_removed("usr/bin/bash"), ["COS026"]),
+    "initrd: rsync removed, PERSISTENT_STATE_BIND=true": (rsync_needed, ["COS026"]),
+    "initrd: basename behind an odd offset": (
+        without_basename(
+            lambda data: data + bytes((3 - len(data)) % 4) + cpio_archive({"usr/bin/basename": executable()})
+        ),
+        ["COS026", "COS034"],
+    ),
+    "initrd: cut in the xz segment": (
+        lambda parts: setattr(parts, "cut", cut_in_main_segment),
+        ["COS023"],
+    ),
+    "initrd: compressed with xz and CRC64": (
+        lambda parts: setattr(parts, "cut", lambda _: compress_initrd_crc64(parts)),
+        ["COS023"],
+    ),
+    "bootargs iso-scan/filename, no dmsquash-live": (iso_scan_without_live, ["COS031", "COS045"]),
+    "bootargs iso-scan/filename, the partition as root": (iso_scan_of_the_partition, ["COS045"]),
+    "rootfs: whole /system removed": (lambda parts: parts.remove("system"), ["COS070"]),
+    "rootfs: 00_rootfs.yaml is no YAML": (layout_broken("stages: [\n"), ["COS070"]),
+    "rootfs: 00_rootfs.yaml has a value that yip cannot take": (
+        layout_broken(LAYOUT + "      commands: false\n"),
+        ["COS070"],
+    ),
+    "rootfs: elemental removed, kept in the initrd": (
+        lambda parts: parts.remove("usr/bin/elemental"),
+        ["COS062"],
+    ),
+    "rootfs: both os-release removed": (
+        lambda parts: parts.remove("etc/os-release", "usr/lib/os-release"),
+        ["COS064"],
+    ),
+    "rootfs: a further target of RW_PATHS is not there": (data_writable, ["COS065"]),
+    "rootfs: /srv links to nothing": (
+        lambda parts: parts.base.update({"srv": Symlink("usr/local/srv")}),
+        ["COS065"],
+    ),
+    "rootfs: /opt is a file": (lambda parts: parts.write("opt", "not a directory\n"), ["COS065"]),
+    "GRUB: vmlinuz through 8 links": (chain_of(8), ["COS012"]),
+    "GRUB: vmlinuz is a directory": (
+        lambda parts: parts.kernel.update({"boot/vmlinuz": Directory()}),
+        ["COS013"],
+    ),
+    "GRUB: vmlinuz-loop": (linked(("boot/vmlinuz", "a"), ("boot/a", "vmlinuz")), ["COS011"]),
+}
+
+
+def compress_initrd_crc64(parts):
+    """What xz(1) makes unless it is told otherwise, and no kernel unpacks."""
+    data = bytearray(compress_initrd(cpio_archive(parts.initrd), "xz"))
+    data[7] = 4
+    return bytes(data)
+
+
+@pytest.mark.parametrize("case", FAILS)
+def test_what_did_not_boot_fails_by_name(tmp_path, case):
+    change, expected = FAILS[case]
+
+    found = report(tmp_path, change)
+
+    assert expected == failed(found)
+    assert [] == undecided(found)
+    assert Verdict.FAIL == found.verdict
+
+
+# -- what is told ----------------------------------------------------------------------------------------------------
+
+
+def test_a_cloud_config_that_is_passed_over_is_evidence_for_the_missing_layout(tmp_path):
+    found = report(tmp_path, layout_broken("stages: [\n"))
+
+    (finding,) = result_of(found, "COS070").findings
+    assert any(line.startswith("/system/oem/00_rootfs.yaml is passed over: ") for line in finding.evidence)
+
+
+def test_a_cloud_config_that_is_passed_over_is_evidence_for_the_missing_login(tmp_path):
+    found = report(tmp_path, lambda parts: parts.write("system/oem/04_accounting.yaml", "stages: [\n"))
+
+    assert ["COS072"] == failed(found)
+    (finding,) = result_of(found, "COS072").findings
+    assert any("04_accounting.yaml is passed over" in line for line in finding.evidence)
+
+
+def test_an_initrd_that_cannot_be_unpacked_makes_nothing_else_of_it_fail(tmp_path):
+    found = report(tmp_path, lambda parts: setattr(parts, "cut", cut_in_main_segment), architecture="arm64")
+
+    assert ["COS023"] == failed(found)
+    assert Kind.NOT_APPLICABLE == result_of(found, "COS025").kind
+
+
+def test_a_kernel_that_only_the_boot_can_name_is_undecided(tmp_path):
+    text = toolkit.bootargs("G2").replace("set kernel=/boot/vmlinuz", "set kernel=$prefix/vmlinuz")
+
+    found = report(tmp_path, lambda parts: parts.write("etc/cos/bootargs.cfg", text))
+
+    assert ["COS010"] == undecided(found)
+    assert "$prefix/vmlinuz" in result_of(found, "COS010").reason
+    assert Verdict.OPEN == found.verdict
+
+
+def test_a_missing_kernel_is_missing_even_where_another_cannot_be_named(tmp_path):
+    text = toolkit.bootargs("G2") + "if $recovery; then set kernel=$prefix/vmlinuz; fi\n"
+
+    def change(parts):
+        parts.write("etc/cos/bootargs.cfg", text)
+        parts.top["boot/vmlinuz"] = Whiteout()
+
+    found = report(tmp_path, change)
+
+    assert ["COS010"] == failed(found)
+    assert "$prefix/vmlinuz" in result_of(found, "COS010").reason
+    assert Verdict.FAIL == found.verdict
+
+
+def test_the_units_tell_the_generation_and_not_what_else_is_there(tmp_path):
+    found = report(tmp_path, lambda parts: parts.write("usr/bin/elemental", executable()), generation="G1")
+
+    assert "G1" == found.generation
+    assert Verdict.PASS == found.verdict
+
+
+def test_an_irregular_entry_is_told_by_its_whole_name(tmp_path):
+    found = report(tmp_path, lambda parts: parts.write(".wh.hidden", "not empty\n"))
+
+    (finding,) = result_of(found, "COS003").findings
+    assert "/.wh.hidden" == finding.path
+
+
+def test_a_kernel_of_another_name_and_version_is_held_against_its_own_modules(tmp_path):
+    def change(parts):
+        parts.kernel["boot/vmlinuz"] = linux_kernel("5.14.21-default", "amd64")
+
+    found = report(tmp_path, change)
+
+    assert ["COS016", "COS028"] == failed(found)
+    assert f"found {KERNEL_VERSION}" in result_of(found, "COS016").findings[0].message

@@ -1,0 +1,3 @@
+module cosinspect.test/gotar
+
+go 1.20
