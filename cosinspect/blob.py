@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -30,6 +30,7 @@ __all__ = ["ByteStream", "LayerStream", "Source", "VerifiedStream", "read_blob"]
 
 READ_BYTES = 256 * 1024
 SMALL_BYTES = 4 * 1024
+_TAR_MAGIC = slice(257, 262)
 _SHARED_RATIO_FLOOR = 16 * 1024 * 1024  # a small layer of zeros may inflate by any honest ratio
 
 
@@ -187,6 +188,12 @@ class _Portions:
         return portion
 
 
+def _at_least(size: int, data: bytes, read: Callable[[], bytes]) -> bytes:
+    while len(data) < size and (more := read()):
+        data += more
+    return data
+
+
 class LayerStream:
     """A layer's uncompressed bytes in pieces, verified at their end against digest, size and diff_id.
 
@@ -270,22 +277,30 @@ class LayerStream:
 
     def _inflated(self) -> Generator[bytes, None, None]:
         read = _Portions(self._stream)
-        data = b""
-        while len(data) < MAGIC_BYTES and (more := read()):
-            data += more
-        self.compression = kind = detect(data)
-        if kind is None:
+        data = _at_least(MAGIC_BYTES, b"", read)
+        kind = detect(data)
+        if kind not in (None, Compression.GZIP, Compression.ZSTD):
+            data = _at_least(_TAR_MAGIC.stop, data, read)
+            if (
+                data[_TAR_MAGIC] == b"ustar"
+            ):  # a plain archive whose first name looks like another compression
+                kind = None
+        self.compression = kind
+        if kind in (Compression.GZIP, Compression.ZSTD):
+            yield from self._members(kind, data, read)
+        elif kind is None:
             while data:
                 yield data
                 data = read()
-            return
-        if kind not in (Compression.GZIP, Compression.ZSTD):
+        else:
             self._drain()
             raise InvalidLayer(
                 f"expected gzip, zstd or no compression, found {kind.value}",
                 where=f"layer {self._stream.descriptor.digest}",
                 remedy="push the layer in a compression that the image specification names",
             )
+
+    def _members(self, kind: Compression, data: bytes, read: _Portions) -> Generator[bytes, None, None]:
         try:
             while data:
                 read.begin_small()

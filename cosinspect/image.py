@@ -44,6 +44,7 @@ class Image:
         manifest: the manifest.
         config: the image configuration.
         layers: bottom first.
+        limits: the bounds for everything that is read of it.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Image:
         """
         self.name = name
         self._source = source
-        self._limits = limits
+        self.limits = limits
         pinned = source.resolve()
         document = self._document(pinned)
         self.index_digest: Digest | None = None
@@ -106,7 +107,7 @@ class Image:
             InvalidLayer: the runtimes could not read a layer.
             LimitExceeded: a bound was reached.
         """
-        wanted = Retain(retain, limits=self._limits)
+        wanted = Retain(retain, limits=self.limits)
         cancelled = threading.Event()
         # The largest first, so that no worker is left alone with it at the end.
         largest_first = sorted(self.layers, key=lambda layer: layer.descriptor.size, reverse=True)
@@ -130,7 +131,7 @@ class Image:
             # A worker that hangs in a read would keep the error, or an interrupt, from being told.
             pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
         indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
-        return Rootfs(indexes, self.layers, limits=self._limits)
+        return Rootfs(indexes, self.layers, limits=self.limits)
 
     def close(self) -> None:
         """Let go of the source."""
@@ -151,12 +152,12 @@ class Image:
 
     def _document(self, descriptor: Descriptor) -> Manifest | ImageIndex:
         raw = read_blob(
-            self._source, descriptor, limit=self._limits.manifest_bytes, limit_name="manifest_bytes"
+            self._source, descriptor, limit=self.limits.manifest_bytes, limit_name="manifest_bytes"
         )
         return parse_document(raw, descriptor.media_type)
 
     def _config(self, manifest: Manifest) -> ImageConfig:
-        limit = self._limits.config_bytes
+        limit = self.limits.config_bytes
         return ImageConfig.from_json(
             read_blob(self._source, manifest.config, limit=limit, limit_name="config_bytes")
         )
@@ -165,11 +166,11 @@ class Image:
         self, index: ImageIndex, wanted: Platform, seen: set[Digest], depth: int = 1
     ) -> tuple[Descriptor, Manifest, ImageConfig]:
         """Find the manifest for a platform, best match first, nested indexes searched too, nothing looked at twice."""
-        if depth > self._limits.index_depth:
+        if depth > self.limits.index_depth:
             raise LimitExceeded(
                 "image indexes are nested too deeply",
                 limit="index_depth",
-                bound=self._limits.index_depth,
+                bound=self.limits.index_depth,
                 where="index",
             )
         found = [item.platform for item in index.manifests]
@@ -217,15 +218,15 @@ class Image:
                 where="manifest.layers",
                 remedy="manifest and configuration belong to different images: push the image again",
             )
-        if count > self._limits.layers:
+        if count > self.limits.layers:
             raise LimitExceeded(
-                f"expected at most {self._limits.layers} layers, found {count}",
+                f"expected at most {self.limits.layers} layers, found {count}",
                 limit="layers",
-                bound=self._limits.layers,
+                bound=self.limits.layers,
                 where="manifest.layers",
             )
         return tuple(
-            Layer(descriptor, diff_id, position, step, self._source, self._limits, verify)
+            Layer(descriptor, diff_id, position, step, self._source, self.limits, verify)
             for position, (descriptor, diff_id, step) in enumerate(
                 zip(manifest.layers, self.config.diff_ids, self.config.steps(), strict=True)
             )

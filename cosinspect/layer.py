@@ -20,15 +20,19 @@ from cosinspect.changeset import LayerEntry, LayerIndex, Marker, normalise
 from cosinspect.errors import InvalidLayer, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Descriptor, Digest
-from cosinspect.tarstream import Header, Irregularity, TarStream
+from cosinspect.tarstream import Header, TarStream
 
 __all__ = ["Layer", "LayerFile", "Progress", "Retain"]
 
 Progress: TypeAlias = "Callable[[Layer, int], None]"
 """Told of a layer and the compressed bytes that have just come of it, from several threads."""
 
+METADATA_CHARACTERS = 256 * 1024 * 1024
+"""Names, link targets, attributes and sparse maps of one layer: what an index keeps, and a few bytes can inflate to."""
+
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
+_STRETCH = 64  # one stretch of a sparse map, as memory goes
 _AUFS_PREFIX = ".wh..wh."
 
 _TYPES = {
@@ -184,6 +188,16 @@ class _Told:
         self._stream.close()
 
 
+def _weight(header: Header) -> int:
+    """Say what a header's attributes and sparse map come to, in characters."""
+    weight = 0
+    if header.xattrs:
+        weight += sum(len(name) + len(value) for name, value in header.xattrs.items())
+    if header.sparse:
+        weight += _STRETCH * len(header.sparse)
+    return weight
+
+
 class _Indexing:
     """The state of one pass."""
 
@@ -195,7 +209,7 @@ class _Indexing:
         self.whiteouts: list[Marker] = []
         self.opaques: list[Marker] = []
         self.contents: dict[int, bytes] = {}
-        self.noted = archive.irregularities
+        self.metadata = 0
 
     def run(self, stream: LayerStream) -> LayerIndex:
         limits = self.layer.limits
@@ -211,7 +225,7 @@ class _Indexing:
             tuple(self.entries),
             tuple(self.whiteouts),
             tuple(self.opaques),
-            tuple(self.noted),
+            tuple(self.archive.irregularities),
             self.contents,
             stream.uncompressed_size,
         )
@@ -231,6 +245,11 @@ class _Indexing:
             raise self._limit("path_bytes", self.layer.limits.path_bytes, "bytes in a path")
         if path.count("/") >= self.layer.limits.path_depth:
             raise self._limit("path_depth", self.layer.limits.path_depth, "components in a path")
+        self.metadata += len(path) + len(header.link) + _weight(header)
+        if self.metadata > METADATA_CHARACTERS:
+            raise self._limit(
+                "metadata_characters", METADATA_CHARACTERS, "characters of names and attributes"
+            )
         kind = _TYPES.get(header.type)
         if kind is None:  # noted by the reader: runtimes refuse the layer
             return
@@ -284,17 +303,15 @@ class _Indexing:
         first: dict[str, LayerEntry] = {}
         for entry in self.entries:
             if first.setdefault(entry.path, entry) is not entry:
-                self.noted.append(
-                    Irregularity(
-                        "duplicate-entry",
-                        entry.header,
-                        "a second entry for a path; runtimes take the last, the tool that deploys derivatives the first",
-                        entry.path,
-                    )
+                self.archive.note(
+                    "duplicate-entry",
+                    entry.header,
+                    "a second entry for a path; runtimes take the last, the tool that deploys derivatives the first",
+                    entry.path,
                 )
 
     def _note(self, kind: str, header: Header, message: str) -> None:
-        self.noted.append(Irregularity(kind, header.offset, message, header.name[:1000]))
+        self.archive.note(kind, header.offset, message, header.name)
 
     def _limit(self, name: str, bound: int, what: str) -> LimitExceeded:
         return LimitExceeded(

@@ -80,7 +80,7 @@ def find_databases(
     """
     try:
         settings = luet_config(rootfs) or LuetConfig()
-    except FormatError:
+    except (FormatError, LimitExceeded):
         settings = LuetConfig()
     environment: Mapping[str, str] = {
         name: value for name, _, value in (text.partition("=") for text in config.env)

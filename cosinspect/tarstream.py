@@ -39,6 +39,9 @@ _NUL, _REGULAR, _DIRECTORY = 0, ord("0"), ord("5")
 _SPARSE, _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK = ord("S"), ord("x"), ord("g"), ord("L"), ord("K")
 _XATTR = "SCHILY.xattr."
 
+MOST_OF_A_KIND = 1000
+"""How many irregularities of one kind are noted in one layer."""
+
 
 @frozen
 class Irregularity:
@@ -102,7 +105,7 @@ class _Pending:
         self.pax: dict[str, str] = {}
         self.name = ""
         self.link = ""
-        self.saw: list[int] = []
+        self.saw: set[int] = set()
 
 
 class TarStream:
@@ -126,6 +129,7 @@ class TarStream:
         self._left = 0  # stored bytes of the current entry not yet consumed
         self._padding = 0
         self._numbers: dict[bytes, int] = {}
+        self._counts: dict[str, int] = {}
 
     @property
     def position(self) -> int:
@@ -152,6 +156,15 @@ class TarStream:
         self._left -= len(data)
         return data
 
+    def note(self, kind: str, offset: int, message: str, path: str = "") -> None:
+        """Note an irregularity; of each kind only so many, for an archive may have nothing else."""
+        count = self._counts[kind] = self._counts.get(kind, 0) + 1
+        if count < MOST_OF_A_KIND:
+            self.irregularities.append(Irregularity(kind, offset, message, path[:1000]))
+        elif count == MOST_OF_A_KIND:
+            message = f"{message}; there are more of this kind, which are left out here"
+            self.irregularities.append(Irregularity(kind, offset, message, path[:1000]))
+
     # -- what every step needs -------------------------------------------------------------------------------------
 
     def _body(self, size: int, what: str) -> bytes:
@@ -176,9 +189,6 @@ class TarStream:
             remedy="no runtime unpacks this layer: build it again",
         )
 
-    def _note(self, kind: str, offset: int, message: str, path: str = "") -> None:
-        self.irregularities.append(Irregularity(kind, offset, message, path))
-
     # -- entries ---------------------------------------------------------------------------------------------------
 
     def _next(self) -> Header | None:
@@ -189,7 +199,7 @@ class TarStream:
                 self._fail("the archive ends in the middle of a file's content", self.position)
             self._left = 0
             if self._padding and not self._blocks.skip(self._padding):
-                self._note(
+                self.note(
                     "missing-padding", self.position, "the last file's padding and the end mark are missing"
                 )
                 return None
@@ -198,7 +208,7 @@ class TarStream:
             block = self._header_block()
             if block is None:
                 if pending is not None:
-                    self._note("dangling-extension", start, "an extended header has no entry behind it")
+                    self.note("dangling-extension", start, "an extended header has no entry behind it")
                 return None
             if start < 0:
                 start = offset
@@ -216,7 +226,7 @@ class TarStream:
                 if kind == _PAX_GLOBAL:
                     # Go hands a global header out as an entry of its own, which ends what came before it.
                     if pending.saw:
-                        self._note(
+                        self.note(
                             "dangling-extension",
                             start,
                             "a global header parts an extended header from its entry, and only some readers apply it",
@@ -230,14 +240,14 @@ class TarStream:
         offset = self.position
         block = self._blocks.block()
         if not block:
-            self._note("missing-end", offset, "the archive has no end mark")
+            self.note("missing-end", offset, "the archive has no end mark")
             return None
         if len(block) < BLOCK:
             self._fail(f"expected a header of {BLOCK} bytes, the archive ends after {len(block)}", offset)
         if block == _ZERO_BLOCK:
             second = self._blocks.block()
             if not second:
-                self._note("missing-end", offset, "the archive's end mark is one block instead of two")
+                self.note("missing-end", offset, "the archive's end mark is one block instead of two")
                 return None
             if len(second) < BLOCK:
                 self._fail("the archive ends in the middle of its end mark", offset)
@@ -264,28 +274,28 @@ class TarStream:
             if records is None:
                 self._fail("a malformed PAX extended header", offset)
             if kind == _PAX_GLOBAL:
-                self._note(
+                self.note(
                     "global-header",
                     offset,
                     "a PAX global header, which runtimes ignore and other readers apply",
                 )
                 return
             if _PAX in pending.saw:
-                self._note(
+                self.note(
                     "repeated-pax-header", offset, "a second PAX header for one entry replaces the first"
                 )
             pending.pax = records
         else:
             text = parse_text(self._body(size, "a long name"))
             if kind in pending.saw:
-                self._note(
+                self.note(
                     "repeated-long-name", offset, "a second GNU long name for one entry replaces the first"
                 )
             if kind == _LONG_NAME:
                 pending.name = text
             else:
                 pending.link = text
-        pending.saw.append(kind)
+        pending.saw.add(kind)
 
     def _entry(self, block: bytes, start: int, offset: int, size: int, pending: _Pending | None) -> Header:
         kind = block[156]
@@ -303,7 +313,7 @@ class TarStream:
                 name, link, uid, gid, mtime, size, xattrs = merged
             if pending.name:
                 if pax.get("path"):
-                    self._note(
+                    self.note(
                         "long-name-over-pax", offset, "a GNU long name overrides a PAX path", pending.name
                     )
                 name = pending.name
@@ -314,15 +324,15 @@ class TarStream:
         if stored < 0:
             self._fail("a negative size", offset)
         if size and kind in _HEADER_ONLY and kind != ord("1"):
-            self._note("size-without-content", offset, "an entry without content has a size", name)
+            self.note("size-without-content", offset, "an entry without content has a size", name)
         self._left, self._padding = stored, -stored % BLOCK
         sparse: SparseMap | None = None
         if kind == _SPARSE or "GNU.sparse.major" in pax or "GNU.sparse.map" in pax:
             name, size, sparse = self._sparse(block, kind, pax, name, size, offset)
         if kind == _REGULAR and name.endswith("/"):
-            self._note("slash-on-file", offset, "a regular file whose name ends in a slash", name)
+            self.note("slash-on-file", offset, "a regular file whose name ends in a slash", name)
         if kind not in _KNOWN_TYPES:
-            self._note(
+            self.note(
                 "unknown-type",
                 offset,
                 f"an entry of the unknown type {chr(kind)!r}, which runtimes refuse",
@@ -357,7 +367,7 @@ class TarStream:
                 old = block[345:500].partition(b"\0")[0]
                 prefix = old if old.isascii() else b""
         elif block[345] and magic[:5] != b"ustar":
-            self._note("prefix-without-magic", offset, "bytes where only ustar has a name's prefix", name)
+            self.note("prefix-without-magic", offset, "bytes where only ustar has a name's prefix", name)
         if prefix[:1] not in (b"", b"\0"):
             name = f"{parse_text(prefix)}/{name}"
         return name, device
@@ -381,7 +391,7 @@ class TarStream:
                 xattrs[key.removeprefix(_XATTR)] = value
             elif not value:
                 if key == "path":
-                    self._note("empty-pax-path", offset, "an empty PAX path, which some readers apply", name)
+                    self.note("empty-pax-path", offset, "an empty PAX path, which some readers apply", name)
                 continue
             if key == "path":
                 name = value
@@ -450,7 +460,7 @@ class TarStream:
             found = self._map_in_data(offset) if in_data else self._map_in_pax(pax, offset)
         if kind in _HEADER_ONLY or not is_valid_sparse(found, size, self._left):
             self._fail("a sparse file whose map does not fit its size", offset)
-        self._note("sparse", offset, "a sparse file, which layers should not hold", name)
+        self.note("sparse", offset, "a sparse file, which layers should not hold", name)
         return name, size, found
 
     def _old_gnu_map(self, block: bytes, offset: int) -> SparseMap:
@@ -523,4 +533,4 @@ class TarStream:
         """Notice bytes behind the end mark, which only some readers see; reading on also verifies the blob."""
         offset = self.position
         if self._blocks.drain():
-            self._note("data-after-end", offset, "bytes behind the end mark, which runtimes ignore")
+            self.note("data-after-end", offset, "bytes behind the end mark, which runtimes ignore")

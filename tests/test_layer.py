@@ -3,6 +3,7 @@
 import gzip
 import io
 import threading
+from collections import Counter
 
 import pytest
 from attrs import evolve
@@ -21,6 +22,7 @@ from cosinspect.errors import (
 from cosinspect.layer import Layer, Retain, glob_expression
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci import OCI_LAYER, Descriptor, Digest
+from cosinspect.tarstream import MOST_OF_A_KIND
 from cosinspect.testing import (
     Device,
     Directory,
@@ -37,7 +39,7 @@ from cosinspect.testing import (
     tar_header,
 )
 from cosinspect.testing.layers import compress
-from raw_tar import END, entry, old_gnu_sparse, pax_sparse
+from raw_tar import END, entry, gnu_long, old_gnu_sparse, pax_sparse
 from stacks import BytesSource, index_of, layer_of
 
 
@@ -248,6 +250,26 @@ def test_a_whiteout_counts_whatever_it_is_and_an_odd_one_is_noted(marker, kind):
     found = index_of(tar_bytes([(RawName("a/.wh.b"), marker)]))
     assert ["a/b"] == [item.path for item in found.whiteouts]
     assert [kind] * bool(kind) == [item.kind for item in found.irregularities]
+
+
+def test_a_plain_archive_may_start_with_a_name_that_looks_compressed():
+    for name in ("]", "BZh", "BZhou/file"):
+        assert [name] == paths({name: "x"})
+
+
+def test_of_each_kind_only_so_many_irregularities_are_noted():
+    archive = pax_header({"a": "b"}, typeflag=b"g") * (MOST_OF_A_KIND + 10) + entry("d/", b"x") * 3 + END
+    found = index_of(archive).irregularities
+    assert {"global-header": MOST_OF_A_KIND, "slash-on-file": 3, "duplicate-entry": 2} == Counter(
+        item.kind for item in found
+    )
+    assert "left out" in found[MOST_OF_A_KIND - 1].message
+    assert "left out" not in found[-1].message
+
+
+def test_what_is_noted_of_a_long_name_is_short():
+    archive = tar_bytes([(RawName("../" + "n" * 5000), "")])
+    assert [1000] == [len(item.path) for item in index_of(archive).irregularities]
 
 
 # -- verification --------------------------------------------------------------------------------------------------
@@ -616,3 +638,20 @@ def test_an_extended_header_beyond_its_bound_ends_the_layer():
 
 def test_a_layer_beyond_its_bound_ends_there():
     exceeded(tar_bytes({"f": bytes(10_000)}), inflated_bytes=5000)
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        pytest.param(gnu_long(b"n" * 1000) + entry(), id="names"),
+        pytest.param(gnu_long(b"t" * 1000, b"K") + entry(typeflag=b"2"), id="targets"),
+        pytest.param(pax_header({"SCHILY.xattr.user.x": "v" * 1000}) + entry(), id="attributes"),
+        pytest.param(old_gnu_sparse(b"s", [(at, 0) for at in range(40)], 40, b""), id="maps"),
+    ],
+)
+def test_what_an_index_keeps_is_bounded_however_small_the_blob_is(monkeypatch, archive):
+    monkeypatch.setattr("cosinspect.layer.METADATA_CHARACTERS", 5000)
+    assert 1 == len(layer_of(archive + END).index().entries)
+    with pytest.raises(LimitExceeded) as raised:
+        layer_of(archive * 10 + END).index()
+    assert ("metadata_characters", 5000) == (raised.value.limit, raised.value.bound)

@@ -153,10 +153,9 @@ def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
-    except OSError as fault:
-        raise InvalidProfile(
-            f"the profile cannot be read: {fault.strerror or fault}", where=str(path)
-        ) from fault
+    except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
+        reason = fault.strerror if isinstance(fault, OSError) else None
+        raise InvalidProfile(f"the profile cannot be read: {reason or fault}", where=str(path)) from fault
     if len(raw) > _MAX_BYTES:
         raise InvalidProfile(f"expected at most {_MAX_BYTES} bytes", where=str(path))
     try:
@@ -168,5 +167,9 @@ def _read(path: Path) -> str:
 def _convert(text: str, kind: type[T], where: str) -> T:
     try:
         return msgspec.convert(tomllib.loads(text), kind)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, RecursionError) as fault:
+    except (
+        ValueError,
+        msgspec.ValidationError,
+        RecursionError,
+    ) as fault:  # ValueError: also a number too long
         raise InvalidProfile(f"the profile is malformed: {fault}", where=where) from fault

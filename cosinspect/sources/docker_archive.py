@@ -11,14 +11,21 @@ from __future__ import annotations
 import collections
 import io
 import json
+import re
 import threading
 from typing import Any
 
 import msgspec
 
-from cosinspect.blob import ByteStream
+from cosinspect.blob import ByteStream, read_blob
 from cosinspect.compression import MAGIC_BYTES, detect
-from cosinspect.errors import InvalidImage, InvalidLayout, InvalidManifest, InvalidReference
+from cosinspect.errors import (
+    DigestMismatch,
+    InvalidImage,
+    InvalidLayout,
+    InvalidManifest,
+    InvalidReference,
+)
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import (
     DOCKER_CONFIG,
@@ -38,6 +45,9 @@ from cosinspect.sources.files import Files, read_file
 from cosinspect.sources.layout import LayoutSource
 
 __all__ = ["DockerArchiveSource"]
+
+# What Docker, podman and others name a configuration by: its digest.
+_CONFIG_NAME = re.compile(r"(?:blobs/sha256/|sha256:)?([0-9a-f]{64})(?:\.json)?")
 
 
 class _Item(msgspec.Struct, rename="pascal"):
@@ -152,17 +162,25 @@ class DockerArchiveSource:
         name = f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.encoded}"
         if self._files.size(name) is None:  # saved for one platform only
             return None
+        limit = self._limits.manifest_bytes
+        raw = read_blob(self._layout, descriptor, limit=limit, limit_name="manifest_bytes")
         try:
-            return parse_document(
-                read_file(self._files, name, limit=self._limits.manifest_bytes), descriptor.media_type
-            )
-        except InvalidImage:  # an attestation, or damaged: then it is not the one looked for
+            return parse_document(raw, descriptor.media_type)
+        except InvalidImage:  # an attestation: then it is not the one looked for
             return None
 
     # -- older archives ----------------------------------------------------------------------------------------------
 
     def _make_manifest(self, item: _Item) -> Descriptor:
         raw_config = read_file(self._files, item.config, limit=self._limits.config_bytes)
+        config_digest = Digest.of(raw_config)
+        named = _CONFIG_NAME.fullmatch(item.config)
+        if named and named[1] != config_digest.encoded:
+            raise DigestMismatch(
+                f"expected the configuration that its name tells, found {config_digest}",
+                where=self._files.describe(item.config),
+                remedy="save the image again",
+            )
         config = ImageConfig.from_json(raw_config)
         layers = item.layers or []
         if len(layers) != len(config.diff_ids):
@@ -170,7 +188,6 @@ class DockerArchiveSource:
                 f"expected {len(config.diff_ids)} layers as in the configuration, found {len(layers)}",
                 where=self._files.describe("manifest.json"),
             )
-        config_digest = Digest.of(raw_config)
         self._names[config_digest] = item.config
         wire = []
         for name, diff_id in zip(layers, config.diff_ids, strict=True):

@@ -12,7 +12,15 @@ from cosinspect.testing.breakages import BREAKAGES, DEGRADATIONS, Breakage
 from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, initrd_of, parts_of, program
 from cosinspect.testing.images import BuiltImage, ImageBuilder
 
-__all__ = ["BREAKAGES", "DEGRADATIONS", "KERNEL_VERSION", "Breakage", "derivative", "derivative_of", "program"]
+__all__ = [
+    "BREAKAGES",
+    "DEGRADATIONS",
+    "KERNEL_VERSION",
+    "Breakage",
+    "derivative",
+    "derivative_of",
+    "program",
+]
 
 
 def derivative(

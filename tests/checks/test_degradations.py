@@ -3,18 +3,21 @@
 The rows are of a table of boots of such an image under QEMU, whole and varied: what really happened is the verdict here.
 """
 
+import itertools
+
 import pytest
 
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
 from cosinspect.report import Kind, Level, Status, Verdict
-from cosinspect.testing import Directory, Symlink, Whiteout
+from cosinspect.testing import Directory, Opaque, Symlink, Whiteout
 from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable, linux_kernel
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, KERNEL_VERSION, derivative, derivative_of
 from cosinspect.testing.derivative_parts import parts_of
 
 MODULES = f"usr/lib/modules/{KERNEL_VERSION}"
+GENERIC = ("/ahci.ko", "/nvme.ko", "/sd_mod.ko", "/virtio_blk.ko")
 LAYOUT = toolkit.CLOUD_CONFIGS["00_rootfs.yaml"]
 
 NOT_SO_IN = {
@@ -111,7 +114,7 @@ def linked(*links):
 def chain_of(count):
     """Put the kernel behind so many links."""
     names = ["vmlinuz", *(f"hop{number}" for number in range(1, count)), f"vmlinuz-{KERNEL_VERSION}"]
-    return linked(*((f"boot/{name}", target) for name, target in zip(names, names[1:], strict=False)))
+    return linked(*((f"boot/{name}", target) for name, target in itertools.pairwise(names)))
 
 
 def compressed(how):
@@ -338,6 +341,14 @@ FAILS = {
         initrd_member_removed("usr/lib/dracut/hooks/cmdline/30-parse-cos-cmdline.sh"),
         ["COS025"],
     ),
+    "initrd: the drivers of one machine only": (
+        lambda parts: [parts.initrd.pop(path) for path in list(parts.initrd) if path.endswith(GENERIC)],
+        ["COS030"],
+    ),
+    "initrd: cut in the microcode segment": (
+        lambda parts: setattr(parts, "cut", lambda data: data[:1000]),
+        ["COS023"],
+    ),
     "initrd: bash removed": (initrd_member_removed("usr/bin/bash"), ["COS026"]),
     "initrd: rsync removed, PERSISTENT_STATE_BIND=true": (rsync_needed, ["COS026"]),
     "initrd: basename behind an odd offset": (
@@ -381,6 +392,7 @@ FAILS = {
         lambda parts: parts.kernel.update({"boot/vmlinuz": Directory()}),
         ["COS013"],
     ),
+    "GRUB: boot-opaque": (lambda parts: parts.top.update({"boot": Opaque()}), ["COS010", "COS020"]),
     "GRUB: vmlinuz-loop": (linked(("boot/vmlinuz", "a"), ("boot/a", "vmlinuz")), ["COS011"]),
 }
 

@@ -5,6 +5,7 @@ As in umoci's hardening tests, a loop over what the image has does the damage, s
 
 import contextlib
 import gzip
+import itertools
 import json
 import struct
 
@@ -59,9 +60,9 @@ TREE = {"/etc/zstd": b"zstd" * 900, "/etc/plain": b"plain" * 100, "/usr/bin/tool
 
 
 @contextlib.contextmanager
-def layout(built, directory):
-    built.write_layout(directory / "layout", "v1")
-    with Image("layout", LayoutSource(DirectoryFiles(directory / "layout"), "v1"), platform=AMD64) as image:
+def layout(built, root):
+    built.write_layout(root / "layout", "v1")
+    with Image("layout", LayoutSource(DirectoryFiles(root / "layout"), "v1"), platform=AMD64) as image:
         yield image
 
 
@@ -73,21 +74,21 @@ def directory(built, root):
 
 
 @contextlib.contextmanager
-def oci_archive(built, directory):
-    built.write_archive(directory / "image.tar", "v1", compression="gzip")
-    with Image("archive", LayoutSource(ArchiveFiles(directory / "image.tar")), platform=AMD64) as image:
+def oci_archive(built, root):
+    built.write_archive(root / "image.tar", "v1", compression="gzip")
+    with Image("archive", LayoutSource(ArchiveFiles(root / "image.tar")), platform=AMD64) as image:
         yield image
 
 
 @contextlib.contextmanager
-def docker_archive(built, directory):
-    built.write_docker_archive(directory / "docker.tar", "org/os:v1")
-    with Image("saved", DockerArchiveSource(ArchiveFiles(directory / "docker.tar")), platform=AMD64) as image:
+def docker_archive(built, root):
+    built.write_docker_archive(root / "docker.tar", "org/os:v1")
+    with Image("saved", DockerArchiveSource(ArchiveFiles(root / "docker.tar")), platform=AMD64) as image:
         yield image
 
 
 @contextlib.contextmanager
-def registry(built, _directory):
+def registry(built, _root):
     with Registry() as server:
         reference = Reference.parse(server.push(built, "org/os"))
         source = RegistrySource(reference, sleep=lambda _: None)
@@ -95,19 +96,30 @@ def registry(built, _directory):
             yield image
 
 
-PLACES = [(layout, INDEX), (oci_archive, INDEX), (docker_archive, GOOD), (registry, INDEX)]
+PLACES = [
+    (layout, INDEX),
+    (directory, INDEX),
+    (oci_archive, INDEX),
+    (docker_archive, GOOD),
+    (registry, INDEX),
+]
 everywhere = pytest.mark.parametrize(
     ("place", "built"), PLACES, ids=lambda item: getattr(item, "__name__", "")
 )
 
 
-def inspected(place, built, directory):
+def inspected(place, built, root):
     """Everything that an image has, read once while its layers pass by and once more file by file."""
-    with place(built, directory) as image:
+    with place(built, root) as image:
         kept, later = image.rootfs(["**"]), image.rootfs()
         found = {path: kept.read_bytes(path) for path in TREE}
         assert found == {path: later.read_bytes(path) for path in TREE}
         return found
+
+
+def covered(place, built):
+    """The blobs that a digest covers there: skopeo's directories have nothing that vouches for their manifest.json."""
+    return [digest for digest in built.blobs if place is not directory or digest != built.digest]
 
 
 # -- damage --------------------------------------------------------------------------------------------------------
@@ -190,12 +202,13 @@ def test_the_damage_is_done():
 @everywhere
 def test_a_damaged_blob_is_always_an_error_of_its_content(place, built, tmp_path):
     passed = []
-    for number, (digest, blob) in enumerate(built.blobs.items()):
+    for number, digest in enumerate(covered(place, built)):
+        blob = built.blobs[digest]
         for name, wrong in damages(blob):
-            directory = tmp_path / f"{number} {name}"
-            directory.mkdir()
+            root = tmp_path / f"{number} {name}"
+            root.mkdir()
             try:
-                inspected(place, built.replace_blob(digest, wrong), directory)
+                inspected(place, built.replace_blob(digest, wrong), root)
             except (SizeMismatch, DigestMismatch) as fault:
                 expected = DigestMismatch if len(wrong) == len(blob) else (SizeMismatch, DigestMismatch)
                 if isinstance(fault, expected) and digest in str(fault):
@@ -210,22 +223,24 @@ def test_a_damaged_blob_is_always_an_error_of_its_content(place, built, tmp_path
 
 @everywhere
 def test_a_missing_blob_is_always_an_error_of_its_source(place, built, tmp_path):
-    for number, digest in enumerate(built.blobs):
-        directory = tmp_path / str(number)
-        directory.mkdir()
+    # Docker saves an image for one platform without the others' manifests, and its own list tells the rest.
+    needed = [digest for digest in built.blobs if place is not docker_archive or digest != built.digest]
+    for number, digest in enumerate(needed):
+        root = tmp_path / str(number)
+        root.mkdir()
         with pytest.raises(SourceError):
-            inspected(place, built.replace_blob(digest, None), directory)
+            inspected(place, built.replace_blob(digest, None), root)
 
 
 @everywhere
 def test_blobs_that_changed_places_are_always_an_error_of_their_content(place, built, tmp_path):
-    pairs = [(one, two) for one in built.blobs for two in built.blobs if one != two]
+    pairs = list(itertools.permutations(covered(place, built), 2))
     for number, (one, two) in enumerate(pairs):
-        directory = tmp_path / str(number)
-        directory.mkdir()
+        root = tmp_path / str(number)
+        root.mkdir()
         wrong = built.replace_blob(one, built.blobs[two]).replace_blob(two, built.blobs[one])
         with pytest.raises(ContentError):
-            inspected(place, wrong, directory)
+            inspected(place, wrong, root)
 
 
 def test_a_layer_that_is_exchanged_behind_our_back_is_an_error_of_its_content(tmp_path):
@@ -277,7 +292,7 @@ def test_a_damaged_list_of_saved_images_leads_to_the_same_layers_or_to_an_error(
             contextlib.suppress(CosinspectError),
             Image("x", DockerArchiveSource(ArchiveFiles(path))) as image,
         ):
-            assert [digest_of(tar) for tar in GOOD.tars] == [str(layer.diff_id) for layer in image.layers]
+            assert GOOD.config == image.config.raw
             assert TREE == {path: image.rootfs().read_bytes(path) for path in TREE}
 
 

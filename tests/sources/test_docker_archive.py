@@ -366,8 +366,20 @@ def test_a_manifest_json_that_is_none_is_refused(path, text):
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rootfs":{"type":"layers","diff_ids":["x"]}}', b"\xff"])
 def test_a_configuration_that_is_none_is_refused(path, text):
-    rewritten(saved(path, "podman"), lambda found: found.update({manifest_of(found)[0]["Config"]: text}))
+    edit_manifest(saved(path, "podman"), lambda document: document[0].update(Config="config.json"))
+    rewritten(path, lambda found: found.update({"config.json": text}))
     with pytest.raises(InvalidImage):
+        opened(path)
+
+
+@pytest.mark.parametrize("name", ["{}.json", "{}", "sha256:{}", "blobs/sha256/{}"])
+def test_a_configuration_is_what_its_name_says_it_is(path, name):
+    name = name.format(digest_of(IMAGE.config).partition(":")[2])
+    edit_manifest(saved(path, "podman"), lambda document: document[0].update(Config=name))
+    rewritten(path, lambda found: found.update({name: IMAGE.config}))
+    assert "image" == which(path)
+    rewritten(path, lambda found: found.update({name: IMAGE.config.replace(b"FROM", b"FORM")}))
+    with pytest.raises(DigestMismatch):
         opened(path)
 
 
