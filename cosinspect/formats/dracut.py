@@ -32,7 +32,8 @@ _KEY = re.compile(r"([A-Za-z_]\w*)(\+?=)", re.ASCII)
 _VALUE = re.compile(r"""(?:[^ \t\r\n;&|<>()'"\\]++|\\.|'[^']*+'|"(?:[^"\\]++|\\.)*+")*+""", re.DOTALL)
 _QUOTED = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)""", re.DOTALL)
 _ESCAPED = re.compile(r'\\(["$`\\\n])')
-_EXPANSION = re.compile(r"""'[^']*'|\\.|([$`])""", re.DOTALL)
+_EXPANSION = re.compile(r"""'[^']*'|"((?:[^"\\]|\\.)*)"|\\.|([$`])""", re.DOTALL)
+_EXPANSION_IN_QUOTES = re.compile(r"\\.|([$`])", re.DOTALL)
 _LINE_END = re.compile(r"[^\n]*")
 _DIGITS = re.compile(r"(\d+)", re.ASCII)
 _PARAMETER = re.compile(r"""'([^']*)'|"([^"]*)"|([^\s'"]+)""")
@@ -163,11 +164,16 @@ def read_dracut_conf(text: str) -> DracutConf:
             rest = _LINE_END.match(text, end)
             advance(max(rest.end() if rest else end, position + 1))
             continue
-        if any(match[1] for match in _EXPANSION.finditer(value[0])):
+        if any(match[2] or _expands(match[1] or "") for match in _EXPANSION.finditer(value[0])):
             problem("expansion", f"the value of `{key[1]}` needs a shell to be worked out")
         assignments.append(DracutAssignment(key[1], _QUOTED.sub(_unquoted, value[0]), key[2] == "+=", line))
         advance(end)
     return DracutConf(tuple(assignments), tuple(problems))
+
+
+def _expands(quoted: str) -> bool:
+    """Say whether the inside of double quotes, where single ones mean nothing, needs a shell."""
+    return any(match[1] for match in _EXPANSION_IN_QUOTES.finditer(quoted))
 
 
 def merge(confs: Mapping[str, DracutConf]) -> DracutSettings:

@@ -56,7 +56,7 @@ def differences(judged, found):
     }
 
 
-def test_umoci_unpacks_the_same_tree(listed, name):
+def test_umoci_unpacks_the_same_tree(listed):
     with tempfile.TemporaryDirectory(dir=WORK) as work:
         # Debian's umoci reads no zstd; both images are of the same layers, told apart by compression only.
         assert "" == umoci_unpack(LAYOUT, "gzip", Path(work) / "rootfs")

@@ -182,6 +182,8 @@ def test_any_text_can_be_quoted_for_grub_and_comes_out(text):
 
 @settings(deadline=None)
 @given(st.text(max_size=40))
+@example("'$")
+@example("'`")
 def test_any_text_can_be_quoted_for_dracut_and_comes_out(text):
     conf = read_dracut_conf(f"key={shlex.quote(text)}\n")
     assert [text] == [assignment.value for assignment in conf.assignments]
