@@ -30,9 +30,6 @@ __all__ = ["Image"]
 # Layers side by side: inflating and hashing let go of the interpreter lock, reading headers does not.
 WORKERS = 4
 
-CANDIDATES = 1000
-"""How many entries of image indexes are looked into, nested ones included, to find one for a platform."""
-
 
 class Image:
     """A container image, everything about it verified; use it in a `with` statement, it holds connections.
@@ -179,11 +176,11 @@ class Image:
             if candidate.digest in seen:
                 continue
             seen.add(candidate.digest)
-            if len(seen) > CANDIDATES:
+            if len(seen) > self.limits.candidates:
                 raise LimitExceeded(
-                    f"expected the platform among the first {CANDIDATES} manifests and nested indexes",
+                    f"expected the platform among the first {self.limits.candidates} manifests and nested indexes",
                     limit="candidates",
-                    bound=CANDIDATES,
+                    bound=self.limits.candidates,
                     where="index",
                     remedy="name the image by the digest of its manifest",
                 )

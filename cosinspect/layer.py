@@ -27,8 +27,6 @@ __all__ = ["Layer", "LayerFile", "Progress", "Retain"]
 Progress: TypeAlias = "Callable[[Layer, int], None]"
 """Told of a layer and the compressed bytes that have just come of it, from several threads."""
 
-METADATA_CHARACTERS = 256 * 1024 * 1024
-"""Names, link targets, attributes and sparse maps of one layer: what an index keeps, and a few bytes can inflate to."""
 
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
@@ -246,9 +244,11 @@ class _Indexing:
         if path.count("/") >= self.layer.limits.path_depth:
             raise self._limit("path_depth", self.layer.limits.path_depth, "components in a path")
         self.metadata += len(path) + len(header.link) + _weight(header)
-        if self.metadata > METADATA_CHARACTERS:
+        if self.metadata > self.layer.limits.metadata_characters:
             raise self._limit(
-                "metadata_characters", METADATA_CHARACTERS, "characters of names and attributes"
+                "metadata_characters",
+                self.layer.limits.metadata_characters,
+                "characters of names and attributes",
             )
         kind = _TYPES.get(header.type)
         if kind is None:  # noted by the reader: runtimes refuse the layer

@@ -29,6 +29,8 @@ class Limits:
     """What is read of a registry's error body."""
     index_depth: int = 4
     """Image indexes nested in each other."""
+    candidates: int = 1000
+    """Manifests and nested indexes looked at to find a platform."""
     layers: int = 1000
     """Layers of one image; runtimes stop near 127 or 500."""
 
@@ -46,6 +48,10 @@ class Limits:
     """Components of a name in a layer."""
     pax_bytes: int = 1 * MIB
     """One PAX or GNU long-name record (what Go's reader allows)."""
+    metadata_characters: int = 256 * MIB
+    """Names, links, attributes and sparse maps of one layer, in characters."""
+    notes_of_a_kind: int = 1000
+    """Irregularities of one kind that are told of one layer."""
     link_hops: int = 40
     """Symbolic links followed for one path (Linux's own limit)."""
 

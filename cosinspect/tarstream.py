@@ -39,9 +39,6 @@ _NUL, _REGULAR, _DIRECTORY = 0, ord("0"), ord("5")
 _SPARSE, _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK = ord("S"), ord("x"), ord("g"), ord("L"), ord("K")
 _XATTR = "SCHILY.xattr."
 
-MOST_OF_A_KIND = 1000
-"""How many irregularities of one kind are noted in one layer."""
-
 
 @frozen
 class Irregularity:
@@ -159,9 +156,9 @@ class TarStream:
     def note(self, kind: str, offset: int, message: str, path: str = "") -> None:
         """Note an irregularity; of each kind only so many, for an archive may have nothing else."""
         count = self._counts[kind] = self._counts.get(kind, 0) + 1
-        if count < MOST_OF_A_KIND:
+        if count < self._limits.notes_of_a_kind:
             self.irregularities.append(Irregularity(kind, offset, message, path[:1000]))
-        elif count == MOST_OF_A_KIND:
+        elif count == self._limits.notes_of_a_kind:
             message = f"{message}; there are more of this kind, which are left out here"
             self.irregularities.append(Irregularity(kind, offset, message, path[:1000]))
 

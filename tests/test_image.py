@@ -19,7 +19,7 @@ from cosinspect.errors import (
     SourceError,
     UnsupportedMediaType,
 )
-from cosinspect.image import CANDIDATES, Image
+from cosinspect.image import Image
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci import Descriptor, Digest, Platform
 from cosinspect.testing import ImageBuilder, Whiteout, digest_of, image_index
@@ -384,14 +384,14 @@ def test_an_index_of_too_many_candidates_is_given_up():
         ]
 
     base = signature()
-    manifests = [base.manifest + b" " * number for number in range(CANDIDATES + 1)]
+    manifests = [base.manifest + b" " * number for number in range(DEFAULT_LIMITS.candidates + 1)]
     built = image_index(base, edit=edit)
     built = evolve(built, blobs=dict(built.blobs) | {digest_of(manifest): manifest for manifest in manifests})
     source = Memory(built)
     with pytest.raises(LimitExceeded) as raised:
         Image("name", source, platform=AMD64)
-    assert ("candidates", CANDIDATES) == (raised.value.limit, raised.value.bound)
-    assert len(source.asked) <= CANDIDATES + 1
+    assert ("candidates", DEFAULT_LIMITS.candidates) == (raised.value.limit, raised.value.bound)
+    assert len(source.asked) <= DEFAULT_LIMITS.candidates + 1
 
 
 # -- each field wrong in turn --------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from cosinspect.errors import (
 from cosinspect.layer import Layer, Retain, glob_expression
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci import OCI_LAYER, Descriptor, Digest
-from cosinspect.tarstream import MOST_OF_A_KIND
 from cosinspect.testing import (
     Device,
     Directory,
@@ -258,12 +257,18 @@ def test_a_plain_archive_may_start_with_a_name_that_looks_compressed():
 
 
 def test_of_each_kind_only_so_many_irregularities_are_noted():
-    archive = pax_header({"a": "b"}, typeflag=b"g") * (MOST_OF_A_KIND + 10) + entry("d/", b"x") * 3 + END
-    found = index_of(archive).irregularities
-    assert {"global-header": MOST_OF_A_KIND, "slash-on-file": 3, "duplicate-entry": 2} == Counter(
-        item.kind for item in found
+    archive = (
+        pax_header({"a": "b"}, typeflag=b"g") * (DEFAULT_LIMITS.notes_of_a_kind + 10)
+        + entry("d/", b"x") * 3
+        + END
     )
-    assert "left out" in found[MOST_OF_A_KIND - 1].message
+    found = index_of(archive).irregularities
+    assert {
+        "global-header": DEFAULT_LIMITS.notes_of_a_kind,
+        "slash-on-file": 3,
+        "duplicate-entry": 2,
+    } == Counter(item.kind for item in found)
+    assert "left out" in found[DEFAULT_LIMITS.notes_of_a_kind - 1].message
     assert "left out" not in found[-1].message
 
 
@@ -649,9 +654,9 @@ def test_a_layer_beyond_its_bound_ends_there():
         pytest.param(old_gnu_sparse(b"s", [(at, 0) for at in range(40)], 40, b""), id="maps"),
     ],
 )
-def test_what_an_index_keeps_is_bounded_however_small_the_blob_is(monkeypatch, archive):
-    monkeypatch.setattr("cosinspect.layer.METADATA_CHARACTERS", 5000)
-    assert 1 == len(layer_of(archive + END).index().entries)
+def test_what_an_index_keeps_is_bounded_however_small_the_blob_is(archive):
+    limits = evolve(DEFAULT_LIMITS, metadata_characters=5000)
+    assert 1 == len(layer_of(archive + END, limits=limits).index().entries)
     with pytest.raises(LimitExceeded) as raised:
-        layer_of(archive * 10 + END).index()
+        layer_of(archive * 10 + END, limits=limits).index()
     assert ("metadata_characters", 5000) == (raised.value.limit, raised.value.bound)
