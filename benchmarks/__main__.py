@@ -108,20 +108,20 @@ def _compare(reference: str, contenders: list[Contender], runs: int) -> None:
     for number in range(runs + 1):
         for item in contenders:
             if item.slow and number > 1:
-                continue  # minutes each: one counted run tells enough
+                continue  # half a minute each: two runs tell enough
             cost = _time(item)
             if number or item.slow:
                 costs[item.name].append(cost)
     floor = statistics.median(cost.wall for cost in costs["floor"])
     floor_cpu = statistics.median(cost.cpu for cost in costs["floor"])
     print(f"\n{reference.partition('/')[2]}: {runs} runs, median (least to most)")
-    print(f"{'':28}{'wall s':>20}{'x floor':>9}{'cpu s':>9}{'x floor':>9}{'MiB':>7}")
+    print(f"{'':28}{'wall s':>24}{'x floor':>9}{'cpu s':>9}{'x floor':>9}{'MiB':>7}")
     for name, found in costs.items():
         walls = sorted(cost.wall for cost in found)
         wall, cpu = statistics.median(walls), statistics.median(cost.cpu for cost in found)
         spread = f"{wall:.2f} ({walls[0]:.2f} to {walls[-1]:.2f})"
         memory = max(cost.memory for cost in found)
-        print(f"{name:28}{spread:>20}{wall / floor:9.2f}{cpu:9.2f}{cpu / floor_cpu:9.2f}{memory:7.0f}")
+        print(f"{name:28}{spread:>24}{wall / floor:9.2f}{cpu:9.2f}{cpu / floor_cpu:9.2f}{memory:7.0f}")
 
 
 def _time(item: Contender) -> Cost:

@@ -34,7 +34,7 @@ from cosinspect.testing import (
     Whiteout,
     image_index,
 )
-from cosinspect.testing.derivative import BREAKAGES, derivative
+from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 
 DATABASES = Path(__file__).parent / "data" / "luetdb"
 EVIL = "evil\x1b[2J\n\u202e"
@@ -694,7 +694,8 @@ def test_the_ways_to_break_it_are_listed():
     lines = text("demo", "--list").splitlines()
 
     words = [line.split()[:2] for line in lines if not line.startswith(" ")]
-    assert [[kind, breakage.check] for kind, breakage in BREAKAGES.items()] == words
+    kinds = {**BREAKAGES, **DEGRADATIONS}
+    assert [[kind, breakage.check] for kind, breakage in kinds.items()] == words
 
 
 # -- the process -----------------------------------------------------------------------------------------------------

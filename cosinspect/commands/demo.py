@@ -9,11 +9,13 @@ from cosinspect.commands.command import Command, Terminal, WrongUse
 from cosinspect.commands.options import add_presentation, add_report, add_verification
 from cosinspect.render.display import wrap
 from cosinspect.testing import Registry
-from cosinspect.testing.derivative import BREAKAGES, derivative
+from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 
 __all__ = ["COMMAND"]
 
 NAME = "cos/derivative:demo"
+KINDS = {**BREAKAGES, **DEGRADATIONS}
+"""The ways to break it: first those that cost it a required capability, then the lesser ones."""
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -32,8 +34,8 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.list:
         _list(terminal)
         return 0
-    if arguments.broken is not None and arguments.broken not in BREAKAGES:
-        raise WrongUse(f"--broken: expected one of {', '.join(BREAKAGES)}; found {arguments.broken!r}")
+    if arguments.broken is not None and arguments.broken not in KINDS:
+        raise WrongUse(f"--broken: expected one of {', '.join(KINDS)}; found {arguments.broken!r}")
     image = derivative(arguments.broken)
     with Registry() as registry:
         name = registry.push(image, NAME)
@@ -45,8 +47,8 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _list(terminal: Terminal) -> None:
-    wide = max(len(kind) for kind in BREAKAGES)
-    for kind, breakage in BREAKAGES.items():
+    wide = max(len(kind) for kind in KINDS)
+    for kind, breakage in KINDS.items():
         for number, line in enumerate(wrap(breakage.summary, terminal.columns - wide - 12)):
             head = f"{kind:<{wide}}  {breakage.check}" if number == 0 else " " * (wide + 8)
             terminal.out.write(f"{head}  {line}\n")
