@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
-from cosinspect.checks.kernel import BOOTS
 from cosinspect.report import Finding, Level
 
 __all__ = ["cloud_config_invalid", "layout_missing", "login_missing"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, check
-from cosinspect.checks.grub import PATH, is_command
+from cosinspect.checks.grub import find_command
 from cosinspect.report import Finding, Level
 
 __all__ = ["dracut_config_missing", "dracut_missing", "dracut_module_incomplete"]
@@ -65,5 +65,5 @@ def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command."""
-    if not any(is_command(context, f"{top}/dracut") for top in PATH):
+    if find_command(context, "dracut") is None:
         yield Finding("expected the command dracut, it is not in the image", "/usr/bin/dracut")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.kernel import BOOTS
+from cosinspect.checks.boot_path import BOOTS
 from cosinspect.formats.bootargs import BootMarkers, Setting, boot_markers, leftover_placeholders
 from cosinspect.formats.grub import read_grub_script
 from cosinspect.report import Capability, Finding, Level
@@ -269,10 +269,10 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
 def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH."""
     for name in ("grub2-install", "grub2-editenv"):
-        found = next((path for top in PATH if is_command(context, path := f"{top}/{name}")), None)
+        found = find_command(context, name)
         if found is None:
             other = name.replace("grub2", "grub")
-            known = next((path for top in PATH if is_command(context, path := f"{top}/{other}")), None)
+            known = find_command(context, other)
             evidence = (f"{known} is there, under a name that is not looked for",) if known else ()
             yield Finding(
                 f"expected the command {name}, it is not in the image", f"/usr/sbin/{name}", None, evidence
@@ -281,7 +281,10 @@ def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
             yield f"{found} is there"
 
 
-def is_command(context: CheckContext, path: str) -> bool:
-    """Say whether something executable is at `path`, links followed."""
-    entry = context.rootfs.trace(path).entry
-    return entry is not None and entry.is_executable
+def find_command(context: CheckContext, name: str) -> str | None:
+    """Give the path at which a command is found, as a shell finds it, None where it is not."""
+    for top in PATH:
+        entry = context.rootfs.trace(f"{top}/{name}").entry
+        if entry is not None and entry.is_executable:
+            return f"{top}/{name}"
+    return None

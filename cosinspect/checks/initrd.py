@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.kernel import BOOTS, GRUB_LINK_LIMIT, by_links, require_known
+from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.formats.dracut import read_build_parameters
 from cosinspect.formats.initrd import Initrd
 from cosinspect.report import Capability, Finding, Level
@@ -89,11 +89,7 @@ def about(
 )
 def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
-    for item in context.facts.initrds:
-        if item.trace.entry is None and not by_links(item.trace):
-            yield context.missing(item.path, f"expected an initrd at {item.path}, nothing is there")
-        elif item.trace.entry is not None:
-            yield f"initrd {item.trace.chain} (layer {item.trace.entry.layer})"
+    yield from missing(context, "initrd", (item.trace for item in context.facts.initrds))
     require_known(context, "initramfs")
 
 
@@ -109,12 +105,7 @@ def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def initrd_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path as GRUB's ext2 driver does."""
-    for item in context.facts.initrds:
-        if item.trace.entry is None and by_links(item.trace):
-            what = "they go in a circle" if item.trace.problem == "loop" else f"{item.trace.at} is not there"
-            yield context.broken(
-                item.trace, f"expected an initrd behind {item.path}, the links end nowhere: {what}"
-            )
+    yield from dangling(context, "initrd", (item.trace for item in context.facts.initrds))
 
 
 @check(
@@ -129,14 +120,7 @@ def initrd_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
 )
 def initrd_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     """Count the links, those of directories included."""
-    for item in context.facts.initrds:
-        if item.trace.entry is not None and len(item.trace.hops) > GRUB_LINK_LIMIT:
-            yield Finding(
-                f"expected at most {GRUB_LINK_LIMIT} links, found {len(item.trace.hops)}",
-                item.path,
-                item.trace.hops[-1].layer,
-                tuple(str(hop) for hop in item.trace.hops),
-            )
+    yield from too_deep(item.trace for item in context.facts.initrds)
 
 
 @check(

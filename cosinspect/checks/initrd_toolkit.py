@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
-from cosinspect.checks.kernel import BOOTS
 from cosinspect.errors import FormatError
 from cosinspect.formats.elf import read_interpreter
 from cosinspect.formats.initrd import Initrd

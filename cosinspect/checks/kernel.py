@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.checks.facts import MODULE_DIRECTORIES, KernelFile
-from cosinspect.report import Capability, Finding, Level
-from cosinspect.rootfs import Trace
+from cosinspect.report import Finding, Level
 
 __all__ = [
     "kernel_architecture",
@@ -20,30 +20,12 @@ __all__ = [
     "kernel_truncated",
 ]
 
-BOOTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO)
 READS = (
     "boot/vmlinuz*",
     "boot/{Image,zImage,uImage,bzImage}*",
     "{usr/,}lib/modules/*/vmlinuz*",
     "etc/{cos,elemental}/*.cfg",
 )
-
-GRUB_LINK_LIMIT = 7
-"""Symbolic links that GRUB follows for one path, those of directories included (GRUB 2.06, seen at 7 and 8)."""
-
-
-def require_known(context: CheckContext, variable: str) -> None:
-    """Leave a check undecided where bootargs.cfg makes a path of variables that nobody knows before the boot."""
-    path = context.facts.unknown_paths.get(variable)
-    if path is not None:
-        raise Undecided(
-            f"{context.facts.bootargs_path} sets {variable} to {path}, which other variables decide"
-        )
-
-
-def by_links(trace: Trace) -> bool:
-    """Say whether a path that leads nowhere does so because a link does."""
-    return bool(trace.hops)
 
 
 def _readable(context: CheckContext) -> Iterator[KernelFile]:
@@ -67,11 +49,7 @@ def _readable(context: CheckContext) -> Iterator[KernelFile]:
 )
 def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
-    for item in context.facts.kernels:
-        if item.trace.entry is None and not by_links(item.trace):
-            yield context.missing(item.path, f"expected a kernel at {item.path}, nothing is there")
-        elif item.trace.entry is not None:
-            yield f"kernel {item.trace.chain} (layer {item.trace.entry.layer})"
+    yield from missing(context, "kernel", (item.trace for item in context.facts.kernels))
     require_known(context, "kernel")
 
 
@@ -87,12 +65,7 @@ def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path as GRUB's ext2 driver does: absolute links start at the image's root."""
-    for item in context.facts.kernels:
-        if item.trace.entry is None and by_links(item.trace):
-            what = "they go in a circle" if item.trace.problem == "loop" else f"{item.trace.at} is not there"
-            yield context.broken(
-                item.trace, f"expected a kernel behind {item.path}, the links end nowhere: {what}"
-            )
+    yield from dangling(context, "kernel", (item.trace for item in context.facts.kernels))
 
 
 @check(
@@ -107,14 +80,7 @@ def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
 )
 def kernel_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     """Count the links, those of directories included."""
-    for item in context.facts.kernels:
-        if item.trace.entry is not None and len(item.trace.hops) > GRUB_LINK_LIMIT:
-            yield Finding(
-                f"expected at most {GRUB_LINK_LIMIT} links, found {len(item.trace.hops)}",
-                item.path,
-                item.trace.hops[-1].layer,
-                tuple(str(hop) for hop in item.trace.hops),
-            )
+    yield from too_deep(item.trace for item in context.facts.kernels)
 
 
 @check(

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.kernel import BOOTS
+from cosinspect.checks.boot_path import BOOTS
 from cosinspect.errors import FormatError
 from cosinspect.formats.elf import read_elf, read_interpreter
 from cosinspect.report import Finding, Level

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, check
-from cosinspect.checks.grub import PATH, is_command
+from cosinspect.checks.grub import find_command
 from cosinspect.report import Capability, Finding, Level
 
 __all__ = ["cosign_missing", "luet_cosign_missing"]
@@ -13,7 +13,7 @@ __all__ = ["cosign_missing", "luet_cosign_missing"]
 
 def _look_for(context: CheckContext, name: str) -> Iterator[Finding | str]:
     context.require_toolkit()
-    found = next((path for top in PATH if is_command(context, path := f"{top}/{name}")), None)
+    found = find_command(context, name)
     if found is None:
         yield context.missing(f"/usr/bin/{name}", f"expected the command {name}, it is not in the image")
     else:

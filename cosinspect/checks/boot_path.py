@@ -1,0 +1,61 @@
+"""How GRUB reaches a file that bootargs.cfg names: what the checks on the kernel and on the initrd have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from cosinspect.checks.base import CheckContext, Undecided
+from cosinspect.report import Capability, Finding
+from cosinspect.rootfs import Trace
+
+__all__ = ["BOOTS", "GRUB_LINK_LIMIT", "dangling", "missing", "require_known", "too_deep"]
+
+BOOTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO)
+"""What an image cannot do that cannot boot."""
+
+GRUB_LINK_LIMIT = 7
+"""Symbolic links that GRUB follows for one path, those of directories included (GRUB 2.06, seen at 7 and 8)."""
+
+
+def require_known(context: CheckContext, variable: str) -> None:
+    """Leave a check undecided where bootargs.cfg makes a path of variables that nobody knows before the boot.
+
+    Raises:
+        Undecided: it does so for `variable`.
+    """
+    path = context.facts.unknown_paths.get(variable)
+    if path is not None:
+        raise Undecided(
+            f"{context.facts.bootargs_path} sets {variable} to {path}, which other variables decide"
+        )
+
+
+def missing(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterator[Finding | str]:
+    """Find the paths with nothing at them; one that ends in a broken link is for `dangling`."""
+    for trace in traces:
+        if trace.entry is not None:
+            yield f"{what} {trace.chain} (layer {trace.entry.layer})"
+        elif not trace.hops:
+            yield context.broken(trace, f"expected the {what} at {trace.path}, nothing is there")
+
+
+def dangling(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterator[Finding | str]:
+    """Find the paths whose links end nowhere, resolved as GRUB's ext2 driver does: absolute ones start at the image's root."""
+    for trace in traces:
+        if trace.entry is None and trace.hops:
+            how = "they go in a circle" if trace.problem == "loop" else f"{trace.at} is not there"
+            yield context.broken(
+                trace, f"expected the {what} behind {trace.path}, the links end nowhere: {how}"
+            )
+
+
+def too_deep(traces: Iterable[Trace]) -> Iterator[Finding | str]:
+    """Find the paths that take more links than GRUB follows."""
+    for trace in traces:
+        if trace.entry is not None and len(trace.hops) > GRUB_LINK_LIMIT:
+            yield Finding(
+                f"expected at most {GRUB_LINK_LIMIT} links, found {len(trace.hops)}",
+                trace.path,
+                trace.hops[-1].layer,
+                tuple(str(hop) for hop in trace.hops),
+            )
