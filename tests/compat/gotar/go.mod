@@ -1,3 +1,3 @@
 module cosinspect.test/gotar
 
-go 1.20
+go 1.19

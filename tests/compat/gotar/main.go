@@ -93,7 +93,7 @@ func read(archive io.Reader, lines *json.Encoder) error {
 func xattrs(header *tar.Header) [][2][]byte {
 	found := [][2][]byte{}
 	for key, value := range header.PAXRecords { // as containerd and Docker do, empty values included
-		if name, ok := strings.CutPrefix(key, "SCHILY.xattr."); ok {
+		if name := strings.TrimPrefix(key, "SCHILY.xattr."); name != key {
 			found = append(found, [2][]byte{[]byte(name), []byte(value)})
 		}
 	}
