@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from cosinspect.compression import MAGIC_BYTES, Compression, detect, inflate
+from cosinspect.compression import MAGIC_BYTES, Compression, detect, inflate_members
 from cosinspect.errors import (
     DiffIDMismatch,
     DigestMismatch,
@@ -29,7 +29,6 @@ from cosinspect.oci import Descriptor, Digest
 __all__ = ["ByteStream", "LayerStream", "Source", "VerifiedStream", "read_blob"]
 
 READ_BYTES = 256 * 1024
-SMALL_BYTES = 4 * 1024
 _TAR_MAGIC = slice(257, 262)
 _SHARED_RATIO_FLOOR = 16 * 1024 * 1024  # a small layer of zeros may inflate by any honest ratio
 
@@ -164,30 +163,6 @@ def read_blob(source: Source, descriptor: Descriptor, *, limit: int, limit_name:
         return b"".join(iter(stream.read, b""))
 
 
-class _Portions:
-    """A blob's bytes in portions that grow as a member goes on.
-
-    What a member leaves over is copied for the next one, which would cost the square of a blob of tiny members.
-    """
-
-    def __init__(self, stream: VerifiedStream) -> None:
-        self._stream = stream
-        self._data = b""
-        self._at = 0
-        self._size = SMALL_BYTES
-
-    def begin_small(self) -> None:
-        self._size = SMALL_BYTES
-
-    def __call__(self) -> bytes:
-        if self._at >= len(self._data):
-            self._data, self._at = self._stream.read(), 0
-        portion = self._data[self._at : self._at + self._size]
-        self._at += len(portion)
-        self._size = min(2 * self._size, READ_BYTES)
-        return portion
-
-
 def _at_least(size: int, data: bytes, read: Callable[[], bytes]) -> bytes:
     while len(data) < size and (more := read()):
         data += more
@@ -276,7 +251,7 @@ class LayerStream:
             )
 
     def _inflated(self) -> Generator[bytes, None, None]:
-        read = _Portions(self._stream)
+        read = self._stream.read
         data = _at_least(MAGIC_BYTES, b"", read)
         kind = detect(data)
         if kind not in (None, Compression.GZIP, Compression.ZSTD):
@@ -287,7 +262,7 @@ class LayerStream:
                 kind = None
         self.compression = kind
         if kind in (Compression.GZIP, Compression.ZSTD):
-            yield from self._members(kind, data, read)
+            yield from self._members(kind, data)
         elif kind is None:
             while data:
                 yield data
@@ -300,12 +275,9 @@ class LayerStream:
                 remedy="push the layer in a compression that the image specification names",
             )
 
-    def _members(self, kind: Compression, data: bytes, read: _Portions) -> Generator[bytes, None, None]:
+    def _members(self, kind: Compression, head: bytes) -> Generator[bytes, None, None]:
         try:
-            while data:
-                read.begin_small()
-                data = yield from inflate(kind, data, read, limits=self._limits)
-                data = self._next_member(data, kind, read)
+            yield from inflate_members(kind, head, self._stream.read, limits=self._limits)
         except FormatError as fault:
             if fault.kind == "memory":
                 raise LimitExceeded(
@@ -331,20 +303,6 @@ class LayerStream:
     def _heed_cancellation(self) -> None:
         if self._cancelled is not None and self._cancelled.is_set():
             raise TransportError("the reading was cancelled", where=f"layer {self._stream.descriptor.digest}")
-
-    def _next_member(self, data: bytes, kind: Compression, read: _Portions) -> bytes:
-        """Skip zero padding and give the start of the next member, or nothing at the end."""
-        while True:
-            data = data.lstrip(b"\0")
-            if len(data) >= MAGIC_BYTES:
-                break
-            more = read()
-            if not more:
-                break
-            data += more
-        if data and detect(data) is not kind:
-            raise FormatError(f"expected another {kind.value} member or the end, found {data[:4].hex(' ')}")
-        return data
 
     def _too_large(self, limit: str, bound: int, unit: str) -> LimitExceeded:
         return LimitExceeded(

@@ -21,13 +21,15 @@ from isal.isal_zlib import IsalError
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["MAGIC_BYTES", "Compression", "detect", "inflate"]
+__all__ = ["MAGIC_BYTES", "Compression", "detect", "inflate", "inflate_members"]
 
 MAGIC_BYTES = 6
 """How many leading bytes `detect` needs."""
 
 READ_BYTES = 256 * 1024
 """What a caller's `read` is expected to give at once."""
+
+_SMALL_BYTES = 4 * 1024
 
 PIECE_BYTES = 1024 * 1024
 """The most that one piece of inflated bytes holds, for codecs that can be held to it."""
@@ -138,6 +140,55 @@ def inflate(
             kind="corrupt",
             remedy="the bytes were damaged before they were published: build and push again",
         ) from fault
+
+
+def inflate_members(
+    kind: Compression, head: bytes, read: Callable[[], bytes], *, limits: Limits = DEFAULT_LIMITS
+) -> Generator[bytes, None, None]:
+    """Yield the inflated bytes of members one behind the other up to the input's end, zero padding left out.
+
+    Args:
+        kind: the members' compression; one of another kind is no member.
+        head: the input's first bytes, if any were read.
+        read: gives further input, and no bytes at its end.
+        limits: as for `inflate`.
+
+    Raises:
+        FormatError: as `inflate` does, and where something else than a member begins.
+    """
+    portions = _Portions(head, read)
+    data = portions()
+    while data:
+        portions.begin_small()
+        data = yield from inflate(kind, data, portions, limits=limits)
+        while len(data := data.lstrip(b"\0")) < MAGIC_BYTES and (more := portions()):
+            data += more
+        if data and detect(data) is not kind:
+            raise FormatError(f"expected another {kind.value} member or the end, found {data[:4].hex(' ')}")
+
+
+class _Portions:
+    """Input in portions that grow as a member goes on.
+
+    What a member leaves over is copied for the next one, which would cost the square of an input of tiny members.
+    """
+
+    def __init__(self, head: bytes, read: Callable[[], bytes]) -> None:
+        self._read = read
+        self._data = head
+        self._at = 0
+        self._size = _SMALL_BYTES
+
+    def begin_small(self) -> None:
+        self._size = _SMALL_BYTES
+
+    def __call__(self) -> bytes:
+        if self._at >= len(self._data):
+            self._data, self._at = self._read(), 0
+        portion = self._data[self._at : self._at + self._size]
+        self._at += len(portion)
+        self._size = min(2 * self._size, READ_BYTES)
+        return portion
 
 
 def _codec(kind: Compression) -> _Codec:

@@ -66,8 +66,7 @@ def histories(
     tree = Tree(limits=limits)
     before = dict.fromkeys(changes, _Trail((), None, None))
     for position, index in enumerate(indexes):
-        markers = tree.targets(index)
-        tree.apply(index, position)
+        markers = tree.apply(index, position)
         applied = _Applied(index, position, tree, markers)
         for path, done in changes.items():
             now = _trail(tree, path, limits)

@@ -94,7 +94,7 @@ def inspect_image(
     begin = time.monotonic() if started is None else started
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
     rootfs = image.rootfs(reads, progress=progress)
-    facts = Facts(rootfs, image.config, profile.generations, limits=image.limits)
+    facts = Facts(rootfs, image.config, limits=image.limits)
     steps = tuple(layer.created_by for layer in image.layers)
     context = CheckContext(rootfs, image.config, facts, profile, steps)
     results = tuple(run_check(item, context) for item in checks)

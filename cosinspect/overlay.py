@@ -15,7 +15,7 @@ The rules are those of image-spec, layer.md, and where it is silent those of umo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -77,7 +77,7 @@ class Node:
 
 
 class Tree:
-    """The merged tree so far. It changes while `fold` runs and is not to be changed by anyone else.
+    """The merged tree so far; `apply` changes it, and nobody else may.
 
     Attributes:
         root: the root directory.
@@ -98,10 +98,10 @@ class Tree:
         found = self._directory(parent)
         return found.children.get(name) if found is not None and found.children is not None else None
 
-    def apply(self, index: LayerIndex, position: int) -> None:
-        """Apply one layer on top of what is there."""
+    def apply(self, index: LayerIndex, position: int) -> list[tuple[Marker, Node, str | None]]:
+        """Apply one layer on top of what is there, and give what its markers acted on: a name in a directory, None for all."""
         self._parents.clear()
-        doomed = self.targets(index)
+        doomed = self._targets_of_markers(index)
         kept = self._targets_of_hardlinks(index)
         for _, directory, name in doomed:
             if directory.children is not None:
@@ -112,11 +112,12 @@ class Tree:
         self._parents.clear()
         for entry in index.entries:
             self._apply_entry(entry, position, kept)
+        return doomed
 
     # -- markers ---------------------------------------------------------------------------------------------------
 
-    def targets(self, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
-        """Find what a layer's markers will act on, all before any of them acts: a name in a directory, None for all."""
+    def _targets_of_markers(self, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
+        """Find what a layer's markers will act on, all before any of them acts."""
         if not index.whiteouts and not index.opaques:
             return []
         own = {entry.path for entry in index.entries if entry.type == "dir"}
@@ -271,9 +272,9 @@ class Tree:
         return stack[-1]
 
 
-def fold(indexes: Iterable[LayerIndex], *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Tree]:
-    """Yield the tree after each layer, bottom first; it is one tree that grows, not one for each layer."""
+def fold(indexes: Iterable[LayerIndex], *, limits: Limits = DEFAULT_LIMITS) -> Tree:
+    """Merge layers into one tree, bottom first."""
     tree = Tree(limits=limits)
     for position, index in enumerate(indexes):
         tree.apply(index, position)
-        yield tree
+    return tree

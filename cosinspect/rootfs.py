@@ -27,7 +27,7 @@ from cosinspect.errors import (
 from cosinspect.history import Change, histories
 from cosinspect.layer import Layer
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.overlay import IMPLIED_MODE, Inode, Node, Problem, Tree, fold
+from cosinspect.overlay import IMPLIED_MODE, Inode, Node, Problem, fold
 
 __all__ = ["Entry", "FileStream", "Hop", "Rootfs", "Trace"]
 
@@ -137,9 +137,7 @@ class Rootfs:
         self, indexes: Sequence[LayerIndex], layers: Sequence[Layer] = (), *, limits: Limits = DEFAULT_LIMITS
     ) -> None:
         """Merge `indexes`, bottom first; with `layers`, file contents can be read too."""
-        tree = Tree(limits=limits)
-        for tree in fold(indexes, limits=limits):  # noqa: B007 - the last one is the whole
-            pass
+        tree = fold(indexes, limits=limits)
         self.indexes = tuple(indexes)
         self.problems: tuple[Problem, ...] = tuple(tree.problems)
         self._root = tree.root

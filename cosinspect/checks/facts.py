@@ -21,7 +21,6 @@ from cosinspect.formats.os_release import EnvFile, read_env_file
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import ImageConfig
 from cosinspect.packages import PackageDatabase, find_databases
-from cosinspect.profiles import Generation
 from cosinspect.rootfs import Entry, Rootfs, Trace
 
 __all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile"]
@@ -121,14 +120,12 @@ class Facts:
         self,
         rootfs: Rootfs,
         config: ImageConfig,
-        generations: Mapping[str, Generation],
         *,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """Look into `rootfs` when asked."""
         self._rootfs = rootfs
         self._config = config
-        self._generations = generations
         self._limits = limits
         self._texts: dict[str, TextFile] = {}
         self._contents: dict[str, str | None] = {}

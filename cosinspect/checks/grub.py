@@ -244,8 +244,6 @@ def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
 def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the argument that older documentation shows."""
     path = context.facts.bootargs_path
-    if context.facts.generation == "G0":
-        raise NotApplicable("this generation loops the image by iso-scan")
     for setting, markers in _markers(context):
         if _scans(context, setting, markers):
             yield _at(

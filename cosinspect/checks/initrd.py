@@ -68,13 +68,11 @@ def _lost_between_segments(initrd: Initrd) -> bool:
     return complete and all(problem.kind in ("alignment", "magic") for problem in initrd.problems)
 
 
-def about(
-    context: CheckContext, path: str, message: str, *evidence: str, remedy: str | None = None
-) -> Finding:
+def about(context: CheckContext, path: str, message: str, *evidence: str) -> Finding:
     entry = context.rootfs.trace(path).entry
     layer = entry.layer if entry is not None else None
     step = (context.step(layer),) if layer is not None else ()
-    return Finding(message, entry.path if entry is not None else path, layer, (*evidence, *step), remedy)
+    return Finding(message, entry.path if entry is not None else path, layer, (*evidence, *step))
 
 
 @check(
@@ -258,12 +256,12 @@ def initrd_live_modules_missing(context: CheckContext) -> Iterator[Finding | str
         listed = initrd.dracut_modules
         if listed is None:
             raise Undecided(f"{path} lists no dracut modules")
-        missing = [name for name in ("dmsquash-live", "livenet") if name not in listed]
-        if missing:
+        absent = [name for name in ("dmsquash-live", "livenet") if name not in listed]
+        if absent:
             yield about(
                 context,
                 path,
-                f"expected the dracut modules {' and '.join(missing)}, they are not in its list",
+                f"expected the dracut modules {' and '.join(absent)}, they are not in its list",
             )
 
 

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from cosinspect.blob import ByteStream
 from cosinspect.changeset import normalise
-from cosinspect.compression import MAGIC_BYTES, Compression, detect, inflate
+from cosinspect.compression import MAGIC_BYTES, Compression, detect, inflate_members
 from cosinspect.errors import FormatError, InvalidImage, InvalidLayout, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.tarstream import TarStream
@@ -209,7 +209,7 @@ class ArchiveFiles:
 
     def _inflated(self, file: BinaryIO, kind: Compression) -> Iterator[bytes]:
         size, bound = 0, self._limits.inflated_bytes
-        for piece in _joined_members(file, kind, self._limits):
+        for piece in inflate_members(kind, b"", lambda: file.read(READ_BYTES), limits=self._limits):
             size += len(piece)
             if size > bound:
                 raise LimitExceeded(
@@ -279,13 +279,3 @@ class _MemberStream:
 
     def close(self) -> None:
         self._stream.close()
-
-
-def _joined_members(file: BinaryIO, kind: Compression, limits: Limits) -> Iterator[bytes]:
-    data = file.read(READ_BYTES)
-    while data:
-        data = yield from inflate(kind, data, lambda: file.read(READ_BYTES), limits=limits)
-        while len(data := data.lstrip(b"\0")) < MAGIC_BYTES and (more := file.read(READ_BYTES)):
-            data += more
-        if data and detect(data) is not kind:
-            raise FormatError(f"expected another {kind.value} member or the end, found {data[:4].hex(' ')}")
