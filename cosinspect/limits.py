@@ -27,6 +27,12 @@ class Limits:
     """A token server's answer."""
     error_bytes: int = 64 * KIB
     """What is read of a registry's error body."""
+    listing_bytes: int = 4 * MIB
+    """One page of a list of tags or referrers."""
+    listed: int = 100_000
+    """Tags of one repository, or referrers of one manifest, on all pages."""
+    listing_pages: int = 1000
+    """Pages of one list."""
     index_depth: int = 4
     """Image indexes nested in each other."""
     candidates: int = 1000

@@ -119,6 +119,7 @@ class Descriptor:
         size: how many bytes it has.
         platform: of a manifest in an index, where given.
         annotations: as written.
+        artifact_type: of a manifest that is no image's, where given.
     """
 
     media_type: str
@@ -126,6 +127,7 @@ class Descriptor:
     size: int
     platform: Platform | None = None
     annotations: Mapping[str, str] = field(factory=dict, hash=False)
+    artifact_type: str = ""
 
 
 @frozen
@@ -331,5 +333,10 @@ def _descriptor(wire: WireDescriptor, where: str) -> Descriptor:
     if wire.platform is not None and (wire.platform.os or wire.platform.architecture):
         platform = Platform(wire.platform.os, wire.platform.architecture, wire.platform.variant)
     return Descriptor(
-        wire.media_type, _digest(wire.digest, f"{where}.digest"), wire.size, platform, wire.annotations or {}
+        wire.media_type,
+        _digest(wire.digest, f"{where}.digest"),
+        wire.size,
+        platform,
+        wire.annotations or {},
+        wire.artifact_type or "",
     )

@@ -42,6 +42,7 @@ class WireDescriptor(msgspec.Struct, rename="camel"):
     size: int
     platform: WirePlatform | None = None
     annotations: dict[str, str] | None = None
+    artifact_type: str | None = None
 
 
 class WireManifest(msgspec.Struct, rename="camel"):

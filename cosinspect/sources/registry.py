@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from cosinspect.blob import ByteStream
 from cosinspect.errors import (
@@ -30,6 +31,7 @@ from cosinspect.sources.attempts import Retries, Timeouts
 from cosinspect.sources.docker_config import find_credential
 from cosinspect.sources.registry_auth import Authenticator, Url
 from cosinspect.sources.registry_http import Client
+from cosinspect.sources.registry_lists import list_referrers, list_tags
 
 __all__ = ["RegistrySource", "Retries", "Timeouts"]
 
@@ -75,6 +77,15 @@ class RegistrySource:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reference = reference
+        self._settings: dict[str, Any] = {
+            "plain_http": plain_http,
+            "timeouts": timeouts,
+            "retries": retries,
+            "limits": limits,
+            "docker_config": docker_config,
+            "sleep": sleep,
+            "clock": clock,
+        }
         host = _ENDPOINTS.get(reference.registry, reference.registry)
         scheme = "http" if plain_http or _is_localhost(host) else "https"
         registry = Url.parse(f"{scheme}://{host}")
@@ -133,6 +144,49 @@ class RegistrySource:
         return _BlobStream(
             self._client, self._path(kind, str(descriptor.digest)), descriptor, str(self.reference)
         )
+
+    def tags(self) -> tuple[str, ...]:
+        """List the repository's tags, in the registry's order.
+
+        Raises:
+            NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
+            TransportError: it does not answer, or with a list that is none.
+            LimitExceeded: there are more than `Limits.listed`, or on too many pages.
+        """
+        return list_tags(self._client, self.reference.repository, str(self.reference), self._limits)
+
+    def referrers(self, digest: Digest, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
+        """List the manifests that name `digest` as their subject; none where nothing refers to it.
+
+        A registry without the referrers API is asked for the tag `sha256-<hexadecimals>` instead, as the distribution
+        specification has it. The descriptors are the registry's word: nothing is verified yet.
+
+        Args:
+            digest: of a manifest or index in this repository.
+            artifact_type: only those of this type; None for all.
+
+        Raises:
+            AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
+            TransportError: it does not answer.
+            InvalidManifest: its answer is no index.
+            LimitExceeded: there are more than `Limits.listed`, or on too many pages.
+        """
+        return list_referrers(
+            self._client,
+            self.reference.repository,
+            digest,
+            artifact_type,
+            where=str(self.reference),
+            limits=self._limits,
+        )
+
+    def beside(self, reference: Reference) -> RegistrySource:
+        """Give a source for another image, with the settings of this one; it has to be closed, too.
+
+        Raises:
+            InvalidReference: the registry's name makes no URL.
+        """
+        return RegistrySource(reference, **self._settings)
 
     def close(self) -> None:
         """Close the connections."""
