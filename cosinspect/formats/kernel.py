@@ -247,9 +247,10 @@ def _x86_version(head: bytes, pointer: int, setup: int) -> tuple[str | None, tup
     if offset >= setup:
         return None, (f"the header says that the version stands at offset {offset}, behind the setup code",)
     text, nul, _ = head[offset : offset + _VERSION_BYTES].partition(b"\0")
-    if not text or not nul or not text.isascii() or not text.decode("ascii").isprintable():
+    version = _printable(text) if nul else None
+    if not version:
         return None, (f"there is no version at offset {offset}, where the header says that it stands",)
-    return text.decode("ascii"), ()
+    return version, ()
 
 
 def _read_image(head: bytes) -> Kernel:
@@ -294,7 +295,7 @@ def _read_uki(head: bytes, pe: _PE) -> Kernel:
     version = None
     for name, offset, size in pe.sections:
         if name == ".uname" and size <= _VERSION_BYTES and offset + size <= len(head):
-            version = _first_word(head[offset : offset + size].rstrip(b"\0").decode("ascii", "replace"))
+            version = _first_word(_printable(head[offset : offset + size].rstrip(b"\0\n")))
     return Kernel(
         kind="uki",
         architecture=pe.architecture,
@@ -356,6 +357,12 @@ def _missing_bytes(kernel: Kernel, size: int) -> tuple[str, ...]:
     if kernel.size_told is None or size >= kernel.size_told:
         return ()
     return (f"the file has {size} bytes where its header tells of {kernel.size_told}",)
+
+
+def _printable(text: bytes) -> str | None:
+    """Give text that may be shown and compared as it is, None where it is none: no kernel has such a release."""
+    decoded = text.decode("ascii", "replace")
+    return decoded if text.isascii() and decoded.isprintable() else None
 
 
 def _first_word(text: str | None) -> str | None:

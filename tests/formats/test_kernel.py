@@ -170,6 +170,13 @@ def test_a_unified_kernel_image_is_told_with_its_release():
     assert len(read(data[:-2048]).problems) == 1
 
 
+@pytest.mark.parametrize("release", ["6.1\x1b[2J", "6.1\n6.2", "6.1\xa0"])
+def test_a_release_that_no_kernel_has_is_none(release):
+    data = unified_kernel_image(linux_kernel(), b"initrd", version=release)
+    kernel = read_kernel(data[:HEAD_BYTES], size=len(data))
+    assert (kernel.version, kernel.version_string) == (None, None)
+
+
 def test_an_efi_program_without_a_kernel_is_none():
     data = unified_kernel_image(linux_kernel(), b"initrd").replace(b".linux\0", b".other\0")
     assert "EFI program" in fault(data).message

@@ -1,0 +1,240 @@
+"""What each target begins with: honest files, made by cosinspect.testing or kept as test data, and what was once found."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import zstandard
+
+from bolt_files import BoltWriter, fixture, single_leaf
+from cosinspect.formats.bolt import open_bolt
+from cosinspect.testing import (
+    Device,
+    Directory,
+    Fifo,
+    File,
+    Hardlink,
+    Opaque,
+    Symlink,
+    Whiteout,
+    image_index,
+    tar_bytes,
+)
+from cosinspect.testing.bootfiles import (
+    compress_initrd,
+    cpio_archive,
+    executable,
+    join_segments,
+    linux_kernel,
+    microcode_archive,
+    unified_kernel_image,
+    zboot_kernel,
+)
+from cosinspect.testing.derivative import derivative
+from raw_cpio import DIRECTORY, FILE, SYMLINK, raw_archive, raw_member
+from raw_tar import GNU, entry, extended, gnu_long, old_gnu_sparse, pax_sparse, record
+
+__all__ = ["found", "seeds"]
+
+FOUND = Path(__file__).parent / "found"
+
+
+def found(target: str) -> dict[str, bytes]:
+    """Inputs that once broke a parser, shrunk, by name."""
+    return {path.name: path.read_bytes() for path in sorted((FOUND / target).glob("*"))}
+
+
+def seeds(target: str) -> list[bytes]:
+    """Give the honest files of a target."""
+    return {
+        "tar": _tar,
+        "initrd": _initrd,
+        "bolt": _bolt,
+        "kernel": _kernel,
+        "documents": _documents,
+        "grub": lambda: _files("grub.cfg", "bootargs.cfg"),
+        "shell": lambda: [*_files(".sh"), SCRIPT],
+        "yaml": lambda: [*_files(".yaml"), YAML],
+        "settings": lambda: [
+            *_files(".conf", ".service", ".timer", "os-release", "grubenv_firstboot"),
+            BUILD,
+        ],
+    }[target]()
+
+
+SCRIPT = b"""\
+type log || . /lib/lib.sh
+function find { local x=$(one "$1" | two); case "$x" in a*) three ;; esac; }
+a=(1 "2" '3'); for i in "${a[@]}"; do [ -e "$i" ] && four <<E > /dev/null || exit 1
+body's
+E
+done; ((n = 1)); [[ $a =~ ^(b|c)$ ]] || `five`; six < <( seven ) &> /dev/null
+"""
+YAML = b"""\
+#cloud-config
+name: all
+stages:
+  rootfs.after:
+  - &step
+    if: '[ -f /run ]'
+    environment_file: /run/cos/cos-layout.env
+    environment: {VOLUMES: "LABEL=A:/a"}
+    files: [{path: /a, content: Zm9v, encoding: b64, permissions: 0600, owner: 0}]
+    users: {root: {passwd: x, ssh_authorized_keys: [github:a]}}
+  boot: [*step, {<<: *step, name: again}]
+users: [{name: root, passwd: $6$x}]
+write_files: [{path: /b, content: "x"}]
+repositories: [{name: r, enable: true, urls: [u], priority: 1}]
+system: {rootfs: /, database_path: /var, database_engine: boltdb}
+"""
+BUILD = b"--kver '6.1' --add 'a b' -f\n[Service]\nExecStart=-@/bin/a b \\\n c\nA='x'\nB=\"$A\\$\" # c\nk+=\" m \"\n"
+
+
+@functools.cache
+def _image_files() -> dict[str, bytes]:
+    """Read the small derivative's files, by a reader that is not ours."""
+    files = {}
+    for blob in derivative().blobs.values():
+        if blob[:2] == b"\x1f\x8b":
+            plain = gzip.decompress(blob)
+        elif blob[:4] == b"\x28\xb5\x2f\xfd":
+            plain = zstandard.ZstdDecompressor().decompressobj().decompress(blob)
+        else:
+            continue
+        with tarfile.open(fileobj=io.BytesIO(plain)) as archive:
+            for member in archive:
+                if member.isreg():
+                    files[member.name] = archive.extractfile(member).read()
+    return files
+
+
+def _files(*endings: str) -> list[bytes]:
+    chosen = [data for path, data in _image_files().items() if path.endswith(endings)]
+    assert chosen, endings
+    return chosen
+
+
+def _tar() -> list[bytes]:
+    tree = {
+        "etc": Directory(),
+        "etc/f": File(b"x" * 600, uid=2**31, mtime=-1),
+        "etc/l": Symlink("t" * 150),
+        "etc/h": Hardlink("etc/f"),
+        "dev/b": Device("block", 8, 2**20),
+        "run/p": Fifo(),
+        "gone": Whiteout(),
+        "d": Opaque(),
+        "n" * 200: b"long",
+        "caf\udce9": b"",
+    }
+    stretches = [(100, 10), (600, 20), (2000, 0), (3000, 12), (5000, 1)]
+    return [
+        tar_bytes(tree, format="pax"),
+        tar_bytes(tree, format="gnu", end_blocks=0),
+        old_gnu_sparse(b"s", stretches, 6000, b"s" * 43, extra=1),
+        *(pax_sparse(version, b"s", stretches, 6000, b"s" * 43) for version in ("0.0", "0.1", "1.0")),
+        extended(record(b"SCHILY.xattr.user.x", b"v") + record(b"mtime", b"1.5")) + entry(),
+        extended(record(b"comment", b"c"), typeflag=b"g") + entry(),
+        gnu_long(b"l" * 300, b"K") + gnu_long(b"d/", b"L") + entry("x", b"body", magic=GNU) + bytes(1024),
+    ]
+
+
+def _initrd() -> list[bytes]:
+    main = cpio_archive(
+        {
+            "init": executable(),
+            "bin": Symlink("usr/bin"),
+            "usr/bin/tool": "x" * 300,
+            "usr/lib/dracut/modules.txt": "base\n",
+            "usr/lib/modules/6.1/a.ko": b"",
+            "run": Directory(),
+        }
+    )
+    odd = raw_archive(
+        raw_member(b"l", b"d", SYMLINK),
+        raw_member(b"d", mode=DIRECTORY),
+        raw_member(b"l/x", b"1", FILE, nlink=2),
+        raw_member(b"y", b"", FILE, nlink=2),
+        raw_member(b"c", b"12", magic=b"070702", check=99),
+    )
+    kinds = ("none", "gzip", "xz", "zstd", "lz4", "bzip2", "lzma")
+    packed = [compress_initrd(main, kind) for kind in kinds]
+    return [*packed, odd, join_segments(microcode_archive("GenuineIntel"), packed[2] + bytes(4), odd)]
+
+
+def _bolt() -> list[bytes]:
+    small = [
+        _rewritten(fixture(name), order)
+        for name in ("luet-0.7-api.db", "odd-values.db", "duplicates-orphans.db")
+        for order in "<>"
+    ]
+    writer = BoltWriter(page_size=512)
+    writer.branch(3, (b"a", 4), (b"k", 5))
+    writer.leaf(4, (b"a", b"1"), (b"b", writer.inline((b"x", b"y")), 1))
+    writer.leaf(5, (b"k", b"v" * 900))
+    writer.freelist(2)
+    writer.metas(root=3, mark=8, freelist=2)
+    return [*small, writer.file(), single_leaf((b"a", b"1")), fixture("empty-luet.db")[: 16 * 1024]]
+
+
+def _rewritten(data: bytes, order: str) -> bytes:
+    """Write what a database holds on small pages: the less that means nothing, the more a mutation means."""
+    database = open_bolt(data)
+    writer = BoltWriter(page_size=512, order=order)
+    mark = 3
+
+    def place(bucket) -> int:
+        nonlocal mark
+        items = []
+        for element in list(database.elements(bucket))[:12]:
+            if element.bucket is None:
+                items.append((element.key, bytes(element.value)))
+            else:
+                items.append((element.key, writer.bucket(place(element.bucket)), 1))
+        number = mark
+        mark += (len(writer.leaf_image(items)) - 1) // writer.page_size + 1
+        writer.leaf(number, *items)
+        return number
+
+    root = place(database.root)
+    writer.metas(root=root, mark=mark)
+    return writer.file()
+
+
+def _kernel() -> list[bytes]:
+    """Heads as short as they still tell what they are; the first four bytes are the size of the whole."""
+    arm = linux_kernel(architecture="arm64")
+    heads = [
+        (linux_kernel(architecture="amd64"), 12 * 1024 + 512),
+        (arm, 8 * 1024 + 512),
+        (linux_kernel(architecture="riscv64"), 8 * 1024 + 512),
+        (zboot_kernel(arm), 5 * 1024),
+        (unified_kernel_image(linux_kernel(), b"initrd"), 6 * 1024),
+        (gzip.compress(arm, mtime=0), 1024),
+        (b"\x7fELF\x02\x01\x01" + bytes(100), 200),
+        (b"#!/bin/sh -e\n", 20),
+    ]
+    return [len(image).to_bytes(4, "little") + image[:length] for image, length in heads]
+
+
+def _documents() -> list[bytes]:
+    image = derivative()
+    index = image_index(image)
+    document = json.loads(image.manifest)
+    docker = json.loads(
+        image.manifest.replace(b"vnd.oci.image.manifest.v1", b"vnd.docker.distribution.manifest.v2")
+    )
+    document.pop("mediaType", None)
+    return [
+        image.manifest,
+        image.config,
+        index.blobs[index.digest],
+        json.dumps(document).encode(),
+        json.dumps(docker).encode(),
+        b'{"schemaVersion":1,"fsLayers":[]}',
+    ]

@@ -1,0 +1,350 @@
+"""The parsers that are fuzzed, each with what must hold whatever the bytes.
+
+A target takes arbitrary bytes and returns, for what ends in a value and for what ends in an error of ours; anything
+else that leaves it is a finding, and so is an answer that contradicts itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import random
+from collections.abc import Callable
+
+from attrs import evolve, frozen
+
+from bolt_files import fnv1a
+from cosinspect.errors import FormatError, InvalidImage, InvalidLayer, LimitExceeded
+from cosinspect.formats.bolt import open_bolt
+from cosinspect.formats.bootargs import boot_markers, kernel_parameters, leftover_placeholders, read_boot_args
+from cosinspect.formats.cloud_config import read_cloud_config
+from cosinspect.formats.cpio import Window, read_archive
+from cosinspect.formats.dracut import merge, read_build_parameters, read_dracut_conf
+from cosinspect.formats.elf import read_elf, read_interpreter
+from cosinspect.formats.grub import read_grub_script
+from cosinspect.formats.grub_lexer import expand
+from cosinspect.formats.initrd import read_initrd
+from cosinspect.formats.kernel import HEAD_BYTES, describe, find_version, read_kernel
+from cosinspect.formats.luet import read_database
+from cosinspect.formats.luet_config import database_paths, parse_config, parse_repository
+from cosinspect.formats.os_release import read_env_file
+from cosinspect.formats.shell import read_shell_script
+from cosinspect.formats.systemd import exec_commands, read_unit
+from cosinspect.formats.yaml import load_yaml
+from cosinspect.limits import DEFAULT_LIMITS
+from cosinspect.oci import ImageConfig, ImageIndex, Manifest, Platform, parse_document
+from cosinspect.tarblocks import BLOCK
+from cosinspect.tarstream import TarStream
+
+__all__ = ["TARGETS", "Target"]
+
+LIMITS = evolve(DEFAULT_LIMITS, initrd_bytes=8 * 1024 * 1024, initrd_entries=2000)
+ARCHITECTURES = {None, "amd64", "386", "arm64", "riscv64", "loong64"}
+
+Repair = Callable[[bytes, random.Random], bytes]
+
+
+def _as_it_is(data: bytes, _: random.Random) -> bytes:
+    return data
+
+
+@frozen(kw_only=True)
+class Target:
+    """One parser.
+
+    Attributes:
+        read: what is fuzzed.
+        largest: the longest input that is tried, in bytes.
+        tokens: what the format lives on and chance would not find.
+        repair: makes right again what a mutation always breaks, such as a checksum.
+    """
+
+    read: Callable[[bytes], None]
+    largest: int
+    tokens: tuple[bytes, ...] = ()
+    repair: Repair = _as_it_is
+
+
+# -- layers --------------------------------------------------------------------------------------------------------
+
+
+def tar(data: bytes) -> None:
+    """Headers are where they say, and how the bytes arrive makes no difference."""
+    whole = _headers(data, len(data) or 1)
+    assert whole == _headers(data, 700)
+
+
+def _headers(data: bytes, portion: int) -> tuple:
+    stream = TarStream(iter([data[at : at + portion] for at in range(0, len(data), portion)]))
+    found, fault = [], ""
+    try:
+        for header in stream:
+            assert header.stored >= 0
+            assert header.size >= 0
+            assert 0 <= header.offset < header.data <= len(data)
+            found.append((header, b"".join(iter(lambda: stream.read(1 << 16), b""))))
+    except (InvalidLayer, LimitExceeded) as error:
+        fault = str(error)
+    return found, fault, stream.irregularities
+
+
+def with_checksums(data: bytes, _: random.Random) -> bytes:
+    """Walk the headers as far as they lead and make their sums right."""
+    out, at = bytearray(data), 0
+    while at + BLOCK <= len(out):
+        block = out[at : at + BLOCK]
+        if any(block):
+            block[148:156] = b" " * 8
+            out[at + 148 : at + 156] = b"%06o\0 " % sum(block)
+        try:
+            size = int(bytes(block[124:136]).strip(b"\0 ") or b"0", 8)
+        except ValueError:
+            size = 0
+        stored = 0 if block[156:157] in b"123456" else max(size, 0)
+        at += BLOCK + -(-stored // BLOCK) * BLOCK
+    return bytes(out)
+
+
+# -- initrds and kernels -------------------------------------------------------------------------------------------
+
+
+def initrd(data: bytes) -> None:
+    """What was read holds together: each member is where its path says, and its body is of its size."""
+    try:
+        found = read_initrd(io.BytesIO(data), size=len(data), wanted=lambda _: True, limits=LIMITS)
+    except FormatError:
+        return
+    for path, member in found.members.items():
+        assert found.lookup(path, follow=False) == member
+        assert path == member.path
+        assert not path.startswith("/")
+        parent = path.rpartition("/")[0]
+        assert parent in {"", "dev", "root"} or found.members[parent].type == "directory"
+        found.lookup(path)
+        if member.type == "file":
+            assert len(found.read(path)) == member.size
+    assert found.kernel_versions is not None
+    found.dracut_modules  # noqa: B018  # a property that reads
+    found.build_parameters  # noqa: B018  # the same
+    assert found.complete is (not found.problems)
+
+
+def cpio(data: bytes) -> None:
+    stream = io.BytesIO(data)
+    with contextlib.suppress(FormatError):
+        for entry in read_archive(Window(lambda: stream.read(300))):
+            assert entry.offset % 4 == 0
+    initrd(data)
+
+
+def kernel(data: bytes) -> None:
+    """The size that the file is said to have comes with the bytes, as a header may contradict it."""
+    claimed = int.from_bytes(data[:4], "little")
+    head = data[4:]
+    for size in {len(head), claimed}:
+        with contextlib.suppress(FormatError):
+            found = read_kernel(head[:HEAD_BYTES], size=size)
+            assert found.architecture in ARCHITECTURES
+            assert found.version is None or found.version.isprintable()
+    version = find_version([head[:100], head[100:]])
+    assert version is None or version.isprintable()
+    assert describe(head).isprintable()
+    interpreter = read_interpreter(head)
+    assert interpreter is None or head.startswith(b"#!")
+    with contextlib.suppress(FormatError):
+        assert read_elf(head).bits in {32, 64}
+
+
+# -- databases -----------------------------------------------------------------------------------------------------
+
+
+def bolt(data: bytes) -> None:
+    try:
+        database = open_bolt(data)
+        found = read_database(data)
+    except FormatError:
+        return
+    database.check()
+    assert set(found.duplicates) <= set(found.packages)
+
+
+def with_meta_checksums(data: bytes, _: random.Random) -> bytes:
+    """Make the sums of both meta pages right, in the order of bytes that their magic number shows."""
+    out = bytearray(data)
+    order = "big" if out[16:20] == bytes.fromhex("ED0CDAED") else "little"
+    size = int.from_bytes(out[24:28], order)
+    for start in (16, size + 16):
+        if 64 <= len(out) - start:
+            out[start + 56 : start + 64] = fnv1a(bytes(out[start : start + 56])).to_bytes(8, order)
+    return bytes(out)
+
+
+# -- documents -----------------------------------------------------------------------------------------------------
+
+
+def documents(data: bytes) -> None:
+    """A document is a manifest, an index, a configuration or refused; never a manifest and an index."""
+    kinds = set()
+    for parse in (parse_document, Manifest.from_json, ImageIndex.from_json, ImageConfig.from_json):
+        try:
+            found = parse(data)
+        except InvalidImage:
+            continue
+        assert found.raw == data
+        if isinstance(found, ImageIndex):
+            with contextlib.suppress(InvalidImage):
+                assert set(found.select(Platform("linux", "amd64"))) <= set(found.manifests)
+        if isinstance(found, ImageConfig):
+            assert len(found.steps()) == len(found.diff_ids)
+        else:
+            kinds.add(type(found))
+    assert len(kinds) <= 1
+
+
+SCALARS = (
+    None, True, False, 0, 1, 2, -1, 2**63 - 1, 2**63, 2**70, 1.5, 1e400, "", "linux", "amd64", "layers", "\ud800", [], {},
+    "sha256:" + "a" * 64, "sha512:" + "a" * 128, "sha256:../../x",
+    "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws", "application/vnd.oci.image.layer.v1.tar+gzip",
+)  # fmt: skip
+KEYS = (
+    "schemaVersion", "mediaType", "config", "layers", "manifests", "annotations", "artifactType", "digest", "size",
+    "platform", "os", "architecture", "variant", "rootfs", "type", "diff_ids", "history", "created_by", "comment",
+    "empty_layer", "Env", "Labels", "Layers", "layer\u017f", "fsLayers", "subject", "urls", "data", "created",
+)  # fmt: skip
+
+
+def with_other_values(data: bytes, chance: random.Random) -> bytes:
+    """Where the bytes are JSON, put something else in one of its places; the decoder is not instrumented."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return data
+    places = []
+    pending = [document]
+    while pending and len(places) < 1000:
+        part = pending.pop()
+        inner = list(part.items()) if isinstance(part, dict) else []
+        inner = list(enumerate(part)) if isinstance(part, list) else inner
+        places.extend((part, key) for key, _ in inner)
+        pending.extend(value for _, value in inner)
+        if isinstance(part, dict):
+            places.append((part, chance.choice(KEYS)))
+    if places:
+        holder, key = chance.choice(places)
+        value = chance.choice([*SCALARS, holder, *(place[0] for place in places[:20])])
+        with contextlib.suppress(ValueError, RecursionError):
+            # A copy, so that nothing holds itself.
+            holder[key] = json.loads(json.dumps(value))
+            if isinstance(holder, dict) and chance.random() < 0.2:
+                del holder[key]
+    try:
+        return json.dumps(document).encode()
+    except (ValueError, RecursionError):
+        return data
+
+
+# -- text ----------------------------------------------------------------------------------------------------------
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def grub(data: bytes) -> None:
+    text = _text(data)
+    script = read_grub_script(text)
+    for assignment in script.assignments:
+        expand(assignment.value, {})
+    found = read_boot_args(text)
+    assert len(found.kernel_paths) + len(found.initramfs_paths) >= 0
+    kernel_parameters(text)
+    boot_markers(text)
+    leftover_placeholders(text)
+
+
+def shell(data: bytes) -> None:
+    """A command that is told stands in the script, on a line that it has."""
+    text = _text(data)
+    script = read_shell_script(text)
+    for command in script.commands:
+        assert 1 <= command.line <= text.count("\n") + 1
+
+
+def settings(data: bytes) -> None:
+    """Drop-ins of dracut, environment files and units."""
+    text = _text(data)
+    merged = merge({"/etc/dracut.conf": read_dracut_conf(text)})
+    assert isinstance(merged.add_dracutmodules, tuple)
+    read_build_parameters(text)
+    read_env_file(text)
+    exec_commands(read_unit(text))
+
+
+def yaml(data: bytes) -> None:
+    with contextlib.suppress(FormatError):
+        load_yaml(data)
+    with contextlib.suppress(FormatError):
+        database_paths(parse_config(data), {})
+    with contextlib.suppress(FormatError):
+        parse_repository(data)
+    with contextlib.suppress(FormatError):
+        config = read_cloud_config("a.yaml", _text(data))
+        assert config.gives_login == bool(config.logins)
+        config.written_files()
+        config.layout  # noqa: B018  # a property that reads
+
+
+_PAX = (b"path", b"linkpath", b"size", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.map", b"GNU.sparse.name",
+        b"GNU.sparse.numblocks", b"GNU.sparse.size", b"GNU.sparse.realsize", b"GNU.sparse.offset",
+        b"GNU.sparse.numbytes", b"SCHILY.xattr.", b"ustar\x0000", b"ustar  \0", b"tar\0")  # fmt: skip
+_SHELL = (b"if ", b"then\n", b"fi\n", b"do ", b"done\n", b"case x in ", b"esac", b"function f ", b"f() ", b"[[ ", b"]]", b"$((",
+          b"<<E\n", b"<<<", b"<(", b"${", b"`", b"select ", b"((", b"command -v ", b"exec ", b"initqueue ")  # fmt: skip
+
+TARGETS = {
+    "tar": Target(read=tar, largest=16 * 1024, tokens=_PAX, repair=with_checksums),
+    "initrd": Target(
+        read=cpio,
+        largest=8 * 1024,
+        tokens=(b"070701", b"070702", b"TRAILER!!!\0", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd",
+                b"\x02\x21\x4c\x18", b"\x89LZO\0", b"]\0\0\x80\0", b"kernel/x86/microcode/GenuineIntel.bin",
+                b"usr/lib/dracut/modules.txt", b"squash-root.img"),
+    ),
+    "bolt": Target(
+        read=bolt,
+        largest=24 * 1024,
+        tokens=(b"\xed\xda\x0c\xed", b"\xed\x0c\xda\xed", b"__storm_metadata", b"Package", b"PackageFile", b'{"ID":1,'),
+        repair=with_meta_checksums,
+    ),
+    "kernel": Target(
+        read=kernel,
+        largest=16 * 1024,
+        tokens=(b"HdrS", b"\x55\xaa", b"ARM\x64", b"RSC\x05", b"MZ", b"PE\0\0", b"zimg", b"Linux version ", b".linux\0\0",
+                b".uname\0\0", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"#!/"),
+    ),
+    "documents": Target(
+        read=documents, largest=8 * 1024, tokens=tuple(key.encode() for key in KEYS), repair=with_other_values
+    ),
+    "grub": Target(
+        read=grub,
+        largest=4 * 1024,
+        tokens=(b"set ", b"menuentry ", b"submenu ", b"if [ ", b"; then\n", b"elif ", b"fi\n", b"function ", b"for i in ",
+                b"source ", b"configfile ", b"linux ", b"initrd ", b"search --no-floppy --label --set=root ", b"unset ",
+                b"${", b"@", b"cos-img/filename=", b"root=LABEL="),
+    ),
+    "shell": Target(read=shell, largest=4 * 1024, tokens=_SHELL),
+    "yaml": Target(
+        read=yaml,
+        largest=4 * 1024,
+        tokens=(b"#cloud-config\n", b"stages:\n", b"  rootfs:\n", b"  - ", b"&a ", b"*a", b"<<: ", b"!!binary ", b"%YAML 1.1\n",
+                b"---\n", b"...\n", b"|\n", b">\n", b"? ", b"system:\n", b"repositories:\n", b"environment_file: ",
+                b"users:\n", b"encoding: gzip+base64\n", b"write_files:\n"),
+    ),
+    "settings": Target(
+        read=settings,
+        largest=4 * 1024,
+        tokens=(b'+=" ', b"add_dracutmodules", b"install_items", b"[Unit]\n", b"[Service]\n", b"ExecStart=-", b"\\\n",
+                b"--add '", b"NAME=", b"$'"),
+    ),
+}  # fmt: skip
