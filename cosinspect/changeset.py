@@ -15,7 +15,7 @@ from cosinspect.oci import Descriptor, Digest
 from cosinspect.tarfields import SparseMap
 from cosinspect.tarstream import Irregularity
 
-__all__ = ["LayerEntry", "LayerIndex", "Marker", "normalise"]
+__all__ = ["LayerEntry", "LayerIndex", "Marker", "cleaned", "normalise"]
 
 # A component that is empty, "." or "..".
 _ODD_COMPONENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
@@ -31,6 +31,7 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False):
         link: raw target of a symbolic link; normalised path of a hard link's target.
         header: offset of the entry in the uncompressed layer.
         data: offset of its content there, `stored` bytes long, spread out by `sparse`.
+        name: as Go's `filepath.Clean` gives it, where that is not `path`: `/etc/x`, `../x`; else "".
     """
 
     path: str
@@ -47,14 +48,24 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False):
     data: int
     stored: int
     sparse: SparseMap | None
+    name: str = ""
 
 
 @frozen
 class Marker:
-    """A whiteout or opaque whiteout: what it acts on, and where it stands."""
+    """A whiteout or opaque whiteout: what it acts on, and where it stands.
+
+    Attributes:
+        path: what it takes away, or of an opaque whiteout the directory that it empties.
+        offset: of the entry in the uncompressed layer.
+        name: as `LayerEntry.name`, for the path.
+        is_directory: whether it is a directory instead of a file, which some readers take for another name.
+    """
 
     path: str
     offset: int
+    name: str = ""
+    is_directory: bool = False
 
 
 @frozen
@@ -65,6 +76,8 @@ class LayerIndex:
         entries: in the archive's order, later ones winning over earlier ones of the same path.
         whiteouts: the paths that lower layers lose.
         opaques: the directories whose lower children are hidden.
+        nameless: whiteouts that name no file (`.wh.`, `.wh..`, `.wh...`), by their own path; `name` is the directory that
+            a reader takes away who believes them.
         irregularities: what another reader may see differently.
         contents: retained bodies by the offset of their data.
         uncompressed_size: bytes of the whole archive, what follows its end mark included.
@@ -78,6 +91,22 @@ class LayerIndex:
     irregularities: tuple[Irregularity, ...]
     contents: Mapping[int, bytes] = field(repr=False, hash=False)
     uncompressed_size: int
+    nameless: tuple[Marker, ...] = ()
+
+
+def cleaned(name: str) -> str:
+    """Give a name as Go's `filepath.Clean` does, "." for nothing: `..` at its start and a leading slash stay."""
+    kept: list[str] = []
+    for component in name.split("/"):
+        if component == ".." and (not kept or kept[-1] == ".."):
+            if not name.startswith("/"):
+                kept.append("..")
+        elif component == "..":
+            kept.pop()
+        elif component not in ("", "."):
+            kept.append(component)
+    path = "/".join(kept)
+    return f"/{path}" if name.startswith("/") else path or "."
 
 
 def normalise(name: str) -> tuple[str, bool]:

@@ -1,4 +1,8 @@
-"""What each layer did to a path: the layers folded again, with an eye on one place."""
+"""What each layer did to a path: the layers put together again, with an eye on one place.
+
+In place, a layer's effect is seen as it is applied. The other semantics do not work layer by layer: there the effect of a
+layer is the difference between the images that end below it and with it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ from attrs import frozen
 
 from cosinspect.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.overlay import Node, Tree
+from cosinspect.overlay import apply_in_place, prefixes
+from cosinspect.semantics import RULES, Semantics, Stacking
+from cosinspect.tree import Node, Tree
 
 __all__ = ["Action", "Change", "histories"]
 
@@ -51,7 +57,11 @@ class Change:
 
 
 def histories(
-    indexes: Sequence[LayerIndex], paths: Iterable[str], *, limits: Limits = DEFAULT_LIMITS
+    indexes: Sequence[LayerIndex],
+    paths: Iterable[str],
+    *,
+    semantics: Semantics = Semantics.OCI,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> dict[str, tuple[Change, ...]]:
     """Tell for each of `paths` what every layer did to it, layers that left it alone not mentioned.
 
@@ -60,16 +70,19 @@ def histories(
     Args:
         indexes: the layers, bottom first.
         paths: without a leading slash.
+        semantics: whose reading of the layers.
         limits: for the links followed.
     """
     changes: dict[str, list[Change]] = {path: [] for path in paths}
-    tree = Tree(limits=limits)
+    if RULES[semantics].stacking is not Stacking.IN_PLACE:
+        return _by_prefix(indexes, changes, semantics, limits)
+    tree = Tree(RULES[semantics], limits=limits)
     before = dict.fromkeys(changes, _Trail((), None, None))
     for position, index in enumerate(indexes):
-        markers = tree.apply(index, position)
+        markers = apply_in_place(tree, index, position)
         applied = _Applied(index, position, tree, markers)
         for path, done in changes.items():
-            now = _trail(tree, path, limits)
+            now = _trail(tree.root, path, limits)
             change = _change(applied, path, before[path], now)
             if change is not None:
                 done.append(change)
@@ -77,11 +90,72 @@ def histories(
     return {path: tuple(done) for path, done in changes.items()}
 
 
+def _by_prefix(
+    indexes: Sequence[LayerIndex], changes: dict[str, list[Change]], semantics: Semantics, limits: Limits
+) -> dict[str, tuple[Change, ...]]:
+    before = dict.fromkeys(changes, _Trail((), None, None))
+    for position, merged in enumerate(prefixes(indexes, semantics, limits=limits)):
+        for path, done in changes.items():
+            now, old = _trail(merged.root, path, limits), before[path]
+            before[path] = now
+            if _is_same(old.node, now.node):
+                continue
+            action = _action(old.node, now.node, position)
+            done.append(
+                Change(
+                    position,
+                    action,
+                    _cause_in(indexes[position], path, old, now),
+                    now.node.type if now.node is not None else "",
+                    *_size_and_link(now.entry),
+                )
+            )
+    return {path: tuple(done) for path, done in changes.items()}
+
+
+def _is_same(old: Node | None, new: Node | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return old.entry is new.entry and old.layer == new.layer
+
+
+def _action(old: Node | None, new: Node | None, position: int) -> Action:
+    if new is None:
+        return Action.REMOVED
+    if new.layer != position:
+        return Action.RELINKED
+    if old is None:
+        return Action.IMPLIED if new.entry is None else Action.ADDED
+    return Action.ATTRIBUTES if old.children is not None and new.children is not None else Action.REPLACED
+
+
+def _cause_in(index: LayerIndex, path: str, old: _Trail, new: _Trail) -> str:
+    """Name the marker or entry of a layer that stands where two ways part, or above it."""
+    parting = path
+    for before, after in itertools.zip_longest(old.steps, new.steps):
+        if before is None or after is None or not _is_same(before.node, after.node):
+            parting = (after or before).path
+            break
+    names = parting.split("/")
+    ways = {"/".join(names[:length]) for length in range(1, len(names) + 1)}
+    for marker in index.whiteouts:
+        if marker.path in ways:
+            return _whiteout(marker)
+    for entry in reversed(index.entries):
+        if entry.path in ways and (entry.type != "dir" or entry.path == parting):
+            return f"/{entry.path}"
+    for marker in index.opaques:
+        if marker.path in ways or not marker.path:
+            return f"{_below(marker.path)}/.wh..wh..opq"
+    return f"/{path}"
+
+
 @frozen
 class _Step:
-    """One name that was looked up on the way to a path: in which directory, and what was there."""
+    """One name that was looked up on the way to a path: in which directory, at which real path, and what was there."""
 
     directory: Node
+    path: str
     name: str
     node: Node | None
 
@@ -109,10 +183,11 @@ class _Applied:
     markers: Sequence[tuple[Marker, Node, str | None]]
 
 
-def _trail(tree: Tree, path: str, limits: Limits) -> _Trail:
-    """Walk to a path as `Tree.lookup` does."""
+def _trail(root: Node, path: str, limits: Limits) -> _Trail:
+    """Walk to a path as the kernel does."""
     waiting = [name for name in reversed(path.split("/")) if name not in ("", ".")]
-    stack = [tree.root]
+    stack = [root]
+    places = [""]
     steps: list[_Step] = []
     hops = 0
     while waiting:
@@ -120,12 +195,13 @@ def _trail(tree: Tree, path: str, limits: Limits) -> _Trail:
         if name == "..":
             if len(stack) > 1:
                 stack.pop()
+                places.pop()
             continue
-        directory = stack[-1]
+        directory, place = stack[-1], f"{places[-1]}/{name}".lstrip("/")
         if directory.children is None:
             return _Trail(tuple(steps), None, None)
         node = directory.children.get(name)
-        steps.append(_Step(directory, name, node))
+        steps.append(_Step(directory, place, name, node))
         if node is None:
             return _Trail(tuple(steps), None, None)
         if node.type == "symlink" and node.entry is not None and waiting:
@@ -135,9 +211,11 @@ def _trail(tree: Tree, path: str, limits: Limits) -> _Trail:
             target = node.entry.link
             if target.startswith("/"):
                 del stack[1:]
+                del places[1:]
             waiting.extend(name for name in reversed(target.split("/")) if name not in ("", "."))
             continue
         stack.append(node)
+        places.append(place)
     return _Trail(tuple(steps), stack[-1], stack[-1].entry)
 
 

@@ -24,6 +24,7 @@ from cosinspect.oci import (
     parse_document,
 )
 from cosinspect.rootfs import Rootfs
+from cosinspect.semantics import Semantics
 
 __all__ = ["Image"]
 
@@ -91,11 +92,18 @@ class Image:
         """What the image runs on, as its configuration says."""
         return self.config.platform
 
-    def rootfs(self, retain: Iterable[str] = (), *, progress: Progress | None = None) -> Rootfs:
+    def rootfs(
+        self,
+        retain: Iterable[str] = (),
+        *,
+        semantics: Semantics = Semantics.OCI,
+        progress: Progress | None = None,
+    ) -> Rootfs:
         """Read every layer once and merge them.
 
         Args:
             retain: globs of paths whose content is kept while layers pass by, so that opening them costs no second pass.
+            semantics: whose reading of the layers; `Rootfs.under` gives the others from the same layers.
             progress: told of compressed bytes as they come, from several threads.
 
         Raises:
@@ -128,7 +136,7 @@ class Image:
             # A worker that hangs in a read would keep the error, or an interrupt, from being told.
             pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
         indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
-        return Rootfs(indexes, self.layers, limits=self.limits)
+        return Rootfs(indexes, self.layers, limits=self.limits, semantics=semantics)
 
     def close(self) -> None:
         """Let go of the source."""

@@ -16,7 +16,7 @@ from typing import Self, TypeAlias
 from attrs import field, frozen
 
 from cosinspect.blob import ByteStream, LayerStream, Source, VerifiedStream
-from cosinspect.changeset import LayerEntry, LayerIndex, Marker, normalise
+from cosinspect.changeset import LayerEntry, LayerIndex, Marker, cleaned, normalise
 from cosinspect.errors import InvalidLayer, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Descriptor, Digest
@@ -206,6 +206,7 @@ class _Indexing:
         self.entries: list[LayerEntry] = []
         self.whiteouts: list[Marker] = []
         self.opaques: list[Marker] = []
+        self.nameless: list[Marker] = []
         self.contents: dict[int, bytes] = {}
         self.metadata = 0
 
@@ -226,6 +227,7 @@ class _Indexing:
             tuple(self.archive.irregularities),
             self.contents,
             stream.uncompressed_size,
+            tuple(self.nameless),
         )
 
     def _take(self, header: Header) -> None:
@@ -253,9 +255,9 @@ class _Indexing:
         kind = _TYPES.get(header.type)
         if kind is None:  # noted by the reader: runtimes refuse the layer
             return
-        directory, _, base = path.rpartition("/")
-        if base.startswith(WHITEOUT_PREFIX):
-            self._take_marker(header, kind, path, directory, base)
+        as_go = cleaned(name) if escapes or name.startswith("/") else ""
+        if path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
+            self._take_marker(header, kind, path, as_go)
             return
         link = header.link
         if kind == "hardlink":
@@ -269,35 +271,42 @@ class _Indexing:
         entry = LayerEntry(
             path, kind, header.mode & 0o7777, header.uid, header.gid, header.size, header.mtime, link,
             header.device if kind in ("char", "block") else (0, 0), header.xattrs,
-            header.offset, header.data, header.stored, header.sparse,
+            header.offset, header.data, header.stored, header.sparse, as_go,
         )  # fmt: skip
         self.entries.append(entry)
         if kind == "file" and header.sparse is None and self.retain.wants(path, header.stored):
             self.contents[header.data] = b"".join(iter(lambda: self.archive.read(1 << 20), b""))
 
-    def _take_marker(self, header: Header, kind: str, path: str, directory: str, base: str) -> None:
+    def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
         """Record a whiteout: by its name alone, whatever type of file it is, as umoci and containerd do."""
+        directory, _, base = path.rpartition("/")
         if base == OPAQUE_MARKER:
-            self.opaques.append(Marker(directory, header.offset))
-        elif base.startswith(_AUFS_PREFIX):
-            self._note(
-                "aufs-metadata", header, f"{path!r} is metadata of AUFS and has no meaning in an image"
-            )
-        elif base in (".wh.", ".wh..", ".wh..."):
+            self.opaques.append(Marker(directory, header.offset, as_go and as_go.rpartition("/")[0]))
+            return
+        victim = base.removeprefix(WHITEOUT_PREFIX)
+        place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
+        if victim in ("", ".", ".."):
+            self.nameless.append(Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir"))
             self._note(
                 "invalid-whiteout", header, f"{path!r} names nothing that it could delete; runtimes refuse it"
             )
-        else:
-            target = base.removeprefix(WHITEOUT_PREFIX)
-            self.whiteouts.append(Marker(f"{directory}/{target}" if directory else target, header.offset))
-            if kind == "dir":
-                self._note(
-                    "whiteout-directory",
-                    header,
-                    f"the whiteout {path!r} is a directory; runtimes disagree on it",
-                )
-            elif header.stored or kind != "file":
-                self._note("odd-whiteout", header, f"the whiteout {path!r} is not an empty regular file")
+            return
+        if base.startswith(_AUFS_PREFIX):
+            self._note(
+                "aufs-metadata", header, f"{path!r} is metadata of AUFS and has no meaning in an image"
+            )
+        elif kind == "dir":
+            self._note(
+                "whiteout-directory",
+                header,
+                f"the whiteout {path!r} is a directory; runtimes disagree on it",
+            )
+        elif header.stored or kind != "file":
+            self._note("odd-whiteout", header, f"the whiteout {path!r} is not an empty regular file")
+        name = f"{place}{victim}" if as_go else ""
+        self.whiteouts.append(
+            Marker(f"{directory}/{victim}" if directory else victim, header.offset, name, kind == "dir")
+        )
 
     def _note_duplicates(self) -> None:
         first: dict[str, LayerEntry] = {}

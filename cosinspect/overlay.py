@@ -1,280 +1,303 @@
-"""The resolver: layer indexes folded bottom to top into one tree, under the semantics `oci`.
+"""The resolver: layer indexes put together into one tree, by the rules of a semantics.
 
-The rules are those of image-spec, layer.md, and where it is silent those of umoci:
+`semantics` has the table of who reads layers how. Here are the three ways of stacking from which most of it follows:
+in place, side by side, top down. Each writes entries to a `Tree`, whose rules do the rest.
 
-1. A layer's whiteouts and opaque whiteouts act on the tree its lower layers made, wherever they stand in the layer.
-2. Its entries then apply in order. A directory over a directory replaces attributes and keeps children; anything
-   else replaces what was there with everything below it.
-3. The parent of an entry or marker is found through symbolic links, inside the root, and made where it is missing. A
-   marker below a directory that this very layer puts in the place of a link has nothing lower to act on.
-4. A hard link binds to the file as it is when the link is applied. If the layer has deleted or replaced it by then, it
-   binds to the file as the layer found it, and that is told: a runtime that applies deletions in order refuses it.
-5. What no runtime unpacks (a dangling hard link, a loop of parents, a root that is no directory) is left out of the
-   tree and told as a `Problem`: the image is defective, and a check says so.
+What every reader refuses, and what this one refuses, is left out of the tree and told as a `Problem`: the image is
+defective for that reader, and a check says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from attrs import frozen
 
 from cosinspect.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.semantics import RULES, Semantics, Stacking
+from cosinspect.tree import Node, Problem, Tree
 
-__all__ = ["Node", "Problem", "Tree", "fold"]
-
-IMPLIED_MODE = 0o755
+__all__ = ["Merged", "apply_in_place", "merge", "prefixes"]
 
 
 @frozen
-class Problem:
-    """Something a layer asks for that no runtime does.
+class Merged:
+    """One tree made of all layers.
 
     Attributes:
-        kind: stable and lower-case, such as `dangling-hardlink`.
-        layer: position of the layer.
-        path: the entry concerned.
-        message: what was expected and found.
+        root: the root directory; nobody may change it.
+        problems: what the layers ask for and the reader does not do.
     """
 
-    kind: str
-    layer: int
-    path: str
-    message: str
+    root: Node
+    problems: tuple[Problem, ...]
 
 
-class Inode:
-    """The identity that all names of one file share."""
-
-    __slots__ = ()
-
-
-class Node:
-    """One name in the merged tree.
-
-    Attributes:
-        entry: what the layer says of it; None for a directory that no layer lists, only uses.
-        layer: position of the layer that gave this name, or the attributes of a directory.
-        source: position of the layer that holds the content; differs from `layer` for a hard link to a lower file.
-        inode: set when the file has several names.
-        children: of a directory by name, else None.
-    """
-
-    __slots__ = ("children", "entry", "inode", "layer", "source")
-
-    def __init__(self, entry: LayerEntry | None, layer: int, source: int | None = None) -> None:
-        self.entry = entry
-        self.layer = layer
-        self.source = layer if source is None else source
-        self.inode: Inode | None = None
-        self.children: dict[str, Node] | None = {} if entry is None or entry.type == "dir" else None
-
-    @property
-    def type(self) -> str:
-        """The kind of file: `file`, `dir`, `symlink`, `char`, `block` or `fifo`."""
-        return "dir" if self.entry is None else self.entry.type
+def merge(
+    indexes: Iterable[LayerIndex],
+    semantics: Semantics = Semantics.OCI,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Merged:
+    """Merge layers, bottom first, into one tree."""
+    layers = list(indexes)
+    rules = RULES[semantics]
+    if rules.stacking is Stacking.SIDE_BY_SIDE:
+        return _merge_side_by_side(layers, limits)
+    tree = Tree(rules, limits=limits)
+    if rules.stacking is Stacking.TOP_DOWN:
+        for position, entry in _survivors(layers):
+            tree.put(entry, position)
+    else:
+        for position, index in enumerate(layers):
+            apply_in_place(tree, index, position)
+    return Merged(tree.root, tuple(tree.problems))
 
 
-class Tree:
-    """The merged tree so far; `apply` changes it, and nobody else may.
-
-    Attributes:
-        root: the root directory.
-        problems: what the layers ask for and no runtime does.
-    """
-
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        self.root = Node(None, 0)
-        self.problems: list[Problem] = []
-        self._hops = limits.link_hops
-        self._parents: dict[str, Node] = {}
-
-    def lookup(self, path: str) -> Node | None:
-        """Find a name without following it if it is a link itself; its directories are resolved inside the root."""
-        parent, _, name = path.rpartition("/")
-        if not name:
-            return self.root
-        found = self._directory(parent)
-        return found.children.get(name) if found is not None and found.children is not None else None
-
-    def apply(self, index: LayerIndex, position: int) -> list[tuple[Marker, Node, str | None]]:
-        """Apply one layer on top of what is there, and give what its markers acted on: a name in a directory, None for all."""
-        self._parents.clear()
-        doomed = self._targets_of_markers(index)
-        kept = self._targets_of_hardlinks(index)
-        for _, directory, name in doomed:
-            if directory.children is not None:
-                if name is None:
-                    directory.children.clear()
-                else:
-                    directory.children.pop(name, None)
-        self._parents.clear()
-        for entry in index.entries:
-            self._apply_entry(entry, position, kept)
-        return doomed
-
-    # -- markers ---------------------------------------------------------------------------------------------------
-
-    def _targets_of_markers(self, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
-        """Find what a layer's markers will act on, all before any of them acts."""
-        if not index.whiteouts and not index.opaques:
-            return []
-        own = {entry.path for entry in index.entries if entry.type == "dir"}
-        doomed: list[tuple[Marker, Node, str | None]] = []
-        for marker in index.whiteouts:
-            parent, _, name = marker.path.rpartition("/")
-            directory = self._lower_directory(parent, own)
-            if directory is not None:
-                doomed.append((marker, directory, name))
-        for marker in index.opaques:
-            directory = self._lower_directory(marker.path, own)
-            if directory is not None:
-                doomed.append((marker, directory, None))
-        return doomed
-
-    def _lower_directory(self, path: str, own: set[str]) -> Node | None:
-        """Find the directory of a marker, unless the layer puts a directory of its own in the place of a link to it."""
-        found = self._directory(path)
-        if found is None or not own:
-            return found
-        node: Node | None = self.root
-        prefix = ""
-        for name in path.split("/") if path else ():
-            prefix = f"{prefix}/{name}" if prefix else name
-            node = node.children.get(name) if node is not None and node.children is not None else None
-            if node is None:
-                break
-            if node.type == "symlink":
-                return None if prefix in own else found
-        return found
-
-    def _targets_of_hardlinks(self, index: LayerIndex) -> dict[str, Node]:
-        """Remember the lower files that the layer links to, in case it also takes them away."""
-        kept: dict[str, Node] = {}
-        for entry in index.entries:
-            if entry.type == "hardlink" and (node := self.lookup(entry.link)) is not None:
-                kept[entry.link] = node
-        return kept
-
-    # -- entries ---------------------------------------------------------------------------------------------------
-
-    def _apply_entry(self, entry: LayerEntry, position: int, kept: dict[str, Node]) -> None:
-        directory, _, name = entry.path.rpartition("/")
-        if not name:
-            if entry.type == "dir":
-                self.root.entry, self.root.layer = entry, position
-            else:
-                self._problem(
-                    "root-not-directory",
-                    position,
-                    entry,
-                    f"the root is a {entry.type} instead of a directory",
-                )
-            return
-        parent = self._parents.get(directory)
-        if parent is None:
-            parent = self._directory(directory, make=position)
-            if parent is None:
-                self._problem("parent-loop", position, entry, "the links on the way to the entry do not end")
-                return
-            self._parents[directory] = parent
-        children = parent.children
-        assert children is not None  # noqa: S101 - _directory gives directories
-        old = children.get(name)
-        if old is not None:
-            if entry.type == "dir" and old.children is not None:
-                old.entry, old.layer, old.source = entry, position, position
-                return
-            if old.children is not None or old.type == "symlink":
-                self._parents.clear()
-            del children[name]
-        if entry.type == "hardlink":
-            self._link(entry, position, children, name, kept)
-            return
-        if entry.type == "symlink" and not entry.link:
-            self._problem(
-                "empty-symlink", position, entry, "the symbolic link has no target; no file system stores one"
-            )
-            return
-        children[name] = Node(entry, position)
-
-    def _link(
-        self, entry: LayerEntry, position: int, children: dict[str, Node], name: str, kept: dict[str, Node]
-    ) -> None:
-        target = self.lookup(entry.link)
-        if target is None and (target := kept.get(entry.link)) is not None:
-            message = f"the hard link's target /{entry.link} is deleted by the very layer that links to it"
-            self._problem("hardlink-to-deleted", position, entry, message)
-        if target is None:
-            self._problem(
-                "dangling-hardlink",
-                position,
-                entry,
-                f"the hard link's target /{entry.link} is not there when it is needed",
-            )
-            return
-        if target.children is not None:
-            self._problem(
-                "hardlink-to-directory",
-                position,
-                entry,
-                f"the hard link's target /{entry.link} is a directory",
-            )
-            return
-        if target.inode is None:
-            target.inode = Inode()
-        node = Node(target.entry, position, target.source)
-        node.inode = target.inode
-        children[name] = node
-
-    def _problem(self, kind: str, position: int, entry: LayerEntry, message: str) -> None:
-        self.problems.append(Problem(kind, position, entry.path, message))
-
-    # -- lookup ----------------------------------------------------------------------------------------------------
-
-    def _directory(self, path: str, *, make: int | None = None) -> Node | None:
-        """Resolve a path to a directory inside the root, links followed.
-
-        With `make`, missing directories are made and files in their place replaced, as of that layer; then None
-        means that the links do not end. Without it, None also means that there is no such directory.
-        """
-        waiting = path.split("/")[::-1] if path else []
-        stack = [self.root]
-        hops = self._hops
-        while waiting:
-            name = waiting.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                if len(stack) > 1:
-                    stack.pop()
-                continue
-            children = stack[-1].children
-            assert children is not None  # noqa: S101 - only directories are stacked
-            node = children.get(name)
-            if node is not None and node.entry is not None and node.entry.type == "symlink":
-                hops -= 1
-                if hops < 0:
-                    return None
-                target = node.entry.link
-                if target.startswith("/"):
-                    del stack[1:]
-                waiting.extend(reversed(target.split("/")))
-                continue
-            if node is None or node.children is None:
-                if make is None:
-                    return None
-                if node is not None:
-                    self._parents.clear()
-                node = children[name] = Node(None, make)
-            stack.append(node)
-        return stack[-1]
-
-
-def fold(indexes: Iterable[LayerIndex], *, limits: Limits = DEFAULT_LIMITS) -> Tree:
-    """Merge layers into one tree, bottom first."""
-    tree = Tree(limits=limits)
+def prefixes(
+    indexes: Sequence[LayerIndex], semantics: Semantics, *, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[Merged]:
+    """Merge the lowest layer, then the lowest two, and so on up to all of them."""
+    if RULES[semantics].stacking is not Stacking.SIDE_BY_SIDE:
+        for count in range(1, len(indexes) + 1):
+            yield merge(indexes[:count], semantics, limits=limits)
+        return
+    trees: list[Tree] = []
     for position, index in enumerate(indexes):
-        tree.apply(index, position)
+        trees.append(_own_tree(index, position, tuple(reversed(trees)), limits))
+        yield _overlaid(trees)
+
+
+# -- in place: the specification ---------------------------------------------------------------------------------------
+
+
+def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[Marker, Node, str | None]]:
+    """Apply one layer on top of what is there, and give what its markers acted on: a name in a directory, None for all.
+
+    A layer's whiteouts and opaque whiteouts act on what its lower layers made, wherever they stand in the layer; its
+    entries follow. A hard link to a file that the layer itself takes away binds to that file all the same, and is told.
+    """
+    tree.forget()
+    doomed = _targets_of_markers(tree, index)
+    # Lower files that the layer links to, in case it also takes them away.
+    kept = {
+        entry.link: node
+        for entry in index.entries
+        if entry.type == "hardlink" and (node := tree.lookup(entry.link)) is not None
+    }
+    for _, directory, name in doomed:
+        if directory.children is not None:
+            if name is None:
+                directory.children.clear()
+            else:
+                directory.children.pop(name, None)
+    tree.forget()
+    for entry in index.entries:
+        tree.put(entry, position, kept)
+    return doomed
+
+
+def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
+    """Find what a layer's markers will act on, all before any of them acts."""
+    if not index.whiteouts and not index.opaques:
+        return []
+    own = {entry.path for entry in index.entries if entry.type == "dir"}
+    doomed: list[tuple[Marker, Node, str | None]] = []
+    for marker in index.whiteouts:
+        parent, _, name = marker.path.rpartition("/")
+        directory = _lower_directory(tree, parent, own)
+        if directory is not None:
+            doomed.append((marker, directory, name))
+    for marker in index.opaques:
+        directory = _lower_directory(tree, marker.path, own)
+        if directory is not None:
+            doomed.append((marker, directory, None))
+    return doomed
+
+
+def _lower_directory(tree: Tree, path: str, own: set[str]) -> Node | None:
+    """Find the directory of a marker, unless the layer puts a directory of its own in the place of a link to it."""
+    found = tree.directory(path)
+    if found is None or not own:
+        return found
+    node: Node | None = tree.root
+    prefix = ""
+    for name in path.split("/") if path else ():
+        prefix = f"{prefix}/{name}" if prefix else name
+        node = node.children.get(name) if node is not None and node.children is not None else None
+        if node is None:
+            break
+        if node.type == "symlink":
+            return None if prefix in own else found
+    return found
+
+
+# -- top down: elemental -----------------------------------------------------------------------------------------------
+
+
+def _survivors(layers: Sequence[LayerIndex]) -> Iterator[tuple[int, LayerEntry]]:
+    """Give the entries that `mutate.Extract` keeps, in the order in which it writes them.
+
+    Names are remembered as Go's `filepath.Clean` gives them, so that `/etc/x` is another one than `etc/x`. One that is
+    no directory, a whiteout too, hides everything below it that comes later; an opaque whiteout is a name like others.
+    """
+    seen: dict[str, bool] = {}  # whether it hides what is below
+    for position in range(len(layers) - 1, -1, -1):
+        for item in _in_order(layers[position]):
+            marks = isinstance(item, Marker)
+            name = item.name or item.path or "."
+            if isinstance(item, Marker) and item.is_directory:
+                name = _own_name(item)  # a directory keeps its name with the prefix
+            if name in seen or _is_hidden(name, seen):
+                continue
+            seen[name] = isinstance(item, Marker) or item.type != "dir"
+            if not marks and isinstance(item, LayerEntry):
+                yield position, item
+
+
+def _is_hidden(name: str, seen: dict[str, bool]) -> bool:
+    while True:
+        directory = name.rpartition("/")[0] or ("/" if name.startswith("/") else ".")
+        if name in (directory, "."):
+            return False
+        if seen.get(directory):
+            return True
+        name = directory
+
+
+def _own_name(marker: Marker) -> str:
+    """Give the name that a whiteout itself has."""
+    if marker.path.rpartition("/")[2] in (".wh.", ".wh..", ".wh..."):
+        return marker.path
+    directory, slash, base = (marker.name or marker.path).rpartition("/")
+    return f"{directory}{slash}.wh.{base}"
+
+
+def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntry | Marker]:
+    """Give entries and markers as they stand in the layer."""
+    markers = [*index.whiteouts, *index.nameless]
+    if opaques:
+        markers.extend(index.opaques)
+    if not markers:
+        return iter(index.entries)
+    markers.sort(key=attrgetter("offset"))
+    return heapq.merge(
+        index.entries, markers, key=lambda item: item.offset if isinstance(item, Marker) else item.header
+    )
+
+
+# -- side by side: overlayfs -------------------------------------------------------------------------------------------
+
+_DEVICE = LayerEntry("", "char", 0, 0, 0, 0, 0, "", (0, 0), None, 0, 0, 0, None)
+"""What a whiteout becomes on disk."""
+
+
+def _merge_side_by_side(layers: Sequence[LayerIndex], limits: Limits) -> Merged:
+    trees: list[Tree] = []
+    for position, index in enumerate(layers):
+        lower = tuple(reversed(trees))
+        trees.append(_own_tree(index, position, lower, limits))
+    return _overlaid(trees)
+
+
+def _overlaid(trees: Sequence[Tree]) -> Merged:
+    problems = [problem for tree in trees for problem in tree.problems]
+    root = _laid_over([tree.root for tree in reversed(trees)], problems)
+    return Merged(root, tuple(problems))
+
+
+def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: Limits) -> Tree:
+    """Write one layer to a directory of its own, its markers in the form that overlayfs knows."""
+
+    def inherited(names: list[str]) -> Node | Problem | None:
+        for tree in lower:
+            found = tree.beneath(names)
+            if found == "missing":
+                continue
+            if isinstance(found, str):
+                return Problem("lower-not-directory", position, "/".join(names), "")
+            return found if found.children is not None else None
+        return None
+
+    tree = Tree(RULES[Semantics.OVERLAY], limits=limits, inherit=inherited)
+    opaques = {id(marker) for marker in index.opaques}
+    nameless = {id(marker) for marker in index.nameless}
+    for item in _in_order(index, opaques=True):
+        if not isinstance(item, Marker):
+            tree.put(item, position)
+        elif id(item) in nameless:
+            message = "the whiteout names nothing that it could delete"
+            tree.problem("invalid-whiteout", position, item.path, message)
+        elif id(item) in opaques:
+            directory = tree.made(item.path, position)
+            if directory is not None:
+                directory.opaque = True
+        else:
+            _put_whiteout(tree, item, position)
     return tree
+
+
+def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
+    directory, _, name = marker.path.rpartition("/")
+    parent = tree.made(directory, position)
+    if parent is None or parent.children is None:
+        return
+    if name in parent.children:
+        tree.problem(
+            "whiteout-over-entry",
+            position,
+            marker.path,
+            "the layer deletes a name behind an entry, or another whiteout, for the same name",
+        )
+    else:
+        parent.children[name] = Node(_DEVICE, position)
+
+
+def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
+    """Lay directories over each other, the topmost first, as overlayfs shows them."""
+    root = Node(None, 0)  # opaque or not: at the root, overlayfs does not look
+    waiting = [("", root, list(roots))]
+    while waiting:
+        at, merged, stack = waiting.pop()
+        assert merged.children is not None  # noqa: S101 - made as a directory
+        for name, nodes in _names(stack).items():
+            top = nodes[0]
+            path = f"{at}/{name}" if at else name
+            if top.is_whiteout:
+                if at and len(stack) == 1:
+                    message = (
+                        "a whiteout with nothing below it to hide: the name is listed, and nothing is there"
+                    )
+                    problems.append(Problem("phantom-name", top.layer, path, message, fatal=False))
+            elif top.children is None:
+                merged.children[name] = top
+            else:
+                child = merged.children[name] = Node(top.entry, top.layer)
+                waiting.append((path, child, nodes))
+    return root
+
+
+def _names(stack: Sequence[Node]) -> dict[str, list[Node]]:
+    """Give for each name in directories that lie over each other what makes it up: one file, or several directories."""
+    found: dict[str, list[Node]] = {}
+    closed: set[str] = set()
+    for directory in stack:
+        for name, node in (directory.children or {}).items():
+            if name in closed:
+                continue
+            above = found.get(name)
+            if node.children is None:
+                closed.add(name)
+                if above is None:
+                    found[name] = [node]
+                continue
+            if above is None:
+                found[name] = [node]
+            else:
+                above.append(node)
+            if node.opaque:
+                closed.add(name)
+    return found

@@ -27,7 +27,9 @@ from cosinspect.errors import (
 from cosinspect.history import Change, histories
 from cosinspect.layer import Layer
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.overlay import IMPLIED_MODE, Inode, Node, Problem, fold
+from cosinspect.overlay import merge
+from cosinspect.semantics import Semantics
+from cosinspect.tree import IMPLIED_MODE, Inode, Node, Problem
 
 __all__ = ["Entry", "FileStream", "Hop", "Rootfs", "Trace"]
 
@@ -129,21 +131,34 @@ class Rootfs:
     """The merged tree of an image.
 
     Attributes:
-        problems: what the layers ask for and no runtime does.
+        problems: what the layers ask for and the reader of these semantics does not do.
         indexes: what each layer says, bottom first.
+        semantics: whose reading of the layers this is.
     """
 
     def __init__(
-        self, indexes: Sequence[LayerIndex], layers: Sequence[Layer] = (), *, limits: Limits = DEFAULT_LIMITS
+        self,
+        indexes: Sequence[LayerIndex],
+        layers: Sequence[Layer] = (),
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        semantics: Semantics = Semantics.OCI,
     ) -> None:
-        """Merge `indexes`, bottom first; with `layers`, file contents can be read too."""
-        tree = fold(indexes, limits=limits)
+        """Merge `indexes`, bottom first, as `semantics` says; with `layers`, file contents can be read too."""
+        tree = merge(indexes, semantics, limits=limits)
         self.indexes = tuple(indexes)
-        self.problems: tuple[Problem, ...] = tuple(tree.problems)
+        self.semantics = semantics
+        self.problems: tuple[Problem, ...] = tree.problems
         self._root = tree.root
         self._layers = tuple(layers)
         self._limits = limits
         self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
+
+    def under(self, semantics: Semantics) -> Rootfs:
+        """Give the tree that the same layers make for another reader; no layer is read again."""
+        if semantics is self.semantics:
+            return self
+        return Rootfs(self.indexes, self._layers, limits=self._limits, semantics=semantics)
 
     # -- one path --------------------------------------------------------------------------------------------------
 
@@ -361,7 +376,7 @@ class Rootfs:
         The path's directories are resolved at each layer, a link at its end is not followed.
         """
         asked = "/".join(part for part in path.split("/") if part not in ("", "."))
-        return histories(self.indexes, [asked], limits=self._limits)[asked]
+        return histories(self.indexes, [asked], semantics=self.semantics, limits=self._limits)[asked]
 
 
 def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
@@ -380,8 +395,9 @@ def _entry(path: str, node: Node) -> Entry:
     entry = node.entry
     if entry is None:
         return Entry(path, "dir", IMPLIED_MODE, 0, 0, 0, 0, "", (0, 0), node.layer, {}, node)
+    owner = node.inode.attributes if node.inode is not None and node.inode.attributes is not None else entry
     return Entry(
-        path, entry.type, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, entry.link, entry.device,
+        path, entry.type, owner.mode, owner.uid, owner.gid, entry.size, owner.mtime, entry.link, entry.device,
         node.layer, entry.xattrs or {}, node,
     )  # fmt: skip
 

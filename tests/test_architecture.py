@@ -12,11 +12,12 @@ PACKAGE = Path(cosinspect.__file__).parent
 # From the ground up. A module may import from floors below its own, and from its own floor only within its group.
 FLOORS = [
     {"errors", "version", "tarblocks", "tarfields"},
-    {"limits", "media_types", "platforms"},
+    {"limits", "media_types", "platforms", "semantics"},
     {"oci_wire", "compression", "tarstream"},
     {"oci"},
     {"reference", "blob", "changeset", "formats"},
-    {"layer", "overlay"},
+    {"layer", "tree"},
+    {"overlay"},
     {"sources", "history"},
     {"rootfs"},
     {"image", "packages"},

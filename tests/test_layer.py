@@ -214,10 +214,10 @@ def test_whiteouts_and_opaque_marks_are_set_aside_with_their_place():
         ("a/.wh..", [], [], ["invalid-whiteout"]),
         ("a/.wh...", [], [], ["invalid-whiteout"]),
         ("a/.wh..wh..opq", [], ["a"], []),
-        ("a/.wh..wh.plnk", [], [], ["aufs-metadata"]),
-        ("a/.wh..wh.aufs", [], [], ["aufs-metadata"]),
-        ("a/.wh..wh.", [], [], ["aufs-metadata"]),
-        ("a/.wh..wh..opq.b", [], [], ["aufs-metadata"]),
+        ("a/.wh..wh.plnk", ["a/.wh.plnk"], [], ["aufs-metadata"]),
+        ("a/.wh..wh.aufs", ["a/.wh.aufs"], [], ["aufs-metadata"]),
+        ("a/.wh..wh.", ["a/.wh."], [], ["aufs-metadata"]),
+        ("a/.wh..wh..opq.b", ["a/.wh..opq.b"], [], ["aufs-metadata"]),
     ],
 )
 def test_a_marker_is_told_by_its_name(name, whiteouts, opaques, kinds):
