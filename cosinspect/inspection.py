@@ -111,6 +111,7 @@ def inspect_image(
         required=profile.required,
         results=results,
         stats=Stats(time.monotonic() - begin, sum(fetched.values()), sum(1 for _ in rootfs.walk())),
+        rules=tuple(item.rule for item in checks),
     )
 
 

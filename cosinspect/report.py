@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from attrs import field, frozen
@@ -24,9 +25,11 @@ __all__ = [
     "LayerSummary",
     "Level",
     "Report",
+    "Rule",
     "Stats",
     "Status",
     "Verdict",
+    "Waiver",
     "judge",
     "shorten_step",
 ]
@@ -85,6 +88,56 @@ class Verdict(enum.Enum):
 
 
 @frozen
+class Waiver:
+    """What somebody answers for: that a check's findings are known and accepted, for a reason and for a time.
+
+    Attributes:
+        check: id of the check.
+        reason: why the findings are accepted.
+        expires: the last day on which they are.
+        path: glob of the paths it is limited to, "" for all findings of the check.
+        expired: whether that day has passed: the waiver is told of and accepts nothing.
+    """
+
+    check: str
+    reason: str
+    expires: date
+    path: str = ""
+    expired: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values."""
+        return {
+            "check": self.check,
+            "reason": self.reason,
+            "expires": self.expires.isoformat(),
+            "path": self.path,
+            "expired": self.expired,
+        }
+
+
+@frozen
+class Rule:
+    """What a check looks for, as reports that bring their own catalogue tell it.
+
+    Attributes:
+        check: its id.
+        name: its name, which names the defect.
+        level: how grave a failure is in general; a result has the level that its profile gives it.
+        summary: the defect in one sentence.
+        why: what happens on a machine.
+        remedy: how it is mended.
+    """
+
+    check: str
+    name: str
+    level: Level
+    summary: str
+    why: str
+    remedy: str
+
+
+@frozen
 class Finding:
     """One defect, where it is and how it is mended.
 
@@ -94,6 +147,7 @@ class Finding:
         layer: position of the layer that caused it, counted from 0 at the bottom.
         evidence: further facts, one a line: links followed, what layers did, the step that did it.
         remedy: what to do; None takes the check's own remedy.
+        waiver: the waiver that covers it, expired or not.
     """
 
     message: str
@@ -101,6 +155,12 @@ class Finding:
     layer: int | None = None
     evidence: tuple[str, ...] = ()
     remedy: str | None = None
+    waiver: Waiver | None = None
+
+    @property
+    def is_waived(self) -> bool:
+        """Whether somebody answers for it today."""
+        return self.waiver is not None and not self.waiver.expired
 
 
 @frozen
@@ -116,6 +176,7 @@ class CheckResult:
         findings: the defects; empty unless it failed.
         reason: why it is open, not applicable, or failed before its end, else "".
         evidence: what a passed check saw.
+        waiver: the waiver that covers it as a whole where it is open, expired or not.
     """
 
     check: str
@@ -126,6 +187,20 @@ class CheckResult:
     findings: tuple[Finding, ...] = ()
     reason: str = ""
     evidence: tuple[str, ...] = ()
+    waiver: Waiver | None = None
+
+    @property
+    def waivers(self) -> tuple[Waiver, ...]:
+        """The waivers of it and of its findings, expired ones included."""
+        every: tuple[Finding | CheckResult, ...] = (*self.findings, self)
+        return tuple(dict.fromkeys(each.waiver for each in every if each.waiver is not None))
+
+    @property
+    def is_waived(self) -> bool:
+        """Whether somebody answers for all that keeps it from passing."""
+        if self.kind is Kind.FAIL and not self.reason:
+            return bool(self.findings) and all(finding.is_waived for finding in self.findings)
+        return self.kind is Kind.OPEN and self.waiver is not None and not self.waiver.expired
 
 
 @frozen
@@ -177,6 +252,9 @@ class Report:
         required: the capabilities the profile requires.
         results: one for each check, in the catalogue's order.
         stats: what it cost.
+        rules: what the checks look for, in the order of their results.
+        policies: names of the policies that extend the profile.
+        unused: waivers that cover nothing in this image.
     """
 
     name: str
@@ -190,22 +268,46 @@ class Report:
     required: tuple[Capability, ...]
     results: tuple[CheckResult, ...]
     stats: Stats = field(eq=False)
+    rules: tuple[Rule, ...] = field(default=(), repr=False)
+    policies: tuple[str, ...] = ()
+    unused: tuple[Waiver, ...] = ()
 
     @property
     def capabilities(self) -> Mapping[Capability, CapabilityResult]:
-        """Whether the image has each capability."""
+        """Whether the image has each capability; a waiver changes nothing in that."""
         return {capability: judge(capability, self.results) for capability in Capability}
 
     @property
     def verdict(self) -> Verdict:
-        """Fail if a required capability is missing, else open if one is unknown, else pass."""
-        capabilities = self.capabilities
-        statuses = {capabilities[capability].status for capability in self.required}
-        if Status.NO in statuses:
+        """Fail if a required capability is missing, else open if one is unknown, else pass.
+
+        A check of level error that decides no capability is required by itself. What is waived is left out.
+        """
+        standing = [result for result in self.results if not result.is_waived]
+        statuses = {judge(capability, standing).status for capability in self.required}
+        alone = {
+            result.kind for result in standing if result.level is Level.ERROR and not result.capabilities
+        }
+        if Status.NO in statuses or Kind.FAIL in alone:
             return Verdict.FAIL
-        if Status.UNKNOWN in statuses or not statuses:
+        if Status.UNKNOWN in statuses or Kind.OPEN in alone or not statuses:
             return Verdict.OPEN
         return Verdict.PASS
+
+    @property
+    def unconfirmed(self) -> tuple[Capability, ...]:
+        """The required capabilities that no standing check speaks for or against; the verdict is open for them."""
+        standing = [result for result in self.results if not result.is_waived]
+        found = {capability: judge(capability, standing) for capability in self.required}
+        return tuple(
+            item for item, result in found.items() if result.status is Status.UNKNOWN and not result.because
+        )
+
+    def is_decisive(self, result: CheckResult) -> bool:
+        """Whether the verdict hangs on this result: it decides what is required, and nobody answers for it."""
+        decides = not set(result.capabilities).isdisjoint(self.required)
+        alone = result.level is Level.ERROR and not result.capabilities
+        return (decides or alone) and not result.is_waived
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -234,6 +336,7 @@ class Report:
                 ],
             },
             "profile": self.profile,
+            "policies": list(self.policies),
             "required": [capability.value for capability in self.required],
             "generation": self.generation,
             "verdict": self.verdict.value,
@@ -242,6 +345,7 @@ class Report:
                 for capability, result in self.capabilities.items()
             },
             "results": [_result(result) for result in self.results],
+            "unused_waivers": [waiver.to_dict() for waiver in self.unused],
             "stats": {
                 "seconds": round(self.stats.seconds, 3),
                 "bytes": self.stats.bytes,
@@ -284,9 +388,11 @@ def _result(result: CheckResult) -> dict[str, Any]:
                 "layer": finding.layer,
                 "evidence": list(finding.evidence),
                 "remedy": finding.remedy,
+                "waiver": finding.waiver.to_dict() if finding.waiver else None,
             }
             for finding in result.findings
         ],
         "reason": result.reason,
         "evidence": list(result.evidence),
+        "waiver": result.waiver.to_dict() if result.waiver else None,
     }

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from datetime import date
 
 import pytest
 from attrs import evolve
@@ -21,6 +22,7 @@ from cosinspect.report import (
     Stats,
     Status,
     Verdict,
+    Waiver,
     judge,
     shorten_step,
 )
@@ -169,6 +171,7 @@ def test_two_reports_differ_in_nothing_but_what_they_cost():
 
 # The shape that the interface promises, key by key; a tuple is a list of what is in it.
 TEXT, NUMBER, MAYBE_TEXT, MAYBE_NUMBER = (str,), (int, float), (str, type(None)), (int, type(None))
+WAIVER = (dict, type(None))
 SHAPE = {
     "schema": TEXT,
     "image": {
@@ -179,6 +182,7 @@ SHAPE = {
         "layers": [{"digest": TEXT, "diff_id": TEXT, "size": NUMBER, "created_by": MAYBE_TEXT}],
     },
     "profile": TEXT,
+    "policies": [TEXT],
     "required": [TEXT],
     "generation": TEXT,
     "verdict": TEXT,
@@ -200,12 +204,15 @@ SHAPE = {
                     "layer": MAYBE_NUMBER,
                     "evidence": [TEXT],
                     "remedy": MAYBE_TEXT,
+                    "waiver": WAIVER,
                 }
             ],
             "reason": TEXT,
             "evidence": [TEXT],
+            "waiver": WAIVER,
         }
     ],
+    "unused_waivers": [dict],
     "stats": {"seconds": NUMBER, "bytes": NUMBER, "entries": NUMBER},
 }
 
@@ -288,10 +295,12 @@ def test_everything_of_a_report_is_in_its_plain_values():
                     "layer": 1,
                     "evidence": ["one", "two"],
                     "remedy": "mend it",
+                    "waiver": None,
                 }
             ],
             "reason": "why",
             "evidence": ["seen"],
+            "waiver": None,
         }
     ] == plain["results"]
     assert {"seconds": 1.235, "bytes": 7, "entries": 8} == plain["stats"]
@@ -330,3 +339,47 @@ def test_a_long_step_is_cut_to_the_width():
     assert "x" * 100 == shorten_step("x" * 100)
     assert "x" * 99 + "…" == shorten_step("x" * 101)
     assert "xxxx…" == shorten_step("x" * 101, 5)
+
+
+WAIVER_TODAY = Waiver("COS011", "known", date(2027, 1, 1))
+WAIVER_EXPIRED = evolve(WAIVER_TODAY, expired=True)
+
+
+def failing(*waivers, capabilities=(Capability.BOOT,), level=Level.ERROR, reason=""):
+    findings = tuple(Finding(f"finding {number}", waiver=waiver) for number, waiver in enumerate(waivers))
+    return CheckResult("COS011", "x", Kind.FAIL, level, capabilities, findings, reason)
+
+
+PASSING = CheckResult("COS010", "y", Kind.PASS, Level.ERROR, (Capability.BOOT,))
+
+
+@pytest.mark.parametrize(
+    ("results", "verdict"),
+    [
+        ([PASSING, failing(None)], Verdict.FAIL),
+        ([PASSING, failing(WAIVER_TODAY)], Verdict.PASS),
+        ([PASSING, failing(WAIVER_EXPIRED)], Verdict.FAIL),
+        ([PASSING, failing(WAIVER_TODAY, None)], Verdict.FAIL),  # each finding needs one
+        ([PASSING, failing(WAIVER_TODAY, reason="the check crashed")], Verdict.FAIL),
+        ([failing(WAIVER_TODAY)], Verdict.OPEN),  # nothing speaks for it
+        ([PASSING, failing(None, capabilities=())], Verdict.FAIL),  # an error that stands by itself
+        ([PASSING, failing(WAIVER_TODAY, capabilities=())], Verdict.PASS),
+        ([PASSING, failing(None, capabilities=(), level=Level.WARNING)], Verdict.PASS),
+        ([PASSING, evolve(failing(capabilities=()), kind=Kind.OPEN)], Verdict.OPEN),
+        ([PASSING, evolve(failing(capabilities=()), kind=Kind.OPEN, waiver=WAIVER_TODAY)], Verdict.PASS),
+        ([PASSING, evolve(failing(capabilities=()), kind=Kind.OPEN, waiver=WAIVER_EXPIRED)], Verdict.OPEN),
+    ],
+)
+def test_waivers_and_errors_of_their_own_count_in_the_verdict(results, verdict):
+    made = report_of(*results)
+
+    assert verdict is made.verdict
+    decisive = any(made.is_decisive(each) for each in results if each.kind is not Kind.PASS)
+    assert (verdict is Verdict.PASS) == (not decisive and not made.unconfirmed)
+
+
+def test_a_waiver_does_not_change_what_an_image_can_do():
+    """It says that somebody answers for it, not that the machine boots."""
+    made = report_of(PASSING, failing(WAIVER_TODAY))
+
+    assert Status.NO is made.capabilities[Capability.BOOT].status

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
 from cosinspect.checks.facts import Facts
@@ -18,7 +18,7 @@ from cosinspect.errors import CosinspectError
 from cosinspect.history import Action
 from cosinspect.oci import ImageConfig
 from cosinspect.profiles import Generation, Profile
-from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, shorten_step
+from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, Rule, shorten_step
 from cosinspect.rootfs import Rootfs, Trace
 
 __all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "run_check"]
@@ -133,6 +133,11 @@ class Check:
     universal: bool = False
     run: Run = field(repr=False, eq=False)
 
+    @property
+    def rule(self) -> Rule:
+        """What reports tell of the check itself."""
+        return Rule(self.id, self.name, self.level, self.summary, self.why, self.remedy)
+
 
 def check(
     *,
@@ -173,10 +178,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))
         evidence = tuple(each for each in seen if isinstance(each, str))
         mended = tuple(
-            finding
-            if finding.remedy
-            else Finding(finding.message, finding.path, finding.layer, finding.evidence, item.remedy)
-            for finding in findings
+            finding if finding.remedy else evolve(finding, remedy=item.remedy) for finding in findings
         )
         return CheckResult(item.id, item.name, kind, level, item.capabilities, mended, reason, evidence)
 

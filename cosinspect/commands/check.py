@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import io
-from pathlib import Path
 
-from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.command import Command, Terminal
 from cosinspect.commands.options import add_image, add_report
+from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
 from cosinspect.inspection import inspect
-from cosinspect.render import RENDERERS
-from cosinspect.report import Report, Verdict
+from cosinspect.report import Verdict
 
 __all__ = ["COMMAND", "check_image"]
 
@@ -35,8 +33,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
         CosinspectError: it cannot be decided.
         OSError: the report cannot be written.
     """
-    if arguments.output not in (None, "-"):
-        _check_output(Path(arguments.output))
+    outputs = report_outputs(arguments.output, arguments.format)
     with layer_bars(terminal) as bars:
         report = inspect(
             name,
@@ -48,26 +45,9 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             on_image=bars.begin,
             progress=bars.advance,
         )
-    _write(report, arguments, terminal)
+    for output in outputs:
+        output.write(report, terminal)
     return EXIT_STATUSES[report.verdict]
-
-
-def _check_output(path: Path) -> None:
-    """Find out before the work what would make it useless; an old report stays until the new one is complete."""
-    if path.is_dir():
-        raise WrongUse(f"--output: expected a file, {path} is a directory")
-    if not path.parent.is_dir():
-        raise WrongUse(f"--output: the directory {path.parent} does not exist")
-
-
-def _write(report: Report, arguments: argparse.Namespace, terminal: Terminal) -> None:
-    renderer = RENDERERS[arguments.format]
-    if arguments.output in (None, "-"):
-        renderer.render(report, terminal.out, color=terminal.color, width=terminal.columns)
-        return
-    text = io.StringIO()
-    renderer.render(report, text)
-    Path(arguments.output).write_text(text.getvalue(), "utf-8", "backslashreplace")
 
 
 COMMAND = Command("check", "IMAGE", "say what an image can do, and if not, why", _configure, _run)

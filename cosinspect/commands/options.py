@@ -14,6 +14,7 @@ from cosinspect.image import Image
 from cosinspect.inspection import open_image
 from cosinspect.oci import Platform
 from cosinspect.profiles import BUILTIN
+from cosinspect.render import RENDERERS
 from cosinspect.rootfs import Rootfs
 
 __all__ = [
@@ -77,8 +78,18 @@ def add_report(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"what to require: {', '.join(BUILTIN)}, or a TOML file; default: cos",
     )
-    add_format(parser)
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the report there; - is standard output")
+    parser.add_argument(
+        "--format",
+        choices=tuple(RENDERERS),
+        help=f"{', '.join(RENDERERS)}; default: what the output's name ends in means, else text",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        action="append",
+        metavar="[FORMAT=]FILE",
+        help="write the report there, - is standard output; may be given again: -o - -o sarif=os.sarif",
+    )
 
 
 def add_format(parser: argparse.ArgumentParser, *, json: str = "JSON for programs") -> None:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol, TextIO
 
+from cosinspect.render.github import GithubRenderer
 from cosinspect.render.json import JsonRenderer
+from cosinspect.render.junit import JunitRenderer
+from cosinspect.render.markdown import MarkdownRenderer
+from cosinspect.render.sarif import SarifRenderer
 from cosinspect.render.text import TextRenderer
 from cosinspect.report import Report
 
-__all__ = ["RENDERERS", "Renderer"]
+__all__ = ["RENDERERS", "SUFFIXES", "Renderer"]
 
 
 class Renderer(Protocol):
@@ -28,5 +32,19 @@ class Renderer(Protocol):
         ...
 
 
-RENDERERS: Mapping[str, Renderer] = MappingProxyType({"text": TextRenderer(), "json": JsonRenderer()})
+RENDERERS: Mapping[str, Renderer] = MappingProxyType(
+    {
+        "text": TextRenderer(),
+        "json": JsonRenderer(),
+        "sarif": SarifRenderer(),
+        "junit": JunitRenderer(),
+        "github": GithubRenderer(),
+        "markdown": MarkdownRenderer(),
+    }
+)
 """Renderers by the name of their format."""
+
+SUFFIXES: Mapping[str, str] = MappingProxyType(
+    {".txt": "text", ".json": "json", ".sarif": "sarif", ".xml": "junit", ".md": "markdown"}
+)
+"""The format that the name of a file means by its ending."""

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cosinspect.render.display import cut, printable, size, wrap
+from cosinspect.render.findings import layer_of, waiver_line
 from cosinspect.report import (
     DECIDABLE,
     Capability,
@@ -27,7 +28,7 @@ from cosinspect.report import (
     Report,
     Status,
     Verdict,
-    shorten_step,
+    Waiver,
 )
 
 __all__ = ["TextRenderer"]
@@ -88,9 +89,11 @@ class _Page:
 
     def lines(self) -> Iterator[Text]:
         """Give every line, the sections set apart by empty ones."""
-        failing = [result for result in self.report.failed if self._is_grave(result)]
-        lesser = [result for result in self.report.failed if not self._is_grave(result)]
-        undecided = [result for result in self.report.results if result.kind is Kind.OPEN]
+        standing = [result for result in self.report.failed if not result.is_waived]
+        failing = [result for result in standing if self._is_grave(result)]
+        lesser = [result for result in standing if not self._is_grave(result)]
+        results = self.report.results
+        undecided = [result for result in results if result.kind is Kind.OPEN and not result.is_waived]
         yield from self._verdict()
         yield Text()
         yield from self._subject()
@@ -99,6 +102,7 @@ class _Page:
         yield from self._undecided(undecided)
         for level, heading in ((Level.WARNING, "Warnings"), (Level.NOTE, "Notes")):
             yield from self._failures(heading, [result for result in lesser if result.level is level])
+        yield from self._waived()
         yield from self._passed()
         yield from self._not_applicable()
         yield Text()
@@ -120,8 +124,13 @@ class _Page:
         said = [f"cannot {ability}" for ability in those(Status.NO)]
         if unknown := those(Status.UNKNOWN):
             said.append(f"unknown whether it can {_join(unknown, 'or')}")
-        if report.verdict is Verdict.PASS:
-            said = [f"can {_join(those(Status.YES), 'and')}"]
+        if able := those(Status.YES) if report.verdict is Verdict.PASS else []:
+            said = [f"can {_join(able, 'and')}", *said]
+        broken = [each for each in report.failed if report.is_decisive(each) and not each.capabilities]
+        if broken:
+            said.append(f"breaks {len(broken)} further rule{'' if len(broken) == 1 else 's'}")
+        if any(result.is_waived for result in report.results):
+            said.append("with waivers")
         style = _VERDICT_STYLES[report.verdict]
         label = _label(f"{report.verdict.value.upper()}  ", style)
         yield from self._paragraph(f"{printable(report.name)} {', '.join(said)}", style="bold", label=label)
@@ -136,7 +145,7 @@ class _Page:
             "platform": report.platform or "not stated",
             "generation": _generation(report),
             "layers": f"{len(report.layers)}, {size(total)} compressed",
-            "profile": f"{report.profile} (requires {required})",
+            "profile": f"{' + '.join([report.profile, *report.policies])} (requires {required})",
         }
         for name, value in rows.items():
             if value:
@@ -184,7 +193,7 @@ class _Page:
         for finding in findings:
             yield from self._paragraph(printable(finding.message), label=Text("    "), hang=2)
         finding = findings[0]
-        layer = self._layer(finding)
+        layer = layer_of(self.report, finding)
         # A path that the messages name, with nothing to add to it, would only be said twice.
         named = all(finding.path and finding.path in each.message for each in findings)
         if layer or (finding.path and (finding.evidence or not named)):
@@ -194,17 +203,10 @@ class _Page:
             yield from self._paragraph(printable(line), label=_label("       - ", "dim"))
         if len(finding.evidence) > MAX_EVIDENCE:
             yield Text(f"       - and {len(finding.evidence) - MAX_EVIDENCE} more", "dim")
+        if finding.waiver:
+            yield from self._waiver(finding.waiver)
         if with_remedy and finding.remedy:
             yield from self._remedy(finding.remedy)
-
-    def _layer(self, finding: Finding) -> str:
-        """Name the layer and its step, "" where the evidence does."""
-        position = finding.layer
-        if position is None or any(re.search(rf"\blayer {position}\b", line) for line in finding.evidence):
-            return ""
-        layers = self.report.layers
-        step = layers[position].created_by if position < len(layers) else None
-        return f"layer {position} ({shorten_step(step)})" if step else f"layer {position}"
 
     def _remedy(self, remedy: str) -> Iterator[Text]:
         yield from self._paragraph(printable(remedy), label=_label("    remedy: ", "green"))
@@ -215,6 +217,31 @@ class _Page:
         for result in results:
             yield from self._title(result, "bold yellow")
             yield from self._paragraph(printable(result.reason), label=Text("    "))
+            if result.waiver:
+                yield from self._waiver(result.waiver)
+
+    def _waived(self) -> Iterator[Text]:
+        """Tell what somebody answers for, briefly: it is known; and what they answer for in vain."""
+        waived = [result for result in self.report.results if result.is_waived]
+        if waived:
+            yield from _heading("Waived", len(waived))
+        for result in waived:
+            yield from self._title(result, "bold")
+            told = [finding.message for finding in result.findings] or [result.reason]
+            for message in told[:MAX_FINDINGS]:
+                yield from self._paragraph(printable(message), label=Text("    "), hang=2)
+            for waiver in result.waivers:
+                yield from self._waiver(waiver)
+        if self.report.unused:
+            yield from _heading("Waivers without use", len(self.report.unused))
+        for waiver in self.report.unused:
+            place = f" at {waiver.path}" if waiver.path else ""
+            label = Text(f"  {waiver.check}  ")
+            yield from self._paragraph(f"finds nothing{printable(place)}; {waiver_line(waiver)}", label=label)
+
+    def _waiver(self, waiver: Waiver) -> Iterator[Text]:
+        style = "bold yellow" if waiver.expired else "dim"
+        yield from self._paragraph(waiver_line(waiver), label=Text("      "), style=style)
 
     def _passed(self) -> Iterator[Text]:
         passed = [result for result in self.report.results if result.kind is Kind.PASS]

@@ -1,0 +1,69 @@
+"""How a result is told in plain lines, for the formats that have no layout of their own.
+
+Every line is harmless text without line breaks (`cosinspect.render.display.printable`); what a format must escape
+beyond that is its own business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cosinspect.render.display import printable
+from cosinspect.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, shorten_step
+
+__all__ = ["finding_lines", "layer_of", "result_lines", "sentence", "waiver_line"]
+
+
+def sentence(report: Report) -> str:
+    """Say the verdict in one line: `fail: quay.io/org/os:v1 (profile cos): boot no, install no`."""
+    found = ", ".join(
+        f"{capability.value} {report.capabilities[capability].status.value}" for capability in report.required
+    )
+    waived = sum(finding.is_waived for result in report.results for finding in result.findings)
+    waived += sum(result.kind is Kind.OPEN and result.is_waived for result in report.results)
+    tail = f", {waived} waived" if waived else ""
+    profile = " + ".join([report.profile, *report.policies])
+    label = "undecided" if report.verdict is Verdict.OPEN else report.verdict.value
+    return printable(f"{label}: {report.name} (profile {profile}): {found}{tail}")
+
+
+def layer_of(report: Report, finding: Finding) -> str:
+    """Name the layer of a finding and its step, "" where it has none or its evidence names it."""
+    position = finding.layer
+    if position is None or any(re.search(rf"\blayer {position}\b", line) for line in finding.evidence):
+        return ""
+    layers = report.layers
+    step = layers[position].created_by if position < len(layers) else None
+    return f"layer {position} ({shorten_step(step)})" if step else f"layer {position}"
+
+
+def finding_lines(report: Report, finding: Finding) -> Iterator[str]:
+    """Tell a finding: what is wrong, where, why that is known, what to do, who answers for it."""
+    yield printable(finding.message)
+    place = " in ".join(part for part in (finding.path, layer_of(report, finding)) if part)
+    if place:
+        yield printable(f"at {place}")
+    for line in finding.evidence:
+        yield printable(f"- {line}")
+    if finding.remedy:
+        yield printable(f"remedy: {finding.remedy}")
+    if finding.waiver:
+        yield waiver_line(finding.waiver)
+
+
+def result_lines(report: Report, result: CheckResult) -> Iterator[str]:
+    """Tell a result: each of its findings, or why it is open."""
+    for finding in result.findings:
+        yield from finding_lines(report, finding)
+    if result.reason:
+        yield printable(result.reason)
+    if result.waiver:
+        yield waiver_line(result.waiver)
+
+
+def waiver_line(waiver: Waiver) -> str:
+    """Tell who answers for a finding: the reason, and until when."""
+    if waiver.expired:
+        return printable(f"its waiver expired on {waiver.expires.isoformat()}: {waiver.reason}")
+    return printable(f"waived until {waiver.expires.isoformat()}: {waiver.reason}")

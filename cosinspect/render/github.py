@@ -1,0 +1,58 @@
+"""A report as workflow commands of GitHub Actions: a line for each finding that becomes an annotation of the run.
+
+Whoever can start a line with `::` commands the runner (`::add-mask::`, `::stop-commands::`). So every line written here is a command
+of ours, and what comes from an image stands behind it with line breaks, percent signs and, in properties, colons and commas escaped as
+the runner unescapes them.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from cosinspect.render.display import printable
+from cosinspect.render.findings import finding_lines, result_lines, sentence
+from cosinspect.report import CheckResult, Kind, Level, Report, Verdict
+
+__all__ = ["GithubRenderer"]
+
+_COMMANDS = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "notice"}
+
+
+class GithubRenderer:
+    """Writes a line for each finding, gravest first, and one for the verdict; colour and width have no meaning here."""
+
+    def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
+        """Write the report."""
+        command = {Verdict.PASS: "notice", Verdict.FAIL: "error", Verdict.OPEN: "error"}[report.verdict]
+        stream.write(_line(command, "cosinspect", sentence(report)))
+        for result in report.failed:
+            for finding in result.findings:
+                text = "\n".join(finding_lines(report, finding))
+                stream.write(_line(_command(report, result, finding.is_waived), _title(result), text))
+        for result in report.results:
+            if result.kind is Kind.OPEN:
+                text = "\n".join(result_lines(report, result))
+                stream.write(_line(_command(report, result, result.is_waived), _title(result), text))
+        for waiver in report.unused:
+            text = printable(f"a waiver of {waiver.check} covers nothing: {waiver.reason}")
+            stream.write(_line("notice", "waiver without use", text))
+
+
+def _command(report: Report, result: CheckResult, waived: bool) -> str:
+    if waived:
+        return "notice"
+    return "error" if report.is_decisive(result) else _COMMANDS[result.level]
+
+
+def _title(result: CheckResult) -> str:
+    undecided = " (undecided)" if result.kind is Kind.OPEN else ""
+    return f"{result.check} {result.name}{undecided}"
+
+
+def _line(command: str, title: str, text: str) -> str:
+    escaped = _data(title).replace(":", "%3A").replace(",", "%2C")
+    return f"::{command} title={escaped}::{_data(text)}\n"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,93 @@
+"""Where reports go: several of one inspection, each in its format, none over another."""
+
+import io
+import json
+
+import pytest
+from junitparser import JUnitXml
+
+from cosinspect.cli import main
+from cosinspect.render import RENDERERS, SUFFIXES
+from cosinspect.testing.derivative import derivative
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    return derivative("kernel-dangling").write_layout(tmp_path_factory.mktemp("image"))
+
+
+def run(*argv):
+    out, err = io.StringIO(), io.StringIO()
+    status = main([str(word) for word in argv], stdout=out, stderr=err)
+    return status, out.getvalue(), err.getvalue()
+
+
+def test_text_for_the_eye_and_files_for_programs_come_of_one_inspection(image, tmp_path):
+    sarif, junit, page = tmp_path / "os.sarif", tmp_path / "os.xml", tmp_path / "summary"
+
+    status, out, err = run(image, "-o", "-", "-o", sarif, "-o", junit, "-o", f"markdown={page}")
+
+    assert (1, "") == (status, err)
+    assert out.startswith("FAIL ")
+    assert "COS011" == json.loads(sarif.read_text())["runs"][0]["results"][0]["ruleId"]
+    assert 1 == JUnitXml.fromfile(str(junit)).failures
+    assert page.read_text().startswith("## Failed")
+
+
+def test_without_a_dash_nothing_comes_to_standard_output(image, tmp_path):
+    assert (1, "", "") == run(image, "-o", tmp_path / "os.sarif")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (["-o", "FILE.json"], "{"),
+        (["-o", "FILE.XML"], "<?xml"),
+        (["-o", "FILE.md"], "## "),
+        (["-o", "FILE.txt"], "FAIL"),
+        (["-o", "FILE"], "FAIL"),
+        (["-o", "FILE.json", "--format", "markdown"], "## "),  # what is said goes before what is guessed
+        (["-o", "github=FILE.json"], "::error"),
+        (["-o", "github=FILE.json", "--format", "text"], "::error"),
+    ],
+)
+def test_the_format_is_that_of_the_output_then_the_one_given_then_what_the_name_means(
+    image, tmp_path, arguments, start
+):
+    words = [word.replace("FILE", f"{tmp_path}/report") for word in arguments]
+
+    assert (1, "", "") == run(image, *words)
+    (path,) = tmp_path.iterdir()
+    assert path.read_text().startswith(start)
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_every_format_comes_to_standard_output_too(image, name):
+    status, out, err = run(image, "--format", name)
+
+    assert (1, "") == (status, err)
+    assert "COS011" in out
+    assert out.endswith("\n")
+
+
+def test_suffixes_mean_formats_that_there_are():
+    assert set(SUFFIXES.values()) < set(RENDERERS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "-", "-o", "json=-"], "expected different files, found - twice"),
+        (["-o", "TMP/a", "-o", "json=TMP/./a"], "expected different files"),
+        (["-o", "json="], "expected a file behind 'json='"),
+        (["-o", "sarif=/nonexistent/x"], "the directory /nonexistent does not exist"),
+        (["-o", "serif=/nonexistent/x"], "formats are text, json, sarif"),
+        (["-o", "sarif=TMP"], "is a directory"),
+        (["--format", "html"], "invalid choice"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_the_work(tmp_path, arguments, message):
+    status, out, err = run("oci:/nonexistent:x", *(word.replace("TMP", str(tmp_path)) for word in arguments))
+
+    assert (2, "") == (status, out)
+    assert message in err
