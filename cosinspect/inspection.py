@@ -23,7 +23,7 @@ from cosinspect.sources.files import ArchiveFiles, DirectoryFiles
 from cosinspect.sources.layout import DirSource, LayoutSource
 from cosinspect.sources.registry import RegistrySource
 
-__all__ = ["inspect", "inspect_image", "open_image"]
+__all__ = ["examine_image", "inspect", "inspect_image", "open_image"]
 
 
 def inspect(
@@ -91,6 +91,18 @@ def inspect_image(
     Raises:
         CosinspectError: a layer cannot be had or read.
     """
+    return examine_image(image, profile=profile, progress=progress, started=started, checks=checks)[0]
+
+
+def examine_image(
+    image: Image,
+    *,
+    profile: Profile,
+    progress: Progress | None = None,
+    started: float | None = None,
+    checks: tuple[Check, ...] = CATALOGUE,
+) -> tuple[Report, CheckContext]:
+    """Find out what an open image can do, and give what the checks saw as well; otherwise as `inspect_image`."""
     begin = time.monotonic() if started is None else started
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
     rootfs = image.rootfs(reads, progress=progress)
@@ -99,7 +111,7 @@ def inspect_image(
     context = CheckContext(rootfs, image.config, facts, profile, steps)
     results = tuple(run_check(item, context) for item in checks)
     fetched = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
-    return Report(
+    report = Report(
         name=image.name,
         digest=str(image.digest),
         index=str(image.index_digest) if image.index_digest else None,
@@ -113,6 +125,7 @@ def inspect_image(
         stats=Stats(time.monotonic() - begin, sum(fetched.values()), sum(1 for _ in rootfs.walk())),
         rules=tuple(item.rule for item in checks),
     )
+    return report, context
 
 
 def open_image(

@@ -24,7 +24,7 @@ FLOORS = [
     {"report"},
     {"profiles"},
     {"checks"},
-    {"inspection"},
+    {"inspection", "explanation"},
     {""},  # the package itself: exported names
     {"render"},
     {"testing"},

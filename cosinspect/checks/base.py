@@ -92,7 +92,7 @@ class CheckContext:
 
     def broken(self, trace: Trace, message: str) -> Finding:
         """Make the finding for a path that does not resolve: its links, and the layer that broke it."""
-        links = tuple(str(hop) for hop in trace.hops)
+        links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))  # a circle is told once
         layer, removed = self.removal(trace.at)
         if layer is None and trace.hops:
             layer = trace.hops[-1].layer

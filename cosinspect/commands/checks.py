@@ -14,7 +14,7 @@ from cosinspect.commands.command import Command, Terminal, WrongUse
 from cosinspect.commands.options import add_format
 from cosinspect.render.display import wrap
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "named_check"]
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    item = None if arguments.check is None else _find(arguments.check)
+    item = None if arguments.check is None else named_check(arguments.check)
     if arguments.format == "json":
         values = [_values(each) for each in CATALOGUE] if item is None else _values(item)
         lines = iter([json.dumps(values, indent=2)])
@@ -34,7 +34,12 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _find(wanted: str) -> Check:
+def named_check(wanted: str) -> Check:
+    """Give the check with this id or name.
+
+    Raises:
+        WrongUse: there is none; the text tells of those with similar names.
+    """
     if (found := find_check(wanted)) is not None:
         return found
     known = {item.id.lower(): item for item in CATALOGUE} | {item.name: item for item in CATALOGUE}

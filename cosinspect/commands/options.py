@@ -21,6 +21,7 @@ __all__ = [
     "add_format",
     "add_image",
     "add_presentation",
+    "add_profile",
     "add_report",
     "add_verification",
     "merged_image",
@@ -72,12 +73,7 @@ def add_presentation(parser: argparse.ArgumentParser) -> None:
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """Add what is required of an image, and where its report goes."""
-    parser.add_argument(
-        "--profile",
-        default="cos",
-        metavar="NAME|FILE",
-        help=f"what to require: {', '.join(BUILTIN)}, or a TOML file; default: cos",
-    )
+    add_profile(parser)
     parser.add_argument(
         "--format",
         choices=tuple(RENDERERS),
@@ -89,6 +85,16 @@ def add_report(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="[FORMAT=]FILE",
         help="write the report there, - is standard output; may be given again: -o - -o sarif=os.sarif",
+    )
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """Add what is required of an image."""
+    parser.add_argument(
+        "--profile",
+        default="cos",
+        metavar="NAME|FILE",
+        help=f"what to require: {', '.join(BUILTIN)}, or a TOML file; default: cos",
     )
 
 

@@ -1,0 +1,116 @@
+"""`explain IMAGE [CHECK|PATH]`: the chain from cause to verdict, one line after the other."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+
+from cosinspect.checks import CATALOGUE
+from cosinspect.commands.checks import named_check
+from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
+from cosinspect.commands.options import add_format, add_image, add_profile
+from cosinspect.commands.progress import layer_bars
+from cosinspect.errors import PathNotFound
+from cosinspect.explanation import SCHEMA, Cause, Explainer, Explanation
+from cosinspect.inspection import examine_image, open_image
+from cosinspect.profiles import load_profile
+from cosinspect.render.display import printable, wrap
+from cosinspect.render.findings import sentence
+from cosinspect.report import Report
+
+__all__ = ["COMMAND"]
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    add_image(parser)
+    parser.add_argument(
+        "what",
+        nargs="?",
+        metavar="CHECK|PATH",
+        help="such as COS011, kernel-link-dangling, or /boot/vmlinuz; default: all that fails, or how the image boots",
+    )
+    add_profile(parser)
+    add_format(parser)
+
+
+def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    what = arguments.what
+    is_path = what is not None and "/" in what
+    if what is not None and not is_path:
+        try:
+            what = named_check(what).id
+        except WrongUse as fault:
+            told = str(fault)
+            raise WrongUse(f"{told}{'' if told.endswith('?') else ';'} a path begins with a slash") from fault
+    profile = load_profile(arguments.profile)
+    with (
+        open_image(
+            arguments.image,
+            platform=arguments.platform,
+            plain_http=arguments.plain_http,
+            docker_config=arguments.docker_config,
+            verify_diff_ids=not arguments.no_diff_ids,
+        ) as image,
+        layer_bars(terminal) as bars,
+    ):
+        bars.begin(image)
+        report, context = examine_image(image, profile=profile, progress=bars.advance)
+        explainer = Explainer(report, context, CATALOGUE)
+        if what is None:
+            found = explainer.report_as_whole()
+        elif is_path:
+            try:
+                found = (explainer.path(what),)
+            except PathNotFound as fault:
+                raise NotInImage(str(fault)) from fault
+        else:
+            found = explainer.result(next(each for each in report.results if each.check == what))
+    if arguments.format == "json":
+        terminal.out.write(json.dumps(_values(report, found), indent=2) + "\n")
+    else:
+        terminal.out.writelines(line + "\n" for line in _page(report, found, terminal.columns))
+    return 0
+
+
+def _values(report: Report, found: tuple[Explanation, ...]) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "image": {"name": report.name, "digest": report.digest},
+        "verdict": report.verdict.value,
+        "explanations": [each.to_dict() for each in found],
+    }
+
+
+def _page(report: Report, found: tuple[Explanation, ...], columns: int) -> Iterator[str]:
+    yield sentence(report)
+    for each in found:
+        yield ""
+        yield from _folded(f"{each.subject}: {each.headline}", "", "  ", columns)
+        wide = len(str(len(each.causes)))
+        for number, cause in enumerate(each.causes, 1):
+            yield from _cause(cause, f"  {number:>{wide}}. ", columns)
+        rows = {
+            "therefore": each.consequence,
+            "it cannot": ", ".join(capability.value for capability in each.loses),
+            "do this": each.remedy,
+            "looked at by": ", ".join(f"{check} {name} ({kind})" for check, name, kind in each.checks),
+        }
+        for word, text in rows.items():
+            if text:
+                yield from _folded(text, f"  {word}: ", "    ", columns)
+
+
+def _cause(cause: Cause, mark: str, columns: int) -> Iterator[str]:
+    yield from _folded(cause.text, mark, " " * len(mark), columns)
+    if cause.layer is not None:
+        step = f", {cause.step}" if cause.step else ", the image does not tell by which step"
+        yield from _folded(f"in layer {cause.layer}{step}", " " * len(mark), " " * (len(mark) + 2), columns)
+
+
+def _folded(text: str, first: str, further: str, columns: int) -> Iterator[str]:
+    for number, line in enumerate(wrap(printable(text), columns - max(len(first), len(further)))):
+        yield (first if number == 0 else further) + line
+
+
+COMMAND = Command("explain", "IMAGE [CHECK|PATH]", "tell the chain from cause to verdict", _configure, _run)
