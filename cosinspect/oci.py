@@ -65,6 +65,7 @@ __all__ = [
     "Manifest",
     "Platform",
     "no_matching_platform",
+    "parse_descriptor",
     "parse_document",
 ]
 
@@ -158,11 +159,13 @@ class Manifest:
         wire = convert_document(document, WireManifest, "manifest")
         _refuse_artifact(wire)
         layers = tuple(
-            _descriptor(layer, f"manifest.layers[{n}]") for n, layer in enumerate(wire.layers or ())
+            parse_descriptor(layer, f"manifest.layers[{n}]") for n, layer in enumerate(wire.layers or ())
         )
         for number, layer in enumerate(layers):
             refuse_layer_type(layer.media_type, number)
-        return cls(kind, _descriptor(wire.config, "manifest.config"), layers, wire.annotations or {}, raw)
+        return cls(
+            kind, parse_descriptor(wire.config, "manifest.config"), layers, wire.annotations or {}, raw
+        )
 
 
 @frozen
@@ -186,7 +189,7 @@ class ImageIndex:
         refuse_keys(document, ("layers", "config", "fslayers"), "index")
         wire = convert_document(document, WireIndex, "index")
         manifests = tuple(
-            _descriptor(item, f"index.manifests[{n}]") for n, item in enumerate(wire.manifests or ())
+            parse_descriptor(item, f"index.manifests[{n}]") for n, item in enumerate(wire.manifests or ())
         )
         return cls(kind, manifests, wire.annotations or {}, raw)
 
@@ -324,7 +327,12 @@ def _digest(text: str, where: str) -> Digest:
         raise InvalidManifest(fault.message, where=where) from fault
 
 
-def _descriptor(wire: WireDescriptor, where: str) -> Descriptor:
+def parse_descriptor(wire: WireDescriptor, where: str) -> Descriptor:
+    """Give a descriptor of the wire as a value; `where` names it in messages.
+
+    Raises:
+        InvalidManifest: its digest or its size is none.
+    """
     if not 0 <= wire.size <= _MAX_SIZE:
         raise InvalidManifest(
             f"expected a size of at least 0, found {str(wire.size)[:40]}", where=f"{where}.size"

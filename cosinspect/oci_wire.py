@@ -53,6 +53,7 @@ class WireManifest(msgspec.Struct, rename="camel"):
     layers: list[WireDescriptor] | None
     media_type: str | None = None
     artifact_type: str | None = None
+    subject: WireDescriptor | None = None
     annotations: dict[str, str] | None = None
 
 
@@ -95,7 +96,7 @@ class WireConfig(msgspec.Struct):
 
 
 _NESTED: Mapping[type, Mapping[str, type]] = {
-    WireManifest: {"config": WireDescriptor, "layers": WireDescriptor},
+    WireManifest: {"config": WireDescriptor, "layers": WireDescriptor, "subject": WireDescriptor},
     WireIndex: {"manifests": WireDescriptor},
     WireDescriptor: {"platform": WirePlatform},
     WireConfig: {"config": WireExecution, "rootfs": WireRootfs, "history": WireHistory},
