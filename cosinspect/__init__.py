@@ -4,6 +4,19 @@ from cosinspect.errors import CosinspectError
 from cosinspect.image import Image
 from cosinspect.inspection import inspect, open_image
 from cosinspect.report import Report, Verdict
+from cosinspect.signatures.keys import PublicKey
+from cosinspect.signatures.policy import Identity, SignaturePolicy
 from cosinspect.version import __version__
 
-__all__ = ["CosinspectError", "Image", "Report", "Verdict", "__version__", "inspect", "open_image"]
+__all__ = [
+    "CosinspectError",
+    "Identity",
+    "Image",
+    "PublicKey",
+    "Report",
+    "SignaturePolicy",
+    "Verdict",
+    "__version__",
+    "inspect",
+    "open_image",
+]

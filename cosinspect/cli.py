@@ -1,7 +1,7 @@
 """The command line: which command, with which arguments, written where, ending with which exit status.
 
 A name that is no command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. The environment is read
-here and nowhere else: NO_COLOR, TERM, COLUMNS, DOCKER_CONFIG. Whatever happens is at most one line on standard error.
+here and nowhere else: NO_COLOR, TERM, COLUMNS, DOCKER_CONFIG, COSIGN_REPOSITORY, and what env://NAME names. Whatever happens is at most one line on standard error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import NoReturn, TextIO
 from cosinspect import __version__
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
-from cosinspect.errors import CosinspectError, InvalidProfile, InvalidReference
+from cosinspect.errors import CosinspectError, InvalidProfile, InvalidReference, InvalidSignaturePolicy
 from cosinspect.render.display import printable
 
 __all__ = ["main", "run"]
@@ -40,6 +40,7 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (WrongUse, 2),
     (InvalidReference, 2),
     (InvalidProfile, 2),
+    (InvalidSignaturePolicy, 2),
     (NotInImage, 1),
     (CosinspectError, 3),
     (BrokenPipeError, 141),
@@ -146,6 +147,8 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
         raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
     if getattr(arguments, "docker_config", "") is None:
         arguments.docker_config = os.environ.get("DOCKER_CONFIG") or None
+    if hasattr(arguments, "verify_key"):
+        arguments.environment = os.environ
     return command, arguments
 
 

@@ -28,6 +28,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     |   +-- NotARegularFile
     +-- FormatError (ValueError)           a file's bytes are not of the format they are read as
     +-- InvalidProfile (ValueError)        a profile that cannot decide anything
+    +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ __all__ = [
     "InvalidManifest",
     "InvalidProfile",
     "InvalidReference",
+    "InvalidSignaturePolicy",
     "LimitExceeded",
     "NoMatchingPlatform",
     "NotADirectory",
@@ -235,3 +237,7 @@ class FormatError(CosinspectError, ValueError):
 
 class InvalidProfile(CosinspectError, ValueError):
     """A profile cannot be read, or asks for nothing."""
+
+
+class InvalidSignaturePolicy(CosinspectError, ValueError):
+    """Nothing can be verified with what was given: a key that is none, an identity without its issuer, no signer at all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from cosinspect.checks import CATALOGUE
@@ -16,12 +17,16 @@ from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
 from cosinspect.profiles import Profile, load_profile
-from cosinspect.reference import ImageName, Transport
+from cosinspect.reference import ImageName, Reference, Transport
 from cosinspect.report import LayerSummary, Report, Stats
+from cosinspect.signatures.outcome import Verification
+from cosinspect.signatures.policy import SignaturePolicy
+from cosinspect.signatures.verification import Keyless, verify_signatures
 from cosinspect.sources.docker_archive import DockerArchiveSource
 from cosinspect.sources.files import ArchiveFiles, DirectoryFiles
 from cosinspect.sources.layout import DirSource, LayoutSource
 from cosinspect.sources.registry import RegistrySource
+from cosinspect.sources.signature_repository import SignatureRepository
 
 __all__ = ["examine_image", "inspect", "inspect_image", "open_image"]
 
@@ -34,6 +39,7 @@ def inspect(
     plain_http: bool = False,
     docker_config: str | os.PathLike[str] | None = None,
     verify_diff_ids: bool = True,
+    signatures: SignaturePolicy | None = None,
     limits: Limits = DEFAULT_LIMITS,
     on_image: Callable[[Image], None] | None = None,
     progress: Progress | None = None,
@@ -47,6 +53,7 @@ def inspect(
         plain_http: talk to the registry without TLS, which is the default for localhost only.
         docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
         verify_diff_ids: whether layers must inflate to what the configuration names.
+        signatures: who must have signed the image; without such a signature it does not pass.
         limits: bounds for everything that is read.
         on_image: told of the image before its layers are read.
         progress: told of each layer and the compressed bytes that came of it, from several threads.
@@ -58,6 +65,7 @@ def inspect(
     # A profile that cannot be loaded should not cost a connection.
     rules = load_profile(profile) if isinstance(profile, str) else profile
     _check_levels(rules)
+    keyless = _keyless(signatures)
     with open_image(
         name,
         platform=platform,
@@ -68,13 +76,21 @@ def inspect(
     ) as image:
         if on_image is not None:
             on_image(image)
-        return inspect_image(image, profile=rules, progress=progress, started=started)
+        verification = None
+        if signatures is not None:
+            place = signatures.location or ImageName.parse(name).reference
+            source = _repository(place, plain_http, docker_config, limits)
+            verification = _verify(image, source, signatures, keyless)
+        return inspect_image(
+            image, profile=rules, verification=verification, progress=progress, started=started
+        )
 
 
 def inspect_image(
     image: Image,
     *,
     profile: Profile,
+    verification: Verification | None = None,
     progress: Progress | None = None,
     started: float | None = None,
     checks: tuple[Check, ...] = CATALOGUE,
@@ -84,6 +100,7 @@ def inspect_image(
     Args:
         image: stays open.
         profile: what to require.
+        verification: what is known of the image's signatures; if it is given, the image must be signed to pass.
         progress: told of each layer and the compressed bytes that came of it, from several threads.
         started: when the work began, by `time.monotonic`, for the report's statistics.
         checks: which to run.
@@ -91,13 +108,16 @@ def inspect_image(
     Raises:
         CosinspectError: a layer cannot be had or read.
     """
-    return examine_image(image, profile=profile, progress=progress, started=started, checks=checks)[0]
+    return examine_image(
+        image, profile=profile, verification=verification, progress=progress, started=started, checks=checks
+    )[0]
 
 
 def examine_image(
     image: Image,
     *,
     profile: Profile,
+    verification: Verification | None = None,
     progress: Progress | None = None,
     started: float | None = None,
     checks: tuple[Check, ...] = CATALOGUE,
@@ -108,7 +128,7 @@ def examine_image(
     rootfs = image.rootfs(reads, progress=progress)
     facts = Facts(rootfs, image.config, limits=image.limits)
     steps = tuple(layer.created_by for layer in image.layers)
-    context = CheckContext(rootfs, image.config, facts, profile, steps)
+    context = CheckContext(rootfs, image.config, facts, profile, steps, verification)
     results = tuple(run_check(item, context) for item in checks)
     fetched = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
     report = Report(
@@ -124,6 +144,8 @@ def examine_image(
         results=results,
         stats=Stats(time.monotonic() - begin, sum(fetched.values()), sum(1 for _ in rootfs.walk())),
         rules=tuple(item.rule for item in checks),
+        signatures=verification,
+        signature_required=verification is not None or profile.signature_required,
     )
     return report, context
 
@@ -182,6 +204,45 @@ def _source(
             assert name.reference is not None  # noqa: S101 - the parser gives one with this transport
             config = Path(docker_config) if docker_config is not None else None
             return RegistrySource(name.reference, plain_http=plain_http, docker_config=config, limits=limits)
+
+
+def _keyless(policy: SignaturePolicy | None) -> Keyless | None:
+    if policy is None or not policy.identities:
+        return None
+    # Loaded by its name: the extra may be missing, and where it is there it takes half a second that few need.
+    module = import_module("cosinspect.signatures.keyless")
+    verifier: Keyless = module.KeylessVerifier(policy.identities, policy.trusted_root)
+    return verifier
+
+
+def _repository(
+    place: Reference | None, plain_http: bool, docker_config: str | os.PathLike[str] | None, limits: Limits
+) -> RegistrySource | None:
+    """Give any image of the repository, None where there is no repository."""
+    if place is None:
+        return None
+    config = Path(docker_config) if docker_config is not None else None
+    return RegistrySource(place, plain_http=plain_http, docker_config=config, limits=limits)
+
+
+def _verify(
+    image: Image, source: RegistrySource | None, policy: SignaturePolicy, keyless: Keyless | None
+) -> Verification:
+    """Verify the digest that the user named, which an index is, too: what is read is a child of it by digest."""
+    subject = image.index_digest or image.digest
+    if source is None:
+        return Verification(
+            subject,
+            "",
+            policy.signers,
+            trouble="the image is in no registry, so where its signatures are must be said; "
+            "give their repository (--signature-repository)",
+        )
+    store = SignatureRepository(source, image.limits)
+    try:
+        return verify_signatures(subject, store, policy, keyless=keyless, limits=image.limits)
+    finally:
+        store.close()
 
 
 def _check_levels(profile: Profile) -> None:

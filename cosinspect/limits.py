@@ -39,6 +39,10 @@ class Limits:
     """Manifests and nested indexes looked at to find a platform."""
     layers: int = 1000
     """Layers of one image; runtimes stop near 127 or 500."""
+    signatures: int = 100
+    """Signatures of one image, and other artifacts that refer to it, that are looked at."""
+    signature_bytes: int = 1 * MIB
+    """What one signature is over, or one bundle."""
 
     inflated_bytes: int = 64 * GIB
     """One layer, uncompressed."""

@@ -14,6 +14,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from cosinspect.signatures.outcome import Verification
+
 __all__ = [
     "DECIDABLE",
     "SCHEMA",
@@ -255,6 +257,8 @@ class Report:
         rules: what the checks look for, in the order of their results.
         policies: names of the policies that extend the profile.
         unused: waivers that cover nothing in this image.
+        signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
+        signature_required: whether the image must be signed to pass, whatever it can do.
     """
 
     name: str
@@ -271,6 +275,17 @@ class Report:
     rules: tuple[Rule, ...] = field(default=(), repr=False)
     policies: tuple[str, ...] = ()
     unused: tuple[Waiver, ...] = ()
+    signatures: Verification | None = None
+    signature_required: bool = False
+
+    @property
+    def signed(self) -> Status:
+        """Whether somebody who is trusted signed the image; unknown where nobody was named, or not all could be seen."""
+        if self.signatures is None:
+            return Status.UNKNOWN
+        if self.signatures.verified:
+            return Status.YES
+        return Status.UNKNOWN if self.signatures.trouble else Status.NO
 
     @property
     def capabilities(self) -> Mapping[Capability, CapabilityResult]:
@@ -279,12 +294,15 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """Fail if a required capability is missing, else open if one is unknown, else pass.
+        """Fail if a required capability or signature is missing, else open if one is unknown, else pass.
 
-        A check of level error that decides no capability is required by itself. What is waived is left out.
+        A check of level error that decides no capability is required by itself. What is waived is left out; a signature
+        cannot be.
         """
         standing = [result for result in self.results if not result.is_waived]
         statuses = {judge(capability, standing).status for capability in self.required}
+        if self.signature_required:
+            statuses.add(self.signed)
         alone = {
             result.kind for result in standing if result.level is Level.ERROR and not result.capabilities
         }
@@ -346,6 +364,8 @@ class Report:
             },
             "results": [_result(result) for result in self.results],
             "unused_waivers": [waiver.to_dict() for waiver in self.unused],
+            "signature_required": self.signature_required,
+            "signatures": self.signatures.to_dict() if self.signatures is not None else None,
             "stats": {
                 "seconds": round(self.stats.seconds, 3),
                 "bytes": self.stats.bytes,

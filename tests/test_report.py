@@ -213,6 +213,8 @@ SHAPE = {
         }
     ],
     "unused_waivers": [dict],
+    "signature_required": bool,
+    "signatures": type(None),
     "stats": {"seconds": NUMBER, "bytes": NUMBER, "entries": NUMBER},
 }
 

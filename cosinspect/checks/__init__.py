@@ -11,6 +11,7 @@ from cosinspect.checks import (
     initrd_toolkit,
     kernel,
     luet,
+    signatures,
     system,
     verification,
 )
@@ -72,6 +73,8 @@ CATALOGUE: tuple[Check, ...] = (
     luet.package_files_missing,
     verification.cosign_missing,
     verification.luet_cosign_missing,
+    signatures.signature_missing,
+    verification.cosign_key_missing,
 )
 
 

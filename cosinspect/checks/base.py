@@ -20,6 +20,7 @@ from cosinspect.oci import ImageConfig
 from cosinspect.profiles import Generation, Profile
 from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, Rule, shorten_step
 from cosinspect.rootfs import Rootfs, Trace
+from cosinspect.signatures.outcome import Verification
 
 __all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "run_check"]
 
@@ -44,6 +45,7 @@ class CheckContext:
         facts: what files of the image say, each parsed at most once.
         profile: paths and names by generation.
         steps: what made each layer, bottom first, None where the image does not tell.
+        signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
     """
 
     rootfs: Rootfs
@@ -51,6 +53,7 @@ class CheckContext:
     facts: Facts
     profile: Profile
     steps: tuple[str | None, ...]
+    signatures: Verification | None = None
 
     @property
     def generation(self) -> Generation:

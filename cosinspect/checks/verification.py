@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, check
+from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
+from cosinspect.formats.os_release import read_env_file
 from cosinspect.report import Capability, Finding, Level
 
-__all__ = ["cosign_missing", "luet_cosign_missing"]
+__all__ = ["cosign_key_missing", "cosign_missing", "luet_cosign_missing"]
+
+SETTINGS_PATHS = ("/etc/environment", "/etc/cos/config")
+"""Environment files whose COSIGN_* settings count on a machine."""
+
+# What luet-cosign and cosign take, and none of it a secret; of others (COSIGN_PASSWORD) only the name is told.
+_TOLD = frozenset(
+    {
+        "COSIGN_DEBUG",
+        "COSIGN_EXPERIMENTAL",
+        "COSIGN_FULCIO_URL",
+        "COSIGN_PUBLIC_KEY_LOCATION",
+        "COSIGN_REPOSITORY",
+        "COSIGN_SKIP",
+    }
+)
+_KEY = "COSIGN_PUBLIC_KEY_LOCATION"
 
 
 def _look_for(context: CheckContext, name: str) -> Iterator[Finding | str]:
@@ -46,3 +63,42 @@ def cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
 def luet_cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command in PATH."""
     yield from _look_for(context, "luet-cosign")
+
+
+@check(
+    id="COS093",
+    name="cosign-key-missing",
+    level=Level.WARNING,
+    capabilities=(Capability.VERIFY,),
+    summary="The key that the image's cosign settings name is not in the image.",
+    why="luet's plugin for cosign fails on every package and image for want of its key, so nothing can be upgraded.",
+    remedy="Put the public key where COSIGN_PUBLIC_KEY_LOCATION says: COPY cosign.pub /etc/cosign.pub",
+    reads=tuple(path.removeprefix("/") for path in SETTINGS_PATHS),
+)
+def cosign_key_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Tell the settings of cosign that the image brings, and look for the key they name."""
+    settings = tuple(_cosign_settings(context))
+    if not settings:
+        raise NotApplicable("no COSIGN_* settings in the image")
+    for origin, name, value in settings:
+        is_path = name == _KEY and value.startswith("/")
+        trace = context.rootfs.trace(value) if is_path else None
+        if trace is not None and (trace.entry is None or trace.entry.type != "file"):
+            yield context.missing(
+                value, f"expected the key that {origin} names in {_KEY}, it is not in the image"
+            )
+        else:
+            yield f"{name}={value} ({origin})" if name in _TOLD else f"{name} is set ({origin})"
+
+
+def _cosign_settings(context: CheckContext) -> Iterator[tuple[str, str, str]]:
+    """Give where each setting stands, its name and its value."""
+    for item in context.config.env:
+        name, equals, value = item.partition("=")
+        if equals and name.startswith("COSIGN_"):
+            yield "the image's configuration", name, value
+    for path in SETTINGS_PATHS:
+        text = context.facts.text(path).text
+        for name, value in read_env_file(text).values.items() if text is not None else ():
+            if name.startswith("COSIGN_"):
+                yield path, name, value

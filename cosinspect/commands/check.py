@@ -8,6 +8,7 @@ from cosinspect.commands.command import Command, Terminal
 from cosinspect.commands.options import add_image, add_report
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
+from cosinspect.commands.signatures import add_signatures, signature_policy
 from cosinspect.inspection import inspect
 from cosinspect.report import Verdict
 
@@ -19,6 +20,7 @@ EXIT_STATUSES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.OPEN: 3}
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
     add_report(parser)
+    add_signatures(parser)
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -34,6 +36,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
         OSError: the report cannot be written.
     """
     outputs = report_outputs(arguments.output, arguments.format)
+    policy = signature_policy(arguments)
     with layer_bars(terminal) as bars:
         report = inspect(
             name,
@@ -42,6 +45,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             plain_http=arguments.plain_http,
             docker_config=arguments.docker_config,
             verify_diff_ids=not arguments.no_diff_ids,
+            signatures=policy,
             on_image=bars.begin,
             progress=bars.advance,
         )

@@ -7,6 +7,7 @@ import argparse
 from cosinspect.commands.check import check_image
 from cosinspect.commands.command import Command, Terminal, WrongUse
 from cosinspect.commands.options import add_presentation, add_report, add_verification
+from cosinspect.commands.signatures import without_signatures
 from cosinspect.render.display import wrap
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
@@ -27,7 +28,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_verification(parser)
     add_presentation(parser)
     # The registry is on localhost, and the image alone in it.
-    parser.set_defaults(platform=None, plain_http=False, docker_config=None)
+    parser.set_defaults(platform=None, plain_http=False, docker_config=None, **without_signatures())
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:

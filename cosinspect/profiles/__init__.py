@@ -98,6 +98,7 @@ class Profile:
         required: the capabilities an image must have; never empty.
         levels: levels of checks by id that differ from the checks' own.
         generations: tables by generation.
+        signature_required: whether the image must be signed by somebody who is named when it is inspected.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Profile:
     required: tuple[Capability, ...]
     levels: Mapping[str, Level] = field(hash=False)
     generations: Mapping[str, Generation] = field(hash=False, repr=False)
+    signature_required: bool = False
 
     def title(self, generation: str) -> str:
         """Name a generation in words, "" for none."""
@@ -117,6 +119,7 @@ class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
     required: list[Capability]
     summary: str = ""
     levels: dict[str, Level] = {}
+    signature_required: bool = False
 
 
 def load_profile(name: str) -> Profile:
@@ -142,7 +145,14 @@ def load_profile(name: str) -> Profile:
             remedy="set for example required = ['boot', 'install']",
         )
     generations = _convert(_resource("generations.toml"), dict[str, Generation], "generations.toml")
-    return Profile(wire.name, wire.summary, tuple(dict.fromkeys(wire.required)), wire.levels, generations)
+    return Profile(
+        wire.name,
+        wire.summary,
+        tuple(dict.fromkeys(wire.required)),
+        wire.levels,
+        generations,
+        wire.signature_required,
+    )
 
 
 def _resource(name: str) -> str:

@@ -46,6 +46,11 @@ _ABILITIES = {
     Capability.ISO: "make an ISO",
     Capability.VERIFY: "be verified",
 }
+_SIGNED = {
+    Status.YES: "is signed",
+    Status.NO: "is not signed by anybody trusted",
+    Status.UNKNOWN: "unknown whether it is signed",
+}
 _VERDICT_STYLES = {
     Verdict.PASS: "bold green",
     Verdict.FAIL: "bold red",
@@ -131,6 +136,8 @@ class _Page:
             said.append(f"breaks {len(broken)} further rule{'' if len(broken) == 1 else 's'}")
         if any(result.is_waived for result in report.results):
             said.append("with waivers")
+        if report.signature_required:
+            said.append(_SIGNED[report.signed])
         style = _VERDICT_STYLES[report.verdict]
         label = _label(f"{report.verdict.value.upper()}  ", style)
         yield from self._paragraph(f"{printable(report.name)} {', '.join(said)}", style="bold", label=label)

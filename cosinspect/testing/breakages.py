@@ -339,6 +339,11 @@ DEGRADATIONS: Mapping[str, Breakage] = {
         "a step removed a file of an installed package", "COS083", _removes("etc/cos/grubenv_firstboot")
     ),
     "no-cosign": Breakage("a step removed cosign", "COS090", _removes("usr/bin/cosign")),
+    "cosign-key-missing": Breakage(
+        "a setting names a key of cosign that is not in the image",
+        "COS093",
+        _writes("etc/environment", "COSIGN_PUBLIC_KEY_LOCATION=/etc/cosign.pub\n"),
+    ),
     "no-luet-cosign": Breakage("a step removed luet-cosign", "COS091", _removes("usr/bin/luet-cosign")),
 }
 """Kinds of derivative that boot and can be installed all the same, and what is worse about them."""

@@ -36,7 +36,8 @@ def test_each_breakage_turns_exactly_its_check_red(tmp_path, kind):
 
 
 def test_every_check_that_decides_boot_or_install_has_a_breakage():
-    deciding = {item.id for item in CATALOGUE if item.level is Level.ERROR}
+    # COS092 is of signatures, which are no part of the image.
+    deciding = {item.id for item in CATALOGUE if item.level is Level.ERROR} - {"COS092"}
 
     assert deciding == {item.check for item in BREAKAGES.values()}
 

@@ -79,7 +79,7 @@ def test_the_other_generations_break_alike(tmp_path, kind, generation):
 
 
 def test_every_check_of_the_catalogue_can_be_made_to_fail():
-    ids = {item.id for item in CATALOGUE}
+    ids = {item.id for item in CATALOGUE} - {"COS092"}  # of signatures, which are no part of the image
 
     assert ids == {item.check for item in (*BREAKAGES.values(), *DEGRADATIONS.values())}
 

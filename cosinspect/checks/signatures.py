@@ -1,0 +1,52 @@
+"""The check on the image's own signatures, for those who named somebody that must have signed it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.report import Capability, Finding, Level
+
+__all__ = ["signature_missing"]
+
+MAX_EVIDENCE = 20
+"""Signatures that do not count, of which a finding tells; the report has them all."""
+
+
+@check(
+    id="COS092",
+    name="signature-missing",
+    level=Level.ERROR,
+    capabilities=(Capability.VERIFY,),
+    summary="Nobody who is trusted has signed the image.",
+    why="Whoever can push to the repository, or alter what comes from it, decides what machines install.",
+    remedy="""Sign the digest that is deployed, which is the index where there is one:
+        cosign sign --key cosign.key IMAGE@DIGEST""",
+    universal=True,
+)
+def signature_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Tell what was found out about the signatures of the digest that was asked for."""
+    seen = context.signatures
+    if seen is None:
+        if context.profile.signature_required:
+            raise Undecided(
+                f"the profile {context.profile.name} requires a signature, and nobody is named who must have made it; "
+                "give --verify-key, or --certificate-identity and --certificate-oidc-issuer"
+            )
+        raise NotApplicable("nobody is named who must have signed it")
+    for signature in seen.verified:
+        yield f"signed by {signature.signer}: {signature.origin} in {seen.repository}"
+    if seen.verified:
+        return
+    if seen.trouble:
+        raise Undecided(f"the signatures of {seen.subject} cannot be seen: {seen.trouble}")
+    count = len(seen.rejected)
+    found = f"{count} signature{'' if count == 1 else 's'} that do{'es' if count == 1 else ''} not count"
+    fates = [f"{item.origin}: {item.reason}" for item in seen.rejected[:MAX_EVIDENCE]]
+    if count > MAX_EVIDENCE:
+        fates.append(f"and {count - MAX_EVIDENCE} more")
+    yield Finding(
+        f"expected a signature of {seen.subject} by {' or '.join(seen.signers)}, "
+        f"found {found if count else 'none'} in {seen.repository}",
+        evidence=tuple(fates),
+    )

@@ -1,0 +1,147 @@
+"""Arguments that say who must have signed an image, named as cosign names them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cosinspect.commands.command import WrongUse
+from cosinspect.errors import InvalidSignaturePolicy
+from cosinspect.signatures.keys import KEY_BYTES, PublicKey
+from cosinspect.signatures.policy import Identity, SignaturePolicy
+
+__all__ = ["add_signatures", "signature_policy", "without_signatures"]
+
+_ENVIRONMENT = "env://"
+
+
+def add_signatures(parser: argparse.ArgumentParser) -> None:
+    """Add who must have signed the image, what with, and where signatures are."""
+    group = parser.add_argument_group(
+        "signatures", "without one by somebody named here the image does not pass"
+    )
+    group.add_argument(
+        "--verify-key",
+        action="append",
+        default=[],
+        metavar="FILE|env://NAME",
+        help="public key in PEM, such as cosign.pub; may be given several times, any of them will do",
+    )
+    for what, metavar, text in (
+        ("identity", "NAME", "the e-mail address or URI in the signer's certificate"),
+        ("oidc-issuer", "URL", "who vouched for that identity"),
+    ):
+        either = group.add_mutually_exclusive_group()
+        either.add_argument(f"--certificate-{what}", metavar=metavar, help=text)
+        either.add_argument(
+            f"--certificate-{what}-regexp",
+            metavar="REGEXP",
+            help=f"{text}, as a regular expression found in it",
+        )
+    group.add_argument(
+        "--trusted-root",
+        metavar="FILE",
+        help="sigstore's certificates and keys (trusted_root.json); default: fetched from the public instance",
+    )
+    group.add_argument(
+        "-a",
+        "--annotation",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the signature must say; may be given several times, all of them must be there",
+    )
+    group.add_argument(
+        "--signature-repository",
+        metavar="HOST/PATH",
+        help="where signatures are; default: $COSIGN_REPOSITORY, else the image's own repository",
+    )
+
+
+def without_signatures() -> dict[str, Any]:
+    """Give what `add_signatures` leaves where nothing is asked for."""
+    parser = argparse.ArgumentParser()
+    add_signatures(parser)
+    return vars(parser.parse_args([]))
+
+
+def signature_policy(arguments: argparse.Namespace) -> SignaturePolicy | None:
+    """Give whom to trust, None where nobody is named.
+
+    Args:
+        arguments: those of `add_signatures`, and the process's `environment`.
+
+    Raises:
+        WrongUse: the arguments do not go together.
+        InvalidSignaturePolicy: a key is none.
+        InvalidReference: the repository is none.
+    """
+    identities = _identities(arguments)
+    if not arguments.verify_key and not identities:
+        for name in ("annotation", "trusted_root", "signature_repository"):
+            if getattr(arguments, name):
+                raise WrongUse(
+                    f"--{name.replace('_', '-')}: expected somebody to trust with it: --verify-key, or "
+                    "--certificate-identity and --certificate-oidc-issuer"
+                )
+        return None
+    if arguments.trusted_root and not identities:
+        raise WrongUse("--trusted-root: expected --certificate-identity with it; keys need no root")
+    environment: Mapping[str, str] = arguments.environment
+    return SignaturePolicy(
+        keys=tuple(PublicKey.from_pem(_key(text, environment), text) for text in arguments.verify_key),
+        identities=identities,
+        annotations=dict(_annotation(text) for text in arguments.annotation),
+        repository=arguments.signature_repository or environment.get("COSIGN_REPOSITORY") or None,
+        trusted_root=Path(arguments.trusted_root) if arguments.trusted_root else None,
+    )
+
+
+def _identities(arguments: argparse.Namespace) -> tuple[Identity, ...]:
+    subject, issuer = arguments.certificate_identity, arguments.certificate_oidc_issuer
+    subjects, issuers = arguments.certificate_identity_regexp, arguments.certificate_oidc_issuer_regexp
+    if {subject, issuer, subjects, issuers} == {None}:
+        return ()
+    if (subject is None and subjects is None) or (issuer is None and issuers is None):
+        raise WrongUse(
+            "expected --certificate-identity and --certificate-oidc-issuer (or their -regexp forms), found one of them"
+        )
+    return (
+        Identity(
+            subjects if subject is None else subject,
+            issuers if issuer is None else issuer,
+            subject_is_pattern=subject is None,
+            issuer_is_pattern=issuer is None,
+        ),
+    )
+
+
+def _annotation(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise WrongUse(f"--annotation: expected NAME=VALUE, found {text[:100]!r}")
+    return name, value
+
+
+def _key(text: str, environment: Mapping[str, str]) -> bytes:
+    if text.startswith(_ENVIRONMENT):
+        name = text.removeprefix(_ENVIRONMENT)
+        if name not in environment:
+            raise InvalidSignaturePolicy("the environment has no such variable", where=text[:300])
+        return environment[name].encode("utf-8", "surrogateescape")
+    if "://" in text:
+        raise InvalidSignaturePolicy(
+            "keys are read from files and from the environment only",
+            where=text[:300],
+            remedy="write the public key to a file: cosign public-key --key ... > cosign.pub",
+        )
+    try:
+        with Path(text).open("rb") as file:
+            return file.read(KEY_BYTES + 1)
+    except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
+        reason = fault.strerror if isinstance(fault, OSError) else None
+        raise InvalidSignaturePolicy(
+            f"the key cannot be read: {reason or fault}", where=text[:300]
+        ) from fault

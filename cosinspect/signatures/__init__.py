@@ -1,0 +1,4 @@
+"""Signatures of images: where they lie, who is trusted, and whether one of those signed this digest.
+
+Nothing here talks to a registry: what does so is behind the port `SignatureStore`.
+"""

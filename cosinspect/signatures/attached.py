@@ -1,0 +1,193 @@
+"""Signatures as they lie in a repository: found, read, and not yet believed.
+
+Two schemes are known. In cosign's own, the manifest tagged `sha256-<hex>.sig` has a layer for each signature: the
+payload that was signed, the signature in an annotation (SIGNATURE_SPEC.md). In the newer one, each signature is an
+artifact that refers to the image and holds a sigstore bundle (BUNDLE_SPEC.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from cosinspect.artifact import ArtifactManifest
+from cosinspect.errors import (
+    ContentError,
+    CosinspectError,
+    InvalidImage,
+    LimitExceeded,
+    NotFound,
+    SourceError,
+)
+from cosinspect.formats.sigstore_bundle import BUNDLE_V3, is_bundle_type
+from cosinspect.formats.simple_signing import SIMPLE_SIGNING
+from cosinspect.limits import Limits
+from cosinspect.media_types import MANIFEST_TYPES
+from cosinspect.oci import Descriptor, Digest
+from cosinspect.signatures.store import SignatureStore
+
+__all__ = ["AttachedBundle", "AttachedPayload", "Unreadable", "find_signatures", "signature_tag"]
+
+_PREFIX = "dev.cosignproject.cosign/"
+_SIGNATURE = f"{_PREFIX}signature"
+_CERTIFICATE = "dev.sigstore.cosign/certificate"
+_LOG_BUNDLE = "dev.sigstore.cosign/bundle"
+
+
+@frozen
+class AttachedPayload:
+    """A signature of the tag scheme.
+
+    Attributes:
+        origin: where it lies, for reports.
+        payload: what was signed.
+        signature: as written: base64.
+        has_certificate: whether a certificate tells the signer.
+        log_bundle: the transparency log's word, as written, None without one.
+    """
+
+    origin: str
+    payload: bytes = field(repr=False)
+    signature: str
+    has_certificate: bool = False
+    log_bundle: str | None = field(default=None, repr=False)
+
+
+@frozen
+class AttachedBundle:
+    """A sigstore bundle that refers to the image.
+
+    Attributes:
+        origin: where it lies, for reports.
+        raw: its JSON.
+    """
+
+    origin: str
+    raw: bytes = field(repr=False)
+
+
+@frozen
+class Unreadable:
+    """Something in a signature's place that cannot be read as one.
+
+    Attributes:
+        origin: where it lies, for reports.
+        reason: why not.
+    """
+
+    origin: str
+    reason: str
+
+
+Attached: TypeAlias = AttachedPayload | AttachedBundle | Unreadable
+
+
+def signature_tag(digest: Digest) -> str:
+    """Name the tag under which cosign keeps the signatures of a manifest or index."""
+    return f"{digest.algorithm}-{digest.encoded}.sig"
+
+
+def find_signatures(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached]:
+    """Find what may be signatures of `subject`: those of the tag scheme first, then the bundles.
+
+    What is damaged is given as `Unreadable`, so that one bad signature does not hide a good one.
+
+    Raises:
+        SourceError: the registry does not answer, or with an error: there may be more than what came before.
+        LimitExceeded: there are more than `Limits.signatures`.
+        ContentError, InvalidImage: the list of referrers is damaged.
+    """
+    for count, found in enumerate(_all(store, subject, limits)):
+        if count >= limits.signatures:
+            raise LimitExceeded(
+                f"expected at most {limits.signatures} signatures and other artifacts that refer to the image, found more",
+                limit="signatures",
+                bound=limits.signatures,
+                where=store.repository,
+                remedy="remove those that nobody needs (cosign clean), or raise the limit",
+            )
+        if found is not None:
+            yield found
+
+
+def _all(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached | None]:
+    """Give None for what refers to the image and is no signature: it costs a look all the same."""
+    first: CosinspectError | None = None
+    for place in (_payloads, _bundles):
+        try:
+            yield from place(store, subject, limits)
+        except (SourceError, ContentError, InvalidImage, LimitExceeded) as fault:
+            first = first or fault  # what lies in the other place may be all that is needed
+    if first is not None:
+        raise first
+
+
+def _payloads(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached]:
+    tag = signature_tag(subject)
+    try:
+        raw = store.tagged(tag)
+        if raw is None:
+            return
+        layers = ArtifactManifest.from_json(raw).layers
+    except (ContentError, InvalidImage, LimitExceeded) as fault:
+        yield Unreadable(tag, str(fault))
+        return
+    read: dict[Digest, bytes] = {}  # many signatures are over the same payload
+    for number, layer in enumerate(layers):
+        origin = f"{tag}, layer {number}"
+        if layer.media_type != SIMPLE_SIGNING:
+            yield Unreadable(
+                origin, f"expected the media type {SIMPLE_SIGNING}, found {layer.media_type[:100]!r}"
+            )
+            continue
+        if _SIGNATURE not in layer.annotations:
+            yield Unreadable(origin, f"expected a signature in the annotation {_SIGNATURE}, there is none")
+            continue
+        try:
+            if layer.digest not in read:
+                read[layer.digest] = store.read(
+                    layer, limit=limits.signature_bytes, limit_name="signature_bytes"
+                )
+        except (ContentError, LimitExceeded, NotFound) as fault:
+            yield Unreadable(origin, str(fault))
+            continue
+        yield AttachedPayload(
+            origin,
+            read[layer.digest],
+            layer.annotations[_SIGNATURE],
+            _CERTIFICATE in layer.annotations,
+            layer.annotations.get(_LOG_BUNDLE),
+        )
+
+
+def _bundles(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached | None]:
+    for descriptor in store.referrers(subject):
+        yield _bundle(store, subject, descriptor, limits)
+
+
+def _bundle(
+    store: SignatureStore, subject: Digest, descriptor: Descriptor, limits: Limits
+) -> Attached | None:
+    origin = f"referrer {descriptor.digest}"
+    if descriptor.media_type not in MANIFEST_TYPES:
+        return None
+    try:
+        raw = store.read(descriptor, limit=limits.manifest_bytes, limit_name="manifest_bytes")
+        manifest = ArtifactManifest.from_json(raw, descriptor.media_type)
+        if not is_bundle_type(manifest.artifact_type):
+            return None
+        if manifest.subject is None or manifest.subject.digest != subject:
+            refers = manifest.subject.digest if manifest.subject is not None else "nothing"
+            return Unreadable(
+                origin, f"expected an artifact that refers to {subject}, this one refers to {refers}"
+            )
+        if len(manifest.layers) != 1 or not is_bundle_type(manifest.layers[0].media_type):
+            return Unreadable(origin, f"expected one layer of the media type {BUNDLE_V3}")
+        return AttachedBundle(
+            origin,
+            store.read(manifest.layers[0], limit=limits.signature_bytes, limit_name="signature_bytes"),
+        )
+    except (ContentError, InvalidImage, LimitExceeded, NotFound) as fault:
+        return Unreadable(origin, str(fault))

@@ -1,0 +1,162 @@
+"""Bundles that were signed with a certificate of sigstore, verified by sigstore's own library (extra `sigstore`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from attrs import frozen
+from cryptography import x509
+
+from cosinspect.errors import FormatError, InvalidSignaturePolicy
+from cosinspect.oci import Digest
+from cosinspect.signatures.policy import Identity
+
+try:
+    from sigstore.errors import VerificationError
+    from sigstore.hashes import Hashed
+    from sigstore.models import Bundle, TrustedRoot
+    from sigstore.verify import Verifier
+    from sigstore_models.common.v1 import HashAlgorithm
+except ImportError as _fault:
+    _MISSING: str = str(_fault)
+else:
+    _MISSING = ""
+
+__all__ = ["KeylessVerifier"]
+
+T = TypeVar("T")
+
+# Fulcio, docs/oid-info.md: the issuer as text, and since 2022 as a DER string.
+_ISSUER = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
+_ISSUER_DER = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.8")
+_OTHER_NAME = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.7")
+
+
+@frozen
+class _Trusted:
+    """A sigstore policy that holds a certificate to an identity; it keeps nothing."""
+
+    identity: Identity
+
+    def verify(self, cert: x509.Certificate) -> None:
+        """Let a certificate pass whose subject and issuer are those of the identity.
+
+        Raises:
+            VerificationError: they are others.
+        """
+        subjects, issuer = _subjects(cert), _issuer(cert)
+        if not any(_fits(text, self.identity.subject, self.identity.subject_is_pattern) for text in subjects):
+            raise VerificationError(f"the certificate names {', '.join(subjects)[:300] or 'nobody'}")
+        if not _fits(issuer, self.identity.issuer, self.identity.issuer_is_pattern):
+            raise VerificationError(f"the certificate's issuer is {issuer[:300] or 'not told'}")
+
+
+class KeylessVerifier:
+    """Verifies certificates against identities; with a trust root of its own it needs no network.
+
+    Args:
+        identities: any of them will do.
+        trusted_root: file with sigstore's certificates and keys; None has them fetched from the public instance.
+
+    Raises:
+        InvalidSignaturePolicy: the extra is not installed, or the trust root is none or cannot be had.
+    """
+
+    def __init__(self, identities: tuple[Identity, ...], trusted_root: Path | None = None) -> None:
+        if _MISSING:
+            raise InvalidSignaturePolicy(
+                f"signatures by identity need sigstore's library ({_MISSING})",
+                remedy="pip install 'cosinspect[sigstore]'",
+            )
+        self._identities = identities
+        try:
+            if trusted_root is None:
+                self._verifier = Verifier.production()
+            else:
+                self._verifier = Verifier(trusted_root=TrustedRoot.from_file(str(trusted_root)))
+        except Exception as fault:
+            # Whatever the library makes of a file or of the network: without a root nothing can be verified.
+            raise InvalidSignaturePolicy(
+                f"the trust root cannot be had: {type(fault).__name__}: {str(fault)[:300]}",
+                where=str(trusted_root or "sigstore's public instance"),
+                remedy="without access to the internet, give a file: --trusted-root trusted_root.json",
+            ) from fault
+
+    def verify_envelope(self, bundle: bytes) -> tuple[str, str, bytes]:
+        """Give the signer, the payload's type, and the payload of a bundle with an envelope.
+
+        Raises:
+            FormatError: it does not hold, of kind `untrusted`, or is no bundle.
+        """
+        parsed = _contained(lambda: Bundle.from_json(bundle))
+        signer, (kind, payload) = self._first(lambda trusted: self._verifier.verify_dsse(parsed, trusted))
+        return signer, kind, payload
+
+    def verify_digest(self, bundle: bytes, digest: Digest) -> str:
+        """Give the signer of a bundle over bytes of this digest.
+
+        Raises:
+            FormatError: it does not hold, of kind `untrusted`, or is no bundle.
+        """
+        parsed = _contained(lambda: Bundle.from_json(bundle))
+        hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.encoded))
+
+        def verify(trusted: _Trusted) -> bool:
+            self._verifier.verify_artifact(hashed, parsed, trusted)
+            return True
+
+        return self._first(verify)[0]
+
+    def _first(self, verify: Callable[[_Trusted], T]) -> tuple[str, T]:
+        reasons = []
+        for identity in self._identities:
+            try:
+                return f"identity {identity}", _contained(partial(verify, _Trusted(identity)))
+            except FormatError as fault:
+                reasons.append(fault.message)
+        raise FormatError("; ".join(dict.fromkeys(reasons)), kind="untrusted")
+
+
+def _contained(work: Callable[[], T]) -> T:
+    """Run the library on a stranger's bytes: whatever it raises says that they do not hold."""
+    try:
+        return work()
+    except Exception as fault:
+        raise FormatError(f"{type(fault).__name__}: {str(fault)[:300]}", kind="untrusted") from fault
+
+
+def _fits(found: str, wanted: str, is_pattern: bool) -> bool:
+    return re.search(wanted, found) is not None if is_pattern else found == wanted
+
+
+def _subjects(cert: x509.Certificate) -> list[str]:
+    names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    others = [name.value for name in names.get_values_for_type(x509.OtherName) if name.type_id == _OTHER_NAME]
+    return [
+        *names.get_values_for_type(x509.RFC822Name),
+        *names.get_values_for_type(x509.UniformResourceIdentifier),
+        *(_der_text(value) for value in others),
+    ]
+
+
+def _issuer(cert: x509.Certificate) -> str:
+    for oid in (_ISSUER_DER, _ISSUER):
+        for extension in cert.extensions:
+            if extension.oid == oid and isinstance(extension.value, x509.UnrecognizedExtension):
+                value = extension.value.value
+                return _der_text(value) if oid == _ISSUER_DER else value.decode("utf-8", "replace")
+    return ""
+
+
+def _der_text(value: bytes) -> str:
+    """Give a DER UTF8String of up to 255 bytes as text, "" for anything else."""
+    if value[:1] != b"\x0c" or len(value) < 2:
+        return ""
+    head = 2 if value[1] < 0x80 else 3 if value[1] == 0x81 else 0
+    if not head or len(value) < head or value[head - 1] != len(value) - head:
+        return ""
+    return value[head:].decode("utf-8", "replace")

@@ -1,0 +1,77 @@
+"""What came of looking at an image's signatures, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from cosinspect.oci import Digest
+
+__all__ = ["RejectedSignature", "Verification", "VerifiedSignature"]
+
+
+@frozen
+class VerifiedSignature:
+    """A signature that counts.
+
+    Attributes:
+        origin: where it lies.
+        format: `simple-signing` or `bundle`.
+        signer: which of those who are trusted.
+        annotations: what was signed with it.
+    """
+
+    origin: str
+    format: str
+    signer: str
+    annotations: Mapping[str, Any] = field(factory=dict, hash=False)
+
+
+@frozen
+class RejectedSignature:
+    """What lies where signatures lie and does not count, and why."""
+
+    origin: str
+    reason: str
+
+
+@frozen
+class Verification:
+    """What is known of an image's signatures.
+
+    Attributes:
+        subject: the manifest or index that must be signed.
+        repository: where signatures were looked for.
+        signers: who is trusted.
+        verified: the signatures that count.
+        rejected: those that do not.
+        trouble: why there may be more than was seen, "" if everything was.
+    """
+
+    subject: Digest
+    repository: str
+    signers: tuple[str, ...]
+    verified: tuple[VerifiedSignature, ...] = ()
+    rejected: tuple[RejectedSignature, ...] = ()
+    trouble: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values, for reports."""
+        return {
+            "subject": str(self.subject),
+            "repository": self.repository,
+            "trusted": list(self.signers),
+            "verified": [
+                {
+                    "origin": item.origin,
+                    "format": item.format,
+                    "signer": item.signer,
+                    "annotations": dict(item.annotations),
+                }
+                for item in self.verified
+            ],
+            "rejected": [{"origin": item.origin, "reason": item.reason} for item in self.rejected],
+            "trouble": self.trouble,
+        }
