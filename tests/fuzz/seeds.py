@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import gzip
 import io
@@ -57,6 +58,7 @@ def seeds(target: str) -> list[bytes]:
         "bolt": _bolt,
         "kernel": _kernel,
         "documents": _documents,
+        "signatures": _signatures,
         "grub": lambda: _files("grub.cfg", "bootargs.cfg"),
         "shell": lambda: [*_files(".sh"), SCRIPT],
         "yaml": lambda: [*_files(".yaml"), YAML],
@@ -238,3 +240,15 @@ def _documents() -> list[bytes]:
         json.dumps(docker).encode(),
         b'{"schemaVersion":1,"fsLayers":[]}',
     ]
+
+
+def _signatures() -> list[bytes]:
+    """What cosign left in registries, and an entry of a log by its specification."""
+    scenes = Path(__file__).parent.parent / "data" / "cosign"
+    chosen = [scenes / scene for scene in ("tag", "bundle", "bundle-rsa", "attestation", "keyless")]
+    found = [path.read_bytes() for scene in chosen for path in sorted(scene.glob("sha256-*"))]
+    body = (
+        b'{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{"data":{"hash":{"algorithm":"sha256","value":"aa"}},'
+        b'"signature":{"content":"AAAA","publicKey":{"content":"AAAA"}}}}'
+    )
+    return [*found, body, json.dumps({"Payload": {"body": base64.b64encode(body).decode()}}).encode()]

@@ -15,21 +15,27 @@ from collections.abc import Callable
 from attrs import evolve, frozen
 
 from bolt_files import fnv1a
+from cosinspect.artifact import ArtifactManifest
 from cosinspect.errors import FormatError, InvalidImage, InvalidLayer, LimitExceeded
 from cosinspect.formats.bolt import open_bolt
 from cosinspect.formats.bootargs import boot_markers, kernel_parameters, leftover_placeholders, read_boot_args
 from cosinspect.formats.cloud_config import read_cloud_config
 from cosinspect.formats.cpio import Window, read_archive
 from cosinspect.formats.dracut import merge, read_build_parameters, read_dracut_conf
+from cosinspect.formats.dsse import Envelope
 from cosinspect.formats.elf import read_elf, read_interpreter
 from cosinspect.formats.grub import read_grub_script
 from cosinspect.formats.grub_lexer import expand
+from cosinspect.formats.in_toto import read_statement
 from cosinspect.formats.initrd import read_initrd
 from cosinspect.formats.kernel import HEAD_BYTES, describe, find_version, read_kernel
+from cosinspect.formats.log_entry import read_log_bundle, read_log_entry
 from cosinspect.formats.luet import read_database
 from cosinspect.formats.luet_config import database_paths, parse_config, parse_repository
 from cosinspect.formats.os_release import read_env_file
 from cosinspect.formats.shell import read_shell_script
+from cosinspect.formats.sigstore_bundle import SigstoreBundle, read_bundle
+from cosinspect.formats.simple_signing import read_simple_signing
 from cosinspect.formats.systemd import exec_commands, read_unit
 from cosinspect.formats.yaml import load_yaml
 from cosinspect.limits import DEFAULT_LIMITS
@@ -202,6 +208,21 @@ def documents(data: bytes) -> None:
     assert len(kinds) <= 1
 
 
+def signatures(data: bytes) -> None:
+    """What is read as one thing is not read as another; bytes that were signed come out as they went in."""
+    kinds = 0
+    for read in (read_simple_signing, read_bundle, read_statement, read_log_entry, read_log_bundle):
+        with contextlib.suppress(FormatError):
+            found = read(data)
+            kinds += read not in {read_log_entry, read_log_bundle}
+            if isinstance(found, SigstoreBundle) and isinstance(found.content, Envelope):
+                assert found.content.signatures
+                assert found.content.signed_bytes.endswith(found.content.payload)
+    with contextlib.suppress(InvalidImage):
+        assert ArtifactManifest.from_json(data).layers is not None
+    assert kinds <= 1 or b"_type" in data
+
+
 SCALARS = (
     None, True, False, 0, 1, 2, -1, 2**63 - 1, 2**63, 2**70, 1.5, 1e400, "", "linux", "amd64", "layers", "\ud800", [], {},
     "sha256:" + "a" * 64, "sha512:" + "a" * 128, "sha256:../../x",
@@ -325,6 +346,14 @@ TARGETS = {
     ),
     "documents": Target(
         read=documents, largest=8 * 1024, tokens=tuple(key.encode() for key in KEYS), repair=with_other_values
+    ),
+    "signatures": Target(
+        read=signatures,
+        largest=8 * 1024,
+        tokens=(b"critical", b"docker-manifest-digest", b"optional", b"dsseEnvelope", b"messageSignature", b"payloadType",
+                b"verificationMaterial", b"x509CertificateChain", b"tlogEntries", b"predicateType", b"hashedrekord",
+                b"apiVersion", b"payloadHash"),
+        repair=with_other_values,
     ),
     "grub": Target(
         read=grub,

@@ -12,9 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from cosinspect.testing import ImageBuilder, Registry, image_index
+from signing import push_bundle, statement_of
+from sigstore_instance import Sigstore
 
 HERE = Path(__file__).parent
+IDENTITY = (
+    "https://github.com/org/os/.github/workflows/build.yml@refs/heads/main",
+    "https://token.actions.githubusercontent.com",
+)
 REPOSITORY = "org/os"
 ELSEWHERE = "signatures/of-everything"
 PREDICATE = '{"verdict": "this is a statement about the image and no signature of it"}'
@@ -111,6 +119,16 @@ class Cosign:
         ]
         self.run(self.three, "attest", *options, "--key", str(self.keys / key), name)
 
+    def sign_without_a_key(self, name):
+        """A bundle by an instance of sigstore made for it, which cosign's `verify` has to be content with."""
+        instance = Sigstore()
+        root = HERE / "keyless.json"
+        root.write_text(instance.trusted_root() + "\n")
+        address = name.partition("/")[0]
+        push_bundle(address, json.dumps(instance.sign(statement_of(), *IDENTITY)).encode())
+        options = ["--certificate-identity", IDENTITY[0], "--certificate-oidc-issuer", IDENTITY[1]]
+        self.run(self.three, "verify", "--trusted-root", str(root), *options, name)
+
     def verdicts(self, name, **environment):
         """The keys with which cosign's own `verify` is content; the hash of a P-384 key has to be told."""
         options = ["--insecure-ignore-tlog=true"]
@@ -186,6 +204,9 @@ def main(two, three):
         scene("tag-ed25519ph", once(cosign.sign_2, "ed25519.key"))
         scene("bundle-ed25519ph", once(cosign.sign_3, "ed25519.key"))
         scene("attestation", once(cosign.attest))
+        scene("keyless", cosign.sign_without_a_key)
+        del verdicts["keyless"]  # no key verifies it
+    (HERE / "keyless.json").rename(HERE / "keyless" / "trusted_root.json")
     (HERE / "verdicts.json").write_text(json.dumps(verdicts, indent=1) + "\n")
 
 
