@@ -78,7 +78,10 @@ def inspect(
             on_image(image)
         verification = None
         if signatures is not None:
-            place = signatures.location or ImageName.parse(name).reference
+            parsed = ImageName.parse(name)
+            place = signatures.location or parsed.reference
+            if parsed.transport is Transport.DOCKER_ARCHIVE:
+                place = None  # the manifest is made up from the archive, so nobody can have signed it
             source = _repository(place, plain_http, docker_config, limits)
             verification = _verify(image, source, signatures, keyless)
         return inspect_image(
@@ -235,8 +238,8 @@ def _verify(
             subject,
             "",
             policy.signers,
-            trouble="the image is in no registry, so where its signatures are must be said; "
-            "give their repository (--signature-repository)",
+            trouble="the image is in no registry, so where its signatures are must be said; give their repository "
+            "(--signature-repository), which helps for every transport but docker-archive: that keeps no digest",
         )
     store = SignatureRepository(source, image.limits)
     try:

@@ -48,6 +48,7 @@ def add_signatures(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-a",
         "--annotation",
+        "--annotations",  # as cosign spells it
         action="append",
         default=[],
         metavar="NAME=VALUE",

@@ -1,8 +1,9 @@
 """Signatures as they lie in a repository: found, read, and not yet believed.
 
 Two schemes are known. In cosign's own, the manifest tagged `sha256-<hex>.sig` has a layer for each signature: the
-payload that was signed, the signature in an annotation (SIGNATURE_SPEC.md). In the newer one, each signature is an
-artifact that refers to the image and holds a sigstore bundle (BUNDLE_SPEC.md).
+payload that was signed, the signature in an annotation (SIGNATURE_SPEC.md); cosign 2 can make it refer to the image
+instead of tagging it (`--registry-referrers-mode oci-1-1`). In the newer one, each signature is an artifact that refers
+to the image and holds a sigstore bundle (BUNDLE_SPEC.md).
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from cosinspect.signatures.store import SignatureStore
 
 __all__ = ["AttachedBundle", "AttachedPayload", "Unreadable", "find_signatures", "signature_tag"]
 
-_PREFIX = "dev.cosignproject.cosign/"
-_SIGNATURE = f"{_PREFIX}signature"
+_PAYLOADS = "application/vnd.dev.cosign.artifact.sig.v1+json"
+_SIGNATURE = "dev.cosignproject.cosign/signature"
 _CERTIFICATE = "dev.sigstore.cosign/certificate"
 _LOG_BUNDLE = "dev.sigstore.cosign/bundle"
 
 
 @frozen
 class AttachedPayload:
-    """A signature of the tag scheme.
+    """A signature over a payload of its own.
 
     Attributes:
         origin: where it lies, for reports.
@@ -90,7 +91,7 @@ def signature_tag(digest: Digest) -> str:
 
 
 def find_signatures(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached]:
-    """Find what may be signatures of `subject`: those of the tag scheme first, then the bundles.
+    """Find what may be signatures of `subject`: those that are tagged first, then those that refer to it.
 
     What is damaged is given as `Unreadable`, so that one bad signature does not hide a good one.
 
@@ -113,9 +114,9 @@ def find_signatures(store: SignatureStore, subject: Digest, limits: Limits) -> I
 
 
 def _all(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached | None]:
-    """Give None for what refers to the image and is no signature: it costs a look all the same."""
+    """Give None for what refers to the image and turns out to be no signature: it costs a look all the same."""
     first: CosinspectError | None = None
-    for place in (_payloads, _bundles):
+    for place in (_tagged, _referring):
         try:
             yield from place(store, subject, limits)
         except (SourceError, ContentError, InvalidImage, LimitExceeded) as fault:
@@ -124,19 +125,59 @@ def _all(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Att
         raise first
 
 
-def _payloads(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached]:
+def _tagged(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached]:
     tag = signature_tag(subject)
     try:
         raw = store.tagged(tag)
         if raw is None:
             return
-        layers = ArtifactManifest.from_json(raw).layers
+        manifest = ArtifactManifest.from_json(raw)
     except (ContentError, InvalidImage, LimitExceeded) as fault:
         yield Unreadable(tag, str(fault))
         return
+    yield from _payloads(store, tag, manifest, limits)
+
+
+def _referring(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached | None]:
+    for descriptor in store.referrers(subject):
+        # What a registry says it is may be wrong, but then it is only not looked at.
+        if descriptor.media_type in MANIFEST_TYPES and _is_signature(descriptor.artifact_type or BUNDLE_V3):
+            yield from _referrer(store, subject, descriptor, limits)
+
+
+def _referrer(
+    store: SignatureStore, subject: Digest, descriptor: Descriptor, limits: Limits
+) -> Iterator[Attached | None]:
+    origin = f"referrer {descriptor.digest}"
+    try:
+        raw = store.read(descriptor, limit=limits.manifest_bytes, limit_name="manifest_bytes")
+        manifest = ArtifactManifest.from_json(raw, descriptor.media_type)
+    except (ContentError, InvalidImage, LimitExceeded, NotFound) as fault:
+        yield Unreadable(origin, str(fault))
+        return
+    if not _is_signature(manifest.artifact_type):
+        yield None
+    elif manifest.subject is None or manifest.subject.digest != subject:
+        refers = manifest.subject.digest if manifest.subject is not None else "nothing"
+        yield Unreadable(
+            origin, f"expected an artifact that refers to {subject}, this one refers to {refers}"
+        )
+    elif is_bundle_type(manifest.artifact_type):
+        yield _bundle(store, origin, manifest, limits)
+    else:
+        yield from _payloads(store, origin, manifest, limits)
+
+
+def _is_signature(artifact_type: str) -> bool:
+    return is_bundle_type(artifact_type) or artifact_type == _PAYLOADS
+
+
+def _payloads(
+    store: SignatureStore, place: str, manifest: ArtifactManifest, limits: Limits
+) -> Iterator[Attached]:
     read: dict[Digest, bytes] = {}  # many signatures are over the same payload
-    for number, layer in enumerate(layers):
-        origin = f"{tag}, layer {number}"
+    for number, layer in enumerate(manifest.layers):
+        origin = f"{place}, layer {number}"
         if layer.media_type != SIMPLE_SIGNING:
             yield Unreadable(
                 origin, f"expected the media type {SIMPLE_SIGNING}, found {layer.media_type[:100]!r}"
@@ -147,9 +188,7 @@ def _payloads(store: SignatureStore, subject: Digest, limits: Limits) -> Iterato
             continue
         try:
             if layer.digest not in read:
-                read[layer.digest] = store.read(
-                    layer, limit=limits.signature_bytes, limit_name="signature_bytes"
-                )
+                read[layer.digest] = _content(store, layer, limits)
         except (ContentError, LimitExceeded, NotFound) as fault:
             yield Unreadable(origin, str(fault))
             continue
@@ -162,32 +201,14 @@ def _payloads(store: SignatureStore, subject: Digest, limits: Limits) -> Iterato
         )
 
 
-def _bundles(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached | None]:
-    for descriptor in store.referrers(subject):
-        yield _bundle(store, subject, descriptor, limits)
-
-
-def _bundle(
-    store: SignatureStore, subject: Digest, descriptor: Descriptor, limits: Limits
-) -> Attached | None:
-    origin = f"referrer {descriptor.digest}"
-    if descriptor.media_type not in MANIFEST_TYPES:
-        return None
+def _bundle(store: SignatureStore, origin: str, manifest: ArtifactManifest, limits: Limits) -> Attached:
+    if len(manifest.layers) != 1 or not is_bundle_type(manifest.layers[0].media_type):
+        return Unreadable(origin, f"expected one layer of the media type {BUNDLE_V3}")
     try:
-        raw = store.read(descriptor, limit=limits.manifest_bytes, limit_name="manifest_bytes")
-        manifest = ArtifactManifest.from_json(raw, descriptor.media_type)
-        if not is_bundle_type(manifest.artifact_type):
-            return None
-        if manifest.subject is None or manifest.subject.digest != subject:
-            refers = manifest.subject.digest if manifest.subject is not None else "nothing"
-            return Unreadable(
-                origin, f"expected an artifact that refers to {subject}, this one refers to {refers}"
-            )
-        if len(manifest.layers) != 1 or not is_bundle_type(manifest.layers[0].media_type):
-            return Unreadable(origin, f"expected one layer of the media type {BUNDLE_V3}")
-        return AttachedBundle(
-            origin,
-            store.read(manifest.layers[0], limit=limits.signature_bytes, limit_name="signature_bytes"),
-        )
-    except (ContentError, InvalidImage, LimitExceeded, NotFound) as fault:
+        return AttachedBundle(origin, _content(store, manifest.layers[0], limits))
+    except (ContentError, LimitExceeded, NotFound) as fault:
         return Unreadable(origin, str(fault))
+
+
+def _content(store: SignatureStore, layer: Descriptor, limits: Limits) -> bytes:
+    return store.read(layer, limit=limits.signature_bytes, limit_name="signature_bytes")

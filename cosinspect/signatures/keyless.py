@@ -130,7 +130,10 @@ def _contained(work: Callable[[], T]) -> T:
 
 
 def _fits(found: str, wanted: str, is_pattern: bool) -> bool:
-    return re.search(wanted, found) is not None if is_pattern else found == wanted
+    if not is_pattern:
+        return found == wanted
+    # To Python, $ is also what stands before a last line break.
+    return found.isprintable() and re.search(wanted, found) is not None
 
 
 def _subjects(cert: x509.Certificate) -> list[str]:

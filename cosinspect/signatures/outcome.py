@@ -20,13 +20,13 @@ class VerifiedSignature:
         origin: where it lies.
         format: `simple-signing` or `bundle`.
         signer: which of those who are trusted.
-        annotations: what was signed with it.
+        annotations: what was signed with it, as far as it is text.
     """
 
     origin: str
     format: str
     signer: str
-    annotations: Mapping[str, Any] = field(factory=dict, hash=False)
+    annotations: Mapping[str, str] = field(factory=dict, hash=False)
 
 
 @frozen

@@ -33,6 +33,11 @@ SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
 """The predicate type by which cosign tells a signature from other statements."""
 
 
+_ENVELOPE_SIGNATURES = 16
+_LOG_ENTRIES = 16
+"""Of one bundle, that are looked at; cosign makes one of each."""
+
+
 class Keyless(Protocol):
     """Verifies what was signed with a certificate instead of a known key."""
 
@@ -120,7 +125,7 @@ class _Judge:
         if claim.digest != self.subject:
             raise _Rejected(f"it is the signature of another image, {claim.digest}")
         self._check_annotations(claim.annotations)
-        return VerifiedSignature(attached.origin, "simple-signing", f"key {key}", claim.annotations)
+        return VerifiedSignature(attached.origin, "simple-signing", f"key {key}", _texts(claim.annotations))
 
     def bundle(self, attached: AttachedBundle) -> VerifiedSignature:
         """Judge a sigstore bundle."""
@@ -140,7 +145,7 @@ class _Judge:
         for subject in statement.subjects:
             if subject.digests.get(self.subject.algorithm) == self.subject.encoded:
                 self._check_annotations(subject.annotations)
-                return VerifiedSignature(attached.origin, "bundle", signer, subject.annotations)
+                return VerifiedSignature(attached.origin, "bundle", signer, _texts(subject.annotations))
         named = ", ".join(
             f"{algorithm}:{encoded}"
             for subject in statement.subjects[:3]
@@ -197,5 +202,5 @@ class _Judge:
         return "nobody who is trusted made it"
 
 
-_ENVELOPE_SIGNATURES = 16
-_LOG_ENTRIES = 16
+def _texts(annotations: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in annotations.items() if isinstance(value, str)}

@@ -229,3 +229,10 @@ def test_the_command_takes_identities(registry, root):
 
     assert "" == err.getvalue()
     assert "signed by identity /^https://github.com/org/" in " ".join(out.getvalue().split())
+
+
+def test_a_line_break_at_the_end_is_no_end(registry, root):
+    push(registry, SIGSTORE.sign(STATEMENT, "a@example.com\n", ISSUER))
+    identity = Identity(r"^a@example\.com$", ISSUER, subject_is_pattern=True)
+
+    assert Status.NO == signed(registry, root, identity).signed

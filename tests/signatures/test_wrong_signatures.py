@@ -295,12 +295,34 @@ def test_a_payload_beyond_the_limit_is_not_fetched(registry):
     assert "expected at most 1000 bytes" in found.signatures.rejected[0].reason
 
 
-def test_other_artifacts_that_refer_to_the_image_are_passed_over(registry):
-    push_bundle(registry.address, b"a bill of materials", artifactType="application/spdx+json")
+def test_other_artifacts_that_refer_to_the_image_cost_nothing(registry):
+    for number in range(20):
+        content = b"a bill of materials, %d" % number
+        push_bundle(registry.address, content, artifactType="application/spdx+json")
+    before = len(registry.requests)
 
-    found = signed(registry)
+    found = signed(registry, limits=evolve(DEFAULT_LIMITS, signatures=10))
 
     assert (Status.NO, ()) == (found.signed, found.signatures.rejected)
+    assert len(registry.requests) - before < 10
+
+
+def test_an_annotation_that_is_no_text_is_none(registry):
+    payload = payload_of(optional={"build": 42, "stage": "release"})
+    push_signatures(registry.address, [by(payload)[0]], [payload])
+
+    assert {"stage": "release"} == signed(registry).signatures.verified[0].annotations
+    assert Status.NO == signed(registry, annotations={"build": "42"}).signed
+
+
+def test_a_saved_image_has_no_digest_that_could_be_signed(registry, tmp_path):
+    image = derivative()
+    name = image.write_docker_archive(tmp_path / "saved.tar", "cos/os:v1")
+    policy = SignaturePolicy(keys=(SIGNER.public,), repository=f"{registry.address}/{REPOSITORY}")
+
+    found = inspect(name, signatures=policy)
+
+    assert (Status.UNKNOWN, Verdict.OPEN) == (found.signed, found.verdict)
 
 
 @pytest.mark.parametrize(

@@ -129,12 +129,11 @@ class Cosign:
         options = ["--certificate-identity", IDENTITY[0], "--certificate-oidc-issuer", IDENTITY[1]]
         self.run(self.three, "verify", "--trusted-root", str(root), *options, name)
 
-    def verdicts(self, name, **environment):
+    def verdicts(self, name, *options, **environment):
         """The keys with which cosign's own `verify` is content; the hash of a P-384 key has to be told."""
-        options = ["--insecure-ignore-tlog=true"]
 
         def is_content(key, digest):
-            more = ["--signature-digest-algorithm", digest, "--key", str(key)]
+            more = ["--insecure-ignore-tlog=true", "--signature-digest-algorithm", digest, "--key", str(key)]
             return not self.ask(self.three, "verify", *options, *more, name, **environment).returncode
 
         keys = sorted(self.keys.glob("*.pub"))
@@ -169,14 +168,14 @@ def main(two, three):
         for key in cosign.keys.glob("*.pub"):
             shutil.copy(key, HERE / "keys" / key.name)
 
-        def scene(name, sign, *, referrers=True, subject=image, elsewhere=False):
+        def scene(name, sign, *, referrers=True, subject=image, elsewhere=False, verify=()):
             with Registry(referrers=referrers) as registry:
                 pinned = registry.push(subject, f"{REPOSITORY}:v1").rpartition(":")[0] + f"@{subject.digest}"
                 environment = {"COSIGN_REPOSITORY": f"{registry.address}/{ELSEWHERE}"} if elsewhere else {}
                 sign(pinned, **environment)
                 dump(registry, ELSEWHERE if elsewhere else REPOSITORY, HERE / name, known=set(subject.blobs))
                 if subject is image:
-                    verdicts[name] = cosign.verdicts(pinned, **environment)
+                    verdicts[name] = cosign.verdicts(pinned, *verify, **environment)
 
         def twice(sign):
             def run(name):
@@ -192,6 +191,14 @@ def main(two, three):
         scene("tag-3", once(cosign.sign_2, program=three))
         scene("tag-elsewhere", once(cosign.sign_2), elsewhere=True)
         scene("tag-other-image", once(cosign.sign_2), subject=other)
+        experimental = {"COSIGN_EXPERIMENTAL": "1"}
+        scene(
+            "tag-as-referrer",
+            lambda name: cosign.sign_2(
+                name, "p256-1.key", "--registry-referrers-mode", "oci-1-1", **experimental
+            ),
+            verify=("--experimental-oci11", "--new-bundle-format=false"),
+        )
         scene("bundle", twice(cosign.sign_3))
         scene("bundle-fallback", twice(cosign.sign_3), referrers=False)
         scene("bundle-elsewhere", once(cosign.sign_3), elsewhere=True)
