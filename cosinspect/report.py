@@ -19,6 +19,7 @@ from cosinspect.signatures.outcome import Verification
 __all__ = [
     "DECIDABLE",
     "SCHEMA",
+    "SIGNATURE_CHECK",
     "Capability",
     "CapabilityResult",
     "CheckResult",
@@ -68,6 +69,9 @@ class Capability(enum.Enum):
     ISO = "iso"
     VERIFY = "verify"
 
+
+SIGNATURE_CHECK = "COS092"
+"""The check that tells of the image's signatures. Where one is required the verdict hangs on it, and nobody can waive it."""
 
 DECIDABLE = frozenset({Capability.BOOT, Capability.INSTALL, Capability.VERIFY})
 """The capabilities whose rules are complete enough to say yes; of the others it can only be said what prevents them."""
@@ -323,6 +327,8 @@ class Report:
 
     def is_decisive(self, result: CheckResult) -> bool:
         """Whether the verdict hangs on this result: it decides what is required, and nobody answers for it."""
+        if self.signature_required and result.check == SIGNATURE_CHECK:
+            return True
         decides = not set(result.capabilities).isdisjoint(self.required)
         alone = result.level is Level.ERROR and not result.capabilities
         return (decides or alone) and not result.is_waived

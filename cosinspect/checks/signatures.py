@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.report import Capability, Finding, Level
+from cosinspect.report import SIGNATURE_CHECK, Capability, Finding, Level
 
 __all__ = ["signature_missing"]
 
@@ -14,7 +14,7 @@ MAX_EVIDENCE = 20
 
 
 @check(
-    id="COS092",
+    id=SIGNATURE_CHECK,
     name="signature-missing",
     level=Level.ERROR,
     capabilities=(Capability.VERIFY,),

@@ -17,9 +17,10 @@ __all__ = ["finding_lines", "layer_of", "result_lines", "sentence", "waiver_line
 
 def sentence(report: Report) -> str:
     """Say the verdict in one line: `fail: quay.io/org/os:v1 (profile cos): boot no, install no`."""
-    found = ", ".join(
-        f"{capability.value} {report.capabilities[capability].status.value}" for capability in report.required
-    )
+    statuses = {item.value: report.capabilities[item].status for item in report.required}
+    if report.signature_required:
+        statuses["signed"] = report.signed
+    found = ", ".join(f"{name} {status.value}" for name, status in statuses.items())
     waived = sum(finding.is_waived for result in report.results for finding in result.findings)
     waived += sum(result.kind is Kind.OPEN and result.is_waived for result in report.results)
     tail = f", {waived} waived" if waived else ""

@@ -145,7 +145,9 @@ class _Page:
     def _subject(self) -> Iterator[Text]:
         report = self.report
         total = sum(layer.size for layer in report.layers)
-        required = ", ".join(capability.value for capability in report.required)
+        required = ", ".join(
+            [*(item.value for item in report.required), *(["signature"] if report.signature_required else [])]
+        )
         rows = {
             "digest": report.digest,
             "index": report.index or "",

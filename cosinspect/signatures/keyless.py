@@ -11,7 +11,7 @@ from typing import TypeVar
 from attrs import frozen
 from cryptography import x509
 
-from cosinspect.errors import FormatError, InvalidSignaturePolicy
+from cosinspect.errors import FormatError, InvalidSignaturePolicy, TransportError
 from cosinspect.oci import Digest
 from cosinspect.signatures.policy import Identity
 
@@ -63,7 +63,8 @@ class KeylessVerifier:
         trusted_root: file with sigstore's certificates and keys; None has them fetched from the public instance.
 
     Raises:
-        InvalidSignaturePolicy: the extra is not installed, or the trust root is none or cannot be had.
+        InvalidSignaturePolicy: the extra is not installed, or the trust root is none.
+        TransportError: it cannot be fetched.
     """
 
     def __init__(self, identities: tuple[Identity, ...], trusted_root: Path | None = None) -> None:
@@ -80,9 +81,16 @@ class KeylessVerifier:
                 self._verifier = Verifier(trusted_root=TrustedRoot.from_file(str(trusted_root)))
         except Exception as fault:
             # Whatever the library makes of a file or of the network: without a root nothing can be verified.
-            raise InvalidSignaturePolicy(
-                f"the trust root cannot be had: {type(fault).__name__}: {str(fault)[:300]}",
-                where=str(trusted_root or "sigstore's public instance"),
+            reason = f"{type(fault).__name__}: {str(fault)[:300]}"
+            if trusted_root is not None:
+                raise InvalidSignaturePolicy(
+                    f"expected sigstore's certificates and keys: {reason}",
+                    where=str(trusted_root),
+                    remedy="cosign trusted-root create makes such a file",
+                ) from fault
+            raise TransportError(
+                f"sigstore's certificates and keys cannot be fetched: {reason}",
+                where="sigstore's public instance",
                 remedy="without access to the internet, give a file: --trusted-root trusted_root.json",
             ) from fault
 

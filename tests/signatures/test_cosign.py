@@ -253,7 +253,7 @@ PUBLIC = DATA / "keys" / "rsa.pub"
         (["--certificate-identity", "a", "--certificate-identity-regexp", "a"], "not allowed with argument"),
         (
             ["--certificate-identity", "a", "--certificate-oidc-issuer", "b", "--trusted-root", "/nowhere.json"],
-            "the trust root cannot be had",
+            "expected sigstore's certificates and keys",
         ),
     ],
 )  # fmt: skip

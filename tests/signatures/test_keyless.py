@@ -9,7 +9,7 @@ import pytest
 from cosign_scenes import DATA, DIGEST, REPOSITORY, push_image, push_scene
 from cosinspect import Identity, SignaturePolicy, inspect
 from cosinspect.cli import main
-from cosinspect.errors import InvalidSignaturePolicy
+from cosinspect.errors import InvalidSignaturePolicy, TransportError
 from cosinspect.report import Status
 from cosinspect.signatures import keyless
 from cosinspect.testing import Registry
@@ -201,10 +201,20 @@ def test_a_trust_root_that_is_none_is_told_before_anything_is_asked_for(tmp_path
     path = tmp_path / "root.json"
     path.write_text(text)
 
-    with pytest.raises(InvalidSignaturePolicy, match="the trust root cannot be had"):
+    with pytest.raises(InvalidSignaturePolicy, match="expected sigstore's certificates and keys"):
         inspect(
             "127.0.0.1:9/os:v1", signatures=SignaturePolicy(identities=(Identity(*WHO),), trusted_root=path)
         )
+
+
+def test_where_the_root_cannot_be_fetched_it_cannot_be_decided(monkeypatch):
+    def unreachable():
+        raise OSError("no such host")
+
+    monkeypatch.setattr(keyless.Verifier, "production", unreachable)
+
+    with pytest.raises(TransportError, match="--trusted-root"):
+        inspect("127.0.0.1:9/os:v1", signatures=SignaturePolicy(identities=(Identity(*WHO),)))
 
 
 def test_without_the_extra_its_name_is_told(monkeypatch):

@@ -1,6 +1,7 @@
 """Signatures that are wrong in one way each: none of them counts, none hides a good one, and each is told why."""
 
 import base64
+import io
 import json
 
 import pytest
@@ -12,6 +13,7 @@ from cosinspect import SignaturePolicy, Verdict, inspect
 from cosinspect.errors import InvalidSignaturePolicy
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.profiles import load_profile
+from cosinspect.render import RENDERERS
 from cosinspect.report import Kind, Status
 from cosinspect.testing import BasicAuth, Fault, Registry
 from cosinspect.testing.derivative import derivative
@@ -428,6 +430,32 @@ def test_a_derivative_passes_with_its_signature_and_fails_without_it(tmp_path):
     (result,) = [result for result in forgotten.results if result.check == "COS092"]
     assert "the profile fleet requires a signature, and nobody is named" in result.reason
     assert "COS092" in good.to_dict()["capabilities"]["verify"]["because"]
+
+
+def rendered(report, style):
+    stream = io.StringIO()
+    RENDERERS[style].render(report, stream)
+    return " ".join(stream.getvalue().split())
+
+
+@pytest.mark.parametrize(
+    ("style", "unsigned", "open_"),
+    [
+        ("text", "profile cos (requires boot, install, signature)", "unknown whether it is signed"),
+        ("junit", '<failure message="expected a signature of', '<error message="the profile fleet requires'),
+        ("github", "::error title=COS092", "::error title=COS092"),
+        ("markdown", "What fails (1)", "requires a signature"),
+    ],
+)
+def test_every_format_tells_that_the_verdict_hangs_on_the_signature(tmp_path, style, unsigned, open_):
+    rules = profile(tmp_path, 'name = "fleet"\nrequired = ["boot"]\nsignature_required = true\n')
+    with Registry() as registry:
+        name = registry.push(derivative(), "cos/os:v1")
+        failing = inspect(name, signatures=SignaturePolicy(keys=(SIGNER.public,)))
+        undecided = inspect(name, profile=rules)
+
+    assert unsigned in rendered(failing, style)
+    assert open_ in rendered(undecided, style)
 
 
 def test_a_policy_that_trusts_nobody_is_none():
