@@ -29,6 +29,7 @@ from signing import (
     sha256,
     statement_of,
 )
+from stacks import SCALE
 
 DIGEST = "sha256:" + "a" * 64
 SIGNERS = {kind: Signer(kind) for kind in ("p256", "p384", "rsa", "ed25519")}
@@ -96,6 +97,7 @@ def documents(draw):
 raw = st.one_of(st.binary(max_size=300), documents(), values.map(lambda value: json.dumps(value).encode()))
 
 
+@settings(max_examples=100 * SCALE)
 @given(data=raw)
 def test_readers_raise_only_our_errors(data):
     for read in READERS:
@@ -105,6 +107,7 @@ def test_readers_raise_only_our_errors(data):
             continue
 
 
+@settings(max_examples=100 * SCALE)
 @given(at=st.integers(0, 400), put=st.binary(max_size=8), data=st.none() | st.binary(max_size=300))
 def test_a_key_is_one_or_is_refused(at, put, data):
     pem = SIGNERS["p384"].pem
@@ -112,6 +115,7 @@ def test_a_key_is_one_or_is_refused(at, put, data):
         PublicKey.from_pem(pem[:at] + put + pem[at + len(put) :] if data is None else data, "a key")
 
 
+@settings(max_examples=100 * SCALE)
 @given(
     kind=st.sampled_from(sorted(SIGNERS)),
     at=st.integers(0),
@@ -161,7 +165,7 @@ texts = (
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100 * SCALE)
 @given(
     payloads=st.lists(st.tuples(raw, texts, st.none() | texts), max_size=3),
     bundles=st.lists(raw, max_size=3),
