@@ -82,7 +82,7 @@ def inspect(
             place = signatures.location or parsed.reference
             if parsed.transport is Transport.DOCKER_ARCHIVE:
                 place = None  # the manifest is made up from the archive, so nobody can have signed it
-            source = _repository(place, plain_http, docker_config, limits)
+            source = _registry(place, plain_http, docker_config, limits) if place is not None else None
             verification = _verify(image, source, signatures, keyless)
         return inspect_image(
             image, profile=rules, verification=verification, progress=progress, started=started
@@ -205,8 +205,14 @@ def _source(
             return DirSource(DirectoryFiles(path), limits)
         case Transport.DOCKER:
             assert name.reference is not None  # noqa: S101 - the parser gives one with this transport
-            config = Path(docker_config) if docker_config is not None else None
-            return RegistrySource(name.reference, plain_http=plain_http, docker_config=config, limits=limits)
+            return _registry(name.reference, plain_http, docker_config, limits)
+
+
+def _registry(
+    reference: Reference, plain_http: bool, docker_config: str | os.PathLike[str] | None, limits: Limits
+) -> RegistrySource:
+    config = Path(docker_config) if docker_config is not None else None
+    return RegistrySource(reference, plain_http=plain_http, docker_config=config, limits=limits)
 
 
 def _keyless(policy: SignaturePolicy | None) -> Keyless | None:
@@ -216,16 +222,6 @@ def _keyless(policy: SignaturePolicy | None) -> Keyless | None:
     module = import_module("cosinspect.signatures.keyless")
     verifier: Keyless = module.KeylessVerifier(policy.identities, policy.trusted_root)
     return verifier
-
-
-def _repository(
-    place: Reference | None, plain_http: bool, docker_config: str | os.PathLike[str] | None, limits: Limits
-) -> RegistrySource | None:
-    """Give any image of the repository, None where there is no repository."""
-    if place is None:
-        return None
-    config = Path(docker_config) if docker_config is not None else None
-    return RegistrySource(place, plain_http=plain_http, docker_config=config, limits=limits)
 
 
 def _verify(
