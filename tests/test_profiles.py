@@ -181,7 +181,9 @@ def test_a_level_of_the_profile_counts_in_the_report(tmp_path):
 
     assert Level.ERROR == result_of(report, "COS033").level
     assert "a" == report.profile
-    assert Verdict.PASS == report.verdict  # a level is not a capability
+    assert Verdict.FAIL == report.verdict  # an error that decides no capability stands by itself
+    milder = written(tmp_path, 'name = "a"\nrequired = ["boot"]\nlevels = { COS033 = "warning" }\n')
+    assert Verdict.PASS == inspect(name, profile=milder).verdict
 
 
 def test_a_level_puts_a_result_before_graver_ones_of_others(tmp_path):
