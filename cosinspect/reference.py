@@ -68,10 +68,16 @@ class Reference:
             InvalidReference: it is none; the message says which part is wrong.
         """
         rest, at, digest_text = text.partition("@")
+        if at and not digest_text.startswith(_ALGORITHMS):
+            raise InvalidReference(
+                "expected a digest such as sha256:<64 lower-case hexadecimals> behind the @",
+                where=_shown(text),
+                remedy="a user and a password do not belong into a name: log in with docker login",
+            )
         try:
             digest = Digest.parse(digest_text) if at else None
         except InvalidManifest as fault:
-            raise InvalidReference(fault.message, where=text[:300]) from fault
+            raise InvalidReference(fault.message, where=_shown(text)) from fault
         if _IDENTIFIER.fullmatch(rest):
             raise _invalid(text, "expected a repository, found what looks like the ID of a local image")
         head, slash, tail = rest.partition("/")
@@ -137,7 +143,7 @@ class ImageName:
         if colon and prefix in _OTHER_TRANSPORTS:
             raise InvalidReference(
                 f"the transport {prefix!r} needs a daemon or a local store",
-                where=text[:300],
+                where=_shown(text),
                 remedy="push the image to a registry, or save it and use docker-archive:FILE or oci:DIR",
             )
         if colon and prefix == Transport.DOCKER.value and details.startswith("//"):
@@ -181,8 +187,17 @@ _LOCAL = frozenset(item.value for item in Transport if item is not Transport.DOC
 
 def _invalid(text: str, message: str) -> InvalidReference:
     return InvalidReference(
-        message, where=repr(text[:300]), remedy="write for example quay.io/org/os:v1 or oci:DIR:ref"
+        message, where=repr(_shown(text)), remedy="write for example quay.io/org/os:v1 or oci:DIR:ref"
     )
+
+
+def _shown(text: str) -> str:
+    """Give a name as messages show it: without what stands before an @, which may be a user and a password."""
+    name, at, digest = text.rpartition("@")
+    if not digest.startswith(_ALGORITHMS):
+        name, at, digest = text, "", ""
+    _, hidden, host = name.rpartition("@")
+    return (f"…@{host}" if hidden else name)[:300] + f"{at}{digest}"[:150]
 
 
 def _check_repository(text: str, repository: str) -> None:

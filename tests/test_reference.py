@@ -228,3 +228,25 @@ def test_a_wrong_name_is_a_value_error_and_one_of_ours():
     with pytest.raises(ValueError, match="upper case") as raised:
         ImageName.parse("quay.io/Org/os")
     assert isinstance(raised.value, CosinspectError)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "alice:s3cret@quay.io/org/os:v1",
+        "alice:s3cret@quay.io",
+        "docker://alice:s3cret@quay.io/org/os",
+        "https://alice:s3cret@quay.io/org/os",
+        "alice:s3c@s3cret@quay.io/org/os",
+        f"alice:s3cret@quay.io/org/os@sha256:{'a' * 64}",
+        "alice:s3cret@quay.io/org/os@sha256:a",
+        "alice:s3cret @quay.io/org/os",
+        "docker-daemon:alice:s3cret@quay.io/org/os",
+    ],
+)
+def test_a_password_in_a_name_is_not_repeated(text):
+    with pytest.raises(InvalidReference) as caught:
+        ImageName.parse(text)
+
+    assert "s3c" not in str(caught.value)
+    assert "quay.io" in str(caught.value)
