@@ -1,6 +1,7 @@
 """Names and contents that would move a terminal, seen through the command: always made visible, never obeyed."""
 
 import json
+from xml.etree import ElementTree as ET
 
 import pytest
 from attrs import evolve
@@ -133,6 +134,25 @@ def test_no_name_is_written_raw_by_a_process_of_its_own(command, named):
         assert run.status in (0, 1, 3)
 
 
+@pytest.mark.parametrize("form", ["sarif", "junit", "github", "markdown"])
+def test_no_form_of_a_report_has_a_name_raw(command, named, form):
+    """SARIF and XML must be well-formed besides; the other two are lines."""
+    run = command("check", named, "--format", form)
+    assert run.status in (1, 3)
+    if form == "sarif":
+        assert json.loads(run.text)["version"] == "2.1.0"
+    if form == "junit":
+        assert list(ET.fromstring(run.text).iter("testcase"))
+
+
+@pytest.mark.parametrize("step", EVIL)
+def test_no_explanation_has_a_name_raw(command, named, step):
+    name = EVIL[step].replace("/", "\u2044")
+    for arguments in ((), (f"/srv/{name}",), (f"/srv/{name} l",), (f"/gone/{name}",), (EVIL[step],)):
+        for run in modes(command, "explain", named, *arguments):
+            assert run.status in (0, 1, 2, 3)
+
+
 def test_progress_tells_nothing_of_the_image(command, named):
     assert b"layers" in command("check", named, bars=True).err
 
@@ -202,8 +222,11 @@ def test_no_content_is_written_raw(command, tmp_path, layer, path, content):
         entries[path] = evolve(entry, content=raw) if isinstance(entry, File) else raw
         name = derivative_of(parts).write_layout(tmp_path / str(number))
         assert command("check", name, color=number % 2 == 0).status in (0, 1, 3)
-        if number % 3 == 0:
-            assert command("check", name, "--format", "json").status in (0, 1, 3)
+        form = ("json", "sarif", "junit", "github", "markdown")[number % 5]
+        run = command("check", name, "--format", form)
+        assert run.status in (0, 1, 3)
+        if form == "junit":
+            ET.fromstring(run.text)
         if "luet" in path:
             command("packages", name)
 
