@@ -54,6 +54,7 @@ def merge(
     else:
         for position, index in enumerate(layers):
             apply_in_place(tree, index, position)
+    tree.close()
     return Merged(tree.root, tuple(tree.problems))
 
 
@@ -237,6 +238,7 @@ def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: L
                 directory.opaque = True
         else:
             _put_whiteout(tree, item, position)
+    tree.close()
     return tree
 
 

@@ -26,6 +26,7 @@ image-spec, layer.md leaves room, and not everyone stays inside it. Three readin
 | a hard link's own attributes | not applied | applied to the file | applied to the file |
 | attributes of the root | applied | ignored | ignored |
 | a whiteout that names nothing | ignored, told | the layer is refused | takes the directory away |
+| a directory that its layer replaces by a file | replaced | the layer is refused | the image is refused |
 | a character device 0/0 | a device | a whiteout | a device |
 """
 
@@ -74,6 +75,7 @@ class Rules:
         stacking: how layers come together.
         refuses_obstacles: whether a file where a directory is needed ends everything; else a directory replaces it.
         lists_root: whether an entry for the root gives it attributes.
+        revisits_directories: whether each directory that was listed must still be there when everything is written.
         hardlinks_carry_attributes: whether a hard link's mode and owner are applied to the file.
         lexical: whether `..` in a link's target takes off the name before it, as containerd's `fs.RootPath` does, and
             is not followed from where the links lead, as the kernel does.
@@ -83,6 +85,7 @@ class Rules:
     stacking: Stacking
     refuses_obstacles: bool
     lists_root: bool
+    revisits_directories: bool
     hardlinks_carry_attributes: bool
     lexical: bool
     link_hops: int | None = None
@@ -94,6 +97,7 @@ def _containerd(stacking: Stacking) -> Rules:
         stacking=stacking,
         refuses_obstacles=True,
         lists_root=False,
+        revisits_directories=True,
         hardlinks_carry_attributes=True,
         lexical=True,
         link_hops=255,
@@ -105,6 +109,7 @@ RULES = {
         stacking=Stacking.IN_PLACE,
         refuses_obstacles=False,
         lists_root=True,
+        revisits_directories=False,
         hardlinks_carry_attributes=False,
         lexical=False,
     ),

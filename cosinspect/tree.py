@@ -119,6 +119,8 @@ class Tree:
         self._hops = limits.link_hops if rules.link_hops is None else rules.link_hops
         self._inherit = inherit
         self._parents: dict[str, Node] = {}
+        self._listed: list[tuple[str, int]] = []
+        self._replaced = False  # a directory or link, so that a directory may not be where its entry has put it
 
     def lookup(self, path: str) -> Node | None:
         """Find a name without following it if it is a link itself; its directories are resolved inside the root."""
@@ -188,9 +190,11 @@ class Tree:
         if old is not None:
             if entry.type == "dir" and old.children is not None:
                 old.entry, old.layer, old.source = entry, position, position
+                self._listed.append((entry.path, position))
                 return
             if old.children is not None or old.type == "symlink":
                 self._parents.clear()
+                self._replaced = True
             del children[name]
         if entry.type == "hardlink":
             self._link(entry, position, children, name, kept or {})
@@ -204,6 +208,17 @@ class Tree:
             )
         else:
             children[name] = Node(entry, position)
+            if entry.type == "dir":
+                self._listed.append((entry.path, position))
+
+    def close(self) -> None:
+        """End the writing: a reader that comes back to set the times of directories has to find them."""
+        if not self._rules.revisits_directories or not self._replaced:
+            return
+        for path, position in self._listed:
+            if isinstance(self.beneath(path.split("/")), str):
+                message = "the directory is not to be found any more when its times are set: something has replaced it"
+                self.problem("directory-replaced", position, path, message)
 
     def problem(self, kind: str, position: int, path: str, message: str, *, fatal: bool = True) -> None:
         """Tell of something that cannot be done."""
