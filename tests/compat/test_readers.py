@@ -40,12 +40,42 @@ BASE = [
     (RawName("lib"), Symlink("a")),
     (RawName("t"), File("base")),
 ]
-PATHS = "a a/x a/b a/b/x lib lib/x lib/b lib/b/x t u c c/lib c/lib/x c/lib/b".split()
+PATHS = [
+    "a",
+    "a/x",
+    "a/b",
+    "a/b/x",
+    "lib",
+    "lib/x",
+    "lib/b",
+    "lib/b/x",
+    "t",
+    "u",
+    "c",
+    "c/lib",
+    "c/lib/x",
+    "c/lib/b",
+]
 MARKERS = "a/.wh.x .wh.a .wh.lib lib/.wh.x lib/.wh.b .wh.t .wh.u c/.wh.lib a/.wh..wh..opq .wh..wh..opq lib/.wh..wh..opq"
 ODD_NAMES = (
     "/a/x ./a/x a/../t ../t /.wh.t /t a//x c/ a/.wh. .wh.. a/b/.wh... .wh..wh.plnk/1 .wh..wh.aufs .wh.d/k ."
 )
-TARGETS = "a /a a/b ../a lib /c/lib .. ../../.. t lib/b c u c/../a lib/../t".split()
+TARGETS = [
+    "a",
+    "/a",
+    "a/b",
+    "../a",
+    "lib",
+    "/c/lib",
+    "..",
+    "../../..",
+    "t",
+    "lib/b",
+    "c",
+    "u",
+    "c/../a",
+    "lib/../t",
+]
 FILES = st.builds(
     File, st.sampled_from(["1", "two"]), mode=st.sampled_from([0o644, 0o4755]), uid=st.sampled_from([0, 7])
 )
