@@ -7,6 +7,7 @@ asked for, and knows nothing of the layers around it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -157,6 +158,29 @@ class Layer:
     def open(self, entry: LayerEntry) -> LayerFile:
         """Open the content of one of this layer's files in a second pass over the blob."""
         return LayerFile(self._stream(), entry)
+
+    def content_digests(self, entries: Iterable[LayerEntry]) -> dict[int, str]:
+        """Give the sha256 of files of this layer, in hexadecimals by the offset of their data, in one further pass.
+
+        Raises:
+            as `index` does.
+        """
+        wanted = {entry.data: entry for entry in entries}
+        found: dict[int, str] = {}
+        stream = self._stream()
+        try:
+            archive = TarStream(iter(stream), limits=self.limits)
+            for header in archive:
+                entry = wanted.get(header.data)
+                if entry is not None and header.offset == entry.header:
+                    content = hashlib.sha256()
+                    for piece in _expanded(iter(lambda: archive.read(1 << 20), b""), entry):
+                        content.update(piece)
+                    found[entry.data] = content.hexdigest()
+            stream.finish()
+        finally:
+            stream.close()
+        return found
 
     def _stream(
         self, progress: Progress | None = None, cancelled: threading.Event | None = None

@@ -7,15 +7,16 @@ at most `Limits.link_hops` of them for one path (path_resolution(7)).
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
 from attrs import field, frozen
 
-from cosinspect.changeset import LayerIndex
+from cosinspect.changeset import LayerEntry, LayerIndex
 from cosinspect.errors import (
     LimitExceeded,
     NotADirectory,
@@ -159,6 +160,16 @@ class Rootfs:
         if semantics is self.semantics:
             return self
         return Rootfs(self.indexes, self._layers, limits=self._limits, semantics=semantics)
+
+    @property
+    def root(self) -> Entry:
+        """The root directory."""
+        return _entry("/", self._root)
+
+    def children(self, entry: Entry) -> dict[str, Entry]:
+        """Give what is in a directory by name, unsorted; nothing for what is none."""
+        base = entry.path.rstrip("/")
+        return {name: _entry(f"{base}/{name}", node) for name, node in (entry.node.children or {}).items()}
 
     # -- one path --------------------------------------------------------------------------------------------------
 
@@ -369,6 +380,39 @@ class Rootfs:
             as `read_bytes` does.
         """
         return self.read_bytes(path, limit=limit).decode("utf-8", "surrogateescape")
+
+    def origin(self, entry: Entry) -> tuple[str, int]:
+        """Tell where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
+        layer_entry = entry.node.entry
+        return str(self.indexes[entry.node.source].descriptor.digest), layer_entry.data if layer_entry else 0
+
+    def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
+        """Give the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
+
+        Raises:
+            SourceError: a layer cannot be had again.
+            ContentError: it is another one now.
+        """
+        found: dict[str, str] = {}
+        waiting: dict[int, dict[str, LayerEntry]] = {}
+        for entry in entries:
+            layer_entry = entry.node.entry
+            if layer_entry is None or layer_entry.type != "file":
+                continue
+            body = self.indexes[entry.node.source].contents.get(layer_entry.data)
+            if body is not None or not layer_entry.size:
+                found[entry.path] = hashlib.sha256(body or b"").hexdigest()
+            else:
+                waiting.setdefault(entry.node.source, {})[entry.path] = layer_entry
+        for source, files in waiting.items():
+            if not self._layers:
+                raise RootfsError(
+                    "the content is not at hand: the tree was merged without its layers",
+                    where=next(iter(files)),
+                )
+            digests = self._layers[source].content_digests(files.values())
+            found.update((path, digests[file.data]) for path, file in files.items())
+        return found
 
     def history(self, path: str) -> tuple[Change, ...]:
         """Tell what each layer did to `path`, bottom first; it need not exist any more.

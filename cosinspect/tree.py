@@ -120,7 +120,9 @@ class Tree:
         self._inherit = inherit
         self._parents: dict[str, Node] = {}
         self._listed: list[tuple[str, int]] = []
-        self._replaced = False  # a directory or link, so that a directory may not be where its entry has put it
+        self._replaced = (
+            False  # a directory or link, so that a directory may not be where its entry has put it
+        )
 
     def lookup(self, path: str) -> Node | None:
         """Find a name without following it if it is a link itself; its directories are resolved inside the root."""

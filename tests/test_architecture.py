@@ -20,7 +20,7 @@ FLOORS = [
     {"overlay"},
     {"sources", "history"},
     {"rootfs", "signatures"},
-    {"image", "packages"},
+    {"image", "packages", "differences"},
     {"report"},
     {"profiles"},
     {"checks"},

@@ -17,6 +17,7 @@ from attrs import field, frozen
 
 from cosinspect.errors import InvalidProfile
 from cosinspect.report import Capability, Level
+from cosinspect.semantics import Semantics
 
 __all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile"]
 
@@ -96,6 +97,7 @@ class Profile:
         name: for reports.
         summary: in one sentence.
         required: the capabilities an image must have; never empty.
+        semantics: whose readings of the layers matter, the first being the one that is reported on.
         levels: levels of checks by id that differ from the checks' own.
         generations: tables by generation.
         signature_required: whether the image must be signed by somebody who is named when it is inspected.
@@ -106,7 +108,11 @@ class Profile:
     required: tuple[Capability, ...]
     levels: Mapping[str, Level] = field(hash=False)
     generations: Mapping[str, Generation] = field(hash=False, repr=False)
+<<<<<<< HEAD
     signature_required: bool = False
+=======
+    semantics: tuple[Semantics, ...] = tuple(Semantics)
+>>>>>>> 7feae16 (Differences between two trees, and the layer that makes them)
 
     def title(self, generation: str) -> str:
         """Name a generation in words, "" for none."""
@@ -119,7 +125,11 @@ class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
     required: list[Capability]
     summary: str = ""
     levels: dict[str, Level] = {}
+<<<<<<< HEAD
     signature_required: bool = False
+=======
+    semantics: list[Semantics] = list(Semantics)
+>>>>>>> 7feae16 (Differences between two trees, and the layer that makes them)
 
 
 def load_profile(name: str) -> Profile:
@@ -144,6 +154,12 @@ def load_profile(name: str) -> Profile:
             where=name,
             remedy="set for example required = ['boot', 'install']",
         )
+    if not wire.semantics:
+        raise InvalidProfile(
+            "the profile names no reading of the layers",
+            where=name,
+            remedy="leave semantics out, or set for example semantics = ['oci', 'elemental']",
+        )
     generations = _convert(_resource("generations.toml"), dict[str, Generation], "generations.toml")
     return Profile(
         wire.name,
@@ -151,7 +167,11 @@ def load_profile(name: str) -> Profile:
         tuple(dict.fromkeys(wire.required)),
         wire.levels,
         generations,
+<<<<<<< HEAD
         wire.signature_required,
+=======
+        tuple(dict.fromkeys(wire.semantics)),
+>>>>>>> 7feae16 (Differences between two trees, and the layer that makes them)
     )
 
 

@@ -1,0 +1,316 @@
+"""Where two merged trees differ, and which layer makes the difference where both come of the same layers.
+
+Compared is what a machine sees: type, content, target of a link, device, mode, owner. Times are not: a directory that
+a runtime makes gets the time of unpacking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from attrs import frozen
+
+from cosinspect.changeset import LayerIndex, Marker
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.overlay import merge
+from cosinspect.rootfs import Entry, Rootfs
+from cosinspect.semantics import Semantics
+from cosinspect.tree import IMPLIED_MODE, Node
+
+__all__ = ["Cause", "Difference", "compare", "find_causes"]
+
+
+@frozen
+class Difference:
+    """One path that is not the same in both trees.
+
+    Attributes:
+        path: absolute, no link on it followed.
+        left: what the first tree has there, None for nothing.
+        right: what the second tree has there.
+        aspects: what differs: `presence`, `type`, `content`, `link`, `device`, `mode`, `owner`.
+    """
+
+    path: str
+    left: Entry | None
+    right: Entry | None
+    aspects: tuple[str, ...]
+
+
+@frozen
+class Cause:
+    """What makes two readers of the same layers see a path differently.
+
+    Attributes:
+        layer: position of the layer with which the difference begins.
+        kind: stable and lower-case, such as `opaque-whiteout`.
+        item: the entry or marker in that layer, as a path: `/d/.wh..wh..opq`.
+    """
+
+    layer: int
+    kind: str
+    item: str
+
+    def explain(self, reader: Semantics) -> str:
+        """Say why this reader sees another tree than the specification asks for, in a sentence without a full stop."""
+        sentences = _SENTENCES.get(self.kind, {})
+        return sentences.get(reader, f"{reader.reader} places the entry otherwise")
+
+    @property
+    def remedy(self) -> str:
+        """Say how the image is built so that all readers see the same."""
+        return _REMEDIES.get(self.kind, _FLATTEN)
+
+
+_FLATTEN = (
+    "Deliver the image as one layer, in which nothing is deleted: end the Dockerfile with a stage "
+    "FROM scratch / COPY --from=build / /"
+)
+
+_SENTENCES: dict[str, dict[Semantics, str]] = {
+    "opaque-whiteout": {
+        Semantics.ELEMENTAL: "elemental has no opaque whiteouts: what lower layers have in the directory stays on disk",
+        Semantics.OVERLAY: "overlayfs does not look for an opaque mark on the root directory: nothing is hidden",
+    },
+    "whiteout-and-entry": {
+        Semantics.ELEMENTAL: "the layer deletes a name and makes it again; elemental believes what comes first in the archive "
+        "and drops the other",
+        Semantics.OVERLAY: "the layer deletes a directory and makes it again; on overlayfs what lower layers have in it shows "
+        "through",
+    },
+    "whiteout": {
+        Semantics.ELEMENTAL: "elemental takes the whiteout for a name of its own, which hides nothing",
+        Semantics.OVERLAY: "on overlayfs the whiteout stands in another directory than the one that it is meant for",
+    },
+    "recreated": {
+        Semantics.ELEMENTAL: "a lower layer has deleted the directory; elemental, which reads from the top, knows the name by "
+        "then, passes over the whiteout, and brings back what was deleted",
+    },
+    "hardlink": {
+        Semantics.ELEMENTAL: "elemental makes the hard link to what is at its target by then, which a higher layer may have "
+        "written, and gives the file the link's mode and owner",
+        Semantics.OVERLAY: "containerd gives the file the hard link's mode and owner",
+    },
+    "repeated-entry": {
+        Semantics.ELEMENTAL: "the layer has two entries for the name; elemental takes the first, runtimes the last",
+    },
+    "whiteout-device": {
+        Semantics.OVERLAY: "to overlayfs a character device 0/0 is the absence of a file",
+    },
+    "nameless-whiteout": {
+        Semantics.ELEMENTAL: "elemental takes a whiteout that names nothing for one of the whole directory",
+    },
+    "parent-behind-link": {
+        Semantics.ELEMENTAL: "the layer writes through a link of a lower layer; elemental writes there first and puts the link "
+        "over it, so that what was written is lost",
+        Semantics.OVERLAY: "the layer writes through a link of a lower layer; on overlayfs it has a directory there, which "
+        "takes the link's place",
+    },
+    "root-attributes": {
+        Semantics.ELEMENTAL: "elemental does not apply mode and owner of the root directory",
+        Semantics.OVERLAY: "containerd does not apply mode and owner of the root directory",
+    },
+}
+
+_REMEDIES = {
+    "parent-behind-link": "Write to the real path, for example COPY --chmod=644 x /usr/lib/x instead of /lib/x",
+    "hardlink": "Make the hard link and its target in one layer with the same mode and owner, or copy the file",
+    "repeated-entry": "Build the layer with a tool that writes each path once",
+    "whiteout-device": "Remove the device from the layer; a deletion is an empty file whose name starts with .wh.",
+    "nameless-whiteout": "Build the layer again with a tool that writes whiteouts of real names only",
+    "root-attributes": "Give the root directory mode 0755 and owner 0:0",
+}
+
+
+def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
+    """Give every path that differs, sorted component by component.
+
+    Contents of the same size are read, in one further pass over their layers, unless they come of the same place.
+
+    Raises:
+        SourceError, ContentError: such a layer cannot be read again.
+    """
+    found: list[Difference] = []
+    suspects: dict[str, tuple[Entry, Entry]] = {}
+    for path, ours, theirs in _pairs(left, right):
+        if ours is None or theirs is None:
+            found.append(Difference(path, ours, theirs, ("presence",)))
+            continue
+        aspects = _aspects(ours, theirs)
+        if ours.type == theirs.type == "file" and left.origin(ours) != right.origin(theirs):
+            if ours.size != theirs.size:
+                aspects.insert(0, "content")
+            elif ours.size:
+                suspects[path] = (ours, theirs)
+        if aspects or path in suspects:
+            found.append(Difference(path, ours, theirs, tuple(aspects)))
+    if not suspects:
+        return found
+    ours_by_path = left.content_digests(pair[0] for pair in suspects.values())
+    theirs_by_path = right.content_digests(pair[1] for pair in suspects.values())
+    told = []
+    for each in found:
+        aspects = list(each.aspects)
+        if each.path in suspects and ours_by_path[each.path] != theirs_by_path[each.path]:
+            aspects.insert(0, "content")
+        if aspects:
+            told.append(Difference(each.path, each.left, each.right, tuple(aspects)))
+    return told
+
+
+def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Entry | None]]:
+    """Walk two trees at once."""
+    waiting: list[tuple[Entry | None, Entry | None]] = [(left.root, right.root)]
+    while waiting:
+        ours, theirs = waiting.pop()
+        either = ours if ours is not None else theirs
+        assert either is not None  # noqa: S101 - a pair has one at least
+        yield either.path, ours, theirs
+        our_children = left.children(ours) if ours is not None else {}
+        their_children = right.children(theirs) if theirs is not None else {}
+        names = sorted(our_children.keys() | their_children.keys(), reverse=True)
+        waiting.extend((our_children.get(name), their_children.get(name)) for name in names)
+
+
+def _aspects(ours: Entry, theirs: Entry) -> list[str]:
+    if ours.type != theirs.type:
+        return ["type"]
+    aspects = []
+    if ours.link != theirs.link:
+        aspects.append("link")
+    if ours.device != theirs.device:
+        aspects.append("device")
+    if ours.type != "symlink" and ours.mode != theirs.mode:
+        aspects.append("mode")
+    if (ours.uid, ours.gid) != (theirs.uid, theirs.gid):
+        aspects.append("owner")
+    return aspects
+
+
+# -- causes ------------------------------------------------------------------------------------------------------------
+
+
+def find_causes(
+    indexes: Sequence[LayerIndex],
+    semantics: tuple[Semantics, Semantics],
+    paths: Iterable[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> dict[str, Cause]:
+    """Tell for each path that differs with all layers with which layer the difference begins, and what is in that layer.
+
+    The layers are merged again up to some of them, found by bisection: without that layer there is no difference.
+    """
+    found: dict[str, Cause] = {}
+    waiting = [(0, len(indexes), [path.strip("/") for path in paths])]
+    while waiting:
+        same, differing, names = waiting.pop()
+        if not names:
+            continue
+        if differing - same == 1:
+            layer = _Reading(indexes, same, limits)
+            for name in names:
+                kind, item = layer.reason(name)
+                found[f"/{name}"] = Cause(same, kind, item)
+            continue
+        middle = (same + differing) // 2
+        trees = [merge(indexes[:middle], each, limits=limits).root for each in semantics]
+        earlier = [name for name in names if _look(_at(trees[0], name)) != _look(_at(trees[1], name))]
+        waiting.append((same, middle, earlier))
+        known = set(earlier)
+        waiting.append((middle, differing, [name for name in names if name not in known]))
+    return found
+
+
+def _at(root: Node, path: str) -> Node | None:
+    at: Node | None = root
+    for name in path.split("/") if path else ():
+        at = at.children.get(name) if at is not None and at.children is not None else None
+    return at
+
+
+def _look(node: Node | None) -> tuple[object, ...] | None:
+    """Give what two nodes at one path must share to be the same."""
+    if node is None:
+        return None
+    if node.entry is None:
+        return ("dir", "", IMPLIED_MODE, 0, 0)
+    owner = (
+        node.inode.attributes if node.inode is not None and node.inode.attributes is not None else node.entry
+    )
+    content = (node.source, node.entry.data) if node.type == "file" else node.entry.device
+    return (node.type, node.entry.link, owner.mode, owner.uid, owner.gid, content)
+
+
+class _Reading:
+    """A layer, looked at for what two readers take differently."""
+
+    def __init__(self, indexes: Sequence[LayerIndex], position: int, limits: Limits) -> None:
+        self._index = indexes[position]
+        self._deleted = {marker.path for index in indexes[:position] for marker in index.whiteouts}
+        # Entries and markers that reach their place through a link of a lower layer: that place, and their own name.
+        self._through: dict[str, str] = {}
+        lower = Rootfs(indexes[:position], limits=limits)
+        places: dict[str, str | None] = {}
+        spoken = [entry.path for entry in self._index.entries]
+        spoken.extend(marker.path for marker in self._index.whiteouts)
+        for path in spoken:
+            directory, _, name = path.rpartition("/")
+            if directory not in places:
+                trace = lower.trace(f"/{directory}")
+                places[directory] = trace.at.strip("/") if trace.hops else None
+            place = places[directory]
+            if place is not None:
+                self._through[f"{place}/{name}".strip("/")] = path
+                self._through[path] = path
+
+    def reason(self, path: str) -> tuple[str, str]:
+        """Give the kind of cause, and the entry or marker."""
+        names = path.split("/") if path else []
+        ways = {"/".join(names[:length]) for length in range(len(names) + 1)}
+        index = self._index
+        for marker in index.nameless:
+            return "nameless-whiteout", f"/{marker.path}"
+        for place, item in self._through.items():
+            if _is_at_or_below(path, place) or _is_at_or_below(item, path):
+                return "parent-behind-link", f"/{item}"
+        for marker in index.opaques:
+            if marker.path in ways and marker.path != path:
+                return "opaque-whiteout", _spelled(marker.path, ".wh..wh..opq")
+        for marker in index.whiteouts:
+            if marker.path in ways:
+                again = any(_is_at_or_below(entry.path, marker.path) for entry in index.entries)
+                return "whiteout-and-entry" if again else "whiteout", _whiteout(marker)
+        return self._reason_in_entries(path, ways)
+
+    def _reason_in_entries(self, path: str, ways: set[str]) -> tuple[str, str]:
+        seen: set[str] = set()
+        near = ""
+        for entry in self._index.entries:
+            if entry.path in seen and entry.path in ways:
+                return "repeated-entry", f"/{entry.path}"
+            seen.add(entry.path)
+            if entry.type == "hardlink" and path in (entry.path, entry.link):
+                return "hardlink", f"/{entry.path}"
+            if entry.type == "char" and entry.device == (0, 0) and entry.path in ways:
+                return "whiteout-device", f"/{entry.path}"
+            if entry.path in ways or (not near and _is_at_or_below(entry.path, path)):
+                near = entry.path
+        for way in sorted(ways & self._deleted, key=len):
+            return "recreated", f"/{way}"
+        if self._index.opaques and not near:
+            return "opaque-whiteout", _spelled(self._index.opaques[0].path, ".wh..wh..opq")
+        return ("root-attributes", "/") if not path else ("entry", f"/{near}")
+
+
+def _is_at_or_below(path: str, place: str) -> bool:
+    return path == place or path.startswith(f"{place}/" if place else "")
+
+
+def _whiteout(marker: Marker) -> str:
+    directory, _, name = marker.path.rpartition("/")
+    return _spelled(directory, f".wh.{name}")
+
+
+def _spelled(directory: str, name: str) -> str:
+    return f"/{directory}/{name}" if directory else f"/{name}"
