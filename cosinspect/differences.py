@@ -6,18 +6,18 @@ a runtime makes gets the time of unpacking.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from cosinspect.changeset import LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.overlay import merge
 from cosinspect.rootfs import Entry, Rootfs
 from cosinspect.semantics import Semantics
-from cosinspect.tree import IMPLIED_MODE, Node
+from cosinspect.tree import IMPLIED_MODE, Node, Problem
 
-__all__ = ["Cause", "Difference", "compare", "find_causes"]
+__all__ = ["Cause", "Comparison", "Difference", "compare", "compare_semantics", "find_causes"]
 
 
 @frozen
@@ -120,6 +120,79 @@ _REMEDIES = {
     "nameless-whiteout": "Build the layer again with a tool that writes whiteouts of real names only",
     "root-attributes": "Give the root directory mode 0755 and owner 0:0",
 }
+
+
+@frozen
+class Comparison:
+    """What two readers make of the same layers.
+
+    Attributes:
+        first: the tree of the one.
+        other: the tree of the other.
+        differences: where the trees differ; empty if the other gives the image up, for then it has none.
+        causes: what makes them differ, by path.
+    """
+
+    first: Rootfs
+    other: Rootfs
+    differences: tuple[Difference, ...]
+    causes: Mapping[str, Cause] = field(hash=False)
+
+    @property
+    def refusals(self) -> tuple[Problem, ...]:
+        """What the other reader gives the image up for, and the first does without a word."""
+        known = {(problem.layer, problem.path) for problem in self.first.problems}
+        known |= {
+            (layer, each.path) for layer, index in enumerate(self.first.indexes) for each in index.nameless
+        }
+        return tuple(
+            problem
+            for problem in self.other.problems
+            if problem.fatal and (problem.layer, problem.path) not in known
+        )
+
+    def by_cause(self) -> list[tuple[Cause, list[Difference]]]:
+        """Give the differences, those together that have one cause."""
+        found: dict[Cause, list[Difference]] = {}
+        for each in self.differences:
+            found.setdefault(self.causes[each.path], []).append(each)
+        return list(found.items())
+
+    def describe(self, each: Difference) -> str:
+        """Tell both outcomes for a path in a line."""
+        left, right = self.first.semantics.value, self.other.semantics.value
+        return f"{each.path}: {left} {_outcome(each.left, each)}, {right} {_outcome(each.right, each)}"
+
+
+def _outcome(entry: Entry | None, difference: Difference) -> str:
+    """Say what is at a path, and of it what the other side has otherwise."""
+    if entry is None:
+        return "nothing"
+    words = {"file": "a file", "dir": "a directory", "symlink": f"a link to {entry.link}"}.get(
+        entry.type, entry.type
+    )
+    if entry.type == "file":
+        words += f" of {entry.size} bytes"
+    if "mode" in difference.aspects:
+        words += f", mode {entry.mode:04o}"
+    if "owner" in difference.aspects:
+        words += f", owner {entry.uid}:{entry.gid}"
+    return f"{words} (layer {entry.layer})"
+
+
+def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = DEFAULT_LIMITS) -> Comparison:
+    """Put the layers of a tree together as another reader does, and compare.
+
+    Raises:
+        SourceError, ContentError: a layer whose content is to be compared cannot be read again.
+    """
+    other = first.under(semantics)
+    if any(problem.fatal for problem in other.problems):
+        return Comparison(first, other, (), {})
+    found = compare(first, other)
+    readings = (first.semantics, semantics)
+    causes = find_causes(first.indexes, readings, (each.path for each in found), limits=limits)
+    return Comparison(first, other, tuple(found), causes)
 
 
 def compare(left: Rootfs, right: Rootfs) -> list[Difference]:

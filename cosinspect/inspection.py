@@ -8,9 +8,13 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from attrs import evolve
+
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.facts import Facts
+from cosinspect.checks.readers import worse
+from cosinspect.differences import Comparison, compare_semantics
 from cosinspect.errors import InvalidLayout, InvalidProfile
 from cosinspect.image import Image
 from cosinspect.layer import Layer, Progress
@@ -18,7 +22,7 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
 from cosinspect.profiles import Profile, load_profile
 from cosinspect.reference import ImageName, Reference, Transport
-from cosinspect.report import LayerSummary, Report, Stats
+from cosinspect.report import CheckResult, LayerSummary, Report, Stats
 from cosinspect.signatures.outcome import Verification
 from cosinspect.signatures.policy import SignaturePolicy
 from cosinspect.signatures.verification import Keyless, verify_signatures
@@ -128,11 +132,16 @@ def examine_image(
     """Find out what an open image can do, and give what the checks saw as well; otherwise as `inspect_image`."""
     begin = time.monotonic() if started is None else started
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
-    rootfs = image.rootfs(reads, progress=progress)
+    first, *others = profile.semantics
+    rootfs = image.rootfs(reads, semantics=first, progress=progress)
     facts = Facts(rootfs, image.config, limits=image.limits)
     steps = tuple(layer.created_by for layer in image.layers)
-    context = CheckContext(rootfs, image.config, facts, profile, steps, verification)
+    comparisons = tuple(compare_semantics(rootfs, each, limits=image.limits) for each in others)
+    context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons)
     results = tuple(run_check(item, context) for item in checks)
+    for comparison in comparisons:
+        if comparison.differences:
+            results = _worse(results, comparison, context, checks, image.limits)
     fetched = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
     report = Report(
         name=image.name,
@@ -149,6 +158,7 @@ def examine_image(
         rules=tuple(item.rule for item in checks),
         signatures=verification,
         signature_required=verification is not None or profile.signature_required,
+        semantics=tuple(each.value for each in profile.semantics),
     )
     return report, context
 
@@ -242,6 +252,23 @@ def _verify(
         return verify_signatures(subject, store, policy, keyless=keyless, limits=image.limits)
     finally:
         store.close()
+
+
+def _worse(
+    results: tuple[CheckResult, ...],
+    comparison: Comparison,
+    context: CheckContext,
+    checks: tuple[Check, ...],
+    limits: Limits,
+) -> tuple[CheckResult, ...]:
+    """Run the checks again on what another reader sees, and give of each the worse result."""
+    tree = comparison.other
+    facts = Facts(tree, context.config, limits=limits, shared=context.facts)
+    again = evolve(context, rootfs=tree, facts=facts)
+    return tuple(
+        worse(result, run_check(item, again), tree.semantics)
+        for item, result in zip(checks, results, strict=True)
+    )
 
 
 def _check_levels(profile: Profile) -> None:

@@ -154,6 +154,7 @@ class Finding:
         evidence: further facts, one a line: links followed, what layers did, the step that did it.
         remedy: what to do; None takes the check's own remedy.
         waiver: the waiver that covers it, expired or not.
+        semantics: the reading of the layers for which alone it holds, None if it holds for the report's own.
     """
 
     message: str
@@ -162,6 +163,7 @@ class Finding:
     evidence: tuple[str, ...] = ()
     remedy: str | None = None
     waiver: Waiver | None = None
+    semantics: str | None = None
 
     @property
     def is_waived(self) -> bool:
@@ -263,6 +265,7 @@ class Report:
         unused: waivers that cover nothing in this image.
         signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
         signature_required: whether the image must be signed to pass, whatever it can do.
+        semantics: the readings of the layers that were looked at, the report's own first.
     """
 
     name: str
@@ -281,6 +284,7 @@ class Report:
     unused: tuple[Waiver, ...] = ()
     signatures: Verification | None = None
     signature_required: bool = False
+    semantics: tuple[str, ...] = ()
 
     @property
     def signed(self) -> Status:
@@ -363,6 +367,7 @@ class Report:
             "policies": list(self.policies),
             "required": [capability.value for capability in self.required],
             "generation": self.generation,
+            "semantics": list(self.semantics),
             "verdict": self.verdict.value,
             "capabilities": {
                 capability.value: {"status": result.status.value, "because": list(result.because)}
@@ -415,6 +420,7 @@ def _result(result: CheckResult) -> dict[str, Any]:
                 "evidence": list(finding.evidence),
                 "remedy": finding.remedy,
                 "waiver": finding.waiver.to_dict() if finding.waiver else None,
+                "semantics": finding.semantics,
             }
             for finding in result.findings
         ],

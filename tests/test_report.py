@@ -185,6 +185,7 @@ SHAPE = {
     "policies": [TEXT],
     "required": [TEXT],
     "generation": TEXT,
+    "semantics": [TEXT],
     "verdict": TEXT,
     "capabilities": {
         capability: {"status": TEXT, "because": [TEXT]}
@@ -205,6 +206,7 @@ SHAPE = {
                     "evidence": [TEXT],
                     "remedy": MAYBE_TEXT,
                     "waiver": WAIVER,
+                    "semantics": MAYBE_TEXT,
                 }
             ],
             "reason": TEXT,
@@ -298,6 +300,7 @@ def test_everything_of_a_report_is_in_its_plain_values():
                     "evidence": ["one", "two"],
                     "remedy": "mend it",
                     "waiver": None,
+                    "semantics": None,
                 }
             ],
             "reason": "why",

@@ -11,6 +11,7 @@ from cosinspect.checks import (
     initrd_toolkit,
     kernel,
     luet,
+    readers,
     signatures,
     system,
     verification,
@@ -75,6 +76,9 @@ CATALOGUE: tuple[Check, ...] = (
     verification.luet_cosign_missing,
     signatures.signature_missing,
     verification.cosign_key_missing,
+    readers.readers_disagree,
+    readers.elemental_refuses,
+    readers.containerd_refuses,
 )
 
 

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
 from cosinspect.checks.facts import Facts
+from cosinspect.differences import Comparison
 from cosinspect.errors import CosinspectError
 from cosinspect.history import Action
 from cosinspect.oci import ImageConfig
@@ -46,6 +47,7 @@ class CheckContext:
         profile: paths and names by generation.
         steps: what made each layer, bottom first, None where the image does not tell.
         signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
+        comparisons: what other readers make of the layers, those that the profile names.
     """
 
     rootfs: Rootfs
@@ -54,6 +56,7 @@ class CheckContext:
     profile: Profile
     steps: tuple[str | None, ...]
     signatures: Verification | None = None
+    comparisons: tuple[Comparison, ...] = ()
 
     @property
     def generation(self) -> Generation:

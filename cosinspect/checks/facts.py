@@ -122,13 +122,17 @@ class Facts:
         config: ImageConfig,
         *,
         limits: Limits = DEFAULT_LIMITS,
+        shared: Facts | None = None,
     ) -> None:
-        """Look into `rootfs` when asked."""
+        """Look into `rootfs` when asked; what `shared` has read of the same place in a layer is not read again."""
         self._rootfs = rootfs
         self._config = config
         self._limits = limits
         self._texts: dict[str, TextFile] = {}
         self._contents: dict[str, str | None] = {}
+        self._unpacked: dict[tuple[str, int], tuple[Initrd | None, FormatError | None]] = (
+            shared._unpacked if shared is not None else {}  # noqa: SLF001 - of the same class
+        )
 
     def text(self, path: str) -> TextFile:
         """Read a file as text, links followed."""
@@ -206,6 +210,12 @@ class Facts:
         entry = trace.entry
         if entry is None or entry.type != "file":
             return InitrdFile(path, trace, None, None)
+        origin = self._rootfs.origin(entry)
+        if origin not in self._unpacked:
+            self._unpacked[origin] = self._unpack(entry)
+        return InitrdFile(path, trace, *self._unpacked[origin])
+
+    def _unpack(self, entry: Entry) -> tuple[Initrd | None, FormatError | None]:
         try:
             with self._rootfs.open(entry.path) as stream:
                 initrd = read_initrd(
@@ -215,8 +225,8 @@ class Facts:
                     limits=self._limits,
                 )
         except FormatError as fault:
-            return InitrdFile(path, trace, None, fault)
-        return InitrdFile(path, trace, initrd, None)
+            return None, fault
+        return initrd, None
 
     def kernel_option(self, version: str, option: str) -> str | None:
         """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""

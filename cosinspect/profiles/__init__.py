@@ -108,11 +108,8 @@ class Profile:
     required: tuple[Capability, ...]
     levels: Mapping[str, Level] = field(hash=False)
     generations: Mapping[str, Generation] = field(hash=False, repr=False)
-<<<<<<< HEAD
     signature_required: bool = False
-=======
     semantics: tuple[Semantics, ...] = tuple(Semantics)
->>>>>>> 7feae16 (Differences between two trees, and the layer that makes them)
 
     def title(self, generation: str) -> str:
         """Name a generation in words, "" for none."""
@@ -125,11 +122,8 @@ class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
     required: list[Capability]
     summary: str = ""
     levels: dict[str, Level] = {}
-<<<<<<< HEAD
     signature_required: bool = False
-=======
-    semantics: list[Semantics] = list(Semantics)
->>>>>>> 7feae16 (Differences between two trees, and the layer that makes them)
+    semantics: tuple[Semantics, ...] = tuple(Semantics)
 
 
 def load_profile(name: str) -> Profile:
@@ -167,11 +161,8 @@ def load_profile(name: str) -> Profile:
         tuple(dict.fromkeys(wire.required)),
         wire.levels,
         generations,
-<<<<<<< HEAD
         wire.signature_required,
-=======
         tuple(dict.fromkeys(wire.semantics)),
->>>>>>> 7feae16 (Differences between two trees, and the layer that makes them)
     )
 
 

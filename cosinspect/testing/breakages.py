@@ -16,7 +16,7 @@ from cosinspect.testing.bootfiles import (
     microcode_archive,
 )
 from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, luet_database, program
-from cosinspect.testing.entries import Entry, Hardlink, RawEntry, Symlink, Whiteout
+from cosinspect.testing.entries import Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
 from cosinspect.testing.tar_writer import tar_bytes
 
 __all__ = ["BREAKAGES", "DEGRADATIONS", "Breakage"]
@@ -119,6 +119,13 @@ def _bootargs(old: str, new: str) -> Callable[[Parts], None]:
     return lambda parts: parts.write(
         "etc/cos/bootargs.cfg", toolkit.bootargs(parts.generation).replace(old, new)
     )
+
+
+def _removes_a_name(parts: Parts) -> None:
+    parts.packages["usr/bin/pigz"] = File("#!/bin/sh\n", mode=0o755)
+    parts.packages["usr/bin/unpigz"] = Hardlink("usr/bin/pigz", mode=0o755)
+    parts.step = "RUN rm /usr/bin/pigz"
+    parts.top = {"usr/bin/pigz": Whiteout()}
 
 
 BREAKAGES: Mapping[str, Breakage] = {
@@ -242,6 +249,9 @@ BREAKAGES: Mapping[str, Breakage] = {
     ),
     "no-opt": Breakage("a step removed /opt", "COS065", _removes("opt")),
     "no-layout": Breakage("a step removed 00_rootfs.yaml", "COS070", _removes("system/oem/00_rootfs.yaml")),
+    "hardlink-target-removed": Breakage(
+        "a step removed one name of a file that has two", "COS201", _removes_a_name
+    ),
 }
 """Kinds of broken derivative by name; the check named in each finds it."""
 
@@ -249,8 +259,21 @@ BREAKAGES: Mapping[str, Breakage] = {
 def _repeated_entry(parts: Parts) -> None:
     parts.write("etc/hosts", "127.0.0.1 localhost\n")
     parts.top["again"] = RawEntry(
-        tar_bytes({"etc/hosts": "127.0.0.1 elsewhere\n"}, parents=False, end_blocks=0)
+        tar_bytes({"etc/hosts": "127.0.0.1 localhost\n"}, parents=False, end_blocks=0)
     )
+
+
+def _empties(path: str) -> Callable[[Parts], None]:
+    def change(parts: Parts) -> None:
+        parts.step = f"RUN rm -rf /{path} && mkdir /{path}"
+        parts.top = {path: Opaque()}
+
+    return change
+
+
+def _writes_and_deletes(parts: Parts) -> None:
+    parts.write("etc/hosts", "127.0.0.1 localhost\n")
+    parts.top["etc/.wh.hosts"] = File()
 
 
 def _hardlink_to_deleted(parts: Parts) -> None:
@@ -326,7 +349,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "no-login": Breakage(
         "a step removed 04_accounting.yaml", "COS072", _removes("system/oem/04_accounting.yaml")
     ),
-    "no-luet": Breakage("a step removed luet", "COS080", _removes("usr/bin/luet")),
+    "no-luet": Breakage("a step removed luet", "COS080", _removes("usr/bin/luet", "usr/bin/luet-mtree")),
     "luet-config-broken": Breakage(
         "luet.yaml is no YAML", "COS081", _writes("etc/luet/luet.yaml", "repositories: {\n")
     ),
@@ -345,5 +368,11 @@ DEGRADATIONS: Mapping[str, Breakage] = {
         _writes("etc/environment", "COSIGN_PUBLIC_KEY_LOCATION=/etc/cosign.pub\n"),
     ),
     "no-luet-cosign": Breakage("a step removed luet-cosign", "COS091", _removes("usr/bin/luet-cosign")),
+    "opaque-directory": Breakage(
+        "a step emptied a directory and made it again, as an opaque whiteout", "COS200", _empties("opt")
+    ),
+    "whiteout-beside-entry": Breakage(
+        "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
+    ),
 }
 """Kinds of derivative that boot and can be installed all the same, and what is worse about them."""

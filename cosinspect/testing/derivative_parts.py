@@ -21,7 +21,7 @@ from cosinspect.testing.bootfiles import (
     linux_kernel,
     microcode_archive,
 )
-from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Opaque, Symlink, Whiteout
+from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Symlink, Whiteout
 
 __all__ = ["KERNEL_VERSION", "Parts", "initrd_of", "luet_database", "parts_of", "program"]
 
@@ -136,7 +136,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         f"{modules}/modules.builtin": "kernel/fs/ext4/ext4.ko\n",
         f"{modules}/kernel/fs/overlayfs/overlay.ko": b"\x7fELF",
         "var/cache/zypp": Whiteout(),
-        "opt": Opaque(),
+        "opt/old": Whiteout(),
     }
     parts.packages = _packages(generation, runs)
     parts.boot = {"boot/initrd": Symlink(f"initrd-{KERNEL_VERSION}")}
@@ -182,7 +182,7 @@ def _packages(generation: toolkit.GenerationName, runs: File) -> dict[str, Entry
         **{f"system/oem/{name}": File(text, mode=0o600) for name, text in toolkit.CLOUD_CONFIGS.items()},
         "usr/bin/luet": runs,
         "usr/bin/luet-cosign": runs,
-        "usr/bin/luet-mtree": Hardlink("usr/bin/luet"),
+        "usr/bin/luet-mtree": Hardlink("usr/bin/luet", mode=0o755),
         "usr/bin/cosign": runs,
         "var/db/cos/meta_cos-minimal_0.9-2": "",
         "var/cache/luet/luet.db": File(luet_database("luet-0.20.6-minimal.db.xz"), mode=0o600),

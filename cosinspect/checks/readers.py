@@ -1,0 +1,130 @@
+"""Checks on who reads the layers how: what one reader sees otherwise than another, and what it refuses.
+
+The other checks hold for the reader that the profile names first. Where another one sees another tree, they are run
+again on that tree, and the worse of both results counts.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from attrs import evolve
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.differences import Comparison, Difference
+from cosinspect.report import Capability, CheckResult, Finding, Kind, Level
+from cosinspect.semantics import Semantics
+
+__all__ = ["containerd_refuses", "elemental_refuses", "readers_disagree", "worse"]
+
+SHOWN = 12
+"""Paths of one cause that are told; `cosinspect diff` tells them all."""
+
+_GRAVITY = (Kind.FAIL, Kind.OPEN, Kind.PASS, Kind.NOT_APPLICABLE)
+
+
+@check(
+    id="COS200",
+    name="readers-disagree",
+    level=Level.WARNING,
+    summary="A machine gets other files than the specification says.",
+    why="""elemental, luet and kairos-agent do not merge layers as the specification asks, and overlayfs cannot everywhere:
+        files come back that were deleted, others are lost. Where that touches what another check looks at, that check
+        tells; everything else is told here.""",
+    remedy="Deliver the image as one layer: end the Dockerfile with a stage FROM scratch / COPY --from=build / /",
+    universal=True,
+)
+def readers_disagree(context: CheckContext) -> Iterator[Finding | str]:
+    """Group what differs by what causes it."""
+    if not context.comparisons:
+        raise NotApplicable("the profile names one reading of the layers only")
+    for comparison in context.comparisons:
+        for cause, found in comparison.by_cause():
+            first = found[0]
+            lines = [context.step(cause.layer), f"{cause.item}: {cause.explain(comparison.other.semantics)}"]
+            lines.extend(comparison.describe(each) for each in found[:SHOWN])
+            if len(found) > SHOWN:
+                names = f"{comparison.first.semantics.value},{comparison.other.semantics.value}"
+                lines.append(f"and {len(found) - SHOWN} more: cosinspect diff IMAGE --semantics {names}")
+            yield Finding(_message(comparison, found), first.path, cause.layer, tuple(lines), cause.remedy)
+        if not comparison.refusals and not comparison.differences:
+            yield f"{comparison.other.semantics.reader} gives the same tree"
+
+
+def _message(comparison: Comparison, found: list[Difference]) -> str:
+    reader = comparison.other.semantics.reader
+    expected = comparison.first.semantics.reader
+    counts: list[str] = []
+    for words, group in itertools.groupby(sorted(_outcome(each) for each in found)):
+        number = len(list(group))
+        counts.append(f"{number} {'path' if number == 1 else 'paths'} {words}")
+    return f"expected the tree of {expected}, {reader} has {', '.join(counts)}"
+
+
+def _outcome(each: Difference) -> str:
+    if each.left is None:
+        return "too many"
+    if each.right is None:
+        return "too few"
+    return f"with another {', '.join(each.aspects)}"
+
+
+def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding | str]:
+    comparison = next((each for each in context.comparisons if each.other.semantics is semantics), None)
+    if comparison is None:
+        raise NotApplicable(f"the profile does not name the reading {semantics.value}")
+    for problem in comparison.refusals:
+        evidence = (context.step(problem.layer), f"{problem.kind}: the writing stops at this entry")
+        yield Finding(problem.message, f"/{problem.path}", problem.layer, evidence)
+    yield f"{semantics.reader} can write the image"
+
+
+@check(
+    id="COS201",
+    name="elemental-refuses",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
+    summary="elemental cannot write the image to disk.",
+    why="""elemental, luet and kairos-agent read the layers top down into one archive and write that. What an entry needs
+        and an upper layer or a whiteout keeps from being there ends installation, upgrade and the making of an ISO.""",
+    remedy="""Keep a hard link and its target in one layer, or deliver the image as one layer: end the Dockerfile with a stage
+        FROM scratch / COPY --from=build / /""",
+    universal=True,
+)
+def elemental_refuses(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what the reading of elemental could not do and the first one could."""
+    yield from _refusals(context, Semantics.ELEMENTAL)
+
+
+@check(
+    id="COS202",
+    name="containerd-refuses",
+    level=Level.ERROR,
+    capabilities=(Capability.UPGRADE,),
+    summary="A node cannot pull the image: containerd on overlayfs refuses a layer.",
+    why="""Upgrades that a cluster drives run the image as a container first. containerd writes each layer into a directory of
+        its own, where a hard link to a lower layer's file has no target, and a whiteout no place beside an entry of the
+        same name.""",
+    remedy="""Build the layer again with a tool that writes whiteouts first and keeps hard links within a layer, or deliver the
+        image as one layer.""",
+    universal=True,
+)
+def containerd_refuses(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what the reading of a node could not do and the first one could."""
+    yield from _refusals(context, Semantics.OVERLAY)
+
+
+def worse(first: CheckResult, other: CheckResult, semantics: Semantics) -> CheckResult:
+    """Give the worse of two results of one check; what only the other reader sees says so."""
+    known = {(finding.message, finding.path) for finding in first.findings}
+    reading = f"only as {semantics.reader} reads the layers (COS200 readers-disagree tells why)"
+    added = tuple(
+        evolve(finding, semantics=semantics.value, evidence=(*finding.evidence, reading))
+        for finding in other.findings
+        if (finding.message, finding.path) not in known
+    )
+    if _GRAVITY.index(other.kind) < _GRAVITY.index(first.kind):
+        reason = f"{other.reason}, {reading}" if other.reason else ""
+        return evolve(other, findings=added, reason=reason)
+    return evolve(first, findings=(*first.findings, *added)) if first.kind is Kind.FAIL else first
