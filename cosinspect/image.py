@@ -97,6 +97,7 @@ class Image:
         retain: Iterable[str] = (),
         *,
         semantics: Semantics = Semantics.OCI,
+        known: Iterable[LayerIndex] = (),
         progress: Progress | None = None,
     ) -> Rootfs:
         """Read every layer once and merge them.
@@ -104,6 +105,7 @@ class Image:
         Args:
             retain: globs of paths whose content is kept while layers pass by, so that opening them costs no second pass.
             semantics: whose reading of the layers; `Rootfs.under` gives the others from the same layers.
+            known: indexes of layers that were read before, of another image perhaps; those are not read again.
             progress: told of compressed bytes as they come, from several threads.
 
         Raises:
@@ -116,7 +118,12 @@ class Image:
         cancelled = threading.Event()
         # The largest first, so that no worker is left alone with it at the end.
         largest_first = sorted(self.layers, key=lambda layer: layer.descriptor.size, reverse=True)
-        unique = {(layer.descriptor.digest, layer.diff_id): layer for layer in largest_first}
+        found = {(index.descriptor.digest, index.diff_id): index for index in known}
+        unique = {
+            (layer.descriptor.digest, layer.diff_id): layer
+            for layer in largest_first
+            if (layer.descriptor.digest, layer.diff_id) not in found
+        }
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="layer")
         try:
             futures = {
@@ -126,9 +133,7 @@ class Image:
             done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
-            found: dict[tuple[Digest, Digest], LayerIndex] = {
-                key: item.result() for key, item in futures.items()
-            }
+            found.update((key, item.result()) for key, item in futures.items())
         except BaseException:
             cancelled.set()
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cosinspect.commands.command import Command, Terminal
-from cosinspect.commands.options import add_image, merged_image, path_in_image
+from cosinspect.commands.options import add_image, add_semantics, merged_image, path_in_image
 from cosinspect.errors import CosinspectError
 
 __all__ = ["COMMAND"]
@@ -15,6 +15,7 @@ PIECE_BYTES = 1 << 20
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
+    add_semantics(parser)
     parser.add_argument("path", metavar="PATH", help="a regular file, or a link to one")
 
 

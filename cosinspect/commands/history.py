@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from cosinspect.commands.command import Command, NotInImage, Terminal
-from cosinspect.commands.options import add_format, add_image, merged_image
+from cosinspect.commands.options import add_format, add_image, add_semantics, merged_image
 from cosinspect.history import Action, Change
 from cosinspect.layer import Layer
 from cosinspect.render.display import printable, size
@@ -18,6 +18,7 @@ __all__ = ["COMMAND"]
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
+    add_semantics(parser)
     parser.add_argument(
         "path", metavar="PATH", help="it need not exist any more; a link at its end is not followed"
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cosinspect.commands.command import Command, Terminal
-from cosinspect.commands.options import add_format, add_image, merged_image, path_in_image
+from cosinspect.commands.options import add_format, add_image, add_semantics, merged_image, path_in_image
 from cosinspect.render.display import iso_time, printable
 from cosinspect.rootfs import Entry, Rootfs
 
@@ -27,6 +27,7 @@ _FILE_TYPES = {
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
+    add_semantics(parser)
     parser.add_argument(
         "path",
         nargs="?",

@@ -16,6 +16,7 @@ from cosinspect.oci import Platform
 from cosinspect.profiles import BUILTIN
 from cosinspect.render import RENDERERS
 from cosinspect.rootfs import Rootfs
+from cosinspect.semantics import Semantics
 
 __all__ = [
     "add_format",
@@ -23,9 +24,11 @@ __all__ = [
     "add_presentation",
     "add_profile",
     "add_report",
+    "add_semantics",
     "add_verification",
     "merged_image",
     "path_in_image",
+    "semantics_list",
 ]
 
 T = TypeVar("T")
@@ -98,6 +101,29 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_semantics(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of whose reading of the layers is shown."""
+    names = [each.value for each in Semantics]
+    parser.add_argument(
+        "--semantics",
+        type=Semantics,
+        choices=list(Semantics),
+        default=Semantics.OCI,
+        metavar="|".join(names),
+        help="whose reading of the layers: the specification's, a node's with overlayfs, or what elemental writes "
+        "to disk; default: oci",
+    )
+
+
+def semantics_list(text: str) -> tuple[Semantics, ...]:
+    """Parse names of semantics with commas between them, for argparse."""
+    try:
+        return tuple(dict.fromkeys(Semantics(name.strip()) for name in text.split(",")))
+    except ValueError as fault:
+        names = ", ".join(each.value for each in Semantics)
+        raise argparse.ArgumentTypeError(f"expected names out of {names}, found {text[:60]!r}") from fault
+
+
 def add_format(parser: argparse.ArgumentParser, *, json: str = "JSON for programs") -> None:
     """Add the choice between text and JSON."""
     parser.add_argument(
@@ -135,7 +161,8 @@ def merged_image(
     ) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)
-            rootfs = image.rootfs(retain, progress=bars.advance)
+            semantics = getattr(arguments, "semantics", Semantics.OCI)
+            rootfs = image.rootfs(retain, semantics=semantics, progress=bars.advance)
         yield image, rootfs
 
 
