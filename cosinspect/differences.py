@@ -321,6 +321,12 @@ class _Reading:
     def __init__(self, indexes: Sequence[LayerIndex], position: int, limits: Limits) -> None:
         self._index = indexes[position]
         self._deleted = {marker.path for index in indexes[:position] for marker in index.whiteouts}
+        self._links = {
+            entry.path: entry.link
+            for index in indexes[:position]
+            for entry in index.entries
+            if entry.type == "hardlink"
+        }
         # Entries and markers that reach their place through a link of a lower layer: that place, and their own name.
         self._through: dict[str, str] = {}
         lower = Rootfs(indexes[:position], limits=limits)
@@ -369,6 +375,9 @@ class _Reading:
                 return "whiteout-device", f"/{entry.path}"
             if entry.path in ways or (not near and _is_at_or_below(entry.path, path)):
                 near = entry.path
+        target = self._links.get(path)
+        if not near and target is not None and any(entry.path == target for entry in self._index.entries):
+            return "hardlink", f"/{target}"
         for way in sorted(ways & self._deleted, key=len):
             return "recreated", f"/{way}"
         if self._index.opaques and not near:

@@ -23,6 +23,7 @@ from cosinspect.oci import Platform
 from cosinspect.profiles import Profile, load_profile
 from cosinspect.reference import ImageName, Reference, Transport
 from cosinspect.report import CheckResult, LayerSummary, Report, Stats
+from cosinspect.semantics import Semantics
 from cosinspect.signatures.outcome import Verification
 from cosinspect.signatures.policy import SignaturePolicy
 from cosinspect.signatures.verification import Keyless, verify_signatures
@@ -39,6 +40,7 @@ def inspect(
     name: str,
     *,
     profile: str | Profile = "cos",
+    semantics: tuple[Semantics, ...] | None = None,
     platform: str | Platform | None = None,
     plain_http: bool = False,
     docker_config: str | os.PathLike[str] | None = None,
@@ -53,6 +55,7 @@ def inspect(
     Args:
         name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
         profile: what to require: a builtin profile's name, the path of a TOML file, or a loaded one.
+        semantics: whose readings of the layers count, in place of the profile's; the report is on the first.
         platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
         plain_http: talk to the registry without TLS, which is the default for localhost only.
         docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
@@ -68,6 +71,8 @@ def inspect(
     started = time.monotonic()
     # A profile that cannot be loaded should not cost a connection.
     rules = load_profile(profile) if isinstance(profile, str) else profile
+    if semantics:
+        rules = evolve(rules, semantics=semantics)
     _check_levels(rules)
     keyless = _keyless(signatures)
     with open_image(

@@ -226,7 +226,7 @@ def test_what_cannot_be_decided_is_open(good, tmp_path):
         (["Quay.io/Org/Os"], "upper case is not allowed"),
         (["an \x1b[31m image"], "expected an image name without blanks"),
         (["ls", "containers-storage:x"], "needs a daemon or a local store"),
-        (["checks", "COS000"], "there is no check 'COS000'; did you mean COS0"),
+        (["checks", "COS000"], "there is no check 'COS000'; did you mean COS"),
         (["checks", "kernel-mising"], "did you mean COS010 (kernel-missing)"),
         (["checks", "\u202e"], "there is no check '\\u202e'; cosinspect checks lists them"),
         (["demo", "--broken", "nonsense"], "expected one of "),

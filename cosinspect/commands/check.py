@@ -41,6 +41,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
         report = inspect(
             name,
             profile=arguments.profile,
+            semantics=arguments.semantics,
             platform=arguments.platform,
             plain_http=arguments.plain_http,
             docker_config=arguments.docker_config,

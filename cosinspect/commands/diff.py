@@ -32,7 +32,9 @@ SCHEMA = "cosinspect.diff/1"
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
-    parser.add_argument("other", nargs="?", metavar="OTHER", help="another image; default: IMAGE as others read it")
+    parser.add_argument(
+        "other", nargs="?", metavar="OTHER", help="another image; default: IMAGE as others read it"
+    )
     parser.add_argument(
         "--semantics",
         type=semantics_list,
@@ -58,7 +60,9 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 def _diff_readings(arguments: argparse.Namespace, terminal: Terminal) -> int:
     first, *others = arguments.semantics or tuple(Semantics)
     if not others:
-        raise WrongUse(f"--semantics: expected two readings to compare, such as oci,elemental; found {first.value}")
+        raise WrongUse(
+            f"--semantics: expected two readings to compare, such as oci,elemental; found {first.value}"
+        )
     with open_named(arguments.image, arguments) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)

@@ -27,6 +27,7 @@ __all__ = [
     "add_semantics",
     "add_verification",
     "merged_image",
+    "open_named",
     "path_in_image",
     "semantics_list",
 ]
@@ -76,6 +77,13 @@ def add_presentation(parser: argparse.ArgumentParser) -> None:
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """Add what is required of an image, and where its report goes."""
+    parser.add_argument(
+        "--semantics",
+        type=semantics_list,
+        metavar="A[,B...]",
+        help="whose readings of the layers count, the report being on the first; default: the profile's, which is "
+        "oci,overlay,elemental unless it says otherwise",
+    )
     add_profile(parser)
     parser.add_argument(
         "--format",
@@ -106,13 +114,19 @@ def add_semantics(parser: argparse.ArgumentParser) -> None:
     names = [each.value for each in Semantics]
     parser.add_argument(
         "--semantics",
-        type=Semantics,
-        choices=list(Semantics),
+        type=_reading,
         default=Semantics.OCI,
         metavar="|".join(names),
         help="whose reading of the layers: the specification's, a node's with overlayfs, or what elemental writes "
         "to disk; default: oci",
     )
+
+
+def _reading(text: str) -> Semantics:
+    found = semantics_list(text)
+    if len(found) > 1:
+        raise argparse.ArgumentTypeError(f"expected one reading, found {text[:60]!r}")
+    return found[0]
 
 
 def semantics_list(text: str) -> tuple[Semantics, ...]:
@@ -138,6 +152,21 @@ def _platform(text: str) -> Platform:
         raise argparse.ArgumentTypeError(fault.message) from fault
 
 
+def open_named(name: str, arguments: argparse.Namespace) -> Image:
+    """Open an image as the arguments of `add_image` say.
+
+    Raises:
+        CosinspectError: the image cannot be had.
+    """
+    return open_image(
+        name,
+        platform=arguments.platform,
+        plain_http=arguments.plain_http,
+        docker_config=arguments.docker_config,
+        verify_diff_ids=not arguments.no_diff_ids,
+    )
+
+
 @contextmanager
 def merged_image(
     arguments: argparse.Namespace, terminal: Terminal, *, retain: tuple[str, ...] = ()
@@ -152,13 +181,7 @@ def merged_image(
     Raises:
         CosinspectError: the image cannot be had.
     """
-    with open_image(
-        arguments.image,
-        platform=arguments.platform,
-        plain_http=arguments.plain_http,
-        docker_config=arguments.docker_config,
-        verify_diff_ids=not arguments.no_diff_ids,
-    ) as image:
+    with open_named(arguments.image, arguments) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)
             semantics = getattr(arguments, "semantics", Semantics.OCI)
