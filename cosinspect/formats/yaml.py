@@ -142,6 +142,11 @@ def _events(content: str) -> Any:
 def _syntax_error(fault: yaml.YAMLError) -> FormatError:
     mark = getattr(fault, "problem_mark", None)
     problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or "not YAML"
+    if "maximum nesting depth" in str(problem):
+        # libyaml 0.2.6 has a bound of its own, and meets it before it gives the first event.
+        return FormatError(
+            f"YAML nested more than {YAML_DEPTH} deep is not read", kind="depth", where=_where(mark)
+        )
     return FormatError(f"the text is not YAML: {problem}", kind="syntax", where=_where(mark))
 
 
