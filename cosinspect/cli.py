@@ -16,7 +16,7 @@ import shutil
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -121,7 +121,35 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
             command, arguments = _parse(argv)
         except SystemExit:  # --help and --version, which have written what they had to
             return 0
-    return command.run(arguments, _terminal(arguments, out, err))
+    with _warnings_told(err, quiet=getattr(arguments, "quiet", False)):
+        return command.run(arguments, _terminal(arguments, out, err))
+
+
+@contextlib.contextmanager
+def _warnings_told(err: TextIO, *, quiet: bool) -> Iterator[None]:
+    """Tell what the library warns of, such as a registry's own warnings, each in one line."""
+    logger, handler = logging.getLogger(PROGRAM), _Teller(err)
+    if quiet:
+        yield
+        return
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Teller(logging.Handler):
+    """Writes warnings for people, and nothing below them."""
+
+    def __init__(self, err: TextIO) -> None:
+        super().__init__(logging.WARNING)
+        self._err = err
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line; where nobody reads it, nobody is warned."""
+        with contextlib.suppress(OSError, ValueError):
+            self._err.write(f"{PROGRAM}: warning: {printable(record.getMessage())}\n")
 
 
 def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:

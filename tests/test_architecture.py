@@ -37,8 +37,8 @@ GROUPS = {"formats", "sources", "checks", "render", "commands", "testing", "prof
 
 CODECS = {"isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
-    "requests": {"sources/registry_http.py"},
-    "urllib3": {"sources/registry_http.py", "cli.py"},
+    "requests": {"sources/registry_http.py", "sources/registry_connections.py"},
+    "urllib3": {"sources/registry_http.py", "sources/registry_connections.py", "cli.py"},
     "oras": {"sources/docker_config.py"},
     "magic": {"formats/kernel.py"},
     "pylibmagic": {"formats/kernel.py"},

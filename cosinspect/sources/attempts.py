@@ -22,7 +22,7 @@ class Timeouts:
 
     Attributes:
         connect: until a connection stands.
-        read: without a single byte.
+        read: until an answer's head is there whole, and from then on without a single byte.
         total: waiting for one document or blob, from the first request to its last byte, retries included.
     """
 

@@ -44,6 +44,7 @@ _DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
 _ACCEPT = {"Accept": ", ".join(_DOCUMENT_TYPES)}
 # Docker Hub's images are named after one host and served by another (distribution: DefaultRegistryHost).
 _ENDPOINTS = {"docker.io": "registry-1.docker.io"}
+_STRONG_ETAG = re.compile(r'"[!#-~]{0,1024}"')
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)")
 
 
@@ -230,6 +231,9 @@ class _BlobStream:
         self._skip = 0
         self._ended = False
         self._response = client.get(path, self._headers, self._attempts)
+        # RFC 9110, 13.1.5: a weak validator must not be used; without one the digest alone decides.
+        validator = self._response.headers.get("ETag", "").strip()
+        self._validator = validator if _STRONG_ETAG.fullmatch(validator) else ""
         self._check()
 
     def read(self, size: int, /) -> bytes:
@@ -284,7 +288,9 @@ class _BlobStream:
                 remedy="check the network and try again",
             )
         )
-        headers = {**self._headers, "Range": f"bytes={position}-"} if position else self._headers
+        headers = {**self._headers, "Range": f"bytes={position}-"} if position else dict(self._headers)
+        if position and self._validator:
+            headers["If-Range"] = self._validator
         try:
             self._response = self._client.get(self._path, headers, self._attempts)
         except RegistryError as fault:

@@ -1,9 +1,9 @@
 """HTTP as a registry's client needs it: time-outs, bounded retries, redirects, authorisation, errors by name.
 
 Follows distribution-spec 1.1 ("Error codes") and RFC 9110 (429 and 503 with `Retry-After`, redirects, challenges). It is
-the only module that imports `requests` and its `urllib3`. Requests go through the adapters, not through
-`Session.request`: that would answer from .netrc, keep cookies, and read the body of a redirect whole. Proxies and
-certificate bundles are found as `requests` finds them.
+with `registry_connections` the only module that imports `requests` and its `urllib3`. Requests go through the adapters,
+not through `Session.request`: that would answer from .netrc, keep cookies, and read the body of a redirect whole.
+Proxies and certificate bundles are found as `requests` finds them.
 
 An error's text names hosts, never a URL: paths and queries of storage servers carry signatures. For the same reason no
 error is chained to what `requests` raised.
@@ -11,17 +11,15 @@ error is chained to what `requests` raised.
 
 from __future__ import annotations
 
-import json
+import logging
 import re
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import Any
 from urllib.parse import urljoin
 
 import requests
 import urllib3.exceptions
-from requests.adapters import HTTPAdapter
 
 from cosinspect.errors import (
     AccessDenied,
@@ -41,6 +39,8 @@ from cosinspect.sources.registry_auth import (
     TokenRequest,
     Url,
 )
+from cosinspect.sources.registry_connections import PatientAdapter
+from cosinspect.sources.registry_words import Complaint, Discretion, remedy_for
 from cosinspect.version import __version__
 
 __all__ = ["Client", "Response"]
@@ -48,17 +48,14 @@ __all__ = ["Client", "Response"]
 MAX_REDIRECTS = 5
 MAX_ANSWERS = 4
 """Authorisations tried for one request: its own, and those that other threads got in the meantime."""
-POOLED_CONNECTIONS = 32
-"""Idle connections kept; as many layers as anybody reads at once."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
-# distribution-spec: "containing only uppercase alphabetic characters and underscores".
-_ERROR_CODE = re.compile(r"[A-Z_]{1,64}")
-_MAX_CODES = 8
 # OpenSSL's words for an answer that is no TLS record.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 _MAX_CAUSES = 16
+
+_LOG = logging.getLogger("cosinspect.registry")
 
 
 class Response:
@@ -133,7 +130,9 @@ class Response:
                 bound=limit,
                 where=attempts.where,
             )
-        if self.length not in (None, len(body)):
+        # http.client takes a connection that ends within the headers for an answer without a body.
+        cut = not body and self.length is None and not self.chunked
+        if cut or self.length not in (None, len(body)):
             raise _lost(f"{self._url} closed the connection in the middle of its answer", attempts.where)
         return bytes(body)
 
@@ -161,15 +160,14 @@ class Client:
         self._where = where
         self._authenticator = authenticator
         self._authenticating = threading.Lock()
+        self._discretion = Discretion()
         self._timeouts = timeouts
         self._retries = retries
         self._limits = limits
         self._sleep = sleep
         self._clock = clock
         self._session = requests.Session()
-        adapter = HTTPAdapter(
-            pool_connections=POOLED_CONNECTIONS, pool_maxsize=POOLED_CONNECTIONS, max_retries=0
-        )
+        adapter = PatientAdapter()
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -226,11 +224,12 @@ class Client:
             response, at = exchange
             if fresh or response.status_code != 401 or at.origin != url.origin:
                 return self._judge(response, at)
-            codes = self._codes(response)
+            complaint = self._complaint(response)
             try:
                 answer = self._answer(response.headers.get("WWW-Authenticate", ""), header)
             except AccessDenied as denied:
-                denied.codes = denied.codes or codes
+                denied.codes = denied.codes or complaint.codes
+                denied.message += complaint.said
                 raise
             header, fresh = answer.header, answer.fresh
         return Failure(self._authenticator.refusal(401), again=False)
@@ -293,9 +292,12 @@ class Client:
             }
             if authorization and at.origin == url.origin:
                 sent["Authorization"] = authorization
+            self._discretion.learn(sent.get("Authorization"), form)
             response = self._send(method, at, sent, form)
             if isinstance(response, Failure):
                 return response
+            for text in self._discretion.new_warnings(response.headers):
+                _LOG.warning("%s warns: %s", at, text)
             if response.status_code not in _REDIRECTS or method != "GET":
                 return response, at
             self._drain(response)
@@ -374,43 +376,34 @@ class Client:
 
     def _failure(self, response: requests.Response, at: Url) -> Failure:
         """Name the error that a response is."""
-        status, codes = response.status_code, self._codes(response)
-        own = at.origin == self._registry.origin
-        spelt = f"{at} answers {status}" + (f" ({', '.join(codes)})" if codes else "")
+        status, complaint = response.status_code, self._complaint(response)
+        codes, own = complaint.codes, at.origin == self._registry.origin
+        # What another host says in words is not for its readers: storage servers quote URLs.
+        spelt = f"{at} answers {status}{complaint if own else Complaint(codes)}"
         wait = retry_after(response.headers)
         error: SourceError
         if status in (401, 403) and own:
             error = self._authenticator.refusal(status, codes)
+            error.message += complaint.said
         elif status == 404:
-            error = NotFound(
-                spelt,
-                status=status,
-                codes=codes,
-                remedy="check repository, tag and digest; some registries say so of private images too",
-            )
+            unknown = "check repository, tag and digest; some registries say so of private images too"
+            error = NotFound(spelt, status=status, codes=codes, remedy=remedy_for(codes, unknown))
         elif status == 429:
             asks = f" and asks to wait for {wait:g} s" if wait else ""
             error = TooManyRequests(
                 spelt + asks, status=status, codes=codes, remedy="try again later, or log in"
             )
-        elif status == 400 and own and at.scheme == "http":
+        elif status == 400 and own and at.scheme == "http" and not codes:
             remedy = "if it speaks HTTPS, do without --plain-http"
             error = RegistryError(spelt, status=status, codes=codes, remedy=remedy)
         else:
             later = "try again later" if status >= 500 or not own else None
-            error = RegistryError(spelt, status=status, codes=codes, remedy=later)
+            error = RegistryError(spelt, status=status, codes=codes, remedy=remedy_for(codes, later))
         return Failure(error, again=status in _TRANSIENT, retry_after=wait)
 
-    def _codes(self, response: requests.Response) -> tuple[str, ...]:
-        """Give the specification's error codes out of a body, which is drained."""
-        try:
-            document: Any = json.loads(self._drain(response))
-        except (ValueError, RecursionError):
-            return ()
-        errors = document.get("errors") if isinstance(document, dict) else None
-        listed = errors if isinstance(errors, list) else []
-        codes = [item.get("code") for item in listed[:_MAX_CODES] if isinstance(item, dict)]
-        return tuple(code for code in codes if isinstance(code, str) and _ERROR_CODE.fullmatch(code))
+    def _complaint(self, response: requests.Response) -> Complaint:
+        """Read an error document out of a body, which is drained."""
+        return self._discretion.complaint(self._drain(response))
 
     def _drain(self, response: requests.Response) -> bytes:
         """Read a body that decides nothing as far as is worth the connection."""
