@@ -1,7 +1,7 @@
 """What a test's registry holds, and its answers as long as nothing goes wrong.
 
 Follows distribution-spec 1.1: pull (manifests, blobs, tags in pages, referrers), and push as far as skopeo and oras go
-(uploads in one piece, in chunks, mounts). What is put in from Python is served as it is, however little it matches its
+(uploads in one piece, in chunks, their state and cancelling, mounts); nothing that is stored is deleted. What is put in from Python is served as it is, however little it matches its
 digest; a blob or manifest pushed by request is refused where its bytes are not those of its digest.
 """
 
@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
+
+from attrs import evolve
 
 from cosinspect.testing.built_images import Built
 from cosinspect.testing.documents import OCI_INDEX
@@ -20,6 +23,9 @@ from cosinspect.testing.layers import digest_of
 from cosinspect.testing.registry_messages import ROUTES, Request, Response, error_response, json_response
 
 __all__ = ["Store"]
+
+# image-spec, "Digests".
+_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 
 
 class Store:
@@ -70,7 +76,7 @@ class Store:
                     return self._blob(hit[1], hit[2])
                 case "upload", "POST":
                     return self._start(hit[1], request)
-                case "upload", "PATCH" | "PUT":
+                case "upload", "GET" | "PATCH" | "PUT" | "DELETE":
                     return self._upload(hit[1], hit[2], request)
                 case "tags", _ if reading:
                     return self._list(hit[1], request)
@@ -104,13 +110,18 @@ class Store:
             return error_response(404, "NAME_UNKNOWN", f"there is no repository {repository}")
         last = request.query.get("last", [""])[0]
         tags = [tag for tag in sorted(self.tags.get(repository, {})) if tag > last]
-        page = tags[: int(request.query.get("n", [str(len(tags))])[0])]
+        count = request.query.get("n", [str(len(tags))])[0]
+        if not re.fullmatch(r"[0-9]{1,9}", count):
+            return error_response(400, "UNSUPPORTED", f"expected a number of tags, found {count!r:.40}")
+        page = tags[: int(count)]
         headers = {}
         if page and len(page) < len(tags):
             headers["Link"] = f'</v2/{repository}/tags/list?n={len(page)}&last={quote(page[-1])}>; rel="next"'
         return json_response({"name": repository, "tags": page}, headers=headers)
 
     def _referring(self, repository: str, digest: str, request: Request) -> Response:
+        if not _DIGEST.fullmatch(digest):
+            return error_response(400, "DIGEST_INVALID", f"expected a digest, found {digest!r:.100}")
         wanted = request.query.get("artifactType", [""])[0]
         found = []
         for name, (media_type, data) in self.manifests.get(repository, {}).items():
@@ -157,11 +168,24 @@ class Store:
     def _upload(self, repository: str, upload: str, request: Request) -> Response:
         if upload not in self._uploads:
             return error_response(404, "BLOB_UPLOAD_UNKNOWN", f"there is no upload {upload}")
+        if request.method == "GET":
+            return evolve(self._going(repository, upload), status=204)
+        if request.method == "DELETE":
+            del self._uploads[upload]
+            return Response(status=204)
+        chunk = request.headers.get("Content-Range")
+        if chunk is not None and not self._continues(upload, chunk, request.body):
+            return evolve(self._going(repository, upload), status=416)
         self._uploads[upload] += request.body
         if request.method == "PATCH":
             return self._going(repository, upload)
         digest = request.query.get("digest", [""])[0]
         return self._put_blob(repository, digest, self._uploads.pop(upload))
+
+    def _continues(self, upload: str, chunk: str, body: bytes) -> bool:
+        """Whether a chunk begins where the upload ends: others must be refused ("Pushing a blob in chunks")."""
+        at = len(self._uploads[upload])
+        return chunk == f"{at}-{at + len(body) - 1}"
 
     def _going(self, repository: str, upload: str) -> Response:
         headers = {
