@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
-import socket
-import subprocess
-import time
-
 import pytest
-import requests
 from attrs import evolve
 
 import cosinspect
 from cosinspect.blob import read_blob
 from cosinspect.errors import (
-    AccessDenied,
     DigestMismatch,
     InvalidManifest,
     LimitExceeded,
-    NotFound,
     SizeMismatch,
     TransportError,
     UnsupportedMediaType,
@@ -45,7 +35,6 @@ from registry_client import (
     LAYER,
     MANIFEST_PATH,
     client,
-    gone,
     paths,
     read,
     reading,
@@ -367,98 +356,3 @@ def test_an_answer_that_was_compressed_on_its_way_is_refused_by_that_name(path, 
     fault = Fault(path=path, content=b"\x1f\x8bcompressed", fields={"Content-Encoding": "gzip"})
     with reading(fault) as (_, source, _), pytest.raises(TransportError, match="content coding 'gzip'"):
         ask(source)
-
-
-# ---- a registry that others use
-
-
-@contextlib.contextmanager
-def docker_registry(tmp_path, *, users=None):
-    """Debian's docker-registry on a free port."""
-    program = shutil.which("docker-registry") or shutil.which("registry")
-    if not program:
-        pytest.skip("docker-registry is not installed")
-    address = gone()
-    config = {
-        "version": "0.1",
-        "log": {"accesslog": {"disabled": True}, "level": "error"},
-        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
-        "http": {"addr": address},
-    }
-    if users:
-        (tmp_path / "htpasswd").write_text(users)
-        config["auth"] = {"htpasswd": {"realm": "a realm, quoted", "path": str(tmp_path / "htpasswd")}}
-    (tmp_path / "registry.yml").write_text(json.dumps(config))  # JSON is YAML
-    process = subprocess.Popen(
-        [program, "serve", str(tmp_path / "registry.yml")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection(address.split(":"), timeout=1):
-                break
-            time.sleep(0.05)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def push(address, image, repository, tag, auth=None):
-    """As little of distribution-spec's push as it takes."""
-    with requests.Session() as session:
-        session.auth = auth
-        for digest, data in image.blobs.items():
-            if digest not in image.manifests:
-                upload = session.post(f"http://{address}/v2/{repository}/blobs/uploads/", timeout=30)
-                separator = "&" if "?" in upload.headers["Location"] else "?"
-                url = f"{upload.headers['Location']}{separator}digest={digest}"
-                assert session.put(url, data=data, timeout=30).status_code == 201
-        for name in (image.digest, tag):
-            answer = session.put(
-                f"http://{address}/v2/{repository}/manifests/{name}",
-                data=image.blobs[image.digest],
-                headers={"Content-Type": image.media_type},
-                timeout=30,
-            )
-            assert answer.status_code == 201
-
-
-@pytest.mark.compat
-def test_dockers_registry_gives_back_what_was_pushed(tmp_path):
-    with docker_registry(tmp_path) as address:
-        push(address, IMAGE, "org/os", "v1")
-        with client(address) as (source, _):
-            found = source.resolve()
-            assert (str(found.digest), found.media_type) == (IMAGE.digest, IMAGE.media_type)
-            manifest = parse_document(read(source, found), found.media_type)
-            for layer in (manifest.config, *manifest.layers):
-                assert read(source, layer) == IMAGE.blobs[str(layer.digest)]
-
-            stream = source.open(DESCRIPTOR)
-            first = stream.read(1000)
-            stream._response.close()  # as if the connection were lost
-            rest = b"".join(iter(lambda: stream.read(65_536), b""))
-            assert first + rest == BLOB
-        with client(address, "org/os:absent") as (source, _), pytest.raises(NotFound) as caught:
-            source.resolve()
-        assert caught.value.codes == ("MANIFEST_UNKNOWN",)
-
-
-@pytest.mark.compat
-def test_dockers_registry_with_passwords_opens_to_the_docker_configuration(tmp_path):
-    # bcrypt of "correct horse", of nothing
-    users = "alice:$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n"
-    with docker_registry(tmp_path, users=users) as address:
-        push(address, IMAGE, "org/os", "v1", auth=("alice", "correct horse"))
-        config = tmp_path / "config.json"
-        config.write_text(
-            json.dumps({"auths": {address: {"username": "alice", "password": "correct horse"}}})
-        )
-        with client(address, docker_config=config) as (source, _):
-            assert str(source.resolve().digest) == IMAGE.digest
-            assert read(source) == BLOB
-        with client(address) as (source, _), pytest.raises(AccessDenied) as caught:
-            source.resolve()
-        assert caught.value.codes == ("UNAUTHORIZED",)
