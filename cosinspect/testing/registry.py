@@ -14,11 +14,11 @@ import contextlib
 import functools
 import http.server
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from socket import SHUT_RDWR, socket
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cosinspect.testing.built_images import Built
@@ -30,16 +30,20 @@ from cosinspect.testing.registry_store import Store
 __all__ = ["BasicAuth", "Fault", "Registry", "Request", "TokenAuth"]
 
 
+Mishap: TypeAlias = "Callable[[Request], Fault | None]"
+
+
 class _Backend:
     """What the server's threads share."""
 
-    def __init__(self, gate: Gate, store: Store, faults: Iterable[Fault]) -> None:
+    def __init__(self, gate: Gate, store: Store, faults: Iterable[Fault], mishap: Mishap | None) -> None:
         self.store = store
         self.lock = threading.RLock()
         self.requests: list[Request] = []
         self.faults: list[Fault] = list(faults)
         self.closing = threading.Event()
         self.address = ""
+        self._mishap = mishap
         self._gate = gate
         self._connections: set[socket] = set()
 
@@ -54,6 +58,8 @@ class _Backend:
                     return challenge, NO_FAULT
                 response = self.store.answer(request)
             fault = take_fault(self.faults, request)
+            if fault is NO_FAULT and self._mishap:
+                fault = self._mishap(request) or NO_FAULT
         response = spoiled(response, fault, request.path)
         whole = not response.ranged or response.status != HTTPStatus.OK
         return response if whole or request.method == "HEAD" else partial_response(response, request), fault
@@ -168,6 +174,8 @@ class Registry:
     Args:
         auth: what requests must carry; nothing unless given.
         faults: what goes wrong, in this order; more can be added with `inject`.
+        mishap: chooses what goes wrong with a request that meets none of these faults, or None; called for one request
+            at a time.
         ranges: whether blobs can be asked for in part.
         referrers: whether there is a referrers API; without one clients look for the tag instead.
     """
@@ -177,10 +185,11 @@ class Registry:
         *,
         auth: Auth | None = None,
         faults: Iterable[Fault] = (),
+        mishap: Mishap | None = None,
         ranges: bool = True,
         referrers: bool = True,
     ) -> None:
-        self._backend = _Backend(Gate(auth), Store(ranges=ranges, referrers=referrers), faults)
+        self._backend = _Backend(Gate(auth), Store(ranges=ranges, referrers=referrers), faults, mishap)
         self._server: http.server.ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 

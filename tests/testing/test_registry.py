@@ -533,6 +533,20 @@ def test_a_fault_waits_for_its_method():
     assert statuses == [502, 200, 500]
 
 
+def test_a_mishap_is_chosen_for_requests_that_meet_no_fault():
+    seen = []
+
+    def mishap(request):
+        seen.append(request.path)
+        return Fault.status(418) if request.method == "HEAD" else None
+
+    with start(Fault.status(503), mishap=mishap) as registry:
+        statuses = [ask(registry, MANIFEST_PATH, method).status for method in ("GET", "HEAD", "GET", "HEAD")]
+
+    assert statuses == [503, 418, 200, 418]
+    assert seen == [MANIFEST_PATH] * 3
+
+
 def test_a_challenge_uses_up_no_fault():
     with start(Fault.status(500), auth=BasicAuth("u", "p")) as registry:
         statuses = [ask(registry, MANIFEST_PATH, headers=headers).status for headers in ({}, basic("u", "p"))]
