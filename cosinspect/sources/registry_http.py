@@ -229,7 +229,8 @@ class Client:
                 answer = self._answer(response.headers.get("WWW-Authenticate", ""), header)
             except AccessDenied as denied:
                 denied.codes = denied.codes or complaint.codes
-                denied.message += complaint.said
+                if complaint.text:  # the denial may be a token server's
+                    denied.message += f" (the registry says {complaint.text!r})"
                 raise
             header, fresh = answer.header, answer.fresh
         return Failure(self._authenticator.refusal(401), again=False)

@@ -135,7 +135,7 @@ MANIFEST_FAULTS = {
         )
         for status in (500, 501, 502, 503, 504)
     },
-    "401": Staying(refusing(401, "UNAUTHORIZED", "who are you"), AccessDenied, "saying 'who are you'", "docker login"),
+    "401": Staying(refusing(401, "UNAUTHORIZED", "who are you"), AccessDenied, "the registry says 'who are you'", "docker login"),
     "403": Staying(
         refusing(403, "DENIED", "not for you"), AccessDenied, "(DENIED), saying 'not for you'", "docker login"
     ),
