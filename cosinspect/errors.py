@@ -183,7 +183,7 @@ class LimitExceeded(CosinspectError):
     """
 
     def __init__(
-        self, message: str, *, limit: str, bound: int, where: str | None = None, remedy: str | None = None
+        self, message: str, *, limit: str, bound: float, where: str | None = None, remedy: str | None = None
     ) -> None:
         super().__init__(message, where=where, remedy=remedy)
         self.limit = limit

@@ -19,6 +19,9 @@ GIB = 1024 * MIB
 class Limits:
     """The bounds within which one image is read."""
 
+    seconds: float = 3600.0
+    """From the first request to the last layer's last byte; honest images take seconds, or minutes over slow lines."""
+
     manifest_bytes: int = 4 * MIB
     """A manifest or index (what containers/image allows)."""
     config_bytes: int = 4 * MIB

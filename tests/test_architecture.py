@@ -12,7 +12,7 @@ PACKAGE = Path(cosinspect.__file__).parent
 # From the ground up. A module may import from floors below its own, and from its own floor only within its group.
 FLOORS = [
     {"errors", "version", "tarblocks", "tarfields"},
-    {"limits", "media_types", "platforms", "semantics"},
+    {"limits", "deadline", "media_types", "platforms", "semantics"},
     {"oci_wire", "compression", "tarstream"},
     {"oci"},
     {"artifact", "reference", "blob", "changeset", "formats"},

@@ -6,7 +6,7 @@ import argparse
 
 from cosinspect.commands.check import check_image
 from cosinspect.commands.command import Command, Terminal, WrongUse
-from cosinspect.commands.options import add_presentation, add_report, add_verification
+from cosinspect.commands.options import add_bounds, add_presentation, add_report, add_verification
 from cosinspect.commands.signatures import without_signatures
 from cosinspect.render.display import wrap
 from cosinspect.testing import Registry
@@ -26,6 +26,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     )
     add_report(parser)
     add_verification(parser)
+    add_bounds(parser)
     add_presentation(parser)
     # The registry is on localhost, and the image alone in it.
     parser.set_defaults(platform=None, plain_http=False, docker_config=None, **without_signatures())

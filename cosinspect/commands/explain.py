@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from cosinspect.checks import CATALOGUE
 from cosinspect.commands.checks import named_check
 from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
-from cosinspect.commands.options import add_format, add_image, add_profile
+from cosinspect.commands.options import add_format, add_image, add_profile, limits_of
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
 from cosinspect.explanation import SCHEMA, Cause, Explainer, Explanation
@@ -51,6 +51,7 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             plain_http=arguments.plain_http,
             docker_config=arguments.docker_config,
             verify_diff_ids=not arguments.no_diff_ids,
+            limits=limits_of(arguments),
         ) as image,
         layer_bars(terminal) as bars,
     ):

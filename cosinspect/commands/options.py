@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from attrs import evolve
+
 from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import CosinspectError, RootfsError
 from cosinspect.image import Image
 from cosinspect.inspection import open_image
+from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
 from cosinspect.profiles import BUILTIN
 from cosinspect.render import RENDERERS
@@ -19,6 +22,7 @@ from cosinspect.rootfs import Rootfs
 from cosinspect.semantics import Semantics
 
 __all__ = [
+    "add_bounds",
     "add_format",
     "add_image",
     "add_presentation",
@@ -26,6 +30,7 @@ __all__ = [
     "add_report",
     "add_semantics",
     "add_verification",
+    "limits_of",
     "merged_image",
     "open_named",
     "path_in_image",
@@ -57,6 +62,7 @@ def add_image(parser: argparse.ArgumentParser) -> None:
         help="where config.json has credentials; default: $DOCKER_CONFIG, else ~/.docker",
     )
     add_verification(parser)
+    add_bounds(parser)
     add_presentation(parser)
 
 
@@ -67,6 +73,22 @@ def add_verification(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not verify what layers inflate to; their blobs are always verified",
     )
+
+
+def add_bounds(parser: argparse.ArgumentParser) -> None:
+    """Add what bounds the work."""
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=DEFAULT_LIMITS.seconds,
+        metavar="SECONDS",
+        help=f"give up after so many; default: {DEFAULT_LIMITS.seconds:g}",
+    )
+
+
+def limits_of(arguments: argparse.Namespace) -> Limits:
+    """Give the bounds that the arguments of `add_bounds` ask for."""
+    return evolve(DEFAULT_LIMITS, seconds=arguments.timeout)
 
 
 def add_presentation(parser: argparse.ArgumentParser) -> None:
@@ -152,6 +174,16 @@ def _platform(text: str) -> Platform:
         raise argparse.ArgumentTypeError(fault.message) from fault
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:  # nan neither
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0, found {text!r}")
+    return seconds
+
+
 def open_named(name: str, arguments: argparse.Namespace) -> Image:
     """Open an image as the arguments of `add_image` say.
 
@@ -164,6 +196,7 @@ def open_named(name: str, arguments: argparse.Namespace) -> Image:
         plain_http=arguments.plain_http,
         docker_config=arguments.docker_config,
         verify_diff_ids=not arguments.no_diff_ids,
+        limits=limits_of(arguments),
     )
 
 

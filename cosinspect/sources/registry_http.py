@@ -21,6 +21,7 @@ from urllib.parse import urljoin
 import requests
 import urllib3.exceptions
 
+from cosinspect.deadline import Deadline
 from cosinspect.errors import (
     AccessDenied,
     LimitExceeded,
@@ -54,6 +55,7 @@ _TRANSIENT = (408, 429, 500, 502, 503, 504)
 # OpenSSL's words for an answer that is no TLS record.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 _MAX_CAUSES = 16
+_LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
 
 _LOG = logging.getLogger("cosinspect.registry")
 
@@ -66,12 +68,15 @@ class Response:
         headers: by name, in any case.
     """
 
-    def __init__(self, response: requests.Response, url: Url, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, response: requests.Response, url: Url, clock: Callable[[], float], deadline: Deadline
+    ) -> None:
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self._response = response
         self._url = url
         self._clock = clock
+        self._deadline = deadline
 
     @property
     def encoding(self) -> str | None:
@@ -95,7 +100,9 @@ class Response:
 
         Raises:
             TransportError: the connection is lost or silent, or `attempts` has no time left.
+            LimitExceeded: the time for all is over.
         """
+        self._deadline.heed(attempts.where)
         started = self._clock()
         fault, data = "", b""
         try:
@@ -166,6 +173,7 @@ class Client:
         self._limits = limits
         self._sleep = sleep
         self._clock = clock
+        self._deadline = Deadline(limits.seconds, clock=clock)
         self._session = requests.Session()
         adapter = PatientAdapter()
         self._session.mount("https://", adapter)
@@ -173,7 +181,7 @@ class Client:
 
     def attempts(self, where: str) -> Attempts:
         """Give the patience for one document or blob, which messages call `where`."""
-        return Attempts(self._timeouts, self._retries, self._sleep, where)
+        return Attempts(self._timeouts, self._retries, self._pause, where)
 
     def get(self, path: str, headers: Mapping[str, str], attempts: Attempts) -> Response:
         """Ask the registry for `path`, until it answers or the patience is at its end; the body is not yet read.
@@ -214,6 +222,9 @@ class Client:
     def close(self) -> None:
         """Close the idle connections."""
         self._session.close()
+
+    def _pause(self, seconds: float) -> None:
+        self._sleep(max(min(seconds, self._deadline.left()), 0.0))
 
     def _authorised(self, url: Url, headers: Mapping[str, str]) -> Response | Failure:
         header, fresh = self._authenticator.header(), False
@@ -267,7 +278,7 @@ class Client:
             elif outcome[0].status_code in _TRANSIENT:
                 failure = self._failure(*outcome)
             else:
-                response = Response(*outcome, self._clock)
+                response = Response(*outcome, self._clock, self._deadline)
                 try:
                     body = response.read_whole(attempts, limit=limit, limit_name="token_bytes")
                     return TokenAnswer(response.status, body)
@@ -317,6 +328,8 @@ class Client:
     def _send(
         self, method: str, url: Url, headers: Mapping[str, str], form: bytes | None
     ) -> requests.Response | Failure:
+        self._deadline.heed(self._where)
+        left = max(self._deadline.left(), _LEAST_TIMEOUT)
         try:
             # A callable for `auth` keeps requests from taking any out of the URL.
             request = requests.Request(method, url.text, dict(headers), data=form, auth=_as_it_is).prepare()
@@ -324,7 +337,7 @@ class Client:
             return self._session.get_adapter(url.text).send(
                 request,
                 stream=True,
-                timeout=(self._timeouts.connect, self._timeouts.read),
+                timeout=(min(self._timeouts.connect, left), min(self._timeouts.read, left)),
                 verify=True if settings["verify"] is None else settings["verify"],
                 cert=settings["cert"],
                 # No proxy can reach this machine's own registry, as Go's clients know too.
@@ -372,7 +385,7 @@ class Client:
 
     def _judge(self, response: requests.Response, at: Url) -> Response | Failure:
         if response.status_code in (200, 206):
-            return Response(response, at, self._clock)
+            return Response(response, at, self._clock, self._deadline)
         return self._failure(response, at)
 
     def _failure(self, response: requests.Response, at: Url) -> Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import time
@@ -15,14 +16,17 @@ from cosinspect.errors import (
     AccessDenied,
     DigestMismatch,
     InvalidManifest,
+    LimitExceeded,
     NotFound,
     RegistryError,
     SizeMismatch,
     TooManyRequests,
     TransportError,
 )
+from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci import Digest, Manifest, parse_document
-from cosinspect.sources.registry import Retries, Timeouts
+from cosinspect.reference import Reference
+from cosinspect.sources.registry import RegistrySource, Retries, Timeouts
 from cosinspect.sources.registry_words import Discretion
 from cosinspect.testing import BasicAuth, Fault, TokenAuth
 from registry_client import (
@@ -405,6 +409,64 @@ def test_a_drip_has_a_deadline_wherever_it_is(head, body, says):
         source.resolve()
 
     assert time.monotonic() - started < 5
+
+
+# ---- the time for all together
+
+
+def hasty(seconds, **options):
+    return {"limits": evolve(DEFAULT_LIMITS, seconds=seconds), "retries": Retries(attempts=1000), **options}
+
+
+def test_retries_end_with_the_time_for_all_and_no_wait_outlives_it():
+    now = [0.0]
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+
+    slept = []
+    with start(Fault.status(429, headers={"Retry-After": "50"}, times=None)) as registry:
+        reference = Reference.parse(f"{registry.address}/org/os:v1")
+        source = RegistrySource(reference, sleep=sleep, clock=lambda: now[0], **hasty(120))
+        with contextlib.closing(source), pytest.raises(LimitExceeded, match="within 120 s") as caught:
+            source.resolve()
+
+    assert slept == [50, 50, 20]
+    assert (caught.value.limit, caught.value.bound) == ("seconds", 120)
+    assert "--timeout" in caught.value.remedy
+
+
+def test_the_time_for_all_is_shared_by_documents_and_blobs():
+    now = [0.0]
+    with reading(clock=lambda: now[0], **hasty(100)) as (_, source, _):
+        source.resolve()
+        now[0] += 60
+        stream = source.open(DESCRIPTOR)
+        assert stream.read(100)
+        now[0] += 60
+        with pytest.raises(LimitExceeded, match=str(DESCRIPTOR.digest)):
+            stream.read(100)
+        with pytest.raises(LimitExceeded):
+            source.open(DESCRIPTOR)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.stall("*", 60, times=None), Fault.stall("*", 60, after=9, times=None)]
+)
+def test_a_registry_that_stalls_is_left_when_the_command_says(fault, capsys):
+    with start(fault) as registry:
+        started = time.monotonic()
+        status = cli.main(["ls", "--timeout", "1", f"{registry.address}/org/os:v1"])
+
+    assert (status, time.monotonic() - started < 10) == (3, True)
+    assert "--timeout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "soon", ""])
+def test_a_time_that_is_none_is_wrong_use(seconds, capsys):
+    assert cli.main(["ls", f"--timeout={seconds}", "127.0.0.1:1/org/os:v1"]) == 2
+    assert "expected seconds, more than 0" in capsys.readouterr().err
 
 
 # ---- what a registry says in words
