@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from cosinspect.compression import MAGIC_BYTES, Compression, detect, inflate_members
+from cosinspect.deadline import Deadline
 from cosinspect.errors import (
     DiffIDMismatch,
     DigestMismatch,
@@ -184,14 +185,16 @@ class LayerStream:
         *,
         limits: Limits = DEFAULT_LIMITS,
         cancelled: threading.Event | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
-        """Read a layer that must inflate to `diff_id`, if one is given; `cancelled` ends the reading from outside."""
+        """Read a layer that must inflate to `diff_id`, if one is given; `cancelled` and `deadline` end the reading."""
         self.uncompressed_size = 0
         self.compression: Compression | None = None
         self._stream = stream
         self._diff_id = diff_id
         self._limits = limits
         self._cancelled = cancelled
+        self._deadline = deadline
         self._hash = diff_id.hasher() if diff_id else hashlib.sha256()
         self._fault: Exception | None = None
         self._pieces = self._kept()
@@ -291,6 +294,7 @@ class LayerStream:
             self._drain()
             raise InvalidLayer(
                 fault.message,
+                kind="compression-damaged" if fault.kind in ("corrupt", "truncated") else "",
                 where=f"layer {self._stream.descriptor.digest}, compressed byte {position}",
                 remedy=fault.remedy,
             ) from fault
@@ -303,6 +307,8 @@ class LayerStream:
     def _heed_cancellation(self) -> None:
         if self._cancelled is not None and self._cancelled.is_set():
             raise TransportError("the reading was cancelled", where=f"layer {self._stream.descriptor.digest}")
+        if self._deadline is not None:
+            self._deadline.heed(f"layer {self._stream.descriptor.digest}")
 
     def _too_large(self, limit: str, bound: int, unit: str) -> LimitExceeded:
         return LimitExceeded(

@@ -163,7 +163,30 @@ class InvalidManifest(InvalidImage):
 
 
 class InvalidLayer(InvalidImage):
-    """A layer's archive cannot be read to its end as Go's reader reads it."""
+    """A layer's archive cannot be read to its end as Go's reader reads it.
+
+    Attributes:
+        kind: one word for the class of the fault, such as `header-checksum`, where no runtime can unpack the layer; ""
+            where another tool may.
+        offset: of the fault, in bytes of the uncompressed layer, or None where it is not known.
+        layer: position of the layer in its image, or None where that is not known.
+        after: path of the last entry that could be read, or None where none could.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "",
+        offset: int | None = None,
+        where: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.kind = kind
+        self.offset = offset
+        self.layer: int | None = None
+        self.after: str | None = None
 
 
 class UnsupportedMediaType(InvalidImage):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
 from cosinspect.blob import Source, read_blob
 from cosinspect.changeset import LayerIndex
-from cosinspect.errors import InvalidManifest, LimitExceeded, NoMatchingPlatform, UnsupportedMediaType
+from cosinspect.deadline import Deadline
+from cosinspect.errors import (
+    InvalidLayer,
+    InvalidManifest,
+    LimitExceeded,
+    NoMatchingPlatform,
+    UnsupportedMediaType,
+)
 from cosinspect.layer import Layer, Progress, Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import (
@@ -43,6 +50,7 @@ class Image:
         config: the image configuration.
         layers: bottom first.
         limits: the bounds for everything that is read of it.
+        deadline: by when that must be done.
     """
 
     def __init__(
@@ -72,6 +80,7 @@ class Image:
         self.name = name
         self._source = source
         self.limits = limits
+        self.deadline = Deadline(limits.seconds)
         pinned = source.resolve()
         document = self._document(pinned)
         self.index_digest: Digest | None = None
@@ -130,9 +139,7 @@ class Image:
                 key: pool.submit(layer.index, wanted, progress=progress, cancelled=cancelled)
                 for key, layer in unique.items()
             }
-            done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            self._await(set(futures.values()))
             found.update((key, item.result()) for key, item in futures.items())
         except BaseException:
             cancelled.set()
@@ -157,6 +164,25 @@ class Image:
 
     def __repr__(self) -> str:
         return f"<Image {self.name} {self.digest}>"
+
+    def _await(self, pending: set[Future[LayerIndex]]) -> None:
+        """Wait until every layer is read, or one cannot be.
+
+        Of layers that no runtime can read, all are waited for and the lowest is told, so that it is always the same.
+        """
+        unreadable: list[InvalidLayer] = []
+        while pending:
+            done, pending = wait(pending, timeout=max(self.deadline.left(), 0.0), return_when=FIRST_EXCEPTION)
+            for future in done:
+                fault = future.exception()
+                if isinstance(fault, InvalidLayer) and fault.kind:
+                    unreadable.append(fault)
+                elif fault is not None:
+                    raise fault
+            if pending:
+                self.deadline.heed(self.name)
+        if unreadable:
+            raise min(unreadable, key=lambda fault: fault.layer or 0)
 
     # -- documents -------------------------------------------------------------------------------------------------
 
@@ -236,7 +262,7 @@ class Image:
                 where="manifest.layers",
             )
         return tuple(
-            Layer(descriptor, diff_id, position, step, self._source, self.limits, verify)
+            Layer(descriptor, diff_id, position, step, self._source, self.limits, verify, self.deadline)
             for position, (descriptor, diff_id, step) in enumerate(
                 zip(manifest.layers, self.config.diff_ids, self.config.steps(), strict=True)
             )

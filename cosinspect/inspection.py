@@ -13,9 +13,10 @@ from attrs import evolve
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.facts import Facts
+from cosinspect.checks.layers import unreadable
 from cosinspect.checks.readers import worse
 from cosinspect.differences import Comparison, compare_semantics
-from cosinspect.errors import InvalidLayout, InvalidProfile
+from cosinspect.errors import InvalidLayer, InvalidLayout, InvalidProfile
 from cosinspect.image import Image
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -120,9 +121,15 @@ def inspect_image(
     Raises:
         CosinspectError: a layer cannot be had or read.
     """
-    return examine_image(
-        image, profile=profile, verification=verification, progress=progress, started=started, checks=checks
-    )[0]
+    begin = time.monotonic() if started is None else started
+    try:
+        return examine_image(
+            image, profile=profile, verification=verification, progress=progress, started=begin, checks=checks
+        )[0]
+    except InvalidLayer as fault:
+        steps = tuple(layer.created_by for layer in image.layers)
+        results = unreadable(fault, checks, profile.levels, steps)
+    return _report(image, profile, verification, begin, checks, results)
 
 
 def examine_image(
@@ -143,29 +150,45 @@ def examine_image(
     steps = tuple(layer.created_by for layer in image.layers)
     comparisons = tuple(compare_semantics(rootfs, each, limits=image.limits) for each in others)
     context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons)
-    results = tuple(run_check(item, context) for item in checks)
+    results = tuple(_in_time(item, context, image) for item in checks)
     for comparison in comparisons:
         if comparison.differences:
-            results = _worse(results, comparison, context, checks, image.limits)
+            results = _worse(results, comparison, context, checks, image)
+    return _report(image, profile, verification, begin, checks, results, context), context
+
+
+def _report(
+    image: Image,
+    profile: Profile,
+    verification: Verification | None,
+    begin: float,
+    checks: tuple[Check, ...],
+    results: tuple[CheckResult, ...],
+    context: CheckContext | None = None,
+) -> Report:
+    """Put a report together; without a context a layer could not be read."""
+    generation, title, paths = "", "not known, for a layer cannot be read", 0
+    if context is not None:
+        generation, paths = context.facts.generation, sum(1 for _ in context.rootfs.walk())
+        title = profile.title(generation)
     fetched = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
-    report = Report(
+    return Report(
         name=image.name,
         digest=str(image.digest),
         index=str(image.index_digest) if image.index_digest else None,
         platform=str(image.platform or ""),
         layers=tuple(_summary(layer) for layer in image.layers),
         profile=profile.name,
-        generation=facts.generation,
-        generation_title=profile.title(facts.generation),
+        generation=generation,
+        generation_title=title,
         required=profile.required,
         results=results,
-        stats=Stats(time.monotonic() - begin, sum(fetched.values()), sum(1 for _ in rootfs.walk())),
+        stats=Stats(time.monotonic() - begin, sum(fetched.values()), paths),
         rules=tuple(item.rule for item in checks),
         signatures=verification,
         signature_required=verification is not None or profile.signature_required,
         semantics=tuple(each.value for each in profile.semantics),
     )
-    return report, context
 
 
 def open_image(
@@ -264,16 +287,21 @@ def _worse(
     comparison: Comparison,
     context: CheckContext,
     checks: tuple[Check, ...],
-    limits: Limits,
+    image: Image,
 ) -> tuple[CheckResult, ...]:
     """Run the checks again on what another reader sees, and give of each the worse result."""
     tree = comparison.other
-    facts = Facts(tree, context.config, limits=limits, shared=context.facts)
+    facts = Facts(tree, context.config, limits=image.limits, shared=context.facts)
     again = evolve(context, rootfs=tree, facts=facts)
     return tuple(
-        worse(result, run_check(item, again), tree.semantics)
+        worse(result, _in_time(item, again, image), tree.semantics)
         for item, result in zip(checks, results, strict=True)
     )
+
+
+def _in_time(item: Check, context: CheckContext, image: Image) -> CheckResult:
+    image.deadline.heed(f"{image.name}, check {item.id}")
+    return run_check(item, context)
 
 
 def _check_levels(profile: Profile) -> None:

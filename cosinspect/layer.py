@@ -18,9 +18,11 @@ from attrs import field, frozen
 
 from cosinspect.blob import ByteStream, LayerStream, Source, VerifiedStream
 from cosinspect.changeset import LayerEntry, LayerIndex, Marker, cleaned, normalise
+from cosinspect.deadline import Deadline
 from cosinspect.errors import InvalidLayer, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Descriptor, Digest
+from cosinspect.outline import Outline
 from cosinspect.tarstream import Header, TarStream
 
 __all__ = ["Layer", "LayerFile", "Progress", "Retain"]
@@ -33,6 +35,7 @@ WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
 _STRETCH = 64  # one stretch of a sparse map, as memory goes
 _AUFS_PREFIX = ".wh..wh."
+_OVERLAY_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")
 
 _TYPES = {
     "0": "file",
@@ -111,6 +114,7 @@ class Layer:
     Attributes:
         position: counted from 0 at the bottom.
         created_by: the step of the image's history, None where it does not tell.
+        deadline: by when the image must be read.
     """
 
     descriptor: Descriptor
@@ -120,6 +124,7 @@ class Layer:
     source: Source = field(repr=False, eq=False)
     limits: Limits = field(repr=False, default=DEFAULT_LIMITS)
     verify_diff_id: bool = field(repr=False, default=True)
+    deadline: Deadline | None = field(repr=False, eq=False, default=None)
 
     def index(
         self,
@@ -142,12 +147,13 @@ class Layer:
             LimitExceeded: it is beyond a bound.
         """
         stream = self._stream(progress, cancelled)
+        work = _Indexing(self, retain or Retain(), TarStream(iter(stream), limits=self.limits))
         try:
-            return _Indexing(self, retain or Retain(), TarStream(iter(stream), limits=self.limits)).run(
-                stream
-            )
+            return work.run(stream)
         except (InvalidLayer, LimitExceeded) as fault:
             if isinstance(fault, InvalidLayer):
+                fault.layer = self.position
+                fault.after = work.entries[-1].path if work.entries else None
                 stream.finish()  # if the blob is another one, that is the error to tell
             if not (fault.where or "").startswith("layer"):
                 fault.where = f"layer {self.position} ({self.descriptor.digest}), {fault.where}"
@@ -190,7 +196,7 @@ class Layer:
             raw = _Told(raw, self, progress)
         verified = VerifiedStream(raw, self.descriptor)
         diff_id = self.diff_id if self.verify_diff_id else None
-        return LayerStream(verified, diff_id, limits=self.limits, cancelled=cancelled)
+        return LayerStream(verified, diff_id, limits=self.limits, cancelled=cancelled, deadline=self.deadline)
 
 
 class _Told:
@@ -233,6 +239,7 @@ class _Indexing:
         self.nameless: list[Marker] = []
         self.contents: dict[int, bytes] = {}
         self.metadata = 0
+        self.outline = Outline(archive.note, limits=layer.limits)
 
     def run(self, stream: LayerStream) -> LayerIndex:
         limits = self.layer.limits
@@ -241,7 +248,8 @@ class _Indexing:
                 raise self._limit("entries", limits.entries, "entries in a layer")
             self._take(header)
         stream.finish()
-        self._note_duplicates()
+        # Runtimes take a whiteout that is a directory for a directory of that name.
+        self.outline.finish((marker for marker in self.whiteouts if not marker.is_directory), self.opaques)
         return LayerIndex(
             self.layer.descriptor,
             self.layer.diff_id,
@@ -261,7 +269,7 @@ class _Indexing:
             self._note(
                 "escaping-name",
                 header,
-                f"the name {name[:200]!r} leaves the root; runtimes clamp or refuse it",
+                f"the name {name[:200]!r} leaves the root",
             )
         # Four bytes are the most that a character takes.
         longest = self.layer.limits.path_bytes
@@ -283,12 +291,15 @@ class _Indexing:
         if path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
             self._take_marker(header, kind, path, as_go)
             return
+        self._note_overlay(header)
         link = header.link
         if kind == "hardlink":
             link, escapes = normalise(link)
             if escapes:
                 self._note(
-                    "escaping-name", header, f"the hard link's target {header.link[:200]!r} leaves the root"
+                    "escaping-hardlink",
+                    header,
+                    f"the hard link's target {header.link[:200]!r} leaves the root",
                 )
         elif kind != "symlink":
             link = ""
@@ -298,6 +309,7 @@ class _Indexing:
             header.offset, header.data, header.stored, header.sparse, as_go,
         )  # fmt: skip
         self.entries.append(entry)
+        self.outline.add(entry)
         if kind == "file" and header.sparse is None and self.retain.wants(path, header.stored):
             self.contents[header.data] = b"".join(iter(lambda: self.archive.read(1 << 20), b""))
 
@@ -312,18 +324,18 @@ class _Indexing:
         if victim in ("", ".", ".."):
             self.nameless.append(Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir"))
             self._note(
-                "invalid-whiteout", header, f"{path!r} names nothing that it could delete; runtimes refuse it"
+                "invalid-whiteout", header, f"the whiteout {path!r} names nothing that it could delete"
             )
             return
         if base.startswith(_AUFS_PREFIX):
             self._note(
-                "aufs-metadata", header, f"{path!r} is metadata of AUFS and has no meaning in an image"
+                "aufs-metadata", header, f"{path!r} is metadata of AUFS, which has no meaning in an image"
             )
         elif kind == "dir":
             self._note(
                 "whiteout-directory",
                 header,
-                f"the whiteout {path!r} is a directory; runtimes disagree on it",
+                f"the whiteout {path!r} is a directory",
             )
         elif header.stored or kind != "file":
             self._note("odd-whiteout", header, f"the whiteout {path!r} is not an empty regular file")
@@ -332,15 +344,15 @@ class _Indexing:
             Marker(f"{directory}/{victim}" if directory else victim, header.offset, name, kind == "dir")
         )
 
-    def _note_duplicates(self) -> None:
-        first: dict[str, LayerEntry] = {}
-        for entry in self.entries:
-            if first.setdefault(entry.path, entry) is not entry:
-                self.archive.note(
-                    "duplicate-entry",
-                    entry.header,
-                    "a second entry for a path; runtimes take the last, the tool that deploys derivatives the first",
-                    entry.path,
+    def _note_overlay(self, header: Header) -> None:
+        """Note what overlayfs takes for an order to itself (Linux: Documentation/filesystems/overlayfs.rst)."""
+        if header.type == "3" and header.device == (0, 0):
+            self._note("overlay-device", header, "a character device 0/0, overlayfs' own whiteout")
+        if header.xattrs:
+            orders = sorted(name for name in header.xattrs if name.startswith(_OVERLAY_ATTRIBUTES))
+            if orders:
+                self._note(
+                    "overlay-attribute", header, f"the attribute {', '.join(orders)[:200]} of overlayfs"
                 )
 
     def _note(self, kind: str, header: Header, message: str) -> None:

@@ -53,8 +53,10 @@ class Limits:
     """Uncompressed to compressed size of one layer; deflate itself cannot exceed 1032."""
     zstd_window_bytes: int = 128 * MIB
     """The window a zstd frame may ask for (the zstd command's own default)."""
-    entries: int = 5_000_000
+    entries: int = 2_000_000
     """Entries of one layer."""
+    directories: int = 1_000_000
+    """Directories that one layer has or uses, those that it deletes something in included."""
     path_bytes: int = 64 * KIB
     """A name in a layer; Linux itself stops at 4 KiB."""
     path_depth: int = 1000

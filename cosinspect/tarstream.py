@@ -149,7 +149,9 @@ class TarStream:
             return b""
         data = self._blocks.take(size)
         if not data:
-            self._fail("the archive ends in the middle of a file's content", self.position)
+            self._fail(
+                "content-truncated", "the archive ends in the middle of a file's content", self.position
+            )
         self._left -= len(data)
         return data
 
@@ -179,9 +181,11 @@ class TarStream:
             parts.append(part)
         return b"".join(parts)
 
-    def _fail(self, message: str, offset: int) -> NoReturn:
+    def _fail(self, kind: str, message: str, offset: int) -> NoReturn:
         raise InvalidLayer(
             message,
+            kind=kind,
+            offset=offset,
             where=f"byte {offset} of the uncompressed layer",
             remedy="no runtime unpacks this layer: build it again",
         )
@@ -193,7 +197,9 @@ class TarStream:
         start = -1
         while True:
             if self._left and not self._blocks.skip(self._left):
-                self._fail("the archive ends in the middle of a file's content", self.position)
+                self._fail(
+                    "content-truncated", "the archive ends in the middle of a file's content", self.position
+                )
             self._left = 0
             if self._padding and not self._blocks.skip(self._padding):
                 self.note(
@@ -213,7 +219,7 @@ class TarStream:
             size = self._number(block, 124, 12)
             if kind in (_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK):
                 if size < 0:
-                    self._fail("a negative size", offset)
+                    self._fail("negative-size", "a negative size", offset)
                 # Go parses these too, and refuses a header for any of them.
                 self._numeric_fields(block)
                 self._format_fields(block, offset)
@@ -226,7 +232,7 @@ class TarStream:
                         self.note(
                             "dangling-extension",
                             start,
-                            "a global header parts an extended header from its entry, and only some readers apply it",
+                            "a global header stands between an extended header and its entry",
                         )
                     pending, start = None, -1
                 continue
@@ -240,16 +246,20 @@ class TarStream:
             self.note("missing-end", offset, "the archive has no end mark")
             return None
         if len(block) < BLOCK:
-            self._fail(f"expected a header of {BLOCK} bytes, the archive ends after {len(block)}", offset)
+            self._fail(
+                "header-truncated",
+                f"expected a header of {BLOCK} bytes, the archive ends after {len(block)}",
+                offset,
+            )
         if block == _ZERO_BLOCK:
             second = self._blocks.block()
             if not second:
                 self.note("missing-end", offset, "the archive's end mark is one block instead of two")
                 return None
             if len(second) < BLOCK:
-                self._fail("the archive ends in the middle of its end mark", offset)
+                self._fail("end-truncated", "the archive ends in the middle of its end mark", offset)
             if second != _ZERO_BLOCK:
-                self._fail("a lone block of zeros with entries behind it", offset)
+                self._fail("lone-zero-block", "a lone block of zeros with entries behind it", offset)
             return None
         field = block[148:156]
         expected = parse_octal(field)
@@ -260,6 +270,7 @@ class TarStream:
             signed_field = sum(byte - 256 * (byte > 127) for byte in field)
             if expected is None or expected != signed - signed_field + 256:
                 self._fail(
+                    "header-checksum",
                     f"expected a header with the checksum {total - sum(field) + 256:o}, found {field!r}",
                     offset,
                 )
@@ -269,12 +280,12 @@ class TarStream:
         if kind in (_PAX, _PAX_GLOBAL):
             records = parse_pax_records(self._body(size, "an extended header"))
             if records is None:
-                self._fail("a malformed PAX extended header", offset)
+                self._fail("pax-malformed", "a malformed PAX extended header", offset)
             if kind == _PAX_GLOBAL:
                 self.note(
                     "global-header",
                     offset,
-                    "a PAX global header, which runtimes ignore and other readers apply",
+                    "a PAX global header",
                 )
                 return
             if _PAX in pending.saw:
@@ -299,7 +310,7 @@ class TarStream:
         mode, uid, gid, mtime = self._numeric_fields(block)
         name, device = self._format_fields(block, offset)
         if size < 0 and kind not in _HEADER_ONLY:
-            self._fail("a negative size", offset)
+            self._fail("negative-size", "a negative size", offset)
         link = parse_text(block[157:257])
         xattrs: dict[str, str] | None = None
         pax: dict[str, str] = {}
@@ -319,7 +330,7 @@ class TarStream:
             kind = _DIRECTORY if name.endswith("/") else _REGULAR
         stored = 0 if kind in _HEADER_ONLY else size
         if stored < 0:
-            self._fail("a negative size", offset)
+            self._fail("negative-size", "a negative size", offset)
         if size and kind in _HEADER_ONLY and kind != ord("1"):
             self.note("size-without-content", offset, "an entry without content has a size", name)
         self._left, self._padding = stored, -stored % BLOCK
@@ -332,7 +343,7 @@ class TarStream:
             self.note(
                 "unknown-type",
                 offset,
-                f"an entry of the unknown type {chr(kind)!r}, which runtimes refuse",
+                f"an entry of the unknown type {chr(kind)!r}",
                 name,
             )
         return Header(
@@ -388,7 +399,7 @@ class TarStream:
                 xattrs[key.removeprefix(_XATTR)] = value
             elif not value:
                 if key == "path":
-                    self.note("empty-pax-path", offset, "an empty PAX path, which some readers apply", name)
+                    self.note("empty-pax-path", offset, "an empty PAX path", name)
                 continue
             if key == "path":
                 name = value
@@ -408,13 +419,17 @@ class TarStream:
     def _decimal(self, value: str, key: str, offset: int) -> int:
         number = parse_decimal(value)
         if number is None:
-            self._fail(f"expected a number for the PAX record {key!r}, found {value[:40]!r}", offset)
+            self._fail(
+                "pax-malformed", f"expected a number for the PAX record {key!r}, found {value[:40]!r}", offset
+            )
         return number
 
     def _pax_time(self, value: str, key: str, offset: int) -> int:
         whole, _, fraction = value.partition(".")
         if fraction.strip("0123456789"):
-            self._fail(f"expected a time for the PAX record {key!r}, found {value[:40]!r}", offset)
+            self._fail(
+                "pax-malformed", f"expected a time for the PAX record {key!r}, found {value[:40]!r}", offset
+            )
         seconds = self._decimal(whole, key, offset)
         # Before the epoch a fraction leads away from it; Go keeps nanoseconds.
         below = whole.startswith("-") and fraction[:9].strip("0")
@@ -428,7 +443,9 @@ class TarStream:
         if found is None:
             found = parse_number(field)
             if found is None:
-                self._fail(f"expected a number, found {field!r}", self.position - BLOCK + at)
+                self._fail(
+                    "number-malformed", f"expected a number, found {field!r}", self.position - BLOCK + at
+                )
             if len(self._numbers) < 4096:
                 self._numbers[field] = found
         return found
@@ -441,7 +458,7 @@ class TarStream:
         """Read where a sparse file's bytes belong (archive/tar: handleSparseFile) and its real name and size."""
         if kind == _SPARSE:
             if not (block[257:263] == b"ustar " and block[263:265] == b" \0"):
-                self._fail("a sparse file in a header that is not GNU's", offset)
+                self._fail("sparse-malformed", "a sparse file in a header that is not GNU's", offset)
             size = self._number(block, 483, 12)
             found = self._old_gnu_map(block, offset)
         else:
@@ -456,8 +473,8 @@ class TarStream:
             size = self._decimal(real, "GNU.sparse.size", offset) if real else size
             found = self._map_in_data(offset) if in_data else self._map_in_pax(pax, offset)
         if kind in _HEADER_ONLY or not is_valid_sparse(found, size, self._left):
-            self._fail("a sparse file whose map does not fit its size", offset)
-        self.note("sparse", offset, "a sparse file, which layers should not hold", name)
+            self._fail("sparse-malformed", "a sparse file whose map does not fit its size", offset)
+        self.note("sparse", offset, "a sparse file", name)
         return name, size, found
 
     def _old_gnu_map(self, block: bytes, offset: int) -> SparseMap:
@@ -470,16 +487,16 @@ class TarStream:
                     break
                 pair = parse_number(block[entry : entry + 12]), parse_number(block[entry + 12 : entry + 24])
                 if pair[0] is None or pair[1] is None:
-                    self._fail("a sparse map with malformed numbers", offset)
+                    self._fail("sparse-malformed", "a sparse map with malformed numbers", offset)
                 found.append((pair[0], pair[1]))
             if not block[extended]:
                 return tuple(found)
             taken += BLOCK
             if taken >= self._limits.pax_bytes:
-                self._fail("a sparse map without an end", offset)
+                self._fail("sparse-malformed", "a sparse map without an end", offset)
             block = self._blocks.block()
             if len(block) < BLOCK:
-                self._fail("the archive ends in the middle of a sparse map", offset)
+                self._fail("sparse-malformed", "the archive ends in the middle of a sparse map", offset)
             at, entries, extended = 0, 21, 504
 
     def _map_in_pax(self, pax: dict[str, str], offset: int) -> SparseMap:
@@ -488,7 +505,7 @@ class TarStream:
         if numbers == [""]:
             numbers = []
         if count < 0 or len(numbers) != 2 * count:
-            self._fail("a sparse map of another length than it says", offset)
+            self._fail("sparse-malformed", "a sparse map of another length than it says", offset)
         values = [self._decimal(number, "GNU.sparse.map", offset) for number in numbers]
         return tuple(zip(values[::2], values[1::2], strict=True))
 
@@ -503,7 +520,7 @@ class TarStream:
             while not lines:
                 taken += BLOCK
                 if taken > self._limits.pax_bytes:
-                    self._fail("a sparse map without an end", offset)
+                    self._fail("sparse-malformed", "a sparse map without an end", offset)
                 first, *others = self._whole_block(offset).split(b"\n")
                 tail.append(first)
                 if others:
@@ -513,7 +530,7 @@ class TarStream:
 
         count = number()
         if not 0 <= count <= self._limits.pax_bytes // 4:
-            self._fail("a sparse map of an impossible length", offset)
+            self._fail("sparse-malformed", "a sparse map of an impossible length", offset)
         return tuple((number(), number()) for _ in range(count))
 
     def _whole_block(self, offset: int) -> bytes:
@@ -522,7 +539,7 @@ class TarStream:
         while len(block) < BLOCK:
             part = self.read(BLOCK - len(block))
             if not part:
-                self._fail("the content ends in the middle of its sparse map", offset)
+                self._fail("sparse-malformed", "the content ends in the middle of its sparse map", offset)
             block += part
         return block
 
@@ -530,4 +547,4 @@ class TarStream:
         """Notice bytes behind the end mark, which only some readers see; reading on also verifies the blob."""
         offset = self.position
         if self._blocks.drain():
-            self.note("data-after-end", offset, "bytes behind the end mark, which runtimes ignore")
+            self.note("data-after-end", offset, "bytes behind the end mark")

@@ -16,6 +16,7 @@ FLOORS = [
     {"oci_wire", "compression", "tarstream"},
     {"oci"},
     {"artifact", "reference", "blob", "changeset", "formats"},
+    {"outline"},
     {"layer", "tree"},
     {"overlay"},
     {"sources", "history"},

@@ -10,6 +10,7 @@ from cosinspect.checks import (
     initrd,
     initrd_toolkit,
     kernel,
+    layers,
     luet,
     readers,
     signatures,
@@ -22,8 +23,13 @@ __all__ = ["CATALOGUE", "find_check"]
 
 CATALOGUE: tuple[Check, ...] = (
     image.generation_unknown,
-    image.layer_malformed,
-    image.layer_ambiguous,
+    layers.layer_malformed,
+    layers.layer_ambiguous,
+    layers.layer_unreadable,
+    layers.layer_reader_dependent,
+    layers.layer_name_escapes,
+    layers.layer_overlay_order,
+    layers.layer_unusual,
     kernel.kernel_missing,
     kernel.kernel_link_dangling,
     kernel.kernel_links_too_deep,

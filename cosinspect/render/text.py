@@ -37,6 +37,8 @@ MAX_FINDINGS = 10
 """Findings of one check that are written out; JSON has them all."""
 MAX_EVIDENCE = 12
 """Lines of evidence of one finding that are written out."""
+MAX_ALIKE = 5
+"""Checks named one by one that are undecided for one and the same reason."""
 
 _ABILITIES = {
     Capability.BOOT: "boot",
@@ -223,11 +225,19 @@ class _Page:
     def _undecided(self, results: list[CheckResult]) -> Iterator[Text]:
         if results:
             yield from _heading("Undecided", len(results))
+        alike: dict[str, list[CheckResult]] = {}
         for result in results:
-            yield from self._title(result, "bold yellow")
-            yield from self._paragraph(printable(result.reason), label=Text("    "))
-            if result.waiver:
-                yield from self._waiver(result.waiver)
+            alike.setdefault(result.reason, []).append(result)
+        for reason, those in alike.items():
+            if len(those) > MAX_ALIKE:
+                yield Text(f"  {len(those)} checks", "bold yellow")
+            else:
+                for result in those:
+                    yield from self._title(result, "bold yellow")
+            yield from self._paragraph(printable(reason), label=Text("    "))
+            for result in those:
+                if result.waiver:
+                    yield from self._waiver(result.waiver)
 
     def _waived(self) -> Iterator[Text]:
         """Tell what somebody answers for, briefly: it is known; and what they answer for in vain."""
@@ -296,6 +306,8 @@ def _heading(title: str, count: int | None = None) -> Iterator[Text]:
 
 
 def _generation(report: Report) -> str:
+    if not report.generation and report.generation_title:
+        return report.generation_title
     if not report.generation:
         return "none evident: not a derivative that is known here"
     if report.generation.lower() == report.generation_title.lower():

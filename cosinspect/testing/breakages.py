@@ -16,8 +16,8 @@ from cosinspect.testing.bootfiles import (
     microcode_archive,
 )
 from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, luet_database, program
-from cosinspect.testing.entries import Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
-from cosinspect.testing.tar_writer import tar_bytes
+from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
+from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
 
 __all__ = ["BREAKAGES", "DEGRADATIONS", "Breakage"]
 
@@ -115,6 +115,15 @@ def _dangling_hardlink(parts: Parts) -> None:
     parts.write("usr/bin/tool", Hardlink("usr/bin/nowhere"))
 
 
+def _raw(name: str, archive: bytes) -> Callable[[Parts], None]:
+    """Put bytes into the topmost layer's archive as they are."""
+
+    def apply(parts: Parts) -> None:
+        parts.top[name] = RawEntry(archive)
+
+    return apply
+
+
 def _bootargs(old: str, new: str) -> Callable[[Parts], None]:
     return lambda parts: parts.write(
         "etc/cos/bootargs.cfg", toolkit.bootargs(parts.generation).replace(old, new)
@@ -135,6 +144,14 @@ BREAKAGES: Mapping[str, Breakage] = {
         _without_toolkit,
     ),
     "dangling-hardlink": Breakage("a layer links to a file that is not there", "COS002", _dangling_hardlink),
+    "layer-damaged": Breakage(
+        "a layer's archive has a header with a wrong checksum",
+        "COS005",
+        _raw("damage", tar_header("etc/hidden", checksum=0)),
+    ),
+    "name-escapes": Breakage(
+        "a layer has an entry above its root", "COS007", _raw("above", tar_header("../etc/cron.d/job"))
+    ),
     "kernel-removed": Breakage("a step removed /boot/vmlinuz", "COS010", _removes("boot/vmlinuz")),
     "kernel-dangling": Breakage(
         "a step removed the kernel that /boot/vmlinuz points to",
@@ -293,10 +310,17 @@ def _without_microcode(parts: Parts) -> None:
 DEGRADATIONS: Mapping[str, Breakage] = {
     "repeated-entry": Breakage("a layer has two entries for one path", "COS003", _repeated_entry),
     "whiteout-with-content": Breakage(
-        "a whiteout is a file with content", "COS003", _writes("etc/.wh.hosts", "gone\n")
+        "a whiteout is a file with content", "COS009", _writes("etc/.wh.hosts", "gone\n")
     ),
-    "hardlink-to-deleted": Breakage(
-        "a layer links to a file that it deletes", "COS003", _hardlink_to_deleted
+    "repeated-pax-header": Breakage(
+        "an entry has two PAX headers, and which name counts depends on the reader",
+        "COS006",
+        _raw("two", pax_header({"path": "etc/seen"}) + pax_header({"path": "etc/run"}) + tar_header("etc/x")),
+    ),
+    "overlay-redirect": Breakage(
+        "a directory carries an attribute by which overlayfs shows another one",
+        "COS008",
+        _writes("opt/shown", Directory(xattrs={"trusted.overlay.redirect": "/root"})),
     ),
     "no-modules": Breakage("a step removed the kernel's modules", "COS016", _removes("usr/lib/modules")),
     "modules-unindexed": Breakage(

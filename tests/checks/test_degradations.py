@@ -41,6 +41,10 @@ def undecided(found):
     return [result.check for result in found.results if result.kind is Kind.OPEN]
 
 
+def others(check):
+    return [item.id for item in CATALOGUE if item.id != check]
+
+
 def result_of(found, check):
     return next(result for result in found.results if result.check == check)
 
@@ -75,7 +79,21 @@ def test_the_other_generations_break_alike(tmp_path, kind, generation):
 
     expected = [{**BREAKAGES, **DEGRADATIONS}[kind].check]
     assert NOT_SO_IN.get((generation, kind), expected) == failed(found)
-    assert [] == undecided(found)
+    assert ([] if kind != "layer-damaged" else others("COS005")) == undecided(found)
+
+
+def test_a_layer_that_cannot_be_read_leaves_everything_else_undecided(tmp_path):
+    found = inspect(derivative("layer-damaged").write_layout(tmp_path))
+
+    assert ["COS005"] == failed(found)
+    assert others("COS005") == undecided(found)
+    assert {"layer 4 cannot be read"} == {
+        result.reason.partition(":")[0] for result in found.results if result.kind is Kind.OPEN
+    }
+    assert "" == found.generation
+    (finding,) = found.failed[0].findings
+    assert 4 == finding.layer
+    assert "byte 0 of the uncompressed layer" in finding.evidence
 
 
 def test_every_check_of_the_catalogue_can_be_made_to_fail():
@@ -477,7 +495,7 @@ def test_the_units_tell_the_generation_and_not_what_else_is_there(tmp_path):
 def test_an_irregular_entry_is_told_by_its_whole_name(tmp_path):
     found = report(tmp_path, lambda parts: parts.write(".wh.hidden", "not empty\n"))
 
-    (finding,) = result_of(found, "COS003").findings
+    (finding,) = result_of(found, "COS009").findings
     assert "/.wh.hidden" == finding.path
 
 

@@ -1,0 +1,427 @@
+"""Checks on the layers as archives: what runtimes refuse, what they unpack differently, what other readers see instead.
+
+What is irregular is noted where it is read (`tarstream`, `layer`, `outline`, and `overlay` for what only shows when layers
+are merged). `RULINGS` says of each kind who does what with it and how it is mended; the checks only sort by it. Behind
+the table are runs of the tools themselves: containerd 2, moby, containers/storage, umoci, ggcr, and elemental-toolkit,
+which deploys derivatives with ggcr 0.20.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from attrs import frozen
+
+from cosinspect.changeset import normalise
+from cosinspect.checks.base import Check, CheckContext, check, name_layer
+from cosinspect.errors import InvalidLayer
+from cosinspect.report import Capability, CheckResult, Finding, Kind, Level
+
+__all__ = [
+    "RULINGS",
+    "Ruling",
+    "layer_ambiguous",
+    "layer_malformed",
+    "layer_name_escapes",
+    "layer_overlay_order",
+    "layer_reader_dependent",
+    "layer_unreadable",
+    "layer_unusual",
+    "unreadable",
+]
+
+_UNPACKED = (
+    Capability.BOOT,
+    Capability.INSTALL,
+    Capability.UPGRADE,
+    Capability.RECOVERY,
+    Capability.ISO,
+)
+"""What an image cannot do that cannot be unpacked."""
+
+
+@frozen
+class Ruling:
+    """What is known of one kind of irregularity.
+
+    Attributes:
+        check: the id of the check that tells of it.
+        who: which tools do what with it.
+        remedy: how it is mended.
+    """
+
+    check: str
+    who: str
+    remedy: str
+
+
+_LINKS = "Hard-link only to files of the same layer that come first, or copy the file."
+_WHITEOUTS = "Write whiteouts as empty regular files, each for one path that nothing else in the layer has."
+_EXTENSIONS = "Write each entry with one extended header, directly in front of it."
+_CUT = "The layer was cut or damaged before it was published: build and push it again."
+_TAR = "Write the archive with a current tar library; the one that wrote it counts wrongly."
+
+RULINGS: Mapping[str, Ruling] = {
+    # Nobody, or hardly anybody, unpacks these.
+    "unknown-type": Ruling(
+        "COS002", "containerd refuses the layer, Python's tarfile takes the entry for a file", "Leave it out."
+    ),
+    "invalid-whiteout": Ruling(
+        "COS002",
+        "containerd, Docker and umoci refuse the layer, elemental deletes everything below it",
+        "Name in a whiteout what it deletes: .wh.NAME.",
+    ),
+    "dangling-hardlink": Ruling("COS002", "whoever unpacks the layer stops at it", _LINKS),
+    "forward-hardlink": Ruling(
+        "COS002", "containerd, Docker, Podman, umoci and elemental stop at it", _LINKS
+    ),
+    "foreign-hardlink": Ruling(
+        "COS002",
+        "containerd, Docker and Podman on overlayfs stop at it, and so does elemental's installation; umoci links to the lower layer's file",
+        _LINKS,
+    ),
+    "hardlink-to-deleted": Ruling(
+        "COS002", "containerd, Docker and Podman on overlayfs stop at it, and so does elemental", _LINKS
+    ),
+    "hardlink-to-directory": Ruling("COS002", "no file system stores one", _LINKS),
+    "escaping-hardlink": Ruling(
+        "COS002", "Docker and Podman refuse it, containerd, umoci and elemental find no such file", _LINKS
+    ),
+    "empty-symlink": Ruling("COS002", "no file system stores one", "Give the link a target."),
+    "file-as-parent": Ruling(
+        "COS002",
+        "containerd, Docker and Podman stop at it; elemental loses the entry",
+        "Have a directory where something is below it, or remove the file in a layer before.",
+    ),
+    "parent-loop": Ruling("COS002", "whoever unpacks the layer stops at it", "Break the loop of links."),
+    "root-not-directory": Ruling(
+        "COS002", "umoci refuses the layer, others pass over the entry", "Leave out the entry for the root."
+    ),
+    # These become different trees.
+    "duplicate-entry": Ruling(
+        "COS003",
+        "containerd, Docker, Podman and umoci take the last one, elemental the first",
+        "Write each path once in a layer.",
+    ),
+    "entry-over-children": Ruling(
+        "COS003",
+        "runtimes delete what was below it, readers that go by names keep both",
+        "Write nothing below a path that is no directory.",
+    ),
+    "symlinked-parent": Ruling(
+        "COS003",
+        "containerd, Docker, Podman and umoci write through the link, elemental loses the entry",
+        "Write the entry under the path that the link leads to.",
+    ),
+    "whiteout-beside-entry": Ruling(
+        "COS003",
+        "if the whiteout is last, runtimes on overlayfs refuse the layer; if it is first, elemental loses the entry",
+        "Replace a file by its new entry alone, and empty a directory by an opaque whiteout.",
+    ),
+    "nested-whiteout": Ruling(
+        "COS003",
+        "containerd and Docker on overlayfs refuse the layer, Podman and umoci delete both",
+        "Delete a directory by one whiteout.",
+    ),
+    "whiteout-in-opaque": Ruling(
+        "COS003",
+        "on overlayfs the name stays in the directory's list and cannot be opened",
+        "Leave the whiteout out: the opaque one deletes it already.",
+    ),
+    "late-opaque": Ruling(
+        "COS003",
+        "containerd without overlayfs deletes those entries too",
+        "Write a directory's own entry and its opaque whiteout in front of what is in it.",
+    ),
+    "root-opaque": Ruling(
+        "COS003",
+        "umoci empties the image, runtimes on overlayfs and elemental keep everything",
+        "Start from an empty image instead (FROM scratch).",
+    ),
+    "whiteout-directory": Ruling(
+        "COS003", "runtimes make a directory of that name, others delete what it names", _WHITEOUTS
+    ),
+    "aufs-metadata": Ruling(
+        "COS003",
+        "runtimes show parts of it as files, Docker and Podman resolve hard links into it, some scanners delete by it",
+        "Export the layer from a storage driver that is not AUFS.",
+    ),
+    # The archive itself ends there for every runtime.
+    "header-checksum": Ruling(
+        "COS005",
+        "runtimes refuse the layer, Python's tarfile takes it for the end, GNU tar goes on behind it",
+        _CUT,
+    ),
+    "header-truncated": Ruling(
+        "COS005", "runtimes refuse the layer, Python's tarfile takes it for the end", _CUT
+    ),
+    "content-truncated": Ruling("COS005", "runtimes and GNU tar refuse the layer", _CUT),
+    "end-truncated": Ruling("COS005", "runtimes refuse the layer, other readers take it for the end", _CUT),
+    "lone-zero-block": Ruling(
+        "COS005",
+        "runtimes refuse the layer, Python's tarfile and GNU tar take it for the end",
+        "End the archive with two blocks of zeros, and have none in it before.",
+    ),
+    "negative-size": Ruling(
+        "COS005", "runtimes and GNU tar refuse the layer, Python's tarfile takes it for 0", _TAR
+    ),
+    "number-malformed": Ruling("COS005", "runtimes refuse the layer, other readers guess", _TAR),
+    "pax-malformed": Ruling("COS005", "runtimes refuse the layer, other readers guess", _TAR),
+    "sparse-malformed": Ruling(
+        "COS005", "runtimes refuse the layer", "Write files whole (GNU tar: without --sparse)."
+    ),
+    "compression-damaged": Ruling("COS005", "nobody can inflate the layer", _CUT),
+    # Runtimes agree on these; other readers, scanners among them, see something else.
+    "prefix-without-magic": Ruling(
+        "COS006",
+        "Python's tarfile puts them in front of the name, runtimes and GNU tar do not",
+        "Write names that are long by PAX headers.",
+    ),
+    "repeated-pax-header": Ruling(
+        "COS006", "runtimes and GNU tar take the last, Python's tarfile the first", _EXTENSIONS
+    ),
+    "repeated-long-name": Ruling(
+        "COS006", "runtimes and GNU tar take the last, Python's tarfile the first", _EXTENSIONS
+    ),
+    "long-name-over-pax": Ruling(
+        "COS006", "runtimes and GNU tar take the long name, Python's tarfile the PAX path", _EXTENSIONS
+    ),
+    "global-header": Ruling(
+        "COS006",
+        "runtimes ignore it, Python's tarfile and GNU tar apply it to every entry behind it",
+        "Leave it out (git archive writes one: unpack what it wrote and add the files).",
+    ),
+    "dangling-extension": Ruling(
+        "COS006", "runtimes drop it, other readers apply it to the next entry or stop", _EXTENSIONS
+    ),
+    "empty-pax-path": Ruling(
+        "COS006",
+        "runtimes keep the header's name, Python's tarfile has an entry without a name, GNU tar stops",
+        _EXTENSIONS,
+    ),
+    "slash-on-file": Ruling(
+        "COS006",
+        "runtimes make a file of it, Python's tarfile and GNU tar a directory",
+        "Write directories with type 5, and files without a slash.",
+    ),
+    "size-without-content": Ruling(
+        "COS006",
+        "runtimes ignore the size, GNU tar and Python's tarfile pass over as many bytes, entries among them",
+        "Write links, directories and devices with size 0.",
+    ),
+    "data-after-end": Ruling(
+        "COS006",
+        "runtimes ignore them, tar --ignore-zeros and scanners that search for headers read on",
+        "End the layer with the archive's end mark.",
+    ),
+    # A name that leads out of the root.
+    "escaping-name": Ruling(
+        "COS007",
+        "Docker, Podman and ggcr refuse the layer, containerd, umoci and elemental write it below the root",
+        "Write names relative to the root, without '..'.",
+    ),
+    # Orders to overlayfs in what should be data.
+    "overlay-device": Ruling(
+        "COS008",
+        "containerd, Docker and Podman on overlayfs delete the lower file by it, umoci and elemental make a device",
+        "Delete by a whiteout (.wh.NAME), and leave the device out.",
+    ),
+    "overlay-attribute": Ruling(
+        "COS008",
+        "Docker and Podman obey it: they hide lower files, or show those of another directory; containerd, umoci and elemental do not",
+        "Export the layer from the mounted file system, not from overlayfs' upper directory.",
+    ),
+    # Everybody sees the same, and still no tool should write it.
+    "odd-whiteout": Ruling("COS009", "every runtime takes it for a whiteout all the same", _WHITEOUTS),
+    "sparse": Ruling(
+        "COS009",
+        "runtimes expand it, readers that know less of sparse files see its map as content",
+        "Write files whole (GNU tar: without --sparse).",
+    ),
+    "missing-padding": Ruling("COS009", "runtimes accept it, GNU tar reports an unexpected end", _CUT),
+    "missing-end": Ruling("COS009", "runtimes accept it, and nobody can tell it from a cut one", _CUT),
+}
+"""Every kind of irregularity: who does what with it, and how it is mended."""
+
+
+def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
+    """Give the findings of one check, those of the resolver first, then by layer and offset."""
+    # What ends another reader's work is told by COS201 and COS202, which know what it costs.
+    told = {
+        (problem.layer, problem.path) for comparison in context.comparisons for problem in comparison.refusals
+    }
+    for problem in context.rootfs.problems:
+        ruling = RULINGS.get(problem.kind)
+        if ruling is None or ruling.check != own:
+            continue
+        told.add((problem.layer, problem.path))
+        yield Finding(
+            f"{problem.message}; {ruling.who}",
+            f"/{problem.path}",
+            problem.layer,
+            (context.step(problem.layer),),
+            ruling.remedy,
+        )
+    for layer, index in enumerate(context.rootfs.indexes):
+        for irregularity in index.irregularities:
+            ruling = RULINGS[irregularity.kind]
+            path, _ = normalise(irregularity.path)
+            # A link that the resolver could not make either is told once.
+            if ruling.check == own and (layer, path) not in told:
+                yield Finding(
+                    f"{irregularity.message}; {ruling.who}",
+                    f"/{path}" if path else None,
+                    layer,
+                    (f"byte {irregularity.offset} of the uncompressed layer", context.step(layer)),
+                    ruling.remedy,
+                )
+
+
+@check(
+    id="COS002",
+    name="layer-malformed",
+    level=Level.ERROR,
+    capabilities=_UNPACKED,
+    summary="A layer asks for something that runtimes refuse to unpack.",
+    why="The image cannot be pulled or written to disk: whoever unpacks it stops at this entry.",
+    remedy="Build the layer again with a current tool, and report the tool that wrote it.",
+    universal=True,
+)
+def layer_malformed(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what the resolver and the readers noticed."""
+    yield from _irregular(context, "COS002")
+    yield f"every entry of the layers can be unpacked ({len(context.rootfs.indexes)} read)"
+
+
+@check(
+    id="COS003",
+    name="layer-ambiguous",
+    level=Level.WARNING,
+    summary="A layer holds something that different runtimes unpack differently.",
+    why="""What is on the machine depends on the tool that unpacked the image; what this report says of it holds for
+        readers that follow the specification.""",
+    remedy="Build the layer again with a tool that writes each path once and whiteouts as empty files.",
+    universal=True,
+)
+def layer_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what the readers noticed."""
+    yield from _irregular(context, "COS003")
+
+
+@check(
+    id="COS005",
+    name="layer-unreadable",
+    level=Level.ERROR,
+    capabilities=_UNPACKED,
+    summary="A layer's archive is damaged, so that no runtime can read it to its end.",
+    why="""The bytes are those that the image's digests name, so they were damaged before they were published; nothing
+        that unpacks the image gets past this place.""",
+    remedy=_CUT,
+    universal=True,
+)
+def layer_unreadable(context: CheckContext) -> Iterator[Finding | str]:
+    """Say that the layers were read; `unreadable` stands for all checks where one could not be."""
+    yield f"{len(context.rootfs.indexes)} layers were read to their end"
+
+
+@check(
+    id="COS006",
+    name="layer-reader-dependent",
+    level=Level.WARNING,
+    summary="A layer's archive is read differently by runtimes and by other readers.",
+    why="""A scanner or signer that is built on another tar reader sees other files than the machine runs; it can be
+        lied to.""",
+    remedy="Write the archive with a current tar library, and report the tool that wrote it.",
+    universal=True,
+)
+def layer_reader_dependent(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what the tar reader noticed."""
+    yield from _irregular(context, "COS006")
+
+
+@check(
+    id="COS007",
+    name="layer-name-escapes",
+    level=Level.ERROR,
+    capabilities=_UNPACKED,
+    summary="A name in a layer leads out of the root directory.",
+    why="""No honest tool writes such a name. Docker and Podman refuse to pull the image, and a tool that neither refuses
+        nor clamps the name writes outside the directory it unpacks to.""",
+    remedy="Write names relative to the root, without '..'.",
+    universal=True,
+)
+def layer_name_escapes(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what names led out of the root."""
+    yield from _irregular(context, "COS007")
+
+
+@check(
+    id="COS008",
+    name="layer-overlay-order",
+    level=Level.WARNING,
+    summary="A layer holds what overlayfs takes for an order: a whiteout device or an overlay attribute.",
+    why="""It deletes, hides or redirects files on some runtimes only, so that the container that was tested is not
+        what is installed. It can be an attack.""",
+    remedy="Export the layer from the mounted file system, not from overlayfs' upper directory.",
+    universal=True,
+)
+def layer_overlay_order(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for devices 0/0 and attributes of overlayfs."""
+    yield from _irregular(context, "COS008")
+
+
+@check(
+    id="COS009",
+    name="layer-unusual",
+    level=Level.NOTE,
+    summary="A layer holds something that no tool should write, although runtimes read it alike.",
+    why="It works today; the tool that wrote it is old or wrong, and lesser readers stumble over it.",
+    remedy="Build the layer again with a current tool.",
+    universal=True,
+)
+def layer_unusual(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what else the readers noticed."""
+    yield from _irregular(context, "COS009")
+
+
+def unreadable(
+    fault: InvalidLayer, checks: tuple[Check, ...], levels: Mapping[str, Level], steps: tuple[str | None, ...]
+) -> tuple[CheckResult, ...]:
+    """Give the results for an image with a layer that no runtime can read: it fails, and nothing else is known.
+
+    Args:
+        fault: what ended the reading; the blob is known to be the one that the image names.
+        checks: those that should have run.
+        levels: the profile's levels by id.
+        steps: what made each layer, bottom first, None where the image does not tell.
+
+    Raises:
+        InvalidLayer: `fault`, where another tool may be able to read the layer.
+    """
+    ruling = RULINGS.get(fault.kind)
+    if ruling is None or fault.layer is None or layer_unreadable not in checks:
+        raise fault
+    place = (f"byte {fault.offset} of the uncompressed layer",) if fault.offset is not None else ()
+    before = (f"/{fault.after} is the last entry that could be read",) if fault.after is not None else ()
+    finding = Finding(
+        f"{fault.message}; {ruling.who}",
+        f"/{fault.after}" if fault.after is not None else None,
+        fault.layer,
+        (*place, *before, name_layer(fault.layer, steps)),
+        ruling.remedy,
+    )
+    reason = f"layer {fault.layer} cannot be read: {fault.message}"
+
+    def result(item: Check) -> CheckResult:
+        failed = item is layer_unreadable
+        return CheckResult(
+            item.id,
+            item.name,
+            Kind.FAIL if failed else Kind.OPEN,
+            levels.get(item.id, item.level),
+            item.capabilities,
+            (finding,) if failed else (),
+            "" if failed else reason,
+        )
+
+    return tuple(result(item) for item in checks)
