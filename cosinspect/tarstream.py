@@ -474,7 +474,10 @@ class TarStream:
             found = self._map_in_data(offset) if in_data else self._map_in_pax(pax, offset)
         if kind in _HEADER_ONLY or not is_valid_sparse(found, size, self._left):
             self._fail("sparse-malformed", "a sparse file whose map does not fit its size", offset)
-        self.note("sparse", offset, "a sparse file", name)
+        if kind == _SPARSE:
+            self.note("sparse-type", offset, "a sparse file as an entry of type S", name)
+        else:
+            self.note("sparse", offset, "a sparse file", name)
         return name, size, found
 
     def _old_gnu_map(self, block: bytes, offset: int) -> SparseMap:

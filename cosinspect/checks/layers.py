@@ -66,6 +66,11 @@ RULINGS: Mapping[str, Ruling] = {
     "unknown-type": Ruling(
         "COS002", "containerd refuses the layer, Python's tarfile takes the entry for a file", "Leave it out."
     ),
+    "sparse-type": Ruling(
+        "COS002",
+        "containerd refuses the layer (unhandled tar header type), readers that know the type expand the file",
+        "Write files whole (GNU tar: without --sparse).",
+    ),
     "invalid-whiteout": Ruling(
         "COS002",
         "containerd, Docker and umoci refuse the layer, elemental deletes everything below it",
