@@ -284,7 +284,7 @@ class LayerStream:
         except FormatError as fault:
             if fault.kind == "memory":
                 raise LimitExceeded(
-                    fault.message,
+                    f"{fault.message}, which is {self._limits.zstd_window_bytes} bytes",
                     limit="zstd_window_bytes",
                     bound=self._limits.zstd_window_bytes,
                     where=f"layer {self._stream.descriptor.digest}",

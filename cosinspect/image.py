@@ -204,7 +204,7 @@ class Image:
         """Find the manifest for a platform, best match first, nested indexes searched too, nothing looked at twice."""
         if depth > self.limits.index_depth:
             raise LimitExceeded(
-                "image indexes are nested too deeply",
+                f"expected at most {self.limits.index_depth} image indexes nested in each other, found more",
                 limit="index_depth",
                 bound=self.limits.index_depth,
                 where="index",

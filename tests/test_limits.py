@@ -1,0 +1,227 @@
+"""Each bound of `Limits` from both sides: what just fits is read, what is one more ends in a typed error.
+
+A field without a row fails here, so that no bound is added that nothing holds to. What needs a registry, signatures or an
+initrd is tested beside those, and only named here.
+"""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import attrs
+import pytest
+import zstandard
+from attrs import evolve
+
+from cosinspect import inspect, open_image
+from cosinspect.errors import FormatError, LimitExceeded, SymlinkLoop
+from cosinspect.formats.yaml import load_yaml
+from cosinspect.layer import Retain
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs import Rootfs
+from cosinspect.testing import ImageBuilder, Symlink, image_index
+from cosinspect.testing.layers import compress
+from cosinspect.testing.tar_writer import tar_bytes
+from raw_tar import END, entry
+from stacks import layer_of
+
+TESTS = Path(__file__).parent
+
+
+def indexed(archive, **options):
+    return lambda _path, limits: layer_of(archive, limits=limits, **options).index()
+
+
+def merged(built):
+    def case(path, limits):
+        name = built.write_layout(path)
+        with open_image(name, platform="linux/amd64", limits=limits) as image:
+            image.rootfs()
+
+    return case
+
+
+def linked(_path, limits):
+    tree = Rootfs(
+        [layer_of(tar_bytes({"a": Symlink("b"), "b": Symlink("c"), "c": ""})).index()], limits=limits
+    )
+    tree.resolve("/a")
+
+
+def parsed(_path, limits):
+    load_yaml("key: value", limits=limits)
+
+
+def window(log):
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=log)
+    writer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    archive = tar_bytes({"f": "x"})
+    return indexed(archive, blob=writer.compress(archive) + writer.flush())
+
+
+TWO = ImageBuilder().layer({"a": "1"}).layer({"b": "2"}).build()
+SMALL = ImageBuilder().layer({"a": "1"}).build()
+ZEROS = tar_bytes({"zeros": bytes(1 << 24)})
+ZEROS_BLOB = compress(ZEROS, "zstd")
+
+BOTH_SIDES = {
+    "manifest_bytes": (merged(SMALL), len(SMALL.manifest)),
+    "config_bytes": (merged(SMALL), len(SMALL.config)),
+    "index_depth": (merged(image_index(image_index(SMALL))), 2),
+    "layers": (merged(TWO), 2),
+    "inflated_bytes": (indexed(ZEROS, blob=compress(ZEROS, "gzip")), len(ZEROS)),
+    "inflated_ratio": (indexed(ZEROS, blob=ZEROS_BLOB), -(-len(ZEROS) // len(ZEROS_BLOB))),
+    "zstd_window_bytes": (window(28), 1 << 28),
+    "entries": (indexed(tar_bytes({"a": "", "b": "", "c": ""})), 3),
+    "directories": (indexed(entry("a/b/c/f") + END), 3),
+    "path_bytes": (indexed(entry("n" * 90) + END), 90),
+    "path_depth": (indexed(entry("a/b/c") + END), 3),
+    "pax_bytes": (indexed(tar_bytes({"n" * 300: ""})), None),
+    "metadata_characters": (indexed(tar_bytes({f"name{at:02}": "" for at in range(50)})), None),
+    "link_hops": (linked, 2),
+    "parsed_file_bytes": (parsed, len("key: value")),
+}
+"""By field: what is read under the limits, and the least bound under which it fits, where that can be said."""
+
+ELSEWHERE = {
+    "seconds": "sources/test_bad_days.py",
+    "token_bytes": "sources/test_registry_access.py",
+    "error_bytes": "sources/test_registry_faults.py",
+    "listing_bytes": "sources/test_registry_lists.py",
+    "listed": "sources/test_registry_lists.py",
+    "listing_pages": "sources/test_registry_lists.py",
+    "candidates": "test_image.py",
+    "signatures": "signatures/test_wrong_signatures.py",
+    "signature_bytes": "signatures/test_wrong_signatures.py",
+    "database_bytes": "formats/test_bolt.py",
+    "initrd_bytes": "formats/test_initrd_segments.py",
+    "initrd_entries": "formats/test_initrd_segments.py",
+    "initrd_body_bytes": "formats/test_initrd_segments.py",
+}
+
+HERE = {"notes_of_a_kind", "retained_file_bytes", "retained_bytes"}
+
+
+def test_every_bound_has_a_row():
+    assert {field.name for field in attrs.fields(Limits)} == {*BOTH_SIDES, *ELSEWHERE, *HERE}
+
+
+@pytest.mark.parametrize("field", ELSEWHERE)
+def test_the_test_that_is_named_is_of_the_bound(field):
+    assert field in (TESTS / ELSEWHERE[field]).read_text()
+
+
+@pytest.mark.parametrize("field", BOTH_SIDES)
+def test_what_fits_is_read_and_what_does_not_ends_in_a_typed_error(tmp_path, field):
+    case, least = BOTH_SIDES[field]
+
+    def fits(bound):
+        limits = evolve(DEFAULT_LIMITS, **{field: bound})
+        refused = None
+        try:
+            case(tmp_path / str(bound), limits)
+        except (LimitExceeded, FormatError, SymlinkLoop) as fault:
+            refused = fault
+        if isinstance(refused, LimitExceeded):
+            assert (field, bound) == (refused.limit, refused.bound)
+            assert str(bound) in str(refused)
+        elif isinstance(refused, FormatError):
+            assert "limit" == refused.kind
+        return refused is None
+
+    if least is None:
+        least = next(bound for bound in range(1, 100_000) if fits(bound))
+    assert fits(least)
+    assert not fits(least - 1)
+
+
+def test_of_one_kind_so_many_irregularities_are_told():
+    archive = b"".join(entry("same") for _ in range(10)) + END
+
+    def noted(bound):
+        index = layer_of(archive, limits=evolve(DEFAULT_LIMITS, notes_of_a_kind=bound)).index()
+        return [item.message for item in index.irregularities if item.kind == "duplicate-entry"]
+
+    assert 9 == len(noted(10))
+    assert 4 == len(noted(4))
+    assert "left out" in noted(4)[-1]
+
+
+def test_what_is_kept_in_memory_is_bounded_and_read_again_beyond_that():
+    for bounds, kept in (
+        ({"retained_file_bytes": 100}, [True, False]),
+        ({"retained_file_bytes": 99}, [False, False]),
+        ({"retained_bytes": 201}, [True, True]),
+        ({"retained_bytes": 200}, [True, False]),
+    ):
+        retain = Retain(["**"], limits=evolve(DEFAULT_LIMITS, **bounds))
+        assert kept == [retain.wants("a", 100), retain.wants("b", 101)]
+
+    layer = layer_of(tar_bytes({"a": "x" * 100}), limits=evolve(DEFAULT_LIMITS, retained_bytes=10))
+    tree = Rootfs([layer.index(Retain(["**"], limits=layer.limits))], layers=[layer])
+    assert b"x" * 100 == tree.read_bytes("/a")
+
+
+# -- under a limit of memory -------------------------------------------------------------------------------------------
+
+MOST = 768 << 20
+"""Bytes of address space: the interpreter with its libraries takes a third of it."""
+
+ATTACKS = {
+    "bomb": """
+        import gzip
+        blob = gzip.compress(bytes(1 << 22)) * 1024
+        read(blob, "inflated_bytes", inflated_bytes=2 << 30)
+    """,
+    "ten-million-entries": """
+        import gzip
+        blob = gzip.compress(b"".join(tar_header(f"f{at}") for at in range(10_000))) * 1000
+        read(blob, "entries", entries=200_000)
+    """,
+    "a-million-deep": """
+        body = b"a/" * 1_000_000
+        header = tar_header("././@LongLink", typeflag=b"L", size=len(body))
+        read(header + body + bytes(-len(body) % 512) + tar_header("f") + bytes(1024), "path_bytes pax_bytes")
+    """,
+    "gigabytes-of-pax": """
+        read(tar_header("PaxHeaders/f", typeflag=b"x", size=8 << 30) + bytes(1 << 20), "pax_bytes")
+    """,
+}
+
+PROGRAM = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, ({most}, {most}))
+from attrs import evolve
+from cosinspect.errors import LimitExceeded
+from cosinspect.limits import DEFAULT_LIMITS
+from cosinspect.testing.tar_writer import tar_header
+from stacks import layer_of
+
+def read(blob, names, **bounds):
+    try:
+        layer_of(b"", blob=blob, limits=evolve(DEFAULT_LIMITS, **bounds)).index()
+    except LimitExceeded as fault:
+        assert fault.limit in names.split(), fault.limit
+        print("refused")
+{attack}
+"""
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_an_attack_ends_in_a_typed_error_within_a_limit_of_memory(attack):
+    program = PROGRAM.format(most=MOST, attack=textwrap.dedent(ATTACKS[attack]))
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=TESTS, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert ("refused\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+
+
+def test_an_index_without_end_ends_in_a_typed_error(tmp_path):
+    built = SMALL
+    for _ in range(DEFAULT_LIMITS.index_depth + 1):
+        built = image_index(built)
+
+    with pytest.raises(LimitExceeded, match="index"):
+        inspect(built.write_layout(tmp_path), platform="linux/amd64")
