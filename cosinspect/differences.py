@@ -316,7 +316,10 @@ def _look(node: Node | None) -> tuple[object, ...] | None:
 
 
 class _Reading:
-    """A layer, looked at for what two readers take differently."""
+    """A layer, looked at for what two readers take differently.
+
+    Everything is looked up by path, for a layer may have as many opaque directories as paths that differ.
+    """
 
     def __init__(self, indexes: Sequence[LayerIndex], position: int, limits: Limits) -> None:
         self._index = indexes[position]
@@ -327,66 +330,89 @@ class _Reading:
             for entry in index.entries
             if entry.type == "hardlink"
         }
-        # Entries and markers that reach their place through a link of a lower layer: that place, and their own name.
-        self._through: dict[str, str] = {}
-        lower = Rootfs(indexes[:position], limits=limits)
+        self._opaques = {marker.path for marker in self._index.opaques}
+        self._whiteouts = {marker.path: marker for marker in self._index.whiteouts}
+        self._entries = {entry.path: entry for entry in reversed(self._index.entries)}
+        self._below = _first_below(entry.path for entry in self._index.entries)
+        self._repeated: set[str] = set()
+        self._hardlinks: dict[str, str] = {}
+        seen: set[str] = set()
+        for entry in self._index.entries:
+            (self._repeated if entry.path in seen else seen).add(entry.path)
+            if entry.type == "hardlink":
+                self._hardlinks.setdefault(entry.path, entry.path)
+                self._hardlinks.setdefault(entry.link, entry.path)
+        self._through = self._find_through(Rootfs(indexes[:position], limits=limits))
+        self._through_below = _first_below(self._through.values())
+
+    def _find_through(self, lower: Rootfs) -> dict[str, str]:
+        """Find entries and markers that reach their place through a link of a lower layer: by that place, and by their name."""
+        through: dict[str, str] = {}
         places: dict[str, str | None] = {}
-        spoken = [entry.path for entry in self._index.entries]
-        spoken.extend(marker.path for marker in self._index.whiteouts)
-        for path in spoken:
+        for path in (*(entry.path for entry in self._index.entries), *self._whiteouts):
             directory, _, name = path.rpartition("/")
             if directory not in places:
                 trace = lower.trace(f"/{directory}")
                 places[directory] = trace.at.strip("/") if trace.hops else None
             place = places[directory]
             if place is not None:
-                self._through[f"{place}/{name}".strip("/")] = path
-                self._through[path] = path
+                through.setdefault(f"{place}/{name}".strip("/"), path)
+                through.setdefault(path, path)
+        return through
 
     def reason(self, path: str) -> tuple[str, str]:
         """Give the kind of cause, and the entry or marker."""
         names = path.split("/") if path else []
-        ways = {"/".join(names[:length]) for length in range(len(names) + 1)}
-        index = self._index
-        for marker in index.nameless:
-            return "nameless-whiteout", f"/{marker.path}"
-        for place, item in self._through.items():
-            if _is_at_or_below(path, place) or _is_at_or_below(item, path):
-                return "parent-behind-link", f"/{item}"
-        for marker in index.opaques:
-            if marker.path in ways and marker.path != path:
-                return "opaque-whiteout", _spelled(marker.path, ".wh..wh..opq")
-        for marker in index.whiteouts:
-            if marker.path in ways:
-                again = any(_is_at_or_below(entry.path, marker.path) for entry in index.entries)
-                return "whiteout-and-entry" if again else "whiteout", _whiteout(marker)
+        # The path and its parents, itself first.
+        ways = ["/".join(names[:length]) for length in range(len(names), -1, -1)]
+        if self._index.nameless:
+            return "nameless-whiteout", f"/{self._index.nameless[0].path}"
+        through = next((self._through[way] for way in ways if way in self._through), None)
+        through = through or self._through_below.get(path)
+        if through is not None:
+            return "parent-behind-link", f"/{through}"
+        opaque = next((way for way in ways[1:] if way in self._opaques), None)
+        if opaque is not None:
+            return "opaque-whiteout", _spelled(opaque, ".wh..wh..opq")
+        whiteout = next((self._whiteouts[way] for way in ways if way in self._whiteouts), None)
+        if whiteout is not None:
+            again = whiteout.path in self._entries or whiteout.path in self._below
+            return "whiteout-and-entry" if again else "whiteout", _whiteout(whiteout)
         return self._reason_in_entries(path, ways)
 
-    def _reason_in_entries(self, path: str, ways: set[str]) -> tuple[str, str]:
-        seen: set[str] = set()
-        near = ""
-        for entry in self._index.entries:
-            if entry.path in seen and entry.path in ways:
-                return "repeated-entry", f"/{entry.path}"
-            seen.add(entry.path)
-            if entry.type == "hardlink" and path in (entry.path, entry.link):
-                return "hardlink", f"/{entry.path}"
-            if entry.type == "char" and entry.device == (0, 0) and entry.path in ways:
-                return "whiteout-device", f"/{entry.path}"
-            if entry.path in ways or (not near and _is_at_or_below(entry.path, path)):
-                near = entry.path
+    def _reason_in_entries(self, path: str, ways: list[str]) -> tuple[str, str]:
+        repeated = next((way for way in ways if way in self._repeated), None)
+        if repeated is not None:
+            return "repeated-entry", f"/{repeated}"
+        if path in self._hardlinks:
+            return "hardlink", f"/{self._hardlinks[path]}"
+        spoken = [way for way in ways if way in self._entries]
+        for way in spoken:
+            if self._entries[way].type == "char" and self._entries[way].device == (0, 0):
+                return "whiteout-device", f"/{way}"
+        near = spoken[0] if spoken else self._below.get(path, "")
         target = self._links.get(path)
-        if not near and target is not None and any(entry.path == target for entry in self._index.entries):
+        if not near and target is not None and target in self._entries:
             return "hardlink", f"/{target}"
-        for way in sorted(ways & self._deleted, key=len):
-            return "recreated", f"/{way}"
+        deleted = next((way for way in reversed(ways) if way in self._deleted), None)
+        if deleted is not None:
+            return "recreated", f"/{deleted}"
         if self._index.opaques and not near:
             return "opaque-whiteout", _spelled(self._index.opaques[0].path, ".wh..wh..opq")
         return ("root-attributes", "/") if not path else ("entry", f"/{near}")
 
 
-def _is_at_or_below(path: str, place: str) -> bool:
-    return path == place or path.startswith(f"{place}/" if place else "")
+def _first_below(paths: Iterable[str]) -> dict[str, str]:
+    """Give for each directory that has some of the paths in it, at any depth, the first of them."""
+    first: dict[str, str] = {}
+    for path in paths:
+        directory = path
+        while directory:
+            directory = directory.rpartition("/")[0]
+            if directory in first:
+                break
+            first[directory] = path
+    return first
 
 
 def _whiteout(marker: Marker) -> str:

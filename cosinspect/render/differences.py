@@ -55,13 +55,13 @@ def _cause_lines(
     first, other = comparison.first.semantics, comparison.other.semantics
     yield printable(step(cause.layer))
     yield from _wrapped(f"{cause.item}: {cause.explain(other)}", width, "  ")
-    shown = found if every else _tops(found)
+    tops = _tops(found, every=every)
+    shown = [each for each, _ in tops]
     rows = [(printable(each.path), _outcome(each.left, each), _outcome(each.right, each)) for each in shown]
-    below = [0 if every else _below(each, found) for each in shown]
     wide = max(len(row[0]) for row in rows)
     middle = max(len(first.value), *(len(row[1]) for row in rows))
     yield f"    {'':<{wide}}  {first.value:<{middle}}  {other.value}"
-    for row, more in zip(rows, below, strict=True):
+    for row, (_, more) in zip(rows, tops, strict=True):
         line = f"    {row[0]:<{wide}}  {row[1]:<{middle}}  {row[2]}"
         yield line + (f", and {more} below" if more else "")
     yield from _wrapped(f"remedy: {cause.remedy}", width, "  ")
@@ -69,31 +69,25 @@ def _cause_lines(
 
 def change_lines(found: Sequence[Difference], *, every: bool) -> Iterator[str]:
     """Tell what one image has otherwise than another, a line for each path: added, removed, changed."""
-    for each in found if every else _tops(found):
+    for each, more in _tops(found, every=every):
         sign = _SIGNS[each.left is None, each.right is None]
         entry = each.right if each.right is not None else each.left
         assert entry is not None  # noqa: S101 - a difference has one side at least
-        more = 0 if every else _below(each, found)
         what = _kind(entry) if sign != "~" else _change(each)
         layer = f"[layer {entry.layer}]" if sign != "-" else ""
         yield f"  {sign} {printable(each.path)}  {what}{f', and {more} below' if more else ''}  {layer}".rstrip()
 
 
-def _tops(found: Iterable[Difference]) -> list[Difference]:
-    """Leave out what lies below a directory that one side has and the other has not."""
-    tops: list[Difference] = []
+def _tops(found: Iterable[Difference], *, every: bool) -> list[tuple[Difference, int]]:
+    """Count what lies below a directory that one side has and the other has not, in place of telling it."""
+    tops: list[tuple[Difference, int]] = []
     for each in found:  # sorted, so that a directory comes before what is in it
-        last = tops[-1] if tops else None
-        if last is not None and "presence" in last.aspects and each.path.startswith(f"{last.path}/"):
-            continue
-        tops.append(each)
+        top, below = tops[-1] if tops else (None, 0)
+        if not every and top and "presence" in top.aspects and each.path.startswith(f"{top.path}/"):
+            tops[-1] = (top, below + 1)
+        else:
+            tops.append((each, 0))
     return tops
-
-
-def _below(top: Difference, found: Iterable[Difference]) -> int:
-    if "presence" not in top.aspects:
-        return 0
-    return sum(each.path.startswith(f"{top.path}/") for each in found)
 
 
 def _outcome(entry: Entry | None, each: Difference) -> str:
