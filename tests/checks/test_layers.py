@@ -4,6 +4,9 @@ The rows are those on which Python's tarfile, Go's archive/tar and GNU tar were 
 layer.md forbids or leaves open. The archives are laid out here, block by block.
 """
 
+import os
+from pathlib import Path
+
 import pytest
 
 from cosinspect import inspect
@@ -160,3 +163,18 @@ def test_an_entry_through_a_lower_layers_link_is_told_as_a_difference(tmp_path):
     assert told
     assert any("through a link" in line for finding in told for line in finding.evidence)
     assert {1} == {finding.layer for finding in told}
+
+
+PAGE = Path(__file__).parents[2] / "docs/layers.md"
+
+
+def test_the_page_lists_every_ruling():
+    rows = [
+        f"| {kind} | {rule.check} | {rule.who} | {rule.remedy} |" for kind, rule in sorted(RULINGS.items())
+    ]
+    table = "\n".join(["| irregularity | check | who does what | remedy |", "|---|---|---|---|", *rows])
+    before, marker, rest = PAGE.read_text().partition("<!-- rulings -->\n")
+    if os.environ.get("COSINSPECT_UPDATE_GOLDEN"):
+        PAGE.write_text(f"{before}{marker}{table}\n")
+
+    assert f"{table}\n" == rest
