@@ -17,7 +17,7 @@ from cosinspect.rootfs import Entry, Rootfs
 from cosinspect.semantics import Semantics
 from cosinspect.tree import IMPLIED_MODE, Node, Problem
 
-__all__ = ["Cause", "Comparison", "Difference", "compare", "compare_semantics", "find_causes"]
+__all__ = ["FLATTEN", "Cause", "Comparison", "Difference", "compare", "compare_semantics", "find_causes"]
 
 
 @frozen
@@ -59,13 +59,14 @@ class Cause:
     @property
     def remedy(self) -> str:
         """Say how the image is built so that all readers see the same."""
-        return _REMEDIES.get(self.kind, _FLATTEN)
+        return _REMEDIES.get(self.kind, FLATTEN)
 
 
-_FLATTEN = (
+FLATTEN = (
     "Deliver the image as one layer, in which nothing is deleted: end the Dockerfile with a stage "
     "FROM scratch / COPY --from=build / /"
 )
+"""What helps against every disagreement and refusal."""
 
 _SENTENCES: dict[str, dict[Semantics, str]] = {
     "opaque-whiteout": {

@@ -16,7 +16,7 @@ from cosinspect.checks.kernel import READS as KERNEL_READS
 from cosinspect.commands.command import Command, Terminal, WrongUse
 from cosinspect.commands.options import add_format, add_image, open_named, semantics_list
 from cosinspect.commands.progress import layer_bars
-from cosinspect.differences import Comparison, Difference, compare, compare_semantics
+from cosinspect.differences import FLATTEN, Comparison, Difference, compare, compare_semantics
 from cosinspect.image import Image
 from cosinspect.packages import READS, find_databases
 from cosinspect.render.differences import change_lines, comparison_lines
@@ -97,7 +97,13 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "first": comparison.first.semantics.value,
         "other": comparison.other.semantics.value,
         "refusals": [
-            {"kind": each.kind, "layer": each.layer, "path": f"/{each.path}", "message": each.message}
+            {
+                "kind": each.kind,
+                "layer": each.layer,
+                "path": f"/{each.path}",
+                "message": each.message,
+                "remedy": FLATTEN,
+            }
             for each in comparison.other.problems
             if each.fatal
         ],

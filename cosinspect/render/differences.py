@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cosinspect.differences import Cause, Comparison, Difference
+from cosinspect.differences import FLATTEN, Cause, Comparison, Difference
 from cosinspect.render.display import printable, size, wrap
 from cosinspect.rootfs import Entry
 
@@ -32,6 +32,7 @@ def comparison_lines(
             yield ""
             yield f"  {printable(step(problem.layer))}"
             yield from _wrapped(f"/{problem.path}: {problem.message}", width, "    ")
+        yield from _wrapped(f"remedy: {FLATTEN}", width, "  ")
         return
     if not comparison.differences:
         yield f"{first.value} and {other.value}: the same tree"

@@ -1,5 +1,7 @@
 """`diff` and `--semantics` with images that want to mislead, crash or hold up whoever compares."""
 
+import json
+
 import pytest
 from test_damage_by_command import GOOD, damages
 from test_names_by_command import EVIL
@@ -104,3 +106,18 @@ def test_two_images_are_summarised(command, tmp_path, good):
     assert 1 == run.status
     assert "- /boot/vmlinuz" in run.text
     assert (0, True) == (same.status, "the same tree" in same.text)
+
+
+def test_a_refusal_is_told_with_layer_path_and_remedy(command, tmp_path):
+    name = derivative("hardlink-target-removed").write_layout(tmp_path)
+
+    run = command("diff", name, "--semantics", "oci,elemental")
+    told = json.loads(command("diff", name, "--semantics", "oci,elemental", "--format", "json").text)
+
+    assert 1 == run.status
+    assert "elemental refuses the image" in run.text
+    assert "layer 2 (" in run.text
+    assert "remedy: Deliver the image as one layer" in run.text
+    [refusal] = told["comparisons"][0]["refusals"]
+    assert (2, "/usr/bin/unpigz") == (refusal["layer"], refusal["path"])
+    assert refusal["remedy"]
