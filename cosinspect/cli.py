@@ -121,35 +121,41 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
             command, arguments = _parse(argv)
         except SystemExit:  # --help and --version, which have written what they had to
             return 0
-    with _warnings_told(err, quiet=getattr(arguments, "quiet", False)):
+    verbose = getattr(arguments, "verbose", False)
+    with _log_told(err, quiet=getattr(arguments, "quiet", False), verbose=verbose):
         return command.run(arguments, _terminal(arguments, out, err))
 
 
 @contextlib.contextmanager
-def _warnings_told(err: TextIO, *, quiet: bool) -> Iterator[None]:
-    """Tell what the library warns of, such as a registry's own warnings, each in one line."""
+def _log_told(err: TextIO, *, quiet: bool, verbose: bool) -> Iterator[None]:
+    """Tell what the library logs, each in one line: warnings, such as a registry's own, and requests if they are asked for."""
     logger, handler = logging.getLogger(PROGRAM), _Teller(err)
     if quiet:
         yield
         return
+    level = logger.level
+    if verbose:
+        logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
         yield
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class _Teller(logging.Handler):
-    """Writes warnings for people, and nothing below them."""
+    """Writes for people what the logger lets through."""
 
     def __init__(self, err: TextIO) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._err = err
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line; where nobody reads it, nobody is warned."""
         with contextlib.suppress(OSError, ValueError):
-            self._err.write(f"{PROGRAM}: warning: {printable(record.getMessage())}\n")
+            grave = "warning: " if record.levelno >= logging.WARNING else ""
+            self._err.write(f"{PROGRAM}: {grave}{printable(record.getMessage())}\n")
 
 
 def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
@@ -207,12 +213,14 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
     columns = usual
     if out.isatty():
         columns = min(max(shutil.get_terminal_size((usual, 24)).columns, least), most)
+    # Bars and a log would write over each other.
+    hushed = getattr(arguments, "quiet", False) or getattr(arguments, "verbose", False)
     return Terminal(
         out=out,
         err=err,
         color=capable and not plain and out.isatty(),
         columns=columns,
-        progress=capable and err.isatty() and not getattr(arguments, "quiet", False),
+        progress=capable and err.isatty() and not hushed,
     )
 
 

@@ -94,7 +94,11 @@ def limits_of(arguments: argparse.Namespace) -> Limits:
 def add_presentation(parser: argparse.ArgumentParser) -> None:
     """Add what a terminal is spared of."""
     parser.add_argument("--no-color", action="store_true", help="no colours; NO_COLOR does the same")
-    parser.add_argument("-q", "--quiet", action="store_true", help="nothing on standard error but errors")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("-q", "--quiet", action="store_true", help="nothing on standard error but errors")
+    amount.add_argument(
+        "-v", "--verbose", action="store_true", help="each request on standard error, without secrets"
+    )
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:

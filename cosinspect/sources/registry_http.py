@@ -16,7 +16,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -306,6 +306,7 @@ class Client:
                 sent["Authorization"] = authorization
             self._discretion.learn(sent.get("Authorization"), form)
             response = self._send(method, at, sent, form)
+            self._log(method, at, sent, response, redirected=at is not url)
             if isinstance(response, Failure):
                 return response
             for text in self._discretion.new_warnings(response.headers):
@@ -321,6 +322,23 @@ class Client:
                 return self._misled(at, f"from HTTPS to plain HTTP at {target}")
             at = target
         return self._misled(url, f"more than {MAX_REDIRECTS} times")
+
+    def _log(
+        self,
+        method: str,
+        at: Url,
+        sent: Mapping[str, str],
+        outcome: requests.Response | Failure,
+        *,
+        redirected: bool,
+    ) -> None:
+        """Log a request without what may be secret: values of headers, queries, and paths that a redirect chose."""
+        own = not redirected and at.origin == self._registry.origin
+        place = f"{at}{urlsplit(at.text).path}" if own else str(at)
+        shown = [sent["Authorization"].partition(" ")[0]] if "Authorization" in sent else []
+        shown.extend([sent["Range"]] if "Range" in sent else [])
+        answer = "no answer" if isinstance(outcome, Failure) else str(outcome.status_code)
+        _LOG.info("%s %s%s: %s", method, place, f" ({', '.join(shown)})" if shown else "", answer)
 
     def _misled(self, at: Url, how: str) -> Failure:
         return Failure(TransportError(f"{at} redirects {how}"), again=False)

@@ -2,12 +2,14 @@
 
 import base64
 import contextlib
+import io
 import json
 import re
 
 import pytest
 
 from command_runs import SECRET
+from cosinspect import cli
 from cosinspect.testing import BasicAuth, Fault, ImageBuilder, Registry, TokenAuth, image_index
 from cosinspect.testing.derivative import derivative
 from registry_client import serving
@@ -371,3 +373,35 @@ def test_a_process_of_its_own_keeps_its_secrets_too(command, login):
         undecided(command.process("check", name_of(registry)))
         tokens = [request.headers["Authorization"] for request in registry.requests if request.path == TAG]
         assert any(re.fullmatch(r"Bearer \S+", token or "") for token in tokens)
+
+
+# -- what -v tells -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("auth", [BasicAuth("alice", SECRET), TokenAuth("alice", SECRET)])
+def test_each_request_is_told_without_secrets(login, auth):
+    with Registry() as storage, serve(auth=auth) as registry:
+        storage.push(GOOD, "x/y:v1")
+        login(registry.address)
+        location = f"http://{storage.address}/v2/x/y/blobs/{LAYER}?signature={SECRET}"
+        registry.inject(Fault.redirect(BLOB, location, times=1))
+        out, err = io.StringIO(), io.StringIO()
+        status = cli.main(["check", "-v", name_of(registry)], stdout=out, stderr=err)
+
+    told = err.getvalue().splitlines()
+    assert 0 == status
+    assert any(line.startswith(f"cosinspect: GET http://{registry.address}{TAG}") for line in told)
+    assert any(line.endswith(": 401") for line in told)
+    assert any("(Basic): 200" in line or "(Bearer): 200" in line for line in told)
+    assert f"cosinspect: GET http://{storage.address}: 200" in told
+    assert SECRET not in err.getvalue()
+    assert base64.b64encode(f"alice:{SECRET}".encode()).decode() not in err.getvalue()
+    assert all(line.startswith("cosinspect: ") and line.isprintable() for line in told)
+
+
+def test_nothing_is_told_that_nobody_asked_for(command):
+    with serve() as registry:
+        quiet, usual = (command("check", *more, name_of(registry)) for more in (("-q",), ()))
+
+    assert (b"", b"") == (quiet.err, usual.err)
+    assert 2 == command("check", "-q", "-v", "oci:/nowhere").status
