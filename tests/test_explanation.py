@@ -55,7 +55,18 @@ def test_from_cause_to_verdict(explainer):
     assert "ln -sf vmlinuz-" in found.remedy
 
 
-@pytest.mark.parametrize("kind", [*BREAKAGES, *DEGRADATIONS])
+def test_a_layer_that_nobody_can_read_is_told_in_place_of_an_explanation(tmp_path):
+    name = derivative("layer-damaged").write_layout(tmp_path)
+    out, err = io.StringIO(), io.StringIO()
+
+    status = main(["explain", name], stdout=out, stderr=err)
+
+    assert (3, "") == (status, out.getvalue())
+    assert "layer 4" in err.getvalue()
+    assert "build it again" in err.getvalue()
+
+
+@pytest.mark.parametrize("kind", sorted({*BREAKAGES, *DEGRADATIONS} - {"layer-damaged"}))
 def test_every_failure_is_explained_with_the_layer_that_caused_it(explainer, kind):
     made = explainer(kind)
     (failed,) = [result for result in made.report.results if result.kind is Kind.FAIL]
