@@ -115,6 +115,11 @@ def _dangling_hardlink(parts: Parts) -> None:
     parts.write("usr/bin/tool", Hardlink("usr/bin/nowhere"))
 
 
+def _hardlink_to_deleted(parts: Parts) -> None:
+    parts.step = "RUN mv /usr/bin/luet-mtree /usr/bin/verify"
+    parts.top = {"usr/bin/verify": Hardlink("usr/bin/luet-mtree"), "usr/bin/luet-mtree": Whiteout()}
+
+
 def _raw(name: str, archive: bytes) -> Callable[[Parts], None]:
     """Put bytes into the topmost layer's archive as they are."""
 
@@ -144,6 +149,9 @@ BREAKAGES: Mapping[str, Breakage] = {
         _without_toolkit,
     ),
     "dangling-hardlink": Breakage("a layer links to a file that is not there", "COS002", _dangling_hardlink),
+    "hardlink-to-deleted": Breakage(
+        "a layer links to a file of a lower one and deletes that", "COS002", _hardlink_to_deleted
+    ),
     "layer-damaged": Breakage(
         "a layer's archive has a header with a wrong checksum",
         "COS005",
@@ -291,11 +299,6 @@ def _empties(path: str) -> Callable[[Parts], None]:
 def _writes_and_deletes(parts: Parts) -> None:
     parts.write("etc/hosts", "127.0.0.1 localhost\n")
     parts.top["etc/.wh.hosts"] = File()
-
-
-def _hardlink_to_deleted(parts: Parts) -> None:
-    parts.step = "RUN mv /usr/bin/luet-mtree /usr/bin/verify"
-    parts.top = {"usr/bin/verify": Hardlink("usr/bin/luet-mtree"), "usr/bin/luet-mtree": Whiteout()}
 
 
 def _without_live(parts: Parts) -> None:
