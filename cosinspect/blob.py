@@ -234,7 +234,7 @@ class LayerStream:
     def _hashed(self) -> Generator[bytes, None, None]:
         limits = self._limits
         for piece in self._inflated():
-            self._heed_cancellation()
+            self._heed()
             self.uncompressed_size += len(piece)
             if self.uncompressed_size > limits.inflated_bytes:
                 raise self._too_large("inflated_bytes", limits.inflated_bytes, "bytes when inflated")
@@ -302,9 +302,9 @@ class LayerStream:
     def _drain(self) -> None:
         """Read the blob to its end without inflating it: if it is another one, that is the error to tell."""
         while self._stream.read():
-            self._heed_cancellation()
+            self._heed()
 
-    def _heed_cancellation(self) -> None:
+    def _heed(self) -> None:
         if self._cancelled is not None and self._cancelled.is_set():
             raise TransportError("the reading was cancelled", where=f"layer {self._stream.descriptor.digest}")
         if self._deadline is not None:

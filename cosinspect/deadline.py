@@ -25,8 +25,8 @@ class Deadline:
         self._end = clock() + seconds
 
     def left(self) -> float:
-        """Give the seconds that are left, 0 or less once there are none, and no more than Python can wait."""
-        return min(self._end - self._clock(), threading.TIMEOUT_MAX)
+        """Give the seconds that are left, 0 once there are none, and no more than Python can wait."""
+        return min(max(self._end - self._clock(), 0.0), threading.TIMEOUT_MAX)
 
     def heed(self, where: str) -> None:
         """Go on only while there is time.

@@ -172,7 +172,7 @@ class Image:
         """
         unreadable: list[InvalidLayer] = []
         while pending:
-            done, pending = wait(pending, timeout=max(self.deadline.left(), 0.0), return_when=FIRST_EXCEPTION)
+            done, pending = wait(pending, timeout=self.deadline.left(), return_when=FIRST_EXCEPTION)
             for future in done:
                 fault = future.exception()
                 if isinstance(fault, InvalidLayer) and fault.kind:

@@ -20,7 +20,7 @@ class Limits:
     """The bounds within which one image is read."""
 
     seconds: float = 3600.0
-    """From the first request to the last layer's last byte; honest images take seconds, or minutes over slow lines."""
+    """From the first request to the last check; honest images take seconds, or minutes over slow lines."""
 
     manifest_bytes: int = 4 * MIB
     """A manifest or index (what containers/image allows)."""

@@ -34,6 +34,7 @@ __all__ = [
     "Verdict",
     "Waiver",
     "judge",
+    "name_layer",
     "shorten_step",
 ]
 
@@ -403,6 +404,11 @@ def shorten_step(created_by: str, width: int = 100) -> str:
     text = " ".join(created_by.split()).removesuffix(" # buildkit")
     text = re.sub(r"^(RUN )?/bin/sh -c (?:#\(nop\) *)?", lambda found: found[1] or "", text)
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def name_layer(position: int, created_by: str | None) -> str:
+    """Name a layer as people know it: its position and the step that made it, where that is known."""
+    return f"layer {position} ({shorten_step(created_by)})" if created_by else f"layer {position}"
 
 
 def _result(result: CheckResult) -> dict[str, Any]:

@@ -75,6 +75,14 @@ def serving(answer):
             thread.join()
 
 
+def read_broken_off(source, descriptor=DESCRIPTOR):
+    """Give a blob whose connection is lost after a thousand bytes."""
+    stream = source.open(descriptor)
+    first = stream.read(1000)
+    stream._response.close()  # as if the connection were lost
+    return first + b"".join(iter(lambda: stream.read(65_536), b""))
+
+
 def read(source, descriptor=DESCRIPTOR, size=65_536):
     """Give a verified blob, read in pieces."""
     with VerifiedStream(source.open(descriptor), descriptor) as stream:

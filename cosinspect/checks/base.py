@@ -19,11 +19,11 @@ from cosinspect.errors import CosinspectError
 from cosinspect.history import Action
 from cosinspect.oci import ImageConfig
 from cosinspect.profiles import Generation, Profile
-from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, Rule, shorten_step
+from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
 from cosinspect.rootfs import Rootfs, Trace
 from cosinspect.signatures.outcome import Verification
 
-__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "name_layer", "run_check"]
+__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "run_check"]
 
 Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
 
@@ -86,7 +86,7 @@ class CheckContext:
 
     def step(self, layer: int) -> str:
         """Name a layer as people know it: its position and the step that made it."""
-        return name_layer(layer, self.steps)
+        return name_layer(layer, self.steps[layer] if layer < len(self.steps) else None)
 
     def removal(self, path: str) -> tuple[int | None, tuple[str, ...]]:
         """Tell which layer took `path` away, as the layer's position and lines of evidence."""
@@ -173,12 +173,6 @@ def check(
         )
 
     return declare
-
-
-def name_layer(layer: int, steps: tuple[str | None, ...]) -> str:
-    """Name a layer as people know it: its position and the step that made it."""
-    made = steps[layer] if layer < len(steps) else None
-    return f"layer {layer}" + (f" ({shorten_step(made)})" if made else "")
 
 
 def run_check(item: Check, context: CheckContext) -> CheckResult:

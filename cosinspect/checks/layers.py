@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 from cosinspect.changeset import normalise
-from cosinspect.checks.base import Check, CheckContext, check, name_layer
+from cosinspect.checks.base import Check, CheckContext, check
 from cosinspect.errors import InvalidLayer
-from cosinspect.report import Capability, CheckResult, Finding, Kind, Level
+from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, name_layer
 
 __all__ = [
     "RULINGS",
@@ -270,9 +270,11 @@ def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
     for layer, index in enumerate(context.rootfs.indexes):
         for irregularity in index.irregularities:
             ruling = RULINGS[irregularity.kind]
+            if ruling.check != own:
+                continue
             path, _ = normalise(irregularity.path)
             # A link that the resolver could not make either is told once.
-            if ruling.check == own and (layer, path) not in told:
+            if (layer, path) not in told:
                 yield Finding(
                     f"{irregularity.message}; {ruling.who}",
                     f"/{path}" if path else None,
@@ -412,7 +414,7 @@ def unreadable(
         f"{fault.message}; {ruling.who}",
         f"/{fault.after}" if fault.after is not None else None,
         fault.layer,
-        (*place, *before, name_layer(fault.layer, steps)),
+        (*place, *before, name_layer(fault.layer, steps[fault.layer])),
         ruling.remedy,
     )
     reason = f"layer {fault.layer} cannot be read: {fault.message}"

@@ -21,7 +21,7 @@ from cosinspect.image import Image
 from cosinspect.packages import READS, find_databases
 from cosinspect.render.differences import change_lines, comparison_lines
 from cosinspect.render.display import printable
-from cosinspect.report import shorten_step
+from cosinspect.report import name_layer
 from cosinspect.rootfs import Entry, Rootfs
 from cosinspect.semantics import Semantics
 
@@ -79,17 +79,12 @@ def _diff_readings(arguments: argparse.Namespace, terminal: Terminal) -> int:
             for number, comparison in enumerate(comparisons):
                 lines = comparison_lines(
                     comparison,
-                    lambda layer: _step(image, layer),
+                    lambda layer: name_layer(layer, image.layers[layer].created_by),
                     width=terminal.columns,
                     every=arguments.recursive,
                 )
                 terminal.out.write("\n" * bool(number) + "".join(f"{line}\n" for line in lines))
     return int(any(each.differences or each.other.problems for each in comparisons))
-
-
-def _step(image: Image, layer: int) -> str:
-    made = image.layers[layer].created_by
-    return f"layer {layer}" + (f" ({shorten_step(made)})" if made else "")
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from cosinspect.checks import CATALOGUE
 from cosinspect.commands.checks import named_check
 from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
-from cosinspect.commands.options import add_format, add_image, add_profile, limits_of
+from cosinspect.commands.options import add_format, add_image, add_profile, open_named
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
 from cosinspect.explanation import SCHEMA, Cause, Explainer, Explanation
-from cosinspect.inspection import examine_image, open_image
+from cosinspect.inspection import examine_image
 from cosinspect.profiles import load_profile
 from cosinspect.render.display import printable, wrap
 from cosinspect.render.findings import sentence
@@ -45,14 +45,7 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             raise WrongUse(f"{told}{'' if told.endswith('?') else ';'} a path begins with a slash") from fault
     profile = load_profile(arguments.profile)
     with (
-        open_image(
-            arguments.image,
-            platform=arguments.platform,
-            plain_http=arguments.plain_http,
-            docker_config=arguments.docker_config,
-            verify_diff_ids=not arguments.no_diff_ids,
-            limits=limits_of(arguments),
-        ) as image,
+        open_named(arguments.image, arguments) as image,
         layer_bars(terminal) as bars,
     ):
         bars.begin(image)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from cosinspect.render.display import printable
-from cosinspect.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, shorten_step
+from cosinspect.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
 
 __all__ = ["finding_lines", "layer_of", "result_lines", "sentence", "waiver_line"]
 
@@ -36,7 +36,7 @@ def layer_of(report: Report, finding: Finding) -> str:
         return ""
     layers = report.layers
     step = layers[position].created_by if position < len(layers) else None
-    return f"layer {position} ({shorten_step(step)})" if step else f"layer {position}"
+    return name_layer(position, step)
 
 
 def finding_lines(report: Report, finding: Finding) -> Iterator[str]:

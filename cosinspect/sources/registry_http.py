@@ -224,7 +224,7 @@ class Client:
         self._session.close()
 
     def _pause(self, seconds: float) -> None:
-        self._sleep(max(min(seconds, self._deadline.left()), 0.0))
+        self._sleep(min(seconds, self._deadline.left()))
 
     def _authorised(self, url: Url, headers: Mapping[str, str]) -> Response | Failure:
         header, fresh = self._authenticator.header(), False

@@ -23,6 +23,10 @@ COMMANDS = [
 
 def damages(blob):
     """Other bytes, as many of them."""
+    return [(how, wrong) for how, wrong in rewritten(blob) if wrong != blob]
+
+
+def rewritten(blob):
     size = len(blob)
     for at in sorted({0, 1, 4, 9, size // 4, size // 2, size - 9, size - 5, size - 1}):
         yield f"byte {at}", blob[:at] + bytes([blob[at] ^ 0x21]) + blob[at + 1 :]
@@ -35,6 +39,14 @@ def damages(blob):
         yield "keys in another order", json.dumps(keys, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def assert_told(command, commands, name, digest, how):
+    """Nothing is said of the image but which blob is wrong."""
+    for word, arguments in commands:
+        run = command(word, name, *arguments)
+        assert (3, b"") == (run.status, run.out), (how, run)
+        assert digest in run.message, (how, run)
+
+
 @pytest.mark.parametrize("number", range(len(INDEX.blobs)))
 def test_no_blob_can_be_damaged_unseen(command, tmp_path, number):
     digest, blob = list(INDEX.blobs.items())[number]
@@ -44,13 +56,8 @@ def test_no_blob_can_be_damaged_unseen(command, tmp_path, number):
     told = 0
     for how, wrong in damages(blob):
         assert len(wrong) == len(blob)
-        if wrong == blob:
-            continue
         place.write_bytes(wrong)
-        for word, arguments in COMMANDS:
-            run = command(word, name, *arguments)
-            assert (3, b"") == (run.status, run.out), (how, run)
-            assert digest in run.message, (how, run)
+        assert_told(command, COMMANDS, name, digest, how)
         told += 1
     assert told >= 12
 
@@ -60,8 +67,6 @@ def test_no_blob_of_a_registry_can_be_damaged_unseen(command, number):
     digest, blob = list(INDEX.blobs.items())[number]
     with Registry() as registry:
         for tag, (how, wrong) in enumerate(damages(blob)):
-            if wrong == blob:
-                continue
             name = registry.push(INDEX.replace_blob(digest, wrong), f"org/os{number}:v{tag}")
             run = command("check", name)
             assert (3, b"") == (run.status, run.out), (how, run)

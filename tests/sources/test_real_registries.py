@@ -14,7 +14,17 @@ from cosinspect.errors import AccessDenied, NotFound, RegistryError, TooManyRequ
 from cosinspect.oci import parse_document
 from cosinspect.sources.registry import Retries, Timeouts
 from real_registries import TokenServer, certificate, docker_registry, nginx, program, push, running, written
-from registry_client import BLOB, DESCRIPTOR, IMAGE, PASSWORD, client, gone, read, write_config
+from registry_client import (
+    BLOB,
+    DESCRIPTOR,
+    IMAGE,
+    PASSWORD,
+    client,
+    gone,
+    read,
+    read_broken_off,
+    write_config,
+)
 
 pytestmark = pytest.mark.compat
 
@@ -32,11 +42,7 @@ def test_dockers_registry_gives_back_what_was_pushed(tmp_path):
             for layer in (manifest.config, *manifest.layers):
                 assert read(source, layer) == IMAGE.blobs[str(layer.digest)]
 
-            stream = source.open(DESCRIPTOR)
-            first = stream.read(1000)
-            stream._response.close()  # as if the connection were lost
-            rest = b"".join(iter(lambda: stream.read(65_536), b""))
-            assert first + rest == BLOB
+            assert read_broken_off(source) == BLOB
         with client(address, "org/os:absent") as (source, _), pytest.raises(NotFound) as caught:
             source.resolve()
         assert caught.value.codes == ("MANIFEST_UNKNOWN",)
@@ -210,11 +216,7 @@ def test_behind_nginx_blobs_come_from_another_host_that_learns_no_password(tmp_p
             manifest = parse_document(read(source, source.resolve()), IMAGE.media_type)
             for layer in (manifest.config, *manifest.layers):
                 assert read(source, layer) == IMAGE.blobs[str(layer.digest)]
-            stream = source.open(DESCRIPTOR)
-            first = stream.read(1000)
-            stream._response.close()  # as if the connection were lost
-            rest = b"".join(iter(lambda: stream.read(65_536), b""))
-            assert first + rest == BLOB
+            assert read_broken_off(source) == BLOB
     *whole, cut, resumed = (tmp_path / "storage.log").read_text().splitlines()
 
     assert {*whole, cut} == {"200 [-] [-] [-]"}
