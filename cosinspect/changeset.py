@@ -6,7 +6,7 @@ Names follow image-spec, layer.md: entries add or replace; whiteouts and opaque 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from attrs import field, frozen
@@ -21,7 +21,7 @@ __all__ = ["LayerEntry", "LayerIndex", "Marker", "cleaned", "normalise"]
 _ODD_COMPONENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
-class LayerEntry(msgspec.Struct, frozen=True, gc=False):
+class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One entry of a layer, its name normalised; a msgspec structure because a layer has tens of thousands of them.
 
     Attributes:
@@ -85,13 +85,13 @@ class LayerIndex:
 
     descriptor: Descriptor
     diff_id: Digest
-    entries: tuple[LayerEntry, ...] = field(repr=False)
-    whiteouts: tuple[Marker, ...] = field(repr=False)
-    opaques: tuple[Marker, ...] = field(repr=False)
+    entries: Sequence[LayerEntry] = field(repr=False)
+    whiteouts: Sequence[Marker] = field(repr=False)
+    opaques: Sequence[Marker] = field(repr=False)
     irregularities: tuple[Irregularity, ...]
     contents: Mapping[int, bytes] = field(repr=False, hash=False)
     uncompressed_size: int
-    nameless: tuple[Marker, ...] = ()
+    nameless: Sequence[Marker] = ()
 
 
 def cleaned(name: str) -> str:

@@ -1,7 +1,8 @@
 """The command line: which command, with which arguments, written where, ending with which exit status.
 
 A name that is no command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. The environment is read
-here and nowhere else: NO_COLOR, TERM, COLUMNS, DOCKER_CONFIG, COSIGN_REPOSITORY, and what env://NAME names. Whatever happens is at most one line on standard error.
+here and nowhere else: NO_COLOR, TERM, COLUMNS, DOCKER_CONFIG, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME, and
+what env://NAME names. Whatever happens is at most one line on standard error.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from typing import NoReturn, TextIO
 from cosinspect import __version__
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
-from cosinspect.errors import CosinspectError, InvalidProfile, InvalidReference, InvalidSignaturePolicy
+from cosinspect.errors import (
+    CosinspectError,
+    InvalidCache,
+    InvalidProfile,
+    InvalidReference,
+    InvalidSignaturePolicy,
+)
 from cosinspect.render.display import printable
 
 __all__ = ["main", "run"]
@@ -41,6 +48,7 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (InvalidReference, 2),
     (InvalidProfile, 2),
     (InvalidSignaturePolicy, 2),
+    (InvalidCache, 2),
     (NotInImage, 1),
     (CosinspectError, 3),
     (BrokenPipeError, 141),
@@ -181,9 +189,26 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
         raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
     if getattr(arguments, "docker_config", "") is None:
         arguments.docker_config = os.environ.get("DOCKER_CONFIG") or None
+    if hasattr(arguments, "no_cache"):
+        _place_cache(arguments)
     if hasattr(arguments, "verify_key"):
         arguments.environment = os.environ
     return command, arguments
+
+
+def _place_cache(arguments: argparse.Namespace) -> None:
+    """Say where the cache is, as far as the environment does (XDG Base Directory Specification)."""
+    named = os.environ.get("COSINSPECT_CACHE", "")
+    if arguments.cache is None and named:
+        arguments.cache = None if named == "off" else named
+        arguments.no_cache = arguments.no_cache or named == "off"
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    if not Path(home).is_absolute():  # which is to be ignored
+        try:
+            home = str(Path.home() / ".cache")
+        except RuntimeError:  # somebody without a home
+            arguments.no_cache = arguments.no_cache or arguments.cache is None
+    arguments.cache_home = home
 
 
 def _overview() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from isal.isal_zlib import IsalError
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["MAGIC_BYTES", "Compression", "detect", "inflate", "inflate_members"]
+__all__ = ["MAGIC_BYTES", "Compression", "detect", "inflate", "inflate_members", "pack", "unpack"]
 
 MAGIC_BYTES = 6
 """How many leading bytes `detect` needs."""
@@ -293,3 +293,22 @@ def _truncated(kind: Compression) -> FormatError:
         kind="truncated",
         remedy="the bytes were cut before they were published: build and push again",
     )
+
+
+def pack(data: bytes) -> bytes:
+    """Compress what only `unpack` reads again."""
+    return zstandard.ZstdCompressor(level=1).compress(data)
+
+
+def unpack(data: bytes, size: int) -> bytes:
+    """Give back the `size` bytes that `pack` was given.
+
+    Raises:
+        FormatError: `data` is damaged, or of another size.
+    """
+    try:
+        if zstandard.frame_content_size(data) == size:
+            return zstandard.ZstdDecompressor().decompress(data)
+    except (zstandard.ZstdError, MemoryError) as fault:
+        raise FormatError(f"expected packed bytes: {fault}", kind="corrupt") from fault
+    raise FormatError(f"expected {size} packed bytes, found another number", kind="corrupt")

@@ -27,6 +27,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     |   +-- NotADirectory
     |   +-- NotARegularFile
     +-- FormatError (ValueError)           a file's bytes are not of the format they are read as
+    +-- InvalidCache                       a place for the cache that cannot be used
     +-- InvalidProfile (ValueError)        a profile that cannot decide anything
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
 """
@@ -40,6 +41,7 @@ __all__ = [
     "DiffIDMismatch",
     "DigestMismatch",
     "FormatError",
+    "InvalidCache",
     "InvalidImage",
     "InvalidLayer",
     "InvalidLayout",
@@ -256,6 +258,10 @@ class FormatError(CosinspectError, ValueError):
         super().__init__(message, where=where, remedy=remedy)
         self.kind = kind
         self.offset = offset
+
+
+class InvalidCache(CosinspectError):
+    """A place that was named for the cache cannot be used as one."""
 
 
 class InvalidProfile(CosinspectError, ValueError):

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from cosinspect.blob import Source, read_blob
+from cosinspect.cache import Cache
 from cosinspect.changeset import LayerIndex
 from cosinspect.deadline import Deadline
 from cosinspect.errors import (
@@ -30,7 +31,7 @@ from cosinspect.oci import (
     no_matching_platform,
     parse_document,
 )
-from cosinspect.rootfs import Rootfs
+from cosinspect.rootfs import Rootfs, merge_layers
 from cosinspect.semantics import Semantics
 
 __all__ = ["Image"]
@@ -50,6 +51,8 @@ class Image:
         config: the image configuration.
         layers: bottom first.
         limits: the bounds for everything that is read of it.
+        cache: what is known from before, None where nothing is kept.
+        fetched: compressed bytes of the layers that were read.
         deadline: by when that must be done.
     """
 
@@ -61,6 +64,7 @@ class Image:
         platform: Platform | None = None,
         limits: Limits = DEFAULT_LIMITS,
         verify_diff_ids: bool = True,
+        cache: Cache | None = None,
     ) -> None:
         """Resolve the image once and read its documents.
 
@@ -71,6 +75,7 @@ class Image:
                 it if it is given.
             limits: bounds for everything read.
             verify_diff_ids: whether layers must inflate to what the configuration names.
+            cache: what is known of layers that were read before, and where to keep what is found out now.
 
         Raises:
             SourceError: the source does not deliver.
@@ -80,6 +85,8 @@ class Image:
         self.name = name
         self._source = source
         self.limits = limits
+        self.cache = cache
+        self.fetched = 0
         self.deadline = Deadline(limits.seconds)
         pinned = source.resolve()
         document = self._document(pinned)
@@ -128,15 +135,21 @@ class Image:
         # The largest first, so that no worker is left alone with it at the end.
         largest_first = sorted(self.layers, key=lambda layer: layer.descriptor.size, reverse=True)
         found = {(index.descriptor.digest, index.diff_id): index for index in known}
-        unique = {
-            (layer.descriptor.digest, layer.diff_id): layer
-            for layer in largest_first
-            if (layer.descriptor.digest, layer.diff_id) not in found
-        }
+        unique: dict[tuple[Digest, Digest], Layer] = {}
+        for layer in largest_first:
+            key = (layer.descriptor.digest, layer.diff_id)
+            if key in found or key in unique:
+                continue
+            index = self.cache.layer(layer) if self.cache is not None else None
+            if index is None:
+                unique[key] = layer
+            else:
+                found[key] = index
+        self.fetched += sum(layer.descriptor.size for layer in unique.values())
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="layer")
         try:
             futures = {
-                key: pool.submit(layer.index, wanted, progress=progress, cancelled=cancelled)
+                key: pool.submit(self._index, layer, wanted, progress, cancelled)
                 for key, layer in unique.items()
             }
             self._await(set(futures.values()))
@@ -148,7 +161,8 @@ class Image:
             # A worker that hangs in a read would keep the error, or an interrupt, from being told.
             pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
         indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
-        return Rootfs(indexes, self.layers, limits=self.limits, semantics=semantics)
+        trees = merge_layers if self.cache is None else self.cache.tree
+        return Rootfs(indexes, self.layers, limits=self.limits, semantics=semantics, trees=trees)
 
     def close(self) -> None:
         """Let go of the source."""
@@ -164,6 +178,14 @@ class Image:
 
     def __repr__(self) -> str:
         return f"<Image {self.name} {self.digest}>"
+
+    def _index(
+        self, layer: Layer, retain: Retain, progress: Progress | None, cancelled: threading.Event
+    ) -> LayerIndex:
+        index = layer.index(retain, progress=progress, cancelled=cancelled)
+        if self.cache is not None:
+            self.cache.keep_layer(layer, index)
+        return index
 
     def _await(self, pending: set[Future[LayerIndex]]) -> None:
         """Wait until every layer is read, or one cannot be.

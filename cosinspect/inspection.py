@@ -10,6 +10,7 @@ from pathlib import Path
 
 from attrs import evolve
 
+from cosinspect.cache import Cache
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.facts import Facts
@@ -18,6 +19,7 @@ from cosinspect.checks.readers import worse
 from cosinspect.differences import Comparison, compare_semantics
 from cosinspect.errors import InvalidLayer, InvalidLayout, InvalidProfile
 from cosinspect.image import Image
+from cosinspect.judgement import Judgement, keep_judgement, known_judgement
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
@@ -48,6 +50,7 @@ def inspect(
     verify_diff_ids: bool = True,
     signatures: SignaturePolicy | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    cache: Cache | None = None,
     on_image: Callable[[Image], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -63,6 +66,7 @@ def inspect(
         verify_diff_ids: whether layers must inflate to what the configuration names.
         signatures: who must have signed the image; without such a signature it does not pass.
         limits: bounds for everything that is read.
+        cache: what is known from before, and where to keep what is found out now; nothing is kept without.
         on_image: told of the image before its layers are read.
         progress: told of each layer and the compressed bytes that came of it, from several threads.
 
@@ -83,6 +87,7 @@ def inspect(
         docker_config=docker_config,
         verify_diff_ids=verify_diff_ids,
         limits=limits,
+        cache=cache,
     ) as image:
         if on_image is not None:
             on_image(image)
@@ -122,14 +127,16 @@ def inspect_image(
         CosinspectError: a layer cannot be had or read.
     """
     begin = time.monotonic() if started is None else started
-    try:
-        return examine_image(
-            image, profile=profile, verification=verification, progress=progress, started=begin, checks=checks
-        )[0]
-    except InvalidLayer as fault:
-        steps = tuple(layer.created_by for layer in image.layers)
-        results = unreadable(fault, checks, profile.levels, steps)
-    return _report(image, profile, verification, begin, checks, results)
+    judgement = known_judgement(image, profile, verification, checks)
+    if judgement is None:
+        try:
+            judgement = _examine(image, profile, verification, progress, checks)[0]
+        except InvalidLayer as fault:
+            steps = tuple(layer.created_by for layer in image.layers)
+            results = unreadable(fault, checks, profile.levels, steps)
+            return _report(image, profile, verification, begin, checks, Judgement("", 0, results))
+        keep_judgement(judgement, image, profile, verification, checks)
+    return _report(image, profile, verification, begin, checks, judgement)
 
 
 def examine_image(
@@ -143,6 +150,18 @@ def examine_image(
 ) -> tuple[Report, CheckContext]:
     """Find out what an open image can do, and give what the checks saw as well; otherwise as `inspect_image`."""
     begin = time.monotonic() if started is None else started
+    judgement, context = _examine(image, profile, verification, progress, checks)
+    return _report(image, profile, verification, begin, checks, judgement), context
+
+
+def _examine(
+    image: Image,
+    profile: Profile,
+    verification: Verification | None,
+    progress: Progress | None,
+    checks: tuple[Check, ...],
+) -> tuple[Judgement, CheckContext]:
+    """Read the image and run the checks."""
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
     first, *others = profile.semantics
     rootfs = image.rootfs(reads, semantics=first, progress=progress)
@@ -154,7 +173,7 @@ def examine_image(
     for comparison in comparisons:
         if comparison.differences:
             results = _worse(results, comparison, context, checks, image)
-    return _report(image, profile, verification, begin, checks, results, context), context
+    return Judgement(facts.generation, sum(1 for _ in rootfs.walk()), results), context
 
 
 def _report(
@@ -163,15 +182,10 @@ def _report(
     verification: Verification | None,
     begin: float,
     checks: tuple[Check, ...],
-    results: tuple[CheckResult, ...],
-    context: CheckContext | None = None,
+    judgement: Judgement,
 ) -> Report:
-    """Put a report together; without a context a layer could not be read."""
-    generation, title, paths = "", "not known, for a layer cannot be read", 0
-    if context is not None:
-        generation, paths = context.facts.generation, sum(1 for _ in context.rootfs.walk())
-        title = profile.title(generation)
-    fetched = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
+    """Put a report together; where nothing is in the tree, a layer could not be read."""
+    read = judgement.entries > 0
     return Report(
         name=image.name,
         digest=str(image.digest),
@@ -179,11 +193,13 @@ def _report(
         platform=str(image.platform or ""),
         layers=tuple(_summary(layer) for layer in image.layers),
         profile=profile.name,
-        generation=generation,
-        generation_title=title,
+        generation=judgement.generation,
+        generation_title=profile.title(judgement.generation)
+        if read
+        else "not known, for a layer cannot be read",
         required=profile.required,
-        results=results,
-        stats=Stats(time.monotonic() - begin, sum(fetched.values()), paths),
+        results=judgement.results,
+        stats=Stats(time.monotonic() - begin, image.fetched, judgement.entries),
         rules=tuple(item.rule for item in checks),
         signatures=verification,
         signature_required=verification is not None or profile.signature_required,
@@ -199,6 +215,7 @@ def open_image(
     docker_config: str | os.PathLike[str] | None = None,
     verify_diff_ids: bool = True,
     limits: Limits = DEFAULT_LIMITS,
+    cache: Cache | None = None,
 ) -> Image:
     """Open an image to look into it; use it in a `with` statement.
 
@@ -209,6 +226,7 @@ def open_image(
         docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
         verify_diff_ids: whether layers must inflate to what the configuration names.
         limits: bounds for everything that is read.
+        cache: what is known from before, and where to keep what is found out now; nothing is kept without.
 
     Raises:
         InvalidReference: the name is none.
@@ -220,7 +238,9 @@ def open_image(
     wanted = Platform.parse(platform) if isinstance(platform, str) else platform
     source = _source(parsed, plain_http, docker_config, limits)
     try:
-        return Image(name, source, platform=wanted, limits=limits, verify_diff_ids=verify_diff_ids)
+        return Image(
+            name, source, platform=wanted, limits=limits, verify_diff_ids=verify_diff_ids, cache=cache
+        )
     except BaseException:
         source.close()
         raise

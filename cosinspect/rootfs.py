@@ -10,9 +10,9 @@ import fnmatch
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeAlias
 
 from attrs import field, frozen
 
@@ -28,7 +28,7 @@ from cosinspect.errors import (
 from cosinspect.history import Change, histories
 from cosinspect.layer import Layer
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.overlay import merge
+from cosinspect.overlay import Merged, merge
 from cosinspect.semantics import Semantics
 from cosinspect.tree import IMPLIED_MODE, Inode, Node, Problem
 
@@ -128,6 +128,15 @@ class Trace:
         return " -> ".join([self.path, *(hop.target for hop in self.hops)])
 
 
+Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
+"""Gives the tree that layers make for a reader."""
+
+
+def merge_layers(indexes: Sequence[LayerIndex], semantics: Semantics, limits: Limits) -> Merged:
+    """Merge layers, bottom first."""
+    return merge(indexes, semantics, limits=limits)
+
+
 class Rootfs:
     """The merged tree of an image.
 
@@ -144,22 +153,32 @@ class Rootfs:
         *,
         limits: Limits = DEFAULT_LIMITS,
         semantics: Semantics = Semantics.OCI,
+        trees: Merge = merge_layers,
     ) -> None:
-        """Merge `indexes`, bottom first, as `semantics` says; with `layers`, file contents can be read too."""
-        tree = merge(indexes, semantics, limits=limits)
+        """Merge `indexes`, bottom first, as `semantics` says; with `layers`, file contents can be read too.
+
+        Args:
+            indexes: of the layers.
+            layers: the layers themselves.
+            limits: bounds for what is read, and the links followed.
+            semantics: whose reading of the layers.
+            trees: gives the merged tree, which somebody may know already.
+        """
+        tree = trees(indexes, semantics, limits)
         self.indexes = tuple(indexes)
         self.semantics = semantics
         self.problems: tuple[Problem, ...] = tree.problems
         self._root = tree.root
         self._layers = tuple(layers)
         self._limits = limits
+        self._trees = trees
         self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
 
     def under(self, semantics: Semantics) -> Rootfs:
         """Give the tree that the same layers make for another reader; no layer is read again."""
         if semantics is self.semantics:
             return self
-        return Rootfs(self.indexes, self._layers, limits=self._limits, semantics=semantics)
+        return Rootfs(self.indexes, self._layers, limits=self._limits, semantics=semantics, trees=self._trees)
 
     @property
     def root(self) -> Entry:

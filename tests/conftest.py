@@ -8,6 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # modules that tests share: stacks, oracle, judges
 
+os.environ["COSINSPECT_CACHE"] = "off"  # what one test finds out is no help to another
+
 SKIPS_ALLOWED = not os.environ.get("CI")
 
 

@@ -19,12 +19,14 @@ FLOORS = [
     {"outline"},
     {"layer", "tree"},
     {"overlay"},
+    {"cache"},
     {"sources", "history"},
     {"rootfs", "signatures"},
     {"image", "packages", "differences"},
     {"report"},
     {"profiles"},
     {"checks"},
+    {"judgement"},
     {"inspection", "explanation"},
     {""},  # the package itself: exported names
     {"render"},
@@ -34,7 +36,7 @@ FLOORS = [
     {"__main__"},
 ]
 # Packages that are one floor each; inside them, modules may import each other as long as there is no cycle.
-GROUPS = {"formats", "sources", "checks", "render", "commands", "testing", "profiles", "signatures"}
+GROUPS = {"formats", "sources", "checks", "render", "commands", "testing", "profiles", "signatures", "cache"}
 
 CODECS = {"isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {

@@ -30,6 +30,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_presentation(parser)
     # The registry is on localhost, and the image alone in it.
     parser.set_defaults(platform=None, plain_http=False, docker_config=None, **without_signatures())
+    parser.set_defaults(cache=None, no_cache=True)  # it is made anew each time
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from attrs import evolve
 
+from cosinspect.cache import Cache, Store, open_directory
 from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.progress import layer_bars
-from cosinspect.errors import CosinspectError, RootfsError
+from cosinspect.errors import CosinspectError, InvalidCache, RootfsError
 from cosinspect.image import Image
 from cosinspect.inspection import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -23,6 +26,7 @@ from cosinspect.semantics import Semantics
 
 __all__ = [
     "add_bounds",
+    "add_cache",
     "add_format",
     "add_image",
     "add_presentation",
@@ -30,14 +34,18 @@ __all__ = [
     "add_report",
     "add_semantics",
     "add_verification",
+    "cache_of",
     "limits_of",
     "merged_image",
     "open_named",
     "path_in_image",
     "semantics_list",
+    "store_of",
 ]
 
 T = TypeVar("T")
+
+_logger = logging.getLogger("cosinspect.cache")
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
@@ -61,9 +69,49 @@ def add_image(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where config.json has credentials; default: $DOCKER_CONFIG, else ~/.docker",
     )
+    add_cache(parser)
     add_verification(parser)
     add_bounds(parser)
     add_presentation(parser)
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Add where is kept what was found out of layers."""
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--cache",
+        metavar="DIR|URL",
+        help="where to keep what was found out of layers and images; default: $COSINSPECT_CACHE, else "
+        "$XDG_CACHE_HOME/cosinspect, else ~/.cache/cosinspect",
+    )
+    place.add_argument("--no-cache", action="store_true", help="keep nothing, and use nothing that was kept")
+
+
+def cache_of(arguments: argparse.Namespace) -> Cache | None:
+    """Give the cache that the arguments of `add_cache` ask for, None for none.
+
+    Raises:
+        InvalidCache: the place that they name cannot be used as one.
+    """
+    store = store_of(arguments)
+    return Cache(store) if store is not None else None
+
+
+def store_of(arguments: argparse.Namespace) -> Store | None:
+    """Give where the cache is that the arguments of `add_cache` ask for, None for none.
+
+    Raises:
+        InvalidCache: as `cache_of`.
+    """
+    if arguments.no_cache:
+        return None
+    if arguments.cache is not None:
+        return open_directory(Path(arguments.cache), trusted=True)
+    try:
+        return open_directory(Path(arguments.cache_home, "cosinspect"), trusted=False)
+    except InvalidCache as fault:
+        _logger.warning("nothing is cached: %s", fault)
+        return None
 
 
 def add_verification(parser: argparse.ArgumentParser) -> None:
@@ -201,6 +249,7 @@ def open_named(name: str, arguments: argparse.Namespace) -> Image:
         docker_config=arguments.docker_config,
         verify_diff_ids=not arguments.no_diff_ids,
         limits=limits_of(arguments),
+        cache=cache_of(arguments),
     )
 
 

@@ -1,0 +1,54 @@
+"""Which code made a record: what other code would make of the same bytes may be something else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from cosinspect.version import __version__
+
+__all__ = ["LAYER_CODE", "TREE_CODE", "code_digest"]
+
+LAYER_CODE = (
+    "blob.py",
+    "cache/layers.py",
+    "cache/text.py",
+    "changeset.py",
+    "compression.py",
+    "layer.py",
+    "outline.py",
+    "tarblocks.py",
+    "tarfields.py",
+    "tarstream.py",
+)
+"""What decides the index of a layer."""
+
+TREE_CODE = (*LAYER_CODE, "cache/trees.py", "overlay.py", "semantics.py", "tree.py")
+"""What decides a merged tree."""
+
+
+@cache
+def code_digest(names: tuple[str, ...] = ()) -> bytes:
+    """Give a digest of modules of this package by their source, or of all of it; of the version, where there is no source."""
+    package = files("cosinspect")
+    found = hashlib.sha256(__version__.encode())
+    named = ((name, package.joinpath(name)) for name in names)
+    for name, source in named if names else sorted(_sources(package, ""), key=lambda item: item[0]):
+        try:
+            data = source.read_bytes()
+        except OSError:
+            continue
+        found.update(f"{name} {len(data)}\n".encode() + data)
+    return found.digest()
+
+
+def _sources(directory: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
+    for item in directory.iterdir():
+        name = f"{path}{item.name}"
+        if item.is_dir():
+            yield from _sources(item, f"{name}/")
+        elif name.endswith((".py", ".toml")):
+            yield name, item

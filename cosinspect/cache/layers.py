@@ -1,0 +1,220 @@
+"""The record of one layer: everything its index says, and the smaller bodies that were retained.
+
+The head has what every inspection looks at. Entries, markers and bodies are sections that are decoded when they are asked
+for: a merged tree that is cached itself needs none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Generic, TypeVar, overload
+
+import msgspec
+
+from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
+from cosinspect.cache.text import escape, rewrite, unescape
+from cosinspect.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.compression import pack, unpack
+from cosinspect.errors import FormatError
+from cosinspect.oci import Descriptor, Digest
+from cosinspect.tarstream import Irregularity
+
+__all__ = ["BODY_BYTES", "decode_layer", "encode_layer"]
+
+BODY_BYTES = 1 << 20
+"""Larger bodies are not cached, but what was found out about them is."""
+
+T = TypeVar("T")
+
+
+class _Part(msgspec.Struct, frozen=True, array_like=True):
+    """Many values of one type, packed.
+
+    Attributes:
+        count: of the values.
+        size: of the section, unpacked.
+        escaped: whether their text is.
+    """
+
+    count: int
+    size: int
+    escaped: bool
+    section: Section
+
+
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    irregularities: list[tuple[str, int, str, str]]
+    uncompressed_size: int
+    escaped: bool
+    entries: _Part
+    whiteouts: _Part
+    opaques: _Part
+    nameless: _Part
+    contents: dict[int, Section]
+
+
+class _Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    path: str
+    offset: int
+    name: str
+    is_directory: bool
+
+
+class _Reading(Generic[T]):
+    """Decodes a layer's parts, each once; where a section is damaged, the layer is read again."""
+
+    def __init__(self, record: Record, again: Callable[[], LayerIndex]) -> None:
+        self.record = record
+        self._again = again
+        self._fresh: LayerIndex | None = None
+
+    def fresh(self) -> LayerIndex:
+        if self._fresh is None:
+            self._fresh = self._again()
+        return self._fresh
+
+
+class _Values(Sequence[T]):
+    """Values that are decoded when somebody looks at one."""
+
+    def __init__(self, count: int, load: Callable[[], Sequence[T]]) -> None:
+        self._count = count
+        self._load = load
+        self._loaded: Sequence[T] | None = None if count else ()
+
+    def _all(self) -> Sequence[T]:
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        return self._all()[index]
+
+
+class _Contents(Mapping[int, bytes]):
+    """Bodies that are read from the record when they are asked for."""
+
+    def __init__(self, sections: dict[int, Section], reading: _Reading[LayerEntry]) -> None:
+        self._sections = sections
+        self._reading = reading
+
+    def __getitem__(self, data: int) -> bytes:
+        section = self._sections[data]
+        try:
+            return self._reading.record.read(section)
+        except Damaged:
+            return self._reading.fresh().contents[data]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._sections)
+
+    def __len__(self) -> int:
+        return len(self._sections)
+
+
+def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
+    """Give the record of a layer, in pieces."""
+    writer = RecordWriter(key)
+    irregularities = [(each.kind, each.offset, each.message, each.path) for each in index.irregularities]
+    entries = _part(writer, index.entries, lambda entry: rewrite(entry, escape))
+    markers = (
+        [_Marker(each.path, each.offset, each.name, each.is_directory) for each in group]
+        for group in (index.whiteouts, index.opaques, index.nameless)
+    )
+    whiteouts, opaques, nameless = (_part(writer, group, _escaped_marker) for group in markers)
+    contents = {data: writer.add(body) for data, body in index.contents.items() if len(body) <= BODY_BYTES}
+    parts = (entries, whiteouts, opaques, nameless, contents)
+    try:
+        head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, False, *parts))
+    except UnicodeEncodeError:
+        irregularities = [
+            (kind, offset, escape(message), escape(path)) for kind, offset, message, path in irregularities
+        ]
+        head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, True, *parts))
+    return writer.finish(head)
+
+
+def decode_layer(
+    record: Record, descriptor: Descriptor, diff_id: Digest, again: Callable[[], LayerIndex]
+) -> LayerIndex:
+    """Give the index of a layer; `again` reads the layer itself, should a section turn out to be damaged.
+
+    Raises:
+        Damaged: the head is none.
+    """
+    try:
+        head = msgspec.msgpack.decode(record.head, type=_Head)
+    except msgspec.DecodeError as fault:
+        raise Damaged(f"the head is none of a layer: {fault}") from fault
+    reading = _Reading[LayerEntry](record, again)
+    text = unescape if head.escaped else str
+    irregularities = tuple(
+        Irregularity(kind, offset, text(message), text(path))
+        for kind, offset, message, path in head.irregularities
+    )
+
+    def entries() -> Sequence[LayerEntry]:
+        try:
+            found = _values(record, head.entries, list[LayerEntry])
+        except Damaged:
+            return reading.fresh().entries
+        return [rewrite(each, unescape) for each in found] if head.entries.escaped else found
+
+    def markers(part: _Part, fresh: Callable[[LayerIndex], Sequence[Marker]]) -> Sequence[Marker]:
+        def load() -> Sequence[Marker]:
+            try:
+                found = _values(record, part, list[_Marker])
+            except Damaged:
+                return fresh(reading.fresh())
+            change = unescape if part.escaped else str
+            return [
+                Marker(change(each.path), each.offset, change(each.name), each.is_directory) for each in found
+            ]
+
+        return _Values(part.count, load)
+
+    return LayerIndex(
+        descriptor,
+        diff_id,
+        _Values(head.entries.count, entries),
+        markers(head.whiteouts, lambda index: index.whiteouts),
+        markers(head.opaques, lambda index: index.opaques),
+        irregularities,
+        _Contents(head.contents, reading),
+        head.uncompressed_size,
+        markers(head.nameless, lambda index: index.nameless),
+    )
+
+
+def _part(writer: RecordWriter, values: Sequence[T], escaped: Callable[[T], T]) -> _Part:
+    marked = False
+    try:
+        data = msgspec.msgpack.encode(list(values))
+    except UnicodeEncodeError:
+        marked = True
+        data = msgspec.msgpack.encode([escaped(each) for each in values])
+    return _Part(len(values), len(data), marked, writer.add(pack(data)))
+
+
+def _values(record: Record, part: _Part, kind: type[list[T]]) -> list[T]:
+    try:
+        found = msgspec.msgpack.decode(unpack(record.read(part.section), part.size), type=kind)
+    except (msgspec.DecodeError, FormatError) as fault:
+        raise Damaged(f"a part of the layer cannot be decoded: {fault}") from fault
+    if len(found) != part.count:
+        raise Damaged(f"expected {part.count} values, found {len(found)}")
+    return found
+
+
+def _escaped_marker(marker: _Marker) -> _Marker:
+    return _Marker(escape(marker.path), marker.offset, escape(marker.name), marker.is_directory)

@@ -1,0 +1,225 @@
+"""Where records are kept: files named after the keys they are found by, in a directory of their own.
+
+Files appear whole, by renaming, so that any number of processes can read and write at once and a kill leaves at worst a
+file that nobody looks for. Whatever goes wrong (no space, no permission, a damaged file) means that something is not
+cached, which costs time and never an answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from attrs import frozen
+
+from cosinspect.cache.record import Buffer, Damaged, Record
+from cosinspect.errors import InvalidCache
+
+__all__ = ["DirectoryStore", "Kept", "Store", "open_directory"]
+
+_logger = logging.getLogger("cosinspect.cache")
+
+_FORMAT = "v1"
+_TEMPORARY = ".tmp-"
+_STALE_SECONDS = 3600.0
+"""A file that is still being written after so long is what a killed process left."""
+_TOUCH_SECONDS = 600.0
+"""How exact the time of the last use is."""
+
+
+class Store(Protocol):
+    """Keeps records by kind and key."""
+
+    def load(self, kind: str, key: bytes) -> Buffer | None:
+        """Give what was saved, None if there is nothing."""
+        ...
+
+    def save(self, kind: str, key: bytes, pieces: Iterable[bytes]) -> None:
+        """Keep a record; one that is there already is replaced. Nothing is raised."""
+        ...
+
+    def discard(self, kind: str, key: bytes) -> None:
+        """Forget a record that turned out to be damaged."""
+        ...
+
+
+@frozen
+class Kept:
+    """One file of the cache.
+
+    Attributes:
+        kind: of record, "" for what a killed process left.
+        size: in bytes, as they lie on the disk.
+        used: when it was last read or written, in seconds since 1970.
+    """
+
+    path: Path
+    kind: str
+    size: int
+    used: float
+
+
+class DirectoryStore:
+    """A directory on this machine, private to its user.
+
+    Attributes:
+        path: of the directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Keep records below `path`, which is made when something is saved."""
+        self.path = path
+        self._root = path / _FORMAT
+        self._full = False
+
+    def load(self, kind: str, key: bytes) -> Buffer | None:
+        """Map a file into memory; None where there is none that can be read."""
+        path = self._file(kind, key)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return None
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or not found.st_size:
+                return None
+            if time.time() - found.st_mtime > _TOUCH_SECONDS:
+                with contextlib.suppress(OSError):
+                    os.utime(descriptor)
+            return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):
+            return None
+        finally:
+            os.close(descriptor)
+
+    def save(self, kind: str, key: bytes, pieces: Iterable[bytes]) -> None:
+        """Write a file beside its place and rename it; after a failure nothing more is tried."""
+        if self._full:
+            return
+        path = self._file(kind, key)
+        partial = path.with_name(f"{_TEMPORARY}{secrets.token_hex(8)}")
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for directory in (self.path, self._root, path.parents[1], path.parent):
+                directory.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(
+                partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+            )
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor has no path
+                file.writelines(pieces)
+            partial.replace(path)
+        except OSError as fault:
+            self._full = True
+            _logger.warning("nothing more is cached in %s: %s", self.path, fault.strerror or fault)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+    def discard(self, kind: str, key: bytes) -> None:
+        """Remove a file, if it can be."""
+        with contextlib.suppress(OSError):
+            self._file(kind, key).unlink(missing_ok=True)
+
+    # -- upkeep ----------------------------------------------------------------------------------------------------
+
+    def files(self) -> Iterator[Kept]:
+        """Give every file of the cache, in no order; what vanishes meanwhile is left out."""
+        for directory, kind in self._directories():
+            with contextlib.suppress(OSError), os.scandir(directory) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        found = entry.stat(follow_symlinks=False)
+                        if stat.S_ISREG(found.st_mode):
+                            name = "" if entry.name.startswith(_TEMPORARY) else kind
+                            yield Kept(Path(entry.path), name, found.st_blocks * 512, found.st_mtime)
+
+    def verify(self) -> Iterator[tuple[Kept, str]]:
+        """Read every record whole, and give those that are damaged with what is wrong; they are removed."""
+        for kept in self.files():
+            if not kept.kind:
+                continue
+            try:
+                key = bytes.fromhex(kept.path.name)
+                Record(self.load(kept.kind, key) or b"", key).verify()
+            except (Damaged, ValueError) as fault:
+                with contextlib.suppress(OSError):
+                    kept.path.unlink(missing_ok=True)
+                yield kept, str(fault)
+
+    def prune(self, bound: int) -> tuple[int, int]:
+        """Remove what was not used for longest until at most `bound` bytes are left; gives the files and bytes removed.
+
+        Files that killed processes left go in any case.
+        """
+        now = time.time()
+        kept: list[Kept] = []
+        gone: list[Kept] = []
+        for each in self.files():
+            if each.kind:
+                kept.append(each)
+            elif now - each.used > _STALE_SECONDS:
+                gone.append(each)
+        total = sum(each.size for each in kept)
+        for each in sorted(kept, key=lambda item: item.used):
+            if total <= bound:
+                break
+            total -= each.size
+            gone.append(each)
+        for each in gone:
+            with contextlib.suppress(OSError):
+                each.path.unlink(missing_ok=True)
+        return len(gone), sum(each.size for each in gone)
+
+    def _directories(self) -> Iterator[tuple[Path, str]]:
+        with contextlib.suppress(OSError):
+            for kind in self._root.iterdir():
+                with contextlib.suppress(OSError):
+                    yield from ((directory, kind.name) for directory in kind.iterdir())
+
+    def _file(self, kind: str, key: bytes) -> Path:
+        name = key.hex()
+        return self._root / kind / name[:2] / name
+
+
+def open_directory(path: Path, *, trusted: bool) -> DirectoryStore:
+    """Open a cache directory, which need not exist yet.
+
+    Args:
+        path: of the directory.
+        trusted: whether the user named it; one that is only the usual place must be the user's own, since whoever writes
+            to it decides verdicts.
+
+    Raises:
+        InvalidCache: it is no directory, or somebody else can write to it.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return DirectoryStore(path)
+    except OSError as fault:
+        raise InvalidCache(
+            f"expected a directory for the cache, found {fault.strerror}", where=str(path), remedy=_REMEDY
+        ) from fault
+    if not stat.S_ISDIR(found.st_mode):
+        raise InvalidCache(
+            "expected a directory for the cache, found a file", where=str(path), remedy=_REMEDY
+        )
+    if not trusted and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+        raise InvalidCache(
+            "expected a directory that nobody else can write to, for who can decides verdicts",
+            where=str(path),
+            remedy="take the others' right to write away (chmod go-w), name another directory (--cache DIR), or do "
+            "without (--no-cache)",
+        )
+    return DirectoryStore(path)
+
+
+_REMEDY = "name another directory (--cache DIR), or do without (--no-cache)"

@@ -1,0 +1,41 @@
+"""Text as records hold it: names in layers need not be UTF-8, and UTF-8 is all that msgpack takes.
+
+Bytes that are none are surrogate escapes here (PEP 383). A record says whether its text is escaped: then a zero stands before
+each such byte, written as the character of its number, and before each zero.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from cosinspect.changeset import LayerEntry
+
+__all__ = ["escape", "rewrite", "unescape"]
+
+_ODD = re.compile("[\x00\udc80-\udcff]")
+_ESCAPED = re.compile("\x00(.)", re.DOTALL)
+
+
+def escape(text: str) -> str:
+    """Give text that UTF-8 can hold."""
+    return _ODD.sub(lambda found: "\x00" + chr(ord(found[0]) & 0xFF), text)
+
+
+def unescape(text: str) -> str:
+    """Give back what `escape` was given."""
+    return _ESCAPED.sub(lambda found: "\x00" if found[1] == "\x00" else chr(0xDC00 | ord(found[1])), text)
+
+
+def rewrite(entry: LayerEntry, change: Callable[[str], str]) -> LayerEntry:
+    """Give an entry with all its text changed."""
+    xattrs = entry.xattrs
+    return msgspec.structs.replace(
+        entry,
+        path=change(entry.path),
+        link=change(entry.link),
+        name=change(entry.name),
+        xattrs={change(name): change(value) for name, value in xattrs.items()} if xattrs else xattrs,
+    )
