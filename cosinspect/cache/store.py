@@ -13,6 +13,7 @@ import mmap
 import os
 import secrets
 import stat
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -79,6 +80,7 @@ class DirectoryStore:
         self.path = path
         self._root = path / _FORMAT
         self._full = False
+        self._lock = threading.Lock()
 
     def load(self, kind: str, key: bytes) -> Buffer | None:
         """Map a file into memory; None where there is none that can be read."""
@@ -117,8 +119,10 @@ class DirectoryStore:
                 file.writelines(pieces)
             partial.replace(path)
         except OSError as fault:
-            self._full = True
-            _logger.warning("nothing more is cached in %s: %s", self.path, fault.strerror or fault)
+            with self._lock:
+                told, self._full = self._full, True
+            if not told:
+                _logger.warning("nothing more is cached in %s: %s", self.path, fault.strerror or fault)
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)

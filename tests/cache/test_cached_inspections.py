@@ -21,6 +21,7 @@ from cosinspect.cache.code import LAYER_CODE, TREE_CODE
 from cosinspect.errors import ContentError, LimitExceeded
 from cosinspect.inspection import inspect, open_image
 from cosinspect.limits import DEFAULT_LIMITS
+from cosinspect.report import Verdict
 from cosinspect.testing import Fault, Registry
 from cosinspect.testing.derivative import derivative
 
@@ -115,13 +116,9 @@ def test_a_layer_that_is_another_one_is_not_kept(cache):
         registry.inject(Fault.corrupt(f"*{victim}", at=len(built.blobs[victim]) // 2, times=None))
         with pytest.raises(ContentError):
             inspect(name, cache=cache)
-        kept = {kept.path.name for kept in cache.store.files() if kept.kind == "layer"}
     with Registry() as registry:
-        name = registry.push(built, "os:1")
-        report, blobs = blobs_read(registry, lambda: inspect(name, cache=cache))
-        # The configuration, and what the first run has not read to its end.
-        assert 1 + len({layer.digest for layer in report.layers}) - len(kept) == blobs
-        assert blobs > 1
+        assert Verdict.PASS is inspect(registry.push(built, "os:1"), cache=cache).verdict
+        assert any(request.path.endswith(victim) for request in registry.requests)
 
 
 # -- damage ------------------------------------------------------------------------------------------------------------
