@@ -23,6 +23,7 @@ from cosinspect.judgement import Judgement, keep_judgement, known_judgement
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
+from cosinspect.parsed import Parsed
 from cosinspect.profiles import Profile, load_profile
 from cosinspect.reference import ImageName, Reference, Transport
 from cosinspect.report import CheckResult, LayerSummary, Report, Stats
@@ -165,14 +166,15 @@ def _examine(
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
     first, *others = profile.semantics
     rootfs = image.rootfs(reads, semantics=first, progress=progress)
-    facts = Facts(rootfs, image.config, limits=image.limits)
+    parsed = Parsed(image.cache, limits=image.limits)
+    facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     steps = tuple(layer.created_by for layer in image.layers)
     comparisons = tuple(compare_semantics(rootfs, each, limits=image.limits) for each in others)
     context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons)
     results = tuple(_in_time(item, context, image) for item in checks)
     for comparison in comparisons:
         if comparison.differences:
-            results = _worse(results, comparison, context, checks, image)
+            results = _worse(results, comparison, context, checks, image, parsed)
     return Judgement(facts.generation, sum(1 for _ in rootfs.walk()), results), context
 
 
@@ -308,10 +310,11 @@ def _worse(
     context: CheckContext,
     checks: tuple[Check, ...],
     image: Image,
+    parsed: Parsed,
 ) -> tuple[CheckResult, ...]:
     """Run the checks again on what another reader sees, and give of each the worse result."""
     tree = comparison.other
-    facts = Facts(tree, context.config, limits=image.limits, shared=context.facts)
+    facts = Facts(tree, context.config, limits=image.limits, parsed=parsed)
     again = evolve(context, rootfs=tree, facts=facts)
     return tuple(
         worse(result, _in_time(item, again, image), tree.semantics)

@@ -12,7 +12,8 @@ from cosinspect.formats.luet import LuetDatabase, read_database
 from cosinspect.formats.luet_config import LuetConfig, database_paths, parse_config
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import ImageConfig
-from cosinspect.rootfs import Rootfs
+from cosinspect.parsed import Parsed
+from cosinspect.rootfs import Entry, Rootfs
 
 __all__ = ["LUET_CONFIG", "READS", "PackageDatabase", "find_databases", "luet_config"]
 
@@ -70,9 +71,15 @@ def luet_config(rootfs: Rootfs) -> LuetConfig | None:
 
 
 def find_databases(
-    rootfs: Rootfs, config: ImageConfig, *, limits: Limits = DEFAULT_LIMITS
+    rootfs: Rootfs, config: ImageConfig, *, limits: Limits = DEFAULT_LIMITS, parsed: Parsed | None = None
 ) -> tuple[PackageDatabase, ...]:
     """Read every luet database of an image: where its configuration says, at the usual places, and wherever else one is.
+
+    Args:
+        rootfs: the merged tree.
+        config: the image configuration, whose environment may name a place.
+        limits: bounds for what is read.
+        parsed: what is known of files that were read before.
 
     Raises:
         SourceError: a layer cannot be had again.
@@ -90,16 +97,21 @@ def find_databases(
     for path in paths:
         entry = rootfs.trace(path).entry
         if entry is not None and entry.type == "file" and entry.path not in found:
-            found[entry.path] = _read(rootfs, entry.path, entry.layer, limits)
+            found[entry.path] = _read(rootfs, entry, limits, parsed or Parsed(limits=limits))
     return tuple(found.values())
 
 
-def _read(rootfs: Rootfs, path: str, layer: int, limits: Limits) -> PackageDatabase:
-    try:
+def _read(rootfs: Rootfs, entry: Entry, limits: Limits, parsed: Parsed) -> PackageDatabase:
+    path, layer = entry.path, entry.layer
+
+    def read() -> LuetDatabase:
         data = rootfs.read_bytes(path, limit=limits.database_bytes, limit_name="database_bytes")
-        if not data:
-            return PackageDatabase(path, layer, None, ("the file is empty; luet makes a new database of it",))
-        database = read_database(data, limits=limits)
+        return read_database(data, limits=limits)
+
+    if not entry.size:
+        return PackageDatabase(path, layer, None, ("the file is empty; luet makes a new database of it",))
+    try:
+        database = parsed.get("luet-database", rootfs.origin(entry), read, type=LuetDatabase)
     except (FormatError, LimitExceeded) as fault:
         return PackageDatabase(path, layer, None, (_reason(fault),))
     problems = database.problems

@@ -22,6 +22,7 @@ FLOORS = [
     {"cache"},
     {"sources", "history"},
     {"rootfs", "signatures"},
+    {"parsed"},
     {"image", "packages", "differences"},
     {"report"},
     {"profiles"},

@@ -21,6 +21,7 @@ from cosinspect.formats.os_release import EnvFile, read_env_file
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import ImageConfig
 from cosinspect.packages import PackageDatabase, find_databases
+from cosinspect.parsed import Parsed
 from cosinspect.rootfs import Entry, Rootfs, Trace
 
 __all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile"]
@@ -122,17 +123,15 @@ class Facts:
         config: ImageConfig,
         *,
         limits: Limits = DEFAULT_LIMITS,
-        shared: Facts | None = None,
+        parsed: Parsed | None = None,
     ) -> None:
-        """Look into `rootfs` when asked; what `shared` has read of the same place in a layer is not read again."""
+        """Look into `rootfs` when asked; what `parsed` has of the same place in a layer is not read again."""
         self._rootfs = rootfs
         self._config = config
         self._limits = limits
         self._texts: dict[str, TextFile] = {}
         self._contents: dict[str, str | None] = {}
-        self._unpacked: dict[tuple[str, int], tuple[Initrd | None, FormatError | None]] = (
-            shared._unpacked if shared is not None else {}  # noqa: SLF001 - of the same class
-        )
+        self._parsed = parsed if parsed is not None else Parsed(limits=limits)
 
     def text(self, path: str) -> TextFile:
         """Read a file as text, links followed."""
@@ -195,15 +194,22 @@ class Facts:
         entry = trace.entry
         if entry is None or entry.type != "file":
             return KernelFile(path, trace, None, None, entry.type if entry else "", None)
+        origin = self._rootfs.origin(entry)
+        try:
+            kernel = self._parsed.get(
+                "kernel", origin, lambda: read_kernel(self._head(entry), size=entry.size), type=Kernel
+            )
+        except FormatError as fault:
+            description = self._parsed.get("magic", origin, lambda: describe(self._head(entry)), type=str)
+            return KernelFile(path, trace, None, fault, description, None)
+        return KernelFile(path, trace, kernel, None, "", kernel.version or _version_of(trace, entry))
+
+    def _head(self, entry: Entry) -> bytes:
         with self._rootfs.open(entry.path) as stream:
             head = b""
             while len(head) < HEAD_BYTES and (more := stream.read(HEAD_BYTES - len(head))):
                 head += more
-        try:
-            kernel = read_kernel(head, size=entry.size)
-        except FormatError as fault:
-            return KernelFile(path, trace, None, fault, describe(head), None)
-        return KernelFile(path, trace, kernel, None, "", kernel.version or _version_of(trace, entry))
+        return head
 
     def _initrd(self, path: str) -> InitrdFile:
         trace = self._rootfs.trace(path)
@@ -211,22 +217,20 @@ class Facts:
         if entry is None or entry.type != "file":
             return InitrdFile(path, trace, None, None)
         origin = self._rootfs.origin(entry)
-        if origin not in self._unpacked:
-            self._unpacked[origin] = self._unpack(entry)
-        return InitrdFile(path, trace, *self._unpacked[origin])
-
-    def _unpack(self, entry: Entry) -> tuple[Initrd | None, FormatError | None]:
         try:
-            with self._rootfs.open(entry.path) as stream:
-                initrd = read_initrd(
-                    stream,
-                    size=entry.size,
-                    wanted=lambda name: _WANTED.fullmatch(name) is not None,
-                    limits=self._limits,
-                )
+            initrd = self._parsed.get("initrd", origin, lambda: self._unpack(entry), type=Initrd)
         except FormatError as fault:
-            return None, fault
-        return initrd, None
+            return InitrdFile(path, trace, None, fault)
+        return InitrdFile(path, trace, initrd, None)
+
+    def _unpack(self, entry: Entry) -> Initrd:
+        with self._rootfs.open(entry.path) as stream:
+            return read_initrd(
+                stream,
+                size=entry.size,
+                wanted=lambda name: _WANTED.fullmatch(name) is not None,
+                limits=self._limits,
+            )
 
     def kernel_option(self, version: str, option: str) -> str | None:
         """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
@@ -294,7 +298,7 @@ class Facts:
     @cached_property
     def databases(self) -> tuple[PackageDatabase, ...]:
         """Every luet database of the image."""
-        return find_databases(self._rootfs, self._config, limits=self._limits)
+        return find_databases(self._rootfs, self._config, limits=self._limits, parsed=self._parsed)
 
     # -- generation ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,108 @@
+"""What was parsed out of an image's files, each file once: by its place in a layer, whatever its paths and readers.
+
+With a cache, a later inspection knows it too, so that large files (an initrd, a kernel, a package database) are not read
+again for the little that is asked of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from attrs import evolve, frozen
+
+from cosinspect.cache import Cache
+from cosinspect.cache.code import code_digest
+from cosinspect.errors import FormatError
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["Parsed"]
+
+KIND = "parsed"
+
+T = TypeVar("T")
+
+
+@frozen
+class _Fault:
+    message: str
+    kind: str
+    offset: int | None
+    where: str | None
+    remedy: str | None
+
+
+class _Outcome(msgspec.Struct, array_like=True):
+    fault: _Fault | None
+    value: msgspec.Raw
+
+
+class Parsed:
+    """Values by what they are and where their bytes are; a file that is not of its format is one, too."""
+
+    def __init__(self, cache: Cache | None = None, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Begin with nothing, or with what `cache` knows of parsing within the same bounds."""
+        self._cache = cache
+        self._bounds = repr(evolve(limits, seconds=0.0))
+        self._known: dict[tuple[str, str, int], object] = {}
+
+    def get(self, kind: str, place: tuple[str, int], parse: Callable[[], T], *, type: type[T]) -> T:  # noqa: A002
+        """Give the value of the file at a place, which `parse` makes if it is not known.
+
+        Args:
+            kind: what it is parsed as.
+            place: the digest of a layer and the offset of the content in it (`Rootfs.origin`).
+            parse: reads the file.
+            type: of the value.
+
+        Raises:
+            FormatError: the file is not of that format.
+            CosinspectError: what `parse` raises otherwise; that is not kept.
+        """
+        key = (kind, *place)
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = self._recalled(key, type) or self._made(key, parse)
+        if isinstance(found, FormatError):
+            raise found
+        value: T = found  # type: ignore[assignment] # of the type that was asked for
+        return value
+
+    def _made(self, key: tuple[str, str, int], parse: Callable[[], T]) -> T | FormatError:
+        try:
+            value = parse()
+        except FormatError as fault:
+            told = _Fault(fault.message, fault.kind, fault.offset, fault.where, fault.remedy)
+            self._keep(key, told, None)
+            return fault
+        self._keep(key, None, value)
+        return value
+
+    def _keep(self, key: tuple[str, str, int], fault: _Fault | None, value: object) -> None:
+        if self._cache is None:
+            return
+        try:
+            data = msgspec.msgpack.encode(_Outcome(fault, msgspec.Raw(msgspec.msgpack.encode(value))))
+        except UnicodeEncodeError:  # names in it are not UTF-8
+            return
+        self._cache.keep_value(data, KIND, *self._parts(key))
+
+    def _recalled(self, key: tuple[str, str, int], of: type[T]) -> T | FormatError | None:
+        data = self._cache.value(KIND, *self._parts(key)) if self._cache is not None else None
+        if data is None:
+            return None
+        try:
+            outcome = msgspec.msgpack.decode(data, type=_Outcome)
+            if outcome.fault is None:
+                return msgspec.msgpack.decode(outcome.value, type=of)
+        except msgspec.DecodeError:  # a file that somebody made up
+            return None
+        fault = outcome.fault
+        return FormatError(
+            fault.message, kind=fault.kind, offset=fault.offset, where=fault.where, remedy=fault.remedy
+        )
+
+    def _parts(self, key: tuple[str, str, int]) -> tuple[bytes | str, ...]:
+        kind, digest, offset = key
+        return code_digest(), self._bounds, kind, digest, str(offset)
