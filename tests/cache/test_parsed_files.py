@@ -80,7 +80,8 @@ def test_what_somebody_made_up_is_parsed_again(cache):
 
 
 @pytest.mark.parametrize("path", DATABASES, ids=lambda path: path.stem)
-def test_databases_come_back(cache, path):    def read():
+def test_databases_come_back(cache, path):
+    def read():
         return read_database(lzma.decompress(path.read_bytes()))
 
     found = []
