@@ -366,7 +366,7 @@ def test_the_command_shows_verifies_and_prunes(registry, tmp_path, capsys, monke
     values = json.loads(out)
     assert 0 == status
     assert str(tmp_path / "cosinspect") == values["path"]
-    assert {"judgement", "layer", "tree"} == set(values["kinds"])
+    assert {"judgement", "layer", "parsed", "tree"} == set(values["kinds"])
     assert "0 bytes read" in run(capsys, name)[1]
     assert (
         0,
