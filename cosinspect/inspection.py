@@ -43,7 +43,7 @@ __all__ = ["examine_image", "inspect", "inspect_image", "open_image"]
 def inspect(
     name: str,
     *,
-    profile: str | Profile = "cos",
+    profile: str | Profile = "auto",
     semantics: tuple[Semantics, ...] | None = None,
     platform: str | Platform | None = None,
     plain_http: bool = False,
@@ -59,7 +59,8 @@ def inspect(
 
     Args:
         name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
-        profile: what to require: a builtin profile's name, the path of a TOML file, or a loaded one.
+        profile: what to require: a builtin profile's name (`auto` chooses by the image), the path of a TOML file, or a
+            loaded one.
         semantics: whose readings of the layers count, in place of the profile's; the report is on the first.
         platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
         plain_http: talk to the registry without TLS, which is the default for localhost only.
@@ -78,7 +79,7 @@ def inspect(
     # A profile that cannot be loaded should not cost a connection.
     rules = load_profile(profile) if isinstance(profile, str) else profile
     if semantics:
-        rules = evolve(rules, semantics=semantics)
+        rules = rules.read_as(semantics)
     _check_levels(rules)
     keyless = _keyless(signatures)
     with open_image(
@@ -164,11 +165,16 @@ def _examine(
 ) -> tuple[Judgement, CheckContext]:
     """Read the image and run the checks."""
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
-    first, *others = profile.semantics
+    first = profile.semantics[0]
     rootfs = image.rootfs(reads, semantics=first, progress=progress)
     parsed = Parsed(image.cache, limits=image.limits)
     facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     steps = tuple(layer.created_by for layer in image.layers)
+    profile = profile.choose(facts.generation)
+    if profile.semantics[0] is not first:
+        rootfs = rootfs.under(profile.semantics[0])
+        facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
+    others = profile.semantics[1:]
     comparisons = tuple(compare_semantics(rootfs, each, limits=image.limits) for each in others)
     context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons)
     results = tuple(_in_time(item, context, image) for item in checks)
@@ -188,6 +194,7 @@ def _report(
 ) -> Report:
     """Put a report together; where nothing is in the tree, a layer could not be read."""
     read = judgement.entries > 0
+    asked, profile = profile.name, profile.choose(judgement.generation)
     return Report(
         name=image.name,
         digest=str(image.digest),
@@ -195,6 +202,7 @@ def _report(
         platform=str(image.platform or ""),
         layers=tuple(_summary(layer) for layer in image.layers),
         profile=profile.name,
+        profile_asked=asked,
         generation=judgement.generation,
         generation_title=profile.title(judgement.generation)
         if read

@@ -255,7 +255,8 @@ class Report:
         index: digest of the image index it was chosen from, if any.
         platform: what it runs on, "" where it does not say.
         layers: bottom first.
-        profile: name of the profile.
+        profile: name of the profile that was applied.
+        profile_asked: name of the profile that was asked for, which differs where that is `auto`.
         generation: of the toolkit in the image: `G0` to `G5`, `kairos`, `bootc`, or "" if none is evident.
         generation_title: the same in words.
         required: the capabilities the profile requires.
@@ -295,6 +296,8 @@ class Report:
         if self.signatures.verified:
             return Status.YES
         return Status.UNKNOWN if self.signatures.trouble else Status.NO
+
+    profile_asked: str = ""
 
     @property
     def capabilities(self) -> Mapping[Capability, CapabilityResult]:
@@ -366,6 +369,7 @@ class Report:
             },
             "profile": self.profile,
             "policies": list(self.policies),
+            "profile_asked": self.profile_asked or self.profile,
             "required": [capability.value for capability in self.required],
             "generation": self.generation,
             "semantics": list(self.semantics),

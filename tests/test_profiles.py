@@ -48,10 +48,10 @@ def test_the_profile_boot_passes_what_cannot_be_installed(tmp_path):
     assert Verdict.FAIL == inspect(name, profile="cos").verdict
 
 
-def test_the_generations_with_rules_are_those_of_luet():
+def test_every_generation_but_bootc_has_a_table():
     generations = load_profile("cos").generations
 
-    assert {"G1", "G2", "G3"} == set(generations)
+    assert {"G0", "G1", "G2", "G3", "G4", "G5", "kairos"} == set(generations)
     assert all(isinstance(table, Generation) for table in generations.values())
 
 
@@ -71,6 +71,34 @@ def test_paths_of_the_image_are_absolute_and_those_of_the_initrd_are_not():
         groups = (*table.initrd_files, *table.initrd_scripts, *table.initrd_runners)
         assert all(path.startswith("/") for path in image)
         assert not any(path.startswith("/") for group in groups for path in group)
+
+
+def test_the_automatic_profile_is_another_for_each_kind_of_image():
+    profile = load_profile("auto")
+
+    chosen = {
+        generation: profile.choose(generation).name for generation in ("", "G0", "G5", "kairos", "bootc")
+    }
+    assert {"": "cos", "G0": "cos", "G5": "cos", "kairos": "kairos", "bootc": "bootc"} == chosen
+
+
+def test_any_other_profile_chooses_itself():
+    profile = load_profile("boot")
+
+    assert profile is profile.choose("kairos") is profile.choose("")
+
+
+def test_a_profile_may_be_for_some_generations_only(tmp_path):
+    profile = load_profile(
+        written(tmp_path, 'name = "a"\nrequired = ["boot"]\ngenerations = ["G5", "kairos"]\n')
+    )
+
+    assert ("G5", "kairos") == profile.accepts
+
+
+def test_a_generation_that_there_is_not_is_refused(tmp_path):
+    with pytest.raises(InvalidProfile, match=r"there is no generation 'G9'.*use G0"):
+        load_profile(written(tmp_path, 'name = "a"\nrequired = ["boot"]\ngenerations = ["G9"]\n'))
 
 
 # -- a user's own ----------------------------------------------------------------------------------------------------
@@ -114,7 +142,9 @@ def test_a_path_needs_a_slash_or_the_ending_toml(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["", "COS", "cos ", "generations", "no-such-profile", "x" * 500])
 def test_a_name_of_no_profile_is_refused_with_those_there_are(name):
-    with pytest.raises(InvalidProfile, match="use boot, cos, or the path of a TOML file"):
+    with pytest.raises(
+        InvalidProfile, match="use auto, boot, bootc, cos, kairos, or the path of a TOML file"
+    ):
         load_profile(name)
 
 

@@ -183,6 +183,7 @@ SHAPE = {
     },
     "profile": TEXT,
     "policies": [TEXT],
+    "profile_asked": TEXT,
     "required": [TEXT],
     "generation": TEXT,
     "semantics": [TEXT],

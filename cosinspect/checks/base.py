@@ -124,6 +124,7 @@ class Check:
         remedy: how it is mended.
         reads: globs of files to keep while layers pass by.
         universal: whether it holds for images of every generation, those without a table of rules included.
+        generations: the generations that it is for; empty for all.
         run: what looks.
     """
 
@@ -136,6 +137,7 @@ class Check:
     remedy: str
     reads: tuple[str, ...] = ()
     universal: bool = False
+    generations: tuple[str, ...] = ()
     run: Run = field(repr=False, eq=False)
 
     @property
@@ -155,6 +157,7 @@ def check(
     remedy: str,
     reads: Iterable[str] = (),
     universal: bool = False,
+    generations: Iterable[str] = (),
 ) -> Callable[[Run], Check]:
     """Declare the function below as a check."""
 
@@ -169,6 +172,7 @@ def check(
             remedy=_one_line(remedy),
             reads=tuple(reads),
             universal=universal,
+            generations=tuple(generations),
             run=run,
         )
 
@@ -190,7 +194,9 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     seen: list[Finding | str] = []
     ending, reason = Kind.PASS, ""
     try:
-        if not item.universal and context.is_foreign:
+        if item.generations and context.facts.generation not in item.generations:
+            return result(Kind.NOT_APPLICABLE, f"it is for {' and '.join(item.generations)}")
+        if not item.universal and not item.generations and context.is_foreign:
             # What holds for one generation may be wrong for another: bootc keeps no kernel in /boot.
             return result(Kind.NOT_APPLICABLE, f"no rules for generation {context.facts.generation}")
         seen.extend(item.run(context))  # what came before an exception is kept

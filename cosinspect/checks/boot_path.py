@@ -31,7 +31,17 @@ def require_known(context: CheckContext, variable: str) -> None:
 
 
 def missing(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterator[Finding | str]:
-    """Find the paths with nothing at them; one that ends in a broken link is for `dangling`."""
+    """Find the paths with nothing at them; one that ends in a broken link is for `dangling`.
+
+    Raises:
+        Undecided: nothing is there, and a unified kernel image may be booted instead.
+    """
+    traces = tuple(traces)
+    unified = context.facts.unified_kernels
+    if unified and traces and all(trace.entry is None and not trace.hops for trace in traces):
+        raise Undecided(
+            f"there is no {what} at {traces[0].path}, and {unified[0]} carries one that is not looked into"
+        )
     for trace in traces:
         if trace.entry is not None:
             yield f"{what} {trace.chain} (layer {trace.entry.layer})"

@@ -9,7 +9,7 @@ from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.report import Finding, Level
 
-__all__ = ["cloud_config_invalid", "layout_missing", "login_missing"]
+__all__ = ["cloud_config_invalid", "layout_default", "layout_missing", "login_missing"]
 
 READS = ("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",)
 
@@ -28,6 +28,8 @@ READS = ("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",)
 def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at every cloud-config's stage rootfs."""
     wanted = context.generation.layout_file
+    if not context.generation.layout_required:
+        raise NotApplicable(f"{context.generation.title} boots without one")
     writer = _layout_writer(context)
     if writer is not None:
         yield f"{writer} writes {wanted}"
@@ -47,7 +49,11 @@ def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
 def _layout_writer(context: CheckContext) -> str | None:
     wanted = context.generation.layout_file
     for item in context.facts.cloud_configs:
-        if item.config is not None and not item.refusal and wanted in item.config.environment_files("rootfs"):
+        if item.config is None or item.refusal:
+            continue
+        written = {*item.config.environment_files("rootfs")}
+        written.update(file.path for file in item.config.written_files("rootfs"))
+        if wanted in written if wanted.startswith("/") else any(path.endswith(wanted) for path in written):
             return item.path
     return None
 
@@ -56,6 +62,38 @@ def _refused(context: CheckContext) -> tuple[str, ...]:
     """Tell of the cloud-configs that are passed over, any of which may be the one that is looked for."""
     return tuple(
         f"{item.path} is passed over: {item.refusal}" for item in context.facts.cloud_configs if item.refusal
+    )
+
+
+@check(
+    id="COS073",
+    name="layout-default",
+    level=Level.WARNING,
+    summary="No cloud-config says what is kept over a reboot.",
+    why="The machine boots with the toolkit's defaults: nothing is mounted for persistent data, and what is written is lost.",
+    remedy="Install the toolkit's cloud-configs (elemental init), or write the layout file in the stage rootfs.",
+    reads=(*READS, "etc/elemental/config.d/*.yaml"),
+)
+def layout_default(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at every cloud-config's stage rootfs, where the boot does not depend on it."""
+    generation = context.generation
+    wanted = generation.layout_file
+    if generation.layout_required or not wanted:
+        raise NotApplicable(
+            f"{generation.title} has no default for it" if wanted else "there is no such file"
+        )
+    writer = _layout_writer(context)
+    if writer is None and not wanted.startswith("/") and context.rootfs.exists(f"/etc/elemental/{wanted}"):
+        writer = f"/etc/elemental/{wanted}"
+    if writer is not None:
+        yield f"{writer} has the layout"
+        return
+    layer, evidence = context.removal(f"{CLOUD_CONFIG_DIRECTORIES[0]}/00_rootfs.yaml")
+    yield Finding(
+        f"expected a cloud-config that writes {wanted} in the stage rootfs, found none",
+        CLOUD_CONFIG_DIRECTORIES[0],
+        layer,
+        (*evidence, *_refused(context)),
     )
 
 
@@ -73,7 +111,8 @@ def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
     context.require_toolkit()
     if not context.facts.cloud_configs:
         raise NotApplicable("the image has no cloud-config")
-    missed = _layout_writer(context) is None or _login(context) is None
+    layout = context.generation.layout_file
+    missed = (layout and _layout_writer(context) is None) or _login(context) is None
     for item in context.facts.cloud_configs:
         if item.refusal and missed:
             continue  # it is evidence for what is missed
@@ -97,6 +136,8 @@ def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
 def login_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a password or key in the cloud-configs, and for a password in /etc/shadow."""
     context.require_toolkit()
+    if context.facts.generation == "kairos":
+        raise NotApplicable("Kairos is given its accounts when it is installed")
     found = _login(context)
     if found is not None:
         yield found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, check
+from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
 from cosinspect.report import Finding, Level
 
@@ -24,6 +24,8 @@ _DIRECTORIES = ("/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d")
 def dracut_module_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each of its files."""
     generation = context.generation
+    if not generation.dracut_files:
+        raise NotApplicable(f"{generation.title} has an initrd of other tools too")
     missing = [
         path
         for name in generation.dracut_files
@@ -45,6 +47,8 @@ def dracut_module_incomplete(context: CheckContext) -> Iterator[Finding | str]:
 )
 def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each drop-in."""
+    if not context.generation.dracut_configs:
+        raise NotApplicable(f"{context.generation.title} has no drop-ins of its own")
     found = 0
     for name in context.generation.dracut_configs:
         if any(context.rootfs.exists(f"{directory}/{name}") for directory in _DIRECTORIES):

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
+from cosinspect.checks.generation import Recognised, recognise
 from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.formats.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
 from cosinspect.formats.cloud_config import CloudConfig, read_cloud_config
@@ -29,12 +30,21 @@ __all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile"]
 BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
 MODULE_DIRECTORIES = ("/usr/lib/modules", "/lib/modules")
+UNIFIED_KERNELS = (
+    "/boot/EFI/Linux/*.efi",
+    "/boot/efi/EFI/Linux/*.efi",
+    "/efi/EFI/Linux/*.efi",
+    "/usr/lib/modules/*/*.efi",
+)
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
-UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
+_TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
+# Set by the grub.cfg of toolkit v2 to where the image's root is on a btrfs; nothing where it is a file system of its own.
+_ROOT_PREFIX = re.compile(r"\$\{root_subpath\}|\$root_subpath\b")
 
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
-    r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental)[^/]*"
+    r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
     r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.builtin"
 )
 _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
@@ -155,8 +165,12 @@ class Facts:
 
     @cached_property
     def bootargs_path(self) -> str:
-        """The bootargs.cfg that is there, else where it should be."""
-        return next((path for path in BOOTARGS_PATHS if self._rootfs.exists(path)), BOOTARGS_PATHS[0])
+        """The bootargs.cfg that is read last of those that are there, else where it should be."""
+        # The grub.cfg of toolkit v2 sources both, its own behind the older one.
+        second = any(map(self._rootfs.exists, _TOOLKIT_V2))
+        paths = reversed(BOOTARGS_PATHS) if second else BOOTARGS_PATHS
+        found = [path for path in paths if self._rootfs.exists(path)]
+        return found[0] if found else BOOTARGS_PATHS[second]
 
     @cached_property
     def bootargs(self) -> BootArgs | None:
@@ -167,14 +181,24 @@ class Facts:
     @cached_property
     def kernels(self) -> tuple[KernelFile, ...]:
         """The kernels bootargs.cfg names, or the default one where it names none."""
-        named = self.bootargs.kernel_paths if self.bootargs is not None else ()
-        return tuple(self._kernel(path) for path in _literal(named, DEFAULT_KERNEL))
+        named = _in_root(self.bootargs.kernel_paths) if self.bootargs is not None else ()
+        return tuple(self.kernel_at(path) for path in _literal(named, DEFAULT_KERNEL))
 
     @cached_property
     def initrds(self) -> tuple[InitrdFile, ...]:
         """The initrds bootargs.cfg names, or the default one where it names none."""
-        named = self.bootargs.initramfs_paths if self.bootargs is not None else ()
-        return tuple(self._initrd(path) for path in _literal(named, DEFAULT_INITRAMFS))
+        named = _in_root(self.bootargs.initramfs_paths) if self.bootargs is not None else ()
+        return tuple(self.initrd_at(path) for path in _literal(named, DEFAULT_INITRAMFS))
+
+    @cached_property
+    def unified_kernels(self) -> tuple[str, ...]:
+        """The paths of unified kernel images, which carry kernel and initrd in one file and are not opened here."""
+        return tuple(
+            entry.path
+            for pattern in UNIFIED_KERNELS
+            for entry in self._rootfs.glob(pattern)
+            if entry.type == "file"
+        )
 
     @cached_property
     def unknown_paths(self) -> Mapping[str, str]:
@@ -182,14 +206,15 @@ class Facts:
         if self.bootargs is None:
             return {}
         named = {"kernel": self.bootargs.kernel_paths, "initramfs": self.bootargs.initramfs_paths}
-        return {name: path for name, paths in named.items() for path in paths if "$" in path}
+        return {name: path for name, paths in named.items() for path in _in_root(paths) if "$" in path}
 
     @cached_property
     def initrd(self) -> Initrd | None:
         """The first initrd that could be unpacked."""
         return next((item.initrd for item in self.initrds if item.initrd is not None), None)
 
-    def _kernel(self, path: str) -> KernelFile:
+    def kernel_at(self, path: str) -> KernelFile:
+        """Read the header of a kernel, links followed."""
         trace = self._rootfs.trace(path)
         entry = trace.entry
         if entry is None or entry.type != "file":
@@ -211,7 +236,8 @@ class Facts:
                 head += more
         return head
 
-    def _initrd(self, path: str) -> InitrdFile:
+    def initrd_at(self, path: str) -> InitrdFile:
+        """Unpack an initrd, links followed; it is not kept."""
         trace = self._rootfs.trace(path)
         entry = trace.entry
         if entry is None or entry.type != "file":
@@ -303,62 +329,19 @@ class Facts:
     # -- generation ------------------------------------------------------------------------------------------------
 
     @cached_property
+    def recognised(self) -> Recognised:
+        """The toolkit's generation and what shows it."""
+        return recognise(self._rootfs, self._config, lambda path: self.text(path).text, lambda: self.initrd)
+
+    @property
     def generation(self) -> str:
-        """The toolkit's generation, `G0` to `G5`, `kairos` or `bootc`, and "" where none is evident.
+        """The toolkit's generation, `G0` to `G5`, `kairos` or `bootc`, and "" where none is evident."""
+        return self.recognised.name
 
-        The code that runs decides: the dracut module in the image, else the initrd's copy of it. What else is there
-        (units, binaries, bootargs) decides only where that is gone, so that a mixture is seen as one.
-        """
-        exists = self._rootfs.exists
-        if (
-            self._config.labels.get("containers.bootc") == "1"
-            or self._rootfs.trace("/ostree", follow=False).entry
-        ):
-            return "bootc"
-        if exists("/etc/kairos-release") or exists("/usr/lib/dracut/modules.d/28immucore"):
-            return "kairos"
-        modules = "/usr/lib/dracut/modules.d"
-        if exists(f"{modules}/30elemental-rootfs") or exists("/etc/elemental/bootargs.cfg"):
-            return "G5"
-        if exists(f"{modules}/30elemental-immutable-rootfs"):
-            return "G4"
-        if exists(f"{modules}/30cos-immutable-rootfs/parse-cos-overlay.sh"):
-            return "G0"
-        return self._luet_generation()
 
-    def _luet_generation(self) -> str:
-        """Tell G1, G2 and G3 from each other, "" if it is none of them."""
-        exists = self._rootfs.exists
-        module = "/usr/lib/dracut/modules.d/30cos-immutable-rootfs"
-        units = [
-            text.text or ""
-            for directory in UNIT_DIRECTORIES
-            if (text := self.text(f"{directory}/cos-setup-boot.service")).text
-        ]
-        evident = (
-            exists(module)
-            or bool(units)
-            or exists("/etc/cos/bootargs.cfg")
-            or exists("/etc/cos/grub.cfg")
-            or exists("/etc/dracut.conf.d/02-cos-immutable-rootfs.conf")
-        )
-        initrd = self.initrd if evident or self._rootfs.exists("/boot/initrd") else None
-        in_initrd = initrd is not None and (
-            initrd.exists("sbin/cos-mount-layout") or initrd.exists("sbin/cos-loop-img")
-        )
-        if not evident and not in_initrd:
-            return ""
-        if exists(f"{module}/cos-fsck.sh"):
-            return "G3"
-        if not exists(f"{module}/cos-loop-img.sh") and initrd is not None and initrd.exists("sbin/cos-fsck"):
-            return "G3"
-        if any("elemental" in text for text in units):
-            return "G2"
-        # Units tell what runs; that a program is there as well tells only where they are gone.
-        runs_script = any("cos-setup " in text for text in units) or (
-            exists("/usr/bin/cos-setup") and not exists("/usr/bin/elemental")
-        )
-        return "G1" if runs_script else "G2"
+def _in_root(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Take away what stands for the image's root in paths."""
+    return tuple(_ROOT_PREFIX.sub("", path) for path in paths)
 
 
 def _literal(paths: tuple[str, ...], default: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ __all__ = [
     "grub_config_broken",
     "grub_config_missing",
     "grub_tools_missing",
+    "menu_path",
     "template_placeholder",
 ]
 
@@ -25,6 +26,13 @@ READS = ("etc/{cos,elemental}/*.cfg", "system/oem/*.{yaml,yml}")
 INSTALLS = (Capability.INSTALL, Capability.RECOVERY, Capability.ISO)
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _LOADERS = ("linux", "linux16", "linuxefi", "$linux")
+
+
+def menu_path(context: CheckContext) -> str:
+    """Give the path of the menu that installation copies."""
+    generation = context.generation
+    paths = (generation.grub_config, generation.grub_config_fallback)
+    return next((path for path in paths if path and context.rootfs.exists(path)), generation.grub_config)
 
 
 def _at(context: CheckContext, path: str, message: str, line: int | None = None) -> Finding:
@@ -46,7 +54,7 @@ def _at(context: CheckContext, path: str, message: str, line: int | None = None)
 )
 def grub_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file."""
-    path = context.generation.grub_config
+    path = menu_path(context)
     if context.facts.text(path).text is None:
         yield context.missing(path, f"expected GRUB's menu at {path}, it is not there")
     else:
@@ -65,7 +73,7 @@ def grub_config_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
     """Read the menu: it must have entries, and source bootargs.cfg."""
-    path = context.generation.grub_config
+    path = menu_path(context)
     text = context.facts.text(path).text
     if text is None:
         raise NotApplicable(f"{path} is not there")
@@ -153,9 +161,8 @@ def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
 )
 def template_placeholder(context: CheckContext) -> Iterator[Finding | str]:
     """Look for `@NAME@` in GRUB's files and the cloud-configs."""
-    generation = context.generation
     paths = [
-        generation.grub_config,
+        menu_path(context),
         context.facts.bootargs_path,
         *(item.path for item in context.facts.cloud_configs),
     ]
@@ -210,6 +217,8 @@ def _scans(context: CheckContext, setting: Setting, markers: BootMarkers) -> boo
 )
 def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the kernel arguments with the generation that the dracut module shows."""
+    if not context.generation.kernel_argument:
+        raise NotApplicable(f"the command lines of {context.generation.title} are not known")
     path = context.facts.bootargs_path
     own = context.facts.generation
     wanted = f"{context.generation.kernel_argument} and root=LABEL=${context.generation.root_variable}"
@@ -243,6 +252,8 @@ def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
 )
 def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the argument that older documentation shows."""
+    if context.generation.kernel_argument != "cos-img/filename":
+        raise NotApplicable(f"{context.generation.title} has its image looped otherwise")
     path = context.facts.bootargs_path
     for setting, markers in _markers(context):
         if _scans(context, setting, markers):
@@ -266,17 +277,17 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
 )
 def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH."""
-    for name in ("grub2-install", "grub2-editenv"):
-        found = find_command(context, name)
-        if found is None:
-            other = name.replace("grub2", "grub")
-            known = find_command(context, other)
-            evidence = (f"{known} is there, under a name that is not looked for",) if known else ()
-            yield Finding(
-                f"expected the command {name}, it is not in the image", f"/usr/sbin/{name}", None, evidence
-            )
-        else:
+    for names in context.generation.grub_tools:
+        found = next(filter(None, (find_command(context, name) for name in names)), None)
+        if found is not None:
             yield f"{found} is there"
+            continue
+        known = find_command(context, names[0].replace("grub2", "grub"))
+        evidence = (f"{known} is there, under a name that is not looked for",) if known else ()
+        wanted = " or ".join(names)
+        yield Finding(
+            f"expected the command {wanted}, it is not in the image", f"/usr/sbin/{names[0]}", None, evidence
+        )
 
 
 def find_command(context: CheckContext, name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, Undecided, check
+from cosinspect.checks.base import CheckContext, check
 from cosinspect.report import Capability, Finding, Level
 
 __all__ = ["generation_unknown"]
@@ -23,14 +23,18 @@ __all__ = ["generation_unknown"]
     universal=True,
 )
 def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Find out the generation, and say so where this version has no rules for it."""
-    generation = context.facts.generation
-    table = context.profile.generations.get(generation)
-    if table is not None:
-        yield f"generation {generation}: {table.title}"
-    elif generation:
-        raise Undecided(
-            f"the image is of generation {generation} ({context.profile.title(generation)}), for which there are no rules yet"
+    """Find out the generation, show what tells it, and hold it against those that the profile is for."""
+    recognised = context.facts.recognised
+    profile = context.profile
+    title = profile.title(recognised.name)
+    if not recognised.name:
+        yield Finding("expected the files of a cOS toolkit, found none of any generation")
+    elif profile.accepts and recognised.name not in profile.accepts:
+        yield Finding(
+            f"expected an image of {' or '.join(profile.accepts)} as the profile {profile.name} is for, found {title}",
+            evidence=recognised.evidence,
+            remedy="Use --profile auto, which goes by the image.",
         )
     else:
-        yield Finding("expected the files of a cOS toolkit, found none of any generation")
+        yield f"{recognised.name} shown by {recognised.evidence[0]}"
+        yield from recognised.evidence[1:]

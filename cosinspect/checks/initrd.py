@@ -32,6 +32,9 @@ READS = (
 )
 REBUILD = "Build the initrd in the Dockerfile after the cOS packages: RUN dracut -f /boot/initrd-<version> <version>"
 
+CANNOT_READ = frozenset({"unsupported", "limit"})
+"""Kinds of fault that are this reader's and not the initrd's: LZO, and bounds that were reached."""
+
 # Without these an initrd finds the disk of the machine it was built on at best.
 _GENERIC_DRIVERS = ("ahci", "nvme", "sd_mod", "virtio_blk")
 _OPTIONS = {
@@ -141,6 +144,8 @@ def initrd_unreadable(context: CheckContext) -> Iterator[Finding | str]:
         seen = True
         if entry.type != "file":
             yield Finding(f"expected an initrd, found a {entry.type}", entry.path, entry.layer)
+        elif item.fault is not None and item.fault.kind in CANNOT_READ:
+            raise Undecided(f"{item.path} cannot be read here: {item.fault.message}")
         elif item.fault is not None:
             yield about(context, item.path, item.fault.message)
         elif item.initrd is not None and item.initrd.opaque:

@@ -15,6 +15,7 @@ from cosinspect.formats.systemd import exec_commands, read_unit
 from cosinspect.report import Finding, Level
 
 __all__ = [
+    "generation_mixed",
     "initrd_command_degraded",
     "initrd_command_missing",
     "initrd_overlay_missing",
@@ -84,6 +85,9 @@ _DRACUT_FUNCTIONS = frozenset(
 def _with_cos(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
     """Give the initrds that have anything of the cOS module; without any of it, one check says so."""
     for path, initrd in opened(context):
+        other = _other_generation(context, initrd)
+        if other:
+            raise NotApplicable(f"{path} is of generation {other}")
         if not _has_any(context, initrd):
             raise NotApplicable(f"{path} has nothing of the module {context.generation.dracut_module}")
         yield path, initrd
@@ -94,6 +98,51 @@ def _has_any(context: CheckContext, initrd: Initrd) -> bool:
     return any(initrd.exists(path) for group in context.generation.initrd_files for path in group) or (
         names is not None and context.generation.dracut_module in names
     )
+
+
+def _other_generation(context: CheckContext, initrd: Initrd) -> str:
+    """Name the generations whose module an initrd has in place of the image's own, "" where it is that or none."""
+    if any(initrd.exists(path) for path in context.generation.initrd_markers):
+        return ""
+    return " or ".join(
+        name
+        for name, table in context.profile.generations.items()
+        if any(initrd.exists(path) for path in table.initrd_markers)
+    )
+
+
+@check(
+    id="COS035",
+    name="generation-mixed",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The initrd has the dracut module of another generation than the image.",
+    why="""Kernel arguments, initrd and stages belong together: an initrd that was kept from an older image does not act on
+        the arguments of the newer one, and runs stages with a program that may not be there.""",
+    remedy=f"{REBUILD}; an initrd that a base image brought must be built again.",
+    reads=READS,
+)
+def generation_mixed(context: CheckContext) -> Iterator[Finding | str]:
+    """Hold what only one generation has in its initrd against the generation of the image."""
+    own = context.facts.recognised
+    for path, initrd in opened(context):
+        other = _other_generation(context, initrd)
+        if not other:
+            yield f"{path} has nothing of another generation than {own.name}"
+            continue
+        seen = [
+            f"/{marker} in the initrd"
+            for table in context.profile.generations.values()
+            for marker in table.initrd_markers
+            if initrd.exists(marker)
+        ]
+        yield about(
+            context,
+            path,
+            f"expected the initrd of generation {own.name}, found that of {other}",
+            *dict.fromkeys(seen),
+            *(f"the image is {own.name}: {line}" for line in own.evidence),
+        )
 
 
 @check(
@@ -111,6 +160,9 @@ def initrd_without_cos(context: CheckContext) -> Iterator[Finding | str]:
     """Look for any of the module's files."""
     module = context.generation.dracut_module
     for path, initrd in opened(context):
+        other = _other_generation(context, initrd)
+        if other:
+            raise NotApplicable(f"{path} is of generation {other}")
         if not _has_any(context, initrd):
             names = initrd.dracut_modules
             listed = (
@@ -146,7 +198,9 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
         for unit in generation.initrd_units:
             # systemd goes by the link's name: its target may be wrong, and dracut 059 makes it so.
             if not any(
-                initrd.lookup(f"{top}/{unit.link}/{unit.unit}", follow=False) for top in _UNIT_DIRECTORIES
+                initrd.lookup(f"{top}/{link}/{unit.unit}", follow=False)
+                for top in _UNIT_DIRECTORIES
+                for link in (unit.link, *unit.alternatives)
             ):
                 yield about(
                     context, path, f"expected the link {unit.link}/{unit.unit} in the initrd, it is not there"

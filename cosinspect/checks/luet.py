@@ -10,9 +10,25 @@ from cosinspect.errors import FormatError
 from cosinspect.packages import LUET_CONFIG, READS, luet_config
 from cosinspect.report import Finding, Level
 
-__all__ = ["luet_config_invalid", "luet_database_unreadable", "luet_missing", "package_files_missing"]
+__all__ = [
+    "luet_config_invalid",
+    "luet_database_unreadable",
+    "luet_missing",
+    "package_files_missing",
+    "require_luet",
+]
 
 _SHOWN = 8
+
+
+def require_luet(context: CheckContext) -> None:
+    """Leave a check that asks for luet where the generation has none.
+
+    Raises:
+        NotApplicable: luet plays no part in it.
+    """
+    if not context.generation.packages:
+        raise NotApplicable(f"{context.generation.title} comes without luet")
 
 
 @check(
@@ -26,7 +42,7 @@ _SHOWN = 8
 )
 def luet_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command and luet.yaml."""
-    context.require_toolkit()
+    require_luet(context)
     for path in ("/usr/bin/luet", LUET_CONFIG):
         if context.rootfs.trace(path).entry is None:
             yield context.missing(path, f"expected {path}, it is not there")

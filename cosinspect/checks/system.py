@@ -23,8 +23,6 @@ __all__ = [
 ]
 
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
-# What the layout makes writable where it does not say otherwise (cos-mount-layout).
-_OVERLAYS = ("/etc", "/root", "/home", "/opt", "/srv", "/usr/local", "/var")
 # What elemental makes when it writes an image to disk (CreateDirStructure). It makes /boot too, but an image without
 # has no kernel, which another check says.
 _REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/usr/local", "/oem")  # noqa: S108 - paths of the image
@@ -148,6 +146,8 @@ def stage_runner_missing(context: CheckContext) -> Iterator[Finding | str]:
 def cos_units_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each unit in systemd's directories."""
     generation = context.generation
+    if not generation.units:
+        raise NotApplicable(f"the units of {generation.title} are not known")
     found = 0
     for unit in generation.units:
         if any(context.rootfs.exists(f"{directory}/{unit}") for directory in generation.unit_directories):
@@ -193,7 +193,10 @@ def os_release_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for RW_PATHS, as the cloud-configs of the image set it or by default."""
-    paths = context.facts.layout.get("RW_PATHS", "").split() or list(_OVERLAYS)
+    overlays = context.generation.overlays
+    if not overlays:
+        raise NotApplicable(f"{context.generation.title} goes on without them")
+    paths = context.facts.layout.get("RW_PATHS", "").split() or list(overlays)
     wanted = [path for path in paths if path.startswith("/") and "$" not in path]
     bad = False
     for path in wanted:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
+from cosinspect.checks.luet import require_luet
 from cosinspect.formats.os_release import read_env_file
 from cosinspect.report import Capability, Finding, Level
 
@@ -62,6 +63,7 @@ def cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def luet_cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command in PATH."""
+    require_luet(context)
     yield from _look_for(context, "luet-cosign")
 
 

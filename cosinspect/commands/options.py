@@ -177,9 +177,9 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
     """Add what is required of an image."""
     parser.add_argument(
         "--profile",
-        default="cos",
+        default="auto",
         metavar="NAME|FILE",
-        help=f"what to require: {', '.join(BUILTIN)}, or a TOML file; default: cos",
+        help=f"what to require: {', '.join(BUILTIN)}, or a TOML file; default: auto, which goes by the image",
     )
 
 

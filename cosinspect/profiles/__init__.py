@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from cosinspect.errors import InvalidProfile
 from cosinspect.report import Capability, Level
@@ -21,17 +21,14 @@ from cosinspect.semantics import Semantics
 
 __all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile"]
 
-BUILTIN = ("boot", "cos")
+BUILTIN = ("auto", "boot", "bootc", "cos", "kairos")
 """The profiles that come with the package."""
 
-# Generations that are recognised and have no table yet.
-_WITHOUT_RULES = {
-    "G0": "script and yip with iso-scan, v0.5.3",
-    "G4": "elemental init, v0.11 to v1.1",
-    "G5": "elemental toolkit v2",
-    "kairos": "Kairos",
-    "bootc": "bootc",
-}
+# Generations that are recognised and have no table: nothing of bootc is where a derivative of cOS has it.
+_WITHOUT_TABLE = {"bootc": "bootc"}
+
+# What `auto` chooses; every other image is held against `cos`.
+_CHOICES = {"kairos": "kairos", "bootc": "bootc"}
 
 _MAX_BYTES = 1024 * 1024
 
@@ -39,10 +36,17 @@ T = TypeVar("T")
 
 
 class InitrdUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A systemd unit that must be in an initrd, and the name of the link that starts it."""
+    """A systemd unit that must be in an initrd, and the link that starts it.
+
+    Attributes:
+        unit: its name.
+        link: the directory of the link, which bears the unit's name.
+        alternatives: directories that do as well: releases of one generation differ.
+    """
 
     unit: str
     link: str
+    alternatives: tuple[str, ...] = ()
 
 
 class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,6 +55,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     Attributes:
         title: the generation in words.
         grub_config: the menu that installation copies to disk.
+        grub_config_fallback: the menu that is copied where that is missing, "" for none.
         bootargs: the file that names kernel, initrd and kernel command line.
         dracut_module: name of the module as dracut lists it.
         dracut_directory: the module in the image.
@@ -60,17 +65,22 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         units: the units that run the stages after the root was switched.
         unit_directories: where units may be.
         initrd_files: alternatives of paths, one of each of which must be in the initrd.
+        initrd_markers: paths that only this generation's initrd has, or one with the same initrd.
         initrd_units: units that must be in the initrd with the links that start them.
         initrd_scripts: the toolkit's own scripts, in the initrd, whose commands must be there too.
         initrd_runners: alternatives of executables that run stages in the initrd.
-        layout_file: what a cloud-config must write in the stage `rootfs`.
+        layout_file: what a cloud-config writes in the stage `rootfs`, by the end of its path; "" for nothing.
+        layout_required: whether the boot fails without it.
+        overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.
+        grub_tools: the commands that installation and upgrade call, each with the names it is looked for by.
         root_variable: the GRUB variable in `root=LABEL=$...` that its menu sets.
-        packages: `category/name` of the packages that make a derivative of it.
+        packages: `category/name` of the luet packages that make a derivative of it; empty where luet plays no part.
     """
 
     title: str
     grub_config: str
+    grub_config_fallback: str = ""
     bootargs: str
     dracut_module: str
     dracut_directory: str
@@ -80,11 +90,15 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     units: tuple[str, ...]
     unit_directories: tuple[str, ...]
     initrd_files: tuple[tuple[str, ...], ...]
+    initrd_markers: tuple[str, ...]
     initrd_units: tuple[InitrdUnit, ...]
     initrd_scripts: tuple[tuple[str, ...], ...]
     initrd_runners: tuple[tuple[str, ...], ...]
     layout_file: str
+    layout_required: bool
+    overlays: tuple[str, ...]
     kernel_argument: str
+    grub_tools: tuple[tuple[str, ...], ...]
     root_variable: str
     packages: tuple[str, ...]
 
@@ -101,6 +115,8 @@ class Profile:
         levels: levels of checks by id that differ from the checks' own.
         generations: tables by generation.
         signature_required: whether the image must be signed by somebody who is named when it is inspected.
+        accepts: the generations that it is for; empty for every image.
+        choices: profiles that take its place, by the image's generation.
     """
 
     name: str
@@ -110,11 +126,22 @@ class Profile:
     generations: Mapping[str, Generation] = field(hash=False, repr=False)
     signature_required: bool = False
     semantics: tuple[Semantics, ...] = tuple(Semantics)
+    accepts: tuple[str, ...] = ()
+    choices: Mapping[str, Profile] = field(factory=dict, hash=False, repr=False)
+
+    def choose(self, generation: str) -> Profile:
+        """Give the profile for an image: another one only where this is `auto`."""
+        return self.choices.get(generation, self.choices.get("", self))
+
+    def read_as(self, semantics: tuple[Semantics, ...]) -> Profile:
+        """Give the same profile with other readings of the layers."""
+        choices = {generation: each.read_as(semantics) for generation, each in self.choices.items()}
+        return evolve(self, semantics=semantics, choices=choices)
 
     def title(self, generation: str) -> str:
         """Name a generation in words, "" for none."""
         table = self.generations.get(generation)
-        return table.title if table is not None else _WITHOUT_RULES.get(generation, "")
+        return table.title if table is not None else _WITHOUT_TABLE.get(generation, "")
 
 
 class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
@@ -124,14 +151,17 @@ class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
     levels: dict[str, Level] = {}
     signature_required: bool = False
     semantics: tuple[Semantics, ...] = tuple(Semantics)
+    generations: list[str] = []
 
 
 def load_profile(name: str) -> Profile:
-    """Load a profile by its name, or from a TOML file whose path contains a slash or ends in `.toml`.
+    """Load a profile by its name, `auto` for the one that suits the image, or from a TOML file whose path contains a slash or ends in `.toml`.
 
     Raises:
         InvalidProfile: there is none, it is malformed, or it requires nothing.
     """
+    if name == "auto":
+        return _automatic()
     if "/" in name or name.endswith(".toml"):
         text = _read(Path(name))
     elif name in BUILTIN:
@@ -155,6 +185,12 @@ def load_profile(name: str) -> Profile:
             remedy="leave semantics out, or set for example semantics = ['oci', 'elemental']",
         )
     generations = _convert(_resource("generations.toml"), dict[str, Generation], "generations.toml")
+    unknown = sorted(set(wire.generations) - {*generations, *_WITHOUT_TABLE})
+    if unknown:
+        known = ", ".join([*generations, *_WITHOUT_TABLE])
+        raise InvalidProfile(
+            f"there is no generation {unknown[0][:60]!r}", where=f"{name}, generations", remedy=f"use {known}"
+        )
     return Profile(
         wire.name,
         wire.summary,
@@ -163,7 +199,15 @@ def load_profile(name: str) -> Profile:
         generations,
         wire.signature_required,
         tuple(dict.fromkeys(wire.semantics)),
+        tuple(dict.fromkeys(wire.generations)),
     )
+
+
+def _automatic() -> Profile:
+    usual = load_profile("cos")
+    choices = {generation: load_profile(name) for generation, name in _CHOICES.items()}
+    summary = f"The profile that suits the image: {', '.join(_CHOICES.values())}, or cos."
+    return evolve(usual, name="auto", summary=summary, accepts=(), choices={"": usual, **choices})
 
 
 def _resource(name: str) -> str:

@@ -2,61 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-
-from attrs import frozen
 
 from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import (
     Architecture,
-    InitrdEntry,
     cpio_archive,
     executable,
     linux_kernel,
     microcode_archive,
 )
-from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, luet_database, program
+from cosinspect.testing.breakage import Breakage, initrd_without, removes, writes
+from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
+from cosinspect.testing.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
 
 __all__ = ["BREAKAGES", "DEGRADATIONS", "Breakage"]
 
-
-@frozen
-class Breakage:
-    """One way in which a derivative breaks.
-
-    Attributes:
-        summary: what was done to it.
-        check: the id of the check that must find it, and no other.
-        apply: does it.
-    """
-
-    summary: str
-    check: str
-    apply: Callable[[Parts], None]
-
-
-def _removes(*paths: str) -> Callable[[Parts], None]:
-    return lambda parts: parts.remove(*paths)
-
-
-def _writes(path: str, entry: Entry) -> Callable[[Parts], None]:
-    return lambda parts: parts.write(path, entry)
-
-
-def _initrd_without(*names: str) -> Callable[[Parts], None]:
-    def apply(parts: Parts) -> None:
-        for name in [path for path in parts.initrd if path in names or path.rpartition("/")[2] in names]:
-            del parts.initrd[name]
-
-    return apply
-
-
-def _initrd_with(**changes: InitrdEntry) -> Callable[[Parts], None]:
-    return lambda parts: parts.initrd.update(
-        {name.replace("__", "/"): entry for name, entry in changes.items()}
-    )
+# What of the toolkit is in an initrd, of whatever generation.
+_OWN = re.compile(r"cos|elemental|immucore")
+_OWN_MODULES = re.compile(r"(?:cos-immutable-rootfs|elemental-[a-z-]+|immucore)\n")
 
 
 def _cuts(cut: Callable[[bytes], bytes]) -> Callable[[Parts], None]:
@@ -67,15 +34,45 @@ def _cuts(cut: Callable[[bytes], bytes]) -> Callable[[Parts], None]:
 
 
 def _without_cos(parts: Parts) -> None:
-    for path in [path for path in parts.initrd if "cos" in path]:
+    for path in [path for path in parts.initrd if _OWN.search(path)]:
         del parts.initrd[path]
     listed = str(parts.initrd["usr/lib/dracut/modules.txt"])
-    parts.initrd["usr/lib/dracut/modules.txt"] = listed.replace("cos-immutable-rootfs\n", "")
+    parts.initrd["usr/lib/dracut/modules.txt"] = _OWN_MODULES.sub("", listed)
 
 
 def _without_toolkit(parts: Parts) -> None:
     _without_cos(parts)
     parts.packages = {"opt/new": "no toolkit here\n"}
+
+
+def _initrd_of(generation: toolkit.GenerationName) -> Callable[[Parts], None]:
+    """Keep the initrd of another generation, as one that a base image brought."""
+
+    def apply(parts: Parts) -> None:
+        parts.initrd = parts_of(generation, parts.architecture).initrd
+
+    return apply
+
+
+def _config(name: str, entry: Entry | None) -> Callable[[Parts], None]:
+    """Write one of GRUB's files, or remove it."""
+
+    def apply(parts: Parts) -> None:
+        path = f"{toolkit.config_directory(parts.generation)}/{name}"
+        if entry is None:
+            parts.remove(path)
+        else:
+            parts.write(path, entry)
+
+    return apply
+
+
+def _initrd_removed(parts: Parts) -> None:
+    parts.remove(parts.initrd_path)
+
+
+def _deep_initrd(parts: Parts) -> None:
+    _long_chain("boot/initrd", parts.initrd_path.rpartition("/")[2])(parts)
 
 
 def _other_modules(parts: Parts) -> None:
@@ -107,7 +104,7 @@ def _without_zstd(parts: Parts) -> None:
 
 def _foreign_elemental(parts: Parts) -> None:
     other: Architecture = "arm64" if parts.architecture == "amd64" else "amd64"
-    runner = "usr/bin/yip" if parts.generation == "G1" else "usr/bin/elemental"
+    runner = "usr/bin/yip" if parts.generation in ("G0", "G1") else "usr/bin/elemental"
     parts.write(runner, executable(program(other)))
 
 
@@ -131,7 +128,8 @@ def _raw(name: str, archive: bytes) -> Callable[[Parts], None]:
 
 def _bootargs(old: str, new: str) -> Callable[[Parts], None]:
     return lambda parts: parts.write(
-        "etc/cos/bootargs.cfg", toolkit.bootargs(parts.generation).replace(old, new)
+        f"{toolkit.config_directory(parts.generation)}/bootargs.cfg",
+        toolkit.bootargs(parts.generation).replace(old, new),
     )
 
 
@@ -160,14 +158,14 @@ BREAKAGES: Mapping[str, Breakage] = {
     "name-escapes": Breakage(
         "a layer has an entry above its root", "COS007", _raw("above", tar_header("../etc/cron.d/job"))
     ),
-    "kernel-removed": Breakage("a step removed /boot/vmlinuz", "COS010", _removes("boot/vmlinuz")),
+    "kernel-removed": Breakage("a step removed /boot/vmlinuz", "COS010", removes("boot/vmlinuz")),
     "kernel-dangling": Breakage(
         "a step removed the kernel that /boot/vmlinuz points to",
         "COS011",
-        _removes(f"boot/vmlinuz-{KERNEL_VERSION}"),
+        removes(f"boot/vmlinuz-{KERNEL_VERSION}"),
     ),
     "kernel-loop": Breakage(
-        "/boot/vmlinuz points to itself", "COS011", _writes("boot/vmlinuz", Symlink("vmlinuz"))
+        "/boot/vmlinuz points to itself", "COS011", writes("boot/vmlinuz", Symlink("vmlinuz"))
     ),
     "kernel-deep": Breakage(
         "/boot/vmlinuz lies behind eight links",
@@ -177,7 +175,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "kernel-junk": Breakage(
         "the kernel is a text file",
         "COS013",
-        _writes(f"boot/vmlinuz-{KERNEL_VERSION}", "not a kernel\n" * 400),
+        writes(f"boot/vmlinuz-{KERNEL_VERSION}", "not a kernel\n" * 400),
     ),
     "kernel-truncated": Breakage(
         "the kernel was cut short",
@@ -187,14 +185,12 @@ BREAKAGES: Mapping[str, Breakage] = {
         ),
     ),
     "kernel-foreign": Breakage("the kernel is for another architecture", "COS015", _foreign_kernel),
-    "initrd-removed": Breakage("a step removed /boot/initrd", "COS020", _removes("boot/initrd")),
-    "boot-emptied": Breakage(
-        "the initrd the link points to was removed", "COS021", _removes(f"boot/initrd-{KERNEL_VERSION}")
-    ),
+    "initrd-removed": Breakage("a step removed /boot/initrd", "COS020", removes("boot/initrd")),
+    "boot-emptied": Breakage("the initrd the link points to was removed", "COS021", _initrd_removed),
     "initrd-deep": Breakage(
         "/boot/initrd lies behind eight links",
         "COS022",
-        _long_chain("boot/initrd", f"initrd-{KERNEL_VERSION}"),
+        _deep_initrd,
     ),
     "initrd-junk": Breakage("the initrd is junk", "COS023", _cuts(lambda _: b"junk" * 1000)),
     "initrd-truncated": Breakage(
@@ -205,52 +201,63 @@ BREAKAGES: Mapping[str, Breakage] = {
     ),
     "initrd-without-cos": Breakage("the initrd was built without the cOS module", "COS024", _without_cos),
     "initrd-without-loop": Breakage(
-        "the initrd lacks cos-loop-img", "COS025", _initrd_without("cos-loop-img", "cos-fsck")
+        "the initrd lacks cos-loop-img",
+        "COS025",
+        initrd_without("cos-loop-img", "cos-fsck", "elemental-mount-layout", "20-cos-config-launcher.sh"),
     ),
     "initrd-without-generator": Breakage(
-        "the initrd lacks the generator", "COS025", _initrd_without("dracut-cos-generator")
+        "the initrd lacks the generator",
+        "COS025",
+        initrd_without(
+            "dracut-cos-generator", "dracut-elemental-generator", "dracut-elemental-sysroot-generator"
+        ),
     ),
     "initrd-without-links": Breakage(
         "the initrd has the units of the stages but not the links that start them",
         "COS025",
-        _initrd_without(
+        initrd_without(
             "etc/systemd/system/initrd-fs.target.requires/cos-setup-rootfs.service",
             "etc/systemd/system/initrd.target.requires/cos-setup-initramfs.service",
+            "etc/systemd/system/initrd.target.requires/elemental-setup-initramfs.service",
+            "etc/systemd/system/initrd.target.wants/elemental-setup-initramfs.service",
         ),
     ),
     "initrd-without-elemental": Breakage(
-        "the initrd lacks elemental", "COS025", _initrd_without("usr/bin/elemental", "usr/bin/cos-setup")
+        "the initrd lacks elemental", "COS025", initrd_without("usr/bin/elemental", "usr/bin/cos-setup")
     ),
     "initrd-without-basename": Breakage(
-        "the initrd lacks basename, as real ones did", "COS026", _initrd_without("basename")
+        "the initrd lacks basename, as real ones did", "COS026", initrd_without("basename")
     ),
-    "initrd-without-sort": Breakage("the initrd lacks sort", "COS026", _initrd_without("sort")),
+    "initrd-without-sort": Breakage("the initrd lacks sort", "COS026", initrd_without("sort")),
     "initrd-other-kernel": Breakage("the initrd was built for another kernel", "COS028", _other_modules),
-    "initrd-without-overlay": Breakage(
-        "the initrd lacks overlay.ko", "COS029", _initrd_without("overlay.ko")
-    ),
+    "initrd-without-overlay": Breakage("the initrd lacks overlay.ko", "COS029", initrd_without("overlay.ko")),
     "initrd-hostonly": Breakage(
         "the initrd was built for the build container",
         "COS030",
         lambda parts: parts.initrd.update({"usr/lib/dracut/build-parameter.txt": "-H -f /boot/initrd\n"}),
     ),
     "initrd-zstd": Breakage("the kernel cannot unpack zstd", "COS032", _without_zstd),
-    "no-grub-config": Breakage("a step removed grub.cfg", "COS040", _removes("etc/cos/grub.cfg")),
-    "grub-config-empty": Breakage(
-        "grub.cfg has no menu entry", "COS041", _writes("etc/cos/grub.cfg", "set timeout=10\n")
+    "initrd-of-another-generation": Breakage(
+        "the initrd is that of elemental init, which a base image brought",
+        "COS035",
+        lambda parts: _initrd_of("G2" if parts.generation == "G4" else "G4")(parts),
     ),
-    "no-bootargs": Breakage("a step removed bootargs.cfg", "COS042", _removes("etc/cos/bootargs.cfg")),
+    "no-grub-config": Breakage("a step removed grub.cfg", "COS040", _config("grub.cfg", None)),
+    "grub-config-empty": Breakage(
+        "grub.cfg has no menu entry", "COS041", _config("grub.cfg", "set timeout=10\n")
+    ),
+    "no-bootargs": Breakage("a step removed bootargs.cfg", "COS042", _config("bootargs.cfg", None)),
     "bootargs-incomplete": Breakage(
-        "bootargs.cfg sets no initramfs", "COS043", _bootargs("set initramfs=/boot/initrd\n", "")
+        "bootargs.cfg sets no initramfs", "COS043", _bootargs("set initramfs=", "set ramdisk=")
     ),
     "placeholder": Breakage(
-        "bootargs.cfg is an unrendered template", "COS044", _bootargs("COS_OEM", "@OEM_LABEL@")
+        "bootargs.cfg is an unrendered template", "COS044", _bootargs("LABEL=$", "LABEL=@STATE_LABEL@$")
     ),
     "bootargs-v2": Breakage(
         "bootargs.cfg is that of toolkit v2",
         "COS045",
-        _writes(
-            "etc/cos/bootargs.cfg",
+        _config(
+            "bootargs.cfg",
             'set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset kernelcmd="root=LABEL=${state_label} elemental.image=${img}"\n',
         ),
     ),
@@ -258,25 +265,27 @@ BREAKAGES: Mapping[str, Breakage] = {
         "bootargs.cfg is that of the next generation",
         "COS045",
         lambda parts: parts.write(
-            "etc/cos/bootargs.cfg", toolkit.bootargs("G3" if parts.generation != "G3" else "G2")
+            f"{toolkit.config_directory(parts.generation)}/bootargs.cfg",
+            toolkit.bootargs("G2" if parts.generation in ("G3", "G4") else "G3"),
         ),
     ),
     "no-grub-tools": Breakage(
-        "grub2-editenv is called grub-editenv", "COS047", _removes("usr/bin/grub2-editenv")
+        "grub2-editenv is called grub-editenv", "COS047", removes("usr/bin/grub2-editenv")
     ),
-    "no-systemd": Breakage("a step removed systemd", "COS060", _removes("usr/lib/systemd/systemd")),
+    "no-systemd": Breakage("a step removed systemd", "COS060", removes("usr/lib/systemd/systemd")),
     "no-elemental": Breakage(
-        "a step removed elemental", "COS062", _removes("usr/bin/elemental", "usr/bin/yip")
+        "a step removed elemental", "COS062", removes("usr/bin/elemental", "usr/bin/yip")
     ),
     "elemental-foreign": Breakage("elemental is for another architecture", "COS062", _foreign_elemental),
     "no-os-release": Breakage(
-        "a step removed os-release", "COS064", _removes("usr/lib/os-release", "etc/os-release")
+        "a step removed os-release", "COS064", removes("usr/lib/os-release", "etc/os-release")
     ),
-    "no-opt": Breakage("a step removed /opt", "COS065", _removes("opt")),
-    "no-layout": Breakage("a step removed 00_rootfs.yaml", "COS070", _removes("system/oem/00_rootfs.yaml")),
+    "no-opt": Breakage("a step removed /opt", "COS065", removes("opt")),
+    "no-layout": Breakage("a step removed 00_rootfs.yaml", "COS070", removes("system/oem/00_rootfs.yaml")),
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
+    **FOREIGN_BREAKAGES,
 }
 """Kinds of broken derivative by name; the check named in each finds it."""
 
@@ -313,7 +322,7 @@ def _without_microcode(parts: Parts) -> None:
 DEGRADATIONS: Mapping[str, Breakage] = {
     "repeated-entry": Breakage("a layer has two entries for one path", "COS003", _repeated_entry),
     "whiteout-with-content": Breakage(
-        "a whiteout is a file with content", "COS009", _writes("etc/.wh.hosts", "gone\n")
+        "a whiteout is a file with content", "COS009", writes("etc/.wh.hosts", "gone\n")
     ),
     "repeated-pax-header": Breakage(
         "an entry has two PAX headers, and which name counts depends on the reader",
@@ -323,15 +332,15 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "overlay-redirect": Breakage(
         "a directory carries an attribute by which overlayfs shows another one",
         "COS008",
-        _writes("opt/shown", Directory(xattrs={"trusted.overlay.redirect": "/root"})),
+        writes("opt/shown", Directory(xattrs={"trusted.overlay.redirect": "/root"})),
     ),
-    "no-modules": Breakage("a step removed the kernel's modules", "COS016", _removes("usr/lib/modules")),
+    "no-modules": Breakage("a step removed the kernel's modules", "COS016", removes("usr/lib/modules")),
     "modules-unindexed": Breakage(
-        "depmod was not run", "COS017", _removes(f"usr/lib/modules/{KERNEL_VERSION}/modules.dep")
+        "depmod was not run", "COS017", removes(f"usr/lib/modules/{KERNEL_VERSION}/modules.dep")
     ),
-    "initrd-without-findmnt": Breakage("the initrd lacks findmnt", "COS027", _initrd_without("findmnt")),
+    "initrd-without-findmnt": Breakage("the initrd lacks findmnt", "COS027", initrd_without("findmnt")),
     "initrd-without-rsync": Breakage(
-        "the initrd lacks rsync, and the layout needs none", "COS027", _initrd_without("rsync")
+        "the initrd lacks rsync, and the layout needs none", "COS027", initrd_without("rsync")
     ),
     "initrd-without-live": Breakage(
         "the initrd was built without dmsquash-live and livenet", "COS031", _without_live
@@ -348,37 +357,53 @@ DEGRADATIONS: Mapping[str, Breakage] = {
         _bootargs("cos-img/filename=", "iso-scan/filename="),
     ),
     "no-dracut-module": Breakage(
-        "a step removed the dracut module", "COS050", _removes("usr/lib/dracut/modules.d")
+        "a step removed the dracut module", "COS050", removes("usr/lib/dracut/modules.d")
     ),
     "dracut-module-incomplete": Breakage(
-        "a step removed the generator from the dracut module",
+        "a step removed a script of the dracut module",
         "COS050",
-        _removes("usr/lib/dracut/modules.d/30cos-immutable-rootfs/cos-generator.sh"),
+        lambda parts: parts.remove(
+            next(path for path in parts.packages if "modules.d/30" in path and "module-setup" in path)
+        ),
     ),
     "no-dracut-config": Breakage(
-        "a step removed a drop-in of dracut", "COS051", _removes("etc/dracut.conf.d/50-cos-initrd.conf")
+        "a step removed a drop-in of dracut",
+        "COS051",
+        removes("etc/dracut.conf.d/50-cos-initrd.conf", "etc/dracut.conf.d/50-elemental-initrd.conf"),
     ),
-    "no-dracut": Breakage("a step removed dracut", "COS052", _removes("usr/bin/dracut")),
-    "no-init-link": Breakage("a step removed /sbin/init", "COS061", _removes("usr/sbin/init")),
+    "no-dracut": Breakage("a step removed dracut", "COS052", removes("usr/bin/dracut")),
+    "no-init-link": Breakage("a step removed /sbin/init", "COS061", removes("usr/sbin/init")),
     "no-units": Breakage(
         "a step removed the units of the stages",
         "COS063",
-        _removes(*(f"usr/lib/systemd/system/cos-setup-{stage}.service" for stage in toolkit.STAGES)),
+        removes(
+            *(
+                f"usr/lib/systemd/system/{prefix}-setup-{stage}.service"
+                for prefix in ("cos", "elemental")
+                for stage in toolkit.STAGES
+            )
+        ),
     ),
-    "no-tmp": Breakage("a step removed /tmp", "COS066", _removes("tmp")),
-    "no-oem": Breakage("a step removed /oem", "COS066", _removes("oem")),
+    "no-tmp": Breakage("a step removed /tmp", "COS066", removes("tmp")),
+    "no-oem": Breakage("a step removed /oem", "COS066", removes("oem")),
     "cloud-config-broken": Breakage(
-        "a cloud-config is no YAML", "COS071", _writes("system/oem/03_branding.yaml", "stages: [\n")
+        "a cloud-config is no YAML", "COS071", writes("system/oem/03_branding.yaml", "stages: [\n")
     ),
     "cloud-config-misspelt": Breakage(
-        "a cloud-config has a wrong key", "COS071", _writes("system/oem/03_branding.yaml", "stage: {}\n")
+        "a cloud-config has a wrong key", "COS071", writes("system/oem/03_branding.yaml", "stage: {}\n")
+    ),
+    "no-default-layout": Breakage(
+        "a step removed what says what is kept over a reboot",
+        "COS073",
+        removes("system/oem/00_rootfs.yaml"),
+        "G4",
     ),
     "no-login": Breakage(
-        "a step removed 04_accounting.yaml", "COS072", _removes("system/oem/04_accounting.yaml")
+        "a step removed 04_accounting.yaml", "COS072", removes("system/oem/04_accounting.yaml")
     ),
-    "no-luet": Breakage("a step removed luet", "COS080", _removes("usr/bin/luet", "usr/bin/luet-mtree")),
+    "no-luet": Breakage("a step removed luet", "COS080", removes("usr/bin/luet", "usr/bin/luet-mtree")),
     "luet-config-broken": Breakage(
-        "luet.yaml is no YAML", "COS081", _writes("etc/luet/luet.yaml", "repositories: {\n")
+        "luet.yaml is no YAML", "COS081", writes("etc/luet/luet.yaml", "repositories: {\n")
     ),
     "luet-database-damaged": Breakage(
         "the luet database was cut short",
@@ -386,20 +411,21 @@ DEGRADATIONS: Mapping[str, Breakage] = {
         lambda parts: parts.write("var/cache/luet/luet.db", luet_database("bad-trunc-half.db.xz")),
     ),
     "package-incomplete": Breakage(
-        "a step removed a file of an installed package", "COS083", _removes("etc/cos/grubenv_firstboot")
+        "a step removed a file of an installed package", "COS083", removes("etc/cos/grubenv_firstboot")
     ),
-    "no-cosign": Breakage("a step removed cosign", "COS090", _removes("usr/bin/cosign")),
+    "no-cosign": Breakage("a step removed cosign", "COS090", removes("usr/bin/cosign")),
     "cosign-key-missing": Breakage(
         "a setting names a key of cosign that is not in the image",
         "COS093",
-        _writes("etc/environment", "COSIGN_PUBLIC_KEY_LOCATION=/etc/cosign.pub\n"),
+        writes("etc/environment", "COSIGN_PUBLIC_KEY_LOCATION=/etc/cosign.pub\n"),
     ),
-    "no-luet-cosign": Breakage("a step removed luet-cosign", "COS091", _removes("usr/bin/luet-cosign")),
+    "no-luet-cosign": Breakage("a step removed luet-cosign", "COS091", removes("usr/bin/luet-cosign")),
     "opaque-directory": Breakage(
         "a step emptied a directory and made it again, as an opaque whiteout", "COS200", _empties("opt")
     ),
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
+    **FOREIGN_DEGRADATIONS,
 }
 """Kinds of derivative that boot and can be installed all the same, and what is worse about them."""

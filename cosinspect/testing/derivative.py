@@ -26,25 +26,32 @@ __all__ = [
 def derivative(
     broken: str | None = None,
     *,
-    generation: toolkit.GenerationName = "G2",
+    generation: toolkit.GenerationName | None = None,
     architecture: Architecture = "amd64",
 ) -> BuiltImage:
     """Make a derivative, broken in one of the ways of `BREAKAGES` or `DEGRADATIONS`, or not at all.
 
+    Args:
+        broken: the way's name.
+        generation: of the toolkit; by default the one that the way is for, G2 for none.
+        architecture: of the image.
+
     Raises:
         KeyError: there is no such way.
     """
-    parts = parts_of(generation, architecture)
-    if broken is not None:
-        {**BREAKAGES, **DEGRADATIONS}[broken].apply(parts)
+    breakage = {**BREAKAGES, **DEGRADATIONS}[broken] if broken is not None else None
+    parts = parts_of(generation or (breakage.generation if breakage else "G2"), architecture)
+    if breakage is not None:
+        breakage.apply(parts)
     return derivative_of(parts)
 
 
 def derivative_of(parts: Parts) -> BuiltImage:
     """Make the image of its parts, which a test of your own may have changed."""
     platform = parts.platform or f"linux/{parts.architecture}"
+    labels = {"flavor": "demo"} | ({"containers.bootc": "1"} if parts.generation == "bootc" else {})
     builder = (
-        ImageBuilder(platform=platform, labels={"flavor": "demo"}, cmd=["/bin/bash"])
+        ImageBuilder(platform=platform, labels=labels, cmd=["/bin/bash"])
         .layer(parts.base, created_by="ADD base.tar /")
         .empty_layer("ENV COSIGN_EXPERIMENTAL=1")
         .layer(
@@ -54,8 +61,8 @@ def derivative_of(parts: Parts) -> BuiltImage:
         )
         .layer(parts.packages, created_by="RUN luet install -y meta/cos-minimal meta/cos-verify")
         .layer(
-            {**parts.boot, f"boot/initrd-{KERNEL_VERSION}": initrd_of(parts)},
-            created_by=f"RUN dracut -f /boot/initrd-{KERNEL_VERSION} {KERNEL_VERSION}",
+            {**parts.boot, parts.initrd_path: initrd_of(parts)},
+            created_by=f"RUN dracut -f /{parts.initrd_path} {KERNEL_VERSION}",
         )
     )
     if parts.top:

@@ -9,6 +9,8 @@ from importlib import resources
 
 from attrs import Factory, define
 
+from cosinspect.testing import elemental_files as elemental
+from cosinspect.testing import foreign_files as foreign
 from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import (
     Architecture,
@@ -30,7 +32,7 @@ KERNEL_VERSION = "6.1.0-50-amd64"
 _MODULE = "usr/lib/dracut/modules.d/30cos-immutable-rootfs"
 _MACHINES = {"amd64": 62, "386": 3, "arm64": 183, "riscv64": 243}
 _COMMANDS = {
-    "usr/bin": "mount umount ls ln mkdir rm sort basename findmnt mountpoint rsync bash realpath lsblk systemctl",
+    "usr/bin": "mount umount ls ln mkdir rm sort basename findmnt mountpoint rmdir rsync bash realpath lsblk systemctl",
     "usr/sbin": "losetup blkid udevadm",
 }
 
@@ -77,10 +79,25 @@ class Parts:
     step: str = ""
     platform: str = ""
 
+    @property
+    def initrd_path(self) -> str:
+        """Where the initrd is, without a leading slash."""
+        match self.generation:
+            case "G4" | "G5":
+                return f"boot/elemental.initrd-{KERNEL_VERSION}"
+            case "bootc":
+                return f"usr/lib/modules/{KERNEL_VERSION}/initramfs.img"
+            case _:
+                return f"boot/initrd-{KERNEL_VERSION}"
+
     def remove(self, *paths: str) -> None:
-        """Have a last step delete `paths`."""
+        """Have a last step delete `paths`; nothing is deleted of what is not there."""
         self.step = f"RUN rm -rf {' '.join('/' + path for path in paths)}"
-        self.top.update({path: Whiteout() for path in paths})
+        self.top.update({path: Whiteout() for path in paths if self._has(path)})
+
+    def _has(self, path: str) -> bool:
+        names = {*self.base, *self.kernel, *self.packages, *self.boot, self.initrd_path}
+        return path in names or any(name.startswith(f"{path}/") for name in names)
 
     def write(self, path: str, entry: Entry) -> None:
         """Have a last step write a file."""
@@ -138,52 +155,85 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         "var/cache/zypp": Whiteout(),
         "opt/old": Whiteout(),
     }
-    parts.packages = _packages(generation, runs)
-    parts.boot = {"boot/initrd": Symlink(f"initrd-{KERNEL_VERSION}")}
+    parts.packages = _packages(generation, architecture, runs)
+    parts.boot = {"boot/initrd": Symlink(parts.initrd_path.rpartition("/")[2])}
     parts.initrd = _initrd_members(generation, runs)
+    if generation == "bootc":
+        _make_bootc(parts)
     parts.microcode = architecture == "amd64"
     return parts
 
 
-def _packages(generation: toolkit.GenerationName, runs: File) -> dict[str, Entry]:
+def _make_bootc(parts: Parts) -> None:
+    """Put kernel and initrd where ostree looks for them, and nowhere else."""
+    modules = f"usr/lib/modules/{KERNEL_VERSION}"
+    parts.kernel[f"{modules}/vmlinuz"] = parts.kernel.pop(f"boot/vmlinuz-{KERNEL_VERSION}")
+    parts.kernel[f"{modules}/config"] = parts.kernel.pop(f"boot/config-{KERNEL_VERSION}")
+    del parts.kernel["boot/vmlinuz"]
+    parts.boot = {}
+
+
+def _packages(generation: toolkit.GenerationName, architecture: Architecture, runs: File) -> dict[str, Entry]:
+    efi = {"amd64": "x86_64-efi", "arm64": "arm64-efi"}.get(architecture, f"{architecture}-efi")
+    if generation == "bootc":
+        return {**foreign.bootc_files(), "opt/new": "kept\n"}
+    own: dict[str, Entry] = {
+        f"{toolkit.config_directory(generation)}/bootargs.cfg": toolkit.bootargs(generation),
+        f"{toolkit.config_directory(generation)}/grub.cfg": toolkit.grub_config(generation),
+        "usr/bin/cosign": runs,
+        "opt/new": "kept by the packages\n",
+    }
+    if generation == "kairos":
+        return {**own, **foreign.kairos_files(efi=efi, runs=runs)}
+    own |= {f"system/oem/{name}": File(text, mode=0o600) for name, text in toolkit.CLOUD_CONFIGS.items()}
+    if generation in ("G4", "G5"):
+        return {**own, **elemental.image_files(second=generation == "G5", efi=efi, runs=runs)}
+    return {**own, **_luet_packages(generation, runs)}
+
+
+def _module(generation: toolkit.GenerationName) -> dict[str, Entry]:
+    """The dracut module of the luet tree."""
+    found: dict[str, Entry] = {
+        "module-setup.sh": executable(toolkit.module_setup(generation)),
+        "cos-generator.sh": executable(toolkit.generator()),
+    }
+    if generation == "G0":
+        hooks = {path.rpartition("/")[2][3:]: text for path, text in toolkit.first_hooks().items()}
+        return {**found, **{name: executable(text) for name, text in hooks.items()}}
+    third = "cos-fsck" if generation == "G3" else "cos-loop-img"
+    return {
+        **found,
+        "cos-immutable-rootfs.service": _mount_unit(),
+        "cos-mount-layout.sh": executable(toolkit.mount_script()),
+        "parse-cos-cmdline.sh": executable(toolkit.hook(generation)),
+        f"{third}.sh": executable(toolkit.loop_script(generation)),
+    }
+
+
+def _luet_packages(generation: toolkit.GenerationName, runs: File) -> dict[str, Entry]:
     units = "usr/lib/systemd/system"
     enabled = "etc/systemd/system"
-    third = "cos-fsck" if generation == "G3" else "cos-loop-img"
+    links = {"sysinit.target.wants": "fs", "multi-user.target.wants": "boot"}
+    first = generation == "G0"
+    stages = toolkit.STAGES[2:] if first else toolkit.STAGES
+    configs = {} if first else toolkit.DRACUT_CONFIGS
+    if not first:
+        links |= {"initrd-fs.target.requires": "rootfs", "initrd.target.requires": "initramfs"}
     found: dict[str, Entry] = {
-        f"{_MODULE}/module-setup.sh": executable(toolkit.module_setup(generation)),
-        f"{_MODULE}/cos-generator.sh": executable(toolkit.generator()),
-        f"{_MODULE}/cos-immutable-rootfs.service": _mount_unit(),
-        f"{_MODULE}/cos-mount-layout.sh": executable(toolkit.mount_script()),
-        f"{_MODULE}/parse-cos-cmdline.sh": executable(toolkit.hook(generation)),
-        f"{_MODULE}/{third}.sh": executable(toolkit.loop_script(generation)),
-        **{f"etc/dracut.conf.d/{name}": text for name, text in toolkit.DRACUT_CONFIGS.items()},
-        **{
-            f"{units}/cos-setup-{stage}.service": toolkit.setup_unit(stage, generation)
-            for stage in toolkit.STAGES
-        },
+        **{f"{_MODULE}/{name}": entry for name, entry in _module(generation).items()},
+        **{f"etc/dracut.conf.d/{name}": text for name, text in configs.items()},
+        **{f"{units}/cos-setup-{stage}.service": toolkit.setup_unit(stage, generation) for stage in stages},
         f"{units}/cos-setup-reconcile.timer": "[Timer]\nOnBootSec=5min\n",
-        f"{enabled}/initrd-fs.target.requires/cos-setup-rootfs.service": Symlink(
-            "/usr/lib/systemd/system/cos-setup-rootfs.service"
-        ),
-        f"{enabled}/initrd.target.requires/cos-setup-initramfs.service": Symlink(
-            "/usr/lib/systemd/system/cos-setup-initramfs.service"
-        ),
-        f"{enabled}/sysinit.target.wants/cos-setup-fs.service": Symlink(
-            "/usr/lib/systemd/system/cos-setup-fs.service"
-        ),
-        f"{enabled}/multi-user.target.wants/cos-setup-boot.service": Symlink(
-            "/usr/lib/systemd/system/cos-setup-boot.service"
-        ),
-        "etc/cos/bootargs.cfg": toolkit.bootargs(generation),
-        "etc/cos/grub.cfg": toolkit.grub_config(),
+        **{
+            f"{enabled}/{top}/cos-setup-{stage}.service": Symlink(f"/{units}/cos-setup-{stage}.service")
+            for top, stage in links.items()
+        },
         "etc/cos/grubenv_firstboot": "# GRUB Environment Block\nnext_entry=recovery\n",
         "etc/cos/config": "UPGRADE_IMAGE=quay.io/org/os:latest\n",
         "etc/luet/luet.yaml": "repositories:\n- name: cos\n  type: docker\n  enable: true\n  cached: true\n  urls: [quay.io/org/packages]\n",
-        **{f"system/oem/{name}": File(text, mode=0o600) for name, text in toolkit.CLOUD_CONFIGS.items()},
         "usr/bin/luet": runs,
         "usr/bin/luet-cosign": runs,
         "usr/bin/luet-mtree": Hardlink("usr/bin/luet", mode=0o755),
-        "usr/bin/cosign": runs,
         "var/db/cos/meta_cos-minimal_0.9-2": "",
         "var/cache/luet/luet.db": File(luet_database("luet-0.20.6-minimal.db.xz"), mode=0o600),
         **{
@@ -198,11 +248,10 @@ def _packages(generation: toolkit.GenerationName, runs: File) -> dict[str, Entry
                 "cos-rebrand",
             )
         },
-        "opt/new": "kept by the packages\n",
     }
     # The database is one that luet 0.20.6 wrote for a derivative of G2, which carries yip beside elemental.
     found["usr/bin/yip"] = runs
-    if generation == "G1":
+    if generation in ("G0", "G1"):
         found["usr/bin/cos-setup"] = executable('#!/bin/bash\nexec yip -s "$1" /system/oem /oem\n')
     else:
         found["usr/bin/elemental"] = runs
@@ -214,11 +263,11 @@ def _mount_unit() -> str:
 
 
 def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str, InitrdEntry]:
-    units = "usr/lib/systemd/system"
     modules = f"usr/lib/modules/{KERNEL_VERSION}/kernel"
-    third = "cos-fsck" if generation == "G3" else "cos-loop-img"
-    runners = ("yip", "cos-setup") if generation == "G1" else ("elemental",)
-    return {
+    own = {"G4": "elemental-immutable-rootfs", "kairos": "immucore", "bootc": "ostree"}
+    own["G5"] = "elemental-setup\nelemental-sysroot\nelemental-rootfs"
+    module = own.get(generation, "cos-immutable-rootfs")
+    common: dict[str, InitrdEntry] = {
         "bin": Symlink("usr/bin"),
         "sbin": Symlink("usr/sbin"),
         "lib": Symlink("usr/lib"),
@@ -226,13 +275,44 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         "usr/lib/systemd/systemd": runs,
         "usr/lib/systemd/systemd-fsck": runs,
         "usr/lib/dracut-lib.sh": toolkit.dracut_library(),
-        "usr/lib/dracut/modules.txt": "bash\nsystemd\nnetwork\ndm\ndmsquash-live\nlivenet\nrootfs-block\ncos-immutable-rootfs\nbase\n",
+        "usr/lib/dracut/modules.txt": f"bash\nsystemd\nnetwork\ndm\ndmsquash-live\nlivenet\nrootfs-block\n{module}\nbase\n",
         "usr/lib/dracut/build-parameter.txt": f"--no-hostonly --xz -f /boot/initrd-{KERNEL_VERSION} {KERNEL_VERSION}\n",
-        "usr/lib/dracut/hooks/cmdline/30-parse-cos-cmdline.sh": executable(toolkit.hook(generation)),
+        "usr/sbin/initqueue": executable(),
+        "etc/hosts": "127.0.0.1 localhost\n",
+        **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
+        **{f"{modules}/{path}.ko": b"\x7fELF" for path in (
+            "fs/overlayfs/overlay", "drivers/block/loop", "drivers/block/virtio_blk", "drivers/ata/ahci",
+            "drivers/nvme/host/nvme", "drivers/scsi/sd_mod", "drivers/md/dm-mod",
+        )},
+    }  # fmt: skip
+    match generation:
+        case "G4" | "G5":
+            return {**common, **elemental.initrd_files(second=generation == "G5", runs=runs)}
+        case "kairos":
+            return {**common, **foreign.kairos_initrd_files(runs=runs)}
+        case "bootc":
+            return {**common, "usr/lib/ostree/ostree-prepare-root": runs}
+        case _:
+            return {**common, **_luet_members(generation, runs)}
+
+
+def _luet_members(generation: toolkit.GenerationName, runs: File) -> dict[str, InitrdEntry]:
+    units = "usr/lib/systemd/system"
+    hooks = "usr/lib/dracut/hooks"
+    runners = ("yip", "cos-setup") if generation in ("G0", "G1") else ("elemental",)
+    found: dict[str, InitrdEntry] = {
         "usr/lib/systemd/system-generators/dracut-cos-generator": executable(toolkit.generator()),
+        **{f"usr/bin/{name}": runs for name in runners},
+    }
+    if generation == "G0":
+        texts = toolkit.first_hooks().items()
+        return {**found, **{f"{hooks}/{path}": executable(text) for path, text in texts}}
+    third = "cos-fsck" if generation == "G3" else "cos-loop-img"
+    return {
+        **found,
+        f"{hooks}/cmdline/30-parse-cos-cmdline.sh": executable(toolkit.hook(generation)),
         "usr/sbin/cos-mount-layout": executable(toolkit.mount_script()),
         f"usr/sbin/{third}": executable(toolkit.loop_script(generation)),
-        "usr/sbin/initqueue": executable(),
         f"{units}/cos-immutable-rootfs.service": _mount_unit(),
         # dracut's link, wrong in its target and right in its name, as it really is.
         f"{units}/initrd-fs.target.requires/cos-immutable-rootfs.service": Symlink("../../../../../../cos-immutable-rootfs.service"),
@@ -240,13 +320,6 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         f"{units}/cos-setup-initramfs.service": toolkit.setup_unit("initramfs", generation),
         "etc/systemd/system/initrd-fs.target.requires/cos-setup-rootfs.service": Symlink(f"/{units}/cos-setup-rootfs.service"),
         "etc/systemd/system/initrd.target.requires/cos-setup-initramfs.service": Symlink(f"/{units}/cos-setup-initramfs.service"),
-        "etc/hosts": "127.0.0.1 localhost\n",
-        **{f"usr/bin/{name}": runs for name in runners},
-        **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
-        **{f"{modules}/{path}.ko": b"\x7fELF" for path in (
-            "fs/overlayfs/overlay", "drivers/block/loop", "drivers/block/virtio_blk", "drivers/ata/ahci",
-            "drivers/nvme/host/nvme", "drivers/scsi/sd_mod", "drivers/md/dm-mod",
-        )},
     }  # fmt: skip
 
 

@@ -14,7 +14,9 @@ __all__ = [
     "STAGES",
     "GenerationName",
     "bootargs",
+    "config_directory",
     "dracut_library",
+    "first_hooks",
     "generator",
     "grub_config",
     "hook",
@@ -24,7 +26,8 @@ __all__ = [
     "setup_unit",
 ]
 
-GenerationName: TypeAlias = Literal["G1", "G2", "G3"]
+GenerationName: TypeAlias = Literal["G0", "G1", "G2", "G3", "G4", "G5", "kairos", "bootc"]
+"""A generation in the words of reports."""
 
 STAGES = ("rootfs", "initramfs", "fs", "boot", "network", "reconcile")
 """What the units run, in the order of a boot."""
@@ -65,29 +68,44 @@ stages:
 _KERNEL_ARGUMENTS = "panic=5 security=selinux selinux=1 rd.neednet=1 rd.cos.oemlabel=COS_OEM"
 
 
+def config_directory(generation: GenerationName) -> str:
+    """Give the directory of bootargs.cfg and grub.cfg, without a leading slash."""
+    return "etc/elemental" if generation == "G5" else "etc/cos"
+
+
 def bootargs(generation: GenerationName) -> str:
     """Write a bootargs.cfg with its active and its recovery command line."""
-    if generation == "G3":
-        active = f"root=LABEL=$state_label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
-        recovery = "root=LABEL=$recovery_label cos-img/filename=$img selinux=0"
-        condition = '[ "$label" == "$recovery_label" ]'
-    else:
-        active = f"root=LABEL=$label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
-        recovery = "root=live:LABEL=$recoverylabel rd.live.dir=/ rd.live.squashimg=$img"
-        condition = '[ -n "$recoverylabel" ]'
+    kernel, initramfs = "/boot/vmlinuz", "/boot/initrd"
+    active = f"root=LABEL=$label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
+    recovery = "root=live:LABEL=$recoverylabel rd.live.dir=/ rd.live.squashimg=$img"
+    condition = '[ -n "$recoverylabel" ]'
+    match generation:
+        case "G0":
+            active = "root=LABEL=$label iso-scan/filename=$img"
+        case "G3" | "G4":
+            active = f"root=LABEL=$state_label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
+            recovery = "root=LABEL=$recovery_label cos-img/filename=$img selinux=0"
+            condition = '[ "$label" == "$recovery_label" ]'
+        case "G5":
+            mode = "elemental.image=${img} elemental.mode=${mode} elemental.oemlabel=${oem_label}"
+            active = f"root=LABEL=${{state_label}} {mode} panic=5 security=selinux"
+            recovery = f"root=LABEL=${{recovery_label}} {mode} enforcing=0"
+            condition = '[ "${mode}" == "recovery" ]'
+            kernel, initramfs = "/${root_subpath}boot/vmlinuz", "/${root_subpath}boot/initrd"
     return f"""\
-set kernel=/boot/vmlinuz
+set kernel={kernel}
 if {condition}; then
     set kernelcmd="{recovery}"
 else
     set kernelcmd="{active}"
 fi
-set initramfs=/boot/initrd
+set initramfs={initramfs}
 """
 
 
-def grub_config() -> str:
+def grub_config(generation: GenerationName = "G2") -> str:
     """Write the menu that installation copies to disk."""
+    top = config_directory(generation)
     entries = [
         ("cos", "derivative", "COS_STATE", "/cOS/active.img", "COS_ACTIVE"),
         ("fallback", "derivative (fallback)", "COS_STATE", "/cOS/passive.img", "COS_PASSIVE"),
@@ -102,7 +120,7 @@ menuentry "{title}" --id {name} {{
     set label={label}
     loopback loop0 /$img
     set root=($root)
-    source (loop0)/etc/cos/bootargs.cfg
+    source (loop0)/{top}/bootargs.cfg
     linux (loop0)$kernel $kernelcmd
     initrd (loop0)$initramfs
 }}
@@ -112,7 +130,11 @@ menuentry "{title}" --id {name} {{
 
 def setup_unit(stage: str, generation: GenerationName) -> str:
     """Write the unit that runs one stage."""
-    runner = f"/usr/bin/cos-setup {stage}" if generation == "G1" else f"/usr/bin/elemental run-stage {stage}"
+    runner = (
+        f"/usr/bin/cos-setup {stage}"
+        if generation in ("G0", "G1")
+        else f"/usr/bin/elemental run-stage {stage}"
+    )
     text = f"[Unit]\nDescription=Stage {stage}\nDefaultDependencies=no\n\n[Service]\nType=oneshot\n"
     if stage == "rootfs":
         text += "ExecStartPre=/usr/bin/ln -sf -t / /sysroot/system\n"
@@ -123,6 +145,11 @@ def setup_unit(stage: str, generation: GenerationName) -> str:
 
 def module_setup(generation: GenerationName) -> str:
     """Write the dracut module's own script."""
+    if generation == "G0":
+        hooks = {"cmdline 30": "parse-cos-overlay.sh", "initqueue/finished 30": "cos-wait-oem.sh"}
+        hooks |= {"pre-pivot 10": "cos-mount-layout.sh", "pre-pivot 20": "cos-config-launcher.sh"}
+        lines = "".join(f'    inst_hook {where} "$moddir/{name}"\n' for where, name in hooks.items())
+        return f"#!/bin/bash\ncheck() {{ return 255; }}\ndepends() {{ echo rootfs-block dm; }}\ninstall() {{\n{lines}}}\n"
     third = "cos-fsck" if generation == "G3" else "cos-loop-img"
     return f"""\
 #!/bin/bash
@@ -135,6 +162,19 @@ install() {{
     inst_script "$moddir/{third}.sh" /sbin/{third}
 }}
 """
+
+
+def first_hooks() -> dict[str, str]:
+    """Write the hooks of the first generation, by their paths below dracut's hooks."""
+    library = "#!/bin/bash\ntype getarg >/dev/null 2>&1 || . /lib/dracut-lib.sh\n"
+    return {
+        "cmdline/30-parse-cos-overlay.sh": library
+        + 'overlay=$(getarg rd.cos.overlay=)\n[ -z "$overlay" ] && return 0\nrootok=1\n',
+        "initqueue/finished/30-cos-wait-oem.sh": library + "[ -e /dev/disk/by-label/COS_OEM ] || return 1\n",
+        "pre-pivot/10-cos-mount-layout.sh": library
+        + 'for path in $(printf "%s\\n" $cos_mounts | sort -u); do\n    mountpoint -q "/sysroot$path" || mount -o rw "$path"\ndone\nrmdir /tmp/cos\n',
+        "pre-pivot/20-cos-config-launcher.sh": library + "cos-setup rootfs\n",
+    }
 
 
 def hook(generation: GenerationName) -> str:

@@ -1,0 +1,340 @@
+"""Checks on what Kairos images need beyond what holds for all (kairos-init, pkg/validation; kairos-agent and kairos-sdk)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.boot_path import BOOTS
+from cosinspect.checks.grub import find_command
+from cosinspect.checks.initrd import READS, REBUILD, about, opened
+from cosinspect.formats.initrd import Initrd
+from cosinspect.formats.os_release import read_env_file
+from cosinspect.report import Capability, Finding, Level
+
+__all__ = [
+    "kairos_efi_missing",
+    "kairos_grub_modules_missing",
+    "kairos_host_keys",
+    "kairos_initrd_command_missing",
+    "kairos_initrd_service_missing",
+    "kairos_lock_missing",
+    "kairos_program_missing",
+    "kairos_program_recommended",
+    "kairos_release_incomplete",
+    "kairos_release_missing",
+    "kairos_unit_masked",
+]
+
+KAIROS = ("kairos",)
+RELEASE = "/etc/kairos-release"
+_RELEASE_READS = ("etc/kairos-release", "etc/os-release", "usr/lib/os-release")
+_PROVIDERS = ("/system/providers", "/system/discovery")
+_KEYS = (
+    *(
+        "ID",
+        "ID_LIKE",
+        "NAME",
+        "VERSION",
+        "ARCH",
+        "TARGETARCH",
+        "FLAVOR",
+        "FLAVOR_RELEASE",
+        "FAMILY",
+        "MODEL",
+    ),
+    *("VARIANT", "BUG_REPORT_URL", "HOME_URL", "RELEASE"),
+)
+_STANDARD_KEYS = ("SOFTWARE_VERSION", "SOFTWARE_VERSION_PREFIX")
+_INITRD_COMMANDS = (
+    *("sync", "udevadm", "blkid", "lsblk", "e2fsck", "mount", "umount", "rsync", "cryptsetup", "awk"),
+    *("mkfs.ext2", "mkfs.ext3", "mkfs.ext4", "mkfs.vfat"),
+)
+_BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
+_UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+_GRUB_MODULES = ("loopback", "squash4", "xzio", "gzio", "regexp")
+# Where kairos-sdk looks for GRUB's EFI program, by architecture.
+_EFI = {
+    "amd64": (
+        "/usr/share/efi/x86_64/grub.efi",
+        "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+        "/usr/lib/grub/x86_64-efi/grubx64.efi",
+        "/boot/efi/EFI/*/grubx64.efi",
+    ),
+    "arm64": (
+        "/usr/share/efi/aarch64/grub.efi",
+        "/usr/share/efi/arm64/grub.efi",
+        "/usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed",
+        "/usr/lib/grub/arm64-efi/grubaa64.efi",
+        "/boot/efi/EFI/*/grubaa64.efi",
+    ),
+}
+
+
+def _release(context: CheckContext) -> tuple[str, dict[str, str]] | None:
+    """Give the file that describes the image, and what it sets; older images have it in os-release."""
+    for path in (RELEASE, "/etc/os-release"):
+        text = context.facts.text(path).text
+        values = read_env_file(text).values if text is not None else {}
+        own = {name: value for name, value in values.items() if name.startswith("KAIROS_")}
+        if own:
+            return path, own
+    return None
+
+
+def _has_program(context: CheckContext, name: str) -> bool:
+    if find_command(context, name) is not None:
+        return True
+    entries = (context.rootfs.trace(f"{top}/{name}").entry for top in _PROVIDERS)
+    return any(entry is not None and entry.is_executable for entry in entries)
+
+
+@check(
+    id="COS130",
+    name="kairos-program-missing",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    summary="A program of Kairos itself is not in the image.",
+    why="immucore must be there to be put into the next initrd, and a standard image needs its provider to form a cluster.",
+    remedy="Run kairos-init in the Dockerfile, and let no later step delete what it installed.",
+    reads=_RELEASE_READS,
+    generations=KAIROS,
+)
+def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for immucore, and for a provider where the image says that it is of the standard variant."""
+    names = ["immucore"]
+    release = _release(context)
+    if release is not None and release[1].get("KAIROS_VARIANT") == "standard":
+        names.append("agent-provider-kairos")
+    for name in names:
+        if _has_program(context, name):
+            yield f"{name} is there"
+        else:
+            yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
+
+
+@check(
+    id="COS131",
+    name="kairos-program-recommended",
+    level=Level.WARNING,
+    summary="A program that kairos-init demands is not in the image.",
+    why="The machine boots; what the program is for (encrypted partitions, NFS volumes, becoming root) does not work.",
+    remedy="Run kairos-init's stage install, which brings them.",
+    generations=KAIROS,
+)
+def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the programs that validation of today's kairos-init asks for."""
+    for name in ("sudo", "less", "kcrypt-discovery-challenger", "mount.nfs"):
+        if not _has_program(context, name):
+            yield Finding(f"expected the program {name}, it is not in the image")
+
+
+@check(
+    id="COS132",
+    name="kairos-release-missing",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    summary="Nothing says which Kairos image this is.",
+    why="The agent reads /etc/kairos-release to install and to upgrade, and bootargs.cfg takes the machine's model from it.",
+    remedy="Run kairos-init in the Dockerfile; it writes /etc/kairos-release.",
+    reads=_RELEASE_READS,
+    generations=KAIROS,
+)
+def kairos_release_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for KAIROS_ keys in /etc/kairos-release or, in older images, /etc/os-release."""
+    found = _release(context)
+    if found is None:
+        yield context.missing(RELEASE, f"expected {RELEASE} to set KAIROS_ID and others, found none")
+    else:
+        yield f"{found[0]} sets {len(found[1])} keys"
+
+
+@check(
+    id="COS133",
+    name="kairos-release-incomplete",
+    level=Level.WARNING,
+    summary="The description of the Kairos image lacks keys.",
+    why="kairos-init refuses it; what goes by the key (finding upgrades, the model's boot arguments) does not work.",
+    remedy="Run kairos-init again instead of writing the file by hand.",
+    reads=_RELEASE_READS,
+    generations=KAIROS,
+)
+def kairos_release_incomplete(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the keys that validation asks for; older images, without the file, knew fewer."""
+    found = _release(context)
+    if found is None or found[0] != RELEASE:
+        raise NotApplicable(f"there is no {RELEASE}")
+    path, values = found
+    standard = _STANDARD_KEYS if values.get("KAIROS_VARIANT") == "standard" else ()
+    absent = [f"KAIROS_{key}" for key in (*_KEYS, *standard) if not values.get(f"KAIROS_{key}")]
+    if absent:
+        entry = context.rootfs.trace(path).entry
+        yield Finding(
+            f"expected {path} to set {', '.join(absent)}, it does not", path, entry.layer if entry else None
+        )
+
+
+def _with_systemd(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
+    for path, initrd in opened(context):
+        if not any(initrd.exists(name) for name in ("usr/lib/systemd/systemd", "lib/systemd/systemd")):
+            raise NotApplicable(f"{path} starts without systemd")
+        if not any(initrd.exists(name) for group in context.generation.initrd_files for name in group):
+            raise NotApplicable(f"{path} has nothing of immucore")
+        yield path, initrd
+
+
+@check(
+    id="COS134",
+    name="kairos-initrd-service-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="Nothing starts immucore in the initrd.",
+    why="immucore mounts the image that is booted: without its service and link the boot waits for a root that nobody mounts.",
+    remedy=REBUILD,
+    reads=READS,
+    generations=KAIROS,
+)
+def kairos_initrd_service_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the unit and its link by name; releases hang it into different targets."""
+    for path, initrd in _with_systemd(context):
+        units = ("usr/lib/systemd/system", "lib/systemd/system", "etc/systemd/system")
+        unit = any(initrd.exists(f"{top}/immucore.service") for top in units)
+        link = any(
+            initrd.lookup(f"{top}/{target}.requires/immucore.service", follow=False)
+            for top in units
+            for target in ("initrd.target", "initrd-fs.target")
+        )
+        if not unit:
+            yield about(context, path, "expected the unit immucore.service in the initrd, it is not there")
+        elif not link:
+            yield about(
+                context, path, "expected a link that starts immucore.service in the initrd, found none"
+            )
+        else:
+            yield f"immucore.service is started in {path}"
+
+
+@check(
+    id="COS135",
+    name="kairos-initrd-command-missing",
+    level=Level.WARNING,
+    summary="A command that immucore calls is not in the initrd.",
+    why="dracut leaves out what it does not find and says nothing; without cryptsetup an encrypted machine no longer boots.",
+    remedy="Install the command before the initrd is built.",
+    reads=READS,
+    generations=KAIROS,
+)
+def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the commands that the dracut module of immucore brings."""
+    for path, initrd in _with_systemd(context):
+        absent = [
+            name
+            for name in _INITRD_COMMANDS
+            if not any(initrd.lookup(f"{top}/{name}", follow=False) is not None for top in _BIN_DIRECTORIES)
+        ]
+        if absent:
+            yield about(context, path, f"expected {', '.join(absent)} in the initrd, not there")
+
+
+@check(
+    id="COS136",
+    name="kairos-host-keys",
+    level=Level.WARNING,
+    summary="The image carries SSH host keys.",
+    why="Every machine that runs it has the same keys, and whoever has the image can pose as any of them.",
+    remedy="Delete them in the step that installs the SSH server: RUN rm -f /etc/ssh/ssh_host_*_key*",
+    generations=KAIROS,
+)
+def kairos_host_keys(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for private host keys."""
+    for entry in context.rootfs.glob("/etc/ssh/ssh_host_*_key"):
+        yield Finding("expected no SSH host key in an image, found one", entry.path, entry.layer)
+
+
+@check(
+    id="COS137",
+    name="kairos-unit-masked",
+    level=Level.ERROR,
+    capabilities=(Capability.BOOT,),
+    summary="A unit that the system needs is masked or not there.",
+    why="Base images for containers mask udev, logind and the login prompts: devices do not appear, or nobody can log in.",
+    remedy="Unmask it: RUN systemctl unmask systemd-udevd systemd-logind getty.target",
+    generations=KAIROS,
+)
+def kairos_unit_masked(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at getty.target, systemd-udevd and systemd-logind: links to /dev/null mask them."""
+    if not any(context.rootfs.exists(f"{top}/systemd") for top in ("/usr/lib/systemd", "/lib/systemd")):
+        raise NotApplicable("the image starts without systemd")
+    for name in ("getty.target", "systemd-udevd.service", "systemd-logind.service"):
+        places = [context.rootfs.trace(f"{top}/{name}", follow=False).entry for top in _UNIT_DIRECTORIES]
+        found = next((entry for entry in places if entry is not None), None)
+        if found is None:
+            yield Finding(f"expected the unit {name}, it is not there", f"/usr/lib/systemd/system/{name}")
+        elif found.type == "symlink" and found.link == "/dev/null":
+            yield Finding(f"expected the unit {name}, it is masked", found.path, found.layer)
+        else:
+            yield f"{found.path} is there"
+
+
+@check(
+    id="COS138",
+    name="kairos-grub-modules-missing",
+    level=Level.WARNING,
+    summary="GRUB modules that the menu loads are not in the image.",
+    why="The menu of an installed machine stops at the command that the module has; without regexp it finds no kernel.",
+    remedy="Install GRUB's modules for the platform, such as grub2-x86_64-efi or grub-efi-amd64-bin.",
+    generations=KAIROS,
+)
+def kairos_grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for each module in the directories of distributions."""
+    names = {
+        entry.name
+        for top in ("/usr/share/grub2/*", "/usr/lib/grub/*", "/usr/lib/grub2/*", "/boot/grub2/*")
+        for entry in context.rootfs.glob(f"{top}/*.mod")
+    }
+    absent = [name for name in _GRUB_MODULES if f"{name}.mod" not in names]
+    if absent:
+        yield Finding(f"expected the GRUB modules {', '.join(absent)}, they are not in the image")
+    else:
+        yield f"the GRUB modules {', '.join(_GRUB_MODULES)} are there"
+
+
+@check(
+    id="COS139",
+    name="kairos-efi-missing",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL,),
+    summary="There is no GRUB for EFI where installation looks for it.",
+    why="The agent copies it to the EFI partition; without it installation stops, or the machine does not start by EFI.",
+    remedy="Install the distribution's signed GRUB: grub2-x86_64-efi, grub-efi-amd64-signed, grub2-efi-x64.",
+    generations=KAIROS,
+)
+def kairos_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at the places on the agent's list."""
+    platform = context.config.platform
+    places = _EFI.get(platform.architecture if platform is not None else "")
+    if places is None:
+        raise NotApplicable("the agent's list for this architecture is not known")
+    found = [entry.path for place in places for entry in context.rootfs.glob(place)]
+    if found:
+        yield f"{found[0]} is there"
+    elif context.facts.unified_kernels or context.rootfs.glob("/usr/lib/systemd/boot/efi/*.efi*"):
+        raise NotApplicable("the image starts by systemd-boot")
+    else:
+        yield Finding(f"expected one of {', '.join(places)}, found none", places[0])
+
+
+@check(
+    id="COS140",
+    name="kairos-lock-missing",
+    level=Level.WARNING,
+    summary="There is no /var/lock.",
+    why="Programs that lock devices fail on the read-only root, where the directory cannot be made.",
+    remedy="Make it: RUN mkdir -p /var/lock, or the link to /run/lock that the base image had.",
+    generations=KAIROS,
+)
+def kairos_lock_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the directory; a link to /run/lock gets its target when the machine starts."""
+    trace = context.rootfs.trace("/var/lock", follow=False)
+    if trace.entry is None:
+        yield context.broken(trace, "expected the directory /var/lock, it is not there")
