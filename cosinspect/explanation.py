@@ -170,8 +170,10 @@ class Explainer:
             told.update(str(hop) for hop in trace.hops)
             done = (*self._links(trace), *self._changes(trace, attributes=False))
             if finding.layer is not None and not any(cause.layer is not None for cause in done):
-                done = (self._at(finding.layer, f"this is what the layer does to {finding.path}"),)
+                done = ()
             yield from done
+            if finding.layer is not None and all(cause.layer != finding.layer for cause in done):
+                yield self._at(finding.layer, _deed(finding))
         elif finding.layer is not None:
             yield self._at(finding.layer, "this layer is to blame")
         for line in finding.evidence:
@@ -352,6 +354,15 @@ def _kind(change: Change) -> str:
         "dir": "a directory",
         "symlink": f"a link to {change.link}",
     }.get(change.type, f"a {change.type}")
+
+
+def _deed(finding: Finding) -> str:
+    """Say what the layer that is to blame has done, as far as the evidence tells."""
+    for line in finding.evidence:
+        _, removed, marker = line.partition(" removed it: ")
+        if removed and _BLAME.fullmatch(line):
+            return f"{marker.replace('/.wh.', '/')} was deleted"
+    return f"this is what the layer does to {finding.path}"
 
 
 def _described(entry: Entry) -> str:

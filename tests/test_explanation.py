@@ -32,7 +32,7 @@ def explainer(tmp_path_factory):
 
 def explained(image, directory):
     with open_image(image.write_layout(directory)) as opened:
-        report, context = examine_image(opened, profile=load_profile("cos"))
+        report, context = examine_image(opened, profile=load_profile("auto"))
         return Explainer(report, context, CATALOGUE)
 
 
