@@ -29,7 +29,9 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- FormatError (ValueError)           a file's bytes are not of the format they are read as
     +-- InvalidCache                       a place for the cache that cannot be used
     +-- InvalidProfile (ValueError)        a profile that cannot decide anything
+    |   +-- InvalidPolicy                  a policy with mistakes
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
+    +-- InvalidPlugin                      an installed distribution whose checks cannot be used
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ __all__ = [
     "InvalidLayer",
     "InvalidLayout",
     "InvalidManifest",
+    "InvalidPlugin",
+    "InvalidPolicy",
     "InvalidProfile",
     "InvalidReference",
     "InvalidSignaturePolicy",
@@ -270,3 +274,26 @@ class InvalidProfile(CosinspectError, ValueError):
 
 class InvalidSignaturePolicy(CosinspectError, ValueError):
     """Nothing can be verified with what was given: a key that is none, an identity without its issuer, no signer at all."""
+
+
+class InvalidPolicy(InvalidProfile):
+    """A policy cannot be read, or is wrong.
+
+    Attributes:
+        mistakes: every mistake with its place, in the document's order.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        remedy: str | None = None,
+        mistakes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.mistakes = mistakes
+
+
+class InvalidPlugin(CosinspectError):
+    """A distribution that is installed offers checks that cannot be used."""

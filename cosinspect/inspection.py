@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -17,13 +18,15 @@ from cosinspect.checks.facts import Facts
 from cosinspect.checks.layers import unreadable
 from cosinspect.checks.readers import worse
 from cosinspect.differences import Comparison, compare_semantics
-from cosinspect.errors import InvalidLayer, InvalidLayout, InvalidProfile
+from cosinspect.errors import InvalidLayer, InvalidLayout
 from cosinspect.image import Image
 from cosinspect.judgement import Judgement, keep_judgement, known_judgement
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
 from cosinspect.parsed import Parsed
+from cosinspect.plugins import installed_checks
+from cosinspect.policy import Plan, Policy, load_policy, make_plan
 from cosinspect.profiles import Profile, load_profile
 from cosinspect.reference import ImageName, Reference, Transport
 from cosinspect.report import CheckResult, LayerSummary, Report, Stats
@@ -37,7 +40,7 @@ from cosinspect.sources.layout import DirSource, LayoutSource
 from cosinspect.sources.registry import RegistrySource
 from cosinspect.sources.signature_repository import SignatureRepository
 
-__all__ = ["examine_image", "inspect", "inspect_image", "open_image"]
+__all__ = ["examine_image", "inspect", "inspect_image", "open_image", "plan_inspection"]
 
 
 def inspect(
@@ -49,6 +52,8 @@ def inspect(
     plain_http: bool = False,
     docker_config: str | os.PathLike[str] | None = None,
     verify_diff_ids: bool = True,
+    policies: Iterable[str | os.PathLike[str] | Policy] = (),
+    today: date | None = None,
     signatures: SignaturePolicy | None = None,
     limits: Limits = DEFAULT_LIMITS,
     cache: Cache | None = None,
@@ -66,6 +71,8 @@ def inspect(
         plain_http: talk to the registry without TLS, which is the default for localhost only.
         docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
         verify_diff_ids: whether layers must inflate to what the configuration names.
+        policies: what to require beyond the profile: paths of TOML files, or loaded ones.
+        today: the day that waivers are held against; by default the present one, in UTC.
         signatures: who must have signed the image; without such a signature it does not pass.
         limits: bounds for everything that is read.
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
@@ -77,10 +84,7 @@ def inspect(
     """
     started = time.monotonic()
     # A profile that cannot be loaded should not cost a connection.
-    rules = load_profile(profile) if isinstance(profile, str) else profile
-    if semantics:
-        rules = rules.read_as(semantics)
-    _check_levels(rules)
+    plan = plan_inspection(profile, policies, semantics=semantics, today=today)
     keyless = _keyless(signatures)
     with open_image(
         name,
@@ -101,9 +105,35 @@ def inspect(
                 place = None  # the manifest is made up from the archive, so nobody can have signed it
             source = _registry(place, plain_http, docker_config, limits) if place is not None else None
             verification = _verify(image, source, signatures, keyless)
-        return inspect_image(
-            image, profile=rules, verification=verification, progress=progress, started=started
-        )
+        return _inspect(image, plan, verification, progress, started)
+
+
+def plan_inspection(
+    profile: str | Profile,
+    policies: Iterable[str | os.PathLike[str] | Policy] = (),
+    *,
+    semantics: tuple[Semantics, ...] | None = None,
+    today: date | None = None,
+) -> Plan:
+    """Put together what an inspection goes by: the profile, the checks of plugins, the policies.
+
+    Args:
+        profile: its name, the path of a TOML file, or a loaded one.
+        policies: paths of TOML files, or loaded ones.
+        semantics: whose readings of the layers count, in place of the profile's.
+        today: the day that waivers are held against; by default the present one, in UTC.
+
+    Raises:
+        InvalidProfile: the profile or a policy cannot be used.
+        InvalidPlugin: an installed plugin cannot.
+    """
+    rules = load_profile(profile) if isinstance(profile, str) else profile
+    return make_plan(
+        rules.read_as(semantics) if semantics else rules,
+        installed_checks(),
+        [each if isinstance(each, Policy) else load_policy(each) for each in policies],
+        today=today or datetime.now(UTC).date(),
+    )
 
 
 def inspect_image(
@@ -128,49 +158,55 @@ def inspect_image(
     Raises:
         CosinspectError: a layer cannot be had or read.
     """
-    begin = time.monotonic() if started is None else started
-    judgement = known_judgement(image, profile, verification, checks)
+    plan = Plan(profile, checks)
+    return _inspect(image, plan, verification, progress, time.monotonic() if started is None else started)
+
+
+def _inspect(
+    image: Image,
+    plan: Plan,
+    verification: Verification | None,
+    progress: Progress | None,
+    begin: float,
+) -> Report:
+    judgement = known_judgement(image, plan, verification)
     if judgement is None:
         try:
-            judgement = _examine(image, profile, verification, progress, checks)[0]
+            judgement = _examine(image, plan, verification, progress)[0]
         except InvalidLayer as fault:
             steps = tuple(layer.created_by for layer in image.layers)
-            results = unreadable(fault, checks, profile.levels, steps)
-            return _report(image, profile, verification, begin, checks, Judgement("", 0, results))
-        keep_judgement(judgement, image, profile, verification, checks)
-    return _report(image, profile, verification, begin, checks, judgement)
+            results = unreadable(fault, plan.checks, plan.profile.levels, steps)
+            return _report(image, plan, verification, begin, Judgement("", 0, results))
+        keep_judgement(judgement, image, plan, verification)
+    return _report(image, plan, verification, begin, judgement)
 
 
 def examine_image(
     image: Image,
     *,
-    profile: Profile,
+    plan: Plan,
     verification: Verification | None = None,
     progress: Progress | None = None,
     started: float | None = None,
-    checks: tuple[Check, ...] = CATALOGUE,
 ) -> tuple[Report, CheckContext]:
     """Find out what an open image can do, and give what the checks saw as well; otherwise as `inspect_image`."""
     begin = time.monotonic() if started is None else started
-    judgement, context = _examine(image, profile, verification, progress, checks)
-    return _report(image, profile, verification, begin, checks, judgement), context
+    judgement, context = _examine(image, plan, verification, progress)
+    return _report(image, plan, verification, begin, judgement), context
 
 
 def _examine(
-    image: Image,
-    profile: Profile,
-    verification: Verification | None,
-    progress: Progress | None,
-    checks: tuple[Check, ...],
+    image: Image, plan: Plan, verification: Verification | None, progress: Progress | None
 ) -> tuple[Judgement, CheckContext]:
     """Read the image and run the checks."""
+    checks = plan.checks
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
-    first = profile.semantics[0]
+    first = plan.profile.semantics[0]
     rootfs = image.rootfs(reads, semantics=first, progress=progress)
     parsed = Parsed(image.cache, limits=image.limits)
     facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     steps = tuple(layer.created_by for layer in image.layers)
-    profile = profile.choose(facts.generation)
+    profile = plan.profile.choose(facts.generation)
     if profile.semantics[0] is not first:
         rootfs = rootfs.under(profile.semantics[0])
         facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
@@ -185,16 +221,12 @@ def _examine(
 
 
 def _report(
-    image: Image,
-    profile: Profile,
-    verification: Verification | None,
-    begin: float,
-    checks: tuple[Check, ...],
-    judgement: Judgement,
+    image: Image, plan: Plan, verification: Verification | None, begin: float, judgement: Judgement
 ) -> Report:
     """Put a report together; where nothing is in the tree, a layer could not be read."""
     read = judgement.entries > 0
-    asked, profile = profile.name, profile.choose(judgement.generation)
+    profile = plan.profile.choose(judgement.generation)
+    results, unused = plan.waive(judgement.results)
     return Report(
         name=image.name,
         digest=str(image.digest),
@@ -202,15 +234,17 @@ def _report(
         platform=str(image.platform or ""),
         layers=tuple(_summary(layer) for layer in image.layers),
         profile=profile.name,
-        profile_asked=asked,
+        profile_asked=plan.profile.name,
         generation=judgement.generation,
         generation_title=profile.title(judgement.generation)
         if read
         else "not known, for a layer cannot be read",
         required=profile.required,
-        results=judgement.results,
+        results=results,
         stats=Stats(time.monotonic() - begin, image.fetched, judgement.entries),
-        rules=tuple(item.rule for item in checks),
+        rules=tuple(item.rule for item in plan.checks),
+        policies=plan.policies,
+        unused=unused,
         signatures=verification,
         signature_required=verification is not None or profile.signature_required,
         semantics=tuple(each.value for each in profile.semantics),
@@ -333,17 +367,6 @@ def _worse(
 def _in_time(item: Check, context: CheckContext, image: Image) -> CheckResult:
     image.deadline.heed(f"{image.name}, check {item.id}")
     return run_check(item, context)
-
-
-def _check_levels(profile: Profile) -> None:
-    known = {item.id for item in CATALOGUE}
-    unknown = sorted(set(profile.levels) - known)
-    if unknown:
-        raise InvalidProfile(
-            f"there is no check {unknown[0]!r}",
-            where=f"profile {profile.name}, levels",
-            remedy="`cosinspect checks` lists them",
-        )
 
 
 def _summary(layer: Layer) -> LayerSummary:

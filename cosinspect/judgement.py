@@ -10,9 +10,8 @@ from attrs import frozen
 
 from cosinspect.cache.code import code_digest
 from cosinspect.checks import CATALOGUE
-from cosinspect.checks.base import Check
 from cosinspect.image import Image
-from cosinspect.profiles import Profile
+from cosinspect.policy import Plan
 from cosinspect.report import CheckResult
 from cosinspect.signatures.outcome import Verification
 
@@ -36,11 +35,9 @@ class Judgement:
     results: tuple[CheckResult, ...]
 
 
-def known_judgement(
-    image: Image, profile: Profile, verification: Verification | None, checks: tuple[Check, ...]
-) -> Judgement | None:
+def known_judgement(image: Image, plan: Plan, verification: Verification | None) -> Judgement | None:
     """Give what the checks said of the image before, by the same rules; None if that is not known."""
-    parts = _parts(image, profile, verification, checks)
+    parts = _parts(image, plan, verification)
     if image.cache is None or parts is None:
         return None
     value = image.cache.value(KIND, *parts)
@@ -52,15 +49,9 @@ def known_judgement(
         return None
 
 
-def keep_judgement(
-    judgement: Judgement,
-    image: Image,
-    profile: Profile,
-    verification: Verification | None,
-    checks: tuple[Check, ...],
-) -> None:
+def keep_judgement(judgement: Judgement, image: Image, plan: Plan, verification: Verification | None) -> None:
     """Keep what the checks said of an image, if it is theirs alone to say."""
-    parts = _parts(image, profile, verification, checks)
+    parts = _parts(image, plan, verification)
     if image.cache is None or parts is None:
         return
     try:
@@ -70,19 +61,20 @@ def keep_judgement(
     image.cache.keep_value(value, KIND, *parts)
 
 
-def _parts(
-    image: Image, profile: Profile, verification: Verification | None, checks: tuple[Check, ...]
-) -> tuple[bytes, ...] | None:
+def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple[bytes, ...] | None:
     """Give everything that decides a judgement, None where code has a part in it that is not known."""
     verified = all(layer.verify_diff_id for layer in image.layers)
-    if not verified or not {id(item) for item in checks} <= {id(item) for item in CATALOGUE}:
+    own = {id(item) for item in CATALOGUE}
+    others = sum(id(item) not in own for item in plan.checks)
+    if not verified or others > plan.rules:
         return None
     rules = {
         "manifest": str(image.digest),
         "bounds": {**_plain(image.limits), "seconds": 0.0},
-        "profile": _plain(profile),
+        "profile": _plain(plan.profile),
+        "policies": list(plan.digests),
         "signatures": verification.to_dict() if verification is not None else None,
-        "checks": [item.id for item in checks],
+        "checks": [item.id for item in plan.checks],
     }
     return code_digest(), msgspec.json.encode(rules, order="deterministic")
 

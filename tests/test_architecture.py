@@ -27,6 +27,7 @@ FLOORS = [
     {"report"},
     {"profiles"},
     {"checks"},
+    {"policy", "plugins"},
     {"judgement"},
     {"inspection", "explanation"},
     {""},  # the package itself: exported names
@@ -37,7 +38,18 @@ FLOORS = [
     {"__main__"},
 ]
 # Packages that are one floor each; inside them, modules may import each other as long as there is no cycle.
-GROUPS = {"formats", "sources", "checks", "render", "commands", "testing", "profiles", "signatures", "cache"}
+GROUPS = {
+    "formats",
+    "sources",
+    "checks",
+    "render",
+    "commands",
+    "testing",
+    "profiles",
+    "signatures",
+    "cache",
+    "policy",
+}
 
 CODECS = {"isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
@@ -49,6 +61,8 @@ CONFINED = {
     "yaml": {"formats/yaml.py"},
     "cryptography": {"signatures/keys.py", "signatures/keyless.py"},
     "sigstore": {"signatures/keyless.py"},
+    "re2": {"policy/patterns.py"},
+    "debian_inspector": {"policy/quantities.py"},
     "rich": {"render/text.py", "commands/progress.py"},
     "subprocess": set(),  # credential helpers are run by oras
     "tarfile": set(),  # it disagrees with every runtime

@@ -10,8 +10,7 @@ from cosinspect.checks import CATALOGUE
 from cosinspect.cli import main
 from cosinspect.errors import PathNotFound
 from cosinspect.explanation import Explainer
-from cosinspect.inspection import examine_image, open_image
-from cosinspect.profiles import load_profile
+from cosinspect.inspection import examine_image, open_image, plan_inspection
 from cosinspect.report import Kind, Verdict
 from cosinspect.testing import ImageBuilder, Symlink, Whiteout
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
@@ -32,7 +31,7 @@ def explainer(tmp_path_factory):
 
 def explained(image, directory):
     with open_image(image.write_layout(directory)) as opened:
-        report, context = examine_image(opened, profile=load_profile("auto"))
+        report, context = examine_image(opened, plan=plan_inspection("auto"))
         return Explainer(report, context, CATALOGUE)
 
 

@@ -115,7 +115,7 @@ class Check:
     """A check: its identity, what it decides, and what people need to know about it.
 
     Attributes:
-        id: `COS` and three digits, never used for anything else again.
+        id: capitals and a number, never used for anything else again; `COS` is the catalogue's alone.
         name: names the defect.
         level: how grave a failure is.
         capabilities: what an image cannot do if the check fails.
@@ -128,7 +128,7 @@ class Check:
         run: what looks.
     """
 
-    id: str = field(validator=matches_re(r"COS\d{3}"))
+    id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))
     name: str = field(validator=matches_re(r"[a-z0-9]+(-[a-z0-9]+)*"))
     level: Level
     capabilities: tuple[Capability, ...] = ()

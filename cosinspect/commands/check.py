@@ -42,6 +42,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             name,
             profile=arguments.profile,
             semantics=arguments.semantics,
+            policies=arguments.policy,
             platform=arguments.platform,
             plain_http=arguments.plain_http,
             docker_config=arguments.docker_config,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cosinspect.checks import CATALOGUE, find_check
 from cosinspect.checks.base import Check
 from cosinspect.commands.command import Command, Terminal, WrongUse
 from cosinspect.commands.options import add_format
+from cosinspect.plugins import installed_checks
 from cosinspect.render.display import wrap
 
 __all__ = ["COMMAND", "named_check"]
@@ -23,26 +23,27 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    item = None if arguments.check is None else named_check(arguments.check)
+    every = installed_checks()
+    item = None if arguments.check is None else named_check(arguments.check, every)
     if arguments.format == "json":
-        values = [_values(each) for each in CATALOGUE] if item is None else _values(item)
+        values = [_values(each) for each in every] if item is None else _values(item)
         lines = iter([json.dumps(values, indent=2)])
     else:
-        lines = _overview(terminal.columns) if item is None else _in_full(item, terminal.columns)
+        lines = _overview(every, terminal.columns) if item is None else _in_full(item, terminal.columns)
     for line in lines:
         terminal.out.write(line + "\n")
     return 0
 
 
-def named_check(wanted: str) -> Check:
-    """Give the check with this id or name.
+def named_check(wanted: str, every: Sequence[Check]) -> Check:
+    """Give the one of the checks with this id or name.
 
     Raises:
         WrongUse: there is none; the text tells of those with similar names.
     """
-    if (found := find_check(wanted)) is not None:
+    known = {item.id.lower(): item for item in every} | {item.name: item for item in every}
+    if (found := known.get(wanted.lower())) is not None:
         return found
-    known = {item.id.lower(): item for item in CATALOGUE} | {item.name: item for item in CATALOGUE}
     near = [known[word] for word in difflib.get_close_matches(wanted.lower(), known, n=3, cutoff=0.5)]
     meant = " or ".join(dict.fromkeys(f"{item.id} ({item.name})" for item in near))
     hint = f"did you mean {meant}?" if near else "cosinspect checks lists them"
@@ -65,9 +66,9 @@ def _capabilities(item: Check) -> list[str]:
     return [capability.value for capability in item.capabilities]
 
 
-def _overview(columns: int) -> Iterator[str]:
-    wide = max(len(item.name) for item in CATALOGUE)
-    for item in CATALOGUE:
+def _overview(every: Sequence[Check], columns: int) -> Iterator[str]:
+    wide = max(len(item.name) for item in every)
+    for item in every:
         decides = ", ".join(_capabilities(item)) or "-"
         yield f"{item.id}  {item.level.value:<7}  {item.name:<{wide}}  {decides}"
         yield from (f"        {line}" for line in wrap(item.summary, columns - 8))

@@ -6,15 +6,13 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from cosinspect.checks import CATALOGUE
 from cosinspect.commands.checks import named_check
 from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
 from cosinspect.commands.options import add_format, add_image, add_profile, open_named
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
 from cosinspect.explanation import SCHEMA, Cause, Explainer, Explanation
-from cosinspect.inspection import examine_image
-from cosinspect.profiles import load_profile
+from cosinspect.inspection import examine_image, plan_inspection
 from cosinspect.render.display import printable, wrap
 from cosinspect.render.findings import sentence
 from cosinspect.report import Report
@@ -35,22 +33,22 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    plan = plan_inspection(arguments.profile, arguments.policy)
     what = arguments.what
     is_path = what is not None and "/" in what
     if what is not None and not is_path:
         try:
-            what = named_check(what).id
+            what = named_check(what, plan.checks).id
         except WrongUse as fault:
             told = str(fault)
             raise WrongUse(f"{told}{'' if told.endswith('?') else ';'} a path begins with a slash") from fault
-    profile = load_profile(arguments.profile)
     with (
         open_named(arguments.image, arguments) as image,
         layer_bars(terminal) as bars,
     ):
         bars.begin(image)
-        report, context = examine_image(image, profile=profile, progress=bars.advance)
-        explainer = Explainer(report, context, CATALOGUE)
+        report, context = examine_image(image, plan=plan, progress=bars.advance)
+        explainer = Explainer(report, context, plan.checks)
         if what is None:
             found = explainer.report_as_whole()
         elif is_path:

@@ -181,6 +181,13 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"what to require: {', '.join(BUILTIN)}, or a TOML file; default: auto, which goes by the image",
     )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="what to require beyond the profile, and what is accepted, in TOML; may be given again",
+    )
 
 
 def add_semantics(parser: argparse.ArgumentParser) -> None:

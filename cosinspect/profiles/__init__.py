@@ -7,7 +7,7 @@ and names, so that one set of checks serves all generations.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -137,6 +137,16 @@ class Profile:
         """Give the same profile with other readings of the layers."""
         choices = {generation: each.read_as(semantics) for generation, each in self.choices.items()}
         return evolve(self, semantics=semantics, choices=choices)
+
+    def extended(self, levels: Mapping[str, Level], required: Iterable[Capability]) -> Profile:
+        """Give the same profile with some levels others, and more capabilities required."""
+        more = tuple(required)
+        return evolve(
+            self,
+            levels={**self.levels, **levels},
+            required=tuple(dict.fromkeys((*self.required, *more))),
+            choices={generation: each.extended(levels, more) for generation, each in self.choices.items()},
+        )
 
     def title(self, generation: str) -> str:
         """Name a generation in words, "" for none."""

@@ -329,7 +329,8 @@ def _ranges(ids: Iterable[str]) -> str:
     """Write `COS001-003, COS007` for ids that follow each other."""
     runs: list[list[str]] = []
     for item in ids:
-        if runs and _number(item) == _number(runs[-1][-1]) + 1:
+        before = runs[-1][-1] if runs else ""
+        if before[:-3] == item[:-3] and _number(item) == _number(before) + 1:
             runs[-1].append(item)
         else:
             runs.append([item])

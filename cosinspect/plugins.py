@@ -1,0 +1,81 @@
+"""Checks that installed distributions add, through entry points of the group `cosinspect.checks`.
+
+An entry point names a check, or several in a list or tuple. A plugin runs with all rights of the process, as every installed distribution
+does. One that cannot be loaded, or takes an id or a name that another has, keeps every inspection from being made: a rule that is
+silently left out would be worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+
+from cosinspect.checks import CATALOGUE
+from cosinspect.checks.base import Check
+from cosinspect.errors import InvalidPlugin
+
+__all__ = ["GROUP", "installed_checks", "plugin_checks"]
+
+GROUP = "cosinspect.checks"
+
+
+def installed_checks() -> tuple[Check, ...]:
+    """Give the catalogue and, behind it, what plugins add, in the order of their entry points' names.
+
+    Raises:
+        InvalidPlugin: one cannot be used; the message names it.
+    """
+    return (*CATALOGUE, *plugin_checks(metadata.entry_points(group=GROUP), CATALOGUE))
+
+
+def plugin_checks(points: Iterable[metadata.EntryPoint], taken: Sequence[Check]) -> tuple[Check, ...]:
+    """Load the checks that entry points name.
+
+    Args:
+        points: the entry points.
+        taken: checks whose ids and names are taken.
+
+    Raises:
+        InvalidPlugin: one cannot be used; the message names it.
+    """
+    owners = {key: "cosinspect itself" for item in taken for key in (item.id, item.name)}
+    found: list[Check] = []
+    for point in sorted(points, key=lambda point: (point.name, point.value)):
+        plugin = _named(point)
+        for item in _load(point, plugin):
+            if item.id.startswith("COS") and item.id[3:].isdigit():
+                raise InvalidPlugin(f"expected an id of its own, {item.id} is the catalogue's", where=plugin)
+            for key in (item.id, item.name):
+                if key in owners:
+                    raise InvalidPlugin(
+                        f"expected an id and a name of its own, {key} is taken by {owners[key]}", where=plugin
+                    )
+                owners[key] = plugin
+            found.append(item)
+    return tuple(found)
+
+
+def _load(point: metadata.EntryPoint, plugin: str) -> tuple[Check, ...]:
+    try:
+        offered = point.load()
+        checks = tuple(offered) if isinstance(offered, (list, tuple)) else (offered,)
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as fault:  # whatever a stranger's module does, SystemExit included
+        raise InvalidPlugin(
+            f"expected checks, loading them raised {type(fault).__name__}: {fault}",
+            where=plugin,
+            remedy="mend or uninstall it",
+        ) from fault
+    for item in checks:
+        if not isinstance(item, Check):
+            raise InvalidPlugin(
+                f"expected checks made by cosinspect.checks.base.check, found a {type(item).__name__}",
+                where=plugin,
+            )
+    return checks
+
+
+def _named(point: metadata.EntryPoint) -> str:
+    distribution = f" of {point.dist.name} {point.dist.version}" if point.dist is not None else ""
+    return f"plugin {point.name} ({point.value}){distribution}"

@@ -1,0 +1,12 @@
+"""Policies: what users require of their images beyond a profile, as data in TOML, and what they accept for a time.
+
+A policy extends a profile: its rules become checks beside those of the catalogue, its levels and required capabilities are added,
+its waivers cover findings without hiding them. `docs/policy.md` is the manual.
+"""
+
+from __future__ import annotations
+
+from cosinspect.policy.document import Policy, load_policy
+from cosinspect.policy.plan import Plan, make_plan
+
+__all__ = ["Plan", "Policy", "load_policy", "make_plan"]

@@ -1,0 +1,145 @@
+"""A policy's document: TOML in, a `Policy` out, or every mistake in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from attrs import field, frozen
+
+from cosinspect.checks.base import Check
+from cosinspect.errors import InvalidPolicy
+from cosinspect.policy.mistakes import Mistakes
+from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, Rule, SizeRule, check_of
+from cosinspect.report import Capability, Level, Waiver
+
+__all__ = ["Policy", "load_policy"]
+
+_MAX_BYTES = 1024 * 1024
+
+
+@frozen
+class Policy:
+    """What users require beyond a profile, and what they accept for a time.
+
+    Attributes:
+        name: for reports.
+        required: capabilities that are required too.
+        levels: levels of checks by id.
+        checks: the rules, as checks.
+        waivers: not yet held against a day.
+        where: the file it came from.
+        digest: of its text.
+    """
+
+    name: str
+    required: tuple[Capability, ...]
+    levels: Mapping[str, Level] = field(hash=False)
+    checks: tuple[Check, ...]
+    waivers: tuple[Waiver, ...]
+    where: str
+    digest: str
+
+
+class _WireWaiver(msgspec.Struct):
+    check: str
+    reason: Annotated[str, msgspec.Meta(min_length=3)]
+    expires: dt.date
+    path: str = ""
+
+
+_RULES: dict[str, type[Rule]] = {
+    "files": FileRule,
+    "packages": PackageRule,
+    "labels": LabelRule,
+    "sizes": SizeRule,
+}
+_TOP = ("name", "required", "levels", *_RULES, "waivers")
+
+
+class _WireTop(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    required: list[Capability] = []
+    levels: dict[str, Any] = {}
+    files: list[Any] = []
+    packages: list[Any] = []
+    labels: list[Any] = []
+    sizes: list[Any] = []
+    waivers: list[Any] = []
+
+
+def load_policy(path: str | os.PathLike[str]) -> Policy:
+    """Read a policy from a file.
+
+    Raises:
+        InvalidPolicy: it cannot be read, or is wrong; the message tells every mistake with its line and key.
+    """
+    text = _read(Path(path))
+    where = str(path)
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as fault:  # ValueError: also a number too long
+        raise InvalidPolicy(f"expected TOML: {fault}", where=where) from fault
+    mistakes = Mistakes.of(where, text)
+    top = mistakes.convert(_WireTop, document, ())
+    if isinstance(levels := document.get("levels"), dict):
+        for check, level in levels.items():
+            if level not in [known.value for known in Level]:
+                mistakes.add(
+                    ("levels", check), f"expected error or warning or note, found {str(level)[:40]!r}"
+                )
+    if top is None:
+        # What can be read is looked at all the same, so that the next attempt does not meet the next mistake.
+        kept = {key: document[key] for key in (*_RULES, "waivers") if isinstance(document.get(key), list)}
+        top = _WireTop("-", **kept)
+    checks: list[Check] = []
+    for kind, structure in _RULES.items():
+        for number, value in enumerate(getattr(top, kind)):
+            key = (kind, number)
+            rule = mistakes.convert(structure, value, key, structure.parsers())
+            if rule is not None:
+                for name, message in rule.problems().items():
+                    mistakes.add((*key, name), message)
+                if rule.id in {item.id for item in checks}:
+                    mistakes.add((*key, "id"), f"expected an id of its own, {rule.id} is another rule's")
+                else:
+                    checks.append(check_of(rule))
+    waivers = list(_waivers(top.waivers, mistakes))
+    mistakes.end()
+    return Policy(
+        top.name,
+        tuple(dict.fromkeys(top.required)),
+        {check: Level(level) for check, level in top.levels.items()},
+        tuple(checks),
+        tuple(waivers),
+        where,
+        hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def _waivers(values: Iterable[object], mistakes: Mistakes) -> Iterable[Waiver]:
+    for number, value in enumerate(values):
+        wire = mistakes.convert(_WireWaiver, value, ("waivers", number))
+        if wire is not None:
+            yield Waiver(wire.check, " ".join(wire.reason.split()), wire.expires, wire.path)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
+        reason = fault.strerror if isinstance(fault, OSError) else None
+        raise InvalidPolicy(f"the policy cannot be read: {reason or fault}", where=str(path)) from fault
+    if len(raw) > _MAX_BYTES:
+        raise InvalidPolicy(f"expected at most {_MAX_BYTES} bytes", where=str(path))
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as fault:
+        raise InvalidPolicy("the policy is not UTF-8", where=str(path)) from fault

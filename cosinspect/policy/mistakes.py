@@ -1,0 +1,158 @@
+"""Every mistake of a document at once, each with its key and, where it can be told, its line.
+
+TOML readers keep no positions. So the text is searched for the header of a table and for the key below it, which finds what is
+written the usual way; what is written inline is told by its key alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import enum
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar, cast, get_args, get_origin
+
+import msgspec
+from attrs import define, field
+
+from cosinspect.errors import InvalidPolicy
+
+__all__ = ["Key", "Mistakes", "Parser"]
+
+Key = tuple[str | int, ...]
+"""Where a value stands: `("files", 0, "mode")`."""
+
+Parser: TypeAlias = "Callable[[Any], object]"
+"""Takes a value of the right type, and raises ValueError where it means nothing."""
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_HEADER = re.compile(r"\s*(\[\[?)\s*([\w.-]+)\s*\]\]?")
+_KEY = re.compile(r"\s*\"?([\w.-]+)\"?\s*=")
+MOST = 20
+"""Mistakes that are told; who has more mends these first."""
+
+
+@define
+class Mistakes:
+    """Collects what is wrong with one document.
+
+    Attributes:
+        where: the document's name.
+    """
+
+    where: str
+    _lines: dict[Key, int] = field(factory=dict)
+    _found: list[tuple[Key, str]] = field(factory=list)
+
+    @classmethod
+    def of(cls, where: str, text: str) -> Mistakes:
+        """Prepare to tell the lines of `text`."""
+        return cls(where, _key_lines(text))
+
+    def add(self, key: Key, message: str) -> None:
+        """Note a mistake; the message says what was expected and what was found."""
+        self._found.append((key, message))
+
+    def convert(
+        self, kind: type[T], value: object, key: Key, parsers: Mapping[str, Parser] | None = None
+    ) -> T | None:
+        """Make a structure of a table, key by key, and note every key that is wrong; None where one is.
+
+        Args:
+            kind: the structure.
+            value: the table.
+            key: where it stands.
+            parsers: for keys whose text must mean something; each raises ValueError for what does not.
+        """
+        if not isinstance(value, dict):
+            self.add(key, f"expected a table, found {_kind_of(value)}")
+            return None
+        before = len(self._found)
+        fields = {item.name: item for item in msgspec.structs.fields(kind)}
+        for name in value.keys() - fields.keys():
+            near = difflib.get_close_matches(name, fields, n=1)
+            meant = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(fields)}"
+            self.add((*key, name), f"there is no such key{meant}")
+        made: dict[str, Any] = {}
+        for name, item in fields.items():
+            if name in value:
+                try:
+                    made[name] = _converted(value[name], item.type)
+                    if parsers and name in parsers:
+                        parsers[name](made[name])
+                except (ValueError, RecursionError) as fault:
+                    self.add((*key, name), _told(fault))
+            elif item.required:
+                self.add(key, f"expected the key {name}, it is missing")
+        return kind(**made) if len(self._found) == before else None
+
+    def end(self) -> None:
+        """Raise InvalidPolicy with all that was noted, if anything was."""
+        if not self._found:
+            return
+        told = sorted((self._line(key) or 0, self._place(key), message) for key, message in self._found)
+        lines = tuple(f"{place}: {message}" for _, place, message in told)
+        more = f"; and {len(lines) - MOST} more" if len(lines) > MOST else ""
+        raise InvalidPolicy("; ".join(lines[:MOST]) + more, where=self.where, mistakes=lines)
+
+    def _place(self, key: Key) -> str:
+        name = ""
+        for part in key:
+            name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+        line = self._line(key)
+        return f"line {line}, {name}" if line is not None else name or "the document"
+
+    def _line(self, key: Key) -> int | None:
+        """Give the line of a key, else of what it is in."""
+        while key:
+            if key in self._lines:
+                return self._lines[key]
+            key = key[:-1]
+        return None
+
+
+def _key_lines(text: str) -> dict[Key, int]:
+    found: dict[Key, int] = {}
+    counts: Counter[str] = Counter()
+    table: Key = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            name = header[2]
+            table = (name,)
+            if header[1] == "[[":
+                table = (name, counts[name])
+                counts[name] += 1
+            found.setdefault(table, number)
+        elif key := _KEY.match(line):
+            found.setdefault((*table, key[1]), number)
+    return found
+
+
+def _converted(value: object, kind: Any) -> Any:
+    """Make one value, an enumeration's with a message that tells what there is."""
+    (inner,) = get_args(kind) if get_origin(kind) is list else (None,)
+    if isinstance(inner, enum.EnumType):
+        if not isinstance(value, list):
+            raise ValueError(f"expected an array, found {_kind_of(value)}")  # noqa: TRY004 - one kind of mistake
+        return [_converted(item, inner) for item in value]
+    if isinstance(kind, enum.EnumType):
+        known = [str(each.value) for each in cast("type[enum.Enum]", kind)]
+        if value not in known:
+            raise ValueError(f"expected {' or '.join(known)}, found {str(value)[:40]!r}")
+    if kind is dt.date and (not isinstance(value, dt.date) or isinstance(value, dt.datetime)):
+        raise ValueError(f"expected a day such as 2027-03-31, found {str(value)[:40]!r}")
+    return msgspec.convert(value, kind, builtin_types=(dt.date, dt.datetime))
+
+
+def _told(fault: Exception) -> str:
+    text = str(fault).replace(" | null", "").replace("`, got `", "`, found `")
+    return f"{text[:1].lower()}{text[1:]}"
+
+
+def _kind_of(value: object) -> str:
+    return {"list": "an array", "str": "a string", "int": "a number", "bool": "a boolean"}.get(
+        type(value).__name__, f"a {type(value).__name__}"
+    )

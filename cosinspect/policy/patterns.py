@@ -1,0 +1,57 @@
+"""Patterns that run over contents from strangers: RE2, whose time is linear in the text whatever pattern and text are.
+
+Python's own engine backtracks: an innocent pattern and a file made for it take it years.
+"""
+
+from __future__ import annotations
+
+import re2
+from attrs import field, frozen
+
+__all__ = ["MAX_PATTERN", "Pattern"]
+
+MAX_PATTERN = 2000
+"""Characters of a pattern."""
+
+
+@frozen
+class Pattern:
+    """A regular expression in RE2's syntax over bytes; `^` and `$` are the ends of lines.
+
+    Attributes:
+        text: as written.
+    """
+
+    text: str
+    _compiled: re2._Regexp = field(init=False, repr=False, eq=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Compile it.
+
+        Raises:
+            ValueError: it is none, or too large.
+        """
+        if len(self.text) > MAX_PATTERN:
+            raise ValueError(
+                f"expected a pattern of at most {MAX_PATTERN} characters, found {len(self.text)}"
+            )
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            raw = self.text.encode("utf-8", "surrogateescape")
+            re2.compile(raw, options)  # by itself: `a)(b` would be one between the brackets of the next
+            compiled = re2.compile(b"(?m:" + raw + b")", options)
+        except re2.error as fault:
+            reason = fault.args[0]
+            told = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+            raise ValueError(f"expected a regular expression of RE2, found {told}") from fault
+        object.__setattr__(self, "_compiled", compiled)
+
+    def line_of(self, content: bytes) -> int | None:
+        """Give the number of the first line that a match begins in, counted from 1, None if there is none."""
+        match = self._compiled.search(content)
+        return None if match is None else content.count(b"\n", 0, match.start()) + 1
+
+    def matches(self, text: str) -> bool:
+        """Say whether the whole of a text matches."""
+        return self._compiled.fullmatch(text.encode("utf-8", "surrogateescape")) is not None
