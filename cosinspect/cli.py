@@ -1,8 +1,8 @@
 """The command line: which command, with which arguments, written where, ending with which exit status.
 
 A name that is no command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. The environment is read
-here and nowhere else: NO_COLOR, TERM, COLUMNS, DOCKER_CONFIG, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME, and
-what env://NAME names. Whatever happens is at most one line on standard error.
+here and nowhere else: NO_COLOR, TERM, COLUMNS, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME, what says where podman and
+docker keep credentials and settings (`sources.access`), and what env://NAME names. Whatever happens is at most one line on standard error.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
 from cosinspect.errors import (
     CosinspectError,
+    InvalidAccess,
     InvalidCache,
     InvalidProfile,
     InvalidReference,
@@ -48,6 +49,7 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (InvalidReference, 2),
     (InvalidProfile, 2),
     (InvalidSignaturePolicy, 2),
+    (InvalidAccess, 2),
     (InvalidCache, 2),
     (NotInImage, 1),
     (CosinspectError, 3),
@@ -187,11 +189,9 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     except WrongUse as fault:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
         raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
-    if getattr(arguments, "docker_config", "") is None:
-        arguments.docker_config = os.environ.get("DOCKER_CONFIG") or None
     if hasattr(arguments, "no_cache"):
         _place_cache(arguments)
-    if hasattr(arguments, "verify_key"):
+    if hasattr(arguments, "verify_key") or hasattr(arguments, "authfile"):
         arguments.environment = os.environ
     return command, arguments
 

@@ -27,6 +27,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     |   +-- NotADirectory
     |   +-- NotARegularFile
     +-- FormatError (ValueError)           a file's bytes are not of the format they are read as
+    +-- InvalidAccess                      credentials, certificates or settings of registries that cannot be used
     +-- InvalidCache                       a place for the cache that cannot be used
     +-- InvalidProfile (ValueError)        a profile that cannot decide anything
     |   +-- InvalidPolicy                  a policy with mistakes
@@ -43,6 +44,7 @@ __all__ = [
     "DiffIDMismatch",
     "DigestMismatch",
     "FormatError",
+    "InvalidAccess",
     "InvalidCache",
     "InvalidImage",
     "InvalidLayer",
@@ -262,6 +264,10 @@ class FormatError(CosinspectError, ValueError):
         super().__init__(message, where=where, remedy=remedy)
         self.kind = kind
         self.offset = offset
+
+
+class InvalidAccess(CosinspectError):
+    """What was given for reaching registries cannot be used: a file of credentials, a certificate, registries.conf."""
 
 
 class InvalidCache(CosinspectError):

@@ -65,6 +65,7 @@ class Image:
         limits: Limits = DEFAULT_LIMITS,
         verify_diff_ids: bool = True,
         cache: Cache | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         """Resolve the image once and read its documents.
 
@@ -76,6 +77,7 @@ class Image:
             limits: bounds for everything read.
             verify_diff_ids: whether layers must inflate to what the configuration names.
             cache: what is known of layers that were read before, and where to keep what is found out now.
+            deadline: by when everything must be done; by default `limits.seconds` from now.
 
         Raises:
             SourceError: the source does not deliver.
@@ -87,7 +89,7 @@ class Image:
         self.limits = limits
         self.cache = cache
         self.fetched = 0
-        self.deadline = Deadline(limits.seconds)
+        self.deadline = deadline if deadline is not None else Deadline(limits.seconds)
         pinned = source.resolve()
         document = self._document(pinned)
         self.index_digest: Digest | None = None

@@ -6,17 +6,20 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from attrs import evolve
 
+from cosinspect.blob import Source
 from cosinspect.cache import Cache
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.facts import Facts
 from cosinspect.checks.layers import unreadable
 from cosinspect.checks.readers import worse
+from cosinspect.deadline import Deadline
 from cosinspect.differences import Comparison, compare_semantics
 from cosinspect.errors import InvalidLayer, InvalidLayout
 from cosinspect.image import Image
@@ -34,9 +37,11 @@ from cosinspect.semantics import Semantics
 from cosinspect.signatures.outcome import Verification
 from cosinspect.signatures.policy import SignaturePolicy
 from cosinspect.signatures.verification import Keyless, verify_signatures
+from cosinspect.sources.access import Access
 from cosinspect.sources.docker_archive import DockerArchiveSource
 from cosinspect.sources.files import ArchiveFiles, DirectoryFiles
 from cosinspect.sources.layout import DirSource, LayoutSource
+from cosinspect.sources.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry import RegistrySource
 from cosinspect.sources.signature_repository import SignatureRepository
 
@@ -51,6 +56,7 @@ def inspect(
     platform: str | Platform | None = None,
     plain_http: bool = False,
     docker_config: str | os.PathLike[str] | None = None,
+    access: Access | None = None,
     verify_diff_ids: bool = True,
     policies: Iterable[str | os.PathLike[str] | Policy] = (),
     today: date | None = None,
@@ -70,6 +76,7 @@ def inspect(
         platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
         plain_http: talk to the registry without TLS, which is the default for localhost only.
         docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
+        access: how registries are reached and as whom, in place of `plain_http` and `docker_config`.
         verify_diff_ids: whether layers must inflate to what the configuration names.
         policies: what to require beyond the profile: paths of TOML files, or loaded ones.
         today: the day that waivers are held against; by default the present one, in UTC.
@@ -86,14 +93,17 @@ def inspect(
     # A profile that cannot be loaded should not cost a connection.
     plan = plan_inspection(profile, policies, semantics=semantics, today=today)
     keyless = _keyless(signatures)
+    if access is None:
+        access = _access(plain_http, docker_config)
+    deadline = Deadline(limits.seconds)
     with open_image(
         name,
         platform=platform,
-        plain_http=plain_http,
-        docker_config=docker_config,
+        access=access,
         verify_diff_ids=verify_diff_ids,
         limits=limits,
         cache=cache,
+        deadline=deadline,
     ) as image:
         if on_image is not None:
             on_image(image)
@@ -103,7 +113,11 @@ def inspect(
             place = signatures.location or parsed.reference
             if parsed.transport is Transport.DOCKER_ARCHIVE:
                 place = None  # the manifest is made up from the archive, so nobody can have signed it
-            source = _registry(place, plain_http, docker_config, limits) if place is not None else None
+            source = None
+            if place is not None:
+                own = parsed.reference is not None and place.registry == parsed.reference.registry
+                reach = access if own else access.elsewhere()
+                source = RegistrySource(place, access=reach, limits=limits, deadline=deadline)
             verification = _verify(image, source, signatures, keyless)
         return _inspect(image, plan, verification, progress, started)
 
@@ -257,9 +271,11 @@ def open_image(
     platform: str | Platform | None = None,
     plain_http: bool = False,
     docker_config: str | os.PathLike[str] | None = None,
+    access: Access | None = None,
     verify_diff_ids: bool = True,
     limits: Limits = DEFAULT_LIMITS,
     cache: Cache | None = None,
+    deadline: Deadline | None = None,
 ) -> Image:
     """Open an image to look into it; use it in a `with` statement.
 
@@ -268,9 +284,11 @@ def open_image(
         platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
         plain_http: talk to the registry without TLS, which is the default for localhost only.
         docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
+        access: how registries are reached and as whom, in place of `plain_http` and `docker_config`.
         verify_diff_ids: whether layers must inflate to what the configuration names.
         limits: bounds for everything that is read.
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
+        deadline: by when everything must be done; by default `limits.seconds` from now.
 
     Raises:
         InvalidReference: the name is none.
@@ -280,19 +298,34 @@ def open_image(
     """
     parsed = ImageName.parse(name)
     wanted = Platform.parse(platform) if isinstance(platform, str) else platform
-    source = _source(parsed, plain_http, docker_config, limits)
+    if access is None:
+        access = _access(plain_http, docker_config)
+    if deadline is None:
+        deadline = Deadline(limits.seconds)
+    source = _source(parsed, access, limits, deadline)
     try:
         return Image(
-            name, source, platform=wanted, limits=limits, verify_diff_ids=verify_diff_ids, cache=cache
+            name,
+            source,
+            platform=wanted,
+            limits=limits,
+            verify_diff_ids=verify_diff_ids,
+            cache=cache,
+            deadline=deadline,
         )
     except BaseException:
         source.close()
         raise
 
 
-def _source(
-    name: ImageName, plain_http: bool, docker_config: str | os.PathLike[str] | None, limits: Limits
-) -> RegistrySource | LayoutSource | DockerArchiveSource | DirSource:
+def _access(plain_http: bool, docker_config: str | os.PathLike[str] | None) -> Access:
+    if docker_config is None:
+        return Access(plain_http=plain_http)
+    config = Path(docker_config)
+    return Access(plain_http=plain_http, auth_files=(config / "config.json" if config.is_dir() else config,))
+
+
+def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
     path = Path(name.path)
     if name.transport in (Transport.OCI, Transport.DIR) and not path.is_dir():
         raise InvalidLayout("expected a directory, there is none", where=name.path)
@@ -307,14 +340,32 @@ def _source(
             return DirSource(DirectoryFiles(path), limits)
         case Transport.DOCKER:
             assert name.reference is not None  # noqa: S101 - the parser gives one with this transport
-            return _registry(name.reference, plain_http, docker_config, limits)
+            access.registries.refuse_short(name.text)
+            return _registry(name.reference, access, limits, deadline)
 
 
-def _registry(
-    reference: Reference, plain_http: bool, docker_config: str | os.PathLike[str] | None, limits: Limits
-) -> RegistrySource:
-    config = Path(docker_config) if docker_config is not None else None
-    return RegistrySource(reference, plain_http=plain_http, docker_config=config, limits=limits)
+def _registry(reference: Reference, access: Access, limits: Limits, deadline: Deadline) -> Source:
+    """Give the image's registry, or where there are mirrors or other ways to reach it, all of them in order."""
+    candidates: list[Candidate] = []
+    for endpoint in access.registries.endpoints(reference):
+        place, insecure = endpoint.reference, endpoint.insecure
+        reach = access if place.registry == reference.registry else access.elsewhere()
+        ways = [reach]
+        if reach.tls_verify is not None:
+            insecure = not reach.tls_verify
+        if insecure and not reach.plain_http:
+            ways = [evolve(reach, tls_verify=False), evolve(reach, plain_http=True)]
+        candidates.extend(
+            Candidate(
+                str(place),
+                partial(RegistrySource, place, access=way, limits=limits, deadline=deadline),
+                after_silence=number > 0,
+            )
+            for number, way in enumerate(ways)
+        )
+    if len(candidates) == 1:
+        return candidates[0].open()
+    return MirroredSource(candidates)
 
 
 def _keyless(policy: SignaturePolicy | None) -> Keyless | None:

@@ -105,7 +105,7 @@ def push(base, image, repository, tag, *, auth=None, verify=True):
     """Do as little of distribution-spec's push as it takes; `base` is an address, or a URL where it is not plain."""
     base = base if "://" in base else f"http://{base}"
     with requests.Session() as session:
-        session.auth, session.verify = auth, verify
+        session.auth, session.verify, session.trust_env = auth, verify, False
         for digest, data in image.blobs.items():
             if digest not in image.manifests:
                 upload = session.post(f"{base}/v2/{repository}/blobs/uploads/", timeout=30)

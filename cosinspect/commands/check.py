@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cosinspect.commands.command import Command, Terminal
-from cosinspect.commands.options import add_image, add_report, cache_of, limits_of
+from cosinspect.commands.options import access_of, add_image, add_report, cache_of, limits_of
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.signatures import add_signatures, signature_policy
@@ -44,8 +44,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             semantics=arguments.semantics,
             policies=arguments.policy,
             platform=arguments.platform,
-            plain_http=arguments.plain_http,
-            docker_config=arguments.docker_config,
+            access=access_of(arguments),
             verify_diff_ids=not arguments.no_diff_ids,
             signatures=policy,
             limits=limits_of(arguments),

@@ -29,7 +29,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_bounds(parser)
     add_presentation(parser)
     # The registry is on localhost, and the image alone in it.
-    parser.set_defaults(platform=None, plain_http=False, docker_config=None, **without_signatures())
+    parser.set_defaults(platform=None, plain_http=False, **without_signatures())
     parser.set_defaults(cache=None, no_cache=True)  # it is made anew each time
 
 

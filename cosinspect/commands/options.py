@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -12,9 +12,9 @@ from typing import TypeVar
 from attrs import evolve
 
 from cosinspect.cache import Cache, Store, open_directory
-from cosinspect.commands.command import NotInImage, Terminal
+from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.progress import layer_bars
-from cosinspect.errors import CosinspectError, InvalidCache, RootfsError
+from cosinspect.errors import CosinspectError, InvalidAccess, InvalidCache, RootfsError
 from cosinspect.image import Image
 from cosinspect.inspection import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -23,8 +23,12 @@ from cosinspect.profiles import BUILTIN
 from cosinspect.render import RENDERERS
 from cosinspect.rootfs import Rootfs
 from cosinspect.semantics import Semantics
+from cosinspect.sources.access import Access
+from cosinspect.sources.registry_auth import Credential
 
 __all__ = [
+    "access_of",
+    "add_access",
     "add_bounds",
     "add_cache",
     "add_format",
@@ -64,15 +68,102 @@ def add_image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain-http", action="store_true", help="speak HTTP without TLS, as is always done with localhost"
     )
-    parser.add_argument(
-        "--docker-config",
-        metavar="DIR",
-        help="where config.json has credentials; default: $DOCKER_CONFIG, else ~/.docker",
-    )
+    add_access(parser)
     add_cache(parser)
     add_verification(parser)
     add_bounds(parser)
     add_presentation(parser)
+
+
+def add_access(parser: argparse.ArgumentParser) -> None:
+    """Add how registries are reached, and as whom."""
+    parser.add_argument(
+        "--docker-config",
+        metavar="DIR",
+        help="where config.json has credentials, in place of all other files; $DOCKER_CONFIG is one of these",
+    )
+    parser.add_argument(
+        "--authfile",
+        metavar="FILE",
+        help="a file of credentials of podman, docker or Kubernetes; default: $REGISTRY_AUTH_FILE, else podman's, else docker's",
+    )
+    parser.add_argument(
+        "--creds",
+        metavar="USER:PASSWORD|env://NAME",
+        help="what to log in to the image's registry with, or the variable that has it",
+    )
+    parser.add_argument(
+        "--registry-token",
+        metavar="TOKEN|env://NAME",
+        help="the bearer token for the image's registry, or the variable that has it",
+    )
+    parser.add_argument("--cert-dir", metavar="DIR", help="*.crt, *.cert and *.key for the registry")
+    parser.add_argument(
+        "--tls-verify",
+        type=_boolean,
+        metavar="true|false",
+        help="whether registries' certificates count; default: what registries.conf says, else true",
+    )
+    parser.add_argument(
+        "--registries-conf",
+        metavar="FILE",
+        help="mirrors, prefixes and blocked registries; default: $CONTAINERS_REGISTRIES_CONF, else the user's, else the system's",
+    )
+
+
+def access_of(arguments: argparse.Namespace) -> Access:
+    """Give how the arguments of `add_access` have registries reached; as one that is alone, where there are none.
+
+    Raises:
+        WrongUse: credentials make no sense, or the variable that shall have them is not set.
+        InvalidAccess: a file that is named cannot be used.
+    """
+    if not hasattr(arguments, "authfile"):
+        return Access(plain_http=arguments.plain_http, auth_files=())
+    environment = arguments.environment
+    if arguments.registries_conf:
+        environment = {**environment, "CONTAINERS_REGISTRIES_CONF": arguments.registries_conf}
+    access = evolve(
+        Access.of_system(environment),
+        plain_http=arguments.plain_http,
+        tls_verify=arguments.tls_verify,
+        certificate_directory=Path(arguments.cert_dir) if arguments.cert_dir else None,
+    )
+    named = arguments.authfile or (
+        Path(arguments.docker_config, "config.json") if arguments.docker_config else None
+    )
+    for path in (arguments.authfile, arguments.registries_conf, arguments.cert_dir):
+        if path and not Path(path).exists():
+            raise InvalidAccess("expected what was named to be there, it is not", where=path)
+    if named is not None:
+        access = evolve(access, auth_files=(Path(named),))
+    if arguments.creds is not None:
+        user, colon, password = _secret(arguments.creds, "--creds", environment).partition(":")
+        if not user or not colon:
+            raise WrongUse("--creds: expected USER:PASSWORD, or env://NAME of a variable that has it")
+        access = evolve(access, credential=Credential(user, password))
+    if arguments.registry_token is not None:
+        token = _secret(arguments.registry_token, "--registry-token", environment)
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            raise WrongUse("--registry-token: expected a token, or env://NAME of a variable that has one")
+        access = evolve(access, authorization=f"Bearer {token}")
+    return access
+
+
+def _secret(text: str, option: str, environment: Mapping[str, str]) -> str:
+    """Give what an option says, or the variable that it names."""
+    if not text.startswith("env://"):
+        return text
+    name = text.removeprefix("env://")
+    if name not in environment:
+        raise WrongUse(f"{option}: expected the variable {name[:60]} to be set, it is not")
+    return environment[name]
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, found {text[:40]!r}")
+    return text.lower() == "true"
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
@@ -252,8 +343,7 @@ def open_named(name: str, arguments: argparse.Namespace) -> Image:
     return open_image(
         name,
         platform=arguments.platform,
-        plain_http=arguments.plain_http,
-        docker_config=arguments.docker_config,
+        access=access_of(arguments),
         verify_diff_ids=not arguments.no_diff_ids,
         limits=limits_of(arguments),
         cache=cache_of(arguments),

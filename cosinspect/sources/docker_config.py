@@ -1,6 +1,6 @@
-"""Docker's credentials: `config.json` and the credential helpers that it names.
+"""Files of credentials, and the helpers that they name: Docker's `config.json`, podman's `auth.json`, Kubernetes' pull secrets.
 
-Follows docker/cli (cli/config/configfile and cli/config/types) for the file and docker-credential-helpers for the
+Follows containers-auth.json(5) for which entry counts, docker/cli (cli/config/configfile and cli/config/types) for the file and docker-credential-helpers for the
 helpers' protocol; oras finds the file and runs the helpers. A file or helper that cannot be used is no error here: most
 images can be pulled by anybody. What was wrong is said if access is denied later.
 """
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from oras.auth.base import AuthBackend
 from oras.container import Container
 from oras.utils import find_docker_config
 
+from cosinspect.sources.pull_secrets import read_auth_document
 from cosinspect.sources.registry_auth import Credential, FoundCredential
 
 __all__ = ["find_credential"]
@@ -35,21 +35,37 @@ _HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _OLD_KEY = re.compile(r"https?://([^/]+)(?:/.*)?")
 
 
-def find_credential(host: str, docker_config: Path | None = None) -> FoundCredential:
-    """Look up what a registry knows the user by.
+def find_credential(
+    host: str, docker_config: Path | None = None, *, repository: str = "", files: Iterable[Path] | None = None
+) -> FoundCredential:
+    """Look up what a registry knows the user by, in one file after the other.
 
-    A helper named for the host comes first, then what the file itself holds, then the helper named for all hosts.
+    In each, a helper named for the host comes first, then what the file itself holds, the entry for the longest part of
+    the image's name first, then the helper named for all hosts.
 
     Args:
         host: the registry as it stands in an image's name.
         docker_config: the file, or the directory it is in; None for the one in the home directory.
+        repository: the rest of the name.
+        files: where to look in place of `docker_config`.
     """
-    path = _path(docker_config)
-    if path is None:
-        return FoundCredential()
+    if files is None:
+        path = _path(docker_config)
+        files = () if path is None else (path,)
+    problems = []
+    for path in files:
+        found = _find_in(path, host, repository)
+        if found.credential:
+            return found
+        if found.problem:
+            problems.append(found.problem)
+    return FoundCredential(problem="; ".join(problems) or None)
+
+
+def _find_in(path: Path, host: str, repository: str) -> FoundCredential:
     try:
         config = _read(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return FoundCredential()
     except (OSError, ValueError, RecursionError) as fault:
         kind = fault.strerror if isinstance(fault, OSError) else "it is no JSON document of an honest size"
@@ -64,7 +80,7 @@ def find_credential(host: str, docker_config: Path | None = None) -> FoundCreden
                 return found
             problem = found.problem
             break
-    inline = _inline(_mapping(config.get("auths")), servers)
+    inline = _inline(_mapping(config.get("auths")), servers, repository)
     if inline:
         return FoundCredential(inline)
     store = config.get("credsStore")
@@ -85,16 +101,19 @@ def _read(path: Path) -> Mapping[str, Any]:
         raw = file.read(CONFIG_BYTES + 1)
     if len(raw) > CONFIG_BYTES:
         raise ValueError("too large")
-    return _mapping(json.loads(raw))
+    return read_auth_document(raw)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _inline(auths: Mapping[str, Any], servers: tuple[str, ...]) -> Credential | None:
-    """Find the entry for a server; old clients wrote its address instead of its name."""
-    named = [auths[server] for server in servers if server in auths]
+def _inline(auths: Mapping[str, Any], servers: tuple[str, ...], repository: str = "") -> Credential | None:
+    """Find the entry for a name, the most specific first; old clients wrote a server's address instead of its name."""
+    parts = repository.split("/") if repository else []
+    paths = ["/".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    keys = [*(f"{server}/{path}" for path in paths for server in servers), *servers]
+    named = [auths[key] for key in keys if key in auths]
     old = [entry for key, entry in auths.items() if (hit := _OLD_KEY.fullmatch(key)) and hit[1] in servers]
     for entry in (*named, *old):
         credential = _entry(_mapping(entry))

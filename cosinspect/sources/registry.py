@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosinspect.blob import ByteStream
+from cosinspect.deadline import Deadline
 from cosinspect.errors import (
     DigestMismatch,
     InvalidManifest,
@@ -27,9 +28,11 @@ from cosinspect.errors import (
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest
 from cosinspect.reference import Reference
+from cosinspect.sources.access import Access
 from cosinspect.sources.attempts import Retries, Timeouts
+from cosinspect.sources.certificates import find_certificates, tls_context
 from cosinspect.sources.docker_config import find_credential
-from cosinspect.sources.registry_auth import Authenticator, Url
+from cosinspect.sources.registry_auth import Authenticator, FoundCredential, Url
 from cosinspect.sources.registry_http import Client
 from cosinspect.sources.registry_lists import list_referrers, list_tags
 
@@ -58,6 +61,8 @@ class RegistrySource:
         retries: how often they are repeated.
         limits: for manifests, token servers' answers and errors.
         docker_config: Docker's `config.json` or the directory it is in; None for the one in the home directory.
+        access: how the registry is reached and as whom, in place of `plain_http` and `docker_config`.
+        deadline: by when everything must be done; by default `limits.seconds` from now.
         sleep: waits for so many seconds.
         clock: tells the seconds, from any beginning.
 
@@ -74,21 +79,28 @@ class RegistrySource:
         retries: Retries = DEFAULT_RETRIES,
         limits: Limits = DEFAULT_LIMITS,
         docker_config: Path | None = None,
+        access: Access | None = None,
+        deadline: Deadline | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.reference = reference
+        if access is None:
+            access = Access(plain_http=plain_http, auth_files=_auth_files(docker_config))
         self._settings: dict[str, Any] = {
-            "plain_http": plain_http,
+            "access": access,
+            "deadline": deadline,
             "timeouts": timeouts,
             "retries": retries,
             "limits": limits,
-            "docker_config": docker_config,
             "sleep": sleep,
             "clock": clock,
         }
         host = _ENDPOINTS.get(reference.registry, reference.registry)
-        scheme = "http" if plain_http or _is_localhost(host) else "https"
+        certificates = access.certificate_directory or find_certificates(host, access.certificates)
+        # This machine's own registry is spoken to without TLS, unless somebody asks for it.
+        plain = _is_localhost(host) and access.tls_verify is None and certificates is None
+        scheme = "http" if access.plain_http or plain else "https"
         registry = Url.parse(f"{scheme}://{host}")
         if registry is None:
             raise InvalidReference(
@@ -106,14 +118,19 @@ class RegistrySource:
                 host=reference.registry,
                 repository=reference.repository,
                 where=str(reference),
-                lookup=lambda: find_credential(reference.registry, docker_config),
+                lookup=lambda: _credential(reference, access),
                 clock=clock,
+                authorization=access.authorization,
             ),
             timeouts=timeouts,
             retries=retries,
             limits=limits,
             sleep=sleep,
             clock=clock,
+            tls=tls_context(certificates, verify=access.tls_verify is not False)
+            if scheme == "https"
+            else None,
+            deadline=deadline,
         )
 
     def resolve(self) -> Descriptor:
@@ -335,6 +352,18 @@ class _BlobStream:
             self.close()
             raise SizeMismatch(f"expected {size} bytes, the registry has {found[3]}", where=self._where)
         self._skip = 0
+
+
+def _auth_files(docker_config: Path | None) -> tuple[Path, ...] | None:
+    if docker_config is None:
+        return None
+    return (docker_config / "config.json" if docker_config.is_dir() else docker_config,)
+
+
+def _credential(reference: Reference, access: Access) -> FoundCredential:
+    if access.credential is not None:
+        return FoundCredential(access.credential, origin="the credentials that were given")
+    return find_credential(reference.registry, repository=reference.repository, files=access.auth_files)
 
 
 def _is_localhost(host: str) -> bool:

@@ -172,10 +172,12 @@ class FoundCredential:
     Attributes:
         credential: None where there is none, or where it could not be had.
         problem: what kept it from being had, for the message if access is denied later.
+        origin: where it comes from, for messages.
     """
 
     credential: Credential | None = None
     problem: str | None = None
+    origin: str = "the Docker configuration"
 
 
 @frozen
@@ -229,6 +231,7 @@ class Authenticator:
         repository: whose content is pulled.
         where: the image's name, for messages.
         lookup: finds the credential when one is called for.
+        authorization: a header to send from the first request on, in place of any other.
         clock: tells the seconds.
     """
 
@@ -241,6 +244,7 @@ class Authenticator:
         where: str,
         lookup: Callable[[], FoundCredential],
         clock: Callable[[], float],
+        authorization: str | None = None,
     ) -> None:
         self._registry = registry
         self._host = host
@@ -249,7 +253,8 @@ class Authenticator:
         self._lookup = lookup
         self._clock = clock
         self._tokens: dict[tuple[str, str, str], _Token] = {}
-        self._current: _Token | None = None
+        self._given = authorization
+        self._current: _Token | None = _Token(authorization, math.inf) if authorization else None
 
     def header(self) -> str | None:
         """Give what the last answer was, while it lasts."""
@@ -268,6 +273,8 @@ class Authenticator:
         Raises:
             AccessDenied: there is no answer that the registry would take.
         """
+        if rejected is not None and rejected == self._given:
+            raise self._denied(f"{self._host} refuses the authorization that was given")
         offered: dict[str, Challenge] = {}
         for challenge in parse_challenges(challenges):
             offered.setdefault(challenge.scheme, challenge)
@@ -284,11 +291,11 @@ class Authenticator:
         header = found.credential.basic if found.credential else None
         if header is None:
             raise self._denied(
-                f"{self._host} asks for a user and a password, and the Docker configuration has none for it",
+                f"{self._host} asks for a user and a password, and {found.origin} has none for it",
                 found.problem,
             )
         if header == rejected:
-            raise self._denied(f"{self._host} refuses the user or password of the Docker configuration")
+            raise self._denied(f"{self._host} refuses the user or password of {found.origin}")
         self._current = _Token(header, math.inf)
         return Authorization(header, fresh=True)
 
@@ -324,7 +331,7 @@ class Authenticator:
         if answer.status != 200:
             if found.credential:
                 raise self._denied(
-                    f"the token server {url} refuses the credentials of the Docker configuration "
+                    f"the token server {url} refuses the credentials of {found.origin} "
                     f"(status {answer.status})",
                     status=answer.status,
                 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from typing import Any
 
@@ -68,6 +69,11 @@ class _Pool(HTTPConnectionPool):
 class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
+    def _validate_conn(self, conn: Any) -> None:
+        """Connect, and warn nobody of a certificate that does not count: that was asked for."""
+        if conn.is_closed:
+            conn.connect()
+
 
 _POOLS = {"http": _Pool, "https": _TLSPool}
 
@@ -75,12 +81,22 @@ _POOLS = {"http": _Pool, "https": _TLSPool}
 class PatientAdapter(HTTPAdapter):
     """The adapter of a registry's client; it never repeats a request by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """Speak TLS with `tls`, or as usual."""
+        self._tls = tls
         super().__init__(pool_connections=POOLED_CONNECTIONS, pool_maxsize=POOLED_CONNECTIONS, max_retries=0)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Make the connections' pools."""
+        if self._tls is not None:
+            options["ssl_context"] = self._tls
+        super().init_poolmanager(*arguments, **options)
+
     def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
         """Give the connections by way of a proxy, with the same patience."""
+        if self._tls is not None:
+            options["ssl_context"] = self._tls
         manager = super().proxy_manager_for(*arguments, **options)
         manager.pool_classes_by_scheme = _POOLS
         return manager

@@ -162,6 +162,8 @@ class Client:
         limits: Limits,
         sleep: Callable[[float], None],
         clock: Callable[[], float],
+        tls: ssl.SSLContext | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self._registry = registry
         self._where = where
@@ -173,11 +175,14 @@ class Client:
         self._limits = limits
         self._sleep = sleep
         self._clock = clock
-        self._deadline = Deadline(limits.seconds, clock=clock)
+        self._deadline = deadline if deadline is not None else Deadline(limits.seconds, clock=clock)
+        self._tls = tls
         self._session = requests.Session()
         adapter = PatientAdapter()
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
+        if tls is not None:  # for the registry alone: nobody else is shown its client's certificate
+            self._session.mount(f"{registry.text}/", PatientAdapter(tls))
 
     def attempts(self, where: str) -> Attempts:
         """Give the patience for one document or blob, which messages call `where`."""
@@ -356,7 +361,7 @@ class Client:
                 request,
                 stream=True,
                 timeout=(min(self._timeouts.connect, left), min(self._timeouts.read, left)),
-                verify=True if settings["verify"] is None else settings["verify"],
+                verify=self._verify(url, settings["verify"]),
                 cert=settings["cert"],
                 # No proxy can reach this machine's own registry, as Go's clients know too.
                 proxies={} if url.is_loopback else settings["proxies"],
@@ -364,6 +369,13 @@ class Client:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as fault:
             failure = self._unsent(fault, url)
         return failure
+
+    def _verify(self, url: Url, usual: bool | str | None) -> bool | str:
+        """Say what certificates are held against: the usual ones, a bundle, or nothing."""
+        own = self._tls is not None and url.text.startswith(f"{self._registry.text}/")
+        if own and self._tls is not None and self._tls.verify_mode is ssl.CERT_NONE:
+            return False
+        return True if usual is None else usual
 
     def _unsent(self, fault: Exception, url: Url) -> Failure:
         """Say what kept an answer from coming, without the words of `fault`: they quote the URL."""
