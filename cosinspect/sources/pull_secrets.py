@@ -48,7 +48,7 @@ def _document(raw: bytes) -> Mapping[str, Any]:
         except (FormatError, UnicodeDecodeError) as fault:
             raise ValueError("neither JSON nor YAML") from fault
         if found is None or isinstance(found, str):  # as every text is that has no marks of YAML
-            raise ValueError("neither JSON nor YAML") from None  # noqa: TRY004 - a file that is none
+            raise ValueError("neither JSON nor YAML") from None
     return found if isinstance(found, dict) else {}
 
 
