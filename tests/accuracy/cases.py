@@ -1,0 +1,404 @@
+"""What images are made of to measure verdicts: single mutations that stop a machine, and variations that do no harm.
+
+A mutation names the check that must find it and the capabilities that it costs; where a command or a file is needed comes from the
+toolkit's own scripts and from boots under QEMU, not from what cosinspect says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from attrs import frozen
+
+from cosinspect.testing import Directory, File, ImageBuilder, Symlink, Whiteout
+from cosinspect.testing import toolkit_files as toolkit
+from cosinspect.testing.bootfiles import compress_initrd, cpio_archive
+from cosinspect.testing.derivative import BREAKAGES, KERNEL_VERSION, derivative_of
+from cosinspect.testing.derivative_parts import initrd_of, parts_of
+from cosinspect.testing.entries import Hardlink
+
+GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5")
+KINDS = (*GENERATIONS, "kairos", "bootc")
+MODULES = f"usr/lib/modules/{KERNEL_VERSION}"
+
+
+@frozen
+class Case:
+    """One image.
+
+    Attributes:
+        name: what was done to a good one.
+        generation: of the good one.
+        build: makes the image.
+        check: the check that must fail, and no other; "" for a variation that does no harm.
+        loses: names of capabilities that it costs at least.
+        source: who says so.
+    """
+
+    name: str
+    generation: str
+    build: Callable[[], object]
+    check: str = ""
+    loses: frozenset[str] = frozenset()
+    source: str = ""
+
+
+def changed(generation, change, architecture="amd64"):
+    """Make an image of changed parts when asked."""
+
+    def build():
+        parts = parts_of(generation, architecture)
+        change(parts)
+        return derivative_of(parts)
+
+    return build
+
+
+# -- what stops a machine ----------------------------------------------------------------------------------------------
+
+BOOT, INSTALL = frozenset({"boot"}), frozenset({"install"})
+BOTH = BOOT | INSTALL
+
+# Of a kind of breakage that is none in another generation, or another one there, and why.
+ELSEWHERE = {
+    ("initrd-without-links", "G0"): "its hooks are files that dracut sources",
+    ("initrd-without-basename", "G0"): "its scripts do not call it",
+    ("initrd-without-basename", "G3"): "its scripts do not call it",
+    ("no-layout", "G0"): "it has no layout file",
+    ("bootargs-v2", "G5"): "is its own",
+    ("no-opt", "G4"): "its script goes on without a directory",
+    ("no-opt", "G5"): "elemental mount makes directories",
+    ("no-layout", "G4"): "it has a default",
+    ("no-layout", "G5"): "the layout is in another file",
+    ("initrd-without-loop", "G5"): "elemental mount does what scripts did",
+    ("initrd-without-basename", "G5"): "elemental mount does what scripts did",
+    ("initrd-without-sort", "G5"): "elemental mount does what scripts did",
+    ("hardlink-to-deleted", "G4"): "what is linked to never was there",
+    ("hardlink-to-deleted", "G5"): "what is linked to never was there",
+}
+# These take a capability that is not boot or install, or a layer as a whole.
+_LOSES = dict.fromkeys(("COS040", "COS041", "COS047", "COS139", "COS163", "COS201"), INSTALL)
+
+# Issues of the field that a kind of breakage is (what was missing there, and was found out by machines that stopped).
+ISSUES = {
+    "initrd-without-basename": "elemental-toolkit PR 1662, kairos 630",
+    "initrd-removed": "kairos 784, kairos 1300",
+    "no-bootargs": "kairos 1770",
+    "kernel-removed": "kairos 2461, tunaOS PR 2566",
+    "kernel-foreign": "kairos 243",
+    "no-os-release": "elemental-toolkit 1805",
+    "no-opt": "elemental-toolkit 1311, PR 1475, PR 1499",
+    "no-layout": "elemental 829",
+    "no-grub-tools": "elemental-toolkit PR 2048, kairos 435",
+    "bootargs-next": "elemental-toolkit 1840",
+    "bootargs-v2": "elemental-toolkit 1840",
+    "initrd-other-kernel": "kairos 4222",
+    "kairos-without-release": "kairos 3010",
+    "kairos-without-efi": "elemental-cli 219, 391",
+    "bootc-two-kernels": "aurora PR 1286, centos-workstation main 4",
+    "initrd-hostonly": "elemental-toolkit 785",
+}
+
+
+def _breakages() -> Iterator[Case]:
+    for kind, breakage in BREAKAGES.items():
+        foreign = breakage.generation in ("kairos", "bootc")
+        for generation in (breakage.generation,) if foreign else GENERATIONS:
+            if (kind, generation) in ELSEWHERE:
+                continue
+            loses = _LOSES.get(breakage.check, BOTH)
+            if breakage.check.startswith("COS15") or breakage.check in ("COS130", "COS132"):
+                loses = INSTALL
+            if breakage.check == "COS137":
+                loses = BOOT
+            yield Case(
+                f"{kind}: {breakage.summary}", generation, changed(generation, breakage.apply), breakage.check, loses,
+                ISSUES.get(kind, ""),
+            )  # fmt: skip
+
+
+def _without_command(name):
+    def change(parts):
+        for path in [path for path in parts.initrd if path.rpartition("/")[2] == name]:
+            del parts.initrd[path]
+
+    return change
+
+
+# Commands that the scripts of the initrd call: read in the toolkit's sources at v0.8.2, v0.10.3 and v1.1; boots showed which
+# of them stop a machine.
+CALLED = {
+    "G1": "basename losetup mkdir mount umount rm ls mountpoint sort",
+    "G2": "basename losetup mkdir mount umount rm ls mountpoint sort",
+}
+
+
+def _commands() -> Iterator[Case]:
+    for generation, names in CALLED.items():
+        for name in names.split():
+            yield Case(
+                f"the initrd lacks {name}, which its scripts call", generation,
+                changed(generation, _without_command(name)), "COS026", BOTH, "cos-loop-img, cos-mount-layout",
+            )  # fmt: skip
+
+
+def _removed(*paths):
+    return lambda parts: parts.remove(*paths)
+
+
+def _written(path, entry):
+    return lambda parts: parts.write(path, entry)
+
+
+def _cut(cut):
+    return lambda parts: setattr(parts, "cut", cut)
+
+
+def _kernel(change):
+    """Change the bytes of the kernel."""
+
+    def apply(parts):
+        path = f"boot/vmlinuz-{KERNEL_VERSION}"
+        parts.kernel[path] = change(parts.kernel[path])
+
+    return apply
+
+
+def _linked(name, target):
+    return lambda parts: (parts.kernel if "vmlinuz" in name else parts.boot).update({name: Symlink(target)})
+
+
+WRITABLE = ("home", "opt", "root", "srv", "usr/local", "var")
+FURTHER = [
+    ("the kernel is empty", _kernel(lambda _: b""), "COS013", BOTH),
+    ("the kernel is 512 zeros", _kernel(lambda _: bytes(512)), "COS013", BOTH),
+    ("the kernel is a shell script", _kernel(lambda _: b"#!/bin/sh\n" * 100), "COS013", BOTH),
+    ("the kernel lacks its second half", _kernel(lambda data: data[: len(data) // 2]), "COS014", BOTH),
+    ("the kernel lacks its last sector", _kernel(lambda data: data[:-512]), "COS014", BOTH),
+    ("/boot/vmlinuz points to another version", _linked("boot/vmlinuz", "vmlinuz-5.14.0"), "COS011", BOTH),
+    ("/boot/vmlinuz points out of /boot, to nothing", _linked("boot/vmlinuz", "/usr/lib/kernel"), "COS011", BOTH),
+    ("/boot/vmlinuz is a directory", lambda parts: parts.kernel.update({"boot/vmlinuz": Directory()}), "COS013", BOTH),
+    ("/boot/initrd points to another version", _linked("boot/initrd", "initrd-5.14.0"), "COS021", BOTH),
+    ("/boot/initrd points to itself", _linked("boot/initrd", "initrd"), "COS021", BOTH),
+    ("the initrd is empty", _cut(lambda _: b""), "COS023", BOTH),
+    ("the initrd is text", _cut(lambda _: b"no initrd\n" * 50), "COS023", BOTH),
+    ("the initrd is a thousand zeros", _cut(lambda _: bytes(1000)), "COS023", BOTH),
+    ("the initrd ends a byte early", _cut(lambda data: data[:-1]), "COS023", BOTH),
+    ("the initrd ends in its middle", _cut(lambda data: data[: len(data) * 3 // 4]), "COS023", BOTH),
+    ("a byte of the initrd is another", _cut(lambda data: data[:-300] + bytes([data[-300] ^ 1]) + data[-299:]), "COS023", BOTH),
+    ("the initrd is a gzip of nothing", _cut(lambda _: b"\x1f\x8b\x08" + bytes(20)), "COS023", BOTH),
+    ("grub.cfg is empty", _written("{config}/grub.cfg", ""), "COS041", INSTALL),
+    ("grub.cfg is a comment", _written("{config}/grub.cfg", "# nothing\n"), "COS041", INSTALL),
+    ("bootargs.cfg is empty", _written("{config}/bootargs.cfg", ""), "COS043", BOTH),
+    ("bootargs.cfg sets a kernel that is not there", "kernel", "COS010", BOTH),
+    ("bootargs.cfg sets an initrd that is not there", "initramfs", "COS020", BOTH),
+    ("both os-release are links in a circle", lambda parts: parts.top.update(
+        {"usr/lib/os-release": Symlink("../../etc/os-release"), "etc/os-release": Symlink("../usr/lib/os-release")}), "COS064", BOTH),
+    ("systemd is a link to nothing", _written("usr/lib/systemd/systemd", Symlink("/nowhere")), "COS060", BOTH),
+    ("a hard link to a file that no layer has", lambda parts: parts.write("usr/bin/other", Hardlink("usr/bin/none")), "COS002", BOTH),
+]  # fmt: skip
+
+
+def _further() -> Iterator[Case]:
+    for name, change, check, loses in FURTHER:
+        for generation in ("G2", "G4"):
+            yield Case(name, generation, changed(generation, _placed(change, generation)), check, loses)
+    for directory in WRITABLE:
+        if directory != "var":  # what is below it would go as well
+            for generation in ("G1", "G2"):
+                check = "COS066" if directory == "usr/local" else "COS065"
+                if check == "COS065":
+                    yield Case(
+                        f"a step removed /{directory}, which the layout makes writable", generation,
+                        changed(generation, _removed(directory)), check, BOTH, "elemental-toolkit 1311, PR 1475, PR 1499",
+                    )  # fmt: skip
+
+
+def _placed(change, generation):
+    """Fill in what differs between generations."""
+    directory = toolkit.config_directory(generation)
+    if change in ("kernel", "initramfs"):
+        old = "/boot/vmlinuz" if change == "kernel" else "/boot/initrd"
+        text = toolkit.bootargs(generation).replace(f"{change}={old}", f"{change}=/boot/elsewhere")
+        text = text if "/boot/elsewhere" in text else text.replace(old, "/boot/elsewhere")
+        return _written(f"{directory}/bootargs.cfg", text)
+
+    def apply(parts):
+        change(parts)
+        for path in [path for path in parts.top if "{config}" in path]:
+            parts.top[path.format(config=directory)] = parts.top.pop(path)
+
+    return apply
+
+
+def _initrd_without(*names):
+    def change(parts):
+        for name in names:
+            del parts.initrd[name]
+
+    return change
+
+
+def _crc64(parts):
+    """What xz(1) makes unless it is told otherwise, and no kernel unpacks."""
+    data = bytearray(compress_initrd(cpio_archive(parts.initrd), "xz"))
+    data[7] = 4
+    parts.cut = lambda _: bytes(data)
+
+
+_HOOK = "usr/lib/dracut/hooks/cmdline/30-parse-cos-cmdline.sh"
+_UNITS = "usr/lib/systemd/system"
+_ENABLED = "etc/systemd/system"
+_LAYOUT = "system/oem/00_rootfs.yaml"
+# Rows of a table of boots under QEMU, and what follows from it, for the generations of the luet tree with units.
+BOOTED = [
+    ("the initrd lacks cos-mount-layout", _initrd_without("usr/sbin/cos-mount-layout"), "COS025"),
+    ("the initrd lacks the hook that reads the command line", _initrd_without(_HOOK), "COS025"),
+    ("the initrd lacks the unit of the immutable root", _initrd_without(f"{_UNITS}/cos-immutable-rootfs.service"), "COS025"),
+    ("the initrd lacks the unit of the stage rootfs", _initrd_without(f"{_UNITS}/cos-setup-rootfs.service"), "COS025"),
+    ("the initrd lacks the link of the stage rootfs", _initrd_without(f"{_ENABLED}/initrd-fs.target.requires/cos-setup-rootfs.service"), "COS025"),
+    ("the initrd lacks the link of the stage initramfs", _initrd_without(f"{_ENABLED}/initrd.target.requires/cos-setup-initramfs.service"), "COS025"),
+    ("the initrd lacks bash, which its scripts name", _without_command("bash"), "COS026"),
+    ("the initrd is compressed by xz with CRC64", _crc64, "COS023"),
+    ("the initrd ends within its microcode", _cut(lambda data: data[:1000]), "COS023"),
+    ("/opt is a file", _written("opt", "no directory\n"), "COS065"),
+    ("/srv links to nothing", lambda parts: parts.base.update({"srv": Symlink("usr/local/srv")}), "COS065"),
+    ("a step removed /system", _removed("system"), "COS070"),
+    ("00_rootfs.yaml is no YAML", _written(_LAYOUT, "stages: [\n"), "COS070"),
+    ("00_rootfs.yaml is empty", _written(_LAYOUT, ""), "COS070"),
+    ("00_rootfs.yaml has other stages only", _written(_LAYOUT, "stages:\n  boot:\n  - name: x\n"), "COS070"),
+]  # fmt: skip
+
+
+def _booted() -> Iterator[Case]:
+    for name, change, check in BOOTED:
+        for generation in ("G1", "G2"):
+            yield Case(name, generation, changed(generation, change), check, BOTH, "boots under QEMU")
+
+
+def mutations() -> list[Case]:
+    """Give every mutation."""
+    return [*_breakages(), *_commands(), *_further(), *_booted()]
+
+
+# -- what does no harm -------------------------------------------------------------------------------------------------
+
+
+def _layers(parts):
+    layers = [parts.base, parts.kernel, parts.packages, {**parts.boot, parts.initrd_path: initrd_of(parts)}]
+    return layers if not parts.top else [*layers, parts.top]
+
+
+def _laid_out(arrange, compression="gzip", **options):
+    """Make an image whose files are divided into layers otherwise."""
+
+    def make(generation):
+        def build():
+            parts = parts_of(generation, "amd64")
+            labels = {"containers.bootc": "1"} if generation == "bootc" else {}
+            builder = ImageBuilder(platform="linux/amd64", labels=labels)
+            for number, entries in enumerate(arrange(_layers(parts))):
+                builder = builder.layer(
+                    entries, compression=compression, created_by=f"COPY part{number} /", **options
+                )
+            return builder.build()
+
+        return build
+
+    return make
+
+
+def _squashed(layers):
+    found = {}
+    for entries in layers:
+        for path, entry in entries.items():
+            if isinstance(entry, Whiteout):
+                gone = [each for each in found if each == path or each.startswith(f"{path}/")]
+                for each in gone:
+                    del found[each]
+            else:
+                found[path] = entry
+    return [found]
+
+
+def _in_pieces(layers):
+    (whole,) = _squashed(layers)
+    links = {path: entry for path, entry in whole.items() if isinstance(entry, Hardlink)}
+    rest = {path: entry for path, entry in whole.items() if path not in links}
+    pieces = [dict(list(rest.items())[start : start + 15]) for start in range(0, len(rest), 15)]
+    for path, entry in links.items():  # with what they link to
+        piece = next(piece for piece in pieces if entry.target in piece)
+        piece[path] = entry
+    return pieces
+
+
+def _backwards(layers):
+    (whole,) = _squashed(layers)
+    links = [path for path, entry in whole.items() if isinstance(entry, Hardlink)]
+    order = [path for path in reversed(list(whole)) if path not in links] + links
+    return [{path: whole[path] for path in order}]
+
+
+def _again(layers):
+    """Delete the kernel's directory of modules, and make it again in the next layer."""
+    modules = {
+        path: entry for each in layers for path, entry in each.items() if path.startswith(f"{MODULES}/")
+    }
+    return [*layers, {MODULES: Whiteout()}, modules]
+
+
+ARRANGEMENTS = {
+    "one layer": _laid_out(_squashed),
+    "one layer, zstd": _laid_out(_squashed, "zstd"),
+    "one layer, not compressed": _laid_out(_squashed, "none"),
+    "many layers": _laid_out(_in_pieces),
+    "one layer, files in the opposite order": _laid_out(_backwards),
+    "a directory deleted and made again": _laid_out(_again),
+    "an empty layer on top": _laid_out(lambda layers: [*layers, {}]),
+}
+
+
+def _compressed(how):
+    return lambda parts: setattr(parts, "compression", how)
+
+
+VARIATIONS = {
+    **{f"initrd: {how}": _compressed(how) for how in ("none", "gzip", "zstd", "lz4", "bzip2", "lzma")},
+    "initrd without microcode": None,
+    "zeros behind the initrd": _cut(lambda data: data + bytes(4096)),
+    "another name in /etc": _written("etc/motd", "hello\n"),
+    "a changed mode of a file": _written("etc/hosts", File("127.0.0.1 localhost\n", mode=0o600)),
+    "os-release only below /usr/lib": _removed("etc/os-release"),
+    "dracut is not there any more": None,
+    "an unrelated kernel module": _written(f"{MODULES}/kernel/fs/xfs/xfs.ko", b"\x7fELF"),
+}
+LINKED = {
+    "/boot/vmlinuz: absolute": f"/boot/vmlinuz-{KERNEL_VERSION}",
+    "/boot/vmlinuz: climbs above the root": f"../../../../boot/vmlinuz-{KERNEL_VERSION}",
+    "/boot/vmlinuz: by the directory's own name": f"../boot/./vmlinuz-{KERNEL_VERSION}",
+}
+
+
+def variations() -> list[Case]:
+    """Give every variation that does no harm."""
+    found = []
+    for generation in KINDS:
+        found.append(Case("as it is", generation, changed(generation, lambda _: None)))
+        found.append(Case("for arm64", generation, changed(generation, lambda _: None, "arm64")))
+        found.extend(Case(name, generation, make(generation)) for name, make in ARRANGEMENTS.items())
+        found.extend(
+            Case(name, generation, changed(generation, change))
+            for name, change in VARIATIONS.items()
+            if change is not None
+        )
+        if generation != "bootc":
+            found.extend(
+                Case(name, generation, changed(generation, _linked("boot/vmlinuz", target)))
+                for name, target in LINKED.items()
+            )
+    for (kind, generation), why in ELSEWHERE.items():
+        # Without a layout of its own the fourth generation keeps nothing over a reboot, which is told (COS073).
+        if not kind.startswith("hardlink") and (kind, generation) != ("no-layout", "G4"):
+            name = f"{kind}, which is no harm there: {why}"
+            found.append(Case(name, generation, changed(generation, BREAKAGES[kind].apply)))
+    return found
