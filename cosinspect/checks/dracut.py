@@ -8,7 +8,16 @@ from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
 from cosinspect.report import Finding, Level
 
-__all__ = ["dracut_config_missing", "dracut_missing", "dracut_module_incomplete"]
+__all__ = [
+    "dracut_config_missing",
+    "dracut_hostonly_set",
+    "dracut_missing",
+    "dracut_module_incomplete",
+    "dracut_module_unknown",
+]
+
+_MODULES = "/usr/lib/dracut/modules.d"
+_READS = ("etc/dracut.conf", "{etc,usr/lib/dracut}/dracut.conf.d/*.conf")
 
 _DIRECTORIES = ("/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d")
 
@@ -71,3 +80,66 @@ def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command."""
     if find_command(context, "dracut") is None:
         yield Finding("expected the command dracut, it is not in the image", "/usr/bin/dracut")
+
+
+@check(
+    id="COS053",
+    name="dracut-module-unknown",
+    level=Level.WARNING,
+    summary="A drop-in of dracut asks for a module that is not in the image.",
+    why="dracut says so in a line among many and builds the initrd without: what the module is for is missing at boot.",
+    remedy="Install the package that has the module (dracut-live for livenet and dmsquash-live), or mend the name.",
+    reads=_READS,
+)
+def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for each module that the drop-ins together name (dracut.conf(5); directories are named 90lvm)."""
+    context.require_toolkit()
+    settings = context.facts.dracut
+    directory = context.rootfs.trace(_MODULES).entry
+    if directory is None or directory.type != "dir":
+        raise NotApplicable(f"there is no {_MODULES}")
+    known = {name.lstrip("0123456789") for name in context.rootfs.children(directory)}
+    wanted = {
+        name: key
+        for key in ("force_add_dracutmodules", "add_dracutmodules")
+        for name in settings.words(key)
+        if name not in settings.omit_dracutmodules
+    }
+    for name, key in sorted(wanted.items()):
+        if name not in known:
+            named = (
+                tuple(
+                    path
+                    for path in settings.origins[key]
+                    if name in (context.facts.text(path).text or "").split()
+                )
+                or settings.origins[key]
+            )
+            yield Finding(
+                f"expected the dracut module {name}, as {named[0]} asks for, there is none", named[0]
+            )
+    if wanted.keys() <= known:
+        yield f"the {len(wanted)} modules that drop-ins name are there"
+
+
+@check(
+    id="COS054",
+    name="dracut-hostonly-set",
+    level=Level.WARNING,
+    summary="The configuration has dracut build initrds for one machine only.",
+    why="""The initrd that is there may be general, but the next one will have the drivers of the machine, or the container, that builds
+        it, and no other machine boots from it.""",
+    remedy='Set hostonly="no" in a drop-in that comes last: of several that set it, the last by name counts.',
+    reads=_READS,
+)
+def dracut_hostonly_set(context: CheckContext) -> Iterator[Finding | str]:
+    """Put the drop-ins together in dracut's order."""
+    context.require_toolkit()
+    settings = context.facts.dracut
+    if settings.hostonly is None:
+        raise NotApplicable("no drop-in says, which leaves it to the distribution")
+    (*_, last) = settings.origins["hostonly"]
+    if settings.hostonly:
+        yield Finding("expected hostonly to be off, it is on", last)
+    else:
+        yield f"{last} has hostonly off"

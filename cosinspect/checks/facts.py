@@ -16,6 +16,7 @@ from cosinspect.checks.generation import Recognised, recognise
 from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.formats.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
 from cosinspect.formats.cloud_config import CloudConfig, read_cloud_config
+from cosinspect.formats.dracut import DracutSettings, merge, read_dracut_conf
 from cosinspect.formats.initrd import Initrd, read_initrd
 from cosinspect.formats.kernel import HEAD_BYTES, Kernel, describe, read_kernel
 from cosinspect.formats.os_release import EnvFile, read_env_file
@@ -279,6 +280,21 @@ class Facts:
             if text is not None:
                 return frozenset(line.rpartition("/")[2].partition(".ko")[0] for line in text.split())
         return None
+
+    @cached_property
+    def dracut(self) -> DracutSettings:
+        """What dracut's configuration files set together."""
+        paths = [
+            entry.path
+            for pattern in (
+                "/etc/dracut.conf",
+                "/etc/dracut.conf.d/*.conf",
+                "/usr/lib/dracut/dracut.conf.d/*.conf",
+            )
+            for entry in self._rootfs.glob(pattern)
+        ]
+        texts = {path: self.text(path).text for path in paths}
+        return merge({path: read_dracut_conf(text) for path, text in texts.items() if text is not None})
 
     # -- system ----------------------------------------------------------------------------------------------------
 

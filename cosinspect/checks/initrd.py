@@ -20,6 +20,7 @@ __all__ = [
     "initrd_missing",
     "initrd_tail_ignored",
     "initrd_unreadable",
+    "initrds_several",
     "microcode_missing",
 ]
 
@@ -340,3 +341,37 @@ def initrd_tail_ignored(context: CheckContext) -> Iterator[Finding | str]:
             yield about(
                 context, path, f"the kernel unpacks nothing from byte {problem.offset} on: {problem.message}"
             )
+
+
+@check(
+    id="COS036",
+    name="initrds-several",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    summary="Another initrd comes before the one that boots, and elemental takes the first by name.",
+    why="""elemental looks for /boot/elemental.initrd* and takes what sorts first, whatever /boot/initrd points to: an initrd left from an
+        older kernel is written to disk beside the newer one, and the machine finds no modules for it.""",
+    remedy="Delete the others in the step that builds the initrd: RUN rm /boot/elemental.initrd-<old version>",
+)
+def initrds_several(context: CheckContext) -> Iterator[Finding | str]:
+    """Search as elemental does (elemental-toolkit v2, GetInitrdPatterns), and compare with what bootargs.cfg names."""
+    if context.facts.generation != "G5":
+        raise NotApplicable(f"{context.generation.title} does not search by this name")
+    files = [
+        (entry, real)
+        for entry in context.rootfs.glob("/boot/elemental.initrd*")
+        if (real := context.rootfs.trace(entry.path).entry) is not None and real.type == "file"
+    ]
+    if not files:
+        raise NotApplicable("no file is called /boot/elemental.initrd*")
+    first, real = files[0]
+    named = {item.trace.entry.path for item in context.facts.initrds if item.trace.entry is not None}
+    if named and real.path not in named:
+        yield Finding(
+            f"expected {', '.join(sorted(named))} to come first among /boot/elemental.initrd*, found {first.path}",
+            first.path,
+            first.layer,
+            (context.step(first.layer), *(f"{entry.path} comes behind it" for entry, _ in files[1:])),
+        )
+    else:
+        yield f"{first.path} comes first of {len(files)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
@@ -15,6 +16,7 @@ from cosinspect.rootfs import Entry
 __all__ = [
     "cos_units_missing",
     "init_link_missing",
+    "machine_id_shared",
     "mountpoint_missing",
     "mountpoint_repaired",
     "os_release_missing",
@@ -229,3 +231,32 @@ def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
         trace = context.rootfs.trace(path)
         if trace.entry is None or trace.entry.type != "dir":
             yield context.broken(trace, f"expected the directory {path}, it is not there")
+
+
+@check(
+    id="COS067",
+    name="machine-id-shared",
+    level=Level.WARNING,
+    summary="The image carries a machine id.",
+    why="""Every machine that is installed from it has the same identity: DHCP leases, journals and clusters take them for one, and
+        ConditionFirstBoot never holds.""",
+    remedy="Empty it in the last step: RUN truncate -s 0 /etc/machine-id, or write `uninitialized` into it.",
+    reads=("etc/machine-id",),
+    universal=True,
+)
+def machine_id_shared(context: CheckContext) -> Iterator[Finding | str]:
+    """Read /etc/machine-id (machine-id(5))."""
+    found = context.facts.text("/etc/machine-id")
+    if found.trace.entry is None:
+        raise NotApplicable("there is no /etc/machine-id, which systemd makes at the first boot")
+    text = (found.text or "").strip()
+    if re.fullmatch("[0-9a-f]{32}", text) and text.strip("0"):
+        layer = found.trace.entry.layer
+        yield Finding(
+            f"expected no id of a machine, found {text[:8]}...",
+            found.trace.entry.path,
+            layer,
+            (context.step(layer),),
+        )
+    else:
+        yield f"/etc/machine-id is {text[:40] or 'empty'}"

@@ -242,6 +242,12 @@ BREAKAGES: Mapping[str, Breakage] = {
         "COS035",
         lambda parts: _initrd_of("G2" if parts.generation == "G4" else "G4")(parts),
     ),
+    "initrds-several": Breakage(
+        "the initrd of an older kernel was left behind",
+        "COS036",
+        writes("boot/elemental.initrd-5.14.21", "an older one\n"),
+        "G5",
+    ),
     "no-grub-config": Breakage("a step removed grub.cfg", "COS040", _config("grub.cfg", None)),
     "grub-config-empty": Breakage(
         "grub.cfg has no menu entry", "COS041", _config("grub.cfg", "set timeout=10\n")
@@ -373,6 +379,21 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     ),
     "no-dracut": Breakage("a step removed dracut", "COS052", removes("usr/bin/dracut")),
     "no-init-link": Breakage("a step removed /sbin/init", "COS061", removes("usr/sbin/init")),
+    "dracut-live-missing": Breakage(
+        "a step removed the module that a drop-in names",
+        "COS053",
+        removes("usr/lib/dracut/modules.d/90livenet"),
+    ),
+    "dracut-hostonly": Breakage(
+        "a later drop-in sets hostonly",
+        "COS054",
+        writes("etc/dracut.conf.d/99-distribution.conf", 'hostonly="yes"\n'),
+    ),
+    "machine-id": Breakage(
+        "a step started systemd, which made a machine id",
+        "COS067",
+        writes("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+    ),
     "no-units": Breakage(
         "a step removed the units of the stages",
         "COS063",

@@ -119,12 +119,17 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         "etc/os-release": Symlink("../usr/lib/os-release"),
         "etc/shadow": File("root:*:19000:0:99999:7:::\n", mode=0o600),
         "etc/hosts": "127.0.0.1 localhost\n",
+        "etc/machine-id": "uninitialized\n",
         "usr/bin/dracut": executable("#!/bin/bash\n"),
         "usr/sbin/grub2-install": runs,
         "usr/bin/grub2-editenv": runs,
         "var/cache/zypp/solv/index": "a cache\n",
         "opt/old/file": "left by the base\n",
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
+        **{
+            f"usr/lib/dracut/modules.d/{name}/module-setup.sh": executable("#!/bin/bash\n")
+            for name in ("35network", "90dmsquash-live", "90livenet")
+        },
         **{
             name: Directory()
             for name in (

@@ -30,6 +30,7 @@ NOT_SO_IN = {
     ("G0", "no-layout"): [],
     ("G0", "no-dracut-config"): [],  # it had none
     ("G0", "bootargs-iso-scan"): [],  # is what it has
+    ("G0", "dracut-live-missing"): [],  # nothing asks for it
     ("G0", "package-incomplete"): [],  # the database is of packages that came later
     ("G3", "initrd-without-basename"): [],  # its scripts do not call it
     ("G3", "bootargs-iso-scan"): ["COS045"],  # root= names the partition there, which holds no system

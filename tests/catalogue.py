@@ -1,0 +1,77 @@
+"""`python -m tests.catalogue` writes docs/checks.md: every check, what it decides, for which images, why, and what to do.
+
+The generations are those of whose good images the check has something to say, which is found out by inspecting one of each.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from cosinspect.checks import CATALOGUE
+from cosinspect.checks.base import Check
+from cosinspect.inspection import inspect
+from cosinspect.report import Kind
+from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
+
+PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
+GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5", "kairos", "bootc")
+
+HEAD = """# The checks
+
+Every check of the catalogue, as `cosinspect checks ID` tells it. A check that fails takes from the image the capabilities it decides. The
+generations are those whose good images it has something to say about; of an image of another one, the check is not
+applicable. This page is generated: `python -m tests.catalogue`.
+"""
+
+
+@cache
+def applied() -> dict[str, tuple[str, ...]]:
+    """Give for each check the generations of whose good images it says something."""
+    found: dict[str, list[str]] = {item.id: [] for item in CATALOGUE}
+    for generation in GENERATIONS:
+        with tempfile.TemporaryDirectory() as directory:
+            report = inspect(derivative(generation=generation).write_layout(directory))
+        for result in report.results:
+            if result.kind is not Kind.NOT_APPLICABLE:
+                found[result.check].append(generation)
+    return {check: tuple(names) for check, names in found.items()}
+
+
+def page() -> str:
+    """Give the whole page."""
+    return HEAD + "".join(f"\n{_section(item)}" for item in CATALOGUE)
+
+
+def _section(item: Check) -> str:
+    names = applied()[item.id]
+    if item.universal or len(names) == len(GENERATIONS):
+        of = (
+            "every generation, Kairos, bootc and unknown ones"
+            if item.universal
+            else "every generation, Kairos, bootc"
+        )
+    else:
+        of = ", ".join(names) or "images that a policy says must be signed, or that bring settings of cosign"
+    kinds = {**BREAKAGES, **DEGRADATIONS}
+    broken = [f"`{kind}`" for kind, breakage in kinds.items() if breakage.check == item.id]
+    lines = [
+        f"## {item.id} {item.name}",
+        "",
+        item.summary,
+        "",
+        f"- **level** {item.level.value}",
+        f"- **decides** {', '.join(each.value for each in item.capabilities) or 'nothing by itself'}",
+        f"- **for** {of}",
+        f"- **looks** {' '.join((item.run.__doc__ or '').split()).rstrip('.')}",
+        f"- **why** {item.why}",
+        f"- **remedy** {item.remedy}",
+    ]
+    if broken:
+        lines.append(f"- **see it** `cosinspect demo --broken` {', '.join(broken)}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

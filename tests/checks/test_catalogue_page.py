@@ -1,0 +1,13 @@
+"""The page of the checks is what the catalogue says."""
+
+from catalogue import PAGE, applied, page
+from cosinspect.checks import CATALOGUE
+
+
+def test_the_page_is_the_catalogues():
+    assert page() == PAGE.read_text(), "run python -m tests.catalogue"
+
+
+def test_every_check_says_where_it_looks_and_is_for_some_image():
+    assert all((item.run.__doc__ or "").strip() for item in CATALOGUE)
+    assert {"COS092", "COS093"} == {check for check, names in applied().items() if not names}
