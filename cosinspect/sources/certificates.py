@@ -27,12 +27,13 @@ def find_certificates(host: str, directories: Iterable[Path]) -> Path | None:
     return None
 
 
-def tls_context(directory: Path | None, *, verify: bool) -> ssl.SSLContext | None:
+def tls_context(directory: Path | None, *, verify: bool = True, client: bool = True) -> ssl.SSLContext | None:
     """Give what TLS is to be spoken with, None for the usual.
 
     Args:
         directory: of certificates.
         verify: whether the registry's own certificate counts.
+        client: whether to show the client's certificate.
 
     Raises:
         InvalidAccess: a certificate or key cannot be used; the message names the file.
@@ -47,7 +48,7 @@ def tls_context(directory: Path | None, *, verify: bool) -> ssl.SSLContext | Non
         try:
             if path.suffix == ".crt":
                 context.load_verify_locations(cafile=path)
-            elif path.suffix == ".cert":
+            elif path.suffix == ".cert" and client:
                 key = path.with_suffix(".key")
                 if not key.is_file():
                     raise InvalidAccess(
@@ -55,7 +56,7 @@ def tls_context(directory: Path | None, *, verify: bool) -> ssl.SSLContext | Non
                     )
                 # A key with a passphrase would be asked for at the terminal.
                 context.load_cert_chain(path, key, password=_no_passphrase)
-            elif path.suffix == ".key" and not path.with_suffix(".cert").is_file():
+            elif path.suffix == ".key" and client and not path.with_suffix(".cert").is_file():
                 raise InvalidAccess(
                     f"expected the certificate {path.with_suffix('.cert').name} beside a client's key",
                     where=str(path),

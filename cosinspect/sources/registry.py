@@ -130,6 +130,7 @@ class RegistrySource:
             tls=tls_context(certificates, verify=access.tls_verify is not False)
             if scheme == "https"
             else None,
+            tls_elsewhere=tls_context(certificates, client=False),
             deadline=deadline,
         )
 

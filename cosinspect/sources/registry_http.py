@@ -163,6 +163,7 @@ class Client:
         sleep: Callable[[float], None],
         clock: Callable[[], float],
         tls: ssl.SSLContext | None = None,
+        tls_elsewhere: ssl.SSLContext | None = None,
         deadline: Deadline | None = None,
     ) -> None:
         self._registry = registry
@@ -178,9 +179,9 @@ class Client:
         self._deadline = deadline if deadline is not None else Deadline(limits.seconds, clock=clock)
         self._tls = tls
         self._session = requests.Session()
-        adapter = PatientAdapter()
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        # Token servers and storage often have the registry's own authority, so that is trusted there as well.
+        self._session.mount("https://", PatientAdapter(tls_elsewhere))
+        self._session.mount("http://", PatientAdapter())
         if tls is not None:  # for the registry alone: nobody else is shown its client's certificate
             self._session.mount(f"{registry.text}/", PatientAdapter(tls))
 

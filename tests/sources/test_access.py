@@ -6,6 +6,9 @@ import io
 import json
 import logging
 import os
+import socket
+import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -411,6 +414,44 @@ def test_a_directory_of_certificates_is_loaded(tmp_path):
     (directory / "readme.txt").write_text("nothing")
     before = len(tls_context(None, verify=False).get_ca_certs())
     assert before + 1 == len(tls_context(directory, verify=True).get_ca_certs())
+
+
+def test_other_hosts_are_trusted_by_the_registrys_authority_and_shown_no_certificate(tmp_path):
+    """A token server has the same authority, as a rule; whom the user is, only the registry learns."""
+    authority = certificate("our authority", authority=True)
+    _, chain = written(tmp_path, "authority", authority)
+    key, own = written(tmp_path, "me", certificate("me", issuer=authority))
+    (tmp_path / "ca.crt").write_bytes(chain.read_bytes())
+    (tmp_path / "me.cert").write_bytes(own.read_bytes())
+    (tmp_path / "me.key").write_bytes(key.read_bytes())
+    shown = []
+
+    class Server(threading.Thread):
+        def __init__(self, listener):
+            super().__init__()
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            server_key, server_chain = written(tmp_path, "server", certificate("localhost", issuer=authority))
+            self.context.load_cert_chain(server_chain, server_key)
+            self.context.load_verify_locations(chain)
+            self.context.verify_mode = ssl.CERT_OPTIONAL
+            self.listener = listener
+
+        def run(self):
+            for _ in range(2):
+                with self.context.wrap_socket(self.listener.accept()[0], server_side=True) as connection:
+                    connection.recv(1)
+                    shown.append(bool(connection.getpeercert()))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Server(listener)
+        server.start()
+        for client in (True, False):
+            context = tls_context(tmp_path, client=client)
+            plain = socket.create_connection(listener.getsockname())
+            with context.wrap_socket(plain, server_hostname="localhost") as connection:
+                connection.sendall(b"x")
+        server.join(9)
+    assert [True, False] == shown
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
