@@ -63,6 +63,7 @@ CONFINED = {
     "sigstore": {"signatures/keyless.py"},
     "re2": {"policy/patterns.py"},
     "debian_inspector": {"policy/quantities.py"},
+    "fsspec": {"cache/shared.py"},
     "rich": {"render/text.py", "commands/progress.py"},
     "subprocess": set(),  # credential helpers are run by oras
     "tarfile": set(),  # it disagrees with every runtime

@@ -28,7 +28,8 @@ __all__ = ["DirectoryStore", "Kept", "Store", "open_directory"]
 
 _logger = logging.getLogger("cosinspect.cache")
 
-_FORMAT = "v1"
+FORMAT = "v1"
+"""What files and their places look like; another number is another cache."""
 _TEMPORARY = ".tmp-"
 _STALE_SECONDS = 3600.0
 """A file that is still being written after so long is what a killed process left."""
@@ -78,7 +79,7 @@ class DirectoryStore:
     def __init__(self, path: Path) -> None:
         """Keep records below `path`, which is made when something is saved."""
         self.path = path
-        self._root = path / _FORMAT
+        self._root = path / FORMAT
         self._full = False
         self._lock = threading.Lock()
 

@@ -6,6 +6,7 @@ import argparse
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -196,6 +197,8 @@ def store_of(arguments: argparse.Namespace) -> Store | None:
     """
     if arguments.no_cache:
         return None
+    if arguments.cache is not None and "://" in arguments.cache:
+        return _shared(arguments)
     if arguments.cache is not None:
         return open_directory(Path(arguments.cache), trusted=True)
     try:
@@ -203,6 +206,24 @@ def store_of(arguments: argparse.Namespace) -> Store | None:
     except InvalidCache as fault:
         _logger.warning("nothing is cached: %s", fault)
         return None
+
+
+def _shared(arguments: argparse.Namespace) -> Store:
+    """Open a cache that is elsewhere, with the usual place in front of it."""
+    path = arguments.cache.removeprefix("file://")
+    if path != arguments.cache:
+        return open_directory(Path(path), trusted=True)
+    try:
+        # Loaded by its name: few need it, and the extra may be missing.
+        module = import_module("cosinspect.cache.shared")
+    except ImportError as fault:
+        raise InvalidCache(
+            "expected the package fsspec for a cache by URL, it is not installed",
+            remedy="pip install 'cosinspect[cache]'",
+        ) from fault
+    local = open_directory(Path(arguments.cache_home, "cosinspect"), trusted=False)
+    store: Store = module.open_shared(arguments.cache, local)
+    return store
 
 
 def add_verification(parser: argparse.ArgumentParser) -> None:

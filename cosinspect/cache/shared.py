@@ -1,0 +1,104 @@
+"""A cache that machines share: a bucket, or whatever else fsspec reaches by a URL, behind a directory of this machine.
+
+What is found there is verified whole before it is kept here, and used from here. Whatever goes wrong there means that
+something is not cached; it is told once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import fsspec
+
+from cosinspect.cache.record import Buffer, Damaged, Record
+from cosinspect.cache.store import FORMAT, DirectoryStore
+from cosinspect.errors import InvalidCache
+
+__all__ = ["SharedStore", "open_shared"]
+
+_logger = logging.getLogger("cosinspect.cache")
+
+RECORD_BYTES = 1 << 30
+"""A larger record is not taken from there."""
+
+
+class SharedStore:
+    """A store that looks here first, then there, and keeps what it saves in both places.
+
+    Attributes:
+        url: of what is shared, for messages.
+        local: the directory of this machine.
+    """
+
+    def __init__(self, url: str, filesystem: Any, root: str, local: DirectoryStore) -> None:
+        self.url = url
+        self.local = local
+        self._filesystem = filesystem
+        self._root = root.rstrip("/")
+        self._broken = False
+
+    def load(self, kind: str, key: bytes) -> Buffer | None:
+        """Give what is here, or there and whole."""
+        found = self.local.load(kind, key)
+        if found is not None or self._broken:
+            return found
+        path = self._path(kind, key)
+        try:
+            data: bytes = self._filesystem.cat_file(path, start=0, end=RECORD_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except Exception as fault:  # noqa: BLE001 - other people's filesystems raise what they like
+            self._give_up(fault)
+            return None
+        try:
+            Record(data, key).verify()
+        except Damaged:
+            return None
+        self.local.save(kind, key, [data])
+        return data
+
+    def save(self, kind: str, key: bytes, pieces: Iterable[bytes]) -> None:
+        """Keep a record here and there."""
+        data = b"".join(pieces)
+        self.local.save(kind, key, [data])
+        if self._broken or len(data) > RECORD_BYTES:
+            return
+        path = self._path(kind, key)
+        try:
+            self._filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._filesystem.pipe_file(path, data)
+        except Exception as fault:  # noqa: BLE001 - as in load
+            self._give_up(fault)
+
+    def discard(self, kind: str, key: bytes) -> None:
+        """Forget a record here; there, the next one that saves it mends it."""
+        self.local.discard(kind, key)
+
+    def _path(self, kind: str, key: bytes) -> str:
+        name = key.hex()
+        return f"{self._root}/{FORMAT}/{kind}/{name[:2]}/{name}"
+
+    def _give_up(self, fault: Exception) -> None:
+        if not self._broken:
+            self._broken = True
+            # Its words may quote a URL with a secret in it.
+            _logger.warning("the shared cache is not used any more: it raised %s", type(fault).__name__)
+
+
+def open_shared(url: str, local: DirectoryStore) -> SharedStore:
+    """Open what a URL names, such as `s3://bucket/cosinspect`; nothing is asked for yet.
+
+    Raises:
+        InvalidCache: fsspec knows no such filesystem, or lacks the package that it needs.
+    """
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError, OSError) as fault:
+        scheme = url.partition("://")[0][:40]
+        raise InvalidCache(
+            f"expected a URL that fsspec can open, {scheme}:// is none: {type(fault).__name__}",
+            remedy="install the package that fsspec needs for it (s3fs, gcsfs, sshfs), or name a directory",
+        ) from fault
+    return SharedStore(url, filesystem, root, local)
