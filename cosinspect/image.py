@@ -8,6 +8,8 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
+from attrs import evolve
+
 from cosinspect.blob import Source, read_blob
 from cosinspect.cache import Cache
 from cosinspect.changeset import LayerIndex
@@ -109,6 +111,12 @@ class Image:
     def platform(self) -> Platform | None:
         """What the image runs on, as its configuration says."""
         return self.config.platform
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """What decides the merged tree: each layer's digest and diff_id, bottom first, and the bounds they are read within."""
+        bounds = repr(evolve(self.limits, seconds=0.0))
+        return (bounds, *(f"{layer.descriptor.digest} {layer.diff_id}" for layer in self.layers))
 
     def rootfs(
         self,

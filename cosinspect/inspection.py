@@ -14,6 +14,7 @@ from attrs import evolve
 
 from cosinspect.blob import Source
 from cosinspect.cache import Cache
+from cosinspect.cache.code import code_digest
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.facts import Facts
@@ -33,6 +34,7 @@ from cosinspect.policy import Plan, Policy, load_policy, make_plan
 from cosinspect.profiles import Profile, load_profile
 from cosinspect.reference import ImageName, Reference, Transport
 from cosinspect.report import CheckResult, LayerSummary, Report, Stats
+from cosinspect.rootfs import Rootfs
 from cosinspect.semantics import Semantics
 from cosinspect.signatures.outcome import Verification
 from cosinspect.signatures.policy import SignaturePolicy
@@ -225,13 +227,25 @@ def _examine(
         rootfs = rootfs.under(profile.semantics[0])
         facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     others = profile.semantics[1:]
-    comparisons = tuple(compare_semantics(rootfs, each, limits=image.limits) for each in others)
+    comparisons = tuple(_compared(image, rootfs, each) for each in others)
     context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons)
     results = tuple(_in_time(item, context, image) for item in checks)
     for comparison in comparisons:
         if comparison.differences:
             results = _worse(results, comparison, context, checks, image, parsed)
-    return Judgement(facts.generation, sum(1 for _ in rootfs.walk()), results), context
+    return Judgement(facts.generation, len(rootfs), results), context
+
+
+def _compared(image: Image, rootfs: Rootfs, semantics: Semantics) -> Comparison:
+    """Compare with what another reader sees; that it sees the same is known from then on."""
+    parts = (code_digest(), *image.chain, rootfs.semantics.value, semantics.value)
+    if image.cache is not None and image.cache.value("comparison", *parts) == b"same":
+        return Comparison(rootfs, rootfs.under(semantics), (), {})
+    found = compare_semantics(rootfs, semantics, limits=image.limits)
+    same = not found.differences and not found.other.problems
+    if image.cache is not None and same:
+        image.cache.keep_value(b"same", "comparison", *parts)
+    return found
 
 
 def _report(

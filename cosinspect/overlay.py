@@ -30,10 +30,12 @@ class Merged:
     Attributes:
         root: the root directory; nobody may change it.
         problems: what the layers ask for and the reader does not do.
+        names: how many there are, the root not counted, where that is known without looking.
     """
 
     root: Node
     problems: tuple[Problem, ...]
+    names: int | None = None
 
 
 def merge(

@@ -7,8 +7,11 @@ silently left out would be worse.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from importlib import metadata
+from pathlib import Path
 
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check
@@ -25,7 +28,24 @@ def installed_checks() -> tuple[Check, ...]:
     Raises:
         InvalidPlugin: one cannot be used; the message names it.
     """
+    return _installed(_places())
+
+
+@lru_cache(maxsize=1)
+def _installed(places: tuple[tuple[str, int], ...]) -> tuple[Check, ...]:  # noqa: ARG001 - it is the key
+    """Look once for what is installed: reading every distribution's metadata takes longer than a verdict that is known."""
     return (*CATALOGUE, *plugin_checks(metadata.entry_points(group=GROUP), CATALOGUE))
+
+
+def _places() -> tuple[tuple[str, int], ...]:
+    """Give where distributions are, and when something was last installed there."""
+    found = []
+    for place in sys.path:
+        try:
+            found.append((place, Path(place or ".").stat().st_mtime_ns))
+        except OSError:
+            continue
+    return tuple(found)
 
 
 def plugin_checks(points: Iterable[metadata.EntryPoint], taken: Sequence[Check]) -> tuple[Check, ...]:

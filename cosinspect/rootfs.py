@@ -169,6 +169,7 @@ class Rootfs:
         self.semantics = semantics
         self.problems: tuple[Problem, ...] = tree.problems
         self._root = tree.root
+        self._names = tree.names
         self._layers = tuple(layers)
         self._limits = limits
         self._trees = trees
@@ -179,6 +180,12 @@ class Rootfs:
         if semantics is self.semantics:
             return self
         return Rootfs(self.indexes, self._layers, limits=self._limits, semantics=semantics, trees=self._trees)
+
+    def __len__(self) -> int:
+        """Give how many names there are, the root among them."""
+        if self._names is None:
+            self._names = sum(1 for _ in _walk("", self._root))
+        return self._names + 1
 
     @property
     def root(self) -> Entry:

@@ -184,7 +184,7 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
         Problem(kind, layer, text(path), text(message), fatal)
         for kind, layer, path, message, fatal in head.problems
     )
-    return Merged(root, problems)
+    return Merged(root, problems, head.names)
 
 
 def _child(name: str, node: Node, path: str, sections: dict[int, Section], inodes: dict[int, int]) -> _Child:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TypeVar
@@ -170,6 +171,23 @@ def load_profile(name: str) -> Profile:
     Raises:
         InvalidProfile: there is none, it is malformed, or it requires nothing.
     """
+    if name in BUILTIN:
+        return _builtin(name)
+    return _load(name)
+
+
+@cache
+def _builtin(name: str) -> Profile:
+    """Load one that comes with the package, once."""
+    return _load(name)
+
+
+@cache
+def _generations() -> Mapping[str, Generation]:
+    return _convert(_resource("generations.toml"), dict[str, Generation], "generations.toml")
+
+
+def _load(name: str) -> Profile:
     if name == "auto":
         return _automatic()
     if "/" in name or name.endswith(".toml"):
@@ -194,7 +212,7 @@ def load_profile(name: str) -> Profile:
             where=name,
             remedy="leave semantics out, or set for example semantics = ['oci', 'elemental']",
         )
-    generations = _convert(_resource("generations.toml"), dict[str, Generation], "generations.toml")
+    generations = _generations()
     unknown = sorted(set(wire.generations) - {*generations, *_WITHOUT_TABLE})
     if unknown:
         known = ", ".join([*generations, *_WITHOUT_TABLE])
