@@ -105,7 +105,7 @@ def test_without_diff_ids_no_layer_and_no_verdict_is_kept(registry, cache):
         image.rootfs()
     inspect(name_of(registry, None), cache=cache, verify_diff_ids=False)
     # The rest follows from the blobs' own digests, which are verified all the same.
-    assert {"tree", "parsed"} == {kept.kind for kept in cache.store.files()}
+    assert {"tree", "parsed", "comparison"} == {kept.kind for kept in cache.store.files()}
 
 
 def test_a_layer_that_is_another_one_is_not_kept(cache):
@@ -366,7 +366,7 @@ def test_the_command_shows_verifies_and_prunes(registry, tmp_path, capsys, monke
     values = json.loads(out)
     assert 0 == status
     assert str(tmp_path / "cosinspect") == values["path"]
-    assert {"judgement", "layer", "parsed", "tree"} == set(values["kinds"])
+    assert {"comparison", "judgement", "layer", "parsed", "tree"} == set(values["kinds"])
     assert "0 bytes read" in run(capsys, name)[1]
     assert (
         0,

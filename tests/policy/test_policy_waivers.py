@@ -111,7 +111,9 @@ def test_what_is_kept_of_an_image_is_held_against_the_day_that_is(broken, tmp_pa
     assert Verdict.PASS is waived(broken, tmp_path, WAIVED, cache=cache).verdict
     later = waived(broken, tmp_path, WAIVED, cache=cache, today=date(2027, 1, 1))
     assert (0, Verdict.FAIL) == (later.stats.bytes, later.verdict)
-    assert ["judgement"] == sorted({each.kind for each in cache.store.files()} - {"layer", "tree", "parsed"})
+    assert ["judgement"] == sorted(
+        {each.kind for each in cache.store.files()} - {"layer", "tree", "parsed", "comparison"}
+    )
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
