@@ -44,7 +44,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             semantics=arguments.semantics,
             policies=arguments.policy,
             platform=arguments.platform,
-            access=access_of(arguments),
+            access=access_of(arguments, name),
             verify_diff_ids=not arguments.no_diff_ids,
             signatures=policy,
             limits=limits_of(arguments),

@@ -21,6 +21,7 @@ from cosinspect.inspection import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
 from cosinspect.profiles import BUILTIN
+from cosinspect.reference import ImageName, Transport
 from cosinspect.render import RENDERERS
 from cosinspect.rootfs import Rootfs
 from cosinspect.semantics import Semantics
@@ -112,11 +113,14 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def access_of(arguments: argparse.Namespace) -> Access:
+def access_of(arguments: argparse.Namespace, name: str) -> Access:
     """Give how the arguments of `add_access` have registries reached; as one that is alone, where there are none.
+
+    For an image that is in no registry, no registries.conf is read: a broken one is no reason not to look into a file.
 
     Raises:
         WrongUse: credentials make no sense, or the variable that shall have them is not set.
+        InvalidReference: the name is none.
         InvalidAccess: a file that is named cannot be used.
     """
     if not hasattr(arguments, "authfile"):
@@ -125,7 +129,7 @@ def access_of(arguments: argparse.Namespace) -> Access:
     if arguments.registries_conf:
         environment = {**environment, "CONTAINERS_REGISTRIES_CONF": arguments.registries_conf}
     access = evolve(
-        Access.of_system(environment),
+        Access.of_system(environment, mirrors=ImageName.parse(name).transport is Transport.DOCKER),
         plain_http=arguments.plain_http,
         tls_verify=arguments.tls_verify,
         certificate_directory=Path(arguments.cert_dir) if arguments.cert_dir else None,
@@ -364,7 +368,7 @@ def open_named(name: str, arguments: argparse.Namespace) -> Image:
     return open_image(
         name,
         platform=arguments.platform,
-        access=access_of(arguments),
+        access=access_of(arguments, name),
         verify_diff_ids=not arguments.no_diff_ids,
         limits=limits_of(arguments),
         cache=cache_of(arguments),

@@ -42,18 +42,19 @@ class Access:
     certificate_directory: Path | None = None
 
     @classmethod
-    def of_system(cls, environment: Mapping[str, str]) -> Access:
+    def of_system(cls, environment: Mapping[str, str], *, mirrors: bool = True) -> Access:
         """Give what podman and docker would go by on this machine.
 
         Args:
             environment: of the process.
+            mirrors: whether to read registries.conf.
 
         Raises:
             InvalidAccess: a registries.conf cannot be used.
         """
         return cls(
             auth_files=tuple(auth_files(environment)),
-            registries=load_registries_conf(registries_conf_files(environment)),
+            registries=load_registries_conf(registries_conf_files(environment) if mirrors else ()),
             certificates=tuple(certificate_directories(environment)),
         )
 

@@ -542,6 +542,15 @@ def test_wrong_use_is_told_in_a_line(options, expected):
     assert expected in err
 
 
+def test_a_broken_registries_conf_is_no_reason_not_to_look_into_a_file(tmp_path):
+    (tmp_path / "old.conf").write_text("[registries.search]\nregistries = []\n")
+    name = IMAGE.write_layout(tmp_path / "image")
+    conf_option = ("--registries-conf", tmp_path / "old.conf")
+    assert 0 == run("ls", name, "/etc", *conf_option)[0]
+    status, _, err = run("ls", "localhost:1/os:1", *conf_option)
+    assert (2, True) == (status, "found version 1" in err)
+
+
 def test_a_representation_shows_no_secret():
     access = Access(credential=Credential("alice", CANARY), authorization=f"Bearer {CANARY}")
     assert CANARY not in repr(access)
