@@ -86,8 +86,10 @@ def _contenders(reference: str, *, peers: bool) -> list[Contender]:
     cosinspect = (python, "-m", "cosinspect")
     found = [
         Contender("floor", ((python, "-m", "benchmarks.floor", reference),)),
-        Contender("cosinspect ls -R", ((*cosinspect, "ls", reference, "-R", "--format", "json"),)),
-        Contender("cosinspect check", ((*cosinspect, "check", reference, "--format", "json"),)),
+        Contender(
+            "cosinspect ls -R", ((*cosinspect, "ls", reference, "-R", "--format", "json", "--no-cache"),)
+        ),
+        Contender("cosinspect check", ((*cosinspect, "check", reference, "--format", "json", "--no-cache"),)),
     ]
     if peers and shutil.which("skopeo") and shutil.which("umoci") and ":gzip" in reference:
         copy = (
