@@ -187,6 +187,24 @@ class Rootfs:
             self._names = sum(1 for _ in _walk("", self._root))
         return self._names + 1
 
+    def blocks(self, size: int) -> int:
+        """Give how many blocks of `size` bytes the contents of all files take, each file counted once, a directory as one."""
+        total = 1
+        seen: set[Inode] = set()
+        waiting = [self._root]
+        while waiting:
+            for node in (waiting.pop().children or {}).values():
+                if node.children is not None:
+                    total += 1
+                    waiting.append(node)
+                elif node.entry is not None and node.entry.size:
+                    if node.inode is not None:
+                        if node.inode in seen:
+                            continue
+                        seen.add(node.inode)
+                    total += -(-node.entry.size // size)
+        return total
+
     @property
     def root(self) -> Entry:
         """The root directory."""

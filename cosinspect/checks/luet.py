@@ -147,6 +147,7 @@ def _is_judged_elsewhere(context: CheckContext, path: str) -> bool:
         generation.bootargs,
         *(runner for runners in generation.stage_runners for runner in runners),
         *("/usr/bin/luet", "/usr/bin/cosign", "/usr/bin/luet-cosign"),
+        *("/usr/sbin/cos-installer", "/usr/sbin/cos-upgrade"),
     }
     directories = (
         generation.dracut_directory,

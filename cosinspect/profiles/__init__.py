@@ -64,6 +64,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         dracut_configs: drop-ins under /etc/dracut.conf.d that build the module into an initrd.
         stage_runners: alternatives, each a set of executables that together run the boot stages.
         units: the units that run the stages after the root was switched.
+        enabled: the links that start units, as `<target>.wants/<unit>`, or `*/<unit>` where releases differ; empty where they are not known.
         unit_directories: where units may be.
         initrd_files: alternatives of paths, one of each of which must be in the initrd.
         initrd_markers: paths that only this generation's initrd has, or one with the same initrd.
@@ -75,6 +76,9 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.
         grub_tools: the commands that installation and upgrade call, each with the names it is looked for by.
+        install_tools: further commands that installation calls, each with the names it is looked for by.
+        image_mebibytes: what an image may take: the file system it is copied into, or a third of a state partition of 8192 MiB
+            without the 256 MiB that each of its three images has free; 0 where that is not known.
         root_variable: the GRUB variable in `root=LABEL=$...` that its menu sets.
         packages: `category/name` of the luet packages that make a derivative of it; empty where luet plays no part.
     """
@@ -89,6 +93,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     dracut_configs: tuple[str, ...]
     stage_runners: tuple[tuple[str, ...], ...]
     units: tuple[str, ...]
+    enabled: tuple[str, ...] = ()
     unit_directories: tuple[str, ...]
     initrd_files: tuple[tuple[str, ...], ...]
     initrd_markers: tuple[str, ...]
@@ -100,6 +105,8 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     overlays: tuple[str, ...]
     kernel_argument: str
     grub_tools: tuple[tuple[str, ...], ...]
+    install_tools: tuple[tuple[str, ...], ...] = ()
+    image_mebibytes: int = 0
     root_variable: str
     packages: tuple[str, ...]
 

@@ -37,6 +37,9 @@ _COMMANDS = {
 }
 
 
+_INSTALL_COMMANDS = "parted partprobe partx sgdisk mkfs.ext2 mkfs.ext4 mkfs.vfat fatlabel e2fsck tune2fs mksquashfs blkid losetup udevadm curl dd"
+
+
 def program(architecture: Architecture = "amd64") -> bytes:
     """Make the header of a static program; nothing runs in it."""
     bits = 1 if architecture == "386" else 2
@@ -126,6 +129,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         "var/cache/zypp/solv/index": "a cache\n",
         "opt/old/file": "left by the base\n",
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
+        **{f"usr/sbin/{name}": runs for name in _INSTALL_COMMANDS.split()},
         **{
             f"usr/lib/dracut/modules.d/{name}/module-setup.sh": executable("#!/bin/bash\n")
             for name in ("35network", "90dmsquash-live", "90livenet")
@@ -193,7 +197,16 @@ def _packages(generation: toolkit.GenerationName, architecture: Architecture, ru
     own |= {f"system/oem/{name}": File(text, mode=0o600) for name, text in toolkit.CLOUD_CONFIGS.items()}
     if generation in ("G4", "G5"):
         return {**own, **elemental.image_files(second=generation == "G5", efi=efi, runs=runs)}
-    return {**own, **_luet_packages(generation, runs)}
+    boot_files = {
+        **{
+            f"usr/share/grub2/{efi}/{name}.mod": b"\x7fELF"
+            for name in ("normal", "loopback", "squash4", "xzio")
+        },
+        f"usr/share/grub2/{efi}/grub.efi": b"MZ grub",
+        f"usr/share/efi/{efi.removesuffix('-efi')}/shim.efi": b"MZ shim",
+        f"usr/share/efi/{efi.removesuffix('-efi')}/MokManager.efi": b"MZ mok",
+    }
+    return {**own, **boot_files, **_luet_packages(generation, runs)}
 
 
 def _module(generation: toolkit.GenerationName) -> dict[str, Entry]:
@@ -218,12 +231,16 @@ def _module(generation: toolkit.GenerationName) -> dict[str, Entry]:
 def _luet_packages(generation: toolkit.GenerationName, runs: File) -> dict[str, Entry]:
     units = "usr/lib/systemd/system"
     enabled = "etc/systemd/system"
-    links = {"sysinit.target.wants": "fs", "multi-user.target.wants": "boot"}
+    links = [
+        ("sysinit.target.wants", "fs"),
+        ("multi-user.target.wants", "boot"),
+        ("multi-user.target.wants", "network"),
+    ]
     first = generation == "G0"
     stages = toolkit.STAGES[2:] if first else toolkit.STAGES
     configs = {} if first else toolkit.DRACUT_CONFIGS
     if not first:
-        links |= {"initrd-fs.target.requires": "rootfs", "initrd.target.requires": "initramfs"}
+        links += [("initrd-fs.target.requires", "rootfs"), ("initrd.target.requires", "initramfs")]
     found: dict[str, Entry] = {
         **{f"{_MODULE}/{name}": entry for name, entry in _module(generation).items()},
         **{f"etc/dracut.conf.d/{name}": text for name, text in configs.items()},
@@ -231,8 +248,11 @@ def _luet_packages(generation: toolkit.GenerationName, runs: File) -> dict[str, 
         f"{units}/cos-setup-reconcile.timer": "[Timer]\nOnBootSec=5min\n",
         **{
             f"{enabled}/{top}/cos-setup-{stage}.service": Symlink(f"/{units}/cos-setup-{stage}.service")
-            for top, stage in links.items()
+            for top, stage in links
         },
+        f"{enabled}/multi-user.target.wants/cos-setup-reconcile.timer": Symlink(
+            f"/{units}/cos-setup-reconcile.timer"
+        ),
         "etc/cos/grubenv_firstboot": "# GRUB Environment Block\nnext_entry=recovery\n",
         "etc/cos/config": "UPGRADE_IMAGE=quay.io/org/os:latest\n",
         "etc/luet/luet.yaml": "repositories:\n- name: cos\n  type: docker\n  enable: true\n  cached: true\n  urls: [quay.io/org/packages]\n",

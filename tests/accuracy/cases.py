@@ -73,11 +73,31 @@ ELSEWHERE = {
     ("initrd-without-loop", "G5"): "elemental mount does what scripts did",
     ("initrd-without-basename", "G5"): "elemental mount does what scripts did",
     ("initrd-without-sort", "G5"): "elemental mount does what scripts did",
+    ("settings-malformed", "G0"): "a shell sources the file",
+    ("settings-malformed", "G1"): "a shell sources the file",
+    ("settings-malformed", "G4"): "its elemental reads other files",
+    ("settings-malformed", "G5"): "its elemental reads other files",
     ("hardlink-to-deleted", "G4"): "what is linked to never was there",
     ("hardlink-to-deleted", "G5"): "what is linked to never was there",
 }
 # These take a capability that is not boot or install, or a layer as a whole.
-_LOSES = dict.fromkeys(("COS036", "COS040", "COS041", "COS047", "COS139", "COS163", "COS201"), INSTALL)
+_LOSES = dict.fromkeys(
+    (
+        "COS036",
+        "COS040",
+        "COS041",
+        "COS047",
+        "COS048",
+        "COS049",
+        "COS102",
+        "COS106",
+        "COS107",
+        "COS139",
+        "COS163",
+        "COS201",
+    ),
+    INSTALL,
+)
 
 # Issues of the field that a kind of breakage is (what was missing there, and was found out by machines that stopped).
 ISSUES = {
@@ -98,6 +118,7 @@ ISSUES = {
     "bootc-two-kernels": "aurora PR 1286, centos-workstation main 4",
     "initrd-hostonly": "elemental-toolkit 785",
     "initrds-several": "elemental 1450",
+    "no-efi-grub": "elemental-cli 219, 391",
 }
 
 

@@ -15,6 +15,8 @@ from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable, linux_kernel
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, KERNEL_VERSION, derivative, derivative_of
 from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.entries import Hardlink, RawEntry
+from cosinspect.testing.tar_writer import pax_header, tar_header
 
 MODULES = f"usr/lib/modules/{KERNEL_VERSION}"
 GENERIC = ("/ahci.ko", "/nvme.ko", "/sd_mod.ko", "/virtio_blk.ko")
@@ -53,6 +55,17 @@ NOT_SO_IN = {
         for generation in ("G4", "G5")
         for kind in ("no-luet", "no-luet-cosign", "package-incomplete")
     },
+    # Only the elemental of these reads the environment files; the scripts before have a shell source them.
+    **{(generation, "settings-malformed"): [] for generation in ("G0", "G1", "G4", "G5")},
+    **{(generation, "fstab"): [] for generation in ("G0", "G5")},  # whether it is overwritten is not known
+    **{(generation, "no-sgdisk"): [] for generation in ("G0", "G1", "G5")},  # parted and partx do it
+    # grub2-install makes what EFI starts; from elemental-cli v0.0.16 on it is copied.
+    ("G0", "no-efi"): [],
+    ("G1", "no-efi"): [],
+    ("G4", "no-efi"): ["COS049"],
+    ("G5", "no-efi"): [],  # without shim Secure Boot must be off
+    ("G0", "selinux-unlabelled"): [],
+    ("G1", "selinux-unlabelled"): [],
     ("G4", "hardlink-to-deleted"): ["COS002"],  # what is linked to never was there
     ("G5", "hardlink-to-deleted"): ["COS002"],
 }
@@ -146,6 +159,32 @@ def test_no_degradation_is_an_error():
     }
 
     assert Level.ERROR not in {levels.get(item.check) for item in DEGRADATIONS.values()}
+
+
+def test_the_size_of_a_file_system_counts_holes_and_no_file_twice(tmp_path):
+    """Whoever unpacks a hole writes zeros; a hard link takes no room."""
+    keys = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    keys |= {"GNU.sparse.name": "opt/data", "GNU.sparse.realsize": str(2 << 30)}
+    hole = pax_header(keys) + tar_header("opt/GNUSparseFile.1/data", size=512) + b"0\n".ljust(512, b"\0")
+
+    def change(parts, *names):
+        parts.top["opt/data"] = RawEntry(hole)
+        parts.top |= dict.fromkeys(names, Hardlink("opt/data"))
+
+    once = report(tmp_path / "once", change)
+    twice = report(tmp_path / "twice", lambda parts: change(parts, "opt/again"))
+
+    # The generation's file system has 3072 MiB.
+    assert Kind.PASS == result_of(once, "COS103").kind == result_of(twice, "COS103").kind
+    assert result_of(once, "COS103").evidence == result_of(twice, "COS103").evidence
+    assert result_of(once, "COS103").evidence[0].startswith("the files take 204")
+
+    def larger(parts):
+        change(parts)
+        parts.top["opt/more"] = RawEntry(hole.replace(b"opt/data", b"opt/more"))
+
+    (finding,) = result_of(report(tmp_path / "larger", larger), "COS103").findings
+    assert "at most 3072 MiB" in finding.message
 
 
 # -- what boots ------------------------------------------------------------------------------------------------------

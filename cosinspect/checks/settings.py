@@ -1,0 +1,133 @@
+"""Checks on files that set something for the whole system: fstab, the toolkit's environment files, SELinux; and its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.grub import find_command
+from cosinspect.formats.os_release import read_env_file
+from cosinspect.report import Capability, Finding, Level
+
+__all__ = ["fstab_overwritten", "image_too_large", "selinux_unlabelled", "settings_malformed"]
+
+_SETTINGS = ("/etc/os-release", "/etc/cos/config", "/etc/cos-upgrade-image")
+_SELINUX = "/etc/selinux/config"
+_CONTEXTS = "/etc/selinux/targeted/contexts/files/file_contexts"
+_MEBIBYTE = 1024 * 1024
+_BLOCK = 4096
+
+
+@check(
+    id="COS101",
+    name="fstab-overwritten",
+    level=Level.WARNING,
+    summary="The image's /etc/fstab lists file systems.",
+    why="The initrd writes /etc/fstab anew at every boot: what is listed in the image is never mounted.",
+    remedy="Set VOLUMES in a cloud-config's stage rootfs, or mount in a later stage or a unit, and leave /etc/fstab empty.",
+    reads=("etc/fstab",),
+    generations=("G1", "G2", "G3", "G4"),
+)
+def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for lines that are no comments (fstab(5))."""
+    found = context.facts.text("/etc/fstab")
+    lines = [line.strip() for line in (found.text or "").splitlines()]
+    listed = [line for line in lines if line and not line.startswith("#")]
+    if listed and found.trace.entry is not None:
+        entry = found.trace.entry
+        yield Finding(
+            f"expected no file systems in {entry.path}, found {len(listed)}",
+            entry.path,
+            entry.layer,
+            (*(line[:160] for line in listed[:4]), context.step(entry.layer)),
+        )
+    else:
+        yield "/etc/fstab lists nothing"
+
+
+@check(
+    id="COS102",
+    name="settings-malformed",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    summary="elemental cannot read one of its environment files.",
+    why="elemental reads os-release, /etc/cos/config and /etc/cos-upgrade-image when it starts, and gives up at a line that is no KEY=VALUE.",
+    remedy="Mend the line: KEY=VALUE, a comment or nothing.",
+    reads=("etc/os-release", "usr/lib/os-release", "etc/cos/config", "etc/cos-upgrade-image"),
+    generations=("G2", "G3"),
+)
+def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
+    """Read them as viper does (elemental-cli, cmd/config/config.go)."""
+    read = 0
+    for path in _SETTINGS:
+        found = context.facts.text(path)
+        if found.text is None or found.trace.entry is None:
+            continue
+        read += 1
+        layer = found.trace.entry.layer
+        for problem in read_env_file(found.text).problems:
+            if problem.kind == "syntax":
+                yield Finding(
+                    f"{path}: {problem}", found.trace.entry.path, layer, (f"{path}:{problem.line}", context.step(layer))
+                )  # fmt: skip
+    yield f"{read} environment files of the toolkit can be read"
+
+
+@check(
+    id="COS103",
+    name="image-too-large",
+    level=Level.WARNING,
+    summary="The image is larger than what it is written to.",
+    why="""Installation and upgrade make a file system of a fixed size, or three on one partition, and copy the image into it: the copy ends
+        with `no space left on device`.""",
+    remedy="Make the image smaller, or give the file system and the state partition another size where it is installed.",
+)
+def image_too_large(context: CheckContext) -> Iterator[Finding | str]:
+    """Add up what the files take in blocks of 4096 bytes, and hold it against the generation's sizes."""
+    bound = context.generation.image_mebibytes
+    named = ""
+    if context.facts.generation in ("G0", "G1"):
+        text = context.facts.text("/etc/cos/config").text
+        named = read_env_file(text).values.get("DEFAULT_IMAGE_SIZE", "") if text else ""
+        bound = int(named) if named.isascii() and named.isdigit() and len(named) < 9 else bound
+    if not bound:
+        raise NotApplicable(f"{context.generation.title} makes no file system of a size that is known")
+    size = context.rootfs.blocks(_BLOCK) * _BLOCK // _MEBIBYTE
+    where = " by /etc/cos/config" if named else ""
+    if size > bound:
+        yield Finding(
+            f"expected an image of at most {bound} MiB{where}, its files take {size} MiB",
+            evidence=_largest_layers(context),
+        )
+    else:
+        yield f"the files take {size} MiB of {bound} MiB{where}"
+
+
+def _largest_layers(context: CheckContext) -> tuple[str, ...]:
+    sizes = [(index.uncompressed_size, number) for number, index in enumerate(context.rootfs.indexes)]
+    largest = sorted(sizes, reverse=True)[:3]
+    return tuple(f"{size // _MEBIBYTE} MiB in {context.step(number)}" for size, number in largest)
+
+
+@check(
+    id="COS104",
+    name="selinux-unlabelled",
+    level=Level.WARNING,
+    summary="SELinux is to be enforced, and nothing labels the files.",
+    why="elemental labels the files it writes by `setfiles`, and leaves it without a word where that is missing: the policy then refuses everything.",
+    remedy="Install policycoreutils, which has setfiles, or set SELINUX=permissive in /etc/selinux/config.",
+    reads=("etc/selinux/config",),
+    generations=("G2", "G3", "G4", "G5"),
+)
+def selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
+    """Read /etc/selinux/config, and look for the policy's file contexts and the command."""
+    text = context.facts.text(_SELINUX).text
+    mode = read_env_file(text).values.get("SELINUX", "").strip() if text is not None else ""
+    if mode != "enforcing" or not context.rootfs.exists(_CONTEXTS):
+        yield "there is no SELinux policy to enforce" if mode == "enforcing" else f"SELinux is {mode or 'not set up'}"
+        return
+    found = find_command(context, "setfiles")
+    if found is None:
+        yield context.missing("/usr/sbin/setfiles", "expected the command setfiles, it is not in the image")
+    else:
+        yield f"{found} labels what is written"

@@ -1,0 +1,181 @@
+"""Checks on systemd's units in the image: what starts them, what masks them, and the programs they run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.grub import find_command
+from cosinspect.formats.systemd import ExecCommand, Unit, exec_commands, read_unit
+from cosinspect.profiles import Generation
+from cosinspect.report import Finding, Level
+from cosinspect.rootfs import Entry
+
+__all__ = ["unit_masked", "unit_not_enabled", "unit_program_missing"]
+
+DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+TOOLKIT = ("G0", "G1", "G2", "G3", "G4", "G5")
+# Without these no device appears, nothing is mounted, or nobody can log in.
+_NEEDED = (
+    "systemd-udevd.service",
+    "systemd-logind.service",
+    "local-fs.target",
+    "multi-user.target",
+    "getty.target",
+)
+# Conditions that are about the image's own files; the others are not known before the machine runs.
+_CONDITIONS = (
+    "ConditionPathExists",
+    "ConditionPathIsDirectory",
+    "ConditionFileNotEmpty",
+    "ConditionFileIsExecutable",
+)
+_MOST_UNITS = 1000
+
+
+def _place(context: CheckContext, unit: str) -> Entry | None:
+    """Give what is at the first place where systemd finds a unit, links not followed."""
+    places = (context.rootfs.trace(f"{top}/{unit}", follow=False).entry for top in DIRECTORIES)
+    return next((entry for entry in places if entry is not None), None)
+
+
+@check(
+    id="COS068",
+    name="unit-not-enabled",
+    level=Level.WARNING,
+    summary="A unit of the toolkit is there, and nothing starts it.",
+    why="Its stage of the cloud-configs never runs: what they set up at that point is not set up.",
+    remedy="Enable it in the Dockerfile: RUN systemctl enable <unit>; the toolkit's packages come with the link.",
+    generations=TOOLKIT,
+)
+def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the enabling links by name; whether a link resolves does not matter to systemd."""
+    seen = 0
+    for link in context.generation.enabled:
+        unit = link.rpartition("/")[2]
+        if _place(context, unit) is None:
+            continue  # another check tells of a unit that is not there
+        if any(context.rootfs.glob(f"{top}/{link}") for top in DIRECTORIES):
+            seen += 1
+            continue
+        path = f"{DIRECTORIES[0]}/{link}"
+        yield context.missing(path, f"expected the link {path}, which starts {unit}, it is not there")
+    if not seen:
+        raise NotApplicable("the image has no unit of the toolkit that is enabled")
+    yield f"{seen} units of the toolkit are enabled"
+
+
+@check(
+    id="COS069",
+    name="unit-masked",
+    level=Level.WARNING,
+    summary="A unit that the system needs is masked.",
+    why="""Base images for containers mask units that make no sense there; on a machine devices do not appear, stages do not run, or nobody
+        can log in.""",
+    remedy="Unmask it: RUN systemctl unmask <unit>",
+    generations=TOOLKIT,
+)
+def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for links to /dev/null and empty files in the units' place (systemd.unit(5))."""
+    units = (*_NEEDED, *context.generation.units)
+    for unit in units:
+        entry = _place(context, unit)
+        if entry is None:
+            continue
+        if entry.link == "/dev/null" or (entry.type == "file" and not entry.size):
+            how = "links to /dev/null" if entry.link else "is empty"
+            yield Finding(
+                f"expected the unit {unit}, it is masked: {entry.path} {how}",
+                entry.path,
+                entry.layer,
+                (context.step(entry.layer),),
+            )
+    yield f"none of {len(units)} units is masked"
+
+
+@check(
+    id="COS100",
+    name="unit-program-missing",
+    level=Level.WARNING,
+    summary="A unit that is started runs a program that is not in the image.",
+    why="The service fails at every boot, and with it what requires it.",
+    remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
+    reads=("{usr/,}lib/systemd/system/*.service", "etc/systemd/system/*.service"),
+    universal=True,
+)
+def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Read the units that a link starts, and look for what they run."""
+    table = context.profile.generations.get(context.facts.generation)
+    runners = {path for paths in (table.stage_runners if table else ()) for path in paths}  # another check's
+    seen = 0
+    for name in _started(context, table):
+        found = _service(context, name)
+        if found is None:
+            continue
+        seen += 1
+        path, layer, unit = found
+        if not _conditions_hold(context, unit):
+            continue
+        for command in exec_commands(unit):
+            if command.may_fail or command.path in runners:
+                continue
+            if not _runs(context, command):
+                yield Finding(
+                    f"expected {command.path}, which {path} has for {command.directive}, it is not there",
+                    path,
+                    layer,
+                    (f"{name} is started", *context.removal(command.path)[1]),
+                )
+    if not seen:
+        raise NotApplicable("the image has no service that is started by a link")
+    yield f"the programs of {seen} services are there"
+
+
+def _started(context: CheckContext, table: Generation | None) -> list[str]:
+    """Name the services that links below `*.wants` and `*.requires` start, and the toolkit's own."""
+    named = {
+        entry.name
+        for top in DIRECTORIES[:2]
+        for kind in ("wants", "requires")
+        for entry in context.rootfs.glob(f"{top}/*.{kind}/*.service")
+    }
+    named.update(unit for unit in (table.units if table else ()) if unit.endswith(".service"))
+    return sorted(named)[:_MOST_UNITS]
+
+
+def _service(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
+    """Read a service, or its template; None where it is not there, masked, or changed by a drop-in."""
+    template = f"{name.partition('@')[0]}@.service" if "@" in name else name
+    for unit in dict.fromkeys((name, template)):
+        entry = _place(context, unit)
+        if entry is None:
+            continue
+        if any(context.rootfs.exists(f"{top}/{unit}.d") for top in DIRECTORIES):
+            return None
+        found = context.facts.text(entry.path)
+        if found.text is None or found.trace.entry is None:
+            return None
+        return found.trace.entry.path, found.trace.entry.layer, read_unit(found.text)
+    return None
+
+
+def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
+    """Say whether the image has what the unit asks for; one that asks for what is not there is passed over at the boot."""
+    if unit.values("Service", "RootImage"):
+        return False
+    for key in _CONDITIONS:
+        for value in unit.values("Unit", key):
+            path = value.lstrip("|")
+            if path.startswith("/") and "%" not in path and not context.rootfs.exists(path):
+                return False
+    return True
+
+
+def _runs(context: CheckContext, command: ExecCommand) -> bool:
+    if any(mark in command.path for mark in "%$"):
+        return True  # known when the machine runs
+    if not command.path.startswith("/"):
+        return find_command(context, command.path) is not None
+    if command.path.startswith(("/run/", "/sysroot/", "/tmp/")):  # noqa: S108 - paths of the image
+        return True
+    return context.rootfs.exists(command.path)
