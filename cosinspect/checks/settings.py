@@ -124,7 +124,11 @@ def selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
     text = context.facts.text(_SELINUX).text
     mode = read_env_file(text).values.get("SELINUX", "").strip() if text is not None else ""
     if mode != "enforcing" or not context.rootfs.exists(_CONTEXTS):
-        yield "there is no SELinux policy to enforce" if mode == "enforcing" else f"SELinux is {mode or 'not set up'}"
+        yield (
+            "there is no SELinux policy to enforce"
+            if mode == "enforcing"
+            else f"SELinux is {mode or 'not set up'}"
+        )
         return
     found = find_command(context, "setfiles")
     if found is None:
