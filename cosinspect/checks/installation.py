@@ -25,8 +25,8 @@ SEVERAL = 3
 _TARGETS = {"amd64": "x86_64-efi", "arm64": "arm64-efi", "riscv64": "riscv64-efi"}
 _GRUB_DIRECTORIES = ("/usr/share/grub2", "/usr/lib/grub", "/usr/lib/grub2", "/usr/share/grub")
 # elemental of toolkit v2 wants all three, the one before effectively the first (pkg/utils/grub.go).
-_MODULES = ("loopback.mod", "squash4.mod", "xzio.mod")
-_MODULES_BEFORE = ("loopback.mod",)
+_MODULES: tuple[str, ...] = ("loopback.mod", "squash4.mod", "xzio.mod")
+_MODULES_BEFORE: tuple[str, ...] = ("loopback.mod",)
 _MODULES_V2 = ("/boot/grub2/*-efi", "/usr/share/grub*/*-efi", "/usr/lib/grub*/*-efi")
 _GRUB_V2 = (
     "/usr/lib/elemental/bootloader/grub*",
