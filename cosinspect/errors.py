@@ -30,6 +30,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- InvalidAccess                      credentials, certificates or settings of registries that cannot be used
     +-- InvalidCache                       a place for the cache that cannot be used
     +-- InvalidProfile (ValueError)        a profile that cannot decide anything
+    |   +-- InvalidBuildManifest           a manifest that no ISO is made by
     |   +-- InvalidPolicy                  a policy with mistakes
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
@@ -45,6 +46,7 @@ __all__ = [
     "DigestMismatch",
     "FormatError",
     "InvalidAccess",
+    "InvalidBuildManifest",
     "InvalidCache",
     "InvalidImage",
     "InvalidLayer",
@@ -299,6 +301,10 @@ class InvalidPolicy(InvalidProfile):
     ) -> None:
         super().__init__(message, where=where, remedy=remedy)
         self.mistakes = mistakes
+
+
+class InvalidBuildManifest(InvalidProfile):
+    """A build manifest cannot be read, or is none."""
 
 
 class InvalidPlugin(CosinspectError):

@@ -22,7 +22,8 @@ from cosinspect.checks.layers import unreadable
 from cosinspect.checks.readers import worse
 from cosinspect.deadline import Deadline
 from cosinspect.differences import Comparison, compare_semantics
-from cosinspect.errors import InvalidLayer, InvalidLayout
+from cosinspect.errors import FormatError, InvalidBuildManifest, InvalidLayer, InvalidLayout
+from cosinspect.formats.build_manifest import BuildManifest, read_build_manifest
 from cosinspect.image import Image
 from cosinspect.judgement import Judgement, keep_judgement, known_judgement
 from cosinspect.layer import Layer, Progress
@@ -49,6 +50,8 @@ from cosinspect.sources.signature_repository import SignatureRepository
 
 __all__ = ["examine_image", "inspect", "inspect_image", "open_image", "plan_inspection"]
 
+_MANIFEST_BYTES = 1024 * 1024
+
 
 def inspect(
     name: str,
@@ -61,6 +64,7 @@ def inspect(
     access: Access | None = None,
     verify_diff_ids: bool = True,
     policies: Iterable[str | os.PathLike[str] | Policy] = (),
+    build_manifest: str | os.PathLike[str] | None = None,
     today: date | None = None,
     signatures: SignaturePolicy | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -81,6 +85,7 @@ def inspect(
         access: how registries are reached and as whom, in place of `plain_http` and `docker_config`.
         verify_diff_ids: whether layers must inflate to what the configuration names.
         policies: what to require beyond the profile: paths of TOML files, or loaded ones.
+        build_manifest: path of the manifest by which an ISO is made of the image, of luet-makeiso or `elemental build-iso`.
         today: the day that waivers are held against; by default the present one, in UTC.
         signatures: who must have signed the image; without such a signature it does not pass.
         limits: bounds for everything that is read.
@@ -93,7 +98,7 @@ def inspect(
     """
     started = time.monotonic()
     # A profile that cannot be loaded should not cost a connection.
-    plan = plan_inspection(profile, policies, semantics=semantics, today=today)
+    plan = plan_inspection(profile, policies, semantics=semantics, build_manifest=build_manifest, today=today)
     keyless = _keyless(signatures)
     if access is None:
         access = _access(plain_http, docker_config)
@@ -129,6 +134,7 @@ def plan_inspection(
     policies: Iterable[str | os.PathLike[str] | Policy] = (),
     *,
     semantics: tuple[Semantics, ...] | None = None,
+    build_manifest: str | os.PathLike[str] | None = None,
     today: date | None = None,
 ) -> Plan:
     """Put together what an inspection goes by: the profile, the checks of plugins, the policies.
@@ -137,19 +143,34 @@ def plan_inspection(
         profile: its name, the path of a TOML file, or a loaded one.
         policies: paths of TOML files, or loaded ones.
         semantics: whose readings of the layers count, in place of the profile's.
+        build_manifest: path of the manifest by which an ISO is made of the image.
         today: the day that waivers are held against; by default the present one, in UTC.
 
     Raises:
-        InvalidProfile: the profile or a policy cannot be used.
+        InvalidProfile: the profile, a policy or the build manifest cannot be used.
         InvalidPlugin: an installed plugin cannot.
     """
     rules = load_profile(profile) if isinstance(profile, str) else profile
-    return make_plan(
+    plan = make_plan(
         rules.read_as(semantics) if semantics else rules,
         installed_checks(),
         [each if isinstance(each, Policy) else load_policy(each) for each in policies],
         today=today or datetime.now(UTC).date(),
     )
+    return plan if build_manifest is None else evolve(plan, build=_build_manifest(Path(build_manifest)))
+
+
+def _build_manifest(path: Path) -> BuildManifest:
+    try:
+        with path.open("rb") as stream:
+            return read_build_manifest(stream.read(_MANIFEST_BYTES + 1))
+    except (FormatError, OSError) as fault:
+        told = fault.message if isinstance(fault, FormatError) else fault.strerror or str(fault)
+        raise InvalidBuildManifest(
+            f"the build manifest cannot be read: {told}",
+            where=str(path),
+            remedy="name the YAML file that luet-makeiso or elemental build-iso is given",
+        ) from fault
 
 
 def inspect_image(
@@ -228,7 +249,7 @@ def _examine(
         facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     others = profile.semantics[1:]
     comparisons = tuple(_compared(image, rootfs, each) for each in others)
-    context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons)
+    context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons, plan.build)
     results = tuple(_in_time(item, context, image) for item in checks)
     for comparison in comparisons:
         if comparison.differences:

@@ -74,6 +74,7 @@ def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple
         "profile": _plain(plan.profile),
         "policies": list(plan.digests),
         "signatures": verification.to_dict() if verification is not None else None,
+        "build": _plain(plan.build) if plan.build is not None else None,
         "checks": [item.id for item in plan.checks],
     }
     return code_digest(), msgspec.json.encode(rules, order="deterministic")

@@ -18,6 +18,7 @@ from cosinspect.signatures.outcome import Verification
 
 __all__ = [
     "DECIDABLE",
+    "NEEDS",
     "SCHEMA",
     "SIGNATURE_CHECK",
     "Capability",
@@ -69,6 +70,8 @@ class Capability(enum.Enum):
     RECOVERY = "recovery"
     ISO = "iso"
     VERIFY = "verify"
+    AWS = "aws"
+    GCP = "gcp"
 
 
 SIGNATURE_CHECK = "COS092"
@@ -76,6 +79,14 @@ SIGNATURE_CHECK = "COS092"
 
 DECIDABLE = frozenset({Capability.BOOT, Capability.INSTALL, Capability.VERIFY})
 """The capabilities whose rules are complete enough to say yes; of the others it can only be said what prevents them."""
+
+
+NEEDS: Mapping[Capability, frozenset[Capability]] = {
+    # An image of a cloud is a disk with the recovery system, which installs the machine at its first boot.
+    Capability.AWS: frozenset({Capability.BOOT, Capability.RECOVERY}),
+    Capability.GCP: frozenset({Capability.BOOT, Capability.RECOVERY}),
+}
+"""Capabilities that others take: what costs one of these costs the one that needs it."""
 
 
 class Status(enum.Enum):
@@ -395,7 +406,8 @@ def judge(capability: Capability, results: Iterable[CheckResult]) -> CapabilityR
 
     A capability that no check has confirmed, or whose rules are not complete, is never more than unknown.
     """
-    deciding = [result for result in results if capability in result.capabilities]
+    deciders = {capability, *NEEDS.get(capability, ())}
+    deciding = [result for result in results if deciders.intersection(result.capabilities)]
     for kind, status in ((Kind.FAIL, Status.NO), (Kind.OPEN, Status.UNKNOWN), (Kind.PASS, Status.YES)):
         because = tuple(result.check for result in deciding if result.kind is kind)
         if because and (status is not Status.YES or capability in DECIDABLE):

@@ -190,7 +190,7 @@ SHAPE = {
     "verdict": TEXT,
     "capabilities": {
         capability: {"status": TEXT, "because": [TEXT]}
-        for capability in ("boot", "install", "upgrade", "recovery", "iso", "verify")
+        for capability in ("boot", "install", "upgrade", "recovery", "iso", "verify", "aws", "gcp")
     },
     "results": [
         {

@@ -16,6 +16,7 @@ from attrs.validators import matches_re
 from cosinspect.checks.facts import Facts
 from cosinspect.differences import Comparison
 from cosinspect.errors import CosinspectError
+from cosinspect.formats.build_manifest import BuildManifest
 from cosinspect.history import Action
 from cosinspect.oci import ImageConfig
 from cosinspect.profiles import Generation, Profile
@@ -48,6 +49,7 @@ class CheckContext:
         steps: what made each layer, bottom first, None where the image does not tell.
         signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
         comparisons: what other readers make of the layers, those that the profile names.
+        build: the manifest by which an ISO is made of the image, None where nobody gave one.
     """
 
     rootfs: Rootfs
@@ -57,6 +59,7 @@ class CheckContext:
     steps: tuple[str | None, ...]
     signatures: Verification | None = None
     comparisons: tuple[Comparison, ...] = ()
+    build: BuildManifest | None = None
 
     @property
     def generation(self) -> Generation:

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
-from cosinspect.report import Finding, Level
+from cosinspect.report import Capability, Finding, Level
 
-__all__ = ["cloud_config_invalid", "layout_default", "layout_missing", "login_missing"]
+__all__ = [
+    "cloud_config_invalid",
+    "datasource_aws_missing",
+    "datasource_gcp_missing",
+    "layout_default",
+    "layout_missing",
+    "login_missing",
+]
 
 READS = ("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",)
 
@@ -160,3 +167,55 @@ def _login(context: CheckContext) -> str | None:
         if len(fields) > 1 and fields[1].startswith("$"):
             return "/etc/shadow gives an account a password"
     return None
+
+
+def _asks(context: CheckContext, provider: str) -> Iterator[Finding | str]:
+    if context.facts.generation == "kairos":
+        raise NotApplicable("the agent of Kairos asks by itself")
+    _ = context.generation
+    if not context.facts.cloud_configs:
+        raise NotApplicable("the image has no cloud-config")
+    named: set[str] = set()
+    for item in context.facts.cloud_configs:
+        if item.config is None or item.refusal:
+            continue
+        if provider in item.config.datasources:
+            yield f"{item.path} asks {provider}"
+            return
+        named |= item.config.datasources
+    others = f"they ask {', '.join(sorted(named))}" if named else "none asks any"
+    yield Finding(
+        f"expected a cloud-config with the datasource provider {provider}, found none",
+        CLOUD_CONFIG_DIRECTORIES[0],
+        evidence=(others, *_refused(context)),
+    )
+
+
+@check(
+    id="COS074",
+    name="datasource-aws-missing",
+    level=Level.NOTE,
+    capabilities=(Capability.AWS,),
+    summary="No cloud-config asks AWS for the machine's user data and keys.",
+    why="A machine on AWS boots, and gets neither the keys nor the user data that it was started with.",
+    remedy="Add a step with datasource: {providers: [aws]} to a cloud-config's stage, as 00_rootfs.yaml of the toolkit has it.",
+    reads=READS,
+)
+def datasource_aws_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the provider in every cloud-config."""
+    yield from _asks(context, "aws")
+
+
+@check(
+    id="COS075",
+    name="datasource-gcp-missing",
+    level=Level.NOTE,
+    capabilities=(Capability.GCP,),
+    summary="No cloud-config asks Google's cloud for the machine's user data and keys.",
+    why="A machine on GCP boots, and gets neither the keys nor the user data that it was started with.",
+    remedy="Add a step with datasource: {providers: [gcp]} to a cloud-config's stage, as 00_rootfs.yaml of the toolkit has it.",
+    reads=READS,
+)
+def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the provider in every cloud-config."""
+    yield from _asks(context, "gcp")

@@ -12,6 +12,7 @@ from cosinspect.report import Capability, Finding, Level
 __all__ = [
     "efi_artifacts_missing",
     "efi_artifacts_unknown",
+    "firstboot_missing",
     "grub_modules_missing",
     "install_tool_missing",
     "install_tools_missing",
@@ -19,6 +20,7 @@ __all__ = [
     "upgrader_missing",
 ]
 
+FIRSTBOOT = "/etc/cos/grubenv_firstboot"
 # So many that it is no slip any more.
 SEVERAL = 3
 
@@ -142,6 +144,25 @@ def upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
 def _architecture(context: CheckContext) -> str:
     platform = context.config.platform
     return platform.architecture if platform is not None else ""
+
+
+@check(
+    id="COS110",
+    name="firstboot-missing",
+    level=Level.NOTE,
+    capabilities=(Capability.AWS, Capability.GCP),
+    summary="There is no grubenv that boots the recovery system first.",
+    why="An image of a cloud is a disk with the recovery system alone: without /etc/cos/grubenv_firstboot none can be built.",
+    remedy="Install system/grub2-config, which has it: a GRUB environment block with next_entry=recovery.",
+    reads=("etc/cos/grubenv_firstboot",),
+    generations=("G0", "G1", "G2", "G3"),
+)
+def firstboot_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the file that `elemental build-disk` copies."""
+    if context.rootfs.exists(FIRSTBOOT):
+        yield f"{FIRSTBOOT} is there"
+    else:
+        yield context.missing(FIRSTBOOT, f"expected {FIRSTBOOT}, it is not there")
 
 
 @check(

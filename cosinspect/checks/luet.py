@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.errors import FormatError
+from cosinspect.formats.luet import LuetPackage, LuetSelector
+from cosinspect.history import Action
 from cosinspect.packages import LUET_CONFIG, READS, luet_config
 from cosinspect.report import Finding, Level
 
@@ -14,7 +16,9 @@ __all__ = [
     "luet_config_invalid",
     "luet_database_unreadable",
     "luet_missing",
+    "package_file_replaced",
     "package_files_missing",
+    "package_requirement_missing",
     "require_luet",
 ]
 
@@ -69,7 +73,20 @@ def luet_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
         raise NotApplicable("there is no luet.yaml")
     for problem in settings.problems:
         yield Finding(problem, LUET_CONFIG, entry.layer if entry is not None else None)
-    yield f"{LUET_CONFIG} names {len(settings.repositories)} repositories"
+    architecture = context.config.platform.architecture if context.config.platform is not None else ""
+    for each in settings.repositories:
+        if each.enabled_for(architecture) and not each.urls:
+            yield Finding(
+                f"expected urls of the repository {each.name or '(without a name)'}, which is in use, found none",
+                LUET_CONFIG,
+                entry.layer if entry is not None else None,
+            )
+    count = len(settings.repositories)
+    yield f"{LUET_CONFIG} names {count} {'repository' if count == 1 else 'repositories'}"
+    for each in settings.repositories:
+        state = "in use" if each.enabled_for(architecture) else "off"
+        verified = "signatures verified" if each.verify else "signatures not verified"
+        yield f"{each.name} ({each.type}, {state}, {verified}): {', '.join(each.urls)[:120]}"
 
 
 @check(
@@ -145,6 +162,7 @@ def _is_judged_elsewhere(context: CheckContext, path: str) -> bool:
     single = {
         generation.grub_config,
         generation.bootargs,
+        "/etc/cos/grubenv_firstboot",
         *(runner for runners in generation.stage_runners for runner in runners),
         *("/usr/bin/luet", "/usr/bin/cosign", "/usr/bin/luet-cosign"),
         *("/usr/sbin/cos-installer", "/usr/sbin/cos-upgrade"),
@@ -156,3 +174,78 @@ def _is_judged_elsewhere(context: CheckContext, path: str) -> bool:
         *generation.unit_directories,
     )
     return path in single or path.startswith(tuple(f"{directory}/" for directory in directories))
+
+
+def _name(package: LuetPackage | LuetSelector) -> str:
+    return f"{package.category}/{package.name}"
+
+
+@check(
+    id="COS084",
+    name="package-requirement-missing",
+    level=Level.WARNING,
+    summary="An installed package requires one that is not installed.",
+    why="What the package needs was uninstalled or never came: meta/cos-minimal without a part of it is no cOS any more.",
+    remedy="Install what is missing with luet, or install meta/cos-minimal again.",
+    reads=READS,
+)
+def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Hold what packages require against what is installed or provided, by category and name."""
+    require_luet(context)
+    seen = 0
+    for item in context.facts.databases:
+        packages = item.database.packages if item.database is not None else ()
+        installed = {_name(package) for package in packages}
+        installed |= {_name(each) for package in packages for each in package.provides}
+        for package in packages:
+            seen += 1
+            absent = [each for each in package.requires if _name(each) not in installed]
+            if absent:
+                yield Finding(
+                    f"expected {', '.join(map(_name, absent))}, which {package} requires, not installed",
+                    item.path,
+                    item.layer,
+                    tuple(f"it requires {_name(each)} {each.version}".rstrip() for each in absent),
+                )
+    if not seen:
+        raise NotApplicable("no luet database lists a package")
+    yield f"what {seen} packages require is installed"
+
+
+@check(
+    id="COS085",
+    name="package-file-replaced",
+    level=Level.NOTE,
+    summary="A later step replaced a unit or a script of an installed cOS package.",
+    why="The database says one thing and the image holds another: an upgrade of the package writes its own file over it again.",
+    remedy="Change units by drop-ins, which no upgrade overwrites; keep in mind that it undoes a changed script.",
+    reads=READS,
+)
+def package_file_replaced(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for layers that wrote a package's file again without writing the database."""
+    require_luet(context)
+    generation = context.generation
+    # Settings are there to be changed, and of programs other checks tell whether they run.
+    own = (f"{generation.dracut_directory}/", *(f"{top}/" for top in generation.unit_directories[1:]))
+    seen = 0
+    for item in context.facts.databases:
+        written = {change.layer for change in context.rootfs.history(item.path)}
+        for package in item.database.packages if item.database is not None else ():
+            if _name(package) not in generation.packages:
+                continue
+            seen += 1
+            for path in (f"/{name}" for name in package.files if f"/{name}".startswith(own)):
+                entry = context.rootfs.trace(path, follow=False).entry
+                if entry is None or entry.layer in written or entry.layer < min(written):
+                    continue
+                changes = context.rootfs.history(path)
+                if changes and changes[-1].action is Action.REPLACED:
+                    yield Finding(
+                        f"expected {path} as {package} has it, a later step replaced it",
+                        path,
+                        entry.layer,
+                        (context.step(entry.layer),),
+                    )
+    if not seen:
+        raise NotApplicable("no luet database lists a package of the toolkit")
+    yield f"units and scripts of {seen} packages of the toolkit are as they were installed"

@@ -43,6 +43,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             profile=arguments.profile,
             semantics=arguments.semantics,
             policies=arguments.policy,
+            build_manifest=arguments.manifest,
             platform=arguments.platform,
             access=access_of(arguments, name),
             verify_diff_ids=not arguments.no_diff_ids,

@@ -33,7 +33,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    plan = plan_inspection(arguments.profile, arguments.policy)
+    plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
     what = arguments.what
     is_path = what is not None and "/" in what
     if what is not None and not is_path:

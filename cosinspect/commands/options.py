@@ -304,6 +304,11 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what to require beyond the profile, and what is accepted, in TOML; may be given again",
     )
+    parser.add_argument(
+        "--manifest",
+        metavar="FILE",
+        help="the manifest by which an ISO is made of the image (luet-makeiso, elemental build-iso): where it has kernel and initrd",
+    )
 
 
 def add_semantics(parser: argparse.ArgumentParser) -> None:

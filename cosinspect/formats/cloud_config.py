@@ -92,6 +92,7 @@ class Step:
     environment_file: str | None = None
     hostname: str | None = None
     logins: tuple[Login, ...] = ()
+    datasources: tuple[str, ...] = ()
 
 
 @frozen
@@ -181,6 +182,11 @@ class CloudConfig:
             for login in step.logins
             if login.password or login.keys
         )
+
+    @property
+    def datasources(self) -> frozenset[str]:
+        """The providers that some step asks for what a cloud has for the machine (yip's plugin `datasource`)."""
+        return frozenset(name for stage in self.stages for step in stage.steps for name in step.datasources)
 
     @property
     def gives_login(self) -> bool:
@@ -300,6 +306,9 @@ class _Reader:
             environment={key: self.text(environment, key, where) or "" for key in environment},
             environment_file=self.text(step, "environment_file", where),
             hostname=self.text(step, "hostname", where),
+            datasources=self.texts(
+                self.mapping(step, "datasource", where), "providers", f"{where}.datasource"
+            ),
             logins=tuple(
                 Login(user, password, keys, stage, condition)
                 for user, password, keys in self._logins(step, where)

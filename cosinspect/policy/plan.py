@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 
 from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy, InvalidProfile
+from cosinspect.formats.build_manifest import BuildManifest
 from cosinspect.policy.document import Policy
 from cosinspect.profiles import Profile
 from cosinspect.report import SIGNATURE_CHECK, Capability, CheckResult, Finding, Kind, Level, Waiver
@@ -29,6 +30,7 @@ class Plan:
         waivers: by the id of a check, expired ones marked.
         digests: of the policies' text.
         rules: how many of the checks are the policies'.
+        build: the manifest by which an ISO is made, None where nobody gave one.
     """
 
     profile: Profile
@@ -37,6 +39,7 @@ class Plan:
     waivers: tuple[Waiver, ...] = ()
     digests: tuple[str, ...] = ()
     rules: int = 0
+    build: BuildManifest | None = None
 
     def waive(self, results: Iterable[CheckResult]) -> tuple[tuple[CheckResult, ...], tuple[Waiver, ...]]:
         """Cover findings and open results with their waivers; give the results, and the waivers that covered nothing."""

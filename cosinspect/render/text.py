@@ -47,6 +47,8 @@ _ABILITIES = {
     Capability.RECOVERY: "recover",
     Capability.ISO: "make an ISO",
     Capability.VERIFY: "be verified",
+    Capability.AWS: "run on AWS",
+    Capability.GCP: "run on GCP",
 }
 _SIGNED = {
     Status.YES: "is signed",

@@ -17,6 +17,7 @@ from cosinspect.testing.breakage import Breakage, initrd_without, removes, write
 from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
 from cosinspect.testing.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
+from cosinspect.testing.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
 
 __all__ = ["BREAKAGES", "DEGRADATIONS", "Breakage"]
@@ -115,40 +116,6 @@ def _dangling_hardlink(parts: Parts) -> None:
 def _hardlink_to_deleted(parts: Parts) -> None:
     parts.step = "RUN mv /usr/bin/luet-mtree /usr/bin/verify"
     parts.top = {"usr/bin/verify": Hardlink("usr/bin/luet-mtree"), "usr/bin/luet-mtree": Whiteout()}
-
-
-def _enables_nothing(parts: Parts) -> None:
-    parts.step = "RUN zypper in -y agent && rm /usr/sbin/agent"
-    unit = "usr/lib/systemd/system/agent.service"
-    parts.top = {
-        unit: "[Service]\nExecStart=/usr/sbin/agent --foreground\n",
-        "etc/systemd/system/multi-user.target.wants/agent.service": Symlink(f"/{unit}"),
-    }
-
-
-def _grows(parts: Parts) -> None:
-    parts.step = "RUN fallocate -l 2M /opt/data && echo DEFAULT_IMAGE_SIZE=1 >> /etc/cos/config"
-    parts.top = {"opt/data": bytes(2 << 20), "etc/cos/config": "DEFAULT_IMAGE_SIZE=1\n"}
-
-
-def _boot_files(parts: Parts, ending: str) -> list[str]:
-    return [path for path in parts.packages if path.startswith("usr/share/grub2/") and path.endswith(ending)]
-
-
-def _without_grub_modules(parts: Parts) -> None:
-    parts.remove(*_boot_files(parts, ".mod"))
-
-
-def _without_efi_grub(parts: Parts) -> None:
-    parts.remove(*_boot_files(parts, ".efi"))
-
-
-def _enforces(parts: Parts) -> None:
-    parts.step = "RUN zypper in -y selinux-policy-targeted"
-    parts.top = {
-        "etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=targeted\n",
-        "etc/selinux/targeted/contexts/files/file_contexts": "/.* system_u:object_r:default_t:s0\n",
-    }
 
 
 def _raw(name: str, archive: bytes) -> Callable[[Parts], None]:
@@ -325,21 +292,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
-    "settings-malformed": Breakage(
-        "a step wrote a line into /etc/cos/config that is no assignment",
-        "COS102",
-        writes("etc/cos/config", "UPGRADE_IMAGE quay.io/org/os:latest\n"),
-    ),
-    "no-install-tools": Breakage(
-        "a step removed what partitions and formats disks",
-        "COS106",
-        removes(*(f"usr/sbin/{name}" for name in ("parted", "mkfs.ext2", "mkfs.ext4", "mkfs.vfat"))),
-    ),
-    "no-grub-modules": Breakage("a step removed GRUB's modules", "COS048", _without_grub_modules),
-    "no-efi-grub": Breakage("a step removed the GRUB that EFI starts", "COS049", _without_efi_grub, "G4"),
-    "no-installer": Breakage(
-        "a step removed cos-installer", "COS107", removes("usr/sbin/cos-installer"), "G1"
-    ),
+    **SYSTEM_BREAKAGES,
     **FOREIGN_BREAKAGES,
 }
 """Kinds of broken derivative by name; the check named in each finds it."""
@@ -481,7 +434,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
         lambda parts: parts.write("var/cache/luet/luet.db", luet_database("bad-trunc-half.db.xz")),
     ),
     "package-incomplete": Breakage(
-        "a step removed a file of an installed package", "COS083", removes("etc/cos/grubenv_firstboot")
+        "a step removed a file of an installed package", "COS083", removes("etc/cos/config")
     ),
     "no-cosign": Breakage("a step removed cosign", "COS090", removes("usr/bin/cosign")),
     "cosign-key-missing": Breakage(
@@ -496,46 +449,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
-    "unit-disabled": Breakage(
-        "a step took the link of a unit away",
-        "COS068",
-        removes(
-            *(
-                f"etc/systemd/system/multi-user.target.wants/{prefix}-setup-boot.service"
-                for prefix in ("cos", "elemental")
-            )
-        ),
-    ),
-    "unit-masked": Breakage(
-        "the base image masks udev",
-        "COS069",
-        writes("etc/systemd/system/systemd-udevd.service", Symlink("/dev/null")),
-    ),
-    "unit-without-program": Breakage(
-        "a unit of another package is enabled, and its program was removed",
-        "COS100",
-        _enables_nothing,
-    ),
-    "fstab": Breakage(
-        "the image lists a file system of its own in /etc/fstab",
-        "COS101",
-        writes("etc/fstab", "# data\nLABEL=DATA /data ext4 defaults 0 2\n"),
-    ),
-    "too-large": Breakage(
-        "a file takes more than the size that /etc/cos/config names", "COS103", _grows, "G1"
-    ),
-    "selinux-unlabelled": Breakage(
-        "a policy is to be enforced, and setfiles is not there", "COS104", _enforces
-    ),
-    "no-sgdisk": Breakage(
-        "a step removed sgdisk, which grows partitions", "COS105", removes("usr/sbin/sgdisk")
-    ),
-    "no-upgrader": Breakage("a step removed cos-upgrade", "COS108", removes("usr/sbin/cos-upgrade"), "G1"),
-    "no-efi": Breakage(
-        "a step removed shim, which later releases of elemental copy",
-        "COS056",
-        removes("usr/share/efi"),
-    ),
+    **SYSTEM_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,
 }
 """Kinds of derivative that boot and can be installed all the same, and what is worse about them."""

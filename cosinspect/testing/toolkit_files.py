@@ -60,7 +60,14 @@ stages:
     "02_upgrades.yaml": "stages:\n  initramfs:\n    - name: Channel\n      environment:\n        CHANNEL_UPGRADES: 'false'\n",
     "03_branding.yaml": 'stages:\n  boot:\n    - name: Greeting\n      commands: ["echo welcome"]\n',
     "04_accounting.yaml": "stages:\n  initramfs:\n    - name: Accounts\n      users:\n        root:\n          passwd: cos\n",
-    "05_network.yaml": 'stages:\n  network:\n    - name: Addresses\n      commands: ["true"]\n',
+    "05_network.yaml": """\
+stages:
+  network:
+    - name: "What a cloud has for the machine"
+      datasource:
+        providers: ["aws", "gcp", "openstack", "cdrom"]
+        path: /usr/local/cloud-config
+""",
     "06_recovery.yaml": "stages:\n  boot:\n    - name: Recovery\n      if: '[ -f /run/cos/recovery_mode ]'\n      hostname: recovery\n",
     "07_live.yaml": "stages:\n  boot:\n    - name: Live\n      if: '[ -f /run/cos/live_mode ]'\n      hostname: live\n",
 }

@@ -92,6 +92,7 @@ _LOSES = dict.fromkeys(
         "COS102",
         "COS106",
         "COS107",
+        "COS109",
         "COS139",
         "COS163",
         "COS201",
@@ -118,6 +119,7 @@ ISSUES = {
     "bootc-two-kernels": "aurora PR 1286, centos-workstation main 4",
     "initrd-hostonly": "elemental-toolkit 785",
     "initrds-several": "elemental 1450",
+    "kernel-unversioned": "elemental-toolkit v2, FindKernel",
     "no-efi-grub": "elemental-cli 219, 391",
 }
 

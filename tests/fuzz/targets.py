@@ -19,6 +19,7 @@ from cosinspect.artifact import ArtifactManifest
 from cosinspect.errors import FormatError, InvalidImage, InvalidLayer, LimitExceeded
 from cosinspect.formats.bolt import open_bolt
 from cosinspect.formats.bootargs import boot_markers, kernel_parameters, leftover_placeholders, read_boot_args
+from cosinspect.formats.build_manifest import read_build_manifest
 from cosinspect.formats.cloud_config import read_cloud_config
 from cosinspect.formats.cpio import Window, read_archive
 from cosinspect.formats.dracut import merge, read_build_parameters, read_dracut_conf
@@ -308,6 +309,8 @@ def yaml(data: bytes) -> None:
         load_yaml(data)
     with contextlib.suppress(FormatError):
         database_paths(parse_config(data), {})
+    with contextlib.suppress(FormatError):
+        read_build_manifest(data)
     with contextlib.suppress(FormatError):
         parse_repository(data)
     with contextlib.suppress(FormatError):
