@@ -13,6 +13,7 @@ from typing import Any
 from attrs import field, frozen
 
 from cosinspect.checks.base import Check, CheckContext
+from cosinspect.checks.facts import in_root
 from cosinspect.errors import PathNotFound
 from cosinspect.history import Action, Change
 from cosinspect.layer import glob_expression
@@ -32,7 +33,7 @@ _BLAME = re.compile(r"layer \d+( \(.*\))?( removed it: .*| made the last link)?"
 
 BOOT_CHAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("GRUB finds its menu and is told what to load", ("COS04",)),
-    ("GRUB loads the kernel", ("COS01",)),
+    ("GRUB loads the kernel", tuple(f"COS01{number}" for number in range(8))),
     ("the kernel unpacks the initrd, which finds the image on disk", ("COS02", "COS03")),
     ("systemd takes over and runs the stages", ("COS06",)),
     ("cloud-configs say what is mounted and who can log in", ("COS07",)),
@@ -120,7 +121,12 @@ class Explainer:
     def boot(self) -> Iterator[Explanation]:
         """Tell the boot from GRUB to the login, with what was seen of it in the image."""
         for headline, ids in BOOT_CHAIN:
-            results = [result for result in self.report.results if result.check.startswith(ids)]
+            results = [
+                result
+                for result in self.report.results
+                if result.check.startswith(ids)
+                and (not result.capabilities or Capability.BOOT in result.capabilities)
+            ]
             causes = [
                 Cause(text) for result in results if result.kind is Kind.PASS for text in result.evidence
             ]
@@ -194,7 +200,7 @@ class Explainer:
                 if path not in (item.path, item.trace.at):
                     continue
                 settings = getattr(bootargs, variable) if bootargs is not None else ()
-                line = next((each.line for each in settings if each.value == item.path), None)
+                line = next((each.line for each in settings if in_root(each.value) == item.path), None)
                 if line is None or source.trace.entry is None:
                     text = f"GRUB looks for {item.path}, since no bootargs.cfg sets ${variable}"
                     return _Way(Cause(text), item.trace)

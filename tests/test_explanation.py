@@ -109,6 +109,20 @@ def test_a_command_of_the_same_name_that_was_deleted_elsewhere_is_found(explaine
     ]
 
 
+def test_a_path_below_the_root_of_a_btrfs_is_told_by_the_line_that_sets_it(explainer):
+    (found,) = explainer("kernel-unversioned").report_as_whole()
+
+    assert "line 1 of /etc/elemental/bootargs.cfg sets $kernel to /boot/vmlinuz" == found.causes[0].text
+
+
+def test_the_boot_is_told_without_what_only_installation_and_isos_need(explainer):
+    told = " ".join(cause.text for each in explainer("no-tmp").boot() for cause in each.causes)
+
+    assert "grub2-install" not in told
+    assert "luet-makeiso" not in told
+    assert "bootargs.cfg is there" in told
+
+
 def test_an_image_that_passes_is_told_from_grub_to_login(explainer):
     made = explainer(None)
     found = made.report_as_whole()

@@ -26,7 +26,7 @@ from cosinspect.packages import PackageDatabase, find_databases
 from cosinspect.parsed import Parsed
 from cosinspect.rootfs import Entry, Rootfs, Trace
 
-__all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile"]
+__all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root"]
 
 BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
@@ -355,9 +355,13 @@ class Facts:
         return self.recognised.name
 
 
+def in_root(path: str) -> str:
+    """Take away what stands for the image's root in a path of bootargs.cfg."""
+    return _ROOT_PREFIX.sub("", path)
+
+
 def _in_root(paths: tuple[str, ...]) -> tuple[str, ...]:
-    """Take away what stands for the image's root in paths."""
-    return tuple(_ROOT_PREFIX.sub("", path) for path in paths)
+    return tuple(map(in_root, paths))
 
 
 def _literal(paths: tuple[str, ...], default: str) -> tuple[str, ...]:

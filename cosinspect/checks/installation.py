@@ -193,9 +193,18 @@ def grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     if found:
         yield f"GRUB's modules are in {' and '.join(found)}"
     else:
-        yield context.missing(
-            f"/usr/share/grub2/{target}", f"expected GRUB's modules for {' or '.join(targets)}, found none"
+        yield _gone(
+            context,
+            [f"{top}/{each}" for top in _GRUB_DIRECTORIES for each in targets],
+            f"expected GRUB's modules for {' or '.join(targets)}, found none",
         )
+
+
+def _gone(context: CheckContext, directories: list[str], message: str) -> Finding:
+    """Make the finding with the step that removed a module, from whichever place had it."""
+    paths = [f"{top}/{_MODULES[0]}" for top in directories]
+    path = next((each for each in paths if context.removal(each)[0] is not None), paths[0])
+    return context.missing(path, message)
 
 
 def _efi_modules(context: CheckContext, target: str) -> Iterator[Finding | str]:
@@ -218,10 +227,8 @@ def _efi_modules(context: CheckContext, target: str) -> Iterator[Finding | str]:
         }
     absent = [name for name in wanted if name not in there]
     if absent:
-        yield context.missing(
-            f"/usr/share/grub2/{target}/{absent[0]}",
-            f"expected GRUB's modules {', '.join(absent)}, found none",
-        )
+        places = [f"{top}/{target}" for top in _GRUB_DIRECTORIES]
+        yield _gone(context, places, f"expected GRUB's modules {', '.join(absent)}, found none")
     else:
         yield f"GRUB's modules {', '.join(wanted)} are there"
 
