@@ -16,6 +16,7 @@ __all__ = [
     "layout_default",
     "layout_missing",
     "login_missing",
+    "upgrade_hook_missing",
 ]
 
 READS = ("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",)
@@ -219,3 +220,32 @@ def datasource_aws_missing(context: CheckContext) -> Iterator[Finding | str]:
 def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the provider in every cloud-config."""
     yield from _asks(context, "gcp")
+
+
+@check(
+    id="COS076",
+    name="upgrade-hook-missing",
+    level=Level.WARNING,
+    summary="No cloud-config tells an older menu the labels that this image's bootargs.cfg needs.",
+    why="""The menu on a disk is not renewed by an upgrade. One of toolkit v0.9 or before sets no state_label: the upgraded machine boots with an
+        empty `root=LABEL=`, and stays in the initrd.""",
+    remedy="Install cloud-config/upgrade_grub_hooks, which writes the labels to /grub_oem_env after an upgrade, if such machines are upgraded to it.",
+    reads=READS,
+    generations=("G3",),
+)
+def upgrade_hook_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for a step behind an upgrade that has to do with GRUB's environment."""
+    if not context.facts.cloud_configs:
+        raise NotApplicable("the image has no cloud-config")
+    for item in context.facts.cloud_configs:
+        if item.config is None or item.refusal:
+            continue
+        steps = [step for stage in item.config.stages if "upgrade" in stage.name for step in stage.steps]
+        if any("grub" in command for step in steps for command in step.commands):
+            yield f"{item.path} has a step for GRUB behind an upgrade"
+            return
+    yield Finding(
+        "expected a cloud-config with a step for GRUB in a stage of the upgrade, found none",
+        f"{CLOUD_CONFIG_DIRECTORIES[0]}/01_upgrade_grub_hook.yaml",
+        *context.removal(f"{CLOUD_CONFIG_DIRECTORIES[0]}/01_upgrade_grub_hook.yaml"),
+    )

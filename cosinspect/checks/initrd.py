@@ -18,6 +18,7 @@ __all__ = [
     "initrd_links_too_deep",
     "initrd_live_modules_missing",
     "initrd_missing",
+    "initrd_module_left_out",
     "initrd_tail_ignored",
     "initrd_unreadable",
     "initrds_several",
@@ -38,6 +39,8 @@ CANNOT_READ = frozenset({"unsupported", "limit"})
 
 # Without these an initrd finds the disk of the machine it was built on at best.
 _GENERIC_DRIVERS = ("ahci", "nvme", "sd_mod", "virtio_blk")
+# Dracut modules of which other checks tell.
+_JUDGED = {"dmsquash-live", "livenet"}
 _OPTIONS = {
     "gzip": "GZIP",
     "bzip2": "BZIP2",
@@ -341,6 +344,46 @@ def initrd_tail_ignored(context: CheckContext) -> Iterator[Finding | str]:
             yield about(
                 context, path, f"the kernel unpacks nothing from byte {problem.offset} on: {problem.message}"
             )
+
+
+@check(
+    id="COS055",
+    name="initrd-module-left-out",
+    level=Level.WARNING,
+    summary="A dracut module that drop-ins name is not in the initrd.",
+    why="""dracut leaves out a module whose needs are not met and says so in a line among many, or the drop-in came after the initrd was
+        built: what the module is for (disks over iSCSI, encryption) is missing at boot.""",
+    remedy="Install what the module needs, and build the initrd in a step after the drop-in.",
+    reads=(*READS, "etc/dracut.conf", "{etc,usr/lib/dracut}/dracut.conf.d/*.conf"),
+)
+def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
+    """Hold dracut's own list, modules.txt, against the drop-ins put together."""
+    context.require_toolkit()
+    settings = context.facts.dracut
+    names = (*settings.words("force_add_dracutmodules"), *settings.words("add_dracutmodules"))
+    wanted = {name for name in names if name not in settings.omit_dracutmodules} - _JUDGED
+    wanted -= set(context.generation.dracut_module.split())
+    if not wanted:
+        raise NotApplicable("no drop-in names a module that no other check looks for")
+    for path, initrd in opened(context):
+        listed = initrd.dracut_modules
+        if listed is None:
+            raise Undecided(f"{path} lists no dracut modules")
+        if not any(module in listed for module in context.generation.dracut_module.split()):
+            raise NotApplicable(f"{path} has nothing of the toolkit")
+        absent = sorted(wanted.difference(listed))
+        if absent:
+            (*_, last) = (
+                settings.origins.get("add_dracutmodules") or settings.origins["force_add_dracutmodules"]
+            )
+            yield about(
+                context,
+                path,
+                f"expected the dracut modules {', '.join(absent)} in its list, they are not there",
+                f"the last drop-in that names modules is {last}",
+            )
+        else:
+            yield f"the {len(wanted)} modules that drop-ins name are in {path}"
 
 
 @check(

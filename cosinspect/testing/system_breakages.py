@@ -73,6 +73,14 @@ def _without_requirement(parts: Parts) -> None:
     parts.write("var/cache/luet/luet.db", File(renamed, mode=0o600))
 
 
+def _adds_iscsi(parts: Parts) -> None:
+    parts.step = "RUN zypper in -y open-iscsi"
+    parts.top = {
+        "etc/dracut.conf.d/80-iscsi.conf": 'add_dracutmodules+=" iscsi "\n',
+        "usr/lib/dracut/modules.d/95iscsi/module-setup.sh": executable("#!/bin/bash\n"),
+    }
+
+
 SYSTEM_BREAKAGES: Mapping[str, Breakage] = {
     "settings-malformed": Breakage(
         "a step wrote a line into /etc/cos/config that is no assignment",
@@ -95,6 +103,15 @@ SYSTEM_BREAKAGES: Mapping[str, Breakage] = {
 }
 
 SYSTEM_DEGRADATIONS: Mapping[str, Breakage] = {
+    "no-upgrade-hook": Breakage(
+        "a step removed what tells older menus the labels",
+        "COS076",
+        removes("system/oem/01_upgrade_grub_hook.yaml"),
+        "G3",
+    ),
+    "dracut-module-late": Breakage(
+        "a drop-in names a module, and the initrd was built before it", "COS055", _adds_iscsi
+    ),
     "kernel-elsewhere": Breakage(
         "the kernel is where bootargs.cfg says, and not in /boot", "COS018", _kernel_elsewhere
     ),

@@ -57,6 +57,12 @@ stages:
         RW_PATHS: "/etc /root /home /opt /srv /usr/local /var"
 """,
     "01_defaults.yaml": "stages:\n  boot:\n    - name: Defaults\n      hostname: derivative\n",
+    "01_upgrade_grub_hook.yaml": """\
+stages:
+  after-upgrade:
+    - name: "Labels for a menu that sets none"
+      commands: ["grub2-editenv /run/initramfs/cos-state/grub_oem_env set state_label=COS_STATE"]
+""",
     "02_upgrades.yaml": "stages:\n  initramfs:\n    - name: Channel\n      environment:\n        CHANNEL_UPGRADES: 'false'\n",
     "03_branding.yaml": 'stages:\n  boot:\n    - name: Greeting\n      commands: ["echo welcome"]\n',
     "04_accounting.yaml": "stages:\n  initramfs:\n    - name: Accounts\n      users:\n        root:\n          passwd: cos\n",

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from cosinspect.testing import Directory, File, ImageBuilder, Symlink, Whiteout
 from cosinspect.testing import toolkit_files as toolkit
-from cosinspect.testing.bootfiles import compress_initrd, cpio_archive
+from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable
 from cosinspect.testing.derivative import BREAKAGES, KERNEL_VERSION, derivative_of
 from cosinspect.testing.derivative_parts import initrd_of, parts_of
 from cosinspect.testing.entries import Hardlink
@@ -120,6 +120,18 @@ ISSUES = {
     "initrd-hostonly": "elemental-toolkit 785",
     "initrds-several": "elemental 1450",
     "kernel-unversioned": "elemental-toolkit v2, FindKernel",
+    "no-sgdisk": "elemental-toolkit PR 1631, 1632",
+    "no-dracut-config": "elemental-toolkit PR 1798",
+    "too-large": "elemental-toolkit 480, 1136, kairos 1751",
+    "unit-without-program": "elemental-toolkit PR 1062",
+    "machine-id": "elemental-toolkit 243",
+    "no-upgrade-hook": "elemental 632",
+    "modules-unindexed": "elemental 674",
+    "dracut-module-late": "kairos 2467, 2522",
+    "dracut-live-missing": "kairos 776",
+    "initrd-without-rsync": "elemental-toolkit PR 2228",
+    "kernel-second": "kairos 4222",
+    "kairos-without-regexp": "kairos 1947",
     "no-efi-grub": "elemental-cli 219, 391",
 }
 
@@ -270,6 +282,14 @@ def _crc64(parts):
     parts.cut = lambda _: bytes(data)
 
 
+def _cuts_lines(parts):
+    """The script of a later release, whose module did not bring the command."""
+    path = "usr/sbin/cos-mount-layout"
+    parts.initrd[path] = executable(
+        toolkit.mount_script().replace("info ", 'kind=$(echo "$1" | cut -d: -f1)\ninfo ', 1)
+    )
+
+
 _HOOK = "usr/lib/dracut/hooks/cmdline/30-parse-cos-cmdline.sh"
 _UNITS = "usr/lib/systemd/system"
 _ENABLED = "etc/systemd/system"
@@ -283,6 +303,7 @@ BOOTED = [
     ("the initrd lacks the link of the stage rootfs", _initrd_without(f"{_ENABLED}/initrd-fs.target.requires/cos-setup-rootfs.service"), "COS025"),
     ("the initrd lacks the link of the stage initramfs", _initrd_without(f"{_ENABLED}/initrd.target.requires/cos-setup-initramfs.service"), "COS025"),
     ("the initrd lacks bash, which its scripts name", _without_command("bash"), "COS026"),
+    ("the initrd lacks cut, which cos-mount-layout calls (elemental-toolkit 1517)", _cuts_lines, "COS026"),
     ("the initrd is compressed by xz with CRC64", _crc64, "COS023"),
     ("the initrd ends within its microcode", _cut(lambda data: data[:1000]), "COS023"),
     ("/opt is a file", _written("opt", "no directory\n"), "COS065"),

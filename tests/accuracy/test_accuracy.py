@@ -9,7 +9,7 @@ from accuracy.cases import ELSEWHERE, GENERATIONS, ISSUES, KINDS, mutations, var
 from accuracy.measure import RIGHT, Outcome, judge, table
 from cosinspect.checks import CATALOGUE
 from cosinspect.report import Capability
-from cosinspect.testing.derivative import BREAKAGES
+from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS
 
 MUTATIONS, VARIATIONS = mutations(), variations()
 PAGE = Path(__file__).parents[2] / "docs" / "accuracy.md"
@@ -41,7 +41,7 @@ def test_there_are_enough_of_both_and_none_twice():
 def test_cases_name_what_there_is():
     known, capabilities = {item.id for item in CATALOGUE}, {each.value for each in Capability}
     assert all(case.check in known and case.loses and case.loses <= capabilities for case in MUTATIONS)
-    assert {kind for kind, _ in ELSEWHERE} | ISSUES.keys() <= BREAKAGES.keys()
+    assert {kind for kind, _ in ELSEWHERE} | ISSUES.keys() <= {**BREAKAGES, **DEGRADATIONS}.keys()
     assert {generation for _, generation in ELSEWHERE} <= set(GENERATIONS)
 
 
@@ -52,5 +52,6 @@ def test_the_page_has_the_table_and_every_issue():
     ]
     page = PAGE.read_text()
     assert "\n".join(table(outcomes)) in page
+    every = {**BREAKAGES, **DEGRADATIONS}
     for kind, issue in ISSUES.items():
-        assert f"| {issue} | {BREAKAGES[kind].summary} | {BREAKAGES[kind].check} |" in page
+        assert f"| {issue} | {every[kind].summary} | {every[kind].check} |" in page
