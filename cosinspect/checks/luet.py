@@ -8,7 +8,6 @@ from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.errors import FormatError
 from cosinspect.formats.luet import LuetPackage, LuetSelector
-from cosinspect.history import Action
 from cosinspect.packages import LUET_CONFIG, READS, luet_config
 from cosinspect.report import Finding, Level
 
@@ -222,24 +221,20 @@ def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str
     reads=READS,
 )
 def package_file_replaced(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for layers that wrote a package's file again without writing the database."""
+    """Look for files that a layer wrote after the last one that wrote the database."""
     require_luet(context)
     generation = context.generation
     # Settings are there to be changed, and of programs other checks tell whether they run.
     own = (f"{generation.dracut_directory}/", *(f"{top}/" for top in generation.unit_directories[1:]))
     seen = 0
     for item in context.facts.databases:
-        written = {change.layer for change in context.rootfs.history(item.path)}
         for package in item.database.packages if item.database is not None else ():
             if _name(package) not in generation.packages:
                 continue
             seen += 1
             for path in (f"/{name}" for name in package.files if f"/{name}".startswith(own)):
                 entry = context.rootfs.trace(path, follow=False).entry
-                if entry is None or entry.layer in written or entry.layer < min(written):
-                    continue
-                changes = context.rootfs.history(path)
-                if changes and changes[-1].action is Action.REPLACED:
+                if entry is not None and entry.layer > item.layer:
                     yield Finding(
                         f"expected {path} as {package} has it, a later step replaced it",
                         path,

@@ -31,6 +31,7 @@ _CONDITIONS = (
     "ConditionFileIsExecutable",
 )
 _MOST_UNITS = 1000
+_KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
 
 def _place(context: CheckContext, unit: str) -> Entry | None:
@@ -100,7 +101,11 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     summary="A unit that is started runs a program that is not in the image.",
     why="The service fails at every boot, and with it what requires it.",
     remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
-    reads=("{usr/,}lib/systemd/system/*.service", "etc/systemd/system/*.service"),
+    reads=(
+        "{usr/,}lib/systemd/system/*.service",
+        "etc/systemd/system/*.service",
+        "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
+    ),
     universal=True,
 )
 def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -152,6 +157,9 @@ def _service(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
             continue
         if any(context.rootfs.exists(f"{top}/{unit}.d") for top in DIRECTORIES):
             return None
+        real = context.rootfs.trace(entry.path).entry
+        if real is None or not real.path.startswith(_KEPT):
+            return None  # where nobody expects units; one file is not worth reading a layer again
         found = context.facts.text(entry.path)
         if found.text is None or found.trace.entry is None:
             return None
