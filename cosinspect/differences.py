@@ -13,7 +13,7 @@ from attrs import field, frozen
 from cosinspect.changeset import LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.overlay import merge
-from cosinspect.rootfs import Entry, Rootfs
+from cosinspect.rootfs import Entry, Rootfs, entry_at
 from cosinspect.semantics import Semantics
 from cosinspect.tree import IMPLIED_MODE, Node, Problem
 
@@ -233,17 +233,34 @@ def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
 
 
 def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Entry | None]]:
-    """Walk two trees at once."""
-    waiting: list[tuple[Entry | None, Entry | None]] = [(left.root, right.root)]
+    """Walk two trees at once, and give what is not evidently the same file of the same layer in both."""
+    waiting: list[tuple[str, Node | None, Node | None]] = [("/", left.root.node, right.root.node)]
     while waiting:
-        ours, theirs = waiting.pop()
-        either = ours if ours is not None else theirs
-        assert either is not None  # noqa: S101 - a pair has one at least
-        yield either.path, ours, theirs
-        our_children = left.children(ours) if ours is not None else {}
-        their_children = right.children(theirs) if theirs is not None else {}
-        names = sorted(our_children.keys() | their_children.keys(), reverse=True)
-        waiting.extend((our_children.get(name), their_children.get(name)) for name in names)
+        path, ours, theirs = waiting.pop()
+        if ours is None or theirs is None or not _is_one(ours, theirs):
+            yield path, _seen(path, ours), _seen(path, theirs)
+        our_children = (ours.children if ours is not None else None) or {}
+        their_children = (theirs.children if theirs is not None else None) or {}
+        if our_children or their_children:
+            base = path.rstrip("/")
+            waiting.extend(
+                (f"{base}/{name}", our_children.get(name), their_children.get(name))
+                for name in sorted(our_children.keys() | their_children.keys(), reverse=True)
+            )
+
+
+def _is_one(ours: Node, theirs: Node) -> bool:
+    """Say whether two nodes come of one entry, without other attributes that a hard link brought."""
+    return (
+        ours.entry is theirs.entry
+        and ours.source == theirs.source
+        and (ours.inode is None or ours.inode.attributes is None)
+        and (theirs.inode is None or theirs.inode.attributes is None)
+    )
+
+
+def _seen(path: str, node: Node | None) -> Entry | None:
+    return entry_at(path, node) if node is not None else None
 
 
 def _aspects(ours: Entry, theirs: Entry) -> list[str]:

@@ -148,27 +148,42 @@ def _survivors(layers: Sequence[LayerIndex]) -> Iterator[tuple[int, LayerEntry]]
     no directory, a whiteout too, hides everything below it that comes later; an opaque whiteout is a name like others.
     """
     seen: dict[str, bool] = {}  # whether it hides what is below
+    directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
     for position in range(len(layers) - 1, -1, -1):
         for item in _in_order(layers[position]):
             marks = isinstance(item, Marker)
             name = item.name or item.path or "."
             if isinstance(item, Marker) and item.is_directory:
                 name = _own_name(item)  # a directory keeps its name with the prefix
-            if name in seen or _is_hidden(name, seen):
+            if name in seen or _is_hidden(name, seen, directories):
                 continue
-            seen[name] = isinstance(item, Marker) or item.type != "dir"
+            hides = seen[name] = isinstance(item, Marker) or item.type != "dir"
+            if hides and name in directories:
+                directories.clear()  # what stood open until now is hidden from here on
             if not marks and isinstance(item, LayerEntry):
                 yield position, item
 
 
-def _is_hidden(name: str, seen: dict[str, bool]) -> bool:
+def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -> bool:
+    """Say whether something above a name hides it, and remember that of every directory on the way."""
+    way = []
     while True:
         directory = name.rpartition("/")[0] or ("/" if name.startswith("/") else ".")
         if name in (directory, "."):
-            return False
+            hidden = False
+            break
+        known = directories.get(directory)
+        if known is not None:
+            hidden = known
+            break
+        way.append(directory)
         if seen.get(directory):
-            return True
+            hidden = True
+            break
         name = directory
+    for directory in way:
+        directories[directory] = hidden
+    return hidden
 
 
 def _own_name(marker: Marker) -> str:

@@ -32,7 +32,7 @@ from cosinspect.overlay import Merged, merge
 from cosinspect.semantics import Semantics
 from cosinspect.tree import IMPLIED_MODE, Inode, Node, Problem
 
-__all__ = ["Entry", "FileStream", "Hop", "Rootfs", "Trace"]
+__all__ = ["Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
 
 
 class FileStream(Protocol):
@@ -208,12 +208,12 @@ class Rootfs:
     @property
     def root(self) -> Entry:
         """The root directory."""
-        return _entry("/", self._root)
+        return entry_at("/", self._root)
 
     def children(self, entry: Entry) -> dict[str, Entry]:
         """Give what is in a directory by name, unsorted; nothing for what is none."""
         base = entry.path.rstrip("/")
-        return {name: _entry(f"{base}/{name}", node) for name, node in (entry.node.children or {}).items()}
+        return {name: entry_at(f"{base}/{name}", node) for name, node in (entry.node.children or {}).items()}
 
     # -- one path --------------------------------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class Rootfs:
         at, node = stack[-1]
         if directory_wanted and node.children is None:
             return Trace(path, tuple(hops), None, at, "not-a-directory")
-        return Trace(path, tuple(hops), _entry(at or "/", node), at or "/", "")
+        return Trace(path, tuple(hops), entry_at(at or "/", node), at or "/", "")
 
     def stat(self, path: str) -> Entry:
         """Tell what is at `path`, links followed.
@@ -330,14 +330,14 @@ class Rootfs:
         start = self.stat(path)
         yield start
         for below, node in _walk(start.path.rstrip("/"), start.node):
-            yield _entry(below, node)
+            yield entry_at(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
         """Give what matches a pattern, by real path: those of `fnmatch` within a component, `**` for any directories.
 
         Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
         """
-        found = {"/": _entry("/", self._root)}
+        found = {"/": entry_at("/", self._root)}
         components = [component for component in pattern.split("/") if component]
         for number, component in enumerate(components):
             last = number == len(components) - 1
@@ -353,7 +353,7 @@ class Rootfs:
         if component == "**":
             yield parent
             yield from (
-                _entry(path, node)
+                entry_at(path, node)
                 for path, node in _walk(base, parent.node)
                 if last or node.children is not None
             )
@@ -479,7 +479,8 @@ def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
             )
 
 
-def _entry(path: str, node: Node) -> Entry:
+def entry_at(path: str, node: Node) -> Entry:
+    """Give a node of the tree as the entry at `path`."""
     entry = node.entry
     if entry is None:
         return Entry(path, "dir", IMPLIED_MODE, 0, 0, 0, 0, "", (0, 0), node.layer, {}, node)
