@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
@@ -39,7 +40,12 @@ from cosinspect.semantics import Semantics
 __all__ = ["Image"]
 
 # Layers side by side: inflating and hashing let go of the interpreter lock, reading headers does not.
+_INITRD_STEP = re.compile(r"dracut|initrd|initramfs|elemental init|kairos-init")
 WORKERS = 4
+
+
+def _builds_initrd(layer: Layer) -> bool:
+    return layer.created_by is not None and _INITRD_STEP.search(layer.created_by) is not None
 
 
 class Image:
@@ -125,6 +131,7 @@ class Image:
         semantics: Semantics = Semantics.OCI,
         known: Iterable[LayerIndex] = (),
         progress: Progress | None = None,
+        on_layer: Callable[[LayerIndex], None] | None = None,
     ) -> Rootfs:
         """Read every layer once and merge them.
 
@@ -133,6 +140,7 @@ class Image:
             semantics: whose reading of the layers; `Rootfs.under` gives the others from the same layers.
             known: indexes of layers that were read before, of another image perhaps; those are not read again.
             progress: told of compressed bytes as they come, from several threads.
+            on_layer: told of each layer that was read, from several threads.
 
         Raises:
             SourceError: a layer cannot be had.
@@ -142,11 +150,12 @@ class Image:
         """
         wanted = Retain(retain, limits=self.limits)
         cancelled = threading.Event()
-        # The largest first, so that no worker is left alone with it at the end.
-        largest_first = sorted(self.layers, key=lambda layer: layer.descriptor.size, reverse=True)
+        # The one that takes longest to look into comes first, as far as steps tell; then the largest, so that no worker is
+        # left alone with it at the end.
+        order = sorted(self.layers, key=lambda layer: (not _builds_initrd(layer), -layer.descriptor.size))
         found = {(index.descriptor.digest, index.diff_id): index for index in known}
         unique: dict[tuple[Digest, Digest], Layer] = {}
-        for layer in largest_first:
+        for layer in order:
             key = (layer.descriptor.digest, layer.diff_id)
             if key in found or key in unique:
                 continue
@@ -159,7 +168,7 @@ class Image:
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="layer")
         try:
             futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled)
+                key: pool.submit(self._index, layer, wanted, progress, cancelled, on_layer)
                 for key, layer in unique.items()
             }
             self._await(set(futures.values()))
@@ -190,9 +199,16 @@ class Image:
         return f"<Image {self.name} {self.digest}>"
 
     def _index(
-        self, layer: Layer, retain: Retain, progress: Progress | None, cancelled: threading.Event
+        self,
+        layer: Layer,
+        retain: Retain,
+        progress: Progress | None,
+        cancelled: threading.Event,
+        on_layer: Callable[[LayerIndex], None] | None,
     ) -> LayerIndex:
         index = layer.index(retain, progress=progress, cancelled=cancelled)
+        if on_layer is not None:
+            on_layer(index)
         if self.cache is not None:
             self.cache.keep_layer(layer, index)
         return index

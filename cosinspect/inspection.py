@@ -23,6 +23,7 @@ from cosinspect.checks.readers import worse
 from cosinspect.deadline import Deadline
 from cosinspect.differences import Comparison, compare_semantics
 from cosinspect.errors import FormatError, InvalidBuildManifest, InvalidLayer, InvalidLayout
+from cosinspect.foresight import InitrdForesight
 from cosinspect.formats.build_manifest import BuildManifest, read_build_manifest
 from cosinspect.image import Image
 from cosinspect.judgement import Judgement, keep_judgement, known_judgement
@@ -239,16 +240,17 @@ def _examine(
     checks = plan.checks
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
     first = plan.profile.semantics[0]
-    rootfs = image.rootfs(reads, semantics=first, progress=progress)
     parsed = Parsed(image.cache, limits=image.limits)
+    foresight = InitrdForesight(parsed, limits=image.limits)
+    rootfs = image.rootfs(reads, semantics=first, progress=progress, on_layer=foresight)
     facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     steps = tuple(layer.created_by for layer in image.layers)
     profile = plan.profile.choose(facts.generation)
     if profile.semantics[0] is not first:
         rootfs = rootfs.under(profile.semantics[0])
         facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
-    others = profile.semantics[1:]
-    comparisons = tuple(_compared(image, rootfs, each) for each in others)
+    # Before any check asks for the initrd, which may still be on its way.
+    comparisons = tuple(_compared(image, rootfs, each) for each in profile.semantics[1:])
     context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons, plan.build)
     results = tuple(_in_time(item, context, image) for item in checks)
     for comparison in comparisons:

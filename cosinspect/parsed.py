@@ -6,7 +6,9 @@ again for the little that is asked of them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 import msgspec
@@ -62,12 +64,31 @@ class Parsed:
         """
         key = (kind, *place)
         found = self._known.get(key)
+        if isinstance(found, Future):
+            found = self._known[key] = found.result()
         if found is None:
             found = self._known[key] = self._recalled(key, type) or self._made(key, parse)
         if isinstance(found, FormatError):
             raise found
         value: T = found  # type: ignore[assignment] # of the type that was asked for
         return value
+
+    def begin(self, kind: str, place: tuple[str, int], parse: Callable[[], T], *, type: type[T]) -> None:  # noqa: A002
+        """Begin to parse what will be asked for, in a thread of its own; `get` waits for it, and tells what it raised."""
+        key = (kind, *place)
+        if key in self._known:
+            return
+        future: Future[object] = Future()
+        self._known[key] = future
+
+        def work() -> None:
+            try:
+                future.set_result(self._recalled(key, type) or self._made(key, parse))
+            except BaseException as fault:  # noqa: BLE001 - whoever asks is told
+                future.set_exception(fault)
+
+        # No pool's thread: nobody waits for it at the end if nobody asks.
+        threading.Thread(target=work, name=kind, daemon=True).start()
 
     def _made(self, key: tuple[str, str, int], parse: Callable[[], T]) -> T | FormatError:
         try:

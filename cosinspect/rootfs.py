@@ -128,6 +128,8 @@ class Trace:
         return " -> ".join([self.path, *(hop.target for hop in self.hops)])
 
 
+_MARKS = frozenset("*?[")
+
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
 """Gives the tree that layers make for a reader."""
 
@@ -339,6 +341,9 @@ class Rootfs:
         """
         found = {"/": entry_at("/", self._root)}
         components = [component for component in pattern.split("/") if component]
+        if len(components) == 2 and components[0] == "**" and not _MARKS.intersection(components[1]):
+            named = {path: entry_at(path, node) for path, node in _named(self._root, components[1])}
+            return [named[path] for path in sorted(named)]
         for number, component in enumerate(components):
             last = number == len(components) - 1
             found = {
@@ -358,7 +363,7 @@ class Rootfs:
                 if last or node.children is not None
             )
             return
-        if not any(mark in component for mark in "*?["):
+        if not _MARKS.intersection(component):
             names = [component]
         else:
             expression = re.compile(fnmatch.translate(component))
@@ -477,6 +482,20 @@ def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
             waiting.extend(
                 (f"{path}/{name}", child) for name, child in sorted(node.children.items(), reverse=True)
             )
+
+
+def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
+    """Yield everything of a name, without looking at more of the other names than that they are directories."""
+    waiting = [("", top)]
+    while waiting:
+        base, directory = waiting.pop()
+        children = directory.children or {}
+        found = children.get(name)
+        if found is not None:
+            yield f"{base}/{name}", found
+        waiting.extend(
+            (f"{base}/{below}", child) for below, child in children.items() if child.children is not None
+        )
 
 
 def entry_at(path: str, node: Node) -> Entry:

@@ -28,7 +28,7 @@ FLOORS = [
     {"profiles"},
     {"checks"},
     {"policy", "plugins"},
-    {"judgement"},
+    {"judgement", "foresight"},
     {"inspection", "explanation"},
     {""},  # the package itself: exported names
     {"render"},

@@ -24,9 +24,9 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import ImageConfig
 from cosinspect.packages import PackageDatabase, find_databases
 from cosinspect.parsed import Parsed
-from cosinspect.rootfs import Entry, Rootfs, Trace
+from cosinspect.rootfs import Entry, FileStream, Rootfs, Trace
 
-__all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root"]
+__all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
 
 BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
@@ -252,12 +252,7 @@ class Facts:
 
     def _unpack(self, entry: Entry) -> Initrd:
         with self._rootfs.open(entry.path) as stream:
-            return read_initrd(
-                stream,
-                size=entry.size,
-                wanted=lambda name: _WANTED.fullmatch(name) is not None,
-                limits=self._limits,
-            )
+            return unpack_initrd(stream, entry.size, self._limits)
 
     def kernel_option(self, version: str, option: str) -> str | None:
         """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
@@ -353,6 +348,17 @@ class Facts:
     def generation(self) -> str:
         """The toolkit's generation, `G0` to `G5`, `kairos` or `bootc`, and "" where none is evident."""
         return self.recognised.name
+
+
+def unpack_initrd(stream: FileStream, size: int, limits: Limits) -> Initrd:
+    """Unpack an initrd, and keep of it what checks read.
+
+    Raises:
+        FormatError: nothing in it can be unpacked.
+    """
+    return read_initrd(
+        stream, size=size, wanted=lambda name: _WANTED.fullmatch(name) is not None, limits=limits
+    )
 
 
 def in_root(path: str) -> str:

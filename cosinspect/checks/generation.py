@@ -125,21 +125,22 @@ def _by_luet(rootfs: Rootfs, read: Read, unpack: Callable[[], Initrd | None]) ->
         if (text := read(path := f"{directory}/cos-setup-boot.service"))
     }
     evident = (*_there(rootfs, (_COS_MODULE,)), *units, *_there(rootfs, _LUET_TRACES))
-    initrd = unpack() if evident or exists("/boot/initrd") else None
-    in_initrd = (
-        tuple(
-            f"/{path} in the initrd"
-            for path in ("sbin/cos-mount-layout", "sbin/cos-loop-img")
-            if initrd.exists(path)
-        )
-        if initrd is not None
-        else ()
-    )
-    if not evident and not in_initrd:
-        return Recognised("")
+    in_initrd: tuple[str, ...] = ()
+    if not evident:
+        initrd = unpack() if exists("/boot/initrd") else None
+        marks = ("sbin/cos-mount-layout", "sbin/cos-loop-img")
+        if initrd is not None:
+            in_initrd = tuple(f"/{path} in the initrd" for path in marks if initrd.exists(path))
+        if not in_initrd:
+            return Recognised("")
     if exists(f"{_COS_MODULE}/cos-fsck.sh"):
         return Recognised("G3", (f"{_COS_MODULE}/cos-fsck.sh",))
-    if not exists(f"{_COS_MODULE}/cos-loop-img.sh") and initrd is not None and initrd.exists("sbin/cos-fsck"):
+    # It takes long to unpack, so it is asked only where the image does not tell.
+    if (
+        not exists(f"{_COS_MODULE}/cos-loop-img.sh")
+        and (initrd := unpack()) is not None
+        and initrd.exists("sbin/cos-fsck")
+    ):
         return Recognised("G3", ("/sbin/cos-fsck in the initrd",))
     seen = (evident or in_initrd)[0]
     for path, text in units.items():
