@@ -37,6 +37,9 @@ PIECE_BYTES = 1024 * 1024
 # A zstd block of four bytes may inflate to 128 KiB, and the library has no output bound for a frame read with its end
 # known: fed this much at once it can give at most 16 MiB.
 _ZSTD_SLICE = 512
+# Calls cost more than they inflate at that size: what gave little so far gets four times as much, and 64 MiB at most, once.
+_ZSTD_HONEST_SLICE = 4 * _ZSTD_SLICE
+_ZSTD_HONEST_RATIO = 64
 # Honest data gives little for so little, so it is put together again to pieces worth passing on.
 _ZSTD_PIECE = 128 * 1024
 # Making a decompressor takes longer than a small frame, and a layer may hold as many frames as files: those whose frame
@@ -231,9 +234,13 @@ def _zstd(data: bytes, read: Callable[[], bytes], limits: Limits) -> Generator[b
     frame = decompressor.decompressobj()
     pieces: list[bytes] = []
     size = 0
+    take = _ZSTD_SLICE
     while True:
-        for start in range(0, len(data), _ZSTD_SLICE):
-            piece = frame.decompress(data[start : start + _ZSTD_SLICE])
+        start = 0
+        while start < len(data):
+            piece = frame.decompress(data[start : start + take])
+            start += take
+            take = _ZSTD_HONEST_SLICE if len(piece) <= _ZSTD_HONEST_RATIO * take else _ZSTD_SLICE
             pieces.append(piece)
             size += len(piece)
             if size >= _ZSTD_PIECE:
@@ -244,7 +251,7 @@ def _zstd(data: bytes, read: Callable[[], bytes], limits: Limits) -> Generator[b
                     yield b"".join(pieces)
                 if decompressor.memory_size() <= _IDLE_BYTES:
                     idle.append(decompressor)
-                return frame.unused_data + data[start + _ZSTD_SLICE :]
+                return frame.unused_data + data[start:]
         if size:
             yield b"".join(pieces)
         pieces, size = [], 0
