@@ -74,6 +74,9 @@ def main() -> None:
         "--work", type=Path, default=DEFAULT_WORK, help="where benchmarks.derivative put its image"
     )
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each command (default: 5)")
+    parser.add_argument(
+        "--forms", nargs="+", metavar="NAME", help="only these: gzip, zstd, oci, dir, docker-archive, warm"
+    )
     parser.add_argument("--no-peers", action="store_true", help="leave other programs out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument(
@@ -88,7 +91,9 @@ def main() -> None:
         parser.error(
             f"there is no image in {arguments.work}: make it with python -m benchmarks.derivative --push"
         )
-    figures = list(_figures(arguments.work, arguments.runs, peers=not arguments.no_peers))
+    figures = list(
+        _figures(arguments.work, arguments.runs, arguments.forms or [], peers=not arguments.no_peers)
+    )
     print(
         f"\n{platform.processor() or platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}\n"
     )
@@ -103,10 +108,12 @@ def main() -> None:
         arguments.json.write_text(json.dumps(values, indent=1) + "\n")
 
 
-def _figures(work: Path, runs: int, *, peers: bool) -> Iterator[Figure]:
+def _figures(work: Path, runs: int, only: list[str], *, peers: bool) -> Iterator[Figure]:
     (initrd,) = (work / "stages/10-identity/boot").glob("initrd-*")
     with registry(work) as address:
         for name, reference in _forms(work, f"{address}/derivative").items():
+            if only and name not in only:
+                continue
             contenders = [_floor(reference, initrd), *_ours(reference)]
             if peers and name == "gzip":
                 contenders.extend(_peers(reference))
@@ -126,7 +133,8 @@ def _figures(work: Path, runs: int, *, peers: bool) -> Iterator[Figure]:
                     yield Figure(
                         f"{other}", cost.wall / check.wall, "x cosinspect check", target, at_least=True
                     )
-    yield from _warm(f"oci:{work}/layout:gzip", runs)
+    if not only or "warm" in only:
+        yield from _warm(f"oci:{work}/layout:gzip", runs)
 
 
 def _forms(work: Path, repository: str) -> dict[str, str]:
@@ -141,8 +149,8 @@ def _forms(work: Path, repository: str) -> dict[str, str]:
     return {
         "gzip": f"{repository}:gzip",
         "zstd": f"{repository}:zstd",
-        "OCI layout": source,
-        "uncompressed directory": f"dir:{plain}",
+        "oci": source,
+        "dir": f"dir:{plain}",
         "docker-archive": f"docker-archive:{archive}",
     }
 
