@@ -37,11 +37,12 @@ from cosinspect.oci import (
 from cosinspect.rootfs import Rootfs, merge_layers
 from cosinspect.semantics import Semantics
 
-__all__ = ["Image"]
+__all__ = ["JOBS", "Image"]
 
-# Layers side by side: inflating and hashing let go of the interpreter lock, reading headers does not.
+JOBS = 4
+"""Layers read side by side: inflating and hashing let go of the interpreter lock, reading headers does not."""
+
 _INITRD_STEP = re.compile(r"dracut|initrd|initramfs|elemental init|kairos-init")
-WORKERS = 4
 
 
 def _builds_initrd(layer: Layer) -> bool:
@@ -74,6 +75,7 @@ class Image:
         verify_diff_ids: bool = True,
         cache: Cache | None = None,
         deadline: Deadline | None = None,
+        jobs: int = JOBS,
     ) -> None:
         """Resolve the image once and read its documents.
 
@@ -86,6 +88,7 @@ class Image:
             verify_diff_ids: whether layers must inflate to what the configuration names.
             cache: what is known of layers that were read before, and where to keep what is found out now.
             deadline: by when everything must be done; by default `limits.seconds` from now.
+            jobs: how many layers are read side by side, at least one.
 
         Raises:
             SourceError: the source does not deliver.
@@ -97,6 +100,7 @@ class Image:
         self.limits = limits
         self.cache = cache
         self.fetched = 0
+        self._jobs = jobs
         self.deadline = deadline if deadline is not None else Deadline(limits.seconds)
         pinned = source.resolve()
         document = self._document(pinned)
@@ -165,7 +169,7 @@ class Image:
             else:
                 found[key] = index
         self.fetched += sum(layer.descriptor.size for layer in unique.values())
-        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="layer")
+        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
         try:
             futures = {
                 key: pool.submit(self._index, layer, wanted, progress, cancelled, on_layer)

@@ -25,7 +25,7 @@ from cosinspect.differences import Comparison, compare_semantics
 from cosinspect.errors import FormatError, InvalidBuildManifest, InvalidLayer, InvalidLayout
 from cosinspect.foresight import InitrdForesight
 from cosinspect.formats.build_manifest import BuildManifest, read_build_manifest
-from cosinspect.image import Image
+from cosinspect.image import JOBS, Image
 from cosinspect.judgement import Judgement, keep_judgement, known_judgement
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -70,6 +70,7 @@ def inspect(
     signatures: SignaturePolicy | None = None,
     limits: Limits = DEFAULT_LIMITS,
     cache: Cache | None = None,
+    jobs: int = JOBS,
     on_image: Callable[[Image], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -91,6 +92,7 @@ def inspect(
         signatures: who must have signed the image; without such a signature it does not pass.
         limits: bounds for everything that is read.
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
+        jobs: how many layers are read side by side, at least one.
         on_image: told of the image before its layers are read.
         progress: told of each layer and the compressed bytes that came of it, from several threads.
 
@@ -112,6 +114,7 @@ def inspect(
         limits=limits,
         cache=cache,
         deadline=deadline,
+        jobs=jobs,
     ) as image:
         if on_image is not None:
             on_image(image)
@@ -313,6 +316,7 @@ def open_image(
     limits: Limits = DEFAULT_LIMITS,
     cache: Cache | None = None,
     deadline: Deadline | None = None,
+    jobs: int = JOBS,
 ) -> Image:
     """Open an image to look into it; use it in a `with` statement.
 
@@ -326,6 +330,7 @@ def open_image(
         limits: bounds for everything that is read.
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
         deadline: by when everything must be done; by default `limits.seconds` from now.
+        jobs: how many layers are read side by side, at least one.
 
     Raises:
         InvalidReference: the name is none.
@@ -349,6 +354,7 @@ def open_image(
             verify_diff_ids=verify_diff_ids,
             cache=cache,
             deadline=deadline,
+            jobs=jobs,
         )
     except BaseException:
         source.close()

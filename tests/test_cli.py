@@ -210,6 +210,11 @@ def test_what_cannot_be_decided_is_open(good, tmp_path):
     ("argv", "message"),
     [
         ([], "expected an image"),
+        (["ls", "oci:/nowhere", "--jobs", "0"], "argument --jobs: expected a number from 1 to 64, found '0'"),
+        (
+            ["check", "oci:/nowhere", "--jobs", "65"],
+            "argument --jobs: expected a number from 1 to 64, found '65'",
+        ),
         (["ls"], "the following arguments are required: IMAGE; see cosinspect ls --help"),
         (["cat", "oci:x"], "required: PATH"),
         (["check", "a", "b"], "unrecognized arguments: b"),

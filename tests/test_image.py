@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import os
+import threading
 
 import pytest
 from attrs import evolve
@@ -483,3 +485,33 @@ def test_a_digest_of_another_algorithm_is_as_good():
     damaged = evolve(built, blobs=dict(built.blobs) | {sha512: GOOD.blobs[GOOD.layers[0]][:-1] + b"x"})
     with pytest.raises(DigestMismatch):
         image_of(damaged).rootfs()
+
+
+# -- side by side ----------------------------------------------------------------------------------------------------
+
+
+class Meeting(Memory):
+    """A source whose layers are only given to as many readers as shall read at once."""
+
+    def __init__(self, built, readers):
+        super().__init__(built)
+        self.layers = {layer["digest"] for layer in json.loads(built.manifest)["layers"]}
+        self.barrier = threading.Barrier(readers, timeout=10)
+        self.threads = set()
+
+    def open(self, descriptor):
+        if str(descriptor.digest) in self.layers:
+            self.threads.add(threading.current_thread().name)
+            self.barrier.wait()
+        return super().open(descriptor)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_as_many_layers_are_read_side_by_side_as_were_asked_for(jobs):
+    builder = ImageBuilder()
+    for number in range(3):
+        builder = builder.layer({f"file{number}": os.urandom(2000)})
+    source = Meeting(builder.build(), jobs)
+
+    assert 4 == len(Image("name", source, jobs=jobs).rootfs())
+    assert jobs == len(source.threads)

@@ -50,6 +50,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             signatures=policy,
             limits=limits_of(arguments),
             cache=cache_of(arguments),
+            jobs=arguments.jobs,
             on_image=bars.begin,
             progress=bars.advance,
         )

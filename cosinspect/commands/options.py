@@ -16,7 +16,7 @@ from cosinspect.cache import Cache, Store, open_directory
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import CosinspectError, InvalidAccess, InvalidCache, RootfsError
-from cosinspect.image import Image
+from cosinspect.image import JOBS, Image
 from cosinspect.inspection import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
@@ -50,6 +50,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+MOST_JOBS = 64
+"""Layers read side by side; more are more than a registry likes and any machine has use for."""
 
 _logger = logging.getLogger("cosinspect.cache")
 
@@ -248,6 +251,19 @@ def add_bounds(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"give up after so many; default: {DEFAULT_LIMITS.seconds:g}",
     )
+    parser.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=JOBS,
+        metavar="N",
+        help=f"read so many layers side by side, each over a connection of its own; default: {JOBS}",
+    )
+
+
+def _jobs(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MOST_JOBS and len(text) < 4):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MOST_JOBS}, found {text[:20]!r}")
+    return int(text)
 
 
 def limits_of(arguments: argparse.Namespace) -> Limits:
@@ -377,6 +393,7 @@ def open_named(name: str, arguments: argparse.Namespace) -> Image:
         verify_diff_ids=not arguments.no_diff_ids,
         limits=limits_of(arguments),
         cache=cache_of(arguments),
+        jobs=arguments.jobs,
     )
 
 
