@@ -110,7 +110,7 @@ CATALOGUE: tuple[Check, ...] = (
     units.unit_program_missing,
     settings.fstab_overwritten,
     settings.settings_malformed,
-    settings.image_too_large,
+    settings.image_exceeds_disk,
     settings.selinux_unlabelled,
     installation.install_tool_missing,
     installation.install_tools_missing,

@@ -9,7 +9,7 @@ from cosinspect.checks.grub import find_command
 from cosinspect.formats.os_release import read_env_file
 from cosinspect.report import Capability, Finding, Level
 
-__all__ = ["fstab_overwritten", "image_too_large", "selinux_unlabelled", "settings_malformed"]
+__all__ = ["fstab_overwritten", "image_exceeds_disk", "selinux_unlabelled", "settings_malformed"]
 
 _SETTINGS = ("/etc/os-release", "/etc/cos/config", "/etc/cos-upgrade-image")
 _SELINUX = "/etc/selinux/config"
@@ -75,14 +75,14 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
 
 @check(
     id="COS103",
-    name="image-too-large",
+    name="image-exceeds-disk",
     level=Level.WARNING,
     summary="The image is larger than what it is written to.",
     why="""Installation and upgrade make a file system of a fixed size, or three on one partition, and copy the image into it: the copy ends
         with `no space left on device`.""",
     remedy="Make the image smaller, or give the file system and the state partition another size where it is installed.",
 )
-def image_too_large(context: CheckContext) -> Iterator[Finding | str]:
+def image_exceeds_disk(context: CheckContext) -> Iterator[Finding | str]:
     """Add up what the files take in blocks of 4096 bytes, and hold it against the generation's sizes."""
     bound = context.generation.image_mebibytes
     named = ""
