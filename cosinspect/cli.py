@@ -28,6 +28,7 @@ from cosinspect.errors import (
     CosinspectError,
     InvalidAccess,
     InvalidCache,
+    InvalidConfiguration,
     InvalidProfile,
     InvalidReference,
     InvalidSignaturePolicy,
@@ -51,6 +52,7 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (InvalidSignaturePolicy, 2),
     (InvalidAccess, 2),
     (InvalidCache, 2),
+    (InvalidConfiguration, 2),
     (NotInImage, 1),
     (CosinspectError, 3),
     (BrokenPipeError, 141),
@@ -191,7 +193,7 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
         raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
     if hasattr(arguments, "no_cache"):
         _place_cache(arguments)
-    if hasattr(arguments, "verify_key") or hasattr(arguments, "authfile"):
+    if any(hasattr(arguments, name) for name in ("verify_key", "authfile", "config")):
         arguments.environment = os.environ
     return command, arguments
 

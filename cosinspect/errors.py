@@ -33,6 +33,8 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     |   +-- InvalidBuildManifest           a manifest that no ISO is made by
     |   +-- InvalidPolicy                  a policy with mistakes
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
+    +-- InvalidConfiguration (ValueError)  a server's configuration with mistakes
+    +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
 """
 
@@ -48,10 +50,12 @@ __all__ = [
     "InvalidAccess",
     "InvalidBuildManifest",
     "InvalidCache",
+    "InvalidConfiguration",
     "InvalidImage",
     "InvalidLayer",
     "InvalidLayout",
     "InvalidManifest",
+    "InvalidObject",
     "InvalidPlugin",
     "InvalidPolicy",
     "InvalidProfile",
@@ -305,6 +309,29 @@ class InvalidPolicy(InvalidProfile):
 
 class InvalidBuildManifest(InvalidProfile):
     """A build manifest cannot be read, or is none."""
+
+
+class InvalidConfiguration(CosinspectError, ValueError):
+    """A server's configuration cannot be read, or is wrong.
+
+    Attributes:
+        mistakes: every mistake with its place, in the document's order.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        remedy: str | None = None,
+        mistakes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.mistakes = mistakes
+
+
+class InvalidObject(CosinspectError, ValueError):
+    """A Kubernetes object has something else where it should name an image."""
 
 
 class InvalidPlugin(CosinspectError):

@@ -20,7 +20,7 @@ from cosinspect.layer import glob_expression
 from cosinspect.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
 from cosinspect.rootfs import Entry, Trace
 
-__all__ = ["SCHEMA", "Cause", "Explainer", "Explanation"]
+__all__ = ["BOOT_CHAIN", "SCHEMA", "Cause", "Explainer", "Explanation"]
 
 SCHEMA = "cosinspect.explanation/1"
 

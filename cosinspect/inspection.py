@@ -29,7 +29,7 @@ from cosinspect.image import JOBS, Image
 from cosinspect.judgement import Judgement, keep_judgement, known_judgement
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.oci import Platform
+from cosinspect.oci import Digest, Platform
 from cosinspect.parsed import Parsed
 from cosinspect.plugins import installed_checks
 from cosinspect.policy import Plan, Policy, load_policy, make_plan
@@ -49,7 +49,7 @@ from cosinspect.sources.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry import RegistrySource
 from cosinspect.sources.signature_repository import SignatureRepository
 
-__all__ = ["examine_image", "inspect", "inspect_image", "open_image", "plan_inspection"]
+__all__ = ["examine_image", "inspect", "inspect_image", "open_image", "plan_inspection", "resolve_digest"]
 
 _MANIFEST_BYTES = 1024 * 1024
 
@@ -359,6 +359,28 @@ def open_image(
     except BaseException:
         source.close()
         raise
+
+
+def resolve_digest(
+    name: str, *, access: Access, limits: Limits = DEFAULT_LIMITS, deadline: Deadline | None = None
+) -> Digest:
+    """Ask what the name of an image means now: the digest of its manifest or index.
+
+    Args:
+        name: as for `open_image`.
+        access: how registries are reached and as whom.
+        limits: bounds for what is read.
+        deadline: by when it must be done; by default `limits.seconds` from now.
+
+    Raises:
+        CosinspectError: it cannot be told.
+    """
+    parsed = ImageName.parse(name)
+    source = _source(parsed, access, limits, deadline or Deadline(limits.seconds))
+    try:
+        return source.resolve().digest
+    finally:
+        source.close()
 
 
 def _access(plain_http: bool, docker_config: str | os.PathLike[str] | None) -> Access:

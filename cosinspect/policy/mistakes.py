@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar, cast, get_args, get_origin
 import msgspec
 from attrs import define, field
 
-from cosinspect.errors import InvalidPolicy
+from cosinspect.errors import InvalidConfiguration, InvalidPolicy
 
 __all__ = ["Key", "Mistakes", "Parser"]
 
@@ -41,16 +41,20 @@ class Mistakes:
 
     Attributes:
         where: the document's name.
+        kind: what is raised for them.
     """
 
     where: str
+    kind: type[InvalidPolicy | InvalidConfiguration] = InvalidPolicy
     _lines: dict[Key, int] = field(factory=dict)
     _found: list[tuple[Key, str]] = field(factory=list)
 
     @classmethod
-    def of(cls, where: str, text: str) -> Mistakes:
+    def of(
+        cls, where: str, text: str, kind: type[InvalidPolicy | InvalidConfiguration] = InvalidPolicy
+    ) -> Mistakes:
         """Prepare to tell the lines of `text`."""
-        return cls(where, _key_lines(text))
+        return cls(where, kind, _key_lines(text))
 
     def add(self, key: Key, message: str) -> None:
         """Note a mistake; the message says what was expected and what was found."""
@@ -90,13 +94,13 @@ class Mistakes:
         return kind(**made) if len(self._found) == before else None
 
     def end(self) -> None:
-        """Raise InvalidPolicy with all that was noted, if anything was."""
+        """Raise an error of `kind` with all that was noted, if anything was."""
         if not self._found:
             return
         told = sorted((self._line(key) or 0, self._place(key), message) for key, message in self._found)
         lines = tuple(f"{place}: {message}" for _, place, message in told)
         more = f"; and {len(lines) - MOST} more" if len(lines) > MOST else ""
-        raise InvalidPolicy("; ".join(lines[:MOST]) + more, where=self.where, mistakes=lines)
+        raise self.kind("; ".join(lines[:MOST]) + more, where=self.where, mistakes=lines)
 
     def _place(self, key: Key) -> str:
         name = ""

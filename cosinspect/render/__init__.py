@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, TextIO
 
@@ -32,6 +33,19 @@ class Renderer(Protocol):
         ...
 
 
+class _Deferred:
+    """A renderer that is loaded when it is used: its library takes longer than most reports."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
+        """Write `report`."""
+        renderer: Renderer = getattr(import_module(self._module), self._name)()
+        renderer.render(report, stream, color=color, width=width)
+
+
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
     {
         "text": TextRenderer(),
@@ -40,11 +54,12 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "junit": JunitRenderer(),
         "github": GithubRenderer(),
         "markdown": MarkdownRenderer(),
+        "html": _Deferred("cosinspect.render.html", "HtmlRenderer"),
     }
 )
 """Renderers by the name of their format."""
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
-    {".txt": "text", ".json": "json", ".sarif": "sarif", ".xml": "junit", ".md": "markdown"}
+    {".txt": "text", ".json": "json", ".sarif": "sarif", ".xml": "junit", ".md": "markdown", ".html": "html"}
 )
 """The format that the name of a file means by its ending."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from cosinspect.render.display import printable
 from cosinspect.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
 
-__all__ = ["finding_lines", "layer_of", "result_lines", "sentence", "waiver_line"]
+__all__ = ["finding_lines", "layer_of", "reasons", "result_lines", "sentence", "waiver_line"]
 
 
 def sentence(report: Report) -> str:
@@ -68,3 +68,13 @@ def waiver_line(waiver: Waiver) -> str:
     if waiver.expired:
         return printable(f"its waiver expired on {waiver.expires.isoformat()}: {waiver.reason}")
     return printable(f"waived until {waiver.expires.isoformat()}: {waiver.reason}")
+
+
+def reasons(report: Report) -> Iterator[str]:
+    """Tell in a line each why the image does not pass: the results that its verdict hangs on."""
+    for kind in (Kind.FAIL, Kind.OPEN):
+        for result in report.results:
+            if result.kind is kind and report.is_decisive(result):
+                standing = [finding.message for finding in result.findings if not finding.is_waived]
+                said = standing[0] if standing else result.reason
+                yield printable(f"{result.check} {result.name}: {said}")

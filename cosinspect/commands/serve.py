@@ -1,0 +1,51 @@
+"""`serve --config FILE`: answers clusters and registries by the verdicts of images."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from cosinspect.commands.command import Command, Terminal, WrongUse
+
+__all__ = ["COMMAND"]
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", required=True, metavar="FILE", help="the server's configuration, in TOML; docs/server.md"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="read the configuration and what it names, say so, and end"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="nothing on standard error but errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="what the server does on standard error")
+
+
+def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    try:
+        # Loaded by their names: the extra may be missing, and no other command waits for them.
+        configuration = import_module("cosinspect.server.configuration")
+        rules = import_module("cosinspect.server.rules")
+        listener = import_module("cosinspect.server.listener")
+    except ImportError as fault:
+        raise WrongUse(
+            f"serve needs a package that is not installed ({fault.name}): pip install 'cosinspect[server]'"
+        ) from fault
+    settings = configuration.load_configuration(arguments.config)
+    if arguments.check:
+        rules.RuleKeys(settings.rules, settings.inspections.platform)
+        terminal.out.write(f"{arguments.config}: {len(settings.rules)} rules, no mistake\n")
+        return 0
+
+    def ready(address: str) -> None:
+        if not arguments.quiet:
+            terminal.err.write(f"cosinspect: listening at {address}\n")
+            terminal.err.flush()
+
+    listener.listen(settings, arguments.environment, ready=ready)
+    return 0
+
+
+COMMAND = Command(
+    "serve", "--config FILE", "answer admission requests, registries and scanners", _configure, _run
+)

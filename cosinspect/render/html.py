@@ -1,0 +1,119 @@
+"""A report as a page that needs nothing else: one file, without scripts or pictures from elsewhere, for phones and screens.
+
+It is made of the document that `Report.to_dict` gives, so that reports that were kept can be shown. Whatever comes from an image is
+made harmless first (`cosinspect.render.display`) and escaped on its way into the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, TextIO
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from cosinspect.explanation import BOOT_CHAIN
+from cosinspect.render.display import printable, size
+from cosinspect.report import Report, shorten_step
+
+__all__ = ["HtmlRenderer", "page", "report_page"]
+
+WORDS = {"pass": "passes", "fail": "fails", "open": "undecided", "notApplicable": "not applicable"}
+_GRAVITY = {"error": 0, "warning": 1, "note": 2}
+_KINDS = ("fail", "open", "pass", "notApplicable")
+STEP = 160
+"""Characters of a build step that are shown."""
+LINES = 3
+"""Lines of evidence at each stage of the boot chain."""
+
+
+class HtmlRenderer:
+    """Writes a page; colour and width have no meaning here."""
+
+    def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
+        """Write the report."""
+        stream.write(report_page(report.to_dict()))
+
+
+def report_page(report: Mapping[str, Any], *, home: str | None = None) -> str:
+    """Give the page of one report.
+
+    Args:
+        report: as `Report.to_dict` gives it.
+        home: address of the page that this one belongs to, if any.
+    """
+    results = report["results"]
+    told = [each for each in results if each["kind"] in ("fail", "open")]
+    required = set(report["required"])
+
+    def gravity(result: Mapping[str, Any]) -> tuple[bool, bool, int]:
+        decisive = not required.isdisjoint(result["capabilities"])
+        return result["kind"] != "fail", not decisive, _GRAVITY[result["level"]]
+
+    told.sort(key=gravity)
+    layers = report["image"]["layers"]
+    largest = max((layer["size"] for layer in layers), default=0) or 1
+    stats = report["stats"]
+    return page(
+        "report.html",
+        report=report,
+        home=home,
+        results=told,
+        count=sum(len(each["findings"]) or 1 for each in told),
+        chain=[_stage(title, prefixes, results) for title, prefixes in BOOT_CHAIN],
+        layers=[_layer(number, layer, largest, told) for number, layer in enumerate(layers)],
+        total=f"{size(sum(layer['size'] for layer in layers))} compressed",
+        passed=[each for each in results if each["kind"] == "pass"],
+        skipped=[each["check"] for each in results if each["kind"] == "notApplicable"],
+        cost=f"{size(stats['bytes'])} read, {stats['entries']} paths, {stats['seconds']:.1f} s",
+    )
+
+
+def page(template: str, **values: object) -> str:
+    """Give a page of this package's own, filled with values that are escaped."""
+    return _environment().get_template(template).render(values)
+
+
+def _stage(title: str, prefixes: tuple[str, ...], results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Tell one stage of the boot: what its checks that decide booting came to, and what they saw."""
+    own = [each for each in results if each["check"].startswith(prefixes)]
+    deciding = [each for each in own if "boot" in each["capabilities"]] or own
+    kind = min((each["kind"] for each in deciding), key=_KINDS.index, default="notApplicable")
+    if kind in ("fail", "open"):
+        lines = [f"{each['check']} {each['name']}" for each in deciding if each["kind"] == kind]
+    else:
+        lines = [line for each in deciding for line in each["evidence"]]
+    return {"title": title, "kind": kind, "lines": lines[:LINES]}
+
+
+def _layer(number: int, layer: Mapping[str, Any], largest: int, told: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "size": size(layer["size"]),
+        "share": f"{100 * layer['size'] / largest:.1f}",
+        "step": shorten_step(layer["created_by"], STEP) if layer["created_by"] else "",
+        "checks": [
+            each["check"] for each in told if any(finding["layer"] == number for finding in each["findings"])
+        ],
+    }
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_harmless,
+    )
+    made.globals.update(words=WORDS, style=Markup(_text("style.css")), script=Markup(_text("search.js")))  # noqa: S704 - own
+    return made
+
+
+def _text(name: str) -> str:
+    return files("cosinspect.render").joinpath("pages", name).read_text("utf-8")
+
+
+def _harmless(value: object) -> object:
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,0 +1,204 @@
+"""Kubernetes's admission webhooks, admission.k8s.io/v1: objects are admitted if the images that they name are, and may be pinned."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from cosinspect.errors import InvalidObject
+from cosinspect.kubernetes_images import ImageFields, NamedImage
+from cosinspect.server.configuration import Configuration, Otherwise
+from cosinspect.server.exchange import Refusal, Reply, parse_json, reply_json
+from cosinspect.server.gate import Gate, Passage
+from cosinspect.server.inspector import Standing
+
+__all__ = ["Admissions", "parse_timeout"]
+
+API_VERSION = "admission.k8s.io/v1"
+KIND = "AdmissionReview"
+WARNING = 240
+"""Characters of a warning; the API server may cut what is longer than 256."""
+MESSAGE = 4000
+"""Characters of a denial."""
+_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_INSPECTED = ("CREATE", "UPDATE")
+
+
+class _GroupVersionKind(msgspec.Struct):
+    kind: str
+    group: str = ""
+    version: str = ""
+
+
+class _Request(msgspec.Struct, rename="camel"):
+    uid: str
+    kind: _GroupVersionKind
+    operation: str
+    namespace: str | None = None
+    object: Any = None
+    old_object: Any = None
+
+
+class _Review(msgspec.Struct, rename="camel"):
+    api_version: str
+    kind: str
+    request: _Request
+
+
+@frozen
+class Admissions:
+    """Answers reviews.
+
+    Attributes:
+        configuration: what becomes of objects of which nothing is known.
+        fields: where objects name images.
+        gate: lets images pass.
+    """
+
+    configuration: Configuration
+    fields: ImageFields
+    gate: Gate
+
+    async def answer(self, body: bytes, *, patience: str | None, arrived: float, mutate: bool) -> Reply:
+        """Answer one review.
+
+        Args:
+            body: the document.
+            patience: what the request's own `timeout` says, as Go writes durations; None where it says nothing.
+            arrived: when it came, by `time.monotonic`.
+            mutate: whether to pin tags to the digests that were checked.
+
+        Raises:
+            Refusal: it is no review.
+        """
+        review = parse_json(body, _Review, f"an {KIND} of {API_VERSION}")
+        if (review.api_version, review.kind) != (API_VERSION, KIND):
+            raise Refusal(
+                400,
+                f"expected {KIND} of {API_VERSION}, found {review.kind[:60]!r} of {review.api_version[:60]!r}",
+            )
+        request = review.request
+        until = arrived + self._patience(patience)
+        try:
+            images = self._images(request)
+        except InvalidObject as fault:
+            return _denied(request.uid, str(fault))
+        except LookupError as fault:
+            if self.configuration.admission.unlisted is Otherwise.ADMIT:
+                return _reply(request.uid, {"allowed": True})
+            return _denied(request.uid, str(fault.args[0]))
+        namespace = request.namespace or ""
+        names = list(dict.fromkeys(image.name for image in images))
+        protocol = "mutate" if mutate else "admission"
+        asked = [self.gate.admit(name, namespace, until=until, protocol=protocol) for name in names]
+        passages = dict(zip(names, await asyncio.gather(*asked), strict=True))
+        return self._answered(request, images, passages, mutate=mutate)
+
+    def _patience(self, told: str | None) -> float:
+        """Give the seconds until an answer is due: before the API server's own patience ends, so that it is heard."""
+        patience = self.configuration.admission.seconds
+        if told is not None:
+            patience = parse_timeout(told)
+            patience -= min(1.0, patience / 5)
+        return patience
+
+    def _images(self, request: _Request) -> tuple[NamedImage, ...]:
+        """Give the images that have to be decided.
+
+        Raises:
+            InvalidObject: they cannot be told.
+            LookupError: it is not known where objects of the kind name images.
+        """
+        if request.operation not in _INSPECTED:
+            return ()
+        group, kind = request.kind.group, request.kind.kind
+        if not self.fields.knows(group, kind):
+            told = f"{kind[:100]} of {group[:100] or 'the core group'}"
+            raise LookupError(f"it is not known where a {told} names images: say so under kinds")
+        metadata = request.object.get("metadata") if isinstance(request.object, dict) else None
+        if isinstance(metadata, dict) and metadata.get("deletionTimestamp"):
+            return ()  # otherwise what is being deleted could not have its finalizers taken away
+        images = self.fields.find(group, kind, request.object)
+        if request.operation == "UPDATE" and request.old_object is not None:
+            try:
+                before = {image.name for image in self.fields.find(group, kind, request.old_object)}
+            except InvalidObject:
+                before = set()
+            # What runs already is not judged anew because somebody changes a label.
+            images = tuple(image for image in images if image.name not in before)
+        return images
+
+    def _answered(
+        self, request: _Request, images: tuple[NamedImage, ...], passages: dict[str, Passage], *, mutate: bool
+    ) -> Reply:
+        told = [f"{each.name}={each.standing}" for each in passages.values()]
+        annotations = {"images": "; ".join(told)[:MESSAGE]} if told else {}
+        refused = [each for each in passages.values() if not each.admitted]
+        if refused:
+            waiting = [each for each in refused if each.standing in ("pending", "busy")]
+            count = f"{len(refused)} of {len(passages)} images" if len(passages) > 1 else "the image"
+            text = f"cosinspect does not admit {count}: " + "; ".join(each.message for each in refused)
+            return _denied(request.uid, text, annotations, code=503 if len(waiting) == len(refused) else 403)
+        response: dict[str, Any] = {"allowed": True}
+        warnings = [
+            _cut(f"cosinspect: {each.warning}", WARNING) for each in passages.values() if each.warning
+        ]
+        if mutate:
+            patch = []
+            for image in images:
+                decision = passages[image.name].decision
+                if decision is None or decision.digest is None or "@" in image.name:
+                    continue
+                if not image.pinnable:
+                    warnings.append(
+                        _cut(f"cosinspect: {image.name} cannot be pinned: its tag is a label", WARNING)
+                    )
+                elif decision.standing is Standing.PASS:
+                    pinned = f"{image.name}@{decision.digest}"
+                    patch.append({"op": "replace", "path": image.pointer, "value": pinned})
+            if patch:
+                response |= {"patchType": "JSONPatch", "patch": msgspec.json.encode(patch)}
+        if warnings:
+            response["warnings"] = warnings
+        if annotations:
+            response["auditAnnotations"] = annotations
+        return _reply(request.uid, response)
+
+
+def parse_timeout(text: str) -> float:
+    """Read a duration as Go writes it (`10s`, `1m30s`), in seconds.
+
+    Raises:
+        Refusal: it is none, or none that anybody could wait for.
+    """
+    end, seconds = 0, 0.0
+    for part in _DURATION.finditer(text[:64]):
+        if part.start() != end:
+            break
+        end = part.end()
+        seconds += float(part[1]) * _UNITS[part[2]]
+    if end != len(text) or not 0 < seconds <= 3600:
+        raise Refusal(400, f"expected a timeout such as 10s, found {text[:64]!r}")
+    return seconds
+
+
+def _denied(uid: str, message: str, annotations: dict[str, str] | None = None, *, code: int = 403) -> Reply:
+    reason = {403: "Forbidden", 503: "ServiceUnavailable"}[code]
+    status = {"code": code, "reason": reason, "message": _cut(message, MESSAGE)}
+    response: dict[str, Any] = {"allowed": False, "status": status}
+    if annotations:
+        response["auditAnnotations"] = annotations
+    return _reply(uid, response)
+
+
+def _reply(uid: str, response: dict[str, Any]) -> Reply:
+    return reply_json({"apiVersion": API_VERSION, "kind": KIND, "response": {"uid": uid, **response}})
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

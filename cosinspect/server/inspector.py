@@ -1,0 +1,385 @@
+"""One warm inspector for all protocols: verdicts that are known at once, images that are inspected once for all who ask.
+
+Requests are answered in one thread and never wait for each other; inspections run in processes of their own, a bounded number
+of them, behind a bounded queue. Whoever waits has a time by which it is answered, if only by "not yet".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import itertools
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from attrs import define, evolve, frozen
+
+from cosinspect.deadline import Deadline
+from cosinspect.errors import CosinspectError
+from cosinspect.inspection import resolve_digest
+from cosinspect.limits import DEFAULT_LIMITS
+from cosinspect.reference import Reference
+from cosinspect.report import Verdict
+from cosinspect.server.configuration import Configuration, Rule
+from cosinspect.server.metrics import Metrics
+from cosinspect.server.rules import RuleKeys
+from cosinspect.server.task import Outcome, Task, access_of, attend, perform
+from cosinspect.server.verdicts import Decided, Verdicts
+
+__all__ = ["Decision", "Inspector", "Standing"]
+
+_logger = logging.getLogger("cosinspect.server")
+
+ASKED, FORESEEN = 0, 1
+"""Who somebody waits for goes before who somebody may ask for."""
+TAGS = 10_000
+"""Tags and failures that are remembered."""
+ATTEMPTS = 2
+"""Times that an inspection is begun whose process dies."""
+
+
+class Standing(enum.Enum):
+    """What is known of an image."""
+
+    PASS = "pass"  # noqa: S105 - the word of SARIF
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+    """It cannot be decided: unreachable, damaged, or with an open verdict."""
+    PENDING = "pending"
+    """It is being inspected, and ready at a later try."""
+    BUSY = "busy"
+    """There is no room in the queue."""
+
+
+_STANDINGS = {Verdict.PASS: Standing.PASS, Verdict.FAIL: Standing.FAIL, Verdict.OPEN: Standing.UNDECIDED}
+
+
+@frozen
+class Decision:
+    """What is known of an image at one moment.
+
+    Attributes:
+        name: the image as it was asked for.
+        standing: what is known.
+        message: why, in one line.
+        digest: what the name meant, None where that is not known.
+        decided: the verdict with its report, if there is one.
+    """
+
+    name: str
+    standing: Standing
+    message: str
+    digest: str | None = None
+    decided: Decided | None = None
+
+
+@define(eq=False)
+class _Job:
+    """An inspection that waits or runs."""
+
+    task: Task
+    digest: str
+    done: asyncio.Future[Outcome]
+    urgency: int
+    begun: bool = False
+
+
+class Inspector:
+    """Decides images; lives in one event loop, between `start` and `close`.
+
+    Args:
+        configuration: what the server goes by.
+        verdicts: what was decided before; stays open.
+        metrics: told of what happens.
+        environment: of the process: where credentials and mirrors are.
+
+    Raises:
+        InvalidConfiguration: a rule names what cannot be used.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        verdicts: Verdicts,
+        metrics: Metrics,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._settings = configuration.inspections
+        self._verdicts = verdicts
+        self._metrics = metrics
+        self._environment = dict(environment)
+        self._keys = RuleKeys(configuration.rules, self._settings.platform)
+        self._jobs: dict[tuple[str, str], _Job] = {}
+        self._queue: asyncio.PriorityQueue[tuple[int, int, _Job]] = asyncio.PriorityQueue()
+        self._order = itertools.count()
+        self._failures: dict[tuple[str, str], tuple[float, str]] = {}
+        self._tags: dict[str, tuple[float, str]] = {}
+        self._resolving: dict[str, asyncio.Task[str]] = {}
+        self._workers: list[asyncio.Task[None]] = []
+        self._pool: ProcessPoolExecutor | None = None
+        self._running = 0
+
+    # -- its life --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to work; the processes that inspect are made at once, so that nobody waits for them."""
+        self._processes().submit(os.getpid)
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._settings.workers)]
+
+    async def close(self, seconds: float) -> None:
+        """End: what runs may take so long, what waits is given up; verdicts that were found are kept."""
+        for job in list(self._jobs.values()):
+            if not job.begun:
+                self._finish(job, Outcome(None, "the server is ending"))
+        running = [job.done for job in self._jobs.values()]
+        if running:
+            await asyncio.wait(running, timeout=seconds)
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        self._end_pool()
+
+    @property
+    def waiting(self) -> int:
+        """How many images wait or are being inspected."""
+        return len(self._jobs)
+
+    # -- what protocols ask ----------------------------------------------------------------------------------------
+
+    async def decide(
+        self,
+        name: str,
+        rule: Rule,
+        *,
+        until: float,
+        authorization: str | None = None,
+        plain_http: bool = False,
+    ) -> Decision:
+        """Say what is known of an image by `until`; what is not is being found out from then on.
+
+        Args:
+            name: of an image in a registry.
+            rule: what is required of it.
+            until: when an answer is due, by `time.monotonic`.
+            authorization: a header for the registry, in place of the credentials of this machine.
+            plain_http: speak to the registry without TLS.
+        """
+        try:
+            reference = Reference.parse(name)
+            key = self._keys.key(rule)
+        except CosinspectError as fault:
+            return Decision(name, Standing.UNDECIDED, str(fault))
+        task = self._task(reference, rule, key, authorization, plain_http)
+        try:
+            digest = await self._digest(reference, task, until)
+        except TimeoutError:
+            return Decision(name, Standing.PENDING, f"{name}: its registry has not answered yet")
+        except CosinspectError as fault:
+            return Decision(name, Standing.UNDECIDED, str(fault))
+        known = self._known(name, digest, key)
+        if known is not None:
+            return known
+        job = self._job(reference, digest, task, ASKED)
+        if job is None:
+            return Decision(
+                name,
+                Standing.BUSY,
+                f"{name}: {len(self._jobs)} images wait to be inspected, and there is no room for more; try again",
+                digest,
+            )
+        try:
+            outcome = await asyncio.wait_for(asyncio.shield(job.done), max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            return Decision(
+                name, Standing.PENDING, f"{name} is being inspected, not decided yet: try again", digest
+            )
+        found = self._known(name, digest, key)
+        return found or Decision(name, Standing.UNDECIDED, outcome.message, digest)
+
+    def foresee(self, reference: Reference, rule: Rule) -> bool:
+        """Have an image inspected that somebody may ask for; False where there is no room, or it needs none.
+
+        Args:
+            reference: has a digest.
+            rule: what is required of it.
+        """
+        try:
+            key = self._keys.key(rule)
+        except CosinspectError as fault:
+            _logger.warning("%s", fault)
+            return False
+        digest = str(reference.digest)
+        if self._known(str(reference), digest, key) is not None or (digest, key) in self._jobs:
+            return False
+        return (
+            self._job(reference, digest, self._task(reference, rule, key, None, False), FORESEEN) is not None
+        )
+
+    def key(self, rule: Rule) -> str:
+        """Give the key under which a rule's verdicts are kept, "" where what the rule names cannot be used any more."""
+        try:
+            return self._keys.key(rule)
+        except CosinspectError as fault:
+            _logger.warning("%s", fault)
+            return ""
+
+    def look_up(self, digest: str, rule: Rule) -> Decided | None:
+        """Give a verdict that is known, without having it found out."""
+        return self._verdicts.find(digest, self.key(rule))
+
+    def failure(self, digest: str, rule: Rule) -> str | None:
+        """Tell why an image could not be decided a moment ago, None if nothing failed."""
+        found = self._failures.get((digest, self.key(rule)))
+        return found[1] if found is not None and found[0] > time.monotonic() else None
+
+    def is_in_hand(self, digest: str, rule: Rule) -> bool:
+        """Say whether an image waits or is being inspected."""
+        return (digest, self.key(rule)) in self._jobs
+
+    # -- how it is found out ---------------------------------------------------------------------------------------
+
+    def _task(
+        self, reference: Reference, rule: Rule, key: str, authorization: str | None, plain_http: bool
+    ) -> Task:
+        settings = self._settings
+        return Task(
+            name=str(reference),
+            rule=rule,
+            key=key,
+            platform=settings.platform,
+            seconds=settings.seconds,
+            cache=settings.cache,
+            beside=str(Path(settings.database).with_name("cache")),
+            plain_http=plain_http or reference.registry in settings.plain_http,
+            environment=self._environment,
+            authorization=authorization,
+        )
+
+    async def _digest(self, reference: Reference, task: Task, until: float) -> str:
+        """Give what a name means now; a tag means for a moment what it meant."""
+        if reference.digest is not None:
+            return str(reference.digest)
+        name = str(reference)
+        known = self._tags.get(name)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        asking = self._resolving.get(name)
+        if asking is None:
+            asking = asyncio.create_task(self._resolve(name, task))
+            self._resolving[name] = asking
+            asking.add_done_callback(lambda done: self._resolved(name, done))
+        return await asyncio.wait_for(asyncio.shield(asking), max(0.0, until - time.monotonic()))
+
+    async def _resolve(self, name: str, task: Task) -> str:
+        limits = evolve(DEFAULT_LIMITS, seconds=min(task.seconds, 30.0))
+        deadline = Deadline(limits.seconds)
+        found = await asyncio.to_thread(
+            lambda: resolve_digest(name, access=access_of(task), limits=limits, deadline=deadline)
+        )
+        return str(found)
+
+    def _resolved(self, name: str, done: asyncio.Task[str]) -> None:
+        self._resolving.pop(name, None)
+        if not done.cancelled() and done.exception() is None and self._settings.tag_seconds:
+            _bound(self._tags)
+            self._tags[name] = time.monotonic() + self._settings.tag_seconds, done.result()
+
+    def _known(self, name: str, digest: str, key: str) -> Decision | None:
+        decided = self._verdicts.find(digest, key)
+        if decided is not None:
+            return Decision(name, _STANDINGS[decided.verdict], decided.message, digest, decided)
+        failure = self._failures.get((digest, key))
+        if failure is not None and failure[0] > time.monotonic():
+            return Decision(name, Standing.UNDECIDED, failure[1], digest)
+        return None
+
+    def _job(self, reference: Reference, digest: str, task: Task, urgency: int) -> _Job | None:
+        """Give the job of an image, a new one if there is none and room for one."""
+        key = digest, task.key
+        job = self._jobs.get(key)
+        if job is None:
+            if len(self._jobs) >= self._settings.queue + self._settings.workers:
+                self._metrics.refused.inc()
+                return None
+            pinned = f"{reference.registry}/{reference.repository}@{digest}"
+            future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            job = self._jobs[key] = _Job(evolve(task, name=pinned), digest, future, urgency)
+        elif job.begun or job.urgency <= urgency:
+            return job
+        job.urgency = urgency
+        self._queue.put_nowait((urgency, next(self._order), job))
+        return job
+
+    async def _work(self) -> None:
+        while True:
+            _, _, job = await self._queue.get()
+            if job.begun or job.done.done():
+                continue  # it stood in the queue twice, since somebody came to wait for it
+            job.begun = True
+            started = time.monotonic()
+            outcome = Outcome(None, "the process that inspected it died")
+            for _ in range(ATTEMPTS):
+                pool = self._processes()
+                try:
+                    outcome = await asyncio.wrap_future(pool.submit(perform, job.task))
+                    break
+                except BrokenProcessPool:
+                    _logger.warning("a process died while it inspected %s or beside that", job.task.name)
+                    if pool is self._pool:
+                        self._end_pool()
+                except Exception as fault:  # noqa: BLE001 - the worker must outlive whatever this was
+                    outcome = Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
+                    break
+            self._metrics.seconds.observe(time.monotonic() - started)
+            self._finish(job, outcome)
+
+    def _finish(self, job: _Job, outcome: Outcome) -> None:
+        key = job.digest, job.task.key
+        self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
+        # A signature may come tomorrow; what the image is does not change.
+        unsigned = bool(job.task.rule.verify_keys) and outcome.verdict is not Verdict.PASS
+        if outcome.verdict is not None and not unsigned:
+            self._verdicts.keep(Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time()))
+        else:
+            _bound(self._failures)
+            self._failures[key] = time.monotonic() + self._settings.retry_seconds, outcome.message
+        self._jobs.pop(key, None)
+        if not job.done.done():
+            job.done.set_result(outcome)
+
+    def _processes(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # A process that only forks would have this one's threads and sockets in it.
+            self._pool = ProcessPoolExecutor(
+                self._settings.workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=attend,
+                initargs=(os.getpid(),),
+            )
+        return self._pool
+
+    def _end_pool(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        processes = list((pool._processes or {}).values())  # noqa: SLF001 - there is no other way to end what hangs
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.terminate()
+
+
+def _bound(known: dict[str, tuple[float, str]] | dict[tuple[str, str], tuple[float, str]]) -> None:
+    """Forget what has run out, and where that is not enough, all."""
+    if len(known) < TAGS:
+        return
+    now = time.monotonic()
+    for key in [key for key, (until, _) in known.items() if until <= now]:
+        del known[key]  # type: ignore[arg-type]  # the keys are its own
+    if len(known) >= TAGS:
+        known.clear()

@@ -1,0 +1,50 @@
+"""docs/server.md against the server: its keys, its example, its defaults."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cosinspect.kubernetes_images import BUILTIN
+from cosinspect.server.configuration import (
+    Admission,
+    Guarded,
+    Inspections,
+    Listen,
+    Rule,
+    parse_configuration,
+)
+
+PAGE = (Path(__file__).parent.parent / "docs/server.md").read_text()
+TABLES = {
+    "listen": Listen,
+    "inspections": Inspections,
+    "admission": Admission,
+    "rules": Rule,
+    "notifications`, `harbor": Guarded,
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_key_is_told(table):
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{table}` |"))
+
+    keys = set(re.findall(r"`(\w+)`", row.partition("|")[2].partition("|")[2]))
+    assert keys == {field.name for field in msgspec.structs.fields(TABLES[table])}
+
+
+def test_the_example_is_read(tmp_path):
+    (tmp_path / "tls.crt").touch()
+    (tmp_path / "tls.key").touch()
+    examples = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+
+    found = parse_configuration("\n".join(examples), directory=tmp_path)
+
+    assert [rule.mode.value for rule in found.rules] == ["enforce", "skip"]
+    assert [field.kind for field in found.kinds] == ["Machine"]
+
+
+def test_kinds_of_operating_systems_are_told():
+    told = {field.kind for field in BUILTIN if field.group.endswith("cattle.io")}
+    assert all(f"`{kind}`" in PAGE for kind in told)
