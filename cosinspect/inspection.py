@@ -49,7 +49,7 @@ from cosinspect.sources.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry import RegistrySource
 from cosinspect.sources.signature_repository import SignatureRepository
 
-__all__ = ["examine_image", "inspect", "inspect_image", "open_image", "plan_inspection", "resolve_digest"]
+__all__ = ["examine_image", "inspect", "inspect_image", "open_image", "plan_inspection", "read_manifest_file", "resolve_digest"]
 
 _MANIFEST_BYTES = 1024 * 1024
 
@@ -68,6 +68,7 @@ def inspect(
     build_manifest: str | os.PathLike[str] | None = None,
     today: date | None = None,
     signatures: SignaturePolicy | None = None,
+    plan: Plan | None = None,
     limits: Limits = DEFAULT_LIMITS,
     cache: Cache | None = None,
     jobs: int = JOBS,
@@ -90,6 +91,7 @@ def inspect(
         build_manifest: path of the manifest by which an ISO is made of the image, of luet-makeiso or `elemental build-iso`.
         today: the day that waivers are held against; by default the present one, in UTC.
         signatures: who must have signed the image; without such a signature it does not pass.
+        plan: what to go by, in place of `profile`, `semantics`, `policies`, `build_manifest` and `today`.
         limits: bounds for everything that is read.
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
         jobs: how many layers are read side by side, at least one.
@@ -101,7 +103,10 @@ def inspect(
     """
     started = time.monotonic()
     # A profile that cannot be loaded should not cost a connection.
-    plan = plan_inspection(profile, policies, semantics=semantics, build_manifest=build_manifest, today=today)
+    if plan is None:
+        plan = plan_inspection(
+            profile, policies, semantics=semantics, build_manifest=build_manifest, today=today
+        )
     keyless = _keyless(signatures)
     if access is None:
         access = _access(plain_http, docker_config)
@@ -138,7 +143,7 @@ def plan_inspection(
     policies: Iterable[str | os.PathLike[str] | Policy] = (),
     *,
     semantics: tuple[Semantics, ...] | None = None,
-    build_manifest: str | os.PathLike[str] | None = None,
+    build_manifest: str | os.PathLike[str] | tuple[str, bytes] | None = None,
     today: date | None = None,
 ) -> Plan:
     """Put together what an inspection goes by: the profile, the checks of plugins, the policies.
@@ -147,7 +152,7 @@ def plan_inspection(
         profile: its name, the path of a TOML file, or a loaded one.
         policies: paths of TOML files, or loaded ones.
         semantics: whose readings of the layers count, in place of the profile's.
-        build_manifest: path of the manifest by which an ISO is made of the image.
+        build_manifest: path of the manifest by which an ISO is made of the image, or its name and bytes.
         today: the day that waivers are held against; by default the present one, in UTC.
 
     Raises:
@@ -161,20 +166,39 @@ def plan_inspection(
         [each if isinstance(each, Policy) else load_policy(each) for each in policies],
         today=today or datetime.now(UTC).date(),
     )
-    return plan if build_manifest is None else evolve(plan, build=_build_manifest(Path(build_manifest)))
+    if build_manifest is None:
+        return plan
+    if not isinstance(build_manifest, tuple):
+        build_manifest = str(build_manifest), read_manifest_file(Path(build_manifest))
+    return evolve(plan, build=_build_manifest(*build_manifest))
 
 
-def _build_manifest(path: Path) -> BuildManifest:
+def read_manifest_file(path: Path) -> bytes:
+    """Read the file of a build manifest.
+
+    Raises:
+        InvalidBuildManifest: it cannot be read.
+    """
     try:
         with path.open("rb") as stream:
-            return read_build_manifest(stream.read(_MANIFEST_BYTES + 1))
-    except (FormatError, OSError) as fault:
-        told = fault.message if isinstance(fault, FormatError) else fault.strerror or str(fault)
-        raise InvalidBuildManifest(
-            f"the build manifest cannot be read: {told}",
-            where=str(path),
-            remedy="name the YAML file that luet-makeiso or elemental build-iso is given",
-        ) from fault
+            return stream.read(_MANIFEST_BYTES + 1)
+    except OSError as fault:
+        raise _no_manifest(fault.strerror or str(fault), str(path)) from fault
+
+
+def _build_manifest(where: str, raw: bytes) -> BuildManifest:
+    try:
+        return read_build_manifest(raw)
+    except FormatError as fault:
+        raise _no_manifest(fault.message, where) from fault
+
+
+def _no_manifest(told: str, where: str) -> InvalidBuildManifest:
+    return InvalidBuildManifest(
+        f"the build manifest cannot be read: {told}",
+        where=where,
+        remedy="name the YAML file that luet-makeiso or elemental build-iso is given",
+    )
 
 
 def inspect_image(

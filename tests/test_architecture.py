@@ -30,8 +30,10 @@ FLOORS = [
     {"policy", "plugins"},
     {"judgement", "foresight"},
     {"inspection", "explanation"},
+    {"rulebook"},
     {""},  # the package itself: exported names
     {"render"},
+    {"task"},
     {"testing", "server"},
     {"commands"},
     {"cli"},

@@ -33,7 +33,7 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         ) from fault
     settings = configuration.load_configuration(arguments.config)
     if arguments.check:
-        rules.RuleKeys(settings.rules, settings.inspections.platform)
+        rules.Rulebooks(settings.rules, settings.inspections.platform)
         terminal.out.write(f"{arguments.config}: {len(settings.rules)} rules, no mistake\n")
         return 0
 

@@ -6,7 +6,7 @@ its waivers cover findings without hiding them. `docs/policy.md` is the manual.
 
 from __future__ import annotations
 
-from cosinspect.policy.document import Policy, load_policy
+from cosinspect.policy.document import Policy, load_policy, parse_policy, read_policy
 from cosinspect.policy.plan import Plan, make_plan
 
-__all__ = ["Plan", "Policy", "load_policy", "make_plan"]
+__all__ = ["Plan", "Policy", "load_policy", "make_plan", "parse_policy", "read_policy"]

@@ -19,7 +19,7 @@ from cosinspect.policy.mistakes import Mistakes
 from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, Rule, SizeRule, check_of
 from cosinspect.report import Capability, Level, Waiver
 
-__all__ = ["Policy", "load_policy"]
+__all__ = ["Policy", "load_policy", "parse_policy", "read_policy"]
 
 _MAX_BYTES = 1024 * 1024
 
@@ -80,8 +80,19 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     Raises:
         InvalidPolicy: it cannot be read, or is wrong; the message tells every mistake with its line and key.
     """
-    text = _read(Path(path))
-    where = str(path)
+    return parse_policy(read_policy(path), str(path))
+
+
+def parse_policy(text: str, where: str) -> Policy:
+    """Read a policy from TOML.
+
+    Args:
+        text: the document.
+        where: where it came from, for messages.
+
+    Raises:
+        InvalidPolicy: it is wrong; as `load_policy`.
+    """
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as fault:  # ValueError: also a number too long
@@ -130,9 +141,14 @@ def _waivers(values: Iterable[object], mistakes: Mistakes) -> Iterable[Waiver]:
             yield Waiver(wire.check, " ".join(wire.reason.split()), wire.expires, wire.path)
 
 
-def _read(path: Path) -> str:
+def read_policy(path: str | os.PathLike[str]) -> str:
+    """Read the text of a policy.
+
+    Raises:
+        InvalidPolicy: it cannot be read, or is no text.
+    """
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
         reason = fault.strerror if isinstance(fault, OSError) else None

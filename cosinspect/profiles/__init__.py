@@ -20,7 +20,7 @@ from cosinspect.errors import InvalidProfile
 from cosinspect.report import Capability, Level
 from cosinspect.semantics import Semantics
 
-__all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile"]
+__all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile", "parse_profile", "read_profile"]
 
 BUILTIN = ("auto", "boot", "bootc", "cos", "kairos")
 """The profiles that come with the package."""
@@ -197,15 +197,36 @@ def _generations() -> Mapping[str, Generation]:
 def _load(name: str) -> Profile:
     if name == "auto":
         return _automatic()
+    text = read_profile(name)
+    return parse_profile(_resource(f"{name}.toml") if text is None else text, name)
+
+
+def read_profile(name: str) -> str | None:
+    """Read the text of a profile that is a file, None for a builtin one.
+
+    Raises:
+        InvalidProfile: there is no such file, or no such builtin one.
+    """
+    if name in BUILTIN:
+        return None
     if "/" in name or name.endswith(".toml"):
-        text = _read(Path(name))
-    elif name in BUILTIN:
-        text = _resource(f"{name}.toml")
-    else:
-        raise InvalidProfile(
-            f"there is no profile {name[:60]!r}",
-            remedy=f"use {', '.join(BUILTIN)}, or the path of a TOML file",
-        )
+        return _read(Path(name))
+    raise InvalidProfile(
+        f"there is no profile {name[:60]!r}",
+        remedy=f"use {', '.join(BUILTIN)}, or the path of a TOML file",
+    )
+
+
+def parse_profile(text: str, name: str) -> Profile:
+    """Read a profile from TOML.
+
+    Args:
+        text: the document.
+        name: where it came from, for messages.
+
+    Raises:
+        InvalidProfile: it is malformed, or requires nothing.
+    """
     wire = _convert(text, _WireProfile, name)
     if not wire.required:
         raise InvalidProfile(

@@ -18,9 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
-from cosinspect.deadline import Deadline
 from cosinspect.errors import CosinspectError
 from cosinspect.inspection import resolve_digest
 from cosinspect.limits import DEFAULT_LIMITS
@@ -28,9 +27,10 @@ from cosinspect.reference import Reference
 from cosinspect.report import Verdict
 from cosinspect.server.configuration import Configuration, Rule
 from cosinspect.server.metrics import Metrics
-from cosinspect.server.rules import RuleKeys
-from cosinspect.server.task import Outcome, Task, access_of, attend, perform
+from cosinspect.server.rules import Rulebooks
 from cosinspect.server.verdicts import Decided, Verdicts
+from cosinspect.sources.access import Access
+from cosinspect.task import Outcome, Task, attend, perform
 
 __all__ = ["Decision", "Inspector", "Standing"]
 
@@ -40,6 +40,8 @@ ASKED, FORESEEN = 0, 1
 """Who somebody waits for goes before who somebody may ask for."""
 TAGS = 10_000
 """Tags and failures that are remembered."""
+RESOLVE_SECONDS = 30.0
+"""What a registry may take to say what a tag means."""
 ATTEMPTS = 2
 """Times that an inspection is begun whose process dies."""
 
@@ -79,11 +81,29 @@ class Decision:
     decided: Decided | None = None
 
 
+@frozen
+class _Way:
+    """How a registry is reached for somebody."""
+
+    environment: Mapping[str, str] = field(repr=False)
+    plain_http: bool
+    authorization: str | None = field(repr=False)
+
+    def access(self) -> Access:
+        """Look at what this machine knows now; files are read."""
+        return evolve(
+            Access.of_system(self.environment), plain_http=self.plain_http, authorization=self.authorization
+        )
+
+
 @define(eq=False)
 class _Job:
     """An inspection that waits or runs."""
 
-    task: Task
+    name: str
+    way: _Way
+    rule: Rule
+    key: str
     digest: str
     done: asyncio.Future[Outcome]
     urgency: int
@@ -114,7 +134,7 @@ class Inspector:
         self._verdicts = verdicts
         self._metrics = metrics
         self._environment = dict(environment)
-        self._keys = RuleKeys(configuration.rules, self._settings.platform)
+        self._books = Rulebooks(configuration.rules, self._settings.platform)
         self._jobs: dict[tuple[str, str], _Job] = {}
         self._queue: asyncio.PriorityQueue[tuple[int, int, _Job]] = asyncio.PriorityQueue()
         self._order = itertools.count()
@@ -172,12 +192,12 @@ class Inspector:
         """
         try:
             reference = Reference.parse(name)
-            key = self._keys.key(rule)
+            key = self._books.key(rule)
         except CosinspectError as fault:
             return Decision(name, Standing.UNDECIDED, str(fault))
-        task = self._task(reference, rule, key, authorization, plain_http)
+        way = self._way(reference, authorization, plain_http=plain_http)
         try:
-            digest = await self._digest(reference, task, until)
+            digest = await self._digest(reference, way, until)
         except TimeoutError:
             return Decision(name, Standing.PENDING, f"{name}: its registry has not answered yet")
         except CosinspectError as fault:
@@ -185,7 +205,7 @@ class Inspector:
         known = self._known(name, digest, key)
         if known is not None:
             return known
-        job = self._job(reference, digest, task, ASKED)
+        job = self._job(reference, digest, rule, key, way, ASKED)
         if job is None:
             return Decision(
                 name,
@@ -209,25 +229,16 @@ class Inspector:
             reference: has a digest.
             rule: what is required of it.
         """
-        try:
-            key = self._keys.key(rule)
-        except CosinspectError as fault:
-            _logger.warning("%s", fault)
-            return False
+        key = self._books.key(rule)
         digest = str(reference.digest)
         if self._known(str(reference), digest, key) is not None or (digest, key) in self._jobs:
             return False
-        return (
-            self._job(reference, digest, self._task(reference, rule, key, None, False), FORESEEN) is not None
-        )
+        way = self._way(reference, None, plain_http=False)
+        return self._job(reference, digest, rule, key, way, FORESEEN) is not None
 
     def key(self, rule: Rule) -> str:
-        """Give the key under which a rule's verdicts are kept, "" where what the rule names cannot be used any more."""
-        try:
-            return self._keys.key(rule)
-        except CosinspectError as fault:
-            _logger.warning("%s", fault)
-            return ""
+        """Give the key under which a rule's verdicts are kept."""
+        return self._books.key(rule)
 
     def look_up(self, digest: str, rule: Rule) -> Decided | None:
         """Give a verdict that is known, without having it found out."""
@@ -244,24 +255,22 @@ class Inspector:
 
     # -- how it is found out ---------------------------------------------------------------------------------------
 
-    def _task(
-        self, reference: Reference, rule: Rule, key: str, authorization: str | None, plain_http: bool
-    ) -> Task:
+    def _way(self, reference: Reference, authorization: str | None, *, plain_http: bool) -> _Way:
+        plain = plain_http or reference.registry in self._settings.plain_http
+        return _Way(self._environment, plain, authorization)
+
+    def _task(self, job: _Job) -> Task:
         settings = self._settings
         return Task(
-            name=str(reference),
-            rule=rule,
-            key=key,
-            platform=settings.platform,
+            name=job.name,
+            rulebook=self._books.book(job.rule),
+            access=job.way.access(),
             seconds=settings.seconds,
             cache=settings.cache,
             beside=str(Path(settings.database).with_name("cache")),
-            plain_http=plain_http or reference.registry in settings.plain_http,
-            environment=self._environment,
-            authorization=authorization,
         )
 
-    async def _digest(self, reference: Reference, task: Task, until: float) -> str:
+    async def _digest(self, reference: Reference, way: _Way, until: float) -> str:
         """Give what a name means now; a tag means for a moment what it meant."""
         if reference.digest is not None:
             return str(reference.digest)
@@ -271,17 +280,14 @@ class Inspector:
             return known[1]
         asking = self._resolving.get(name)
         if asking is None:
-            asking = asyncio.create_task(self._resolve(name, task))
+            asking = asyncio.create_task(self._resolve(name, way))
             self._resolving[name] = asking
             asking.add_done_callback(lambda done: self._resolved(name, done))
         return await asyncio.wait_for(asyncio.shield(asking), max(0.0, until - time.monotonic()))
 
-    async def _resolve(self, name: str, task: Task) -> str:
-        limits = evolve(DEFAULT_LIMITS, seconds=min(task.seconds, 30.0))
-        deadline = Deadline(limits.seconds)
-        found = await asyncio.to_thread(
-            lambda: resolve_digest(name, access=access_of(task), limits=limits, deadline=deadline)
-        )
+    async def _resolve(self, name: str, way: _Way) -> str:
+        limits = evolve(DEFAULT_LIMITS, seconds=min(self._settings.seconds, RESOLVE_SECONDS))
+        found = await asyncio.to_thread(lambda: resolve_digest(name, access=way.access(), limits=limits))
         return str(found)
 
     def _resolved(self, name: str, done: asyncio.Task[str]) -> None:
@@ -299,17 +305,18 @@ class Inspector:
             return Decision(name, Standing.UNDECIDED, failure[1], digest)
         return None
 
-    def _job(self, reference: Reference, digest: str, task: Task, urgency: int) -> _Job | None:
+    def _job(
+        self, reference: Reference, digest: str, rule: Rule, key: str, way: _Way, urgency: int
+    ) -> _Job | None:
         """Give the job of an image, a new one if there is none and room for one."""
-        key = digest, task.key
-        job = self._jobs.get(key)
+        job = self._jobs.get((digest, key))
         if job is None:
             if len(self._jobs) >= self._settings.queue + self._settings.workers:
                 self._metrics.refused.inc()
                 return None
             pinned = f"{reference.registry}/{reference.repository}@{digest}"
             future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-            job = self._jobs[key] = _Job(evolve(task, name=pinned), digest, future, urgency)
+            job = self._jobs[digest, key] = _Job(pinned, way, rule, key, digest, future, urgency)
         elif job.begun or job.urgency <= urgency:
             return job
         job.urgency = urgency
@@ -323,27 +330,31 @@ class Inspector:
                 continue  # it stood in the queue twice, since somebody came to wait for it
             job.begun = True
             started = time.monotonic()
-            outcome = Outcome(None, "the process that inspected it died")
-            for _ in range(ATTEMPTS):
-                pool = self._processes()
-                try:
-                    outcome = await asyncio.wrap_future(pool.submit(perform, job.task))
-                    break
-                except BrokenProcessPool:
-                    _logger.warning("a process died while it inspected %s or beside that", job.task.name)
-                    if pool is self._pool:
-                        self._end_pool()
-                except Exception as fault:  # noqa: BLE001 - the worker must outlive whatever this was
-                    outcome = Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
-                    break
+            try:
+                outcome = await self._inspected(await asyncio.to_thread(self._task, job))
+            except CosinspectError as fault:
+                outcome = Outcome(None, str(fault))
+            except Exception as fault:  # noqa: BLE001 - the worker must outlive whatever this was
+                outcome = Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
             self._metrics.seconds.observe(time.monotonic() - started)
             self._finish(job, outcome)
 
+    async def _inspected(self, task: Task) -> Outcome:
+        for _ in range(ATTEMPTS):
+            pool = self._processes()
+            try:
+                return await asyncio.wrap_future(pool.submit(perform, task))
+            except BrokenProcessPool:
+                _logger.warning("a process died while it inspected %s, or another image beside it", task.name)
+                if pool is self._pool:
+                    self._end_pool()
+        return Outcome(None, f"{task.name}: the process that inspected it died, {ATTEMPTS} times")
+
     def _finish(self, job: _Job, outcome: Outcome) -> None:
-        key = job.digest, job.task.key
+        key = job.digest, job.key
         self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
         # A signature may come tomorrow; what the image is does not change.
-        unsigned = bool(job.task.rule.verify_keys) and outcome.verdict is not Verdict.PASS
+        unsigned = bool(job.rule.verify_keys) and outcome.verdict is not Verdict.PASS
         if outcome.verdict is not None and not unsigned:
             self._verdicts.keep(Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time()))
         else:

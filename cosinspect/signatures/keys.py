@@ -101,6 +101,12 @@ class PublicKey:
             if kind().name == digest.algorithm
         )
 
+    def __reduce__(self) -> tuple[object, ...]:
+        pem = self._key.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return PublicKey.from_pem, (pem, self.name)
+
     def __str__(self) -> str:
         return f"{self.name} (sha256:{self.fingerprint})"
 

@@ -354,8 +354,6 @@ def test_a_waiver_that_runs_out_is_another_rule(tmp_path):
         with serving(tmp_path, rules) as server:
             assert server.review(review("Pod", name))["allowed"] is True
             policy.write_text(waiver.format("2020-01-01"))
-            other = registry.push(derivative("kernel-removed"), "org/os:v2")
-            response = server.review(review("Pod", other))
-            assert "has changed since the server started" in response["status"]["message"]
+            assert server.review(review("Pod", name))["allowed"] is True, "it was read when the server started"
         with serving(tmp_path, rules) as server:
             assert server.review(review("Pod", name))["allowed"] is False

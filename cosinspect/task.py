@@ -1,4 +1,4 @@
-"""One inspection in a process of its own, whose memory and faults are no business of the one that answers requests."""
+"""One inspection in a process of its own, whose memory and faults are no business of the one that wants to know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -17,15 +16,15 @@ from attrs import evolve, field, frozen
 
 from cosinspect.cache import Cache, open_directory
 from cosinspect.errors import CosinspectError
-from cosinspect.inspection import inspect
+from cosinspect.inspection import inspect, open_image
 from cosinspect.limits import DEFAULT_LIMITS
+from cosinspect.packages import READS, find_databases
 from cosinspect.render.findings import reasons, sentence
 from cosinspect.report import Verdict
-from cosinspect.server.configuration import Rule
-from cosinspect.server.rules import rule_key, signature_policy
+from cosinspect.rulebook import Rulebook
 from cosinspect.sources.access import Access
 
-__all__ = ["Outcome", "Task", "access_of", "attend", "perform"]
+__all__ = ["Outcome", "Task", "attend", "perform"]
 
 REASONS = 3
 """Reasons that a message has; the report has them all."""
@@ -36,28 +35,24 @@ class Task:
     """An inspection that is to be made; a value that goes from one process to another.
 
     Attributes:
-        name: the image, by its digest.
-        rule: what is required of it.
-        key: the rule's, as the one that asks knows it.
-        platform: which image of an index; None for what this machine runs.
+        name: the image, by its digest where it is in a registry.
+        rulebook: what is required of it.
+        access: how its registry is reached.
         seconds: what it may take.
         cache: directory or URL; None for none.
         beside: directory for what a cache by URL keeps here.
-        plain_http: whether its registry is spoken to without TLS.
-        environment: what says where credentials and mirrors are.
-        authorization: header for the registry, in place of these credentials.
+        packages: whether to list what luet's databases say is installed, too.
+        jobs: layers that are read side by side.
     """
 
     name: str
-    rule: Rule
-    key: str
-    platform: str | None
+    rulebook: Rulebook
+    access: Access
     seconds: float
     cache: str | None
     beside: str
-    plain_http: bool
-    environment: Mapping[str, str] = field(repr=False, hash=False)
-    authorization: str | None = field(default=None, repr=False)
+    packages: bool = False
+    jobs: int = 4
 
 
 @frozen
@@ -67,30 +62,40 @@ class Outcome:
     Attributes:
         verdict: None where nothing could be decided.
         message: why, in one line.
-        report: as JSON, empty without a verdict.
+        report: as JSON (`cosinspect.report/1`), empty without a verdict.
+        packages: databases as JSON, empty where nobody asked for them or there are none.
     """
 
     verdict: Verdict | None
     message: str
-    report: bytes = b""
+    report: bytes = field(default=b"", repr=False)
+    packages: bytes = field(default=b"", repr=False)
 
 
 def perform(task: Task) -> Outcome:
     """Inspect; whatever happens is an outcome."""
-    rule = task.rule
+    rulebook = task.rulebook
+    limits = evolve(DEFAULT_LIMITS, seconds=task.seconds)
     try:
-        if rule_key(rule, task.platform, datetime.now(UTC).date()) != task.key:
-            return Outcome(None, "a profile, policy or key of the rule has changed since the server started")
+        cache = _cache(task.cache, task.beside)
+        plan = rulebook.plan(datetime.now(UTC).date())
         report = inspect(
             task.name,
-            profile=rule.profile,
-            policies=rule.policies,
-            platform=task.platform,
-            access=access_of(task),
-            signatures=signature_policy(rule.verify_keys),
-            limits=evolve(DEFAULT_LIMITS, seconds=task.seconds),
-            cache=_cache(task.cache, task.beside),
+            plan=plan,
+            platform=rulebook.platform,
+            access=task.access,
+            signatures=rulebook.signatures,
+            limits=limits,
+            cache=cache,
+            jobs=task.jobs,
         )
+        packages = b""
+        if task.packages and report.stats.entries:
+            with open_image(
+                task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
+            ) as image:
+                found = find_databases(image.rootfs(READS), image.config, limits=limits)
+                packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
     except CosinspectError as fault:
         return Outcome(None, str(fault))
     except Exception as fault:  # noqa: BLE001 - the next inspection must not meet what this one did
@@ -98,18 +103,7 @@ def perform(task: Task) -> Outcome:
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
     message = "; ".join([sentence(report), *told[:REASONS]]) + more
-    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode())
-
-
-def access_of(task: Task) -> Access:
-    """Give how the image's registry is reached.
-
-    Raises:
-        InvalidAccess: settings of this machine cannot be used.
-    """
-    return evolve(
-        Access.of_system(task.environment), plain_http=task.plain_http, authorization=task.authorization
-    )
+    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages)
 
 
 def attend(parent: int) -> None:
@@ -124,6 +118,14 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _database(database: dict[str, object]) -> dict[str, object]:
+    """Leave out the files of packages, of which there are thousands."""
+    packages = database["packages"]
+    assert isinstance(packages, list)  # noqa: S101 - `PackageDatabase.to_dict` made it
+    kept = [{name: each[name] for name in ("category", "name", "version")} for each in packages]
+    return {**database, "packages": kept}
 
 
 def _cache(place: str | None, beside: str) -> Cache | None:
