@@ -31,6 +31,7 @@ from cosinspect.errors import (
     InvalidConfiguration,
     InvalidProfile,
     InvalidReference,
+    InvalidScan,
     InvalidSignaturePolicy,
 )
 from cosinspect.render.display import printable
@@ -53,6 +54,7 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (InvalidAccess, 2),
     (InvalidCache, 2),
     (InvalidConfiguration, 2),
+    (InvalidScan, 2),
     (NotInImage, 1),
     (CosinspectError, 3),
     (BrokenPipeError, 141),

@@ -35,6 +35,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
     +-- InvalidConfiguration (ValueError)  a server's configuration with mistakes
     +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
+    +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
 """
 
@@ -60,6 +61,7 @@ __all__ = [
     "InvalidPolicy",
     "InvalidProfile",
     "InvalidReference",
+    "InvalidScan",
     "InvalidSignaturePolicy",
     "LimitExceeded",
     "NoMatchingPlatform",
@@ -332,6 +334,10 @@ class InvalidConfiguration(CosinspectError, ValueError):
 
 class InvalidObject(CosinspectError, ValueError):
     """A Kubernetes object has something else where it should name an image."""
+
+
+class InvalidScan(CosinspectError, ValueError):
+    """What names many images, or was written of them before, cannot be used."""
 
 
 class InvalidPlugin(CosinspectError):

@@ -49,7 +49,15 @@ from cosinspect.sources.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry import RegistrySource
 from cosinspect.sources.signature_repository import SignatureRepository
 
-__all__ = ["examine_image", "inspect", "inspect_image", "open_image", "plan_inspection", "read_manifest_file", "resolve_digest"]
+__all__ = [
+    "examine_image",
+    "inspect",
+    "inspect_image",
+    "open_image",
+    "plan_inspection",
+    "read_manifest_file",
+    "resolve_digest",
+]
 
 _MANIFEST_BYTES = 1024 * 1024
 

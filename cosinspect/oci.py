@@ -233,6 +233,7 @@ class ImageConfig:
         env: `NAME=value` strings.
         labels: as written.
         history: steps in order, those without a layer included.
+        created: when it was made, as written (RFC 3339), "" where it does not say.
     """
 
     platform: Platform | None
@@ -241,6 +242,7 @@ class ImageConfig:
     labels: Mapping[str, str] = field(hash=False)
     history: tuple[History, ...] = field(hash=False)
     raw: bytes = field(repr=False)
+    created: str = ""
 
     @classmethod
     def from_json(cls, raw: bytes) -> Self:
@@ -271,6 +273,7 @@ class ImageConfig:
                 for step in wire.history or ()
             ),
             raw,
+            wire.created if isinstance(wire.created, str) else "",
         )
 
     def steps(self) -> tuple[str | None, ...]:

@@ -91,6 +91,7 @@ class WireConfig(msgspec.Struct):
     os: str = ""
     architecture: str = ""
     variant: str = ""
+    created: Any = None
     config: WireExecution | None = None
     history: list[WireHistory] | None = None
 

@@ -19,7 +19,7 @@ from cosinspect.errors import CosinspectError
 from cosinspect.inspection import inspect, open_image
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.packages import READS, find_databases
-from cosinspect.render.findings import reasons, sentence
+from cosinspect.render.findings import reasons, standing
 from cosinspect.report import Verdict
 from cosinspect.rulebook import Rulebook
 from cosinspect.sources.access import Access
@@ -61,7 +61,7 @@ class Outcome:
 
     Attributes:
         verdict: None where nothing could be decided.
-        message: why, in one line.
+        message: why, in one line, without the image's name.
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
         packages: databases as JSON, empty where nobody asked for them or there are none.
     """
@@ -102,7 +102,7 @@ def perform(task: Task) -> Outcome:
         return Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
-    message = "; ".join([sentence(report), *told[:REASONS]]) + more
+    message = "; ".join([standing(report), *told[:REASONS]]) + more
     return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages)
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "add_image",
     "add_presentation",
     "add_profile",
+    "add_reach",
     "add_report",
     "add_semantics",
     "add_verification",
@@ -64,6 +65,12 @@ def add_image(parser: argparse.ArgumentParser) -> None:
         metavar="IMAGE",
         help="quay.io/org/os:v1, oci:DIR[:ref], oci-archive:FILE, docker-archive:FILE, dir:DIR",
     )
+    add_reach(parser)
+    add_verification(parser)
+
+
+def add_reach(parser: argparse.ArgumentParser) -> None:
+    """Add how images are got."""
     parser.add_argument(
         "--platform",
         type=_platform,
@@ -75,7 +82,6 @@ def add_image(parser: argparse.ArgumentParser) -> None:
     )
     add_access(parser)
     add_cache(parser)
-    add_verification(parser)
     add_bounds(parser)
     add_presentation(parser)
 

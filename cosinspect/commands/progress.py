@@ -1,4 +1,4 @@
-"""Progress for people: a bar for each layer that is being read, gone when all are."""
+"""Progress for people: a bar for each layer that is being read, or one for many images, gone when all are done."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
 
 from cosinspect.commands.command import Terminal
 from cosinspect.image import Image
 from cosinspect.layer import Layer
 from cosinspect.oci import Digest
 
-__all__ = ["LayerBars", "layer_bars"]
+__all__ = ["ImageBar", "LayerBars", "image_bar", "layer_bars"]
 
 SHORT_DIGEST = 12
 """Hexadecimals by which people tell layers apart, as Docker shows them."""
@@ -46,6 +58,47 @@ class LayerBars:
         self._display.advance(task, count)
         # Only what is under way is worth a line: an image may have more layers than a terminal has lines.
         self._display.update(task, visible=count > 0)
+
+
+class ImageBar:
+    """What a scan tells of its progress: images done, how many a minute, and how long the rest will take."""
+
+    def __init__(self, display: Progress | None) -> None:
+        self._display = display
+        self._task = display.add_task("images", total=None) if display is not None else None
+
+    def tell(self, done: int, total: int | None) -> None:
+        """Take note of how many images are done, of so many, as far as that is known."""
+        if self._display is not None and self._task is not None:
+            self._display.update(self._task, completed=done, total=total)
+
+
+@contextmanager
+def image_bar(terminal: Terminal) -> Iterator[ImageBar]:
+    """Show the progress of a scan on standard error while the block runs, if that is a terminal."""
+    if not terminal.progress:
+        yield ImageBar(None)
+        return
+    display = Progress(
+        TextColumn("{task.description:>12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=Console(file=terminal.err, no_color=not terminal.color),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with display:
+        yield ImageBar(display)
+
+
+class _Rate(ProgressColumn):
+    """Images a minute."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{60 * task.speed:.0f} a minute" if task.speed else "")
 
 
 @contextmanager

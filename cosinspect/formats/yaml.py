@@ -26,7 +26,7 @@ from cosinspect.errors import FormatError
 from cosinspect.formats.problem import MAX_PROBLEMS, Problem
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["YAML_DEPTH", "YAML_NODES", "YamlDocument", "load_yaml", "parse_yaml"]
+__all__ = ["YAML_DEPTH", "YAML_NODES", "YamlDocument", "load_yaml", "load_yaml_stream", "parse_yaml"]
 
 YAML_DEPTH = 100
 """Collections nested in each other, aliases expanded; honest configuration stays below 20."""
@@ -111,6 +111,26 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
     if end is not None:
         builder.note_rest(end, events)
     return YamlDocument(builder.value, tuple(builder.problems))
+
+
+def load_yaml_stream(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> list[Any]:
+    """Give every document of `text` as `load_yaml` gives the first one; empty ones are None.
+
+    Raises:
+        FormatError: as `parse_yaml` does.
+    """
+    found: list[Any] = []
+    builder = _Builder(limits.parsed_file_bytes)
+    try:
+        for event in _events(_decoded(text, limits)):
+            if isinstance(event, yaml.DocumentEndEvent):
+                found.append(builder.value)
+                builder = _Builder(limits.parsed_file_bytes)
+            else:
+                builder.feed(event)
+    except yaml.YAMLError as fault:
+        raise _syntax_error(fault) from fault
+    return found
 
 
 def _decoded(text: str | bytes, limits: Limits) -> str:

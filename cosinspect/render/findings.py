@@ -12,21 +12,25 @@ from collections.abc import Iterator
 from cosinspect.render.display import printable
 from cosinspect.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
 
-__all__ = ["finding_lines", "layer_of", "reasons", "result_lines", "sentence", "waiver_line"]
+__all__ = ["finding_lines", "layer_of", "reasons", "result_lines", "sentence", "standing", "waiver_line"]
 
 
 def sentence(report: Report) -> str:
     """Say the verdict in one line: `fail: quay.io/org/os:v1 (profile cos): boot no, install no`."""
+    label = "undecided" if report.verdict is Verdict.OPEN else report.verdict.value
+    profile = " + ".join([report.profile, *report.policies])
+    return printable(f"{label}: {report.name} (profile {profile}): {standing(report)}")
+
+
+def standing(report: Report) -> str:
+    """Say what the verdict hangs on: `boot no, install no, 2 waived`."""
     statuses = {item.value: report.capabilities[item].status for item in report.required}
     if report.signature_required:
         statuses["signed"] = report.signed
     found = ", ".join(f"{name} {status.value}" for name, status in statuses.items())
     waived = sum(finding.is_waived for result in report.results for finding in result.findings)
     waived += sum(result.kind is Kind.OPEN and result.is_waived for result in report.results)
-    tail = f", {waived} waived" if waived else ""
-    profile = " + ".join([report.profile, *report.policies])
-    label = "undecided" if report.verdict is Verdict.OPEN else report.verdict.value
-    return printable(f"{label}: {report.name} (profile {profile}): {found}{tail}")
+    return f"{found}, {waived} waived" if waived else found
 
 
 def layer_of(report: Report, finding: Finding) -> str:

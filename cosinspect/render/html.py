@@ -6,7 +6,7 @@ made harmless first (`cosinspect.render.display`) and escaped on its way into th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, TextIO
@@ -20,7 +20,13 @@ from cosinspect.report import Report, shorten_step
 
 __all__ = ["HtmlRenderer", "page", "report_page"]
 
-WORDS = {"pass": "passes", "fail": "fails", "open": "undecided", "notApplicable": "not applicable"}
+WORDS = {
+    "pass": "passes",
+    "fail": "fails",
+    "open": "undecided",
+    "notApplicable": "not applicable",
+    "error": "not inspected",
+}
 _GRAVITY = {"error": 0, "warning": 1, "note": 2}
 _KINDS = ("fail", "open", "pass", "notApplicable")
 STEP = 160
@@ -37,12 +43,18 @@ class HtmlRenderer:
         stream.write(report_page(report.to_dict()))
 
 
-def report_page(report: Mapping[str, Any], *, home: str | None = None) -> str:
+def report_page(
+    report: Mapping[str, Any],
+    *,
+    home: str | None = None,
+    packages: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """Give the page of one report.
 
     Args:
         report: as `Report.to_dict` gives it.
         home: address of the page that this one belongs to, if any.
+        packages: databases with their packages, as `PackageDatabase.to_dict` gives them.
     """
     results = report["results"]
     told = [each for each in results if each["kind"] in ("fail", "open")]
@@ -67,6 +79,7 @@ def report_page(report: Mapping[str, Any], *, home: str | None = None) -> str:
         total=f"{size(sum(layer['size'] for layer in layers))} compressed",
         passed=[each for each in results if each["kind"] == "pass"],
         skipped=[each["check"] for each in results if each["kind"] == "notApplicable"],
+        packages=packages,
         cost=f"{size(stats['bytes'])} read, {stats['entries']} paths, {stats['seconds']:.1f} s",
     )
 

@@ -69,7 +69,7 @@ class Decision:
     Attributes:
         name: the image as it was asked for.
         standing: what is known.
-        message: why, in one line.
+        message: why, in one line, with the image's name.
         digest: what the name meant, None where that is not known.
         decided: the verdict with its report, if there is one.
     """
@@ -220,7 +220,7 @@ class Inspector:
                 name, Standing.PENDING, f"{name} is being inspected, not decided yet: try again", digest
             )
         found = self._known(name, digest, key)
-        return found or Decision(name, Standing.UNDECIDED, outcome.message, digest)
+        return found or Decision(name, Standing.UNDECIDED, f"{name}: {outcome.message}", digest)
 
     def foresee(self, reference: Reference, rule: Rule) -> bool:
         """Have an image inspected that somebody may ask for; False where there is no room, or it needs none.
@@ -299,10 +299,10 @@ class Inspector:
     def _known(self, name: str, digest: str, key: str) -> Decision | None:
         decided = self._verdicts.find(digest, key)
         if decided is not None:
-            return Decision(name, _STANDINGS[decided.verdict], decided.message, digest, decided)
+            return Decision(name, _STANDINGS[decided.verdict], f"{name}: {decided.message}", digest, decided)
         failure = self._failures.get((digest, key))
         if failure is not None and failure[0] > time.monotonic():
-            return Decision(name, Standing.UNDECIDED, failure[1], digest)
+            return Decision(name, Standing.UNDECIDED, f"{name}: {failure[1]}", digest)
         return None
 
     def _job(
@@ -348,7 +348,7 @@ class Inspector:
                 _logger.warning("a process died while it inspected %s, or another image beside it", task.name)
                 if pool is self._pool:
                     self._end_pool()
-        return Outcome(None, f"{task.name}: the process that inspected it died, {ATTEMPTS} times")
+        return Outcome(None, f"the process that inspected it died, {ATTEMPTS} times")
 
     def _finish(self, job: _Job, outcome: Outcome) -> None:
         key = job.digest, job.key

@@ -34,7 +34,7 @@ from cosinspect.sources.certificates import find_certificates, tls_context
 from cosinspect.sources.docker_config import find_credential
 from cosinspect.sources.registry_auth import Authenticator, FoundCredential, Url
 from cosinspect.sources.registry_http import Client
-from cosinspect.sources.registry_lists import list_referrers, list_tags
+from cosinspect.sources.registry_lists import list_referrers, list_repositories, list_tags
 
 __all__ = ["RegistrySource", "Retries", "Timeouts"]
 
@@ -173,6 +173,16 @@ class RegistrySource:
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
         return list_tags(self._client, self.reference.repository, str(self.reference), self._limits)
+
+    def repositories(self) -> tuple[str, ...]:
+        """List the repositories of the image's registry, in its order, as far as it tells them.
+
+        Raises:
+            NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
+            TransportError: it does not answer, or with a list that is none.
+            LimitExceeded: there are more than `Limits.listed`, or on too many pages.
+        """
+        return list_repositories(self._client, self.reference.registry, self._limits)
 
     def referrers(self, digest: Digest, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
         """List the manifests that name `digest` as their subject; none where nothing refers to it.

@@ -1,4 +1,4 @@
-"""What a registry lists: a repository's tags and a manifest's referrers, page by page.
+"""What a registry lists: its repositories, a repository's tags and a manifest's referrers, page by page.
 
 Follows distribution-spec 1.1 ("Listing tags", "Listing referrers", "Unavailable Referrers API"). Of a `Link` to the next
 page only the query is taken: no registry can send its client, and the client's credentials, anywhere else that way,
@@ -19,7 +19,7 @@ from cosinspect.limits import Limits
 from cosinspect.oci import INDEX_TYPES, Descriptor, Digest, ImageIndex
 from cosinspect.sources.registry_http import Client
 
-__all__ = ["list_referrers", "list_tags"]
+__all__ = ["list_referrers", "list_repositories", "list_tags"]
 
 PAGE = 1000
 """Tags asked for at once; registries give fewer where they like."""
@@ -36,6 +36,10 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 class _Tags(msgspec.Struct):
     tags: list[str] | None = None
+
+
+class _Catalogue(msgspec.Struct):
+    repositories: list[str] | None = None
 
 
 def list_tags(client: Client, repository: str, where: str, limits: Limits) -> tuple[str, ...]:
@@ -58,6 +62,29 @@ def list_tags(client: Client, repository: str, where: str, limits: Limits) -> tu
                 remedy="check that this is a registry, and that no proxy answers in its place",
             ) from None
         found.update((tag, None) for tag in page.tags or () if _TAG.fullmatch(tag))
+        _bound(len(found), limits, where)
+    return tuple(found)
+
+
+def list_repositories(client: Client, where: str, limits: Limits) -> tuple[str, ...]:
+    """List a registry's repositories, in its order, each once (distribution's catalogue, which no registry need have).
+
+    Raises:
+        SourceError: the registry does not answer, or not with a list.
+        LimitExceeded: the list is longer than `limits` allows.
+    """
+    where = f"{where}: catalogue"
+    found: dict[str, None] = {}
+    for raw in _pages(client, "/v2/_catalog", f"n={PAGE}", {"Accept": "application/json"}, where, limits):
+        try:
+            page = msgspec.json.decode(raw, type=_Catalogue)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+            raise TransportError(
+                f"expected a list of repositories, found something else: {fault}",
+                where=where,
+                remedy="check that this is a registry, and that no proxy answers in its place",
+            ) from None
+        found.update((name, None) for name in page.repositories or ())
         _bound(len(found), limits, where)
     return tuple(found)
 

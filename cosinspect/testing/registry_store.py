@@ -63,6 +63,8 @@ class Store:
         if request.path in ("/v2", "/v2/"):
             return json_response({}, headers={"Docker-Distribution-API-Version": "registry/2.0"})
         reading = request.method in ("GET", "HEAD")
+        if request.path == "/v2/_catalog" and reading:
+            return self._catalogue(request)
         for kind, route in ROUTES.items():
             hit = route.fullmatch(request.path)
             if not hit:
@@ -105,19 +107,14 @@ class Store:
         }
         return Response(body=data, headers=headers, ranged=self._ranges)
 
+    def _catalogue(self, request: Request) -> Response:
+        # Not of the specification; distribution has it, and registries that came after it.
+        return _page(request, sorted(self.manifests), "repositories", {})
+
     def _list(self, repository: str, request: Request) -> Response:
         if repository not in self.manifests:
             return error_response(404, "NAME_UNKNOWN", f"there is no repository {repository}")
-        last = request.query.get("last", [""])[0]
-        tags = [tag for tag in sorted(self.tags.get(repository, {})) if tag > last]
-        count = request.query.get("n", [str(len(tags))])[0]
-        if not re.fullmatch(r"[0-9]{1,9}", count):
-            return error_response(400, "UNSUPPORTED", f"expected a number of tags, found {count!r:.40}")
-        page = tags[: int(count)]
-        headers = {}
-        if page and len(page) < len(tags):
-            headers["Link"] = f'</v2/{repository}/tags/list?n={len(page)}&last={quote(page[-1])}>; rel="next"'
-        return json_response({"name": repository, "tags": page}, headers=headers)
+        return _page(request, sorted(self.tags.get(repository, {})), "tags", {"name": repository})
 
     def _referring(self, repository: str, digest: str, request: Request) -> Response:
         if not _DIGEST.fullmatch(digest):
@@ -222,3 +219,17 @@ def _document(data: bytes) -> dict[str, Any]:
 def _subject(document: Mapping[str, Any]) -> str | None:
     subject = document.get("subject")
     return subject.get("digest") if isinstance(subject, dict) else None
+
+
+def _page(request: Request, every: list[str], key: str, further: Mapping[str, str]) -> Response:
+    """Answer with the part of a sorted list that was asked for, and a link to what follows."""
+    last = request.query.get("last", [""])[0]
+    left = [each for each in every if each > last]
+    count = request.query.get("n", [str(len(left))])[0]
+    if not re.fullmatch(r"[0-9]{1,9}", count):
+        return error_response(400, "UNSUPPORTED", f"expected a number of {key}, found {count!r:.40}")
+    page = left[: int(count)]
+    headers = {}
+    if page and len(page) < len(left):
+        headers["Link"] = f'<{request.path}?n={len(page)}&last={quote(page[-1])}>; rel="next"'
+    return json_response({**further, key: page}, headers=headers)

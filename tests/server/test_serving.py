@@ -354,6 +354,8 @@ def test_a_waiver_that_runs_out_is_another_rule(tmp_path):
         with serving(tmp_path, rules) as server:
             assert server.review(review("Pod", name))["allowed"] is True
             policy.write_text(waiver.format("2020-01-01"))
-            assert server.review(review("Pod", name))["allowed"] is True, "it was read when the server started"
+            assert server.review(review("Pod", name))["allowed"] is True, (
+                "it was read when the server started"
+            )
         with serving(tmp_path, rules) as server:
             assert server.review(review("Pod", name))["allowed"] is False

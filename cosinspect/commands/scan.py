@@ -1,0 +1,349 @@
+"""`scan IMAGE...`: many images, each layer once, a line for each image as it is done."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TextIO
+
+from attrs import define, field
+
+from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.options import access_of, add_profile, add_reach, limits_of, store_of
+from cosinspect.commands.progress import image_bar
+from cosinspect.commands.signatures import add_signatures, signature_policy
+from cosinspect.errors import InvalidScan
+from cosinspect.fleet.export import write_csv, write_parquet
+from cosinspect.fleet.names import Registries, listed_names, manifest_names
+from cosinspect.fleet.record import ERROR, Record, read_records
+from cosinspect.fleet.scan import Finished, Scan
+from cosinspect.fleet.workers import DaskWorkers, ProcessWorkers, Workers
+from cosinspect.render.display import printable, size
+from cosinspect.rulebook import load_rulebook
+
+__all__ = ["COMMAND"]
+
+_WORDS = {"pass": "pass", "fail": "FAIL", "open": "open", ERROR: "error"}
+_FAILING = 10
+"""Checks that the summary tells of."""
+
+
+def _configure(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_argument_group("which images")
+    which.add_argument("images", nargs="*", metavar="IMAGE", help="names, as check takes them")
+    which.add_argument(
+        "--from",
+        dest="lists",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a list of names, one a line; - is standard input",
+    )
+    which.add_argument(
+        "--repository", action="append", default=[], metavar="HOST/PATH", help="all tags of a repository"
+    )
+    which.add_argument("--catalogue", metavar="HOST", help="all repositories of a registry")
+    which.add_argument(
+        "--match",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="only repositories of the catalogue that fit",
+    )
+    which.add_argument("--tag", action="append", default=[], metavar="GLOB", help="only tags that fit")
+    which.add_argument(
+        "--newest", type=_count, metavar="N", help="only so many of each repository, the latest made"
+    )
+    which.add_argument(
+        "--kubernetes-manifest",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="the images that objects in a YAML file name",
+    )
+    what = parser.add_argument_group("what is written")
+    what.add_argument(
+        "-o", "--output", metavar="FILE", help="a line of JSON an image as it is done; - is standard output"
+    )
+    what.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the output of an earlier scan; what still means the same is not inspected again",
+    )
+    what.add_argument("--csv", metavar="FILE", help="a table in CSV at the end")
+    what.add_argument("--parquet", metavar="FILE", help="a table in Parquet at the end (extra fleet)")
+    what.add_argument("--html", metavar="DIR", help="a static site: the fleet, and a page for each image")
+    what.add_argument(
+        "--fail-on",
+        choices=("any", "fail", "never"),
+        default="any",
+        help="what makes the exit status: any image that does not pass, only those that fail, or none; default: any",
+    )
+    where = parser.add_argument_group("where it runs")
+    where.add_argument(
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="processes that inspect side by side; default: one a processor",
+    )
+    where.add_argument(
+        "--dask",
+        metavar="ADDRESS",
+        help="the scheduler of a Dask cluster, with a --cache that all of it shares (extra dask)",
+    )
+    add_reach(parser)
+    add_profile(parser)
+    add_signatures(parser)
+
+
+def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    if arguments.resume and arguments.output in (None, "-"):
+        raise WrongUse("--resume: expected the file to go on with, as -o FILE")
+    if arguments.match and not arguments.catalogue:
+        raise WrongUse("--match: expected --catalogue with it; tags of one repository are chosen with --tag")
+    rulebook = load_rulebook(
+        arguments.profile,
+        arguments.policy,
+        build_manifest=arguments.manifest,
+        signatures=signature_policy(arguments),
+        platform=str(arguments.platform) if arguments.platform else None,
+    )
+    pages = _Pages(Path(arguments.html)) if arguments.html else None
+    with contextlib.ExitStack() as opened:
+        cache, beside = _cache(arguments, opened)
+        names = _names(arguments)
+        known, sink = _sink(arguments, terminal, opened)
+        workers = _workers(arguments)
+        opened.callback(workers.close)
+        scan = Scan(
+            rulebook,
+            partial(access_of, arguments),
+            workers,
+            cache,
+            beside,
+            seconds=limits_of(arguments).seconds,
+            jobs=arguments.jobs,
+            packages=pages is not None,
+            known=known,
+        )
+        records = _scanned(scan, names, sink, pages, terminal, quiet=arguments.quiet)
+    if pages is not None:
+        pages.finish(records)
+    if arguments.csv:
+        write_csv(records, Path(arguments.csv))
+    if arguments.parquet:
+        _parquet(records, Path(arguments.parquet))
+    if not arguments.quiet:
+        stream = terminal.err if arguments.output == "-" else terminal.out
+        stream.writelines(line + "\n" for line in _summary(records, pages))
+    return _status(records, arguments.fail_on)
+
+
+def _scanned(
+    scan: Scan,
+    names: Iterable[str],
+    sink: TextIO | None,
+    pages: _Pages | None,
+    terminal: Terminal,
+    *,
+    quiet: bool,
+) -> list[Record]:
+    records: list[Record] = []
+    with image_bar(terminal) as bar:
+        total = len(names) if isinstance(names, list) else None
+        for finished in scan.run(names):
+            record = finished.record
+            records.append(record)
+            if sink is not None and finished.outcome is not None:
+                sink.write(record.line())
+                sink.flush()
+            if pages is not None:
+                pages.add(finished)
+            if sink is not terminal.out and not quiet:
+                terminal.out.write(_line(record))
+                terminal.out.flush()
+            bar.tell(len(records), total)
+    if not records:
+        raise InvalidScan("expected images to scan, there are none")
+    return records
+
+
+def _line(record: Record) -> str:
+    told = "" if record.verdict == "pass" else f": {record.message}"
+    return f"{_WORDS[record.verdict]:<6}{printable(record.image)}{printable(told)}\n"
+
+
+def _summary(records: list[Record], pages: _Pages | None) -> Iterator[str]:
+    counts = Counter(record.verdict for record in records)
+    told = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
+    unique = dict(layer for record in records for layer in record.layers)
+    yield ""
+    yield f"{len(records)} images: {told}; {len(unique)} layers, {size(sum(unique.values()))} compressed"
+    failing = Counter(check for record in records for check in record.failed)
+    for check, count in failing.most_common(_FAILING):
+        yield f"  {count:>6}  {check}"
+    if pages is not None:
+        yield f"pages: {pages.home}"
+
+
+def _status(records: list[Record], policy: str) -> int:
+    verdicts = {record.verdict for record in records}
+    if policy == "never":
+        return 0
+    if "fail" in verdicts:
+        return 1
+    return 3 if policy == "any" and verdicts & {"open", ERROR} else 0
+
+
+# -- what is scanned -------------------------------------------------------------------------------------------------
+
+
+def _names(arguments: argparse.Namespace) -> Iterable[str]:
+    """Give all names; what cannot be had is told before any image is inspected, but for lists, which may be endless."""
+    found = list(arguments.images)
+    registries = Registries(
+        partial(access_of, arguments), limits_of(arguments), tuple(arguments.tag) or ("*",), arguments.newest
+    )
+    repositories = list(arguments.repository)
+    if arguments.catalogue:
+        repositories += registries.catalogue(arguments.catalogue, arguments.match or ("*",))
+    elif (arguments.tag or arguments.newest) and not repositories:
+        raise WrongUse("--tag, --newest: expected --repository or --catalogue with them")
+    for repository in repositories:
+        found += registries.repository(repository)
+    if arguments.kubernetes_manifest:
+        # Loaded by its name: its library takes longer than most commands.
+        fields = import_module("cosinspect.kubernetes_images").ImageFields()
+        for path in arguments.kubernetes_manifest:
+            found += manifest_names(Path(path), fields)
+    if not arguments.lists:
+        if not found:
+            raise WrongUse(
+                "expected images to scan: names, --from, --repository, --catalogue, --kubernetes-manifest"
+            )
+        return list(dict.fromkeys(found))
+    return itertools.chain(found, itertools.chain.from_iterable(_listed(each) for each in arguments.lists))
+
+
+def _listed(name: str) -> Iterator[str]:
+    if name == "-":
+        yield from listed_names(sys.stdin)
+        return
+    try:
+        with Path(name).open(encoding="utf-8", errors="surrogateescape") as file:
+            yield from listed_names(file)
+    except OSError as fault:
+        raise InvalidScan(f"the list cannot be read: {fault.strerror or fault}", where=name) from fault
+
+
+# -- where it runs, and where things go ----------------------------------------------------------------------------------
+
+
+def _workers(arguments: argparse.Namespace) -> Workers:
+    if arguments.dask is None:
+        return ProcessWorkers(arguments.workers or os.cpu_count() or 1)
+    if arguments.cache is None:
+        raise WrongUse("--dask: expected --cache with it: a directory or URL that all workers reach")
+    try:
+        distributed = import_module("distributed")
+    except ImportError as fault:
+        raise WrongUse(
+            "--dask needs a package that is not installed: pip install 'cosinspect[dask]'"
+        ) from fault
+    try:
+        return DaskWorkers(distributed.Client(arguments.dask, timeout=30, set_as_default=False))
+    except (OSError, ValueError) as fault:
+        raise InvalidScan(f"the cluster does not answer: {fault}", where=arguments.dask[:200]) from fault
+
+
+def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[str, str]:
+    """Give where layers are kept; where nothing shall stay, a directory for as long as the scan."""
+    beside = str(Path(arguments.cache_home, "cosinspect"))
+    if not arguments.no_cache and arguments.cache is not None:
+        return arguments.cache.removeprefix("file://"), beside
+    if not arguments.no_cache and store_of(arguments) is not None:
+        return beside, beside
+    passing = opened.enter_context(tempfile.TemporaryDirectory(prefix="cosinspect-"))
+    return passing, passing
+
+
+def _sink(
+    arguments: argparse.Namespace, terminal: Terminal, opened: contextlib.ExitStack
+) -> tuple[dict[str, Record], TextIO | None]:
+    if arguments.output is None:
+        return {}, None
+    if arguments.output == "-":
+        return {}, terminal.out
+    path = Path(arguments.output)
+    if not arguments.resume:
+        return {}, opened.enter_context(path.open("w", encoding="ascii"))
+    records, end = read_records(path)
+    file = opened.enter_context(path.open("a", encoding="ascii"))
+    file.truncate(end)
+    return {record.image: record for record in records}, file
+
+
+def _parquet(records: list[Record], path: Path) -> None:
+    try:
+        write_parquet(records, path)
+    except ImportError as fault:
+        raise WrongUse(
+            "--parquet needs a package that is not installed: pip install 'cosinspect[fleet]'"
+        ) from fault
+
+
+@define
+class _Pages:
+    """A static site that grows as images are done."""
+
+    directory: Path
+    _written: dict[str, str] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        (self.directory / "images").mkdir(parents=True, exist_ok=True)
+
+    @property
+    def home(self) -> Path:
+        """The first page."""
+        return self.directory / "index.html"
+
+    def add(self, finished: Finished) -> None:
+        """Write the page of an image; one that an earlier scan knew has its page from then."""
+        digest = finished.record.digest
+        if digest is None:
+            return
+        address = f"images/{digest.replace(':', '-')}.html"
+        outcome = finished.outcome
+        if outcome is not None and outcome.report:
+            html = import_module("cosinspect.render.html")
+            packages = json.loads(outcome.packages) if outcome.packages else ()
+            text = html.report_page(json.loads(outcome.report), home="../index.html", packages=packages)
+            (self.directory / address).write_text(text, "utf-8")
+        if (self.directory / address).is_file():
+            self._written[digest] = address
+
+    def finish(self, records: list[Record]) -> None:
+        """Write the first page."""
+        fleet = import_module("cosinspect.render.fleet")
+        layers = [layer for record in records for layer in record.layers]
+        text = fleet.fleet_page([record.row() for record in records], layers, self._written)
+        self.home.write_text(text, "utf-8")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) >= 1 and len(text) <= 6):
+        raise argparse.ArgumentTypeError(f"expected a number, at least 1, found {text[:20]!r}")
+    return int(text)
+
+
+COMMAND = Command("scan", "IMAGE...", "inspect many images, each layer once", _configure, _run)

@@ -1,0 +1,154 @@
+"""Which images are meant: lists, a repository's tags, a registry's catalogue, and what Kubernetes manifests name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, TextIO
+
+from attrs import evolve, frozen
+
+from cosinspect.errors import CosinspectError, FormatError, InvalidReference, InvalidScan
+from cosinspect.formats.yaml import load_yaml_stream
+from cosinspect.inspection import open_image
+from cosinspect.kubernetes_images import ImageFields
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.reference import Reference
+from cosinspect.sources.access import Access
+from cosinspect.sources.registry import RegistrySource
+
+__all__ = ["Registries", "listed_names", "manifest_names"]
+
+SIDE_BY_SIDE = 8
+"""Tags of one repository whose images are looked at together for when they were made."""
+
+_BESIDE = re.compile(r"sha256-[0-9a-f]{64}(?:\..*)?")
+"""Tags of what refers to an image: signatures, attestations."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_FRACTION = re.compile(r"\.(\d{1,6})\d*")
+
+
+def listed_names(file: TextIO) -> Iterator[str]:
+    """Give the names of a list, one a line; empty lines, and what is behind a `#` at a line's beginning or a blank, say nothing."""
+    for line in file:
+        name = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
+        if name:
+            yield name
+
+
+def manifest_names(path: Path, fields: ImageFields, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[str]:
+    """Give the images that a file of Kubernetes objects names, in its order; objects of other kinds name none.
+
+    Raises:
+        InvalidScan: it cannot be read, is no YAML, or an object has something else where it should name an image.
+    """
+    try:
+        with path.open("rb") as file:
+            documents = load_yaml_stream(file.read(limits.parsed_file_bytes + 1), limits=limits)
+    except OSError as fault:
+        raise InvalidScan(f"the file cannot be read: {fault.strerror or fault}", where=str(path)) from fault
+    except FormatError as fault:
+        raise InvalidScan(fault.message, where=f"{path}, {fault.where or 'the text'}") from fault
+    for body in _objects(documents):
+        group, _, _ = str(body.get("apiVersion", "")).rpartition("/")
+        try:
+            yield from (each.name for each in fields.find(group, str(body.get("kind", "")), body))
+        except CosinspectError as fault:
+            raise InvalidScan(fault.message, where=f"{path}, {fault.where}", remedy=fault.remedy) from fault
+
+
+def _objects(documents: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    for document in documents:
+        if not isinstance(document, dict):
+            continue
+        items = document.get("items")
+        if str(document.get("kind", "")).endswith("List") and isinstance(items, list):
+            yield from (item for item in items if isinstance(item, dict))
+        else:
+            yield document
+
+
+@frozen
+class Registries:
+    """Asks registries what they have.
+
+    Attributes:
+        access: gives how a name's registry is reached.
+        limits: bounds for what is read.
+        tags: globs, one of which a tag must fit.
+        newest: how many of a repository's images, the latest made first; None for all.
+    """
+
+    access: Callable[[str], Access]
+    limits: Limits = DEFAULT_LIMITS
+    tags: tuple[str, ...] = ("*",)
+    newest: int | None = None
+
+    def repository(self, name: str) -> list[str]:
+        """Give the images of a repository, in the registry's order, or the newest first where only some are wanted.
+
+        Raises:
+            InvalidReference: the name is none of a repository.
+            SourceError: the registry does not say.
+        """
+        reference = Reference.parse(name)
+        if "@" in name or ":" in name.rpartition("/")[2]:
+            raise InvalidReference(
+                "expected a repository, found an image", where=name[:300], remedy="say which with --tag"
+            )
+        with _Opened(reference, self) as source:
+            tags = [tag for tag in source.tags() if self._wanted(tag)]
+        names = [str(evolve(reference, tag=tag)) for tag in tags]
+        if self.newest is None or len(names) <= self.newest:
+            return names
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            made = dict(zip(names, pool.map(self._made, names), strict=True))
+        return sorted(names, key=lambda each: made[each], reverse=True)[: self.newest]
+
+    def catalogue(self, host: str, match: Iterable[str] = ("*",)) -> list[str]:
+        """Give the repositories of a registry that fit one of the globs.
+
+        Raises:
+            InvalidReference: it is no host.
+            SourceError: the registry does not say.
+        """
+        globs = tuple(match)
+        reference = Reference.parse(f"{host}/repositories")
+        if reference.registry != host:
+            raise InvalidReference("expected the host of a registry, such as quay.io", where=host[:300])
+        with _Opened(reference, self) as source:
+            found = source.repositories()
+        return [f"{host}/{each}" for each in found if any(fnmatchcase(each, glob) for glob in globs)]
+
+    def _wanted(self, tag: str) -> bool:
+        return not _BESIDE.fullmatch(tag) and any(fnmatchcase(tag, glob) for glob in self.tags)
+
+    def _made(self, name: str) -> datetime:
+        """Tell when an image was made; what cannot be told is oldest."""
+        try:
+            with open_image(name, access=self.access(name), limits=self.limits) as image:
+                told = image.config.created
+            # Go writes nine digits and a Z, and dates of before Python 3.11's liking.
+            found = datetime.fromisoformat(_FRACTION.sub(r".\1", told))
+        except (CosinspectError, ValueError):
+            return _NEVER
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+class _Opened:
+    """A repository that is open for a block."""
+
+    def __init__(self, reference: Reference, registries: Registries) -> None:
+        self._source = RegistrySource(
+            reference, access=registries.access(str(reference)), limits=registries.limits
+        )
+
+    def __enter__(self) -> RegistrySource:
+        return self._source
+
+    def __exit__(self, *_: object) -> None:
+        self._source.close()

@@ -1,0 +1,202 @@
+"""What is written of one image of many: a line of JSON that can be sorted, compared, and gone on from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from attrs import field, frozen
+
+from cosinspect.errors import InvalidScan
+from cosinspect.report import Capability
+from cosinspect.task import Outcome
+
+__all__ = ["ERROR", "SCHEMA", "Record", "read_records"]
+
+SCHEMA = "cosinspect.scan/1"
+ERROR = "error"
+"""The verdict of an image of which nothing could be decided."""
+
+
+@frozen
+class Record:
+    """What came of one image; nothing in it depends on how long that took, or on what was known before.
+
+    Attributes:
+        image: as it was asked for.
+        digest: of what the name meant, None where that is not known.
+        verdict: pass, fail, open, or error.
+        message: why, in one line.
+        rules: key of the rulebook.
+        platform: that it runs on.
+        generation: of the toolkit in it.
+        profile: that was applied.
+        capabilities: whether it has each.
+        failed: ids of checks that failed, waived ones left out.
+        undecided: ids of checks that are open, waived ones left out.
+        layers: digests and sizes, bottom first.
+    """
+
+    image: str
+    digest: str | None
+    verdict: str
+    message: str
+    rules: str
+    platform: str = ""
+    generation: str = ""
+    profile: str = ""
+    capabilities: Mapping[str, str] = field(factory=dict, hash=False)
+    failed: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+    layers: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, image: str, digest: str | None, rules: str, outcome: Outcome) -> Record:
+        """Make the record of an inspection."""
+        if outcome.verdict is None:
+            return cls(image, digest, ERROR, outcome.message, rules)
+        report = json.loads(outcome.report)
+        results = report["results"]
+        return cls(
+            image,
+            digest,
+            outcome.verdict.value,
+            outcome.message,
+            rules,
+            report["image"]["platform"],
+            report["generation"],
+            report["profile"],
+            {name: found["status"] for name, found in report["capabilities"].items()},
+            tuple(each["check"] for each in results if each["kind"] == "fail" and not _waived(each)),
+            tuple(each["check"] for each in results if each["kind"] == "open" and not _waived(each)),
+            tuple((layer["digest"], layer["size"]) for layer in report["image"]["layers"]),
+        )
+
+    @property
+    def size(self) -> int:
+        """Compressed bytes of its layers."""
+        return sum(size for _, size in self.layers)
+
+    def line(self) -> str:
+        """Give it as one line of JSON in ASCII, with its line break."""
+        values = {
+            "schema": SCHEMA,
+            "image": self.image,
+            "digest": self.digest,
+            "verdict": self.verdict,
+            "message": self.message,
+            "rules": self.rules,
+            "platform": self.platform,
+            "generation": self.generation,
+            "profile": self.profile,
+            "capabilities": dict(self.capabilities),
+            "failed": list(self.failed),
+            "undecided": list(self.undecided),
+            "layers": [{"digest": digest, "size": size} for digest, size in self.layers],
+        }
+        return json.dumps(values, ensure_ascii=True) + "\n"
+
+    def row(self) -> dict[str, Any]:
+        """Give it as flat values, for tables."""
+        abilities = {each.value: self.capabilities.get(each.value, "") for each in Capability}
+        return {
+            "image": self.image,
+            "digest": self.digest or "",
+            "verdict": self.verdict,
+            **abilities,
+            "generation": self.generation,
+            "platform": self.platform,
+            "profile": self.profile,
+            "failed": " ".join(self.failed),
+            "undecided": " ".join(self.undecided),
+            "layers": len(self.layers),
+            "size": self.size,
+            "message": self.message,
+        }
+
+
+class _WireLayer(msgspec.Struct):
+    digest: str
+    size: int
+
+
+class _WireRecord(msgspec.Struct):
+    schema: str
+    image: str
+    digest: str | None
+    verdict: str
+    message: str
+    rules: str
+    platform: str = ""
+    generation: str = ""
+    profile: str = ""
+    capabilities: dict[str, str] = {}
+    failed: list[str] = []
+    undecided: list[str] = []
+    layers: list[_WireLayer] = []
+
+
+def read_records(path: Path) -> tuple[list[Record], int]:
+    """Read what an earlier scan wrote: the records, and up to which byte the file is whole.
+
+    A scan that was killed may have left half a line at the end, which is no record.
+
+    Raises:
+        InvalidScan: it is no such file.
+    """
+    found: list[Record] = []
+    end = 0
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                found.append(_record(line, path, len(found) + 1))
+                end += len(line)
+    except FileNotFoundError:
+        return [], 0
+    except OSError as fault:
+        raise InvalidScan(f"the file cannot be read: {fault.strerror or fault}", where=str(path)) from fault
+    return found, end
+
+
+def _record(line: bytes, path: Path, number: int) -> Record:
+    try:
+        wire = msgspec.json.decode(line, type=_WireRecord)
+        if wire.schema != SCHEMA:
+            raise InvalidScan(
+                f"expected lines of {SCHEMA}, found {wire.schema[:60]!r}", where=f"{path}, line {number}"
+            )
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
+        raise InvalidScan(
+            f"expected what an earlier scan wrote: {fault}",
+            where=f"{path}, line {number}",
+            remedy="name another file, or remove this one",
+        ) from fault
+    return Record(
+        wire.image,
+        wire.digest,
+        wire.verdict,
+        wire.message,
+        wire.rules,
+        wire.platform,
+        wire.generation,
+        wire.profile,
+        wire.capabilities,
+        tuple(wire.failed),
+        tuple(wire.undecided),
+        tuple((layer.digest, layer.size) for layer in wire.layers),
+    )
+
+
+def _waived(result: Mapping[str, Any]) -> bool:
+    """Say whether all that keeps a result from passing is waived, as `CheckResult.is_waived` does."""
+    waivers = (
+        [each["waiver"] for each in result["findings"]] if result["kind"] == "fail" else [result["waiver"]]
+    )
+    if result["kind"] == "fail" and (result["reason"] or not waivers):
+        return False
+    return all(waiver is not None and not waiver["expired"] for waiver in waivers)

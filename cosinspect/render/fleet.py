@@ -1,0 +1,82 @@
+"""Many images as a static site: the fleet at a glance, and a page for each image, searchable without a server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cosinspect.checks import CATALOGUE
+from cosinspect.render.display import size
+from cosinspect.render.html import page
+from cosinspect.report import Capability, Status
+
+__all__ = ["fleet_page"]
+
+MOST_FAILING = 15
+"""Checks that are told of for how many images fail them."""
+
+_ORDER = ("fail", "error", "open", "pass")
+_PLURAL = {"fail": "fail", "error": "could not be inspected", "open": "are undecided", "pass": "pass"}
+
+
+def fleet_page(
+    rows: Sequence[Mapping[str, Any]],
+    layers: Iterable[tuple[str, int]],
+    pages: Mapping[str, str],
+    *,
+    title: str = "Images",
+) -> str:
+    """Give the page of a fleet.
+
+    Args:
+        rows: of each image `image`, `digest`, `verdict`, `generation`, `size`, `failed`, `message`, and its capabilities by name.
+        layers: digests and sizes of all layers of all images.
+        pages: addresses of the images' own pages by their digests.
+        title: of the page.
+    """
+    verdicts = Counter(row["verdict"] for row in rows)
+    failing = Counter(check for row in rows for check in row["failed"].split())
+    summaries = {check.id: check.summary for check in CATALOGUE}
+    most = max(failing.values(), default=1)
+    unique = dict(layers)
+    ranked = sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), row["image"]))
+    return page(
+        "fleet.html",
+        title=title,
+        plural=_PLURAL,
+        total=len(rows),
+        verdicts={word: verdicts[word] for word in _ORDER if verdicts[word]},
+        layers=len(unique),
+        size=size(sum(unique.values())),
+        whole=size(sum(row["size"] for row in rows)),
+        capabilities={
+            each.value: {
+                status.value: sum(row[each.value] == status.value for row in rows) for status in Status
+            }
+            for each in Capability
+        },
+        failing=[
+            {
+                "check": check,
+                "count": count,
+                "share": f"{100 * count / most:.1f}",
+                "summary": summaries.get(check, ""),
+            }
+            for check, count in failing.most_common(MOST_FAILING)
+        ],
+        images=[
+            {
+                "image": row["image"],
+                "verdict": row["verdict"],
+                "order": str(_ORDER.index(row["verdict"])),
+                "generation": row["generation"],
+                "bytes": row["size"],
+                "size": size(row["size"]) if row["size"] else "",
+                "failed": row["failed"].split(),
+                "message": row["message"],
+                "page": pages.get(row["digest"], ""),
+            }
+            for row in ranked
+        ],
+    )
