@@ -72,17 +72,26 @@ class Rulebook:
         Raises:
             InvalidProfile: as `plan`.
         """
+        plugins = _PROCESS if len(installed_checks()) > len(CATALOGUE) else ""
+        told = f"{self.digest(today)} {plugins}"
+        return hashlib.sha256(code_digest() + told.encode()).hexdigest()
+
+    def digest(self, today: date | None = None) -> str:
+        """Give the digest of what is required, whatever code looks after it.
+
+        Raises:
+            InvalidProfile: as `plan`.
+        """
         plan = self.plan(today or datetime.now(UTC).date())
         decides = {
-            "profile": msgspec.to_builtins(plan.profile),
+            "profile": self.profile if self.profile_text is None else self.profile_text,
             "policies": plan.digests,
             "expired": [waiver.expired for waiver in plan.waivers],
             "build": self.build_manifest[1] if self.build_manifest else None,
             "signatures": _told(self.signatures),
             "platform": self.platform,
-            "plugins": _PROCESS if len(installed_checks()) > len(CATALOGUE) else "",
         }
-        return hashlib.sha256(code_digest() + msgspec.json.encode(decides, order="deterministic")).hexdigest()
+        return hashlib.sha256(msgspec.json.encode(decides, order="deterministic")).hexdigest()
 
 
 def load_rulebook(

@@ -8,12 +8,12 @@ import re
 from typing import Any, TypeAlias
 
 from cosinspect.cache import DirectoryStore
-from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_cache, add_format, store_of
 from cosinspect.errors import InvalidCache
 from cosinspect.render.display import printable
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 Outcome: TypeAlias = "tuple[int, dict[str, Any], list[str]]"
 """Exit status, values for programs, lines for people."""
@@ -22,7 +22,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument(
         "action",
         choices=("info", "verify", "prune"),
@@ -40,7 +41,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_format(parser)
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     store = store_of(arguments)
     if not isinstance(store, DirectoryStore):
         raise WrongUse(
@@ -124,12 +126,3 @@ def _human(size: float) -> str:
 
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
-
-
-COMMAND = Command(
-    "cache",
-    "info|verify|prune",
-    "show, verify or shrink what is kept of layers and verdicts",
-    _configure,
-    _run,
-)

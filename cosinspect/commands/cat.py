@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from cosinspect.commands.command import Command, Terminal
+from cosinspect.commands.command import Terminal
 from cosinspect.commands.options import add_image, add_semantics, merged_image, path_in_image
 from cosinspect.errors import CosinspectError
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 PIECE_BYTES = 1 << 20
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     add_image(parser)
     add_semantics(parser)
     parser.add_argument("path", metavar="PATH", help="a regular file, or a link to one")
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     # Where the path is the real one the file is kept as its layer passes; where it leads through links, or is too
     # large to keep, the layer passes a second time.
     plain = "/".join(part for part in arguments.path.split("/") if part not in ("", "."))
@@ -38,6 +40,3 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             raise
         terminal.out.buffer.flush()
     return 0
-
-
-COMMAND = Command("cat", "IMAGE PATH", "write one file, links resolved", _configure, _run)

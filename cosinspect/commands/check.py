@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 
-from cosinspect.commands.command import Command, Terminal
+from cosinspect.commands.command import Terminal
 from cosinspect.commands.options import access_of, add_image, add_report, cache_of, limits_of
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
@@ -12,18 +13,34 @@ from cosinspect.commands.signatures import add_signatures, signature_policy
 from cosinspect.inspection import inspect
 from cosinspect.report import Verdict
 
-__all__ = ["COMMAND", "check_image"]
+__all__ = ["check_image", "configure", "run"]
 
 EXIT_STATUSES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.OPEN: 3}
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     add_image(parser)
     add_report(parser)
     add_signatures(parser)
+    parser.add_argument(
+        "--from-attestation",
+        action="append",
+        default=[],
+        metavar="FILE|env://NAME",
+        help="believe a verdict that this key attested by the same rules (cosinspect attest); without one the image is inspected",
+    )
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
+    if arguments.from_attestation:
+        # Loaded by its name: few need it.
+        attested: int | None = import_module("cosinspect.commands.attested").attested_status(
+            arguments, terminal
+        )
+        if attested is not None:
+            return attested
     return check_image(arguments.image, arguments, terminal)
 
 
@@ -57,6 +74,3 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
     for output in outputs:
         output.write(report, terminal)
     return EXIT_STATUSES[report.verdict]
-
-
-COMMAND = Command("check", "IMAGE", "say what an image can do, and if not, why", _configure, _run)

@@ -9,20 +9,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cosinspect.checks.base import Check
-from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_format
 from cosinspect.plugins import installed_checks
 from cosinspect.render.display import wrap
 
-__all__ = ["COMMAND", "named_check"]
+__all__ = ["configure", "named_check", "run"]
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument("check", nargs="?", metavar="ID", help="such as COS001, or the name of a check")
     add_format(parser)
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     every = installed_checks()
     item = None if arguments.check is None else named_check(arguments.check, every)
     if arguments.format == "json":
@@ -86,6 +88,3 @@ def _in_full(item: Check, columns: int) -> Iterator[str]:
     for word, text in rows.items():
         for number, line in enumerate(wrap(text, columns - 11)):
             yield f"  {word if number == 0 else '':<7}  {line}"
-
-
-COMMAND = Command("checks", "[ID]", "list the checks, or explain one", _configure, _run)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 
 from cosinspect.commands.check import check_image
-from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_bounds, add_presentation, add_report, add_verification
 from cosinspect.commands.signatures import without_signatures
 from cosinspect.render.display import wrap
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 NAME = "cos/derivative:demo"
 KINDS = {**BREAKAGES, **DEGRADATIONS}
 """The ways to break it: first those that cost it a required capability, then the lesser ones."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument("--broken", metavar="KIND", help="break it in one way; --list tells which there are")
     parser.add_argument(
         "--list", action="store_true", help="list the ways to break it, and the check that tells"
@@ -33,7 +34,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(cache=None, no_cache=True)  # it is made anew each time
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     if arguments.list:
         _list(terminal)
         return 0
@@ -55,8 +57,3 @@ def _list(terminal: Terminal) -> None:
         for number, line in enumerate(wrap(breakage.summary, terminal.columns - wide - 12)):
             head = f"{kind:<{wide}}  {breakage.check}" if number == 0 else " " * (wide + 8)
             terminal.out.write(f"{head}  {line}\n")
-
-
-COMMAND = Command(
-    "demo", "[--broken KIND]", "make a small derivative, serve it, and check it", _configure, _run
-)

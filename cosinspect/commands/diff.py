@@ -13,7 +13,7 @@ from attrs import frozen
 from cosinspect.checks.facts import Facts
 from cosinspect.checks.initrd import READS as INITRD_READS
 from cosinspect.checks.kernel import READS as KERNEL_READS
-from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_format, add_image, open_named, semantics_list
 from cosinspect.commands.progress import layer_bars
 from cosinspect.differences import FLATTEN, Comparison, Difference, compare, compare_semantics
@@ -25,12 +25,13 @@ from cosinspect.report import name_layer
 from cosinspect.rootfs import Entry, Rootfs
 from cosinspect.semantics import Semantics
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 SCHEMA = "cosinspect.diff/1"
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     add_image(parser)
     parser.add_argument(
         "other", nargs="?", metavar="OTHER", help="another image; default: IMAGE as others read it"
@@ -48,7 +49,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_format(parser)
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     if arguments.other is None:
         return _diff_readings(arguments, terminal)
     return _diff_images(arguments, terminal)
@@ -262,8 +264,3 @@ def _versions(change: dict[str, str | None]) -> str:
 def _counted(changes: dict[str, dict[str, str | None]]) -> str:
     signs = [_sign(change) for change in changes.values()]
     return f"{signs.count('+')} added, {signs.count('-')} removed, {signs.count('~')} changed"
-
-
-COMMAND = Command(
-    "diff", "IMAGE [OTHER]", "tell what others see in an image, or what another image has", _configure, _run
-)

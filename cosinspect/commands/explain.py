@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from cosinspect.commands.checks import named_check
-from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
+from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.options import add_format, add_image, add_profile, open_named
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
@@ -17,10 +17,11 @@ from cosinspect.render.display import printable, wrap
 from cosinspect.render.findings import sentence
 from cosinspect.report import Report
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     add_image(parser)
     parser.add_argument(
         "what",
@@ -32,7 +33,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_format(parser)
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
     what = arguments.what
     is_path = what is not None and "/" in what
@@ -103,6 +105,3 @@ def _cause(cause: Cause, mark: str, columns: int) -> Iterator[str]:
 def _folded(text: str, first: str, further: str, columns: int) -> Iterator[str]:
     for number, line in enumerate(wrap(printable(text), columns - max(len(first), len(further)))):
         yield (first if number == 0 else further) + line
-
-
-COMMAND = Command("explain", "IMAGE [CHECK|PATH]", "tell the chain from cause to verdict", _configure, _run)

@@ -6,17 +6,18 @@ import argparse
 import json
 from typing import Any
 
-from cosinspect.commands.command import Command, NotInImage, Terminal
+from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.options import add_format, add_image, add_semantics, merged_image
 from cosinspect.history import Action, Change
 from cosinspect.layer import Layer
 from cosinspect.render.display import printable, size
 from cosinspect.report import shorten_step
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     add_image(parser)
     add_semantics(parser)
     parser.add_argument(
@@ -25,7 +26,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_format(parser)
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     with merged_image(arguments, terminal) as (image, rootfs):
         changes = rootfs.history(arguments.path)
         layers = image.layers
@@ -76,6 +78,3 @@ def _what(change: Change) -> str:
     if change.action is Action.IMPLIED:
         return "dir, needed by what the layer puts into it"
     return change.type
-
-
-COMMAND = Command("history", "IMAGE PATH", "tell what each layer did to a path", _configure, _run)

@@ -8,12 +8,12 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
-from cosinspect.commands.command import Command, Terminal
+from cosinspect.commands.command import Terminal
 from cosinspect.commands.options import add_format, add_image, add_semantics, merged_image, path_in_image
 from cosinspect.render.display import iso_time, printable
 from cosinspect.rootfs import Entry, Rootfs
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 _FILE_TYPES = {
     "file": stat.S_IFREG,
@@ -25,7 +25,8 @@ _FILE_TYPES = {
 }
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     add_image(parser)
     add_semantics(parser)
     parser.add_argument(
@@ -41,7 +42,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_format(parser, json="json for one JSON object a line")
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     with merged_image(arguments, terminal) as (_, rootfs):
         for entry in _listed(rootfs, arguments.path, recursive=arguments.recursive):
             line = json.dumps(_values(rootfs, entry)) if arguments.format == "json" else _line(rootfs, entry)
@@ -95,6 +97,3 @@ def _line(rootfs: Rootfs, entry: Entry) -> str:
     elif others := [other for other in rootfs.hardlinks(entry) if other != entry.path]:
         name = f"{name} = {printable(others[0])}" + (f" and {len(others) - 1} more" if others[1:] else "")
     return f"{mode}  {owner:<9} {amount:>12}  {iso_time(entry.mtime)}  {name}  [layer {entry.layer}]"
-
-
-COMMAND = Command("ls", "IMAGE [PATH]", "list the merged tree", _configure, _run)

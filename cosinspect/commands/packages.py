@@ -6,21 +6,23 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from cosinspect.commands.command import Command, Terminal
+from cosinspect.commands.command import Terminal
 from cosinspect.commands.options import add_format, add_image, merged_image
 from cosinspect.formats.luet import LuetPackage
 from cosinspect.packages import READS, PackageDatabase, find_databases
 from cosinspect.render.display import printable
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     add_image(parser)
     add_format(parser)
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     with merged_image(arguments, terminal, retain=READS) as (image, rootfs):
         databases = find_databases(rootfs, image.config)
     if arguments.format == "json":
@@ -54,6 +56,3 @@ def _lines(database: PackageDatabase) -> Iterator[str]:
 def _row(package: LuetPackage) -> tuple[str, str, int]:
     name = f"{package.category}/{package.name}" if package.category else package.name
     return printable(name), printable(package.version), len(package.files)
-
-
-COMMAND = Command("packages", "IMAGE", "list the packages of every luet database", _configure, _run)

@@ -18,7 +18,7 @@ from typing import TextIO
 
 from attrs import define, field
 
-from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, add_profile, add_reach, limits_of, store_of
 from cosinspect.commands.progress import image_bar
 from cosinspect.commands.signatures import add_signatures, signature_policy
@@ -31,14 +31,15 @@ from cosinspect.fleet.workers import DaskWorkers, ProcessWorkers, Workers
 from cosinspect.render.display import printable, size
 from cosinspect.rulebook import load_rulebook
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 _WORDS = {"pass": "pass", "fail": "FAIL", "open": "open", ERROR: "error"}
 _FAILING = 10
 """Checks that the summary tells of."""
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     which = parser.add_argument_group("which images")
     which.add_argument("images", nargs="*", metavar="IMAGE", help="names, as check takes them")
     which.add_argument(
@@ -106,7 +107,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     add_signatures(parser)
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     if arguments.resume and arguments.output in (None, "-"):
         raise WrongUse("--resume: expected the file to go on with, as -o FILE")
     if arguments.match and not arguments.catalogue:
@@ -344,6 +346,3 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text[:6]) >= 1 and len(text) <= 6):
         raise argparse.ArgumentTypeError(f"expected a number, at least 1, found {text[:20]!r}")
     return int(text)
-
-
-COMMAND = Command("scan", "IMAGE...", "inspect many images, each layer once", _configure, _run)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from cosinspect.commands.command import Command, Terminal, WrongUse
+from cosinspect.commands.command import Terminal, WrongUse
 
-__all__ = ["COMMAND"]
+__all__ = ["configure", "run"]
 
 
-def _configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
     parser.add_argument(
         "--config", required=True, metavar="FILE", help="the server's configuration, in TOML; docs/server.md"
     )
@@ -21,7 +22,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="what the server does on standard error")
 
 
-def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
     try:
         # Loaded by their names: the extra may be missing, and no other command waits for them.
         configuration = import_module("cosinspect.server.configuration")
@@ -44,8 +46,3 @@ def _run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
     listener.listen(settings, arguments.environment, ready=ready)
     return 0
-
-
-COMMAND = Command(
-    "serve", "--config FILE", "answer admission requests, registries and scanners", _configure, _run
-)

@@ -12,7 +12,7 @@ from cosinspect.errors import InvalidSignaturePolicy
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
 from cosinspect.signatures.policy import Identity, SignaturePolicy
 
-__all__ = ["add_signatures", "signature_policy", "without_signatures"]
+__all__ = ["add_signatures", "read_key_file", "signature_policy", "without_signatures"]
 
 _ENVIRONMENT = "env://"
 
@@ -92,7 +92,9 @@ def signature_policy(arguments: argparse.Namespace) -> SignaturePolicy | None:
         raise WrongUse("--trusted-root: expected --certificate-identity with it; keys need no root")
     environment: Mapping[str, str] = arguments.environment
     return SignaturePolicy(
-        keys=tuple(PublicKey.from_pem(_key(text, environment), text) for text in arguments.verify_key),
+        keys=tuple(
+            PublicKey.from_pem(read_key_file(text, environment), text) for text in arguments.verify_key
+        ),
         identities=identities,
         annotations=dict(_annotation(text) for text in arguments.annotation),
         repository=arguments.signature_repository or environment.get("COSIGN_REPOSITORY") or None,
@@ -126,7 +128,12 @@ def _annotation(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _key(text: str, environment: Mapping[str, str]) -> bytes:
+def read_key_file(text: str, environment: Mapping[str, str]) -> bytes:
+    """Read a key as an argument names it: a file, or env:// and a variable.
+
+    Raises:
+        InvalidSignaturePolicy: there is none.
+    """
     if text.startswith(_ENVIRONMENT):
         name = text.removeprefix(_ENVIRONMENT)
         if name not in environment:

@@ -35,6 +35,7 @@ from cosinspect.sources.docker_config import find_credential
 from cosinspect.sources.registry_auth import Authenticator, FoundCredential, Url
 from cosinspect.sources.registry_http import Client
 from cosinspect.sources.registry_lists import list_referrers, list_repositories, list_tags
+from cosinspect.sources.registry_push import push_blob, push_manifest
 
 __all__ = ["RegistrySource", "Retries", "Timeouts"]
 
@@ -183,6 +184,31 @@ class RegistrySource:
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
         return list_repositories(self._client, self.reference.registry, self._limits)
+
+    def push_blob(self, data: bytes) -> Digest:
+        """Put a small blob into the image's repository, unless it is there.
+
+        Raises:
+            AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
+            TransportError: it does not answer.
+        """
+        return push_blob(self._client, self.reference.repository, data, str(self.reference))
+
+    def push_manifest(self, reference: str, media_type: str, raw: bytes) -> bool:
+        """Put a manifest or index into the image's repository, and tell whether the registry lists it with its subject.
+
+        Args:
+            reference: a tag, or its digest.
+            media_type: of it.
+            raw: its bytes.
+
+        Raises:
+            AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
+            TransportError: it does not answer.
+        """
+        where = str(self.reference)
+        answer = push_manifest(self._client, self.reference.repository, reference, media_type, raw, where)
+        return "OCI-Subject" in answer.headers
 
     def referrers(self, digest: Digest, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
         """List the manifests that name `digest` as their subject; none where nothing refers to it.

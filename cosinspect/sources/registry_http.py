@@ -55,6 +55,7 @@ _TRANSIENT = (408, 429, 500, 502, 503, 504)
 # OpenSSL's words for an answer that is no TLS record.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 _MAX_CAUSES = 16
+_FORM = "application/x-www-form-urlencoded"
 _LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
 
 _LOG = logging.getLogger("cosinspect.registry")
@@ -207,6 +208,45 @@ class Client:
                 return outcome
             outcome.settle(attempts)
 
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        where: str,
+        *,
+        accept: tuple[int, ...],
+    ) -> Response:
+        """Send something to the registry, again where that does no harm, and give its answer, whose body nobody waits for.
+
+        Args:
+            method: HEAD, PUT or POST; what is sent twice must be there once all the same.
+            target: a path, or where the registry said that it goes on: relative to the registry, or a URL.
+            headers: of the request.
+            body: of the request.
+            where: for messages.
+            accept: statuses that are no errors.
+
+        Raises:
+            NotFound, AccessDenied, TooManyRequests, RegistryError: the answer is an error.
+            TransportError: there is no answer, or the target is no URL.
+        """
+        url = Url.parse(_joined(f"{self._registry.text}/", target))
+        if url is None or (url.scheme == "http" and self._registry.scheme != "http"):
+            raise TransportError(
+                "the registry sends uploads to something that is no URL of its kind", where=where
+            )
+        attempts = self.attempts(where)
+        while True:
+            started = self._clock()
+            outcome = self._authorised(url, headers, method, body, accept)
+            attempts.spend(self._clock() - started)
+            if isinstance(outcome, Response):
+                outcome.close()
+                return outcome
+            outcome.settle(attempts)
+
     def document(
         self, path: str, headers: Mapping[str, str], where: str, *, limit: int, limit_name: str
     ) -> tuple[Response, bytes]:
@@ -232,15 +272,23 @@ class Client:
     def _pause(self, seconds: float) -> None:
         self._sleep(min(seconds, self._deadline.left()))
 
-    def _authorised(self, url: Url, headers: Mapping[str, str]) -> Response | Failure:
-        header, fresh = self._authenticator.header(), False
+    def _authorised(
+        self,
+        url: Url,
+        headers: Mapping[str, str],
+        method: str = "GET",
+        body: bytes | None = None,
+        accept: tuple[int, ...] = (200, 206),
+    ) -> Response | Failure:
+        own = url.origin == self._registry.origin  # storage that takes an upload is shown no credentials
+        header, fresh = self._authenticator.header() if own else None, not own
         for _ in range(MAX_ANSWERS):
-            exchange = self._exchange("GET", url, headers, header)
+            exchange = self._exchange(method, url, headers, header, body)
             if isinstance(exchange, Failure):
                 return exchange
             response, at = exchange
             if fresh or response.status_code != 401 or at.origin != url.origin:
-                return self._judge(response, at)
+                return self._judge(response, at, accept)
             complaint = self._complaint(response)
             try:
                 answer = self._answer(response.headers.get("WWW-Authenticate", ""), header)
@@ -272,7 +320,7 @@ class Client:
         attempts = self.attempts(self._where)
         headers = {"Accept": "application/json"}
         if asked.form is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers["Content-Type"] = _FORM
         method = "GET" if asked.form is None else "POST"
         limit = self._limits.token_bytes
         while True:
@@ -310,7 +358,8 @@ class Client:
             }
             if authorization and at.origin == url.origin:
                 sent["Authorization"] = authorization
-            self._discretion.learn(sent.get("Authorization"), form)
+            is_form = sent.get("Content-Type") == _FORM
+            self._discretion.learn(sent.get("Authorization"), form if is_form else None)
             response = self._send(method, at, sent, form)
             self._log(method, at, sent, response, redirected=at is not url)
             if isinstance(response, Failure):
@@ -414,8 +463,10 @@ class Client:
             remedy = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
         return Failure(TransportError(message, remedy=remedy), again=again)
 
-    def _judge(self, response: requests.Response, at: Url) -> Response | Failure:
-        if response.status_code in (200, 206):
+    def _judge(
+        self, response: requests.Response, at: Url, accept: tuple[int, ...] = (200, 206)
+    ) -> Response | Failure:
+        if response.status_code in accept:
             return Response(response, at, self._clock, self._deadline)
         return self._failure(response, at)
 

@@ -1,0 +1,218 @@
+"""Where statements lie beside an image: as referrers that hold a bundle, and under the tag that cosign 2 looks at.
+
+Bundles: sigstore/cosign, specs/BUNDLE_SPEC.md. The tag: specs/ATTESTATION_SPEC.md. Where a registry does not list referrers, the index
+tagged `sha256-<hexadecimals>` does (distribution-spec 1.1, "Pushing Manifests with Subject").
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from attrs import evolve, frozen
+
+from cosinspect.artifact import ArtifactManifest
+from cosinspect.attestation.statement import TEST_RESULT
+from cosinspect.blob import read_blob
+from cosinspect.errors import CosinspectError, FormatError, InvalidManifest, NotFound
+from cosinspect.formats.dsse import Envelope, WireEnvelope, to_envelope
+from cosinspect.formats.in_toto import IN_TOTO
+from cosinspect.formats.signed_json import read_signed_json
+from cosinspect.formats.sigstore_bundle import BUNDLE_V3, is_bundle_type, read_bundle
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.media_types import MANIFEST_TYPES, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from cosinspect.oci import Descriptor, Digest
+from cosinspect.oci_wire import load_document
+from cosinspect.signatures.keys import PublicKey
+from cosinspect.sources.registry import RegistrySource
+
+__all__ = ["AttestationRepository", "bundle_of", "envelope_json"]
+
+_EMPTY_TYPE, _EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
+_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+_MOST = 100
+"""Statements that are looked at."""
+
+
+def envelope_json(payload: bytes, signature: bytes) -> dict[str, Any]:
+    """Give a signed statement as an envelope of the wire (secure-systems-lab/dsse, envelope.md)."""
+    return {
+        "payloadType": IN_TOTO,
+        "payload": base64.b64encode(payload).decode(),
+        "signatures": [{"keyid": "", "sig": base64.b64encode(signature).decode()}],
+    }
+
+
+def bundle_of(envelope: dict[str, Any], key: PublicKey) -> bytes:
+    """Give a signed statement as a bundle that hints at its key."""
+    hint = base64.b64encode(bytes.fromhex(key.fingerprint)).decode()
+    return msgspec.json.encode(
+        {
+            "mediaType": BUNDLE_V3,
+            "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+            "dsseEnvelope": envelope,
+        }
+    )
+
+
+@frozen
+class AttestationRepository:
+    """The repository of an image, as the place of statements about it.
+
+    Attributes:
+        source: any image in the repository; stays open.
+        limits: for what is read.
+    """
+
+    source: RegistrySource
+    limits: Limits = DEFAULT_LIMITS
+
+    def put_bundle(self, subject: Descriptor, bundle: bytes, *, created: str) -> Digest:
+        """Have a bundle refer to an image.
+
+        Raises:
+            SourceError: the registry does not take it.
+        """
+        config, layer = self.source.push_blob(_EMPTY), self.source.push_blob(bundle)
+        annotations = {
+            "org.opencontainers.image.created": created,
+            "dev.sigstore.bundle.content": "dsse-envelope",
+            "dev.sigstore.bundle.predicateType": TEST_RESULT,
+        }
+        raw = msgspec.json.encode(
+            {
+                "schemaVersion": 2,
+                "mediaType": OCI_MANIFEST,
+                "artifactType": BUNDLE_V3,
+                "config": _descriptor(_EMPTY_TYPE, config, len(_EMPTY)),
+                "layers": [_descriptor(BUNDLE_V3, layer, len(bundle))],
+                "subject": _descriptor(subject.media_type, subject.digest, subject.size),
+                "annotations": annotations,
+            }
+        )
+        digest = Digest.of(raw)
+        if not self.source.push_manifest(str(digest), OCI_MANIFEST, raw):
+            entry = _descriptor(OCI_MANIFEST, digest, len(raw))
+            entry |= {"artifactType": BUNDLE_V3, "annotations": annotations}
+            self._list_by_tag(subject.digest, entry)
+        return digest
+
+    def put_tagged(self, subject: Descriptor, envelope: bytes) -> str:
+        """Add an envelope to those under cosign's tag, in place of an earlier one of ours; give the tag.
+
+        Raises:
+            SourceError: the registry does not take it.
+            InvalidManifest: what is there is not cosign's.
+        """
+        tag = f"{subject.digest.algorithm}-{subject.digest.encoded}.att"
+        kept: list[dict[str, Any]] = []
+        raw = self._tagged(tag)
+        if raw is not None:
+            layers = load_document(raw, tag).get("layers")
+            if not isinstance(layers, list):
+                raise InvalidManifest("expected the manifest of attestations", where=tag)
+            kept = [
+                each
+                for each in layers
+                if not isinstance(each, dict)
+                or (each.get("annotations") or {}).get("predicateType") != TEST_RESULT
+            ]
+        layer = _descriptor(_ENVELOPE, self.source.push_blob(envelope), len(envelope))
+        layer["annotations"] = {"dev.cosignproject.cosign/signature": "", "predicateType": TEST_RESULT}
+        layers = [*kept, layer]
+        config = msgspec.json.encode(
+            {
+                "architecture": "",
+                "created": "0001-01-01T00:00:00Z",
+                "history": [{"created": "0001-01-01T00:00:00Z"}] * len(layers),
+                "os": "",
+                "rootfs": {"type": "layers", "diff_ids": [each["digest"] for each in layers]},
+                "config": {},
+            }
+        )
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": _descriptor(OCI_CONFIG, self.source.push_blob(config), len(config)),
+            "layers": layers,
+        }
+        self.source.push_manifest(tag, OCI_MANIFEST, msgspec.json.encode(manifest))
+        return tag
+
+    def envelopes(self, subject: Digest) -> Iterator[Envelope]:
+        """Give every envelope that lies beside an image, not yet believed; what cannot be read is passed over.
+
+        Raises:
+            SourceError: the registry does not answer.
+            CosinspectError: its list of referrers is none.
+        """
+        for descriptor in self.source.referrers(subject)[:_MOST]:
+            if descriptor.media_type not in MANIFEST_TYPES or not is_bundle_type(
+                descriptor.artifact_type or BUNDLE_V3
+            ):
+                continue
+            try:
+                raw = self._read(descriptor, self.limits.manifest_bytes)
+                manifest = ArtifactManifest.from_json(raw, descriptor.media_type)
+                if (
+                    manifest.subject is None
+                    or manifest.subject.digest != subject
+                    or len(manifest.layers) != 1
+                ):
+                    continue
+                content = read_bundle(self._read(manifest.layers[0], self.limits.signature_bytes)).content
+            except (FormatError, CosinspectError):
+                continue
+            if isinstance(content, Envelope):
+                yield content
+        yield from self._tagged_envelopes(subject)
+
+    def _tagged_envelopes(self, subject: Digest) -> Iterator[Envelope]:
+        tag = f"{subject.algorithm}-{subject.encoded}.att"
+        raw = self._tagged(tag)
+        if raw is None:
+            return
+        try:
+            manifest = ArtifactManifest.from_json(raw)
+        except CosinspectError:
+            return
+        for layer in manifest.layers[:_MOST]:
+            try:
+                data = self._read(layer, self.limits.signature_bytes)
+                yield to_envelope(read_signed_json(data, WireEnvelope, tag), tag)
+            except CosinspectError:
+                continue
+
+    def _read(self, descriptor: Descriptor, limit: int) -> bytes:
+        return read_blob(self.source, descriptor, limit=limit, limit_name="signature_bytes")
+
+    def _tagged(self, tag: str) -> bytes | None:
+        source = self.source.beside(evolve(self.source.reference, tag=tag, digest=None))
+        try:
+            return read_blob(
+                source, source.resolve(), limit=self.limits.manifest_bytes, limit_name="manifest_bytes"
+            )
+        except NotFound:
+            return None
+        finally:
+            source.close()
+
+    def _list_by_tag(self, subject: Digest, entry: dict[str, Any]) -> None:
+        tag = f"{subject.algorithm[:32]}-{subject.encoded[:64]}"
+        raw = self._tagged(tag)
+        manifests: list[Any] = []
+        if raw is not None:
+            found = load_document(raw, tag).get("manifests")
+            if not isinstance(found, list):
+                raise InvalidManifest("expected the index of what refers to the image", where=tag)
+            manifests = [
+                each for each in found if not isinstance(each, dict) or each.get("digest") != entry["digest"]
+            ]
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*manifests, entry]}
+        self.source.push_manifest(tag, OCI_INDEX, msgspec.json.encode(index))
+
+
+def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": str(digest), "size": size}

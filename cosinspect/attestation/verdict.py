@@ -1,0 +1,134 @@
+"""Attest to what an inspection found, and believe what somebody else attested."""
+
+from __future__ import annotations
+
+import msgspec
+from attrs import frozen
+
+from cosinspect.attestation.place import AttestationRepository, bundle_of, envelope_json
+from cosinspect.attestation.statement import TestResult, read_test_result, statement_of
+from cosinspect.errors import CosinspectError, FormatError
+from cosinspect.formats.dsse import Envelope
+from cosinspect.formats.in_toto import IN_TOTO
+from cosinspect.oci import Descriptor, Digest
+from cosinspect.report import SCHEMA, Report
+from cosinspect.signatures.keys import PublicKey
+from cosinspect.signatures.signing import PrivateKey
+
+__all__ = ["Attested", "Placed", "attest", "find_attested"]
+
+_SIGNATURES = 16
+"""Of one envelope, that are looked at."""
+
+
+@frozen
+class Placed:
+    """Where an attestation was put.
+
+    Attributes:
+        referrer: digest of the artifact that refers to the image.
+        tag: under which cosign 2 finds it, None where it was not asked for.
+        result: PASSED, WARNED or FAILED.
+    """
+
+    referrer: Digest
+    tag: str | None
+    result: str
+
+
+@frozen
+class Attested:
+    """A verdict that somebody attested to.
+
+    Attributes:
+        key: whose word it is.
+        result: what was said.
+    """
+
+    key: PublicKey
+    result: TestResult
+
+
+def attest(
+    report: Report,
+    rules: str,
+    key: PrivateKey,
+    repository: AttestationRepository,
+    subject: Descriptor,
+    *,
+    created: str,
+    tagged: bool = True,
+) -> Placed:
+    """Sign a report as a statement, and put it beside the image.
+
+    Args:
+        report: of the image.
+        rules: digest of the rulebook that it goes by.
+        key: signs.
+        repository: of the image.
+        subject: the image, as it was asked for: its index, where it has one.
+        created: now, as RFC 3339 has it.
+        tagged: whether to put it under cosign 2's tag as well.
+
+    Raises:
+        SourceError: the registry does not take it.
+        InvalidManifest: what stands in its place is something else.
+    """
+    statement = statement_of(report, rules)
+    unsigned = Envelope(IN_TOTO, statement, (b"",))
+    envelope = envelope_json(statement, key.sign(unsigned.signed_bytes))
+    referrer = repository.put_bundle(subject, bundle_of(envelope, key.public), created=created)
+    tag = repository.put_tagged(subject, msgspec.json.encode(envelope)) if tagged else None
+    return Placed(referrer, tag, read_test_result(statement).result)
+
+
+def find_attested(
+    subject: Digest, rules: str, keys: tuple[PublicKey, ...], repository: AttestationRepository
+) -> Attested | None:
+    """Find what one of these keys attested of an image by the same rules; None if nothing is.
+
+    Args:
+        subject: its digest.
+        rules: digest of the rulebook; what other rules found says nothing.
+        keys: whom to believe.
+        repository: of the image.
+
+    Raises:
+        SourceError: the registry does not answer.
+        CosinspectError: its list of referrers is none.
+    """
+    found: Attested | None = None
+    for envelope in repository.envelopes(subject):
+        if envelope.payload_type != IN_TOTO:
+            continue
+        key = _signer(envelope, keys)
+        if key is None:
+            continue
+        try:
+            result = read_test_result(envelope.payload)
+        except (FormatError, CosinspectError):
+            continue
+        if subject not in result.subjects or result.rules != rules or not _agrees(result):
+            continue
+        # Of several the worst counts: a pass must not hide a failure.
+        if found is None or result.result == "FAILED":
+            found = Attested(key, result)
+    return found
+
+
+def _agrees(result: TestResult) -> bool:
+    """Say whether a statement has a report of ours, with a verdict that is its result."""
+    report = result.report or {}
+    verdict = report.get("verdict")
+    return report.get("schema") == SCHEMA and verdict in (
+        ("fail", "open") if result.result == "FAILED" else ("pass",)
+    )
+
+
+def _signer(envelope: Envelope, keys: tuple[PublicKey, ...]) -> PublicKey | None:
+    message = envelope.signed_bytes
+    for signature in envelope.signatures[:_SIGNATURES]:
+        for key in keys:
+            if key.signed(signature, message):
+                return key
+    return None

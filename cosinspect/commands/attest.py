@@ -1,0 +1,115 @@
+"""`attest IMAGE --key FILE`: inspects, signs the verdict, and puts it beside the image for others to enforce."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+
+from attrs import evolve
+
+from cosinspect.attestation.place import AttestationRepository
+from cosinspect.attestation.statement import statement_of
+from cosinspect.attestation.verdict import attest
+from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.commands.options import access_of, add_image, add_profile, cache_of, limits_of
+from cosinspect.commands.progress import layer_bars
+from cosinspect.commands.signatures import add_signatures, read_key_file, signature_policy
+from cosinspect.inspection import inspect
+from cosinspect.oci import Digest
+from cosinspect.reference import ImageName
+from cosinspect.render.findings import sentence
+from cosinspect.report import Verdict
+from cosinspect.rulebook import load_rulebook
+from cosinspect.signatures.signing import PrivateKey
+from cosinspect.sources.registry import RegistrySource
+
+__all__ = ["configure", "run"]
+
+EXIT_STATUSES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.OPEN: 3}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_image(parser)
+    add_profile(parser)
+    parser.add_argument(
+        "--key",
+        metavar="FILE|env://NAME",
+        help="private key in PEM that signs, such as cosign.key; its password is in $COSIGN_PASSWORD",
+    )
+    parser.add_argument(
+        "--no-tag",
+        action="store_true",
+        help="only as a referrer, not under the tag sha256-....att of cosign 2",
+    )
+    parser.add_argument(
+        "--print",
+        action="store_true",
+        help="write the statement to standard output, and sign and push nothing",
+    )
+    add_signatures(parser)
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Do it, and give the exit status."""
+    reference = ImageName.parse(arguments.image).reference
+    if reference is None and not arguments.print:
+        raise WrongUse("expected an image in a registry: an attestation is put beside it; or --print")
+    if (arguments.key is None) is not arguments.print:
+        raise WrongUse("expected --key to sign with, or --print to write the statement only, one of them")
+    key = None
+    if arguments.key is not None:
+        password = arguments.environment.get("COSIGN_PASSWORD")
+        pem = read_key_file(arguments.key, arguments.environment)
+        key = PrivateKey.from_pem(pem, arguments.key, password.encode() if password else None)
+    book = load_rulebook(
+        arguments.profile,
+        arguments.policy,
+        build_manifest=arguments.manifest,
+        signatures=signature_policy(arguments),
+        platform=str(arguments.platform) if arguments.platform else None,
+    )
+    today = datetime.now(UTC)
+    access = access_of(arguments, arguments.image)
+    limits = limits_of(arguments)
+    with layer_bars(terminal) as bars:
+        report = inspect(
+            arguments.image,
+            plan=book.plan(today.date()),
+            platform=arguments.platform,
+            access=access,
+            verify_diff_ids=not arguments.no_diff_ids,
+            signatures=book.signatures,
+            limits=limits,
+            cache=cache_of(arguments),
+            jobs=arguments.jobs,
+            on_image=bars.begin,
+            progress=bars.advance,
+        )
+    rules = book.digest(today.date())
+    if key is None or reference is None:
+        statement = json.loads(statement_of(report, rules))
+        terminal.out.write(json.dumps(statement, indent=2) + "\n")
+        return EXIT_STATUSES[report.verdict]
+    pinned = evolve(reference, digest=Digest.parse(report.index or report.digest))
+    source = RegistrySource(pinned, access=access, limits=limits)
+    try:
+        placed = attest(
+            report,
+            rules,
+            key,
+            AttestationRepository(source, limits),
+            source.resolve(),
+            created=today.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            tagged=not arguments.no_tag,
+        )
+    finally:
+        source.close()
+    terminal.out.write(f"{sentence(report)}\n")
+    if not arguments.quiet:
+        place = f"{reference.registry}/{reference.repository}"
+        terminal.out.write(f"attested {placed.result} by {key.public}\n  {place}@{placed.referrer}\n")
+        if placed.tag is not None:
+            terminal.out.write(f"  {place}:{placed.tag}\n")
+    return EXIT_STATUSES[report.verdict]

@@ -1,0 +1,97 @@
+"""What `check --from-attestation` writes: a verdict that somebody attested to, and nothing of the image is read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from attrs import evolve
+
+from cosinspect.attestation.place import AttestationRepository
+from cosinspect.attestation.verdict import Attested, find_attested
+from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.commands.options import access_of, limits_of
+from cosinspect.commands.outputs import report_outputs
+from cosinspect.commands.signatures import read_key_file, signature_policy
+from cosinspect.reference import ImageName
+from cosinspect.render.display import printable
+from cosinspect.rulebook import load_rulebook
+from cosinspect.signatures.keys import PublicKey
+from cosinspect.sources.registry import RegistrySource
+
+__all__ = ["attested_status"]
+
+FORMATS = ("text", "json", "html")
+_STATUSES = {"pass": 0, "fail": 1, "open": 3}
+
+
+def attested_status(arguments: argparse.Namespace, terminal: Terminal) -> int | None:
+    """Write what was attested of an image and give the exit status of its verdict; None where nobody attested to it.
+
+    Raises:
+        WrongUse: the image is in no registry, or a format needs more than an attestation has.
+        CosinspectError: the registry does not answer.
+    """
+    reference = ImageName.parse(arguments.image).reference
+    if reference is None:
+        raise WrongUse("--from-attestation: expected an image in a registry")
+    outputs = report_outputs(arguments.output, arguments.format)
+    for output in outputs:
+        if output.format not in FORMATS:
+            raise WrongUse(f"--from-attestation: expected {', '.join(FORMATS)}, found {output.format}")
+    environment = arguments.environment
+    keys = tuple(
+        PublicKey.from_pem(read_key_file(text, environment), text) for text in arguments.from_attestation
+    )
+    book = load_rulebook(
+        arguments.profile,
+        arguments.policy,
+        build_manifest=arguments.manifest,
+        signatures=signature_policy(arguments),
+        platform=str(arguments.platform) if arguments.platform else None,
+    )
+    limits = limits_of(arguments)
+    source = RegistrySource(reference, access=access_of(arguments, arguments.image), limits=limits)
+    try:
+        digest = source.resolve().digest
+        beside = source.beside(evolve(reference, digest=digest))
+        try:
+            found = find_attested(digest, book.digest(), keys, AttestationRepository(beside, limits))
+        finally:
+            beside.close()
+    finally:
+        source.close()
+    if found is None or found.result.report is None:
+        if not arguments.quiet:
+            terminal.err.write(
+                "cosinspect: nobody of these keys attested by these rules, so the image is inspected\n"
+            )
+        return None
+    report = found.result.report
+    for output in outputs:
+        text = _written(output.format, arguments.image, found, report)
+        if output.path is None:
+            terminal.out.write(text)
+        else:
+            output.path.write_text(text, "utf-8", "backslashreplace")
+    return _STATUSES[str(report.get("verdict"))]
+
+
+def _written(form: str, name: str, found: Attested, report: Mapping[str, Any]) -> str:
+    if form == "json":
+        return json.dumps(report, indent=2) + "\n"
+    if form == "html":
+        page: str = import_module("cosinspect.render.html").report_page(report)
+        return page
+    return "".join(f"{printable(line)}\n" for line in _lines(name, found))
+
+
+def _lines(name: str, found: Attested) -> Iterator[str]:
+    result = found.result
+    yield f"{result.result}  {name}, as attested by {found.key}"
+    for word, tests in (("failed", result.failed), ("warned", result.warned)):
+        for test in tests:
+            yield f"  {word}  {test}"
