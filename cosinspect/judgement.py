@@ -14,6 +14,7 @@ from cosinspect.image import Image
 from cosinspect.policy import Plan
 from cosinspect.report import CheckResult
 from cosinspect.signatures.outcome import Verification
+from cosinspect.wire_types import ready
 
 __all__ = ["Judgement", "keep_judgement", "known_judgement"]
 
@@ -44,7 +45,7 @@ def known_judgement(image: Image, plan: Plan, verification: Verification | None)
     if value is None:
         return None
     try:
-        return msgspec.msgpack.decode(value, type=Judgement)
+        return msgspec.msgpack.decode(value, type=ready(Judgement))
     except msgspec.DecodeError:  # a file that somebody made up
         return None
 

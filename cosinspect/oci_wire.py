@@ -13,6 +13,7 @@ import msgspec
 
 from cosinspect.errors import InvalidManifest
 from cosinspect.media_types import refuse_schema_1
+from cosinspect.wire_types import ready
 
 __all__ = [
     "WireConfig",
@@ -186,7 +187,7 @@ def convert_document(document: dict[str, Any], wire: type[T], where: str) -> T:
     """
     _refuse_other_case(document, wire, where)
     try:
-        found = msgspec.convert(document, wire)
+        found = msgspec.convert(document, ready(wire))
     except msgspec.ValidationError as fault:
         text = str(fault)
         message, _, path = text.partition(" - at `$")

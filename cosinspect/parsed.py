@@ -18,6 +18,7 @@ from cosinspect.cache import Cache
 from cosinspect.cache.code import code_digest
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.wire_types import ready
 
 __all__ = ["Parsed"]
 
@@ -114,9 +115,9 @@ class Parsed:
         if data is None:
             return None
         try:
-            outcome = msgspec.msgpack.decode(data, type=_Outcome)
+            outcome = msgspec.msgpack.decode(data, type=ready(_Outcome))
             if outcome.fault is None:
-                return msgspec.msgpack.decode(outcome.value, type=of)
+                return msgspec.msgpack.decode(outcome.value, type=ready(of))
         except msgspec.DecodeError:  # a file that somebody made up
             return None
         fault = outcome.fault

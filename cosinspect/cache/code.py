@@ -23,6 +23,7 @@ LAYER_CODE = (
     "tarblocks.py",
     "tarfields.py",
     "tarstream.py",
+    "wire_types.py",
 )
 """What decides the index of a layer."""
 

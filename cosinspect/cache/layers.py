@@ -18,6 +18,7 @@ from cosinspect.compression import pack, unpack
 from cosinspect.errors import FormatError
 from cosinspect.oci import Descriptor, Digest
 from cosinspect.tarstream import Irregularity
+from cosinspect.wire_types import ready
 
 __all__ = ["BODY_BYTES", "decode_layer", "encode_layer"]
 
@@ -153,7 +154,7 @@ def decode_layer(
         Damaged: the head is none.
     """
     try:
-        head = msgspec.msgpack.decode(record.head, type=_Head)
+        head = msgspec.msgpack.decode(record.head, type=ready(_Head))
     except msgspec.DecodeError as fault:
         raise Damaged(f"the head is none of a layer: {fault}") from fault
     reading = _Reading[LayerEntry](record, again)
@@ -208,7 +209,7 @@ def _part(writer: RecordWriter, values: Sequence[T], escaped: Callable[[T], T]) 
 
 def _values(record: Record, part: _Part, kind: type[list[T]]) -> list[T]:
     try:
-        found = msgspec.msgpack.decode(unpack(record.read(part.section), part.size), type=kind)
+        found = msgspec.msgpack.decode(unpack(record.read(part.section), part.size), type=ready(kind))
     except (msgspec.DecodeError, FormatError) as fault:
         raise Damaged(f"a part of the layer cannot be decoded: {fault}") from fault
     if len(found) != part.count:

@@ -15,6 +15,7 @@ from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.changeset import LayerEntry
 from cosinspect.overlay import Merged
 from cosinspect.tree import Inode, Node, Problem
+from cosinspect.wire_types import ready
 
 __all__ = ["decode_tree", "encode_tree"]
 
@@ -90,7 +91,7 @@ class _Stored:
     def children(self, section: Section, path: str) -> dict[str, Node]:
         """Decode a directory; where its section is damaged, the layers are merged again."""
         try:
-            found = msgspec.msgpack.decode(self._record.read(section), type=_Directory)
+            found = msgspec.msgpack.decode(self._record.read(section), type=ready(_Directory))
         except (Damaged, msgspec.DecodeError):
             return self._merged(path)
         change = unescape if found.escaped else None
@@ -174,7 +175,7 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
         Damaged: the head is none.
     """
     try:
-        head = msgspec.msgpack.decode(record.head, type=_Head)
+        head = msgspec.msgpack.decode(record.head, type=ready(_Head))
     except msgspec.DecodeError as fault:
         raise Damaged(f"the head is none of a tree: {fault}") from fault
     change = unescape if head.escaped else None

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from cosinspect.errors import InvalidScan
 from cosinspect.report import Capability
 from cosinspect.task import Outcome
+from cosinspect.wire_types import ready
 
 __all__ = ["ERROR", "SCHEMA", "Record", "read_records"]
 
@@ -165,7 +166,7 @@ def read_records(path: Path) -> tuple[list[Record], int]:
 
 def _record(line: bytes, path: Path, number: int) -> Record:
     try:
-        wire = msgspec.json.decode(line, type=_WireRecord)
+        wire = msgspec.json.decode(line, type=ready(_WireRecord))
         if wire.schema != SCHEMA:
             raise InvalidScan(
                 f"expected lines of {SCHEMA}, found {wire.schema[:60]!r}", where=f"{path}, line {number}"

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.signed_json import decode_base64, read_signed_json
+from cosinspect.wire_types import ready
 
 __all__ = ["LogEntry", "read_log_bundle", "read_log_entry"]
 
@@ -89,12 +90,12 @@ def read_log_entry(raw: bytes) -> LogEntry:
     kind = f"{wire.kind[:40]} {wire.api_version[:40]}"
     try:
         if kind in ("hashedrekord 0.0.1", "rekord 0.0.1"):
-            hashed = msgspec.convert(wire.spec, _WireHashed)
+            hashed = msgspec.convert(wire.spec, ready(_WireHashed))
             return LogEntry(
                 kind, (decode_base64(hashed.signature.content, "log entry"),), _sha256(hashed.data.hash)
             )
         if kind == "dsse 0.0.1":
-            dsse = msgspec.convert(wire.spec, _WireDsse)
+            dsse = msgspec.convert(wire.spec, ready(_WireDsse))
             found = tuple(decode_base64(item.signature, "log entry") for item in dsse.signatures)
             return LogEntry(kind, found, _sha256(dsse.payload_hash))
     except msgspec.ValidationError as fault:

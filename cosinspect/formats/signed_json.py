@@ -10,6 +10,7 @@ import msgspec
 
 from cosinspect.errors import FormatError, InvalidManifest
 from cosinspect.oci_wire import load_document
+from cosinspect.wire_types import ready
 
 __all__ = ["decode_base64", "read_signed_json"]
 
@@ -23,7 +24,7 @@ def read_signed_json(raw: bytes, wire: type[T], what: str) -> T:
         FormatError: of kind `json` (no JSON object that means one thing) or `fields` (another structure).
     """
     try:
-        return msgspec.convert(load_document(raw, what), wire)
+        return msgspec.convert(load_document(raw, what), ready(wire))
     except InvalidManifest as fault:
         raise FormatError(fault.message, kind="json", where=what) from fault
     except msgspec.ValidationError as fault:

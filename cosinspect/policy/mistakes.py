@@ -18,6 +18,7 @@ import msgspec
 from attrs import define, field
 
 from cosinspect.errors import InvalidConfiguration, InvalidPolicy
+from cosinspect.wire_types import ready
 
 __all__ = ["Key", "Mistakes", "Parser"]
 
@@ -148,7 +149,7 @@ def _converted(value: object, kind: Any) -> Any:
             raise ValueError(f"expected {' or '.join(known)}, found {str(value)[:40]!r}")
     if kind is dt.date and (not isinstance(value, dt.date) or isinstance(value, dt.datetime)):
         raise ValueError(f"expected a day such as 2027-03-31, found {str(value)[:40]!r}")
-    return msgspec.convert(value, kind, builtin_types=(dt.date, dt.datetime))
+    return msgspec.convert(value, ready(kind), builtin_types=(dt.date, dt.datetime))
 
 
 def _told(fault: Exception) -> str:

@@ -19,6 +19,7 @@ from attrs import evolve, field, frozen
 from cosinspect.errors import InvalidProfile
 from cosinspect.report import Capability, Level
 from cosinspect.semantics import Semantics
+from cosinspect.wire_types import ready
 
 __all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile", "parse_profile", "read_profile"]
 
@@ -287,7 +288,7 @@ def _read(path: Path) -> str:
 
 def _convert(text: str, kind: type[T], where: str) -> T:
     try:
-        return msgspec.convert(tomllib.loads(text), kind)
+        return msgspec.convert(tomllib.loads(text), ready(kind))
     except (
         ValueError,
         msgspec.ValidationError,

@@ -8,6 +8,8 @@ from typing import TypeVar
 import msgspec
 from attrs import field, frozen
 
+from cosinspect.wire_types import ready
+
 __all__ = ["JSON", "Refusal", "Reply", "parse_json", "reply_json"]
 
 JSON = "application/json"
@@ -53,7 +55,7 @@ def parse_json(body: bytes, kind: type[T], what: str) -> T:
         Refusal: it is none.
     """
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body, type=ready(kind))
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as fault:
         raise Refusal(400, f"expected {what}: {str(fault)[:300]}") from fault
 

@@ -18,6 +18,7 @@ from cosinspect.server.configuration import Configuration, Mode
 from cosinspect.server.exchange import Reply, parse_json
 from cosinspect.server.inspector import Inspector
 from cosinspect.server.metrics import Metrics
+from cosinspect.wire_types import ready
 
 __all__ = ["Notifications"]
 
@@ -70,7 +71,7 @@ class Notifications:
 
     def _take(self, value: Any) -> str:
         try:
-            event = msgspec.convert(value, _Event)
+            event = msgspec.convert(value, ready(_Event))
         except (msgspec.ValidationError, RecursionError):
             return "malformed"
         if event.action != "push" or event.target.media_type not in _IMAGES:

@@ -43,6 +43,7 @@ from cosinspect.oci import (
 from cosinspect.reference import Reference
 from cosinspect.sources.files import Files, read_file
 from cosinspect.sources.layout import LayoutSource
+from cosinspect.wire_types import ready
 
 __all__ = ["DockerArchiveSource"]
 
@@ -109,7 +110,7 @@ class DockerArchiveSource:
             )
         raw = read_file(self._files, "manifest.json", limit=self._limits.manifest_bytes)
         try:
-            return msgspec.json.decode(raw, type=list[_Item])
+            return msgspec.json.decode(raw, type=ready(list[_Item]))
         except (msgspec.DecodeError, RecursionError) as fault:
             raise InvalidLayout(
                 f"expected a list of images: {fault}", where=self._files.describe("manifest.json")

@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from cosinspect.errors import InvalidAccess, InvalidReference
 from cosinspect.reference import Reference
+from cosinspect.wire_types import ready
 
 __all__ = ["Endpoint", "Mirror", "RegistriesConf", "RegistryRule", "load_registries_conf"]
 
@@ -227,7 +228,7 @@ def _read(path: Path) -> _WireConf | None:
                 where=str(path),
                 remedy="write [[registry]] tables in place of [registries.search] and its like",
             )
-        return msgspec.convert(document, _WireConf)
+        return msgspec.convert(document, ready(_WireConf))
     except FileNotFoundError:
         return None
     except OSError as fault:

@@ -18,6 +18,7 @@ from cosinspect.errors import LimitExceeded, NotFound, RegistryError, TransportE
 from cosinspect.limits import Limits
 from cosinspect.oci import INDEX_TYPES, Descriptor, Digest, ImageIndex
 from cosinspect.sources.registry_http import Client
+from cosinspect.wire_types import ready
 
 __all__ = ["list_referrers", "list_repositories", "list_tags"]
 
@@ -54,7 +55,7 @@ def list_tags(client: Client, repository: str, where: str, limits: Limits) -> tu
     path = f"/v2/{repository}/tags/list"
     for raw in _pages(client, path, f"n={PAGE}", {"Accept": "application/json"}, where, limits):
         try:
-            page = msgspec.json.decode(raw, type=_Tags)
+            page = msgspec.json.decode(raw, type=ready(_Tags))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
             raise TransportError(
                 f"expected a list of tags, found something else: {fault}",
@@ -77,7 +78,7 @@ def list_repositories(client: Client, where: str, limits: Limits) -> tuple[str, 
     found: dict[str, None] = {}
     for raw in _pages(client, "/v2/_catalog", f"n={PAGE}", {"Accept": "application/json"}, where, limits):
         try:
-            page = msgspec.json.decode(raw, type=_Catalogue)
+            page = msgspec.json.decode(raw, type=ready(_Catalogue))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
             raise TransportError(
                 f"expected a list of repositories, found something else: {fault}",

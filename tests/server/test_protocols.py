@@ -1,15 +1,12 @@
 """Each protocol over real HTTP: what a cluster or a registry sends, and what it is told."""
 
 import base64
-import functools
 import hashlib
 import json
-import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
+import gotypes_judge
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
 from cosinspect.testing.registry_auth import BasicAuth
@@ -254,39 +251,25 @@ def _by_types(case, name):
     return document
 
 
-@functools.cache
-def _judge():
-    directory = Path(tempfile.mkdtemp(prefix="gotypes"))
-    subprocess.run(
-        ["go", "build", "-o", directory / "gotypes", "."], cwd=Path(__file__).parent / "gotypes", check=True
-    )
-    return directory / "gotypes"
-
-
 @pytest.mark.modules
 def test_the_requests_are_what_the_types_write():
-    found = subprocess.run([_judge(), "requests"], capture_output=True, check=True).stdout
-
-    assert json.loads(found) == REQUESTS
+    assert gotypes_judge.requests() == REQUESTS
 
 
 @pytest.mark.modules
 def test_the_types_take_every_answer(server, names):
-    asked = []
-    for path in ("/admission", "/mutate"):
-        for case in ("pod", "deployment", "plan", "managedosimage", "delete"):
-            for tag in ("good", "bad", "watched"):
-                answer = server.post(path, _by_types(case, names[tag]))
-                asked.append({"as": "admission", "body": answer.json()})
+    cases = ("pod", "deployment", "plan", "managedosimage", "delete")
+    asked = [
+        ("admission", server.post(path, _by_types(case, names[tag])).json())
+        for path in ("/admission", "/mutate")
+        for case in cases
+        for tag in ("good", "bad", "watched")
+    ]
     for path in ("/gatekeeper", "/gatekeeper/pin"):
-        body = REQUESTS["provider"]
-        body["request"]["keys"] = [*names.values(), "quay.io/x/y", "not a name"]
-        asked.append({"as": "provider", "body": server.post(path, body).json()})
-    lines = "".join(json.dumps(each) + "\n" for each in asked)
+        body = _provider([*names.values(), "quay.io/x/y", "not a name"])
+        asked.append(("provider", server.post(path, body).json()))
 
-    found = subprocess.run([_judge()], input=lines, text=True, capture_output=True, check=True).stdout
-
-    assert ["ok"] * len(asked) == found.splitlines()
+    assert gotypes_judge.verdicts(asked) == ["ok"] * len(asked)
 
 
 # -- Gatekeeper --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 
+	provider "github.com/open-policy-agent/frameworks/constraint/pkg/apis/externaldata/v1beta1"
 	"github.com/open-policy-agent/frameworks/constraint/pkg/externaldata"
+	"github.com/open-policy-agent/opa/ast"
 	admission "k8s.io/api/admission/v1"
 	apps "k8s.io/api/apps/v1"
 	authentication "k8s.io/api/authentication/v1"
@@ -60,7 +62,7 @@ func requests() {
 	pod := core.PodSpec{
 		InitContainers: []core.Container{{Name: "first", Image: "registry.example/org/first:v1"}},
 		Containers:     []core.Container{{Name: "os", Image: image}},
-		Volumes: []core.Volume{{Name: "empty", VolumeSource: core.VolumeSource{EmptyDir: &core.EmptyDirVolumeSource{}}}},
+		Volumes:        []core.Volume{{Name: "empty", VolumeSource: core.VolumeSource{EmptyDir: &core.EmptyDirVolumeSource{}}}},
 	}
 	named := meta.ObjectMeta{Name: "machines", Namespace: "fleet"}
 	plan := map[string]any{
@@ -112,6 +114,24 @@ func answers() {
 func read(as string, body []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()
+	if as == "rego" {
+		var text string
+		if err := decoder.Decode(&text); err != nil {
+			return err
+		}
+		_, err := ast.ParseModule("template.rego", text)
+		return err
+	}
+	if as == "manifest" {
+		var found provider.Provider
+		if err := decoder.Decode(&found); err != nil {
+			return err
+		}
+		if found.Spec.URL == "" || found.Spec.Timeout <= 0 || found.Spec.CABundle == "" {
+			return fmt.Errorf("found %+v", found.Spec)
+		}
+		return nil
+	}
 	if as == "provider" {
 		var found externaldata.ProviderResponse
 		if err := decoder.Decode(&found); err != nil {
