@@ -27,6 +27,7 @@ from cosinspect.server.harbor import ERROR, Scanner
 from cosinspect.server.inspector import Inspector
 from cosinspect.server.metrics import Metrics
 from cosinspect.server.notifications import Notifications
+from cosinspect.server.openapi import description
 from cosinspect.server.reports import Reports
 from cosinspect.server.verdicts import Verdicts
 
@@ -82,6 +83,11 @@ def application(
     async def health(_request: Request, _body: bytes, _arrived: float) -> Reply:
         return reply_json({"status": "ok"})
 
+    described = reply_json(description())
+
+    async def describe(_request: Request, _body: bytes, _arrived: float) -> Reply:
+        return described
+
     async def tell(_request: Request, _body: bytes, _arrived: float) -> Reply:
         return Reply(metrics.text(), media_type=metrics.content_type)
 
@@ -94,6 +100,7 @@ def application(
         desk.route("/healthz", "health", health, "GET"),
         desk.route("/readyz", "health", health, "GET"),
         desk.route("/metrics", "metrics", tell, "GET"),
+        desk.route("/openapi.json", "openapi", describe, "GET"),
     ]
     if configuration.notifications is not None:
         notifications = Notifications(configuration, inspector, metrics)

@@ -146,6 +146,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         profile: a builtin profile's name, or the path of a TOML file.
         policies: paths of TOML files.
         verify_keys: PEM files; one of these keys must have signed the image.
+        attestation_keys: PEM files; what one of these keys attested by the same rules is believed, and the image not inspected.
     """
 
     registries: tuple[str, ...] = ("*",)
@@ -155,6 +156,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: str = "auto"
     policies: tuple[str, ...] = ()
     verify_keys: tuple[str, ...] = ()
+    attestation_keys: tuple[str, ...] = ()
 
     def fits(self, reference: Reference, namespace: str) -> bool:
         """Say whether the rule speaks of an image."""
@@ -344,7 +346,7 @@ class _Reader:
             profile = str(self.file(profile, (*key, "profile")))
         lists = {
             name: tuple(str(self.file(each, (*key, name))) for each in getattr(found, name))
-            for name in ("policies", "verify_keys")
+            for name in ("policies", "verify_keys", "attestation_keys")
         }
         return msgspec.structs.replace(found, profile=profile, **lists)
 

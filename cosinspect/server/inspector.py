@@ -268,6 +268,7 @@ class Inspector:
             seconds=settings.seconds,
             cache=settings.cache,
             beside=str(Path(settings.database).with_name("cache")),
+            attesters=self._books.attesters(job.rule),
         )
 
     async def _digest(self, reference: Reference, way: _Way, until: float) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
 from cosinspect.rulebook import Rulebook, load_keys, load_rulebook
 from cosinspect.server.configuration import Rule
+from cosinspect.signatures.keys import PublicKey
 
 __all__ = ["Rulebooks"]
 
@@ -24,12 +26,15 @@ class Rulebooks:
 
     def __init__(self, rules: tuple[Rule, ...], platform: str | None) -> None:
         self._books: dict[Rule, Rulebook] = {}
+        self._attesters: dict[Rule, tuple[PublicKey, ...]] = {}
         for number, rule in enumerate(rules):
             try:
                 signatures = load_keys(rule.verify_keys)
                 self._books[rule] = load_rulebook(
                     rule.profile, rule.policies, signatures=signatures, platform=platform
                 )
+                attesters = load_keys(rule.attestation_keys)
+                self._attesters[rule] = attesters.keys if attesters else ()
             except CosinspectError as fault:
                 raise InvalidConfiguration(str(fault), where=f"rules[{number}]") from fault
         self._day = datetime.now(UTC).date()
@@ -39,11 +44,17 @@ class Rulebooks:
         """Give what a rule requires."""
         return self._books[rule]
 
+    def attesters(self, rule: Rule) -> tuple[PublicKey, ...]:
+        """Give whose attestations a rule believes."""
+        return self._attesters[rule]
+
     def key(self, rule: Rule) -> str:
         """Give the key of a rule's verdicts."""
         today = datetime.now(UTC).date()
         if today != self._day:
             self._keys, self._day = {}, today
         if rule not in self._keys:
-            self._keys[rule] = self._books[rule].key(today)
+            fingerprints = " ".join(key.fingerprint for key in self._attesters[rule])
+            told = f"{self._books[rule].key(today)} {fingerprints}"
+            self._keys[rule] = hashlib.sha256(told.encode()).hexdigest()
         return self._keys[rule]

@@ -1,5 +1,7 @@
 """The server as a process: slow registries, full queues, slow clients, certificates that change, and every way to end."""
 
+import io
+import json
 import os
 import signal
 import socket
@@ -13,7 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from cosinspect.cli import main
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
 from cosinspect.testing.registry_faults import Fault
@@ -117,6 +121,40 @@ def test_a_signature_that_comes_later_is_seen(tmp_path):
         assert response["allowed"] is False
         assert "COS092" in response["status"]["message"]
         assert len(list(_rows(tmp_path))) == 0, "it is not kept: it may be signed tomorrow"
+
+
+def test_an_attested_verdict_is_believed_and_no_layer_read(tmp_path):
+    pair = certificate("signer")
+    key, _ = written(tmp_path, "signer", pair)
+    (tmp_path / "attest.pub").write_bytes(
+        pair[0].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    rules = RULES + 'attestation_keys = ["attest.pub"]\n'
+    with Registry() as registry, serving(tmp_path, rules) as server:
+        names = {
+            kind: registry.push(derivative(kind), f"org/{kind or 'good'}:v1")
+            for kind in (None, "kernel-dangling")
+        }
+        for name in names.values():
+            main(["attest", name, "--key", str(key), "--profile", "cos", "--no-cache"], stdout=io.StringIO())
+        other = registry.push(derivative("kernel-removed"), "org/other:v1")
+        layers = {
+            layer["digest"]
+            for kind in names
+            for layer in json.loads(registry.read(f"org/{kind or 'good'}:v1"))["layers"]
+        }
+        seen = len(registry.requests)
+
+        answers = {kind: server.review(review("Pod", name)) for kind, name in names.items()}
+
+        assert {kind: answer["allowed"] for kind, answer in answers.items()} == {
+            None: True,
+            "kernel-dangling": False,
+        }
+        assert "attested by" in answers["kernel-dangling"]["status"]["message"]
+        read = {each.path.rpartition("/")[2] for each in registry.requests[seen:]}
+        assert not read & layers
+        assert "COS010" in server.review(review("Pod", other))["status"]["message"], "it was inspected"
 
 
 def _rows(directory):
