@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 from attrs import frozen
 
@@ -15,7 +17,7 @@ from cosinspect.report import SCHEMA, Report
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.signatures.signing import PrivateKey
 
-__all__ = ["Attested", "Placed", "attest", "find_attested"]
+__all__ = ["Attested", "Placed", "StatementSigner", "attest", "find_attested"]
 
 _SIGNATURES = 16
 """Of one envelope, that are looked at."""
@@ -49,10 +51,22 @@ class Attested:
     result: TestResult
 
 
+class StatementSigner(Protocol):
+    """Signs statements by other means than a key."""
+
+    def sign(self, statement: bytes) -> bytes:
+        """Give the bundle of a statement.
+
+        Raises:
+            TransportError: it cannot be signed.
+        """
+        ...
+
+
 def attest(
     report: Report,
     rules: str,
-    key: PrivateKey,
+    key: PrivateKey | StatementSigner,
     repository: AttestationRepository,
     subject: Descriptor,
     *,
@@ -64,7 +78,7 @@ def attest(
     Args:
         report: of the image.
         rules: digest of the rulebook that it goes by.
-        key: signs.
+        key: signs; what signs by identity gives a bundle, and cosign 2's tag holds none.
         repository: of the image.
         subject: the image, as it was asked for: its index, where it has one.
         created: now, as RFC 3339 has it.
@@ -75,11 +89,14 @@ def attest(
         InvalidManifest: what stands in its place is something else.
     """
     statement = statement_of(report, rules)
+    result = read_test_result(statement).result
+    if not isinstance(key, PrivateKey):
+        return Placed(repository.put_bundle(subject, key.sign(statement), created=created), None, result)
     unsigned = Envelope(IN_TOTO, statement, (b"",))
     envelope = envelope_json(statement, key.sign(unsigned.signed_bytes))
     referrer = repository.put_bundle(subject, bundle_of(envelope, key.public), created=created)
     tag = repository.put_tagged(subject, msgspec.json.encode(envelope)) if tagged else None
-    return Placed(referrer, tag, read_test_result(statement).result)
+    return Placed(referrer, tag, result)
 
 
 def find_attested(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
 
 from attrs import evolve
 
 from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.statement import statement_of
-from cosinspect.attestation.verdict import attest
+from cosinspect.attestation.verdict import StatementSigner, attest
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, add_image, add_profile, cache_of, limits_of
 from cosinspect.commands.progress import layer_bars
@@ -39,6 +42,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="private key in PEM that signs, such as cosign.key; its password is in $COSIGN_PASSWORD",
     )
     parser.add_argument(
+        "--identity-token",
+        metavar="TOKEN|env://NAME",
+        help="sign by identity instead (extra sigstore): an OpenID Connect token for sigstore, such as $SIGSTORE_ID_TOKEN of GitLab",
+    )
+    parser.add_argument(
+        "--trust-config",
+        metavar="FILE",
+        help="addresses and keys of a sigstore of one's own (ClientTrustConfig); default: the public instance",
+    )
+    parser.add_argument(
         "--no-tag",
         action="store_true",
         help="only as a referrer, not under the tag sha256-....att of cosign 2",
@@ -56,13 +69,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     reference = ImageName.parse(arguments.image).reference
     if reference is None and not arguments.print:
         raise WrongUse("expected an image in a registry: an attestation is put beside it; or --print")
-    if (arguments.key is None) is not arguments.print:
-        raise WrongUse("expected --key to sign with, or --print to write the statement only, one of them")
-    key = None
-    if arguments.key is not None:
-        password = arguments.environment.get("COSIGN_PASSWORD")
-        pem = read_key_file(arguments.key, arguments.environment)
-        key = PrivateKey.from_pem(pem, arguments.key, password.encode() if password else None)
+    ways = [arguments.key is not None, arguments.identity_token is not None, arguments.print]
+    if ways.count(True) != 1:
+        raise WrongUse(
+            "expected --key or --identity-token to sign with, or --print to write the statement only, one of them"
+        )
+    key = _signer(arguments)
     book = load_rulebook(
         arguments.profile,
         arguments.policy,
@@ -109,7 +121,39 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     terminal.out.write(f"{sentence(report)}\n")
     if not arguments.quiet:
         place = f"{reference.registry}/{reference.repository}"
-        terminal.out.write(f"attested {placed.result} by {key.public}\n  {place}@{placed.referrer}\n")
+        who = key.public if isinstance(key, PrivateKey) else key.name
+        terminal.out.write(f"attested {placed.result} by {who}\n  {place}@{placed.referrer}\n")
         if placed.tag is not None:
             terminal.out.write(f"  {place}:{placed.tag}\n")
     return EXIT_STATUSES[report.verdict]
+
+
+class _IdentitySigner(StatementSigner, Protocol):
+    """What signs by identity, and knows whose."""
+
+    @property
+    def name(self) -> str:
+        """Who signs."""
+        ...
+
+
+def _signer(arguments: argparse.Namespace) -> PrivateKey | _IdentitySigner | None:
+    """Give what signs, None where nothing is signed."""
+    environment = arguments.environment
+    if arguments.key is not None:
+        password = environment.get("COSIGN_PASSWORD")
+        pem = read_key_file(arguments.key, environment)
+        return PrivateKey.from_pem(pem, arguments.key, password.encode() if password else None)
+    if arguments.identity_token is None:
+        return None
+    token = arguments.identity_token
+    if token.startswith("env://"):
+        name = token.removeprefix("env://")
+        if name not in environment:
+            raise WrongUse(f"--identity-token: expected the variable {name[:60]} to be set, it is not")
+        token = environment[name]
+    # Loaded by its name: the extra may be missing, and where it is there it takes half a second.
+    module = import_module("cosinspect.signatures.keyless")
+    config = Path(arguments.trust_config) if arguments.trust_config else None
+    signer: _IdentitySigner = module.KeylessSigner(token, config)
+    return signer

@@ -1,4 +1,4 @@
-"""Bundles that were signed with a certificate of sigstore, verified by sigstore's own library (extra `sigstore`)."""
+"""Bundles that are signed with a certificate of sigstore, made and verified by sigstore's own library (extra `sigstore`)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from cosinspect.oci import Digest
 from cosinspect.signatures.policy import Identity
 
 try:
+    from sigstore.dsse import Statement
     from sigstore.errors import VerificationError
     from sigstore.hashes import Hashed
-    from sigstore.models import Bundle, TrustedRoot
+    from sigstore.models import Bundle, ClientTrustConfig, TrustedRoot
+    from sigstore.oidc import IdentityToken
+    from sigstore.sign import SigningContext
     from sigstore.verify import Verifier
     from sigstore_models.common.v1 import HashAlgorithm
 except ImportError as _fault:
@@ -26,7 +29,7 @@ except ImportError as _fault:
 else:
     _MISSING = ""
 
-__all__ = ["KeylessVerifier"]
+__all__ = ["KeylessSigner", "KeylessVerifier"]
 
 T = TypeVar("T")
 
@@ -127,6 +130,69 @@ class KeylessVerifier:
             except FormatError as fault:
                 reasons.append(fault.message)
         raise FormatError("; ".join(dict.fromkeys(reasons)), kind="untrusted")
+
+
+class KeylessSigner:
+    """Signs statements with a certificate that is made for one identity and for some minutes.
+
+    Args:
+        token: of OpenID Connect, which says who signs; its audience is `sigstore`.
+        trust_config: file with an instance's addresses and keys (ClientTrustConfig); None for the public instance.
+
+    Raises:
+        InvalidSignaturePolicy: the extra is not installed, the token is none or has run out, or the file is none.
+        TransportError: the public instance's addresses cannot be fetched.
+    """
+
+    def __init__(self, token: str, trust_config: Path | None = None) -> None:
+        if _MISSING:
+            raise InvalidSignaturePolicy(
+                f"signing by identity needs sigstore's library ({_MISSING})",
+                remedy="pip install 'cosinspect[sigstore]'",
+            )
+        try:
+            self._token = IdentityToken(token)
+        except Exception as fault:
+            raise InvalidSignaturePolicy(
+                f"expected an identity token for sigstore that is valid now: {fault}", where="identity token"
+            ) from fault
+        try:
+            if trust_config is None:
+                config = ClientTrustConfig.production()
+            else:
+                config = ClientTrustConfig.from_json(trust_config.read_text("utf-8"))
+            self._context = SigningContext.from_trust_config(config)
+        except Exception as fault:
+            reason = f"{type(fault).__name__}: {str(fault)[:300]}"
+            if trust_config is not None:
+                raise InvalidSignaturePolicy(
+                    f"expected the addresses and keys of a sigstore: {reason}", where=str(trust_config)
+                ) from fault
+            raise TransportError(
+                f"sigstore's addresses cannot be fetched: {reason}", where="sigstore's public instance"
+            ) from fault
+
+    @property
+    def name(self) -> str:
+        """Who signs, for reports."""
+        return f"identity {self._token.identity} by {self._token.federated_issuer}"
+
+    def sign(self, statement: bytes) -> bytes:
+        """Sign a statement, have the log take it, and give the bundle.
+
+        Raises:
+            TransportError: the authority gives no certificate, or the log does not take it.
+        """
+        try:
+            with self._context.signer(self._token) as signer:
+                return signer.sign_dsse(Statement(statement)).to_json().encode()
+        except Exception as fault:
+            # What the library's own errors are has changed with its versions.
+            raise TransportError(
+                f"sigstore does not sign: {type(fault).__name__}: {str(fault)[:300]}",
+                where="sigstore",
+                remedy="a token is good for a few minutes; get a new one and try again",
+            ) from fault
 
 
 def _contained(work: Callable[[], T]) -> T:
