@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -141,11 +142,17 @@ def load_document(raw: bytes, where: str) -> dict[str, Any]:
     return document
 
 
+@cache
+def _names(wire: type) -> Mapping[str, str]:
+    """Give the keys of a structure by how they read without case; found out once, since that takes longer than a document."""
+    return {item.encode_name.casefold(): item.encode_name for item in msgspec.structs.fields(wire)}
+
+
 def _refuse_other_case(value: Any, wire: type, where: str) -> None:
     """Refuse `Layers` beside or instead of `layers`: Go's decoder takes both for the same field."""
     if not isinstance(value, dict):
         return
-    names = {item.encode_name.casefold(): item.encode_name for item in msgspec.structs.fields(wire)}
+    names = _names(wire)
     nested = _NESTED.get(wire, {})
     for key, item in value.items():
         known = names.get(key.casefold(), key)
