@@ -9,6 +9,7 @@ for something else is an `Irregularity` beside the entry.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import NoReturn
@@ -32,6 +33,10 @@ from cosinspect.tarfields import (
 __all__ = ["Header", "Irregularity", "TarStream"]
 
 _ZERO_BLOCK = bytes(BLOCK)
+_CHECKSUM = re.compile(rb"[0-7]{6}\0 ")  # as everybody writes it
+_CUT = "content-truncated", "the archive ends in the middle of a file's content"
+_REMEMBERED = 4096
+"""Fields of each kind whose meaning is remembered; their bytes are few, for a field is short."""
 # All types whose size field Go does not believe (archive/tar: isHeaderOnlyType).
 _HEADER_ONLY = frozenset(b"123456")
 _KNOWN_TYPES = frozenset(b"0123456S")
@@ -125,7 +130,10 @@ class TarStream:
         self._limits = limits
         self._left = 0  # stored bytes of the current entry not yet consumed
         self._padding = 0
+        # Headers of one archive have the same owners, modes and tails over and over.
         self._numbers: dict[bytes, int] = {}
+        self._owners: dict[bytes, tuple[int, int, int]] = {}
+        self._tails: dict[bytes, tuple[int, int]] = {}
         self._counts: dict[str, int] = {}
 
     @property
@@ -149,9 +157,7 @@ class TarStream:
             return b""
         data = self._blocks.take(size)
         if not data:
-            self._fail(
-                "content-truncated", "the archive ends in the middle of a file's content", self.position
-            )
+            self._fail(*_CUT, self.position)
         self._left -= len(data)
         return data
 
@@ -197,9 +203,7 @@ class TarStream:
         start = -1
         while True:
             if self._left and not self._blocks.skip(self._left):
-                self._fail(
-                    "content-truncated", "the archive ends in the middle of a file's content", self.position
-                )
+                self._fail(*_CUT, self.position)
             self._left = 0
             if self._padding and not self._blocks.skip(self._padding):
                 self.note(
@@ -262,7 +266,7 @@ class TarStream:
                 self._fail("lone-zero-block", "a lone block of zeros with entries behind it", offset)
             return None
         field = block[148:156]
-        expected = parse_octal(field)
+        expected = int(field[:6], 8) if _CHECKSUM.fullmatch(field) else parse_octal(field)
         # An adler-32 carries the sum of bytes in its low half, modulo 65521: exact while no byte is above 127.
         total = (zlib.adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
         if expected is None or expected != total - sum(field) + 256:
@@ -282,11 +286,7 @@ class TarStream:
             if records is None:
                 self._fail("pax-malformed", "a malformed PAX extended header", offset)
             if kind == _PAX_GLOBAL:
-                self.note(
-                    "global-header",
-                    offset,
-                    "a PAX global header",
-                )
+                self.note("global-header", offset, "a PAX global header")
                 return
             if _PAX in pending.saw:
                 self.note(
@@ -311,7 +311,7 @@ class TarStream:
         name, device = self._format_fields(block, offset)
         if size < 0 and kind not in _HEADER_ONLY:
             self._fail("negative-size", "a negative size", offset)
-        link = parse_text(block[157:257])
+        link = parse_text(block[157:257]) if block[157] else ""
         xattrs: dict[str, str] | None = None
         pax: dict[str, str] = {}
         if pending is not None:
@@ -340,12 +340,7 @@ class TarStream:
         if kind == _REGULAR and name.endswith("/"):
             self.note("slash-on-file", offset, "a regular file whose name ends in a slash", name)
         if kind not in _KNOWN_TYPES:
-            self.note(
-                "unknown-type",
-                offset,
-                f"an entry of the unknown type {chr(kind)!r}",
-                name,
-            )
+            self.note("unknown-type", offset, f"an entry of the unknown type {chr(kind)!r}", name)
         return Header(
             name, chr(kind), mode, uid, gid, mtime, 0 if kind in _HEADER_ONLY else size,
             link, device, start, self.position, self._left, sparse, xattrs,
@@ -353,11 +348,20 @@ class TarStream:
 
     def _numeric_fields(self, block: bytes) -> tuple[int, int, int, int]:
         number = self._number
-        return number(block, 100, 8), number(block, 108, 8), number(block, 116, 8), number(block, 136, 12)
+        owner = self._owners.get(block[100:124])
+        if owner is None:
+            owner = number(block, 100, 8), number(block, 108, 8), number(block, 116, 8)
+            if len(self._owners) < _REMEMBERED:
+                self._owners[block[100:124]] = owner
+        return *owner, number(block, 136, 12)
 
     def _format_fields(self, block: bytes, offset: int) -> tuple[str, tuple[int, int]]:
         """Give the name and device of a header as its format's magic number says they are laid out."""
         name = parse_text(block[:100])
+        tail = block[257:]
+        known = self._tails.get(tail)
+        if known is not None:
+            return name, known
         magic = block[257:263]
         device = (0, 0)
         prefix = b""
@@ -377,7 +381,10 @@ class TarStream:
         elif block[345] and magic[:5] != b"ustar":
             self.note("prefix-without-magic", offset, "bytes where only ustar has a name's prefix", name)
         if prefix[:1] not in (b"", b"\0"):
-            name = f"{parse_text(prefix)}/{name}"
+            return f"{parse_text(prefix)}/{name}", device
+        # Without magic there may be something to note, which is to be noted each time.
+        if magic[:5] == b"ustar" and len(self._tails) < _REMEMBERED:
+            self._tails[tail] = device
         return name, device
 
     def _merge(
@@ -446,7 +453,7 @@ class TarStream:
                 self._fail(
                     "number-malformed", f"expected a number, found {field!r}", self.position - BLOCK + at
                 )
-            if len(self._numbers) < 4096:
+            if len(self._numbers) < _REMEMBERED:
                 self._numbers[field] = found
         return found
 
