@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cosinspect.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -76,6 +76,7 @@ def histories(
     changes: dict[str, list[Change]] = {path: [] for path in paths}
     if RULES[semantics].stacking is not Stacking.IN_PLACE:
         return _by_prefix(indexes, changes, semantics, limits)
+    indexes = _concerned(indexes, changes)
     tree = Tree(RULES[semantics], limits=limits)
     before = dict.fromkeys(changes, _Trail((), None, None))
     for position, index in enumerate(indexes):
@@ -88,6 +89,50 @@ def histories(
                 done.append(change)
             before[path] = now
     return {path: tuple(done) for path, done in changes.items()}
+
+
+def _concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[LayerIndex]:
+    """Give the layers with the entries only that can have to do with `paths`: of a million files a few are worth a second look.
+
+    What is looked up on the way to a path, or to where an entry or a marker acts, is a name of that path, a directory's name, or a name
+    in the target of a link that is met there. So of all else only the first entry of each directory is kept, which may be what the directory is
+    there for. Markers are all kept. Readers that let a marker hide an entry of its own layer need more than this.
+    """
+    names = {name for path in paths for name in path.split("/")}
+    parents: set[str] = set()
+    links: dict[str, list[str]] = {}
+    for index in indexes:
+        parents.update(marker.path for marker in (*index.whiteouts, *index.opaques))
+        for entry in index.entries:
+            parent, _, name = entry.path.rpartition("/")
+            parents.add(parent)
+            if entry.type == "dir":
+                names.add(name)
+            elif entry.type == "hardlink":
+                names.update(entry.link.split("/"))
+            elif entry.link:
+                links.setdefault(name, []).append(entry.link)
+    names.update(name for parent in parents for name in parent.split("/"))
+    waiting = [name for name in names if name in links]
+    while waiting:
+        for target in links.pop(waiting.pop(), ()):
+            for name in target.split("/"):
+                names.add(name)
+                if name in links:
+                    waiting.append(name)
+    return [evolve(index, entries=tuple(_of_names(index.entries, names))) for index in indexes]
+
+
+def _of_names(entries: Iterable[LayerEntry], names: set[str]) -> Iterator[LayerEntry]:
+    seen: set[str] = set()
+    for entry in entries:
+        parent, _, name = entry.path.rpartition("/")
+        if name in names:
+            seen.clear()  # it may take a directory's place, or a link's, and the next entry below it makes one anew
+        if name in names or parent not in seen:
+            if entry.type != "hardlink":  # one without its target makes no directory
+                seen.add(parent)
+            yield entry
 
 
 def _by_prefix(

@@ -83,7 +83,7 @@ def test_suffixes_mean_formats_that_there_are():
         (["-o", "sarif=/nonexistent/x"], "the directory /nonexistent does not exist"),
         (["-o", "serif=/nonexistent/x"], "formats are text, json, sarif"),
         (["-o", "sarif=TMP"], "is a directory"),
-        (["--format", "html"], "invalid choice"),
+        (["--format", "pdf"], "invalid choice"),
     ],
 )
 def test_what_cannot_be_written_is_told_before_the_work(tmp_path, arguments, message):

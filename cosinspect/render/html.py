@@ -117,6 +117,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=FunctionLoader(_text),
         autoescape=True,
+        keep_trailing_newline=True,
         undefined=StrictUndefined,
         finalize=_harmless,
     )

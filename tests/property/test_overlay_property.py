@@ -1,11 +1,13 @@
 """The resolver against the oracle, and the laws that any resolver keeps."""
 
+from unittest import mock
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosinspect.history import Action
+from cosinspect.history import Action, histories
 from cosinspect.rootfs import Rootfs
-from oracle import merge
+from oracle import Item, merge
 from random_stacks import PATHS, STACKS, index_of
 from stacks import SCALE
 
@@ -108,3 +110,34 @@ def test_history_tells_how_a_path_came_to_be_as_it_is(stack, path):
             assert entry.layer < last.layer
         else:
             assert entry.layer == last.layer
+
+
+# Names that nothing else has, among those that meet: what has nothing to do with a path.
+NOISE = st.lists(
+    st.tuples(
+        st.integers(0, 3),
+        st.integers(0, 8),
+        st.sampled_from(
+            [(), ("a",), ("a", "b"), ("lib",), ("lib", "b"), ("c",), ("c", "lib"), ("n",), ("n", "m")]
+        ),
+        st.sampled_from(["file", "file", "symlink", "hardlink"]),
+    ),
+    max_size=12,
+)
+
+
+@QUICK
+@given(STACKS, NOISE, PATHS)
+def test_history_does_not_hang_on_what_it_leaves_out(stack, noise, path):
+    layers = [list(layer) for layer in stack]
+    for number, (layer, at, directory, kind) in enumerate(noise):
+        text = {"file": "noise", "symlink": "a/b", "hardlink": "a/x"}[kind]
+        target = layers[layer % len(layers)]
+        target.insert(at % (len(target) + 1), Item(kind, (*directory, f"noise{number}"), text))
+    indexes = [index_of(layer) for layer in layers]
+    asked = "/".join(path)
+
+    found = histories(indexes, [asked])
+
+    with mock.patch("cosinspect.history._concerned", lambda every, _paths: every):
+        assert histories(indexes, [asked]) == found
