@@ -77,6 +77,8 @@ class Server:
 @contextmanager
 def serving(directory, rules=RULES, *, listen="plain_http = true", inspections="", further=""):
     """Serve by a configuration in a directory while the block runs."""
+    if "workers" not in inspections:
+        inspections += "\nworkers = 1"  # each takes seconds of a processor to start
     config = directory / "server.toml"
     config.write_text(
         f'[listen]\naddress = "127.0.0.1:0"\n{listen}\n[inspections]\ndatabase = "verdicts.sqlite"\n{inspections}\n'

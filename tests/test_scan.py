@@ -35,6 +35,8 @@ def registry():
 
 def scan(tmp_path, *arguments, cache="cache", stdin=None):
     """Run the command in a process, and give its exit status, its output and the records that it wrote."""
+    if not {"--workers", "--dask"} & {*arguments}:
+        arguments = (*arguments, "--workers", "1")  # each takes seconds of a processor to start
     done = subprocess.run(
         [sys.executable, "-m", "cosinspect", "scan", "--cache", str(tmp_path / cache), *arguments],
         cwd=tmp_path,
@@ -97,7 +99,7 @@ def test_one_image_that_cannot_be_had_stops_nothing(registry, tmp_path):
     found = read_records(tmp_path / "scan.jsonl")[0]
     assert sorted(record.verdict for record in found) == ["error", "error", "error", "pass"]
     assert done.returncode == 3
-    assert scan(tmp_path, *names, "--fail-on", "fail", "-q").returncode == 0
+    assert scan(tmp_path, *names[:2], "--fail-on", "fail", "-q").returncode == 0
     assert scan(tmp_path, f"{registry.address}/org/os:no-toolkit", "--fail-on", "never").returncode == 0
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz TARGET --seconds 600`: fuzz one parser, or all of them one after the other, and say what broke.
+"""`python -m tests.fuzz TARGET --seconds 600`: fuzz one parser, or all of them, one a processor at a time, and say what broke.
 
 Each target runs in a process of its own under atheris, with a bound on its memory and on the time of one input.
 A finding does not end the run: the input is kept under `.fuzz/TARGET/findings`, once for each place that failed, and the
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import random
 import re
 import subprocess
 import sys
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TOP = Path(__file__).parents[2]
@@ -36,12 +38,19 @@ def main() -> int:
     parser.add_argument(
         "--directory", type=Path, default=TOP / ".fuzz", help="default: .fuzz in the checkout"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="targets side by side (default: one a processor)",
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         fuzz(arguments.target, arguments.directory, arguments.seconds)
     names = NAMES if arguments.target == "all" else (arguments.target,)
-    return max([run(name, arguments.directory.resolve(), arguments.seconds) for name in names])
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        return max(pool.map(lambda name: run(name, arguments.directory.resolve(), arguments.seconds), names))
 
 
 def run(name: str, directory: Path, seconds: int) -> int:
