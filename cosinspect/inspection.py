@@ -298,12 +298,14 @@ def _compared(image: Image, rootfs: Rootfs, semantics: Semantics) -> Comparison:
     """Compare with what another reader sees; that it sees the same is known from then on."""
     parts = (code_digest(), *image.chain, rootfs.semantics.value, semantics.value)
     if image.cache is not None and image.cache.value("comparison", *parts) == b"same":
-        return Comparison(rootfs, rootfs.under(semantics), (), {})
+        return Comparison(rootfs, rootfs.alike(semantics), (), {})
     found = compare_semantics(rootfs, semantics, limits=image.limits)
-    same = not found.differences and not found.other.problems
-    if image.cache is not None and same:
+    if found.differences or found.other.problems:
+        return found
+    if image.cache is not None:
         image.cache.keep_value(b"same", "comparison", *parts)
-    return found
+    # A second tree that says the same would only take memory until the checks are done.
+    return Comparison(rootfs, rootfs.alike(semantics), (), {})
 
 
 def _report(

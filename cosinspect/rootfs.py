@@ -6,6 +6,7 @@ at most `Limits.link_hops` of them for one path (path_resolution(7)).
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import hashlib
 import io
@@ -182,6 +183,13 @@ class Rootfs:
         if semantics is self.semantics:
             return self
         return Rootfs(self.indexes, self._layers, limits=self._limits, semantics=semantics, trees=self._trees)
+
+    def alike(self, semantics: Semantics) -> Rootfs:
+        """Give this very tree as that of another reader, of whom it is known that the layers make the same for it, without a problem."""
+        same = copy.copy(self)
+        same.semantics = semantics
+        same.problems = ()
+        return same
 
     def __len__(self) -> int:
         """Give how many names there are, the root among them."""
