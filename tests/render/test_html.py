@@ -48,7 +48,7 @@ def test_it_tells_the_verdict_the_finding_and_the_layer(tmp_path):
 
     text = " ".join(Reader(report_page(report)).text)
 
-    assert "kernel-link-dangling" in text
+    assert re.search(r"COS011 kernel-link-dangling\s+error\s", text)
     assert "expected the kernel behind /boot/vmlinuz" in text
     assert "RUN rm -rf /boot/vmlinuz-6.1.0-50-amd64" in text
     assert re.search(r"GRUB loads the kernel\s+fails", text)
