@@ -290,46 +290,39 @@ class InvalidSignaturePolicy(CosinspectError, ValueError):
     """Nothing can be verified with what was given: a key that is none, an identity without its issuer, no signer at all."""
 
 
-class InvalidPolicy(InvalidProfile):
+class _Mistaken(CosinspectError):
+    """A document with mistakes, which are told all at once."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        remedy: str | None = None,
+        mistakes: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.mistakes = mistakes
+
+
+class InvalidPolicy(_Mistaken, InvalidProfile):
     """A policy cannot be read, or is wrong.
 
     Attributes:
         mistakes: every mistake with its place, in the document's order.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        where: str | None = None,
-        remedy: str | None = None,
-        mistakes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(message, where=where, remedy=remedy)
-        self.mistakes = mistakes
-
 
 class InvalidBuildManifest(InvalidProfile):
     """A build manifest cannot be read, or is none."""
 
 
-class InvalidConfiguration(CosinspectError, ValueError):
+class InvalidConfiguration(_Mistaken, ValueError):
     """A server's configuration cannot be read, or is wrong.
 
     Attributes:
         mistakes: every mistake with its place, in the document's order.
     """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        where: str | None = None,
-        remedy: str | None = None,
-        mistakes: tuple[str, ...] = (),
-    ) -> None:
-        super().__init__(message, where=where, remedy=remedy)
-        self.mistakes = mistakes
 
 
 class InvalidObject(CosinspectError, ValueError):

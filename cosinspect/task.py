@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -30,7 +32,7 @@ from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.access import Access
 from cosinspect.sources.registry import RegistrySource
 
-__all__ = ["Outcome", "Task", "attend", "perform"]
+__all__ = ["Outcome", "Task", "end_pool", "make_pool", "perform"]
 
 REASONS = 3
 """Reasons that a message has; the report has them all."""
@@ -134,7 +136,26 @@ def _attested(task: Task, limits: Limits) -> Outcome | None:
     return Outcome(Verdict(found.result.report["verdict"]), printable("; ".join(told)), report)
 
 
-def attend(parent: int) -> None:
+def make_pool(count: int) -> ProcessPoolExecutor:
+    """Make so many processes that inspect; they end with this one, however it ends."""
+    return ProcessPoolExecutor(
+        count,
+        # A process that only forks would have this one's threads, locks and sockets in it.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_attend,
+        initargs=(os.getpid(),),
+    )
+
+
+def end_pool(pool: ProcessPoolExecutor) -> None:
+    """End processes that inspect, whatever they are at."""
+    processes = list((pool._processes or {}).values())  # noqa: SLF001 - there is no other way to end what runs
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+
+
+def _attend(parent: int) -> None:
     """Make ready a process that inspects: the one that asks decides when it ends, and it does not outlive that one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

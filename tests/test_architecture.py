@@ -77,7 +77,7 @@ CONFINED = {
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
     "sqlite3": {"server/verdicts.py"},
-    "multiprocessing": {"server/inspector.py", "fleet/workers.py"},
+    "multiprocessing": {"task.py"},
     "pyarrow": set(),  # loaded by its name in fleet/export.py
     "distributed": set(),  # loaded by its name in commands/scan.py
     "rich": {"render/text.py", "commands/progress.py"},

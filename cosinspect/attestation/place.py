@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import frozen
 
 from cosinspect.artifact import ArtifactManifest
 from cosinspect.attestation.statement import TEST_RESULT
-from cosinspect.blob import read_blob
-from cosinspect.errors import CosinspectError, FormatError, InvalidManifest, NotFound
+from cosinspect.errors import CosinspectError, InvalidManifest
 from cosinspect.formats.dsse import Envelope, WireEnvelope, to_envelope
 from cosinspect.formats.in_toto import IN_TOTO
 from cosinspect.formats.signed_json import read_signed_json
@@ -27,6 +26,7 @@ from cosinspect.oci import Descriptor, Digest
 from cosinspect.oci_wire import load_document
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.registry import RegistrySource
+from cosinspect.sources.signature_repository import SignatureRepository
 
 __all__ = ["AttestationRepository", "bundle_of", "envelope_json"]
 
@@ -108,7 +108,7 @@ class AttestationRepository:
         """
         tag = f"{subject.digest.algorithm}-{subject.digest.encoded}.att"
         kept: list[dict[str, Any]] = []
-        raw = self._tagged(tag)
+        raw = self._store.tagged(tag)
         if raw is not None:
             layers = load_document(raw, tag).get("layers")
             if not isinstance(layers, list):
@@ -163,7 +163,7 @@ class AttestationRepository:
                 ):
                     continue
                 content = read_bundle(self._read(manifest.layers[0], self.limits.signature_bytes)).content
-            except (FormatError, CosinspectError):
+            except CosinspectError:
                 continue
             if isinstance(content, Envelope):
                 yield content
@@ -171,7 +171,7 @@ class AttestationRepository:
 
     def _tagged_envelopes(self, subject: Digest) -> Iterator[Envelope]:
         tag = f"{subject.algorithm}-{subject.encoded}.att"
-        raw = self._tagged(tag)
+        raw = self._store.tagged(tag)
         if raw is None:
             return
         try:
@@ -185,23 +185,16 @@ class AttestationRepository:
             except CosinspectError:
                 continue
 
-    def _read(self, descriptor: Descriptor, limit: int) -> bytes:
-        return read_blob(self.source, descriptor, limit=limit, limit_name="signature_bytes")
+    @property
+    def _store(self) -> SignatureRepository:
+        return SignatureRepository(self.source, self.limits)
 
-    def _tagged(self, tag: str) -> bytes | None:
-        source = self.source.beside(evolve(self.source.reference, tag=tag, digest=None))
-        try:
-            return read_blob(
-                source, source.resolve(), limit=self.limits.manifest_bytes, limit_name="manifest_bytes"
-            )
-        except NotFound:
-            return None
-        finally:
-            source.close()
+    def _read(self, descriptor: Descriptor, limit: int) -> bytes:
+        return self._store.read(descriptor, limit=limit, limit_name="signature_bytes")
 
     def _list_by_tag(self, subject: Digest, entry: dict[str, Any]) -> None:
         tag = f"{subject.algorithm[:32]}-{subject.encoded[:64]}"
-        raw = self._tagged(tag)
+        raw = self._store.tagged(tag)
         manifests: list[Any] = []
         if raw is not None:
             found = load_document(raw, tag).get("manifests")

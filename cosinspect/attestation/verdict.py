@@ -9,7 +9,7 @@ from attrs import frozen
 
 from cosinspect.attestation.place import AttestationRepository, bundle_of, envelope_json
 from cosinspect.attestation.statement import TestResult, read_test_result, statement_of
-from cosinspect.errors import CosinspectError, FormatError
+from cosinspect.errors import CosinspectError
 from cosinspect.formats.dsse import Envelope
 from cosinspect.formats.in_toto import IN_TOTO
 from cosinspect.oci import Descriptor, Digest
@@ -123,7 +123,7 @@ def find_attested(
             continue
         try:
             result = read_test_result(envelope.payload)
-        except (FormatError, CosinspectError):
+        except CosinspectError:
             continue
         if subject not in result.subjects or result.rules != rules or not _agrees(result):
             continue

@@ -17,13 +17,12 @@ from cosinspect.attestation.verdict import StatementSigner, attest
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, add_image, add_profile, cache_of, limits_of
 from cosinspect.commands.progress import layer_bars
-from cosinspect.commands.signatures import add_signatures, read_key_file, signature_policy
+from cosinspect.commands.signatures import add_signatures, read_key_file, rulebook_of
 from cosinspect.inspection import inspect
 from cosinspect.oci import Digest
 from cosinspect.reference import ImageName
 from cosinspect.render.findings import sentence
 from cosinspect.report import Verdict
-from cosinspect.rulebook import load_rulebook
 from cosinspect.signatures.signing import PrivateKey
 from cosinspect.sources.registry import RegistrySource
 
@@ -75,13 +74,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             "expected --key or --identity-token to sign with, or --print to write the statement only, one of them"
         )
     key = _signer(arguments)
-    book = load_rulebook(
-        arguments.profile,
-        arguments.policy,
-        build_manifest=arguments.manifest,
-        signatures=signature_policy(arguments),
-        platform=str(arguments.platform) if arguments.platform else None,
-    )
+    book = rulebook_of(arguments)
     today = datetime.now(UTC)
     access = access_of(arguments, arguments.image)
     limits = limits_of(arguments)

@@ -15,10 +15,9 @@ from cosinspect.attestation.verdict import Attested, find_attested
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, limits_of
 from cosinspect.commands.outputs import report_outputs
-from cosinspect.commands.signatures import read_key_file, signature_policy
+from cosinspect.commands.signatures import read_key_file, rulebook_of
 from cosinspect.reference import ImageName
 from cosinspect.render.display import printable
-from cosinspect.rulebook import load_rulebook
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.registry import RegistrySource
 
@@ -46,13 +45,7 @@ def attested_status(arguments: argparse.Namespace, terminal: Terminal) -> int | 
     keys = tuple(
         PublicKey.from_pem(read_key_file(text, environment), text) for text in arguments.from_attestation
     )
-    book = load_rulebook(
-        arguments.profile,
-        arguments.policy,
-        build_manifest=arguments.manifest,
-        signatures=signature_policy(arguments),
-        platform=str(arguments.platform) if arguments.platform else None,
-    )
+    book = rulebook_of(arguments)
     limits = limits_of(arguments)
     source = RegistrySource(reference, access=access_of(arguments, arguments.image), limits=limits)
     try:

@@ -21,7 +21,7 @@ from attrs import define, field
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, add_profile, add_reach, limits_of, store_of
 from cosinspect.commands.progress import image_bar
-from cosinspect.commands.signatures import add_signatures, signature_policy
+from cosinspect.commands.signatures import add_signatures, rulebook_of
 from cosinspect.errors import InvalidScan
 from cosinspect.fleet.export import write_csv, write_parquet
 from cosinspect.fleet.names import Registries, listed_names, manifest_names
@@ -29,7 +29,6 @@ from cosinspect.fleet.record import ERROR, Record, read_records
 from cosinspect.fleet.scan import Finished, Scan
 from cosinspect.fleet.workers import DaskWorkers, ProcessWorkers, Workers
 from cosinspect.render.display import printable, size
-from cosinspect.rulebook import load_rulebook
 
 __all__ = ["configure", "run"]
 
@@ -113,13 +112,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         raise WrongUse("--resume: expected the file to go on with, as -o FILE")
     if arguments.match and not arguments.catalogue:
         raise WrongUse("--match: expected --catalogue with it; tags of one repository are chosen with --tag")
-    rulebook = load_rulebook(
-        arguments.profile,
-        arguments.policy,
-        build_manifest=arguments.manifest,
-        signatures=signature_policy(arguments),
-        platform=str(arguments.platform) if arguments.platform else None,
-    )
+    rulebook = rulebook_of(arguments)
     pages = _Pages(Path(arguments.html)) if arguments.html else None
     with contextlib.ExitStack() as opened:
         cache, beside = _cache(arguments, opened)

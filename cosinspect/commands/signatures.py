@@ -9,10 +9,11 @@ from typing import Any
 
 from cosinspect.commands.command import WrongUse
 from cosinspect.errors import InvalidSignaturePolicy
+from cosinspect.rulebook import Rulebook, load_rulebook
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
 from cosinspect.signatures.policy import Identity, SignaturePolicy
 
-__all__ = ["add_signatures", "read_key_file", "signature_policy", "without_signatures"]
+__all__ = ["add_signatures", "read_key_file", "rulebook_of", "signature_policy", "without_signatures"]
 
 _ENVIRONMENT = "env://"
 
@@ -99,6 +100,22 @@ def signature_policy(arguments: argparse.Namespace) -> SignaturePolicy | None:
         annotations=dict(_annotation(text) for text in arguments.annotation),
         repository=arguments.signature_repository or environment.get("COSIGN_REPOSITORY") or None,
         trusted_root=Path(arguments.trusted_root) if arguments.trusted_root else None,
+    )
+
+
+def rulebook_of(arguments: argparse.Namespace) -> Rulebook:
+    """Give what is required, as the arguments of `add_profile` and `add_signatures` and the platform say.
+
+    Raises:
+        InvalidProfile: the profile, a policy or the manifest cannot be used.
+        WrongUse, InvalidSignaturePolicy, InvalidReference: as `signature_policy`.
+    """
+    return load_rulebook(
+        arguments.profile,
+        arguments.policy,
+        build_manifest=arguments.manifest,
+        signatures=signature_policy(arguments),
+        platform=str(arguments.platform) if arguments.platform else None,
     )
 
 

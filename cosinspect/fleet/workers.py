@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
-from cosinspect.task import Outcome, Task, attend, perform
+from cosinspect.task import Outcome, Task, end_pool, make_pool, perform
 
 __all__ = ["DaskWorkers", "ProcessWorkers", "Workers"]
 
@@ -45,7 +43,7 @@ class ProcessWorkers:
     def __init__(self, count: int) -> None:
         self._count = count
         self._lock = threading.Lock()
-        self._pool = self._made()
+        self._pool = make_pool(count)
         self._closed = False
 
     @property
@@ -61,19 +59,7 @@ class ProcessWorkers:
         """End, whatever still runs."""
         with self._lock:
             self._closed = True
-        processes = list((self._pool._processes or {}).values())  # noqa: SLF001 - there is no other way to end what runs
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-
-    def _made(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self._count,
-            # A process that only forks would have this one's threads' locks in it.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=attend,
-            initargs=(os.getpid(),),
-        )
+        end_pool(self._pool)
 
     def _begin(self, task: Task, done: Callable[[Outcome], None], left: int) -> None:
         with self._lock:
@@ -109,7 +95,7 @@ class ProcessWorkers:
     ) -> None:
         with self._lock:
             if self._pool is broken and not self._closed:
-                self._pool = self._made()
+                self._pool = make_pool(self._count)
             over = self._closed
         if over or left <= 1:
             done(Outcome(None, f"the process that inspected it died, {ATTEMPTS} times"))

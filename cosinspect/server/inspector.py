@@ -10,7 +10,6 @@ import asyncio
 import enum
 import itertools
 import logging
-import multiprocessing
 import os
 import time
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ from cosinspect.server.metrics import Metrics
 from cosinspect.server.rules import Rulebooks
 from cosinspect.server.verdicts import Decided, Verdicts
 from cosinspect.sources.access import Access
-from cosinspect.task import Outcome, Task, attend, perform
+from cosinspect.task import Outcome, Task, end_pool, make_pool, perform
 
 __all__ = ["Decision", "Inspector", "Standing"]
 
@@ -143,7 +142,6 @@ class Inspector:
         self._resolving: dict[str, asyncio.Task[str]] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._pool: ProcessPoolExecutor | None = None
-        self._running = 0
 
     # -- its life --------------------------------------------------------------------------------------------------
 
@@ -367,23 +365,13 @@ class Inspector:
 
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            # A process that only forks would have this one's threads and sockets in it.
-            self._pool = ProcessPoolExecutor(
-                self._settings.workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=attend,
-                initargs=(os.getpid(),),
-            )
+            self._pool = make_pool(self._settings.workers)
         return self._pool
 
     def _end_pool(self) -> None:
         pool, self._pool = self._pool, None
-        if pool is None:
-            return
-        processes = list((pool._processes or {}).values())  # noqa: SLF001 - there is no other way to end what hangs
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
+        if pool is not None:
+            end_pool(pool)
 
 
 def _bound(known: dict[str, tuple[float, str]] | dict[tuple[str, str], tuple[float, str]]) -> None:

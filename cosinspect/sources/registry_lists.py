@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 from urllib.parse import quote, urljoin, urlsplit
 
 import msgspec
@@ -21,6 +22,8 @@ from cosinspect.sources.registry_http import Client
 from cosinspect.wire_types import ready
 
 __all__ = ["list_referrers", "list_repositories", "list_tags"]
+
+T = TypeVar("T")
 
 PAGE = 1000
 """Tags asked for at once; registries give fewer where they like."""
@@ -54,14 +57,7 @@ def list_tags(client: Client, repository: str, where: str, limits: Limits) -> tu
     found: dict[str, None] = {}
     path = f"/v2/{repository}/tags/list"
     for raw in _pages(client, path, f"n={PAGE}", {"Accept": "application/json"}, where, limits):
-        try:
-            page = msgspec.json.decode(raw, type=ready(_Tags))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
-            raise TransportError(
-                f"expected a list of tags, found something else: {fault}",
-                where=where,
-                remedy="check that this is a registry, and that no proxy answers in its place",
-            ) from None
+        page = _page(raw, _Tags, "tags", where)
         found.update((tag, None) for tag in page.tags or () if _TAG.fullmatch(tag))
         _bound(len(found), limits, where)
     return tuple(found)
@@ -77,14 +73,7 @@ def list_repositories(client: Client, where: str, limits: Limits) -> tuple[str, 
     where = f"{where}: catalogue"
     found: dict[str, None] = {}
     for raw in _pages(client, "/v2/_catalog", f"n={PAGE}", {"Accept": "application/json"}, where, limits):
-        try:
-            page = msgspec.json.decode(raw, type=ready(_Catalogue))
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
-            raise TransportError(
-                f"expected a list of repositories, found something else: {fault}",
-                where=where,
-                remedy="check that this is a registry, and that no proxy answers in its place",
-            ) from None
+        page = _page(raw, _Catalogue, "repositories", where)
         found.update((name, None) for name in page.repositories or ())
         _bound(len(found), limits, where)
     return tuple(found)
@@ -127,6 +116,17 @@ def list_referrers(
         _bound(len(found), limits, where)
     # A registry may filter, and need not.
     return tuple(item for item in found.values() if artifact_type in (None, item.artifact_type))
+
+
+def _page(raw: bytes, kind: type[T], what: str, where: str) -> T:
+    try:
+        return msgspec.json.decode(raw, type=ready(kind))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+        raise TransportError(
+            f"expected a list of {what}, found something else: {fault}",
+            where=where,
+            remedy="check that this is a registry, and that no proxy answers in its place",
+        ) from None
 
 
 def _pages(
