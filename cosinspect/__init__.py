@@ -2,7 +2,8 @@
 
 from cosinspect.errors import CosinspectError
 from cosinspect.image import Image
-from cosinspect.inspection import inspect, open_image
+from cosinspect.inspection import inspect
+from cosinspect.opening import open_image
 from cosinspect.report import Report, Verdict
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.signatures.policy import Identity, SignaturePolicy

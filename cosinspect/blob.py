@@ -69,6 +69,14 @@ class Source(Protocol):
         """
         ...
 
+    def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream | None:
+        """Open the bytes from `start` up to `stop` of a blob; None where the place serves no parts.
+
+        Raises:
+            SourceError: the place does not deliver them.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of connections and files."""
         ...

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from attrs import field, frozen
 
+from cosinspect.irregularities import Irregularity
 from cosinspect.oci import Descriptor, Digest
 from cosinspect.tarfields import SparseMap
-from cosinspect.tarstream import Irregularity
 
 __all__ = ["LayerEntry", "LayerIndex", "Marker", "cleaned", "normalise"]
 
@@ -81,6 +81,7 @@ class LayerIndex:
         irregularities: what another reader may see differently.
         contents: retained bodies by the offset of their data.
         uncompressed_size: bytes of the whole archive, what follows its end mark included.
+        table: the digest of the table of contents that alone was read, None where the layer itself was, to its end.
     """
 
     descriptor: Descriptor
@@ -92,6 +93,13 @@ class LayerIndex:
     contents: Mapping[int, bytes] = field(repr=False, hash=False)
     uncompressed_size: int
     nameless: Sequence[Marker] = ()
+    table: Digest | None = None
+
+    @property
+    def origin(self) -> str:
+        """What it is a function of: the layer's digest, or that of its table of contents as well."""
+        digest = str(self.descriptor.digest)
+        return digest if self.table is None else f"{digest} by its table {self.table}"
 
 
 def cleaned(name: str) -> str:

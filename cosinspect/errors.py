@@ -15,6 +15,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     |   +-- DigestMismatch
     |   +-- SizeMismatch
     |   +-- DiffIDMismatch
+    |   +-- TableMismatch                  a layer is not what its table of contents says
     +-- InvalidImage                       bytes are right, the document or archive breaks its specification
     |   +-- InvalidManifest
     |   +-- InvalidLayer
@@ -74,6 +75,7 @@ __all__ = [
     "SizeMismatch",
     "SourceError",
     "SymlinkLoop",
+    "TableMismatch",
     "TooManyRequests",
     "TransportError",
     "UnsupportedMediaType",
@@ -168,6 +170,10 @@ class SizeMismatch(ContentError):
 
 class DiffIDMismatch(ContentError):
     """A layer's uncompressed bytes are not those that the image configuration names."""
+
+
+class TableMismatch(ContentError):
+    """What was read of a layer by its table of contents is not what the table says; the layer itself decides."""
 
 
 class InvalidImage(CosinspectError):

@@ -16,7 +16,7 @@ from cosinspect.checks.base import Check, CheckContext
 from cosinspect.checks.facts import in_root
 from cosinspect.errors import PathNotFound
 from cosinspect.history import Action, Change
-from cosinspect.layer import glob_expression
+from cosinspect.indexing import glob_expression
 from cosinspect.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
 from cosinspect.rootfs import Entry, Trace
 

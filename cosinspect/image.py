@@ -22,7 +22,8 @@ from cosinspect.errors import (
     NoMatchingPlatform,
     UnsupportedMediaType,
 )
-from cosinspect.layer import Layer, Progress, Retain
+from cosinspect.indexing import Retain
+from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import (
     Descriptor,
@@ -36,6 +37,8 @@ from cosinspect.oci import (
 )
 from cosinspect.rootfs import Rootfs, merge_layers
 from cosinspect.semantics import Semantics
+from cosinspect.table import is_announced
+from cosinspect.table_layer import TableLayer, TableUse, open_by_table
 
 __all__ = ["JOBS", "Image"]
 
@@ -61,7 +64,8 @@ class Image:
         layers: bottom first.
         limits: the bounds for everything that is read of it.
         cache: what is known from before, None where nothing is kept.
-        fetched: compressed bytes of the layers that were read.
+        fetched: compressed bytes of the layers that were read whole.
+        table_use: what reading others by their tables of contents came to.
         deadline: by when that must be done.
     """
 
@@ -97,6 +101,7 @@ class Image:
         """
         self.name = name
         self._source = source
+        self.table_use = TableUse()
         self.limits = limits
         self.cache = cache
         self.fetched = 0
@@ -136,6 +141,7 @@ class Image:
         known: Iterable[LayerIndex] = (),
         progress: Progress | None = None,
         on_layer: Callable[[LayerIndex], None] | None = None,
+        trust_tables: bool = False,
     ) -> Rootfs:
         """Read every layer once and merge them.
 
@@ -145,6 +151,7 @@ class Image:
             known: indexes of layers that were read before, of another image perhaps; those are not read again.
             progress: told of compressed bytes as they come, from several threads.
             on_layer: told of each layer that was read, from several threads.
+            trust_tables: believe the tables of contents of layers that have one, and fetch no more of them than is asked for.
 
         Raises:
             SourceError: a layer cannot be had.
@@ -168,6 +175,7 @@ class Image:
                 unique[key] = layer
             else:
                 found[key] = index
+        known_by_table = self._by_table(unique, progress) if trust_tables else {}
         self.fetched += sum(layer.descriptor.size for layer in unique.values())
         pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
         try:
@@ -183,9 +191,26 @@ class Image:
         finally:
             # A worker that hangs in a read would keep the error, or an interrupt, from being told.
             pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
-        indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
+        found.update((key, item.index) for key, item in known_by_table.items())
+        keys = [(layer.descriptor.digest, layer.diff_id) for layer in self.layers]
+        indexes = [found[key] for key in keys]
+        bodies = [known_by_table.get(key, layer) for key, layer in zip(keys, self.layers, strict=True)]
         trees = merge_layers if self.cache is None else self.cache.tree
-        return Rootfs(indexes, self.layers, limits=self.limits, semantics=semantics, trees=trees)
+        return Rootfs(indexes, bodies, limits=self.limits, semantics=semantics, trees=trees)
+
+    def _by_table(
+        self, unique: dict[tuple[Digest, Digest], Layer], progress: Progress | None
+    ) -> dict[tuple[Digest, Digest], TableLayer]:
+        """Take out of `unique` the layers that need not be read, as their tables of contents tell what is in them."""
+        announced = {key: layer for key, layer in unique.items() if is_announced(layer.descriptor)}
+        with ThreadPoolExecutor(self._jobs, thread_name_prefix="table") as pool:
+            opened = pool.map(lambda layer: open_by_table(layer, self.table_use), announced.values())
+            found = {key: item for key, item in zip(announced, opened, strict=True) if item is not None}
+        for key in found:
+            layer = unique.pop(key)
+            if progress is not None:
+                progress(layer, layer.descriptor.size)
+        return found
 
     def close(self) -> None:
         """Let go of the source."""

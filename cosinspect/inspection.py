@@ -6,13 +6,11 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 from attrs import evolve
 
-from cosinspect.blob import Source
 from cosinspect.cache import Cache
 from cosinspect.cache.code import code_digest
 from cosinspect.checks import CATALOGUE
@@ -22,19 +20,20 @@ from cosinspect.checks.layers import unreadable
 from cosinspect.checks.readers import worse
 from cosinspect.deadline import Deadline
 from cosinspect.differences import Comparison, compare_semantics
-from cosinspect.errors import FormatError, InvalidBuildManifest, InvalidLayer, InvalidLayout
+from cosinspect.errors import FormatError, InvalidBuildManifest, InvalidLayer, TableMismatch
 from cosinspect.foresight import InitrdForesight
 from cosinspect.formats.build_manifest import BuildManifest, read_build_manifest
 from cosinspect.image import JOBS, Image
 from cosinspect.judgement import Judgement, keep_judgement, known_judgement
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.oci import Digest, Platform
+from cosinspect.oci import Platform
+from cosinspect.opening import access_from, open_image
 from cosinspect.parsed import Parsed
 from cosinspect.plugins import installed_checks
 from cosinspect.policy import Plan, Policy, load_policy, make_plan
 from cosinspect.profiles import Profile, load_profile
-from cosinspect.reference import ImageName, Reference, Transport
+from cosinspect.reference import ImageName, Transport
 from cosinspect.report import CheckResult, LayerSummary, Report, Stats
 from cosinspect.rootfs import Rootfs
 from cosinspect.semantics import Semantics
@@ -42,10 +41,6 @@ from cosinspect.signatures.outcome import Verification
 from cosinspect.signatures.policy import SignaturePolicy
 from cosinspect.signatures.verification import Keyless, verify_signatures
 from cosinspect.sources.access import Access
-from cosinspect.sources.docker_archive import DockerArchiveSource
-from cosinspect.sources.files import ArchiveFiles, DirectoryFiles
-from cosinspect.sources.layout import DirSource, LayoutSource
-from cosinspect.sources.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry import RegistrySource
 from cosinspect.sources.signature_repository import SignatureRepository
 
@@ -53,10 +48,8 @@ __all__ = [
     "examine_image",
     "inspect",
     "inspect_image",
-    "open_image",
     "plan_inspection",
     "read_manifest_file",
-    "resolve_digest",
 ]
 
 _MANIFEST_BYTES = 1024 * 1024
@@ -80,6 +73,7 @@ def inspect(
     limits: Limits = DEFAULT_LIMITS,
     cache: Cache | None = None,
     jobs: int = JOBS,
+    trust_tables: bool = False,
     on_image: Callable[[Image], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -103,6 +97,8 @@ def inspect(
         limits: bounds for everything that is read.
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
         jobs: how many layers are read side by side, at least one.
+        trust_tables: believe the tables of contents that layers bring along (eStargz, zstd:chunked) and fetch little more; the
+            report is provisional then, unless a table turns out to be wrong: then everything is read.
         on_image: told of the image before its layers are read.
         progress: told of each layer and the compressed bytes that came of it, from several threads.
 
@@ -117,7 +113,7 @@ def inspect(
         )
     keyless = _keyless(signatures)
     if access is None:
-        access = _access(plain_http, docker_config)
+        access = access_from(plain_http, docker_config)
     deadline = Deadline(limits.seconds)
     with open_image(
         name,
@@ -143,7 +139,7 @@ def inspect(
                 reach = access if own else access.elsewhere()
                 source = RegistrySource(place, access=reach, limits=limits, deadline=deadline)
             verification = _verify(image, source, signatures, keyless)
-        return _inspect(image, plan, verification, progress, started)
+        return _inspect(image, plan, verification, progress, started, trust_tables=trust_tables)
 
 
 def plan_inspection(
@@ -241,17 +237,39 @@ def _inspect(
     verification: Verification | None,
     progress: Progress | None,
     begin: float,
+    *,
+    trust_tables: bool = False,
 ) -> Report:
     judgement = known_judgement(image, plan, verification)
+    by_table: tuple[int, ...] = ()
     if judgement is None:
         try:
-            judgement = _examine(image, plan, verification, progress)[0]
+            if trust_tables:
+                judgement, by_table = _examine_by_tables(image, plan, verification, progress)
+            else:
+                judgement = _examine(image, plan, verification, progress)[0]
         except InvalidLayer as fault:
             steps = tuple(layer.created_by for layer in image.layers)
             results = unreadable(fault, plan.checks, plan.profile.levels, steps)
             return _report(image, plan, verification, begin, Judgement("", 0, results))
-        keep_judgement(judgement, image, plan, verification)
-    return _report(image, plan, verification, begin, judgement)
+        if not by_table:
+            keep_judgement(judgement, image, plan, verification)
+    return _report(image, plan, verification, begin, judgement, by_table)
+
+
+def _examine_by_tables(
+    image: Image, plan: Plan, verification: Verification | None, progress: Progress | None
+) -> tuple[Judgement, tuple[int, ...]]:
+    """Read the image by its layers' tables of contents, and run the checks; where a table is wrong, read the layers after all."""
+    try:
+        judgement, context = _examine(image, plan, verification, progress, trust_tables=True)
+    except TableMismatch:
+        pass
+    else:
+        # A check that met a mismatch has contained it.
+        if image.table_use.mismatch is None:
+            return judgement, context.rootfs.by_table
+    return _examine(image, plan, verification, progress)[0], ()
 
 
 def examine_image(
@@ -269,7 +287,12 @@ def examine_image(
 
 
 def _examine(
-    image: Image, plan: Plan, verification: Verification | None, progress: Progress | None
+    image: Image,
+    plan: Plan,
+    verification: Verification | None,
+    progress: Progress | None,
+    *,
+    trust_tables: bool = False,
 ) -> tuple[Judgement, CheckContext]:
     """Read the image and run the checks."""
     checks = plan.checks
@@ -277,7 +300,9 @@ def _examine(
     first = plan.profile.semantics[0]
     parsed = Parsed(image.cache, limits=image.limits)
     foresight = InitrdForesight(parsed, limits=image.limits)
-    rootfs = image.rootfs(reads, semantics=first, progress=progress, on_layer=foresight)
+    rootfs = image.rootfs(
+        reads, semantics=first, progress=progress, on_layer=foresight, trust_tables=trust_tables
+    )
     facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     steps = tuple(layer.created_by for layer in image.layers)
     profile = plan.profile.choose(facts.generation)
@@ -296,7 +321,8 @@ def _examine(
 
 def _compared(image: Image, rootfs: Rootfs, semantics: Semantics) -> Comparison:
     """Compare with what another reader sees; that it sees the same is known from then on."""
-    parts = (code_digest(), *image.chain, rootfs.semantics.value, semantics.value)
+    tables = (index.origin for index in rootfs.indexes if index.table is not None)
+    parts = (code_digest(), *image.chain, *tables, rootfs.semantics.value, semantics.value)
     if image.cache is not None and image.cache.value("comparison", *parts) == b"same":
         return Comparison(rootfs, rootfs.alike(semantics), (), {})
     found = compare_semantics(rootfs, semantics, limits=image.limits)
@@ -309,7 +335,12 @@ def _compared(image: Image, rootfs: Rootfs, semantics: Semantics) -> Comparison:
 
 
 def _report(
-    image: Image, plan: Plan, verification: Verification | None, begin: float, judgement: Judgement
+    image: Image,
+    plan: Plan,
+    verification: Verification | None,
+    begin: float,
+    judgement: Judgement,
+    by_table: tuple[int, ...] = (),
 ) -> Report:
     """Put a report together; where nothing is in the tree, a layer could not be read."""
     read = judgement.entries > 0
@@ -329,142 +360,16 @@ def _report(
         else "not known, for a layer cannot be read",
         required=profile.required,
         results=results,
-        stats=Stats(time.monotonic() - begin, image.fetched, judgement.entries),
+        stats=Stats(time.monotonic() - begin, image.fetched + image.table_use.fetched, judgement.entries),
         rules=tuple(item.rule for item in plan.checks),
         policies=plan.policies,
         unused=unused,
         signatures=verification,
         signature_required=verification is not None or profile.signature_required,
         semantics=tuple(each.value for each in profile.semantics),
+        by_table=by_table,
+        verified_required=profile.verified_required,
     )
-
-
-def open_image(
-    name: str,
-    *,
-    platform: str | Platform | None = None,
-    plain_http: bool = False,
-    docker_config: str | os.PathLike[str] | None = None,
-    access: Access | None = None,
-    verify_diff_ids: bool = True,
-    limits: Limits = DEFAULT_LIMITS,
-    cache: Cache | None = None,
-    deadline: Deadline | None = None,
-    jobs: int = JOBS,
-) -> Image:
-    """Open an image to look into it; use it in a `with` statement.
-
-    Args:
-        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
-        platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
-        plain_http: talk to the registry without TLS, which is the default for localhost only.
-        docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
-        access: how registries are reached and as whom, in place of `plain_http` and `docker_config`.
-        verify_diff_ids: whether layers must inflate to what the configuration names.
-        limits: bounds for everything that is read.
-        cache: what is known from before, and where to keep what is found out now; nothing is kept without.
-        deadline: by when everything must be done; by default `limits.seconds` from now.
-        jobs: how many layers are read side by side, at least one.
-
-    Raises:
-        InvalidReference: the name is none.
-        SourceError: it is not where the name says, or that place does not answer.
-        ContentError: what came is not what was asked for.
-        InvalidImage: it is no image, or none for the platform.
-    """
-    parsed = ImageName.parse(name)
-    wanted = Platform.parse(platform) if isinstance(platform, str) else platform
-    if access is None:
-        access = _access(plain_http, docker_config)
-    if deadline is None:
-        deadline = Deadline(limits.seconds)
-    source = _source(parsed, access, limits, deadline)
-    try:
-        return Image(
-            name,
-            source,
-            platform=wanted,
-            limits=limits,
-            verify_diff_ids=verify_diff_ids,
-            cache=cache,
-            deadline=deadline,
-            jobs=jobs,
-        )
-    except BaseException:
-        source.close()
-        raise
-
-
-def resolve_digest(
-    name: str, *, access: Access, limits: Limits = DEFAULT_LIMITS, deadline: Deadline | None = None
-) -> Digest:
-    """Ask what the name of an image means now: the digest of its manifest or index.
-
-    Args:
-        name: as for `open_image`.
-        access: how registries are reached and as whom.
-        limits: bounds for what is read.
-        deadline: by when it must be done; by default `limits.seconds` from now.
-
-    Raises:
-        CosinspectError: it cannot be told.
-    """
-    parsed = ImageName.parse(name)
-    source = _source(parsed, access, limits, deadline or Deadline(limits.seconds))
-    try:
-        return source.resolve().digest
-    finally:
-        source.close()
-
-
-def _access(plain_http: bool, docker_config: str | os.PathLike[str] | None) -> Access:
-    if docker_config is None:
-        return Access(plain_http=plain_http)
-    config = Path(docker_config)
-    return Access(plain_http=plain_http, auth_files=(config / "config.json" if config.is_dir() else config,))
-
-
-def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
-    path = Path(name.path)
-    if name.transport in (Transport.OCI, Transport.DIR) and not path.is_dir():
-        raise InvalidLayout("expected a directory, there is none", where=name.path)
-    match name.transport:
-        case Transport.OCI:
-            return LayoutSource(DirectoryFiles(path), name.selector, name.digest, limits)
-        case Transport.OCI_ARCHIVE:
-            return LayoutSource(ArchiveFiles(path, limits=limits), name.selector, name.digest, limits)
-        case Transport.DOCKER_ARCHIVE:
-            return DockerArchiveSource(ArchiveFiles(path, limits=limits), name.selector, limits=limits)
-        case Transport.DIR:
-            return DirSource(DirectoryFiles(path), limits)
-        case Transport.DOCKER:
-            assert name.reference is not None  # noqa: S101 - the parser gives one with this transport
-            access.registries.refuse_short(name.text)
-            return _registry(name.reference, access, limits, deadline)
-
-
-def _registry(reference: Reference, access: Access, limits: Limits, deadline: Deadline) -> Source:
-    """Give the image's registry, or where there are mirrors or other ways to reach it, all of them in order."""
-    candidates: list[Candidate] = []
-    for endpoint in access.registries.endpoints(reference):
-        place, insecure = endpoint.reference, endpoint.insecure
-        reach = access if place.registry == reference.registry else access.elsewhere()
-        ways = [reach]
-        if reach.tls_verify is not None:
-            insecure = not reach.tls_verify
-        if insecure and not reach.plain_http:
-            ways = [evolve(reach, tls_verify=False), evolve(reach, plain_http=True)]
-        candidates.extend(
-            Candidate(
-                str(place),
-                partial(RegistrySource, place, access=way, limits=limits, deadline=deadline),
-                after_silence=number > 0,
-            )
-            for number, way in enumerate(ways)
-        )
-    if len(candidates) == 1:
-        return candidates[0].open()
-    return MirroredSource(candidates)
 
 
 def _keyless(policy: SignaturePolicy | None) -> Keyless | None:

@@ -8,7 +8,6 @@ asked for, and knows nothing of the layers around it.
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -17,94 +16,20 @@ from typing import Self, TypeAlias
 from attrs import field, frozen
 
 from cosinspect.blob import ByteStream, LayerStream, Source, VerifiedStream
-from cosinspect.changeset import LayerEntry, LayerIndex, Marker, cleaned, normalise
+from cosinspect.changeset import LayerEntry, LayerIndex
 from cosinspect.deadline import Deadline
-from cosinspect.errors import InvalidLayer, LimitExceeded
+from cosinspect.errors import FormatError, InvalidLayer, LimitExceeded
+from cosinspect.indexing import Archive, Indexing, Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Descriptor, Digest
-from cosinspect.outline import Outline
-from cosinspect.tarstream import Header, TarStream
+from cosinspect.table import Table, is_announced, read_table
+from cosinspect.table_audit import AuditedArchive
+from cosinspect.tarstream import TarStream
 
-__all__ = ["Layer", "LayerFile", "Progress", "Retain"]
+__all__ = ["Layer", "LayerFile", "Progress"]
 
 Progress: TypeAlias = "Callable[[Layer, int], None]"
 """Told of a layer and the compressed bytes that have just come of it, from several threads."""
-
-
-WHITEOUT_PREFIX = ".wh."
-OPAQUE_MARKER = ".wh..wh..opq"
-_STRETCH = 64  # one stretch of a sparse map, as memory goes
-_AUFS_PREFIX = ".wh..wh."
-_OVERLAY_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")
-
-_TYPES = {
-    "0": "file",
-    "1": "hardlink",
-    "2": "symlink",
-    "3": "char",
-    "4": "block",
-    "5": "dir",
-    "6": "fifo",
-    "S": "file",
-}
-
-
-class Retain:
-    """Which files' bodies to keep while their layer passes by, within a budget that all layers share.
-
-    What does not fit is read in a second pass when it is needed, so a budget changes cost and never results.
-    """
-
-    def __init__(self, patterns: Iterable[str] = (), *, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Keep files whose path matches one of `patterns`, where `*` stays in a directory and `**` does not."""
-        expressions = [glob_expression(pattern) for pattern in patterns]
-        self._expression = re.compile("|".join(expressions)) if expressions else None
-        self._file_bytes = limits.retained_file_bytes
-        self._left = limits.retained_bytes
-        self._lock = threading.Lock()
-
-    def wants(self, path: str, size: int) -> bool:
-        """Say whether to keep a file of `size` bytes, and set its bytes aside in the budget."""
-        if self._expression is None or size > self._file_bytes or not self._expression.fullmatch(path):
-            return False
-        with self._lock:
-            if size > self._left:
-                return False
-            self._left -= size
-            return True
-
-
-def glob_expression(pattern: str) -> str:
-    """Translate a glob over whole paths: `*` and `?` stay within a component, `**/` is any number of them, `{a,b}` a choice."""
-    out = []
-    at = 0
-    depth = 0
-    while at < len(pattern):
-        character = pattern[at]
-        if pattern.startswith("**/", at):
-            out.append("(?:[^/]+/)*")
-            at += 3
-            continue
-        if pattern.startswith("**", at):
-            out.append(".*")
-            at += 2
-            continue
-        if character == "*":
-            out.append("[^/]*")
-        elif character == "?":
-            out.append("[^/]")
-        elif character == "{" and "}" in pattern[at:]:
-            out.append("(?:")
-            depth += 1
-        elif character == "}" and depth:
-            out.append(")")
-            depth -= 1
-        elif character == "," and depth:
-            out.append("|")
-        else:
-            out.append(re.escape(character))
-        at += 1
-    return f"(?:{''.join(out)})"
 
 
 @frozen
@@ -146,10 +71,19 @@ class Layer:
             InvalidLayer: Go's readers, and so the runtimes, cannot read it.
             LimitExceeded: it is beyond a bound.
         """
+        table, trouble = self._table()
         stream = self._stream(progress, cancelled)
-        work = _Indexing(self, retain or Retain(), TarStream(iter(stream), limits=self.limits))
+        archive: Archive = TarStream(iter(stream), limits=self.limits)
+        if trouble is not None:
+            message = f"the table of contents that the manifest names cannot be used: {trouble.message}"
+            archive.note("table-unreadable", 0, message)
+        if table is not None:
+            archive = AuditedArchive(archive, table)
+        work = Indexing(archive, retain or Retain(), limits=self.limits)
         try:
-            return work.run(stream)
+            work.run()
+            stream.finish()
+            return work.index(self.descriptor, self.diff_id, stream.uncompressed_size)
         except (InvalidLayer, LimitExceeded) as fault:
             if isinstance(fault, InvalidLayer):
                 fault.layer = self.position
@@ -188,6 +122,15 @@ class Layer:
             stream.close()
         return found
 
+    def _table(self) -> tuple[Table | None, FormatError | None]:
+        """Give the table of contents that the layer has to agree with, or what is wrong with it; neither where it has none."""
+        if not is_announced(self.descriptor):
+            return None, None
+        try:
+            return read_table(self.source, self.descriptor, limits=self.limits, by_range=False), None
+        except FormatError as fault:
+            return None, fault
+
     def _stream(
         self, progress: Progress | None = None, cancelled: threading.Event | None = None
     ) -> LayerStream:
@@ -214,157 +157,6 @@ class _Told:
 
     def close(self) -> None:
         self._stream.close()
-
-
-def _weight(header: Header) -> int:
-    """Say what a header's attributes and sparse map come to, in characters."""
-    weight = 0
-    if header.xattrs:
-        weight += sum(len(name) + len(value) for name, value in header.xattrs.items())
-    if header.sparse:
-        weight += _STRETCH * len(header.sparse)
-    return weight
-
-
-class _Indexing:
-    """The state of one pass."""
-
-    def __init__(self, layer: Layer, retain: Retain, archive: TarStream) -> None:
-        self.layer = layer
-        self.retain = retain
-        self.archive = archive
-        self.entries: list[LayerEntry] = []
-        self.whiteouts: list[Marker] = []
-        self.opaques: list[Marker] = []
-        self.nameless: list[Marker] = []
-        self.contents: dict[int, bytes] = {}
-        self.metadata = 0
-        self.outline = Outline(archive.note, limits=layer.limits)
-
-    def run(self, stream: LayerStream) -> LayerIndex:
-        limits = self.layer.limits
-        for seen, header in enumerate(self.archive):
-            if seen >= limits.entries:
-                raise self._limit("entries", limits.entries, "entries in a layer")
-            self._take(header)
-        stream.finish()
-        # Runtimes take a whiteout that is a directory for a directory of that name.
-        self.outline.finish((marker for marker in self.whiteouts if not marker.is_directory), self.opaques)
-        return LayerIndex(
-            self.layer.descriptor,
-            self.layer.diff_id,
-            tuple(self.entries),
-            tuple(self.whiteouts),
-            tuple(self.opaques),
-            tuple(self.archive.irregularities),
-            self.contents,
-            stream.uncompressed_size,
-            tuple(self.nameless),
-        )
-
-    def _take(self, header: Header) -> None:
-        name = header.name
-        path, escapes = normalise(name)
-        if escapes:
-            self._note(
-                "escaping-name",
-                header,
-                f"the name {name[:200]!r} leaves the root",
-            )
-        # Four bytes are the most that a character takes.
-        longest = self.layer.limits.path_bytes
-        if 4 * len(path) > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
-            raise self._limit("path_bytes", self.layer.limits.path_bytes, "bytes in a path")
-        if path.count("/") >= self.layer.limits.path_depth:
-            raise self._limit("path_depth", self.layer.limits.path_depth, "components in a path")
-        self.metadata += len(path) + len(header.link) + _weight(header)
-        if self.metadata > self.layer.limits.metadata_characters:
-            raise self._limit(
-                "metadata_characters",
-                self.layer.limits.metadata_characters,
-                "characters of names and attributes",
-            )
-        kind = _TYPES.get(header.type)
-        if kind is None:  # noted by the reader: runtimes refuse the layer
-            return
-        as_go = cleaned(name) if escapes or name.startswith("/") else ""
-        if path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
-            self._take_marker(header, kind, path, as_go)
-            return
-        self._note_overlay(header)
-        link = header.link
-        if kind == "hardlink":
-            link, escapes = normalise(link)
-            if escapes:
-                self._note(
-                    "escaping-hardlink",
-                    header,
-                    f"the hard link's target {header.link[:200]!r} leaves the root",
-                )
-        elif kind != "symlink":
-            link = ""
-        entry = LayerEntry(
-            path, kind, header.mode & 0o7777, header.uid, header.gid, header.size, header.mtime, link,
-            header.device if kind in ("char", "block") else (0, 0), header.xattrs,
-            header.offset, header.data, header.stored, header.sparse, as_go,
-        )  # fmt: skip
-        self.entries.append(entry)
-        self.outline.add(entry)
-        if kind == "file" and header.sparse is None and self.retain.wants(path, header.stored):
-            self.contents[header.data] = b"".join(iter(lambda: self.archive.read(1 << 20), b""))
-
-    def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
-        """Record a whiteout: by its name alone, whatever type of file it is, as umoci and containerd do."""
-        directory, _, base = path.rpartition("/")
-        if base == OPAQUE_MARKER:
-            self.opaques.append(Marker(directory, header.offset, as_go and as_go.rpartition("/")[0]))
-            return
-        victim = base.removeprefix(WHITEOUT_PREFIX)
-        place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
-        if victim in ("", ".", ".."):
-            self.nameless.append(Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir"))
-            self._note(
-                "invalid-whiteout", header, f"the whiteout {path!r} names nothing that it could delete"
-            )
-            return
-        if base.startswith(_AUFS_PREFIX):
-            self._note(
-                "aufs-metadata", header, f"{path!r} is metadata of AUFS, which has no meaning in an image"
-            )
-        elif kind == "dir":
-            self._note(
-                "whiteout-directory",
-                header,
-                f"the whiteout {path!r} is a directory",
-            )
-        elif header.stored or kind != "file":
-            self._note("odd-whiteout", header, f"the whiteout {path!r} is not an empty regular file")
-        name = f"{place}{victim}" if as_go else ""
-        self.whiteouts.append(
-            Marker(f"{directory}/{victim}" if directory else victim, header.offset, name, kind == "dir")
-        )
-
-    def _note_overlay(self, header: Header) -> None:
-        """Note what overlayfs takes for an order to itself (Linux: Documentation/filesystems/overlayfs.rst)."""
-        if header.type == "3" and header.device == (0, 0):
-            self._note("overlay-device", header, "a character device 0/0, overlayfs' own whiteout")
-        if header.xattrs:
-            orders = sorted(name for name in header.xattrs if name.startswith(_OVERLAY_ATTRIBUTES))
-            if orders:
-                self._note(
-                    "overlay-attribute", header, f"the attribute {', '.join(orders)[:200]} of overlayfs"
-                )
-
-    def _note(self, kind: str, header: Header, message: str) -> None:
-        self.archive.note(kind, header.offset, message, header.name)
-
-    def _limit(self, name: str, bound: int, what: str) -> LimitExceeded:
-        return LimitExceeded(
-            f"expected at most {bound} {what}, found more",
-            limit=name,
-            bound=bound,
-            where=f"byte {self.archive.position} of the uncompressed layer",
-        )
 
 
 class LayerFile:

@@ -63,6 +63,10 @@ class Limits:
     """Components of a name in a layer."""
     pax_bytes: int = 1 * MIB
     """One PAX or GNU long-name record (what Go's reader allows)."""
+    table_bytes: int = 64 * MIB
+    """A layer's table of contents, compressed or not (containers/storage takes 150 MiB)."""
+    chunk_bytes: int = 64 * MIB
+    """What a table of contents has one read at once; writers make chunks of 4 MiB at most by themselves."""
     metadata_characters: int = 256 * MIB
     """Names, links, attributes and sparse maps of one layer, in characters."""
     notes_of_a_kind: int = 1000

@@ -279,6 +279,9 @@ class Report:
         signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
         signature_required: whether the image must be signed to pass, whatever it can do.
         semantics: the readings of the layers that were looked at, the report's own first.
+        by_table: positions of the layers of which only the table of contents was read.
+        unread: positions of the layers that were not read, as they could change nothing that was asked for.
+        verified_required: whether only what was read to its end and verified may pass.
     """
 
     name: str
@@ -298,6 +301,24 @@ class Report:
     signatures: Verification | None = None
     signature_required: bool = False
     semantics: tuple[str, ...] = ()
+    by_table: tuple[int, ...] = ()
+    unread: tuple[int, ...] = ()
+    verified_required: bool = False
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it rests on less than all layers, read to their ends and verified."""
+        return bool(self.by_table or self.unread)
+
+    @property
+    def reservations(self) -> tuple[str, ...]:
+        """Why it is provisional, a sentence without a full stop each; nothing where it is not."""
+        found = []
+        if self.by_table:
+            found.append(f"{_layers(self.by_table)} read by the table of contents alone")
+        if self.unread:
+            found.append(f"{_layers(self.unread)} not read")
+        return tuple(found)
 
     @property
     def signed(self) -> Status:
@@ -332,6 +353,8 @@ class Report:
         if Status.NO in statuses or Kind.FAIL in alone:
             return Verdict.FAIL
         if Status.UNKNOWN in statuses or Kind.OPEN in alone or not statuses:
+            return Verdict.OPEN
+        if self.provisional and self.verified_required:
             return Verdict.OPEN
         return Verdict.PASS
 
@@ -385,6 +408,9 @@ class Report:
             "generation": self.generation,
             "semantics": list(self.semantics),
             "verdict": self.verdict.value,
+            "provisional": list(self.reservations),
+            "by_table": list(self.by_table),
+            "unread": list(self.unread),
             "capabilities": {
                 capability.value: {"status": result.status.value, "because": list(result.because)}
                 for capability, result in self.capabilities.items()
@@ -425,6 +451,19 @@ def shorten_step(created_by: str, width: int = 100) -> str:
 def name_layer(position: int, created_by: str | None) -> str:
     """Name a layer as people know it: its position and the step that made it, where that is known."""
     return f"layer {position} ({shorten_step(created_by)})" if created_by else f"layer {position}"
+
+
+def _layers(positions: tuple[int, ...]) -> str:
+    """Name layers by their positions, neighbours together: `layers 0-3 and 7`."""
+    runs: list[list[int]] = []
+    for position in positions:
+        if runs and runs[-1][-1] == position - 1:
+            runs[-1].append(position)
+        else:
+            runs.append([position])
+    names = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    text = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"layer{'' if len(positions) == 1 else 's'} {text}"
 
 
 def _result(result: CheckResult) -> dict[str, Any]:

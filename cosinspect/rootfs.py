@@ -27,7 +27,6 @@ from cosinspect.errors import (
     SymlinkLoop,
 )
 from cosinspect.history import Change, histories
-from cosinspect.layer import Layer
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.overlay import Merged, merge
 from cosinspect.semantics import Semantics
@@ -131,6 +130,19 @@ class Trace:
 
 _MARKS = frozenset("*?[")
 
+
+class Bodies(Protocol):
+    """A layer as far as the contents of its files are concerned."""
+
+    def open(self, entry: LayerEntry, /) -> FileStream:
+        """Open the content of one of its files."""
+        ...
+
+    def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
+        """Give the sha256 of files, in hexadecimals by the offset of their data."""
+        ...
+
+
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
 """Gives the tree that layers make for a reader."""
 
@@ -152,7 +164,7 @@ class Rootfs:
     def __init__(
         self,
         indexes: Sequence[LayerIndex],
-        layers: Sequence[Layer] = (),
+        layers: Sequence[Bodies] = (),
         *,
         limits: Limits = DEFAULT_LIMITS,
         semantics: Semantics = Semantics.OCI,
@@ -190,6 +202,11 @@ class Rootfs:
         same.semantics = semantics
         same.problems = ()
         return same
+
+    @property
+    def by_table(self) -> tuple[int, ...]:
+        """The layers of which only the table of contents was read, by position."""
+        return tuple(number for number, index in enumerate(self.indexes) if index.table is not None)
 
     def __len__(self) -> int:
         """Give how many names there are, the root among them."""
@@ -441,7 +458,7 @@ class Rootfs:
     def origin(self, entry: Entry) -> tuple[str, int]:
         """Tell where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
         layer_entry = entry.node.entry
-        return str(self.indexes[entry.node.source].descriptor.digest), layer_entry.data if layer_entry else 0
+        return self.indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
 
     def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
         """Give the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import msgspec
-from attrs import frozen
 
 from cosinspect.errors import InvalidLayer, LimitExceeded
+from cosinspect.irregularities import Notes
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.tarblocks import BLOCK, Blocks
 from cosinspect.tarfields import (
@@ -30,7 +30,7 @@ from cosinspect.tarfields import (
     parse_text,
 )
 
-__all__ = ["Header", "Irregularity", "TarStream"]
+__all__ = ["Header", "TarStream"]
 
 _ZERO_BLOCK = bytes(BLOCK)
 _CHECKSUM = re.compile(rb"[0-7]{6}\0 ")  # as everybody writes it
@@ -43,23 +43,6 @@ _KNOWN_TYPES = frozenset(b"0123456S")
 _NUL, _REGULAR, _DIRECTORY = 0, ord("0"), ord("5")
 _SPARSE, _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK = ord("S"), ord("x"), ord("g"), ord("L"), ord("K")
 _XATTR = "SCHILY.xattr."
-
-
-@frozen
-class Irregularity:
-    """Something legal to Go's reader that another reader takes for something else, or that no tool should write.
-
-    Attributes:
-        kind: stable and lower-case, such as `repeated-pax-header`.
-        offset: of the header, in bytes of the uncompressed layer.
-        message: what is there and who sees what.
-        path: the name concerned, where one is.
-    """
-
-    kind: str
-    offset: int
-    message: str
-    path: str = ""
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +93,7 @@ class _Pending:
         self.saw: set[int] = set()
 
 
-class TarStream:
+class TarStream(Notes):
     """Iterates over the headers of an archive that arrives in pieces; the content of the last one can be read.
 
     Attributes:
@@ -125,7 +108,7 @@ class TarStream:
         seek: Callable[[int], int] | None = None,
     ) -> None:
         """Read from `pieces`; `seek`, where the input can, passes over bytes and says how many there were."""
-        self.irregularities: list[Irregularity] = []
+        super().__init__(limits.notes_of_a_kind)
         self._blocks = Blocks(pieces, seek=seek)
         self._limits = limits
         self._left = 0  # stored bytes of the current entry not yet consumed
@@ -134,7 +117,6 @@ class TarStream:
         self._numbers: dict[bytes, int] = {}
         self._owners: dict[bytes, tuple[int, int, int]] = {}
         self._tails: dict[bytes, tuple[int, int]] = {}
-        self._counts: dict[str, int] = {}
 
     @property
     def position(self) -> int:
@@ -160,15 +142,6 @@ class TarStream:
             self._fail(*_CUT, self.position)
         self._left -= len(data)
         return data
-
-    def note(self, kind: str, offset: int, message: str, path: str = "") -> None:
-        """Note an irregularity; of each kind only so many, for an archive may have nothing else."""
-        count = self._counts[kind] = self._counts.get(kind, 0) + 1
-        if count < self._limits.notes_of_a_kind:
-            self.irregularities.append(Irregularity(kind, offset, message, path[:1000]))
-        elif count == self._limits.notes_of_a_kind:
-            message = f"{message}; there are more of this kind, which are left out here"
-            self.irregularities.append(Irregularity(kind, offset, message, path[:1000]))
 
     # -- what every step needs -------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.verdict import find_attested
 from cosinspect.cache import Cache, open_directory
 from cosinspect.errors import CosinspectError
-from cosinspect.inspection import inspect, open_image
+from cosinspect.inspection import inspect
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.opening import open_image
 from cosinspect.packages import READS, find_databases
 from cosinspect.reference import Reference
 from cosinspect.render.display import printable

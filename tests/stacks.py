@@ -3,7 +3,8 @@
 import io
 import os
 
-from cosinspect.layer import Layer, Retain
+from cosinspect.indexing import Retain
+from cosinspect.layer import Layer
 from cosinspect.oci import OCI_LAYER, Descriptor, Digest
 
 SCALE = int(os.environ.get("COSINSPECT_TEST_SCALE", "1"))
@@ -21,6 +22,9 @@ class BytesSource:
 
     def open(self, descriptor):
         return io.BytesIO(self.blobs[descriptor.digest])
+
+    def open_range(self, descriptor, start, stop):
+        return io.BytesIO(self.blobs[descriptor.digest][start:stop])
 
     def close(self) -> None:
         pass

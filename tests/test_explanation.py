@@ -10,7 +10,8 @@ from cosinspect.checks import CATALOGUE
 from cosinspect.cli import main
 from cosinspect.errors import PathNotFound
 from cosinspect.explanation import Explainer
-from cosinspect.inspection import examine_image, open_image, plan_inspection
+from cosinspect.inspection import examine_image, plan_inspection
+from cosinspect.opening import open_image
 from cosinspect.report import Kind, Verdict
 from cosinspect.testing import ImageBuilder, Symlink, Whiteout
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative

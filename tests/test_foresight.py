@@ -8,7 +8,7 @@ from cosinspect import inspect
 from cosinspect.errors import FormatError
 from cosinspect.foresight import InitrdForesight
 from cosinspect.formats.initrd import Initrd
-from cosinspect.inspection import open_image
+from cosinspect.opening import open_image
 from cosinspect.parsed import Parsed
 from cosinspect.testing import ImageBuilder
 from cosinspect.testing.bootfiles import cpio_archive

@@ -19,7 +19,8 @@ from cosinspect.errors import (
     SourceError,
     TransportError,
 )
-from cosinspect.layer import Layer, Retain, glob_expression
+from cosinspect.indexing import Retain, glob_expression
+from cosinspect.layer import Layer
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci import OCI_LAYER, Descriptor, Digest
 from cosinspect.testing import (

@@ -17,7 +17,7 @@ from attrs import evolve
 from cosinspect import inspect, open_image
 from cosinspect.errors import FormatError, LimitExceeded, SymlinkLoop
 from cosinspect.formats.yaml import load_yaml
-from cosinspect.layer import Retain
+from cosinspect.indexing import Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs import Rootfs
 from cosinspect.testing import ImageBuilder, Symlink, image_index
@@ -86,6 +86,8 @@ BOTH_SIDES = {
 
 ELSEWHERE = {
     "seconds": "sources/test_bad_days.py",
+    "table_bytes": "test_tables.py",
+    "chunk_bytes": "test_tables.py",
     "token_bytes": "sources/test_registry_access.py",
     "error_bytes": "sources/test_registry_faults.py",
     "listing_bytes": "sources/test_registry_lists.py",

@@ -216,6 +216,9 @@ SHAPE = {
         }
     ],
     "unused_waivers": [dict],
+    "provisional": [TEXT],
+    "by_table": [int],
+    "unread": [int],
     "signature_required": bool,
     "signatures": type(None),
     "stats": {"seconds": NUMBER, "bytes": NUMBER, "entries": NUMBER},

@@ -13,7 +13,7 @@ from cosinspect.errors import (
     RootfsError,
     SymlinkLoop,
 )
-from cosinspect.layer import Retain
+from cosinspect.indexing import Retain
 from cosinspect.limits import Limits
 from cosinspect.rootfs import Hop, Rootfs
 from cosinspect.testing import (

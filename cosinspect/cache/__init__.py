@@ -21,6 +21,7 @@ from cosinspect.layer import Layer
 from cosinspect.limits import Limits
 from cosinspect.overlay import Merged, merge
 from cosinspect.semantics import Semantics
+from cosinspect.table import ANNOTATIONS, is_announced
 
 __all__ = ["Cache", "DirectoryStore", "Kept", "Store", "open_directory"]
 
@@ -56,7 +57,7 @@ class Cache:
 
     def tree(self, indexes: Sequence[LayerIndex], semantics: Semantics, limits: Limits) -> Merged:
         """Give the tree that layers make; it is merged and kept if it is not known."""
-        chain = [f"{index.descriptor.digest} {index.diff_id}" for index in indexes]
+        chain = [f"{index.origin} {index.diff_id}" for index in indexes]
         key = _key(code_digest(TREE_CODE), _bounds(limits), semantics.value, *chain)
 
         def again() -> Merged:
@@ -104,7 +105,11 @@ class Cache:
 
 def _layer_key(layer: Layer) -> bytes:
     digests = (str(layer.descriptor.digest), str(layer.diff_id))
-    return _key(code_digest(LAYER_CODE), _bounds(layer.limits), *digests)
+    # Whether a layer agrees with its table of contents is a matter of which table the manifest vouches for.
+    tables = [f"{name}={layer.descriptor.annotations.get(name, '')}" for name in ANNOTATIONS]
+    if not is_announced(layer.descriptor):
+        tables = []
+    return _key(code_digest(LAYER_CODE), _bounds(layer.limits), *digests, *tables)
 
 
 def _bounds(limits: Limits) -> str:

@@ -16,8 +16,8 @@ from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.compression import pack, unpack
 from cosinspect.errors import FormatError
+from cosinspect.irregularities import Irregularity
 from cosinspect.oci import Descriptor, Digest
-from cosinspect.tarstream import Irregularity
 from cosinspect.wire_types import ready
 
 __all__ = ["BODY_BYTES", "decode_layer", "encode_layer"]

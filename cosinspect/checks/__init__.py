@@ -118,6 +118,7 @@ CATALOGUE: tuple[Check, ...] = (
     installation.upgrader_missing,
     lookup.boot_files_unfound,
     installation.firstboot_missing,
+    layers.layer_table_differs,
     kairos.kairos_program_missing,
     kairos.kairos_program_recommended,
     kairos.kairos_release_missing,

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 from cosinspect.changeset import normalise
-from cosinspect.checks.base import Check, CheckContext, check
+from cosinspect.checks.base import Check, CheckContext, NotApplicable, check
 from cosinspect.errors import InvalidLayer
 from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, name_layer
+from cosinspect.table import is_announced
 
 __all__ = [
     "RULINGS",
@@ -59,6 +60,7 @@ _LINKS = "Hard-link only to files of the same layer that come first, or copy the
 _WHITEOUTS = "Write whiteouts as empty regular files, each for one path that nothing else in the layer has."
 _EXTENSIONS = "Write each entry with one extended header, directly in front of it."
 _CUT = "The layer was cut or damaged before it was published: build and push it again."
+_TABLE = "Convert the image again (nerdctl image convert, podman push --compression-format zstd:chunked)."
 _TAR = "Write the archive with a current tar library; the one that wrote it counts wrongly."
 
 RULINGS: Mapping[str, Ruling] = {
@@ -218,6 +220,15 @@ RULINGS: Mapping[str, Ruling] = {
         "COS006",
         "runtimes ignore them, tar --ignore-zeros and scanners that search for headers read on",
         "End the layer with the archive's end mark.",
+    ),
+    # The table of contents that a layer brings along for those who read it lazily.
+    "table-differs": Ruling(
+        "COS111",
+        "runtimes that pull lazily (stargz-snapshotter, Podman) go by the table, all others and elemental by the archive",
+        _TABLE,
+    ),
+    "table-unreadable": Ruling(
+        "COS111", "runtimes that pull lazily refuse the layer, or read it whole as all others do", _TABLE
     ),
     # A name that leads out of the root.
     "escaping-name": Ruling(
@@ -389,6 +400,28 @@ def layer_overlay_order(context: CheckContext) -> Iterator[Finding | str]:
 def layer_unusual(context: CheckContext) -> Iterator[Finding | str]:
     """Look at what else the readers noticed."""
     yield from _irregular(context, "COS009")
+
+
+@check(
+    id="COS111",
+    name="layer-table-differs",
+    level=Level.ERROR,
+    summary="A layer's table of contents says something else than its archive.",
+    why="""Runtimes that pull lazily show what the table says, while a machine is installed with what the archive has: what
+        was tested, or scanned, is not what runs. No honest tool writes such a table.""",
+    remedy=_TABLE,
+    universal=True,
+)
+def layer_table_differs(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what differed while layers were read whole."""
+    yield from _irregular(context, "COS111")
+    tables = [index for index in context.rootfs.indexes if is_announced(index.descriptor)]
+    if not tables:
+        raise NotApplicable("no layer has a table of contents that the manifest vouches for")
+    compared = sum(index.table is None for index in tables)
+    if not compared:
+        raise NotApplicable("layers were read by their tables of contents alone")
+    yield f"tables and archives of {compared} layers say the same"
 
 
 def unreadable(

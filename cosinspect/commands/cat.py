@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 
 from cosinspect.commands.command import Terminal
-from cosinspect.commands.options import add_image, add_semantics, merged_image, path_in_image
+from cosinspect.commands.options import (
+    add_image,
+    add_semantics,
+    add_trust,
+    merged_image,
+    path_in_image,
+)
 from cosinspect.errors import CosinspectError
 
 __all__ = ["configure", "run"]
@@ -16,6 +22,7 @@ PIECE_BYTES = 1 << 20
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_image(parser)
+    add_trust(parser)
     add_semantics(parser)
     parser.add_argument("path", metavar="PATH", help="a regular file, or a link to one")
 

@@ -6,7 +6,15 @@ import argparse
 from importlib import import_module
 
 from cosinspect.commands.command import Terminal
-from cosinspect.commands.options import access_of, add_image, add_report, cache_of, limits_of
+from cosinspect.commands.options import (
+    access_of,
+    add_image,
+    add_report,
+    add_trust,
+    cache_of,
+    limits_of,
+    trusts_tables,
+)
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.signatures import add_signatures, signature_policy
@@ -21,6 +29,7 @@ EXIT_STATUSES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.OPEN: 3}
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_image(parser)
+    add_trust(parser)
     add_report(parser)
     add_signatures(parser)
     parser.add_argument(
@@ -53,6 +62,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
         OSError: the report cannot be written.
     """
     outputs = report_outputs(arguments.output, arguments.format)
+    trust_tables = trusts_tables(arguments)
     policy = signature_policy(arguments)
     with layer_bars(terminal) as bars:
         report = inspect(
@@ -68,6 +78,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             limits=limits_of(arguments),
             cache=cache_of(arguments),
             jobs=arguments.jobs,
+            trust_tables=trust_tables,
             on_image=bars.begin,
             progress=bars.advance,
         )

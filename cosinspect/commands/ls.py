@@ -9,7 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from cosinspect.commands.command import Terminal
-from cosinspect.commands.options import add_format, add_image, add_semantics, merged_image, path_in_image
+from cosinspect.commands.options import (
+    add_format,
+    add_image,
+    add_semantics,
+    add_trust,
+    merged_image,
+    path_in_image,
+)
 from cosinspect.render.display import iso_time, printable
 from cosinspect.rootfs import Entry, Rootfs
 
@@ -28,6 +35,7 @@ _FILE_TYPES = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_image(parser)
+    add_trust(parser)
     add_semantics(parser)
     parser.add_argument(
         "path",

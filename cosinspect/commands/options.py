@@ -17,9 +17,9 @@ from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import CosinspectError, InvalidAccess, InvalidCache, RootfsError
 from cosinspect.image import JOBS, Image
-from cosinspect.inspection import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Platform
+from cosinspect.opening import open_image
 from cosinspect.profiles import BUILTIN
 from cosinspect.reference import ImageName, Transport
 from cosinspect.render import RENDERERS
@@ -40,6 +40,7 @@ __all__ = [
     "add_reach",
     "add_report",
     "add_semantics",
+    "add_trust",
     "add_verification",
     "cache_of",
     "limits_of",
@@ -48,6 +49,7 @@ __all__ = [
     "path_in_image",
     "semantics_list",
     "store_of",
+    "trusts_tables",
 ]
 
 T = TypeVar("T")
@@ -248,6 +250,33 @@ def add_verification(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add whether less than whole layers may be read."""
+    parser.add_argument(
+        "--trust-toc",
+        action="store_true",
+        help="believe the tables of contents of eStargz and zstd:chunked layers, and fetch little more than them; what comes "
+        "of it is provisional",
+    )
+    parser.add_argument(
+        "--verify",
+        choices=("full",),
+        help="full: read every layer to its end and verify it, which is the default",
+    )
+
+
+def trusts_tables(arguments: argparse.Namespace) -> bool:
+    """Say whether the arguments of `add_trust` allow for less than whole layers.
+
+    Raises:
+        WrongUse: they say both.
+    """
+    if arguments.verify == "full" and arguments.trust_toc:
+        raise WrongUse("--verify full and --trust-toc exclude each other")
+    trusted: bool = arguments.trust_toc
+    return trusted
+
+
 def add_bounds(parser: argparse.ArgumentParser) -> None:
     """Add what bounds the work."""
     parser.add_argument(
@@ -421,7 +450,12 @@ def merged_image(
         with layer_bars(terminal) as bars:
             bars.begin(image)
             semantics = getattr(arguments, "semantics", Semantics.OCI)
-            rootfs = image.rootfs(retain, semantics=semantics, progress=bars.advance)
+            rootfs = image.rootfs(
+                retain,
+                semantics=semantics,
+                progress=bars.advance,
+                trust_tables=hasattr(arguments, "trust_toc") and trusts_tables(arguments),
+            )
         yield image, rootfs
 
 

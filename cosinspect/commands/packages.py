@@ -7,7 +7,12 @@ import json
 from collections.abc import Iterator
 
 from cosinspect.commands.command import Terminal
-from cosinspect.commands.options import add_format, add_image, merged_image
+from cosinspect.commands.options import (
+    add_format,
+    add_image,
+    add_trust,
+    merged_image,
+)
 from cosinspect.formats.luet import LuetPackage
 from cosinspect.packages import READS, PackageDatabase, find_databases
 from cosinspect.render.display import printable
@@ -18,6 +23,7 @@ __all__ = ["configure", "run"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_image(parser)
+    add_trust(parser)
     add_format(parser)
 
 

@@ -14,9 +14,9 @@ from attrs import evolve, frozen
 
 from cosinspect.errors import CosinspectError, FormatError, InvalidReference, InvalidScan
 from cosinspect.formats.yaml import load_yaml_stream
-from cosinspect.inspection import open_image
 from cosinspect.kubernetes_images import ImageFields
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.opening import open_image
 from cosinspect.reference import Reference
 from cosinspect.sources.access import Access
 from cosinspect.sources.registry import RegistrySource

@@ -17,9 +17,9 @@ from attrs import define, evolve, field, frozen
 from cosinspect.errors import CosinspectError
 from cosinspect.fleet.record import ERROR, Record
 from cosinspect.fleet.workers import Workers
-from cosinspect.inspection import open_image
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci import Platform
+from cosinspect.opening import open_image
 from cosinspect.reference import ImageName, Transport
 from cosinspect.rulebook import Rulebook
 from cosinspect.sources.access import Access

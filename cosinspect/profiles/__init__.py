@@ -124,6 +124,7 @@ class Profile:
         levels: levels of checks by id that differ from the checks' own.
         generations: tables by generation.
         signature_required: whether the image must be signed by somebody who is named when it is inspected.
+        verified_required: whether a report that rests on less than all layers, read to their ends, may not pass.
         accepts: the generations that it is for; empty for every image.
         choices: profiles that take its place, by the image's generation.
     """
@@ -134,6 +135,7 @@ class Profile:
     levels: Mapping[str, Level] = field(hash=False)
     generations: Mapping[str, Generation] = field(hash=False, repr=False)
     signature_required: bool = False
+    verified_required: bool = False
     semantics: tuple[Semantics, ...] = tuple(Semantics)
     accepts: tuple[str, ...] = ()
     choices: Mapping[str, Profile] = field(factory=dict, hash=False, repr=False)
@@ -169,6 +171,7 @@ class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
     summary: str = ""
     levels: dict[str, Level] = {}
     signature_required: bool = False
+    verified_required: bool = False
     semantics: tuple[Semantics, ...] = tuple(Semantics)
     generations: list[str] = []
 
@@ -255,6 +258,7 @@ def parse_profile(text: str, name: str) -> Profile:
         wire.levels,
         generations,
         wire.signature_required,
+        wire.verified_required,
         tuple(dict.fromkeys(wire.semantics)),
         tuple(dict.fromkeys(wire.generations)),
     )

@@ -23,11 +23,13 @@ def sentence(report: Report) -> str:
 
 
 def standing(report: Report) -> str:
-    """Say what the verdict hangs on: `boot no, install no, 2 waived`."""
+    """Say what the verdict hangs on: `boot no, install no, provisional, 2 waived`."""
     statuses = {item.value: report.capabilities[item].status for item in report.required}
     if report.signature_required:
         statuses["signed"] = report.signed
     found = ", ".join(f"{name} {status.value}" for name, status in statuses.items())
+    if report.provisional:
+        found = f"{found}, provisional"
     waived = sum(finding.is_waived for result in report.results for finding in result.findings)
     waived += sum(result.kind is Kind.OPEN and result.is_waived for result in report.results)
     return f"{found}, {waived} waived" if waived else found

@@ -58,6 +58,7 @@ def _properties(report: Report) -> dict[str, str]:
         "policies": ", ".join(report.policies),
         "generation": report.generation,
         "verdict": report.verdict.value,
+        **({"provisional": ", ".join(report.reservations)} if report.provisional else {}),
         **{
             f"capability.{capability.value}": result.status.value
             for capability, result in report.capabilities.items()

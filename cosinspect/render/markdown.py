@@ -36,6 +36,9 @@ def _page(report: Report) -> Iterator[str]:
         required = "yes" if capability in report.required else ""
         because = ", ".join(found.because) if found.status is not Status.YES else ""
         yield f"| {capability.value} | **{found.status.value}** | {required} | {because} |"
+    if report.provisional:
+        yield ""
+        yield f"**Provisional**: {', '.join(report.reservations)}."
     standing = [each for each in report.failed if not each.is_waived]
     undecided = [each for each in report.results if each.kind is Kind.OPEN and not each.is_waived]
     groups = {

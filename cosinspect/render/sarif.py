@@ -87,6 +87,7 @@ def _run(report: Report) -> dict[str, Any]:
             "policies": [printable(name) for name in report.policies],
             "generation": report.generation,
             "verdict": report.verdict.value,
+            "provisional": list(report.reservations),
             "capabilities": {
                 capability.value: result.status.value for capability, result in report.capabilities.items()
             },

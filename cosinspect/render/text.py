@@ -142,6 +142,8 @@ class _Page:
             said.append("with waivers")
         if report.signature_required:
             said.append(_SIGNED[report.signed])
+        if report.provisional:
+            said.append("provisionally")
         style = _VERDICT_STYLES[report.verdict]
         label = _label(f"{report.verdict.value.upper()}  ", style)
         yield from self._paragraph(f"{printable(report.name)} {', '.join(said)}", style="bold", label=label)
@@ -163,6 +165,10 @@ class _Page:
         for name, value in rows.items():
             if value:
                 yield from self._paragraph(printable(value), label=_label(f"  {name:<12}", "dim"))
+        if report.provisional:
+            demanded = "; the profile wants everything verified" if report.verified_required else ""
+            text = f"{', '.join(report.reservations)}{demanded}"
+            yield from self._paragraph(text, label=_label(f"  {'provisional':<12}", "yellow"))
 
     def _capabilities(self) -> Iterator[Text]:
         yield from _heading("Capabilities")

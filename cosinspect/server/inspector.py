@@ -20,8 +20,8 @@ from pathlib import Path
 from attrs import define, evolve, field, frozen
 
 from cosinspect.errors import CosinspectError
-from cosinspect.inspection import resolve_digest
 from cosinspect.limits import DEFAULT_LIMITS
+from cosinspect.opening import resolve_digest
 from cosinspect.reference import Reference
 from cosinspect.report import Verdict
 from cosinspect.server.configuration import Configuration, Rule

@@ -41,7 +41,7 @@ from cosinspect.oci import (
     parse_document,
 )
 from cosinspect.reference import Reference
-from cosinspect.sources.files import Files, read_file
+from cosinspect.sources.files import Beginning, Files, read_file
 from cosinspect.sources.layout import LayoutSource
 from cosinspect.wire_types import ready
 
@@ -97,6 +97,17 @@ class DockerArchiveSource:
             return io.BytesIO(made[1])
         name = self._names.get(descriptor.digest)
         return self._layout.open(descriptor) if name is None else self._files.open(name)
+
+    def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream:
+        """Open the bytes from `start` up to `stop` of a layer.
+
+        Raises:
+            InvalidLayout: it is not there.
+        """
+        name = self._names.get(descriptor.digest)
+        if name is None:
+            return self._layout.open_range(descriptor, start, stop)
+        return Beginning(self._files.open(name, start), stop - start)
 
     def close(self) -> None:
         """Hold nothing open between calls."""

@@ -21,7 +21,7 @@ from cosinspect.errors import FormatError, InvalidImage, InvalidLayout, LimitExc
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.tarstream import TarStream
 
-__all__ = ["ArchiveFiles", "DirectoryFiles", "Files", "read_file"]
+__all__ = ["ArchiveFiles", "Beginning", "DirectoryFiles", "Files", "read_file"]
 
 READ_BYTES = 256 * 1024
 _MAX_LINKS = 10
@@ -34,8 +34,8 @@ class Files(Protocol):
         """Give a file's size in bytes, None if there is none."""
         ...
 
-    def open(self, name: str) -> ByteStream:
-        """Open a file.
+    def open(self, name: str, start: int = 0) -> ByteStream:
+        """Open a file, from byte `start` on.
 
         Raises:
             InvalidLayout: there is none.
@@ -45,6 +45,24 @@ class Files(Protocol):
     def describe(self, name: str) -> str:
         """Say where a file is, for messages."""
         ...
+
+
+class Beginning:
+    """The first bytes of a stream, and no more."""
+
+    def __init__(self, stream: ByteStream, size: int) -> None:
+        self._stream = stream
+        self._left = size
+
+    def read(self, size: int, /) -> bytes:
+        """Give at most `size` further bytes, and none at the end."""
+        data = self._stream.read(min(size, self._left)) if self._left > 0 else b""
+        self._left -= len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the stream."""
+        self._stream.close()
 
 
 def read_file(files: Files, name: str, *, limit: int) -> bytes:
@@ -94,13 +112,15 @@ class DirectoryFiles:
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
-    def open(self, name: str) -> ByteStream:
-        """Open a file.
+    def open(self, name: str, start: int = 0) -> ByteStream:
+        """Open a file, from byte `start` on.
 
         Raises:
             InvalidLayout: there is none.
         """
-        return _open_regular(self.path / name, "a file")
+        file = _open_regular(self.path / name, "a file")
+        file.seek(start)
+        return file
 
     def describe(self, name: str) -> str:
         """Say where a file is, for messages."""
@@ -134,8 +154,8 @@ class ArchiveFiles:
         member = self._find(name)
         return None if member is None else member.size
 
-    def open(self, name: str) -> ByteStream:
-        """Open a file.
+    def open(self, name: str, start: int = 0) -> ByteStream:
+        """Open a file, from byte `start` on.
 
         Raises:
             InvalidLayout: there is none.
@@ -144,7 +164,10 @@ class ArchiveFiles:
         if member is None:
             raise InvalidLayout("expected a file in the archive, it is not there", where=self.describe(name))
         try:
-            return _MemberStream(self._stream(member.offset), member.size, self.describe(name))
+            start = min(start, member.size)
+            return _MemberStream(
+                self._stream(member.offset + start), member.size - start, self.describe(name)
+            )
         except FormatError as fault:
             raise InvalidLayout(fault.message, where=self.describe(name), remedy=fault.remedy) from fault
 

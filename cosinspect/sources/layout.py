@@ -15,7 +15,7 @@ from cosinspect.blob import ByteStream
 from cosinspect.errors import InvalidLayout
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, Descriptor, Digest, ImageIndex
-from cosinspect.sources.files import Files, read_file
+from cosinspect.sources.files import Beginning, Files, read_file
 
 __all__ = ["DirSource", "LayoutSource"]
 
@@ -75,18 +75,29 @@ class LayoutSource:
         Raises:
             InvalidLayout: it is not there.
         """
+        return self._open(descriptor, 0)
+
+    def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream:
+        """Open the bytes from `start` up to `stop` of a blob.
+
+        Raises:
+            InvalidLayout: it is not there.
+        """
+        return Beginning(self._open(descriptor, start), stop - start)
+
+    def _open(self, descriptor: Descriptor, start: int) -> ByteStream:
         name = f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.encoded}"
         if self.files.size(name) is None and descriptor.media_type == OCI_INDEX:
             raw, _ = self.index()
             if Digest.of(raw) == descriptor.digest:
-                return io.BytesIO(raw)
+                return io.BytesIO(raw[start:])
         if self.files.size(name) is None:
             raise InvalidLayout(
                 "expected a blob, it is not there",
                 where=self.files.describe(name),
                 remedy="copy the image into the layout again",
             )
-        return self.files.open(name)
+        return self.files.open(name, start)
 
     def close(self) -> None:
         """Hold nothing open between calls."""
@@ -176,16 +187,27 @@ class DirSource:
         Raises:
             InvalidLayout: it is not there.
         """
+        return self._open(descriptor, 0)
+
+    def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream:
+        """Open the bytes from `start` up to `stop` of a blob.
+
+        Raises:
+            InvalidLayout: it is not there.
+        """
+        return Beginning(self._open(descriptor, start), stop - start)
+
+    def _open(self, descriptor: Descriptor, start: int) -> ByteStream:
         digest = descriptor.digest
         name = digest.encoded if digest.algorithm == "sha256" else f"{digest.algorithm}-{digest.encoded}"
         if descriptor.media_type in ("", *MANIFEST_TYPES, *INDEX_TYPES):
             raw = self._manifest()
             if Digest.of(raw, digest.algorithm) == digest:
-                return io.BytesIO(raw)
+                return io.BytesIO(raw[start:])
             name += ".manifest.json"
         if self.files.size(name) is None:
             raise InvalidLayout("expected a blob, it is not there", where=self.files.describe(name))
-        return self.files.open(name)
+        return self.files.open(name, start)
 
     def close(self) -> None:
         """Hold nothing open between calls."""

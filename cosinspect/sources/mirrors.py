@@ -61,6 +61,16 @@ class MirroredSource:
         assert self._chosen is not None  # noqa: S101 - or resolve has raised
         return self._chosen.open(descriptor)
 
+    def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream | None:
+        """Open a part of a blob where the manifest came from.
+
+        Raises:
+            SourceError: as of a `RegistrySource`.
+        """
+        self.resolve()
+        assert self._chosen is not None  # noqa: S101 - or resolve has raised
+        return self._chosen.open_range(descriptor, start, stop)
+
     def close(self) -> None:
         """Let go of the connections."""
         if self._chosen is not None:

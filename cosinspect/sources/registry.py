@@ -11,7 +11,7 @@ import io
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from cosinspect.sources.attempts import Retries, Timeouts
 from cosinspect.sources.certificates import find_certificates, tls_context
 from cosinspect.sources.docker_config import find_credential
 from cosinspect.sources.registry_auth import Authenticator, FoundCredential, Url
-from cosinspect.sources.registry_http import Client
+from cosinspect.sources.registry_http import Client, Response
 from cosinspect.sources.registry_lists import list_referrers, list_repositories, list_tags
 from cosinspect.sources.registry_push import push_blob, push_manifest
 
@@ -165,6 +165,20 @@ class RegistrySource:
             self._client, self._path(kind, str(descriptor.digest)), descriptor, str(self.reference)
         )
 
+    def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream | None:
+        """Open the bytes from `start` up to `stop` of a blob; None where the registry, or its storage, serves no ranges.
+
+        Raises:
+            NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
+            TransportError: it does not answer.
+            SizeMismatch: it has another size than the descriptor.
+        """
+        path = self._path("blobs", str(descriptor.digest))
+        try:
+            return _BlobStream(self._client, path, descriptor, str(self.reference), (start, stop))
+        except _RangeRefusedError:
+            return None
+
     def tags(self) -> tuple[str, ...]:
         """List the repository's tags, in the registry's order.
 
@@ -270,21 +284,36 @@ class RegistrySource:
         return Descriptor(media_type, wanted or Digest.of(raw), len(raw))
 
 
-class _BlobStream:
-    """A blob as it comes, asked for again from where it broke off; at most one byte more than its descriptor says."""
+class _RangeRefusedError(Exception):
+    """A part was asked for, and the registry does not serve parts."""
 
-    def __init__(self, client: Client, path: str, descriptor: Descriptor, image: str) -> None:
+
+class _BlobStream:
+    """A blob as it comes, asked for again from where it broke off; at most one byte more than its descriptor says.
+
+    With `part` it is that range of it, and not a byte more.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        path: str,
+        descriptor: Descriptor,
+        image: str,
+        part: tuple[int, int] | None = None,
+    ) -> None:
         self._client = client
         self._path = path
         self._size = descriptor.size
         self._where = f"{image}: blob {descriptor.digest}"
         self._headers = _ACCEPT if "/manifests/" in path else {"Accept": "*/*"}
         self._attempts = client.attempts(self._where)
-        self._position = 0
-        self._resumed_at = 0
+        self._position, self._stop = part or (0, descriptor.size + 1)
+        self._part = part is not None
+        self._resumed_at = self._position
         self._skip = 0
         self._ended = False
-        self._response = client.get(path, self._headers, self._attempts)
+        self._response = self._ask(self._headers) if part is None else self._ask_for_part()
         # RFC 9110, 13.1.5: a weak validator must not be used; without one the digest alone decides.
         validator = self._response.headers.get("ETag", "").strip()
         self._validator = validator if _STRONG_ETAG.fullmatch(validator) else ""
@@ -298,7 +327,10 @@ class _BlobStream:
             SizeMismatch: the registry has another size than the descriptor, as it turns out.
         """
         while not self._ended and size > 0:
-            data, lost = self._receive(min(size, self._skip + self._size + 1 - self._position))
+            if self._part and self._position >= self._stop:
+                self.close()
+                break
+            data, lost = self._receive(min(size, self._skip + self._stop - self._position))
             if data and self._skip:
                 skipped = min(self._skip, len(data))
                 self._skip -= skipped
@@ -342,11 +374,13 @@ class _BlobStream:
                 remedy="check the network and try again",
             )
         )
-        headers = {**self._headers, "Range": f"bytes={position}-"} if position else dict(self._headers)
-        if position and self._validator:
-            headers["If-Range"] = self._validator
+        headers = dict(self._headers)
+        if position:
+            headers["Range"] = self._range()
+            if self._validator:
+                headers["If-Range"] = self._validator
         try:
-            self._response = self._client.get(self._path, headers, self._attempts)
+            self._response = self._ask(headers)
         except RegistryError as fault:
             if fault.status != 416:
                 raise
@@ -354,6 +388,24 @@ class _BlobStream:
                 f"expected {size} bytes, the registry has no more than {position}", where=self._where
             ) from fault
         self._check()
+
+    def _ask(self, headers: Mapping[str, str]) -> Response:
+        return self._client.get(self._path, headers, self._attempts)
+
+    def _ask_for_part(self) -> Response:
+        try:
+            response = self._ask({**self._headers, "Range": self._range()})
+        except RegistryError as fault:
+            if fault.status == 416:
+                raise _RangeRefusedError from fault
+            raise
+        if response.status != 206:
+            response.close()
+            raise _RangeRefusedError
+        return response
+
+    def _range(self) -> str:
+        return f"bytes={self._position}-{self._stop - 1 if self._part else ''}"
 
     def _check(self) -> None:
         """Hold the headers against the descriptor, and see where the body begins."""
@@ -378,7 +430,8 @@ class _BlobStream:
     def _check_range(self, header: str) -> None:
         position, size = self._position, self._size
         found = _CONTENT_RANGE.fullmatch(header.strip())
-        if not found or not position or int(found[1]) != position or int(found[2]) >= size:
+        asked = position or self._part
+        if not found or not asked or int(found[1]) != position or int(found[2]) >= size:
             self.close()
             raise TransportError(
                 f"expected the bytes from {position} on, found {header.strip() or 'a range without a name'!r:.80}",

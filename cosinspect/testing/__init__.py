@@ -40,6 +40,7 @@ from cosinspect.testing.registry import Registry
 from cosinspect.testing.registry_auth import BasicAuth, TokenAuth
 from cosinspect.testing.registry_faults import Fault
 from cosinspect.testing.registry_messages import Request
+from cosinspect.testing.table_writer import SeekableLayer, seekable_layer
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "RawName",
     "Registry",
     "Request",
+    "SeekableLayer",
     "Symlink",
     "TokenAuth",
     "Whiteout",
@@ -66,6 +68,7 @@ __all__ = [
     "digest_of",
     "image_index",
     "pax_header",
+    "seekable_layer",
     "tar_bytes",
     "tar_header",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import (
@@ -127,6 +128,16 @@ def _raw(name: str, archive: bytes) -> Callable[[Parts], None]:
     return apply
 
 
+def _lying_table(parts: Parts) -> None:
+    def lie(table: dict[str, Any]) -> None:
+        for entry in table["entries"]:
+            if entry["name"] == "etc/motd":
+                entry["mode"] = 0o4755
+
+    parts.write("etc/motd", "welcome\n")
+    parts.edit_table = lie
+
+
 def _bootargs(old: str, new: str) -> Callable[[Parts], None]:
     return lambda parts: parts.write(
         f"{toolkit.config_directory(parts.generation)}/bootargs.cfg",
@@ -158,6 +169,11 @@ BREAKAGES: Mapping[str, Breakage] = {
     ),
     "name-escapes": Breakage(
         "a layer has an entry above its root", "COS007", _raw("above", tar_header("../etc/cron.d/job"))
+    ),
+    "table-lies": Breakage(
+        "a layer's table of contents makes another file executable than the archive does",
+        "COS111",
+        _lying_table,
     ),
     "kernel-removed": Breakage("a step removed /boot/vmlinuz", "COS010", removes("boot/vmlinuz")),
     "kernel-dangling": Breakage(

@@ -10,7 +10,9 @@ from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import Architecture
 from cosinspect.testing.breakages import BREAKAGES, DEGRADATIONS, Breakage
 from cosinspect.testing.derivative_parts import KERNEL_VERSION, Parts, initrd_of, parts_of, program
+from cosinspect.testing.entries import Entries
 from cosinspect.testing.images import BuiltImage, ImageBuilder
+from cosinspect.testing.layers import Compression
 
 __all__ = [
     "BREAKAGES",
@@ -50,22 +52,30 @@ def derivative_of(parts: Parts) -> BuiltImage:
     """Make the image of its parts, which a test of your own may have changed."""
     platform = parts.platform or f"linux/{parts.architecture}"
     labels = {"flavor": "demo"} | ({"containers.bootc": "1"} if parts.generation == "bootc" else {})
-    builder = (
-        ImageBuilder(platform=platform, labels=labels, cmd=["/bin/bash"])
-        .layer(parts.base, created_by="ADD base.tar /")
-        .empty_layer("ENV COSIGN_EXPERIMENTAL=1")
-        .layer(
-            parts.kernel,
-            created_by="RUN zypper in -y kernel-default && rm -rf /var/cache/zypp",
-            compression="zstd",
-        )
-        .layer(parts.packages, created_by="RUN luet install -y meta/cos-minimal meta/cos-verify")
-        .layer(
-            {**parts.boot, parts.initrd_path: initrd_of(parts)},
-            created_by=f"RUN dracut -f /{parts.initrd_path} {KERNEL_VERSION}",
-        )
-    )
-    if parts.top:
-        # Parents written again would replace the links that they are; a real diff lists what it changed.
+    builder = ImageBuilder(platform=platform, labels=labels, cmd=["/bin/bash"])
+
+    def layer(
+        onto: ImageBuilder, entries: Entries, step: str, compression: Compression = "gzip"
+    ) -> ImageBuilder:
+        if parts.seekable is None:
+            return onto.layer(entries, created_by=step, compression=compression)
+        return onto.seekable_layer(entries, created_by=step, kind=parts.seekable)
+
+    builder = layer(builder, parts.base, "ADD base.tar /").empty_layer("ENV COSIGN_EXPERIMENTAL=1")
+    step = "RUN zypper in -y kernel-default && rm -rf /var/cache/zypp"
+    builder = layer(builder, parts.kernel, step, "zstd")
+    builder = layer(builder, parts.packages, "RUN luet install -y meta/cos-minimal meta/cos-verify")
+    boot = {**parts.boot, parts.initrd_path: initrd_of(parts)}
+    builder = layer(builder, boot, f"RUN dracut -f /{parts.initrd_path} {KERNEL_VERSION}")
+    # Parts written again would replace the links that they are; a real diff lists what it changed.
+    if parts.top and parts.seekable is None and parts.edit_table is None:
         builder = builder.layer(parts.top, created_by=parts.step, parents=False)
+    elif parts.top:
+        builder = builder.seekable_layer(
+            parts.top,
+            created_by=parts.step,
+            kind=parts.seekable or "estargz",
+            edit_table=parts.edit_table,
+            parents=False,
+        )
     return builder.build()

@@ -24,6 +24,7 @@ from cosinspect.testing.bootfiles import (
     microcode_archive,
 )
 from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Symlink, Whiteout
+from cosinspect.testing.table_writer import EditTable, SeekableFormat
 
 __all__ = ["KERNEL_VERSION", "Parts", "initrd_of", "luet_database", "parts_of", "program"]
 
@@ -65,6 +66,8 @@ class Parts:
         cut: what is done to the finished initrd.
         top: a last layer, if it has entries.
         step: the step that made it.
+        seekable: has every layer bring a table of contents along, of that kind.
+        edit_table: changes the last layer's table, which it has then in any case.
         platform: of the image.
     """
 
@@ -80,6 +83,8 @@ class Parts:
     cut: Callable[[bytes], bytes] = Factory(lambda: bytes)
     top: dict[str, Entry] = Factory(dict)
     step: str = ""
+    seekable: SeekableFormat | None = None
+    edit_table: EditTable | None = None
     platform: str = ""
 
     @property

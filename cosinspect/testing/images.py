@@ -19,6 +19,7 @@ from cosinspect.testing.built_images import Built, BuiltImage, BuiltIndex
 from cosinspect.testing.documents import Document, Edit, MediaTypes, descriptor_of, dump, media_types_of
 from cosinspect.testing.entries import Entries
 from cosinspect.testing.layers import BuiltLayer, Compression, build_layer, digest_of
+from cosinspect.testing.table_writer import EditTable, SeekableFormat, seekable_layer
 from cosinspect.testing.tar_writer import TarOptions
 
 __all__ = [
@@ -108,6 +109,33 @@ class ImageBuilder:
                 media_type=media_type,
                 diff_id=diff_id,
                 annotations=annotations or {},
+            )
+        )
+
+    def seekable_layer(
+        self,
+        entries: Entries,
+        *,
+        created_by: str = "",
+        kind: SeekableFormat = "estargz",
+        edit_table: EditTable | None = None,
+        **options: Unpack[TarOptions],
+    ) -> ImageBuilder:
+        """Add a layer that brings a table of contents along, which its annotations vouch for.
+
+        Args:
+            entries: what is in it.
+            created_by: the command, for the history.
+            kind: `estargz` or `zstd:chunked`.
+            edit_table: changes the table before it is written, for one that lies.
+            options: how the archive is written; those of `tar_bytes`.
+        """
+        made = seekable_layer(entries, kind=kind, edit_table=edit_table, **options)
+        return self._with(
+            _Step(
+                history={"created": self.created, "created_by": created_by},
+                layer=made.layer,
+                annotations=made.annotations,
             )
         )
 

@@ -19,8 +19,9 @@ from cosinspect import cli
 from cosinspect.cache import Cache, DirectoryStore
 from cosinspect.cache.code import LAYER_CODE, TREE_CODE
 from cosinspect.errors import ContentError, LimitExceeded
-from cosinspect.inspection import inspect, open_image
+from cosinspect.inspection import inspect
 from cosinspect.limits import DEFAULT_LIMITS
+from cosinspect.opening import open_image
 from cosinspect.report import Verdict
 from cosinspect.testing import Fault, Registry
 from cosinspect.testing.derivative import derivative

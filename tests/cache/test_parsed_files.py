@@ -12,7 +12,8 @@ from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.formats.initrd import Initrd
 from cosinspect.formats.kernel import Kernel
 from cosinspect.formats.luet import LuetDatabase, read_database
-from cosinspect.inspection import inspect, open_image
+from cosinspect.inspection import inspect
+from cosinspect.opening import open_image
 from cosinspect.parsed import Parsed
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative_of

@@ -17,7 +17,7 @@ from cosinspect.testing import ImageBuilder, Symlink
 from cosinspect.testing.tar_writer import pax_header, tar_header
 from raw_tar import END, entry, gnu_long, old_gnu_sparse, pax_sparse
 
-LINT = {"COS002", "COS003", "COS005", "COS006", "COS007", "COS008", "COS009"}
+LINT = {"COS002", "COS003", "COS005", "COS006", "COS007", "COS008", "COS009", "COS111"}
 BASE = {"d/f": "lower", "usr/lib/x": "lower", "lib": Symlink("usr/lib"), "file": "lower", "t": "lower"}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from cosinspect import inspect
 from cosinspect.image import Image
-from cosinspect.inspection import open_image
+from cosinspect.opening import open_image
 from cosinspect.report import Verdict
 from cosinspect.semantics import Semantics
 from cosinspect.testing import File, Opaque, Symlink, Whiteout

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from cosinspect.cli import main
-from cosinspect.inspection import inspect, open_image
+from cosinspect.inspection import inspect
+from cosinspect.opening import open_image
 from cosinspect.report import Verdict
 from judges import Overlay, Seen, content_hashes, on_disk, umoci_unpack
 

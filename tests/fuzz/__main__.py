@@ -23,7 +23,19 @@ from pathlib import Path
 TOP = Path(__file__).parents[2]
 sys.path[:0] = [str(TOP), str(TOP / "tests")]  # modules that tests share: bolt_files, raw_cpio, raw_tar
 
-NAMES = ("tar", "initrd", "bolt", "kernel", "documents", "signatures", "grub", "shell", "yaml", "settings")
+NAMES = (
+    "tar",
+    "tables",
+    "initrd",
+    "bolt",
+    "kernel",
+    "documents",
+    "signatures",
+    "grub",
+    "shell",
+    "yaml",
+    "settings",
+)
 MEMORY_MIB = 1024
 """What a run may take, the interpreter and its instruments included."""
 SLOW_SECONDS = 2

@@ -24,6 +24,7 @@ from cosinspect.testing import (
     Symlink,
     Whiteout,
     image_index,
+    seekable_layer,
     tar_bytes,
 )
 from cosinspect.testing.bootfiles import (
@@ -54,6 +55,7 @@ def seeds(target: str) -> list[bytes]:
     """Give the honest files of a target."""
     return {
         "tar": _tar,
+        "tables": _tables,
         "initrd": _initrd,
         "bolt": _bolt,
         "kernel": _kernel,
@@ -67,6 +69,14 @@ def seeds(target: str) -> list[bytes]:
             BUILD,
         ],
     }[target]()
+
+
+def _tables() -> list[bytes]:
+    made = [
+        seekable_layer({"a": "1", "b": bytes(range(256)) * 600, "c": Symlink("a")}, kind=kind)
+        for kind in ("estargz", "zstd:chunked")
+    ]
+    return [*(each.table for each in made), *(each.layer.blob[-64:] for each in made)]
 
 
 SCRIPT = b"""\

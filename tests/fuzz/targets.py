@@ -38,6 +38,7 @@ from cosinspect.formats.shell import read_shell_script
 from cosinspect.formats.sigstore_bundle import SigstoreBundle, read_bundle
 from cosinspect.formats.simple_signing import read_simple_signing
 from cosinspect.formats.systemd import exec_commands, read_unit
+from cosinspect.formats.toc import parse_chunked_footer, parse_stargz_footer, parse_toc
 from cosinspect.formats.yaml import load_yaml
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci import ImageConfig, ImageIndex, Manifest, Platform, parse_document
@@ -111,6 +112,25 @@ def with_checksums(data: bytes, _: random.Random) -> bytes:
         stored = 0 if block[156:157] in b"123456" else max(size, 0)
         at += BLOCK + -(-stored // BLOCK) * BLOCK
     return bytes(out)
+
+
+def tables(data: bytes) -> None:
+    """Chunks follow each other through their file, and positions lie in the layer."""
+    for parse in (parse_stargz_footer, parse_chunked_footer):
+        with contextlib.suppress(FormatError):
+            place = parse(data[-64:] if parse is parse_chunked_footer else data[-51:], 1 << 20)
+            assert 0 <= place.start <= place.start + place.size <= 1 << 20
+    try:
+        found = parse_toc(data)
+    except FormatError:
+        return
+    for each in found:
+        at = 0
+        for chunk in each.chunks:
+            assert (at, True) == (chunk.start, chunk.size > 0)
+            assert chunk.digest or chunk.zeros
+            at += chunk.size
+        assert not each.chunks or at == each.size
 
 
 # -- initrds and kernels -------------------------------------------------------------------------------------------
@@ -328,6 +348,12 @@ _SHELL = (b"if ", b"then\n", b"fi\n", b"do ", b"done\n", b"case x in ", b"esac",
 
 TARGETS = {
     "tar": Target(read=tar, largest=16 * 1024, tokens=_PAX, repair=with_checksums),
+    "tables": Target(
+        read=tables,
+        largest=4 * 1024,
+        tokens=(b'{"version":1,"entries":[', b'"type":"reg"', b'"type":"chunk"', b'"chunkOffset":', b'"chunkSize":', b'"chunkType":"zeros"',
+                b'"offset":', b'"endOffset":', b'"innerOffset":', b'"modtime":"2020-01-01T00:00:00Z"', b"STARGZ", b"GNUlInUx", b"SG\x16\0"),
+    ),
     "initrd": Target(
         read=cpio,
         largest=8 * 1024,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from cosinspect.cli import main
 from cosinspect.errors import CosinspectError, InvalidAccess, InvalidReference, NotFound
-from cosinspect.inspection import open_image
+from cosinspect.opening import open_image
 from cosinspect.reference import Reference
 from cosinspect.sources.access import Access, auth_files, registries_conf_files
 from cosinspect.sources.certificates import tls_context
