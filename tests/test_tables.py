@@ -36,6 +36,7 @@ from cosinspect.testing import (
     Symlink,
     Whiteout,
     seekable_layer,
+    tar_bytes,
 )
 from cosinspect.testing.derivative import derivative_of
 from cosinspect.testing.derivative_parts import parts_of
@@ -310,6 +311,18 @@ def test_a_chunk_that_is_another_one_is_never_given_out(kind):
             assert b"welcome\n" == content  # a byte of no consequence, such as a header's time
 
 
+def test_a_name_that_is_not_utf8_differs_since_json_has_no_such_names():
+    """The writers put U+FFFD in its place, and whoever goes by the table sees that."""
+
+    def replaced(table):
+        for each in table["entries"]:
+            each["name"] = each["name"].encode("utf-8", "replace").decode().replace("?", "\ufffd")
+
+    layer = made("zstd:chunked", edit=replaced, entries={b"etc/\xff": "x"})
+
+    assert [("table-differs", "etc/\udcff"), ("table-differs", "etc/\ufffd")] == told(layer)
+
+
 # -- inspections -----------------------------------------------------------------------------------------------------
 
 
@@ -502,7 +515,7 @@ def test_the_fields_own_programs_write_what_is_read_here_and_read_what_is_writte
     subprocess.run(["go", "build", "-o", program, "."], cwd=source, check=True)
     built = seekable_layer(FILES, kind="estargz")
     archive = tmp_path / "archive.tar"
-    archive.write_bytes(built.layer.tar)
+    archive.write_bytes(tar_bytes(FILES))
 
     for form in (["estargz"], ["zstd:chunked"]):
         command = [program, form[0], archive, tmp_path / "layer"]

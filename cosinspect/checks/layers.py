@@ -408,7 +408,8 @@ def layer_unusual(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     summary="A layer's table of contents says something else than its archive.",
     why="""Runtimes that pull lazily show what the table says, while a machine is installed with what the archive has: what
-        was tested, or scanned, is not what runs. No honest tool writes such a table.""",
+        was tested, or scanned, is not what runs. It can be an attack; and of a name that is not UTF-8 the formats' own
+        writers make another one.""",
     remedy=_TABLE,
     universal=True,
 )

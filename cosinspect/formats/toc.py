@@ -229,7 +229,7 @@ def parse_toc(raw: bytes) -> tuple[TocEntry, ...]:
     """
     try:
         table = msgspec.json.decode(raw, type=ready(_Toc))
-    except (msgspec.DecodeError, RecursionError) as fault:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
         raise FormatError(f"expected a table of contents: {str(fault)[:300]}", kind="toc") from fault
     if table.version != 1:
         raise FormatError(f"expected a table of version 1, found {table.version}", kind="toc")
