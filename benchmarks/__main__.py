@@ -1,5 +1,8 @@
 """Time cosinspect, the floor and the peers installed on one image, in turn, in one run: `python -m benchmarks`.
 
+`--quick` does so on a made-up image and holds the ratios against `baseline.json`: one that is half as much again as it was
+is a regression, and the status is 1.
+
 Each figure is a whole process as the operating system accounts for it: wall time, processor time, the largest resident
 memory. The commands take turns, so that a machine whose speed drifts is unfair to none; quote the medians and ratios.
 """
@@ -11,6 +14,7 @@ import contextlib
 import json
 import os
 import platform
+import random
 import shutil
 import statistics
 import subprocess
@@ -23,6 +27,7 @@ from pathlib import Path
 from attrs import asdict, frozen
 
 from benchmarks.derivative.registry import registry
+from benchmarks.seekable import fetched
 from cosinspect import inspect, open_image
 from cosinspect.cache import Cache, open_directory
 from cosinspect.testing import ImageBuilder, Registry
@@ -30,6 +35,8 @@ from cosinspect.testing import ImageBuilder, Registry
 DEFAULT_WORK = Path(os.environ.get("COSINSPECT_BENCH_DIR") or Path.home() / ".cache/cosinspect-bench")
 PYTHON = sys.executable
 COSINSPECT = (PYTHON, "-m", "cosinspect")
+BASELINE = Path(__file__).with_name("baseline.json")
+REGRESSION = 1.5
 IMPORTS = (PYTHON, "-c", "import requests, rich")
 
 
@@ -75,18 +82,24 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each command (default: 5)")
     parser.add_argument(
-        "--forms", nargs="+", metavar="NAME", help="only these: gzip, zstd, oci, dir, docker-archive, warm"
+        "--forms",
+        nargs="+",
+        metavar="NAME",
+        help="only these: gzip, zstd, oci, dir, docker-archive, warm, tables",
     )
     parser.add_argument("--no-peers", action="store_true", help="leave other programs out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument(
-        "--short", action="store_true", help="a small made-up image, no peers: does it run at all?"
+        "--quick",
+        action="store_true",
+        help="a small made-up image, no peers; fails where a ratio is 1.5 times that of baseline.json",
+    )
+    parser.add_argument(
+        "--update-baseline", action="store_true", help="with --quick: keep the ratios as the new ones"
     )
     arguments = parser.parse_args()
-    if arguments.short:
-        with _small() as reference:
-            _compare("small", [_floor(reference, None), *_ours(reference)], 2)
-        return
+    if arguments.quick:
+        sys.exit(_quick(update=arguments.update_baseline))
     if not (arguments.work / "layout/index.json").exists():
         parser.error(
             f"there is no image in {arguments.work}: make it with python -m benchmarks.derivative --push"
@@ -135,6 +148,47 @@ def _figures(work: Path, runs: int, only: list[str], *, peers: bool) -> Iterator
                     )
     if not only or "warm" in only:
         yield from _warm(f"oci:{work}/layout:gzip", runs)
+    if (not only or "tables" in only) and shutil.which("go"):
+        for each in fetched(work):
+            yield Figure(
+                f"bytes fetched by tables of contents, {each.form} ({each.wire / each.total:.0%} of the layers)",
+                each.wire / each.asked,
+                "x tables and bodies",
+                1.05,
+            )
+
+
+def _quick(*, update: bool) -> int:
+    """Measure the ratios on a small image, and say whether none of them is much worse than it was."""
+    with _small() as reference, tempfile.TemporaryDirectory(prefix="cosinspect-bench-") as cache:
+        warm = (*COSINSPECT, "check", reference, "--format", "json", "--cache", cache)
+        subprocess.run(warm, stdout=subprocess.DEVNULL, check=False)
+        contenders = [
+            _floor(reference, None),
+            *_ours(reference),
+            Contender("warm", (warm,)),
+            Contender("imports", (IMPORTS,)),
+        ]
+        costs = _compare("small", contenders, 5)
+    floor, imports = costs["floor"], costs["imports"]
+    ratios = {
+        "check, CPU, x floor": costs["cosinspect check"].cpu / floor.cpu,
+        "check, wall, x floor": costs["cosinspect check"].wall / floor.wall,
+        "ls -R, CPU, x floor": costs["cosinspect ls -R"].cpu / floor.cpu,
+        "warm, CPU, x imports": costs["warm"].cpu / imports.cpu,
+    }
+    if update:
+        BASELINE.write_text(
+            json.dumps({name: round(value, 2) for name, value in ratios.items()}, indent=1) + "\n"
+        )
+    baseline = json.loads(BASELINE.read_text())
+    print("\n| ratio | now | baseline | |\n|---|---|---|---|")
+    worse = 0
+    for name, value in ratios.items():
+        regressed = value > REGRESSION * baseline[name]
+        worse += regressed
+        print(f"| {name} | {value:.2f} | {baseline[name]:.2f} | {'REGRESSED' if regressed else ''} |")
+    return 1 if worse else 0
 
 
 def _forms(work: Path, repository: str) -> dict[str, str]:
@@ -192,7 +246,8 @@ def _lookups(name: str, cache: Cache) -> Figure:
 
 @contextlib.contextmanager
 def _small() -> Iterator[str]:
-    entries = {f"usr/share/{n % 50}/{n}": os.urandom(512) * 8 for n in range(2000)}
+    noise = random.Random(1)
+    entries = {f"usr/share/{n % 50}/{n}": noise.randbytes(512) * 6 for n in range(20_000)}
     image = ImageBuilder().layer(entries).layer({"etc/os-release": "ID=small\n"}).build()
     with Registry() as served:
         yield served.push(image, "bench/small:v1")

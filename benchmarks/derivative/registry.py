@@ -17,10 +17,11 @@ _START_S = 20.0
 
 
 @contextmanager
-def registry(work: Path, port: int | None = None) -> Iterator[str]:
+def registry(work: Path, port: int | None = None, *, access_log: bool = False) -> Iterator[str]:
     """Runs a registry over the blobs of `work` for as long as the block lasts; gives its host:port.
 
-    The port of the last time is taken again if it is free, so that references stay the same.
+    The port of the last time is taken again if it is free, so that references stay the same. With `access_log` each
+    request is a line of `registry.log`, with the bytes of its answer.
 
     Raises:
         RuntimeError: The registry does not answer.
@@ -30,7 +31,7 @@ def registry(work: Path, port: int | None = None) -> Iterator[str]:
     storage.mkdir(exist_ok=True)
     config = work / "registry.yml"
     config.write_text(
-        "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
+        f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: {str(not access_log).lower()}}}}}\n"
         f"storage:\n  filesystem: {{rootdirectory: {storage}}}\n  delete: {{enabled: true}}\n"
         f"http: {{addr: '{address}'}}\n"
     )
