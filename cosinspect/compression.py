@@ -20,6 +20,7 @@ from isal.isal_zlib import IsalError
 
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.xz_blocks import are_sized, unpack_blocks
 
 __all__ = ["MAGIC_BYTES", "Compression", "detect", "inflate", "inflate_members", "pack", "unpack"]
 
@@ -128,6 +129,9 @@ def inflate(
             return (yield from _zstd(head, read, limits))
         if kind is Compression.LZ4:
             return (yield from _lz4(head, read))
+        if kind is Compression.XZ and are_sized(head):
+            ending = _truncated(kind)
+            return (yield from unpack_blocks(head, read, memory=_XZ_MEMORY, truncated=ending))
         return (yield from _bounded(_codec(kind), kind, head, read))
     except _CODEC_ERRORS as fault:  # type: ignore[misc]  # isal declares its exception class as an instance
         if isinstance(fault, FormatError):

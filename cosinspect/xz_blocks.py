@@ -1,0 +1,224 @@
+"""One .xz stream whose blocks say how long they are, unpacked block beside block.
+
+xz writes such blocks where it runs on several processors, as dracut has it do for an initrd, and one thread takes longer for such a
+file than for everything else of an image together. Follows the .xz file format 1.2.0 (tukaani.org/xz/xz-file-format.txt). Each
+block is handed to liblzma as a stream of its own, so that it is liblzma who verifies headers and checks; what is read here
+are lengths, and the index at the end.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
+
+from attrs import frozen
+
+from cosinspect.errors import FormatError
+
+__all__ = ["HEADER_BYTES", "are_sized", "unpack_blocks"]
+
+HEADER_BYTES = 12
+"""The header of a stream."""
+
+_MAGIC = b"\xfd7zXZ\0"
+_FOOTER_MAGIC = b"YZ"
+_CHECK_BYTES = {0: 0, 1: 4, 4: 8, 10: 32}  # the checks that liblzma knows
+_COMPRESSED_SIZE, _UNCOMPRESSED_SIZE = 0x40, 0x80
+_SMALLEST_BLOCK = 256 * 1024  # for less, a thread costs more than it saves
+_LARGEST_BLOCK = 32 * 1024 * 1024
+_AHEAD_BYTES = 32 * 1024 * 1024
+_MOST_WORKERS = 4
+_MOST_BLOCKS = 1 << 18
+_PIECE_BYTES = 1024 * 1024
+_VARINT_BYTES = 9
+_SHORTEST_HEADER, _LONGEST_HEADER = 8, 1024
+
+_Unpacked: TypeAlias = "tuple[list[bytes], lzma.LZMAError | None]"
+
+
+def are_sized(data: bytes) -> bool:
+    """Say whether a stream, of which `data` has the first block's header, can be unpacked block beside block."""
+    if data[:6] != _MAGIC or len(data) <= HEADER_BYTES or data[6] or data[7] not in _CHECK_BYTES:
+        return False
+    sizes = _sizes(data[HEADER_BYTES:])
+    return sizes is not None and sizes[1] >= _SMALLEST_BLOCK and max(sizes) <= _LARGEST_BLOCK
+
+
+def unpack_blocks(
+    head: bytes, read: Callable[[], bytes], *, memory: int, truncated: FormatError
+) -> Generator[bytes, None, bytes]:
+    """Yield what the blocks hold, in their order, and return the input behind the stream.
+
+    Args:
+        head: the beginning of a stream for which `are_sized`.
+        read: gives further input, and no bytes at its end.
+        memory: what liblzma may take for a block, in bytes.
+        truncated: raised where the input ends early.
+
+    Raises:
+        lzma.LZMAError: the stream is damaged.
+        FormatError: it ends early, or has blocks of another kind among its own.
+    """
+    data = _Input(head, read)
+    start = data.take(HEADER_BYTES)
+    check = _CHECK_BYTES[start[7]]
+    records: list[tuple[int, int]] = []
+    running: deque[tuple[int, Future[_Unpacked]]] = deque()
+    ahead = 0
+    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="xz")
+    try:
+        while True:
+            block = _next_block(data, check)
+            while running and (block is None or ahead > _AHEAD_BYTES or len(running) > workers):
+                size, first = running.popleft()
+                ahead -= size
+                yield from _pieces(first.result())
+            if block is None:
+                break
+            records.append(block.record)
+            if len(records) > _MOST_BLOCKS:
+                raise FormatError(f"the xz data has more than {_MOST_BLOCKS} blocks", kind="limit")
+            stream = start + block.data + _ending(start, [block.record])
+            running.append((block.record[1], pool.submit(_unpacked, stream, memory)))
+            ahead += block.record[1]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    rest = data.peek(HEADER_BYTES)
+    if rest[:1] != b"\0":
+        # Cut off, or no block that this can read: liblzma says what is wrong with it, as far as it comes.
+        if not (yield from _decoded(start + data.peek(_LARGEST_BLOCK), memory)) and data.at_end:
+            raise truncated
+        raise FormatError("the xz data has blocks with and without their sizes", kind="unsupported")
+    ending = _ending(start, records)
+    found = data.take(len(ending))
+    if found != ending:
+        if ending.startswith(found):
+            raise truncated
+        raise lzma.LZMAError("Corrupt input data")
+    return data.rest()
+
+
+@frozen
+class _Block:
+    """A block as it stands in its stream, and its record in the index: its size without padding, and its content's."""
+
+    data: bytes
+    record: tuple[int, int]
+
+
+class _Input:
+    """Bytes that come in portions, taken in others."""
+
+    def __init__(self, head: bytes, read: Callable[[], bytes]) -> None:
+        self._buffer = bytearray(head)
+        self._at = 0
+        self._read = read
+        self.at_end = False
+
+    def peek(self, size: int) -> bytes:
+        """Give the next bytes and leave them; fewer only at the end."""
+        if len(self._buffer) - self._at < size:
+            del self._buffer[: self._at]
+            self._at = 0
+            while len(self._buffer) < size and not self.at_end:
+                more = self._read()
+                self._buffer += more
+                self.at_end = not more
+        with memoryview(self._buffer) as view:
+            return bytes(view[self._at : self._at + size])
+
+    def take(self, size: int) -> bytes:
+        """Give the next bytes; fewer only at the end."""
+        found = self.peek(size)
+        self._at += len(found)
+        return found
+
+    def rest(self) -> bytes:
+        """Give what was read and not taken."""
+        return bytes(self._buffer[self._at :])
+
+
+def _next_block(data: _Input, check: int) -> _Block | None:
+    """Give the next block, None where there is none that is whole and says how long it is."""
+    sizes = _sizes(data.peek(_LONGEST_HEADER))
+    if sizes is None or max(sizes) > _LARGEST_BLOCK:
+        return None
+    packed, plain = sizes
+    header = 4 * data.peek(1)[0] + 4
+    size = header + packed + -packed % 4 + check
+    found = data.peek(size)
+    if len(found) < size:
+        return None
+    data.take(size)
+    return _Block(found, (header + packed + check, plain))
+
+
+def _sizes(header: bytes) -> tuple[int, int] | None:
+    """Give the sizes, compressed and not, that a block's header has; None where it has not both."""
+    size = 4 * header[0] + 4 if header else 0
+    wanted = _COMPRESSED_SIZE | _UNCOMPRESSED_SIZE
+    if size < _SHORTEST_HEADER or len(header) < size or header[1] & wanted != wanted:
+        return None
+    if zlib.crc32(header[: size - 4]) != int.from_bytes(header[size - 4 : size], "little"):
+        return None
+    packed, at = _varint(header, 2)
+    plain, _ = _varint(header, at)
+    return None if packed is None or plain is None else (packed, plain)
+
+
+def _varint(data: bytes, at: int) -> tuple[int | None, int]:
+    """Read a number of variable length, None where it is none, and give where it ends."""
+    value = 0
+    for number, byte in enumerate(data[at : at + _VARINT_BYTES]):
+        value |= (byte & 0x7F) << (7 * number)
+        if not byte & 0x80:
+            return value, at + number + 1
+    return None, at
+
+
+def _ending(start: bytes, records: list[tuple[int, int]]) -> bytes:
+    """Give the index and the footer of a stream with these blocks."""
+    index = bytearray(b"\0")
+    for value in (len(records), *(value for record in records for value in record)):
+        rest = value
+        while rest >= 0x80:
+            index.append(rest & 0x7F | 0x80)
+            rest >>= 7
+        index.append(rest)
+    index += bytes(-len(index) % 4)
+    index += struct.pack("<I", zlib.crc32(index))
+    footer = struct.pack("<I", len(index) // 4 - 1) + start[6:8]
+    return bytes(index) + struct.pack("<I", zlib.crc32(footer)) + footer + _FOOTER_MAGIC
+
+
+def _unpacked(stream: bytes, memory: int) -> _Unpacked:
+    """Unpack a stream of one block, which has no more than its header says, and give what ended that."""
+    pieces: list[bytes] = []
+    try:
+        pieces.extend(_decoded(stream, memory))
+    except lzma.LZMAError as fault:
+        return pieces, fault
+    return pieces, None
+
+
+def _decoded(stream: bytes, memory: int) -> Generator[bytes, None, bool]:
+    """Yield what a stream holds, and say whether that was all of it."""
+    decoder = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=memory)
+    yield decoder.decompress(stream, _PIECE_BYTES)
+    while not decoder.eof and not decoder.needs_input:
+        yield decoder.decompress(b"", _PIECE_BYTES)
+    return decoder.eof
+
+
+def _pieces(unpacked: _Unpacked) -> Iterator[bytes]:
+    pieces, fault = unpacked
+    yield from pieces
+    if fault is not None:
+        raise fault
