@@ -84,7 +84,7 @@ CONFINED = {
     "multiprocessing": {"task.py"},
     "pyarrow": set(),  # loaded by its name in fleet/export.py
     "distributed": set(),  # loaded by its name in commands/scan.py
-    "rich": {"render/text.py", "commands/progress.py"},
+    "rich": {"render/text.py", "commands/bars.py"},
     "subprocess": set(),  # credential helpers are run by oras
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression.py"} for codec in CODECS},

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
-from rich.text import Text
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from cosinspect.commands.command import Terminal
 from cosinspect.image import Image
@@ -31,13 +19,25 @@ SHORT_DIGEST = 12
 """Hexadecimals by which people tell layers apart, as Docker shows them."""
 
 
+class _Display(Protocol):
+    """As much of `rich.progress.Progress` as is used here."""
+
+    def add_task(self, description: str, *, total: float | None, visible: bool = True) -> Any: ...
+    def advance(self, task_id: Any, advance: float) -> None: ...
+    def update(self, task_id: Any, **changes: Any) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
 class LayerBars:
     """What an inspection tells of its progress; without a display it listens and shows nothing."""
 
-    def __init__(self, display: Progress | None) -> None:
+    def __init__(self, display: _Display | None) -> None:
         self._display = display
-        self._tasks: dict[Digest, TaskID] = {}
-        self._whole: TaskID | None = None
+        self._tasks: dict[Digest, Any] = {}
+        self._whole: Any = None
 
     def begin(self, image: Image) -> None:
         """Take note of the layers that will be read."""
@@ -63,7 +63,7 @@ class LayerBars:
 class ImageBar:
     """What a scan tells of its progress: images done, how many a minute, and how long the rest will take."""
 
-    def __init__(self, display: Progress | None) -> None:
+    def __init__(self, display: _Display | None) -> None:
         self._display = display
         self._task = display.add_task("images", total=None) if display is not None else None
 
@@ -79,26 +79,8 @@ def image_bar(terminal: Terminal) -> Iterator[ImageBar]:
     if not terminal.progress:
         yield ImageBar(None)
         return
-    display = Progress(
-        TextColumn("{task.description:>12}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        console=Console(file=terminal.err, no_color=not terminal.color),
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with display:
+    with _display("images_display", terminal) as display:
         yield ImageBar(display)
-
-
-class _Rate(ProgressColumn):
-    """Images a minute."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{60 * task.speed:.0f} a minute" if task.speed else "")
 
 
 @contextmanager
@@ -107,15 +89,10 @@ def layer_bars(terminal: Terminal) -> Iterator[LayerBars]:
     if not terminal.progress:
         yield LayerBars(None)
         return
-    display = Progress(
-        TextColumn("{task.description:>12}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        console=Console(file=terminal.err, no_color=not terminal.color),
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with display:
+    with _display("bytes_display", terminal) as display:
         yield LayerBars(display)
+
+
+def _display(kind: str, terminal: Terminal) -> _Display:
+    found: _Display = getattr(import_module("cosinspect.commands.bars"), kind)(terminal)
+    return found

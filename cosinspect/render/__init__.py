@@ -12,7 +12,6 @@ from cosinspect.render.json import JsonRenderer
 from cosinspect.render.junit import JunitRenderer
 from cosinspect.render.markdown import MarkdownRenderer
 from cosinspect.render.sarif import SarifRenderer
-from cosinspect.render.text import TextRenderer
 from cosinspect.report import Report
 
 __all__ = ["RENDERERS", "SUFFIXES", "Renderer"]
@@ -48,7 +47,7 @@ class _Deferred:
 
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
     {
-        "text": TextRenderer(),
+        "text": _Deferred("cosinspect.render.text", "TextRenderer"),
         "json": JsonRenderer(),
         "sarif": SarifRenderer(),
         "junit": JunitRenderer(),
