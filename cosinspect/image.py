@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
@@ -35,7 +35,7 @@ from cosinspect.oci import (
     no_matching_platform,
     parse_document,
 )
-from cosinspect.rootfs import Rootfs, merge_layers
+from cosinspect.rootfs import Bodies, Rootfs, merge_layers
 from cosinspect.semantics import Semantics
 from cosinspect.table import is_announced
 from cosinspect.table_layer import TableLayer, TableUse, open_by_table
@@ -102,6 +102,7 @@ class Image:
         self.name = name
         self._source = source
         self.table_use = TableUse()
+        self._tables: dict[tuple[Digest, Digest], TableLayer] = {}
         self.limits = limits
         self.cache = cache
         self.fetched = 0
@@ -191,16 +192,67 @@ class Image:
         finally:
             # A worker that hangs in a read would keep the error, or an interrupt, from being told.
             pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
-        found.update((key, item.index) for key, item in known_by_table.items())
-        keys = [(layer.descriptor.digest, layer.diff_id) for layer in self.layers]
-        indexes = [found[key] for key in keys]
-        bodies = [known_by_table.get(key, layer) for key, layer in zip(keys, self.layers, strict=True)]
+        found.update(known_by_table)
+        indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
         trees = merge_layers if self.cache is None else self.cache.tree
-        return Rootfs(indexes, bodies, limits=self.limits, semantics=semantics, trees=trees)
+        return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
+
+    def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
+        """Give for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""
+        return [
+            layer if index.table is None else self._tables[layer.descriptor.digest, layer.diff_id]
+            for layer, index in zip(self.layers, indexes, strict=True)
+        ]
+
+    def from_top(
+        self,
+        retain: Iterable[str] = (),
+        *,
+        progress: Progress | None = None,
+        on_layer: Callable[[LayerIndex], None] | None = None,
+        trust_tables: bool = False,
+    ) -> Iterator[tuple[LayerIndex, ...]]:
+        """Read layers from the top down, and yield the topmost one, the topmost two, and so on, bottom first.
+
+        Who stops early has what is under way given up. Arguments and errors are those of `rootfs`.
+        """
+        wanted = Retain(retain, limits=self.limits)
+        cancelled = threading.Event()
+        found: dict[tuple[Digest, Digest], LayerIndex] = {}
+        unique: dict[tuple[Digest, Digest], Layer] = {}
+        for layer in reversed(self.layers):
+            key = (layer.descriptor.digest, layer.diff_id)
+            index = self.cache.layer(layer) if self.cache is not None and key not in unique else None
+            if index is not None:
+                found[key] = index
+            else:
+                unique[key] = layer
+        if trust_tables:
+            found.update(self._by_table(unique, progress))
+        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
+        ended = False
+        try:
+            futures = {
+                key: pool.submit(self._index, layer, wanted, progress, cancelled, on_layer)
+                for key, layer in unique.items()
+            }
+            known: tuple[LayerIndex, ...] = ()
+            for layer in reversed(self.layers):
+                key = (layer.descriptor.digest, layer.diff_id)
+                if key not in found:
+                    self._await({futures[key]})
+                    found[key] = futures[key].result()
+                    self.fetched += layer.descriptor.size
+                known = (found[key], *known)
+                yield known
+            ended = True
+        finally:
+            cancelled.set()
+            pool.shutdown(wait=ended, cancel_futures=True)
 
     def _by_table(
         self, unique: dict[tuple[Digest, Digest], Layer], progress: Progress | None
-    ) -> dict[tuple[Digest, Digest], TableLayer]:
+    ) -> dict[tuple[Digest, Digest], LayerIndex]:
         """Take out of `unique` the layers that need not be read, as their tables of contents tell what is in them."""
         announced = {key: layer for key, layer in unique.items() if is_announced(layer.descriptor)}
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="table") as pool:
@@ -210,7 +262,8 @@ class Image:
             layer = unique.pop(key)
             if progress is not None:
                 progress(layer, layer.descriptor.size)
-        return found
+        self._tables.update(found)
+        return {key: item.index for key, item in found.items()}
 
     def close(self) -> None:
         """Let go of the source."""

@@ -9,10 +9,11 @@ from datetime import UTC, date, datetime
 from importlib import import_module
 from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from cosinspect.cache import Cache
 from cosinspect.cache.code import code_digest
+from cosinspect.changeset import LayerIndex
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.facts import Facts
@@ -20,6 +21,7 @@ from cosinspect.checks.layers import unreadable
 from cosinspect.checks.readers import worse
 from cosinspect.deadline import Deadline
 from cosinspect.differences import Comparison, compare_semantics
+from cosinspect.early import decide_early
 from cosinspect.errors import FormatError, InvalidBuildManifest, InvalidLayer, TableMismatch
 from cosinspect.foresight import InitrdForesight
 from cosinspect.formats.build_manifest import BuildManifest, read_build_manifest
@@ -34,7 +36,7 @@ from cosinspect.plugins import installed_checks
 from cosinspect.policy import Plan, Policy, load_policy, make_plan
 from cosinspect.profiles import Profile, load_profile
 from cosinspect.reference import ImageName, Transport
-from cosinspect.report import CheckResult, LayerSummary, Report, Stats
+from cosinspect.report import CheckResult, LayerSummary, Report, Stats, Verdict
 from cosinspect.rootfs import Rootfs
 from cosinspect.semantics import Semantics
 from cosinspect.signatures.outcome import Verification
@@ -53,6 +55,26 @@ __all__ = [
 ]
 
 _MANIFEST_BYTES = 1024 * 1024
+
+
+@frozen
+class _Reading:
+    """How much of an image is read: tables of contents in place of layers, no more layers than it takes."""
+
+    trust_tables: bool = False
+    fast: bool = False
+
+
+@frozen
+class _Standing:
+    """What a judgement rests on less than layers that were read to their ends for: positions, by how they were read."""
+
+    by_table: tuple[int, ...] = ()
+    unread: tuple[int, ...] = ()
+
+
+_WHOLE = _Reading()
+_VERIFIED = _Standing()
 
 
 def inspect(
@@ -74,6 +96,8 @@ def inspect(
     cache: Cache | None = None,
     jobs: int = JOBS,
     trust_tables: bool = False,
+    fast: bool = False,
+    only: Iterable[str] = (),
     on_image: Callable[[Image], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -99,6 +123,9 @@ def inspect(
         jobs: how many layers are read side by side, at least one.
         trust_tables: believe the tables of contents that layers bring along (eStargz, zstd:chunked) and fetch little more; the
             report is provisional then, unless a table turns out to be wrong: then everything is read.
+        fast: read layers from the top down, and no further once the verdict is a failure or every check is decided; the report is
+            provisional then and names the layers that were not read.
+        only: ids of the checks to run; the report is on these alone, and confirms no capability.
         on_image: told of the image before its layers are read.
         progress: told of each layer and the compressed bytes that came of it, from several threads.
 
@@ -111,6 +138,7 @@ def inspect(
         plan = plan_inspection(
             profile, policies, semantics=semantics, build_manifest=build_manifest, today=today
         )
+    plan = plan.only(tuple(only))
     keyless = _keyless(signatures)
     if access is None:
         access = access_from(plain_http, docker_config)
@@ -139,7 +167,8 @@ def inspect(
                 reach = access if own else access.elsewhere()
                 source = RegistrySource(place, access=reach, limits=limits, deadline=deadline)
             verification = _verify(image, source, signatures, keyless)
-        return _inspect(image, plan, verification, progress, started, trust_tables=trust_tables)
+        reading = _Reading(trust_tables, fast)
+        return _inspect(image, plan, verification, progress, started, reading)
 
 
 def plan_inspection(
@@ -237,39 +266,71 @@ def _inspect(
     verification: Verification | None,
     progress: Progress | None,
     begin: float,
-    *,
-    trust_tables: bool = False,
+    reading: _Reading = _WHOLE,
 ) -> Report:
     judgement = known_judgement(image, plan, verification)
-    by_table: tuple[int, ...] = ()
+    standing = _VERIFIED
     if judgement is None:
         try:
-            if trust_tables:
-                judgement, by_table = _examine_by_tables(image, plan, verification, progress)
-            else:
-                judgement = _examine(image, plan, verification, progress)[0]
+            judgement, standing = _examine_as(reading, image, plan, verification, progress)
         except InvalidLayer as fault:
             steps = tuple(layer.created_by for layer in image.layers)
             results = unreadable(fault, plan.checks, plan.profile.levels, steps)
             return _report(image, plan, verification, begin, Judgement("", 0, results))
-        if not by_table:
+        if standing == _VERIFIED:
             keep_judgement(judgement, image, plan, verification)
-    return _report(image, plan, verification, begin, judgement, by_table)
+    return _report(image, plan, verification, begin, judgement, standing)
 
 
-def _examine_by_tables(
-    image: Image, plan: Plan, verification: Verification | None, progress: Progress | None
-) -> tuple[Judgement, tuple[int, ...]]:
-    """Read the image by its layers' tables of contents, and run the checks; where a table is wrong, read the layers after all."""
+def _examine_as(
+    reading: _Reading,
+    image: Image,
+    plan: Plan,
+    verification: Verification | None,
+    progress: Progress | None,
+) -> tuple[Judgement, _Standing]:
+    """Read as much of the image as is asked for, and run the checks; where a table is wrong, read the layers after all."""
     try:
-        judgement, context = _examine(image, plan, verification, progress, trust_tables=True)
+        if reading.fast:
+            judgement, standing = _examine_early(reading, image, plan, verification, progress)
+        else:
+            judgement, context = _examine(
+                image, plan, verification, progress, trust_tables=reading.trust_tables
+            )
+            standing = _Standing(context.rootfs.by_table)
     except TableMismatch:
         pass
     else:
         # A check that met a mismatch has contained it.
         if image.table_use.mismatch is None:
-            return judgement, context.rootfs.by_table
-    return _examine(image, plan, verification, progress)[0], ()
+            return judgement, standing
+    return _examine(image, plan, verification, progress)[0], _VERIFIED
+
+
+def _examine_early(
+    reading: _Reading,
+    image: Image,
+    plan: Plan,
+    verification: Verification | None,
+    progress: Progress | None,
+) -> tuple[Judgement, _Standing]:
+    """Read layers from the top down until the verdict is a failure, or nothing is left to decide."""
+    parsed = Parsed(image.cache, limits=image.limits)
+    foresight = InitrdForesight(parsed, limits=image.limits)
+
+    def fails(judgement: Judgement) -> bool:
+        return _report(image, plan, verification, time.monotonic(), judgement).verdict is Verdict.FAIL
+
+    judgement, known = decide_early(
+        image, plan, verification, parsed, fails,
+        progress=progress, on_layer=foresight, trust_tables=reading.trust_tables,
+    )  # fmt: skip
+    if judgement is None:
+        judgement, context = _examine(image, plan, verification, progress, known=known, parsed=parsed)
+        return judgement, _Standing(context.rootfs.by_table)
+    unread = len(image.layers) - len(known)
+    by_table = tuple(unread + number for number, index in enumerate(known) if index.table is not None)
+    return judgement, _Standing(by_table, tuple(range(unread)))
 
 
 def examine_image(
@@ -293,15 +354,18 @@ def _examine(
     progress: Progress | None,
     *,
     trust_tables: bool = False,
+    known: tuple[LayerIndex, ...] = (),
+    parsed: Parsed | None = None,
 ) -> tuple[Judgement, CheckContext]:
-    """Read the image and run the checks."""
+    """Read the image, as far as it is not known, and run the checks."""
     checks = plan.checks
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
     first = plan.profile.semantics[0]
-    parsed = Parsed(image.cache, limits=image.limits)
+    if parsed is None:
+        parsed = Parsed(image.cache, limits=image.limits)
     foresight = InitrdForesight(parsed, limits=image.limits)
     rootfs = image.rootfs(
-        reads, semantics=first, progress=progress, on_layer=foresight, trust_tables=trust_tables
+        reads, semantics=first, known=known, progress=progress, on_layer=foresight, trust_tables=trust_tables
     )
     facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     steps = tuple(layer.created_by for layer in image.layers)
@@ -340,7 +404,7 @@ def _report(
     verification: Verification | None,
     begin: float,
     judgement: Judgement,
-    by_table: tuple[int, ...] = (),
+    standing: _Standing = _VERIFIED,
 ) -> Report:
     """Put a report together; where nothing is in the tree, a layer could not be read."""
     read = judgement.entries > 0
@@ -367,7 +431,9 @@ def _report(
         signatures=verification,
         signature_required=verification is not None or profile.signature_required,
         semantics=tuple(each.value for each in profile.semantics),
-        by_table=by_table,
+        by_table=standing.by_table,
+        unread=standing.unread,
+        selected=plan.selected,
         verified_required=profile.verified_required,
     )
 

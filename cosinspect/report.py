@@ -280,6 +280,7 @@ class Report:
         signature_required: whether the image must be signed to pass, whatever it can do.
         semantics: the readings of the layers that were looked at, the report's own first.
         by_table: positions of the layers of which only the table of contents was read.
+        selected: ids of the checks that alone were run, empty for all; no capability is confirmed by some of them.
         unread: positions of the layers that were not read, as they could change nothing that was asked for.
         verified_required: whether only what was read to its end and verified may pass.
     """
@@ -303,6 +304,7 @@ class Report:
     semantics: tuple[str, ...] = ()
     by_table: tuple[int, ...] = ()
     unread: tuple[int, ...] = ()
+    selected: tuple[str, ...] = ()
     verified_required: bool = False
 
     @property
@@ -334,7 +336,13 @@ class Report:
     @property
     def capabilities(self) -> Mapping[Capability, CapabilityResult]:
         """Whether the image has each capability; a waiver changes nothing in that."""
-        return {capability: judge(capability, self.results) for capability in Capability}
+        return {capability: self._judge(capability, self.results) for capability in Capability}
+
+    def _judge(self, capability: Capability, results: Iterable[CheckResult]) -> CapabilityResult:
+        found = judge(capability, results)
+        if self.selected and found.status is Status.YES:
+            return CapabilityResult(Status.UNKNOWN, ())
+        return found
 
     @property
     def verdict(self) -> Verdict:
@@ -344,7 +352,11 @@ class Report:
         cannot be.
         """
         standing = [result for result in self.results if not result.is_waived]
-        statuses = {judge(capability, standing).status for capability in self.required}
+        statuses = {self._judge(capability, standing).status for capability in self.required}
+        if self.selected and Status.NO not in statuses:
+            # Of some checks it can be said that they passed, not what the image can do.
+            undecided = any(result.kind is Kind.OPEN for result in standing)
+            statuses = {Status.UNKNOWN if undecided else Status.YES}
         if self.signature_required:
             statuses.add(self.signed)
         alone = {
@@ -362,6 +374,8 @@ class Report:
     def unconfirmed(self) -> tuple[Capability, ...]:
         """The required capabilities that no standing check speaks for or against; the verdict is open for them."""
         standing = [result for result in self.results if not result.is_waived]
+        if self.selected:
+            return ()
         found = {capability: judge(capability, standing) for capability in self.required}
         return tuple(
             item for item, result in found.items() if result.status is Status.UNKNOWN and not result.because
@@ -411,6 +425,7 @@ class Report:
             "provisional": list(self.reservations),
             "by_table": list(self.by_table),
             "unread": list(self.unread),
+            "selected": list(self.selected),
             "capabilities": {
                 capability.value: {"status": result.status.value, "because": list(result.because)}
                 for capability, result in self.capabilities.items()

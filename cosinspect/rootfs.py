@@ -32,7 +32,7 @@ from cosinspect.overlay import Merged, merge
 from cosinspect.semantics import Semantics
 from cosinspect.tree import IMPLIED_MODE, Inode, Node, Problem
 
-__all__ = ["Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
+__all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
 
 
 class FileStream(Protocol):
@@ -156,8 +156,6 @@ class Rootfs:
     """The merged tree of an image.
 
     Attributes:
-        problems: what the layers ask for and the reader of these semantics does not do.
-        indexes: what each layer says, bottom first.
         semantics: whose reading of the layers this is.
     """
 
@@ -180,9 +178,9 @@ class Rootfs:
             trees: gives the merged tree, which somebody may know already.
         """
         tree = trees(indexes, semantics, limits)
-        self.indexes = tuple(indexes)
+        self._indexes = tuple(indexes)
         self.semantics = semantics
-        self.problems: tuple[Problem, ...] = tree.problems
+        self._problems: tuple[Problem, ...] = tree.problems
         self._root = tree.root
         self._names = tree.names
         self._layers = tuple(layers)
@@ -190,23 +188,35 @@ class Rootfs:
         self._trees = trees
         self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
 
+    @property
+    def indexes(self) -> tuple[LayerIndex, ...]:
+        """What each layer says, bottom first."""
+        return self._indexes
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What the layers ask for and the reader of these semantics does not do."""
+        return self._problems
+
     def under(self, semantics: Semantics) -> Rootfs:
         """Give the tree that the same layers make for another reader; no layer is read again."""
         if semantics is self.semantics:
             return self
-        return Rootfs(self.indexes, self._layers, limits=self._limits, semantics=semantics, trees=self._trees)
+        return Rootfs(
+            self._indexes, self._layers, limits=self._limits, semantics=semantics, trees=self._trees
+        )
 
     def alike(self, semantics: Semantics) -> Rootfs:
         """Give this very tree as that of another reader, of whom it is known that the layers make the same for it, without a problem."""
         same = copy.copy(self)
         same.semantics = semantics
-        same.problems = ()
+        same._problems = ()  # noqa: SLF001 - a copy of one's own
         return same
 
     @property
     def by_table(self) -> tuple[int, ...]:
         """The layers of which only the table of contents was read, by position."""
-        return tuple(number for number, index in enumerate(self.indexes) if index.table is not None)
+        return tuple(number for number, index in enumerate(self._indexes) if index.table is not None)
 
     def __len__(self) -> int:
         """Give how many names there are, the root among them."""
@@ -415,7 +425,7 @@ class Rootfs:
         if layer_entry is None or layer_entry.type != "file":
             raise NotARegularFile(f"expected a regular file, found a {entry.type}", where=entry.path)
         position = entry.node.source
-        body = self.indexes[position].contents.get(layer_entry.data)
+        body = self._indexes[position].contents.get(layer_entry.data)
         if body is not None:
             return io.BytesIO(body)
         if not layer_entry.size:
@@ -458,7 +468,7 @@ class Rootfs:
     def origin(self, entry: Entry) -> tuple[str, int]:
         """Tell where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
         layer_entry = entry.node.entry
-        return self.indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
+        return self._indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
 
     def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
         """Give the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
@@ -473,7 +483,7 @@ class Rootfs:
             layer_entry = entry.node.entry
             if layer_entry is None or layer_entry.type != "file":
                 continue
-            body = self.indexes[entry.node.source].contents.get(layer_entry.data)
+            body = self._indexes[entry.node.source].contents.get(layer_entry.data)
             if body is not None or not layer_entry.size:
                 found[entry.path] = hashlib.sha256(body or b"").hexdigest()
             else:
@@ -494,7 +504,7 @@ class Rootfs:
         The path's directories are resolved at each layer, a link at its end is not followed.
         """
         asked = "/".join(part for part in path.split("/") if part not in ("", "."))
-        return histories(self.indexes, [asked], semantics=self.semantics, limits=self._limits)[asked]
+        return histories(self._indexes, [asked], semantics=self.semantics, limits=self._limits)[asked]
 
 
 def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:

@@ -25,7 +25,7 @@ FLOORS = [
     {"cache"},
     {"sources", "history"},
     {"rootfs", "signatures"},
-    {"parsed"},
+    {"parsed", "partial"},
     {"image", "packages", "differences"},
     {"opening"},
     {"report"},
@@ -33,6 +33,7 @@ FLOORS = [
     {"checks"},
     {"policy", "plugins"},
     {"judgement", "foresight"},
+    {"early"},
     {"inspection", "explanation"},
     {"rulebook", "attestation"},
     {""},  # the package itself: exported names

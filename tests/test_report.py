@@ -219,6 +219,7 @@ SHAPE = {
     "provisional": [TEXT],
     "by_table": [int],
     "unread": [int],
+    "selected": [TEXT],
     "signature_required": bool,
     "signatures": type(None),
     "stats": {"seconds": NUMBER, "bytes": NUMBER, "entries": NUMBER},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from cosinspect.commands.command import Terminal
+from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import (
     access_of,
     add_image,
@@ -30,6 +30,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_image(parser)
     add_trust(parser)
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="read layers from the top down, and no more once the verdict is a failure or every check is decided; the report is "
+        "provisional then",
+    )
+    parser.add_argument(
+        "--only",
+        type=_ids,
+        default=(),
+        metavar="ID[,ID...]",
+        help="run these checks alone; no capability is confirmed by some of them",
+    )
     add_report(parser)
     add_signatures(parser)
     parser.add_argument(
@@ -63,6 +76,8 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
     """
     outputs = report_outputs(arguments.output, arguments.format)
     trust_tables = trusts_tables(arguments)
+    if arguments.fast and arguments.verify == "full":
+        raise WrongUse("--verify full and --fast exclude each other")
     policy = signature_policy(arguments)
     with layer_bars(terminal) as bars:
         report = inspect(
@@ -79,9 +94,15 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             cache=cache_of(arguments),
             jobs=arguments.jobs,
             trust_tables=trust_tables,
+            fast=arguments.fast,
+            only=arguments.only,
             on_image=bars.begin,
             progress=bars.advance,
         )
     for output in outputs:
         output.write(report, terminal)
     return EXIT_STATUSES[report.verdict]
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_presentation(parser)
     # The registry is on localhost, and the image alone in it.
     parser.set_defaults(platform=None, plain_http=False, **without_signatures())
-    parser.set_defaults(trust_toc=False, verify=None)
+    parser.set_defaults(trust_toc=False, verify=None, fast=False, only=())
     parser.set_defaults(cache=None, no_cache=True)  # it is made anew each time
 
 

@@ -31,6 +31,7 @@ class Plan:
         digests: of the policies' text.
         rules: how many of the checks are the policies'.
         build: the manifest by which an ISO is made, None where nobody gave one.
+        selected: the ids of the checks that alone are run, empty for all.
     """
 
     profile: Profile
@@ -40,6 +41,25 @@ class Plan:
     digests: tuple[str, ...] = ()
     rules: int = 0
     build: BuildManifest | None = None
+    selected: tuple[str, ...] = ()
+
+    def only(self, ids: tuple[str, ...]) -> Plan:
+        """Give the plan with these checks alone, all of them for none.
+
+        Raises:
+            InvalidProfile: there is no such check.
+        """
+        if not ids:
+            return self
+        known = {item.id: item for item in self.checks}
+        _require_known(ids, known, "the checks to run", InvalidProfile)
+        checks = tuple(item for item in self.checks if item.id in ids)
+        return evolve(
+            self,
+            checks=checks,
+            waivers=tuple(waiver for waiver in self.waivers if waiver.check in ids),
+            selected=tuple(item.id for item in checks),
+        )
 
     def waive(self, results: Iterable[CheckResult]) -> tuple[tuple[CheckResult, ...], tuple[Waiver, ...]]:
         """Cover findings and open results with their waivers; give the results, and the waivers that covered nothing."""

@@ -28,6 +28,8 @@ def standing(report: Report) -> str:
     if report.signature_required:
         statuses["signed"] = report.signed
     found = ", ".join(f"{name} {status.value}" for name, status in statuses.items())
+    if report.selected:
+        found = f"{found}, as far as {', '.join(report.selected)} can tell"
     if report.provisional:
         found = f"{found}, provisional"
     waived = sum(finding.is_waived for result in report.results for finding in result.findings)

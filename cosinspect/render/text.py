@@ -131,7 +131,9 @@ class _Page:
             return [_ABILITIES[item] for item in report.required if capabilities[item].status is status]
 
         said = [f"cannot {ability}" for ability in those(Status.NO)]
-        if unknown := those(Status.UNKNOWN):
+        if report.selected:
+            said.append(f"as far as {_join(list(report.selected), 'and')} can tell")
+        elif unknown := those(Status.UNKNOWN):
             said.append(f"unknown whether it can {_join(unknown, 'or')}")
         if able := those(Status.YES) if report.verdict is Verdict.PASS else []:
             said = [f"can {_join(able, 'and')}", *said]

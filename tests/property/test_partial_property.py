@@ -1,0 +1,60 @@
+"""What upper layers settle is what all layers together say, whatever lies below: on random stacks, for every reader."""
+
+from hypothesis import HealthCheck, event, example, given, note, settings
+from hypothesis import strategies as st
+
+from cosinspect.errors import RootfsError
+from cosinspect.partial import PartialRootfs, Unread
+from cosinspect.rootfs import Rootfs
+from cosinspect.semantics import Semantics
+from oracle import Item
+from random_stacks import BASE, POOL, STACKS, index_of
+from stacks import SCALE
+
+QUICK = settings(deadline=None, max_examples=600 * SCALE, suppress_health_check=[HealthCheck.too_slow])
+ASKED = [*POOL.split(), "", "lib/", "a/b/..", "c/lib/x/.."]
+
+
+def seen(rootfs, path, *, follow):
+    """What a walk to a path finds, contents included."""
+    trace = rootfs.trace(f"/{path}", follow=follow)
+    entry = trace.entry
+    if entry is None:
+        return trace.problem, trace.at, trace.hops
+    content = rootfs.read_bytes(entry.path) if entry.type == "file" else b""
+    mode = 0 if entry.type == "symlink" else entry.mode
+    return entry.type, entry.path, entry.link, mode, entry.layer, content, trace.hops
+
+
+@QUICK
+@given(STACKS, st.integers(0, 4), st.sampled_from(list(Semantics)))
+@example([BASE, [Item("dir", ("lib",)), Item("file", ("lib", "x"), "1")]], 1, Semantics.OCI)
+@example([BASE, [Item("file", ("lib", "x"), "1")], [Item("dir", ("lib",))]], 1, Semantics.OCI)
+@example([BASE, [Item("whiteout", ("a", "x")), Item("dir", ("a",))]], 1, Semantics.OVERLAY)
+@example([BASE, [Item("dir", ("a",)), Item("opaque", ("a",))]], 1, Semantics.OCI)
+@example([BASE, [Item("dir", ("a",)), Item("opaque", ("a",))]], 1, Semantics.ELEMENTAL)
+@example([BASE, [Item("dir", ("a",)), Item("hardlink", ("a", "x"), "t")]], 1, Semantics.OCI)
+@example([BASE, [Item("whiteout", ("a",))], [Item("dir", ("a",))]], 1, Semantics.ELEMENTAL)
+def test_an_answer_is_that_of_all_layers_or_there_is_none(stack, unread, semantics):
+    note((stack, unread, semantics))
+    unread = min(unread, len(stack))
+    indexes = [index_of(layer) for layer in stack]
+    empty = [index_of([]) for _ in range(unread)]
+    whole = Rootfs(indexes, semantics=semantics)
+    partial = PartialRootfs([*empty, *indexes[unread:]], (), unread, semantics=semantics)
+
+    for path in ASKED:
+        for follow in (False, True):
+            try:
+                answer = seen(partial, path, follow=follow)
+            except Unread:
+                event("unread")
+                continue
+            assert seen(whole, path, follow=follow) == answer, path
+            event("answered")
+    for path in ("", "a", "a/b", "c", "lib"):
+        try:
+            names = partial.listdir(f"/{path}")
+        except (Unread, RootfsError):
+            continue
+        assert whole.listdir(f"/{path}") == names
