@@ -29,6 +29,7 @@ LAYER_CODE = (
     "tarfields.py",
     "tarstream.py",
     "wire_types.py",
+    "xz_blocks.py",
 )
 """What decides the index of a layer."""
 
