@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from cosinspect.compression import MAGIC_BYTES, Compression, detect, inflate_members
+from cosinspect.compression import MAGIC_BYTES, Compression, Tracker, detect, inflate_members
 from cosinspect.deadline import Deadline
 from cosinspect.errors import (
     DiffIDMismatch,
@@ -26,8 +26,9 @@ from cosinspect.errors import (
 )
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Descriptor, Digest
+from cosinspect.restarts import Hash, Restart, Restarts, Spaced
 
-__all__ = ["ByteStream", "LayerStream", "Source", "VerifiedStream", "read_blob"]
+__all__ = ["ByteStream", "LayerStream", "RestartedStream", "Source", "VerifiedStream", "read_blob"]
 
 READ_BYTES = 256 * 1024
 _TAR_MAGIC = slice(257, 262)
@@ -118,6 +119,11 @@ class VerifiedStream:
         self._verify()
         return b""
 
+    @property
+    def hashed(self) -> Hash:
+        """The hash of what was read so far, to go on from elsewhere."""
+        return self._hash.copy()
+
     def finish(self) -> None:
         """Read what is left and verify the whole blob.
 
@@ -194,8 +200,18 @@ class LayerStream:
         limits: Limits = DEFAULT_LIMITS,
         cancelled: threading.Event | None = None,
         deadline: Deadline | None = None,
+        restarts: Restarts | None = None,
     ) -> None:
-        """Read a layer that must inflate to `diff_id`, if one is given; `cancelled` and `deadline` end the reading."""
+        """Read a layer that must inflate to `diff_id`, if one is given.
+
+        Args:
+            stream: the blob.
+            diff_id: what it must inflate to.
+            limits: bounds for what is inflated.
+            cancelled: ends the reading from outside when it is set.
+            deadline: by when it must be done.
+            restarts: given the places at which the layer can be read on from, once all of it is verified.
+        """
         self.uncompressed_size = 0
         self.compression: Compression | None = None
         self._stream = stream
@@ -205,6 +221,10 @@ class LayerStream:
         self._deadline = deadline
         self._hash = diff_id.hasher() if diff_id else hashlib.sha256()
         self._fault: Exception | None = None
+        self._restarts = restarts
+        self._spaced = Spaced()
+        self._boundary: tuple[int, Hash] | None = None
+        self._tracker = Tracker(self._member_began) if restarts is not None else None
         self._pieces = self._kept()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -260,9 +280,31 @@ class LayerStream:
                 where=f"layer {self._stream.descriptor.digest}",
                 remedy="the configuration belongs to other layers: build and push the image again",
             )
+        if self._restarts is not None:
+            self._restarts.keep(self.compression, self._spaced.places)
+
+    def _read(self) -> bytes:
+        """Read on, and note before where all that was read so far has been used up."""
+        if self._restarts is not None:
+            stream, tracker = self._stream, self._tracker
+            self._boundary = stream.position, stream.hashed
+            inflater = tracker.inflater if tracker is not None else None
+            usable = inflater is not None or (self.compression is None and stream.position)
+            if usable and self._spaced.is_due(self.uncompressed_size):
+                copied = inflater.copy() if inflater is not None else None
+                self._spaced.note(Restart(*self._boundary, 0, self.uncompressed_size, copied))
+        return self._stream.read()
+
+    def _member_began(self, behind: int) -> None:
+        """Note a member, of which `behind` bytes were read already."""
+        if self._boundary is not None and self._spaced.is_due(self.uncompressed_size):
+            packed, hashed = self._boundary
+            skipped = self._stream.position - behind - packed
+            if skipped >= 0:
+                self._spaced.note(Restart(packed, hashed, skipped, self.uncompressed_size))
 
     def _inflated(self) -> Generator[bytes, None, None]:
-        read = self._stream.read
+        read = self._read
         data = _at_least(MAGIC_BYTES, b"", read)
         kind = detect(data)
         if kind not in (None, Compression.GZIP, Compression.ZSTD):
@@ -288,7 +330,7 @@ class LayerStream:
 
     def _members(self, kind: Compression, head: bytes) -> Generator[bytes, None, None]:
         try:
-            yield from inflate_members(kind, head, self._stream.read, limits=self._limits)
+            yield from inflate_members(kind, head, self._read, limits=self._limits, tracker=self._tracker)
         except FormatError as fault:
             if fault.kind == "memory":
                 raise LimitExceeded(
@@ -326,3 +368,87 @@ class LayerStream:
             where=f"layer {self._stream.descriptor.digest}",
             remedy="if the image is honest, raise the limit",
         )
+
+
+class RestartedStream:
+    """A stretch of a layer's uncompressed bytes, read from a place in its middle and verified by the hash kept at the next one.
+
+    Iterate as long as bytes are wanted; `finish` verifies what was given out.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        descriptor: Descriptor,
+        start: Restart,
+        end: Restart | None,
+        compression: Compression | None,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        deadline: Deadline | None = None,
+    ) -> None:
+        """Read `stream`, which begins at `start` and reaches to `end`, or to the end of the blob."""
+        self._stream = stream
+        self._descriptor = descriptor
+        self._start = start
+        self._stop = descriptor.size if end is None else end.packed
+        self._expected = descriptor.digest.encoded if end is None else end.hashed.copy().hexdigest()
+        self._compression = compression
+        self._limits = limits
+        self._deadline = deadline
+        self._hash = start.hashed.copy()
+        self._position = start.packed
+        self._pieces = self._inflated()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def finish(self) -> None:
+        """Read what is left of the stretch, and verify it.
+
+        Raises:
+            DigestMismatch: it is not what was there when the whole layer was verified.
+            SourceError: the source fails.
+        """
+        while self._read():
+            pass
+        if self._hash.hexdigest() != self._expected:
+            raise DigestMismatch(
+                f"expected the same bytes as before from {self._start.packed} to {self._stop}, found others",
+                where=f"layer {self._descriptor.digest}",
+                remedy="the blob was changed in storage, or damaged on its way: try again",
+            )
+
+    def close(self) -> None:
+        """Close the source's stream without verifying anything."""
+        self._stream.close()
+
+    def _read(self) -> bytes:
+        if self._deadline is not None:
+            self._deadline.heed(f"layer {self._descriptor.digest}")
+        data = self._stream.read(min(READ_BYTES, self._stop - self._position))
+        self._position += len(data)
+        self._hash.update(data)
+        return data
+
+    def _inflated(self) -> Generator[bytes, None, None]:
+        start, head = self._start, b""
+        while len(head) < start.skipped and (data := self._read()):
+            head += data
+        head = head[start.skipped :]
+        if self._compression is None:
+            while head or (head := self._read()):
+                yield head
+                head = b""
+            return
+        going_on = start.inflater.copy() if start.inflater is not None else None
+        try:
+            yield from inflate_members(
+                self._compression, head, self._read, limits=self._limits, going_on=going_on
+            )
+        except FormatError as fault:
+            self.finish()  # if the bytes are others, that is the error to tell
+            raise InvalidLayer(fault.message, where=f"layer {self._descriptor.digest}") from fault

@@ -11,18 +11,29 @@ import enum
 import lzma
 import struct
 from collections.abc import Callable, Generator
-from typing import Protocol
+from typing import Any, Protocol
 
 import lz4.block
 import zstandard
 from isal import igzip_lib
 from isal.isal_zlib import IsalError
+from zlib_ng import zlib_ng
 
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.xz_blocks import are_sized, unpack_blocks
 
-__all__ = ["MAGIC_BYTES", "Compression", "detect", "inflate", "inflate_members", "pack", "unpack"]
+__all__ = [
+    "MAGIC_BYTES",
+    "Compression",
+    "Inflater",
+    "Tracker",
+    "detect",
+    "inflate",
+    "inflate_members",
+    "pack",
+    "unpack",
+]
 
 MAGIC_BYTES = 6
 """How many leading bytes `detect` needs."""
@@ -109,6 +120,58 @@ class _Codec(Protocol):
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
+class Inflater:
+    """The inflation of one gzip member, of which a copy can be taken wherever all input so far is used up.
+
+    zlib-ng takes an eighth longer than isal, which has no such copy.
+    """
+
+    def __init__(self, state: Any = None) -> None:
+        """Begin a member, or go on from a state of the library."""
+        self._state: Any = zlib_ng.decompressobj(31) if state is None else state
+        self._full = False
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member has ended."""
+        ended: bool = self._state.eof
+        return ended
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether nothing more comes of the input so far."""
+        return not (self._full or self._state.unconsumed_tail or self._state.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        """The input behind the member."""
+        left: bytes = self._state.unused_data
+        return left
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Take further input, and give at most `max_length` bytes of what comes of it."""
+        found: bytes = self._state.decompress(self._state.unconsumed_tail + data, max_length)
+        self._full = len(found) == max_length
+        return found
+
+    def copy(self) -> Inflater:
+        """Give a second one in the same state."""
+        return Inflater(self._state.copy())
+
+
+class Tracker:
+    """Told, as members pass, where they begin and how far the present one has come.
+
+    Attributes:
+        inflater: of the present member, where it is one of gzip.
+    """
+
+    def __init__(self, began: Callable[[int], None]) -> None:
+        """Have `began` called at each member with the bytes that were read and lie behind its beginning."""
+        self.began = began
+        self.inflater: Inflater | None = None
+
+
 def inflate(
     kind: Compression, head: bytes, read: Callable[[], bytes], *, limits: Limits = DEFAULT_LIMITS
 ) -> Generator[bytes, None, bytes]:
@@ -142,15 +205,17 @@ def inflate(
                 kind="memory",
                 remedy="compress it with a smaller window (zstd: without --long)",
             ) from fault
-        raise FormatError(
-            f"the {kind.value} data cannot be inflated: {fault}",
-            kind="corrupt",
-            remedy="the bytes were damaged before they were published: build and push again",
-        ) from fault
+        raise _corrupt(kind, fault) from fault
 
 
 def inflate_members(
-    kind: Compression, head: bytes, read: Callable[[], bytes], *, limits: Limits = DEFAULT_LIMITS
+    kind: Compression,
+    head: bytes,
+    read: Callable[[], bytes],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    tracker: Tracker | None = None,
+    going_on: Inflater | None = None,
 ) -> Generator[bytes, None, None]:
     """Yield the inflated bytes of members one behind the other up to the input's end, zero padding left out.
 
@@ -159,6 +224,8 @@ def inflate_members(
         head: the input's first bytes, if any were read.
         read: gives further input, and no bytes at its end.
         limits: as for `inflate`.
+        tracker: told of the members; gzip is inflated in a way that can be copied then.
+        going_on: the inflation of a member that the input is in the middle of.
 
     Raises:
         FormatError: as `inflate` does, and where something else than a member begins.
@@ -167,7 +234,17 @@ def inflate_members(
     data = portions()
     while data:
         portions.begin_small()
-        data = yield from inflate(kind, data, portions, limits=limits)
+        if tracker is not None and going_on is None:
+            tracker.began(len(data) + portions.left)
+        if kind is Compression.GZIP and (tracker is not None or going_on is not None):
+            inflater, going_on = going_on or Inflater(), None
+            if tracker is not None:
+                tracker.inflater = inflater
+            data = yield from _inflated(inflater, data, portions)
+            if tracker is not None:
+                tracker.inflater = None
+        else:
+            data = yield from inflate(kind, data, portions, limits=limits)
         while len(data := data.lstrip(b"\0")) < MAGIC_BYTES and (more := portions()):
             data += more
         if data and detect(data) is not kind:
@@ -185,6 +262,11 @@ class _Portions:
         self._data = head
         self._at = 0
         self._size = _SMALL_BYTES
+
+    @property
+    def left(self) -> int:
+        """Bytes that were read and not yet given."""
+        return len(self._data) - self._at
 
     def begin_small(self) -> None:
         self._size = _SMALL_BYTES
@@ -210,6 +292,13 @@ def _codec(kind: Compression) -> _Codec:
         case Compression.BZIP2:
             return bz2.BZ2Decompressor()
     raise FormatError(f"{kind.value} compression cannot be read here", kind="unsupported")
+
+
+def _inflated(inflater: Inflater, data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes]:
+    try:
+        return (yield from _bounded(inflater, Compression.GZIP, data, read))
+    except zlib_ng.error as fault:  # type: ignore[misc]  # declared as an instance, as isal's is
+        raise _corrupt(Compression.GZIP, fault) from fault
 
 
 def _bounded(
@@ -296,6 +385,14 @@ def _lz4(data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes
         yield piece
     # Less than a length is the end to Linux too (lib/decompress_unlz4.c).
     return bytes(buffer)
+
+
+def _corrupt(kind: Compression, fault: Exception) -> FormatError:
+    return FormatError(
+        f"the {kind.value} data cannot be inflated: {fault}",
+        kind="corrupt",
+        remedy="the bytes were damaged before they were published: build and push again",
+    )
 
 
 def _truncated(kind: Compression) -> FormatError:

@@ -35,6 +35,7 @@ from cosinspect.oci import (
     no_matching_platform,
     parse_document,
 )
+from cosinspect.restarts import Restarts
 from cosinspect.rootfs import Bodies, Rootfs, merge_layers
 from cosinspect.semantics import Semantics
 from cosinspect.table import is_announced
@@ -80,6 +81,7 @@ class Image:
         cache: Cache | None = None,
         deadline: Deadline | None = None,
         jobs: int = JOBS,
+        restartable: bool = True,
     ) -> None:
         """Resolve the image once and read its documents.
 
@@ -93,6 +95,8 @@ class Image:
             cache: what is known of layers that were read before, and where to keep what is found out now.
             deadline: by when everything must be done; by default `limits.seconds` from now.
             jobs: how many layers are read side by side, at least one.
+            restartable: whether to remember places within layers, so that a file that was not kept is read from the nearest one
+                and not from its layer's beginning; gzip takes an eighth longer to inflate for it.
 
         Raises:
             SourceError: the source does not deliver.
@@ -121,7 +125,7 @@ class Image:
                 raise no_matching_platform(platform, [own])
         self.digest = pinned.digest
         self.manifest = document
-        self.layers = self._layers(document, verify_diff_ids)
+        self.layers = self._layers(document, verify_diff_ids, restartable)
 
     @property
     def platform(self) -> Platform | None:
@@ -376,7 +380,7 @@ class Image:
             raise no_image
         raise no_matching_platform(wanted, found)
 
-    def _layers(self, manifest: Manifest, verify: bool) -> tuple[Layer, ...]:
+    def _layers(self, manifest: Manifest, verify: bool, restartable: bool) -> tuple[Layer, ...]:
         count, expected = len(manifest.layers), len(self.config.diff_ids)
         if count != expected:
             raise InvalidManifest(
@@ -391,8 +395,19 @@ class Image:
                 bound=self.limits.layers,
                 where="manifest.layers",
             )
+        places = {each.digest: Restarts() if restartable else None for each in manifest.layers}
         return tuple(
-            Layer(descriptor, diff_id, position, step, self._source, self.limits, verify, self.deadline)
+            Layer(
+                descriptor,
+                diff_id,
+                position,
+                step,
+                self._source,
+                self.limits,
+                verify,
+                self.deadline,
+                places[descriptor.digest],
+            )
             for position, (descriptor, diff_id, step) in enumerate(
                 zip(manifest.layers, self.config.diff_ids, self.config.steps(), strict=True)
             )

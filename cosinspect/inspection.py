@@ -152,6 +152,7 @@ def inspect(
         cache=cache,
         deadline=deadline,
         jobs=jobs,
+        restartable=False,  # checks say beforehand what they read
     ) as image:
         if on_image is not None:
             on_image(image)

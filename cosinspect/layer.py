@@ -15,13 +15,14 @@ from typing import Self, TypeAlias
 
 from attrs import field, frozen
 
-from cosinspect.blob import ByteStream, LayerStream, Source, VerifiedStream
+from cosinspect.blob import ByteStream, LayerStream, RestartedStream, Source, VerifiedStream
 from cosinspect.changeset import LayerEntry, LayerIndex
 from cosinspect.deadline import Deadline
 from cosinspect.errors import FormatError, InvalidLayer, LimitExceeded
 from cosinspect.indexing import Archive, Indexing, Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Descriptor, Digest
+from cosinspect.restarts import Restarts
 from cosinspect.table import Table, is_announced, read_table
 from cosinspect.table_audit import AuditedArchive
 from cosinspect.tarstream import TarStream
@@ -40,6 +41,7 @@ class Layer:
         position: counted from 0 at the bottom.
         created_by: the step of the image's history, None where it does not tell.
         deadline: by when the image must be read.
+        restarts: where it can be read on from, once it was read; None where that is not to be known.
     """
 
     descriptor: Descriptor
@@ -50,6 +52,7 @@ class Layer:
     limits: Limits = field(repr=False, default=DEFAULT_LIMITS)
     verify_diff_id: bool = field(repr=False, default=True)
     deadline: Deadline | None = field(repr=False, eq=False, default=None)
+    restarts: Restarts | None = field(repr=False, eq=False, default=None)
 
     def index(
         self,
@@ -96,7 +99,20 @@ class Layer:
             stream.close()
 
     def open(self, entry: LayerEntry) -> LayerFile:
-        """Open the content of one of this layer's files in a second pass over the blob."""
+        """Open the content of one of this layer's files, from the nearest place before it, or in a second pass over the blob."""
+        around = None
+        if self.restarts is not None:
+            around = self.restarts.around(entry.data, entry.data + entry.stored)
+        if around is not None and self.restarts is not None:
+            start, end = around
+            stop = self.descriptor.size if end is None else end.packed
+            raw = self.source.open_range(self.descriptor, start.packed, stop)
+            if raw is not None:
+                stream = RestartedStream(
+                    raw, self.descriptor, start, end, self.restarts.compression,
+                    limits=self.limits, deadline=self.deadline,
+                )  # fmt: skip
+                return LayerFile(stream, entry, start.plain)
         return LayerFile(self._stream(), entry)
 
     def content_digests(self, entries: Iterable[LayerEntry]) -> dict[int, str]:
@@ -139,7 +155,14 @@ class Layer:
             raw = _Told(raw, self, progress)
         verified = VerifiedStream(raw, self.descriptor)
         diff_id = self.diff_id if self.verify_diff_id else None
-        return LayerStream(verified, diff_id, limits=self.limits, cancelled=cancelled, deadline=self.deadline)
+        return LayerStream(
+            verified,
+            diff_id,
+            limits=self.limits,
+            cancelled=cancelled,
+            deadline=self.deadline,
+            restarts=self.restarts,
+        )
 
 
 class _Told:
@@ -165,9 +188,10 @@ class LayerFile:
     Bytes that were read are verified only when `close` has returned. A sparse file's holes are zeros.
     """
 
-    def __init__(self, stream: LayerStream, entry: LayerEntry) -> None:
+    def __init__(self, stream: LayerStream | RestartedStream, entry: LayerEntry, position: int = 0) -> None:
+        """Read an entry out of a stream that begins at a position in the uncompressed layer."""
         self._stream = stream
-        self._chunks = _expanded(_stored(stream, entry), entry)
+        self._chunks = _expanded(_stored(stream, entry, position), entry)
         self._chunk = b""
         self._closed = False
 
@@ -211,9 +235,9 @@ class LayerFile:
             self._stream.close()
 
 
-def _stored(stream: LayerStream, entry: LayerEntry) -> Iterator[bytes]:
-    """Give the stored bytes of an entry, found by their offset."""
-    position, end = 0, entry.data + entry.stored
+def _stored(stream: LayerStream | RestartedStream, entry: LayerEntry, position: int) -> Iterator[bytes]:
+    """Give the stored bytes of an entry, found by their offset in a stream that begins at `position`."""
+    end = entry.data + entry.stored
     while position < end:
         piece = next(stream, b"")
         if not piece:

@@ -38,6 +38,7 @@ def open_image(
     cache: Cache | None = None,
     deadline: Deadline | None = None,
     jobs: int = JOBS,
+    restartable: bool = True,
 ) -> Image:
     """Open an image to look into it; use it in a `with` statement.
 
@@ -52,6 +53,7 @@ def open_image(
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
         deadline: by when everything must be done; by default `limits.seconds` from now.
         jobs: how many layers are read side by side, at least one.
+        restartable: whether files that were not kept are to be read from near them, and not from their layer's beginning.
 
     Raises:
         InvalidReference: the name is none.
@@ -76,6 +78,7 @@ def open_image(
             cache=cache,
             deadline=deadline,
             jobs=jobs,
+            restartable=restartable,
         )
     except BaseException:
         source.close()

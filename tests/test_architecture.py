@@ -14,7 +14,7 @@ FLOORS = [
     {"errors", "irregularities", "version", "tarblocks", "tarfields", "wire_types"},
     {"limits", "deadline", "media_types", "platforms", "semantics", "xz_blocks"},
     {"oci_wire", "compression", "tarstream"},
-    {"oci"},
+    {"oci", "restarts"},
     {"artifact", "reference", "blob", "changeset", "formats", "kubernetes_images"},
     {"outline", "table"},
     {"indexing"},
@@ -61,7 +61,7 @@ GROUPS = {
     "attestation",
 }
 
-CODECS = {"isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
+CODECS = {"zlib_ng", "isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
     "requests": {"sources/registry_http.py", "sources/registry_connections.py"},
     "urllib3": {"sources/registry_http.py", "sources/registry_connections.py", "cli.py"},

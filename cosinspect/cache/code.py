@@ -23,6 +23,7 @@ LAYER_CODE = (
     "irregularities.py",
     "layer.py",
     "outline.py",
+    "restarts.py",
     "table.py",
     "table_audit.py",
     "tarblocks.py",
