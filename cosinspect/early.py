@@ -13,6 +13,7 @@ from cosinspect.checks.facts import Facts
 from cosinspect.checks.readers import worse
 from cosinspect.differences import Comparison
 from cosinspect.image import Image
+from cosinspect.indexing import Follower
 from cosinspect.judgement import Judgement
 from cosinspect.layer import Progress
 from cosinspect.parsed import Parsed
@@ -32,7 +33,7 @@ def decide_early(
     settles: Callable[[Judgement], bool],
     *,
     progress: Progress | None = None,
-    on_layer: Callable[[LayerIndex], None] | None = None,
+    follower: Follower | None = None,
     trust_tables: bool = False,
 ) -> tuple[Judgement | None, tuple[LayerIndex, ...]]:
     """Read layers from the top down until what is decided is enough, and give that; None where all layers had to be read.
@@ -44,7 +45,7 @@ def decide_early(
         parsed: what was parsed of files so far.
         settles: says whether no more needs to be decided.
         progress: told of compressed bytes as they come, from several threads.
-        on_layer: told of each layer that was read, from several threads.
+        follower: asked for each file whether it takes the bytes as they pass, from several threads.
         trust_tables: believe layers' tables of contents.
 
     Returns:
@@ -54,7 +55,7 @@ def decide_early(
         as `Image.rootfs` does.
     """
     reads = tuple(dict.fromkeys(pattern for item in plan.checks for pattern in item.reads))
-    stages = image.from_top(reads, progress=progress, on_layer=on_layer, trust_tables=trust_tables)
+    stages = image.from_top(reads, progress=progress, follower=follower, trust_tables=trust_tables)
     decided: dict[str, CheckResult] = {}
     known: tuple[LayerIndex, ...] = ()
     with closing(stages):  # type: ignore[type-var] # a generator, which has it

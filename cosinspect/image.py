@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
@@ -22,7 +22,7 @@ from cosinspect.errors import (
     NoMatchingPlatform,
     UnsupportedMediaType,
 )
-from cosinspect.indexing import Retain
+from cosinspect.indexing import Follower, Retain
 from cosinspect.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import (
@@ -145,7 +145,7 @@ class Image:
         semantics: Semantics = Semantics.OCI,
         known: Iterable[LayerIndex] = (),
         progress: Progress | None = None,
-        on_layer: Callable[[LayerIndex], None] | None = None,
+        follower: Follower | None = None,
         trust_tables: bool = False,
     ) -> Rootfs:
         """Read every layer once and merge them.
@@ -155,7 +155,7 @@ class Image:
             semantics: whose reading of the layers; `Rootfs.under` gives the others from the same layers.
             known: indexes of layers that were read before, of another image perhaps; those are not read again.
             progress: told of compressed bytes as they come, from several threads.
-            on_layer: told of each layer that was read, from several threads.
+            follower: asked for each file whether it takes the bytes as they pass, from several threads.
             trust_tables: believe the tables of contents of layers that have one, and fetch no more of them than is asked for.
 
         Raises:
@@ -185,7 +185,7 @@ class Image:
         pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
         try:
             futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled, on_layer)
+                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower)
                 for key, layer in unique.items()
             }
             self._await(set(futures.values()))
@@ -213,7 +213,7 @@ class Image:
         retain: Iterable[str] = (),
         *,
         progress: Progress | None = None,
-        on_layer: Callable[[LayerIndex], None] | None = None,
+        follower: Follower | None = None,
         trust_tables: bool = False,
     ) -> Iterator[tuple[LayerIndex, ...]]:
         """Read layers from the top down, and yield the topmost one, the topmost two, and so on, bottom first.
@@ -237,7 +237,7 @@ class Image:
         ended = False
         try:
             futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled, on_layer)
+                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower)
                 for key, layer in unique.items()
             }
             known: tuple[LayerIndex, ...] = ()
@@ -290,11 +290,9 @@ class Image:
         retain: Retain,
         progress: Progress | None,
         cancelled: threading.Event,
-        on_layer: Callable[[LayerIndex], None] | None,
+        follower: Follower | None,
     ) -> LayerIndex:
-        index = layer.index(retain, progress=progress, cancelled=cancelled)
-        if on_layer is not None:
-            on_layer(index)
+        index = layer.index(retain, progress=progress, cancelled=cancelled, follower=follower)
         if self.cache is not None:
             self.cache.keep_layer(layer, index)
         return index

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from cosinspect.changeset import LayerEntry, LayerIndex, Marker, cleaned, normalise
@@ -18,8 +18,9 @@ from cosinspect.oci import Descriptor, Digest
 from cosinspect.outline import Outline
 from cosinspect.tarstream import Header
 
-__all__ = ["Archive", "Indexing", "Retain", "glob_expression"]
+__all__ = ["Archive", "Follower", "Indexing", "Retain", "Sink", "glob_expression"]
 
+_HANDED_BYTES = 256 * 1024
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
 _STRETCH = 64  # one stretch of a sparse map, as memory goes
@@ -96,6 +97,30 @@ def glob_expression(pattern: str) -> str:
     return f"(?:{''.join(out)})"
 
 
+class Sink(Protocol):
+    """Takes the bytes of one file as they pass."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take further bytes; they are not verified yet."""
+        ...
+
+    def end(self) -> None:
+        """Take note that these were all."""
+        ...
+
+    def confirm(self, verified: bool, /) -> None:
+        """Take note of whether the layer turned out to be what the image says, once that is known."""
+        ...
+
+
+class Follower(Protocol):
+    """Wants the bytes of some files as they pass, in place of having them kept; asked from several threads."""
+
+    def follow(self, layer: Descriptor, entry: LayerEntry, /) -> Sink | None:
+        """Give what takes a file's bytes, None for one that is not wanted."""
+        ...
+
+
 class Archive(Protocol):
     """Headers in their order, the content of the last one, and what was noticed about them."""
 
@@ -132,11 +157,21 @@ class Indexing:
 
     Attributes:
         entries: what was read so far.
+        sinks: what files were handed on to, which is waiting to hear whether they are verified.
     """
 
-    def __init__(self, archive: Archive, retain: Retain, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Read `archive`, and keep the bodies that `retain` wants."""
+    def __init__(
+        self,
+        archive: Archive,
+        retain: Retain,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        follow: Callable[[LayerEntry], Sink | None] | None = None,
+    ) -> None:
+        """Read `archive`, keep the bodies that `retain` wants, and hand on those that `follow` gives a sink for."""
         self._retain = retain
+        self._follow = follow
+        self.sinks: list[Sink] = []
         self._archive = archive
         self._limits = limits
         self.entries: list[LayerEntry] = []
@@ -227,8 +262,19 @@ class Indexing:
         )  # fmt: skip
         self.entries.append(entry)
         self.outline.add(entry)
-        if kind == "file" and header.sparse is None and self._retain.wants(path, header.stored):
+        if kind != "file" or header.sparse is not None:
+            return
+        sink = self._follow(entry) if self._follow is not None else None
+        if sink is not None:
+            self._hand_on(sink)
+        elif self._retain.wants(path, header.stored):
             self.contents[header.data] = b"".join(iter(lambda: self._archive.read(1 << 20), b""))
+
+    def _hand_on(self, sink: Sink) -> None:
+        self.sinks.append(sink)
+        while data := self._archive.read(_HANDED_BYTES):
+            sink.write(data)
+        sink.end()
 
     def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
         """Record a whiteout: by its name alone, whatever type of file it is, as umoci and containerd do."""

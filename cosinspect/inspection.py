@@ -324,7 +324,7 @@ def _examine_early(
 
     judgement, known = decide_early(
         image, plan, verification, parsed, fails,
-        progress=progress, on_layer=foresight, trust_tables=reading.trust_tables,
+        progress=progress, follower=foresight, trust_tables=reading.trust_tables,
     )  # fmt: skip
     if judgement is None:
         judgement, context = _examine(image, plan, verification, progress, known=known, parsed=parsed)
@@ -366,7 +366,7 @@ def _examine(
         parsed = Parsed(image.cache, limits=image.limits)
     foresight = InitrdForesight(parsed, limits=image.limits)
     rootfs = image.rootfs(
-        reads, semantics=first, known=known, progress=progress, on_layer=foresight, trust_tables=trust_tables
+        reads, semantics=first, known=known, progress=progress, follower=foresight, trust_tables=trust_tables
     )
     facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     steps = tuple(layer.created_by for layer in image.layers)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -19,7 +20,7 @@ from cosinspect.blob import ByteStream, LayerStream, RestartedStream, Source, Ve
 from cosinspect.changeset import LayerEntry, LayerIndex
 from cosinspect.deadline import Deadline
 from cosinspect.errors import FormatError, InvalidLayer, LimitExceeded
-from cosinspect.indexing import Archive, Indexing, Retain
+from cosinspect.indexing import Archive, Follower, Indexing, Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import Descriptor, Digest
 from cosinspect.restarts import Restarts
@@ -60,6 +61,7 @@ class Layer:
         *,
         progress: Progress | None = None,
         cancelled: threading.Event | None = None,
+        follower: Follower | None = None,
     ) -> LayerIndex:
         """Read the whole layer once; it is returned only when size, digest and diff_id are verified.
 
@@ -67,6 +69,7 @@ class Layer:
             retain: which files' bodies to keep.
             progress: told of the compressed bytes as they come.
             cancelled: ends the reading from outside when it is set.
+            follower: asked for each file whether it takes the bytes as they pass.
 
         Raises:
             SourceError: the source does not deliver it.
@@ -82,11 +85,15 @@ class Layer:
             archive.note("table-unreadable", 0, message)
         if table is not None:
             archive = AuditedArchive(archive, table)
-        work = Indexing(archive, retain or Retain(), limits=self.limits)
+        follow = partial(follower.follow, self.descriptor) if follower is not None else None
+        work = Indexing(archive, retain or Retain(), limits=self.limits, follow=follow)
+        verified = False
         try:
             work.run()
             stream.finish()
-            return work.index(self.descriptor, self.diff_id, stream.uncompressed_size)
+            index = work.index(self.descriptor, self.diff_id, stream.uncompressed_size)
+            verified = True
+            return index  # noqa: TRY300 - what comes behind it is told of it
         except (InvalidLayer, LimitExceeded) as fault:
             if isinstance(fault, InvalidLayer):
                 fault.layer = self.position
@@ -97,6 +104,8 @@ class Layer:
             raise
         finally:
             stream.close()
+            for sink in work.sinks:
+                sink.confirm(verified)
 
     def open(self, entry: LayerEntry) -> LayerFile:
         """Open the content of one of this layer's files, from the nearest place before it, or in a second pass over the blob."""

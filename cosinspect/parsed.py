@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from cosinspect.cache import Cache
 from cosinspect.cache.code import code_digest
-from cosinspect.errors import FormatError
+from cosinspect.errors import ContentError, FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.wire_types import ready
 
@@ -74,27 +74,55 @@ class Parsed:
         value: T = found  # type: ignore[assignment] # of the type that was asked for
         return value
 
-    def begin(self, kind: str, place: tuple[str, int], parse: Callable[[], T], *, type: type[T]) -> None:  # noqa: A002
-        """Begin to parse what will be asked for, in a thread of its own; `get` waits for it, and tells what it raised."""
+    def begin(
+        self,
+        kind: str,
+        place: tuple[str, int],
+        parse: Callable[[], T],
+        *,
+        type: type[T],  # noqa: A002
+        confirmed: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Begin to parse what will be asked for, in a thread of its own; `get` waits for it, and tells what it raised.
+
+        Args:
+            kind: what it is parsed as.
+            place: as for `get`.
+            parse: reads the file.
+            type: of the value.
+            confirmed: waits until it is known whether what was read is verified, and says so; else it is nobody's answer.
+
+        Returns:
+            Whether it was begun; what is known already is not.
+        """
         key = (kind, *place)
         if key in self._known:
-            return
+            return False
+        recalled = self._recalled(key, type)
+        if recalled is not None:
+            self._known[key] = recalled
+            return False
         future: Future[object] = Future()
         self._known[key] = future
 
         def work() -> None:
             try:
-                future.set_result(self._recalled(key, type) or self._made(key, parse))
+                future.set_result(self._made(key, parse, confirmed))
             except BaseException as fault:  # noqa: BLE001 - whoever asks is told
                 future.set_exception(fault)
 
         # No pool's thread: nobody waits for it at the end if nobody asks.
         threading.Thread(target=work, name=kind, daemon=True).start()
+        return True
 
-    def _made(self, key: tuple[str, str, int], parse: Callable[[], T]) -> T | FormatError:
+    def _made(
+        self, key: tuple[str, str, int], parse: Callable[[], T], confirmed: Callable[[], bool] = lambda: True
+    ) -> T | FormatError:
         try:
             value = parse()
+            _require(confirmed)
         except FormatError as fault:
+            _require(confirmed)
             told = _Fault(fault.message, fault.kind, fault.offset, fault.where, fault.remedy)
             self._keep(key, told, None)
             return fault
@@ -128,3 +156,8 @@ class Parsed:
     def _parts(self, key: tuple[str, str, int]) -> tuple[bytes | str, ...]:
         kind, digest, offset = key
         return code_digest(), self._bounds, kind, digest, str(offset)
+
+
+def _require(confirmed: Callable[[], bool]) -> None:
+    if not confirmed():
+        raise ContentError("what was parsed was not what the image says")

@@ -3,9 +3,11 @@
 import threading
 
 import pytest
+from attrs import evolve
 
 from cosinspect import inspect
-from cosinspect.errors import FormatError
+from cosinspect.cache import Cache, open_directory
+from cosinspect.errors import ContentError, FormatError
 from cosinspect.foresight import InitrdForesight
 from cosinspect.formats.initrd import Initrd
 from cosinspect.opening import open_image
@@ -27,8 +29,11 @@ def begun(image, tmp_path):
     parsed = Parsed()
     with open_image(image.write_layout(tmp_path)) as opened:
         foresight = InitrdForesight(parsed)
-        opened.rootfs(("boot/*", "usr/lib/modules/*/*"), on_layer=foresight)
+        rootfs = opened.rootfs(("boot/*", "usr/lib/modules/*/*"), follower=foresight)
         known = list(parsed._known)
+        # What was handed on is kept nowhere else.
+        bodies = {(index.origin, data) for index in rootfs.indexes for data in index.contents}
+        assert not {key[1:] for key in known} & bodies
         return [parsed.get(*key[:1], key[1:], lambda: None, type=Initrd) for key in known]
 
 
@@ -47,16 +52,89 @@ def test_an_initrd_in_its_usual_place_is_unpacked(tmp_path, path):
     assert found.exists("etc/marker")
 
 
-def test_small_ones_others_and_several_in_a_layer_are_left_for_whoever_asks(tmp_path):
+def test_small_ones_and_others_are_left_for_whoever_asks(tmp_path):
     image = (
         ImageBuilder()
         .layer({"boot/initrd-small": large("a", 10)})
         .layer({"opt/initrd-elsewhere": large("b")})
-        .layer({"boot/initrd-1": large("c"), "boot/initrd-2": large("d")})
         .build()
     )
 
     assert [] == begun(image, tmp_path)
+
+
+def test_of_several_in_a_layer_the_first_is(tmp_path):
+    image = ImageBuilder().layer({"boot/initrd-1": large("first"), "boot/initrd-2": large("2")}).build()
+
+    (found,) = begun(image, tmp_path)
+
+    assert len("first") == found.lookup("etc/marker").size
+
+
+def damaged(built):
+    """The same image with a layer that ends in other bytes, which shows when all else was read."""
+    digest = built.layers[0]
+    return evolve(built, blobs={**built.blobs, digest: built.blobs[digest][:-1] + b"?"})
+
+
+@pytest.mark.parametrize("spoil", [damaged, lambda built: built])
+def test_what_was_not_verified_is_nobodys_answer_and_is_not_kept(tmp_path, spoil):
+    image = spoil(ImageBuilder().layer({"boot/initrd-1": large("a")}, compression="none").build())
+    cache = Cache(open_directory(tmp_path / "cache", trusted=True))
+    parsed = Parsed(cache)
+    with open_image(image.write_layout(tmp_path / "layout"), platform="linux/amd64") as opened:
+        failed = False
+        try:
+            opened.rootfs(follower=InitrdForesight(parsed))
+        except ContentError:
+            failed = True
+        (key,) = parsed._known
+
+        def ask(parsed):
+            return parsed.get(key[0], key[1:], lambda: pytest.fail("not kept"), type=Initrd)
+
+        if failed:
+            with pytest.raises(ContentError):
+                ask(parsed)
+            with pytest.raises(pytest.fail.Exception):
+                ask(Parsed(cache))
+        else:
+            assert ask(parsed).exists("etc/marker")
+            assert ask(Parsed(cache)).exists("etc/marker")
+    assert failed == (spoil is damaged)
+
+
+@pytest.mark.parametrize("content", [b"no initrd at all" * 200_000, b"\xfd7zXZ\0\0\1" + bytes(LARGE)])
+def test_one_that_cannot_be_unpacked_keeps_nobody_waiting(tmp_path, content):
+    parsed = Parsed()
+    image = ImageBuilder().layer({"boot/initrd-1": content, "etc/last": "1"}).build()
+    with open_image(image.write_layout(tmp_path), platform="linux/amd64") as opened:
+        assert opened.rootfs(follower=InitrdForesight(parsed)).exists("/etc/last")
+    (key,) = parsed._known
+
+    with pytest.raises(FormatError):
+        parsed.get(key[0], key[1:], lambda: None, type=Initrd)
+
+
+def test_what_is_known_from_before_is_not_unpacked_again(tmp_path):
+    cache = Cache(open_directory(tmp_path / "cache", trusted=True))
+    name = ImageBuilder().layer({"boot/initrd-1": large("a")}).build().write_layout(tmp_path / "layout")
+    for expected in (1, 0):
+        parsed = Parsed(cache)
+        foresight = InitrdForesight(parsed)
+        followed = []
+
+        class Counting:
+            def follow(self, layer, entry, foresight=foresight, followed=followed):
+                sink = foresight.follow(layer, entry)
+                followed.extend([] if sink is None else [sink])
+                return sink
+
+        with open_image(name, platform="linux/amd64") as opened:
+            opened.rootfs(follower=Counting())
+        (key,) = parsed._known
+        assert parsed.get(key[0], key[1:], lambda: None, type=Initrd).exists("etc/marker")
+        assert expected == len(followed)
 
 
 def test_no_more_than_two_are(tmp_path):

@@ -18,13 +18,14 @@ from cosinspect.formats.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootA
 from cosinspect.formats.cloud_config import CloudConfig, read_cloud_config
 from cosinspect.formats.dracut import DracutSettings, merge, read_dracut_conf
 from cosinspect.formats.initrd import Initrd, read_initrd
+from cosinspect.formats.initrd_segments import Stream
 from cosinspect.formats.kernel import HEAD_BYTES, Kernel, describe, read_kernel
 from cosinspect.formats.os_release import EnvFile, read_env_file
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci import ImageConfig
 from cosinspect.packages import PackageDatabase, find_databases
 from cosinspect.parsed import Parsed
-from cosinspect.rootfs import Entry, FileStream, Rootfs, Trace
+from cosinspect.rootfs import Entry, Rootfs, Trace
 
 __all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
 
@@ -350,7 +351,7 @@ class Facts:
         return self.recognised.name
 
 
-def unpack_initrd(stream: FileStream, size: int, limits: Limits) -> Initrd:
+def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
     """Unpack an initrd, and keep of it what checks read.
 
     Raises:
