@@ -224,13 +224,16 @@ class Indexing:
                 f"the name {name[:200]!r} leaves the root",
             )
         # Four bytes are the most that a character takes.
-        longest = self._limits.path_bytes
-        if 4 * len(path) > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
-            raise self._limit("path_bytes", self._limits.path_bytes, "bytes in a path")
-        if path.count("/") >= self._limits.path_depth:
-            raise self._limit("path_depth", self._limits.path_depth, "components in a path")
-        self.metadata += len(path) + len(header.link) + _weight(header)
-        if self.metadata > self._limits.metadata_characters:
+        limits, length = self._limits, len(path)
+        longest = limits.path_bytes
+        if 4 * length > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
+            raise self._limit("path_bytes", limits.path_bytes, "bytes in a path")
+        if length >= limits.path_depth and path.count("/") >= limits.path_depth:
+            raise self._limit("path_depth", limits.path_depth, "components in a path")
+        self.metadata += length + len(header.link)
+        if header.xattrs or header.sparse:
+            self.metadata += _weight(header)
+        if self.metadata > limits.metadata_characters:
             raise self._limit(
                 "metadata_characters",
                 self._limits.metadata_characters,
@@ -240,10 +243,11 @@ class Indexing:
         if kind is None:  # noted by the reader: runtimes refuse the layer
             return
         as_go = cleaned(name) if escapes or name.startswith("/") else ""
-        if path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
+        if WHITEOUT_PREFIX in path and path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
             self._take_marker(header, kind, path, as_go)
             return
-        self._note_overlay(header)
+        if kind == "char" or header.xattrs:
+            self._note_overlay(header)
         link = header.link
         if kind == "hardlink":
             link, escapes = normalise(link)

@@ -37,6 +37,21 @@ class Blocks:
         self.position += len(block)
         return block
 
+    def next_within(self, size: int) -> bytes:
+        """Pass over `size` bytes and give the block behind them, if all that is at hand; else give nothing and stay."""
+        at = self._at + size
+        end = at + BLOCK
+        if end > len(self._piece):
+            return b""
+        self._at = end
+        self.position += size + BLOCK
+        return self._piece[at:end]
+
+    def give_back(self) -> None:
+        """Have the block that `next_within` gave come again."""
+        self._at -= BLOCK
+        self.position -= BLOCK
+
     def take(self, size: int) -> bytes:
         """Give at most `size` further bytes, and none only at the archive's end."""
         if self._at >= len(self._piece) and not self._more():

@@ -5,7 +5,10 @@ Python's `int` takes underscores, signs and blanks where Go's parser does not, s
 
 from __future__ import annotations
 
+import msgspec
+
 __all__ = [
+    "Header",
     "SparseMap",
     "is_valid_sparse",
     "parse_decimal",
@@ -17,6 +20,42 @@ __all__ = [
 
 SparseMap = tuple[tuple[int, int], ...]
 """Offset and length of each stretch of a sparse file that has data; the rest is zeros."""
+
+
+class Header(msgspec.Struct, frozen=True, gc=False):
+    """One entry of an archive, all its extended headers merged in.
+
+    A msgspec structure and no attrs class, because a layer has tens of thousands of them.
+
+    Attributes:
+        name: raw, bytes that are not UTF-8 as surrogate escapes.
+        type: the type flag as one character; a trailing slash on the old regular type has become "5".
+        mode: permission bits as written.
+        mtime: seconds since the epoch, fractions dropped.
+        size: of the content as a reader of the file sees it.
+        link: raw target of a symbolic or hard link.
+        device: major and minor number, (0, 0) unless it is a device.
+        offset: of the first header block, in bytes of the uncompressed archive.
+        data: offset of the content.
+        stored: bytes of content in the archive, which differ from `size` for sparse files.
+        sparse: where the stored bytes belong, or None.
+        xattrs: extended attributes by name, values with surrogate escapes.
+    """
+
+    name: str
+    type: str
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    size: int
+    link: str
+    device: tuple[int, int]
+    offset: int
+    data: int
+    stored: int
+    sparse: SparseMap | None
+    xattrs: dict[str, str] | None
 
 
 def parse_number(field: bytes) -> int | None:
