@@ -134,6 +134,8 @@ def _figures(work: Path, runs: int, only: list[str], *, peers: bool) -> Iterator
             contenders = [_floor(reference, initrd), *_ours(reference)]
             if peers and name == "gzip":
                 contenders.extend(_peers(reference))
+            if peers and name == "docker-archive":
+                contenders.extend(_archive_peers(reference.partition(":")[2]))
             costs = _compare(name, contenders, runs)
             floor, check = costs.pop("floor"), costs["cosinspect check"]
             yield Figure(
@@ -288,6 +290,26 @@ def _peers(reference: str) -> list[Contender]:
     if shutil.which("crane"):
         piped = f"crane export --insecure {reference} - | tar -t > /dev/null"
         found.append(Contender("crane export | tar -t", (("sh", "-c", piped),), slow=True))
+    if shutil.which("syft"):
+        scan = (
+            "env",
+            "SYFT_REGISTRY_INSECURE_USE_HTTP=true",
+            "SYFT_CHECK_FOR_APP_UPDATE=false",
+            *("syft", "-q", f"registry:{reference}", "-o", "json"),
+        )
+        found.append(Contender("syft", (scan,), slow=True))
+    return found
+
+
+def _archive_peers(archive: str) -> list[Contender]:
+    """Those that read no registry without a daemon."""
+    found = []
+    if shutil.which("dive"):
+        found.append(Contender("dive --ci", (("dive", f"docker-archive://{archive}", "--ci"),), slow=True))
+    if shutil.which("container_inspector_squash"):
+        squash = ("container_inspector_squash", archive, "{work}/rootfs")
+        made = ("mkdir", "{work}/rootfs")
+        found.append(Contender("container-inspector, squash", (made, squash), slow=True))
     return found
 
 
