@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from attrs import field, frozen
 
 from cosinspect.changeset import LayerIndex, Marker
+from cosinspect.history import concerned
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.overlay import merge
 from cosinspect.rootfs import Entry, Rootfs, entry_at
-from cosinspect.semantics import Semantics
+from cosinspect.semantics import RULES, Semantics, Stacking
 from cosinspect.tree import IMPLIED_MODE, Node, Problem
 
 __all__ = ["FLATTEN", "Cause", "Comparison", "Difference", "compare", "compare_semantics", "find_causes"]
@@ -293,7 +294,11 @@ def find_causes(
     The layers are merged again up to some of them, found by bisection: without that layer there is no difference.
     """
     found: dict[str, Cause] = {}
-    waiting = [(0, len(indexes), [path.strip("/") for path in paths])]
+    differing_paths = [path.strip("/") for path in paths]
+    # For the reader in place, a few entries decide what is at a few paths.
+    few = concerned(indexes, differing_paths) if differing_paths else indexes
+    own = [few if RULES[each].stacking is Stacking.IN_PLACE else indexes for each in semantics]
+    waiting = [(0, len(indexes), differing_paths)]
     while waiting:
         same, differing, names = waiting.pop()
         if not names:
@@ -305,7 +310,10 @@ def find_causes(
                 found[f"/{name}"] = Cause(same, kind, item)
             continue
         middle = (same + differing) // 2
-        trees = [merge(indexes[:middle], each, limits=limits).root for each in semantics]
+        trees = [
+            merge(layers[:middle], each, limits=limits).root
+            for layers, each in zip(own, semantics, strict=True)
+        ]
         earlier = [name for name in names if _look(_at(trees[0], name)) != _look(_at(trees[1], name))]
         waiting.append((same, middle, earlier))
         known = set(earlier)

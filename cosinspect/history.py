@@ -18,7 +18,7 @@ from cosinspect.overlay import apply_in_place, prefixes
 from cosinspect.semantics import RULES, Semantics, Stacking
 from cosinspect.tree import Node, Tree
 
-__all__ = ["Action", "Change", "histories"]
+__all__ = ["Action", "Change", "concerned", "histories"]
 
 
 class Action(enum.Enum):
@@ -76,7 +76,7 @@ def histories(
     changes: dict[str, list[Change]] = {path: [] for path in paths}
     if RULES[semantics].stacking is not Stacking.IN_PLACE:
         return _by_prefix(indexes, changes, semantics, limits)
-    indexes = _concerned(indexes, changes)
+    indexes = concerned(indexes, changes)
     tree = Tree(RULES[semantics], limits=limits)
     before = dict.fromkeys(changes, _Trail((), None, None))
     for position, index in enumerate(indexes):
@@ -91,7 +91,7 @@ def histories(
     return {path: tuple(done) for path, done in changes.items()}
 
 
-def _concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[LayerIndex]:
+def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[LayerIndex]:
     """Give the layers with the entries only that can have to do with `paths`: of a million files a few are worth a second look.
 
     What is looked up on the way to a path, or to where an entry or a marker acts, is a name of that path, a directory's name, or a name

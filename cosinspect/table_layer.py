@@ -35,10 +35,12 @@ class TableUse:
 
     Attributes:
         fetched: bytes of layers, tables included.
+        kept: bytes of files that were read and are kept.
         mismatch: what a table said and the layer did not hold, None as long as all agreed.
     """
 
     fetched: int = 0
+    kept: int = 0
     mismatch: TableMismatch | None = None
 
 
@@ -70,7 +72,10 @@ class TableLayer:
         if entry.size > _KEPT_BYTES:
             return stream
         with stream:
-            body = self.bodies[entry.data] = stream.read()
+            body = stream.read()
+        if self.use.kept + len(body) <= self.layer.limits.retained_bytes:
+            self.use.kept += len(body)
+            self.bodies[entry.data] = body
         return io.BytesIO(body)
 
     def content_digests(self, entries: Iterable[LayerEntry]) -> dict[int, str]:

@@ -56,6 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Do it, and give the exit status."""
+    if arguments.from_attestation and arguments.only:
+        raise WrongUse(
+            "--from-attestation and --only exclude each other: an attested verdict is that of all checks"
+        )
     if arguments.from_attestation:
         # Loaded by its name: few need it.
         attested: int | None = import_module("cosinspect.commands.attested").attested_status(

@@ -139,5 +139,5 @@ def test_history_does_not_hang_on_what_it_leaves_out(stack, noise, path):
 
     found = histories(indexes, [asked])
 
-    with mock.patch("cosinspect.history._concerned", lambda every, _paths: every):
+    with mock.patch("cosinspect.history.concerned", lambda every, _paths: every):
         assert histories(indexes, [asked]) == found
