@@ -256,6 +256,27 @@ class Rootfs:
 
     def trace(self, path: str, *, follow: bool = True) -> Trace:
         """Walk to `path` and tell everything about the way; it never fails. `follow` decides on a link at the end."""
+        return self._straight(path, follow=follow) or self._winding(path, follow=follow)
+
+    def _straight(self, path: str, *, follow: bool) -> Trace | None:
+        """Walk to what is there, with no link on the way and no dots: what nearly all walks are, in a third of the time."""
+        names = [name for name in path.split("/") if name]
+        if path.endswith("/") and names:
+            return None
+        node = self._root
+        for name in names:
+            if name in (".", "..") or node.children is None:
+                return None
+            found = node.children.get(name)
+            if found is None:
+                return None
+            node = found
+        if follow and node.entry is not None and node.entry.type == "symlink":
+            return None
+        at = "/" + "/".join(names)
+        return Trace(path, (), entry_at(at, node), at, "")
+
+    def _winding(self, path: str, *, follow: bool) -> Trace:
         waiting = [part for part in reversed(path.split("/")) if part]
         directory_wanted = path.endswith("/") and bool(waiting)
         stack: list[tuple[str, Node]] = [("", self._root)]

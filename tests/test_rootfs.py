@@ -597,3 +597,38 @@ def test_history_takes_a_path_in_any_form(base, path):
 
 def test_history_of_what_never_was_is_empty(base):
     assert () == base.history("/nothing")
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_the_short_walk_says_what_the_long_one_says(follow):
+    """To whatever is there, by odd spellings and not, and to what is not."""
+    tree = rootfs_of(
+        {
+            "a/b/f": "x",
+            "a/l": Symlink("b"),
+            "a/b/up": Symlink(".."),
+            "g": Hardlink("a/b/f"),
+            "dead": Symlink("no"),
+        }
+    )
+    paths = [
+        "",
+        "/",
+        ".",
+        "/..",
+        "//a",
+        "a/",
+        "a/b/f",
+        "/a/b/f/",
+        "a//b/./f",
+        "a/l",
+        "a/l/f",
+        "a/b/up/b",
+        "g",
+        "dead",
+        "dead/x",
+    ]
+    paths += ["no", "a/no", "a/b/f/x", "a/l/", "/a/../g", *(entry.path for entry in tree.walk())]
+
+    for path in paths:
+        assert tree.trace(path, follow=follow) == tree._winding(path, follow=follow)
