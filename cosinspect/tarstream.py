@@ -164,11 +164,16 @@ class TarStream(Notes):
         if (size and not is_file) or (is_file and name.endswith("/")):
             blocks.give_back()
             return None
+        mtime = self._numbers.get(time)
+        if mtime is None:
+            mtime = int(time, 8)
+            if len(self._numbers) < _REMEMBERED:
+                self._numbers[time] = mtime
         position = blocks.position
         self._left = size
         self._padding = -size % BLOCK
         return Header(
-            name, kind.decode(), *owner, int(time, 8), size, link.decode(), device,
+            name, kind.decode(), *owner, mtime, size, link.decode(), device,
             position - BLOCK, position, size, None, None,
         )  # fmt: skip
 
