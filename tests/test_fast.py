@@ -175,6 +175,18 @@ def test_the_registry_is_not_asked_for_more_than_was_needed(policy):
     assert set(built.layers[1:]) <= asked
 
 
+@pytest.mark.parametrize(
+    ("ids", "said"), [(",", "expected ids of checks"), ("COS999", "there is no check 'COS999'")]
+)
+def test_ids_that_are_none_are_told(tmp_path, ids, said):
+    name = derivative().write_layout(tmp_path)
+
+    status, out, err = run("check", name, "--only", ids)
+
+    assert (2, "") == (status, out)
+    assert said in " ".join(err.split())
+
+
 def test_the_command_says_what_it_did_not_read(tmp_path, policy):
     name = image({"etc/motd": "hello\n"}).write_layout(tmp_path / "layout")
     common = ("check", name, "--profile", "boot", "--policy", str(policy), "--only", "FLEET1", "--no-cache")

@@ -60,7 +60,8 @@ _LINKS = "Hard-link only to files of the same layer that come first, or copy the
 _WHITEOUTS = "Write whiteouts as empty regular files, each for one path that nothing else in the layer has."
 _EXTENSIONS = "Write each entry with one extended header, directly in front of it."
 _CUT = "The layer was cut or damaged before it was published: build and push it again."
-_TABLE = "Convert the image again (nerdctl image convert, podman push --compression-format zstd:chunked)."
+_TABLE = """Convert the image again (nerdctl image convert, podman push --compression-format zstd:chunked). A name that is not UTF-8
+cannot be in a table: give the file another one.""".replace("\n", " ")
 _TAR = "Write the archive with a current tar library; the one that wrote it counts wrongly."
 
 RULINGS: Mapping[str, Ruling] = {

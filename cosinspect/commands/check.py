@@ -109,4 +109,9 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
 
 
 def _ids(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError(
+            f"expected ids of checks with commas between them, found {text[:40]!r}"
+        )
+    return found
