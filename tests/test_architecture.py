@@ -23,7 +23,7 @@ FLOORS = [
     {"table_layer"},
     {"overlay"},
     {"cache"},
-    {"sources", "history"},
+    {"sources", "history", "entry"},
     {"rootfs", "signatures"},
     {"parsed", "partial"},
     {"image", "packages", "differences"},
