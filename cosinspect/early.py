@@ -86,12 +86,10 @@ def _look(
     """Run the checks that are not decided yet, keep what is by now, and give the image's generation, "" where that is not known."""
     unread = len(image.layers) - len(known)
     indexes = [*(_nothing(known[0]) for _ in range(unread)), *known]
-    trees = [
-        PartialRootfs(
-            indexes, image.bodies(indexes), unread, limits=image.limits, semantics=plan.profile.semantics[0]
-        )
-    ]
-    facts = Facts(trees[0], image.config, limits=image.limits, parsed=parsed)
+    first = PartialRootfs(
+        indexes, image.bodies(indexes), unread, limits=image.limits, semantics=plan.profile.semantics[0]
+    )
+    facts = Facts(first, image.config, limits=image.limits, parsed=parsed)
     try:
         generation = facts.generation
     except Unread:
@@ -102,7 +100,7 @@ def _look(
     steps = tuple(layer.created_by for layer in image.layers)
     contexts = []
     for semantics in profile.semantics:
-        tree = trees[0].under(semantics)
+        tree = first.under(semantics)
         own = Facts(tree, image.config, limits=image.limits, parsed=parsed)
         contexts.append(
             CheckContext(tree, image.config, own, profile, steps, verification, _Comparisons(), plan.build)

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Do it, and give the exit status."""
-    with merged_image(arguments, terminal) as (image, rootfs):
+    with merged_image(arguments, terminal, restartable=False) as (image, rootfs):
         changes = rootfs.history(arguments.path)
         layers = image.layers
     if not changes:

@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Do it, and give the exit status."""
-    with merged_image(arguments, terminal) as (_, rootfs):
+    with merged_image(arguments, terminal, restartable=False) as (_, rootfs):
         for entry in _listed(rootfs, arguments.path, recursive=arguments.recursive):
             line = json.dumps(_values(rootfs, entry)) if arguments.format == "json" else _line(rootfs, entry)
             terminal.out.write(line + "\n")

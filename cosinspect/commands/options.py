@@ -415,8 +415,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def open_named(name: str, arguments: argparse.Namespace) -> Image:
+def open_named(name: str, arguments: argparse.Namespace, *, restartable: bool = True) -> Image:
     """Open an image as the arguments of `add_image` say.
+
+    Args:
+        name: of the image.
+        arguments: those of `add_image`.
+        restartable: whether the contents of files may be asked for that were not kept.
 
     Raises:
         CosinspectError: the image cannot be had.
@@ -429,12 +434,17 @@ def open_named(name: str, arguments: argparse.Namespace) -> Image:
         limits=limits_of(arguments),
         cache=cache_of(arguments),
         jobs=arguments.jobs,
+        restartable=restartable,
     )
 
 
 @contextmanager
 def merged_image(
-    arguments: argparse.Namespace, terminal: Terminal, *, retain: tuple[str, ...] = ()
+    arguments: argparse.Namespace,
+    terminal: Terminal,
+    *,
+    retain: tuple[str, ...] = (),
+    restartable: bool = True,
 ) -> Iterator[tuple[Image, Rootfs]]:
     """Open the image that the arguments name and merge its layers, with progress for people.
 
@@ -442,11 +452,12 @@ def merged_image(
         arguments: those of `add_image`.
         terminal: where progress goes.
         retain: globs of files to keep while layers pass by.
+        restartable: whether the contents of other files may be asked for.
 
     Raises:
         CosinspectError: the image cannot be had.
     """
-    with open_named(arguments.image, arguments) as image:
+    with open_named(arguments.image, arguments, restartable=restartable) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)
             semantics = getattr(arguments, "semantics", Semantics.OCI)
