@@ -28,7 +28,7 @@ from cosinspect.table import Table, is_announced, read_table
 from cosinspect.table_audit import AuditedArchive
 from cosinspect.tarstream import TarStream
 
-__all__ = ["Layer", "LayerFile", "Progress"]
+__all__ = ["Layer", "LayerFile", "Progress", "zeros"]
 
 Progress: TypeAlias = "Callable[[Layer, int], None]"
 """Told of a layer and the compressed bytes that have just come of it, from several threads."""
@@ -269,7 +269,7 @@ def _expanded(stored: Iterator[bytes], entry: LayerEntry) -> Iterator[bytes]:
     at = 0
     chunk = b""
     for start, length in entry.sparse:
-        yield from _zeros(start - at)
+        yield from zeros(start - at)
         left = length
         while left:
             chunk = chunk or next(stored, b"")
@@ -280,10 +280,11 @@ def _expanded(stored: Iterator[bytes], entry: LayerEntry) -> Iterator[bytes]:
         at = start + length
     for _ in stored:
         pass
-    yield from _zeros(entry.size - at)
+    yield from zeros(entry.size - at)
 
 
-def _zeros(count: int) -> Iterator[bytes]:
+def zeros(count: int) -> Iterator[bytes]:
+    """Yield so many zeros, in bounded pieces."""
     while count > 0:
         size = min(count, 1 << 20)
         yield bytes(size)

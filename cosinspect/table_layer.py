@@ -20,7 +20,7 @@ from cosinspect.compression import inflate
 from cosinspect.errors import CosinspectError, FormatError, TableMismatch
 from cosinspect.formats.toc import Chunk, TocEntry
 from cosinspect.indexing import Indexing, Retain
-from cosinspect.layer import Layer
+from cosinspect.layer import Layer, zeros
 from cosinspect.table import Table, TableArchive, TableUnusable, read_table
 
 __all__ = ["TableLayer", "TableUse", "open_by_table"]
@@ -147,7 +147,7 @@ class TableFile:
             at, window = first.offset, b""
         for chunk in chunks:
             if chunk.zeros:
-                yield from _zeros(chunk.size)
+                yield from zeros(chunk.size)
                 continue
             end = self._layer.table.end_of(self._entry, chunk)
             if chunk.offset < at:  # it shares what was inflated for the one before it
@@ -258,10 +258,3 @@ def _fill(found: bytearray, member: Generator[bytes, None, bytes], end: int) -> 
             left: bytes = over.value
             return left
     return b""
-
-
-def _zeros(count: int) -> Iterator[bytes]:
-    while count > 0:
-        size = min(count, 1 << 20)
-        yield bytes(size)
-        count -= size
