@@ -285,15 +285,15 @@ class LayerStream:
 
     def _read(self) -> bytes:
         """Read on, and note before where all that was read so far has been used up."""
-        if self._restarts is not None:
-            stream, tracker = self._stream, self._tracker
+        stream, tracker = self._stream, self._tracker
+        if tracker is not None:
             self._boundary = stream.position, stream.hashed
-            inflater = tracker.inflater if tracker is not None else None
+            inflater = tracker.inflater
             usable = inflater is not None or (self.compression is None and stream.position)
             if usable and self._spaced.is_due(self.uncompressed_size):
                 copied = inflater.copy() if inflater is not None else None
                 self._spaced.note(Restart(*self._boundary, 0, self.uncompressed_size, copied))
-        return self._stream.read()
+        return stream.read()
 
     def _member_began(self, behind: int) -> None:
         """Note a member, of which `behind` bytes were read already."""
@@ -392,7 +392,7 @@ class RestartedStream:
         self._descriptor = descriptor
         self._start = start
         self._stop = descriptor.size if end is None else end.packed
-        self._expected = descriptor.digest.encoded if end is None else end.hashed.copy().hexdigest()
+        self._expected = descriptor.digest.encoded if end is None else end.hashed.hexdigest()
         self._compression = compression
         self._limits = limits
         self._deadline = deadline

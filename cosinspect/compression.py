@@ -68,6 +68,7 @@ _TOO_MUCH_MEMORY = ("requires too much memory", "Memory usage limit")
 # What the codecs say of bytes that are not theirs; a FormatError is a ValueError too and passes unchanged.
 _CODEC_ERRORS = (
     IsalError,
+    zlib_ng.error,
     lz4.block.LZ4BlockError,
     lzma.LZMAError,
     zstandard.ZstdError,
@@ -173,7 +174,12 @@ class Tracker:
 
 
 def inflate(
-    kind: Compression, head: bytes, read: Callable[[], bytes], *, limits: Limits = DEFAULT_LIMITS
+    kind: Compression,
+    head: bytes,
+    read: Callable[[], bytes],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    inflater: Inflater | None = None,
 ) -> Generator[bytes, None, bytes]:
     """Yield the inflated bytes of one member in bounded pieces, and return the input that follows it.
 
@@ -182,6 +188,7 @@ def inflate(
         head: the first bytes of the member, at least its magic number.
         read: gives further input, and no bytes at its end.
         limits: for the window that a zstd frame may ask for.
+        inflater: what inflates a member of gzip, by default one of its own that cannot be copied.
 
     Raises:
         FormatError: the member is damaged (`corrupt`), ends early (`truncated`), asks for more memory than it may have
@@ -195,7 +202,7 @@ def inflate(
         if kind is Compression.XZ and are_sized(head):
             ending = _truncated(kind)
             return (yield from unpack_blocks(head, read, memory=_XZ_MEMORY, truncated=ending))
-        return (yield from _bounded(_codec(kind), kind, head, read))
+        return (yield from _bounded(inflater or _codec(kind), kind, head, read))
     except _CODEC_ERRORS as fault:  # type: ignore[misc]  # isal declares its exception class as an instance
         if isinstance(fault, FormatError):
             raise
@@ -205,7 +212,11 @@ def inflate(
                 kind="memory",
                 remedy="compress it with a smaller window (zstd: without --long)",
             ) from fault
-        raise _corrupt(kind, fault) from fault
+        raise FormatError(
+            f"the {kind.value} data cannot be inflated: {fault}",
+            kind="corrupt",
+            remedy="the bytes were damaged before they were published: build and push again",
+        ) from fault
 
 
 def inflate_members(
@@ -234,17 +245,13 @@ def inflate_members(
     data = portions()
     while data:
         portions.begin_small()
-        if tracker is not None and going_on is None:
+        inflater, going_on = going_on, None
+        if tracker is not None:
             tracker.began(len(data) + portions.left)
-        if kind is Compression.GZIP and (tracker is not None or going_on is not None):
-            inflater, going_on = going_on or Inflater(), None
-            if tracker is not None:
-                tracker.inflater = inflater
-            data = yield from _inflated(inflater, data, portions)
-            if tracker is not None:
-                tracker.inflater = None
-        else:
-            data = yield from inflate(kind, data, portions, limits=limits)
+            inflater = tracker.inflater = Inflater() if kind is Compression.GZIP else None
+        data = yield from inflate(kind, data, portions, limits=limits, inflater=inflater)
+        if tracker is not None:
+            tracker.inflater = None
         while len(data := data.lstrip(b"\0")) < MAGIC_BYTES and (more := portions()):
             data += more
         if data and detect(data) is not kind:
@@ -292,13 +299,6 @@ def _codec(kind: Compression) -> _Codec:
         case Compression.BZIP2:
             return bz2.BZ2Decompressor()
     raise FormatError(f"{kind.value} compression cannot be read here", kind="unsupported")
-
-
-def _inflated(inflater: Inflater, data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes]:
-    try:
-        return (yield from _bounded(inflater, Compression.GZIP, data, read))
-    except zlib_ng.error as fault:  # type: ignore[misc]  # declared as an instance, as isal's is
-        raise _corrupt(Compression.GZIP, fault) from fault
 
 
 def _bounded(
@@ -385,14 +385,6 @@ def _lz4(data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes
         yield piece
     # Less than a length is the end to Linux too (lib/decompress_unlz4.c).
     return bytes(buffer)
-
-
-def _corrupt(kind: Compression, fault: Exception) -> FormatError:
-    return FormatError(
-        f"the {kind.value} data cannot be inflated: {fault}",
-        kind="corrupt",
-        remedy="the bytes were damaged before they were published: build and push again",
-    )
 
 
 def _truncated(kind: Compression) -> FormatError:

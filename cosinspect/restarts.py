@@ -7,7 +7,6 @@ by the hash that was kept at both: it is the blob that was verified to its end b
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left, bisect_right
 from typing import Protocol, Self
 
@@ -60,12 +59,11 @@ class Restarts:
     def __init__(self) -> None:
         self._places: tuple[Restart, ...] = ()
         self.compression: Compression | None = None
-        self._lock = threading.Lock()
 
     def keep(self, compression: Compression | None, places: list[Restart]) -> None:
         """Take the places of a pass that verified the whole layer."""
-        with self._lock:
-            self.compression, self._places = compression, tuple(places)
+        self.compression = compression  # first: whoever finds a place needs it
+        self._places = tuple(places)
 
     def around(self, start: int, stop: int) -> tuple[Restart, Restart | None] | None:
         """Give the last place before a stretch of the uncompressed layer, and the first one behind, None for the layer's end.

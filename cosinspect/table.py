@@ -7,7 +7,7 @@ compressed bytes. What it says of the layer is its author's word: only who reads
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from attrs import frozen
 
@@ -242,14 +242,8 @@ def _inflated(kind: Compression, data: bytes, limits: Limits) -> bytes:
 
 def _table_file(archive: bytes) -> bytes:
     """Give the JSON out of the archive that an eStargz table is."""
-    pieces: Iterable[bytes] = [archive]
-    stream = TarStream(iter(pieces))
+    stream = TarStream(iter([archive]))
     for header in stream:
         if normalise(header.name)[0] == TABLE_FILE and header.type == "0":
-            return b"".join(_contents(stream))
+            return b"".join(iter(lambda: stream.read(1 << 20), b""))
     raise FormatError(f"expected {TABLE_FILE} where the footer points, found none", kind="toc")
-
-
-def _contents(stream: TarStream) -> Generator[bytes, None, None]:
-    while piece := stream.read(1 << 20):
-        yield piece

@@ -21,11 +21,9 @@ from attrs import frozen
 
 from cosinspect.errors import FormatError
 
-__all__ = ["HEADER_BYTES", "are_sized", "unpack_blocks"]
+__all__ = ["are_sized", "unpack_blocks"]
 
-HEADER_BYTES = 12
-"""The header of a stream."""
-
+_STREAM_HEADER = 12
 _MAGIC = b"\xfd7zXZ\0"
 _FOOTER_MAGIC = b"YZ"
 _CHECK_BYTES = {0: 0, 1: 4, 4: 8, 10: 32}  # the checks that liblzma knows
@@ -44,9 +42,9 @@ _Unpacked: TypeAlias = "tuple[list[bytes], lzma.LZMAError | None]"
 
 def are_sized(data: bytes) -> bool:
     """Say whether a stream, of which `data` has the first block's header, can be unpacked block beside block."""
-    if data[:6] != _MAGIC or len(data) <= HEADER_BYTES or data[6] or data[7] not in _CHECK_BYTES:
+    if data[:6] != _MAGIC or len(data) <= _STREAM_HEADER or data[6] or data[7] not in _CHECK_BYTES:
         return False
-    sizes = _sizes(data[HEADER_BYTES:])
+    sizes = _sizes(data[_STREAM_HEADER:])
     return sizes is not None and sizes[1] >= _SMALLEST_BLOCK and max(sizes) <= _LARGEST_BLOCK
 
 
@@ -66,7 +64,7 @@ def unpack_blocks(
         FormatError: it ends early, or has blocks of another kind among its own.
     """
     data = _Input(head, read)
-    start = data.take(HEADER_BYTES)
+    start = data.take(_STREAM_HEADER)
     check = _CHECK_BYTES[start[7]]
     records: list[tuple[int, int]] = []
     running: deque[tuple[int, Future[_Unpacked]]] = deque()
@@ -90,8 +88,7 @@ def unpack_blocks(
             ahead += block.record[1]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-    rest = data.peek(HEADER_BYTES)
-    if rest[:1] != b"\0":
+    if data.peek(1) != b"\0":
         # Cut off, or no block that this can read: liblzma says what is wrong with it, as far as it comes.
         if not (yield from _decoded(start + data.peek(_LARGEST_BLOCK), memory)) and data.at_end:
             raise truncated
@@ -137,8 +134,12 @@ class _Input:
     def take(self, size: int) -> bytes:
         """Give the next bytes; fewer only at the end."""
         found = self.peek(size)
-        self._at += len(found)
+        self.skip(len(found))
         return found
+
+    def skip(self, size: int) -> None:
+        """Pass over bytes that were seen."""
+        self._at += size
 
     def rest(self) -> bytes:
         """Give what was read and not taken."""
@@ -156,7 +157,7 @@ def _next_block(data: _Input, check: int) -> _Block | None:
     found = data.peek(size)
     if len(found) < size:
         return None
-    data.take(size)
+    data.skip(size)
     return _Block(found, (header + packed + check, plain))
 
 
