@@ -23,7 +23,9 @@ PE_HEAD_BYTES = 64 * KIB
 _DOS_BYTES = 64
 _COFF_BYTES = 24
 _SECTION_BYTES = 40
-_MOST_SECTIONS = 1024  # a bound of ours: firmware has none, unified kernel images have a dozen for each profile
+_MOST_SECTIONS = (
+    1024  # a bound of ours: firmware has none, unified kernel images have a dozen for each profile
+)
 _OPTIONAL_MAGICS = {0x10B: 32, 0x20B: 64}
 _SUBSYSTEM_OFFSET = 0x44  # in the optional header, for 32 and 64 bits alike
 

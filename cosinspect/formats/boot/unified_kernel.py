@@ -1,11 +1,12 @@
 """Unified kernel images: a kernel, an initrd, a command line and more in the sections of one EFI program.
 
-Follows the UAPI group's specification of that name, and systemd's stub where that is silent: of several sections of a name
-before the first `.profile` the first counts; what follows a `.profile` is an alternative that the boot menu offers.
+Follows the UAPI group's specification of that name: sections in front of the first `.profile` are shared by all profiles, those behind
+a `.profile` belong to it and take the place of shared ones. The first profile is booted by default.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import TypeAlias
@@ -50,7 +51,7 @@ class UnifiedKernel:
 
     Attributes:
         program: its headers.
-        texts: the sections that are text, by name: `.cmdline`, `.osrel`, `.uname`, and systemd's `.sdmagic`; NUL bytes at
+        texts: the sections of the first profile that are text, by name: `.cmdline`, `.osrel`, `.uname`, and systemd's `.sdmagic`; NUL bytes at
             their ends are left out, and bytes that are not UTF-8 are surrogate escapes.
         profiles: the command lines of the profiles behind the first, None for one that has none of its own.
         kernel: what the section `.linux` holds, None where it is not there or holds no kernel.
@@ -137,17 +138,17 @@ def read_unified_kernel(source: Open, *, size: int, unpack: Unpack) -> UnifiedKe
 
 
 def _first_profile(program: PEProgram) -> tuple[PESection, ...]:
-    """Give the sections before the second `.profile`; the first profile may be announced or not."""
+    """Give the sections that are booted by default: those of the first profile in front of those that all profiles share."""
     starts = _profile_starts(program)
-    return program.sections[: starts[1]] if len(starts) > 1 else program.sections
+    if not starts:
+        return program.sections
+    end = starts[1] if len(starts) > 1 else len(program.sections)
+    return program.sections[starts[0] : end] + program.sections[: starts[0]]
 
 
 def _further_profiles(program: PEProgram) -> list[tuple[PESection, ...]]:
-    starts = _profile_starts(program)[1:]
-    return [
-        program.sections[start:end]
-        for start, end in zip(starts, [*starts[1:], len(program.sections)], strict=True)
-    ]
+    ends = [*_profile_starts(program)[1:], len(program.sections)]
+    return [program.sections[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def _profile_starts(program: PEProgram) -> list[int]:

@@ -1,7 +1,7 @@
-"""What a `tmpfiles.d` file names (tmpfiles.d(5)), read as bootc reads it (crates/tmpfiles/src/lib.rs).
+r"""What a `tmpfiles.d` file names (tmpfiles.d(5)), read as bootc reads it (crates/tmpfiles/src/lib.rs).
 
 Each line that is neither empty nor begins with `#` names a path in its second field, whatever its type. The field ends at
-white space unless it begins with a quote, and has the escapes `\\\\`, `\\n`, `\\r`, `\\t` and `\\xNN`. Specifiers (`%S`) are not
+white space unless it begins with a quote, and has the escapes `\\`, `\n`, `\r`, `\t` and `\xNN`. Specifiers (`%S`) are not
 expanded.
 """
 
@@ -13,7 +13,7 @@ from attrs import frozen
 
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem, bounded
 
-__all__ = ["TmpfilesLine", "TmpfilesConf", "read_tmpfiles_conf"]
+__all__ = ["TmpfilesConf", "TmpfilesLine", "read_tmpfiles_conf"]
 
 _LINE = re.compile(r"[ \t\r\f\v]*([^ \t\r\f\v]+)[ \t\r\f\v]*(.*)", re.DOTALL)
 _PLAIN = re.compile(r"(?:[^\\ \t\r\f\v]|\\.?)*", re.DOTALL)
@@ -55,9 +55,7 @@ def read_tmpfiles_conf(text: str) -> TmpfilesConf:
         if found is not None and path is not None:
             lines.append(TmpfilesLine(found[1], path))
         elif len(problems) < MAX_PROBLEMS:
-            problems.append(
-                Problem("syntax", f"expected a type and a path, found {line[:60]!r}", number)
-            )
+            problems.append(Problem("syntax", f"expected a type and a path, found {line[:60]!r}", number))
     return TmpfilesConf(tuple(lines), tuple(problems))
 
 
