@@ -29,7 +29,7 @@ BUILTIN = ("auto", "boot", "bootc", "cos", "kairos")
 """The profiles that come with the package."""
 
 # Kinds of image that are recognised and have no table: nothing of them is where a derivative of cOS has it.
-_WITHOUT_TABLE = {"bootc": "bootc", "uki": "UKI artefact"}
+_WITHOUT_TABLE = {"G6": "Elemental 3", "bootc": "bootc", "uki": "UKI artefact"}
 
 # What `auto` chooses; every other image is held against `cos`.
 _CHOICES = {"kairos": "kairos", "kairos-trusted": "kairos", "uki": "kairos", "bootc": "bootc"}
