@@ -225,6 +225,8 @@ def _payloads(context: CheckContext) -> tuple[bool, bool]:
 
 
 def _require_bootupd(context: CheckContext) -> None:
+    if _architecture(context) not in (*_SHIMS, "ppc64le"):
+        raise NotApplicable("bootupd has no component for this architecture")
     if find_command(context, "bootupctl") is None or not context.rootfs.exists(_UPDATES):
         raise NotApplicable("bootupd installs nothing here")
 
