@@ -9,12 +9,9 @@ from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.checks.live import drivers_of
 from cosinspect.report.report import Capability, Finding, Level
 
-__all__ = ["aws_drivers_missing", "gcp_drivers_missing", "recovery_disk_small"]
+__all__ = ["aws_drivers_missing", "gcp_drivers_missing"]
 
 LUET_TREE_AND_LATER = ("G0", "G1", "G2", "G3", "G4", "G5")
-_MEBIBYTE = 1024 * 1024
-_RECOVERY_MEBIBYTES = 1945
-"""What a squashfs may take on an ext2 file system of 2048 MiB: 1.9 GiB."""
 
 
 def _one_of(
@@ -71,23 +68,3 @@ def aws_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
 def gcp_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for virtio_net or gve, and for virtio_scsi or nvme."""
     yield from _one_of(context, ((("virtio_net", "gve"), ("virtio_scsi", "nvme")),), "Google's cloud")
-
-
-@check(
-    id="COS223",
-    name="recovery-disk-small",
-    level=Level.WARNING,
-    capabilities=(Capability.AWS, Capability.GCP),
-    summary="The recovery system may not fit onto the disk of a cloud.",
-    why="`elemental build-disk` of this generation makes a recovery partition of 2048 MiB and copies recovery.squashfs into it.",
-    remedy="Make the image smaller.",
-    generations=("G2",),
-)
-def recovery_disk_small(context: CheckContext) -> Iterator[Finding | str]:
-    """Add up the files: what is smaller uncompressed fits in any case; how far the rest can be compressed is not known."""
-    size = context.facts.usage(4096).listed // _MEBIBYTE
-    if size > _RECOVERY_MEBIBYTES:
-        raise Undecided(
-            f"the files take {size} MiB, and whether their squashfs has at most {_RECOVERY_MEBIBYTES} MiB is not known"
-        )
-    yield f"the files take {size} MiB, uncompressed, of {_RECOVERY_MEBIBYTES} MiB"

@@ -269,7 +269,7 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     id="COS047",
     name="grub-tools-missing",
     level=Level.ERROR,
-    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
     summary="The image lacks the GRUB commands that install and upgrade call.",
     why="""elemental calls grub2-install and grub2-editenv by these very names, on a system that runs this image:
         installation fails, an upgrade ends in `Error running rebrand`.""",

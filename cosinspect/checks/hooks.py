@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, check
 from cosinspect.checks.grub import find_command
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.report.report import Finding, Level
@@ -42,9 +42,7 @@ def chroot_hook_invalid(context: CheckContext) -> Iterator[Finding | str]:
                 for command in step.commands:
                     count += 1
                     yield from _absent(context, item.path, stage.name, command)
-    if not count:
-        raise NotApplicable("no step runs a command in the new root")
-    yield f"{count} commands run in the new root"
+    yield f"{count or 'no'} commands run in the new root"
 
 
 def _absent(context: CheckContext, path: str, stage: str, command: str) -> Iterator[Finding]:

@@ -396,7 +396,7 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
     id="COS036",
     name="initrds-several",
     level=Level.ERROR,
-    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
     summary="Another initrd comes before the one that boots, and elemental takes the first by name.",
     why="""elemental looks for /boot/elemental.initrd* and takes what sorts first, whatever /boot/initrd points to: an initrd left from an
         older kernel is written to disk beside the newer one, and the machine finds no modules for it.""",

@@ -174,6 +174,8 @@ def _system(context: CheckContext) -> tuple[str, str, str]:
 def _by_names(context: CheckContext) -> Iterator[Finding | str]:
     """Look for shim and GRUB by name, anywhere: without shim the command fails, without GRUB the disk does not boot."""
     system, decided, why = _system(context)
+    if why and not decided:
+        raise NotApplicable(why)
     if why:
         yield Finding(f"expected an os-release that elemental can read: {why}", decided or None)
         return
@@ -274,6 +276,8 @@ def _loader_in_image(context: CheckContext) -> bool:
     By default they do from toolkit v1 on, whose documentation builds with `--bootloader-in-rootfs`. Before, packages bring them:
     then they are looked for where the image has a part of them, and one without any is taken to have them brought.
     """
+    if context.build is not None and context.build.tool == "luet-makeiso":
+        return False
     said = context.build.loader_in_image if context.build is not None else None
     if said is not None:
         return said
@@ -317,7 +321,7 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
     if not _loader_in_image(context):
         yield "the EFI loaders of an ISO come from packages or an overlay"
         return
-    if any(isinstance(each, Finding) for each in _by_names(context)):
+    if _system(context)[1] and any(isinstance(each, Finding) for each in _by_names(context)):
         raise NotApplicable("another check tells which loaders are missing")
     faults = _iso_faults(context)
     for path, why in faults.items():

@@ -154,6 +154,8 @@ def _unfound(context: CheckContext, what: str, found: dict[str, Found]) -> Findi
 )
 def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     """Search as each builder of the generation does, and compare with what bootargs.cfg names."""
+    if any(isinstance(each, Finding) for each in _usable_pairs(context)):
+        raise NotApplicable("what is taken cannot be booted, which another check tells")
     for what, paths in _wanted(context).items():
         if context.facts.generation == "G5" and what == "initrd":
             continue  # another check's, for there installation takes the wrong one as well
@@ -183,6 +185,14 @@ def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
 )
 def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read what each builder of the generation takes, where that is not what bootargs.cfg names; one good pair is enough."""
+    told = list(_usable_pairs(context))
+    if not told:
+        raise NotApplicable("no builder finds both")
+    yield from told
+
+
+def _usable_pairs(context: CheckContext) -> Iterator[Finding | str]:
+    """Say what builder takes a pair that boots, or else why each pair does not; nothing where no builder finds both."""
     bad: list[Finding] = []
     for tool, search in _builders(context).items():
         found = {what: search(what) for what in _WHAT}
@@ -193,8 +203,6 @@ def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
             yield f"{tool} takes {found['kernel'].name} and {found['initrd'].name}"
             return
         bad.extend(faults)
-    if not bad:
-        raise NotApplicable("no builder finds both")
     yield from bad
 
 
@@ -214,7 +222,7 @@ def _unusable(context: CheckContext, tool: str, kernel: Found, initrd: Found) ->
             )
         elif platform is not None and item.kernel.architecture not in ("", None, platform.architecture):
             yield _taken(context, tool, "kernel", kernel, f"it is for {item.kernel.architecture}")
-    for each in initrds:
+    for each in initrds if facts.generation != "G5" else ():  # there another check tells of the initrd
         if each.fault is not None:
             yield _taken(context, tool, "initrd", initrd, f"it cannot be unpacked: {each.fault}")
         elif each.initrd is not None and not each.initrd.opaque and not each.initrd.squashed:

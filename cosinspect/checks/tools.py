@@ -15,7 +15,6 @@ __all__ = [
     "install_tool_missing",
     "install_tools_missing",
     "plan_script_missing",
-    "reset_tool_missing",
     "tools_of",
     "upgrade_tool_missing",
 ]
@@ -26,25 +25,40 @@ _PLAN_SCRIPT = "/usr/sbin/suc-upgrade"
 _PLAN_COMMANDS = ("bash", "flock", "nsenter", "systemctl", "diff", "cp", "sort", "head", "mount", "reboot")
 
 
-def tools_of(context: CheckContext, check_id: str) -> tuple[tuple[str, ...], ...]:
-    """Give the commands that the rows of a check list for the image's generation; each tuple has the names of one command."""
+def tools_of(context: CheckContext, capability: Capability) -> tuple[tuple[str, ...], ...]:
+    """Give the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
     rows = needs_of(context.facts.generation)
-    return tuple(tools for need in rows if check_id in need.checks for tools in need.tools)
+    return tuple(
+        tools for need in rows if capability in need.operations and need.machine for tools in need.tools
+    )
 
 
 def _absent(context: CheckContext, tools: tuple[tuple[str, ...], ...]) -> list[tuple[str, ...]]:
     return [names for names in tools if not any(find_command(context, name) for name in names)]
 
 
-def _required(context: CheckContext, check_id: str) -> Iterator[Finding | str]:
-    tools = tools_of(context, check_id)
+def _required(context: CheckContext, capability: Capability) -> Iterator[Finding | str]:
+    """Look for the commands of an operation that installation does not call; those are one check's."""
+    tools = tools_of(context, capability)
     if not tools:
         raise NotApplicable(f"what {context.generation.title} calls is not known")
-    absent = _absent(context, tools)
+    installs = tools_of(context, Capability.INSTALL)
+    absent = [
+        names
+        for names in _absent(context, tools)
+        if capability is Capability.INSTALL or names not in installs
+    ]
     for names in absent:
         yield _gone(context, names)
     if not absent:
         yield f"{len(tools)} commands are there"
+
+
+def _spared(context: CheckContext) -> tuple[Capability, ...]:
+    """Give the operations that call none of the missing commands."""
+    absent = _absent(context, tools_of(context, Capability.INSTALL))
+    others = (Capability.UPGRADE, Capability.RECOVERY)
+    return tuple(each for each in others if not any(names in absent for names in tools_of(context, each)))
 
 
 def _gone(context: CheckContext, names: tuple[str, ...]) -> Finding:
@@ -76,7 +90,7 @@ def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     listed = context.generation.install_tools
     if not listed:
         raise NotApplicable(f"what {context.generation.title} calls is not known")
-    needed = {name for names in tools_of(context, "COS106") for name in names}
+    needed = {name for names in tools_of(context, Capability.INSTALL) for name in names}
     lesser = tuple(names for names in listed if needed.isdisjoint(names))
     for names in _absent(context, lesser):
         yield _gone(context, names)
@@ -87,16 +101,17 @@ def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     id="COS106",
     name="install-tools-missing",
     level=Level.ERROR,
-    capabilities=(Capability.INSTALL,),
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
     summary="A command that installation cannot do without is not in the image.",
     why="""Installation runs on a system that runs this image: it stops at the first command that is not found. From elemental-cli v0.0.16 to
         toolkit v1 it begins with blkdeactivate of lvm2, even where no LVM is used.""",
     remedy=f"Install {_PACKAGES}.",
     generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    spares=_spared,
 )
 def install_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH."""
-    yield from _required(context, "COS106")
+    yield from _required(context, Capability.INSTALL)
 
 
 @check(
@@ -110,23 +125,8 @@ def install_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     generations=("G0", "G1", "G2", "G3", "G4", "G5"),
 )
 def upgrade_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the commands in PATH."""
-    yield from _required(context, "COS217")
-
-
-@check(
-    id="COS218",
-    name="reset-tool-missing",
-    level=Level.ERROR,
-    capabilities=(Capability.RECOVERY,),
-    summary="A command that a reset cannot do without is not in the image.",
-    why="The recovery system runs this image: `elemental reset` stops at the first command that is not found.",
-    remedy=f"Install {_PACKAGES}, and GRUB.",
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
-)
-def reset_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the commands in PATH."""
-    yield from _required(context, "COS218")
+    """Look for the commands in PATH that installation does not call as well."""
+    yield from _required(context, Capability.UPGRADE)
 
 
 @check(
@@ -143,7 +143,8 @@ def reset_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def firstboot_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a network among dracut's modules, and for the commands of yip's layout plugin."""
-    tools = tools_of(context, "COS226")
+    rows = needs_of(context.facts.generation)
+    tools = [tools for need in rows if "COS226" in need.checks for tools in need.tools]
     for path, initrd in opened(context):
         absent = [
             " or ".join(names)

@@ -120,7 +120,10 @@ def find_by_prefix(rootfs: Rootfs, prefixes: Sequence[str], directory: str = "/b
         # One link is read and joined by its text; what it names is then opened, all links followed.
         joined = None if entry.link.startswith("/") else _clean(directory, entry.link)
         if joined is None:
-            passed.append(f"{named} -> {entry.link} leads out of the unpacked image")
+            how = "its link is absolute" if entry.link.startswith("/") else "its link climbs above the root"
+            passed.append(
+                f"{named} -> {entry.link} is passed over: {how} and leads out of the unpacked image"
+            )
             continue
         real, why = on_host(rootfs, joined)
         if real is None:

@@ -76,7 +76,6 @@ def read_build_manifest(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -
         "luet-makeiso",
         _name(named or {}, "kernel_file", _KERNEL),
         _name(named or {}, "rootfs_file", _INITRD),
-        loader_in_image=False,
     )
 
 
