@@ -93,7 +93,7 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
         try:
             parse_yaml(text)
         except FormatError as fault:
-            if fault.kind == "limit":
+            if fault.kind not in ("syntax", "alias", "encoding"):
                 raise Undecided(f"{entry.path} cannot be read here: {fault.message}") from fault
             yield Finding(
                 f"{entry.path}: {fault.message}", entry.path, entry.layer, (context.step(entry.layer),)
