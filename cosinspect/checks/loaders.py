@@ -174,8 +174,8 @@ def _system(context: CheckContext) -> tuple[str, str, str]:
 def _by_names(context: CheckContext) -> Iterator[Finding | str]:
     """Look for shim and GRUB by name, anywhere: without shim the command fails, without GRUB the disk does not boot."""
     system, decided, why = _system(context)
-    if why and not decided:
-        raise NotApplicable(why)
+    if why and context.facts.os_release is None:
+        raise NotApplicable("there is no os-release, which another check tells")
     if why:
         yield Finding(f"expected an os-release that elemental can read: {why}", decided or None)
         return
@@ -321,7 +321,7 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
     if not _loader_in_image(context):
         yield "the EFI loaders of an ISO come from packages or an overlay"
         return
-    if _system(context)[1] and any(isinstance(each, Finding) for each in _by_names(context)):
+    if context.facts.os_release is not None and any(isinstance(each, Finding) for each in _by_names(context)):
         raise NotApplicable("another check tells which loaders are missing")
     faults = _iso_faults(context)
     for path, why in faults.items():
