@@ -11,9 +11,10 @@ from cosinspect.facts.boot_search import on_host
 from cosinspect.facts.ext2 import geometry
 from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import Capability, Finding, Level
-from cosinspect.rootfs.rootfs import Entry
+from cosinspect.rootfs.rootfs import Entry, Rootfs
 
 __all__ = [
+    "blocked_names",
     "deployment_capacity_exceeded",
     "deployment_directory_blocked",
     "deployment_name_refused",
@@ -48,17 +49,25 @@ _POLICY_MAGIC = b"\x8c\xff\x7c\xf9"
 )
 def deployment_directory_blocked(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each name as MkdirAll does (pkg/utils/common.go CreateDirStructure, pkg/utils/chroot.go)."""
-    paths = [path for need in needs_of(context.facts.generation) for path in need.paths]
-    bad = False
+    found = list(blocked_names(context.rootfs, context.facts.generation))
+    for path, what in found:
+        own = context.rootfs.trace(path, follow=False).entry
+        layer = own.layer if own is not None else None
+        step = (context.step(layer),) if layer is not None else ()
+        yield Finding(f"expected a directory or nothing at {path}, found {what}", path, layer, step)
+    if not found:
+        yield "the names of mount points are directories, or free"
+
+
+def blocked_names(rootfs: Rootfs, generation: str) -> Iterator[tuple[str, str]]:
+    """Give the names where a generation's elemental cannot make a directory, or mount over it, and what stands there."""
+    paths = [path for need in needs_of(generation) for path in need.paths]
     for path in dict.fromkeys(paths):
         for part in _prefixes(path):
-            finding = _blocked(context, part)
-            if finding is not None:
-                bad = True
-                yield finding
+            what = _blocked(rootfs, part)
+            if what:
+                yield part, what
                 break
-    if not bad:
-        yield f"{len(set(paths))} names of mount points are directories, or free"
 
 
 def _prefixes(path: str) -> Iterator[str]:
@@ -67,29 +76,17 @@ def _prefixes(path: str) -> Iterator[str]:
         yield "/" + "/".join(parts[:number])
 
 
-def _blocked(context: CheckContext, path: str) -> Finding | None:
-    own = context.rootfs.trace(path, follow=False).entry
-    trace = context.rootfs.trace(path)
+def _blocked(rootfs: Rootfs, path: str) -> str:
+    own = rootfs.trace(path, follow=False).entry
     if own is None:
-        return None
-    if trace.entry is not None and trace.entry.type == "dir":
-        if path not in _BOUND or not on_host(context.rootfs, path)[1]:
-            return None
-        return Finding(
-            f"expected a directory at {path}, found a link out of the unpacked image ({trace.chain})",
-            path,
-            own.layer,
-            ("elemental mounts there before it runs commands in the new root", context.step(own.layer)),
-        )
-    what = f"a {own.type}" if trace.entry is None or not trace.hops else f"a link to a {trace.entry.type}"
+        return ""
+    trace = rootfs.trace(path)
     if trace.entry is None:
-        what = f"a link that leads to nothing ({trace.chain})"
-    return Finding(
-        f"expected a directory or nothing at {path}, found {what}",
-        path,
-        own.layer,
-        (context.step(own.layer),),
-    )
+        return f"a link that leads to nothing ({trace.chain})"
+    if trace.entry.type != "dir":
+        return f"a link to a {trace.entry.type}" if own.type == "symlink" else f"a {own.type}"
+    why = on_host(rootfs, path)[1] if path in _BOUND else ""
+    return f"a link that elemental would mount over on the machine that runs it: {why}" if why else ""
 
 
 @check(

@@ -9,13 +9,14 @@ from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import menu_path
 from cosinspect.facts.boot_search import find_by_pattern, on_host
 from cosinspect.report.report import Capability, Finding, Level
-from cosinspect.rootfs.rootfs import Entry
+from cosinspect.rootfs.rootfs import Entry, Rootfs
 
 __all__ = [
     "builder_link",
     "efi_artifacts_missing",
     "efi_artifacts_unknown",
     "grub_modules_missing",
+    "iso_loader_faults",
     "iso_loader_missing",
 ]
 
@@ -293,12 +294,17 @@ def _iso_faults(context: CheckContext) -> dict[str, str]:
         return {}
     if context.facts.generation == "G5":
         return {each.path or "": each.message for each in _by_patterns(context) if isinstance(each, Finding)}
-    places = _ISO_LOADERS.get(_architecture(context))
+    return iso_loader_faults(context.rootfs, _architecture(context))
+
+
+def iso_loader_faults(rootfs: Rootfs, architecture: str) -> dict[str, str]:
+    """Give the paths that `elemental build-iso` before toolkit v2 cannot copy, with the reason (pkg/live/green.go)."""
+    places = _ISO_LOADERS.get(architecture)
     if places is None:
-        return {"": f"elemental build-iso does not support {_architecture(context) or 'no architecture'}"}
+        return {"": f"elemental build-iso does not support {architecture or 'no architecture'}"}
     found = {}
     for path in places:
-        entry, why = on_host(context.rootfs, path)
+        entry, why = on_host(rootfs, path)
         if entry is None or entry.type != "file":
             found[path] = why or f"{path} is a {entry.type if entry else ''}"
     return found
