@@ -1,5 +1,7 @@
 """The table of operations and the catalogue say the same: no row without a check, no check of an operation without a row."""
 
+from typing import get_args
+
 import pytest
 
 from cosinspect import inspect
@@ -8,9 +10,11 @@ from cosinspect.errors import InvalidProfile
 from cosinspect.profiles.operations import needs_of, operations, read_operations
 from cosinspect.report.report import Capability, Level, Status
 from cosinspect.testing.derivative.image import derivative
+from cosinspect.testing.derivative.toolkit_files import GenerationName
 
 ROWS = operations()
-GENERATIONS = sorted({generation for need in ROWS for generation in need.generations})
+GENERATIONS = sorted(get_args(GenerationName))
+"""Those that the small derivative is made of; there are rows for more kinds of image."""
 OPERATIONS = sorted({capability for need in ROWS for capability in need.operations}, key=str)
 
 
