@@ -24,7 +24,7 @@ from cosinspect.formats.boot.grub_tokens import (
     boot_lines,
     check_lines,
 )
-from cosinspect.formats.problem import MAX_CHARACTERS, MAX_PROBLEMS, Problem
+from cosinspect.formats.text.problem import MAX_CHARACTERS, MAX_PROBLEMS, Problem
 
 __all__ = [
     "MAX_DEPTH",
