@@ -8,6 +8,7 @@ distributions add.
 from __future__ import annotations
 
 from cosinspect.checks import (
+    boot_menu,
     bootc,
     cloud_config,
     dracut,
@@ -75,6 +76,11 @@ CATALOGUE: tuple[Check, ...] = (
     grub.template_placeholder,
     grub.bootargs_generation,
     grub.bootargs_iso_scan,
+    boot_menu.root_parameter_wrong,
+    boot_menu.menu_entry_loads_nothing,
+    boot_menu.menu_overrides_bootargs,
+    boot_menu.grub_lines_refused,
+    boot_menu.recovery_entry_fails,
     grub.grub_tools_missing,
     installation.grub_modules_missing,
     installation.efi_artifacts_missing,

@@ -14,10 +14,23 @@ from attrs import field, frozen
 
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
+from cosinspect.facts.boot_menu import (
+    BootFile,
+    ImageFiles,
+    Loaded,
+    OwnMenu,
+    StateBoot,
+    evaluate_menu,
+    evaluate_states,
+)
+from cosinspect.facts.boot_roots import fits
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.packages import PackageDatabase, find_databases
-from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
+from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
+from cosinspect.formats.boot.command_line import CommandLine
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
+from cosinspect.formats.boot.grub_state import FileKind
+from cosinspect.formats.boot.grub_syntax import GrubScript, parse_grub_script, walk_commands
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.formats.boot.initrd_segments import Stream
 from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
@@ -25,9 +38,18 @@ from cosinspect.formats.text.cloud_config import CloudConfig, read_cloud_config
 from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
+from cosinspect.profiles import Generation, generation_tables
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 
-__all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
+__all__ = [
+    "BootLine",
+    "CloudConfigFile",
+    "Facts",
+    "InitrdFile",
+    "KernelFile",
+    "TextFile",
+    "unpack_initrd",
+]
 
 BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
@@ -41,8 +63,10 @@ UNIFIED_KERNELS = (
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
 _TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
-# Set by the grub.cfg of toolkit v2 to where the image's root is on a btrfs; nothing where it is a file system of its own.
-_ROOT_PREFIX = re.compile(r"\$\{root_subpath\}|\$root_subpath\b")
+# Its menu sets every variable that a menu of any generation sets: for images whose generation is not evident.
+_ANY_GENERATION = "G4"
+_KERNELS = ("uImage", "Image", "zImage", "vmlinuz", "image")
+_INITRDS = ("elemental.initrd", "initrd", "initramfs")
 
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
@@ -126,6 +150,25 @@ class CloudConfigFile:
         return next((str(problem) for problem in problems if problem.kind == "type"), "")
 
 
+@frozen
+class BootLine:
+    """A command line with which GRUB starts the image's kernel.
+
+    Attributes:
+        state: the state of the machine, such as `active` or `recovery`, as the generation's table names it.
+        menu: the path of the menu in the image, "" where it is the toolkit's own that any machine has.
+        entry: the title of the menu entry, "" with the toolkit's own menu.
+        line: the command line.
+        conditions: what must hold for it, in GRUB's own words; empty where it always does.
+    """
+
+    state: str
+    menu: str
+    entry: str
+    line: CommandLine
+    conditions: tuple[str, ...] = ()
+
+
 class Facts:
     """What an image's files say."""
 
@@ -175,22 +218,124 @@ class Facts:
         return found[0] if found else BOOTARGS_PATHS[second]
 
     @cached_property
-    def bootargs(self) -> BootArgs | None:
-        """What bootargs.cfg sets, None if it is not there."""
-        text = self.text(self.bootargs_path).text
-        return None if text is None else read_boot_args(text)
+    def bootargs(self) -> GrubScript | None:
+        """The statements of bootargs.cfg, None if it is not there."""
+        return self.grub_script(self.bootargs_path)
+
+    def grub_script(self, path: str) -> GrubScript | None:
+        """Parse a file of GRUB's script language, None if it is not there."""
+        text = self.text(path).text
+        return None if text is None else parse_grub_script(text)
+
+    def bootargs_line(self, variable: str) -> int | None:
+        """Give the line of bootargs.cfg that sets a variable last, None where none does by its name."""
+        script = self.bootargs
+        found = None
+        for command in walk_commands(script.scripts) if script is not None else ():
+            words = [word.raw.lstrip("\"'") for word in command.words]
+            if any(word.startswith(f"{variable}=") for word in words[:2]):
+                found = command.line
+        return found
+
+    @cached_property
+    def boot_states(self) -> tuple[StateBoot, ...]:
+        """What GRUB loads in each state of a machine that has the toolkit's menu; empty where no bootargs.cfg is there."""
+        return self._boot_states(generation_tables().get(self.generation))
+
+    def _boot_states(self, table: Generation | None) -> tuple[StateBoot, ...]:
+        boot = (table or generation_tables()[_ANY_GENERATION]).boot
+        if self.bootargs is None or boot is None:
+            return ()
+        return evaluate_states(self._image_files, boot)
+
+    @cached_property
+    def fitting_generations(self) -> tuple[str, ...]:
+        """The generations whose initrd acts on the command lines that bootargs.cfg makes with their menus."""
+        found = []
+        for name, table in generation_tables().items():
+            states = self._boot_states(table) if table.kernel_argument else ()
+            ways = [(each.state, way) for each in states if not each.state.recovery for way in each.ways]
+            if ways and all(fits(table, state, way.boot.command_line) for state, way in ways):
+                found.append(name)
+        return tuple(found)
+
+    @cached_property
+    def own_menu(self) -> OwnMenu | None:
+        """What the image's own menu loads, None where it has none or its generation has no menu."""
+        table = generation_tables().get(self.generation)
+        boot = table.boot if table is not None else None
+        if table is None or boot is None:
+            return None
+        for path in filter(None, (table.grub_config, table.grub_config_fallback)):
+            text = self.text(path).text
+            if text is not None:
+                return evaluate_menu(self._image_files, boot, path, text)
+        return None
+
+    @cached_property
+    def command_lines(self) -> tuple[BootLine, ...]:
+        """Every command line with which a kernel is started, by the toolkit's menu and by the image's own."""
+        menu = self.own_menu
+        found = [("", state) for state in self.boot_states]
+        if menu is not None:
+            found += [(menu.path, state) for state in (menu.default, menu.fallbacks, *menu.states)]
+        lines = (
+            BootLine(each.state.name, path, way.boot.entry, way.boot.command_line, way.boot.conditions)
+            for path, each in found
+            for way in each.ways
+            if way.kernel is not None
+        )
+        return tuple(dict.fromkeys(lines))
+
+    @cached_property
+    def _image_files(self) -> ImageFiles:
+        def kind(path: str) -> FileKind | None:
+            entry = self._rootfs.trace(path).entry
+            if entry is None:
+                return None
+            if entry.type == "dir":
+                return FileKind.DIRECTORY
+            return FileKind.FILE if entry.size else FileKind.EMPTY_FILE
+
+        return ImageFiles(kind, lambda path: self.text(path).text, self._recovery_copies)
+
+    def _recovery_copies(self) -> dict[str, str]:
+        """What toolkit v2 copies beside the recovery image: kernel and initrd by their names and two more, boot arguments."""
+        copies = {"/boot/bootargs.cfg": BOOTARGS_PATHS[1]}
+        for names, links in ((_KERNELS, ("vmlinuz", "linux")), (_INITRDS, ("initrd",))):
+            found = [entry for name in names for entry in self._rootfs.glob(f"/boot/{name}*")]
+            source = next((self._rootfs.trace(entry.path).entry for entry in found), None)
+            if source is not None:
+                copies |= {f"/boot/{name}": source.path for name in (source.name, *links)}
+        return copies
+
+    def _boot_files(self, states: tuple[StateBoot, ...], what: str) -> tuple[BootFile, ...]:
+        """The kernels or initrds of the image that are loaded from within it, each once."""
+        found: dict[BootFile, None] = {}
+        for state in states:
+            if not state.state.copied:
+                for way in state.ways:
+                    found.update(dict.fromkeys(_files_of(way, what)))
+        return tuple(found)
+
+    def _boot_paths(self, what: str, default: str) -> tuple[str, ...]:
+        """The paths of the kernels or initrds: those that bootargs.cfg names, and others that the image's own menu loads."""
+        menu = self.own_menu
+        own = (menu.default, menu.fallbacks) if menu is not None else ()
+        named = [each for each in self._boot_files(self.boot_states, what) if each.path]
+        named += [each for each in self._boot_files(own, what) if each.path and each.is_there]
+        unknown = self.unknown_paths.get(what)
+        return tuple(dict.fromkeys(each.path or "" for each in named)) or (() if unknown else (default,))
 
     @cached_property
     def kernels(self) -> tuple[KernelFile, ...]:
-        """The kernels bootargs.cfg names, or the default one where it names none."""
-        named = _in_root(self.bootargs.kernel_paths) if self.bootargs is not None else ()
-        return tuple(self.kernel_at(path) for path in _literal(named, DEFAULT_KERNEL))
+        """The kernels that GRUB loads, or the usual one where none is named."""
+        return tuple(self.kernel_at(path) for path in self._boot_paths("kernel", DEFAULT_KERNEL))
 
     @cached_property
     def initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds bootargs.cfg names, or the default one where it names none."""
-        named = _in_root(self.bootargs.initramfs_paths) if self.bootargs is not None else ()
-        return tuple(self.initrd_at(path) for path in _literal(named, DEFAULT_INITRAMFS))
+        """The initrds that GRUB loads, or the usual one where none is named."""
+        return tuple(self.initrd_at(path) for path in self._boot_paths("initramfs", DEFAULT_INITRAMFS))
 
     @cached_property
     def unified_kernels(self) -> tuple[str, ...]:
@@ -204,11 +349,18 @@ class Facts:
 
     @cached_property
     def unknown_paths(self) -> Mapping[str, str]:
-        """What bootargs.cfg sets `kernel` and `initramfs` to where that depends on other variables."""
-        if self.bootargs is None:
-            return {}
-        named = {"kernel": self.bootargs.kernel_paths, "initramfs": self.bootargs.initramfs_paths}
-        return {name: path for name, paths in named.items() for path in _in_root(paths) if "$" in path}
+        """The names of kernel and initramfs that depend on what nobody knows before the boot."""
+        return {
+            what: each.name
+            for what in ("kernel", "initramfs")
+            for each in self._boot_files(self.boot_states, what)
+            if not each.is_known
+        }
+
+    @cached_property
+    def boot_bound(self) -> str:
+        """Why it is undecided what GRUB loads, "" where it is decided."""
+        return next((state.bound for state in self.boot_states if state.bound), "")
 
     @cached_property
     def initrd(self) -> Initrd | None:
@@ -343,7 +495,15 @@ class Facts:
     @cached_property
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
-        return recognise(self._rootfs, self._config, lambda path: self.text(path).text, lambda: self.initrd)
+        return recognise(
+            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+        )
+
+    def _initrd_of_any_generation(self) -> Initrd | None:
+        """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
+        named = self._boot_files(self._boot_states(None), "initramfs")
+        paths = [each.path for each in named if each.path] or [DEFAULT_INITRAMFS]
+        return next((item.initrd for item in map(self.initrd_at, paths) if item.initrd is not None), None)
 
     @property
     def generation(self) -> str:
@@ -362,19 +522,10 @@ def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
     )
 
 
-def in_root(path: str) -> str:
-    """Take away what stands for the image's root in a path of bootargs.cfg."""
-    return _ROOT_PREFIX.sub("", path)
-
-
-def _in_root(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(in_root, paths))
-
-
-def _literal(paths: tuple[str, ...], default: str) -> tuple[str, ...]:
-    """Leave out paths that depend on variables nobody knows before the boot; the default stands for none at all."""
-    named = [path for path in paths if path]
-    return tuple(path for path in named if "$" not in path) if named else (default,)
+def _files_of(way: Loaded, what: str) -> tuple[BootFile, ...]:
+    if what == "initramfs":
+        return way.initrds
+    return () if way.kernel is None else (way.kernel,)
 
 
 def _version_of(trace: Trace, entry: Entry) -> str | None:

@@ -76,6 +76,7 @@ class BootState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         variables: what the menu sets before it reads the file of boot arguments.
         environment: what is in the disk's environment besides what every state has.
         labels: the labels of file systems one of which `root=` must name.
+        recovery: whether the recovery system is what is started.
         copied: whether kernel, initrd and boot arguments are read from copies beside the image, not from within it.
         also: further names under which earlier releases have the image's file.
     """
@@ -86,6 +87,7 @@ class BootState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     variables: dict[str, str] = {}
     environment: dict[str, str] = {}
     labels: tuple[str, ...]
+    recovery: bool = False
     copied: bool = False
     also: tuple[str, ...] = ()
 
