@@ -14,6 +14,7 @@ from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
+    "fallback_entry_fails",
     "grub_lines_refused",
     "menu_entry_loads_nothing",
     "menu_overrides_bootargs",
@@ -121,33 +122,50 @@ def _is_whole(context: CheckContext, state: StateBoot) -> bool:
     name="menu-entry-loads-nothing",
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.RECOVERY),
-    summary="An entry that the image's own menu starts by itself does not load the image's kernel and initrd.",
+    summary="The default entry of the image's own menu does not start the image.",
     why="""Installation copies this menu to the disk: GRUB prints `you need to load the kernel first`, or the kernel finds no root, though
         the image itself would boot.""",
     remedy="Start from the toolkit's grub.cfg: each entry loops the image, sources its bootargs.cfg, and loads $kernel and $initramfs with $kernelcmd.",
     reads=READS,
 )
 def menu_entry_loads_nothing(context: CheckContext) -> Iterator[Finding | str]:
-    """Run the default entry and those that GRUB falls back to."""
+    """Run the default entry."""
+    menu = _bootable_menu(context)
+    loads: dict[str, None] = {}
+    wrong = False
+    for way, message in _faults(context, menu, menu.default):
+        wrong = True
+        text = f"default entry `{way.boot.entry}`: {message}{on_condition(way)}"
+        yield at_line(context, menu.path, text, way.boot.line or None)
+    for way in menu.default.ways:
+        loads[f"`{way.boot.entry}` loads {way.kernel.path if way.kernel else ''}"] = None
+    if not wrong:
+        yield f"{menu.path}: {', '.join(loads)}"
+
+
+def _bootable_menu(context: CheckContext) -> OwnMenu:
+    """Give the image's menu, where the image boots by another one.
+
+    Raises:
+        NotApplicable: there is none, or the image boots by none.
+        Undecided: what it does is not decided.
+    """
     menu = _menu(context)
     bootable = [each for each in context.facts.boot_states if not each.state.recovery]
     if not bootable or not _is_whole(context, bootable[0]):
         raise NotApplicable("the image does not boot by any menu, as other checks say")
-    loads: dict[str, None] = {}
-    seen: set[str] = set()
-    bad = False
-    for what, state in (("default entry", menu.default), ("fallback entry", menu.fallbacks)):
-        for way in state.ways:
-            judged = _judged_as(state, way, (menu.default, *menu.states))
-            for message in _wrong(context, judged, way):
-                bad = True
-                text = f"{what} `{way.boot.entry}`: {message}{on_condition(way)}"
-                if (where := f"{way.boot.line}{message}") not in seen:
-                    seen.add(where)
-                    yield at_line(context, menu.path, text, way.boot.line or None)
-            loads[f"`{way.boot.entry}` loads {way.kernel.path if way.kernel else ''}"] = None
-    if not bad:
-        yield f"{menu.path}: {', '.join(loads)}"
+    return menu
+
+
+def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[tuple[Loaded, str]]:
+    """Give what is wrong with the entries of a state, each fault of an entry once."""
+    seen: set[tuple[int, str]] = set()
+    for way in state.ways:
+        judged = _judged_as(state, way, (menu.default, *menu.states))
+        for message in _wrong(context, judged, way):
+            if (way.boot.line, message) not in seen:
+                seen.add((way.boot.line, message))
+                yield way, message
 
 
 def _judged_as(state: StateBoot, way: Loaded, states: tuple[StateBoot, ...]) -> StateBoot:
@@ -258,6 +276,8 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     if not _is_whole(context, states[0]):
         raise NotApplicable("the image does not boot, as other checks say")
     menu = context.facts.own_menu
+    if menu is not None and not menu.entries and not menu.default.bound:
+        raise NotApplicable(f"{menu.path} has no menu entries, as another check says")
     own = {each.state.name: each for each in menu.states} if menu is not None else {}
     seen = False
     for state in states:
@@ -281,3 +301,29 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
                 yield f"{state.state.name}: {way.boot.command_line.text[:160]}"
     if not seen:
         raise NotApplicable("how recovery is started is not known")
+
+
+@check(
+    id="COS117",
+    name="fallback-entry-fails",
+    level=Level.WARNING,
+    summary="An entry that the image's own menu falls back to does not start what it is for.",
+    why="Where the default entry fails, GRUB tries these one after another: the machine stays at the menu instead of starting an older image.",
+    remedy="Name in `fallback` entries that load a kernel and an initrd, as the toolkit's grub.cfg does.",
+    reads=READS,
+)
+def fallback_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
+    """Run the entries that GRUB falls back to."""
+    menu = _bootable_menu(context)
+    default = {way.boot.line for way in menu.default.ways}
+    wrong = False
+    for way, message in _faults(context, menu, menu.fallbacks):
+        if way.boot.line in default:
+            continue  # another check looks at it
+        wrong = True
+        text = f"fallback entry `{way.boot.entry}`: {message}{on_condition(way)}"
+        yield at_line(context, menu.path, text, way.boot.line or None)
+    if not menu.fallbacks.ways:
+        yield f"{menu.path} falls back to no entry"
+    elif not wrong:
+        yield f"{menu.path} falls back to {', '.join(f'`{way.boot.entry}`' for way in menu.fallbacks.ways)}"

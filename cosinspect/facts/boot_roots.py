@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from cosinspect.formats.boot.bootargs import leftover_placeholders
 from cosinspect.formats.boot.command_line import CommandLine
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.profiles import BootState, BootTable, Generation
@@ -52,7 +53,7 @@ def root_of(state: BootState, value: str | None) -> Root:
     for prefix in ("LABEL=", "CDLABEL="):
         if name.startswith(prefix):
             label = name.removeprefix(prefix).strip('"')
-            if "${" in label:
+            if "${" in label or leftover_placeholders(label):
                 return Root.UNKNOWN
             if not label:
                 return Root.MISSING

@@ -321,7 +321,7 @@ class Facts:
     def _boot_paths(self, what: str, default: str) -> tuple[str, ...]:
         """The paths of the kernels or initrds: those that bootargs.cfg names, and others that the image's own menu loads."""
         menu = self.own_menu
-        own = (menu.default, menu.fallbacks) if menu is not None else ()
+        own = _installed(menu) if menu is not None else ()
         named = [each for each in self._boot_files(self.boot_states, what) if each.path]
         named += [each for each in self._boot_files(own, what) if each.path and each.is_there]
         unknown = self.unknown_paths.get(what)
@@ -520,6 +520,10 @@ def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
     return read_initrd(
         stream, size=size, wanted=lambda name: _WANTED.fullmatch(name) is not None, limits=limits
     )
+
+
+def _installed(menu: OwnMenu) -> tuple[StateBoot, ...]:
+    return (menu.default, *(each for each in menu.states if not each.state.recovery))
 
 
 def _files_of(way: Loaded, what: str) -> tuple[BootFile, ...]:

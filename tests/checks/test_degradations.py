@@ -42,6 +42,7 @@ NOT_SO_IN = {
     ("G5", "no-layout"): [],  # the layout is in another file
     ("G5", "bootargs-iso-scan"): [],  # nothing of it is there to be replaced
     ("G5", "bootargs-v2"): [],  # is its own
+    ("G5", "fallback-broken"): [],  # its menu falls back to recovery, not to the older image
     # `elemental mount` does what scripts did.
     ("G5", "initrd-without-loop"): [],
     ("G5", "initrd-without-basename"): [],
@@ -55,7 +56,7 @@ NOT_SO_IN = {
         for kind in ("no-luet", "no-luet-cosign", "package-incomplete")
     },
     ("G5", "no-modules"): ["COS016", "COS109"],  # it tells the kernel's version by them
-    ("G5", "kernel-elsewhere"): ["COS109"],  # installation searches as well
+    ("G5", "kernel-elsewhere"): ["COS109", "COS116", "COS117"],  # installation searches, recovery has copies of what it finds
     ("G0", "kernel-second"): [],  # luet-makeiso takes exactly /boot/vmlinuz
     ("G1", "kernel-second"): [],
     **{
@@ -470,7 +471,7 @@ FAILS = {
         ["COS023"],
     ),
     "bootargs iso-scan/filename, no dmsquash-live": (iso_scan_without_live, ["COS031", "COS045"]),
-    "bootargs iso-scan/filename, the partition as root": (iso_scan_of_the_partition, ["COS045"]),
+    "bootargs iso-scan/filename, the partition as root": (iso_scan_of_the_partition, ["COS112"]),
     "rootfs: whole /system removed": (lambda parts: parts.remove("system"), ["COS070"]),
     "rootfs: 00_rootfs.yaml is no YAML": (layout_broken("stages: [\n"), ["COS070"]),
     "rootfs: 00_rootfs.yaml has a value that yip cannot take": (

@@ -16,6 +16,7 @@ from cosinspect.testing.bootfiles import (
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
+from cosinspect.testing.derivative.menu_breakages import MENU_BREAKAGES, MENU_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
@@ -281,7 +282,7 @@ BREAKAGES: Mapping[str, Breakage] = {
         "COS045",
         _config(
             "bootargs.cfg",
-            'set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset kernelcmd="root=LABEL=${state_label} elemental.image=${img}"\n',
+            'set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset kernelcmd="root=LABEL=${state_label} elemental.image=${img} elemental.mode=${mode}"\n',
         ),
     ),
     "bootargs-next": Breakage(
@@ -308,6 +309,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
+    **MENU_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **FOREIGN_BREAKAGES,
 }
@@ -465,6 +467,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
+    **MENU_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,
 }

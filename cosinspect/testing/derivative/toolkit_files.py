@@ -183,10 +183,10 @@ def grub_config(generation: GenerationName = "G2") -> str:
         ("fallback", " (fallback)", "COS_STATE", "set img=/cOS/passive.img", "passive"),
         ("recovery", " recovery", "COS_RECOVERY", _RECOVERY_IMAGE, "system"),
     ]
+    if labelled:  # the disk that GRUB starts from is the one of the first two
+        entries = [(*entry[:2], "", *entry[3:]) for entry in entries[:2]]
+        entries.append(("recovery", " recovery", "${recovery_label}", "set img=/cOS/recovery.img", "system"))
     for name, title, disk, image, role in entries:
-        if labelled:
-            image = "set img=/cOS/recovery.img" if name == "recovery" else image
-            disk = "${recovery_label}" if name == "recovery" else ""
         label = f"${{{role}_label}}" if labelled else f"COS_{role.upper()}"
         search = f"    search --no-floppy --label --set=root {disk}\n" if disk else ""
         text += f"""
