@@ -160,20 +160,14 @@ def _bootable_menu(context: CheckContext) -> OwnMenu:
 def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[tuple[Loaded, str]]:
     """Give what is wrong with the entries of a state, each fault of an entry once."""
     seen: set[tuple[int, str]] = set()
+    states = (menu.default, *menu.states)
     for way in state.ways:
-        judged = _judged_as(state, way, (menu.default, *menu.states))
-        for message in _wrong(context, judged, way):
+        named = [each for each in states if way.boot.id in each.state.entries]
+        faults = [tuple(_wrong(context, each, way)) for each in (named or states)]
+        for message in min(faults, key=len):  # of an entry with a name of its own nobody knows what it is for
             if (way.boot.line, message) not in seen:
                 seen.add((way.boot.line, message))
                 yield way, message
-
-
-def _judged_as(state: StateBoot, way: Loaded, states: tuple[StateBoot, ...]) -> StateBoot:
-    """Give the state whose entry this is, for a fallback may be the recovery system's."""
-    for each in states:
-        if any(other.boot.id == way.boot.id for other in each.ways) or way.boot.id in each.state.entries:
-            return each
-    return state
 
 
 @check(

@@ -290,8 +290,9 @@ class Evaluator:
             self._deeper(lambda: state.split(atom, lambda way: self._for(statement, way, file)))
             return
         words = arguments(statement.words, state)
+        if not words:
+            state.set("?", SUCCESS)
         state.loops += 1
-        state.set("?", SUCCESS)
         self._rounds(statement, words, state, file)
         self._leave_loop(state)
         state.loops -= 1
