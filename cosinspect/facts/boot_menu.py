@@ -132,7 +132,11 @@ class OwnMenu:
 
 def evaluate_states(files: ImageFiles, table: BootTable) -> tuple[StateBoot, ...]:
     """Evaluate what the toolkit's menu loads, in each state."""
-    return tuple(_toolkit_boot(files, table, state) for state in table.states)
+    found: list[StateBoot] = []
+    for state in table.states:
+        bound = found[0].bound if found else ""  # what cannot be followed once is not tried again
+        found.append(StateBoot(state, bound=bound) if bound else _toolkit_boot(files, table, state))
+    return tuple(found)
 
 
 def evaluate_menu(files: ImageFiles, table: BootTable, path: str, text: str) -> OwnMenu:
@@ -149,7 +153,10 @@ def evaluate_menu(files: ImageFiles, table: BootTable, path: str, text: str) -> 
             fallbacks = _state_boot(first, disk, menu.fallbacks(), menu.evaluator)
     except GrubBound as bound:
         default = fallbacks = StateBoot(first, bound=str(bound))
-    states = tuple(_chosen(files, table, state, text) for state in others)
+    if default.bound:
+        states = tuple(StateBoot(state, bound=default.bound) for state in others)
+    else:
+        states = tuple(_chosen(files, table, state, text) for state in others)
     return OwnMenu(path, entries, default, fallbacks, states)
 
 

@@ -12,7 +12,20 @@ from functools import partial
 
 from cosinspect.formats.boot.grub_conditions import evaluate_test
 from cosinspect.formats.boot.grub_evaluator import BAD_ARGUMENT, FAILURE, SUCCESS, Call, Run
-from cosinspect.formats.boot.grub_options import Arguments, parse_options
+from cosinspect.formats.boot.grub_files import (
+    configfile,
+    known_text,
+    load_env,
+    loopback,
+    mount_subvolume,
+    open_status,
+    opened_file,
+    options_of,
+    search,
+    search_by,
+    source,
+    text_of,
+)
 from cosinspect.formats.boot.grub_state import (
     BREAKS,
     CMDLINE,
@@ -23,7 +36,6 @@ from cosinspect.formats.boot.grub_state import (
     STOPS,
     FileKind,
     MenuEntry,
-    device_of,
 )
 from cosinspect.formats.boot.grub_values import (
     EMPTY,
@@ -33,15 +45,12 @@ from cosinspect.formats.boot.grub_values import (
     GrubBound,
     Plain,
     Symbol,
-    Tree,
     Value,
-    choose,
     joined,
     literal,
-    render,
 )
 
-__all__ = ["COMMANDS", "opened_file"]
+__all__ = ["COMMANDS"]
 
 # They change nothing that is followed here, and succeed.
 _PLAIN = (
@@ -80,101 +89,16 @@ _POSIX_CLASS = {
 }
 
 
-def _status(answer: Tree[bool]) -> Value:
-    if isinstance(answer, Fork):
-        return choose(answer.atom, _status(answer.yes), _status(answer.no))
-    return SUCCESS if answer else FAILURE
-
-
-def _text(word: Plain) -> str | None:
-    return "".join(map(str, word)) if all(isinstance(part, str) for part in word) else None
-
-
-def _known(word: Plain, what: str) -> str:
-    text = _text(word)
-    if text is None:
-        raise GrubBound(f"{what} depends on {render(word)}, which is not known")
-    return text
-
-
-def _options(call: Call, name: str | None = None) -> Arguments | None:
-    return parse_options(name or call.name, call.plain())
-
-
-# -- files -------------------------------------------------------------------------------------------------------------
-
-
-def opened_file(call: Call, path: Plain) -> tuple[str, str] | None:
-    """Give the device and the path behind a file's name, the devices of `loopback` resolved; None where that is not known."""
-    root = call.plain(call.state.get("root"))[0] if path[:1] != ("(",) else EMPTY
-    found = device_of(path, root)  # type: ignore[arg-type]  # `plain` gave it
-    if found is None:
-        return None
-    device, rest = found
-    (file,) = call.plain(call.state.loop(device))
-    return (_known(file, "a device") if file else device), rest
-
-
-def _file_test(call: Call, test: str, path: Plain) -> Tree[bool]:
-    found = opened_file(call, path)
-    if found is None:
-        atom = Atom(test, (path,))
-        held = call.state.known.holds(atom)
-        return Fork(atom, True, False) if held is None else held
-    kind = call.evaluator.machine.kind(*found)
-    match test:
-        case "-d":
-            return kind is FileKind.DIRECTORY
-        case "-f":
-            return kind in {FileKind.FILE, FileKind.EMPTY_FILE}
-        case "-s":
-            return kind is FileKind.FILE
-    return kind is not None
-
-
 def _test(call: Call) -> Value:
     words = call.plain()
-    return _status(evaluate_test(words, call.state.known, partial(_file_test, call)))
-
-
-def _source(call: Call) -> Value:
-    if len(call.arguments) != 1:
-        return BAD_ARGUMENT
-    (path,) = call.plain()
-    found = opened_file(call, path)
-    if found is None:
-        raise GrubBound(f"{call.name} reads {render(path)}, which is not known")
-    call.evaluator.run_file(*found, call.state)
-    return SUCCESS
-
-
-def _configfile(call: Call) -> Value:
-    """Run a file in a context of its own, whose menu is then shown."""
-    if len(call.arguments) != 1:
-        return BAD_ARGUMENT
-    (path,) = call.plain()
-    found = opened_file(call, path)
-    if found is None:
-        raise GrubBound(f"configfile reads {render(path)}, which is not known")
-    state = call.state
-    if call.evaluator.machine.kind(*found) in {None, FileKind.DIRECTORY}:
-        call.evaluator.missing[f"({found[0]}){found[1]}"] = None
-        return SUCCESS
-    inner = state.copied()
-    inner.enter_context()
-    call.evaluator.run_file(*found, inner)
-    if not inner.menu:
-        return SUCCESS
-    state.variables, state.menu, state.exported = inner.variables, inner.menu, inner.exported
-    state.set(STOPS, literal("menu"))
-    return SUCCESS
+    return status_of(evaluate_test(words, call.state.known, partial(file_test, call)))
 
 
 def _eval(call: Call) -> Value:
     words = call.plain()
     if not words:
         return BAD_ARGUMENT
-    text = " ".join(_known(word, "what eval runs") for word in words)
+    text = " ".join(known_text(word, "what eval runs") for word in words)
     call.evaluator.run_text(text, call.state, call.file)
     return call.state.get("?")
 
@@ -190,7 +114,7 @@ def _set(call: Call) -> Value:
     name, equals, rest = head.partition("=") if isinstance(head, str) else ("", "", "")
     if not equals:
         (plain,) = call.plain(value)
-        name, equals, rest = _known(plain, "which variable is set").partition("=")
+        name, equals, rest = known_text(plain, "which variable is set").partition("=")
         if not equals:
             return BAD_ARGUMENT
         call.state.set(name, literal(rest))
@@ -202,56 +126,31 @@ def _set(call: Call) -> Value:
 def _unset(call: Call) -> Value:
     if not call.arguments:
         return BAD_ARGUMENT
-    call.state.set(_known(call.plain(call.arguments[0])[0], "which variable is unset"), EMPTY)
+    call.state.set(known_text(call.plain(call.arguments[0])[0], "which variable is unset"), EMPTY)
     return SUCCESS
 
 
 def _export(call: Call) -> Value:
     if not call.arguments:
         return BAD_ARGUMENT
-    names = [_known(word, "which variable is exported") for word in call.plain()]
+    names = [known_text(word, "which variable is exported") for word in call.plain()]
     call.state.exported |= frozenset(names)
     return SUCCESS
 
 
-def _load_env(call: Call) -> Value:
-    found = _options(call)
-    if found is None:
-        return BAD_ARGUMENT
-    path = found.value("file")
-    if path is None:
-        path = (*call.plain(call.state.get("prefix"))[0], "/grubenv")
-    names = [_known(word, "which variables are loaded") for word in found.words]
-    file = opened_file(call, _merged(path))
-    if file is None:
-        call.state.open()
-        return SUCCESS
-    variables = call.evaluator.machine.environment(*file)
-    if variables is None:
-        return FAILURE
-    for name, value in variables.items():
-        if not names or name in names:
-            call.state.set(name, value)
-    return SUCCESS
-
-
-def _merged(path: Plain) -> Plain:
-    return joined(path)  # type: ignore[return-value]  # what has no choice keeps none
-
-
 def _save_env(call: Call) -> Value:
-    found = _options(call)
+    found = options_of(call)
     if found is None or not found.words:
         return BAD_ARGUMENT
     return SUCCESS  # what it writes is for the next boot
 
 
 def _regexp(call: Call) -> Value:
-    found = _options(call)
+    found = options_of(call)
     if found is None or len(found.words) != 2:
         return BAD_ARGUMENT
-    pattern, text = map(_text, found.words)
-    names = [_known(value or (), "which variable is set") for value in found.options.get("set", [])]
+    pattern, text = map(text_of, found.words)
+    names = [known_text(value or (), "which variable is set") for value in found.options.get("set", [])]
     if pattern is None or text is None:
         atom = Atom("regexp", tuple(found.words))
         if call.decide(Fork(atom, True, False)):
@@ -291,7 +190,7 @@ def _extended(pattern: str) -> re.Pattern[str]:
 
 def _reading(call: Call) -> Value:
     """Put something unknown into the variables that options name."""
-    words = [_text(word) for word in call.plain()]
+    words = [text_of(word) for word in call.plain()]
     names = []
     for index, word in enumerate(words):
         if word and word.startswith("--set="):
@@ -302,81 +201,7 @@ def _reading(call: Call) -> Value:
         names.append(words[-1] or "")
     for name in filter(None, names):
         call.state.set(name, (Symbol(f"{name} of {call.name}"),))
-    return _open(call)
-
-
-def _search(call: Call) -> Value:
-    found = _options(call, "search")
-    if found is None:
-        return BAD_ARGUMENT
-    words = [word for word in found.words if not (word and str(word[0]).startswith("--hint-"))]
-    by = next((name for name in ("label", "fs-uuid", "file") if name in found.options), None)
-    if not words or by is None:
-        return BAD_ARGUMENT
-    variable = None
-    if "set" in found.options:
-        given = found.value("set")
-        variable = "root" if given is None else _known(given, "which variable is set")
-    return _searched(call, by, words[0], variable)
-
-
-def _search_by(by: str, call: Call) -> Value:
-    """The commands `search.file`, `search.fs_label` and `search.fs_uuid`: what is sought, a variable, hints."""
-    words = call.plain()
-    if not words:
-        return BAD_ARGUMENT
-    variable = _known(words[1], "which variable is set") if len(words) > 1 else None
-    return _searched(call, by, words[0], variable)
-
-
-def _searched(call: Call, by: str, name: Plain, variable: str | None) -> Value:
-    text = _text(name)
-    if text is None:
-        atom = Atom(f"search --{by}", (name,))
-        if call.decide(Fork(atom, True, False)):
-            if variable is not None:
-                call.state.set(variable, (Symbol(f"device with {by} {render(name)}"),))
-            return SUCCESS
-        return FAILURE
-    device = call.evaluator.machine.search(by, text)
-    if device is None:
-        return FAILURE
-    if variable is not None:
-        call.state.set(variable, literal(device))
-    return SUCCESS
-
-
-def _loopback(call: Call) -> Value:
-    found = _options(call)
-    if found is None or not found.words:
-        return BAD_ARGUMENT
-    name = _known(found.words[0], "the device of a loop")
-    if "delete" in found.options:
-        if not call.plain(call.state.loop(name))[0]:
-            return FAILURE
-        call.state.set_loop(name, EMPTY)
-        return SUCCESS
-    if len(found.words) < 2:
-        return BAD_ARGUMENT
-    file = opened_file(call, found.words[1])
-    if file is None:
-        raise GrubBound(f"a loop of {render(found.words[1])} is not followed")
-    if call.evaluator.machine.kind(*file) is not FileKind.FILE:
-        return FAILURE
-    call.state.set_loop(name, literal(f"({file[0]}){file[1]}"))
-    return SUCCESS
-
-
-def _mount_subvolume(call: Call) -> Value:
-    """SUSE's `btrfs-mount-subvol DEVICE / SUBVOLUME`: the device shows what is below the subvolume."""
-    words = [_known(word, "a subvolume") for word in call.plain()]
-    if len(words) != 3 or not words[0].startswith("("):
-        return BAD_ARGUMENT
-    device = words[0].strip("()")
-    if call.evaluator.machine.kind(device, "/" + words[2].lstrip("/")) is not FileKind.DIRECTORY:
-        return FAILURE
-    call.state.set_loop(device, literal(f"({device})/{words[2].strip('/')}/"))
-    return SUCCESS
+    return open_status(call)
 
 
 # -- control -----------------------------------------------------------------------------------------------------------
@@ -384,7 +209,7 @@ def _mount_subvolume(call: Call) -> Value:
 
 def _break(call: Call) -> Value:
     words = call.plain()
-    text = _known(words[0], "how many loops are left") if words else "1"
+    text = known_text(words[0], "how many loops are left") if words else "1"
     if len(words) > 1 or not text.isdigit() or int(text) == 0:
         return BAD_ARGUMENT
     state = call.state
@@ -400,7 +225,7 @@ def _return(call: Call) -> Value:
     if not call.arguments:
         status = call.state.get("?")
     else:
-        text = _known(call.plain()[0], "what a function returns")
+        text = known_text(call.plain()[0], "what a function returns")
         if not text.isdigit():
             return BAD_ARGUMENT
         status = literal(str(int(text[:9])))
@@ -413,7 +238,7 @@ def _shift(call: Call) -> Value:
     if state.arguments is None:
         return SUCCESS
     words = call.plain()
-    text = _known(words[0], "how far arguments are shifted") if words else "1"
+    text = known_text(words[0], "how far arguments are shifted") if words else "1"
     if len(words) > 1 or not text.isdigit() or int(text[:9]) > len(state.arguments):
         return BAD_ARGUMENT
     state.arguments = state.arguments[int(text) :]
@@ -436,7 +261,7 @@ def _leave(call: Call) -> Value:
 
 
 def _menu_entry(call: Call) -> Value:
-    found = _options(call)
+    found = options_of(call)
     body = call.command.block
     source = found.value("source") if found is not None else None
     if found is None or (body is None) == (source is None) or not found.words:
@@ -528,12 +353,6 @@ def _fail(_: Call) -> Value:
     return FAILURE
 
 
-def _open(call: Call) -> Value:
-    atom = Atom(call.name, call.plain())
-    held = call.state.known.holds(atom)
-    return _status(Fork(atom, True, False) if held is None else held)
-
-
 def _give_up(call: Call) -> Value:
     raise GrubBound(f"what {call.name} does is not followed")
 
@@ -541,7 +360,7 @@ def _give_up(call: Call) -> Value:
 def _table() -> Iterator[tuple[str, Run]]:
     for names, run in (
         (_PLAIN, _succeed),
-        (_OPEN, _open),
+        (_OPEN, open_status),
         (_READING, _reading),
         (_LEAVING, _leave),
         (_NOT_FOLLOWED, _give_up),
@@ -551,22 +370,22 @@ def _table() -> Iterator[tuple[str, Run]]:
     modelled: dict[str, Run] = {
         "test": _test,
         "[": _test,
-        "source": _source,
-        ".": _source,
-        "configfile": _configfile,
+        "source": source,
+        ".": source,
+        "configfile": configfile,
         "eval": _eval,
         "set": _set,
         "unset": _unset,
         "export": _export,
-        "load_env": _load_env,
+        "load_env": load_env,
         "save_env": _save_env,
         "regexp": _regexp,
-        "search": _search,
-        "search.file": partial(_search_by, "file"),
-        "search.fs_label": partial(_search_by, "label"),
-        "search.fs_uuid": partial(_search_by, "fs-uuid"),
-        "loopback": _loopback,
-        "btrfs-mount-subvol": _mount_subvolume,
+        "search": search,
+        "search.file": partial(search_by, "file"),
+        "search.fs_label": partial(search_by, "label"),
+        "search.fs_uuid": partial(search_by, "fs-uuid"),
+        "loopback": loopback,
+        "btrfs-mount-subvol": mount_subvolume,
         "break": _break,
         "continue": _break,
         "return": _return,

@@ -53,8 +53,8 @@ from cosinspect.formats.boot.grub_values import (
 
 __all__ = ["MAX_CALLS", "MAX_WORK", "Call", "Evaluator", "Run"]
 
-MAX_WORK = 400_000
-"""Commands and characters that one evaluation goes through; the menus of the toolkits take some thousands."""
+MAX_WORK = 60_000
+"""Commands and characters that one evaluation goes through; the menus of the toolkits take less than two thousand."""
 
 MAX_CALLS = 60
 """Functions, files and constructs that run within each other."""

@@ -6,14 +6,92 @@ NAMES = ("a", "b", "c", "path", "x1", "list")
 TEXTS = ("", "1", "2", "10", "07", "0x1f", "-3", "abc", "a b", "  lead", "trail ", "/etc", "a.b", "é")
 PATTERNS = ("(a)(b+)?", "^([0-9]+)$", "([a-z]*) (.*)", "x|y", "[[:digit:]]+", "a.c")
 FRAGMENTS = (
-    *("if", "then", "fi", "else", "elif", "for", "in", "do", "done", "while", "until", "function", "case", "esac"),
-    *("{", "}", "[[", "]]", ";", ";;", "\n", "\n", "|", "||", "&&", "&", "<", ">", "a", "b", "set x=1", "'", '"'),
-    *("\\", "\\\n", "$x", "${x}", "$", "${", '$"t"', "#c", "#it's", '"a b"', "'q'", "echo", "true", "menuentry x"),
-    *('[ -n "$x" ]', "!", "\t", "\r", "\x00", "é", "x=1", "$?", "$1", "${10}", "foo{", "\\ ", '\\"', "$@", "select"),
+    *(
+        "if",
+        "then",
+        "fi",
+        "else",
+        "elif",
+        "for",
+        "in",
+        "do",
+        "done",
+        "while",
+        "until",
+        "function",
+        "case",
+        "esac",
+    ),
+    *(
+        "{",
+        "}",
+        "[[",
+        "]]",
+        ";",
+        ";;",
+        "\n",
+        "\n",
+        "|",
+        "||",
+        "&&",
+        "&",
+        "<",
+        ">",
+        "a",
+        "b",
+        "set x=1",
+        "'",
+        '"',
+    ),
+    *(
+        "\\",
+        "\\\n",
+        "$x",
+        "${x}",
+        "$",
+        "${",
+        '$"t"',
+        "#c",
+        "#it's",
+        '"a b"',
+        "'q'",
+        "echo",
+        "true",
+        "menuentry x",
+    ),
+    *(
+        '[ -n "$x" ]',
+        "!",
+        "\t",
+        "\r",
+        "\x00",
+        "é",
+        "x=1",
+        "$?",
+        "$1",
+        "${10}",
+        "foo{",
+        "\\ ",
+        '\\"',
+        "$@",
+        "select",
+    ),
 )
 WHOLE = (
-    *("if true; then a; fi", "if a\nthen b\nelse c\nfi", "for i in a b; do c; done", "while a; do b; done", "a;"),
-    *("function f { a; }", "function f\n{\na\n}", 'menuentry "x" --id y { a; b }', "until a; do\nb\ndone", "# c"),
+    *(
+        "if true; then a; fi",
+        "if a\nthen b\nelse c\nfi",
+        "for i in a b; do c; done",
+        "while a; do b; done",
+        "a;",
+    ),
+    *(
+        "function f { a; }",
+        "function f\n{\na\n}",
+        'menuentry "x" --id y { a; b }',
+        "until a; do\nb\ndone",
+        "# c",
+    ),
     *("if a; then b; elif c; then d; else e; fi", "echo if then fi", "{ a }", "f { a\n}", 'echo "a\nb"', ""),
     "echo a\\\nb",
 )
@@ -73,7 +151,7 @@ class _Writer:
                 f"${name}post",
                 f"'{rng.choice(TEXTS)}'",
                 f'"{rng.choice(TEXTS)}"',
-                rng.choice(("plain", "a\\ b", "q\\\"q", "back\\\\slash", "\\x41", "'it'\"s\"", "1", "10")),
+                rng.choice(("plain", "a\\ b", 'q\\"q', "back\\\\slash", "\\x41", "'it'\"s\"", "1", "10")),
                 '"$1"',
                 "$2",
                 "$@",
@@ -89,9 +167,13 @@ class _Writer:
 
     def condition(self):
         rng = self.rng
-        operator = rng.choice(("=", "==", "!=", "<", ">", "<=", ">=", "-eq", "-ne", "-lt", "-gt", "-le", "-ge"))
+        operator = rng.choice(
+            ("=", "==", "!=", "<", ">", "<=", ">=", "-eq", "-ne", "-lt", "-gt", "-le", "-ge")
+        )
         prefixed = rng.choice(("-pgt", "-plt"))
-        file = rng.choice((f"{self.directory}/there", f"{self.directory}/empty", f"{self.directory}", "/nope", '""'))
+        file = rng.choice(
+            (f"{self.directory}/there", f"{self.directory}/empty", f"{self.directory}", "/nope", '""')
+        )
         simple = (
             f"{self.word()} {operator} {self.word()}",
             f'"{rng.choice(TEXTS)}" {operator} "{rng.choice(TEXTS)}"',
@@ -105,13 +187,30 @@ class _Writer:
         text = rng.choice(simple)
         for _ in range(rng.choice((0, 0, 0, 1, 2))):
             text = rng.choice(
-                (f"! {text}", f"{text} -a {rng.choice(simple)}", f"{text} -o {rng.choice(simple)}", f"( {text} )")
+                (
+                    f"! {text}",
+                    f"{text} -a {rng.choice(simple)}",
+                    f"{text} -o {rng.choice(simple)}",
+                    f"( {text} )",
+                )
             )
         return rng.choice((f"[ {text} ]", f"test {text}", "true", "false", "! true", "nosuchcommand"))
 
     def statement(self, depth, *, inside=False):
         rng = self.rng
-        kinds = ["set", "set", "assign", "echo", "echo", "unset", "eval", "regexp", "call", "status", "source"]
+        kinds = [
+            "set",
+            "set",
+            "assign",
+            "echo",
+            "echo",
+            "unset",
+            "eval",
+            "regexp",
+            "call",
+            "status",
+            "source",
+        ]
         if depth < 3:
             kinds += ["if", "if", "for", "while", "until"]
         if inside:
@@ -124,7 +223,9 @@ class _Writer:
         return "; ".join(self.statement(depth + 1) for _ in range(self.rng.randint(1, 3)))
 
     def _set(self, _):
-        value = self.rng.choice((self.word(), f'"{self.rng.choice(TEXTS)}"', self.rng.choice(("1", "abc", ""))))
+        value = self.rng.choice(
+            (self.word(), f'"{self.rng.choice(TEXTS)}"', self.rng.choice(("1", "abc", "")))
+        )
         return f"set {self.rng.choice(NAMES)}={value}"
 
     def _assign(self, _):
@@ -138,7 +239,9 @@ class _Writer:
 
     def _eval(self, _):
         name = self.rng.choice(NAMES)
-        return self.rng.choice((f'eval "set {name}=new; echo evaluated"', f"eval {name}=\\$a", f'eval "echo ${name}"'))
+        return self.rng.choice(
+            (f'eval "set {name}=new; echo evaluated"', f"eval {name}=\\$a", f'eval "echo ${name}"')
+        )
 
     def _regexp(self, _):
         group = self.rng.choice(("", "0:", "1:", "2:"))
@@ -153,7 +256,9 @@ class _Writer:
         return 'if [ "$?" = 0 ]; then echo well; else echo ill; fi'
 
     def _source(self, _):
-        return f"{self.rng.choice(('source', '.'))} {self.rng.choice((f'{self.directory}/part.cfg', '/nope'))}"
+        return (
+            f"{self.rng.choice(('source', '.'))} {self.rng.choice((f'{self.directory}/part.cfg', '/nope'))}"
+        )
 
     def _shift(self, _):
         return self.rng.choice(("shift", "shift 1", "shift 9"))
