@@ -14,6 +14,7 @@ from cosinspect.formats.boot.grub_conditions import evaluate_test
 from cosinspect.formats.boot.grub_evaluator import BAD_ARGUMENT, FAILURE, SUCCESS, Call, Run
 from cosinspect.formats.boot.grub_files import (
     configfile,
+    file_test,
     known_text,
     load_env,
     loopback,
@@ -24,6 +25,7 @@ from cosinspect.formats.boot.grub_files import (
     search,
     search_by,
     source,
+    status_of,
     text_of,
 )
 from cosinspect.formats.boot.grub_state import (
