@@ -96,6 +96,7 @@ _LOSES = dict.fromkeys(
         "COS106",
         "COS107",
         "COS109",
+        "COS113",
         "COS139",
         "COS163",
         "COS201",

@@ -63,7 +63,7 @@ _PLAIN = (
 _OPEN = (
     "loadfont cmp keystatus authenticate cryptomount drivemap file hashsum md5sum sha1sum sha256sum sha512sum cpuid"
     " hwmatch net_add_addr net_add_dns net_add_route net_bootp net_dhcp net_ls_addr list_env ls cat parttool gptsync"
-    " hdparm keymap nativedisk verify_detached trust distrust outb outl outw write_byte write_dword write_word wrmsr"
+    " hdparm keymap nativedisk verify_detached trust distrust outb outl outw cmostest write_byte write_dword write_word wrmsr"
     " setpci acpi fwsetup_is_supported videotest gettext hexdump date echo_e list_trusted legacy_check_password"
     " blocklist crc lsefi lsefimmap lsefisystab lsacpi lsapm lsmmap lspci lsfonts module module2 macppcbless"
     " mactelbless xnu_splash tr time testspeed terminfo getenv eval_env appleloader freedos ntldr kfreebsd plan9"
