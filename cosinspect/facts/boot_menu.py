@@ -331,8 +331,8 @@ class _Disk:
     @property
     def _images(self) -> tuple[str, ...]:
         """The files and directories that are the image's root: of this state, and of the other entries."""
-        found = {state.entries: state for state in reversed(self.table.states)}
-        found[self.state.entries] = self.state
+        found = {state.entries[0]: state for state in reversed(self.table.states)}
+        found[self.state.entries[0]] = self.state
         return tuple(name for state in found.values() for name in (state.image, *state.also))
 
     def _device(self, label: str) -> str:

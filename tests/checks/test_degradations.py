@@ -41,7 +41,7 @@ NOT_SO_IN = {
     ("G5", "no-opt"): [],
     ("G5", "no-layout"): [],  # the layout is in another file
     ("G5", "bootargs-iso-scan"): [],  # nothing of it is there to be replaced
-    ("G5", "bootargs-v2"): ["COS116", "COS117"],  # is its own, without a line for recovery
+    ("G5", "bootargs-v2"): [],  # is its own
     ("G5", "fallback-broken"): [],  # its menu falls back to recovery, not to the older image
     # `elemental mount` does what scripts did.
     ("G5", "initrd-without-loop"): [],

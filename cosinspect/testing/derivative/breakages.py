@@ -284,7 +284,9 @@ BREAKAGES: Mapping[str, Breakage] = {
         "COS045",
         _config(
             "bootargs.cfg",
-            'set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset kernelcmd="root=LABEL=${state_label} elemental.image=${img} elemental.mode=${mode}"\n',
+            "set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset disk=${state_label}\n"
+            'if [ "${mode}" == "recovery" ]; then set disk=${recovery_label}; fi\n'
+            'set kernelcmd="root=LABEL=${disk} elemental.image=${img} elemental.mode=${mode}"\n',
         ),
     ),
     "bootargs-next": Breakage(
