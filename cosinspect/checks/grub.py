@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.boot_path import BOOTS
+from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.facts.boot_menu import Loaded, StateBoot
 from cosinspect.facts.boot_roots import Fit, fit_of
 from cosinspect.formats.boot.bootargs import leftover_placeholders
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 READS = ("etc/{cos,elemental}/*.cfg", "system/oem/*.{yaml,yml}")
-INSTALLS = (Capability.INSTALL, Capability.RECOVERY, Capability.ISO)
+INSTALLS = (Capability.INSTALL, Capability.RECOVERY)
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -107,7 +107,7 @@ def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
     id="COS042",
     name="bootargs-missing",
     level=Level.ERROR,
-    capabilities=BOOTS,
+    capabilities=BOOTS_FROM_DISK,
     summary="There is no bootargs.cfg in the image.",
     why="Every boot reads it from the image: without it GRUB prints `you need to load the kernel first`.",
     remedy="Install system/grub2-config, or put your own at /etc/cos/bootargs.cfg.",
@@ -151,7 +151,7 @@ def on_condition(way: Loaded) -> str:
     id="COS043",
     name="bootargs-incomplete",
     level=Level.ERROR,
-    capabilities=BOOTS,
+    capabilities=BOOTS_FROM_DISK,
     summary="The bootargs.cfg does not set everything that GRUB needs.",
     why="GRUB loads `$kernel` with `$kernelcmd` and `$initramfs`; what is empty is not found.",
     remedy='Set all three: set kernel=/boot/vmlinuz, set initramfs=/boot/initrd, set kernelcmd="root=LABEL=...".',
@@ -187,7 +187,7 @@ def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     id="COS044",
     name="template-placeholder",
     level=Level.ERROR,
-    capabilities=BOOTS,
+    capabilities=BOOTS_FROM_DISK,
     summary="A configuration file is an unrendered template.",
     why="Labels such as @STATE_LABEL@ match no partition: the boot waits for a device that never comes.",
     remedy="Install the package that was built from the template, not the template itself.",
@@ -215,7 +215,7 @@ def template_placeholder(context: CheckContext) -> Iterator[Finding | str]:
     id="COS045",
     name="bootargs-generation",
     level=Level.ERROR,
-    capabilities=BOOTS,
+    capabilities=BOOTS_FROM_DISK,
     summary="The bootargs.cfg is made for the initrd of another generation.",
     why="""The initrd does not understand the kernel arguments: the image file is not looped, its labels are not found,
         the boot ends in the emergency shell.""",
@@ -316,7 +316,7 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     id="COS047",
     name="grub-tools-missing",
     level=Level.ERROR,
-    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
     summary="The image lacks the GRUB commands that install and upgrade call.",
     why="""elemental calls grub2-install and grub2-editenv by these very names, on a system that runs this image:
         installation fails, an upgrade ends in `Error running rebrand`.""",

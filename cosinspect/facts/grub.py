@@ -21,6 +21,7 @@ from cosinspect.facts.boot_menu import (
     evaluate_states,
 )
 from cosinspect.facts.boot_roots import fits
+from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_by_pattern
 from cosinspect.formats.boot.command_line import CommandLine
 from cosinspect.formats.boot.grub_state import FileKind
 from cosinspect.formats.boot.grub_syntax import GrubScript, parse_grub_script, walk_commands
@@ -34,8 +35,6 @@ _TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/g
 
 # Its menu sets every variable that a menu of any generation sets: for images whose generation is not evident.
 _ANY_GENERATION = "G4"
-_KERNELS = ("uImage", "Image", "zImage", "vmlinuz", "image")
-_INITRDS = ("elemental.initrd", "initrd", "initramfs")
 
 
 @frozen
@@ -178,11 +177,10 @@ class GrubFacts(ABC):
     def _recovery_copies(self) -> dict[str, str]:
         """What toolkit v2 copies beside the recovery image: kernel and initrd by their names and two more, boot arguments."""
         copies = {"/boot/bootargs.cfg": BOOTARGS_PATHS[1]}
-        for names, links in ((_KERNELS, ("vmlinuz", "linux")), (_INITRDS, ("initrd",))):
-            found = [entry for name in names for entry in self._rootfs.glob(f"/boot/{name}*")]
-            source = next((self._rootfs.trace(entry.path).entry for entry in found), None)
-            if source is not None:
-                copies |= {f"/boot/{name}": source.path for name in (source.name, *links)}
+        for patterns, links in ((KERNEL_PATTERNS, ("vmlinuz", "linux")), (INITRD_PATTERNS, ("initrd",))):
+            found = find_by_pattern(self._rootfs, patterns)
+            if found.entry is not None and not found.fault:
+                copies |= {f"/boot/{name}": found.path for name in (found.path.rpartition("/")[2], *links)}
         return copies
 
     def _boot_files(self, states: tuple[StateBoot, ...], what: str) -> tuple[BootFile, ...]:
