@@ -311,11 +311,12 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
 def fallback_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     """Run the entries that GRUB falls back to."""
     menu = _bootable_menu(context)
-    default = {way.boot.line for way in menu.default.ways}
+    judged = {way.boot.line for way in menu.default.ways}
+    judged |= {way.boot.line for each in menu.states if each.state.recovery for way in each.ways}
     wrong = False
     for way, message in _faults(context, menu, menu.fallbacks):
-        if way.boot.line in default:
-            continue  # another check looks at it
+        if way.boot.line in judged:
+            continue  # other checks look at the default entry and at recovery's
         wrong = True
         text = f"fallback entry `{way.boot.entry}`: {message}{on_condition(way)}"
         yield at_line(context, menu.path, text, way.boot.line or None)

@@ -56,7 +56,7 @@ NOT_SO_IN = {
         for kind in ("no-luet", "no-luet-cosign", "package-incomplete")
     },
     ("G5", "no-modules"): ["COS016", "COS109"],  # it tells the kernel's version by them
-    ("G5", "kernel-elsewhere"): [
+    ("G5", "kernel-elsewhere"): ["COS109"],  # installation searches as well
         "COS109",
         "COS116",
         "COS117",
