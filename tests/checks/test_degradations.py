@@ -57,10 +57,6 @@ NOT_SO_IN = {
     },
     ("G5", "no-modules"): ["COS016", "COS109"],  # it tells the kernel's version by them
     ("G5", "kernel-elsewhere"): ["COS109"],  # installation searches as well
-        "COS109",
-        "COS116",
-        "COS117",
-    ],  # installation searches, recovery has copies of what it finds
     ("G0", "kernel-second"): [],  # luet-makeiso takes exactly /boot/vmlinuz
     ("G1", "kernel-second"): [],
     **{
