@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.checks.grub import READS, at_line, decided_states, line_fit, on_condition
 from cosinspect.facts.boot_menu import BootFile, Loaded, OwnMenu, StateBoot
 from cosinspect.facts.boot_roots import Fit, is_root_wrong
@@ -22,14 +23,12 @@ __all__ = [
     "root_parameter_wrong",
 ]
 
-_BOOT = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
-
 
 @check(
     id="COS112",
     name="root-parameter-wrong",
     level=Level.ERROR,
-    capabilities=_BOOT,
+    capabilities=BOOTS_FROM_DISK,
     summary="The kernel is not told a root file system that the deployment makes.",
     why="""Without `root=` the initrd waits for a device that it does not know, and a label that no partition and no image has never
         appears: the boot ends in the emergency shell.""",
@@ -261,6 +260,7 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
     remedy="""Write bootargs.cfg so that it serves recovery too, as the toolkit's does; toolkit v2 reads it as /etc/elemental/bootargs.cfg, and
         looks for kernel and initrd in /boot.""",
     reads=READS,
+    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
 )
 def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     """Run the recovery entry: of the image's own menu where it has one, else of the toolkit's."""
