@@ -191,8 +191,8 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
 def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding | str]:
     """Hold what bootargs.cfg names against what is copied (elemental-toolkit v2, pkg/elemental DeployRecoverySystem)."""
     script = context.facts.grub_script(menu_path(context))
-    if script is None:
-        raise NotApplicable("there is no menu")
+    if script is None or context.facts.bootargs is None:
+        raise NotApplicable("there is no menu, or no bootargs.cfg, as other checks say")
     words = [[word.raw.strip("\"'") for word in each.words] for each in walk_commands(script.scripts)]
     if not any(each[0] in {"source", "."} and each[-1].endswith(")/boot/bootargs.cfg") for each in words):
         yield "the menu's recovery entry reads bootargs.cfg out of the image"
