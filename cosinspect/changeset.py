@@ -32,6 +32,9 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
         header: offset of the entry in the uncompressed layer.
         data: offset of its content there, `stored` bytes long, spread out by `sparse`.
         name: as Go's `filepath.Clean` gives it, where that is not `path`: `/etc/x`, `../x`; else "".
+        target: a hard link's target as written, where readers resolve its dots along the links before them; else "".
+        fault: what a reader runs into that writes the entry again, as `tar.header.unwritable` names it; `sparse` stands
+            before it for an entry of type S.
     """
 
     path: str
@@ -49,6 +52,8 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     stored: int
     sparse: SparseMap | None
     name: str = ""
+    target: str = ""
+    fault: str = ""
 
 
 @frozen
@@ -76,6 +81,8 @@ class LayerIndex:
         entries: in the archive's order, later ones winning over earlier ones of the same path.
         whiteouts: the paths that lower layers lose.
         opaques: the directories whose lower children are hidden.
+        name_only: entries that make no file and act by their names all the same: PAX global headers (of type `global`)
+            and entries of a type that no reader knows (`unknown`).
         nameless: whiteouts that name no file (`.wh.`, `.wh..`, `.wh...`), by their own path; `name` is the directory that
             a reader takes away who believes them.
         irregularities: what another reader may see differently.
@@ -94,6 +101,7 @@ class LayerIndex:
     uncompressed_size: int
     nameless: Sequence[Marker] = ()
     table: Digest | None = None
+    name_only: Sequence[LayerEntry] = field(repr=False, default=())
 
     @property
     def origin(self) -> str:

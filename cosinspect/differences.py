@@ -333,7 +333,7 @@ def _look(node: Node | None) -> tuple[object, ...] | None:
     if node is None:
         return None
     if node.entry is None:
-        return ("dir", "", IMPLIED_MODE, 0, 0)
+        return ("dir", "", IMPLIED_MODE, 0, 0, (0, 0))
     owner = (
         node.inode.attributes if node.inode is not None and node.inode.attributes is not None else node.entry
     )

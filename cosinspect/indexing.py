@@ -36,7 +36,9 @@ _TYPES = {
     "5": "dir",
     "6": "fifo",
     "S": "file",
+    "g": "global",
 }
+_UNCHANGED = 0xFFFFFFFF
 
 
 class Retain:
@@ -142,6 +144,11 @@ class Archive(Protocol):
         ...
 
 
+def _as_stored(device: tuple[int, int]) -> tuple[int, int]:
+    """Give the numbers that Linux makes a device of: 12 bits of the major, 20 of the minor number (linux/kdev_t.h)."""
+    return device[0] & 0xFFF, device[1] & 0xFFFFF
+
+
 def _weight(header: Header) -> int:
     """Say what a header's attributes and sparse map come to, in characters."""
     weight = 0
@@ -178,6 +185,7 @@ class Indexing:
         self.whiteouts: list[Marker] = []
         self.opaques: list[Marker] = []
         self.nameless: list[Marker] = []
+        self.name_only: list[LayerEntry] = []
         self.contents: dict[int, bytes] = {}
         self.metadata = 0
         self.outline = Outline(archive.note, limits=limits)
@@ -212,6 +220,7 @@ class Indexing:
             uncompressed_size,
             tuple(self.nameless),
             table,
+            tuple(self.name_only),
         )
 
     def _take(self, header: Header) -> None:
@@ -239,18 +248,18 @@ class Indexing:
                 self._limits.metadata_characters,
                 "characters of names and attributes",
             )
-        kind = _TYPES.get(header.type)
-        if kind is None:  # noted by the reader: runtimes refuse the layer
-            return
+        kind = _TYPES.get(header.type, "unknown")
         as_go = cleaned(name) if escapes or name.startswith("/") else ""
         if WHITEOUT_PREFIX in path and path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
             self._take_marker(header, kind, path, as_go)
             return
         if kind == "char" or header.xattrs:
             self._note_overlay(header)
-        link = header.link
+        link, target = header.link, ""
         if kind == "hardlink":
             link, escapes = normalise(link)
+            if link != header.link.removeprefix("./").lstrip("/"):
+                target = header.link
             if escapes:
                 self._note(
                     "escaping-hardlink",
@@ -259,11 +268,20 @@ class Indexing:
                 )
         elif kind != "symlink":
             link = ""
+        uid, gid, device, fault = header.uid, header.gid, header.device, header.fault
+        if not (0 <= uid <= _UNCHANGED and 0 <= gid <= _UNCHANGED):
+            uid, gid = uid & _UNCHANGED, gid & _UNCHANGED
+        if device != (0, 0):
+            device = _as_stored(device) if kind in ("char", "block") else (0, 0)
+        if header.type == "S":
+            fault = f"sparse {fault}".rstrip()
         entry = LayerEntry(
-            path, kind, header.mode & 0o7777, header.uid, header.gid, header.size, header.mtime, link,
-            header.device if kind in ("char", "block") else (0, 0), header.xattrs,
-            header.offset, header.data, header.stored, header.sparse, as_go,
+            path, kind, header.mode & 0o7777, uid, gid, header.size, header.mtime, link, device, header.xattrs,
+            header.offset, header.data, header.stored, header.sparse, as_go, target, fault,
         )  # fmt: skip
+        if kind in ("global", "unknown"):
+            self.name_only.append(entry)
+            return
         self.entries.append(entry)
         self.outline.add(entry)
         if kind != "file" or header.sparse is not None:
@@ -284,7 +302,8 @@ class Indexing:
         """Record a whiteout: by its name alone, whatever type of file it is, as umoci and containerd do."""
         directory, _, base = path.rpartition("/")
         if base == OPAQUE_MARKER:
-            self.opaques.append(Marker(directory, header.offset, as_go and as_go.rpartition("/")[0]))
+            name = as_go and as_go.rpartition("/")[0]
+            self.opaques.append(Marker(directory, header.offset, name, kind == "dir"))
             return
         victim = base.removeprefix(WHITEOUT_PREFIX)
         place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
@@ -304,7 +323,7 @@ class Indexing:
                 header,
                 f"the whiteout {path!r} is a directory",
             )
-        elif header.stored or kind != "file":
+        elif header.stored or kind != "file" or header.fault:
             self._note("odd-whiteout", header, f"the whiteout {path!r} is not an empty regular file")
         name = f"{place}{victim}" if as_go else ""
         self.whiteouts.append(
@@ -313,7 +332,7 @@ class Indexing:
 
     def _note_overlay(self, header: Header) -> None:
         """Note what overlayfs takes for an order to itself (Linux: Documentation/filesystems/overlayfs.rst)."""
-        if header.type == "3" and header.device == (0, 0):
+        if header.type == "3" and _as_stored(header.device) == (0, 0):
             self._note("overlay-device", header, "a character device 0/0, overlayfs' own whiteout")
         if header.xattrs:
             orders = sorted(name for name in header.xattrs if name.startswith(_OVERLAY_ATTRIBUTES))

@@ -18,9 +18,9 @@ from attrs import frozen
 from cosinspect.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.semantics import RULES, Semantics, Stacking
-from cosinspect.tree import Node, Problem, Tree
+from cosinspect.tree import Node, Problem, Tree, is_name
 
-__all__ = ["Merged", "apply_in_place", "merge", "prefixes"]
+__all__ = ["PARTIAL", "Merged", "apply_in_place", "merge", "prefixes"]
 
 
 @frozen
@@ -51,8 +51,7 @@ def merge(
         return _merge_side_by_side(layers, limits)
     tree = Tree(rules, limits=limits)
     if rules.stacking is Stacking.TOP_DOWN:
-        for position, entry in _survivors(layers):
-            tree.put(entry, position)
+        _extract(tree, layers)
     else:
         for position, index in enumerate(layers):
             apply_in_place(tree, index, position)
@@ -141,6 +140,49 @@ def _lower_directory(tree: Tree, path: str, own: set[str]) -> Node | None:
 # -- top down: elemental -----------------------------------------------------------------------------------------------
 
 
+PARTIAL = "partial-root"
+"""The kind of problem that leaves a part of the image, which the reader takes for the whole."""
+
+_UNWRITABLE = {
+    "mode": "a mode of more than 21 bits, for which no tar header that Go writes has room",
+    "device": "a device number of more than 21 bits, for which no tar header that Go writes has room",
+    "nul": "a name with a NUL, which Go writes to no tar header",
+    "slash": "the name /, which Go writes to no tar header of a file",
+}
+_CLAIMS_CONTENT = "a size, which its type has no content for, so that go-containerregistry fails to copy that"
+
+
+def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
+    """Write what `mutate.Extract` hands on, up to where something ends it.
+
+    It ends its archive in good order whatever has happened, and then reports the error to nobody who still listens: so
+    what has been written by then is all that is installed.
+    """
+    for position, entry in _survivors(layers):
+        _, _, why = entry.fault.rpartition(" ")
+        if why in _UNWRITABLE:
+            _end(tree, position, entry.path, f"{_article(entry)} has {_UNWRITABLE[why]}")
+            return
+        if entry.type in ("global", "unknown"):
+            tree.pass_over(entry, position)
+        else:
+            tree.put(entry, position)
+        if why == "size":
+            _end(tree, position, entry.path, f"{_article(entry)} has {_CLAIMS_CONTENT}")
+            return
+
+
+def _end(tree: Tree, position: int, path: str, reason: str) -> None:
+    message = f"the writing ends here and reports success: {reason}"
+    tree.problem(PARTIAL, position, path, message, fatal=False)
+
+
+def _article(entry: LayerEntry) -> str:
+    return {"dir": "the directory", "char": "the device", "block": "the device"}.get(
+        entry.type, f"the {entry.type}"
+    )
+
+
 def _survivors(layers: Sequence[LayerIndex]) -> Iterator[tuple[int, LayerEntry]]:
     """Give the entries that `mutate.Extract` keeps, in the order in which it writes them.
 
@@ -150,11 +192,16 @@ def _survivors(layers: Sequence[LayerIndex]) -> Iterator[tuple[int, LayerEntry]]
     seen: dict[str, bool] = {}  # whether it hides what is below
     directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
     for position in range(len(layers) - 1, -1, -1):
-        for item in _in_order(layers[position]):
+        opaques = {id(marker) for marker in layers[position].opaques}
+        for item in _in_order(layers[position], opaques=True):
             marks = isinstance(item, Marker)
             name = item.name or item.path or "."
-            if isinstance(item, Marker) and item.is_directory:
-                name = _own_name(item)  # a directory keeps its name with the prefix
+            if isinstance(item, Marker):
+                if id(item) in opaques:
+                    base = ".wh..wh..opq" if item.is_directory else ".wh..opq"
+                    name = f"{name.rstrip('/')}/{base}" if item.path or item.name else base
+                elif item.is_directory:
+                    name = _own_name(item)  # a directory keeps its name with the prefix
             if name in seen or _is_hidden(name, seen, directories):
                 continue
             hides = seen[name] = isinstance(item, Marker) or item.type != "dir"
@@ -199,11 +246,14 @@ def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntr
     markers = [*index.whiteouts, *index.nameless]
     if opaques:
         markers.extend(index.opaques)
-    if not markers:
+    if not markers and not index.name_only:
         return iter(index.entries)
     markers.sort(key=attrgetter("offset"))
     return heapq.merge(
-        index.entries, markers, key=lambda item: item.offset if isinstance(item, Marker) else item.header
+        index.entries,
+        index.name_only,
+        markers,
+        key=lambda item: item.offset if isinstance(item, Marker) else item.header,
     )
 
 
@@ -245,7 +295,10 @@ def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: L
     nameless = {id(marker) for marker in index.nameless}
     for item in _in_order(index, opaques=True):
         if not isinstance(item, Marker):
-            tree.put(item, position)
+            if item.type in ("global", "unknown"):
+                tree.pass_over(item, position)
+            else:
+                tree.put(item, position)
         elif id(item) in nameless:
             message = "the whiteout names nothing that it could delete"
             tree.problem("invalid-whiteout", position, item.path, message)
@@ -264,7 +317,10 @@ def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
     parent = tree.made(directory, position)
     if parent is None or parent.children is None:
         return
-    if name in parent.children:
+    if not is_name(name):
+        message = "the whiteout deletes what can be no name of a file: it has a NUL, or more than 255 bytes"
+        tree.problem("unusable-name", position, marker.path, message)
+    elif name in parent.children:
         tree.problem(
             "whiteout-over-entry",
             position,

@@ -80,6 +80,8 @@ class Rules:
         lexical: whether `..` in a link's target takes off the name before it, as containerd's `fs.RootPath` does, and
             is not followed from where the links lead, as the kernel does.
         link_hops: symbolic links followed on the way to one entry; None for `Limits.link_hops`.
+        sets_attributes: whether an extended attribute that Linux refuses ends everything.
+        ext4: whether what is written comes to lie on ext4, with its bound for the attributes of a file.
     """
 
     stacking: Stacking
@@ -89,6 +91,8 @@ class Rules:
     hardlinks_carry_attributes: bool
     lexical: bool
     link_hops: int | None = None
+    sets_attributes: bool = False
+    ext4: bool = False
 
 
 def _containerd(stacking: Stacking) -> Rules:
@@ -101,6 +105,8 @@ def _containerd(stacking: Stacking) -> Rules:
         hardlinks_carry_attributes=True,
         lexical=True,
         link_hops=255,
+        sets_attributes=True,
+        ext4=stacking is Stacking.TOP_DOWN,
     )
 
 
