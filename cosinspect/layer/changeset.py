@@ -14,7 +14,7 @@ from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.header import SparseMap
 from cosinspect.tar.irregularities import Irregularity
 
-__all__ = ["LayerEntry", "LayerIndex", "Marker"]
+__all__ = ["Cut", "LayerEntry", "LayerIndex", "Marker"]
 
 
 class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -61,12 +61,31 @@ class Marker:
         offset: of the entry in the uncompressed layer.
         name: as `LayerEntry.name`, for the path.
         is_directory: whether it is a directory instead of a file, which some readers take for another name.
+        data: offset behind its header.
     """
 
     path: str
     offset: int
     name: str = ""
     is_directory: bool = False
+    data: int = 0
+
+
+@frozen
+class Cut:
+    """Where a reader's way through a layer ends, although there is more of it.
+
+    Attributes:
+        reader: `containerd` or `ggcr` (go-containerregistry), "" for every reader.
+        offset: the bytes of the uncompressed layer that it gets.
+        ended: whether the archive's end mark is among them, so that who stops there sees the whole archive.
+        reason: what it meets, in a sentence without a full stop.
+    """
+
+    reader: str
+    offset: int
+    ended: bool
+    reason: str
 
 
 @frozen
@@ -79,6 +98,7 @@ class LayerIndex:
         opaques: the directories whose lower children are hidden.
         name_only: entries that make no file and act by their names all the same: PAX global headers (of type `global`)
             and entries of a type that no reader knows (`unknown`).
+        cuts: where readers come to no good end.
         nameless: whiteouts that name no file (`.wh.`, `.wh..`, `.wh...`), by their own path; `name` is the directory that
             a reader takes away who believes them.
         irregularities: what another reader may see differently.
@@ -98,6 +118,7 @@ class LayerIndex:
     nameless: Sequence[Marker] = ()
     table: Digest | None = None
     name_only: Sequence[LayerEntry] = field(repr=False, default=())
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def origin(self) -> str:

@@ -5,11 +5,11 @@ The headers come of a tar archive, or of the table of contents that some layers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from cosinspect.errors import LimitExceeded
-from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.outline import Outline
 from cosinspect.layer.retain import Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -146,7 +146,12 @@ class Indexing:
             self._take(header)
 
     def index(
-        self, descriptor: Descriptor, diff_id: Digest, uncompressed_size: int, table: Digest | None = None
+        self,
+        descriptor: Descriptor,
+        diff_id: Digest,
+        uncompressed_size: int,
+        table: Digest | None = None,
+        cuts: Iterable[Cut] = (),
     ) -> LayerIndex:
         """Give what the layer says, once all of it was read."""
         # Runtimes take a whiteout that is a directory for a directory of that name.
@@ -163,6 +168,7 @@ class Indexing:
             tuple(self.nameless),
             table,
             tuple(self.name_only),
+            tuple(cuts),
         )
 
     def _take(self, header: Header) -> None:
@@ -245,12 +251,14 @@ class Indexing:
         directory, _, base = path.rpartition("/")
         if base == OPAQUE_MARKER:
             name = as_go and as_go.rpartition("/")[0]
-            self.opaques.append(Marker(directory, header.offset, name, kind == "dir"))
+            self.opaques.append(Marker(directory, header.offset, name, kind == "dir", header.data))
             return
         victim = base.removeprefix(WHITEOUT_PREFIX)
         place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
         if victim in ("", ".", ".."):
-            self.nameless.append(Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir"))
+            self.nameless.append(
+                Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir", header.data)
+            )
             self._note(
                 "invalid-whiteout", header, f"the whiteout {path!r} names nothing that it could delete"
             )
@@ -269,7 +277,13 @@ class Indexing:
             self._note("odd-whiteout", header, f"the whiteout {path!r} is not an empty regular file")
         name = f"{place}{victim}" if as_go else ""
         self.whiteouts.append(
-            Marker(f"{directory}/{victim}" if directory else victim, header.offset, name, kind == "dir")
+            Marker(
+                f"{directory}/{victim}" if directory else victim,
+                header.offset,
+                name,
+                kind == "dir",
+                header.data,
+            )
         )
 
     def _note_overlay(self, header: Header) -> None:

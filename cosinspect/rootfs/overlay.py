@@ -15,7 +15,7 @@ from operator import attrgetter
 
 from attrs import frozen
 
-from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Node, Problem, Tree, is_name
@@ -55,6 +55,9 @@ def merge(
     else:
         for position, index in enumerate(layers):
             apply_in_place(tree, index, position)
+            for cut in index.cuts:
+                if not cut.reader:
+                    tree.problem("layer-refused", position, "", cut.reason)
     tree.close()
     return Merged(tree.root, tuple(tree.problems))
 
@@ -158,7 +161,8 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
     It ends its archive in good order whatever has happened, and then reports the error to nobody who still listens: so
     what has been written by then is all that is installed.
     """
-    for position, entry in _survivors(layers):
+    survivors = _Survivors(layers)
+    for position, entry in survivors:
         _, _, why = entry.fault.rpartition(" ")
         if why in _UNWRITABLE:
             _end(tree, position, entry.path, f"{_article(entry)} has {_UNWRITABLE[why]}")
@@ -170,6 +174,13 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
         if why == "size":
             _end(tree, position, entry.path, f"{_article(entry)} has {_CLAIMS_CONTENT}")
             return
+    if survivors.cut is not None:
+        position, cut = survivors.cut
+        if survivors.broken is None:
+            _end(tree, position, "", f"go-containerregistry meets {cut.reason}")
+        else:
+            message = f"the content ends before its size: go-containerregistry meets {cut.reason}"
+            tree.problem("content-cut", position, survivors.broken, message)
 
 
 def _end(tree: Tree, position: int, path: str, reason: str) -> None:
@@ -183,32 +194,63 @@ def _article(entry: LayerEntry) -> str:
     )
 
 
-def _survivors(layers: Sequence[LayerIndex]) -> Iterator[tuple[int, LayerEntry]]:
-    """Give the entries that `mutate.Extract` keeps, in the order in which it writes them.
+class _Survivors:
+    """The entries that `mutate.Extract` keeps, in the order in which it writes them.
 
     Names are remembered as Go's `filepath.Clean` gives them, so that `/etc/x` is another one than `etc/x`. One that is
     no directory, a whiteout too, hides everything below it that comes later; an opaque whiteout is a name like others.
+
+    Attributes:
+        cut: position of the layer in whose middle the reading ends, and why it does.
+        broken: the entry whose content is cut there, None for none.
     """
-    seen: dict[str, bool] = {}  # whether it hides what is below
-    directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
-    for position in range(len(layers) - 1, -1, -1):
-        opaques = {id(marker) for marker in layers[position].opaques}
-        for item in _in_order(layers[position], opaques=True):
-            marks = isinstance(item, Marker)
-            name = item.name or item.path or "."
-            if isinstance(item, Marker):
-                if id(item) in opaques:
-                    base = ".wh..wh..opq" if item.is_directory else ".wh..opq"
-                    name = f"{name.rstrip('/')}/{base}" if item.path or item.name else base
-                elif item.is_directory:
-                    name = _own_name(item)  # a directory keeps its name with the prefix
-            if name in seen or _is_hidden(name, seen, directories):
-                continue
-            hides = seen[name] = isinstance(item, Marker) or item.type != "dir"
-            if hides and name in directories:
-                directories.clear()  # what stood open until now is hidden from here on
-            if not marks and isinstance(item, LayerEntry):
+
+    def __init__(self, layers: Sequence[LayerIndex]) -> None:
+        self._layers = layers
+        self.cut: tuple[int, Cut] | None = None
+        self.broken: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, LayerEntry]]:
+        seen: dict[str, bool] = {}  # whether it hides what is below
+        directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
+        for position in range(len(self._layers) - 1, -1, -1):
+            index = self._layers[position]
+            opaques = {id(marker) for marker in index.opaques}
+            cut = next((each for each in index.cuts if each.reader != "containerd" and not each.ended), None)
+            for item in _in_order(index, opaques=True):
+                if cut is not None and not _is_read(item, cut):
+                    break
+                name = _handled_name(item, opaque=id(item) in opaques)
+                if name in seen or _is_hidden(name, seen, directories):
+                    continue
+                hides = seen[name] = isinstance(item, Marker) or item.type != "dir"
+                if hides and name in directories:
+                    directories.clear()  # what stood open until now is hidden from here on
+                if isinstance(item, Marker):
+                    continue
+                if cut is not None and item.data + item.stored > cut.offset:
+                    self.broken = item.path
+                    break
                 yield position, item
+            if cut is not None:
+                self.cut = position, cut
+                return
+
+
+def _is_read(item: LayerEntry | Marker, cut: Cut) -> bool:
+    """Say whether the header of an entry comes before a reader's end."""
+    return item.data <= cut.offset
+
+
+def _handled_name(item: LayerEntry | Marker, *, opaque: bool) -> str:
+    """Give the name by which `mutate.Extract` remembers an entry."""
+    name = item.name or item.path or "."
+    if not isinstance(item, Marker):
+        return name
+    if opaque:
+        base = ".wh..wh..opq" if item.is_directory else ".wh..opq"
+        return f"{name.rstrip('/')}/{base}" if item.path or item.name else base
+    return _own_name(item) if item.is_directory else name  # a directory keeps its name with the prefix
 
 
 def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -> bool:
@@ -291,6 +333,11 @@ def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: L
         return None
 
     tree = Tree(RULES[Semantics.OVERLAY], limits=limits, inherit=inherited)
+    for cut in index.cuts:
+        if cut.reader != "ggcr":
+            tree.problem(
+                "layer-refused", position, "", f"containerd cannot read the layer: it meets {cut.reason}"
+            )
     opaques = {id(marker) for marker in index.opaques}
     nameless = {id(marker) for marker in index.nameless}
     for item in _in_order(index, opaques=True):

@@ -200,7 +200,7 @@ class Tree:
         children = parent.children
         assert children is not None  # noqa: S101 - make_directory gives directories
         old = children.get(name)
-        if entry.uid == _UNCHANGED or entry.gid == _UNCHANGED:
+        if _UNCHANGED in (entry.uid, entry.gid):
             entry = self._with_owner(entry, parent, old)
         if old is not None:
             if entry.type == "dir" and old.children is not None:
@@ -384,9 +384,12 @@ class Tree:
                     return "unusable-name"
                 if node is not None:
                     self._parents.clear()
+                made = Node(None, make)
                 assert at.children is not None  # noqa: S101 - directories lead here
-                node = at.children[name] = Node(None, make)
-            at = node
+                at.children[name] = made
+                at = made
+            else:
+                at = node
         return at
 
     def _walked(self, names: list[str]) -> Node | str:

@@ -82,11 +82,11 @@ def _is_capability(value: bytes) -> bool:
     """Say whether Linux takes a value for a capability set (commoncap.c: cap_convert_nscap)."""
     if len(value) not in (20, 24):
         return False
-    (magic,) = struct.unpack_from("<I", value)
+    revision = int.from_bytes(value[:4], "little") & ~_EFFECTIVE
     if len(value) == 20:
-        return magic & ~_EFFECTIVE == _REVISION_2
-    (root,) = struct.unpack_from("<I", value, 20)
-    return magic & ~_EFFECTIVE == _REVISION_3 and root != _NO_ID
+        return revision == _REVISION_2
+    root = int.from_bytes(value[20:], "little")
+    return revision == _REVISION_3 and root != _NO_ID
 
 
 def _acl_refusal(value: bytes, kind: str, *, default: bool) -> str:
