@@ -427,7 +427,11 @@ def layer_table_differs(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def unreadable(
-    fault: InvalidLayer, checks: tuple[Check, ...], levels: Mapping[str, Level], steps: tuple[str | None, ...]
+    fault: InvalidLayer,
+    checks: tuple[Check, ...],
+    levels: Mapping[str, Level],
+    steps: tuple[str | None, ...],
+    told: Mapping[str, Finding] | None = None,
 ) -> tuple[CheckResult, ...]:
     """Give the results for an image with a layer that no runtime can read: it fails, and nothing else is known.
 
@@ -436,6 +440,7 @@ def unreadable(
         checks: those that should have run.
         levels: the profile's levels by id.
         steps: what made each layer, bottom first, None where the image does not tell.
+        told: what other checks have found all the same, by their ids.
 
     Raises:
         InvalidLayer: `fault`, where another tool may be able to read the layer.
@@ -455,15 +460,15 @@ def unreadable(
     reason = f"layer {fault.layer} cannot be read: {fault.message}"
 
     def result(item: Check) -> CheckResult:
-        failed = item is layer_unreadable
+        found = finding if item is layer_unreadable else (told or {}).get(item.id)
         return CheckResult(
             item.id,
             item.name,
-            Kind.FAIL if failed else Kind.OPEN,
+            Kind.FAIL if found else Kind.OPEN,
             levels.get(item.id, item.level),
             item.capabilities,
-            (finding,) if failed else (),
-            "" if failed else reason,
+            (found,) if found else (),
+            "" if found else reason,
         )
 
     return tuple(result(item) for item in checks)

@@ -191,8 +191,10 @@ class Image:
             }
             self._await(set(futures.values()))
             found.update((key, item.result()) for key, item in futures.items())
-        except BaseException:
+        except BaseException as fault:
             cancelled.set()
+            if semantics is Semantics.ELEMENTAL and isinstance(fault, InvalidLayer) and fault.kind:
+                return self.salvage()
             raise
         finally:
             # A worker that hangs in a read would keep the error, or an interrupt, from being told.
@@ -201,6 +203,30 @@ class Image:
         indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
         trees = merge_layers if self.cache is None else self.cache.tree
         return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
+
+    def salvage(self) -> Rootfs:
+        """Give what elemental makes of an image with a layer that cannot be read to its end, layers read again from the top down.
+
+        Raises:
+            as `rootfs` does, but InvalidLayer.
+        """
+        indexes: list[LayerIndex] = []
+        for layer in reversed(self.layers):
+            self.deadline.heed(self.name)
+            index = self.cache.layer(layer) if self.cache is not None else None
+            try:
+                index = layer.index() if index is None else index
+            except InvalidLayer as fault:
+                index = layer.salvage(fault)
+            indexes.insert(0, index)
+            if any(cut.reader != "containerd" and not cut.ended for cut in index.cuts):
+                break
+        unread = len(self.layers) - len(indexes)
+        nothing = (
+            LayerIndex(layer.descriptor, layer.diff_id, (), (), (), (), {}, 0)
+            for layer in self.layers[:unread]
+        )
+        return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=Semantics.ELEMENTAL)
 
     def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
         """Give for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""

@@ -131,10 +131,10 @@ class Layer:
             work.run()
             if not any(each.kind == "missing-end" for each in archive.irregularities):
                 end = archive.position
+            stream.finish()
         except InvalidLayer:
             pass
         finally:
-            stream.finish()
             stream.close()
         cut = Cut("", stream.uncompressed_size, end is not None, fault.message)
         cuts = (*_cuts(self.descriptor.media_type, stream, end), cut)

@@ -20,7 +20,7 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Node, Problem, Tree, is_name
 
-__all__ = ["PARTIAL", "Merged", "apply_in_place", "merge", "prefixes"]
+__all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "merge", "prefixes"]
 
 
 @frozen
@@ -167,7 +167,10 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
         if why in _UNWRITABLE:
             _end(tree, position, entry.path, f"{_article(entry)} has {_UNWRITABLE[why]}")
             return
-        if entry.type in ("global", "unknown"):
+        if entry.fault[:6] == "sparse":
+            message = "an entry of type S, which go-containerregistry writes so that containerd's reader refuses the archive"
+            tree.problem("sparse-type", position, entry.path, message)
+        elif entry.type in ("global", "unknown"):
             tree.pass_over(entry, position)
         else:
             tree.put(entry, position)
@@ -181,6 +184,15 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
         else:
             message = f"the content ends before its size: go-containerregistry meets {cut.reason}"
             tree.problem("content-cut", position, survivors.broken, message)
+
+
+def extraction_end(index: LayerIndex) -> str | None:
+    """Give the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
+    for entry in index.entries:
+        if entry.fault and entry.fault != "sparse":
+            return entry.path
+    cut = any(each.reader != "containerd" and not each.ended for each in index.cuts)
+    return "" if cut else None
 
 
 def _end(tree: Tree, position: int, path: str, reason: str) -> None:
