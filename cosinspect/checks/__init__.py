@@ -153,6 +153,7 @@ CATALOGUE: tuple[Check, ...] = (
     readers.readers_disagree,
     readers.elemental_refuses,
     readers.containerd_refuses,
+    readers.index_ambiguous,
 )
 
 

@@ -12,13 +12,21 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.oci.documents import Descriptor
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.rootfs.differences import Comparison, Difference
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.rootfs.tree import Problem
 
-__all__ = ["containerd_refuses", "elemental_refuses", "partial_root", "readers_disagree", "worse"]
+__all__ = [
+    "containerd_refuses",
+    "elemental_refuses",
+    "index_ambiguous",
+    "partial_root",
+    "readers_disagree",
+    "worse",
+]
 
 SHOWN = 12
 """Paths of one cause that are told; `cosinspect diff` tells them all."""
@@ -152,6 +160,45 @@ def elemental_refuses(context: CheckContext) -> Iterator[Finding | str]:
 def containerd_refuses(context: CheckContext) -> Iterator[Finding | str]:
     """Look at what the reading of a node could not do and the first one could."""
     yield from _refusals(context, Semantics.OVERLAY)
+
+
+@check(
+    id="COS203",
+    name="index-ambiguous",
+    level=Level.WARNING,
+    summary="Readers of the image index take different images for one platform.",
+    why="""containerd reads uname's words for an architecture as Go's, and takes the first image that serves the platform best.
+        elemental, luet and kairos-agent compare the words as they are written. What a node runs is then not what is
+        installed, and what this report says holds for containerd's choice.""",
+    remedy="List each platform once in the index, in Go's words: linux/amd64, linux/arm64.",
+    universal=True,
+)
+def index_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what else the index has for the platform, and at how it is written."""
+    choice = context.choice
+    if choice is None:
+        raise NotApplicable("the image was not chosen from an index")
+    for rival in choice.rivals:
+        yield Finding(
+            f"expected one image for {choice.wanted} in the index, found {choice.taken.digest} and {rival.digest}",
+            None,
+            None,
+            (_written(choice.taken), _written(rival)),
+        )
+    taken = choice.taken.platform
+    if taken is not None and taken.written and not choice.rivals:
+        yield Finding(
+            f"expected the platform {taken} in the index, found it written {taken.written!r:.100}: elemental does not find it",
+            None,
+            None,
+            (_written(choice.taken),),
+        )
+    yield f"one image for {choice.wanted}"
+
+
+def _written(item: Descriptor) -> str:
+    platform = item.platform
+    return f"{item.digest} is for {platform.written or platform if platform is not None else 'no platform'}"
 
 
 def worse(first: CheckResult, other: CheckResult, semantics: Semantics) -> CheckResult:

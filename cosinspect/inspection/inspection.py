@@ -393,7 +393,9 @@ def _examine(
         facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     # Before any check asks for the initrd, which may still be on its way.
     comparisons = tuple(_compared(image, rootfs, each) for each in profile.semantics[1:])
-    context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons, plan.build)
+    context = CheckContext(
+        rootfs, image.config, facts, profile, steps, verification, comparisons, plan.build, image.choice
+    )
     results = tuple(_in_time(item, context, image) for item in checks)
     for comparison in comparisons:
         if comparison.differences:

@@ -124,4 +124,6 @@ class LayerIndex:
     def origin(self) -> str:
         """What it is a function of: the layer's digest, or that of its table of contents as well."""
         digest = str(self.descriptor.digest)
+        if any(cut.reader == "containerd" for cut in self.cuts):
+            digest = f"{digest} as {self.descriptor.media_type}"
         return digest if self.table is None else f"{digest} by its table {self.table}"

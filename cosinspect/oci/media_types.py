@@ -23,6 +23,7 @@ __all__ = [
     "OCI_INDEX",
     "OCI_LAYER",
     "OCI_MANIFEST",
+    "OLD_CONFIG_TYPES",
     "SCHEMA_1_TYPES",
     "agreed_type",
     "bare_type",
@@ -45,6 +46,8 @@ INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
 MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
 """Media types of documents that list layers."""
 CONFIG_TYPES = (OCI_CONFIG, DOCKER_CONFIG)
+OLD_CONFIG_TYPES = ("", "application/octet-stream", "application/json", "text/html")
+"""What Docker 1.10 and 1.11 called an image's configuration in its own manifests (moby/moby, distribution/pull_v2.go)."""
 SCHEMA_1_TYPES = (
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
