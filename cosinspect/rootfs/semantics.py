@@ -73,19 +73,18 @@ class Rules:
 
     Attributes:
         stacking: how layers come together.
-        refuses_obstacles: whether a file where a directory is needed ends everything; else a directory replaces it.
         lists_root: whether an entry for the root gives it attributes.
         revisits_directories: whether each directory that was listed must still be there when everything is written.
         hardlinks_carry_attributes: whether a hard link's mode and owner are applied to the file.
         lexical: whether `..` in a link's target takes off the name before it, as containerd's `fs.RootPath` does, and
-            is not followed from where the links lead, as the kernel does.
+            is not followed from where the links lead, as the kernel does; `fs.RootPath` also refuses a file where a directory is
+            needed, which a directory replaces otherwise.
         link_hops: symbolic links followed on the way to one entry; None for `Limits.link_hops`.
         sets_attributes: whether an extended attribute that Linux refuses ends everything.
         ext4: whether what is written comes to lie on ext4, with its bound for the attributes of a file.
     """
 
     stacking: Stacking
-    refuses_obstacles: bool
     lists_root: bool
     revisits_directories: bool
     hardlinks_carry_attributes: bool
@@ -99,7 +98,6 @@ def _containerd(stacking: Stacking) -> Rules:
     """What `archive.Apply` does, whichever directory it writes to (containerd 1.7.29, archive/tar.go)."""
     return Rules(
         stacking=stacking,
-        refuses_obstacles=True,
         lists_root=False,
         revisits_directories=True,
         hardlinks_carry_attributes=True,
@@ -113,7 +111,6 @@ def _containerd(stacking: Stacking) -> Rules:
 RULES = {
     Semantics.OCI: Rules(
         stacking=Stacking.IN_PLACE,
-        refuses_obstacles=False,
         lists_root=True,
         revisits_directories=False,
         hardlinks_carry_attributes=False,
