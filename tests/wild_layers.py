@@ -184,15 +184,19 @@ SPARSE_NAMES = st.sampled_from([b"a/x", b"t", b"a/\0x", b".wh.\0", b"u\0"])
 class Wild:
     """An archive in parts, which shows its headers where a test fails."""
 
-    def __init__(self, parts):
-        self.data = b"".join(parts) + END
+    def __init__(self, parts, cut=None, at=None):
+        self.data = (b"".join(parts) + END)[:cut]
+        if at is not None and self.data:
+            at %= len(self.data)
+            self.data = self.data[:at] + bytes([self.data[at] ^ 1]) + self.data[at + 1 :]
         self._parts = parts
+        self._damage = cut, at
 
     def __repr__(self):
-        return f"Wild({[_short(part) for part in self._parts]})"
+        return f"Wild({[_short(part) for part in self._parts]}, {self._damage})"
 
 
-def _short(part):
+def _short(part):  # what is not zeros
     return re.sub(rb"\0{4,}", lambda found: b"<%d>" % len(found[0]), part[:3000])
 
 
@@ -243,7 +247,12 @@ BASE = b"".join(
         tar_header("lib", typeflag=b"2", mode=0o777, linkname="a"), tar_header("t", size=4) + padded(b"base"),
     )
 )  # fmt: skip
-LAYERS = st.lists(entries(), max_size=5).map(Wild)
+_PARTS = st.lists(entries(), max_size=5)
+LAYERS = st.one_of(
+    *[_PARTS.map(Wild)] * 8,
+    st.builds(Wild, _PARTS, cut=st.integers(0, 6000)),
+    st.builds(Wild, _PARTS, at=st.integers(0, 6000)),
+)
 STACKS = st.one_of(
     st.lists(LAYERS, min_size=1, max_size=3).map(lambda layers: [Wild([BASE]), *layers]),
     st.lists(LAYERS, min_size=1, max_size=4),

@@ -111,7 +111,11 @@ def _salvage_zstd(buffer: _Buffer, limits: Limits) -> Generator[bytes, None, Non
         block = buffer.take(3)
         number = int.from_bytes(block, "little")
         last, kind, size = bool(number & 1), number >> 1 & 3, number >> 3
-        yield frame.decompress(block + buffer.take(1 if kind == 1 else size))
+        stored = 1 if kind == 1 else size
+        # Of the last block klauspost/compress gives nothing where the checksum behind it is cut.
+        if last and head[4] & 4 and not buffer.fill(stored + 4):
+            raise _cut()
+        yield frame.decompress(block + buffer.take(stored))
     if head[4] & 4:
         frame.decompress(buffer.take(4))
 
