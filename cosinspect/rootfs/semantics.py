@@ -81,7 +81,6 @@ class Rules:
             needed, which a directory replaces otherwise.
         link_hops: symbolic links followed on the way to one entry; None for `Limits.link_hops`.
         sets_attributes: whether an extended attribute that Linux refuses ends everything.
-        ext4: whether what is written comes to lie on ext4, with its bound for the attributes of a file.
     """
 
     stacking: Stacking
@@ -91,7 +90,6 @@ class Rules:
     lexical: bool
     link_hops: int | None = None
     sets_attributes: bool = False
-    ext4: bool = False
 
 
 def _containerd(stacking: Stacking) -> Rules:
@@ -104,7 +102,6 @@ def _containerd(stacking: Stacking) -> Rules:
         lexical=True,
         link_hops=255,
         sets_attributes=True,
-        ext4=stacking is Stacking.TOP_DOWN,
     )
 
 

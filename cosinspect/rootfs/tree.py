@@ -176,7 +176,7 @@ class Tree(Paths):
         )
 
     def _set_attributes(self, entry: LayerEntry, kind: str, position: int) -> None:
-        refused = refused_attribute(entry.xattrs or {}, kind, ext4=self._rules.ext4)
+        refused = refused_attribute(entry.xattrs or {}, kind)
         if refused is not None:
             name, reason = refused
             message = f"expected an attribute that can be set, {name[:100]!r} has {reason}"

@@ -1,6 +1,6 @@
-"""Which extended attributes of an entry cannot be set, so that whoever unpacks it stops there.
+"""Which extended attributes of an entry Linux refuses, so that whoever unpacks it stops there.
 
-Follows Linux 6.1 (fs/xattr.c, security/commoncap.c, fs/posix_acl.c, fs/ext4/xattr.c) and containerd 1.7.29, which ignores
+Follows Linux 6.1 (fs/xattr.c, security/commoncap.c, fs/posix_acl.c) and containerd 1.7.29, which ignores
 attributes that a file system does not support, those of `trusted.`, and those of `user.` on what is no file or directory.
 """
 
@@ -23,20 +23,14 @@ _NO_ID = 0xFFFFFFFF
 _ACLS = {"system.posix_acl_access": "access", "system.posix_acl_default": "default"}
 _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 1, 2, 4, 8, 16, 32
 
-# A block of 4096 bytes less its header and the end of its list; behind an inode of 256 bytes, 92 less the same end.
-_BLOCK_ROOM = 4096 - 32 - 4
-_INODE_ROOM = 256 - 128 - 32 - 4 - 4
 
-
-def refused_attribute(xattrs: Mapping[str, str], kind: str, *, ext4: bool = False) -> tuple[str, str] | None:
+def refused_attribute(xattrs: Mapping[str, str], kind: str) -> tuple[str, str] | None:
     """Give the first attribute that cannot be set, and why; None where all can be, or are ignored.
 
     Args:
         xattrs: by name, values with surrogate escapes.
         kind: of the file that gets them: `file`, `dir`, `symlink` and so on.
-        ext4: whether they are written to ext4, which has room for 4 KiB of them.
     """
-    total = 0
     for name, text in xattrs.items():
         if name.startswith("trusted."):
             continue
@@ -44,12 +38,6 @@ def refused_attribute(xattrs: Mapping[str, str], kind: str, *, ext4: bool = Fals
         reason = _refusal(name, value, kind)
         if reason:
             return name, reason
-        if ext4 and _is_stored(name, kind):
-            suffix = name.partition(".")[2].encode("utf-8", "surrogateescape")
-            room = 16 + _padded(len(suffix)) + _padded(len(value))
-            total += room
-            if room > _BLOCK_ROOM or total > _BLOCK_ROOM + _INODE_ROOM:
-                return name, f"attributes of {total} bytes, ext4 has room for {_BLOCK_ROOM}"
     return None
 
 
@@ -70,12 +58,6 @@ def _refusal(name: str, value: bytes, kind: str) -> str:
     if name in _ACLS and value:
         return _acl_refusal(value, kind, default=_ACLS[name] == "default")
     return ""
-
-
-def _is_stored(name: str, kind: str) -> bool:
-    return name.startswith(("security.", "system.posix_acl_")) or (
-        name.startswith("user.") and kind in ("file", "dir")
-    )
 
 
 def _is_capability(value: bytes) -> bool:
@@ -134,7 +116,3 @@ def _is_ordered(entries: list[tuple[int, int]]) -> bool:
         else:
             return False
     return state == 0
-
-
-def _padded(size: int) -> int:
-    return size + -size % 4
