@@ -167,6 +167,10 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
         if why in _UNWRITABLE:
             _end(tree, position, entry.path, f"{_article(entry)} has {_UNWRITABLE[why]}")
             return
+        if why == "long":
+            message = "its extended header has more than 1 MiB when it is written again, which go-containerregistry fails at"
+            tree.problem("header-long", position, entry.path, message)
+            return
         if entry.fault[:6] == "sparse":
             message = "an entry of type S, which go-containerregistry writes so that containerd's reader refuses the archive"
             tree.problem("sparse-type", position, entry.path, message)
@@ -189,7 +193,7 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
 def extraction_end(index: LayerIndex) -> str | None:
     """Give the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
     for entry in index.entries:
-        if entry.fault and entry.fault != "sparse":
+        if entry.fault and entry.fault not in ("sparse", "long", "sparse long"):
             return entry.path
     cut = any(each.reader != "containerd" and not each.ended for each in index.cuts)
     return "" if cut else None
