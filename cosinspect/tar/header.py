@@ -90,12 +90,12 @@ def unwritable(
         size: as written, or as a PAX record has it.
         header_only: whether the type has no content.
     """
+    if "\0" in name:
+        return "nul"
     if not 0 <= mode < _FIELD_BOUND:
         return "mode"
     if not (0 <= device[0] < _FIELD_BOUND and 0 <= device[1] < _FIELD_BOUND):
         return "device"
-    if "\0" in name:
-        return "nul"
     if kind in _NAMED_TYPES and name[:1] == "/" and _is_root(name):
         return "slash"
     return "size" if header_only and size > 0 else ""
