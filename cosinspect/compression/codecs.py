@@ -265,7 +265,8 @@ def inflate_members(
             padded = padded or (not data and more[:1] == b"\0")
             data += more
         if padded and told is not None:
-            told(f"zeros behind a member of {kind.value}, where Go's readers expect another one")
+            kinder = " (unpigz, where containerd has it, reads on)" if kind is Compression.GZIP else ""
+            told(f"zeros behind a member of {kind.value}, where Go's readers expect another member{kinder}")
         if data and detect(data) is not kind:
             raise FormatError(
                 f"expected another {kind.value} member or the end, found {data[:4].hex(' ')}", kind="corrupt"
@@ -290,7 +291,7 @@ def _without_fields(data: bytes, portions: Callable[[], bytes], told: Callable[[
             remedy="the bytes were damaged before they were published: build and push again",
         )
     if header.fault and told is not None:
-        told(f"a gzip header with {header.fault}")
+        told(f"a gzip header with {header.fault} (unpigz, where containerd has it, reads on)")
     return data[:3] + b"\0" + data[4:10] + data[header.length :]
 
 

@@ -29,8 +29,9 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
         data: offset of its content there, `stored` bytes long, spread out by `sparse`.
         name: as Go's `filepath.Clean` gives it, where that is not `path`: `/etc/x`, `../x`; else "".
         target: a hard link's target as written, where readers resolve its dots along the links before them; else "".
-        fault: what a reader runs into that writes the entry again, as `tar.header.unwritable` names it; `sparse` stands
-            before it for an entry of type S.
+        fault: what is out of the ordinary about it, in words parted by blanks, "" for nearly all entries: its type where no
+            file is made of it, `sparse` for type S, `owner` for an owner that chown(2) leaves as it is, and at the end what a reader
+            runs into that writes the entry again, as `tar.header.unwritable` names it.
     """
 
     path: str

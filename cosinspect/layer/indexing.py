@@ -38,7 +38,8 @@ _TYPES = {
     "S": "file",
     "g": "global",
 }
-_UNCHANGED = 0xFFFFFFFF
+_PLAIN = frozenset("0123456")
+_UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) leaves as it is
 
 
 class Sink(Protocol):
@@ -217,12 +218,14 @@ class Indexing:
         elif kind != "symlink":
             link = ""
         uid, gid, device, fault = header.uid, header.gid, header.device, header.fault
-        if not (0 <= uid <= _UNCHANGED and 0 <= gid <= _UNCHANGED):
+        if not (0 <= uid < _UNCHANGED and 0 <= gid < _UNCHANGED):
             uid, gid = uid & _UNCHANGED, gid & _UNCHANGED
+            if _UNCHANGED in (uid, gid):
+                fault = f"owner {fault}".rstrip()
         if device != (0, 0):
             device = _as_stored(device) if kind in ("char", "block") else (0, 0)
-        if header.type == "S":
-            fault = f"sparse {fault}".rstrip()
+        if header.type not in _PLAIN:
+            fault = f"{'sparse' if header.type == 'S' else kind} {fault}".rstrip()
         entry = LayerEntry(
             path, kind, header.mode & 0o7777, uid, gid, header.size, header.mtime, link, device, header.xattrs,
             header.offset, header.data, header.stored, header.sparse, as_go, target, fault,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -107,7 +108,8 @@ class Layer:
             told: InvalidLayer | LimitExceeded = fault
             if isinstance(fault, InvalidLayer):
                 told = fault.in_layer(self.position, work.entries[-1].path if work.entries else None)
-                stream.finish()  # if the blob is another one, that is the error to tell
+                with suppress(InvalidLayer):  # the compression has a fault as well, or is the fault
+                    stream.finish()  # if the blob is another one, that is the error to tell
             if not (fault.where or "").startswith("layer"):
                 told = told.but(where=f"layer {self.position} ({self.descriptor.digest}), {fault.where}")
             raise told from fault

@@ -157,7 +157,7 @@ class Comparison:
         for layer, index in enumerate(self.first.indexes):
             known.update((layer, each.path) for each in index.nameless)
             known.update((layer, each.path) for each in index.name_only if each.type == "unknown")
-            known.update((layer, each.path) for each in index.entries if each.fault[:6] == "sparse")
+            known.update((layer, each.path) for each in index.entries if "sparse" in each.fault)
         return tuple(
             problem
             for problem in self.other.problems

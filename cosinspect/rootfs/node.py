@@ -6,7 +6,7 @@ from attrs import frozen
 
 from cosinspect.layer.changeset import LayerEntry
 
-__all__ = ["IMPLIED_MODE", "Inode", "Node", "Problem", "is_name"]
+__all__ = ["IMPLIED_MODE", "NAME_BYTES", "Inode", "Node", "Problem", "is_name"]
 
 IMPLIED_MODE = 0o755
 

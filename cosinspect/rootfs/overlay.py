@@ -163,11 +163,18 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
     """
     survivors = _Survivors(layers)
     for position, entry in survivors:
-        _, _, why = entry.fault.rpartition(" ")
+        if not entry.fault:
+            tree.put(entry, position)
+            continue
+        why = entry.fault.rpartition(" ")[2]
         if why in _UNWRITABLE:
             _end(tree, position, entry.path, f"{_article(entry)} has {_UNWRITABLE[why]}")
             return
-        if entry.fault[:6] == "sparse":
+        if why == "long":
+            message = "its extended header has more than 1 MiB when it is written again, which go-containerregistry fails at"
+            tree.problem("header-long", position, entry.path, message)
+            return
+        if "sparse" in entry.fault:
             message = "an entry of type S, which go-containerregistry writes so that containerd's reader refuses the archive"
             tree.problem("sparse-type", position, entry.path, message)
         elif entry.type in ("global", "unknown"):
@@ -189,7 +196,8 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
 def extraction_end(index: LayerIndex) -> str | None:
     """Give the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
     for entry in index.entries:
-        if entry.fault and entry.fault != "sparse":
+        why = entry.fault and entry.fault.rpartition(" ")[2]
+        if why in _UNWRITABLE or why == "size":
             return entry.path
     cut = any(each.reader != "containerd" and not each.ended for each in index.cuts)
     return "" if cut else None
@@ -230,12 +238,17 @@ class _Survivors:
             opaques = {id(marker) for marker in index.opaques}
             cut = next((each for each in index.cuts if each.reader != "containerd" and not each.ended), None)
             for item in _in_order(index, opaques=True):
-                if cut is not None and not _is_read(item, cut):
+                if cut is not None and item.data > cut.offset:
                     break
-                name = _handled_name(item, opaque=id(item) in opaques)
+                name = item.name or item.path or "."
+                if isinstance(item, Marker):
+                    name = _handled_name(item, name, opaque=id(item) in opaques)
+                    hides = True
+                else:
+                    hides = item.type != "dir"
                 if name in seen or _is_hidden(name, seen, directories):
                     continue
-                hides = seen[name] = isinstance(item, Marker) or item.type != "dir"
+                seen[name] = hides
                 if hides and name in directories:
                     directories.clear()  # what stood open until now is hidden from here on
                 if isinstance(item, Marker):
@@ -249,20 +262,12 @@ class _Survivors:
                 return
 
 
-def _is_read(item: LayerEntry | Marker, cut: Cut) -> bool:
-    """Say whether the header of an entry comes before a reader's end."""
-    return item.data <= cut.offset
-
-
-def _handled_name(item: LayerEntry | Marker, *, opaque: bool) -> str:
-    """Give the name by which `mutate.Extract` remembers an entry."""
-    name = item.name or item.path or "."
-    if not isinstance(item, Marker):
-        return name
+def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
+    """Give the name by which `mutate.Extract` remembers a whiteout."""
     if opaque:
-        base = ".wh..wh..opq" if item.is_directory else ".wh..opq"
-        return f"{name.rstrip('/')}/{base}" if item.path or item.name else base
-    return _own_name(item) if item.is_directory else name  # a directory keeps its name with the prefix
+        base = ".wh..wh..opq" if marker.is_directory else ".wh..opq"
+        return f"{name.rstrip('/')}/{base}" if marker.path or marker.name else base
+    return _own_name(marker) if marker.is_directory else name  # a directory keeps its name with the prefix
 
 
 def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -> bool:
@@ -354,7 +359,7 @@ def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: L
     nameless = {id(marker) for marker in index.nameless}
     for item in _in_order(index, opaques=True):
         if not isinstance(item, Marker):
-            if item.type in ("global", "unknown"):
+            if item.fault and item.type in ("global", "unknown"):
                 tree.pass_over(item, position)
             else:
                 tree.put(item, position)

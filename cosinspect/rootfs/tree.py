@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from cosinspect.layer.changeset import LayerEntry
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.rootfs.node import IMPLIED_MODE, Inode, Node, Problem, is_name
+from cosinspect.rootfs.node import IMPLIED_MODE, NAME_BYTES, Inode, Node, Problem, is_name
 from cosinspect.rootfs.paths import Paths
 from cosinspect.rootfs.semantics import Rules
 from cosinspect.rootfs.xattrs import refused_attribute
@@ -27,6 +27,7 @@ LINK_BYTES = 4095
 
 _UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) leaves as it is
 _SETGID = 0o2000
+_SHORT = NAME_BYTES // 4
 
 
 class Tree(Paths):
@@ -90,13 +91,15 @@ class Tree(Paths):
         if isinstance(parent, str):
             self.problem(parent, position, entry.path, _WAYS[parent])
             return
-        if not is_name(name):
+        odd = entry.fault
+        # No shorter name has more bytes than a file's may have, and only odd ones have a NUL.
+        if (odd or len(name) > _SHORT) and not is_name(name):
             self.problem("unusable-name", position, entry.path, _WAYS["unusable-name"])
             return
         children = parent.children
         assert children is not None  # noqa: S101 - make_directory gives directories
         old = children.get(name)
-        if _UNCHANGED in (entry.uid, entry.gid):
+        if odd and "owner" in odd:
             entry = self._with_owner(entry, parent, old)
         if old is not None:
             if entry.type == "dir" and old.children is not None:
@@ -106,7 +109,7 @@ class Tree(Paths):
                     self._set_attributes(entry, "dir", position)
                 return
             self._remove(children, name)
-        if entry.fault[:6] == "sparse" and self._rules.sets_attributes:
+        if odd and "sparse" in odd and self._rules.sets_attributes:
             message = "an entry of type S, which is no type that containerd's reader makes a file of"
             self.problem("sparse-type", position, entry.path, message)
         elif entry.type == "hardlink":

@@ -5,9 +5,12 @@ Python's `int` takes underscores, signs and blanks where Go's parser does not, s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 __all__ = [
+    "HEADER_BYTES",
     "Header",
     "SparseMap",
     "is_valid_sparse",
@@ -16,6 +19,7 @@ __all__ = [
     "parse_octal",
     "parse_pax_records",
     "parse_text",
+    "rewritten_bytes",
     "unwritable",
 ]
 
@@ -61,6 +65,9 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     fault: str = ""
 
 
+HEADER_BYTES = 1 << 20
+"""The longest extended header that Go reads and writes (archive/tar: maxSpecialFileSize)."""
+
 _FIELD_BOUND = 1 << 21
 _NAMED_TYPES = frozenset("0346S")
 
@@ -83,15 +90,28 @@ def unwritable(
         size: as written, or as a PAX record has it.
         header_only: whether the type has no content.
     """
+    if "\0" in name:
+        return "nul"
     if not 0 <= mode < _FIELD_BOUND:
         return "mode"
     if not (0 <= device[0] < _FIELD_BOUND and 0 <= device[1] < _FIELD_BOUND):
         return "device"
-    if "\0" in name:
-        return "nul"
     if kind in _NAMED_TYPES and name[:1] == "/" and _is_root(name):
         return "slash"
     return "size" if header_only and size > 0 else ""
+
+
+def rewritten_bytes(records: Mapping[str, str], name: str) -> int:
+    """Give the length at most of the PAX header that Go's writer makes of an entry that was read with these records."""
+    own = {**records, "path": name}
+    total = 0
+    for key, value in own.items():
+        if key.startswith("GNU.sparse."):
+            continue
+        body = len(key.encode("utf-8", "surrogateescape")) + len(value.encode("utf-8", "surrogateescape")) + 3
+        digits = len(str(body))
+        total += body + digits + (len(str(body + digits)) > digits)
+    return total
 
 
 def _is_root(name: str) -> bool:

@@ -18,6 +18,7 @@ from cosinspect.errors import InvalidLayer, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.tar.blocks import BLOCK, Blocks
 from cosinspect.tar.header import (
+    HEADER_BYTES,
     Header,
     SparseMap,
     is_valid_sparse,
@@ -26,6 +27,7 @@ from cosinspect.tar.header import (
     parse_octal,
     parse_pax_records,
     parse_text,
+    rewritten_bytes,
     unwritable,
 )
 from cosinspect.tar.irregularities import Notes
@@ -37,6 +39,7 @@ _CHECKSUM = re.compile(rb"[0-7]{6}\0 ")  # as everybody writes it
 # Size and time, the checksum, a type without surprises, and the target of a link: bytes 124 to 257.
 _NUMBERS = re.compile(rb"([0-7]{11})[\0 ]([0-7]{11})[\0 ]([0-7]{6})\0 ([025])([^\0]{0,100})", re.DOTALL)
 _CUT = "content-truncated", "the archive ends in the middle of a file's content"
+_LONG = 512 * 1024  # no header that is shorter becomes too long when it is written again
 _COMMON_MODE = 0o7777777
 _COMMON_DEVICE = 0o7777777
 _REMEMBERED = 4096
@@ -52,13 +55,14 @@ _XATTR = "SCHILY.xattr."
 class _Pending:
     """What extended headers have said about the entry that follows them."""
 
-    __slots__ = ("link", "name", "pax", "saw")
+    __slots__ = ("link", "name", "pax", "saw", "size")
 
     def __init__(self) -> None:
         self.pax: dict[str, str] = {}
         self.name = ""
         self.link = ""
         self.saw: set[int] = set()
+        self.size = 0  # of the PAX header
 
 
 class TarStream(Notes):
@@ -268,12 +272,14 @@ class TarStream(Notes):
         """
         name, _ = self._format_fields(block, offset)
         data = self.position
-        name = self._records(size, offset).get("path") or name
+        records = self._records(size, offset)
+        name = records.get("path") or name
+        fault = "long" if size > _LONG and rewritten_bytes(records, name) > HEADER_BYTES else ""
         self.note("global-header", offset, "a PAX global header", name)
         if pending.saw:
             message = "a global header stands between an extended header and its entry"
             self.note("dangling-extension", start, message)
-        return Header(name, "g", 0, 0, 0, 0, 0, "", (0, 0), start, data, 0, None, None)
+        return Header(name, "g", 0, 0, 0, 0, 0, "", (0, 0), start, data, 0, None, None, fault)
 
     def _extension(self, kind: int, size: int, offset: int, pending: _Pending) -> None:
         if kind == _PAX:
@@ -283,6 +289,7 @@ class TarStream(Notes):
                     "repeated-pax-header", offset, "a second PAX header for one entry replaces the first"
                 )
             pending.pax = records
+            pending.size = size
         else:
             text = parse_text(self._body(size, "a long name"))
             if kind in pending.saw:
@@ -333,6 +340,8 @@ class TarStream(Notes):
             self.note("unknown-type", offset, f"an entry of the unknown type {chr(kind)!r}", name)
         header_only = kind in _HEADER_ONLY
         fault = unwritable(chr(kind), name, mode, device, size, header_only=header_only)
+        if pending is not None and pending.size > _LONG and fault in ("", "size"):
+            fault = "long" if rewritten_bytes(pax, name) > HEADER_BYTES else fault
         return Header(
             name, chr(kind), mode, uid, gid, mtime, 0 if header_only else size,
             link, device, start, self.position, self._left, sparse, xattrs, fault,
