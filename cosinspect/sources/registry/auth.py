@@ -45,6 +45,8 @@ _VALUE = re.compile(r'"((?:[^"\\]|\\.)*+)"|([^\s,"]+)', re.DOTALL)
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|\Z))")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _HEADER_SAFE = re.compile(r"[!-~]+")
+# RFC 6750, 2.1. What else a server answers is not a token, and is not carried to the registry.
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{1,65536}=*")
 _PORTS = {"http": 80, "https": 443}
 # Nothing that two URL parsers could take for different hosts.
 _URL_HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
@@ -279,11 +281,11 @@ class Authenticator:
         url = Url.parse(realm)
         if url is None:
             raise self._denied("expected the address of a token server, found a realm that is none")
-        found = self._lookup()
-        if found.credential and url.scheme == "http" and self._registry.scheme != "http":
+        if url.scheme == "http" and self._registry.scheme != "http":
             raise self._denied(
-                f"the token server {url} does not use HTTPS, and credentials are not sent in the clear"
+                f"the token server {url} does not use HTTPS: neither credentials nor a token go in the clear"
             )
+        found = self._lookup()
         asked_at = self._clock()
         answer = yield _token_request(url, service, scope, found.credential)
         header, seconds = self._token(answer, url, found)
@@ -314,8 +316,8 @@ class Authenticator:
         if not isinstance(document, dict):
             raise self._denied(f"expected the token server {url} to answer in JSON, found something else")
         token = document.get("token") or document.get("access_token")
-        if not isinstance(token, str) or not _HEADER_SAFE.fullmatch(token):
-            raise self._denied(f"expected a token from the token server {url}, found none")
+        if not isinstance(token, str) or not _BEARER.fullmatch(token):
+            raise self._denied(f"expected a token from the token server {url}, found none that can be sent")
         seconds = document.get("expires_in")
         if not isinstance(seconds, int | float) or not 0 <= seconds < 2**31:
             seconds = TOKEN_SECONDS

@@ -16,7 +16,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
@@ -33,7 +33,7 @@ from cosinspect.errors import (
 )
 from cosinspect.limits import Limits
 from cosinspect.sources.registry.auth import Authenticator, Authorization, TokenAnswer, TokenRequest, Url
-from cosinspect.sources.registry.connections import PatientAdapter
+from cosinspect.sources.registry.connections import AddressGuard, InternalAddressError, PatientAdapter
 from cosinspect.sources.registry.error_documents import Complaint, Discretion, remedy_for
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
 from cosinspect.version import __version__
@@ -160,6 +160,7 @@ class Client:
         tls: ssl.SSLContext | None = None,
         tls_elsewhere: ssl.SSLContext | None = None,
         deadline: Deadline | None = None,
+        private_addresses: bool = False,
     ) -> None:
         self._registry = registry
         self._where = where
@@ -175,10 +176,12 @@ class Client:
         self._tls = tls
         self._session = requests.Session()
         # Token servers and storage often have the registry's own authority, so that is trusted there as well.
-        self._session.mount("https://", PatientAdapter(tls_elsewhere))
-        self._session.mount("http://", PatientAdapter())
-        if tls is not None:  # for the registry alone: nobody else is shown its client's certificate
-            self._session.mount(f"{registry.text}/", PatientAdapter(tls))
+        guard = AddressGuard(allowed=private_addresses)
+        self._session.mount("https://", PatientAdapter(tls_elsewhere, meet=guard.meet_other))
+        self._session.mount("http://", PatientAdapter(meet=guard.meet_other))
+        # For the registry alone: nobody else is shown its client's certificate.
+        own = PatientAdapter(tls if tls is not None else tls_elsewhere, meet=guard.meet_registry)
+        self._session.mount(f"{registry.text}/", own)
 
     def attempts(self, where: str) -> Attempts:
         """Give the patience for one document or blob, which messages call `where`."""
@@ -254,10 +257,30 @@ class Client:
         while True:
             response = self.get(path, headers, attempts)
             try:
-                return response, response.read_whole(attempts, limit=limit, limit_name=limit_name)
+                body = response.read_whole(attempts, limit=limit, limit_name=limit_name)
             except TransportError as fault:
                 failure = Failure(fault, again=True)
+            else:
+                self._require_discretion(body, where)
+                return response, body
             failure.settle(attempts)
+
+    def shown(self, text: str) -> str:
+        """Give what a registry says as it can be shown; "" where it holds a secret that was sent."""
+        return self._discretion.fit(text)
+
+    def _require_discretion(self, body: bytes, where: str) -> None:
+        """Refuse a document that repeats what was sent in secret: parts of it would be shown in messages and reports.
+
+        Raises:
+            TransportError: it does.
+        """
+        if self._discretion.is_repeated_in(body):
+            raise TransportError(
+                "the registry repeats in its answer a secret that it was sent",
+                where=where,
+                remedy="change the password or token, and report the registry to its operator",
+            )
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -425,7 +448,10 @@ class Client:
         """Say what kept an answer from coming, without the words of `fault`: they quote the URL."""
         message, remedy, again = f"{url} cannot be reached", "check the network and try again", True
         causes = tuple(_causes(fault))
-        if isinstance(fault, requests.exceptions.SSLError):
+        if any(isinstance(cause, InternalAddressError) for cause in causes):
+            message = f"{self._registry} sends its client to {url}, which has an address of this machine or its network"
+            remedy, again = "if that is right, allow it with --allow-private-addresses", False
+        elif isinstance(fault, requests.exceptions.SSLError):
             reasons = [cause.reason or "" for cause in causes if isinstance(cause, ssl.SSLError)]
             message = f"{url} broke off the TLS handshake"
             if any(reason in _NOT_TLS for reason in reasons):
@@ -528,8 +554,16 @@ def _causes(fault: BaseException) -> Iterator[BaseException]:
 
 
 def _joined(base: str, location: str) -> str:
+    """Give where a `Location` leads; blanks and bytes beyond ASCII in it are taken as Go's client takes them: escaped."""
+    escaped = "".join(
+        character if "!" <= character <= "~" else quote(character.encode("latin-1", "replace"))
+        for character in location
+        if character.isprintable() or character == " " or character >= "\x80"
+    )
+    if any(character < " " or character == "\x7f" for character in location):
+        return ""  # Go's client refuses control characters, too
     try:
-        return urljoin(base, location) if location else ""
+        return urljoin(base, escaped) if escaped else ""
     except ValueError:
         return ""
 
