@@ -75,12 +75,14 @@ class Outcome:
         message: why, in one line, without the image's name.
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
         packages: databases as JSON, empty where nobody asked for them or there are none.
+        transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
     """
 
     verdict: Verdict | None
     message: str
     report: bytes = field(default=b"", repr=False)
     packages: bytes = field(default=b"", repr=False)
+    transient: bool = False
 
 
 def perform(task: Task) -> Outcome:
@@ -117,7 +119,8 @@ def perform(task: Task) -> Outcome:
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
     message = "; ".join([standing(report), *told[:REASONS]]) + more
-    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages)
+    transient = any(result.transient for result in report.results)
+    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages, transient)
 
 
 def _attested(task: Task, limits: Limits) -> Outcome | None:

@@ -367,7 +367,7 @@ class Inspector:
         found: Decided | str = outcome.message
         if outcome.verdict is not None:
             found = Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time())
-        if isinstance(found, Decided) and _is_final(found, job.rule):
+        if isinstance(found, Decided) and not outcome.transient and _is_final(found, job.rule):
             self._verdicts.keep(found)
         else:
             _bound(self._recent)

@@ -58,7 +58,7 @@ def layout(tmp_path):
     ],
     ids=" ".join,
 )
-def test_no_line_is_a_command(layout, arguments, tmp_path):
+def test_no_line_is_a_command(layout, arguments):
     out, err = io.StringIO(), io.StringIO()
     out.buffer = io.BytesIO()
 
