@@ -126,11 +126,12 @@ def perform(task: Task) -> Outcome:
 def _attested(task: Task, limits: Limits) -> Outcome | None:
     """Give what somebody attested of the image by the same rules, None if nobody who is believed did."""
     reference = Reference.parse(task.name)
-    source = RegistrySource(reference, access=task.access, limits=limits)
+    with open_image(task.name, platform=task.rulebook.platform, access=task.access, limits=limits) as image:
+        subject, judged = image.index_digest or image.digest, image.digest
+    source = RegistrySource(evolve(reference, digest=subject), access=task.access, limits=limits)
     try:
-        subject = reference.digest or source.resolve().digest
         beside = AttestationRepository(source, limits)
-        found = find_attested(subject, task.rulebook.digest(), task.attesters, beside)
+        found = find_attested(subject, judged, task.rulebook.digest(), task.attesters, beside)
     finally:
         source.close()
     if found is None or found.result.report is None:
