@@ -11,7 +11,7 @@ from cosinspect.errors import AccessDenied, CosinspectError, TransportError
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.config.credential import Credential
 from cosinspect.sources.registry import connections
-from cosinspect.sources.registry.client import _joined
+from cosinspect.sources.registry.auth import joined
 from cosinspect.sources.registry.lists import _next_query
 from cosinspect.testing.registry.faults import Fault
 from registry_client import BLOB_PATH, DESCRIPTOR, MANIFEST_PATH, client, read, serving, start
@@ -164,7 +164,7 @@ def test_a_manifest_that_repeats_a_secret_is_refused():
     ],
 )
 def test_locations_are_read_as_go_reads_them(location, target):
-    assert target == _joined("https://r.example/", location)
+    assert target == joined("https://r.example/", location)
 
 
 # go-containerregistry takes the first link whatever it says, containers/image what stands before the first semicolon.

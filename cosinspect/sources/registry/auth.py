@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from attrs import field, frozen
 
@@ -28,6 +28,7 @@ __all__ = [
     "TokenAnswer",
     "TokenRequest",
     "Url",
+    "joined",
     "parse_challenges",
 ]
 
@@ -100,6 +101,21 @@ class Url:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+
+def joined(base: str, location: str) -> str:
+    """Give where a `Location` leads; blanks and bytes beyond ASCII in it are taken as Go's client takes them: escaped."""
+    escaped = "".join(
+        character if "!" <= character <= "~" else quote(character.encode("latin-1", "replace"))
+        for character in location
+        if character.isprintable() or character == " " or character >= "\x80"
+    )
+    if any(character < " " or character == "\x7f" for character in location):
+        return ""  # Go's client refuses control characters, too
+    try:
+        return urljoin(base, escaped) if escaped else ""
+    except ValueError:
+        return ""
 
 
 @frozen

@@ -16,7 +16,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -32,7 +32,14 @@ from cosinspect.errors import (
     TransportError,
 )
 from cosinspect.limits import Limits
-from cosinspect.sources.registry.auth import Authenticator, Authorization, TokenAnswer, TokenRequest, Url
+from cosinspect.sources.registry.auth import (
+    Authenticator,
+    Authorization,
+    TokenAnswer,
+    TokenRequest,
+    Url,
+    joined,
+)
 from cosinspect.sources.registry.connections import AddressGuard, InternalAddressError, PatientAdapter
 from cosinspect.sources.registry.error_documents import Complaint, Discretion, remedy_for
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
@@ -229,7 +236,7 @@ class Client:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the answer is an error.
             TransportError: there is no answer, or the target is no URL.
         """
-        url = Url.parse(_joined(f"{self._registry.text}/", target))
+        url = Url.parse(joined(f"{self._registry.text}/", target))
         if url is None or (url.scheme == "http" and self._registry.scheme != "http"):
             raise TransportError(
                 "the registry sends uploads to something that is no URL of its kind", where=where
@@ -387,7 +394,7 @@ class Client:
                 return response, at
             self._drain(response)
             location = response.headers.get("Location", "")
-            target = Url.parse(_joined(at.text, location))
+            target = Url.parse(joined(at.text, location))
             if target is None:
                 return self._misled(at, "to something that is no http or https URL")
             if target.scheme == "http" and self._registry.scheme != "http":
@@ -551,21 +558,6 @@ def _causes(fault: BaseException) -> Iterator[BaseException]:
         if isinstance(cause, BaseException):
             yield cause
             waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
-
-
-def _joined(base: str, location: str) -> str:
-    """Give where a `Location` leads; blanks and bytes beyond ASCII in it are taken as Go's client takes them: escaped."""
-    escaped = "".join(
-        character if "!" <= character <= "~" else quote(character.encode("latin-1", "replace"))
-        for character in location
-        if character.isprintable() or character == " " or character >= "\x80"
-    )
-    if any(character < " " or character == "\x7f" for character in location):
-        return ""  # Go's client refuses control characters, too
-    try:
-        return urljoin(base, escaped) if escaped else ""
-    except ValueError:
-        return ""
 
 
 def _lost(message: str, where: str) -> TransportError:
