@@ -15,7 +15,7 @@ import logging
 import re
 import ssl
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from urllib.parse import urlsplit
 
 import requests
@@ -40,7 +40,12 @@ from cosinspect.sources.registry.auth import (
     Url,
     joined,
 )
-from cosinspect.sources.registry.connections import AddressGuard, InternalAddressError, PatientAdapter
+from cosinspect.sources.registry.connections import (
+    AddressGuard,
+    InternalAddressError,
+    PatientAdapter,
+    causes,
+)
 from cosinspect.sources.registry.error_documents import Complaint, Discretion, remedy_for
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
 from cosinspect.version import __version__
@@ -55,7 +60,6 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 # OpenSSL's words for an answer that is no TLS record.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
-_MAX_CAUSES = 16
 _FORM = "application/x-www-form-urlencoded"
 _LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
 
@@ -454,7 +458,7 @@ class Client:
     def _unsent(self, fault: Exception, url: Url) -> Failure:
         """Say what kept an answer from coming, without the words of `fault`: they quote the URL."""
         message, remedy, again = f"{url} cannot be reached", "check the network and try again", True
-        causes = tuple(_causes(fault))
+        causes = tuple(causes(fault))
         if any(isinstance(cause, InternalAddressError) for cause in causes):
             message = f"{self._registry} sends its client to {url}, which has an address of this machine or its network"
             remedy, again = "if that is right, allow it with --allow-private-addresses", False
@@ -546,18 +550,6 @@ class Client:
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def _causes(fault: BaseException) -> Iterator[BaseException]:
-    """Give an exception and what it wraps: requests and urllib3 keep it in several places."""
-    waiting: list[object] = [fault]
-    for _ in range(_MAX_CAUSES):
-        if not waiting:
-            return
-        cause = waiting.pop(0)
-        if isinstance(cause, BaseException):
-            yield cause
-            waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
 
 
 def _lost(message: str, where: str) -> TransportError:

@@ -11,7 +11,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -19,8 +19,10 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
 
-__all__ = ["AddressGuard", "InternalAddressError", "PatientAdapter", "is_internal"]
+__all__ = ["AddressGuard", "InternalAddressError", "PatientAdapter", "causes", "is_internal"]
 
+MAX_CAUSES = 16
+"""Exceptions that are looked at within one."""
 POOLED_CONNECTIONS = 32
 """Idle connections kept; as many layers as anybody reads at once."""
 
@@ -165,3 +167,15 @@ class PatientAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(*arguments, **options)
         manager.pool_classes_by_scheme = self._pools
         return manager
+
+
+def causes(fault: BaseException) -> Iterator[BaseException]:
+    """Give an exception and what it wraps: requests and urllib3 keep it in several places."""
+    waiting: list[object] = [fault]
+    for _ in range(MAX_CAUSES):
+        if not waiting:
+            return
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException):
+            yield cause
+            waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
