@@ -458,12 +458,12 @@ class Client:
     def _unsent(self, fault: Exception, url: Url) -> Failure:
         """Say what kept an answer from coming, without the words of `fault`: they quote the URL."""
         message, remedy, again = f"{url} cannot be reached", "check the network and try again", True
-        causes = tuple(causes(fault))
-        if any(isinstance(cause, InternalAddressError) for cause in causes):
+        found = tuple(causes(fault))
+        if any(isinstance(cause, InternalAddressError) for cause in found):
             message = f"{self._registry} sends its client to {url}, which has an address of this machine or its network"
             remedy, again = "if that is right, allow it with --allow-private-addresses", False
         elif isinstance(fault, requests.exceptions.SSLError):
-            reasons = [cause.reason or "" for cause in causes if isinstance(cause, ssl.SSLError)]
+            reasons = [cause.reason or "" for cause in found if isinstance(cause, ssl.SSLError)]
             message = f"{url} broke off the TLS handshake"
             if any(reason in _NOT_TLS for reason in reasons):
                 message, remedy = f"{url} does not speak TLS", "if it speaks plain HTTP, try --plain-http"
@@ -479,10 +479,10 @@ class Client:
             message = f"{url} takes no connection within {self._timeouts.connect:g} s"
         elif isinstance(fault, requests.exceptions.ReadTimeout):
             message = f"{url} gives no answer within {self._timeouts.read:g} s"
-        elif any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
+        elif any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in found):
             message = f"the name of {url} cannot be resolved"
             remedy = "check the name and the network"
-        elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        elif any(isinstance(cause, ConnectionRefusedError) for cause in found):
             message = f"{url} refuses the connection"
             remedy = "check the port and whether the registry is running"
         elif isinstance(fault, requests.ConnectionError | urllib3.exceptions.HTTPError):
