@@ -15,6 +15,7 @@ from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.compression.codecs import pack, unpack
 from cosinspect.errors import FormatError
+from cosinspect.formats.boot.program import Program
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.irregularities import Irregularity
@@ -51,6 +52,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     whiteouts: _Part
     opaques: _Part
     nameless: _Part
+    programs: _Part
     contents: dict[int, Section]
 
 
@@ -123,6 +125,29 @@ class _Contents(Mapping[int, bytes]):
         return len(self._sections)
 
 
+class _Programs(Mapping[int, Program]):
+    """What programs ask for, decoded when somebody asks."""
+
+    def __init__(self, load: Callable[[], Mapping[int, Program]], count: int) -> None:
+        self._load = load
+        self._count = count
+        self._loaded: Mapping[int, Program] | None = None if count else {}
+
+    def _all(self) -> Mapping[int, Program]:
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def __getitem__(self, data: int) -> Program:
+        return self._all()[data]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return self._count
+
+
 def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
     """Give the record of a layer, in pieces."""
     writer = RecordWriter(key)
@@ -133,8 +158,9 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
         for group in (index.whiteouts, index.opaques, index.nameless)
     )
     whiteouts, opaques, nameless = (_part(writer, group, _escaped_marker) for group in markers)
+    programs = _part(writer, list(index.programs.items()), lambda item: item)
     contents = {data: writer.add(body) for data, body in index.contents.items() if len(body) <= BODY_BYTES}
-    parts = (entries, whiteouts, opaques, nameless, contents)
+    parts = (entries, whiteouts, opaques, nameless, programs, contents)
     try:
         head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, False, *parts))
     except UnicodeEncodeError:
@@ -184,6 +210,12 @@ def decode_layer(
 
         return _Values(part.count, load)
 
+    def programs() -> Mapping[int, Program]:
+        try:
+            return dict(_values(record, head.programs, list[tuple[int, Program]]))
+        except Damaged:
+            return reading.fresh().programs
+
     return LayerIndex(
         descriptor,
         diff_id,
@@ -194,6 +226,7 @@ def decode_layer(
         _Contents(head.contents, reading),
         head.uncompressed_size,
         markers(head.nameless, lambda index: index.nameless),
+        programs=_Programs(programs, head.programs.count),
     )
 
 

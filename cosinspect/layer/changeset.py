@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from attrs import field, frozen
 
+from cosinspect.formats.boot.program import Program
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.header import SparseMap
 from cosinspect.tar.irregularities import Irregularity
@@ -78,6 +79,8 @@ class LayerIndex:
         contents: retained bodies by the offset of their data.
         uncompressed_size: bytes of the whole archive, what follows its end mark included.
         table: the digest of the table of contents that alone was read, None where the layer itself was, to its end.
+        programs: what the executable files and the libraries ask for, by the offset of their data; those that are not
+            in it were not looked at.
     """
 
     descriptor: Descriptor
@@ -90,6 +93,7 @@ class LayerIndex:
     uncompressed_size: int
     nameless: Sequence[Marker] = ()
     table: Digest | None = None
+    programs: Mapping[int, Program] = field(factory=dict, repr=False, hash=False)
 
     @property
     def origin(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from cosinspect.errors import LimitExceeded
+from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.layer.outline import Outline
 from cosinspect.layer.retain import Retain
@@ -109,8 +110,12 @@ class Indexing:
         *,
         limits: Limits = DEFAULT_LIMITS,
         follow: Callable[[LayerEntry], Sink | None] | None = None,
+        programs: bool = True,
     ) -> None:
-        """Read `archive`, keep the bodies that `retain` wants, and hand on those that `follow` gives a sink for."""
+        """Read `archive`, keep the bodies that `retain` wants, and hand on those that `follow` gives a sink for.
+
+        With `programs`, what executable files and libraries ask for is read from their bodies as well.
+        """
         self._retain = retain
         self._follow = follow
         self.sinks: list[Sink] = []
@@ -121,6 +126,8 @@ class Indexing:
         self.opaques: list[Marker] = []
         self.nameless: list[Marker] = []
         self.contents: dict[int, bytes] = {}
+        self.programs: dict[int, Program] = {}
+        self._programs_left = limits.program_characters if programs else 0
         self.metadata = 0
         self.outline = Outline(archive.note, limits=limits)
 
@@ -154,6 +161,7 @@ class Indexing:
             uncompressed_size,
             tuple(self.nameless),
             table,
+            self.programs,
         )
 
     def _take(self, header: Header) -> None:
@@ -214,7 +222,25 @@ class Indexing:
         if sink is not None:
             self._hand_on(sink)
         elif self._retain.wants(path, header.stored):
-            self.contents[header.data] = b"".join(iter(lambda: self._archive.read(1 << 20), b""))
+            body = b"".join(iter(lambda: self._archive.read(1 << 20), b""))
+            self.contents[header.data] = body
+            if self._programs_left > 0 and is_candidate(path, entry.mode):
+                self._note_program(header.data, read_program(body))
+        elif self._programs_left > 0 and is_candidate(path, entry.mode) and header.stored:
+            self._read_program(header)
+
+    def _read_program(self, header: Header) -> None:
+        """Read as much of a body as it takes to tell what it is and what it asks for."""
+        reader = ProgramReader(header.stored)
+        while (data := self._archive.read(_HANDED_BYTES)) and reader.feed(data):
+            pass
+        self._note_program(header.data, reader.finish())
+
+    def _note_program(self, data: int, program: Program) -> None:
+        # What does not fit is read when somebody asks for it.
+        self._programs_left -= weight_of(program)
+        if self._programs_left > 0:
+            self.programs[data] = program
 
     def _hand_on(self, sink: Sink) -> None:
         self.sinks.append(sink)

@@ -24,11 +24,12 @@ from cosinspect.formats.boot.bootargs import (
 )
 from cosinspect.formats.boot.cpio import Window, read_archive
 from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
-from cosinspect.formats.boot.elf import read_elf, read_interpreter
+from cosinspect.formats.boot.elf import read_elf
 from cosinspect.formats.boot.grub import read_grub_script
 from cosinspect.formats.boot.grub_lexer import expand
 from cosinspect.formats.boot.initrd import read_initrd
 from cosinspect.formats.boot.kernel import HEAD_BYTES, describe, find_version, read_kernel
+from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.formats.luet.config import database_paths, parse_config, parse_repository
 from cosinspect.formats.luet.database import read_database

@@ -15,9 +15,10 @@ from cosinspect.formats.boot.bootargs import (
     read_boot_args,
 )
 from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
-from cosinspect.formats.boot.elf import read_elf, read_interpreter
+from cosinspect.formats.boot.elf import read_elf
 from cosinspect.formats.boot.grub import read_grub_script
 from cosinspect.formats.boot.grub_lexer import expand, unquote
+from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.formats.text.cloud_config import read_cloud_config
 from cosinspect.formats.text.os_release import read_env_file
