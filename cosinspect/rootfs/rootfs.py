@@ -447,6 +447,21 @@ class Rootfs:
             found.update((path, digests[file.data]) for path, file in files.items())
         return found
 
+    def has_program(self, entry: Entry) -> bool:
+        """Say whether `programs` knows a file without reading anything."""
+        layer_entry = entry.node.entry
+        if layer_entry is None or layer_entry.type != "file" or not layer_entry.size:
+            return True
+        return self._noted(entry) is not None or layer_entry.data in self._indexes[entry.node.source].contents
+
+    def _noted(self, entry: Entry) -> Program | None:
+        """Give what was noted of a file as its layer passed, if that is all there is to know."""
+        layer_entry = entry.node.entry
+        if layer_entry is None:
+            return None
+        known = self._indexes[entry.node.source].programs.get(layer_entry.data)
+        return None if known is None or (known.elf is not None and known.elf.problem) else known
+
     def programs(self, entries: Iterable[Entry]) -> dict[str, Program]:
         """Tell what regular files are to a kernel, by path, and what they ask for; empty ones are nothing.
 
@@ -461,10 +476,10 @@ class Rootfs:
             layer_entry = entry.node.entry
             if layer_entry is None or layer_entry.type != "file":
                 continue
-            known = self._indexes[entry.node.source].programs.get(layer_entry.data)
+            known = self._noted(entry)
             if not layer_entry.size:
                 found[entry.path] = Program()
-            elif known is not None and not (known.elf is not None and known.elf.problem):
+            elif known is not None:
                 found[entry.path] = known
             elif (body := self._indexes[entry.node.source].contents.get(layer_entry.data)) is not None:
                 found[entry.path] = read_program(body)

@@ -84,7 +84,8 @@ class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
         number: the machine as the header has it (e_machine).
         bits: 32 or 64.
         little_endian: the byte order.
-        loadable: whether a kernel takes it for a program or a library: its type is one of these and it has program headers.
+        loadable: whether a kernel takes it for a program: its type is that of one, and it has program headers.
+        is_shared: whether a loader takes it for a library: its type is that of one (ET_DYN), as that of many programs is.
         interpreter: the dynamic loader that it asks for, or None.
         interpreter_known: whether the bytes at hand held the program headers, so that no interpreter means a static program.
         needed: names of the libraries that it is linked to (DT_NEEDED), in order.
@@ -94,6 +95,7 @@ class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
         no_default: whether the loader's default directories are not searched for it (DF_1_NODEFLIB).
         directories: the default directories of a glibc loader; empty for anything else.
         problem: why its dynamic section is not known, "" where it is.
+        is_cut: whether the file ends before what its headers refer to.
     """
 
     machine: str | None
@@ -101,6 +103,7 @@ class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
     bits: int
     little_endian: bool
     loadable: bool
+    is_shared: bool
     interpreter: str | None
     interpreter_known: bool
     needed: tuple[str, ...] = ()
@@ -110,6 +113,7 @@ class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
     no_default: bool = False
     directories: tuple[str, ...] = ()
     problem: str = ""
+    is_cut: bool = False
 
 
 class Wanted(NamedTuple):
@@ -127,22 +131,26 @@ class Layout(NamedTuple):
         wide: whether it is of 64 bits.
         machine: e_machine.
         loadable: as `Elf.loadable`.
+        is_shared: as `Elf.is_shared`.
         loads: offset, address and length of each part that is loaded.
         interpreter: PT_INTERP, or None.
         dynamic: PT_DYNAMIC, or None.
         strings: where the section headers say that loaded strings are; only as far as they stand in the file's start.
         complete: whether all program headers were at hand.
+        end: offset behind the last program header.
     """
 
     order: str
     wide: bool
     machine: int
     loadable: bool
+    is_shared: bool
     loads: tuple[tuple[int, int, int], ...]
     interpreter: Wanted | None
     dynamic: Wanted | None
     strings: tuple[Wanted, ...]
     complete: bool
+    end: int
 
     @property
     def word(self) -> str:
@@ -193,9 +201,9 @@ def read_layout(head: bytes) -> Layout:
     return Layout(
         order, wide, machine,
         # A kernel refuses program headers of another size.
-        kind in (_ET_EXEC, _ET_DYN) and bool(count) and size == needed,
+        kind in (_ET_EXEC, _ET_DYN) and bool(count) and size == needed, kind == _ET_DYN,
         tuple(loads), places.get(_PT_INTERP), places.get(_PT_DYNAMIC),
-        tuple(_loaded_strings(head, order, wide=wide)), complete,
+        tuple(_loaded_strings(head, order, wide=wide)), complete, table + count * needed,
     )  # fmt: skip
 
 
@@ -256,7 +264,7 @@ def describe(layout: Layout, interpreter: str | None, dynamic: bytes, name_at: N
     )
     machine = _ARCHITECTURES.get((layout.machine, layout.wide, layout.order == "<"))
     return Elf(
-        machine, layout.machine, 64 if layout.wide else 32, layout.order == "<", layout.loadable,
+        machine, layout.machine, 64 if layout.wide else 32, layout.order == "<", layout.loadable, layout.is_shared,
         interpreter, known, needed, soname or "", rpath, runpath,
         any(value & _DF_1_NODEFLIB for value in entries.get(_DT_FLAGS_1, ())), (), problem,
     )  # fmt: skip

@@ -198,8 +198,13 @@ class ProgramReader:
         dynamic = bytes(self._kept[layout.dynamic]) if layout.dynamic in self._kept else b""
         interpreter = interpreter_of(layout, self._start)
         elf = describe(layout, interpreter, dynamic, self._name_at)
-        if layout.dynamic is not None and len(dynamic) < layout.dynamic.length:
+        places = [place for place in (layout.interpreter, layout.dynamic) if place is not None]
+        if layout.end > self._size or any(place.offset + place.length > self._size for place in places):
+            elf = msgspec.structs.replace(elf, is_cut=True)
+        elif layout.dynamic is not None and len(dynamic) < layout.dynamic.length:
             elf = msgspec.structs.replace(elf, problem="its dynamic section is out of reach")
+        elif layout.interpreter is not None and interpreter is None:
+            elf = msgspec.structs.replace(elf, problem="the name of its loader is out of reach")
         if is_loader(elf.soname):
             elf = msgspec.structs.replace(elf, directories=built_in_directories(bytes(self._start)))
         return Program(elf)
