@@ -15,6 +15,8 @@ from cosinspect.formats.text.systemd import exec_commands, read_unit
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
+    "DISPENSABLE",
+    "called_in",
     "generation_mixed",
     "initrd_command_degraded",
     "initrd_command_missing",
@@ -28,7 +30,7 @@ _UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/system
 _HEAD = 256  # of a script, which names its interpreter there
 # Commands without which the machine still comes up, as boots without them showed: findmnt only fills a field of
 # fstab, rsync serves PERSISTENT_STATE_BIND only.
-_DISPENSABLE = frozenset({"findmnt", "rsync"})
+DISPENSABLE = frozenset({"findmnt", "rsync"})
 # What dracut's libraries define, for initrds from which they cannot be read.
 _DRACUT_FUNCTIONS = frozenset(
     [
@@ -231,7 +233,7 @@ def _scripts(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str]]
                 raise Undecided(f"/{member.path} of the initrd cannot be read: {fault}") from fault
 
 
-def _called(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, str]]:
+def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, str]]:
     """Give what scripts and units of the toolkit call in the initrd: command, caller, and place in it."""
     known = set(_DRACUT_FUNCTIONS)
     generation = context.generation
@@ -248,7 +250,8 @@ def _called(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, s
             known |= functions(body.decode("utf-8", "surrogateescape"))
     for path, text in _scripts(context, initrd):
         interpreter = read_interpreter(text[:_HEAD].encode("utf-8", "surrogateescape"))
-        if interpreter is not None and "/hooks/" not in path:  # dracut sources its hooks, and runs none
+        # dracut sources its hooks, and runs none; with a carriage return the name is none of a file, as another check says
+        if interpreter is not None and "/hooks/" not in path and not interpreter.endswith("\r"):
             yield interpreter, f"/{path}", "line 1"
         script = read_shell_script(text)
         for call in script.commands:
@@ -275,7 +278,7 @@ def _absent(
 ) -> Iterator[Finding | str]:
     callers: dict[str, list[str]] = {}
     seen = set()
-    for name, caller, place in _called(context, initrd):
+    for name, caller, place in called_in(context, initrd):
         seen.add(name)
         if not _has_command(initrd, name) and _is_dispensable(context, name) is dispensable:
             callers.setdefault(name, []).append(f"called by {caller} ({place})")
@@ -289,7 +292,7 @@ def _is_dispensable(context: CheckContext, name: str) -> bool:
     base = name.rpartition("/")[2]
     if base == "rsync":
         return context.facts.layout.get("PERSISTENT_STATE_BIND", "").lower() != "true"
-    return base in _DISPENSABLE
+    return base in DISPENSABLE
 
 
 @check(

@@ -11,7 +11,7 @@ from cosinspect.profiles import Generation
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["unit_masked", "unit_not_enabled", "unit_program_missing"]
+__all__ = ["UNIT_READS", "service_at", "unit_masked", "unit_not_enabled", "unit_program_missing"]
 
 DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 TOOLKIT = ("G0", "G1", "G2", "G3", "G4", "G5")
@@ -31,6 +31,11 @@ _CONDITIONS = (
     "ConditionFileIsExecutable",
 )
 _MOST_UNITS = 1000
+UNIT_READS = (
+    "{usr/,}lib/systemd/system/*.service",
+    "etc/systemd/system/*.service",
+    "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
+)
 _KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
 
@@ -101,11 +106,7 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     summary="A unit that is started runs a program that is not in the image.",
     why="The service fails at every boot, and with it what requires it.",
     remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
-    reads=(
-        "{usr/,}lib/systemd/system/*.service",
-        "etc/systemd/system/*.service",
-        "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
-    ),
+    reads=UNIT_READS,
     universal=True,
 )
 def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -114,7 +115,7 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     runners = {path for paths in (table.stage_runners if table else ()) for path in paths}  # another check's
     seen = 0
     for name in _started(context, table):
-        found = _service(context, name)
+        found = service_at(context, name)
         if found is None:
             continue
         seen += 1
@@ -148,7 +149,7 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
     return sorted(named)[:_MOST_UNITS]
 
 
-def _service(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
+def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
     """Read a service, or its template; None where it is not there, masked, or changed by a drop-in."""
     template = f"{name.partition('@')[0]}@.service" if "@" in name else name
     for unit in dict.fromkeys((name, template)):

@@ -14,6 +14,8 @@ from attrs import field, frozen
 
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
+from cosinspect.facts.executables import InitrdTree, RootTree
+from cosinspect.facts.execution import Execution
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.packages import PackageDatabase, find_databases
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
@@ -48,6 +50,7 @@ _ROOT_PREFIX = re.compile(r"\$\{root_subpath\}|\$root_subpath\b")
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
     r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.builtin"
+    r"|etc/ld\.so\.cache|etc/ld-musl-[^/]*\.path"
 )
 _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
 
@@ -143,6 +146,7 @@ class Facts:
         self._limits = limits
         self._texts: dict[str, TextFile] = {}
         self._contents: dict[str, str | None] = {}
+        self._executions: dict[int, Execution] = {}
         self._parsed = parsed if parsed is not None else Parsed(limits=limits)
 
     def text(self, path: str) -> TextFile:
@@ -291,6 +295,31 @@ class Facts:
         ]
         texts = {path: self.text(path).text for path in paths}
         return merge({path: read_dracut_conf(text) for path, text in texts.items() if text is not None})
+
+    # -- programs --------------------------------------------------------------------------------------------------
+
+    @property
+    def architecture(self) -> str | None:
+        """What the image is for, as its configuration names it; None where that does not say."""
+        platform = self._config.platform
+        return platform.architecture if platform is not None else None
+
+    @cached_property
+    def execution(self) -> Execution:
+        """What of the image's root can be executed."""
+        return Execution(RootTree(self._rootfs), self.architecture, self._option_of_kernels)
+
+    def execution_in(self, initrd: Initrd) -> Execution:
+        """What of an initrd can be executed."""
+        found = self._executions.get(id(initrd))
+        if found is None:
+            found = Execution(InitrdTree(initrd), self.architecture, self._option_of_kernels)
+            self._executions[id(initrd)] = found
+        return found
+
+    def _option_of_kernels(self, option: str) -> str | None:
+        versions = (item.version for item in self.kernels if item.version is not None)
+        return next((value for version in versions if (value := self.kernel_option(version, option))), None)
 
     # -- system ----------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """Random trees with programs, libraries and scripts in them, and what the kernel and its loader make of them."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -200,8 +199,11 @@ class TreeMaker:
                 "#!",
                 "#!{0} -x\n",
                 "#!" + " " * 300 + "{0}\n",
+                "#!{0} " + "x" * 300 + "\n",
+                "#!{0}\0rest\n",
+                "# {0}\n",
+                "#!" + "/x" * 200 + "\n",
             ]
-            + ["#!{0} " + "x" * 300 + "\n", "#!{0}\0rest\n", "# {0}\n", "#!" + "/x" * 200 + "\n"]
         ).format(interpreter)
         mode = self.random.choice([0o755, 0o755, 0o755, 0o755, 0o644])
         path = self.put(
@@ -233,7 +235,7 @@ def read_tree(top, entries):
     for path in sorted(top.rglob("*")):
         name = str(path.relative_to(top))
         if path.is_symlink():
-            found[name] = Symlink(os.readlink(path))
+            found[name] = Symlink(str(path.readlink()))
         elif name == "etc/ld.so.cache":
             found[name] = path.read_bytes()
     return found
@@ -287,7 +289,7 @@ def origin_of(top, path):
         head = place.read_bytes()[:256] if place.is_file() else b""
         words = head[2:].partition(b"\n")[0].split() if head.startswith(b"#!") else []
         if not words:
-            return os.path.dirname(real)
+            return str(Path(real).parent)
         path = "/" + words[0].decode(errors="replace").lstrip("/")
     return "/"
 
@@ -302,7 +304,7 @@ def real_path(top, path):
             continue
         here = top / f"{at}/{part}".lstrip("/")
         if here.is_symlink():
-            target, hops = os.readlink(here), hops + 1
+            target, hops = str(here.readlink()), hops + 1
             at = "" if target.startswith("/") else at
             parts += [each for each in reversed(target.split("/")) if each]
             continue

@@ -17,6 +17,7 @@ from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
+from cosinspect.testing.derivative.program_breakages import PROGRAM_BREAKAGES, PROGRAM_DEGRADATIONS
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
@@ -308,6 +309,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
+    **PROGRAM_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **FOREIGN_BREAKAGES,
 }
@@ -465,6 +467,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
+    **PROGRAM_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import struct
 from collections.abc import Callable
 from importlib import resources
 
@@ -22,7 +21,9 @@ from cosinspect.testing.bootfiles import (
 )
 from cosinspect.testing.derivative import elemental_files as elemental
 from cosinspect.testing.derivative import foreign_files as foreign
+from cosinspect.testing.derivative import programs
 from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.elf_files import elf_file
 from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Symlink, Whiteout
 from cosinspect.testing.table_writer import EditTable, SeekableFormat
 
@@ -31,7 +32,6 @@ __all__ = ["KERNEL_VERSION", "Parts", "initrd_of", "luet_database", "parts_of", 
 KERNEL_VERSION = "6.1.0-50-amd64"
 
 _MODULE = "usr/lib/dracut/modules.d/30cos-immutable-rootfs"
-_MACHINES = {"amd64": 62, "386": 3, "arm64": 183, "riscv64": 243}
 _COMMANDS = {
     "usr/bin": "mount umount ls ln mkdir rm sort basename findmnt mountpoint rmdir rsync bash realpath lsblk systemctl",
     "usr/sbin": "losetup blkid udevadm",
@@ -42,16 +42,8 @@ _INSTALL_COMMANDS = "parted partprobe partx sgdisk mkfs.ext2 mkfs.ext4 mkfs.vfat
 
 
 def program(architecture: Architecture = "amd64") -> bytes:
-    """Make the header of a static program; nothing runs in it."""
-    bits = 1 if architecture == "386" else 2
-    identity = b"\x7fELF" + bytes([bits, 1, 1, 0]) + bytes(8)
-    if bits == 1:
-        return identity + struct.pack(
-            "<HHIIIIIHHHHHH", 2, _MACHINES[architecture], 1, 0, 0, 0, 0, 52, 32, 0, 40, 0, 0
-        )
-    return identity + struct.pack(
-        "<HHIQQQIHHHHHH", 2, _MACHINES[architecture], 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0
-    )
+    """Make a static program, which does nothing."""
+    return elf_file(architecture)
 
 
 @define
@@ -135,6 +127,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         "opt/old/file": "left by the base\n",
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
         **{f"usr/sbin/{name}": runs for name in _INSTALL_COMMANDS.split()},
+        **programs.root_programs(architecture),
         **{
             f"usr/lib/dracut/modules.d/{name}/module-setup.sh": executable("#!/bin/bash\n")
             for name in ("35network", "90dmsquash-live", "90livenet")
@@ -171,7 +164,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
     }
     parts.packages = _packages(generation, architecture, runs)
     parts.boot = {"boot/initrd": Symlink(parts.initrd_path.rpartition("/")[2])}
-    parts.initrd = _initrd_members(generation, runs)
+    parts.initrd = {**_initrd_members(generation, runs), **programs.initrd_programs(architecture)}
     if generation == "bootc":
         _make_bootc(parts)
     parts.microcode = architecture == "amd64"
