@@ -104,6 +104,8 @@ def _require_system(context: CheckContext) -> None:
     """
     if not context.facts.generation:
         raise NotApplicable("no generation is evident, so nothing says that the image is to be booted")
+    if not any(map(context.rootfs.exists, ("/usr", "/bin"))):
+        raise NotApplicable("the image is no root of a system")  # but what goes to an EFI partition
 
 
 def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, Fault, str]]:

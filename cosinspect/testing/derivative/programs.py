@@ -29,6 +29,10 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
 _PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "usr/lib/systemd/systemd": (_CORE, _SHARED),
     "usr/bin/udevadm": (_SHARED, "libkmod.so.2"),
+    "usr/sbin/udevadm": (
+        _SHARED,
+        "libkmod.so.2",
+    ),  # no link: where both directories are one it would lead to itself
     "usr/bin/kmod": ("libkmod.so.2",),
     "usr/bin/mount": ("libmount.so.1",),
     "usr/bin/dash": (),
@@ -37,7 +41,6 @@ _PROGRAMS: Mapping[str, tuple[str, ...]] = {
 }
 _LINKS: Mapping[str, str] = {
     "usr/lib/systemd/systemd-udevd": "../../bin/udevadm",
-    "usr/sbin/udevadm": "/bin/udevadm",
     "usr/sbin/modprobe": "/bin/kmod",
     "usr/bin/sh": "dash",
 }
