@@ -197,6 +197,9 @@ class ProgramReader:
         layout = self._layout
         dynamic = bytes(self._kept[layout.dynamic]) if layout.dynamic in self._kept else b""
         interpreter = interpreter_of(layout, self._start)
+        if interpreter is None and layout.interpreter in self._kept:
+            raw = bytes(self._kept[layout.interpreter]).partition(b"\0")[0]
+            interpreter = raw.decode("utf-8", "replace")
         elf = describe(layout, interpreter, dynamic, self._name_at)
         places = [place for place in (layout.interpreter, layout.dynamic) if place is not None]
         if layout.end > self._size or any(place.offset + place.length > self._size for place in places):
@@ -219,6 +222,10 @@ class ProgramReader:
         except FormatError:
             return
         places = [layout.dynamic] if layout.dynamic and layout.dynamic.length <= DYNAMIC_BYTES else []
+        # glibc's libc.so.6 is a program, too, and has the name far behind.
+        places += (
+            [layout.interpreter] if layout.interpreter and layout.interpreter.length <= NAME_BYTES else []
+        )
         places += [place for place in layout.strings if place.length <= STRINGS_BYTES]
         for place in places:
             if place.offset + place.length <= self._size and place not in self._kept:
