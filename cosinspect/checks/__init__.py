@@ -183,6 +183,7 @@ CATALOGUE: tuple[Check, ...] = (
     programs.program_degraded,
     programs.initrd_program_unusable,
     programs.merged_directory_replaced,
+    programs.command_unusable,
     programs.root_closed,
     programs.overlay_without_etc,
     programs.initrd_script_unusable,

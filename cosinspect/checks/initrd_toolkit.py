@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.errors import FormatError
@@ -15,7 +15,6 @@ from cosinspect.formats.text.systemd import exec_commands, read_unit
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
-    "DISPENSABLE",
     "called_in",
     "generation_mixed",
     "initrd_command_degraded",
@@ -23,6 +22,7 @@ __all__ = [
     "initrd_overlay_missing",
     "initrd_part_missing",
     "initrd_without_cos",
+    "is_dispensable",
 ]
 
 _BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
@@ -30,7 +30,7 @@ _UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/system
 _HEAD = 256  # of a script, which names its interpreter there
 # Commands without which the machine still comes up, as boots without them showed: findmnt only fills a field of
 # fstab, rsync serves PERSISTENT_STATE_BIND only.
-DISPENSABLE = frozenset({"findmnt", "rsync"})
+_DISPENSABLE = frozenset({"findmnt", "rsync"})
 # What dracut's libraries define, for initrds from which they cannot be read.
 _DRACUT_FUNCTIONS = frozenset(
     [
@@ -277,22 +277,40 @@ def _absent(
     context: CheckContext, initrd: Initrd, path: str, *, dispensable: bool
 ) -> Iterator[Finding | str]:
     callers: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
     seen = set()
     for name, caller, place in called_in(context, initrd):
         seen.add(name)
-        if not _has_command(initrd, name) and _is_dispensable(context, name) is dispensable:
+        if is_dispensable(context, name) is not dispensable:
+            continue
+        # That one which the boot needs cannot be executed is another check's.
+        reason = _refusal(context, initrd, name) if dispensable else ""
+        if not _has_command(initrd, name):
+            reason = "it is not there"
+        if reason:
+            reasons[name] = reason
             callers.setdefault(name, []).append(f"called by {caller} ({place})")
     for name, evidence in sorted(callers.items()):
-        yield about(context, path, f"expected the command {name} in the initrd, it is not there", *evidence)
+        message = f"expected the command {name} in the initrd, {reasons[name]}"
+        yield about(context, path, message, *evidence)
     if not callers and not dispensable:
         yield f"all {len(seen)} commands that its scripts and units call are in {path}"
 
 
-def _is_dispensable(context: CheckContext, name: str) -> bool:
+def _refusal(context: CheckContext, initrd: Initrd, name: str) -> str:
+    """Say what keeps a command from being executed, "" for nothing."""
+    execution = context.facts.execution_in(initrd)
+    found = execution.find(name)
+    fault = execution.fault(found, by_shell=True) if found is not None else None
+    return "" if found is None or fault is None or fault.is_undecided else words_of(found, fault)
+
+
+def is_dispensable(context: CheckContext, name: str) -> bool:
+    """Say whether the boot goes on without a command."""
     base = name.rpartition("/")[2]
     if base == "rsync":
         return context.facts.layout.get("PERSISTENT_STATE_BIND", "").lower() != "true"
-    return base in DISPENSABLE
+    return base in _DISPENSABLE
 
 
 @check(

@@ -8,17 +8,20 @@ from attrs import evolve, frozen
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
+from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, REBUILD, about, opened
-from cosinspect.checks.initrd_toolkit import DISPENSABLE, called_in
+from cosinspect.checks.initrd_toolkit import called_in, is_dispensable
+from cosinspect.checks.tools import tools_of
 from cosinspect.checks.units import UNIT_READS, service_at
 from cosinspect.facts.execution import Execution
 from cosinspect.facts.loader import Fault
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.text.systemd import exec_commands
-from cosinspect.report.report import Finding, Level
+from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.history import Action
 
 __all__ = [
+    "command_unusable",
     "initrd_program_unusable",
     "initrd_script_unusable",
     "merged_directory_replaced",
@@ -206,6 +209,64 @@ def program_degraded(context: CheckContext) -> Iterator[Finding | str]:
     yield "mount and what loads drivers can be executed"
 
 
+# -- what operations call ----------------------------------------------------------------------------------------------
+
+# Programs of the generations themselves that are called when a machine is installed or upgraded.
+_OWN = (("immucore",), ("kairos-agent",), ("agent-provider-kairos",), ("bootc",), ("ostree",), ("bootupctl",))
+_OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
+
+
+def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, ...], tuple[str, Fault]]:
+    """Give the commands of an operation that are there and cannot be executed, by their names."""
+    table = context.profile.generations.get(context.facts.generation)
+    own = (*_OWN, *(table.grub_tools if table else ())) if capability is not Capability.RECOVERY else ()
+    found: dict[tuple[str, ...], tuple[str, Fault]] = {}
+    for names in dict.fromkeys((*tools_of(context, capability), *own)):
+        places = [place for name in names if (place := find_command(context, name)) is not None]
+        faults = [(place, context.facts.execution.fault(place, by_shell=True)) for place in places]
+        broken = [(place, fault) for place, fault in faults if fault is not None]
+        if broken and len(broken) == len(faults):
+            found[names] = broken[0]
+    return found
+
+
+def _spared(context: CheckContext) -> tuple[Capability, ...]:
+    """Give the operations that call none of the commands that cannot be executed."""
+    return tuple(
+        each
+        for each in _OPERATIONS
+        if all(fault.is_undecided for _, fault in _unusable(context, each).values())
+    )
+
+
+@check(
+    id="COS174",
+    name="command-unusable",
+    level=Level.ERROR,
+    capabilities=_OPERATIONS,
+    spares=_spared,
+    summary="A command that installation or upgrade calls cannot be executed.",
+    why="""The command is in the image, and the kernel or its loader refuses it: it is for another architecture, a library or an interpreter is
+        missing, or the file is empty. The operation stops with `Exec format error` or `No such file or directory`.""",
+    remedy="Install the package that has the command with its libraries, for the image's architecture.",
+    reads=LOADER_READS,
+    universal=True,
+)
+def command_unusable(context: CheckContext) -> Iterator[Finding | str]:
+    """Follow the commands of each operation to their loaders and libraries."""
+    _require_system(context)
+    undecided: list[str] = []
+    found: dict[str, tuple[str, Fault, str]] = {}
+    for capability in _OPERATIONS:
+        for place, fault in _unusable(context, capability).values():
+            effect = f"{capability.value} stops where it calls it"
+            found.setdefault(place, (place, fault, effect))
+    yield from _told(context, found.values(), undecided)
+    if undecided:
+        raise Undecided("; ".join(undecided))
+    yield "the commands that operations call can be executed, as far as they are there"
+
+
 # -- the initrd --------------------------------------------------------------------------------------------------------
 
 
@@ -247,7 +308,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
     for path, effect in _initrd_starts(context, initrd).items():
         yield from (item for item in looked_at(path, effect) if item[1].path not in absent)
     for name, caller, _ in called:
-        if name.rpartition("/")[2] in DISPENSABLE:
+        if is_dispensable(context, name):
             continue
         place = _place_of(execution, name)
         if place is not None:

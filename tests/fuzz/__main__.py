@@ -29,6 +29,7 @@ NAMES = (
     "initrd",
     "bolt",
     "kernel",
+    "programs",
     "documents",
     "signatures",
     "grub",

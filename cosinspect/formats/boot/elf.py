@@ -51,6 +51,14 @@ _DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH, _DT_FLAGS_1 = 1, 5, 
 _DF_1_NODEFLIB = 0x800
 _SHT_STRTAB, _SHF_ALLOC = 3, 2
 
+# Program headers, and where in one its offset, its address and its length in the file stand, by whether it is of 64 bits.
+_SEGMENTS = {
+    (order, wide): struct.Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
+    for order in "<>"
+    for wide in (True, False)
+}
+_OFFSET, _ADDRESS, _LENGTH = {True: 2, False: 1}, {True: 3, False: 2}, {True: 5, False: 4}
+
 # e_machine, whether 64 bits, whether little-endian -> the image specification's architecture, which is Go's GOARCH.
 _ARCHITECTURES = {
     (62, True, True): "amd64",
@@ -187,17 +195,14 @@ def read_layout(head: bytes) -> Layout:
     loads: list[tuple[int, int, int]] = []
     places: dict[int, Wanted] = {}
     complete = not count or (size == needed and count <= HEADERS)
-    for number in range(count if complete else 0):
-        at = table + number * needed
-        if at + needed > len(head):
-            complete = False
-            break
-        offset, address, length = _segment(head, at, order, wide=wide)
-        (what,) = struct.unpack_from(order + "I", head, at)
+    headers = head[table : table + count * needed] if complete else b""
+    complete = complete and len(headers) == count * needed
+    for fields in _SEGMENTS[order, wide].iter_unpack(headers[: len(headers) // needed * needed]):
+        what = fields[0]
         if what == _PT_LOAD:
-            loads.append((offset, address, length))
+            loads.append((fields[_OFFSET[wide]], fields[_ADDRESS[wide]], fields[_LENGTH[wide]]))
         elif what in (_PT_DYNAMIC, _PT_INTERP):
-            places.setdefault(what, Wanted(offset, length))
+            places.setdefault(what, Wanted(fields[_OFFSET[wide]], fields[_LENGTH[wide]]))
     return Layout(
         order, wide, machine,
         # A kernel refuses program headers of another size.
@@ -279,14 +284,6 @@ def built_in_directories(data: bytes) -> tuple[str, ...]:
     """Give the directories that a glibc loader searches by default, which stand in it each with a slash and a NUL at its end."""
     found = dict.fromkeys(match[0][:-2].decode() for match in _BUILT_IN.finditer(data))
     return tuple(found)[:16]
-
-
-def _segment(head: bytes, at: int, order: str, *, wide: bool) -> tuple[int, int, int]:
-    word = order + ("Q" if wide else "I")
-    (offset,) = struct.unpack_from(word, head, at + (8 if wide else 4))
-    (address,) = struct.unpack_from(word, head, at + (16 if wide else 8))
-    (length,) = struct.unpack_from(word, head, at + (32 if wide else 16))
-    return offset, address, length
 
 
 def _loaded_strings(head: bytes, order: str, *, wide: bool) -> Iterator[Wanted]:

@@ -91,6 +91,11 @@ PROGRAM_BREAKAGES: Mapping[str, Breakage] = {
         "COS170",
         writes("usr/sbin/agetty", executable(program("riscv64"))),
     ),
+    "parted-foreign": Breakage(
+        "parted was copied from an image for another architecture",
+        "COS174",
+        writes("usr/sbin/parted", executable(program("riscv64"))),
+    ),
     "initrd-systemd-empty": Breakage(
         "systemd in the initrd is empty", "COS172", _in_initrd(_emptied, "systemd")
     ),
