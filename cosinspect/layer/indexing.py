@@ -243,17 +243,20 @@ class Indexing:
             return
         self.entries.append(entry)
         self.outline.add(entry)
-        if kind != "file" or header.sparse is not None:
-            return
+        if kind == "file" and header.sparse is None:
+            self._take_body(header, entry)
+
+    def _take_body(self, header: Header, entry: LayerEntry) -> None:
+        """Hand a file's content on, keep it, or look at what it is to a kernel."""
         sink = self._follow(entry) if self._follow is not None else None
         if sink is not None:
             self._hand_on(sink)
-        elif self._retain.wants(path, header.stored):
+        elif self._retain.wants(entry.path, header.stored):
             body = b"".join(iter(lambda: self._archive.read(1 << 20), b""))
             self.contents[header.data] = body
-            if self._programs_left > 0 and is_candidate(path, entry.mode):
+            if self._programs_left > 0 and is_candidate(entry.path, entry.mode):
                 self._note_program(header.data, read_program(body))
-        elif self._programs_left > 0 and is_candidate(path, entry.mode) and header.stored:
+        elif self._programs_left > 0 and header.stored and is_candidate(entry.path, entry.mode):
             self._read_program(header)
 
     def _read_program(self, header: Header) -> None:

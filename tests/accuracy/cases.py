@@ -120,6 +120,7 @@ _LOSES = dict.fromkeys(
         "COS139",
         "COS146",
         "COS163",
+        "COS174",
         "COS261",
         "COS262",
         "COS263",
