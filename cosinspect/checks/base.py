@@ -7,7 +7,7 @@ raises `Undecided`; whatever else it raises makes its capabilities unknown and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
@@ -18,15 +18,17 @@ from cosinspect.facts.facts import Facts
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles import Generation, Profile
+from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
 from cosinspect.rootfs.rootfs import Rootfs, Trace
 from cosinspect.signatures.outcome import Verification
 
-__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "run_check"]
+__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "decided_by", "run_check"]
 
 Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
+Spares: TypeAlias = "Callable[[CheckContext], Iterable[Capability]]"
 
 
 class NotApplicable(Exception):
@@ -113,6 +115,20 @@ class CheckContext:
         return self.broken(trace, message)
 
 
+_STAGE_OF: Mapping[str, tuple[str, ...]] = {
+    module: (stage,)
+    for stage, modules in {
+        "boot-menu": ("grub", "boot_menu", "command_line", "loaders"),
+        "kernel": ("kernel", "unified"),
+        "initrd": ("initrd", "initrd_base", "initrd_toolkit", "drivers", "bootc_initramfs"),
+        "system": ("system", "units", "targets", "programs"),
+        "settings": ("cloud_config", "login", "covered"),
+    }.items()
+    for module in modules
+}
+"""By module of this package, the stage of the boot (`cosinspect.report.lines.BOOT_CHAIN`) that its checks look at."""
+
+
 @frozen(kw_only=True)
 class Check:
     """A check: its identity, what it decides, and what people need to know about it.
@@ -128,7 +144,9 @@ class Check:
         reads: globs of files to keep while layers pass by.
         universal: whether it holds for images of every generation, those without a table of rules included.
         generations: the generations that it is for; empty for all.
+        tags: what it is about, in words that reports group by: a stage of the boot, `signature`.
         run: what looks.
+        spares: gives the capabilities that a failure does not cost the image at hand; None where it costs all.
     """
 
     id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))
@@ -141,7 +159,9 @@ class Check:
     reads: tuple[str, ...] = ()
     universal: bool = False
     generations: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     run: Run = field(repr=False, eq=False)
+    spares: Spares | None = field(default=None, repr=False, eq=False)
 
     @property
     def rule(self) -> Rule:
@@ -161,8 +181,10 @@ def check(
     reads: Iterable[str] = (),
     universal: bool = False,
     generations: Iterable[str] = (),
+    tags: Iterable[str] = (),
+    spares: Spares | None = None,
 ) -> Callable[[Run], Check]:
-    """Declare the function below as a check."""
+    """Declare the function below as a check; it has the tag of its module's stage of the boot, too."""
 
     def declare(run: Run) -> Check:
         return Check(
@@ -176,15 +198,52 @@ def check(
             reads=tuple(reads),
             universal=universal,
             generations=tuple(generations),
+            tags=tuple(dict.fromkeys((*_STAGE_OF.get(run.__module__.rpartition(".")[2], ()), *tags))),
             run=run,
+            spares=spares,
         )
 
     return declare
 
 
+def decided_by(item: Check, generation: str) -> tuple[Capability, ...]:
+    """Give what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
+
+    A capability without rows for that generation, and a check that is not of the catalogue, are as declared.
+    """
+    needs = needs_of(generation)
+    if not needs or not item.id.startswith("COS"):
+        return item.capabilities
+    found = []
+    for capability in item.capabilities:
+        rows = [need for need in needs if capability in need.operations]
+        if not rows or any(need.decides and need.is_of(item.id, item.capabilities) for need in rows):
+            found.append(capability)
+    return tuple(found)
+
+
+def _generation(context: CheckContext) -> str:
+    try:
+        return context.facts.generation
+    except CosinspectError:  # the checks that ask for it say why
+        return ""
+
+
+def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
+    """Give what a failure costs this image."""
+    if item.spares is None:
+        return capabilities
+    try:
+        spared = frozenset(item.spares(context))
+    except Exception:  # noqa: BLE001 - what cannot be decided is not spared
+        return capabilities
+    return tuple(capability for capability in capabilities if capability not in spared)
+
+
 def run_check(item: Check, context: CheckContext) -> CheckResult:
     """Run a check and contain whatever happens in it."""
     level = context.profile.levels.get(item.id, item.level)
+    capabilities = decided_by(item, _generation(context))
 
     def result(kind: Kind, reason: str = "", *, seen: Iterable[Finding | str] = ()) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))
@@ -192,7 +251,8 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         mended = tuple(
             finding if finding.remedy else evolve(finding, remedy=item.remedy) for finding in findings
         )
-        return CheckResult(item.id, item.name, kind, level, item.capabilities, mended, reason, evidence)
+        lost = _lost(item, context, capabilities) if kind is Kind.FAIL else capabilities
+        return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence, tags=item.tags)
 
     seen: list[Finding | str] = []
     ending, reason = Kind.PASS, ""

@@ -464,6 +464,7 @@ def unreadable(
             item.capabilities,
             (finding,) if failed else (),
             "" if failed else reason,
+            tags=item.tags,
         )
 
     return tuple(result(item) for item in checks)

@@ -140,4 +140,4 @@ def _open(item: Check, plan: Plan, unread: int) -> CheckResult:
     layers = "layer 0" if unread == 1 else f"layers 0-{unread - 1}"
     level = plan.profile.levels.get(item.id, item.level)
     reason = f"it depends on {layers}, not read as the verdict does not (--fast)"
-    return CheckResult(item.id, item.name, Kind.OPEN, level, item.capabilities, (), reason)
+    return CheckResult(item.id, item.name, Kind.OPEN, level, item.capabilities, (), reason, tags=item.tags)

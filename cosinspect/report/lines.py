@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cosinspect.report.capabilities import NO_NEEDS, CapabilityResult
 from cosinspect.report.display import printable
 from cosinspect.report.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
 
@@ -20,17 +21,26 @@ __all__ = [
     "result_lines",
     "sentence",
     "standing",
+    "unknown_line",
     "waiver_line",
 ]
 
-BOOT_CHAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("GRUB finds its menu and is told what to load", ("COS04",)),
-    ("GRUB loads the kernel", tuple(f"COS01{number}" for number in range(8))),
-    ("the kernel unpacks the initrd, which finds the image on disk", ("COS02", "COS03")),
-    ("systemd takes over and runs the stages", ("COS06",)),
-    ("cloud-configs say what is mounted and who can log in", ("COS07",)),
+BOOT_CHAIN: tuple[tuple[str, str], ...] = (
+    ("GRUB finds its menu and is told what to load", "boot-menu"),
+    ("GRUB loads the kernel", "kernel"),
+    ("the kernel unpacks the initrd, which finds the image on disk", "initrd"),
+    ("systemd takes over and runs the stages", "system"),
+    ("cloud-configs say what is mounted and who can log in", "settings"),
 )
-"""What happens from power-on to login, and how the ids of the checks begin that look at it."""
+"""What happens from power-on to login, and the tag of the checks that look at it."""
+
+
+def unknown_line(result: CapabilityResult) -> str:
+    """Name the needs of a capability that no check looked at, "" where there are none."""
+    if not result.unknown:
+        return ""
+    told = "; ".join(need.rstrip(".") for need in result.unknown)
+    return told if result.unknown == (NO_NEEDS,) else f"no check looked at: {told}"
 
 
 def sentence(report: Report) -> str:
