@@ -243,6 +243,7 @@ SHAPE = {
     "profile_asked": TEXT,
     "required": [TEXT],
     "generation": TEXT,
+    "generation_title": TEXT,
     "semantics": [TEXT],
     "verdict": TEXT,
     "capabilities": {
@@ -279,6 +280,7 @@ SHAPE = {
     "unread": [int],
     "selected": [TEXT],
     "signature_required": bool,
+    "verified_required": bool,
     "signatures": type(None),
     "stats": {"seconds": NUMBER, "bytes": NUMBER, "entries": NUMBER},
 }
