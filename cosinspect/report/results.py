@@ -141,6 +141,7 @@ class CheckResult:
         evidence: what a passed check saw.
         waiver: the waiver that covers it as a whole where it is open, expired or not.
         tags: what the check is about, in words that reports group by.
+        transient: whether it is open for a reason that may pass: a source that did not answer, time that ran out.
     """
 
     check: str
@@ -153,6 +154,7 @@ class CheckResult:
     evidence: tuple[str, ...] = ()
     waiver: Waiver | None = None
     tags: tuple[str, ...] = ()
+    transient: bool = False
 
     @property
     def waivers(self) -> tuple[Waiver, ...]:
