@@ -1,13 +1,16 @@
 """What is copied to a disk, and by what: the checks of operations in both directions, by what upstream's code does."""
 
+import io
+
 import pytest
 
 from cosinspect import inspect
-from cosinspect.report.report import Capability, Kind, Status
+from cosinspect.render.text import TextRenderer
+from cosinspect.report.report import Capability, Effect, Kind, Status
 from cosinspect.testing import Directory, File, Symlink
 from cosinspect.testing.bootfiles import executable, linux_kernel
-from cosinspect.testing.derivative import KERNEL_VERSION, derivative_of
-from cosinspect.testing.derivative.operation_breakages import large_file
+from cosinspect.testing.derivative import KERNEL_VERSION, derivative, derivative_of
+from cosinspect.testing.derivative.operation_breakages import OPERATION_DEGRADATIONS, large_file
 from cosinspect.testing.derivative.parts import parts_of
 
 POLICY = b"\x8c\xff\x7c\xf9" + bytes(100)
@@ -367,3 +370,38 @@ def test_a_kernel_of_another_version_has_no_modules_in_the_initrd_of_the_iso(tmp
     assert "5.14.21-default" in finding.message
     assert Status.NO is found.capabilities[Capability.ISO].status
     assert Status.YES is found.capabilities[Capability.INSTALL].status
+
+
+# -- reports -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_iso_whose_live_system_cannot_install_says_so(tmp_path):
+    found = report(tmp_path, "G4", lambda parts: parts.remove("etc/cos/grub.cfg"))
+    out = io.StringIO()
+    TextRenderer().render(found, out)
+
+    assert Status.YES is found.capabilities[Capability.ISO].status
+    assert Status.NO is found.capabilities[Capability.INSTALL].status
+    assert "checks passed; its live system cannot install" in out.getvalue()
+
+
+def test_an_iso_that_is_made_and_does_not_boot_says_so(tmp_path):
+    found = report(tmp_path, "G4", OPERATION_DEGRADATIONS["no-isofs"].apply)
+    out = io.StringIO()
+    TextRenderer().render(found, out)
+
+    assert Effect.BROKEN is found.capabilities[Capability.ISO].effect
+    assert "one can be made, and does not boot: COS219 live-drivers-missing" in out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["no-squashfs", "no-isofs", "no-ena", "no-mv", "shim-elsewhere"])
+@pytest.mark.parametrize("operation", ["upgrade", "recovery", "iso"])
+def test_reading_fewer_layers_gives_the_same_verdict(tmp_path, kind, operation):
+    profile = tmp_path / "own.toml"
+    profile.write_text(f"name = 'own'\nrequired = ['{operation}']\n")
+    name = derivative(kind).write_layout(tmp_path / "image")
+
+    whole = inspect(name, profile=str(profile))
+    fast = inspect(name, profile=str(profile), fast=True)
+
+    assert whole.verdict is fast.verdict
