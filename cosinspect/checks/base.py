@@ -18,10 +18,11 @@ from cosinspect.facts.facts import Facts
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Generation, Profile
-from cosinspect.profiles.operations import needs_of
+from cosinspect.profiles.operations import needs_of, operations
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
+from cosinspect.rootfs.partial import Unread
 from cosinspect.rootfs.rootfs import Rootfs, Trace
 from cosinspect.signatures.outcome import Verification
 
@@ -224,11 +225,25 @@ def decided_by(item: Check, generation: str) -> tuple[Capability, ...]:
     return tuple(found)
 
 
-def _generation(context: CheckContext) -> str:
+def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
+    """Give what a check decides for this image.
+
+    Raises:
+        Unread: that depends on layers that are not read, for a capability that is required.
+    """
+    if not item.capabilities or not item.id.startswith("COS"):
+        return item.capabilities
     try:
-        return context.facts.generation
+        return decided_by(item, context.facts.generation)
     except CosinspectError:  # the checks that ask for it say why
-        return ""
+        return item.capabilities
+    except Unread:
+        required = {*context.profile.required}
+        names = {name for need in operations() for name in need.generations}
+        every = {frozenset(required.intersection(decided_by(item, name))) for name in ("", *names)}
+        if len(every) > 1:
+            raise
+        return item.capabilities
 
 
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
@@ -245,7 +260,7 @@ def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ..
 def run_check(item: Check, context: CheckContext) -> CheckResult:
     """Run a check and contain whatever happens in it."""
     level = context.profile.levels.get(item.id, item.level)
-    capabilities = decided_by(item, _generation(context))
+    capabilities = _decided(item, context)
 
     def result(kind: Kind, reason: str = "", *, seen: Iterable[Finding | str] = ()) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))

@@ -48,7 +48,7 @@ def install(tmp_path, monkeypatch):
 
 CHECK = """
 from cosinspect.checks.base import check
-from cosinspect.report import Finding, Level, Capability
+from cosinspect.report.report import Finding, Level, Capability
 
 @check(id="{id}", name="{name}", level=Level.ERROR, summary="x", why="x", remedy="do x", universal=True)
 def CHECKS(context):
