@@ -14,8 +14,10 @@ from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
 from cosinspect.errors import CosinspectError
+from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
 from cosinspect.formats.text.build_manifest import BuildManifest
+from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles import Generation, Profile
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
@@ -72,6 +74,21 @@ class CheckContext:
         if found is None:
             raise NotApplicable(f"no rules for generation {self.facts.generation or 'unknown'}")
         return found
+
+    @property
+    def cloud_configs(self) -> CloudConfigs:
+        """The cloud-configs as the yip of the image's generation reads them.
+
+        Raises:
+            NotApplicable: no generation with a table is evident.
+        """
+        generation = self.generation
+        return self.facts.cloud_configs(generation.yip, generation.yip_programs)
+
+    def boot_world(self, stage: str) -> World:
+        """Say what the conditions of a stage find in an ordinary boot of the active system."""
+        initrd = self.facts.initrd if stage.startswith("rootfs") else None
+        return boot_world(self.rootfs, initrd, self.generation.active_mode_file, stage)
 
     @property
     def is_foreign(self) -> bool:

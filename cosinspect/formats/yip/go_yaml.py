@@ -24,23 +24,20 @@ import binascii
 import math
 import re
 from collections.abc import Mapping as Table
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from attrs import Factory, define, frozen
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.yip.nodes import Alias, Mapping, Node, Scalar, Sequence
+from cosinspect.formats.yip.nodes import Alias, Dialect, Mapping, Node, Scalar, Sequence
 
-__all__ = ["BOOLEAN", "TEXT", "Decoded", "Dialect", "GoType", "decode"]
-
-Dialect: TypeAlias = Literal["v1", "v2", "v3"]
-"""The major version of go-yaml."""
+__all__ = ["Decoded", "GoType", "decode"]
 
 MAX_STEPS = 400_000
 """Values decoded from one document, aliases expanded."""
 
 MAX_ERRORS = 20
-_MAX_UNKNOWN = 20
+MAX_NOTES = 20
 _DEPTH = 150  # of the decoder's own calls: schema and merges
 
 
@@ -84,7 +81,6 @@ _NAMES = {
     "pointer": "a mapping",
 }
 TEXT = GoType("string")
-BOOLEAN = GoType("bool")
 _INTEGERS = {"int": (-(2**63), 2**63 - 1), "uint32": (0, 2**32 - 1), "uint64": (0, 2**64 - 1)}
 
 
@@ -96,12 +92,14 @@ class Decoded:
         value: of the Go type; None where the document cannot be decoded at all.
         errors: why go-yaml refuses the document, one line each; empty where it takes it.
         unknown: the keys that the type does not have, by their paths.
+        repeated: the keys that stand in one mapping twice, by their paths, where go-yaml takes that.
         bound: why decoding stopped at a bound of this decoder, "" where it did not. Then nothing is known.
     """
 
     value: Any
     errors: tuple[str, ...]
     unknown: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
     bound: str = ""
 
 
@@ -121,10 +119,10 @@ def decode(root: Node | None, target: GoType, dialect: Dialect, *, dashes: bool 
     try:
         _, value = decoder.node(root, target, value)
     except _Failed as fault:
-        return Decoded(None, (*decoder.errors, str(fault)), tuple(decoder.unknown))
+        return Decoded(None, (*decoder.errors, str(fault)))
     except FormatError as fault:
         return Decoded(None, (), bound=str(fault))
-    return Decoded(value, tuple(decoder.errors), tuple(decoder.unknown))
+    return Decoded(value, tuple(decoder.errors), tuple(decoder.unknown), tuple(decoder.repeated))
 
 
 class _Failed(Exception):
@@ -139,6 +137,7 @@ class _Decoder:
     dashes: bool
     errors: list[str] = Factory(list)
     unknown: list[str] = Factory(list)
+    repeated: list[str] = Factory(list)
     path: list[str] = Factory(list)
     aliases: set[Any] = Factory(set)
     merged: set[Any] | None = None
@@ -193,11 +192,13 @@ class _Decoder:
 
     def _refuse(self, node: Node, target: GoType, found: str) -> bool:
         """Note a value of the wrong type, which v1 passes over in silence."""
-        if self.dialect != "v1" and len(self.errors) < MAX_ERRORS:
-            self.errors.append(
-                f"line {node.line}: {self._where()}: expected {_NAMES[target.kind]}, found {found}"
-            )
+        if self.dialect != "v1":
+            self._error(node, f"expected {_NAMES[target.kind]}, found {found}")
         return False
+
+    def _error(self, node: Node, message: str) -> None:
+        if len(self.errors) < MAX_ERRORS:
+            self.errors.append(f"line {node.line}: {self._where()}: {message}")
 
     def _where(self) -> str:
         return ("".join(self.path).lstrip(".") or "the document")[:200]
@@ -208,7 +209,7 @@ class _Decoder:
         if not isinstance(node, Scalar):
             return node.tag == "!!null" if isinstance(node, (Mapping, Sequence)) else False
         if self.dialect == "v3":
-            return _tag(node, self.dialect) == "!!null"
+            return node.tag == "!!null" or (node.tag in {"", "!"} and node.plain and node.text in _NULLS)
         return node.tag == "!!null" or (
             node.tag == "" and (node.text in {"null", "~"} or (node.text == "" and node.implicit))
         )
@@ -238,9 +239,12 @@ class _Decoder:
 
     def _resolved(self, node: Scalar) -> Any:
         """Give the value that the scalar stands for: None, a bool, int, float, `_TIME` or text."""
-        if node.tag == "" and not _told_by_text(node, self.dialect):
+        tag = node.tag
+        if self.dialect == "v3" and tag == "!":
+            tag = ""
+        if tag == "" and not _told_by_text(node, self.dialect):
             return node.text
-        value = _resolve(node.tag, node.text, self.dialect)
+        value = _resolve(tag, node.text, self.dialect)
         if node.tag == "!!binary":
             try:
                 raw = re.sub(r"[\r\n]", "", str(value)).encode()
@@ -276,29 +280,13 @@ class _Decoder:
         seen: dict[tuple[type, str], int] = {}
         unique = True
         for key, _ in node.pairs:
-            if isinstance(key, Scalar):
-                text = key.text
-            else:
-                text = key.name if isinstance(key, Alias) else ""
-            first = seen.setdefault((type(key), text), key.line)
-            if first is not key.line or seen[type(key), text] != key.line:
+            text = key.text if isinstance(key, Scalar) else key.name if isinstance(key, Alias) else ""
+            mark = (type(key), text)
+            if mark in seen:
                 unique = False
-        if not unique:
-            self._repeated(node)
+                self._error(key, f"the key {text[:80]!r} stands in line {seen[mark]} already")
+            seen.setdefault(mark, key.line)
         return unique
-
-    def _repeated(self, node: Mapping) -> None:
-        seen: dict[tuple[type, str], int] = {}
-        for key, _ in node.pairs:
-            text = (
-                key.text if isinstance(key, Scalar) else key.name if isinstance(key, Alias) else ""
-            )
-            if (type(key), text) in seen and len(self.errors) < MAX_ERRORS:
-                self.errors.append(
-                    f"line {key.line}: {self._where()}: the key {text[:80]!r} stands in line "
-                    f"{seen[type(key), text]} already"
-                )
-            seen.setdefault((type(key), text), key.line)
 
     def _struct(self, node: Mapping, target: GoType, current: dict[str, Any]) -> tuple[bool, Any]:
         outer, self.merged = self.merged, None
@@ -317,11 +305,13 @@ class _Decoder:
                 continue
             field = target.fields.get(name)
             if field is None:
-                self._note_unknown(name)
+                self._note(self.unknown, name)
                 continue
-            if self.dialect == "v3" and name in done:
-                self.errors.append(f"line {key.line}: {self._where()}: the key {name!r} again")
-                continue
+            if name in done:
+                self._note(self.repeated, name)
+                if self.dialect == "v3":
+                    self._error(key, f"the key {name!r} again")
+                    continue
             done.add(name)
             self.path.append(f".{name}")
             _, current[name] = self.node(value, field, current.get(name, field.zero()))
@@ -336,6 +326,7 @@ class _Decoder:
         merge: Node | None = None
         new = current is None
         values: dict[str, Any] = {} if current is None else current
+        done: set[str] = set()
         for key, value in node.pairs:
             if self._merges(key):
                 if self.dialect == "v3":
@@ -346,6 +337,9 @@ class _Decoder:
             good, name = self._key(key, "")
             if not good or self._is_merged(outer, name):
                 continue
+            if name in done:
+                self._note(self.repeated, name)
+            done.add(name)
             self.path.append(f".{name}")
             good, found = self.node(value, target.of, target.of.zero())
             self.path.pop()
@@ -374,9 +368,9 @@ class _Decoder:
         outer.add(name)
         return False
 
-    def _note_unknown(self, name: str) -> None:
-        if len(self.unknown) < _MAX_UNKNOWN:
-            self.unknown.append(f"{''.join(self.path)}.{name}".lstrip(".")[:200])
+    def _note(self, notes: list[str], name: str) -> None:
+        if len(notes) < MAX_NOTES:
+            notes.append(f"{''.join(self.path)}.{name}".lstrip(".")[:200])
 
     # -- merges ----------------------------------------------------------------------------------------------------
 
@@ -384,16 +378,11 @@ class _Decoder:
         if not isinstance(key, Scalar) or key.text != "<<":
             return False
         if self.dialect == "v3":
-            return key.tag == "!!merge" or (key.tag == "" and key.plain)
+            return key.tag == "!!merge" or (key.tag in {"", "!"} and key.plain)
         return key.implicit or key.tag == "!!merge"
 
     def _sources(self, value: Node) -> list[Node]:
-        if isinstance(value, Sequence):
-            sources = value.items
-        elif isinstance(value, Scalar):
-            sources = [value]
-        else:
-            sources = [value]
+        sources: list[Node] = list(value.items) if isinstance(value, Sequence) else [value]
         for source in sources:
             held = source.target if isinstance(source, Alias) else source
             # v1 finds out about an unknown anchor where it decodes the alias.
@@ -430,18 +419,10 @@ def _told_by_text(node: Scalar, dialect: Dialect) -> bool:
     return node.plain if dialect == "v3" else node.implicit
 
 
-def _tag(node: Scalar, dialect: Dialect) -> str:
-    if node.tag:
-        return node.tag
-    if not _told_by_text(node, dialect):
-        return "!!str"
-    return "!!null" if node.text in _NULLS else "!!other"
-
-
 _NULLS = frozenset(["", "~", "null", "Null", "NULL"])
-_TRUE = {word: True for base in ("true",) for word in (base, base.capitalize(), base.upper())}
-_FALSE = {word: False for base in ("false",) for word in (base, base.capitalize(), base.upper())}
-_PLAIN_BOOLEANS = _TRUE | _FALSE
+_PLAIN_BOOLEANS = dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(
+    ("false", "False", "FALSE"), False
+)
 _BOOLEANS = _PLAIN_BOOLEANS | {
     spelling: value
     for words, value in ((("yes", "on", "y"), True), (("no", "off", "n"), False))

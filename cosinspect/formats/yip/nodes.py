@@ -10,15 +10,30 @@ event cannot be had (`ahead`).
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from bisect import bisect_left
+from typing import Any, Literal, TypeAlias
 
 import yaml
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["NODE_DEPTH", "NODES", "Alias", "Mapping", "Node", "Scalar", "Sequence", "read_nodes"]
+__all__ = [
+    "NODES",
+    "NODE_DEPTH",
+    "Alias",
+    "Dialect",
+    "Mapping",
+    "Node",
+    "Scalar",
+    "Sequence",
+    "Tree",
+    "read_nodes",
+]
+
+Dialect: TypeAlias = Literal["v1", "v2", "v3"]
+"""The major version of go-yaml."""
 
 NODE_DEPTH = 100
 """Collections nested in each other; honest configuration stays below 20."""
@@ -80,13 +95,26 @@ class Alias:
 Node: TypeAlias = "Scalar | Sequence | Mapping | Alias"
 
 
-def read_nodes(text: bytes, *, ahead: bool = False, limits: Limits = DEFAULT_LIMITS) -> Node | None:
-    """Read the first document of `text`; None where the stream has none.
+@frozen
+class Tree:
+    """The first document of a stream.
+
+    Attributes:
+        root: its node, None where the stream has no document.
+        rest: the line where the stream goes on behind it, None where it ends.
+    """
+
+    root: Node | None
+    rest: int | None
+
+
+def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT_LIMITS) -> Tree:
+    """Read the first document of `text`.
 
     Args:
         text: the stream, UTF-8 or UTF-16 with a byte order mark.
-        ahead: whether the event behind the document has to be there too, and unknown anchors only matter where they
-            are decoded, as in go-yaml v1.
+        dialect: which go-yaml: v1 asks for the event behind the document, and finds out about unknown anchors only
+            where it decodes them; v3 asks for two more tokens.
         limits: `parsed_file_bytes` bounds the text.
 
     Raises:
@@ -98,20 +126,61 @@ def read_nodes(text: bytes, *, ahead: bool = False, limits: Limits = DEFAULT_LIM
             f"a YAML text of at most {limits.parsed_file_bytes} bytes is read, this one has {len(text)}",
             kind="limit",
         )
-    builder = _Builder(lazy_aliases=ahead)
+    marks = _marks(text)
+    if marks and dialect == "v1":
+        raise FormatError("go-yaml v1 does not read the tag `!`", kind="syntax")
+    builder = _Builder(lazy_aliases=dialect == "v1", marks=marks)
+    rest: int | None = None
     try:
-        events = iter(yaml.parse(text or b"\n", Loader=_LOADER))
+        events: Any = yaml.parse(text or b"\n", Loader=_LOADER)
         for event in events:
             if isinstance(event, yaml.DocumentEndEvent):
-                if ahead:
-                    next(events, None)
+                rest = _rest(events, event, strict=dialect == "v1")
+                if rest is not None and dialect == "v3":
+                    _scan(text, event)
                 break
             builder.feed(event)
     except yaml.YAMLError as fault:
         raise _syntax_error(fault) from fault
     except UnicodeDecodeError as fault:  # the slow loader decodes by itself
         raise FormatError(f"the text is not UTF-8: {fault.reason}", kind="syntax") from fault
-    return builder.root
+    return Tree(builder.root, rest)
+
+
+def _rest(events: Any, end: Any, *, strict: bool) -> int | None:
+    line: int = end.end_mark.line + 1
+    try:
+        following = next(events, None)
+    except yaml.YAMLError:
+        if strict:
+            raise
+        return line
+    return None if following is None or isinstance(following, yaml.StreamEndEvent) else line
+
+
+def _scan(text: bytes, end: Any) -> None:
+    """Scan what ends the document and two tokens more, which go-yaml v3 does to find comments."""
+    start = end.start_mark.index
+    left = 3
+    for token in yaml.scan(text, Loader=_LOADER):
+        left -= token.start_mark.index >= start and not isinstance(token, yaml.BlockEndToken)
+        if not left:
+            break
+
+
+def _marks(text: bytes) -> list[int]:
+    """Give where scalars with the tag `!` begin: libyaml, unlike its ports, hands them out as if they had none."""
+    found: list[int] = []
+    if b"!" not in text:
+        return found
+    try:
+        # One by one: where the scanner fails, those before it count.
+        for token in yaml.scan(text, Loader=_LOADER):
+            if isinstance(token, yaml.TagToken) and token.value in {("!", ""), ("", "!"), (None, "!")}:
+                found.append(token.end_mark.index)  # noqa: PERF401 - see above
+    except yaml.YAMLError:
+        pass  # it is told where the events are read
+    return found
 
 
 def _syntax_error(fault: yaml.YAMLError) -> FormatError:
@@ -128,6 +197,7 @@ class _Builder:
     """Builds the tree from the parser's events, on a list and never on the interpreter's stack."""
 
     lazy_aliases: bool
+    marks: list[int]
     root: Node | None = None
     open: list[Sequence | Mapping] = Factory(list)
     keys: list[Node | None] = Factory(list)
@@ -138,11 +208,8 @@ class _Builder:
         line = event.start_mark.line + 1
         if isinstance(event, yaml.ScalarEvent):
             implicit = bool(event.implicit[0])
-            tag = _short(event.tag)
-            self._place(
-                Scalar(event.value, "" if tag == "!" else tag, implicit, event.style in {None, ""}, line),
-                event.anchor,
-            )
+            tag = "!" if self._is_marked(event) else _short(event.tag)
+            self._place(Scalar(event.value, tag, implicit, event.style in {None, ""}, line), event.anchor)
         elif isinstance(event, yaml.MappingStartEvent):
             self._open(Mapping(_short(event.tag), line), event.anchor)
         elif isinstance(event, yaml.SequenceStartEvent):
@@ -151,17 +218,24 @@ class _Builder:
             self.open.pop()
             self.keys.pop()
         elif isinstance(event, yaml.AliasEvent):
-            target = self.anchors.get(event.anchor)
+            name = str(event.anchor)
+            target = self.anchors.get(name)
             if target is None and not self.lazy_aliases:
                 raise FormatError(
-                    f"no node before has the anchor {event.anchor!r}", kind="alias", where=f"line {line}"
+                    f"no node before has the anchor {name!r}", kind="alias", where=f"line {line}"
                 )
-            self._place(Alias(event.anchor, line, target), None)
+            self._place(Alias(name, line, target), None)
+
+    def _is_marked(self, event: Any) -> bool:
+        at = bisect_left(self.marks, event.start_mark.index)
+        return at < len(self.marks) and self.marks[at] <= event.end_mark.index
 
     def _open(self, node: Sequence | Mapping, anchor: str | None) -> None:
         if len(self.open) >= NODE_DEPTH:
             raise FormatError(
-                f"YAML nested more than {NODE_DEPTH} deep is not read", kind="depth", where=f"line {node.line}"
+                f"YAML nested more than {NODE_DEPTH} deep is not read",
+                kind="depth",
+                where=f"line {node.line}",
             )
         self._place(node, anchor)
         self.open.append(node)

@@ -3,19 +3,19 @@
 The tables follow `pkg/schema` and `pkg/executor` of github.com/mudler/yip at the commits and tags 088f39125cf7,
 2617d71ea02a (the yip of elemental-cli in 2022), 91e88dfb6648, v1.0.0, v1.1.0, v1.3.0, v1.4.5, v1.6.0, v1.7.0, v1.9.2,
 v1.9.3, v1.10.0 to v1.13.0, v1.15.0 to v1.17.0, v1.21.0, v1.23.1 and v1.25.0, and of github.com/rancher/yip at v1.4.10,
-v1.9.2 and v1.9.6 (elemental toolkit from v2.0). A type is written as in Go; a field that came later has its version
-behind an `@`.
+v1.9.2 and v1.9.6 (elemental toolkit v2). A type is written as in Go; behind an `@` stands the version that a field came
+with, or `mudler` where rancher's fork does not have it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cache
 
 from attrs import evolve, frozen
 
-from cosinspect.formats.yip.go_yaml import Dialect, GoType
+from cosinspect.formats.yip.go_yaml import GoType
+from cosinspect.formats.yip.nodes import Dialect
 
 __all__ = ["CLOUD_CONFIG", "DOCUMENT", "Yip", "yip"]
 
@@ -27,7 +27,7 @@ _YIP = {
     "Stage": (
         "commands []string, files []File, downloads []Download, directories []Directory, if string, "
         "ensure_entities []Entity, delete_entities []Entity, dns DNS, hostname string, name string, "
-        "sysctl map string, authorized_keys map[]string, node string, users map User, modules []string, "
+        "sysctl map string, authorized_keys map[]string, node string, users map User, modules []string@mudler, "
         "systemctl Systemctl, environment map string, environment_file string, datasource DataSource, layout Layout, "
         "systemd_firstboot map string, timesyncd map string, git Git, after []Dependency@1.0, "
         "packages Packages@1.13, unpack_images []Image@1.14, only_os string@1.14, only_os_version string@1.14, "
@@ -90,6 +90,7 @@ class Yip:
         header_lines: within how many first lines, behind comments and blank lines, `#cloud-config` counts.
         whole_directory: whether one file that cannot be decoded keeps the whole directory from being run.
         network_keys: whether keys of GitHub and GitLab are fetched in the stage `network`.
+        rancher: whether it is rancher's fork.
     """
 
     version: tuple[int, int]
@@ -100,10 +101,11 @@ class Yip:
     header_lines: int
     whole_directory: bool
     network_keys: bool
+    rancher: bool = False
 
     def type(self, name: str) -> GoType:
         """Give a structure of the schema, `DOCUMENT` or `CLOUD_CONFIG`."""
-        return _structure(name, self.version)
+        return _structure(name, self.version, self.rancher)
 
 
 _VERSIONS = (
@@ -115,7 +117,10 @@ _VERSIONS = (
     Yip((1, 21), "1.21", "v3", "v3", False, 1, True, True),
     Yip((1, 22), "1.22", "v3", "v3", False, 10, True, True),
 )
-_RANCHER_EACH_FILE = (1, 9, 6)  # rancher/yip passes over single files again; mudler/yip does not
+# rancher's fork decodes with go-yaml v3 from its start, and passes over single files again from 1.9.6 on (1.9.3 to
+# 1.9.5 have not been seen).
+_RANCHER = Yip((1, 4), "1.4", "v3", "v3", False, 1, True, False, rancher=True)
+_RANCHER_EACH_FILE = (1, 9, 6)
 
 
 @cache
@@ -135,12 +140,13 @@ def yip(version: str) -> Yip:
     if (major, minor) == (0, 0):  # a commit of before the tags that Go understands: of 2022 at the latest
         major, minor = 0, 10
     number = (major, minor)
-    base = max((each for each in _VERSIONS if each.version <= number), default=_VERSIONS[0], key=_of)
+    known = [each for each in _VERSIONS if each.version <= number]
+    base = _RANCHER if rancher else max(known, default=_VERSIONS[0], key=_of)
     each_file = not base.whole_directory or (rancher and (major, minor, patch) >= _RANCHER_EACH_FILE)
     name = f"{major}.{minor}.{patch}" if found[3] else f"{major}.{minor}"
     return evolve(
         base,
-        version=max(number, (0, 9)),
+        version=min(number, (1, 9)) if rancher else max(number, (0, 9)),
         name=f"{name} of rancher" if rancher else name,
         whole_directory=not each_file,
     )
@@ -151,30 +157,28 @@ def _of(each: Yip) -> tuple[int, int]:
 
 
 @cache
-def _structure(name: str, version: tuple[int, int]) -> GoType:
+def _structure(name: str, version: tuple[int, int], rancher: bool) -> GoType:
     fields: dict[str, GoType] = {}
     for field in _YIP[name].split(", "):
         written, _, since = field.partition("@")
-        if since and version < tuple(map(int, since.split("."))):
+        if since == "mudler":
+            if rancher:
+                continue
+        elif since and version < tuple(map(int, since.split("."))):
             continue
         match = _FIELD.fullmatch(written)
         assert match is not None  # noqa: S101 - the table is ours
-        fields[match[1]] = _type(match[2], version)
+        fields[match[1]] = _type(match[2], version, rancher)
     return GoType("struct", fields=fields)
 
 
-def _type(text: str, version: tuple[int, int]) -> GoType:
+def _type(text: str, version: tuple[int, int], rancher: bool) -> GoType:
     if text.startswith("[]"):
-        return GoType("slice", _type(text[2:], version))
+        return GoType("slice", _type(text[2:], version, rancher))
     if text.startswith("*"):
-        return GoType("pointer", _type(text[1:], version))
+        return GoType("pointer", _type(text[1:], version, rancher))
     if text.startswith("map"):
-        return GoType("map", _type(text[3:].lstrip(), version))
+        return GoType("map", _type(text[3:].lstrip(), version, rancher))
     if text in _YIP:
-        return _structure(text, version)
+        return _structure(text, version, rancher)
     return GoType(text)
-
-
-def fields(name: str, version: str) -> Mapping[str, GoType]:
-    """Give the fields of a structure in a version of yip."""
-    return yip(version).type(name).fields
