@@ -74,7 +74,7 @@ _BLANK = re.compile(r"(?:[ \t]|\\\n)+")
 _SIGN = re.compile(r"&&|\|\||;|\n|\||\(|\)|&")
 _COMMENT = re.compile(r"#[^\n]*")
 _REDIRECTION = re.compile(r"(?:[0-9]?>>?|&>)[ \t]*(?:/dev/null|&[0-9])")
-_PLAIN = re.compile(r"[^\s'\"\\$`;&|()<>*?~#\[\]{}]+|[\[\]{}~]|(?<=\S)#")
+_PLAIN = re.compile(r"[^ \t\n'\"\\$`;&|()<>*?~#\[\]{}]+|[\[\]{}~]|(?<=[^ \t\n;&|()])#")
 _SINGLE = re.compile(r"'([^']*)'")
 _LABEL = re.compile(r"""\$\([ \t]*blkid[ \t]+-L[ \t]+"?([\w.-]+)"?[ \t]*(?:\|\|[ \t]*(?:true|:)[ \t]*)?\)""")
 
@@ -104,6 +104,7 @@ def _tokens(text: str) -> list[_Word | str]:
 def _word(text: str, at: int) -> tuple[_Word, int]:
     parts: list[str] = []
     quoted = False
+    start = at
     while at < len(text):
         if match := _PLAIN.match(text, at):
             parts.append(match[0])
@@ -127,6 +128,8 @@ def _word(text: str, at: int) -> tuple[_Word, int]:
             raise _Unknown
         else:
             break
+    if at == start:
+        raise _Unknown
     return _Word("".join(parts), sign=not quoted), at
 
 
@@ -317,6 +320,8 @@ class _Evaluator:
             return False
         if len(words) == 1:
             return self._filled(words[0])
+        if words[:2] == ["!", "!"]:
+            return None  # shells differ
         if words[0] == "!" and len(words) <= 4 and not (len(words) == 3 and words[1] in _BINARY):
             inner = self.test(words[1:])
             return None if inner is None else not inner
