@@ -245,7 +245,7 @@ class _Evaluator:
                 raise _Unknown
             words.append(word.text)
             self.at += 1
-        if not words:
+        if not words or words[0] in _COMPOUNDS:
             raise _Unknown
         return words
 
@@ -271,18 +271,13 @@ class _Evaluator:
             return self.test(arguments)
         if name in {"grep", "egrep", "fgrep"}:
             return self._grep(arguments, source)
-        if name in _COMPOUNDS:
-            raise _Unknown
         return None
 
     def _exit(self, arguments: list[str]) -> bool | None:
-        if (
-            not self.live
-            or len(arguments) > 1
-            or not all(each.isascii() and each.isdigit() for each in arguments)
-        ):
+        # Without a number the status is that of the command before.
+        if not self.live or len(arguments) != 1 or re.fullmatch("[0-9]{1,3}", arguments[0]) is None:
             raise _Unknown
-        raise _Exit(not arguments or int(arguments[0][-9:]) % 256 == 0)
+        raise _Exit(int(arguments[0]) % 256 == 0)
 
     def _piped(self, commands: list[list[str] | bool | None]) -> bool | None:
         last, before = commands[-1], commands[:-1]
@@ -371,7 +366,7 @@ def _either(left: bool | None, right: bool | None, *, stops: bool) -> bool | Non
     return None if left is None or right is None else not stops
 
 
-# What changes how the rest is read, or ends the script: not followed.
+# What changes how the rest is read, or ends the script: not followed. `!` is out of place behind `|`.
 _COMPOUNDS = frozenset(
     [
         *(
@@ -390,7 +385,7 @@ _COMPOUNDS = frozenset(
             "elif",
             "fi",
         ),
-        *("do", "done", "esac", "select", "coproc"),
+        *("do", "done", "esac", "select", "coproc", "!"),
         *(
             ".",
             "source",
