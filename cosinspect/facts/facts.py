@@ -17,6 +17,7 @@ from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.facts.cloud_configs import CloudConfigs, read_all
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.packages import PackageDatabase, find_databases
+from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
 from cosinspect.formats.boot.go_program import read_go_modules
@@ -39,6 +40,7 @@ UNIFIED_KERNELS = (
     "/efi/EFI/Linux/*.efi",
     "/usr/lib/modules/*/*.efi",
 )
+KAIROS_RELEASE_PATHS = ("/etc/kairos-release", "/etc/os-release")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
 MAX_PROGRAM_BYTES = 512 * 1024 * 1024
@@ -223,6 +225,12 @@ class Facts:
                 head += more
         return head
 
+    def unified_at(self, path: str) -> UnifiedKernelFile:
+        """Read the sections of a unified kernel image, links followed."""
+        return read_unified_file(
+            self._rootfs, path, self._parsed, lambda stream, size: unpack_initrd(stream, size, self._limits)
+        )
+
     def initrd_at(self, path: str) -> InitrdFile:
         """Unpack an initrd, links followed; it is not kept."""
         trace = self._rootfs.trace(path)
@@ -288,6 +296,17 @@ class Facts:
                 return path, read_env_file(text)
         return None
 
+    @cached_property
+    def kairos_release(self) -> tuple[str, Mapping[str, str]] | None:
+        """The file that describes a Kairos image and its KAIROS_ keys; older images have them in os-release."""
+        for path in KAIROS_RELEASE_PATHS:
+            text = self.text(path).text
+            values = read_env_file(text).values if text is not None else {}
+            own = {name: value for name, value in values.items() if name.startswith("KAIROS_")}
+            if own:
+                return path, own
+        return None
+
     def cloud_configs(self, version: str, programs: tuple[str, ...]) -> CloudConfigs:
         """Read the cloud-configs as a version of yip does.
 
@@ -332,7 +351,7 @@ class Facts:
 
     @property
     def generation(self) -> str:
-        """The toolkit's generation, `G0` to `G5`, `kairos` or `bootc`, and "" where none is evident."""
+        """The toolkit's generation or another kind of image, as `Recognised.name`."""
         return self.recognised.name
 
 

@@ -35,10 +35,6 @@ def _foreign_kernel(parts: Parts) -> None:
     parts.kernel[f"{_MODULES}/vmlinuz"] = linux_kernel(KERNEL_VERSION, other)
 
 
-def _without_agent(parts: Parts) -> None:
-    initrd_without("kairos-agent")(parts)
-
-
 def _release(old: str, new: str) -> Callable[[Parts], None]:
     def apply(parts: Parts) -> None:
         parts.write("etc/kairos-release", str(parts.packages["etc/kairos-release"]).replace(old, new))
@@ -53,6 +49,12 @@ def _latin1_name(parts: Parts) -> None:
 
 def _initrd_junk(parts: Parts) -> None:
     parts.cut = lambda _: b"junk" * 1000
+
+
+def _logs(parts: Parts) -> None:
+    parts.step = "RUN dnf install -y httpd"
+    parts.top["var/log/dnf.log"] = "installed\n"
+    parts.top["usr/lib/tmpfiles.d/log.conf"] = "d /var/log 0755 - - -\nf /var/log/dnf.log 0644 - - -\n"
 
 
 FOREIGN_BREAKAGES: Mapping[str, Breakage] = {
@@ -78,16 +80,7 @@ FOREIGN_BREAKAGES: Mapping[str, Breakage] = {
             ),
         )[0],
     ),
-    "kairos-initrd-without-agent": _kairos("the initrd lacks the agent", "COS025", _without_agent),
     "kairos-without-immucore": _kairos("a step removed immucore", "COS130", removes("usr/bin/immucore")),
-    "kairos-without-provider": _kairos(
-        "a standard image has no provider",
-        "COS130",
-        _release(
-            'VARIANT="core"',
-            'VARIANT="standard"\nKAIROS_SOFTWARE_VERSION=1\nKAIROS_SOFTWARE_VERSION_PREFIX=k3s',
-        ),
-    ),
     "kairos-without-release": _kairos(
         "a step removed /etc/kairos-release", "COS132", removes("etc/kairos-release")
     ),
@@ -103,6 +96,11 @@ FOREIGN_BREAKAGES: Mapping[str, Breakage] = {
         "the base image masks udev",
         "COS137",
         writes("etc/systemd/system/systemd-udevd.service", Symlink("/dev/null")),
+    ),
+    "kairos-getty-emptied": _kairos(
+        "the base image masks getty.target by an empty file",
+        "COS137",
+        writes("etc/systemd/system/getty.target", ""),
     ),
     "kairos-getty-missing": _kairos(
         "a step removed getty.target", "COS137", removes(f"{_UNITS}/getty.target")
@@ -142,9 +140,6 @@ FOREIGN_DEGRADATIONS: Mapping[str, Breakage] = {
     "kairos-initrd-without-cryptsetup": _kairos(
         "the initrd lacks cryptsetup", "COS135", initrd_without("cryptsetup")
     ),
-    "kairos-host-keys": _kairos(
-        "the image carries a host key", "COS136", writes("etc/ssh/ssh_host_ed25519_key", "PRIVATE\n")
-    ),
     "kairos-without-regexp": _kairos(
         "GRUB's module regexp is not in the image",
         "COS138",
@@ -159,8 +154,8 @@ FOREIGN_DEGRADATIONS: Mapping[str, Breakage] = {
         "COS161",
         writes("usr/lib/ostree/prepare-root.conf", "[composefs]\nenabled = no\n"),
     ),
-    "bootc-logs": _bootc("logs of the build are left", "COS162", writes("var/log/dnf.log", "installed\n")),
-    "bootc-tool-in-boot": _bootc("a step wrote to /boot", "COS162", writes("boot/grub2/tool", executable())),
+    "bootc-logs": _bootc("logs of the build are left", "COS162", _logs),
+    "bootc-tool-in-boot": _bootc("a step wrote to /boot", "COS165", writes("boot/grub2/tool", executable())),
     "bootc-unindexed": _bootc("depmod was not run", "COS164", removes(f"{_MODULES}/modules.dep")),
 }
 """Kinds of Kairos and bootc image that are worse without that."""
