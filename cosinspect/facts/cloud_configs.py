@@ -19,6 +19,7 @@ from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.text.cloud_config import CloudConfig, read_cloud_config
 from cosinspect.formats.text.problem import Problem
 from cosinspect.formats.yip.conditions import World
+from cosinspect.formats.yip.go_yaml import Budget
 from cosinspect.formats.yip.schema import Yip
 from cosinspect.limits import Limits
 from cosinspect.rootfs.rootfs import Entry, Rootfs
@@ -37,6 +38,8 @@ CLOUD_CONFIG_DIRECTORIES = (OWN_DIRECTORY, "/oem", "/usr/local/cloud-config")
 
 MAX_BYTES = 8 * 1024 * 1024
 """Of all cloud-configs of an image together; the toolkits' own are below 100 KiB."""
+
+_FILE_COST = 1024
 
 # What tells the modes of a machine that was not booted in the ordinary way (below /run/cos and /run/elemental).
 _OTHER_MODES = frozenset(
@@ -167,6 +170,7 @@ def read_all(rootfs: Rootfs, yip: Yip, limits: Limits, *, told_by: str = "") -> 
 
 def _files(rootfs: Rootfs, yip: Yip, limits: Limits) -> Iterator[CloudConfigFile]:
     left = MAX_BYTES
+    budget = Budget()
     for directory in CLOUD_CONFIG_DIRECTORIES:
         top = rootfs.trace(directory, follow=False).entry
         if top is None or top.type != "dir":
@@ -174,12 +178,15 @@ def _files(rootfs: Rootfs, yip: Yip, limits: Limits) -> Iterator[CloudConfigFile
         for entry in rootfs.walk(top.path):
             if entry.type == "dir" or not entry.name.endswith((".yaml", ".yml")):
                 continue
-            config, size = _config(rootfs, entry, yip, limits, left)
-            left -= size
+            config, size = _config(rootfs, entry, yip, limits, budget, left)
+            # Each file costs something, so that a million empty ones are bounded too.
+            left -= size + _FILE_COST
             yield CloudConfigFile(entry.path, directory, config, entry.layer)
 
 
-def _config(rootfs: Rootfs, entry: Entry, yip: Yip, limits: Limits, left: int) -> tuple[CloudConfig, int]:
+def _config(
+    rootfs: Rootfs, entry: Entry, yip: Yip, limits: Limits, budget: Budget, left: int
+) -> tuple[CloudConfig, int]:
     def unknown(reason: str) -> tuple[CloudConfig, int]:
         return CloudConfig(entry.path, "yip", None, (), has_stages=False, problems=(), bound=reason), 0
 
@@ -203,7 +210,7 @@ def _config(rootfs: Rootfs, entry: Entry, yip: Yip, limits: Limits, left: int) -
         content = rootfs.read_bytes(target.path)
     except (LimitExceeded, RootfsError) as fault:
         return unknown(str(fault))
-    return read_cloud_config(entry.path, content, version=yip, limits=limits), len(content)
+    return read_cloud_config(entry.path, content, version=yip, limits=limits, budget=budget), len(content)
 
 
 def _is_of_machine(path: str) -> bool:

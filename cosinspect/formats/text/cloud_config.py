@@ -20,6 +20,7 @@ from cosinspect.formats.text.problem import Problem
 from cosinspect.formats.text.yaml import load_yaml
 from cosinspect.formats.yip.conditions import NOTHING_KNOWN, World, holds
 from cosinspect.formats.yip.document import Document, read_document
+from cosinspect.formats.yip.go_yaml import Budget
 from cosinspect.formats.yip.schema import Yip, yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
@@ -237,7 +238,12 @@ class CloudConfig:
 
 
 def read_cloud_config(
-    name: str, text: str | bytes, *, version: str | Yip = "0.10", limits: Limits = DEFAULT_LIMITS
+    name: str,
+    text: str | bytes,
+    *,
+    version: str | Yip = "0.10",
+    limits: Limits = DEFAULT_LIMITS,
+    budget: Budget | None = None,
 ) -> CloudConfig:
     """Read one document of a cloud-config directory; nothing is raised, whatever the text is.
 
@@ -246,11 +252,13 @@ def read_cloud_config(
         text: its content.
         version: of yip.
         limits: for the YAML in it.
+        budget: for the values in it; one of its own without it.
     """
     if not name.endswith(_EXTENSIONS):
         return CloudConfig(name, "other", None, (), has_stages=False, problems=())
     raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-    document = read_document(raw, version if isinstance(version, Yip) else yip(version), limits=limits)
+    release = version if isinstance(version, Yip) else yip(version)
+    document = read_document(raw, release, limits=limits, budget=budget)
     problems = list(_problems(document))
     value = document.value or {}
     stages = tuple(

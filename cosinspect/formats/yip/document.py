@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.yip.go_yaml import Decoded, decode
+from cosinspect.formats.yip.go_yaml import Budget, Decoded, decode
 from cosinspect.formats.yip.nodes import Tree, read_nodes
 from cosinspect.formats.yip.schema import CLOUD_CONFIG, DOCUMENT, Yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -67,21 +67,25 @@ def is_cloud_init(text: bytes, lines: int) -> bool:
     return False
 
 
-def read_document(text: bytes, yip: Yip, *, limits: Limits = DEFAULT_LIMITS) -> Document:
+def read_document(
+    text: bytes, yip: Yip, *, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None
+) -> Document:
     """Load a document as `yip` does; nothing is raised, whatever the bytes are.
 
     Args:
         text: the file's bytes.
         yip: the version.
         limits: `parsed_file_bytes` bounds the text.
+        budget: for the values in it; one of its own without it.
     """
+    budget = budget or Budget()
     cloud_init = is_cloud_init(text, yip.header_lines)
-    own = _load(text, yip, limits, cloud_init=False)
+    own = _load(text, yip, limits, budget, cloud_init=False)
     if isinstance(own, Document):
-        return own if not cloud_init else _cloud_init(text, yip, limits, own, None)
+        return own if not cloud_init else _cloud_init(text, yip, limits, budget, own, None)
     tree, decoded = own
     if cloud_init:
-        return _cloud_init(text, yip, limits, tree, decoded)
+        return _cloud_init(text, yip, limits, budget, tree, decoded)
     return Document(
         cloud_init=False,
         empty=tree.root is None,
@@ -94,7 +98,9 @@ def read_document(text: bytes, yip: Yip, *, limits: Limits = DEFAULT_LIMITS) -> 
     )
 
 
-def _load(text: bytes, yip: Yip, limits: Limits, *, cloud_init: bool) -> Document | tuple[Tree, Decoded]:
+def _load(
+    text: bytes, yip: Yip, limits: Limits, budget: Budget, *, cloud_init: bool
+) -> Document | tuple[Tree, Decoded]:
     """Parse and decode by yip's own schema or by cloud-init's; a `Document` where the parser refuses the text."""
     dialect = yip.cloud_init_yaml if cloud_init else yip.yaml
     dashes = cloud_init and yip.dashes
@@ -105,13 +111,18 @@ def _load(text: bytes, yip: Yip, limits: Limits, *, cloud_init: bool) -> Documen
             return Document(cloud_init, empty=False, value=None, bound=str(fault))
         return Document(cloud_init, empty=False, value=None, refusals=(str(fault),), parsed=False)
     target = yip.type(CLOUD_CONFIG if cloud_init else DOCUMENT)
-    return tree, decode(tree.root, target, dialect, dashes=dashes)
+    return tree, decode(tree.root, target, dialect, dashes=dashes, budget=budget)
 
 
 def _cloud_init(
-    text: bytes, yip: Yip, limits: Limits, own: Document | Tree, stages: Decoded | None
+    text: bytes,
+    yip: Yip,
+    limits: Limits,
+    budget: Budget,
+    own: Document | Tree,
+    stages: Decoded | None,
 ) -> Document:
-    loaded = _load(text, yip, limits, cloud_init=True)
+    loaded = _load(text, yip, limits, budget, cloud_init=True)
     if isinstance(loaded, Document):
         return loaded
     tree, decoded = loaded

@@ -31,10 +31,10 @@ from attrs import Factory, define, frozen
 from cosinspect.errors import FormatError
 from cosinspect.formats.yip.nodes import Alias, Dialect, Mapping, Node, Scalar, Sequence
 
-__all__ = ["Decoded", "GoType", "decode"]
+__all__ = ["Budget", "Decoded", "GoType", "decode"]
 
 MAX_STEPS = 400_000
-"""Values decoded from one document, aliases expanded."""
+"""Values decoded from one document, or from all that share a `Budget`, aliases expanded."""
 
 MAX_ERRORS = 20
 MAX_NOTES = 20
@@ -84,6 +84,23 @@ TEXT = GoType("string")
 _INTEGERS = {"int": (-(2**63), 2**63 - 1), "uint32": (0, 2**32 - 1), "uint64": (0, 2**64 - 1)}
 
 
+@define
+class Budget:
+    """How many values may still be decoded; shared by the documents of an image, so that many small ones are bounded too."""
+
+    steps: int = MAX_STEPS
+
+    def take(self, steps: int) -> None:
+        """Take some away.
+
+        Raises:
+            FormatError: of kind `limit`; there are not so many left.
+        """
+        self.steps -= steps
+        if self.steps < 0:
+            raise FormatError(f"more than {MAX_STEPS} values are not decoded", kind="limit")
+
+
 @frozen
 class Decoded:
     """What came of a document.
@@ -103,7 +120,14 @@ class Decoded:
     bound: str = ""
 
 
-def decode(root: Node | None, target: GoType, dialect: Dialect, *, dashes: bool = False) -> Decoded:
+def decode(
+    root: Node | None,
+    target: GoType,
+    dialect: Dialect,
+    *,
+    dashes: bool = False,
+    budget: Budget | None = None,
+) -> Decoded:
     """Decode a document's root into a Go type.
 
     Args:
@@ -111,8 +135,9 @@ def decode(root: Node | None, target: GoType, dialect: Dialect, *, dashes: bool 
         target: the type.
         dialect: which go-yaml.
         dashes: whether `-` in keys reads `_`, as coreos/yaml does it for cloud-init.
+        budget: what is taken from; one of its own without it.
     """
-    decoder = _Decoder(dialect, dashes)
+    decoder = _Decoder(dialect, dashes, budget or Budget())
     value = target.zero()
     if root is None:
         return Decoded(value, ())
@@ -135,6 +160,7 @@ class _Decoder:
 
     dialect: Dialect
     dashes: bool
+    budget: Budget
     errors: list[str] = Factory(list)
     unknown: list[str] = Factory(list)
     repeated: list[str] = Factory(list)
@@ -170,8 +196,7 @@ class _Decoder:
     def _count(self) -> None:
         self.steps += 1
         self.alias_steps += self.alias_depth > 0
-        if self.steps > MAX_STEPS:
-            raise FormatError(f"more than {MAX_STEPS} values in one document are not decoded", kind="limit")
+        self.budget.take(1)
         # go-yaml's own bound: up to 400,000 steps no more than 99 of 100 may come from aliases.
         mostly = self.alias_steps > 100 and self.steps > 1000 and self.alias_steps / self.steps > 0.99
         if mostly and self.dialect != "v1":
