@@ -15,6 +15,7 @@ from attrs import field, frozen
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.facts.cloud_configs import CloudConfigs, read_all
+from cosinspect.facts.ext2 import data_blocks
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.packages import PackageDatabase, find_databases
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
@@ -29,6 +30,7 @@ from cosinspect.formats.yip.schema import yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
+from cosinspect.rootfs.usage import Usage, measure
 
 __all__ = ["Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
 
@@ -130,6 +132,7 @@ class Facts:
         self._texts: dict[str, TextFile] = {}
         self._cloud_configs: dict[tuple[str, tuple[str, ...]], CloudConfigs] = {}
         self._contents: dict[str, str | None] = {}
+        self._usages: dict[int, Usage] = {}
         self._parsed = parsed if parsed is not None else Parsed(limits=limits)
 
     def text(self, path: str) -> TextFile:
@@ -336,6 +339,13 @@ class Facts:
                 if re.match(r"v[0-9]{1,6}\.[0-9]{1,6}\.", version):
                     return path, prefix + version.removeprefix("v")
         return None
+
+    def usage(self, block: int) -> Usage:
+        """Give what the image takes in an ext2 file system with blocks of `block` bytes."""
+        found = self._usages.get(block)
+        if found is None:
+            found = self._usages[block] = measure(self._rootfs, block, data_blocks)
+        return found
 
     @cached_property
     def databases(self) -> tuple[PackageDatabase, ...]:
