@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import Mapping as Table
 from typing import Any
@@ -29,6 +28,16 @@ from typing import Any
 from attrs import Factory, define, frozen
 
 from cosinspect.errors import FormatError
+from cosinspect.formats.yip.go_scalars import (
+    BOOLEANS,
+    INTEGERS,
+    NULLS,
+    Failed,
+    described,
+    resolve,
+    told_by_text,
+    whole,
+)
 from cosinspect.formats.yip.nodes import Alias, Dialect, Mapping, Node, Scalar, Sequence
 
 __all__ = ["Budget", "Decoded", "GoType", "decode"]
@@ -81,7 +90,6 @@ _NAMES = {
     "pointer": "a mapping",
 }
 TEXT = GoType("string")
-_INTEGERS = {"int": (-(2**63), 2**63 - 1), "uint32": (0, 2**32 - 1), "uint64": (0, 2**64 - 1)}
 
 
 @define
@@ -143,15 +151,11 @@ def decode(
         return Decoded(value, ())
     try:
         _, value = decoder.node(root, target, value)
-    except _Failed as fault:
+    except Failed as fault:
         return Decoded(None, (*decoder.errors, str(fault)))
     except FormatError as fault:
         return Decoded(None, (), bound=str(fault))
     return Decoded(value, tuple(decoder.errors), tuple(decoder.unknown), tuple(decoder.repeated))
-
-
-class _Failed(Exception):
-    """go-yaml gives up on the document at once."""
 
 
 @define
@@ -200,14 +204,14 @@ class _Decoder:
         # go-yaml's own bound: up to 400,000 steps no more than 99 of 100 may come from aliases.
         mostly = self.alias_steps > 100 and self.steps > 1000 and self.alias_steps / self.steps > 0.99
         if mostly and self.dialect != "v1":
-            raise _Failed("the document is mostly made of aliases")
+            raise Failed("the document is mostly made of aliases")
 
     def _alias(self, node: Alias, target: GoType, current: Any) -> tuple[bool, Any]:
         if node.target is None:
-            raise _Failed(f"line {node.line}: no node before has the anchor {node.name!r}")
+            raise Failed(f"line {node.line}: no node before has the anchor {node.name!r}")
         mark = node.name if self.dialect == "v1" else id(node)
         if mark in self.aliases:
-            raise _Failed(f"line {node.line}: the node with the anchor {node.name!r} contains itself")
+            raise Failed(f"line {node.line}: the node with the anchor {node.name!r} contains itself")
         self.aliases.add(mark)
         self.alias_depth += 1
         good, current = self.node(node.target, target, current)
@@ -234,7 +238,7 @@ class _Decoder:
         if not isinstance(node, Scalar):
             return node.tag == "!!null" if isinstance(node, (Mapping, Sequence)) else False
         if self.dialect == "v3":
-            return node.tag == "!!null" or (node.tag in {"", "!"} and node.plain and node.text in _NULLS)
+            return node.tag == "!!null" or (node.tag in {"", "!"} and node.plain and node.text in NULLS)
         return node.tag == "!!null" or (
             node.tag == "" and (node.text in {"null", "~"} or (node.text == "" and node.implicit))
         )
@@ -252,30 +256,30 @@ class _Decoder:
             # What a tag says is binary comes out decoded, all else as it is written.
             return True, value if node.tag == "!!binary" else node.text
         if kind == "bool":
-            if self.dialect == "v3" and isinstance(value, str) and value in _BOOLEANS:
-                value = _BOOLEANS[value]
+            if self.dialect == "v3" and isinstance(value, str) and value in BOOLEANS:
+                value = BOOLEANS[value]
             if isinstance(value, bool):
                 return True, value
-        elif kind in _INTEGERS and isinstance(value, (int, float)) and not isinstance(value, bool):
-            number = _whole(value, kind)
+        elif kind in INTEGERS and isinstance(value, (int, float)) and not isinstance(value, bool):
+            number = whole(value, kind)
             if number is not None:
                 return True, number
-        return self._refuse(node, target, _described(node, value)), current
+        return self._refuse(node, target, described(node, value)), current
 
     def _resolved(self, node: Scalar) -> Any:
         """Give the value that the scalar stands for: None, a bool, int, float, `_TIME` or text."""
         tag = node.tag
         if self.dialect == "v3" and tag == "!":
             tag = ""
-        if tag == "" and not _told_by_text(node, self.dialect):
+        if tag == "" and not told_by_text(node, self.dialect):
             return node.text
-        value = _resolve(tag, node.text, self.dialect)
+        value = resolve(tag, node.text, self.dialect)
         if node.tag == "!!binary":
             try:
                 raw = re.sub(r"[\r\n]", "", str(value)).encode()
                 return base64.b64decode(raw, validate=True).decode("utf-8", "replace")
             except (binascii.Error, ValueError) as fault:
-                raise _Failed(f"line {node.line}: not base64: {fault}") from fault
+                raise Failed(f"line {node.line}: not base64: {fault}") from fault
         return value
 
     # -- collections -----------------------------------------------------------------------------------------------
@@ -412,7 +416,7 @@ class _Decoder:
             held = source.target if isinstance(source, Alias) else source
             # v1 finds out about an unknown anchor where it decodes the alias.
             if not isinstance(held, Mapping) and not (isinstance(source, Alias) and held is None):
-                raise _Failed(f"line {source.line}: `<<` takes a mapping or a list of mappings")
+                raise Failed(f"line {source.line}: `<<` takes a mapping or a list of mappings")
         return sources
 
     def _merge(self, value: Node, target: GoType, current: Any) -> Any:
@@ -435,133 +439,6 @@ class _Decoder:
         while isinstance(key, Alias) and key.target is not None:
             key = key.target
         if not isinstance(key, Scalar):
-            raise _Failed(f"line {key.line}: a key must be a scalar")
+            raise Failed(f"line {key.line}: a key must be a scalar")
         value = self._resolved(key)
         return value if isinstance(value, str) else (type(value), value)
-
-
-def _told_by_text(node: Scalar, dialect: Dialect) -> bool:
-    return node.plain if dialect == "v3" else node.implicit
-
-
-_NULLS = frozenset(["", "~", "null", "Null", "NULL"])
-_PLAIN_BOOLEANS = dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(
-    ("false", "False", "FALSE"), False
-)
-_BOOLEANS = _PLAIN_BOOLEANS | {
-    spelling: value
-    for words, value in ((("yes", "on", "y"), True), (("no", "off", "n"), False))
-    for word in words
-    for spelling in (word, word.capitalize(), word.upper())
-}
-_SPECIAL_FLOATS = {
-    **{f"{sign}{word}": math.inf for sign in ("", "+") for word in (".inf", ".Inf", ".INF")},
-    **{f"-{word}": -math.inf for word in (".inf", ".Inf", ".INF")},
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
-}
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
-    r"(?:[Tt][0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-    r"| [0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}(?:\.[0-9]+)?)?"
-)
-_NUMBER_CHARACTERS = 400
-_INTEGER = re.compile(r"([-+]?)(?:0[bB]([01]+)|0[oO]?([0-7]+)|0[xX]([0-9a-fA-F]+)|(0|[1-9][0-9]*))")
-_INTEGER_BASES = (2, 8, 16, 10)
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_DIGITS = frozenset("0123456789")
-_OWN_TAGS = {
-    "!!null": type(None),
-    "!!bool": bool,
-    "!!int": int,
-    "!!float": float,
-}
-
-
-def _resolve(tag: str, text: str, dialect: Dialect) -> Any:
-    """Give the value of a scalar by its tag and text (`resolve` of resolve.go)."""
-    if tag not in {"", *_OWN_TAGS, "!!timestamp"} or (tag == "!!timestamp" and dialect == "v1"):
-        return text
-    value = _by_text(text, dialect)
-    if tag == "":
-        return value
-    if tag == "!!timestamp":
-        if _TIME.fullmatch(text):
-            return text
-    elif type(value) is _OWN_TAGS[tag]:
-        return value
-    elif tag == "!!float" and type(value) is int and dialect != "v1":
-        return float(value)
-    raise _Failed(f"`{text[:80]}` is not of the type {tag.removeprefix('!!')}")
-
-
-def _by_text(text: str, dialect: Dialect) -> Any:
-    if text in _NULLS:
-        return None
-    booleans = _PLAIN_BOOLEANS if dialect == "v3" else _BOOLEANS
-    if text in booleans:
-        return booleans[text]
-    if text in _SPECIAL_FLOATS:
-        return _SPECIAL_FLOATS[text]
-    if text[0] == ".":
-        return _float(text)
-    if text[0] in _DIGITS or text[0] in "+-":
-        return text if dialect != "v1" and _TIME.fullmatch(text) else _number(text)
-    return text
-
-
-def _number(text: str) -> int | float | str:
-    digits = text.replace("_", "")
-    if len(digits) > _NUMBER_CHARACTERS:
-        return text
-    integer = _INTEGER.fullmatch(digits)
-    if integer is not None:
-        sign, *candidates = integer.groups()
-        value = next(
-            int(candidate, base)
-            for candidate, base in zip(candidates, _INTEGER_BASES, strict=True)
-            if candidate
-        )
-        value = -value if sign == "-" else value
-        if -(2**63) <= value < 2**63 or (not sign and value < 2**64):
-            return value
-    number = _float(digits)
-    return text if isinstance(number, str) else number
-
-
-def _float(text: str) -> float | str:
-    if len(text) > _NUMBER_CHARACTERS or _FLOAT.fullmatch(text) is None:
-        return text
-    number = float(text)
-    return number if math.isfinite(number) else text
-
-
-def _whole(value: float, kind: str) -> int | None:
-    """Give the integer that Go stores, None where it refuses the number."""
-    lowest, highest = _INTEGERS[kind]
-    if isinstance(value, float):
-        top = 2.0**63 if kind == "int" else 2.0**64
-        if not value <= top:
-            return None
-        value = _truncated(value, signed=kind == "int")
-        if kind != "uint32":
-            return value
-    return value if lowest <= value <= highest else None
-
-
-def _truncated(value: float, *, signed: bool) -> int:
-    """Convert as amd64 does; out of range, Go leaves the result to the machine."""
-    lowest = -(2**63)
-    if signed:
-        return int(value) if -(2.0**63) <= value < 2.0**63 else lowest
-    if value >= 2.0**63:
-        return int(value) if value < 2.0**64 else 2**63
-    return int(value) % 2**64 if value >= -(2.0**63) else 2**63
-
-
-def _described(node: Scalar, value: Any) -> str:
-    text = node.text if len(node.text) <= 40 else node.text[:37] + "..."
-    if isinstance(value, str):
-        return f"the text {text!r}"
-    if isinstance(value, bool):
-        return f"the truth value {text!r}"
-    return f"the number {text!r}"
