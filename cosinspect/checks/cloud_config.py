@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.facts.cloud_configs import OWN_DIRECTORY, CloudConfigFile
-from cosinspect.formats.text.cloud_config import LAYOUT_FILE
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -95,7 +94,7 @@ def _layout_steps(context: CheckContext) -> Iterator[tuple[CloudConfigFile, str,
     wanted = context.generation.layout_file
     for item in context.cloud_configs.counting:
         for file in item.config.written_files("rootfs"):
-            if file.path == wanted if wanted.startswith("/") else file.path.endswith(wanted):
+            if file.path == wanted:
                 yield item, file.path, file.holds(context.boot_world(file.stage)), file.condition or ""
 
 
@@ -132,7 +131,7 @@ def _unseen(context: CheckContext, item: CloudConfigFile) -> str:
     summary="No cloud-config says what is kept over a reboot.",
     why="The machine boots with the toolkit's defaults: nothing is mounted for persistent data, and what is written is lost.",
     remedy="Install the toolkit's cloud-configs (elemental init), or write the layout file in the stage rootfs.",
-    reads=(*READS, "etc/elemental/config.d/*.yaml"),
+    reads=READS,
 )
 def layout_default(context: CheckContext) -> Iterator[Finding | str]:
     """Look at every cloud-config's stage rootfs, where the boot does not depend on it."""
@@ -142,9 +141,6 @@ def layout_default(context: CheckContext) -> Iterator[Finding | str]:
         raise NotApplicable(
             f"{generation.title} has no default for it" if wanted else "there is no such file"
         )
-    if wanted != LAYOUT_FILE and context.rootfs.exists(f"/etc/elemental/{wanted}"):
-        yield f"/etc/elemental/{wanted} has the layout"
-        return
     writer = _layout_writer(context)
     if writer is not None:
         yield f"{writer} has the layout"
