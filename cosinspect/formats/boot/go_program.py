@@ -26,19 +26,11 @@ def read_go_modules(chunks: Iterable[bytes]) -> Mapping[str, str]:
     inside = False
     for chunk in chunks:
         held += chunk
-        if not inside:
-            at = held.find(_START)
-            if at < 0:
-                held = held[-len(_START) :]
-                continue
-            held, inside = held[at + len(_START) :], True
-        at = held.find(_END)
-        if at >= 0:
-            found = _modules(held[:at])
-            if found:
+        while (at := held.find(_END if inside else _START)) >= 0:
+            if inside and (found := _modules(held[:at])):
                 return found
-            held, inside = held[at:], False
-        elif len(held) > _MAX_TEXT:
+            held, inside = held[at + (0 if inside else len(_START)) :], not inside
+        if not inside or len(held) > _MAX_TEXT:
             held, inside = held[-len(_START) :], False
     return {}
 
