@@ -10,16 +10,17 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 
-from attrs import field, frozen
+from attrs import frozen
 
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.facts.cloud_configs import CloudConfigs, read_all
 from cosinspect.facts.ext2 import data_blocks
 from cosinspect.facts.generation import Recognised, recognise
+from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.packages import PackageDatabase, find_databases
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
-from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
+from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
 from cosinspect.formats.boot.go_program import read_go_modules
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
@@ -32,9 +33,15 @@ from cosinspect.oci.documents import ImageConfig
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
 
-__all__ = ["Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
+__all__ = [
+    "BootLine",
+    "Facts",
+    "InitrdFile",
+    "KernelFile",
+    "TextFile",
+    "unpack_initrd",
+]
 
-BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 MODULE_DIRECTORIES = ("/usr/lib/modules", "/lib/modules")
 UNIFIED_KERNELS = (
     "/boot/EFI/Linux/*.efi",
@@ -51,29 +58,12 @@ MAX_PROGRAM_BYTES = 512 * 1024 * 1024
 YIP_MODULES = {"github.com/mudler/yip": "", "github.com/rancher/yip": "rancher-"}
 """Modules that are yip, with what goes before their versions in `cosinspect.formats.yip.schema.yip`."""
 
-_TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
-# Set by the grub.cfg of toolkit v2 to where the image's root is on a btrfs; nothing where it is a file system of its own.
-_ROOT_PREFIX = re.compile(r"\$\{root_subpath\}|\$root_subpath\b")
-
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
     r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.builtin"
 )
 _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
-
-
-@frozen
-class TextFile:
-    """A file of the image as text.
-
-    Attributes:
-        trace: how its path resolves.
-        text: its content, None if it is not there, no regular file, or too large.
-    """
-
-    trace: Trace
-    text: str | None = field(repr=False)
 
 
 @frozen
@@ -114,7 +104,7 @@ class InitrdFile:
     fault: FormatError | None
 
 
-class Facts:
+class Facts(GrubFacts):
     """What an image's files say."""
 
     def __init__(
@@ -156,31 +146,14 @@ class Facts:
     # -- boot ------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def bootargs_path(self) -> str:
-        """The bootargs.cfg that is read last of those that are there, else where it should be."""
-        # The grub.cfg of toolkit v2 sources both, its own behind the older one.
-        second = any(map(self._rootfs.exists, _TOOLKIT_V2))
-        paths = reversed(BOOTARGS_PATHS) if second else BOOTARGS_PATHS
-        found = [path for path in paths if self._rootfs.exists(path)]
-        return found[0] if found else BOOTARGS_PATHS[second]
-
-    @cached_property
-    def bootargs(self) -> BootArgs | None:
-        """What bootargs.cfg sets, None if it is not there."""
-        text = self.text(self.bootargs_path).text
-        return None if text is None else read_boot_args(text)
-
-    @cached_property
     def kernels(self) -> tuple[KernelFile, ...]:
-        """The kernels bootargs.cfg names, or the default one where it names none."""
-        named = _in_root(self.bootargs.kernel_paths) if self.bootargs is not None else ()
-        return tuple(self.kernel_at(path) for path in _literal(named, DEFAULT_KERNEL))
+        """The kernels that GRUB loads, or the usual one where none is named."""
+        return tuple(self.kernel_at(path) for path in self._boot_paths("kernel", DEFAULT_KERNEL))
 
     @cached_property
     def initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds bootargs.cfg names, or the default one where it names none."""
-        named = _in_root(self.bootargs.initramfs_paths) if self.bootargs is not None else ()
-        return tuple(self.initrd_at(path) for path in _literal(named, DEFAULT_INITRAMFS))
+        """The initrds that GRUB loads, or the usual one where none is named."""
+        return tuple(self.initrd_at(path) for path in self._boot_paths("initramfs", DEFAULT_INITRAMFS))
 
     @cached_property
     def unified_kernels(self) -> tuple[str, ...]:
@@ -191,14 +164,6 @@ class Facts:
             for entry in self._rootfs.glob(pattern)
             if entry.type == "file"
         )
-
-    @cached_property
-    def unknown_paths(self) -> Mapping[str, str]:
-        """What bootargs.cfg sets `kernel` and `initramfs` to where that depends on other variables."""
-        if self.bootargs is None:
-            return {}
-        named = {"kernel": self.bootargs.kernel_paths, "initramfs": self.bootargs.initramfs_paths}
-        return {name: path for name, paths in named.items() for path in _in_root(paths) if "$" in path}
 
     @cached_property
     def initrd(self) -> Initrd | None:
@@ -357,7 +322,15 @@ class Facts:
     @cached_property
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
-        return recognise(self._rootfs, self._config, lambda path: self.text(path).text, lambda: self.initrd)
+        return recognise(
+            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+        )
+
+    def _initrd_of_any_generation(self) -> Initrd | None:
+        """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
+        named = self._boot_files(self._boot_states(None), "initramfs")
+        paths = [each.path for each in named if each.path] or [DEFAULT_INITRAMFS]
+        return next((item.initrd for item in map(self.initrd_at, paths) if item.initrd is not None), None)
 
     @property
     def generation(self) -> str:
@@ -374,21 +347,6 @@ def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
     return read_initrd(
         stream, size=size, wanted=lambda name: _WANTED.fullmatch(name) is not None, limits=limits
     )
-
-
-def in_root(path: str) -> str:
-    """Take away what stands for the image's root in a path of bootargs.cfg."""
-    return _ROOT_PREFIX.sub("", path)
-
-
-def _in_root(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(in_root, paths))
-
-
-def _literal(paths: tuple[str, ...], default: str) -> tuple[str, ...]:
-    """Leave out paths that depend on variables nobody knows before the boot; the default stands for none at all."""
-    named = [path for path in paths if path]
-    return tuple(path for path in named if "$" not in path) if named else (default,)
 
 
 def _version_of(trace: Trace, entry: Entry) -> str | None:
