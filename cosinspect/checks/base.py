@@ -14,9 +14,11 @@ from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
 from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
+from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
 from cosinspect.facts.loader import Fault
 from cosinspect.formats.text.build_manifest import BuildManifest
+from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Generation, Profile
 from cosinspect.profiles.operations import needs_of, operations
@@ -87,6 +89,21 @@ class CheckContext:
         if found is None:
             raise NotApplicable(f"no rules for generation {self.facts.generation or 'unknown'}")
         return found
+
+    @property
+    def cloud_configs(self) -> CloudConfigs:
+        """The cloud-configs as the yip of the image's generation reads them.
+
+        Raises:
+            NotApplicable: no generation with a table is evident.
+        """
+        generation = self.generation
+        return self.facts.cloud_configs(generation.yip, generation.yip_programs)
+
+    def boot_world(self, stage: str) -> World:
+        """Say what the conditions of a stage find in an ordinary boot of the active system."""
+        initrd = self.facts.initrd if stage.startswith("rootfs") else None
+        return boot_world(self.rootfs, initrd, self.generation.active_mode_file, stage)
 
     @property
     def is_foreign(self) -> bool:

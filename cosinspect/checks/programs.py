@@ -10,7 +10,8 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
 from cosinspect.checks.grub import find_command
 from cosinspect.checks.tools import tools_of
-from cosinspect.checks.units import UNIT_READS, service_at
+from cosinspect.checks.units import READS as UNIT_READS
+from cosinspect.checks.units import service_at
 from cosinspect.facts.loader import Fault
 from cosinspect.formats.text.systemd import exec_commands
 from cosinspect.report.report import Capability, Finding, Level
@@ -327,7 +328,7 @@ def overlay_without_etc(context: CheckContext) -> Iterator[Finding | str]:
     """Look at RW_PATHS as the cloud-configs set it."""
     if "/etc" not in context.generation.overlays:
         raise NotApplicable(f"{context.generation.title} does not lay anything over /etc by such a variable")
-    value = context.facts.layout.get("RW_PATHS")
+    value = context.cloud_configs.layout(context.boot_world("rootfs")).get("RW_PATHS")
     if value is None or "$" in value:
         raise NotApplicable("no cloud-config sets RW_PATHS to what is known beforehand")
     if "/etc" not in {path.rstrip("/") for path in value.split()}:

@@ -12,7 +12,20 @@ from cosinspect.profiles import Generation
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["UNIT_READS", "service_at", "unit_masked", "unit_not_enabled", "unit_program_missing"]
+__all__ = [
+    "READS",
+    "service_at",
+    "started_services",
+    "unit_masked",
+    "unit_not_enabled",
+    "unit_program_missing",
+]
+
+READS = (
+    "{usr/,}lib/systemd/system/*.service",
+    "etc/systemd/system/*.service",
+    "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
+)
 
 DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 TOOLKIT = ("G0", "G1", "G2", "G3", "G4", "G5")
@@ -35,11 +48,6 @@ _MOST_UNITS = 1000
 # Without these nothing boots, which checks of their own say.
 _JUDGED = frozenset(
     {"systemd", "systemd-udevd", "udevadm", "agetty", "login", "sh", "mount", "kmod", "modprobe"}
-)
-UNIT_READS = (
-    "{usr/,}lib/systemd/system/*.service",
-    "etc/systemd/system/*.service",
-    "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
 )
 _KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
@@ -117,7 +125,7 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     summary="A unit that is started runs a program that is not in the image, or cannot be executed.",
     why="The service fails at every boot, and with it what requires it.",
     remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
-    reads=UNIT_READS,
+    reads=READS,
     universal=True,
 )
 def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -125,12 +133,8 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     table = context.profile.generations.get(context.facts.generation)
     runners = {path for paths in (table.stage_runners if table else ()) for path in paths}  # another check's
     seen = 0
-    for name in _started(context, table):
-        found = service_at(context, name)
-        if found is None:
-            continue
+    for name, path, layer, unit in started_services(context):
         seen += 1
-        path, layer, unit = found
         if not _conditions_hold(context, unit):
             continue
         for command in exec_commands(unit):
@@ -153,6 +157,14 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
     yield f"the programs of {seen} services are there"
+
+
+def started_services(context: CheckContext) -> Iterator[tuple[str, str, int, Unit]]:
+    """Read the services that a link starts: each with its name, its file's path and layer."""
+    for name in _started(context, context.profile.generations.get(context.facts.generation)):
+        found = service_at(context, name)
+        if found is not None:
+            yield name, *found
 
 
 def _started(context: CheckContext, table: Generation | None) -> list[str]:
