@@ -36,7 +36,7 @@ CONFINED = {
     "oras": {"sources/config/docker_config.py"},
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
-    "yaml": {"formats/text/yaml.py"},
+    "yaml": {"formats/text/yaml.py", "formats/yip/nodes.py"},
     "cryptography": {"signatures/keys.py", "signatures/signing.py", "signatures/keyless.py"},
     "nacl": set(),  # loaded by its name in signatures/signing.py,
     "sigstore": {"signatures/keyless.py"},
@@ -58,6 +58,8 @@ CONFINED = {
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression/codecs.py"} for codec in CODECS},
     "lzma": {"compression/codecs.py", "compression/xz.py"},
+    "zlib_ng": {"compression/codecs.py", "compression/salvage.py"},
+    "zstandard": {"compression/codecs.py", "compression/salvage.py"},
 }
 # The test package writes what the library reads.
 MAY_COMPRESS = {"testing/layers.py", "testing/bootfiles.py", "testing/derivative/parts.py"}

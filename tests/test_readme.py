@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from catalogue import PAGE as CHECKS
+from catalogue import rows as check_rows
 from cosinspect.cli import main
 from cosinspect.commands import COMMANDS
 from cosinspect.profiles import load_profile
 from cosinspect.report.report import Capability
 from cosinspect.testing.derivative import derivative
-from catalogue import PAGE as CHECKS
-from catalogue import rows as check_rows
 from generated import excerpt, settled
 from test_architecture import own_imports, room_of
 

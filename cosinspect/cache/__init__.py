@@ -3,7 +3,7 @@
 A key is the digest of everything that decides a value: the content's own digests, the bounds it was read within, and the
 code that read it. So nothing here is ever out of date, and no entry needs to be told from another by its age.
 
-It may import `compression`, `layer`, `oci`, `rootfs` and `tar`. Which code decides an index or a tree is listed in `code`; where
+It may import `compression`, `formats`, `layer`, `oci`, `rootfs` and `tar`. Which code decides an index or a tree is listed in `code`; where
 records are kept is in `store` and `shared`; values parsed from files are shared through `parsed`.
 """
 
@@ -107,7 +107,8 @@ class Cache:
 
 
 def _layer_key(layer: Layer) -> bytes:
-    digests = (str(layer.descriptor.digest), str(layer.diff_id))
+    # What containerd makes of a layer is a matter of its media type as well.
+    digests = (str(layer.descriptor.digest), layer.descriptor.media_type, str(layer.diff_id))
     # Whether a layer agrees with its table of contents is a matter of which table the manifest vouches for.
     tables = [f"{name}={layer.descriptor.annotations.get(name, '')}" for name in ANNOTATIONS]
     if not is_announced(layer.descriptor):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -19,15 +20,17 @@ from attrs import field, frozen
 from cosinspect.blob import ByteStream, Source, VerifiedStream
 from cosinspect.deadline import Deadline
 from cosinspect.errors import FormatError, InvalidLayer, LimitExceeded
-from cosinspect.layer.changeset import LayerEntry, LayerIndex
-from cosinspect.layer.checkpoints import Restarts
+from cosinspect.formats.boot.program import Program, read_pieces
+from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex
+from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Archive, Follower, Indexing
 from cosinspect.layer.retain import Retain
-from cosinspect.layer.stream import LayerStream, RestartedStream
+from cosinspect.layer.stream import LayerStream, ResumedStream
 from cosinspect.layer.toc import Table, is_announced, read_table
 from cosinspect.layer.toc_audit import AuditedArchive
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.oci.media_types import containerd_refusal
 from cosinspect.tar.reader import TarStream
 
 __all__ = ["Layer", "LayerFile", "Progress", "zeros"]
@@ -44,7 +47,7 @@ class Layer:
         position: counted from 0 at the bottom.
         created_by: the step of the image's history, None where it does not tell.
         deadline: by when the image must be read.
-        restarts: where it can be read on from, once it was read; None where that is not to be known.
+        checkpoints: where it can be read on from, once it was read; None where that is not to be known.
     """
 
     descriptor: Descriptor
@@ -55,7 +58,7 @@ class Layer:
     limits: Limits = field(repr=False, default=DEFAULT_LIMITS)
     verify_diff_id: bool = field(repr=False, default=True)
     deadline: Deadline | None = field(repr=False, eq=False, default=None)
-    restarts: Restarts | None = field(repr=False, eq=False, default=None)
+    checkpoints: Checkpoints | None = field(repr=False, eq=False, default=None)
 
     def index(
         self,
@@ -92,15 +95,22 @@ class Layer:
         verified = False
         try:
             work.run()
+            end = (
+                None
+                if any(each.kind == "missing-end" for each in archive.irregularities)
+                else archive.position
+            )
             stream.finish()
-            index = work.index(self.descriptor, self.diff_id, stream.uncompressed_size)
+            cuts = _cuts(self.descriptor.media_type, stream, end)
+            index = work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
             verified = True
             return index  # noqa: TRY300 - what comes behind it is told of it
         except (InvalidLayer, LimitExceeded) as fault:
             told: InvalidLayer | LimitExceeded = fault
             if isinstance(fault, InvalidLayer):
                 told = fault.in_layer(self.position, work.entries[-1].path if work.entries else None)
-                stream.finish()  # if the blob is another one, that is the error to tell
+                with suppress(InvalidLayer):  # the compression has a fault as well, or is the fault
+                    stream.finish()  # if the blob is another one, that is the error to tell
             if not (fault.where or "").startswith("layer"):
                 told = told.but(where=f"layer {self.position} ({self.descriptor.digest}), {fault.where}")
             raise told from fault
@@ -109,18 +119,42 @@ class Layer:
             for sink in work.sinks:
                 sink.confirm(verified)
 
+    def salvage(self, fault: InvalidLayer) -> LayerIndex:
+        """Read what Go's readers get of a layer that `index` could not read for `fault`, in a second pass.
+
+        Raises:
+            as `index` does, but InvalidLayer.
+        """
+        raw = VerifiedStream(self.source.open(self.descriptor), self.descriptor)
+        stream = LayerStream(raw, None, limits=self.limits, deadline=self.deadline, salvage=True)
+        archive = TarStream(iter(stream), limits=self.limits)
+        work = Indexing(archive, Retain(), limits=self.limits)
+        end = None
+        try:
+            work.run()
+            if not any(each.kind == "missing-end" for each in archive.irregularities):
+                end = archive.position
+            stream.finish()
+        except InvalidLayer:
+            pass
+        finally:
+            stream.close()
+        cut = Cut("", stream.uncompressed_size, end is not None, fault.message)
+        cuts = (*_cuts(self.descriptor.media_type, stream, end), cut)
+        return work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
+
     def open(self, entry: LayerEntry) -> LayerFile:
         """Open the content of one of this layer's files, from the nearest place before it, or in a second pass over the blob."""
         around = None
-        if self.restarts is not None:
-            around = self.restarts.around(entry.data, entry.data + entry.stored)
-        if around is not None and self.restarts is not None:
+        if self.checkpoints is not None:
+            around = self.checkpoints.around(entry.data, entry.data + entry.stored)
+        if around is not None and self.checkpoints is not None:
             start, end = around
             stop = self.descriptor.size if end is None else end.packed
             raw = self.source.open_range(self.descriptor, start.packed, stop)
             if raw is not None:
-                stream = RestartedStream(
-                    raw, self.descriptor, start, end, self.restarts.compression,
+                stream = ResumedStream(
+                    raw, self.descriptor, start, end, self.checkpoints.compression,
                     limits=self.limits, deadline=self.deadline,
                 )  # fmt: skip
                 return LayerFile(stream, entry, start.plain)
@@ -132,22 +166,38 @@ class Layer:
         Raises:
             as `index` does.
         """
-        wanted = {entry.data: entry for entry in entries}
         found: dict[int, str] = {}
+        for entry, pieces in self._files(entries):
+            content = hashlib.sha256()
+            for piece in pieces:
+                content.update(piece)
+            found[entry.data] = content.hexdigest()
+        return found
+
+    def programs(self, entries: Iterable[LayerEntry]) -> dict[int, Program]:
+        """Tell what executable files of this layer ask for, by the offset of their data, in one further pass.
+
+        Raises:
+            as `index` does.
+        """
+        found: dict[int, Program] = {}
+        for entry, pieces in self._files(entries):
+            found[entry.data] = read_pieces(pieces, entry.size)
+        return found
+
+    def _files(self, entries: Iterable[LayerEntry]) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+        """Give files with their contents, in the order of the archive, in one verified pass."""
+        wanted = {entry.data: entry for entry in entries}
         stream = self._stream()
         try:
             archive = TarStream(iter(stream), limits=self.limits)
             for header in archive:
                 entry = wanted.get(header.data)
                 if entry is not None and header.offset == entry.header:
-                    content = hashlib.sha256()
-                    for piece in _expanded(iter(lambda: archive.read(1 << 20), b""), entry):
-                        content.update(piece)
-                    found[entry.data] = content.hexdigest()
+                    yield entry, _expanded(iter(lambda: archive.read(1 << 20), b""), entry)
             stream.finish()
         finally:
             stream.close()
-        return found
 
     def _table(self) -> tuple[Table | None, FormatError | None]:
         """Give the table of contents that the layer has to agree with, or what is wrong with it; neither where it has none."""
@@ -172,8 +222,20 @@ class Layer:
             limits=self.limits,
             cancelled=cancelled,
             deadline=self.deadline,
-            restarts=self.restarts,
+            checkpoints=self.checkpoints,
         )
+
+
+def _cuts(media_type: str, stream: LayerStream, end: int | None) -> tuple[Cut, ...]:
+    """Say where readers come to no good end of a layer whose archive ends, by its end mark, at `end`."""
+    stops = list(stream.stops)
+    reason = containerd_refusal(media_type, compressed=stream.compression is not None)
+    if reason:
+        stops.append(("containerd", 0, reason))
+    first: dict[str, Cut] = {}
+    for reader, offset, why in sorted(stops, key=lambda stop: stop[1]):
+        first.setdefault(reader, Cut(reader, offset, end is not None and end <= offset, why))
+    return tuple(first.values())
 
 
 class _Told:
@@ -199,7 +261,7 @@ class LayerFile:
     Bytes that were read are verified only when `close` has returned. A sparse file's holes are zeros.
     """
 
-    def __init__(self, stream: LayerStream | RestartedStream, entry: LayerEntry, position: int = 0) -> None:
+    def __init__(self, stream: LayerStream | ResumedStream, entry: LayerEntry, position: int = 0) -> None:
         """Read an entry out of a stream that begins at a position in the uncompressed layer."""
         self._stream = stream
         self._chunks = _expanded(_stored(stream, entry, position), entry)
@@ -246,7 +308,7 @@ class LayerFile:
             self._stream.close()
 
 
-def _stored(stream: LayerStream | RestartedStream, entry: LayerEntry, position: int) -> Iterator[bytes]:
+def _stored(stream: LayerStream | ResumedStream, entry: LayerEntry, position: int) -> Iterator[bytes]:
     """Give the stored bytes of an entry, found by their offset in a stream that begins at `position`."""
     end = entry.data + entry.stored
     while position < end:

@@ -36,7 +36,7 @@ __all__ = ["Decision", "Inspector", "Standing"]
 
 _logger = logging.getLogger("cosinspect.server")
 
-ASKED, FORESEEN = 0, 1
+ASKED, PREFETCHED = 0, 1
 """Who somebody waits for goes before who somebody may ask for."""
 TAGS = 10_000
 """Tags and failures that are remembered."""
@@ -92,11 +92,15 @@ class _Way:
     environment: Mapping[str, str] = field(repr=False)
     plain_http: bool
     authorization: str | None = field(repr=False)
+    private_addresses: bool = False
 
     def access(self) -> Access:
         """Look at what this machine knows now; files are read."""
         return evolve(
-            Access.of_system(self.environment), plain_http=self.plain_http, authorization=self.authorization
+            Access.of_system(self.environment),
+            plain_http=self.plain_http,
+            authorization=self.authorization,
+            private_addresses=self.private_addresses,
         )
 
 
@@ -224,7 +228,7 @@ class Inspector:
             )
         return _decision(name, digest, found)
 
-    def foresee(self, reference: Reference, rule: Rule) -> bool:
+    def prefetch(self, reference: Reference, rule: Rule) -> bool:
         """Have an image inspected that somebody may ask for; False where there is no room, or it needs none.
 
         Args:
@@ -236,7 +240,7 @@ class Inspector:
         if self._known(str(reference), digest, key) is not None or (digest, key) in self._jobs:
             return False
         way = self._way(reference, None, plain_http=False)
-        return self._job(reference, digest, rule, key, way, FORESEEN) is not None
+        return self._job(reference, digest, rule, key, way, PREFETCHED) is not None
 
     def key(self, rule: Rule) -> str:
         """Give the key under which a rule's verdicts are kept."""
@@ -260,7 +264,7 @@ class Inspector:
 
     def _way(self, reference: Reference, authorization: str | None, *, plain_http: bool) -> _Way:
         plain = plain_http or reference.registry in self._settings.plain_http
-        return _Way(self._environment, plain, authorization)
+        return _Way(self._environment, plain, authorization, self._settings.private_addresses)
 
     def _task(self, job: _Job) -> Task:
         settings = self._settings
@@ -270,7 +274,7 @@ class Inspector:
             access=job.way.access(),
             seconds=settings.seconds,
             cache=settings.cache,
-            beside=str(Path(settings.database).with_name("cache")),
+            local_cache=str(Path(settings.database).with_name("cache")),
             attesters=self._books.attesters(job.rule),
         )
 
@@ -363,7 +367,7 @@ class Inspector:
         found: Decided | str = outcome.message
         if outcome.verdict is not None:
             found = Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time())
-        if isinstance(found, Decided) and _is_final(found, job.rule):
+        if isinstance(found, Decided) and not outcome.transient and _is_final(found, job.rule):
             self._verdicts.keep(found)
         else:
             _bound(self._recent)

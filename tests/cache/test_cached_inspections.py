@@ -18,7 +18,8 @@ import cosinspect
 from cosinspect import cli
 from cosinspect.cache import Cache, DirectoryStore
 from cosinspect.cache.code import LAYER_CODE, TREE_CODE, code_digest
-from cosinspect.errors import ContentError, LimitExceeded
+from cosinspect.errors import ContentError, LimitExceeded, TransportError
+from cosinspect.facts.facts import Facts
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import inspect
 from cosinspect.limits import DEFAULT_LIMITS
@@ -177,7 +178,7 @@ def make_directory(path):
     "spoil", [spoil_nothing, empty, halve, turn, turn_head, swap, link_away, make_pipe, make_directory]
 )
 @pytest.mark.parametrize(
-    "kinds", [("judgement",), ("judgement", "tree"), ("judgement", "layer"), ("judgement", "tree", "layer")]
+    "kinds", [("results",), ("results", "tree"), ("results", "layer"), ("results", "tree", "layer")]
 )
 def test_what_is_damaged_is_read_again(registry, cache, spoil, kinds):
     name = name_of(registry, None)
@@ -230,7 +231,7 @@ def test_use_is_noted(registry, cache):
         os.utime(path, (0, 1_000_000))
     inspect(name, cache=cache)
     used = [kept for kept in cache.store.files() if kept.used > 1_000_000]
-    assert ["judgement"] == [kept.kind for kept in used]
+    assert ["results"] == [kept.kind for kept in used]
 
 
 def test_only_the_user_can_read_it(registry, cache):
@@ -390,7 +391,7 @@ def test_the_command_shows_verifies_and_prunes(registry, tmp_path, capsys, monke
     values = json.loads(out)
     assert 0 == status
     assert str(tmp_path / "cosinspect") == values["path"]
-    assert {"comparison", "judgement", "layer", "parsed", "tree"} == set(values["kinds"])
+    assert {"comparison", "results", "layer", "parsed", "tree"} == set(values["kinds"])
     assert "0 bytes read" in run(capsys, name)[1]
     assert (
         0,
@@ -440,3 +441,25 @@ def test_the_environment_names_a_place_or_none(registry, tmp_path, capsys, monke
 @pytest.mark.parametrize("size", ["x", "-1", "1Q", ""])
 def test_sizes_that_are_none_are_wrong_use(capsys, size):
     assert 2 == run(capsys, "cache", "prune", "--max-size", size)[0]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        TransportError("the registry does not answer"),
+        LimitExceeded("expected to be done in time", limit="seconds", bound=1.0),
+    ],
+)
+def test_what_a_passing_trouble_left_open_is_asked_again(registry, cache, monkeypatch, trouble):
+    name = registry.push(derivative(), "org/os:v1")
+
+    def away(*_):
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Facts, "initrd_at", away)
+        first = inspect(name, cache=cache)
+    assert Verdict.OPEN == first.verdict
+    assert any(result.transient for result in first.results)
+
+    assert Verdict.PASS == inspect(name, cache=cache).verdict

@@ -7,6 +7,7 @@ import functools
 import gzip
 import io
 import json
+import struct
 import tarfile
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from cosinspect.testing import (
     image_index,
     seekable_layer,
     tar_bytes,
+    tar_header,
 )
 from cosinspect.testing.bootfiles import (
     compress_initrd,
@@ -39,6 +41,7 @@ from cosinspect.testing.bootfiles import (
     zboot_kernel,
 )
 from cosinspect.testing.derivative import derivative
+from cosinspect.testing.elf_files import elf_file, loader_file
 from raw_cpio import DIRECTORY, FILE, SYMLINK, raw_archive, raw_member
 from raw_tar import GNU, entry, extended, gnu_long, old_gnu_sparse, pax_sparse, record
 
@@ -56,10 +59,13 @@ def seeds(target: str) -> list[bytes]:
     """Give the honest files of a target."""
     return {
         "tar": _tar,
+        "readers": _readers,
+        "members": _members,
         "tables": _tables,
         "initrd": _initrd,
         "bolt": _bolt,
         "kernel": _kernel,
+        "programs": _programs,
         "documents": _documents,
         "signatures": _signatures,
         "grub": lambda: _files("grub.cfg", "bootargs.cfg"),
@@ -80,6 +86,28 @@ def seeds(target: str) -> list[bytes]:
             b"6.1.0-50-amd64 5.14.0-503.el9.x86_64 6.8.0-1013-raspi 6.12+x",
         ],
     }[target]()
+
+
+def _readers() -> list[bytes]:
+    """Layers whose every entry some reader takes in its own way."""
+    odd = [
+        tar_header("a/.wh.x", typeflag=b"g"), tar_header("a", typeflag=b"g"), tar_header("a/.wh..wh..opq", typeflag=b"g"),
+        tar_header("t", typeflag=b"2", linkname="a", size=5), tar_header("c", typeflag=b"5", mode=2**40), tar_header("u", major=2**22),
+        tar_header("lib/h", typeflag=b"1", linkname="gone/../t"), tar_header("a/b", typeflag=b"Z"), tar_header("n" * 99, typeflag=b"6"),
+        extended(record(b"SCHILY.xattr.security.capability", b"x" * 20)) + entry("a/x"),
+        extended(record(b"path", b"n" * 256)) + entry("x"), tar_header("w", uid=2**32 - 1, gid=2**40),
+    ]  # fmt: skip
+    return [*_tar(), *(each + bytes(1024) for each in odd), b"".join(odd[:3]) + bytes(1024)]
+
+
+def _members() -> list[bytes]:
+    text = b"".join(b"%d," % number for number in range(900))
+    member, frame = gzip.compress(text, mtime=0), zstandard.ZstdCompressor(write_checksum=True).compress(text)
+    named = b"\x1f\x8b\x08\x1f" + member[4:10] + b"\x02\0ab" + b"name\0comment\0" + member[10:]
+    return [
+        member, member + member, member + bytes(9), member[:-3], named, member[:200] + b"x" + member[201:],
+        frame, frame + frame, frame + bytes(9), frame[:-1], b"\x50\x2a\x4d\x18\x02\0\0\0xx" + frame,
+    ]  # fmt: skip
 
 
 def _efi() -> list[bytes]:
@@ -238,6 +266,21 @@ def _rewritten(data: bytes, order: str) -> bytes:
     root = place(database.root)
     writer.metas(root=root, mark=mark)
     return writer.file()
+
+
+def _programs() -> list[bytes]:
+    """Programs, libraries, scripts and a loader's cache; the first byte is the size of the pieces that they pass in."""
+    loader = "/lib64/ld-linux-x86-64.so.2"
+    cache = b"glibc-ld.so.cache1.1" + struct.pack("<II", 1, 10) + bytes(20)
+    files = [
+        elf_file(interpreter=loader, needed=["liba.so.1", "libb.so"], runpath="$ORIGIN/lib"),
+        elf_file("arm", interpreter="/lib/ld-linux-armhf.so.3", needed=["libc.so.6"], rpath="/opt"),
+        elf_file("s390x", soname="libx.so.1", shared=True),
+        loader_file(),
+        b"#!/usr/bin/env -S bash -e\r\nexit\n",
+        cache + struct.pack("<iIIIQ", 0x303, 72, 74, 0, 0) + b"a\0/lib/a\0",
+    ]
+    return [bytes([200]) + body for body in files]
 
 
 def _kernel() -> list[bytes]:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from attrs import frozen
 
-__all__ = ["Complaint", "Discretion", "remedy_for"]
+__all__ = ["ErrorDocument", "Redactor", "remedy_for"]
 
 MAX_TEXT = 300
 """Characters that are shown of one text."""
@@ -33,6 +33,8 @@ _ESCAPE = re.compile(r"\\(.)")
 _URL = re.compile(r"(https?://)(?:[^\s/?#@]*@)?([^\s?#]*)[?#]?\S*", re.IGNORECASE)
 # Shorter ones would hide every other word.
 _SHORTEST_SECRET = 4
+# A document may hold a short password by chance; a token it can only repeat.
+_SHORTEST_REPEATED = 16
 
 _REMEDIES = {
     "NAME_UNKNOWN": "check the repository's name; some registries say so of private repositories too",
@@ -47,7 +49,7 @@ _REMEDIES = {
 
 
 @frozen
-class Complaint:
+class ErrorDocument:
     """What a registry's error document says.
 
     Attributes:
@@ -73,7 +75,7 @@ def remedy_for(codes: tuple[str, ...], otherwise: str | None = None) -> str | No
     return next((_REMEDIES[code] for code in codes if code in _REMEDIES), otherwise)
 
 
-class Discretion:
+class Redactor:
     """Knows the secrets that were sent, and keeps them out of what is shown; used from several threads at once."""
 
     def __init__(self) -> None:
@@ -106,12 +108,16 @@ class Discretion:
             character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line
         )
 
-    def complaint(self, body: bytes) -> Complaint:
+    def is_repeated_in(self, body: bytes) -> bool:
+        """Say whether a document holds a secret that is too long to stand there by chance."""
+        return any(len(secret) >= _SHORTEST_REPEATED and secret.encode() in body for secret in self._secrets)
+
+    def error_document(self, body: bytes) -> ErrorDocument:
         """Read an error document; one of any other shape says nothing."""
         try:
             document: Any = json.loads(body)
         except (ValueError, RecursionError):
-            return Complaint()
+            return ErrorDocument()
         listed = document.get("errors") if isinstance(document, dict) else None
         errors = [
             item
@@ -120,7 +126,7 @@ class Discretion:
         ]
         codes = [item.get("code") for item in errors]
         texts = [self.fit(item["message"]) for item in errors if isinstance(item.get("message"), str)]
-        return Complaint(
+        return ErrorDocument(
             tuple(code for code in codes if isinstance(code, str) and _ERROR_CODE.fullmatch(code)),
             next(filter(None, texts), ""),
         )
