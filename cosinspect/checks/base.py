@@ -13,7 +13,7 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
-from cosinspect.errors import CosinspectError
+from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
 from cosinspect.facts.facts import Facts
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.oci.documents import ImageConfig
@@ -237,7 +237,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence)
 
     seen: list[Finding | str] = []
-    ending, reason = Kind.PASS, ""
+    ending, reason, transient = Kind.PASS, "", False
     try:
         if item.generations and context.facts.generation not in item.generations:
             return result(Kind.NOT_APPLICABLE, f"it is for {' and '.join(item.generations)}")
@@ -248,12 +248,17 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     except NotApplicable as given:
         ending, reason = Kind.NOT_APPLICABLE, str(given)
     except (Undecided, CosinspectError) as given:
-        ending, reason = Kind.OPEN, str(given)
+        ending, reason, transient = Kind.OPEN, str(given), _may_pass(given)
     except Exception as fault:  # noqa: BLE001 - a crashed check must not hide the others, nor pass
         ending, reason = Kind.OPEN, f"the check crashed: {type(fault).__name__}: {fault}"
     if any(isinstance(each, Finding) for each in seen):  # a defect stays one, whatever came after it
         return result(Kind.FAIL, reason, seen=seen)
-    return result(ending, reason, seen=seen if ending is Kind.PASS else ())
+    return evolve(result(ending, reason, seen=seen if ending is Kind.PASS else ()), transient=transient)
+
+
+def _may_pass(fault: Exception) -> bool:
+    """Say whether another try may decide: a source that did not answer may do so, and time may suffice."""
+    return isinstance(fault, SourceError) or (isinstance(fault, LimitExceeded) and fault.limit == "seconds")
 
 
 def _one_line(text: str) -> str:

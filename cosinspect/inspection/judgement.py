@@ -51,9 +51,9 @@ def known_judgement(image: Image, plan: Plan, verification: Verification | None)
 
 
 def keep_judgement(judgement: Judgement, image: Image, plan: Plan, verification: Verification | None) -> None:
-    """Keep what the checks said of an image, if it is theirs alone to say."""
+    """Keep what the checks said of an image, if it is theirs alone to say and no passing trouble kept one from deciding."""
     parts = _parts(image, plan, verification)
-    if image.cache is None or parts is None:
+    if image.cache is None or parts is None or any(result.transient for result in judgement.results):
         return
     try:
         value = msgspec.msgpack.encode(judgement)
