@@ -181,6 +181,7 @@ CATALOGUE: tuple[Check, ...] = (
     readers.readers_disagree,
     readers.elemental_refuses,
     readers.containerd_refuses,
+    readers.index_ambiguous,
     lookup.iso_boot_files_unusable,
     loaders.iso_loader_missing,
     deployment.deployment_directory_blocked,

@@ -16,7 +16,7 @@ from attrs.validators import matches_re
 from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
 from cosinspect.facts.facts import Facts
 from cosinspect.formats.text.build_manifest import BuildManifest
-from cosinspect.oci.documents import ImageConfig
+from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Generation, Profile
 from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
@@ -52,6 +52,7 @@ class CheckContext:
         signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
         comparisons: what other readers make of the layers, those that the profile names.
         build: the manifest by which an ISO is made of the image, None where nobody gave one.
+        choice: what was taken of an image index, None where the image was named itself.
     """
 
     rootfs: Rootfs
@@ -62,6 +63,7 @@ class CheckContext:
     signatures: Verification | None = None
     comparisons: Sequence[Comparison] = ()
     build: BuildManifest | None = None
+    choice: Choice | None = None
 
     @property
     def generation(self) -> Generation:

@@ -71,6 +71,7 @@ def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple
         return None
     rules = {
         "manifest": str(image.digest),
+        "choice": [str(image.index_digest), str(image.choice.wanted)] if image.choice is not None else None,
         "bounds": {**_plain(image.limits), "seconds": 0.0},
         "profile": _plain(plan.profile),
         "policies": list(plan.digests),
