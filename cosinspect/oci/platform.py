@@ -59,15 +59,19 @@ class Platform:
             raise InvalidManifest(
                 f"expected a platform such as linux/amd64 or linux/arm/v7, found {text[:150]!r}"
             )
-        alias = _ARCHITECTURES.get(parts[1], parts[1])
-        return cls(parts[0], alias, parts[2] if len(parts) == 3 else "")
+        found = cls.of_document(
+            parts[0], _MACHINES.get(parts[1], parts[1]), parts[2] if len(parts) == 3 else ""
+        )
+        # Of a bare `arm` containerd says no variant either (containerd/platforms, Parse).
+        bare = len(parts) == 2 and (found.architecture, found.variant) == ("arm", "v7")
+        return cls(found.os, found.architecture, "" if bare else found.variant)
 
     @classmethod
     def of_host(cls) -> Self:
         """Name the platform whose images this machine runs; a Mac runs those of Linux."""
         system = host.system().lower()
         machine = host.machine().lower()
-        return cls("linux" if system == "darwin" else system, _ARCHITECTURES.get(machine, machine))
+        return cls("linux" if system == "darwin" else system, _HOSTS.get(machine, machine))
 
     def rank(self, wanted: Platform) -> int | None:
         """Say how well this platform serves `wanted`: None not at all, else lower is better.
@@ -100,15 +104,9 @@ _UNAME = {
     "armel": ("arm", "v6"),
 }
 _DIGITS = {"arm": ("5", "6", "7", "8"), "arm64": ("8",)}
-_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "x86-64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "armhf": "arm",
-    "i386": "386",
-    "i686": "386",
-}
+# What uname says of machines for which no document has a word.
+_MACHINES = {"armv7l": "arm", "i686": "386"}
+_HOSTS = {**_MACHINES, "x86_64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 _VARIANTS = {"arm": ("v5", "v6", "v7", "v8"), "amd64": ("v1", "v2", "v3", "v4")}
 

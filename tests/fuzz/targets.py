@@ -18,17 +18,16 @@ from bolt_files import fnv1a
 from cosinspect.compression.codecs import Compression, detect, inflate_members
 from cosinspect.compression.salvage import salvage_members
 from cosinspect.errors import FormatError, InvalidImage, InvalidLayer, LimitExceeded
-from cosinspect.formats.boot.bootargs import (
-    boot_markers,
-    kernel_parameters,
-    leftover_placeholders,
-    read_boot_args,
-)
+from cosinspect.formats.boot.bootargs import kernel_parameters, leftover_placeholders
 from cosinspect.formats.boot.cpio import Window, read_archive
 from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
 from cosinspect.formats.boot.elf import read_elf, read_interpreter
-from cosinspect.formats.boot.grub import read_grub_script
-from cosinspect.formats.boot.grub_lexer import expand
+from cosinspect.formats.boot.grub_commands import COMMANDS
+from cosinspect.formats.boot.grub_evaluator import Evaluator
+from cosinspect.formats.boot.grub_menu import GrubMenu
+from cosinspect.formats.boot.grub_state import State
+from cosinspect.formats.boot.grub_syntax import check_grub_script, parse_grub_script
+from cosinspect.formats.boot.grub_values import GrubBound, Symbol, Work
 from cosinspect.formats.boot.initrd import read_initrd
 from cosinspect.formats.boot.kernel import HEAD_BYTES, describe, find_version, read_kernel
 from cosinspect.formats.boot.pe import PE_HEAD_BYTES, read_pe
@@ -395,16 +394,37 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+class _NoFiles:
+    """A machine without a file."""
+
+    def search(self, by: str, name: str) -> None:
+        return None
+
+    def kind(self, device: str, path: str) -> None:
+        return None
+
+    def text(self, device: str, path: str) -> None:
+        return None
+
+    def environment(self, device: str, path: str) -> None:
+        return None
+
+
 def grub(data: bytes) -> None:
+    """A script runs to its end or to a bound; so does every entry that it defines, and each command line parts."""
     text = _text(data)
-    script = read_grub_script(text)
-    for assignment in script.assignments:
-        expand(assignment.value, {})
-    found = read_boot_args(text)
-    assert len(found.kernel_paths) + len(found.initramfs_paths) >= 0
+    check_grub_script(text)
     kernel_parameters(text)
-    boot_markers(text)
     leftover_placeholders(text)
+    evaluator = Evaluator(_NoFiles(), COMMANDS, Work(3000))
+    state = State({name: (Symbol(name),) for name in ("root", "x", "label")})
+    try:
+        evaluator.run_script(parse_grub_script(text), state, "grub.cfg")
+        menu = GrubMenu(evaluator, state)
+        for boot in (*menu.default(), *menu.fallbacks()):
+            assert "${" in boot.command_line.text or boot.command_line.last("root")
+    except GrubBound:
+        return
 
 
 def shell(data: bytes) -> None:
