@@ -108,7 +108,7 @@ def test_what_a_plugin_said_is_not_kept(install, tmp_path):
     install(plugin())
     cache = Cache(DirectoryStore(tmp_path / "cache"))
     inspect(derivative().write_layout(tmp_path / "image"), cache=cache)
-    assert "judgement" not in {each.kind for each in cache.store.files()}
+    assert "results" not in {each.kind for each in cache.store.files()}
 
 
 @pytest.mark.parametrize(
