@@ -1,9 +1,9 @@
 """What scripts do; GRUB itself judges the same on random scripts in tests/compat/test_grub.py."""
 
 import pytest
-from grub_machine import run
 
 from cosinspect.formats.boot.grub_values import Choice, GrubBound, Symbol, render
+from grub_machine import run
 
 
 def value(text, name="x", **given):
@@ -146,6 +146,7 @@ def ends(value):
         "blscfg",
         'regexp "(a*)*b" aaaa',
         "source $m",
+        "insmod regexp\nlinux /boot/vmlinuz-*",
         "$m x",
     ],
 )

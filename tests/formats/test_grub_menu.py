@@ -1,8 +1,8 @@
 import pytest
-from grub_machine import Machine
 
 from cosinspect.formats.boot.grub_menu import open_menu
 from cosinspect.formats.boot.grub_values import Symbol, literal
+from grub_machine import Machine
 
 ENTRY = 'menuentry {0} --id {0} {{\n linux /vmlinuz {0} "$extra" $more\n initrd /ucode /initrd\n}}\n'
 FILES = {"(hd0)/vmlinuz": "k", "(hd0)/initrd": "i", "(hd0)/ucode": "u"}

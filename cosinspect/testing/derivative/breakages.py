@@ -21,6 +21,7 @@ from cosinspect.testing.derivative.foreign_variant_breakages import VARIANT_BREA
 from cosinspect.testing.derivative.menu_breakages import MENU_BREAKAGES, MENU_DEGRADATIONS
 from cosinspect.testing.derivative.operation_breakages import OPERATION_BREAKAGES, OPERATION_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
+from cosinspect.testing.derivative.program_breakages import PROGRAM_BREAKAGES, PROGRAM_DEGRADATIONS
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
@@ -314,6 +315,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
+    **PROGRAM_BREAKAGES,
     **MENU_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **OPERATION_BREAKAGES,
@@ -475,6 +477,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
+    **PROGRAM_DEGRADATIONS,
     **MENU_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **OPERATION_DEGRADATIONS,
