@@ -7,25 +7,38 @@ raises `Undecided`; whatever else it raises makes its capabilities unknown and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
 from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
+from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
+from cosinspect.facts.loader import Fault
 from cosinspect.formats.text.build_manifest import BuildManifest
+from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Generation, Profile
-from cosinspect.profiles.operations import needs_of
+from cosinspect.profiles.operations import needs_of, operations
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
+from cosinspect.rootfs.partial import Unread
 from cosinspect.rootfs.rootfs import Rootfs, Trace
 from cosinspect.signatures.outcome import Verification
 
-__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "decided_by", "run_check"]
+__all__ = [
+    "Check",
+    "CheckContext",
+    "NotApplicable",
+    "Undecided",
+    "check",
+    "decided_by",
+    "run_check",
+    "words_of",
+]
 
 Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
 Spares: TypeAlias = "Callable[[CheckContext], Iterable[Capability]]"
@@ -78,6 +91,21 @@ class CheckContext:
         return found
 
     @property
+    def cloud_configs(self) -> CloudConfigs:
+        """The cloud-configs as the yip of the image's generation reads them.
+
+        Raises:
+            NotApplicable: no generation with a table is evident.
+        """
+        generation = self.generation
+        return self.facts.cloud_configs(generation.yip, generation.yip_programs)
+
+    def boot_world(self, stage: str) -> World:
+        """Say what the conditions of a stage find in an ordinary boot of the active system."""
+        initrd = self.facts.initrd if stage.startswith("rootfs") else None
+        return boot_world(self.rootfs, initrd, self.generation.active_mode_file, stage)
+
+    @property
     def is_foreign(self) -> bool:
         """Whether the image is of a generation that is known and has no table of rules."""
         generation = self.facts.generation
@@ -111,10 +139,57 @@ class CheckContext:
             removed = (f"{self.step(layer)} made the last link",)
         return Finding(message, trace.path, layer, (*links, *removed))
 
+    def unexecutable(self, path: str, fault: Fault, message: str) -> Finding:
+        """Make the finding for a program that cannot be executed: who asks for what, and the layer that broke it."""
+        entry = self.rootfs.trace(path).entry
+        blamed = self.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
+        searched = dict.fromkeys((*fault.searched, *((path,) if entry is None else ())))
+        layer: int | None = None
+        removed: tuple[str, ...] = ()
+        for place in list(searched)[:_MOST_PLACES]:
+            layer, removed = self.removal(place)
+            if layer is not None:
+                break
+        if layer is None and blamed is not None:
+            layer, removed = blamed.layer, (self.step(blamed.layer),)
+        elif layer is None and entry is not None:
+            layer, removed = entry.layer, (self.step(entry.layer),)
+        return Finding(message, path if entry is None else entry.path, layer, (*fault.chain, *removed))
+
     def missing(self, path: str, message: str) -> Finding:
         """Make the finding for a path that is not there, with the layer that removed it if one did."""
         trace = self.rootfs.trace(path)
         return self.broken(trace, message)
+
+
+# Places at which a library may have been, whose histories are looked at.
+_MOST_PLACES = 12
+
+
+def words_of(path: str, fault: Fault) -> str:
+    """Say in words what keeps a program from being executed, as the end of a sentence that began with its path."""
+    return fault.reason if fault.path == path else f"{fault.path} keeps it from running: {fault.reason}"
+
+
+_STAGE_OF: Mapping[str, tuple[str, ...]] = {
+    module: (stage,)
+    for stage, modules in {
+        "boot-menu": ("grub", "boot_menu", "command_line", "loaders"),
+        "kernel": ("kernel", "unified"),
+        "initrd": (
+            "initrd",
+            "initrd_base",
+            "initrd_programs",
+            "initrd_toolkit",
+            "drivers",
+            "bootc_initramfs",
+        ),
+        "system": ("system", "units", "targets", "programs"),
+        "settings": ("cloud_config", "login", "covered"),
+    }.items()
+    for module in modules
+}
+"""By module of this package, the stage of the boot (`cosinspect.report.lines.BOOT_CHAIN`) that its checks look at."""
 
 
 @frozen(kw_only=True)
@@ -132,6 +207,7 @@ class Check:
         reads: globs of files to keep while layers pass by.
         universal: whether it holds for images of every generation, those without a table of rules included.
         generations: the generations that it is for; empty for all.
+        tags: what it is about, in words that reports group by: a stage of the boot, `signature`.
         run: what looks.
         spares: gives the capabilities that a failure does not cost the image at hand; None where it costs all.
     """
@@ -146,6 +222,7 @@ class Check:
     reads: tuple[str, ...] = ()
     universal: bool = False
     generations: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     run: Run = field(repr=False, eq=False)
     spares: Spares | None = field(default=None, repr=False, eq=False)
 
@@ -167,9 +244,10 @@ def check(
     reads: Iterable[str] = (),
     universal: bool = False,
     generations: Iterable[str] = (),
+    tags: Iterable[str] = (),
     spares: Spares | None = None,
 ) -> Callable[[Run], Check]:
-    """Declare the function below as a check."""
+    """Declare the function below as a check; it has the tag of its module's stage of the boot, too."""
 
     def declare(run: Run) -> Check:
         return Check(
@@ -183,6 +261,7 @@ def check(
             reads=tuple(reads),
             universal=universal,
             generations=tuple(generations),
+            tags=tuple(dict.fromkeys((*_STAGE_OF.get(run.__module__.rpartition(".")[2], ()), *tags))),
             run=run,
             spares=spares,
         )
@@ -206,11 +285,25 @@ def decided_by(item: Check, generation: str) -> tuple[Capability, ...]:
     return tuple(found)
 
 
-def _generation(context: CheckContext) -> str:
+def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
+    """Give what a check decides for this image.
+
+    Raises:
+        Unread: that depends on layers that are not read, for a capability that is required.
+    """
+    if not item.capabilities or not item.id.startswith("COS"):
+        return item.capabilities
     try:
-        return context.facts.generation
+        return decided_by(item, context.facts.generation)
     except CosinspectError:  # the checks that ask for it say why
-        return ""
+        return item.capabilities
+    except Unread:
+        required = {*context.profile.required}
+        names = {name for need in operations() for name in need.generations}
+        every = {frozenset(required.intersection(decided_by(item, name))) for name in ("", *names)}
+        if len(every) > 1:
+            raise
+        return item.capabilities
 
 
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
@@ -227,7 +320,7 @@ def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ..
 def run_check(item: Check, context: CheckContext) -> CheckResult:
     """Run a check and contain whatever happens in it."""
     level = context.profile.levels.get(item.id, item.level)
-    capabilities = decided_by(item, _generation(context))
+    capabilities = _decided(item, context)
 
     def result(kind: Kind, reason: str = "", *, seen: Iterable[Finding | str] = ()) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))
@@ -236,7 +329,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
             finding if finding.remedy else evolve(finding, remedy=item.remedy) for finding in findings
         )
         lost = _lost(item, context, capabilities) if kind is Kind.FAIL else capabilities
-        return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence)
+        return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence, tags=item.tags)
 
     seen: list[Finding | str] = []
     ending, reason, transient = Kind.PASS, "", False

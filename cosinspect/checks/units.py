@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
 from cosinspect.checks.grub import find_command
+from cosinspect.facts.loader import Fault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["unit_masked", "unit_not_enabled", "unit_program_missing"]
+__all__ = [
+    "READS",
+    "service_at",
+    "started_services",
+    "unit_masked",
+    "unit_not_enabled",
+    "unit_program_missing",
+]
+
+READS = (
+    "{usr/,}lib/systemd/system/*.service",
+    "etc/systemd/system/*.service",
+    "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
+)
 
 DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 TOOLKIT = ("G0", "G1", "G2", "G3", "G4", "G5")
@@ -31,6 +45,10 @@ _CONDITIONS = (
     "ConditionFileIsExecutable",
 )
 _MOST_UNITS = 1000
+# Without these nothing boots, which checks of their own say.
+_JUDGED = frozenset(
+    {"systemd", "systemd-udevd", "udevadm", "agetty", "login", "sh", "mount", "kmod", "modprobe"}
+)
 _KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
 
@@ -104,14 +122,10 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     id="COS100",
     name="unit-program-missing",
     level=Level.WARNING,
-    summary="A unit that is started runs a program that is not in the image.",
+    summary="A unit that is started runs a program that is not in the image, or cannot be executed.",
     why="The service fails at every boot, and with it what requires it.",
     remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
-    reads=(
-        "{usr/,}lib/systemd/system/*.service",
-        "etc/systemd/system/*.service",
-        "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
-    ),
+    reads=READS,
     universal=True,
 )
 def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -119,12 +133,8 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     table = context.profile.generations.get(context.facts.generation)
     runners = {path for paths in (table.stage_runners if table else ()) for path in paths}  # another check's
     seen = 0
-    for name in _started(context, table):
-        found = _service(context, name)
-        if found is None:
-            continue
+    for name, path, layer, unit in started_services(context):
         seen += 1
-        path, layer, unit = found
         if not _conditions_hold(context, unit):
             continue
         for command in exec_commands(unit):
@@ -137,9 +147,24 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
                     layer,
                     (f"{name} is started", *context.removal(command.path)[1]),
                 )
+            elif (fault := _refusal(context, command)) is not None:
+                yield Finding(
+                    f"expected {command.path}, which {path} has for {command.directive}, to be executable, {words_of(command.path, fault)}",
+                    path,
+                    layer,
+                    (f"{name} is started", *fault.chain),
+                )
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
     yield f"the programs of {seen} services are there"
+
+
+def started_services(context: CheckContext) -> Iterator[tuple[str, str, int, Unit]]:
+    """Read the services that a link starts: each with its name, its file's path and layer."""
+    for name in _started(context, context.profile.generations.get(context.facts.generation)):
+        found = service_at(context, name)
+        if found is not None:
+            yield name, *found
 
 
 def _started(context: CheckContext, table: Generation | None) -> list[str]:
@@ -154,7 +179,7 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
     return sorted(named)[:_MOST_UNITS]
 
 
-def _service(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
+def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
     """Read a service, or its template; None where it is not there, masked, or changed by a drop-in."""
     template = f"{name.partition('@')[0]}@.service" if "@" in name else name
     for unit in dict.fromkeys((name, template)):
@@ -183,6 +208,19 @@ def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
             if path.startswith("/") and "%" not in path and not context.rootfs.exists(path):
                 return False
     return True
+
+
+def _refusal(context: CheckContext, command: ExecCommand) -> Fault | None:
+    """Say why a program that is there cannot be executed; None where it can, or where another check says so."""
+    entry = context.rootfs.trace(command.path).entry if command.path.startswith("/") else None
+    if (
+        entry is None
+        or command.path.rpartition("/")[2] in _JUDGED
+        or entry.path.startswith(("/run/", "/sysroot/"))
+    ):
+        return None
+    fault = context.facts.execution.fault(command.path)
+    return None if fault is None or fault.is_undecided else fault
 
 
 def _runs(context: CheckContext, command: ExecCommand) -> bool:

@@ -10,30 +10,40 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 
-from attrs import field, frozen
+from attrs import frozen
 
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
+from cosinspect.facts.cloud_configs import CloudConfigs, read_all
+from cosinspect.facts.executables import InitrdTree, RootTree
+from cosinspect.facts.execution import Execution
 from cosinspect.facts.ext2 import data_blocks
 from cosinspect.facts.generation import Recognised, recognise
+from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.packages import PackageDatabase, find_databases
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
-from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
+from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
+from cosinspect.formats.boot.go_program import read_go_modules
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.formats.boot.initrd_segments import Stream
 from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
-from cosinspect.formats.text.cloud_config import CloudConfig, read_cloud_config
 from cosinspect.formats.text.os_release import EnvFile, read_env_file
+from cosinspect.formats.yip.schema import yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
 
-__all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
+__all__ = [
+    "BootLine",
+    "Facts",
+    "InitrdFile",
+    "KernelFile",
+    "TextFile",
+    "unpack_initrd",
+]
 
-BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
-CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
 MODULE_DIRECTORIES = ("/usr/lib/modules", "/lib/modules")
 UNIFIED_KERNELS = (
     "/boot/EFI/Linux/*.efi",
@@ -44,29 +54,19 @@ UNIFIED_KERNELS = (
 KAIROS_RELEASE_PATHS = ("/etc/kairos-release", "/etc/os-release")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
-_TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
-# Set by the grub.cfg of toolkit v2 to where the image's root is on a btrfs; nothing where it is a file system of its own.
-_ROOT_PREFIX = re.compile(r"\$\{root_subpath\}|\$root_subpath\b")
+MAX_PROGRAM_BYTES = 512 * 1024 * 1024
+"""Of a program that is searched for the modules it was built from."""
+
+YIP_MODULES = {"github.com/mudler/yip": "", "github.com/rancher/yip": "rancher-"}
+"""Modules that are yip, with what goes before their versions in `cosinspect.formats.yip.schema.yip`."""
 
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
     r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.builtin"
+    r"|etc/ld\.so\.cache|etc/ld-musl-[^/]*\.path"
 )
 _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
-
-
-@frozen
-class TextFile:
-    """A file of the image as text.
-
-    Attributes:
-        trace: how its path resolves.
-        text: its content, None if it is not there, no regular file, or too large.
-    """
-
-    trace: Trace
-    text: str | None = field(repr=False)
 
 
 @frozen
@@ -107,30 +107,7 @@ class InitrdFile:
     fault: FormatError | None
 
 
-@frozen
-class CloudConfigFile:
-    """A cloud-config of the image.
-
-    Attributes:
-        path: in the image.
-        config: what it says, None if it cannot be parsed.
-        fault: why not.
-    """
-
-    path: str
-    config: CloudConfig | None
-    fault: FormatError | None
-
-    @property
-    def refusal(self) -> str:
-        """Why yip passes over the whole file, "" if it does not: no YAML, or a value of a type that it cannot take."""
-        if self.fault is not None:
-            return str(self.fault)
-        problems = self.config.problems if self.config is not None else ()
-        return next((str(problem) for problem in problems if problem.kind == "type"), "")
-
-
-class Facts:
+class Facts(GrubFacts):
     """What an image's files say."""
 
     def __init__(
@@ -146,7 +123,9 @@ class Facts:
         self._config = config
         self._limits = limits
         self._texts: dict[str, TextFile] = {}
+        self._cloud_configs: dict[tuple[str, tuple[str, ...]], CloudConfigs] = {}
         self._contents: dict[str, str | None] = {}
+        self._executions: dict[int, Execution] = {}
         self._usages: dict[int, Usage] = {}
         self._parsed = parsed if parsed is not None else Parsed(limits=limits)
 
@@ -171,31 +150,14 @@ class Facts:
     # -- boot ------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def bootargs_path(self) -> str:
-        """The bootargs.cfg that is read last of those that are there, else where it should be."""
-        # The grub.cfg of toolkit v2 sources both, its own behind the older one.
-        second = any(map(self._rootfs.exists, _TOOLKIT_V2))
-        paths = reversed(BOOTARGS_PATHS) if second else BOOTARGS_PATHS
-        found = [path for path in paths if self._rootfs.exists(path)]
-        return found[0] if found else BOOTARGS_PATHS[second]
-
-    @cached_property
-    def bootargs(self) -> BootArgs | None:
-        """What bootargs.cfg sets, None if it is not there."""
-        text = self.text(self.bootargs_path).text
-        return None if text is None else read_boot_args(text)
-
-    @cached_property
     def kernels(self) -> tuple[KernelFile, ...]:
-        """The kernels bootargs.cfg names, or the default one where it names none."""
-        named = _in_root(self.bootargs.kernel_paths) if self.bootargs is not None else ()
-        return tuple(self.kernel_at(path) for path in _literal(named, DEFAULT_KERNEL))
+        """The kernels that GRUB loads, or the usual one where none is named."""
+        return tuple(self.kernel_at(path) for path in self._boot_paths("kernel", DEFAULT_KERNEL))
 
     @cached_property
     def initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds bootargs.cfg names, or the default one where it names none."""
-        named = _in_root(self.bootargs.initramfs_paths) if self.bootargs is not None else ()
-        return tuple(self.initrd_at(path) for path in _literal(named, DEFAULT_INITRAMFS))
+        """The initrds that GRUB loads, or the usual one where none is named."""
+        return tuple(self.initrd_at(path) for path in self._boot_paths("initramfs", DEFAULT_INITRAMFS))
 
     @cached_property
     def unified_kernels(self) -> tuple[str, ...]:
@@ -206,14 +168,6 @@ class Facts:
             for entry in self._rootfs.glob(pattern)
             if entry.type == "file"
         )
-
-    @cached_property
-    def unknown_paths(self) -> Mapping[str, str]:
-        """What bootargs.cfg sets `kernel` and `initramfs` to where that depends on other variables."""
-        if self.bootargs is None:
-            return {}
-        named = {"kernel": self.bootargs.kernel_paths, "initramfs": self.bootargs.initramfs_paths}
-        return {name: path for name, paths in named.items() for path in _in_root(paths) if "$" in path}
 
     @cached_property
     def initrd(self) -> Initrd | None:
@@ -303,6 +257,31 @@ class Facts:
         texts = {path: self.text(path).text for path in paths}
         return merge({path: read_dracut_conf(text) for path, text in texts.items() if text is not None})
 
+    # -- programs --------------------------------------------------------------------------------------------------
+
+    @property
+    def architecture(self) -> str | None:
+        """What the image is for, as its configuration names it; None where that does not say."""
+        platform = self._config.platform
+        return platform.architecture if platform is not None else None
+
+    @cached_property
+    def execution(self) -> Execution:
+        """What of the image's root can be executed."""
+        return Execution(RootTree(self._rootfs), self.architecture, self._option_of_kernels)
+
+    def execution_in(self, initrd: Initrd) -> Execution:
+        """What of an initrd can be executed."""
+        found = self._executions.get(id(initrd))
+        if found is None:
+            found = Execution(InitrdTree(initrd), self.architecture, self._option_of_kernels)
+            self._executions[id(initrd)] = found
+        return found
+
+    def _option_of_kernels(self, option: str) -> str | None:
+        versions = (item.version for item in self.kernels if item.version is not None)
+        return next((value for version in versions if (value := self.kernel_option(version, option))), None)
+
     # -- system ----------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -325,35 +304,35 @@ class Facts:
                 return path, own
         return None
 
-    @cached_property
-    def cloud_configs(self) -> tuple[CloudConfigFile, ...]:
-        """The cloud-configs of the image in the order in which they are read."""
-        found: list[CloudConfigFile | None] = []
-        for directory in CLOUD_CONFIG_DIRECTORIES:
-            top = self._rootfs.trace(directory).entry
-            if top is None or top.type != "dir":
-                continue
-            files = (entry for entry in self._rootfs.walk(top.path) if entry.name.endswith((".yaml", ".yml")))
-            found.extend(self._cloud_config(entry) for entry in files)
-        return tuple(item for item in found if item is not None)
+    def cloud_configs(self, version: str, programs: tuple[str, ...]) -> CloudConfigs:
+        """Read the cloud-configs as a version of yip does.
 
-    def _cloud_config(self, entry: Entry) -> CloudConfigFile | None:
-        text = self.text(entry.path).text
-        if text is None:
-            return None
-        try:
-            return CloudConfigFile(entry.path, read_cloud_config(entry.path, text), None)
-        except FormatError as fault:
-            return CloudConfigFile(entry.path, None, fault)
-
-    @cached_property
-    def layout(self) -> Mapping[str, str]:
-        """The layout variables that cloud-configs set in the stage rootfs, later files over earlier ones."""
-        found: dict[str, str] = {}
-        for item in self.cloud_configs:
-            if item.config is not None and not item.refusal:
-                found.update(item.config.layout)
+        Args:
+            version: of yip, where no program of the image names one.
+            programs: that have yip in them. They are large, so they are asked only where versions may differ.
+        """
+        found = self._cloud_configs.get((version, programs))
+        if found is None:
+            found = read_all(self._rootfs, yip(version), self._limits)
+            told = self._yip_of(programs) if found.depends_on_version else None
+            if told is not None and told[1] != version:
+                found = read_all(self._rootfs, yip(told[1]), self._limits, told_by=told[0])
+            self._cloud_configs[version, programs] = found
         return found
+
+    def _yip_of(self, programs: tuple[str, ...]) -> tuple[str, str] | None:
+        """Give the first program that names its yip, and the version."""
+        for path in programs:
+            entry = self._rootfs.trace(path).entry
+            if entry is None or entry.type != "file" or entry.size > MAX_PROGRAM_BYTES:
+                continue
+            with self._rootfs.open(entry.path) as stream:
+                modules = read_go_modules(iter(lambda: stream.read(1 << 20), b""))
+            for module, prefix in YIP_MODULES.items():
+                version = modules.get(module, "")
+                if re.match(r"v[0-9]{1,6}\.[0-9]{1,6}\.", version):
+                    return path, prefix + version.removeprefix("v")
+        return None
 
     def usage(self, block: int) -> Usage:
         """Give what the image takes in an ext2 file system with blocks of `block` bytes."""
@@ -372,7 +351,15 @@ class Facts:
     @cached_property
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
-        return recognise(self._rootfs, self._config, lambda path: self.text(path).text, lambda: self.initrd)
+        return recognise(
+            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+        )
+
+    def _initrd_of_any_generation(self) -> Initrd | None:
+        """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
+        named = self._boot_files(self._boot_states(None), "initramfs")
+        paths = [each.path for each in named if each.path] or [DEFAULT_INITRAMFS]
+        return next((item.initrd for item in map(self.initrd_at, paths) if item.initrd is not None), None)
 
     @property
     def generation(self) -> str:
@@ -389,21 +376,6 @@ def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
     return read_initrd(
         stream, size=size, wanted=lambda name: _WANTED.fullmatch(name) is not None, limits=limits
     )
-
-
-def in_root(path: str) -> str:
-    """Take away what stands for the image's root in a path of bootargs.cfg."""
-    return _ROOT_PREFIX.sub("", path)
-
-
-def _in_root(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(in_root, paths))
-
-
-def _literal(paths: tuple[str, ...], default: str) -> tuple[str, ...]:
-    """Leave out paths that depend on variables nobody knows before the boot; the default stands for none at all."""
-    named = [path for path in paths if path]
-    return tuple(path for path in named if "$" not in path) if named else (default,)
 
 
 def _version_of(trace: Trace, entry: Entry) -> str | None:

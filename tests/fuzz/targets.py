@@ -18,20 +18,21 @@ from bolt_files import fnv1a
 from cosinspect.compression.codecs import Compression, detect, inflate_members
 from cosinspect.compression.salvage import salvage_members
 from cosinspect.errors import FormatError, InvalidImage, InvalidLayer, LimitExceeded
-from cosinspect.formats.boot.bootargs import (
-    boot_markers,
-    kernel_parameters,
-    leftover_placeholders,
-    read_boot_args,
-)
+from cosinspect.formats.boot.bootargs import kernel_parameters, leftover_placeholders
 from cosinspect.formats.boot.cpio import Window, read_archive
 from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
-from cosinspect.formats.boot.elf import read_elf, read_interpreter
-from cosinspect.formats.boot.grub import read_grub_script
-from cosinspect.formats.boot.grub_lexer import expand
+from cosinspect.formats.boot.elf import read_elf
+from cosinspect.formats.boot.grub_commands import COMMANDS
+from cosinspect.formats.boot.grub_evaluator import Evaluator
+from cosinspect.formats.boot.grub_menu import GrubMenu
+from cosinspect.formats.boot.grub_state import State
+from cosinspect.formats.boot.grub_syntax import check_grub_script, parse_grub_script
+from cosinspect.formats.boot.grub_values import GrubBound, Symbol, Work
 from cosinspect.formats.boot.initrd import read_initrd
 from cosinspect.formats.boot.kernel import HEAD_BYTES, describe, find_version, read_kernel
+from cosinspect.formats.boot.loader_cache import read_loader_cache
 from cosinspect.formats.boot.pe import PE_HEAD_BYTES, read_pe
+from cosinspect.formats.boot.program import ProgramReader, read_interpreter, read_program, weight_of
 from cosinspect.formats.boot.unified_kernel import read_unified_kernel
 from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.formats.luet.config import database_paths, parse_config, parse_repository
@@ -54,6 +55,7 @@ from cosinspect.formats.text.sysusers import read_account_names, read_sysusers_c
 from cosinspect.formats.text.tmpfiles import read_tmpfiles_conf
 from cosinspect.formats.text.yaml import load_yaml
 from cosinspect.formats.toc import parse_chunked_footer, parse_stargz_footer, parse_toc
+from cosinspect.formats.yip.conditions import holds
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.artifact import ArtifactManifest
 from cosinspect.oci.documents import ImageConfig, ImageIndex, Manifest, Platform, parse_document
@@ -267,6 +269,21 @@ def kernel(data: bytes) -> None:
         assert read_elf(head).bits in {32, 64}
 
 
+def programs(data: bytes) -> None:
+    """The first byte is the size of the pieces in which the file passes; the rest may be a loader's cache as well."""
+    size, body = data[0] + 1 if data else 1, data[1:]
+    reader = ProgramReader(len(body), prefix=4096)
+    for at in range(0, len(body), size):
+        if not reader.feed(body[at : at + size]):
+            break
+    found = reader.finish()
+    assert found.elf is None or found.elf.bits in {32, 64}
+    assert weight_of(found) < 100 + 600 * 4200
+    read_program(body)
+    with contextlib.suppress(FormatError):
+        assert all(read_loader_cache(body).values())
+
+
 def efi(data: bytes) -> None:
     """An EFI program as firmware reads it, and as a unified kernel image; a section that is told lies where it is told to lie."""
     with contextlib.suppress(FormatError):
@@ -395,16 +412,37 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+class _NoFiles:
+    """A machine without a file."""
+
+    def search(self, by: str, name: str) -> None:
+        return None
+
+    def kind(self, device: str, path: str) -> None:
+        return None
+
+    def text(self, device: str, path: str) -> None:
+        return None
+
+    def environment(self, device: str, path: str) -> None:
+        return None
+
+
 def grub(data: bytes) -> None:
+    """A script runs to its end or to a bound; so does every entry that it defines, and each command line parts."""
     text = _text(data)
-    script = read_grub_script(text)
-    for assignment in script.assignments:
-        expand(assignment.value, {})
-    found = read_boot_args(text)
-    assert len(found.kernel_paths) + len(found.initramfs_paths) >= 0
+    check_grub_script(text)
     kernel_parameters(text)
-    boot_markers(text)
     leftover_placeholders(text)
+    evaluator = Evaluator(_NoFiles(), COMMANDS, Work(3000))
+    state = State({name: (Symbol(name),) for name in ("root", "x", "label")})
+    try:
+        evaluator.run_script(parse_grub_script(text), state, "grub.cfg")
+        menu = GrubMenu(evaluator, state)
+        for boot in (*menu.default(), *menu.fallbacks()):
+            assert "${" in boot.command_line.text or boot.command_line.last("root")
+    except GrubBound:
+        return
 
 
 def shell(data: bytes) -> None:
@@ -455,11 +493,12 @@ def yaml(data: bytes) -> None:
         read_build_manifest(data)
     with contextlib.suppress(FormatError):
         parse_repository(data)
-    with contextlib.suppress(FormatError):
-        config = read_cloud_config("a.yaml", _text(data))
-        assert config.gives_login == bool(config.logins)
+    for version in ("0.10", "1.9", "rancher-1.9.6", "1.25"):
+        config = read_cloud_config("a.yaml", data, version=version)
+        assert not (config.stages and (config.refusal or config.bound))
         config.written_files()
-        config.layout  # noqa: B018  # a property that reads
+        config.layout()
+    holds(_text(data))
 
 
 _PAX = (b"path", b"linkpath", b"size", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.map", b"GNU.sparse.name",
@@ -503,6 +542,12 @@ TARGETS = {
         largest=16 * 1024,
         tokens=(b"HdrS", b"\x55\xaa", b"ARM\x64", b"RSC\x05", b"MZ", b"PE\0\0", b"zimg", b"Linux version ", b".linux\0\0",
                 b".uname\0\0", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"#!/"),
+    ),
+    "programs": Target(
+        read=programs,
+        largest=8 * 1024,
+        tokens=(b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"#!/", b"\r\n", b"ld-linux-x86-64.so.2\0", b"$ORIGIN\0", b"libc.so.6\0",
+                b"glibc-ld.so.cache1.1", b"ld.so-1.7.0\0"),
     ),
     "documents": Target(
         read=documents, largest=8 * 1024, tokens=tuple(key.encode() for key in KEYS), repair=with_other_values

@@ -18,8 +18,10 @@ from cosinspect.testing.derivative.breakage import Breakage, initrd_without, rem
 from cosinspect.testing.derivative.elemental3_breakages import ELEMENTAL3_BREAKAGES, ELEMENTAL3_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_variant_breakages import VARIANT_BREAKAGES, VARIANT_DEGRADATIONS
+from cosinspect.testing.derivative.menu_breakages import MENU_BREAKAGES, MENU_DEGRADATIONS
 from cosinspect.testing.derivative.operation_breakages import OPERATION_BREAKAGES, OPERATION_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
+from cosinspect.testing.derivative.program_breakages import PROGRAM_BREAKAGES, PROGRAM_DEGRADATIONS
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
@@ -284,7 +286,9 @@ BREAKAGES: Mapping[str, Breakage] = {
         "COS045",
         _config(
             "bootargs.cfg",
-            'set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset kernelcmd="root=LABEL=${state_label} elemental.image=${img}"\n',
+            "set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset disk=${state_label}\n"
+            'if [ "${mode}" == "recovery" ]; then set disk=${recovery_label}; fi\n'
+            'set kernelcmd="root=LABEL=${disk} elemental.image=${img} elemental.mode=${mode}"\n',
         ),
     ),
     "bootargs-next": Breakage(
@@ -311,6 +315,8 @@ BREAKAGES: Mapping[str, Breakage] = {
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
+    **PROGRAM_BREAKAGES,
+    **MENU_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **OPERATION_BREAKAGES,
     **FOREIGN_BREAKAGES,
@@ -471,6 +477,8 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
+    **PROGRAM_DEGRADATIONS,
+    **MENU_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **OPERATION_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,
