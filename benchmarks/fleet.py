@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 from cosinspect.testing import ImageBuilder, Registry
-from cosinspect.testing.derivative_parts import initrd_of, parts_of
+from cosinspect.testing.derivative.parts import initrd_of, parts_of
 
 
 def _image(base: int, number: int, filler: bytes) -> ImageBuilder:

@@ -30,7 +30,7 @@ from attrs import define, field
 
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
-from cosinspect.testing.registry_faults import Fault
+from cosinspect.testing.registry.faults import Fault
 
 CONNECTIONS = 24
 EDGE = 10.0

@@ -23,9 +23,9 @@ from attrs import frozen
 
 from benchmarks.derivative.registry import registry
 from cosinspect import open_image
-from cosinspect.inspection import inspect
-from cosinspect.table import read_table
-from cosinspect.table_layer import TableLayer
+from cosinspect.inspection.inspection import inspect
+from cosinspect.layer.toc import read_table
+from cosinspect.layer.toc_layer import TableLayer
 
 __all__ = ["FORMS", "Fetched", "fetched", "make"]
 

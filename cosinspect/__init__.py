@@ -1,10 +1,10 @@
 """What can this OS image do? Does it boot, install, upgrade, make an ISO, and if not, why?"""
 
 from cosinspect.errors import CosinspectError
-from cosinspect.image import Image
-from cosinspect.inspection import inspect
-from cosinspect.opening import open_image
-from cosinspect.report import Report, Verdict
+from cosinspect.image.image import Image
+from cosinspect.image.opening import open_image
+from cosinspect.inspection.inspection import inspect
+from cosinspect.report.report import Report, Verdict
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.signatures.policy import Identity, SignaturePolicy
 from cosinspect.version import __version__

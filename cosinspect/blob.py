@@ -1,38 +1,41 @@
-"""The `Source` port, and blobs read through it: verified to their last byte, inflated, bounded.
+"""The `Source` port, and blobs read through it: verified to their last byte, bounded.
 
-Whatever a source delivers is unverified. `read_blob` and `LayerStream` are the only ways from a source to bytes that
-may decide something, and neither lets a caller stop before size and digest are known (image-spec, descriptor.md,
-"Verification"). A layer's compression is told by its bytes; media types are often wrong about it.
+Whatever a source delivers is unverified. `read_blob` and `LayerStream` (`cosinspect.layer.stream`) are the only ways from a source
+to bytes that may decide something, and neither lets a caller stop before size and digest are known (image-spec,
+descriptor.md, "Verification").
 """
 
 from __future__ import annotations
 
-import hashlib
-import threading
-from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from cosinspect.compression import MAGIC_BYTES, Compression, Tracker, detect, inflate_members
-from cosinspect.deadline import Deadline
 from cosinspect.errors import (
-    DiffIDMismatch,
     DigestMismatch,
-    FormatError,
-    InvalidLayer,
     LimitExceeded,
     SizeMismatch,
-    TransportError,
 )
-from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.oci import Descriptor, Digest
-from cosinspect.restarts import Hash, Restart, Restarts, Spaced
+from cosinspect.oci.documents import Descriptor
 
-__all__ = ["ByteStream", "LayerStream", "RestartedStream", "Source", "VerifiedStream", "read_blob"]
+__all__ = ["ByteStream", "Hash", "Source", "VerifiedStream", "read_blob"]
 
 READ_BYTES = 256 * 1024
-_TAR_MAGIC = slice(257, 262)
-_SHARED_RATIO_FLOOR = 16 * 1024 * 1024  # a small layer of zeros may inflate by any honest ratio
+
+
+class Hash(Protocol):
+    """As much of a hash of `hashlib` as is needed here."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take further bytes."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Give the hash of all bytes so far in hexadecimal digits."""
+        ...
+
+    def copy(self) -> Self:
+        """Give a hash that goes on from here on its own."""
+        ...
 
 
 class ByteStream(Protocol):
@@ -176,279 +179,3 @@ def read_blob(source: Source, descriptor: Descriptor, *, limit: int, limit_name:
         )
     with VerifiedStream(source.open(descriptor), descriptor) as stream:
         return b"".join(iter(stream.read, b""))
-
-
-def _at_least(size: int, data: bytes, read: Callable[[], bytes]) -> bytes:
-    while len(data) < size and (more := read()):
-        data += more
-    return data
-
-
-class LayerStream:
-    """A layer's uncompressed bytes in pieces, verified at their end against digest, size and diff_id.
-
-    Iterate to the end; `finish` does so for a reader that saw enough. Gzip members, zstd frames, skippable frames and
-    zero padding behind the last member are read as one stream. A layer that could not be read once stays unread: the
-    error comes again, so that nobody takes what came before it for the whole.
-    """
-
-    def __init__(
-        self,
-        stream: VerifiedStream,
-        diff_id: Digest | None,
-        *,
-        limits: Limits = DEFAULT_LIMITS,
-        cancelled: threading.Event | None = None,
-        deadline: Deadline | None = None,
-        restarts: Restarts | None = None,
-    ) -> None:
-        """Read a layer that must inflate to `diff_id`, if one is given.
-
-        Args:
-            stream: the blob.
-            diff_id: what it must inflate to.
-            limits: bounds for what is inflated.
-            cancelled: ends the reading from outside when it is set.
-            deadline: by when it must be done.
-            restarts: given the places at which the layer can be read on from, once all of it is verified.
-        """
-        self.uncompressed_size = 0
-        self.compression: Compression | None = None
-        self._stream = stream
-        self._diff_id = diff_id
-        self._limits = limits
-        self._cancelled = cancelled
-        self._deadline = deadline
-        self._hash = diff_id.hasher() if diff_id else hashlib.sha256()
-        self._fault: Exception | None = None
-        self._restarts = restarts
-        self._spaced = Spaced()
-        self._boundary: tuple[int, Hash] | None = None
-        self._tracker = Tracker(self._member_began) if restarts is not None else None
-        self._pieces = self._kept()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
-
-    def __next__(self) -> bytes:
-        return next(self._pieces)
-
-    def finish(self) -> None:
-        """Read what is left, so that everything is verified.
-
-        Raises:
-            ContentError: size, digest or diff_id are not what they should be.
-            InvalidLayer: the compressed data is damaged.
-            LimitExceeded: the layer inflates beyond its bounds.
-            SourceError: the source fails.
-        """
-        for _ in self._pieces:
-            pass
-        if self._fault is not None:
-            raise self._fault
-
-    def close(self) -> None:
-        """Close the source's stream without verifying anything."""
-        self._stream.close()
-
-    def _kept(self) -> Generator[bytes, None, None]:
-        """Remember what ended the reading: a generator that has raised would seem to have come to its end."""
-        try:
-            yield from self._hashed()
-        except Exception as fault:
-            self._fault = fault
-            raise
-
-    def _hashed(self) -> Generator[bytes, None, None]:
-        limits = self._limits
-        for piece in self._inflated():
-            self._heed()
-            self.uncompressed_size += len(piece)
-            if self.uncompressed_size > limits.inflated_bytes:
-                raise self._too_large("inflated_bytes", limits.inflated_bytes, "bytes when inflated")
-            allowed = max(self._stream.position * limits.inflated_ratio, _SHARED_RATIO_FLOOR)
-            if self.uncompressed_size > allowed and self.compression is Compression.ZSTD:
-                # Deflate cannot do this; zstd can, and no honest layer does.
-                raise self._too_large("inflated_ratio", limits.inflated_ratio, "times its compressed size")
-            if self._diff_id is not None:
-                self._hash.update(piece)
-            yield piece
-        if self._diff_id is not None and self._hash.hexdigest() != self._diff_id.encoded:
-            raise DiffIDMismatch(
-                f"expected the uncompressed layer to be {self._diff_id}, "
-                f"found {self._diff_id.algorithm}:{self._hash.hexdigest()}",
-                where=f"layer {self._stream.descriptor.digest}",
-                remedy="the configuration belongs to other layers: build and push the image again",
-            )
-        if self._restarts is not None:
-            self._restarts.keep(self.compression, self._spaced.places)
-
-    def _read(self) -> bytes:
-        """Read on, and note before where all that was read so far has been used up."""
-        stream, tracker = self._stream, self._tracker
-        if tracker is not None:
-            self._boundary = stream.position, stream.hashed
-            inflater = tracker.inflater
-            usable = inflater is not None or (self.compression is None and stream.position)
-            if usable and self._spaced.is_due(self.uncompressed_size):
-                copied = inflater.copy() if inflater is not None else None
-                self._spaced.note(Restart(*self._boundary, 0, self.uncompressed_size, copied))
-        return stream.read()
-
-    def _member_began(self, behind: int) -> None:
-        """Note a member, of which `behind` bytes were read already."""
-        if self._boundary is not None and self._spaced.is_due(self.uncompressed_size):
-            packed, hashed = self._boundary
-            skipped = self._stream.position - behind - packed
-            if skipped >= 0:
-                self._spaced.note(Restart(packed, hashed, skipped, self.uncompressed_size))
-
-    def _inflated(self) -> Generator[bytes, None, None]:
-        read = self._read
-        data = _at_least(MAGIC_BYTES, b"", read)
-        kind = detect(data)
-        if kind not in (None, Compression.GZIP, Compression.ZSTD):
-            data = _at_least(_TAR_MAGIC.stop, data, read)
-            if (
-                data[_TAR_MAGIC] == b"ustar"
-            ):  # a plain archive whose first name looks like another compression
-                kind = None
-        self.compression = kind
-        if kind in (Compression.GZIP, Compression.ZSTD):
-            yield from self._members(kind, data)
-        elif kind is None:
-            while data:
-                yield data
-                data = read()
-        else:
-            self._drain()
-            raise InvalidLayer(
-                f"expected gzip, zstd or no compression, found {kind.value}",
-                where=f"layer {self._stream.descriptor.digest}",
-                remedy="push the layer in a compression that the image specification names",
-            )
-
-    def _members(self, kind: Compression, head: bytes) -> Generator[bytes, None, None]:
-        try:
-            yield from inflate_members(kind, head, self._read, limits=self._limits, tracker=self._tracker)
-        except FormatError as fault:
-            if fault.kind == "memory":
-                raise LimitExceeded(
-                    f"{fault.message}, which is {self._limits.zstd_window_bytes} bytes",
-                    limit="zstd_window_bytes",
-                    bound=self._limits.zstd_window_bytes,
-                    where=f"layer {self._stream.descriptor.digest}",
-                    remedy=fault.remedy,
-                ) from fault
-            position = self._stream.position
-            self._drain()
-            raise InvalidLayer(
-                fault.message,
-                kind="compression-damaged" if fault.kind in ("corrupt", "truncated") else "",
-                where=f"layer {self._stream.descriptor.digest}, compressed byte {position}",
-                remedy=fault.remedy,
-            ) from fault
-
-    def _drain(self) -> None:
-        """Read the blob to its end without inflating it: if it is another one, that is the error to tell."""
-        while self._stream.read():
-            self._heed()
-
-    def _heed(self) -> None:
-        if self._cancelled is not None and self._cancelled.is_set():
-            raise TransportError("the reading was cancelled", where=f"layer {self._stream.descriptor.digest}")
-        if self._deadline is not None:
-            self._deadline.heed(f"layer {self._stream.descriptor.digest}")
-
-    def _too_large(self, limit: str, bound: int, unit: str) -> LimitExceeded:
-        return LimitExceeded(
-            f"expected a layer of at most {bound} {unit}, found more",
-            limit=limit,
-            bound=bound,
-            where=f"layer {self._stream.descriptor.digest}",
-            remedy="if the image is honest, raise the limit",
-        )
-
-
-class RestartedStream:
-    """A stretch of a layer's uncompressed bytes, read from a place in its middle and verified by the hash kept at the next one.
-
-    Iterate as long as bytes are wanted; `finish` verifies what was given out.
-    """
-
-    def __init__(
-        self,
-        stream: ByteStream,
-        descriptor: Descriptor,
-        start: Restart,
-        end: Restart | None,
-        compression: Compression | None,
-        *,
-        limits: Limits = DEFAULT_LIMITS,
-        deadline: Deadline | None = None,
-    ) -> None:
-        """Read `stream`, which begins at `start` and reaches to `end`, or to the end of the blob."""
-        self._stream = stream
-        self._descriptor = descriptor
-        self._start = start
-        self._stop = descriptor.size if end is None else end.packed
-        self._expected = descriptor.digest.encoded if end is None else end.hashed.hexdigest()
-        self._compression = compression
-        self._limits = limits
-        self._deadline = deadline
-        self._hash = start.hashed.copy()
-        self._position = start.packed
-        self._pieces = self._inflated()
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._pieces
-
-    def __next__(self) -> bytes:
-        return next(self._pieces)
-
-    def finish(self) -> None:
-        """Read what is left of the stretch, and verify it.
-
-        Raises:
-            DigestMismatch: it is not what was there when the whole layer was verified.
-            SourceError: the source fails.
-        """
-        while self._read():
-            pass
-        if self._hash.hexdigest() != self._expected:
-            raise DigestMismatch(
-                f"expected the same bytes as before from {self._start.packed} to {self._stop}, found others",
-                where=f"layer {self._descriptor.digest}",
-                remedy="the blob was changed in storage, or damaged on its way: try again",
-            )
-
-    def close(self) -> None:
-        """Close the source's stream without verifying anything."""
-        self._stream.close()
-
-    def _read(self) -> bytes:
-        if self._deadline is not None:
-            self._deadline.heed(f"layer {self._descriptor.digest}")
-        data = self._stream.read(min(READ_BYTES, self._stop - self._position))
-        self._position += len(data)
-        self._hash.update(data)
-        return data
-
-    def _inflated(self) -> Generator[bytes, None, None]:
-        start, head = self._start, b""
-        while len(head) < start.skipped and (data := self._read()):
-            head += data
-        head = head[start.skipped :]
-        if self._compression is None:
-            while head or (head := self._read()):
-                yield head
-                head = b""
-            return
-        going_on = start.inflater.copy() if start.inflater is not None else None
-        try:
-            yield from inflate_members(
-                self._compression, head, self._read, limits=self._limits, going_on=going_on
-            )
-        except FormatError as fault:
-            self.finish()  # if the bytes are others, that is the error to tell
-            raise InvalidLayer(fault.message, where=f"layer {self._descriptor.digest}") from fault

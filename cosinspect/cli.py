@@ -34,7 +34,7 @@ from cosinspect.errors import (
     InvalidScan,
     InvalidSignaturePolicy,
 )
-from cosinspect.render.display import printable
+from cosinspect.report.display import printable
 
 __all__ = ["main", "run"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check
-from cosinspect.inspection import inspect
-from cosinspect.report import Kind
+from cosinspect.inspection.inspection import inspect
+from cosinspect.report.report import Kind
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"

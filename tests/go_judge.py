@@ -14,7 +14,7 @@ import pytest
 from attrs import field, frozen
 
 from cosinspect.errors import CosinspectError
-from cosinspect.tarstream import TarStream
+from cosinspect.tar.reader import TarStream
 
 LARGE = 8 << 20
 """Of what is larger the judge reads only so much."""

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from cosinspect.blob import LayerStream, VerifiedStream
-from cosinspect.tarstream import TarStream
+from cosinspect.blob import VerifiedStream
+from cosinspect.layer.stream import LayerStream
+from cosinspect.tar.reader import TarStream
 
 UMOCI = shutil.which("umoci")
 IS_ROOT = os.geteuid() == 0

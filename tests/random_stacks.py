@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from cosinspect.changeset import LayerEntry, LayerIndex, Marker
-from cosinspect.oci import OCI_LAYER, Descriptor, Digest
+from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
 from oracle import Item
 
 # Few paths, so that layers meet at them, and a base in which `lib` is a link, so that they meet through it.

@@ -10,9 +10,9 @@ import socket
 import threading
 
 from cosinspect.blob import VerifiedStream
-from cosinspect.oci import Descriptor, Digest
-from cosinspect.reference import Reference
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.oci.reference import Reference
+from cosinspect.sources.registry.source import RegistrySource
 from cosinspect.testing import ImageBuilder, Registry
 
 # Bytes that do not shrink, so that a blob is long enough to be broken off.

@@ -28,11 +28,11 @@ sys.path[:0] = [str(TOP)]
 from attrs import define, field  # noqa: E402 - the checkout comes first
 
 from cosinspect.errors import CosinspectError  # noqa: E402
-from cosinspect.image import Image  # noqa: E402
-from cosinspect.inspection import inspect_image  # noqa: E402
+from cosinspect.image.image import Image  # noqa: E402
+from cosinspect.inspection.inspection import inspect_image  # noqa: E402
+from cosinspect.oci.reference import Reference  # noqa: E402
 from cosinspect.profiles import load_profile  # noqa: E402
-from cosinspect.reference import Reference  # noqa: E402
-from cosinspect.sources.registry import RegistrySource, Retries, Timeouts  # noqa: E402
+from cosinspect.sources.registry.source import RegistrySource, Retries, Timeouts  # noqa: E402
 from cosinspect.testing import Fault, Registry, TokenAuth, image_index  # noqa: E402
 from cosinspect.testing.derivative import derivative  # noqa: E402
 

@@ -3,9 +3,9 @@
 import io
 import os
 
-from cosinspect.indexing import Retain
-from cosinspect.layer import Layer
-from cosinspect.oci import OCI_LAYER, Descriptor, Digest
+from cosinspect.layer.layer import Layer
+from cosinspect.layer.retain import Retain
+from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
 
 SCALE = int(os.environ.get("COSINSPECT_TEST_SCALE", "1"))
 """How many times more examples than usual property tests try."""

@@ -13,8 +13,8 @@ import pytest
 import zstandard
 from attrs import evolve
 
-from cosinspect.blob import LayerStream, VerifiedStream, read_blob
-from cosinspect.compression import Compression
+from cosinspect.blob import VerifiedStream, read_blob
+from cosinspect.compression.codecs import Compression
 from cosinspect.errors import (
     ContentError,
     CosinspectError,
@@ -25,8 +25,9 @@ from cosinspect.errors import (
     SizeMismatch,
     TransportError,
 )
+from cosinspect.layer.stream import LayerStream
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import OCI_LAYER, Descriptor, Digest
+from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
 from cosinspect.testing import tar_bytes
 from cosinspect.testing.layers import compress
 from stacks import BytesSource

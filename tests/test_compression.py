@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from attrs import evolve
 
-from cosinspect.compression import MAGIC_BYTES, PIECE_BYTES, Compression, detect, inflate
+from cosinspect.compression.codecs import MAGIC_BYTES, PIECE_BYTES, Compression, detect, inflate
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.testing import tar_bytes

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cosinspect.differences import compare, compare_semantics
-from cosinspect.rootfs import Rootfs
-from cosinspect.semantics import Semantics
+from cosinspect.rootfs.differences import compare, compare_semantics
+from cosinspect.rootfs.rootfs import Rootfs
+from cosinspect.rootfs.semantics import Semantics
 from cosinspect.testing import Hardlink, Opaque, Symlink, Whiteout, tar_bytes
 from stacks import index_of
 

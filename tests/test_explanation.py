@@ -9,10 +9,10 @@ import pytest
 from cosinspect.checks import CATALOGUE
 from cosinspect.cli import main
 from cosinspect.errors import PathNotFound
-from cosinspect.explanation import Explainer
-from cosinspect.inspection import examine_image, plan_inspection
-from cosinspect.opening import open_image
-from cosinspect.report import Kind, Verdict
+from cosinspect.image.opening import open_image
+from cosinspect.inspection.explanation import Explainer
+from cosinspect.inspection.inspection import examine_image, plan_inspection
+from cosinspect.report.report import Kind, Verdict
 from cosinspect.testing import ImageBuilder, Symlink, Whiteout
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 

@@ -5,7 +5,7 @@ import pytest
 from cosinspect import inspect
 from cosinspect.cache import Cache, open_directory
 from cosinspect.errors import InvalidProfile
-from cosinspect.report import Kind, Status, Verdict
+from cosinspect.report.report import Kind, Status, Verdict
 from cosinspect.testing import Directory, ImageBuilder, Opaque, Registry, Symlink, Whiteout
 from cosinspect.testing.derivative import BREAKAGES, derivative
 from test_tables import run

@@ -7,15 +7,15 @@ from attrs import evolve
 
 from cosinspect import inspect
 from cosinspect.cache import Cache, open_directory
+from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import ContentError, FormatError
-from cosinspect.foresight import InitrdForesight
-from cosinspect.formats.initrd import Initrd
-from cosinspect.opening import open_image
-from cosinspect.parsed import Parsed
+from cosinspect.facts.prefetch import InitrdForesight
+from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.image.opening import open_image
 from cosinspect.testing import ImageBuilder
 from cosinspect.testing.bootfiles import cpio_archive
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative.parts import parts_of
 
 LARGE = 2 << 20
 
@@ -154,7 +154,7 @@ def test_the_report_is_the_same_with_and_without(tmp_path, monkeypatch):
     name = derivative_of(parts).write_layout(tmp_path)
     with_it = inspect(name)
 
-    monkeypatch.setattr("cosinspect.foresight.MOST", 0)
+    monkeypatch.setattr("cosinspect.facts.prefetch.MOST", 0)
     assert inspect(name) == with_it
     assert f"/boot/initrd-{KERNEL_VERSION}" in str(with_it.results)
 

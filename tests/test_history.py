@@ -2,8 +2,8 @@
 
 import pytest
 
-from cosinspect.history import Action, Change, histories
 from cosinspect.limits import Limits
+from cosinspect.rootfs.history import Action, Change, histories
 from cosinspect.testing import Directory, Hardlink, Opaque, RawName, Symlink, Whiteout, tar_bytes
 from stacks import index_of
 

@@ -21,9 +21,9 @@ from cosinspect.errors import (
     SourceError,
     UnsupportedMediaType,
 )
-from cosinspect.image import Image
+from cosinspect.image.image import Image
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import Descriptor, Digest, Platform
+from cosinspect.oci.documents import Descriptor, Digest, Platform
 from cosinspect.testing import ImageBuilder, Whiteout, digest_of, image_index
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

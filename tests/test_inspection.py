@@ -21,12 +21,12 @@ from cosinspect.errors import (
     RegistryError,
     TransportError,
 )
-from cosinspect.image import Image
-from cosinspect.inspection import inspect_image
+from cosinspect.image.image import Image
+from cosinspect.inspection.inspection import inspect_image
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import Descriptor, Digest, Platform
+from cosinspect.oci.documents import Descriptor, Digest, Platform
 from cosinspect.profiles import load_profile
-from cosinspect.report import Capability, Finding, Kind, Level, Status, Verdict
+from cosinspect.report.report import Capability, Finding, Kind, Level, Status, Verdict
 from cosinspect.testing import Fault, ImageBuilder, Registry, Whiteout, image_index
 from cosinspect.testing.derivative import derivative
 

@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 from attrs import evolve
 
-from cosinspect.changeset import normalise
 from cosinspect.errors import (
     ContentError,
     DiffIDMismatch,
@@ -19,10 +18,11 @@ from cosinspect.errors import (
     SourceError,
     TransportError,
 )
-from cosinspect.indexing import Retain, glob_expression
-from cosinspect.layer import Layer
+from cosinspect.layer.layer import Layer
+from cosinspect.layer.retain import Retain, glob_expression
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import OCI_LAYER, Descriptor, Digest
+from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
+from cosinspect.tar.names import normalise
 from cosinspect.testing import (
     Device,
     Directory,

@@ -16,10 +16,10 @@ from attrs import evolve
 
 from cosinspect import inspect, open_image
 from cosinspect.errors import FormatError, LimitExceeded, SymlinkLoop
-from cosinspect.formats.yaml import load_yaml
-from cosinspect.indexing import Retain
+from cosinspect.formats.text.yaml import load_yaml
+from cosinspect.layer.retain import Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.rootfs import Rootfs
+from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.testing import ImageBuilder, Symlink, image_index
 from cosinspect.testing.layers import compress
 from cosinspect.testing.tar_writer import tar_bytes

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from cosinspect.errors import InvalidManifest, NoMatchingPlatform, UnsupportedMediaType
-from cosinspect.oci import Digest, ImageConfig, ImageIndex, Manifest, Platform, parse_document
+from cosinspect.oci.documents import Digest, ImageConfig, ImageIndex, Manifest, Platform, parse_document
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cosinspect.rootfs import Rootfs
-from cosinspect.semantics import Semantics
+from cosinspect.rootfs.rootfs import Rootfs
+from cosinspect.rootfs.semantics import Semantics
 from cosinspect.testing import Device, Directory, File, Hardlink, RawName, Symlink, tar_bytes
 from stacks import index_of
 

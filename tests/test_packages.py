@@ -9,8 +9,8 @@ from attrs import evolve
 
 from cosinspect import open_image
 from cosinspect.errors import ContentError, FormatError
+from cosinspect.facts.packages import READS, find_databases, luet_config
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.packages import READS, find_databases, luet_config
 from cosinspect.testing import Directory, File, ImageBuilder, Opaque, Symlink, Whiteout
 
 DATA = Path(__file__).parent / "data/luetdb"

@@ -5,7 +5,7 @@ import pytest
 from cosinspect import inspect
 from cosinspect.errors import InvalidProfile
 from cosinspect.profiles import BUILTIN, Generation, load_profile
-from cosinspect.report import Capability, Kind, Level, Status, Verdict
+from cosinspect.report.report import Capability, Kind, Level, Status, Verdict
 from cosinspect.testing.derivative import derivative
 
 NOWHERE = "localhost:1/no/registry:here"

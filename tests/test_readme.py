@@ -10,8 +10,9 @@ from cosinspect.checks import CATALOGUE
 from cosinspect.cli import main
 from cosinspect.commands import COMMANDS
 from cosinspect.profiles import load_profile
-from cosinspect.report import Capability
+from cosinspect.report.report import Capability
 from cosinspect.testing.derivative import derivative
+from test_architecture import own_imports, room_of
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -84,13 +85,19 @@ def test_the_example_profile_loads(tmp_path):
     assert (Capability.BOOT, Capability.INSTALL, Capability.VERIFY) == profile.required
 
 
-def test_every_floor_is_described():
-    named = set(re.findall(r"`([a-z_]+)/?`", " ".join(row[0] for row in table("| floor | holds |"))))
+def test_the_floors_are_those_of_the_imports():
+    rows = [re.findall(r"`([a-z_]+)/?`", row[0]) for row in table("| floor | holds |")]
     package = Path(__file__).parent.parent / "cosinspect"
     there = {
         path.name.removesuffix(".py")
         for path in package.iterdir()
         if not path.name.startswith(("__", "py.typed"))
     }
+    level = {room: number for number, rooms in enumerate(rows) for room in rooms}
 
-    assert there == named
+    assert there == level.keys()
+    for path in package.rglob("*.py"):
+        own = room_of(path)
+        for name in own_imports(path) if own in level else ():
+            other = [*name.split("."), ""][1]
+            assert other == own or level.get(other, -1) < level[own], f"{path} imports {name}"

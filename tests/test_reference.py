@@ -3,8 +3,8 @@
 import pytest
 
 from cosinspect.errors import CosinspectError, InvalidReference
-from cosinspect.oci import Digest
-from cosinspect.reference import ImageName, Reference, Transport
+from cosinspect.oci.documents import Digest
+from cosinspect.oci.reference import ImageName, Reference, Transport
 
 SHA = "sha256:" + "0123456789abcdef" * 4
 SHA_512 = "sha512:" + "0123456789abcdef" * 8

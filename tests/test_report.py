@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from cosinspect import inspect
-from cosinspect.report import (
+from cosinspect.report.report import (
     DECIDABLE,
     SCHEMA,
     Capability,

@@ -9,11 +9,12 @@ import pytest
 import zstandard
 from attrs import evolve
 
-from cosinspect import open_image, restarts
+from cosinspect import open_image
 from cosinspect.errors import DigestMismatch, TransportError
-from cosinspect.layer import Layer
-from cosinspect.oci import OCI_LAYER, Descriptor, Digest
-from cosinspect.restarts import MOST, Restart, Restarts, Spaced
+from cosinspect.layer import checkpoints as restarts
+from cosinspect.layer.checkpoints import MOST, Restart, Restarts, Spaced
+from cosinspect.layer.layer import Layer
+from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
 from cosinspect.testing import ImageBuilder, Registry
 from cosinspect.testing.layers import compress
 from cosinspect.testing.tar_writer import tar_bytes

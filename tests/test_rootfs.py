@@ -13,9 +13,9 @@ from cosinspect.errors import (
     RootfsError,
     SymlinkLoop,
 )
-from cosinspect.indexing import Retain
+from cosinspect.layer.retain import Retain
 from cosinspect.limits import Limits
-from cosinspect.rootfs import Hop, Rootfs
+from cosinspect.rootfs.rootfs import Hop, Rootfs
 from cosinspect.testing import (
     Device,
     Directory,

@@ -19,7 +19,7 @@ from cosinspect.fleet.export import write_csv
 from cosinspect.fleet.record import Record, read_records
 from cosinspect.testing import ImageBuilder, Registry
 from cosinspect.testing.derivative import derivative
-from cosinspect.testing.registry_faults import Fault
+from cosinspect.testing.registry.faults import Fault
 
 PATIENCE = 120
 KINDS = (None, "kernel-dangling", "kernel-removed", "no-toolkit")

@@ -14,17 +14,18 @@ import pytest
 from attrs import evolve
 
 from cosinspect import inspect, open_image
-from cosinspect.blob import LayerStream, VerifiedStream
+from cosinspect.blob import VerifiedStream
 from cosinspect.cache import Cache, open_directory
 from cosinspect.cli import main
 from cosinspect.errors import FormatError, TableMismatch
-from cosinspect.indexing import Retain
-from cosinspect.layer import Layer
+from cosinspect.layer.layer import Layer
+from cosinspect.layer.retain import Retain
+from cosinspect.layer.stream import LayerStream
+from cosinspect.layer.toc import read_table
+from cosinspect.layer.toc_layer import TableUse, open_by_table
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import Descriptor, Digest
-from cosinspect.report import Kind, Verdict
-from cosinspect.table import read_table
-from cosinspect.table_layer import TableUse, open_by_table
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.report.report import Kind, Verdict
 from cosinspect.testing import (
     Device,
     Fault,
@@ -39,7 +40,7 @@ from cosinspect.testing import (
     tar_bytes,
 )
 from cosinspect.testing.derivative import derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative.parts import parts_of
 from stacks import BytesSource
 
 FIXTURES = Path(__file__).parent / "data" / "tables"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cosinspect.tarfields import (
+from cosinspect.tar.header import (
     is_valid_sparse,
     parse_decimal,
     parse_number,

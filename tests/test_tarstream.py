@@ -5,7 +5,7 @@ from attrs import evolve
 
 from cosinspect.errors import InvalidLayer, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.tarstream import TarStream
+from cosinspect.tar.reader import TarStream
 from cosinspect.testing import File, Hardlink, Symlink, pax_header, tar_bytes, tar_header
 from raw_tar import (
     END,

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosinspect import compression, xz_blocks
-from cosinspect.compression import Compression, inflate
+from cosinspect.compression import codecs as compression
+from cosinspect.compression import xz as xz_blocks
+from cosinspect.compression.codecs import Compression, inflate
+from cosinspect.compression.xz import are_sized
 from cosinspect.errors import FormatError
-from cosinspect.xz_blocks import are_sized
 
 BLOCK = 256 * 1024
 CONTENT = b"".join(b"%07d " % n for n in range(200_000))

@@ -13,19 +13,19 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
-from cosinspect.artifact import ArtifactManifest
 from cosinspect.attestation.statement import TEST_RESULT
 from cosinspect.errors import CosinspectError, InvalidManifest
-from cosinspect.formats.dsse import Envelope, WireEnvelope, to_envelope
-from cosinspect.formats.in_toto import IN_TOTO
-from cosinspect.formats.signed_json import read_signed_json
-from cosinspect.formats.sigstore_bundle import BUNDLE_V3, is_bundle_type, read_bundle
+from cosinspect.formats.signing.dsse import Envelope, WireEnvelope, to_envelope
+from cosinspect.formats.signing.in_toto import IN_TOTO
+from cosinspect.formats.signing.signed_json import read_signed_json
+from cosinspect.formats.signing.sigstore_bundle import BUNDLE_V3, is_bundle_type, read_bundle
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.media_types import MANIFEST_TYPES, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
-from cosinspect.oci import Descriptor, Digest
-from cosinspect.oci_wire import load_document
+from cosinspect.oci.artifact import ArtifactManifest
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.oci.media_types import MANIFEST_TYPES, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from cosinspect.oci.wire import load_document
 from cosinspect.signatures.keys import PublicKey
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.sources.registry.source import RegistrySource
 from cosinspect.sources.signature_repository import SignatureRepository
 
 __all__ = ["AttestationRepository", "bundle_of", "envelope_json"]

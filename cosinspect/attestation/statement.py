@@ -13,10 +13,10 @@ import msgspec
 from attrs import field, frozen
 
 from cosinspect.errors import FormatError, InvalidManifest
-from cosinspect.formats.in_toto import read_statement
-from cosinspect.formats.signed_json import read_signed_json
-from cosinspect.oci import Digest
-from cosinspect.report import Kind, Report, Verdict
+from cosinspect.formats.signing.in_toto import read_statement
+from cosinspect.formats.signing.signed_json import read_signed_json
+from cosinspect.oci.documents import Digest
+from cosinspect.report.report import Kind, Report, Verdict
 
 __all__ = ["TEST_RESULT", "TestResult", "read_test_result", "statement_of"]
 

@@ -10,10 +10,10 @@ from attrs import frozen
 from cosinspect.attestation.place import AttestationRepository, bundle_of, envelope_json
 from cosinspect.attestation.statement import TestResult, read_test_result, statement_of
 from cosinspect.errors import CosinspectError
-from cosinspect.formats.dsse import Envelope
-from cosinspect.formats.in_toto import IN_TOTO
-from cosinspect.oci import Descriptor, Digest
-from cosinspect.report import SCHEMA, Report
+from cosinspect.formats.signing.dsse import Envelope
+from cosinspect.formats.signing.in_toto import IN_TOTO
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.report.report import SCHEMA, Report
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.signatures.signing import PrivateKey
 

@@ -2,6 +2,9 @@
 
 A key is the digest of everything that decides a value: the content's own digests, the bounds it was read within, and the
 code that read it. So nothing here is ever out of date, and no entry needs to be told from another by its age.
+
+It may import `compression`, `layer`, `oci`, `rootfs` and `tar`. Which code decides an index or a tree is listed in `code`; where
+records are kept is in `store` and `shared`; values parsed from files are shared through `parsed`.
 """
 
 from __future__ import annotations
@@ -16,12 +19,12 @@ from cosinspect.cache.layers import decode_layer, encode_layer
 from cosinspect.cache.record import Damaged, Record, RecordWriter
 from cosinspect.cache.store import DirectoryStore, Kept, Store, open_directory
 from cosinspect.cache.trees import decode_tree, encode_tree
-from cosinspect.changeset import LayerIndex
-from cosinspect.layer import Layer
+from cosinspect.layer.changeset import LayerIndex
+from cosinspect.layer.layer import Layer
+from cosinspect.layer.toc import ANNOTATIONS, is_announced
 from cosinspect.limits import Limits
-from cosinspect.overlay import Merged, merge
-from cosinspect.semantics import Semantics
-from cosinspect.table import ANNOTATIONS, is_announced
+from cosinspect.rootfs.overlay import Merged, merge
+from cosinspect.rootfs.semantics import Semantics
 
 __all__ = ["Cache", "DirectoryStore", "Kept", "Store", "open_directory"]
 

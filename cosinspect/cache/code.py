@@ -16,25 +16,15 @@ LAYER_CODE = (
     "blob.py",
     "cache/layers.py",
     "cache/text.py",
-    "changeset.py",
-    "compression.py",
+    "compression/",
     "formats/toc.py",
-    "indexing.py",
-    "irregularities.py",
-    "layer.py",
-    "outline.py",
-    "restarts.py",
-    "table.py",
-    "table_audit.py",
-    "tarblocks.py",
-    "tarfields.py",
-    "tarstream.py",
+    "layer/",
+    "tar/",
     "wire_types.py",
-    "xz_blocks.py",
 )
-"""What decides the index of a layer."""
+"""What decides the index of a layer; a name that ends in a slash is a package with all its modules."""
 
-TREE_CODE = (*LAYER_CODE, "cache/trees.py", "overlay.py", "semantics.py", "tree.py")
+TREE_CODE = (*LAYER_CODE, "cache/trees.py", "rootfs/")
 """What decides a merged tree."""
 
 
@@ -43,14 +33,21 @@ def code_digest(names: tuple[str, ...] = ()) -> bytes:
     """Give a digest of modules of this package by their source, or of all of it; of the version, where there is no source."""
     package = files("cosinspect")
     found = hashlib.sha256(__version__.encode())
-    named = ((name, package.joinpath(name)) for name in names)
-    for name, source in named if names else sorted(_sources(package, ""), key=lambda item: item[0]):
+    named = [source for name in names or ("",) for source in _named(package, name)]
+    for name, source in named:
         try:
             data = source.read_bytes()
         except OSError:
             continue
         found.update(f"{name} {len(data)}\n".encode() + data)
     return found.digest()
+
+
+def _named(package: Traversable, name: str) -> list[tuple[str, Traversable]]:
+    if name and not name.endswith("/"):
+        return [(name, package.joinpath(name))]
+    directory = package.joinpath(name.rstrip("/")) if name else package
+    return sorted(_sources(directory, name), key=lambda item: item[0])
 
 
 def _sources(directory: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:

@@ -13,11 +13,11 @@ import msgspec
 
 from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
 from cosinspect.cache.text import escape, rewrite, unescape
-from cosinspect.changeset import LayerEntry, LayerIndex, Marker
-from cosinspect.compression import pack, unpack
+from cosinspect.compression.codecs import pack, unpack
 from cosinspect.errors import FormatError
-from cosinspect.irregularities import Irregularity
-from cosinspect.oci import Descriptor, Digest
+from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.tar.irregularities import Irregularity
 from cosinspect.wire_types import ready
 
 __all__ = ["BODY_BYTES", "decode_layer", "encode_layer"]

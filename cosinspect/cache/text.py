@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from cosinspect.changeset import LayerEntry
+from cosinspect.layer.changeset import LayerEntry
 
 __all__ = ["escape", "rewrite", "unescape"]
 

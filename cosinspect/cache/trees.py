@@ -12,9 +12,9 @@ import msgspec
 
 from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
 from cosinspect.cache.text import escape, rewrite, unescape
-from cosinspect.changeset import LayerEntry
-from cosinspect.overlay import Merged
-from cosinspect.tree import Inode, Node, Problem
+from cosinspect.layer.changeset import LayerEntry
+from cosinspect.rootfs.overlay import Merged
+from cosinspect.rootfs.tree import Inode, Node, Problem
 from cosinspect.wire_types import ready
 
 __all__ = ["decode_tree", "encode_tree"]

@@ -1,4 +1,9 @@
-"""The catalogue: every check, in the order of its id. A new check is added to its subject's module and to this tuple."""
+"""The catalogue: every check, in the order of its id.
+
+It may import `facts`, `formats`, `layer`, `oci`, `profiles`, `report`, `rootfs`, `signatures` and `tar`. A new check is added to its
+subject's module and to this tuple; what several checks need is a fact in `cosinspect.facts`. `plugins` finds the checks that other
+distributions add.
+"""
 
 from __future__ import annotations
 

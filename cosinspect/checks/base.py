@@ -13,15 +13,15 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
-from cosinspect.checks.facts import Facts
-from cosinspect.differences import Comparison
 from cosinspect.errors import CosinspectError
-from cosinspect.formats.build_manifest import BuildManifest
-from cosinspect.history import Action
-from cosinspect.oci import ImageConfig
+from cosinspect.facts.facts import Facts
+from cosinspect.formats.text.build_manifest import BuildManifest
+from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles import Generation, Profile
-from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
-from cosinspect.rootfs import Rootfs, Trace
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
+from cosinspect.rootfs.differences import Comparison
+from cosinspect.rootfs.history import Action
+from cosinspect.rootfs.rootfs import Rootfs, Trace
 from cosinspect.signatures.outcome import Verification
 
 __all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "run_check"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from cosinspect.checks.base import CheckContext, Undecided
-from cosinspect.report import Capability, Finding
-from cosinspect.rootfs import Trace
+from cosinspect.report.report import Capability, Finding
+from cosinspect.rootfs.rootfs import Trace
 
 __all__ = ["BOOTS", "GRUB_LINK_LIMIT", "dangling", "missing", "require_known", "too_deep"]
 

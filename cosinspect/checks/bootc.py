@@ -6,11 +6,11 @@ import tomllib
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.facts import KernelFile
 from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import CANNOT_READ
-from cosinspect.report import Capability, Finding, Level
-from cosinspect.rootfs import Entry
+from cosinspect.facts.facts import KernelFile
+from cosinspect.report.report import Capability, Finding, Level
+from cosinspect.rootfs.rootfs import Entry
 
 __all__ = [
     "bootc_bootloader_missing",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
-from cosinspect.report import Capability, Finding, Level
+from cosinspect.facts.facts import CLOUD_CONFIG_DIRECTORIES
+from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
     "cloud_config_invalid",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
-from cosinspect.report import Finding, Level
+from cosinspect.report.report import Finding, Level
 
 __all__ = [
     "dracut_config_missing",

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.formats.bootargs import BootMarkers, Setting, boot_markers, leftover_placeholders
-from cosinspect.formats.grub import read_grub_script
-from cosinspect.report import Capability, Finding, Level
+from cosinspect.formats.boot.bootargs import BootMarkers, Setting, boot_markers, leftover_placeholders
+from cosinspect.formats.boot.grub import read_grub_script
+from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
     "bootargs_generation",

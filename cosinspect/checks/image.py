@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, check
-from cosinspect.report import Capability, Finding, Level
+from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["generation_unknown"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
-from cosinspect.formats.dracut import read_build_parameters
-from cosinspect.formats.initrd import Initrd
-from cosinspect.report import Capability, Finding, Level
+from cosinspect.formats.boot.dracut import read_build_parameters
+from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
     "initrd_compression_unsupported",

@@ -8,11 +8,11 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.errors import FormatError
-from cosinspect.formats.elf import read_interpreter
-from cosinspect.formats.initrd import Initrd
-from cosinspect.formats.shell import functions, read_shell_script
-from cosinspect.formats.systemd import exec_commands, read_unit
-from cosinspect.report import Finding, Level
+from cosinspect.formats.boot.elf import read_interpreter
+from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.formats.shell.script import functions, read_shell_script
+from cosinspect.formats.text.systemd import exec_commands, read_unit
+from cosinspect.report.report import Finding, Level
 
 __all__ = [
     "generation_mixed",

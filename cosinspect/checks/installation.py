@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
-from cosinspect.report import Capability, Finding, Level
+from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
     "efi_artifacts_missing",

@@ -8,9 +8,9 @@ from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, REBUILD, about, opened
-from cosinspect.formats.initrd import Initrd
-from cosinspect.formats.os_release import read_env_file
-from cosinspect.report import Capability, Finding, Level
+from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
     "kairos_efi_missing",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
-from cosinspect.checks.facts import MODULE_DIRECTORIES, KernelFile
-from cosinspect.report import Finding, Level
+from cosinspect.facts.facts import MODULE_DIRECTORIES, KernelFile
+from cosinspect.report.report import Finding, Level
 
 __all__ = [
     "kernel_architecture",

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping
 
 from attrs import frozen
 
-from cosinspect.changeset import normalise
 from cosinspect.checks.base import Check, CheckContext, NotApplicable, check
 from cosinspect.errors import InvalidLayer
-from cosinspect.report import Capability, CheckResult, Finding, Kind, Level, name_layer
-from cosinspect.table import is_announced
+from cosinspect.layer.toc import is_announced
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, name_layer
+from cosinspect.tar.names import normalise
 
 __all__ = [
     "RULINGS",

@@ -9,10 +9,10 @@ from attrs import frozen
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import GRUB_LINK_LIMIT
-from cosinspect.checks.facts import MODULE_DIRECTORIES
-from cosinspect.formats.build_manifest import BuildManifest
-from cosinspect.report import Capability, Finding, Level
-from cosinspect.rootfs import Entry, Trace
+from cosinspect.facts.facts import MODULE_DIRECTORIES
+from cosinspect.formats.text.build_manifest import BuildManifest
+from cosinspect.report.report import Capability, Finding, Level
+from cosinspect.rootfs.rootfs import Entry, Trace
 
 __all__ = ["boot_files_unfound", "iso_boot_files_missing", "iso_boot_files_other"]
 

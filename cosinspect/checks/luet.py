@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.facts import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.errors import FormatError
-from cosinspect.formats.luet import LuetPackage, LuetSelector
-from cosinspect.packages import LUET_CONFIG, READS, luet_config
-from cosinspect.report import Finding, Level
+from cosinspect.facts.facts import CLOUD_CONFIG_DIRECTORIES
+from cosinspect.facts.packages import LUET_CONFIG, READS, luet_config
+from cosinspect.formats.luet.database import LuetPackage, LuetSelector
+from cosinspect.report.report import Finding, Level
 
 __all__ = [
     "luet_config_invalid",

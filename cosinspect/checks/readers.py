@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.differences import Comparison, Difference
-from cosinspect.report import Capability, CheckResult, Finding, Kind, Level
-from cosinspect.semantics import Semantics
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
+from cosinspect.rootfs.differences import Comparison, Difference
+from cosinspect.rootfs.semantics import Semantics
 
 __all__ = ["containerd_refuses", "elemental_refuses", "readers_disagree", "worse"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.report import SIGNATURE_CHECK, Capability, Finding, Level
+from cosinspect.report.report import SIGNATURE_CHECK, Capability, Finding, Level
 
 __all__ = ["signature_missing"]
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.errors import FormatError
-from cosinspect.formats.elf import read_elf, read_interpreter
-from cosinspect.report import Finding, Level
-from cosinspect.rootfs import Entry
+from cosinspect.formats.boot.elf import read_elf, read_interpreter
+from cosinspect.report.report import Finding, Level
+from cosinspect.rootfs.rootfs import Entry
 
 __all__ = [
     "cos_units_missing",

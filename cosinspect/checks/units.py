@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
-from cosinspect.formats.systemd import ExecCommand, Unit, exec_commands, read_unit
+from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
-from cosinspect.report import Finding, Level
-from cosinspect.rootfs import Entry
+from cosinspect.report.report import Finding, Level
+from cosinspect.rootfs.rootfs import Entry
 
 __all__ = ["unit_masked", "unit_not_enabled", "unit_program_missing"]
 

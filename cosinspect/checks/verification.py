@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
 from cosinspect.checks.luet import require_luet
-from cosinspect.formats.os_release import read_env_file
-from cosinspect.report import Capability, Finding, Level
+from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["cosign_key_missing", "cosign_missing", "luet_cosign_missing"]
 

@@ -1,6 +1,7 @@
 """The commands, a module each: what arguments they take and what they do with them.
 
 A module is loaded when its command is used; a verdict that is known takes less time than all of them would.
+It may import every room but `cli`. Options that several commands share are in `options`.
 """
 
 from __future__ import annotations

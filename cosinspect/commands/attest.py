@@ -18,13 +18,13 @@ from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, add_image, add_profile, cache_of, limits_of
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.signatures import add_signatures, read_key_file, rulebook_of
-from cosinspect.inspection import inspect
-from cosinspect.oci import Digest
-from cosinspect.reference import ImageName
-from cosinspect.render.findings import sentence
-from cosinspect.report import Verdict
+from cosinspect.inspection.inspection import inspect
+from cosinspect.oci.documents import Digest
+from cosinspect.oci.reference import ImageName
+from cosinspect.report.lines import sentence
+from cosinspect.report.report import Verdict
 from cosinspect.signatures.signing import PrivateKey
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.sources.registry.source import RegistrySource
 
 __all__ = ["configure", "run"]
 

@@ -16,10 +16,10 @@ from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, limits_of
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.signatures import read_key_file, rulebook_of
-from cosinspect.reference import ImageName
-from cosinspect.render.display import printable
+from cosinspect.oci.reference import ImageName
+from cosinspect.report.display import printable
 from cosinspect.signatures.keys import PublicKey
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.sources.registry.source import RegistrySource
 
 __all__ = ["attested_status"]
 

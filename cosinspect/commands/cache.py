@@ -11,7 +11,7 @@ from cosinspect.cache import DirectoryStore
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_cache, add_format, store_of
 from cosinspect.errors import InvalidCache
-from cosinspect.render.display import printable
+from cosinspect.report.display import printable
 
 __all__ = ["configure", "run"]
 

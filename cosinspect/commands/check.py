@@ -18,8 +18,8 @@ from cosinspect.commands.options import (
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.signatures import add_signatures, signature_policy
-from cosinspect.inspection import inspect
-from cosinspect.report import Verdict
+from cosinspect.inspection.inspection import inspect
+from cosinspect.report.report import Verdict
 
 __all__ = ["check_image", "configure", "run"]
 

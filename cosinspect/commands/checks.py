@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cosinspect.checks.base import Check
+from cosinspect.checks.plugins import installed_checks
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_format
-from cosinspect.plugins import installed_checks
-from cosinspect.render.display import wrap
+from cosinspect.report.display import wrap
 
 __all__ = ["configure", "named_check", "run"]
 

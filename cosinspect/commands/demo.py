@@ -8,7 +8,7 @@ from cosinspect.commands.check import check_image
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_bounds, add_presentation, add_report, add_verification
 from cosinspect.commands.signatures import without_signatures
-from cosinspect.render.display import wrap
+from cosinspect.report.display import wrap
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 

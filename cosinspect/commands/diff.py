@@ -10,20 +10,20 @@ from typing import Any
 
 from attrs import frozen
 
-from cosinspect.checks.facts import Facts
 from cosinspect.checks.initrd import READS as INITRD_READS
 from cosinspect.checks.kernel import READS as KERNEL_READS
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_format, add_image, open_named, semantics_list
 from cosinspect.commands.progress import layer_bars
-from cosinspect.differences import FLATTEN, Comparison, Difference, compare, compare_semantics
-from cosinspect.image import Image
-from cosinspect.packages import READS, find_databases
+from cosinspect.facts.facts import Facts
+from cosinspect.facts.packages import READS, find_databases
+from cosinspect.image.image import Image
 from cosinspect.render.differences import change_lines, comparison_lines
-from cosinspect.render.display import printable
-from cosinspect.report import name_layer
-from cosinspect.rootfs import Entry, Rootfs
-from cosinspect.semantics import Semantics
+from cosinspect.report.display import printable
+from cosinspect.report.report import name_layer
+from cosinspect.rootfs.differences import FLATTEN, Comparison, Difference, compare, compare_semantics
+from cosinspect.rootfs.rootfs import Entry, Rootfs
+from cosinspect.rootfs.semantics import Semantics
 
 __all__ = ["configure", "run"]
 

@@ -11,11 +11,11 @@ from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.options import add_format, add_image, add_profile, open_named
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
-from cosinspect.explanation import SCHEMA, Cause, Explainer, Explanation
-from cosinspect.inspection import examine_image, plan_inspection
-from cosinspect.render.display import printable, wrap
-from cosinspect.render.findings import sentence
-from cosinspect.report import Report
+from cosinspect.inspection.explanation import SCHEMA, Cause, Explainer, Explanation
+from cosinspect.inspection.inspection import examine_image, plan_inspection
+from cosinspect.report.display import printable, wrap
+from cosinspect.report.lines import sentence
+from cosinspect.report.report import Report
 
 __all__ = ["configure", "run"]
 

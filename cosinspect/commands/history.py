@@ -8,10 +8,10 @@ from typing import Any
 
 from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.options import add_format, add_image, add_semantics, merged_image
-from cosinspect.history import Action, Change
-from cosinspect.layer import Layer
-from cosinspect.render.display import printable, size
-from cosinspect.report import shorten_step
+from cosinspect.layer.layer import Layer
+from cosinspect.report.display import printable, size
+from cosinspect.report.report import shorten_step
+from cosinspect.rootfs.history import Action, Change
 
 __all__ = ["configure", "run"]
 

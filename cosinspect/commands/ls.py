@@ -17,8 +17,8 @@ from cosinspect.commands.options import (
     merged_image,
     path_in_image,
 )
-from cosinspect.render.display import iso_time, printable
-from cosinspect.rootfs import Entry, Rootfs
+from cosinspect.report.display import iso_time, printable
+from cosinspect.rootfs.rootfs import Entry, Rootfs
 
 __all__ = ["configure", "run"]
 

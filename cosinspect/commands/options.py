@@ -16,17 +16,17 @@ from cosinspect.cache import Cache, Store, open_directory
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import CosinspectError, InvalidAccess, InvalidCache, RootfsError
-from cosinspect.image import JOBS, Image
+from cosinspect.image.image import JOBS, Image
+from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.oci import Platform
-from cosinspect.opening import open_image
+from cosinspect.oci.documents import Platform
+from cosinspect.oci.reference import ImageName, Transport
 from cosinspect.profiles import BUILTIN
-from cosinspect.reference import ImageName, Transport
 from cosinspect.render import RENDERERS
-from cosinspect.rootfs import Rootfs
-from cosinspect.semantics import Semantics
-from cosinspect.sources.access import Access
-from cosinspect.sources.registry_auth import Credential
+from cosinspect.rootfs.rootfs import Rootfs
+from cosinspect.rootfs.semantics import Semantics
+from cosinspect.sources.config.access import Access
+from cosinspect.sources.config.credential import Credential
 
 __all__ = [
     "access_of",

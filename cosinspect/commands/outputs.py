@@ -10,7 +10,7 @@ from attrs import frozen
 
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.render import RENDERERS, SUFFIXES
-from cosinspect.report import Report
+from cosinspect.report.report import Report
 
 __all__ = ["Output", "report_outputs"]
 

@@ -13,9 +13,9 @@ from cosinspect.commands.options import (
     add_trust,
     merged_image,
 )
-from cosinspect.formats.luet import LuetPackage
-from cosinspect.packages import READS, PackageDatabase, find_databases
-from cosinspect.render.display import printable
+from cosinspect.facts.packages import READS, PackageDatabase, find_databases
+from cosinspect.formats.luet.database import LuetPackage
+from cosinspect.report.display import printable
 
 __all__ = ["configure", "run"]
 

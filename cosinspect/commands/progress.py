@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from cosinspect.commands.command import Terminal
-from cosinspect.image import Image
-from cosinspect.layer import Layer
-from cosinspect.oci import Digest
+from cosinspect.image.image import Image
+from cosinspect.layer.layer import Layer
+from cosinspect.oci.documents import Digest
 
 __all__ = ["ImageBar", "LayerBars", "image_bar", "layer_bars"]
 

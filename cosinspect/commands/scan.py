@@ -28,7 +28,7 @@ from cosinspect.fleet.names import Registries, listed_names, manifest_names
 from cosinspect.fleet.record import ERROR, Record, read_records
 from cosinspect.fleet.scan import Finished, Scan
 from cosinspect.fleet.workers import DaskWorkers, ProcessWorkers, Workers
-from cosinspect.render.display import printable, size
+from cosinspect.report.display import printable, size
 
 __all__ = ["configure", "run"]
 

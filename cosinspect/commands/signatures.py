@@ -9,7 +9,7 @@ from typing import Any
 
 from cosinspect.commands.command import WrongUse
 from cosinspect.errors import InvalidSignaturePolicy
-from cosinspect.rulebook import Rulebook, load_rulebook
+from cosinspect.inspection.rulebook import Rulebook, load_rulebook
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
 from cosinspect.signatures.policy import Identity, SignaturePolicy
 

@@ -13,13 +13,13 @@ from typing import Any, TextIO
 from attrs import evolve, frozen
 
 from cosinspect.errors import CosinspectError, FormatError, InvalidReference, InvalidScan
-from cosinspect.formats.yaml import load_yaml_stream
+from cosinspect.formats.text.yaml import load_yaml_stream
+from cosinspect.image.opening import open_image
 from cosinspect.kubernetes_images import ImageFields
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.opening import open_image
-from cosinspect.reference import Reference
-from cosinspect.sources.access import Access
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.oci.reference import Reference
+from cosinspect.sources.config.access import Access
+from cosinspect.sources.registry.source import RegistrySource
 
 __all__ = ["Registries", "listed_names", "manifest_names"]
 

@@ -11,8 +11,8 @@ import msgspec
 from attrs import field, frozen
 
 from cosinspect.errors import InvalidScan
-from cosinspect.report import Capability
-from cosinspect.task import Outcome
+from cosinspect.inspection.worker import Outcome
+from cosinspect.report.report import Capability
 from cosinspect.wire_types import ready
 
 __all__ = ["ERROR", "SCHEMA", "Record", "read_records"]

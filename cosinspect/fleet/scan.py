@@ -17,13 +17,13 @@ from attrs import define, evolve, field, frozen
 from cosinspect.errors import CosinspectError
 from cosinspect.fleet.record import ERROR, Record
 from cosinspect.fleet.workers import Workers
+from cosinspect.image.opening import open_image
+from cosinspect.inspection.rulebook import Rulebook
+from cosinspect.inspection.worker import Outcome, Task
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import Platform
-from cosinspect.opening import open_image
-from cosinspect.reference import ImageName, Transport
-from cosinspect.rulebook import Rulebook
-from cosinspect.sources.access import Access
-from cosinspect.task import Outcome, Task
+from cosinspect.oci.documents import Platform
+from cosinspect.oci.reference import ImageName, Transport
+from cosinspect.sources.config.access import Access
 
 __all__ = ["Finished", "Scan"]
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
-from cosinspect.task import Outcome, Task, end_pool, make_pool, perform
+from cosinspect.inspection.worker import Outcome, Task, end_pool, make_pool, perform
 
 __all__ = ["DaskWorkers", "ProcessWorkers", "Workers"]
 

@@ -2,6 +2,8 @@
 
 A policy extends a profile: its rules become checks beside those of the catalogue, its levels and required capabilities are added,
 its waivers cover findings without hiding them. `docs/policy.md` is the manual.
+
+It may import `checks`, `formats`, `profiles`, `report` and `rootfs`. A new rule is a type in `rules`; `plan` puts profile and policies together.
 """
 
 from __future__ import annotations

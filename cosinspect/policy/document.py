@@ -17,7 +17,7 @@ from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy
 from cosinspect.policy.mistakes import Mistakes
 from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, Rule, SizeRule, check_of
-from cosinspect.report import Capability, Level, Waiver
+from cosinspect.report.report import Capability, Level, Waiver
 
 __all__ = ["Policy", "load_policy", "parse_policy", "read_policy"]
 

@@ -11,10 +11,10 @@ from attrs import evolve, frozen
 
 from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy, InvalidProfile
-from cosinspect.formats.build_manifest import BuildManifest
+from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.policy.document import Policy
 from cosinspect.profiles import Profile
-from cosinspect.report import SIGNATURE_CHECK, Capability, CheckResult, Finding, Kind, Level, Waiver
+from cosinspect.report.report import SIGNATURE_CHECK, Capability, CheckResult, Finding, Kind, Level, Waiver
 
 __all__ = ["Plan", "make_plan"]
 

@@ -16,8 +16,8 @@ from cosinspect.errors import LimitExceeded
 from cosinspect.policy.mistakes import Parser
 from cosinspect.policy.patterns import Pattern
 from cosinspect.policy.quantities import VersionRange, parse_size
-from cosinspect.report import Capability, Finding, Level
-from cosinspect.rootfs import Entry
+from cosinspect.report.report import Capability, Finding, Level
+from cosinspect.rootfs.rootfs import Entry
 
 __all__ = ["FileRule", "LabelRule", "PackageRule", "Rule", "SizeRule", "check_of"]
 

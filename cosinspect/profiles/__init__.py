@@ -2,6 +2,8 @@
 
 A profile names the capabilities it requires and may change the level of checks. The generations' tables hold paths
 and names, so that one set of checks serves all generations.
+
+It may import `report` and `rootfs`. A new generation is a table in `generations.toml` and a fingerprint.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from cosinspect.errors import InvalidProfile
-from cosinspect.report import Capability, Level
-from cosinspect.semantics import Semantics
+from cosinspect.report.report import Capability, Level
+from cosinspect.rootfs.semantics import Semantics
 from cosinspect.wire_types import ready
 
 __all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile", "parse_profile", "read_profile"]

@@ -1,4 +1,8 @@
-"""Reports as text: each renderer takes a report and a stream, and knows nothing of images or checks."""
+"""Reports as text: each renderer takes a report and a stream, and knows nothing of images or checks.
+
+It may import `checks`, `oci`, `report` and `rootfs`. A new output is a module and an entry in `RENDERERS`; sentences that several
+outputs share are in `cosinspect.report.lines`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from cosinspect.render.json import JsonRenderer
 from cosinspect.render.junit import JunitRenderer
 from cosinspect.render.markdown import MarkdownRenderer
 from cosinspect.render.sarif import SarifRenderer
-from cosinspect.report import Report
+from cosinspect.report.report import Report
 
 __all__ = ["RENDERERS", "SUFFIXES", "Renderer"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from cosinspect.differences import FLATTEN, Cause, Comparison, Difference
-from cosinspect.render.display import printable, size, wrap
-from cosinspect.rootfs import Entry
+from cosinspect.report.display import printable, size, wrap
+from cosinspect.rootfs.differences import FLATTEN, Cause, Comparison, Difference
+from cosinspect.rootfs.rootfs import Entry
 
 __all__ = ["change_lines", "comparison_lines"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cosinspect.checks import CATALOGUE
-from cosinspect.render.display import size
 from cosinspect.render.html import page
-from cosinspect.report import Capability, Status
+from cosinspect.report.display import size
+from cosinspect.report.report import Capability, Status
 
 __all__ = ["fleet_page"]
 

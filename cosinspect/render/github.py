@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from cosinspect.render.display import printable
-from cosinspect.render.findings import finding_lines, result_lines, sentence
-from cosinspect.report import CheckResult, Kind, Level, Report, Verdict
+from cosinspect.report.display import printable
+from cosinspect.report.lines import finding_lines, result_lines, sentence
+from cosinspect.report.report import CheckResult, Kind, Level, Report, Verdict
 
 __all__ = ["GithubRenderer"]
 

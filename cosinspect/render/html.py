@@ -1,7 +1,7 @@
 """A report as a page that needs nothing else: one file, without scripts or pictures from elsewhere, for phones and screens.
 
 It is made of the document that `Report.to_dict` gives, so that reports that were kept can be shown. Whatever comes from an image is
-made harmless first (`cosinspect.render.display`) and escaped on its way into the page.
+made harmless first (`cosinspect.report.display`) and escaped on its way into the page.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, TextIO
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from cosinspect.explanation import BOOT_CHAIN
-from cosinspect.render.display import printable, size
-from cosinspect.report import Report, shorten_step
+from cosinspect.report.display import printable, size
+from cosinspect.report.lines import BOOT_CHAIN
+from cosinspect.report.report import Report, shorten_step
 
 __all__ = ["HtmlRenderer", "page", "report_page"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from cosinspect.report import Report
+from cosinspect.report.report import Report
 
 __all__ = ["JsonRenderer"]
 

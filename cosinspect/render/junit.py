@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TextIO
 from xml.etree import ElementTree as ET
 
-from cosinspect.render.display import printable
-from cosinspect.render.findings import result_lines, sentence, waiver_line
-from cosinspect.report import CheckResult, Finding, Kind, Report
+from cosinspect.report.display import printable
+from cosinspect.report.lines import result_lines, sentence, waiver_line
+from cosinspect.report.report import CheckResult, Finding, Kind, Report
 
 __all__ = ["JunitRenderer"]
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from typing import TextIO
 
-from cosinspect.render.display import printable
-from cosinspect.render.findings import result_lines, waiver_line
-from cosinspect.report import CheckResult, Kind, Report, Status, Verdict
+from cosinspect.report.display import printable
+from cosinspect.report.lines import result_lines, waiver_line
+from cosinspect.report.report import CheckResult, Kind, Report, Status, Verdict
 
 __all__ = ["MarkdownRenderer"]
 

@@ -16,10 +16,10 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from cosinspect.errors import InvalidReference
-from cosinspect.reference import ImageName
-from cosinspect.render.display import printable
-from cosinspect.render.findings import finding_lines, result_lines, sentence
-from cosinspect.report import CheckResult, Finding, Kind, Level, Report, Rule, Verdict, Waiver
+from cosinspect.oci.reference import ImageName
+from cosinspect.report.display import printable
+from cosinspect.report.lines import finding_lines, result_lines, sentence
+from cosinspect.report.report import CheckResult, Finding, Kind, Level, Report, Rule, Verdict, Waiver
 from cosinspect.version import __version__
 
 __all__ = ["SarifRenderer", "subject"]

@@ -1,7 +1,7 @@
 """A report for people: the verdict first, then capabilities, what fails with its evidence and remedy, the rest in brief.
 
 Without colour the output is plain lines that depend on nothing but the report and the width, fit for logs and for
-comparison. Everything that came from the image or its name is made harmless first (`cosinspect.render.display`).
+comparison. Everything that came from the image or its name is made harmless first (`cosinspect.report.display`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from attrs import evolve, frozen
 from rich.console import Console
 from rich.text import Text
 
-from cosinspect.render.display import cut, printable, size, wrap
-from cosinspect.render.findings import layer_of, waiver_line
-from cosinspect.report import (
+from cosinspect.report.display import cut, printable, size, wrap
+from cosinspect.report.lines import layer_of, waiver_line
+from cosinspect.report.report import (
     DECIDABLE,
     Capability,
     CapabilityResult,

@@ -1,4 +1,7 @@
 """The verdict where it is enforced: protocols of clusters and registries, each mapped to the same inspection.
 
 The server holds no policy of its own: a rule names a profile and policies, as the command line does.
+
+It may import `image`, `inspection`, `kubernetes_images`, `oci`, `policy`, `render`, `report`, `signatures` and `sources`. A protocol is a
+module (`admission`, `gatekeeper`, `harbor`); `inspector` decides what is inspected, `verdicts` stores the answers.
 """

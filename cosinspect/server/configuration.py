@@ -14,9 +14,9 @@ from attrs import frozen
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
 from cosinspect.kubernetes_images import ImageField, path_of
-from cosinspect.oci import Platform
+from cosinspect.oci.documents import Platform
+from cosinspect.oci.reference import Reference
 from cosinspect.policy.mistakes import Key, Mistakes
-from cosinspect.reference import Reference
 
 __all__ = [
     "Admission",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from cosinspect.errors import CosinspectError
-from cosinspect.reference import Reference
+from cosinspect.oci.reference import Reference
 from cosinspect.server.configuration import Configuration, Mode, Otherwise
 from cosinspect.server.inspector import Decision, Inspector, Standing
 from cosinspect.server.metrics import Metrics

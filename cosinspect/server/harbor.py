@@ -16,8 +16,8 @@ import msgspec
 from attrs import frozen
 
 from cosinspect.errors import CosinspectError
-from cosinspect.reference import Reference
-from cosinspect.report import Verdict
+from cosinspect.oci.reference import Reference
+from cosinspect.report.report import Verdict
 from cosinspect.server.configuration import Configuration, Mode
 from cosinspect.server.exchange import Refusal, Reply, parse_json, reply_json
 from cosinspect.server.inspector import Inspector, Standing

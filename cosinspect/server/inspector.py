@@ -20,16 +20,16 @@ from pathlib import Path
 from attrs import define, evolve, field, frozen
 
 from cosinspect.errors import CosinspectError
+from cosinspect.image.opening import resolve_digest
+from cosinspect.inspection.worker import Outcome, Task, end_pool, make_pool, perform
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.opening import resolve_digest
-from cosinspect.reference import Reference
-from cosinspect.report import Verdict
+from cosinspect.oci.reference import Reference
+from cosinspect.report.report import Verdict
 from cosinspect.server.configuration import Configuration, Rule
 from cosinspect.server.metrics import Metrics
 from cosinspect.server.rules import Rulebooks
 from cosinspect.server.verdicts import Decided, Verdicts
-from cosinspect.sources.access import Access
-from cosinspect.task import Outcome, Task, end_pool, make_pool, perform
+from cosinspect.sources.config.access import Access
 
 __all__ = ["Decision", "Inspector", "Standing"]
 

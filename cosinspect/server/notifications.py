@@ -12,8 +12,8 @@ import msgspec
 from attrs import frozen
 
 from cosinspect.errors import CosinspectError
-from cosinspect.oci import INDEX_TYPES, MANIFEST_TYPES
-from cosinspect.reference import Reference
+from cosinspect.oci.documents import INDEX_TYPES, MANIFEST_TYPES
+from cosinspect.oci.reference import Reference
 from cosinspect.server.configuration import Configuration, Mode
 from cosinspect.server.exchange import Reply, parse_json
 from cosinspect.server.inspector import Inspector

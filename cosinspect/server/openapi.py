@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosinspect.report import Capability, Kind, Level, Status, Verdict
+from cosinspect.report.report import Capability, Kind, Level, Status, Verdict
 from cosinspect.version import __version__
 
 __all__ = ["description"]

@@ -7,7 +7,7 @@ import json
 from attrs import frozen
 
 from cosinspect.errors import InvalidManifest
-from cosinspect.oci import Digest
+from cosinspect.oci.documents import Digest
 from cosinspect.render.html import report_page
 from cosinspect.server.exchange import Refusal, Reply
 from cosinspect.server.verdicts import Verdicts

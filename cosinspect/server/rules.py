@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
-from cosinspect.rulebook import Rulebook, load_keys, load_rulebook
+from cosinspect.inspection.rulebook import Rulebook, load_keys, load_rulebook
 from cosinspect.server.configuration import Rule
 from cosinspect.signatures.keys import PublicKey
 

@@ -13,7 +13,7 @@ from typing import Self
 from attrs import frozen
 
 from cosinspect.errors import InvalidConfiguration
-from cosinspect.report import Verdict
+from cosinspect.report.report import Verdict
 
 __all__ = ["Decided", "Verdicts"]
 

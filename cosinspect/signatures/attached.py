@@ -13,7 +13,6 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
-from cosinspect.artifact import ArtifactManifest
 from cosinspect.errors import (
     ContentError,
     CosinspectError,
@@ -22,11 +21,12 @@ from cosinspect.errors import (
     NotFound,
     SourceError,
 )
-from cosinspect.formats.sigstore_bundle import BUNDLE_V3, is_bundle_type
-from cosinspect.formats.simple_signing import SIMPLE_SIGNING
+from cosinspect.formats.signing.sigstore_bundle import BUNDLE_V3, is_bundle_type
+from cosinspect.formats.signing.simple_signing import SIMPLE_SIGNING
 from cosinspect.limits import Limits
-from cosinspect.media_types import MANIFEST_TYPES
-from cosinspect.oci import Descriptor, Digest
+from cosinspect.oci.artifact import ArtifactManifest
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.oci.media_types import MANIFEST_TYPES
 from cosinspect.signatures.store import SignatureStore
 
 __all__ = ["AttachedBundle", "AttachedPayload", "Unreadable", "find_signatures", "signature_tag"]

@@ -12,7 +12,7 @@ from attrs import frozen
 from cryptography import x509
 
 from cosinspect.errors import FormatError, InvalidSignaturePolicy, TransportError
-from cosinspect.oci import Digest
+from cosinspect.oci.documents import Digest
 from cosinspect.signatures.policy import Identity
 
 try:

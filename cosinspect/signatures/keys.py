@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from cosinspect.errors import InvalidSignaturePolicy
-from cosinspect.oci import Digest
+from cosinspect.oci.documents import Digest
 
 __all__ = ["PublicKey"]
 

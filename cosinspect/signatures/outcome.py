@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from cosinspect.oci import Digest
+from cosinspect.oci.documents import Digest
 
 __all__ = ["RejectedSignature", "Verification", "VerifiedSignature"]
 

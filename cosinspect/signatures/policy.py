@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from cosinspect.errors import InvalidReference, InvalidSignaturePolicy
-from cosinspect.reference import Reference
+from cosinspect.oci.reference import Reference
 from cosinspect.signatures.keys import PublicKey
 
 __all__ = ["Identity", "SignaturePolicy"]

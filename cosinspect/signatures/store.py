@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from cosinspect.oci import Descriptor, Digest
+from cosinspect.oci.documents import Descriptor, Digest
 
 __all__ = ["SignatureStore"]
 

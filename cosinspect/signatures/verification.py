@@ -13,14 +13,14 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from cosinspect.errors import ContentError, FormatError, InvalidImage, LimitExceeded, SourceError
-from cosinspect.formats.dsse import Envelope
-from cosinspect.formats.in_toto import IN_TOTO, read_statement
-from cosinspect.formats.log_entry import read_log_bundle, read_log_entry
-from cosinspect.formats.signed_json import decode_base64
-from cosinspect.formats.sigstore_bundle import MessageSignature, SigstoreBundle, read_bundle
-from cosinspect.formats.simple_signing import read_simple_signing
+from cosinspect.formats.signing.dsse import Envelope
+from cosinspect.formats.signing.in_toto import IN_TOTO, read_statement
+from cosinspect.formats.signing.log_entry import read_log_bundle, read_log_entry
+from cosinspect.formats.signing.signed_json import decode_base64
+from cosinspect.formats.signing.sigstore_bundle import MessageSignature, SigstoreBundle, read_bundle
+from cosinspect.formats.signing.simple_signing import read_simple_signing
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.oci import Digest
+from cosinspect.oci.documents import Digest
 from cosinspect.signatures.attached import AttachedBundle, AttachedPayload, Unreadable, find_signatures
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.signatures.outcome import RejectedSignature, Verification, VerifiedSignature

@@ -7,8 +7,8 @@ from attrs import evolve
 from cosinspect.blob import read_blob
 from cosinspect.errors import NotFound
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.oci import Descriptor, Digest
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.sources.registry.source import RegistrySource
 
 __all__ = ["SignatureRepository"]
 

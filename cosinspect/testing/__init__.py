@@ -12,7 +12,8 @@ Public, and kept stable like the rest: whoever writes a profile or a check of th
 
 What stands at a path is in `entries`; `tar_writer` and `layers` make archives and blobs of it, `images` makes images
 and indexes (`built_images`), which `layout_writer` and `docker_archive_writer` write to disk and `registry` serves
-(`registry_store`), asking for credentials (`registry_auth`) and failing (`registry_faults`) as it is told.
+(`registry.store`), asking for credentials (`registry.auth`) and failing (`registry.faults`) as it is told. It may import `tar`
+and the ground: what tests images shares no code with what reads them.
 
 Not imported here, so that only those pay for it who use it: `cosinspect.testing.derivative`, with `derivative()`, a
 small image that has what the checks ask of a derivative that boots, and `BREAKAGES`, the ways in which derivatives
@@ -36,10 +37,10 @@ from cosinspect.testing.entries import (
 )
 from cosinspect.testing.images import ImageBuilder, image_index
 from cosinspect.testing.layers import BuiltLayer, build_layer, digest_of
-from cosinspect.testing.registry import Registry
-from cosinspect.testing.registry_auth import BasicAuth, TokenAuth
-from cosinspect.testing.registry_faults import Fault
-from cosinspect.testing.registry_messages import Request
+from cosinspect.testing.registry.auth import BasicAuth, TokenAuth
+from cosinspect.testing.registry.faults import Fault
+from cosinspect.testing.registry.messages import Request
+from cosinspect.testing.registry.server import Registry
 from cosinspect.testing.table_writer import SeekableLayer, seekable_layer
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias, Unpack
 
 from attrs import field, frozen
 
-from cosinspect.tarstream import Header, TarStream
+from cosinspect.tar.reader import Header, TarStream
 from cosinspect.testing.entries import Entries
 from cosinspect.testing.layers import BuiltLayer, compress, digest_of
 from cosinspect.testing.tar_writer import TarOptions, tar_bytes

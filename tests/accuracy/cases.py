@@ -12,10 +12,10 @@ from attrs import frozen
 
 from cosinspect.checks import find_check
 from cosinspect.testing import Directory, File, ImageBuilder, Symlink, Whiteout
-from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable
 from cosinspect.testing.derivative import BREAKAGES, KERNEL_VERSION, derivative_of
-from cosinspect.testing.derivative_parts import initrd_of, parts_of
+from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.derivative.parts import initrd_of, parts_of
 from cosinspect.testing.entries import Hardlink
 
 GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5")

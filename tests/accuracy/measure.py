@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from accuracy.cases import Case
-from cosinspect.inspection import inspect
-from cosinspect.report import Kind, Level, Status, Verdict
+from cosinspect.inspection.inspection import inspect
+from cosinspect.report.report import Kind, Level, Status, Verdict
 
 OUTCOMES = (
     "caught by the right check",

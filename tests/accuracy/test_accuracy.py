@@ -8,7 +8,7 @@ import pytest
 from accuracy.cases import ELSEWHERE, GENERATIONS, ISSUES, KINDS, mutations, variations
 from accuracy.measure import RIGHT, Outcome, judge, table
 from cosinspect.checks import CATALOGUE
-from cosinspect.report import Capability
+from cosinspect.report.report import Capability
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS
 
 MUTATIONS, VARIATIONS = mutations(), variations()

@@ -19,14 +19,14 @@ from cosinspect.attestation.place import AttestationRepository, bundle_of, envel
 from cosinspect.attestation.statement import TEST_RESULT, read_test_result, statement_of
 from cosinspect.cli import main
 from cosinspect.errors import FormatError, InvalidSignaturePolicy
-from cosinspect.formats.dsse import Envelope
-from cosinspect.reference import Reference
-from cosinspect.rulebook import load_rulebook
+from cosinspect.formats.signing.dsse import Envelope
+from cosinspect.inspection.rulebook import load_rulebook
+from cosinspect.oci.reference import Reference
 from cosinspect.signatures.signing import PrivateKey
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.sources.registry.source import RegistrySource
 from cosinspect.testing import ImageBuilder, Registry, image_index
 from cosinspect.testing.derivative import derivative
-from cosinspect.testing.registry_auth import TokenAuth
+from cosinspect.testing.registry.auth import TokenAuth
 from real_registries import docker_registry, push
 
 KINDS = {

@@ -17,12 +17,12 @@ import pytest
 import cosinspect
 from cosinspect import cli
 from cosinspect.cache import Cache, DirectoryStore
-from cosinspect.cache.code import LAYER_CODE, TREE_CODE
+from cosinspect.cache.code import LAYER_CODE, TREE_CODE, code_digest
 from cosinspect.errors import ContentError, LimitExceeded
-from cosinspect.inspection import inspect
+from cosinspect.image.opening import open_image
+from cosinspect.inspection.inspection import inspect
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.opening import open_image
-from cosinspect.report import Verdict
+from cosinspect.report.report import Verdict
 from cosinspect.testing import Fault, Registry
 from cosinspect.testing.derivative import derivative
 
@@ -321,10 +321,16 @@ def test_a_full_disk_is_told_once_and_costs_nothing_but_time(registry, cache):
 
 PACKAGE = Path(cosinspect.__file__).parent
 # They decide no index and no tree: errors, bounds (which are in the key themselves), names of values.
-NEUTRAL = {
-    "deadline.py", "errors.py", "limits.py", "media_types.py", "oci.py", "oci_wire.py", "platforms.py", "version.py",
-    "cache/record.py",
-}  # fmt: skip
+NEUTRAL = {"deadline.py", "errors.py", "limits.py", "version.py", "cache/record.py", "oci/"}
+
+
+def expanded(names):
+    found = set()
+    for name in names:
+        assert (PACKAGE / name).exists(), name
+        inside = (PACKAGE / name).rglob("*.py") if name.endswith("/") else [PACKAGE / name]
+        found |= {str(path.relative_to(PACKAGE)) for path in inside}
+    return found
 
 
 def closure(*names):
@@ -342,11 +348,28 @@ def closure(*names):
 
 
 def test_the_key_of_a_layer_has_all_code_that_decides_it():
-    assert set(LAYER_CODE) == closure("layer.py", "cache/layers.py") - NEUTRAL
+    needed = closure("layer/layer.py", "cache/layers.py") - expanded(NEUTRAL)
+
+    assert set() == needed - expanded(LAYER_CODE)
+    assert all(expanded([name]) & needed for name in LAYER_CODE)
 
 
 def test_the_key_of_a_tree_has_all_code_that_decides_it():
-    assert set(TREE_CODE) == closure("layer.py", "cache/layers.py", "overlay.py", "cache/trees.py") - NEUTRAL
+    needed = closure("layer/layer.py", "cache/layers.py", "rootfs/overlay.py", "cache/trees.py") - expanded(
+        NEUTRAL
+    )
+
+    assert set() == needed - expanded(TREE_CODE)
+    assert all(expanded([name]) & needed for name in TREE_CODE)
+
+
+def test_the_digest_of_a_package_has_all_its_modules(monkeypatch):
+    read = []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(str(path.relative_to(PACKAGE))) or b"")
+
+    code_digest.__wrapped__(("layer/", "blob.py"))
+
+    assert expanded(["layer/", "blob.py"]) == set(read)
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

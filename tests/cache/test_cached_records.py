@@ -12,11 +12,11 @@ from cosinspect.cache.layers import decode_layer, encode_layer
 from cosinspect.cache.record import Damaged, Record, RecordWriter
 from cosinspect.cache.text import escape, unescape
 from cosinspect.cache.trees import decode_tree, encode_tree
-from cosinspect.changeset import LayerEntry, LayerIndex, Marker
-from cosinspect.irregularities import Irregularity
-from cosinspect.oci import OCI_LAYER, Descriptor, Digest
-from cosinspect.overlay import merge
-from cosinspect.semantics import Semantics
+from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
+from cosinspect.rootfs.overlay import merge
+from cosinspect.rootfs.semantics import Semantics
+from cosinspect.tar.irregularities import Irregularity
 from random_stacks import STACKS, index_of
 from stacks import SCALE
 

@@ -7,17 +7,17 @@ import pytest
 
 from cosinspect.cache import Cache, DirectoryStore
 from cosinspect.cache.layers import BODY_BYTES
-from cosinspect.checks.facts import Facts
+from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
-from cosinspect.formats.initrd import Initrd
-from cosinspect.formats.kernel import Kernel
-from cosinspect.formats.luet import LuetDatabase, read_database
-from cosinspect.inspection import inspect
-from cosinspect.opening import open_image
-from cosinspect.parsed import Parsed
+from cosinspect.facts.facts import Facts
+from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.formats.boot.kernel import Kernel
+from cosinspect.formats.luet.database import LuetDatabase, read_database
+from cosinspect.image.opening import open_image
+from cosinspect.inspection.inspection import inspect
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative_of
-from cosinspect.testing.derivative_parts import initrd_of, parts_of
+from cosinspect.testing.derivative.parts import initrd_of, parts_of
 
 PLACE = ("sha256:" + "0" * 64, 512)
 DATABASES = sorted((Path(__file__).parents[1] / "data" / "luetdb").glob("*.db.xz"))

@@ -9,7 +9,7 @@ from cosinspect.cache import Cache, DirectoryStore
 from cosinspect.cache.shared import open_shared
 from cosinspect.cli import main
 from cosinspect.errors import InvalidCache
-from cosinspect.inspection import inspect
+from cosinspect.inspection.inspection import inspect
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
 

@@ -4,7 +4,7 @@ import pytest
 
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
-from cosinspect.report import Capability, Kind, Level, Status, Verdict
+from cosinspect.report.report import Capability, Kind, Level, Status, Verdict
 from cosinspect.testing.derivative import BREAKAGES, derivative
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
-from cosinspect.report import NEEDS, Capability, Kind, Level, Status, Verdict
+from cosinspect.report.report import NEEDS, Capability, Kind, Level, Status, Verdict
 from cosinspect.testing import Directory, Opaque, Symlink, Whiteout
-from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable, linux_kernel
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, KERNEL_VERSION, derivative, derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.derivative.parts import parts_of
 from cosinspect.testing.entries import Hardlink, RawEntry
 from cosinspect.testing.tar_writer import pax_header, tar_header
 

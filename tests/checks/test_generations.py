@@ -4,12 +4,12 @@ import pytest
 
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
-from cosinspect.report import Kind, Status, Verdict
+from cosinspect.report.report import Kind, Status, Verdict
 from cosinspect.testing import ImageBuilder, Symlink
-from cosinspect.testing import toolkit_files as toolkit
 from cosinspect.testing.bootfiles import unified_kernel_image
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative, derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.derivative.parts import parts_of
 
 SHOWN_BY = {
     "G0": "/usr/lib/dracut/modules.d/30cos-immutable-rootfs/parse-cos-overlay.sh",

@@ -12,7 +12,7 @@ import pytest
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.layers import RULINGS
-from cosinspect.report import Kind
+from cosinspect.report.report import Kind
 from cosinspect.testing import ImageBuilder, Symlink
 from cosinspect.testing.tar_writer import pax_header, tar_header
 from raw_tar import END, entry, gnu_long, old_gnu_sparse, pax_sparse

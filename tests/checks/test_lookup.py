@@ -5,10 +5,10 @@ import pytest
 from cosinspect import inspect
 from cosinspect.cli import main
 from cosinspect.errors import InvalidBuildManifest
-from cosinspect.report import Capability, Kind, Status
+from cosinspect.report.report import Capability, Kind, Status
 from cosinspect.testing import Symlink
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative, derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative.parts import parts_of
 
 VERSIONED = f"boot/vmlinuz-{KERNEL_VERSION}"
 RESCUE = "boot/vmlinuz-0-rescue-0123456789abcdef"

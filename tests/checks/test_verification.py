@@ -5,10 +5,10 @@ import json
 import pytest
 
 from cosinspect import inspect
-from cosinspect.report import Kind, Status
+from cosinspect.report.report import Kind, Status
 from cosinspect.testing import ImageBuilder, Symlink
 from cosinspect.testing.derivative import derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative.parts import parts_of
 
 KEY = "COSIGN_PUBLIC_KEY_LOCATION"
 

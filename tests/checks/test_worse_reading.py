@@ -3,13 +3,13 @@
 import pytest
 
 from cosinspect import inspect
-from cosinspect.image import Image
-from cosinspect.opening import open_image
-from cosinspect.report import Verdict
-from cosinspect.semantics import Semantics
+from cosinspect.image.image import Image
+from cosinspect.image.opening import open_image
+from cosinspect.report.report import Verdict
+from cosinspect.rootfs.semantics import Semantics
 from cosinspect.testing import File, Opaque, Symlink, Whiteout
 from cosinspect.testing.derivative import derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative.parts import parts_of
 
 KERNEL = "vmlinuz-6.1.0-50-amd64"
 

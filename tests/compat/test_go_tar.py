@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from cosinspect.oci import Digest
+from cosinspect.oci.documents import Digest
 from cosinspect.testing import (
     Device,
     Directory,

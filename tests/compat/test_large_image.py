@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from cosinspect.cli import main
-from cosinspect.inspection import inspect
-from cosinspect.opening import open_image
-from cosinspect.report import Verdict
+from cosinspect.image.opening import open_image
+from cosinspect.inspection.inspection import inspect
+from cosinspect.report.report import Verdict
 from judges import Overlay, Seen, content_hashes, on_disk, umoci_unpack
 
 pytestmark = [pytest.mark.compat, pytest.mark.large]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosinspect.rootfs import Rootfs
-from cosinspect.semantics import Semantics
+from cosinspect.rootfs.rootfs import Rootfs
+from cosinspect.rootfs.semantics import Semantics
 from cosinspect.testing import (
     Device,
     Directory,

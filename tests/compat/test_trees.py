@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosinspect.opening import open_image
+from cosinspect.image.opening import open_image
 from cosinspect.testing import (
     Device,
     Directory,

@@ -7,8 +7,8 @@ from attrs import evolve
 
 from bolt_files import EXPECTED, LEAF, BoltWriter, fixture, single_leaf
 from cosinspect.errors import FormatError
-from cosinspect.formats import bolt
-from cosinspect.formats.bolt import open_bolt
+from cosinspect.formats.luet import bolt
+from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.limits import DEFAULT_LIMITS
 
 READABLE = sorted(name for name, facts in EXPECTED.items() if "installed" in facts)

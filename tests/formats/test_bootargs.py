@@ -1,6 +1,6 @@
 import pytest
 
-from cosinspect.formats.bootargs import (
+from cosinspect.formats.boot.bootargs import (
     MAX_VALUES,
     Parameter,
     Placeholder,
@@ -9,7 +9,7 @@ from cosinspect.formats.bootargs import (
     leftover_placeholders,
     read_boot_args,
 )
-from cosinspect.formats.problem import MAX_PROBLEMS
+from cosinspect.formats.text.problem import MAX_PROBLEMS
 
 TWO_WAYS = """\
 set kernel=/boot/vmlinuz

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.build_manifest import BuildManifest, read_build_manifest
+from cosinspect.formats.text.build_manifest import BuildManifest, read_build_manifest
 
 # The keys of a manifest of the cOS toolkit of 2022-04.
 MAKEISO = """\

@@ -3,7 +3,7 @@
 import pytest
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.cloud_config import LAYOUT_FILE, File, Login, WrittenFile, read_cloud_config
+from cosinspect.formats.text.cloud_config import LAYOUT_FILE, File, Login, WrittenFile, read_cloud_config
 
 LAYOUT = """\
 name: "Where things go"

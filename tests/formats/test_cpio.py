@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.cpio import PATH_BYTES, Window, read_archive, read_body, read_entry
+from cosinspect.formats.boot.cpio import PATH_BYTES, Window, read_archive, read_body, read_entry
 from raw_cpio import TRAILER
 from raw_cpio import raw_member as member
 

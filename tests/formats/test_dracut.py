@@ -2,8 +2,8 @@
 
 import pytest
 
-from cosinspect.formats.dracut import DracutAssignment, merge, read_build_parameters, read_dracut_conf
-from cosinspect.formats.problem import MAX_CHARACTERS
+from cosinspect.formats.boot.dracut import DracutAssignment, merge, read_build_parameters, read_dracut_conf
+from cosinspect.formats.text.problem import MAX_CHARACTERS
 
 COS = 'hostonly_cmdline="no"\nhostonly="no"\ncompress="xz"\nomit_dracutmodules+=" multipath "\nadd_dracutmodules+=" livenet dmsquash-live "\n'
 

@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.elf import ELF_HEAD_BYTES, read_elf, read_interpreter
+from cosinspect.formats.boot.elf import ELF_HEAD_BYTES, read_elf, read_interpreter
 
 LOADER = b"/lib64/ld-linux-x86-64.so.2\0"
 

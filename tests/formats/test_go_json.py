@@ -3,7 +3,7 @@
 import pytest
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.go_json import JSON_DEPTH, decode_json, fold_fields
+from cosinspect.formats.text.go_json import JSON_DEPTH, decode_json, fold_fields
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cosinspect.formats.grub import MAX_COMMANDS, MAX_NESTING, Source, read_grub_script
-from cosinspect.formats.grub_lexer import expand, unquote
-from cosinspect.formats.problem import MAX_CHARACTERS, MAX_PROBLEMS
+from cosinspect.formats.boot.grub import MAX_COMMANDS, MAX_NESTING, Source, read_grub_script
+from cosinspect.formats.boot.grub_lexer import expand, unquote
+from cosinspect.formats.text.problem import MAX_CHARACTERS, MAX_PROBLEMS
 
 MENU = """\
 # a menu of our own

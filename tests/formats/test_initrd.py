@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.initrd import Initrd, read_initrd
+from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.testing.bootfiles import (
     InitrdEntry,
     compress_initrd,

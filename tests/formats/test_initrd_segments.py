@@ -12,10 +12,10 @@ import pytest
 import zstandard
 from attrs import evolve
 
-from cosinspect.compression import Compression
+from cosinspect.compression.codecs import Compression
 from cosinspect.errors import FormatError, TransportError
-from cosinspect.formats import initrd_segments
-from cosinspect.formats.initrd import Initrd, read_initrd
+from cosinspect.formats.boot import initrd_segments
+from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.testing.bootfiles import (
     compress_initrd,

@@ -7,9 +7,9 @@ import io
 import pytest
 
 from cosinspect.errors import FormatError
-from cosinspect.formats import initrd_tree
-from cosinspect.formats.initrd import Initrd, read_initrd
-from cosinspect.formats.initrd_tree import LINK_HOPS, LINK_STEPS, PathWalk
+from cosinspect.formats.boot import initrd_tree
+from cosinspect.formats.boot.initrd import Initrd, read_initrd
+from cosinspect.formats.boot.initrd_tree import LINK_HOPS, LINK_STEPS, PathWalk
 from cosinspect.testing.bootfiles import cpio_archive, join_segments
 from cosinspect.testing.layers import Device, Directory, File, Symlink
 from raw_cpio import DIRECTORY, FILE, SYMLINK, raw_archive, raw_member

@@ -10,10 +10,10 @@ import threading
 
 import pytest
 
-from cosinspect.compression import Compression, inflate
+from cosinspect.compression.codecs import Compression, inflate
 from cosinspect.errors import FormatError
-from cosinspect.formats import kernel as kernel_module
-from cosinspect.formats.kernel import HEAD_BYTES, Kernel, describe, find_version, read_kernel
+from cosinspect.formats.boot import kernel as kernel_module
+from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, find_version, read_kernel
 from cosinspect.testing.bootfiles import linux_kernel, unified_kernel_image, zboot_kernel
 
 
@@ -258,7 +258,7 @@ def test_descriptions_do_without_libmagic(monkeypatch):
 def test_the_environment_is_left_as_it_is():
     # Importing pylibmagic itself would change LD_LIBRARY_PATH and MAGIC for every program that is started later.
     script = (
-        "import os; before = dict(os.environ); from cosinspect.formats.kernel import describe;"
+        "import os; before = dict(os.environ); from cosinspect.formats.boot.kernel import describe;"
         "assert describe(b'hello') != 'data'; assert before == dict(os.environ)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -266,7 +266,7 @@ def test_the_environment_is_left_as_it_is():
 
 def test_a_library_that_was_loaded_before_is_used_with_its_own_database():
     script = (
-        "import magic; magic.from_buffer(b'x'); from cosinspect.formats.kernel import describe;"
+        "import magic; magic.from_buffer(b'x'); from cosinspect.formats.boot.kernel import describe;"
         "assert 'text' in describe(b'hello there'), describe(b'hello there')"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

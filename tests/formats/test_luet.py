@@ -8,10 +8,10 @@ from attrs import evolve
 
 from bolt_files import EXPECTED, BoltWriter, fixture, single_leaf
 from cosinspect.errors import FormatError
-from cosinspect.formats import luet_records
-from cosinspect.formats.bolt import open_bolt
-from cosinspect.formats.go_json import decode_json
-from cosinspect.formats.luet import LuetDatabase, LuetSelector, read_database
+from cosinspect.formats.luet import records as luet_records
+from cosinspect.formats.luet.bolt import open_bolt
+from cosinspect.formats.luet.database import LuetDatabase, LuetSelector, read_database
+from cosinspect.formats.text.go_json import decode_json
 from cosinspect.limits import DEFAULT_LIMITS
 
 READABLE = sorted(name for name, facts in EXPECTED.items() if "installed" in facts)

@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.luet_config import (
+from cosinspect.formats.luet.config import (
     DATABASE_PATHS,
     LuetConfig,
     LuetRepository,

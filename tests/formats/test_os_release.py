@@ -2,8 +2,8 @@
 
 import pytest
 
-from cosinspect.formats.os_release import read_env_file
-from cosinspect.formats.problem import MAX_CHARACTERS
+from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.formats.text.problem import MAX_CHARACTERS
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from cosinspect.formats.problem import MAX_CHARACTERS, Problem, bounded
+from cosinspect.formats.text.problem import MAX_CHARACTERS, Problem, bounded
 
 
 def test_a_problem_reads_with_its_line_where_that_is_known():

@@ -2,9 +2,15 @@
 
 import pytest
 
-from cosinspect.formats.problem import MAX_CHARACTERS
-from cosinspect.formats.shell import MAX_NESTING, Command, external_commands, functions, read_shell_script
-from cosinspect.formats.shell_words import BASH_BUILTINS, BUILTINS, DASH_BUILTINS, RESERVED_WORDS
+from cosinspect.formats.shell.script import (
+    MAX_NESTING,
+    Command,
+    external_commands,
+    functions,
+    read_shell_script,
+)
+from cosinspect.formats.shell.words import BASH_BUILTINS, BUILTINS, DASH_BUILTINS, RESERVED_WORDS
+from cosinspect.formats.text.problem import MAX_CHARACTERS
 
 
 def names(script: str) -> list[str]:

@@ -1,7 +1,7 @@
 import pytest
 
-from cosinspect.formats.problem import MAX_CHARACTERS, Problem
-from cosinspect.formats.systemd import ExecCommand, exec_commands, read_unit
+from cosinspect.formats.text.problem import MAX_CHARACTERS, Problem
+from cosinspect.formats.text.systemd import ExecCommand, exec_commands, read_unit
 
 UNIT = """\
 # a unit of our own

@@ -6,8 +6,8 @@ import pytest
 from attrs import evolve
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.problem import MAX_PROBLEMS, Problem
-from cosinspect.formats.yaml import YAML_DEPTH, YAML_NODES, load_yaml, parse_yaml
+from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem
+from cosinspect.formats.text.yaml import YAML_DEPTH, YAML_NODES, load_yaml, parse_yaml
 from cosinspect.limits import DEFAULT_LIMITS
 
 

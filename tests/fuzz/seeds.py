@@ -13,7 +13,7 @@ from pathlib import Path
 import zstandard
 
 from bolt_files import BoltWriter, fixture, single_leaf
-from cosinspect.formats.bolt import open_bolt
+from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.testing import (
     Device,
     Directory,

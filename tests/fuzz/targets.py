@@ -15,35 +15,40 @@ from collections.abc import Callable
 from attrs import evolve, frozen
 
 from bolt_files import fnv1a
-from cosinspect.artifact import ArtifactManifest
 from cosinspect.errors import FormatError, InvalidImage, InvalidLayer, LimitExceeded
-from cosinspect.formats.bolt import open_bolt
-from cosinspect.formats.bootargs import boot_markers, kernel_parameters, leftover_placeholders, read_boot_args
-from cosinspect.formats.build_manifest import read_build_manifest
-from cosinspect.formats.cloud_config import read_cloud_config
-from cosinspect.formats.cpio import Window, read_archive
-from cosinspect.formats.dracut import merge, read_build_parameters, read_dracut_conf
-from cosinspect.formats.dsse import Envelope
-from cosinspect.formats.elf import read_elf, read_interpreter
-from cosinspect.formats.grub import read_grub_script
-from cosinspect.formats.grub_lexer import expand
-from cosinspect.formats.in_toto import read_statement
-from cosinspect.formats.initrd import read_initrd
-from cosinspect.formats.kernel import HEAD_BYTES, describe, find_version, read_kernel
-from cosinspect.formats.log_entry import read_log_bundle, read_log_entry
-from cosinspect.formats.luet import read_database
-from cosinspect.formats.luet_config import database_paths, parse_config, parse_repository
-from cosinspect.formats.os_release import read_env_file
-from cosinspect.formats.shell import read_shell_script
-from cosinspect.formats.sigstore_bundle import SigstoreBundle, read_bundle
-from cosinspect.formats.simple_signing import read_simple_signing
-from cosinspect.formats.systemd import exec_commands, read_unit
+from cosinspect.formats.boot.bootargs import (
+    boot_markers,
+    kernel_parameters,
+    leftover_placeholders,
+    read_boot_args,
+)
+from cosinspect.formats.boot.cpio import Window, read_archive
+from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
+from cosinspect.formats.boot.elf import read_elf, read_interpreter
+from cosinspect.formats.boot.grub import read_grub_script
+from cosinspect.formats.boot.grub_lexer import expand
+from cosinspect.formats.boot.initrd import read_initrd
+from cosinspect.formats.boot.kernel import HEAD_BYTES, describe, find_version, read_kernel
+from cosinspect.formats.luet.bolt import open_bolt
+from cosinspect.formats.luet.config import database_paths, parse_config, parse_repository
+from cosinspect.formats.luet.database import read_database
+from cosinspect.formats.shell.script import read_shell_script
+from cosinspect.formats.signing.dsse import Envelope
+from cosinspect.formats.signing.in_toto import read_statement
+from cosinspect.formats.signing.log_entry import read_log_bundle, read_log_entry
+from cosinspect.formats.signing.sigstore_bundle import SigstoreBundle, read_bundle
+from cosinspect.formats.signing.simple_signing import read_simple_signing
+from cosinspect.formats.text.build_manifest import read_build_manifest
+from cosinspect.formats.text.cloud_config import read_cloud_config
+from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.formats.text.systemd import exec_commands, read_unit
+from cosinspect.formats.text.yaml import load_yaml
 from cosinspect.formats.toc import parse_chunked_footer, parse_stargz_footer, parse_toc
-from cosinspect.formats.yaml import load_yaml
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import ImageConfig, ImageIndex, Manifest, Platform, parse_document
-from cosinspect.tarblocks import BLOCK
-from cosinspect.tarstream import TarStream
+from cosinspect.oci.artifact import ArtifactManifest
+from cosinspect.oci.documents import ImageConfig, ImageIndex, Manifest, Platform, parse_document
+from cosinspect.tar.blocks import BLOCK
+from cosinspect.tar.reader import TarStream
 
 __all__ = ["TARGETS", "Target"]
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from command_runs import Runner
-from cosinspect.sources.registry import RegistrySource, Timeouts
+from cosinspect.sources.registry.source import RegistrySource, Timeouts
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import pytest
 import zstandard
 
 from cosinspect.errors import ContentError, CosinspectError, DigestMismatch, SizeMismatch, SourceError
-from cosinspect.image import Image
-from cosinspect.oci import Digest, Platform
-from cosinspect.reference import Reference
-from cosinspect.sources.docker_archive import DockerArchiveSource
-from cosinspect.sources.files import ArchiveFiles, DirectoryFiles
-from cosinspect.sources.layout import DirSource, LayoutSource
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.image.image import Image
+from cosinspect.oci.documents import Digest, Platform
+from cosinspect.oci.reference import Reference
+from cosinspect.sources.local.docker_archive import DockerArchiveSource
+from cosinspect.sources.local.files import ArchiveFiles, DirectoryFiles
+from cosinspect.sources.local.layout import DirSource, LayoutSource
+from cosinspect.sources.registry.source import RegistrySource
 from cosinspect.testing import ImageBuilder, Registry, Symlink, Whiteout, digest_of, image_index, tar_bytes
 
 AMD64 = Platform("linux", "amd64")

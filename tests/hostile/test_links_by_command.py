@@ -22,7 +22,7 @@ from cosinspect.testing import (
     tar_header,
 )
 from cosinspect.testing.derivative import derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative.parts import parts_of
 
 UP = "../" * 40
 

@@ -20,7 +20,7 @@ from cosinspect.testing import (
 )
 from cosinspect.testing.bootfiles import linux_kernel, unified_kernel_image
 from cosinspect.testing.derivative import derivative, derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative.parts import parts_of
 
 EVIL = {
     "erase": "\x1b[2J\x1b[1;1H",

@@ -10,11 +10,11 @@ from policies import TODAY, written
 
 from cosinspect import inspect
 from cosinspect.cache import Cache, DirectoryStore
+from cosinspect.checks.plugins import installed_checks
 from cosinspect.cli import main
 from cosinspect.errors import InvalidPlugin
-from cosinspect.plugins import installed_checks
 from cosinspect.policy import load_policy
-from cosinspect.report import Kind, Verdict
+from cosinspect.report.report import Kind, Verdict
 from cosinspect.testing import ImageBuilder
 from cosinspect.testing.derivative import derivative
 

@@ -5,7 +5,7 @@ from policies import TODAY, result_of, rule, written
 
 from cosinspect import inspect
 from cosinspect.policy import load_policy
-from cosinspect.report import Kind, Verdict
+from cosinspect.report.report import Kind, Verdict
 from cosinspect.testing import File, Symlink
 from cosinspect.testing.derivative import derivative
 

@@ -13,9 +13,9 @@ from cosinspect.cli import main
 from cosinspect.errors import InvalidPolicy
 from cosinspect.policy import load_policy
 from cosinspect.render import RENDERERS
-from cosinspect.report import Kind, Status, Verdict
+from cosinspect.report.report import Kind, Status, Verdict
 from cosinspect.testing.derivative import derivative, derivative_of
-from cosinspect.testing.derivative_parts import parts_of
+from cosinspect.testing.derivative.parts import parts_of
 
 WAIVED = """
 [[waivers]]

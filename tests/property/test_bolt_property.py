@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from bolt_files import BoltWriter, fixture, fnv1a
 from cosinspect.errors import FormatError
-from cosinspect.formats.bolt import open_bolt
-from cosinspect.formats.luet import read_database
+from cosinspect.formats.luet.bolt import open_bolt
+from cosinspect.formats.luet.database import read_database
 
 FIXTURES = [
     fixture(name)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.cpio import Window, read_archive
-from cosinspect.formats.initrd import Initrd, read_initrd
+from cosinspect.formats.boot.cpio import Window, read_archive
+from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.testing.bootfiles import (
     InitrdCompression,

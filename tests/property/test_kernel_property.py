@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.kernel import HEAD_BYTES, describe, find_version, read_kernel
+from cosinspect.formats.boot.kernel import HEAD_BYTES, describe, find_version, read_kernel
 from cosinspect.testing.bootfiles import linux_kernel, unified_kernel_image, zboot_kernel
 
 GOOD = [

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cosinspect import Identity
 from cosinspect.errors import FormatError
-from cosinspect.formats.in_toto import IN_TOTO
-from cosinspect.oci import Digest
+from cosinspect.formats.signing.in_toto import IN_TOTO
+from cosinspect.oci.documents import Digest
 from cosinspect.signatures.keyless import KeylessVerifier
 from signing import statement_of
 from sigstore_instance import Sigstore

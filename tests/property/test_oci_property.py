@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import CosinspectError, InvalidReference
-from cosinspect.oci import Digest, ImageConfig, ImageIndex, Manifest, Platform, parse_document
-from cosinspect.reference import ImageName, Reference
+from cosinspect.oci.documents import Digest, ImageConfig, ImageIndex, Manifest, Platform, parse_document
+from cosinspect.oci.reference import ImageName, Reference
 
 SHA = "sha256:" + "a" * 64
 TYPES = [

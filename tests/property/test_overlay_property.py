@@ -5,8 +5,8 @@ from unittest import mock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosinspect.history import Action, histories
-from cosinspect.rootfs import Rootfs
+from cosinspect.rootfs.history import Action, histories
+from cosinspect.rootfs.rootfs import Rootfs
 from oracle import Item, merge
 from random_stacks import PATHS, STACKS, index_of
 from stacks import SCALE
@@ -139,5 +139,5 @@ def test_history_does_not_hang_on_what_it_leaves_out(stack, noise, path):
 
     found = histories(indexes, [asked])
 
-    with mock.patch("cosinspect.history.concerned", lambda every, _paths: every):
+    with mock.patch("cosinspect.rootfs.history.concerned", lambda every, _paths: every):
         assert histories(indexes, [asked]) == found

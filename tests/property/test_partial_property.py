@@ -4,9 +4,9 @@ from hypothesis import HealthCheck, event, example, given, note, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import RootfsError
-from cosinspect.partial import PartialRootfs, Unread
-from cosinspect.rootfs import Rootfs
-from cosinspect.semantics import Semantics
+from cosinspect.rootfs.partial import PartialRootfs, Unread
+from cosinspect.rootfs.rootfs import Rootfs
+from cosinspect.rootfs.semantics import Semantics
 from oracle import Item
 from random_stacks import BASE, POOL, STACKS, index_of
 from stacks import SCALE

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosinspect import PublicKey, SignaturePolicy
-from cosinspect.artifact import ArtifactManifest
 from cosinspect.errors import FormatError, InvalidImage, InvalidSignaturePolicy, NotFound
-from cosinspect.formats.in_toto import read_statement
-from cosinspect.formats.log_entry import read_log_bundle, read_log_entry
-from cosinspect.formats.sigstore_bundle import read_bundle
-from cosinspect.formats.simple_signing import read_simple_signing
+from cosinspect.formats.signing.in_toto import read_statement
+from cosinspect.formats.signing.log_entry import read_log_bundle, read_log_entry
+from cosinspect.formats.signing.sigstore_bundle import read_bundle
+from cosinspect.formats.signing.simple_signing import read_simple_signing
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import Descriptor, Digest
+from cosinspect.oci.artifact import ArtifactManifest
+from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.signatures.verification import verify_signatures
 from signing import (
     BUNDLE,

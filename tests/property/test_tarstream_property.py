@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import CosinspectError, InvalidLayer, LimitExceeded
-from cosinspect.tarfields import parse_decimal, parse_number, parse_pax_records
-from cosinspect.tarstream import TarStream
+from cosinspect.tar.header import parse_decimal, parse_number, parse_pax_records
+from cosinspect.tar.reader import TarStream
 from cosinspect.testing import (
     Device,
     Directory,

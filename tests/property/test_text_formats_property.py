@@ -8,15 +8,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.bootargs import boot_markers, kernel_parameters, leftover_placeholders, read_boot_args
-from cosinspect.formats.cloud_config import read_cloud_config
-from cosinspect.formats.dracut import merge, read_build_parameters, read_dracut_conf
-from cosinspect.formats.elf import read_elf, read_interpreter
-from cosinspect.formats.grub import read_grub_script
-from cosinspect.formats.grub_lexer import expand, unquote
-from cosinspect.formats.os_release import read_env_file
-from cosinspect.formats.shell import read_shell_script
-from cosinspect.formats.systemd import exec_commands, read_unit
+from cosinspect.formats.boot.bootargs import (
+    boot_markers,
+    kernel_parameters,
+    leftover_placeholders,
+    read_boot_args,
+)
+from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
+from cosinspect.formats.boot.elf import read_elf, read_interpreter
+from cosinspect.formats.boot.grub import read_grub_script
+from cosinspect.formats.boot.grub_lexer import expand, unquote
+from cosinspect.formats.shell.script import read_shell_script
+from cosinspect.formats.text.cloud_config import read_cloud_config
+from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.formats.text.systemd import exec_commands, read_unit
 
 
 def cloud_config(text: str) -> None:

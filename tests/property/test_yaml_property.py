@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.luet_config import database_paths, parse_config, parse_repository
-from cosinspect.formats.yaml import load_yaml
+from cosinspect.formats.luet.config import database_paths, parse_config, parse_repository
+from cosinspect.formats.text.yaml import load_yaml
 from cosinspect.limits import DEFAULT_LIMITS
 
 WORDS = r"""a b 1 0x : ? - [ ] { } , & * &a *a << <<: ! !!int !!binary | > ' " # % --- ... ~ = @ ` \ system: repositories:"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosinspect.report import (
+from cosinspect.report.report import (
     Capability,
     CheckResult,
     Finding,

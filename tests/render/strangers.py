@@ -8,7 +8,7 @@ from attrs import evolve
 from handmade import KERNEL, LINKS, MICROCODE, report
 
 from cosinspect.checks import CATALOGUE
-from cosinspect.report import Capability, CheckResult, Finding, Kind, LayerSummary, Level, Waiver
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, LayerSummary, Level, Waiver
 
 NASTY = (
     "/boot/\x00\x1b]0;title\x07\r\n::stop-commands::x\n::error::owned%0A::add-mask::y\ufffe\udcff",

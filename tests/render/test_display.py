@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cosinspect.render.display import cut, iso_time, printable, size, wrap
+from cosinspect.report.display import cut, iso_time, printable, size, wrap
 
 
 @pytest.mark.parametrize(

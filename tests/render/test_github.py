@@ -7,8 +7,8 @@ import pytest
 from handmade import report
 from strangers import NASTY, nasty, waived
 
-from cosinspect.render.display import printable
 from cosinspect.render.github import GithubRenderer
+from cosinspect.report.display import printable
 
 COMMAND = re.compile(r"::(?P<command>[a-z-]+)(?: (?P<properties>.*?))?::(?P<data>.*)")
 

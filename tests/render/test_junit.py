@@ -10,7 +10,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped
 from strangers import nasty, waived
 
 from cosinspect.render.junit import JunitRenderer
-from cosinspect.report import Capability, Level, Verdict
+from cosinspect.report.report import Capability, Level, Verdict
 
 
 def rendered(made):

@@ -7,8 +7,8 @@ from handmade import report
 from markdown_it import MarkdownIt
 from strangers import NASTY, nasty, waived
 
-from cosinspect.render.display import printable
 from cosinspect.render.markdown import MarkdownRenderer
+from cosinspect.report.display import printable
 
 
 def rendered(made):

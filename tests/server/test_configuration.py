@@ -3,7 +3,7 @@
 import pytest
 
 from cosinspect.errors import InvalidConfiguration
-from cosinspect.reference import Reference
+from cosinspect.oci.reference import Reference
 from cosinspect.server.configuration import Mode, Otherwise, parse_configuration
 
 BASE = "[listen]\nplain_http = true\n"

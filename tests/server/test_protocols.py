@@ -9,7 +9,7 @@ import pytest
 import gotypes_judge
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
-from cosinspect.testing.registry_auth import BasicAuth
+from cosinspect.testing.registry.auth import BasicAuth
 from serving import REQUESTS, review, serving
 
 FURTHER = """

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cosinspect.cli import main
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
-from cosinspect.testing.registry_faults import Fault
+from cosinspect.testing.registry.faults import Fault
 from real_registries import certificate, written
 from serving import PATIENCE, RULES, review, serving
 from signing import Signer

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from cosinspect.errors import InvalidConfiguration
-from cosinspect.report import Verdict
+from cosinspect.report.report import Verdict
 from cosinspect.server.verdicts import SPARE, Decided, Verdicts
 
 

@@ -14,7 +14,7 @@ import requests
 from cosign_scenes import DATA, DIGEST, REPOSITORY, key, push_image, push_scene
 from cosinspect import SignaturePolicy, Verdict, inspect
 from cosinspect.cli import main
-from cosinspect.report import Status
+from cosinspect.report.report import Status
 from cosinspect.testing import Registry
 
 VERDICTS = json.loads((DATA / "verdicts.json").read_text())

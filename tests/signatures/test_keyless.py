@@ -10,7 +10,7 @@ from cosign_scenes import DATA, DIGEST, REPOSITORY, push_image, push_scene
 from cosinspect import Identity, SignaturePolicy, inspect
 from cosinspect.cli import main
 from cosinspect.errors import InvalidSignaturePolicy, TransportError
-from cosinspect.report import Status
+from cosinspect.report.report import Status
 from cosinspect.signatures import keyless
 from cosinspect.testing import Registry
 from signing import (

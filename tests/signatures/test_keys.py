@@ -7,7 +7,7 @@ import pytest
 
 from cosinspect import PublicKey
 from cosinspect.errors import InvalidSignaturePolicy
-from cosinspect.oci import Digest
+from cosinspect.oci.documents import Digest
 
 MESSAGE = b"what is signed\n" * 40
 KINDS = {

@@ -14,7 +14,7 @@ from cosinspect.errors import InvalidSignaturePolicy
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.profiles import load_profile
 from cosinspect.render import RENDERERS
-from cosinspect.report import Kind, Status
+from cosinspect.report.report import Kind, Status
 from cosinspect.testing import BasicAuth, Fault, Registry
 from cosinspect.testing.derivative import derivative
 from signing import (

@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 
 from cosinspect.cli import main
 from cosinspect.errors import CosinspectError, InvalidAccess, InvalidReference, NotFound
-from cosinspect.opening import open_image
-from cosinspect.reference import Reference
-from cosinspect.sources.access import Access, auth_files, registries_conf_files
-from cosinspect.sources.certificates import tls_context
-from cosinspect.sources.docker_config import find_credential
-from cosinspect.sources.pull_secrets import read_auth_document
-from cosinspect.sources.registries_conf import RegistriesConf, load_registries_conf
-from cosinspect.sources.registry_auth import Credential
+from cosinspect.image.opening import open_image
+from cosinspect.oci.reference import Reference
+from cosinspect.sources.config.access import Access, auth_files, registries_conf_files
+from cosinspect.sources.config.certificates import tls_context
+from cosinspect.sources.config.credential import Credential
+from cosinspect.sources.config.docker_config import find_credential
+from cosinspect.sources.config.pull_secrets import read_auth_document
+from cosinspect.sources.config.registries_conf import RegistriesConf, load_registries_conf
 from cosinspect.testing import BasicAuth, Fault, Registry, TokenAuth
 from real_registries import certificate, written
 from registry_client import IMAGE

@@ -9,8 +9,8 @@ import pytest
 
 from cosinspect.cli import main
 from cosinspect.errors import NotFound, TransportError
-from cosinspect.opening import open_image
-from cosinspect.sources.access import Access
+from cosinspect.image.opening import open_image
+from cosinspect.sources.config.access import Access
 from real_registries import certificate, docker_registry, program, push, written
 from registry_client import IMAGE
 

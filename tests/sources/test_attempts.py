@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cosinspect.errors import SourceError, TransportError
-from cosinspect.sources.attempts import Attempts, Failure, Retries, Timeouts, retry_after
+from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
 
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 

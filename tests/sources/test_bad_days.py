@@ -24,10 +24,10 @@ from cosinspect.errors import (
     TransportError,
 )
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import Digest, Manifest, parse_document
-from cosinspect.reference import Reference
-from cosinspect.sources.registry import RegistrySource, Retries, Timeouts
-from cosinspect.sources.registry_words import Discretion
+from cosinspect.oci.documents import Digest, Manifest, parse_document
+from cosinspect.oci.reference import Reference
+from cosinspect.sources.registry.error_documents import Discretion
+from cosinspect.sources.registry.source import RegistrySource, Retries, Timeouts
 from cosinspect.testing import BasicAuth, Fault, TokenAuth
 from registry_client import (
     BLOB,

@@ -19,11 +19,11 @@ from cosinspect.errors import (
     LimitExceeded,
     NoMatchingPlatform,
 )
-from cosinspect.image import Image
+from cosinspect.image.image import Image
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import DOCKER_MANIFEST, Platform
-from cosinspect.sources.docker_archive import DockerArchiveSource
-from cosinspect.sources.files import ArchiveFiles
+from cosinspect.oci.documents import DOCKER_MANIFEST, Platform
+from cosinspect.sources.local.docker_archive import DockerArchiveSource
+from cosinspect.sources.local.files import ArchiveFiles
 from cosinspect.testing import ImageBuilder, RawName, Symlink, Whiteout, digest_of, image_index, tar_bytes
 from cosinspect.testing.layers import compress
 

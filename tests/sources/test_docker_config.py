@@ -9,8 +9,8 @@ import stat
 
 import pytest
 
-from cosinspect.sources.docker_config import find_credential
-from cosinspect.sources.registry_auth import Credential, FoundCredential
+from cosinspect.sources.config.credential import Credential, FoundCredential
+from cosinspect.sources.config.docker_config import find_credential
 
 HUB = "https://index.docker.io/v1/"
 NOTHING = FoundCredential()

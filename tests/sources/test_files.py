@@ -14,7 +14,7 @@ from attrs import evolve
 
 from cosinspect.errors import InvalidLayout, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.sources.files import ArchiveFiles, DirectoryFiles, read_file
+from cosinspect.sources.local.files import ArchiveFiles, DirectoryFiles, read_file
 from cosinspect.testing import Device, Directory, File, Hardlink, RawName, Symlink, tar_bytes
 from raw_tar import END, old_gnu_sparse, pax_sparse
 

@@ -17,12 +17,12 @@ from cosinspect.errors import (
     NoMatchingPlatform,
     SizeMismatch,
 )
-from cosinspect.image import Image
+from cosinspect.image.image import Image
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import Digest, Platform
-from cosinspect.reference import ImageName, Transport
-from cosinspect.sources.files import ArchiveFiles, DirectoryFiles
-from cosinspect.sources.layout import DirSource, LayoutSource
+from cosinspect.oci.documents import Digest, Platform
+from cosinspect.oci.reference import ImageName, Transport
+from cosinspect.sources.local.files import ArchiveFiles, DirectoryFiles
+from cosinspect.sources.local.layout import DirSource, LayoutSource
 from cosinspect.testing import ImageBuilder, Whiteout, image_index
 
 AMD64 = Platform("linux", "amd64")

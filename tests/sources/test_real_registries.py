@@ -11,8 +11,8 @@ import pytest
 from requests.auth import AuthBase
 
 from cosinspect.errors import AccessDenied, NotFound, RegistryError, TooManyRequests, TransportError
-from cosinspect.oci import parse_document
-from cosinspect.sources.registry import Retries, Timeouts
+from cosinspect.oci.documents import parse_document
+from cosinspect.sources.registry.source import Retries, Timeouts
 from real_registries import TokenServer, certificate, docker_registry, nginx, program, push, running, written
 from registry_client import (
     BLOB,

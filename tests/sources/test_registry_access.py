@@ -25,8 +25,8 @@ from cosinspect.errors import (
     TransportError,
 )
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.reference import Reference
-from cosinspect.sources.registry import RegistrySource
+from cosinspect.oci.reference import Reference
+from cosinspect.sources.registry.source import RegistrySource
 from cosinspect.testing import BasicAuth, Fault, Registry, TokenAuth
 from registry_client import (
     BLOB,

@@ -11,15 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import AccessDenied
-from cosinspect.sources.registry_auth import (
-    Authenticator,
-    Challenge,
-    Credential,
-    FoundCredential,
-    TokenAnswer,
-    Url,
-    parse_challenges,
-)
+from cosinspect.sources.config.credential import Credential, FoundCredential
+from cosinspect.sources.registry.auth import Authenticator, Challenge, TokenAnswer, Url, parse_challenges
 
 REALM = "https://auth.example/token"
 CHALLENGE = f'Bearer realm="{REALM}",service="registry.example",scope="repository:org/os:pull"'

@@ -16,10 +16,8 @@ from cosinspect.errors import (
     TransportError,
 )
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import (
-    Digest,
-)
-from cosinspect.sources.registry import Retries, Timeouts
+from cosinspect.oci.documents import Digest
+from cosinspect.sources.registry.source import Retries, Timeouts
 from cosinspect.testing import Fault
 from registry_client import (
     BLOB,

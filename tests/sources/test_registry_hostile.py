@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import CosinspectError
-from cosinspect.oci import Descriptor, Digest
-from cosinspect.sources.registry import Retries, Timeouts
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.sources.registry.source import Retries, Timeouts
 from registry_client import BLOB, client, read, serving
 
 BODY = BLOB[:2000]

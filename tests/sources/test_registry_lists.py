@@ -7,8 +7,8 @@ from attrs import evolve
 
 from cosinspect.errors import InvalidManifest, LimitExceeded, NotFound, RegistryError, TransportError
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import OCI_INDEX, Digest
-from cosinspect.reference import Reference
+from cosinspect.oci.documents import OCI_INDEX, Digest
+from cosinspect.oci.reference import Reference
 from cosinspect.testing import Fault, ImageBuilder, TokenAuth
 from registry_client import IMAGE, PASSWORD, client, paths, reading, start, write_config
 

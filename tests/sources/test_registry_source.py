@@ -16,7 +16,7 @@ from cosinspect.errors import (
     UnsupportedMediaType,
 )
 from cosinspect.limits import DEFAULT_LIMITS
-from cosinspect.oci import (
+from cosinspect.oci.documents import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     Descriptor,
@@ -25,7 +25,7 @@ from cosinspect.oci import (
     Manifest,
     parse_document,
 )
-from cosinspect.sources import registry as registry_module
+from cosinspect.sources.registry import source as registry_module
 from cosinspect.testing import Fault, ImageBuilder, Registry, image_index
 from registry_client import (
     BLOB,

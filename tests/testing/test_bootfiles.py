@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from cosinspect.formats.kernel import describe
+from cosinspect.formats.boot.kernel import describe
 from cosinspect.testing.bootfiles import (
     compress_initrd,
     cpio_archive,

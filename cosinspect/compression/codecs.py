@@ -1,0 +1,414 @@
+"""Compressed members: what they are by their first bytes, and their bytes inflated in bounded pieces.
+
+Layers come in gzip, zstd or plain (image-spec, "Layer media types"); initrds in whatever the kernel's `lib/decompress.c`
+knows. Both may hold several members one behind the other. This is the only module that imports a codec.
+"""
+
+from __future__ import annotations
+
+import bz2
+import enum
+import lzma
+import struct
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+import lz4.block
+import zstandard
+from isal import igzip_lib
+from isal.isal_zlib import IsalError
+from zlib_ng import zlib_ng
+
+from cosinspect.compression.xz import are_sized, unpack_blocks
+from cosinspect.errors import FormatError
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+
+__all__ = [
+    "MAGIC_BYTES",
+    "Compression",
+    "Inflater",
+    "Tracker",
+    "detect",
+    "inflate",
+    "inflate_members",
+    "pack",
+    "unpack",
+]
+
+MAGIC_BYTES = 6
+"""How many leading bytes `detect` needs."""
+
+READ_BYTES = 256 * 1024
+"""What a caller's `read` is expected to give at once."""
+
+_SMALL_BYTES = 4 * 1024
+
+PIECE_BYTES = 1024 * 1024
+"""The most that one piece of inflated bytes holds, for codecs that can be held to it."""
+
+# A zstd block of four bytes may inflate to 128 KiB, and the library has no output bound for a frame read with its end
+# known: fed this much at once it can give at most 16 MiB.
+_ZSTD_SLICE = 512
+# Calls cost more than they inflate at that size: what gave little so far gets four times as much, and 64 MiB at most, once.
+_ZSTD_HONEST_SLICE = 4 * _ZSTD_SLICE
+_ZSTD_HONEST_RATIO = 64
+# Honest data gives little for so little, so it is put together again to pieces worth passing on.
+_ZSTD_PIECE = 128 * 1024
+# Making a decompressor takes longer than a small frame, and a layer may hold as many frames as files: those whose frame
+# has ended wait here for the next, by their window.
+_IDLE_ZSTD: dict[int, list[zstandard.ZstdDecompressor]] = {}
+_IDLE_BYTES = 1024 * 1024  # one that has been given a large window does not wait
+# The legacy lz4 format writes blocks of 8 MiB (lz4's lz4io.c, LEGACY_BLOCKSIZE), as does the kernel that reads it.
+_LZ4_BLOCK = 8 * 1024 * 1024
+_LZ4_MAGIC = 0x184C2102
+# Any dictionary that a tool writes by default fits; what a stranger's header asks for is not just allocated.
+_XZ_MEMORY = 256 * 1024 * 1024
+# What libzstd and liblzma say of a window or dictionary beyond the bound they were given.
+_TOO_MUCH_MEMORY = ("requires too much memory", "Memory usage limit")
+# What the codecs say of bytes that are not theirs; a FormatError is a ValueError too and passes unchanged.
+_CODEC_ERRORS = (
+    IsalError,
+    zlib_ng.error,
+    lz4.block.LZ4BlockError,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    OSError,
+    EOFError,
+    ValueError,
+)
+
+
+class Compression(enum.Enum):
+    """A compression, told by its magic number."""
+
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    XZ = "xz"
+    LZMA = "lzma"
+    BZIP2 = "bzip2"
+    LZ4 = "lz4"
+    LZO = "lzo"
+
+
+def detect(prefix: bytes) -> Compression | None:
+    """Name the compression that `prefix`, the first `MAGIC_BYTES` bytes of a member, starts; None is plain."""
+    if prefix[:2] == b"\x1f\x8b":
+        return Compression.GZIP
+    if prefix[:4] == b"\x28\xb5\x2f\xfd" or (prefix[1:4] == b"\x2a\x4d\x18" and prefix[0] & 0xF0 == 0x50):
+        return Compression.ZSTD  # a frame, or a skippable frame (RFC 8878, 3.1.2)
+    if prefix[:6] == b"\xfd7zXZ\x00":
+        return Compression.XZ
+    if prefix[:3] == b"BZh":
+        return Compression.BZIP2
+    if prefix[:4] == b"\x02\x21\x4c\x18":
+        return Compression.LZ4
+    if prefix[:4] == b"\x89LZO":
+        return Compression.LZO
+    if prefix[:3] == b"\x5d\x00\x00":
+        return Compression.LZMA
+    return None
+
+
+class _Codec(Protocol):
+    """What zlib, lzma and bz2 have in common: bounded output, and what is left when the member ends."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class Inflater:
+    """The inflation of one gzip member, of which a copy can be taken wherever all input so far is used up.
+
+    zlib-ng takes an eighth longer than isal, which has no such copy.
+    """
+
+    def __init__(self, state: Any = None) -> None:
+        """Begin a member, or go on from a state of the library."""
+        self._state: Any = zlib_ng.decompressobj(31) if state is None else state
+        self._full = False
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member has ended."""
+        ended: bool = self._state.eof
+        return ended
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether nothing more comes of the input so far."""
+        return not (self._full or self._state.unconsumed_tail or self._state.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        """The input behind the member."""
+        left: bytes = self._state.unused_data
+        return left
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Take further input, and give at most `max_length` bytes of what comes of it."""
+        found: bytes = self._state.decompress(self._state.unconsumed_tail + data, max_length)
+        self._full = len(found) == max_length
+        return found
+
+    def copy(self) -> Inflater:
+        """Give a second one in the same state."""
+        return Inflater(self._state.copy())
+
+
+class Tracker:
+    """Told, as members pass, where they begin and how far the present one has come.
+
+    Attributes:
+        inflater: of the present member, where it is one of gzip.
+    """
+
+    def __init__(self, began: Callable[[int], None]) -> None:
+        """Have `began` called at each member with the bytes that were read and lie behind its beginning."""
+        self.began = began
+        self.inflater: Inflater | None = None
+
+
+def inflate(
+    kind: Compression,
+    head: bytes,
+    read: Callable[[], bytes],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    inflater: Inflater | None = None,
+) -> Generator[bytes, None, bytes]:
+    """Yield the inflated bytes of one member in bounded pieces, and return the input that follows it.
+
+    Args:
+        kind: the member's compression.
+        head: the first bytes of the member, at least its magic number.
+        read: gives further input, and no bytes at its end.
+        limits: for the window that a zstd frame may ask for.
+        inflater: what inflates a member of gzip, by default one of its own that cannot be copied.
+
+    Raises:
+        FormatError: the member is damaged (`corrupt`), ends early (`truncated`), asks for more memory than it may have
+            (`memory`), or is of a compression that cannot be read (`unsupported`).
+    """
+    try:
+        if kind is Compression.ZSTD:
+            return (yield from _zstd(head, read, limits))
+        if kind is Compression.LZ4:
+            return (yield from _lz4(head, read))
+        if kind is Compression.XZ and are_sized(head):
+            ending = _truncated(kind)
+            return (yield from unpack_blocks(head, read, memory=_XZ_MEMORY, truncated=ending))
+        return (yield from _bounded(inflater or _codec(kind), kind, head, read))
+    except _CODEC_ERRORS as fault:  # type: ignore[misc]  # isal declares its exception class as an instance
+        if isinstance(fault, FormatError):
+            raise
+        if any(words in str(fault) for words in _TOO_MUCH_MEMORY):
+            raise FormatError(
+                f"the {kind.value} data asks for a larger window than it may have",
+                kind="memory",
+                remedy="compress it with a smaller window (zstd: without --long)",
+            ) from fault
+        raise FormatError(
+            f"the {kind.value} data cannot be inflated: {fault}",
+            kind="corrupt",
+            remedy="the bytes were damaged before they were published: build and push again",
+        ) from fault
+
+
+def inflate_members(
+    kind: Compression,
+    head: bytes,
+    read: Callable[[], bytes],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    tracker: Tracker | None = None,
+    going_on: Inflater | None = None,
+) -> Generator[bytes, None, None]:
+    """Yield the inflated bytes of members one behind the other up to the input's end, zero padding left out.
+
+    Args:
+        kind: the members' compression; one of another kind is no member.
+        head: the input's first bytes, if any were read.
+        read: gives further input, and no bytes at its end.
+        limits: as for `inflate`.
+        tracker: told of the members; gzip is inflated in a way that can be copied then.
+        going_on: the inflation of a member that the input is in the middle of.
+
+    Raises:
+        FormatError: as `inflate` does, and where something else than a member begins.
+    """
+    portions = _Portions(head, read)
+    data = portions()
+    while data:
+        portions.begin_small()
+        inflater, going_on = going_on, None
+        if tracker is not None:
+            tracker.began(len(data) + portions.left)
+            inflater = tracker.inflater = Inflater() if kind is Compression.GZIP else None
+        data = yield from inflate(kind, data, portions, limits=limits, inflater=inflater)
+        if tracker is not None:
+            tracker.inflater = None
+        while len(data := data.lstrip(b"\0")) < MAGIC_BYTES and (more := portions()):
+            data += more
+        if data and detect(data) is not kind:
+            raise FormatError(f"expected another {kind.value} member or the end, found {data[:4].hex(' ')}")
+
+
+class _Portions:
+    """Input in portions that grow as a member goes on.
+
+    What a member leaves over is copied for the next one, which would cost the square of an input of tiny members.
+    """
+
+    def __init__(self, head: bytes, read: Callable[[], bytes]) -> None:
+        self._read = read
+        self._data = head
+        self._at = 0
+        self._size = _SMALL_BYTES
+
+    @property
+    def left(self) -> int:
+        """Bytes that were read and not yet given."""
+        return len(self._data) - self._at
+
+    def begin_small(self) -> None:
+        self._size = _SMALL_BYTES
+
+    def __call__(self) -> bytes:
+        if self._at >= len(self._data):
+            self._data, self._at = self._read(), 0
+        portion = self._data[self._at : self._at + self._size]
+        self._at += len(portion)
+        self._size = min(2 * self._size, READ_BYTES)
+        return portion
+
+
+def _codec(kind: Compression) -> _Codec:
+    match kind:
+        case Compression.GZIP:
+            codec: _Codec = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+            return codec
+        case Compression.XZ:
+            return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        case Compression.LZMA:
+            return lzma.LZMADecompressor(format=lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY)
+        case Compression.BZIP2:
+            return bz2.BZ2Decompressor()
+    raise FormatError(f"{kind.value} compression cannot be read here", kind="unsupported")
+
+
+def _bounded(
+    codec: _Codec, kind: Compression, data: bytes, read: Callable[[], bytes]
+) -> Generator[bytes, None, bytes]:
+    while True:
+        piece = codec.decompress(data, PIECE_BYTES)
+        if piece:
+            yield piece
+        if codec.eof:
+            return codec.unused_data
+        data = b""
+        if codec.needs_input:
+            data = read()
+            if not data:
+                raise _truncated(kind)
+
+
+def _zstd(data: bytes, read: Callable[[], bytes], limits: Limits) -> Generator[bytes, None, bytes]:
+    window = limits.zstd_window_bytes
+    idle = _IDLE_ZSTD.setdefault(window, [])
+    try:
+        decompressor = idle.pop()
+    except IndexError:
+        decompressor = zstandard.ZstdDecompressor(max_window_size=window)
+    frame = decompressor.decompressobj()
+    pieces: list[bytes] = []
+    size = 0
+    take = _ZSTD_SLICE
+    while True:
+        start = 0
+        while start < len(data):
+            piece = frame.decompress(data[start : start + take])
+            start += take
+            take = _ZSTD_HONEST_SLICE if len(piece) <= _ZSTD_HONEST_RATIO * take else _ZSTD_SLICE
+            pieces.append(piece)
+            size += len(piece)
+            if size >= _ZSTD_PIECE:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+            if frame.eof:
+                if size:
+                    yield b"".join(pieces)
+                if decompressor.memory_size() <= _IDLE_BYTES:
+                    idle.append(decompressor)
+                return frame.unused_data + data[start:]
+        if size:
+            yield b"".join(pieces)
+        pieces, size = [], 0
+        data = read()
+        if not data:
+            raise _truncated(Compression.ZSTD)
+
+
+def _lz4(data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes]:
+    """The legacy lz4 format: its magic number, then blocks behind their lengths, up to the end or a length of zero."""
+    buffer = bytearray(data)
+
+    def fill(need: int) -> bool:
+        while len(buffer) < need:
+            more = read()
+            if not more:
+                return False
+            buffer.extend(more)
+        return True
+
+    fill(4)
+    del buffer[:4]
+    while fill(4):
+        (length,) = struct.unpack_from("<I", buffer)
+        if length == _LZ4_MAGIC:  # another archive behind this one
+            del buffer[:4]
+            continue
+        if length == 0:
+            return bytes(buffer)
+        if length > _LZ4_BLOCK + _LZ4_BLOCK // 255 + 16:
+            raise FormatError(
+                f"an lz4 block of {length} bytes is larger than the format allows", kind="corrupt"
+            )
+        if not fill(4 + length):
+            raise _truncated(Compression.LZ4)
+        piece: bytes = lz4.block.decompress(bytes(buffer[4 : 4 + length]), uncompressed_size=_LZ4_BLOCK)
+        del buffer[: 4 + length]
+        yield piece
+    # Less than a length is the end to Linux too (lib/decompress_unlz4.c).
+    return bytes(buffer)
+
+
+def _truncated(kind: Compression) -> FormatError:
+    return FormatError(
+        f"the {kind.value} data ends in the middle of a member",
+        kind="truncated",
+        remedy="the bytes were cut before they were published: build and push again",
+    )
+
+
+def pack(data: bytes) -> bytes:
+    """Compress what only `unpack` reads again."""
+    return zstandard.ZstdCompressor(level=1).compress(data)
+
+
+def unpack(data: bytes, size: int) -> bytes:
+    """Give back the `size` bytes that `pack` was given.
+
+    Raises:
+        FormatError: `data` is damaged, or of another size.
+    """
+    try:
+        if zstandard.frame_content_size(data) == size:
+            return zstandard.ZstdDecompressor().decompress(data)
+    except (zstandard.ZstdError, MemoryError) as fault:
+        raise FormatError(f"expected packed bytes: {fault}", kind="corrupt") from fault
+    raise FormatError(f"expected {size} packed bytes, found another number", kind="corrupt")

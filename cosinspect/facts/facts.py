@@ -1,0 +1,388 @@
+"""What files of an image say, each read and parsed at most once and only when a check asks.
+
+A fact holds its own failure: a file that is missing or malformed is a value here, and a check's business to judge.
+Only what keeps anything from being decided (a source that fails, bytes that changed) leaves as an exception.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+
+from attrs import field, frozen
+
+from cosinspect.cache.parsed import Parsed
+from cosinspect.errors import FormatError, LimitExceeded
+from cosinspect.facts.generation import Recognised, recognise
+from cosinspect.facts.packages import PackageDatabase, find_databases
+from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
+from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
+from cosinspect.formats.boot.initrd import Initrd, read_initrd
+from cosinspect.formats.boot.initrd_segments import Stream
+from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
+from cosinspect.formats.text.cloud_config import CloudConfig, read_cloud_config
+from cosinspect.formats.text.os_release import EnvFile, read_env_file
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci.documents import ImageConfig
+from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
+
+__all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
+
+BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
+CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
+MODULE_DIRECTORIES = ("/usr/lib/modules", "/lib/modules")
+UNIFIED_KERNELS = (
+    "/boot/EFI/Linux/*.efi",
+    "/boot/efi/EFI/Linux/*.efi",
+    "/efi/EFI/Linux/*.efi",
+    "/usr/lib/modules/*/*.efi",
+)
+OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
+
+_TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
+# Set by the grub.cfg of toolkit v2 to where the image's root is on a btrfs; nothing where it is a file system of its own.
+_ROOT_PREFIX = re.compile(r"\$\{root_subpath\}|\$root_subpath\b")
+
+# Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
+_WANTED = re.compile(
+    r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
+    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.builtin"
+)
+_VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
+
+
+@frozen
+class TextFile:
+    """A file of the image as text.
+
+    Attributes:
+        trace: how its path resolves.
+        text: its content, None if it is not there, no regular file, or too large.
+    """
+
+    trace: Trace
+    text: str | None = field(repr=False)
+
+
+@frozen
+class KernelFile:
+    """A kernel that the boot loader is told to load.
+
+    Attributes:
+        path: as bootargs.cfg names it.
+        trace: how it resolves.
+        kernel: what its header says, None if it is not there or none.
+        fault: why it is no kernel, None if it is one or not there.
+        description: what libmagic says it is, for people.
+        version: of the header, else of its name, else None.
+    """
+
+    path: str
+    trace: Trace
+    kernel: Kernel | None
+    fault: FormatError | None
+    description: str
+    version: str | None
+
+
+@frozen
+class InitrdFile:
+    """An initrd that the boot loader is told to load.
+
+    Attributes:
+        path: as bootargs.cfg names it.
+        trace: how it resolves.
+        initrd: what it unpacks to, None if it is not there or holds nothing.
+        fault: why nothing can be unpacked, None if something can or it is not there.
+    """
+
+    path: str
+    trace: Trace
+    initrd: Initrd | None
+    fault: FormatError | None
+
+
+@frozen
+class CloudConfigFile:
+    """A cloud-config of the image.
+
+    Attributes:
+        path: in the image.
+        config: what it says, None if it cannot be parsed.
+        fault: why not.
+    """
+
+    path: str
+    config: CloudConfig | None
+    fault: FormatError | None
+
+    @property
+    def refusal(self) -> str:
+        """Why yip passes over the whole file, "" if it does not: no YAML, or a value of a type that it cannot take."""
+        if self.fault is not None:
+            return str(self.fault)
+        problems = self.config.problems if self.config is not None else ()
+        return next((str(problem) for problem in problems if problem.kind == "type"), "")
+
+
+class Facts:
+    """What an image's files say."""
+
+    def __init__(
+        self,
+        rootfs: Rootfs,
+        config: ImageConfig,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        parsed: Parsed | None = None,
+    ) -> None:
+        """Look into `rootfs` when asked; what `parsed` has of the same place in a layer is not read again."""
+        self._rootfs = rootfs
+        self._config = config
+        self._limits = limits
+        self._texts: dict[str, TextFile] = {}
+        self._contents: dict[str, str | None] = {}
+        self._parsed = parsed if parsed is not None else Parsed(limits=limits)
+
+    def text(self, path: str) -> TextFile:
+        """Read a file as text, links followed."""
+        found = self._texts.get(path)
+        if found is None:
+            trace = self._rootfs.trace(path)
+            found = self._texts[path] = TextFile(trace, self._content(trace.entry))
+        return found
+
+    def _content(self, entry: Entry | None) -> str | None:
+        if entry is None or entry.type != "file":
+            return None
+        if entry.path not in self._contents:  # which several links may lead to
+            try:
+                self._contents[entry.path] = self._rootfs.read_text(entry.path)
+            except LimitExceeded:
+                self._contents[entry.path] = None
+        return self._contents[entry.path]
+
+    # -- boot ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def bootargs_path(self) -> str:
+        """The bootargs.cfg that is read last of those that are there, else where it should be."""
+        # The grub.cfg of toolkit v2 sources both, its own behind the older one.
+        second = any(map(self._rootfs.exists, _TOOLKIT_V2))
+        paths = reversed(BOOTARGS_PATHS) if second else BOOTARGS_PATHS
+        found = [path for path in paths if self._rootfs.exists(path)]
+        return found[0] if found else BOOTARGS_PATHS[second]
+
+    @cached_property
+    def bootargs(self) -> BootArgs | None:
+        """What bootargs.cfg sets, None if it is not there."""
+        text = self.text(self.bootargs_path).text
+        return None if text is None else read_boot_args(text)
+
+    @cached_property
+    def kernels(self) -> tuple[KernelFile, ...]:
+        """The kernels bootargs.cfg names, or the default one where it names none."""
+        named = _in_root(self.bootargs.kernel_paths) if self.bootargs is not None else ()
+        return tuple(self.kernel_at(path) for path in _literal(named, DEFAULT_KERNEL))
+
+    @cached_property
+    def initrds(self) -> tuple[InitrdFile, ...]:
+        """The initrds bootargs.cfg names, or the default one where it names none."""
+        named = _in_root(self.bootargs.initramfs_paths) if self.bootargs is not None else ()
+        return tuple(self.initrd_at(path) for path in _literal(named, DEFAULT_INITRAMFS))
+
+    @cached_property
+    def unified_kernels(self) -> tuple[str, ...]:
+        """The paths of unified kernel images, which carry kernel and initrd in one file and are not opened here."""
+        return tuple(
+            entry.path
+            for pattern in UNIFIED_KERNELS
+            for entry in self._rootfs.glob(pattern)
+            if entry.type == "file"
+        )
+
+    @cached_property
+    def unknown_paths(self) -> Mapping[str, str]:
+        """What bootargs.cfg sets `kernel` and `initramfs` to where that depends on other variables."""
+        if self.bootargs is None:
+            return {}
+        named = {"kernel": self.bootargs.kernel_paths, "initramfs": self.bootargs.initramfs_paths}
+        return {name: path for name, paths in named.items() for path in _in_root(paths) if "$" in path}
+
+    @cached_property
+    def initrd(self) -> Initrd | None:
+        """The first initrd that could be unpacked."""
+        return next((item.initrd for item in self.initrds if item.initrd is not None), None)
+
+    def kernel_at(self, path: str) -> KernelFile:
+        """Read the header of a kernel, links followed."""
+        trace = self._rootfs.trace(path)
+        entry = trace.entry
+        if entry is None or entry.type != "file":
+            return KernelFile(path, trace, None, None, entry.type if entry else "", None)
+        origin = self._rootfs.origin(entry)
+        try:
+            kernel = self._parsed.get(
+                "kernel", origin, lambda: read_kernel(self._head(entry), size=entry.size), type=Kernel
+            )
+        except FormatError as fault:
+            description = self._parsed.get("magic", origin, lambda: describe(self._head(entry)), type=str)
+            return KernelFile(path, trace, None, fault, description, None)
+        return KernelFile(path, trace, kernel, None, "", kernel.version or _version_of(trace, entry))
+
+    def _head(self, entry: Entry) -> bytes:
+        with self._rootfs.open(entry.path) as stream:
+            head = b""
+            while len(head) < HEAD_BYTES and (more := stream.read(HEAD_BYTES - len(head))):
+                head += more
+        return head
+
+    def initrd_at(self, path: str) -> InitrdFile:
+        """Unpack an initrd, links followed; it is not kept."""
+        trace = self._rootfs.trace(path)
+        entry = trace.entry
+        if entry is None or entry.type != "file":
+            return InitrdFile(path, trace, None, None)
+        origin = self._rootfs.origin(entry)
+        try:
+            initrd = self._parsed.get("initrd", origin, lambda: self._unpack(entry), type=Initrd)
+        except FormatError as fault:
+            return InitrdFile(path, trace, None, fault)
+        return InitrdFile(path, trace, initrd, None)
+
+    def _unpack(self, entry: Entry) -> Initrd:
+        with self._rootfs.open(entry.path) as stream:
+            return unpack_initrd(stream, entry.size, self._limits)
+
+    def kernel_option(self, version: str, option: str) -> str | None:
+        """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
+        for path in (
+            f"/boot/config-{version}",
+            f"/usr/lib/modules/{version}/config",
+            f"/lib/modules/{version}/config",
+        ):
+            text = self.text(path).text
+            if text is None:
+                continue
+            found = re.search(rf"^{re.escape(option)}=(\S+)$", text, re.MULTILINE)
+            return found[1] if found else "n"
+        return None
+
+    def builtin_modules(self, version: str) -> frozenset[str] | None:
+        """Give the names of the modules built into a kernel, None where the image does not tell."""
+        for directory in MODULE_DIRECTORIES:
+            text = self.text(f"{directory}/{version}/modules.builtin").text
+            if text is not None:
+                return frozenset(line.rpartition("/")[2].partition(".ko")[0] for line in text.split())
+        return None
+
+    @cached_property
+    def dracut(self) -> DracutSettings:
+        """What dracut's configuration files set together."""
+        paths = [
+            entry.path
+            for pattern in (
+                "/etc/dracut.conf",
+                "/etc/dracut.conf.d/*.conf",
+                "/usr/lib/dracut/dracut.conf.d/*.conf",
+            )
+            for entry in self._rootfs.glob(pattern)
+        ]
+        texts = {path: self.text(path).text for path in paths}
+        return merge({path: read_dracut_conf(text) for path, text in texts.items() if text is not None})
+
+    # -- system ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def os_release(self) -> tuple[str, EnvFile] | None:
+        """The os-release that is used and its path, None if there is none."""
+        for path in OS_RELEASE_PATHS:
+            text = self.text(path).text
+            if text is not None:
+                return path, read_env_file(text)
+        return None
+
+    @cached_property
+    def cloud_configs(self) -> tuple[CloudConfigFile, ...]:
+        """The cloud-configs of the image in the order in which they are read."""
+        found: list[CloudConfigFile | None] = []
+        for directory in CLOUD_CONFIG_DIRECTORIES:
+            top = self._rootfs.trace(directory).entry
+            if top is None or top.type != "dir":
+                continue
+            files = (entry for entry in self._rootfs.walk(top.path) if entry.name.endswith((".yaml", ".yml")))
+            found.extend(self._cloud_config(entry) for entry in files)
+        return tuple(item for item in found if item is not None)
+
+    def _cloud_config(self, entry: Entry) -> CloudConfigFile | None:
+        text = self.text(entry.path).text
+        if text is None:
+            return None
+        try:
+            return CloudConfigFile(entry.path, read_cloud_config(entry.path, text), None)
+        except FormatError as fault:
+            return CloudConfigFile(entry.path, None, fault)
+
+    @cached_property
+    def layout(self) -> Mapping[str, str]:
+        """The layout variables that cloud-configs set in the stage rootfs, later files over earlier ones."""
+        found: dict[str, str] = {}
+        for item in self.cloud_configs:
+            if item.config is not None and not item.refusal:
+                found.update(item.config.layout)
+        return found
+
+    @cached_property
+    def databases(self) -> tuple[PackageDatabase, ...]:
+        """Every luet database of the image."""
+        return find_databases(self._rootfs, self._config, limits=self._limits, parsed=self._parsed)
+
+    # -- generation ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def recognised(self) -> Recognised:
+        """The toolkit's generation and what shows it."""
+        return recognise(self._rootfs, self._config, lambda path: self.text(path).text, lambda: self.initrd)
+
+    @property
+    def generation(self) -> str:
+        """The toolkit's generation, `G0` to `G5`, `kairos` or `bootc`, and "" where none is evident."""
+        return self.recognised.name
+
+
+def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
+    """Unpack an initrd, and keep of it what checks read.
+
+    Raises:
+        FormatError: nothing in it can be unpacked.
+    """
+    return read_initrd(
+        stream, size=size, wanted=lambda name: _WANTED.fullmatch(name) is not None, limits=limits
+    )
+
+
+def in_root(path: str) -> str:
+    """Take away what stands for the image's root in a path of bootargs.cfg."""
+    return _ROOT_PREFIX.sub("", path)
+
+
+def _in_root(paths: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(in_root, paths))
+
+
+def _literal(paths: tuple[str, ...], default: str) -> tuple[str, ...]:
+    """Leave out paths that depend on variables nobody knows before the boot; the default stands for none at all."""
+    named = [path for path in paths if path]
+    return tuple(path for path in named if "$" not in path) if named else (default,)
+
+
+def _version_of(trace: Trace, entry: Entry) -> str | None:
+    """Tell a kernel's version by its name: `vmlinuz-<version>`, or `<version>/vmlinuz` among the modules."""
+    names = [entry.name, *(hop.target.rpartition("/")[2] for hop in reversed(trace.hops))]
+    for name in names:
+        found = _VERSIONED.fullmatch(name)
+        if found:
+            return found[1]
+    parts = entry.path.split("/")
+    return parts[-2] if len(parts) > 3 and parts[-3] == "modules" else None

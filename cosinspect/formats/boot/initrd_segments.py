@@ -1,0 +1,316 @@
+"""The segments of an initrd, unpacked one behind the other as the kernel does it.
+
+Follows `unpack_to_rootfs` and `flush_buffer` of `init/initramfs.c` in Linux 6.1, and `lib/earlycpio.c` for what is looked up
+before anything is unpacked. The rules are told in `initrd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Protocol
+
+from attrs import Factory, define, frozen
+
+from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate
+from cosinspect.errors import FormatError
+from cosinspect.formats.boot.cpio import Entry, Window, read_body, read_entry, skip_body
+from cosinspect.formats.boot.initrd_tree import Tree
+from cosinspect.limits import KIB, MIB, Limits
+
+__all__ = ["BODIES_BYTES", "SEGMENTS", "Segment", "Stream", "Unpacking"]
+
+BODIES_BYTES = 64 * MIB
+"""All bodies of one initrd that are kept; those behind are as if they had not been wanted."""
+
+SEGMENTS = 1000
+"""Segments of one initrd; bootloaders and image builders join a handful."""
+
+_READ_BYTES = 256 * KIB
+_XZ_HEADER_BYTES = 8
+_XZ_CHECKS = {0: "none", 1: "CRC32", 4: "CRC64", 10: "SHA-256"}
+_MICROCODE = {  # arch/x86/kernel/cpu/microcode
+    "kernel/x86/microcode/AuthenticAMD.bin": "AuthenticAMD",
+    "kernel/x86/microcode/GenuineIntel.bin": "GenuineIntel",
+}
+_EARLY = ("kernel/x86/microcode/", "kernel/firmware/acpi/")
+
+
+class Stream(Protocol):
+    """What an initrd is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give at most `size` bytes, and none at the end."""
+        ...
+
+
+@frozen(kw_only=True)
+class Segment:
+    """One archive, or one compressed member with the archives in it.
+
+    Attributes:
+        offset: in the initrd.
+        compression: None is plain.
+        compressed_size: its bytes in the initrd; None where its end was not found.
+        size: its bytes inflated, as far as they were read.
+        members: how many were read.
+        kind: `microcode` for a plain archive of nothing but what a kernel looks for before it unpacks (CPU microcode, ACPI
+            tables), else `archive`.
+        trailer: whether its last archive ends with a trailer, as writers do and kernels do not demand.
+    """
+
+    offset: int
+    compression: Compression | None
+    compressed_size: int | None
+    size: int
+    members: int
+    kind: str
+    trailer: bool
+
+
+@define
+class _Draft:
+    """A segment while it is read."""
+
+    offset: int
+    compression: Compression | None = None
+    size: int = 0
+    members: int = 0
+    early: int = 0
+    others: int = 0
+    trailer: bool = False
+
+    def finish(self, end: int | None) -> Segment:
+        early = self.compression is None and self.early and not self.others
+        return Segment(
+            offset=self.offset,
+            compression=self.compression,
+            compressed_size=None if end is None else end - self.offset,
+            size=self.size,
+            members=self.members,
+            kind="microcode" if early else "archive",
+            trailer=self.trailer,
+        )
+
+
+@define(eq=False)
+class Unpacking:
+    """One initrd while it is unpacked.
+
+    Attributes:
+        stream: the initrd.
+        left: how many bytes of it are still to be read.
+        wanted: says of a path whether the body of the file there is to be kept.
+        files: what has been made so far.
+        segments: what has been read so far; the last one may be incomplete.
+        microcode: the CPU vendors whose microcode stands where a kernel finds it.
+        count: how many members have been read.
+        plain_so_far: whether no compressed segment has been met.
+        inflated: how many bytes have come out of compressed segments.
+        bodies: how many bytes are kept.
+        fault_offset: where in the initrd, or at the start of which compressed segment, reading stands.
+        broken: what the stream raised.
+    """
+
+    stream: Stream
+    left: int
+    wanted: Callable[[str], bool]
+    limits: Limits
+    files: Tree = Factory(Tree)
+    segments: list[Segment] = Factory(list)
+    microcode: set[str] = Factory(set)
+    count: int = 0
+    plain_so_far: bool = True
+    inflated: int = 0
+    bodies: int = 0
+    fault_offset: int = 0
+    window: Window = Factory(lambda self: Window(self.fetch), takes_self=True)
+    broken: Exception | None = None
+
+    def fetch(self) -> bytes:
+        """Give the next bytes of the initrd."""
+        try:
+            piece = self.stream.read(min(_READ_BYTES, self.left))
+        except Exception as fault:
+            self.broken = fault
+            raise
+        self.left -= len(piece)
+        return piece
+
+    def run(self) -> FormatError | None:
+        """Read segment by segment, and return what ended that early."""
+        try:
+            self.unpack()
+        except FormatError as fault:
+            if self.broken is not None:
+                # What the stream raised is no fault of the initrd, even where a codec took it for one.
+                raise self.broken from None
+            return fault
+        return None
+
+    def unpack(self) -> None:
+        """Read segments up to the end.
+
+        Raises:
+            FormatError: as a kernel would stop here, or a bound was reached.
+        """
+        window = self.window
+        while True:
+            window.skip_zeros()
+            head = window.peek(MAGIC_BYTES)
+            self.fault_offset = window.offset
+            if not head:
+                break
+            if len(self.segments) >= SEGMENTS:
+                raise FormatError(f"the initrd has more than {SEGMENTS} segments", kind="limit")
+            if head[:1] == b"0" and window.offset % 4 == 0:
+                self.read_plain()
+            else:
+                self.read_compressed(head)
+        if self.left:
+            raise FormatError(
+                f"the initrd ends at offset {window.offset}, {self.left} bytes early", kind="truncated"
+            )
+
+    def read_plain(self) -> None:
+        """Read a plain archive, and see that what follows may stand where it does."""
+        draft = _Draft(self.window.offset)
+        end = None
+        try:
+            self.read_archive(self.window, draft)
+            end = self.window.offset
+        finally:
+            draft.size = self.window.offset - draft.offset
+            self.segments.append(draft.finish(end))
+        self.window.skip_zeros()
+        rest = self.window.peek(1)
+        if rest and self.window.offset % 4:
+            self.fault_offset = self.window.offset
+            raise _misaligned(self.window.offset)
+
+    def read_compressed(self, head: bytes) -> None:
+        """Read a compressed segment: archives to its end, and nothing else."""
+        start = self.window.offset
+        kind = _compression(head, start)
+        self.plain_so_far = False
+        header = self.window.peek(_XZ_HEADER_BYTES)
+        draft = _Draft(start, kind)
+        first = not self.segments
+        end = None
+        pieces = self.inflate(kind, draft)
+        inner = Window(lambda: next(pieces, b""))
+        try:
+            if kind is Compression.XZ:
+                _check_xz(header, start)
+            if not first:
+                inner.skip_zeros()
+            elif not inner.peek(1):
+                raise FormatError(f"the {kind.value} data at offset {start} holds no archive", kind="magic")
+            while inner.peek(1):
+                self.read_archive(inner, draft)
+                inner.skip_zeros()
+            end = self.window.offset
+        finally:
+            self.segments.append(draft.finish(end))
+
+    def inflate(self, kind: Compression, draft: _Draft) -> Generator[bytes, None, None]:
+        """Yield the inflated bytes of the member where the window stands, and leave the window behind it."""
+        pieces = inflate(kind, self.window.rest(), self.window.piece, limits=self.limits)
+        while True:
+            try:
+                piece = next(pieces)
+            except StopIteration as stop:
+                self.window.give_back(stop.value)
+                return
+            self.inflated += len(piece)
+            draft.size += len(piece)
+            if self.inflated > self.limits.initrd_bytes:
+                raise FormatError(
+                    f"the initrd inflates to more than {self.limits.initrd_bytes} bytes", kind="limit"
+                )
+            if piece:
+                yield piece
+
+    def read_archive(self, window: Window, draft: _Draft) -> None:
+        """Read members up to a trailer, the end, or what is no header where one may stand."""
+        while window.peek(1):
+            if draft.compression is None and (window.peek(1) != b"0" or window.offset % 4):
+                return
+            if draft.compression is None:
+                self.fault_offset = window.offset
+            entry = read_entry(window)
+            draft.trailer = entry is None
+            if entry is None:
+                self.files.forget_links()
+                return
+            self.add(window, entry, draft)
+            window.skip_zeros()
+
+    def add(self, window: Window, entry: Entry, draft: _Draft) -> None:
+        """Pass one member's body, and make the member."""
+        if self.count >= self.limits.initrd_entries:
+            raise FormatError(f"the initrd has more than {self.limits.initrd_entries} members", kind="limit")
+        self.note_early(entry, draft)
+        place = self.files.place(entry)
+        wanted = place is not None and entry.type == "file" and self.wanted(place)
+        linked = self.files.linked(entry)
+        body = None
+        if (wanted or (linked is not None and linked.wanted)) and self.has_room(entry):
+            body = read_body(window, entry)
+            self.bodies += len(body)
+        else:
+            skip_body(window, entry)
+        draft.members += 1
+        self.count += 1
+        if place is not None:
+            self.files.write(entry, place, segment=len(self.segments), body=body, wanted=wanted)
+
+    def has_room(self, entry: Entry) -> bool:
+        """Tell whether the limits allow to keep a member's body."""
+        return entry.size <= min(self.limits.initrd_body_bytes, BODIES_BYTES - self.bodies)
+
+    def note_early(self, entry: Entry, draft: _Draft) -> None:
+        """Count what a kernel reads before it unpacks."""
+        if entry.type == "directory":
+            return
+        if entry.name != "early_cpio" and not entry.name.startswith(_EARLY):
+            draft.others += 1
+            return
+        draft.early += 1
+        # The kernel looks for these by their exact names, and not behind the first compressed segment.
+        if self.plain_so_far and entry.type == "file" and entry.size and entry.name in _MICROCODE:
+            self.microcode.add(_MICROCODE[entry.name])
+
+
+def _compression(head: bytes, offset: int) -> Compression:
+    kind = detect(head)
+    # The kernel knows two bytes of each magic number, and of zstd's only the one that starts a frame.
+    if kind is not None and not (kind is Compression.ZSTD and head[:2] != b"\x28\xb5"):
+        return kind
+    if head.startswith(b"0707"):
+        raise _misaligned(offset)
+    raise FormatError(
+        f"expected a cpio header or compressed data at offset {offset} and found {head!r}",
+        kind="magic",
+        offset=offset,
+    )
+
+
+def _check_xz(head: bytes, offset: int) -> None:
+    check = head[7] if len(head) > 7 else 0
+    if check not in {0, 1}:
+        name = _XZ_CHECKS.get(check, f"number {check}")
+        raise FormatError(
+            f"the xz data at offset {offset} has the integrity check {name}, and kernels know no other than CRC32",
+            kind="xz-check",
+            offset=offset,
+            remedy="compress it with xz --check=crc32",
+        )
+
+
+def _misaligned(offset: int) -> FormatError:
+    return FormatError(
+        f"expected the next archive of the initrd at a multiple of 4 and found it at offset {offset}",
+        kind="alignment",
+        offset=offset,
+        remedy="put zero bytes between the two when joining them",
+    )

@@ -1,0 +1,265 @@
+"""The tree of files that a kernel makes of an initrd's members, and paths through it.
+
+Follows `init/initramfs.c` of Linux 6.1: what a member does to what already stands in its place (`clean_path`,
+`maybe_link`, `do_name`, `do_symlink`). Names are resolved from the root through the symbolic links of their directories. An
+existing entry of another type gives way, but for a directory that is not empty. A member that cannot be made is passed
+over without a word; `Tree.left_out` names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from attrs import Factory, define
+
+from cosinspect.errors import FormatError
+from cosinspect.formats.boot.cpio import PATH_BYTES, Entry
+
+__all__ = ["LINK_HOPS", "LINK_STEPS", "NAMES_BYTES", "NAME_BYTES", "Node", "PathWalk", "Tree"]
+
+LINK_HOPS = 40
+"""Symbolic links followed for one path (Linux's MAXSYMLINKS)."""
+
+LINK_STEPS = (LINK_HOPS + 1) * PATH_BYTES
+"""Components walked for one path with all its links; no path that Linux takes has more."""
+
+TREE_STEPS = 5_000_000
+"""Components walked to place all members of one initrd; an honest one of 20,000 members takes about 20,000."""
+
+NAME_BYTES = 255
+"""The longest component of a path (Linux's NAME_MAX)."""
+
+NAMES_BYTES = 64 * 1024 * 1024
+"""All names and link targets of one initrd."""
+
+# What the archive built into every kernel makes first (usr/default_cpio_list).
+_BUILT_IN = frozenset({"", "dev", "root"})
+
+
+class _Named(Protocol):
+    @property
+    def type(self) -> str: ...
+    @property
+    def target(self) -> str | None: ...
+
+
+class PathWalk:
+    """Paths resolved in a tree that is given as what stands at which path."""
+
+    def __init__(self, nodes: Mapping[str, _Named], steps: int) -> None:
+        """Walk over `nodes`, by paths without leading slash, and over no more than `steps` components in all."""
+        self._nodes = nodes
+        self._steps = steps
+
+    def resolve(self, path: str, *, follow: bool) -> str | None:
+        """Give the path without links; None where nothing is there, a link dangles or more than 40 are met.
+
+        Args:
+            path: with or without leading slash; `..` does not leave the root.
+            follow: whether a link at the end is followed too.
+
+        Raises:
+            FormatError: the components allowed are used up (`limit`).
+        """
+        at = ""
+        hops = 0
+        rest = self._split(path)
+        while rest:
+            name = rest.pop()
+            if name in {"", "."}:
+                continue
+            if name == "..":
+                at = at.rpartition("/")[0]
+                continue
+            here = f"{at}/{name}" if at else name
+            node = self._nodes.get(here)
+            if node is None:
+                if here not in _BUILT_IN:
+                    return None
+            elif node.target is not None and (rest or follow):
+                hops += 1
+                if hops > LINK_HOPS:
+                    return None
+                if node.target.startswith("/"):
+                    at = ""
+                rest += self._split(node.target)
+                continue
+            elif rest and node.type != "directory":
+                return None
+            at = here
+        return at
+
+    def _split(self, path: str) -> list[str]:
+        names = path.split("/")
+        self._steps -= len(names)
+        if self._steps < 0:
+            raise FormatError("the paths and links of the initrd take too long to follow", kind="limit")
+        names.reverse()
+        return names
+
+
+@define(kw_only=True)
+class Node:
+    """What stands at a path, or at several for a file with hard links.
+
+    Attributes:
+        size: in bytes.
+        target: where a symbolic link leads, else None.
+        segment: the index of the segment that it was last written by.
+        body: its bytes where they are kept.
+        wanted: whether its bytes are to be kept.
+        children: how many entries a directory has.
+    """
+
+    type: str
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    size: int
+    target: str | None
+    segment: int
+    body: bytes | None = None
+    wanted: bool = False
+    children: int = 0
+
+
+@define(eq=False)
+class Tree:
+    """The files that exist so far.
+
+    Attributes:
+        nodes: by path, without leading slash; the root itself is not among them.
+        left_out: the names of members that could not be made.
+    """
+
+    nodes: dict[str, Node] = Factory(dict)
+    left_out: list[str] = Factory(list)
+    _names_bytes: int = 0
+    _directories: dict[str, str] = Factory(dict)
+    _links: dict[tuple[tuple[int, int], int], str] = Factory(dict)
+    _walk: PathWalk = Factory(lambda self: PathWalk(self.nodes, TREE_STEPS), takes_self=True)
+
+    def place(self, entry: Entry) -> str | None:
+        """Give the path at which a member will stand; None where it cannot be made, or is the root.
+
+        Raises:
+            FormatError: the names so far are longer than is read, or their links take too long to follow (`limit`).
+        """
+        self._names_bytes += len(entry.name) + len(entry.target or "")
+        if self._names_bytes > NAMES_BYTES:
+            raise FormatError(f"the names in the initrd are longer than {NAMES_BYTES} bytes", kind="limit")
+        parent, _, name = entry.name.rstrip("/").rpartition("/")
+        if name in {"", ".", ".."}:
+            return None
+        directory = self._directory(parent)
+        path = None
+        if directory is not None:
+            path = f"{directory}/{name}" if directory else name
+            if path == self._first_link(entry):
+                self._remove(path)  # the kernel clears the place first, and has nothing left to link to
+            if not self._can_make(entry, path):
+                path = None
+        if path is None:
+            self.left_out.append(entry.name)
+        else:
+            self._names_bytes += len(path)
+        return path
+
+    def linked(self, entry: Entry) -> Node | None:
+        """Give the file to which a member is another hard link, or None."""
+        first = self._first_link(entry)
+        return None if first is None else self.nodes.get(first)
+
+    def write(
+        self, entry: Entry, path: str, *, segment: int, body: bytes | None = None, wanted: bool = False
+    ) -> None:
+        """Make a member at the path that `place` gave."""
+        kind = entry.type
+        linked = node = self.linked(entry)
+        there = self.nodes.get(path)
+        if linked is None and there is not None and there.type == kind and kind != "symlink":
+            node = there  # written over in place: other links to it see that
+        if node is None:
+            node = Node(
+                type=kind,
+                mode=entry.mode,
+                uid=entry.uid,
+                gid=entry.gid,
+                mtime=entry.mtime,
+                size=entry.size,
+                target=entry.target,
+                segment=segment,
+                body=body,
+                wanted=wanted,
+            )
+        else:
+            node.mode, node.uid, node.gid, node.mtime = entry.mode, entry.uid, entry.gid, entry.mtime
+            node.segment = segment
+            node.wanted = node.wanted or wanted
+            # A further link without a body leaves the file's bytes as they are.
+            if entry.size or linked is None:
+                node.size, node.body = entry.size, body
+        if node is not there:
+            self._remove(path)
+            self._insert(path, node)
+        if kind == "file" and entry.nlink >= 2:
+            self._links.setdefault((entry.device, entry.inode), path)
+
+    def forget_links(self) -> None:
+        """End an archive: inode numbers of the next have nothing to do with those so far."""
+        self._links.clear()
+
+    def _directory(self, path: str) -> str | None:
+        known = self._directories.get(path)
+        if known is not None:
+            return known
+        found = self._walk.resolve(path, follow=True)
+        if found is None or len(found) > PATH_BYTES:
+            return None
+        node = self.nodes.get(found)
+        if node is not None and node.type != "directory":
+            return None
+        self._directories[path] = found
+        return found
+
+    def _can_make(self, entry: Entry, path: str) -> bool:
+        kind = entry.type
+        if kind == "unknown" or (kind == "symlink" and entry.target is None):
+            return False
+        if kind != "directory" and entry.name.endswith("/"):
+            return False
+        if entry.size and kind not in {"file", "symlink"}:
+            return False
+        if len(path.rpartition("/")[2].encode("utf-8", "surrogateescape")) > NAME_BYTES:
+            return False
+        first = self._first_link(entry)
+        if first is not None:
+            node = self.nodes.get(first)
+            if node is None or node.type != "file":
+                return False
+        there = self.nodes.get(path)
+        return there is None or there.type != "directory" or kind == "directory" or not there.children
+
+    def _first_link(self, entry: Entry) -> str | None:
+        """Give the path that an inode was first met at in this archive."""
+        if entry.type != "file" or entry.nlink < 2:
+            return None
+        return self._links.get((entry.device, entry.inode))
+
+    def _insert(self, path: str, node: Node) -> None:
+        self.nodes[path] = node
+        parent = self.nodes.get(path.rpartition("/")[0])
+        if parent is not None:
+            parent.children += 1
+
+    def _remove(self, path: str) -> None:
+        node = self.nodes.pop(path, None)
+        if node is None:
+            return
+        parent = self.nodes.get(path.rpartition("/")[0])
+        if parent is not None:
+            parent.children -= 1
+        if node.type in {"directory", "symlink"}:
+            self._directories.clear()

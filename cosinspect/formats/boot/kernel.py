@@ -1,0 +1,376 @@
+"""Linux kernel images: of which kind, for which architecture, in which version.
+
+Follows the Linux documentation: `arch/x86/boot.rst` for bzImage, `arch/arm64/booting.rst` and
+`arch/riscv/boot-image-header.rst` for Image, and `drivers/firmware/efi/libstub/zboot-header.S` for the self-inflating EFI
+program around an Image; for unified kernel images the UAPI group's specification of that name. An Image within gzip, as
+bootloaders take it, is read too.
+
+Refuses everything else, other EFI programs and kernels of other architectures among it. What libmagic calls such a file
+is for people to read (`describe`), and decides nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import re
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, frozen
+
+from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate
+from cosinspect.errors import FormatError
+from cosinspect.limits import KIB, MIB
+
+# pylibmagic has libmagic and its database in a wheel, but importing it puts both and the current directory into the
+# environment of every child process. python-magic asks for the library by its bare name; the one loaded first answers.
+_SPEC = find_spec("pylibmagic")
+_WHEEL = Path(_SPEC.origin).parent if _SPEC is not None and _SPEC.origin is not None else None
+_PRELOADED: ctypes.CDLL | None = None
+if _WHEEL is not None:
+    with suppress(OSError):
+        _PRELOADED = ctypes.CDLL(str(_WHEEL / "libmagic.so.1"))
+_MAGIC: Any = None  # without a libmagic descriptions are poorer, and that is all
+with suppress(ImportError):
+    import magic
+
+    _MAGIC = magic
+
+__all__ = ["HEAD_BYTES", "VERSION_SEARCH_BYTES", "Kernel", "describe", "find_version", "read_kernel"]
+
+HEAD_BYTES = 256 * KIB
+"""How much of a file `read_kernel` wants; x86 has its version within 65 KiB, a unified kernel image mostly within this."""
+
+VERSION_SEARCH_BYTES = 512 * MIB
+"""How far `find_version` looks."""
+
+_SECTOR = 512
+_X86_HEADER_BYTES = 0x268  # up to handover_offset, protocol 2.11
+_VERSION_BYTES = 512
+_IMAGE_HEADER_BYTES = 64
+_LOADED_HIGH = 1  # loadflags, bit 0
+_XLF_KERNEL_64 = 1  # xloadflags, bit 0
+_RISCV32_TEXT_OFFSET = 0x400000
+_PE_SECTIONS = 96  # what a PE loader takes
+_MACHINES = {0x014C: "386", 0x8664: "amd64", 0xAA64: "arm64", 0x5064: "riscv64", 0x6264: "loong64"}
+_ZBOOT_COMPRESSIONS = {
+    "gzip": Compression.GZIP,
+    "lz4": Compression.LZ4,
+    "lzma": Compression.LZMA,
+    "lzo": Compression.LZO,
+    "xzkern": Compression.XZ,
+    "zstd22": Compression.ZSTD,
+}
+_BANNER = re.compile(rb"Linux version ([0-9][!-~]{0,127}) ")
+_BANNER_BYTES = 160
+_DESCRIPTION_CHARACTERS = 200
+
+
+@frozen(kw_only=True)
+class Kernel:
+    """What a kernel's header says.
+
+    Attributes:
+        kind: `bzImage`, `zImage`, `Image`, `zboot` or `uki`.
+        architecture: in the words of Go and OCI, or None where the header does not say.
+        version: the release, such as `6.1.0-50-amd64`; None where the header has none.
+        version_string: all that the header says of the version, with builder and date.
+        efi_stub: whether firmware can start it as an EFI program.
+        compression: of the kernel proper, or None where it is plain or its compression is not told.
+        payload_offset: where the compressed kernel proper stands in the file, or None.
+        payload_size: of the compressed kernel proper in bytes, or None.
+        size_told: how long its header says that the file is at least, in bytes; None where it does not, and for an Image
+            within gzip.
+        problems: what is wrong with it, in sentences without a full stop.
+    """
+
+    kind: str
+    architecture: str | None
+    version: str | None = None
+    version_string: str | None = None
+    efi_stub: bool = False
+    compression: Compression | None = None
+    payload_offset: int | None = None
+    payload_size: int | None = None
+    size_told: int | None = None
+    problems: tuple[str, ...] = ()
+
+
+@frozen
+class _PE:
+    machine: int
+    headers_bytes: int
+    sections: tuple[tuple[str, int, int], ...]  # name, offset and size in the file
+
+    @property
+    def architecture(self) -> str | None:
+        return _MACHINES.get(self.machine)
+
+    @property
+    def end(self) -> int:
+        return max(self.headers_bytes, *(offset + size for _, offset, size in self.sections), 0)
+
+
+def read_kernel(head: bytes, *, size: int) -> Kernel:
+    """Read what a kernel image says of itself.
+
+    Args:
+        head: its first `HEAD_BYTES` bytes, or all where it is shorter.
+        size: of the whole file, in bytes.
+
+    Raises:
+        FormatError: it is empty (`empty`), no kernel (`magic`), ends within its header (`truncated`), or is gzip data that
+            cannot be inflated (`corrupt`).
+    """
+    if not head:
+        raise FormatError("expected a kernel and found an empty file", kind="empty", offset=0)
+    if detect(head[:MAGIC_BYTES]) is not Compression.GZIP:
+        kernel = _read_plain(head)
+        return evolve(kernel, problems=(*kernel.problems, *_missing_bytes(kernel, size)))
+    inner = _inflate_head(head)
+    try:
+        kernel = _read_plain(inner)
+    except FormatError as fault:
+        raise FormatError(
+            f"expected a kernel within the gzip data: {fault.message}", kind=fault.kind, offset=0
+        ) from fault
+    return evolve(kernel, compression=Compression.GZIP, payload_offset=0, payload_size=size, size_told=None)
+
+
+def find_version(chunks: Iterable[bytes]) -> str | None:
+    """Find the release in the banner `Linux version ...` of a kernel proper; None where it is not met.
+
+    Args:
+        chunks: the kernel proper, inflated, piece by piece; read up to the banner or `VERSION_SEARCH_BYTES`.
+    """
+    seen = 0
+    tail = b""
+    for chunk in chunks:
+        text = tail + chunk
+        match = _BANNER.search(text)
+        if match is not None:
+            return match[1].decode("ascii")
+        tail = text[-_BANNER_BYTES:]
+        seen += len(chunk)
+        if seen >= VERSION_SEARCH_BYTES:
+            break
+    return None
+
+
+def describe(head: bytes) -> str:
+    """Say in a few words what bytes are, for people; never fails. From several threads, one waits for the other."""
+    if not head:
+        return "empty"
+    teller = _libmagic()
+    text = ""
+    if teller is not None:
+        # Whatever libmagic trips over, a description is not worth an error.
+        with suppress(_MAGIC.MagicException):
+            text = str(teller.from_buffer(head[:HEAD_BYTES]))
+    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return words[:_DESCRIPTION_CHARACTERS] or "data"
+
+
+@functools.cache
+def _libmagic() -> Any:
+    if _MAGIC is None:
+        return None
+    database = None
+    # Only the library of the wheel reads the database of the wheel; another may have been loaded before this module was.
+    if _WHEEL is not None and _PRELOADED is not None and _MAGIC.version() == _PRELOADED.magic_version():
+        database = str(_WHEEL / "magic.mgc")
+    try:
+        return _MAGIC.Magic(magic_file=database)
+    except _MAGIC.MagicException:
+        return None
+
+
+def _read_plain(head: bytes) -> Kernel:
+    if head[0x1FE:0x200] == b"\x55\xaa" and head[0x202:0x206] == b"HdrS":
+        return _read_x86(head)
+    if head[:2] == b"MZ" and head[4:8] == b"zimg":
+        return _read_zboot(head)
+    if head[0x38:0x3C] in {b"ARM\x64", b"RSC\x05"}:
+        return _read_image(head)
+    pe = _read_pe(head)
+    if pe is not None:
+        if any(name == ".linux" for name, _, _ in pe.sections):
+            return _read_uki(head, pe)
+        raise FormatError("expected a kernel and found an EFI program that has none", kind="magic", offset=0)
+    raise FormatError(f"expected a kernel and found {describe(head)}", kind="magic", offset=0)
+
+
+def _read_x86(head: bytes) -> Kernel:
+    if len(head) < _X86_HEADER_BYTES:
+        raise _cut_header("x86 boot", _X86_HEADER_BYTES, len(head))
+    setup_sectors = head[0x1F1] or 4
+    (paragraphs,) = struct.unpack_from("<I", head, 0x1F4)
+    (protocol,) = struct.unpack_from("<H", head, 0x206)
+    (version_pointer,) = struct.unpack_from("<H", head, 0x20E)
+    (extended_flags,) = struct.unpack_from("<H", head, 0x236)
+    payload_offset, payload_size = struct.unpack_from("<II", head, 0x248)
+    setup = (setup_sectors + 1) * _SECTOR
+    pe = _read_pe(head)
+    architecture = None
+    if protocol >= 0x20C:  # since 2.12 there are extended flags
+        architecture = "amd64" if extended_flags & _XLF_KERNEL_64 else "386"
+    elif pe is not None:
+        architecture = pe.architecture
+    version_string, problems = _x86_version(head, version_pointer, setup)
+    payload = setup + payload_offset if protocol >= 0x208 and payload_size else None
+    told = setup
+    if protocol >= 0x204:  # before 2.04 the upper half of syssize means nothing
+        told += paragraphs * 16
+    return Kernel(
+        kind="bzImage" if head[0x211] & _LOADED_HIGH else "zImage",
+        architecture=architecture,
+        version=_first_word(version_string),
+        version_string=version_string,
+        efi_stub=pe is not None,
+        compression=detect(head[payload : payload + MAGIC_BYTES]) if payload is not None else None,
+        payload_offset=payload,
+        payload_size=payload_size if payload is not None else None,
+        size_told=max(told, payload + payload_size if payload is not None else 0),
+        problems=(*problems, *_missing_stub(head, pe)),
+    )
+
+
+def _x86_version(head: bytes, pointer: int, setup: int) -> tuple[str | None, tuple[str, ...]]:
+    if not pointer:
+        return None, ()
+    offset = pointer + _SECTOR
+    if offset >= setup:
+        return None, (f"the header says that the version stands at offset {offset}, behind the setup code",)
+    text, nul, _ = head[offset : offset + _VERSION_BYTES].partition(b"\0")
+    version = _printable(text) if nul else None
+    if not version:
+        return None, (f"there is no version at offset {offset}, where the header says that it stands",)
+    return version, ()
+
+
+def _read_image(head: bytes) -> Kernel:
+    if len(head) < _IMAGE_HEADER_BYTES:
+        raise _cut_header("Image", _IMAGE_HEADER_BYTES, len(head))
+    pe = _read_pe(head)
+    (text_offset,) = struct.unpack_from("<Q", head, 8)
+    architecture: str | None = "arm64"
+    if head[0x38:0x3C] == b"RSC\x05":
+        # The header is the same for 32 and 64 bits, but the offset at which the kernel wants to be loaded is not.
+        architecture = "riscv64" if text_offset != _RISCV32_TEXT_OFFSET else None
+        if pe is not None:
+            architecture = pe.architecture
+    return Kernel(
+        kind="Image",
+        architecture=architecture,
+        efi_stub=pe is not None,
+        size_told=pe.end if pe is not None else None,
+        problems=_missing_stub(head, pe),
+    )
+
+
+def _read_zboot(head: bytes) -> Kernel:
+    if len(head) < _IMAGE_HEADER_BYTES:
+        raise _cut_header("EFI zboot", _IMAGE_HEADER_BYTES, len(head))
+    offset, size = struct.unpack_from("<II", head, 8)
+    name = head[0x18:0x38].partition(b"\0")[0].decode("ascii", "replace")
+    pe = _read_pe(head)
+    return Kernel(
+        kind="zboot",
+        architecture=pe.architecture if pe is not None else None,
+        efi_stub=pe is not None,
+        compression=_ZBOOT_COMPRESSIONS.get(name) or detect(head[offset : offset + MAGIC_BYTES]),
+        payload_offset=offset,
+        payload_size=size,
+        size_told=max(offset + size, pe.end if pe is not None else 0),
+        problems=_missing_stub(head, pe),
+    )
+
+
+def _read_uki(head: bytes, pe: _PE) -> Kernel:
+    version = None
+    for name, offset, size in pe.sections:
+        if name == ".uname" and size <= _VERSION_BYTES and offset + size <= len(head):
+            version = _first_word(_printable(head[offset : offset + size].rstrip(b"\0\n")))
+    return Kernel(
+        kind="uki",
+        architecture=pe.architecture,
+        version=version,
+        version_string=version,
+        efi_stub=True,
+        size_told=pe.end,
+    )
+
+
+def _read_pe(head: bytes) -> _PE | None:
+    """Read the headers of a PE program as far as `head` holds them; None where it is none."""
+    if head[:2] != b"MZ" or len(head) < _IMAGE_HEADER_BYTES:
+        return None
+    (start,) = struct.unpack_from("<I", head, 0x3C)
+    if head[start : start + 4] != b"PE\0\0" or len(head) < start + 24:
+        return None
+    machine, count = struct.unpack_from("<HH", head, start + 4)
+    (optional_bytes,) = struct.unpack_from("<H", head, start + 20)
+    table = start + 24 + optional_bytes
+    sections = []
+    end = table + 40 * min(count, _PE_SECTIONS)
+    for at in range(table, end, 40):
+        if at + 40 > len(head):
+            break
+        raw_size, raw_offset = struct.unpack_from("<II", head, at + 16)
+        name = head[at : at + 8].rstrip(b"\0").decode("latin-1")
+        sections.append((name, raw_offset if raw_size else 0, raw_size))
+    return _PE(machine, end, tuple(sections))
+
+
+def _missing_stub(head: bytes, pe: _PE | None) -> tuple[str, ...]:
+    if head[:2] != b"MZ" or pe is not None:
+        return ()
+    return ("it begins as an EFI program does, but has no EFI header where it says",)
+
+
+def _inflate_head(head: bytes) -> bytes:
+    inner = bytearray()
+    # Only the head of the member is here, so it always ends too early.
+    fault = None
+    try:
+        for piece in inflate(Compression.GZIP, head, lambda: b""):
+            inner += piece
+            if len(inner) >= HEAD_BYTES:
+                break
+    except FormatError as caught:
+        fault = caught
+    if not inner:
+        raise FormatError(
+            f"expected a kernel within gzip data: {fault.message if fault is not None else 'it is empty'}",
+            kind="corrupt",
+            offset=0,
+        ) from fault
+    return bytes(inner[:HEAD_BYTES])
+
+
+def _missing_bytes(kernel: Kernel, size: int) -> tuple[str, ...]:
+    if kernel.size_told is None or size >= kernel.size_told:
+        return ()
+    return (f"the file has {size} bytes where its header tells of {kernel.size_told}",)
+
+
+def _printable(text: bytes) -> str | None:
+    """Give text that may be shown and compared as it is, None where it is none: no kernel has such a release."""
+    decoded = text.decode("ascii", "replace")
+    return decoded if text.isascii() and decoded.isprintable() else None
+
+
+def _first_word(text: str | None) -> str | None:
+    words = text.split(maxsplit=1) if text else ()
+    return words[0] if words else None
+
+
+def _cut_header(name: str, expected: int, found: int) -> FormatError:
+    return FormatError(
+        f"expected {expected} bytes of {name} header and found {found}", kind="truncated", offset=found
+    )

@@ -1,0 +1,277 @@
+"""luet's database of installed packages.
+
+A bbolt file (`bolt`) of storm records (`luet_records`), written by luet 0.2 and newer (`pkg/database/database_boltdb.go`).
+Packages are in the bucket `DefaultPackage` until luet 0.22 and in `Package` from 0.30 on; where different versions took
+turns both exist and both count. Their files are in `files/PackageFile`, joined by fingerprint.
+
+Refused: what `bolt` and `luet_records` refuse in one of the three buckets, since a part of a database would look like the
+whole. A single record that cannot be read is noted in `LuetDatabase.problems`. luet itself lists nothing at all after the
+first fault, so an empty list from it proves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from attrs import frozen
+
+from cosinspect.formats.luet.bolt import open_bolt
+from cosinspect.formats.luet.records import Fields, StormRecords
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+
+__all__ = [
+    "PACKAGE_BUCKETS",
+    "LuetDatabase",
+    "LuetFileRecord",
+    "LuetPackage",
+    "LuetSelector",
+    "read_database",
+]
+
+PACKAGE_BUCKETS = ("Package", "DefaultPackage")
+"""Where packages are, in the order in which they are read."""
+
+_FILE_BUCKETS = ("files", "PackageFile")
+
+_IRREGULAR_COMPONENTS = ("//", "/./", "/../")
+_REPOSITORY = re.compile(r"/repos/([^/]+)/treefs/")
+
+
+@frozen
+class LuetSelector:
+    """A package that another one requires, conflicts with or provides; `version` may be one such as `>=0`."""
+
+    category: str
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.category}/{self.name}-{self.version}"
+
+
+@frozen(kw_only=True)
+class LuetFileRecord:
+    """The files of one package.
+
+    Attributes:
+        id: the record's key.
+        fingerprint: of the package, see `LuetPackage.fingerprint`.
+        files: relative to the root, without `.`, `..` and empty components. Whoever wrote them is not to be trusted.
+        irregular_files: names that were stored in another form, as they were stored.
+        malformed: fields whose value is of a type that luet cannot read.
+    """
+
+    id: int
+    fingerprint: str
+    files: tuple[str, ...] = ()
+    irregular_files: tuple[str, ...] = ()
+    malformed: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class LuetPackage:
+    """An installed package.
+
+    Attributes:
+        category: such as `system`; may be empty.
+        name: without category and version.
+        version: as stored; its order differs between versions of luet.
+        files: of its file record, none where it has no such record.
+        file_record: the id of that record, None where there is none.
+        id: the record's key.
+        bucket: one of `PACKAGE_BUCKETS`.
+        requires: packages that it needs.
+        conflicts: packages that it excludes.
+        provides: packages that it stands for.
+        annotations: free key-value pairs, in the order stored.
+        labels: the same, for selection.
+        description: one line.
+        license: as the package names it.
+        uri: its homepages.
+        path: of its definition when it was installed.
+        build_timestamp: the text that Go makes of a time.
+        hidden: whether searches leave it out.
+        malformed: fields whose value is of a type that luet cannot read; they are empty here.
+    """
+
+    category: str
+    name: str
+    version: str
+    files: tuple[str, ...] = ()
+    file_record: int | None = None
+    id: int
+    bucket: str
+    requires: tuple[LuetSelector, ...] = ()
+    conflicts: tuple[LuetSelector, ...] = ()
+    provides: tuple[LuetSelector, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    description: str = ""
+    license: str = ""
+    uri: tuple[str, ...] = ()
+    path: str = ""
+    build_timestamp: str = ""
+    hidden: bool = False
+    malformed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.category}/{self.name}-{self.version}"
+
+    @property
+    def fingerprint(self) -> str:
+        """What luet calls the package; not to be taken apart again, since names and versions hold hyphens."""
+        return _fingerprint(self.name, self.category, self.version)
+
+    @property
+    def repository(self) -> str | None:
+        """The repository that it came from, where luet kept that one's tree (`cached: true`)."""
+        found = _REPOSITORY.search(self.path)
+        return found[1] if found else None
+
+
+@frozen(kw_only=True)
+class LuetDatabase:
+    """What a luet database holds.
+
+    Attributes:
+        problems: what is wrong with the file and did not keep it from being read, first of all lost transactions.
+        packages: in the order of `PACKAGE_BUCKETS`, in each by id. The order of ids means nothing.
+        file_records: by id, of all packages, and of none.
+        is_storm: whether storm wrote it; otherwise it is another program's bolt file, and empty for that reason.
+        is_migration_broken: luet 0.30.0 or 0.30.1 spoilt the bucket `Package`: all is there, but luet lists nothing.
+        page_size: of the file, in bytes.
+        byteorder: of the machine that wrote it.
+        txid: the last transaction.
+    """
+
+    problems: tuple[str, ...] = ()
+    packages: tuple[LuetPackage, ...] = ()
+    file_records: tuple[LuetFileRecord, ...] = ()
+    is_storm: bool = True
+    is_migration_broken: bool = False
+    page_size: int
+    byteorder: Literal["little", "big"]
+    txid: int
+
+    @property
+    def orphans(self) -> tuple[LuetFileRecord, ...]:
+        """File records of no package, as an interrupted installation leaves them."""
+        fingerprints = {package.fingerprint for package in self.packages}
+        return tuple(record for record in self.file_records if record.fingerprint not in fingerprints)
+
+    @property
+    def duplicates(self) -> tuple[LuetPackage, ...]:
+        """Packages that are the same as one before them."""
+        seen: set[str] = set()
+        repeated = []
+        for package in self.packages:
+            if package.fingerprint in seen:
+                repeated.append(package)
+            seen.add(package.fingerprint)
+        return tuple(repeated)
+
+
+def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> LuetDatabase:
+    """Read all packages and their files.
+
+    Args:
+        data: the whole file.
+        limits: `database_bytes` bounds the file, `parsed_file_bytes` each record.
+
+    Raises:
+        FormatError: of the kinds that `open_bolt` and `BoltDatabase.elements` name.
+    """
+    database = open_bolt(data, limits=limits)
+    records = StormRecords(database, limits, dict.fromkeys(database.problems))
+    # File lists come first, so that no more than one record is held as it was decoded.
+    file_records = tuple(
+        _file_record(record_id, fields) for record_id, fields in records.read(*_FILE_BUCKETS)
+    )
+    by_fingerprint: dict[str, LuetFileRecord] = {}
+    for record in file_records:
+        by_fingerprint.setdefault(record.fingerprint, record)  # luet takes the first as well
+    packages = tuple(
+        _package(bucket, record_id, fields, by_fingerprint)
+        for bucket in PACKAGE_BUCKETS
+        for record_id, fields in records.read(bucket)
+    )
+    return LuetDatabase(
+        problems=tuple(records.problems),
+        packages=packages,
+        file_records=file_records,
+        is_storm=database.bucket(b"__storm_db") is not None,
+        is_migration_broken="Package" in records.plain_metadata,
+        page_size=database.page_size,
+        byteorder=database.byteorder,
+        txid=database.txid,
+    )
+
+
+def _package(
+    bucket: str, record_id: int, fields: Fields, by_fingerprint: dict[str, LuetFileRecord]
+) -> LuetPackage:
+    name, category, version = fields.text("name"), fields.text("category"), fields.text("version")
+    record = by_fingerprint.get(_fingerprint(name, category, version))
+    return LuetPackage(
+        category=category,
+        name=name,
+        version=version,
+        files=() if record is None else record.files,
+        file_record=None if record is None else record.id,
+        id=record_id,
+        bucket=bucket,
+        requires=_selectors(fields, "requires"),
+        conflicts=_selectors(fields, "conflicts"),
+        provides=_selectors(fields, "provides"),
+        annotations=fields.pairs("annotations"),
+        labels=fields.pairs("labels"),
+        description=fields.text("description"),
+        license=fields.text("license"),
+        uri=fields.texts("uri"),
+        path=fields.text("path"),
+        build_timestamp=fields.text("buildtimestamp"),
+        hidden=fields.flag("hidden"),
+        malformed=tuple(fields.malformed),
+    )
+
+
+def _selectors(fields: Fields, name: str) -> tuple[LuetSelector, ...]:
+    return tuple(
+        LuetSelector(package.text("category"), package.text("name"), package.text("version"))
+        for package in fields.objects(name)
+    )
+
+
+def _file_record(record_id: int, fields: Fields) -> LuetFileRecord:
+    fingerprint = fields.text("packagefingerprint")
+    stored = fields.texts("files")
+    files = stored
+    irregular: tuple[str, ...] = ()
+    # All names are searched at once first, each between slashes of its own: hardly any list has a name that needs more.
+    joined = "/" + "/\0/".join(stored) + "/"
+    if stored and any(component in joined for component in _IRREGULAR_COMPONENTS):
+        files = tuple(name for name in map(_cleaned, stored) if name)
+        irregular = tuple(name for name in stored if not name or name != _cleaned(name))
+    return LuetFileRecord(
+        id=record_id,
+        fingerprint=fingerprint,
+        files=files,
+        irregular_files=irregular,
+        malformed=tuple(fields.malformed),
+    )
+
+
+def _cleaned(name: str) -> str:
+    """Make a name relative to the root as luet does that joins the two: `..` stops at the root."""
+    kept: list[str] = []
+    for component in name.split("/"):
+        if component == "..":
+            del kept[-1:]
+        elif component not in {"", "."}:
+            kept.append(component)
+    return "/".join(kept)
+
+
+def _fingerprint(name: str, category: str, version: str) -> str:
+    return f"{name}-{category}-{version}"

@@ -1,0 +1,293 @@
+"""The quoting of shell scripts: quotes, expansions and substitutions, over an explicit stack of what is open.
+
+By POSIX.1-2017, "Shell Command Language", 2.2 and 2.6, with bash's `$'...'`, `$"..."`, arrays and extended patterns.
+Nothing here knows commands: see `cosinspect.formats.shell.grammar`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Any, NoReturn
+
+from attrs import Factory, define
+
+from cosinspect.formats.text.problem import Problem
+
+__all__ = ["BREAKS", "MAX_NESTING", "PLAIN", "Frame", "Kind", "Scanner", "State", "Stopped", "Word"]
+
+MAX_NESTING = 200
+"""Quotes, substitutions and subshells within each other."""
+
+BREAKS = frozenset(" \t\n;&|<>()")
+"""The characters that end an unquoted word."""
+
+PLAIN = re.compile(r"""[^ \t\n\\'"`$;&|<>()#]++""")
+"""A run that means nothing but itself, outside quotes."""
+
+_PLAIN_IN_QUOTES = re.compile(r'[^"\\`$]++')
+_PLAIN_IN_BRACES = re.compile(r"""[^}\\'"`$]++""")
+_PLAIN_IN_PARENS = re.compile(r"""[^()\\'"`$#]++""")
+_ANSI_C = re.compile(r"\$'(?:[^'\\]++|\\.)*+'", re.DOTALL)
+_BACKQUOTED = re.compile(r"`((?:[^`\\]++|\\.)*+)`", re.DOTALL)
+_NAMED = re.compile(r"\$(?:[A-Za-z_]\w*|[0-9@*#?$!-])", re.ASCII)
+_PARAMETER = re.compile(r"\$\{[!#]?(?:\w++|[@*#?$!-])?(?:\[[^\]\n]{0,200}\])?", re.ASCII)
+# Operators of ${...} whose operand is a pattern: single quotes quote in it even within double quotes.
+_PATTERN_OPERATORS = frozenset("#%/^,")
+
+
+class Stopped(Exception):
+    """Reading ends here; it never leaves the shell modules."""
+
+
+class State(enum.Enum):
+    """What the next word of a list of commands is."""
+
+    COMMAND = enum.auto()
+    ARGUMENT = enum.auto()
+    AFTER = enum.auto()  # a compound command: redirections, a separator or a closing word
+    FOR_NAME = enum.auto()
+    FOR_IN = enum.auto()
+    FOR_WORDS = enum.auto()
+    CASE_WORD = enum.auto()
+    CASE_IN = enum.auto()
+    PATTERN = enum.auto()
+    FUNCTION_NAME = enum.auto()
+
+
+class Kind(enum.Enum):
+    """What a frame of the stack holds."""
+
+    COMMANDS = enum.auto()  # the script, a subshell or a substitution
+    QUOTES = enum.auto()  # "..."
+    BRACES = enum.auto()  # ${...}
+    PARENS = enum.auto()  # $((...)), ((...)), array=(...), an extended pattern
+    TEST = enum.auto()  # [[ ... ]]
+
+
+@define(eq=False)
+class Word:
+    """A word while it is read, and what is known of its text."""
+
+    start: int
+    parts: list[str] = Factory(list)
+    quoted: bool = False
+    expanded: bool = False
+
+    @property
+    def literal(self) -> str | None:
+        """The text without its quotes, or None where an expansion is in it."""
+        return None if self.expanded else "".join(self.parts)
+
+
+@define(eq=False)
+class Frame:
+    """One construct that is open; which fields count depends on its kind."""
+
+    kind: Kind
+    start: int
+    word: Word | None = None  # the word being read, or of which the quotes, braces or parentheses are part
+    depth: int = 0  # PARENS: parentheses to close
+    comments: bool = False  # PARENS: whether `#` starts a comment
+    in_quotes: bool = False  # BRACES: whether within double quotes
+    pattern: bool = False  # BRACES: whether the operand is a pattern
+    words: list[str | None] = Factory(list)  # COMMANDS, TEST: of the simple command or test
+    words_start: int = 0
+    words_line: int = 0
+    state: State = State.COMMAND  # COMMANDS, as all that follows
+    before: str = ""  # the separator before the simple command
+    compounds: list[tuple[str, int]] = Factory(list)  # the compound commands open, with their offsets
+    documents: list[tuple[str, bool]] = Factory(list)  # here-documents to come: delimiter, whether tabs go
+    redirecting: bool = False  # whether the next word is a redirection's
+    pattern_begun: bool = False  # PATTERN: whether a word was there
+
+
+@define(eq=False)
+class Scanner:
+    """A position in a script, and what is open there.
+
+    Attributes:
+        text: the script; it ends with a newline.
+        line: the line of the text's first character.
+        substitutions: what stands in backquotes, each a script of its own, with its offset and line.
+        problem: why reading stopped, or None.
+    """
+
+    text: str
+    line: int = 1
+    position: int = 0
+    stack: list[Frame] = Factory(lambda: [Frame(Kind.COMMANDS, 0)])
+    substitutions: list[tuple[str, int, int]] = Factory(list)
+    problem: Problem | None = None
+    _counted: int = 0
+
+    def fail(self, kind: str, message: str) -> NoReturn:
+        """Stop reading.
+
+        Raises:
+            Stopped: always.
+        """
+        last = min(self.position, len(self.text) - 1)
+        self.problem = Problem(kind, message, self.line_of(last))
+        raise Stopped
+
+    def misplaced(self, what: str) -> NoReturn:
+        """Stop reading at a word or sign that is out of place."""
+        self.fail("syntax", f"`{what[:80]}` stands where the grammar has no place for it")
+
+    def line_of(self, position: int) -> int:
+        """The line of a position; positions come in order."""
+        if position > self._counted:
+            self.line += self.text.count("\n", self._counted, position)
+            self._counted = position
+        return self.line
+
+    def push(self, kind: Kind, width: int, **fields: Any) -> None:
+        """Open a construct whose opening sign is `width` characters long."""
+        if len(self.stack) > MAX_NESTING:
+            self.fail("limit", f"the script is nested more than {MAX_NESTING} deep")
+        self.stack.append(Frame(kind, self.position, **fields))
+        self.position += width
+
+    def pop(self, width: int) -> None:
+        """Close the innermost construct, whose closing sign is `width` characters long."""
+        self.stack.pop()
+        self.position += width
+
+    def word(self, frame: Frame) -> Word:
+        """The word being read; it starts here if none is."""
+        if frame.word is None:
+            frame.word = Word(self.position)
+        return frame.word
+
+    def _backslash(self, word: Word) -> None:
+        following = self.text[self.position + 1 : self.position + 2]
+        if following != "\n":
+            word.parts.append(following)
+            word.quoted = True
+        self.position += 2
+
+    def _single_quote(self, word: Word) -> None:
+        end = self.text.find("'", self.position + 1)
+        if end < 0:
+            self.fail("quote", "the quote ' has no other end")
+        word.parts.append(self.text[self.position + 1 : end])
+        word.quoted = True
+        self.position = end + 1
+
+    def _double_quote(self, word: Word) -> None:
+        word.quoted = True
+        self.push(Kind.QUOTES, 1, word=word)
+
+    def _dollar(self, word: Word, *, in_quotes: bool) -> None:
+        text, at = self.text, self.position
+        following = text[at + 1 : at + 2]
+        if following == "(":
+            word.expanded = True
+            if text.startswith("((", at + 1):
+                self.push(Kind.PARENS, 3, word=word, depth=2)
+            else:
+                self.push(Kind.COMMANDS, 2)
+        elif following == "{":
+            word.expanded = True
+            match = _PARAMETER.match(text, at)
+            end = match.end() if match else at + 2
+            pattern = text[end] in _PATTERN_OPERATORS
+            self.push(Kind.BRACES, end - at, word=word, in_quotes=in_quotes, pattern=pattern)
+        elif not in_quotes and following == "'":
+            match = _ANSI_C.match(text, at)
+            if match is None:
+                self.fail("quote", "the quote $' has no other end")
+            word.quoted = word.expanded = True
+            self.position = match.end()
+        elif not in_quotes and following == '"':
+            self.position += 1
+        elif match := _NAMED.match(text, at):
+            word.expanded = True
+            self.position = match.end()
+        else:
+            word.parts.append("$")
+            word.quoted = True
+            self.position += 1
+
+    def _backquote(self, word: Word, *, in_quotes: bool) -> None:
+        match = _BACKQUOTED.match(self.text, self.position)
+        if match is None:
+            self.fail("quote", "the quote ` has no other end")
+        word.expanded = True
+        inner = re.sub(r'\\([`\\$"])' if in_quotes else r"\\([`\\$])", r"\1", match[1])
+        if inner:
+            self.substitutions.append((inner, self.position, self.line_of(self.position)))
+        self.position = match.end()
+
+    def quoting(self, word: Word, character: str, *, in_quotes: bool = False) -> bool:
+        """Take a quote, a backslash, a `$` or a backquote, and tell whether it was one."""
+        if character == "\\":
+            self._backslash(word)
+        elif character == "'":
+            self._single_quote(word)
+        elif character == '"':
+            self._double_quote(word)
+        elif character == "$":
+            self._dollar(word, in_quotes=in_quotes)
+        elif character == "`":
+            self._backquote(word, in_quotes=in_quotes)
+        else:
+            return False
+        return True
+
+    # --- frames that hold no commands --------------------------------------------------------------------------
+
+    def quotes(self, frame: Frame, character: str) -> None:
+        """Take the next piece of what stands within double quotes."""
+        word = self.word(frame)
+        if match := _PLAIN_IN_QUOTES.match(self.text, self.position):
+            word.parts.append(match[0])
+            self.position = match.end()
+        elif character == '"':
+            self.pop(1)
+        elif character == "\\":
+            following = self.text[self.position + 1 : self.position + 2]
+            word.parts.append(
+                "" if following == "\n" else following if following in '$`"\\' else "\\" + following
+            )
+            self.position += 2
+        else:
+            self.quoting(word, character, in_quotes=True)
+
+    def braces(self, frame: Frame, character: str) -> None:
+        """Take the next piece of a `${...}`."""
+        if match := _PLAIN_IN_BRACES.match(self.text, self.position):
+            self.position = match.end()
+        elif character == "}":
+            self.pop(1)
+        elif character == "'" and frame.in_quotes and not frame.pattern:
+            self.position += 1
+        else:
+            self.quoting(self.word(frame), character, in_quotes=frame.in_quotes)
+
+    def parens(self, frame: Frame, character: str) -> None:
+        """Take the next piece of parentheses that hold no commands."""
+        if match := _PLAIN_IN_PARENS.match(self.text, self.position):
+            self.position = match.end()
+        elif character == "#":
+            if frame.comments and self.text[self.position - 1] in " \t\n(":
+                self.comment()
+            else:
+                self.position += 1
+        elif character == "(":
+            frame.depth += 1
+            self.position += 1
+        elif character == ")":
+            frame.depth -= 1
+            if frame.depth:
+                self.position += 1
+            else:
+                self.pop(1)
+        else:
+            self.quoting(self.word(frame), character)
+
+    def comment(self) -> None:
+        """Take a comment, up to the end of its line."""
+        end = self.text.find("\n", self.position)
+        self.position = len(self.text) if end < 0 else end

@@ -1,0 +1,43 @@
+"""JSON documents about signatures, decoded so that every reader sees the same: no key twice, no text that is no UTF-8."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TypeVar
+
+import msgspec
+
+from cosinspect.errors import FormatError, InvalidManifest
+from cosinspect.oci.wire import load_document
+from cosinspect.wire_types import ready
+
+__all__ = ["decode_base64", "read_signed_json"]
+
+T = TypeVar("T")
+
+
+def read_signed_json(raw: bytes, wire: type[T], what: str) -> T:
+    """Give a JSON object as the structure it must have; keys that the structure does not know are passed over.
+
+    Raises:
+        FormatError: of kind `json` (no JSON object that means one thing) or `fields` (another structure).
+    """
+    try:
+        return msgspec.convert(load_document(raw, what), ready(wire))
+    except InvalidManifest as fault:
+        raise FormatError(fault.message, kind="json", where=what) from fault
+    except msgspec.ValidationError as fault:
+        raise FormatError(str(fault), kind="fields", where=what) from fault
+
+
+def decode_base64(text: str, what: str) -> bytes:
+    """Decode standard base64 with its padding (RFC 4648, 4), and nothing else.
+
+    Raises:
+        FormatError: of kind `base64`.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as fault:  # ValueError: characters outside ASCII
+        raise FormatError(f"expected base64: {fault}", kind="base64", where=what) from fault

@@ -1,0 +1,85 @@
+"""Manifests by which ISOs are built: those of luet-makeiso, and those of `elemental build-iso`.
+
+luet-makeiso (pkg/schema, pkg/burner) copies the kernel and the initrd from /boot by the names in `initramfs.kernel_file` and
+`initramfs.rootfs_file`, exactly. elemental's manifest has a mapping `iso` and no such names: it searches.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from cosinspect.errors import FormatError
+from cosinspect.formats.text.yaml import parse_yaml
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["BuildManifest", "read_build_manifest"]
+
+_KERNEL, _INITRD = "vmlinuz", "initrd"
+# Keys that only luet-makeiso's has.
+_MAKEISO = frozenset(
+    [
+        "initramfs",
+        "packages",
+        "overlay",
+        "rootfs_image",
+        "image_prefix",
+        "image_date",
+        "image_name",
+        "label",
+        "boot_file",
+        "boot_catalog",
+        "isohybrid_mbr",
+        "luet",
+    ]
+)
+
+
+@frozen
+class BuildManifest:
+    """What a manifest says of the files that an ISO boots.
+
+    Attributes:
+        tool: `luet-makeiso` or `elemental`.
+        kernel: path in the image, "" where the tool searches for it.
+        initrd: the same of the initrd.
+    """
+
+    tool: str
+    kernel: str = ""
+    initrd: str = ""
+
+
+def read_build_manifest(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> BuildManifest:
+    """Read a manifest of luet-makeiso or of `elemental build-iso`.
+
+    Raises:
+        FormatError: of the kinds that `parse_yaml` names, or `structure`: it is neither, or a name is no text.
+    """
+    top = parse_yaml(text, limits=limits).value
+    if not isinstance(top, dict) or ("iso" not in top and not _MAKEISO & top.keys()):
+        raise FormatError(
+            "a build manifest is a mapping with the key `iso` (elemental build-iso), or with `initramfs`, `packages` or others "
+            "of luet-makeiso, and this is neither",
+            kind="structure",
+            remedy="name the manifest that the ISO is built with",
+        )
+    if "iso" in top:
+        return BuildManifest("elemental")
+    named = top.get("initramfs")
+    if named is not None and not isinstance(named, dict):
+        raise FormatError(f"`initramfs` is a mapping, and this is a {type(named).__name__}", kind="structure")
+    return BuildManifest(
+        "luet-makeiso", _name(named or {}, "kernel_file", _KERNEL), _name(named or {}, "rootfs_file", _INITRD)
+    )
+
+
+def _name(mapping: dict[str, Any], key: str, default: str) -> str:
+    value = mapping.get(key)
+    if value is not None and not isinstance(value, str):
+        raise FormatError(
+            f"`initramfs.{key}` is the name of a file in /boot, and this is a {type(value).__name__}",
+            kind="structure",
+        )
+    return f"/boot/{value or default}"

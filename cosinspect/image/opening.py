@@ -1,0 +1,158 @@
+"""From the name of an image to the image: which source holds it, and how that is reached."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from attrs import evolve
+
+from cosinspect.blob import Source
+from cosinspect.cache import Cache
+from cosinspect.deadline import Deadline
+from cosinspect.errors import InvalidLayout
+from cosinspect.image.image import JOBS, Image
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci.documents import Digest, Platform
+from cosinspect.oci.reference import ImageName, Reference, Transport
+from cosinspect.sources.config.access import Access
+from cosinspect.sources.local.docker_archive import DockerArchiveSource
+from cosinspect.sources.local.files import ArchiveFiles, DirectoryFiles
+from cosinspect.sources.local.layout import DirSource, LayoutSource
+from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
+from cosinspect.sources.registry.source import RegistrySource
+
+__all__ = ["access_from", "open_image", "resolve_digest"]
+
+
+def open_image(
+    name: str,
+    *,
+    platform: str | Platform | None = None,
+    plain_http: bool = False,
+    docker_config: str | os.PathLike[str] | None = None,
+    access: Access | None = None,
+    verify_diff_ids: bool = True,
+    limits: Limits = DEFAULT_LIMITS,
+    cache: Cache | None = None,
+    deadline: Deadline | None = None,
+    jobs: int = JOBS,
+    restartable: bool = True,
+) -> Image:
+    """Open an image to look into it; use it in a `with` statement.
+
+    Args:
+        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
+        platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
+        plain_http: talk to the registry without TLS, which is the default for localhost only.
+        docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
+        access: how registries are reached and as whom, in place of `plain_http` and `docker_config`.
+        verify_diff_ids: whether layers must inflate to what the configuration names.
+        limits: bounds for everything that is read.
+        cache: what is known from before, and where to keep what is found out now; nothing is kept without.
+        deadline: by when everything must be done; by default `limits.seconds` from now.
+        jobs: how many layers are read side by side, at least one.
+        restartable: whether files that were not kept are to be read from near them, and not from their layer's beginning.
+
+    Raises:
+        InvalidReference: the name is none.
+        SourceError: it is not where the name says, or that place does not answer.
+        ContentError: what came is not what was asked for.
+        InvalidImage: it is no image, or none for the platform.
+    """
+    parsed = ImageName.parse(name)
+    wanted = Platform.parse(platform) if isinstance(platform, str) else platform
+    if access is None:
+        access = access_from(plain_http, docker_config)
+    if deadline is None:
+        deadline = Deadline(limits.seconds)
+    source = _source(parsed, access, limits, deadline)
+    try:
+        return Image(
+            name,
+            source,
+            platform=wanted,
+            limits=limits,
+            verify_diff_ids=verify_diff_ids,
+            cache=cache,
+            deadline=deadline,
+            jobs=jobs,
+            restartable=restartable,
+        )
+    except BaseException:
+        source.close()
+        raise
+
+
+def resolve_digest(
+    name: str, *, access: Access, limits: Limits = DEFAULT_LIMITS, deadline: Deadline | None = None
+) -> Digest:
+    """Ask what the name of an image means now: the digest of its manifest or index.
+
+    Args:
+        name: as for `open_image`.
+        access: how registries are reached and as whom.
+        limits: bounds for what is read.
+        deadline: by when it must be done; by default `limits.seconds` from now.
+
+    Raises:
+        CosinspectError: it cannot be told.
+    """
+    parsed = ImageName.parse(name)
+    source = _source(parsed, access, limits, deadline or Deadline(limits.seconds))
+    try:
+        return source.resolve().digest
+    finally:
+        source.close()
+
+
+def access_from(plain_http: bool, docker_config: str | os.PathLike[str] | None) -> Access:
+    """Give how registries are reached, of the two arguments that most have no more than."""
+    if docker_config is None:
+        return Access(plain_http=plain_http)
+    config = Path(docker_config)
+    return Access(plain_http=plain_http, auth_files=(config / "config.json" if config.is_dir() else config,))
+
+
+def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
+    path = Path(name.path)
+    if name.transport in (Transport.OCI, Transport.DIR) and not path.is_dir():
+        raise InvalidLayout("expected a directory, there is none", where=name.path)
+    match name.transport:
+        case Transport.OCI:
+            return LayoutSource(DirectoryFiles(path), name.selector, name.digest, limits)
+        case Transport.OCI_ARCHIVE:
+            return LayoutSource(ArchiveFiles(path, limits=limits), name.selector, name.digest, limits)
+        case Transport.DOCKER_ARCHIVE:
+            return DockerArchiveSource(ArchiveFiles(path, limits=limits), name.selector, limits=limits)
+        case Transport.DIR:
+            return DirSource(DirectoryFiles(path), limits)
+        case Transport.DOCKER:
+            assert name.reference is not None  # noqa: S101 - the parser gives one with this transport
+            access.registries.refuse_short(name.text)
+            return _registry(name.reference, access, limits, deadline)
+
+
+def _registry(reference: Reference, access: Access, limits: Limits, deadline: Deadline) -> Source:
+    """Give the image's registry, or where there are mirrors or other ways to reach it, all of them in order."""
+    candidates: list[Candidate] = []
+    for endpoint in access.registries.endpoints(reference):
+        place, insecure = endpoint.reference, endpoint.insecure
+        reach = access if place.registry == reference.registry else access.elsewhere()
+        ways = [reach]
+        if reach.tls_verify is not None:
+            insecure = not reach.tls_verify
+        if insecure and not reach.plain_http:
+            ways = [evolve(reach, tls_verify=False), evolve(reach, plain_http=True)]
+        candidates.extend(
+            Candidate(
+                str(place),
+                partial(RegistrySource, place, access=way, limits=limits, deadline=deadline),
+                after_silence=number > 0,
+            )
+            for number, way in enumerate(ways)
+        )
+    if len(candidates) == 1:
+        return candidates[0].open()
+    return MirroredSource(candidates)

@@ -1,0 +1,144 @@
+"""Checks decided by the upper layers of an image, before the lower ones are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from attrs import evolve
+
+from cosinspect.cache.parsed import Parsed
+from cosinspect.checks.base import Check, CheckContext, run_check
+from cosinspect.checks.readers import worse
+from cosinspect.facts.facts import Facts
+from cosinspect.image.image import Image
+from cosinspect.inspection.judgement import Judgement
+from cosinspect.layer.changeset import LayerIndex
+from cosinspect.layer.indexing import Follower
+from cosinspect.layer.layer import Progress
+from cosinspect.policy import Plan
+from cosinspect.report.report import CheckResult, Kind
+from cosinspect.rootfs.differences import Comparison
+from cosinspect.rootfs.partial import PartialRootfs, Unread
+from cosinspect.signatures.outcome import Verification
+
+__all__ = ["decide_early"]
+
+
+def decide_early(
+    image: Image,
+    plan: Plan,
+    verification: Verification | None,
+    parsed: Parsed,
+    settles: Callable[[Judgement], bool],
+    *,
+    progress: Progress | None = None,
+    follower: Follower | None = None,
+    trust_tables: bool = False,
+) -> tuple[Judgement | None, tuple[LayerIndex, ...]]:
+    """Read layers from the top down until what is decided is enough, and give that; None where all layers had to be read.
+
+    Args:
+        image: stays open.
+        plan: what to go by.
+        verification: what is known of the image's signatures.
+        parsed: what was parsed of files so far.
+        settles: says whether no more needs to be decided.
+        progress: told of compressed bytes as they come, from several threads.
+        follower: asked for each file whether it takes the bytes as they pass, from several threads.
+        trust_tables: believe layers' tables of contents.
+
+    Returns:
+        The judgement, and the layers that were read, bottom first. Checks that could not be decided are open in it.
+
+    Raises:
+        as `Image.rootfs` does.
+    """
+    reads = tuple(dict.fromkeys(pattern for item in plan.checks for pattern in item.reads))
+    stages = image.from_top(reads, progress=progress, follower=follower, trust_tables=trust_tables)
+    decided: dict[str, CheckResult] = {}
+    known: tuple[LayerIndex, ...] = ()
+    with closing(stages):  # type: ignore[type-var] # a generator, which has it
+        for known in stages:
+            unread = len(image.layers) - len(known)
+            # Each look costs a merge of what is there: not after every layer of many.
+            if not unread or len(known) & (len(known) - 1):
+                continue
+            generation = _look(image, plan, verification, parsed, known, decided)
+            judgement = Judgement(
+                generation,
+                sum(len(index.entries) for index in known) or 1,
+                tuple(decided.get(item.id) or _open(item, plan, unread) for item in plan.checks),
+            )
+            if len(decided) == len(plan.checks) or settles(judgement):
+                return judgement, known
+    return None, known
+
+
+def _look(
+    image: Image,
+    plan: Plan,
+    verification: Verification | None,
+    parsed: Parsed,
+    known: tuple[LayerIndex, ...],
+    decided: dict[str, CheckResult],
+) -> str:
+    """Run the checks that are not decided yet, keep what is by now, and give the image's generation, "" where that is not known."""
+    unread = len(image.layers) - len(known)
+    indexes = [*(_nothing(known[0]) for _ in range(unread)), *known]
+    first = PartialRootfs(
+        indexes, image.bodies(indexes), unread, limits=image.limits, semantics=plan.profile.semantics[0]
+    )
+    facts = Facts(first, image.config, limits=image.limits, parsed=parsed)
+    try:
+        generation = facts.generation
+    except Unread:
+        if plan.profile.choices:  # it depends on the generation what the rules are
+            return ""
+        generation = ""
+    profile = plan.profile.choose(generation)
+    steps = tuple(layer.created_by for layer in image.layers)
+    contexts = []
+    for semantics in profile.semantics:
+        tree = first.under(semantics)
+        own = Facts(tree, image.config, limits=image.limits, parsed=parsed)
+        contexts.append(
+            CheckContext(tree, image.config, own, profile, steps, verification, _Comparisons(), plan.build)
+        )
+    for item in plan.checks:
+        if item.id not in decided:
+            image.deadline.heed(f"{image.name}, check {item.id}")
+            try:
+                result = run_check(item, contexts[0])
+                for other in contexts[1:]:
+                    result = worse(result, run_check(item, other), other.rootfs.semantics)
+            except Unread:
+                continue
+            decided[item.id] = result
+    return generation
+
+
+class _Comparisons(tuple[Comparison, ...]):
+    """What other readers make of the layers: not known before all are read."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[Comparison]:
+        raise Unread
+
+    def __bool__(self) -> bool:
+        raise Unread
+
+
+def _nothing(like: LayerIndex) -> LayerIndex:
+    """Give the stand-in for a layer that was not read, which keeps the positions of the others."""
+    return evolve(
+        like, entries=(), whiteouts=(), opaques=(), irregularities=(), contents={}, nameless=(), table=None
+    )
+
+
+def _open(item: Check, plan: Plan, unread: int) -> CheckResult:
+    layers = "layer 0" if unread == 1 else f"layers 0-{unread - 1}"
+    level = plan.profile.levels.get(item.id, item.level)
+    reason = f"it depends on {layers}, not read as the verdict does not (--fast)"
+    return CheckResult(item.id, item.name, Kind.OPEN, level, item.capabilities, (), reason)

@@ -1,0 +1,369 @@
+"""Why a check ended as it did: the chain from what asks for a file, through links and layers, to what happens on a machine.
+
+A report tells each fact once, beside others of its kind. An explanation puts the facts of one defect in the order in which one leads
+to the next, so that it can be followed by somebody who did not build the image.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import field, frozen
+
+from cosinspect.checks.base import Check, CheckContext
+from cosinspect.errors import PathNotFound
+from cosinspect.facts.facts import in_root
+from cosinspect.layer.retain import glob_expression
+from cosinspect.report.lines import BOOT_CHAIN
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
+from cosinspect.rootfs.history import Action, Change
+from cosinspect.rootfs.rootfs import Entry, Trace
+
+__all__ = ["SCHEMA", "Cause", "Explainer", "Explanation"]
+
+SCHEMA = "cosinspect.explanation/1"
+
+MAX_CHANGES = 5
+"""What layers did to one path, told of the last ones."""
+MAX_NAMESAKES = 3
+
+_LINE_OF = re.compile(r"(?P<path>/.*):(?P<line>\d+)")
+_BLAME = re.compile(r"layer \d+( \(.*\))?( removed it: .*| made the last link)?", re.DOTALL)
+
+
+@frozen
+class Cause:
+    """One link of a chain: what is so, and the layer and build step that made it so."""
+
+    text: str
+    layer: int | None = None
+    step: str = ""
+
+
+@frozen
+class Explanation:
+    """One chain.
+
+    Attributes:
+        subject: the check, the path, or the part of the boot that is explained.
+        headline: what is the case, in one sentence without a full stop.
+        causes: what leads to it, the first cause first.
+        consequence: what happens on a machine, "" where nothing does.
+        loses: what the image cannot do for it.
+        remedy: what to do, "" where nothing is to be done.
+        checks: of a path, how the checks that look at it ended: id, name, kind.
+    """
+
+    subject: str
+    headline: str
+    causes: tuple[Cause, ...] = ()
+    consequence: str = ""
+    loses: tuple[Capability, ...] = ()
+    remedy: str = ""
+    checks: tuple[tuple[str, str, str], ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values."""
+        return {
+            "subject": self.subject,
+            "headline": self.headline,
+            "causes": [
+                {"text": cause.text, "layer": cause.layer, "created_by": cause.step or None}
+                for cause in self.causes
+            ],
+            "consequence": self.consequence,
+            "loses": [capability.value for capability in self.loses],
+            "remedy": self.remedy,
+            "checks": [{"check": check, "name": name, "kind": kind} for check, name, kind in self.checks],
+        }
+
+
+@frozen
+class _Way:
+    """How something comes to ask for a file: who names the path, and how that path resolves."""
+
+    cause: Cause
+    trace: Trace
+
+
+@frozen
+class Explainer:
+    """Explains the report of one image.
+
+    Attributes:
+        report: what the checks found.
+        context: what they saw.
+        checks: those that ran.
+    """
+
+    report: Report
+    context: CheckContext
+    checks: tuple[Check, ...] = field(repr=False)
+
+    def report_as_whole(self) -> tuple[Explanation, ...]:
+        """Explain all that fails or is open, gravest first; the boot comes first where the image passes."""
+        undecided = [result for result in self.report.results if result.kind is Kind.OPEN]
+        found = [each for result in (*self.report.failed, *undecided) for each in self.result(result)]
+        if self.report.verdict is Verdict.PASS:
+            return (*self.boot(), *found)
+        return tuple(found)
+
+    def boot(self) -> Iterator[Explanation]:
+        """Tell the boot from GRUB to the login, with what was seen of it in the image."""
+        for headline, ids in BOOT_CHAIN:
+            results = [
+                result
+                for result in self.report.results
+                if result.check.startswith(ids)
+                and (not result.capabilities or Capability.BOOT in result.capabilities)
+            ]
+            causes = [
+                Cause(text) for result in results if result.kind is Kind.PASS for text in result.evidence
+            ]
+            if causes:
+                yield Explanation("boot", headline, tuple(causes))
+
+    # -- a check -------------------------------------------------------------------------------------------------------
+
+    def result(self, result: CheckResult) -> tuple[Explanation, ...]:
+        """Explain how a check ended: each of its findings, or why there is none."""
+        rule = next(item.rule for item in self.checks if item.id == result.check)
+        subject = f"{result.check} {result.name}"
+        if result.kind is Kind.FAIL:
+            return tuple(
+                Explanation(subject, headline, causes, rule.why, result.capabilities, remedy)
+                for headline, causes, remedy in self._chains(result.findings, rule.remedy)
+            )
+        headline = {
+            Kind.PASS: f"it passes; it would fail if: {rule.summary[:1].lower()}{rule.summary[1:].rstrip('.')}",
+            Kind.OPEN: f"it cannot be decided: {result.reason}",
+            Kind.NOT_APPLICABLE: f"there is nothing for it to look at: {result.reason}",
+        }[result.kind]
+        loses = result.capabilities if result.kind is Kind.OPEN else ()
+        causes = tuple(Cause(text) for text in result.evidence)
+        consequence = rule.why if result.kind is Kind.OPEN else ""
+        return (Explanation(subject, headline, causes, consequence, loses),)
+
+    def _chains(
+        self, findings: tuple[Finding, ...], remedy: str
+    ) -> Iterator[tuple[str, tuple[Cause, ...], str]]:
+        """Give what is wrong, what leads to it and what to do; what comes of the same causes is told at once."""
+        alike: dict[tuple[tuple[Cause, ...], str], list[str]] = {}
+        for finding in findings:
+            key = tuple(self._chain(finding)), finding.remedy or remedy
+            alike.setdefault(key, []).append(finding.message)
+        for (causes, todo), messages in alike.items():
+            yield "; ".join(dict.fromkeys(messages)), causes, todo
+
+    def _chain(self, finding: Finding) -> Iterator[Cause]:
+        """Give what leads to a finding: who asks, through which links, what layers did, what else is known."""
+        told: set[str] = set()
+        if finding.path:
+            way = self._way(finding.path)
+            trace = way.trace if way else self.context.rootfs.trace(finding.path)
+            if way:
+                yield way.cause
+            told.update(str(hop) for hop in trace.hops)
+            done = (*self._links(trace), *self._changes(trace, attributes=False))
+            if finding.layer is not None and not any(cause.layer is not None for cause in done):
+                done = ()
+            yield from done
+            if finding.layer is not None and all(cause.layer != finding.layer for cause in done):
+                yield self._at(finding.layer, _deed(finding))
+        elif finding.layer is not None:
+            yield self._at(finding.layer, "this layer is to blame")
+        for line in finding.evidence:
+            place = _LINE_OF.fullmatch(line)
+            if place:
+                yield Cause(f"it stands in line {place['line']} of {place['path']}")
+            elif line not in told and not (finding.path and _BLAME.fullmatch(line)):
+                yield Cause(line)
+
+    def _way(self, path: str) -> _Way | None:
+        """Tell who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
+        facts = self.context.facts
+        source = facts.text(facts.bootargs_path)
+        bootargs = facts.bootargs
+        files = (("kernel", facts.kernels), ("initramfs", facts.initrds))
+        for variable, found in files:
+            for item in found:
+                if path not in (item.path, item.trace.at):
+                    continue
+                settings = getattr(bootargs, variable) if bootargs is not None else ()
+                line = next((each.line for each in settings if in_root(each.value) == item.path), None)
+                if line is None or source.trace.entry is None:
+                    text = f"GRUB looks for {item.path}, since no bootargs.cfg sets ${variable}"
+                    return _Way(Cause(text), item.trace)
+                text = f"line {line} of {facts.bootargs_path} sets ${variable} to {item.path}"
+                return _Way(self._at(source.trace.entry.layer, text), item.trace)
+        generation = self.context.profile.generations.get(facts.generation)
+        if generation is not None and path in (facts.bootargs_path, source.trace.at):
+            menu = facts.text(generation.grub_config)
+            if menu.text is not None and menu.trace.entry is not None and "bootargs.cfg" in menu.text:
+                text = f"{generation.grub_config} sources bootargs.cfg out of the image that it starts"
+                return _Way(self._at(menu.trace.entry.layer, text), source.trace)
+        return None
+
+    # -- a path --------------------------------------------------------------------------------------------------------
+
+    def path(self, path: str) -> Explanation:
+        """Explain a path: what is there, through which links, what each layer did to it, which checks look at it.
+
+        Raises:
+            PathNotFound: nothing is there and no layer ever had it.
+        """
+        path = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
+        trace = self.context.rootfs.trace(path)
+        changes = tuple(self._changes(trace))
+        if trace.entry is None and not trace.hops and not self.context.rootfs.history(path):
+            near = "".join(f"; {cause.text}" for cause in self._namesakes(path))
+            raise PathNotFound(f"no layer ever had it{near}", where=path)
+        way = self._way(path)
+        asked = (way.cause,) if way and way.trace.path == path else ()
+        causes = (*asked, *self._links(trace), *changes, *self._packages(trace.at))
+        if trace.entry is not None:
+            headline = _described(trace.entry)
+        elif trace.problem == "loop":
+            headline = "nothing is there: its links go in a circle"
+        elif trace.problem == "not-a-directory":
+            headline = f"nothing is there: {trace.at} is no directory"
+        else:
+            headline = "nothing is there" + (f": {trace.at} is missing" if trace.hops else "")
+        failed = [
+            (rule, finding)
+            for rule, finding in self._findings()
+            if finding.path in (path, trace.at) and rule.kind is Kind.FAIL
+        ]
+        consequence = "; ".join(dict.fromkeys(f"{rule.check}: {finding.message}" for rule, finding in failed))
+        remedy = next((finding.remedy for _, finding in failed if finding.remedy), "")
+        return Explanation(
+            path, headline, causes, consequence, (), remedy or "", tuple(self._looking({path, trace.at}))
+        )
+
+    def _findings(self) -> Iterator[tuple[CheckResult, Finding]]:
+        for result in self.report.results:
+            for finding in result.findings:
+                yield result, finding
+
+    def _looking(self, paths: set[str]) -> Iterator[tuple[str, str, str]]:
+        """Give the checks that look at one of the paths: they open it, name it in a finding, or in what they saw."""
+        results = {result.check: result for result in self.report.results}
+        named = re.compile("|".join(rf"(?<![\w/.-]){re.escape(path)}(?![\w/.-])" for path in sorted(paths)))
+        for item in self.checks:
+            result = results[item.id]
+            told = [text for finding in result.findings for text in (finding.message, *finding.evidence)]
+            opens = any(
+                re.fullmatch(glob_expression(glob), path.lstrip("/")) for glob in item.reads for path in paths
+            )
+            if (
+                opens
+                or any(finding.path in paths for finding in result.findings)
+                or any(named.search(text) for text in (*told, *result.evidence))
+            ):
+                yield item.id, item.name, result.kind.value
+
+    def _packages(self, path: str) -> Iterator[Cause]:
+        """Tell which luet packages list a path."""
+        for database in self.context.facts.databases:
+            for package in database.database.packages if database.database is not None else ():
+                if path.lstrip("/") in package.files:
+                    yield Cause(
+                        f"the package {package.category}/{package.name} {package.version} lists it, in {database.path}"
+                    )
+
+    # -- what both are made of -----------------------------------------------------------------------------------------
+
+    def _at(self, layer: int, text: str) -> Cause:
+        made = self.context.steps[layer] if layer < len(self.context.steps) else None
+        return Cause(text, layer, shorten_step(made, 200) if made else "")
+
+    def _links(self, trace: Trace) -> Iterator[Cause]:
+        for hop in dict.fromkeys(trace.hops):
+            yield self._at(hop.layer, f"{hop.path} is a link to {hop.target}")
+        if trace.problem == "loop":
+            yield Cause("the links go in a circle")
+
+    def _changes(self, trace: Trace, *, attributes: bool = True) -> Iterator[Cause]:
+        """Tell what layers did where a path ends; where none ever had it, which files of its name were taken away.
+
+        That a directory was listed again with other `attributes` leads to nothing, and is for who asks for all.
+        """
+        path = trace.at
+        if not trace.hops and self.context.rootfs.history(trace.path):
+            path = trace.path  # a directory of it that is missing is not all that there was
+        changes = [
+            change
+            for change in self.context.rootfs.history(path)
+            if attributes or change.action is not Action.ATTRIBUTES
+        ]
+        if not changes and self.context.rootfs.trace(path, follow=False).entry is None:
+            yield Cause(f"no layer ever had {path}")
+            yield from self._namesakes(path)
+        if len(changes) > MAX_CHANGES:
+            yield Cause(f"{len(changes) - MAX_CHANGES} earlier layers did something to {path} too")
+        for change in changes[-MAX_CHANGES:]:
+            if trace.problem != "loop" or change.type != "symlink":  # its links are told already
+                yield self._at(change.layer, _done(change, path))
+
+    def _namesakes(self, path: str) -> Iterator[Cause]:
+        """Tell which layers took files of the same name away from elsewhere."""
+        name = path.rpartition("/")[2]
+        found = 0
+        for position, index in enumerate(self.context.rootfs.indexes):
+            for marker in index.whiteouts:
+                if marker.path.rpartition("/")[2] == name and found < MAX_NAMESAKES:
+                    found += 1
+                    yield self._at(position, f"/{marker.path}, which has the same name, was deleted")
+
+
+def _done(change: Change, path: str) -> str:
+    """Say what a layer did to a path."""
+    match change.action:
+        case Action.ADDED:
+            return f"{path} was put there, {_kind(change)}"
+        case Action.REPLACED:
+            return f"{path} was replaced by {_kind(change)}"
+        case Action.IMPLIED:
+            return f"{path} was made as a directory for what is in it"
+        case Action.ATTRIBUTES:
+            return f"mode, owner or time of {path} were set again"
+        case Action.RELINKED:
+            return f"a link above it was changed, and {path} is another file now"
+        case Action.REMOVED:
+            return f"{path} was deleted{_how(change, path)}"
+
+
+def _how(change: Change, path: str) -> str:
+    """Say by what a path was taken away where it was not by a whiteout of its own."""
+    directory, _, name = change.cause.rpartition("/")
+    if name == ".wh..wh..opq":
+        return f", with all that was in {directory or '/'}"
+    if name.startswith(".wh."):
+        gone = f"{directory}/{name.removeprefix('.wh.')}"
+        return "" if gone == path else f", with {gone}"
+    return f", by what was put at {change.cause}"
+
+
+def _kind(change: Change) -> str:
+    return {
+        "file": f"a file of {change.size} bytes",
+        "dir": "a directory",
+        "symlink": f"a link to {change.link}",
+    }.get(change.type, f"a {change.type}")
+
+
+def _deed(finding: Finding) -> str:
+    """Say what the layer that is to blame has done, as far as the evidence tells."""
+    for line in finding.evidence:
+        _, removed, marker = line.partition(" removed it: ")
+        if removed and _BLAME.fullmatch(line):
+            return f"{marker.replace('/.wh.', '/')} was deleted"
+    return f"this is what the layer does to {finding.path}"
+
+
+def _described(entry: Entry) -> str:
+    size = f" of {entry.size} bytes" if entry.type == "file" else ""
+    kind = {"dir": "directory"}.get(entry.type, entry.type)
+    return f"{entry.path} is a {kind}{size}, mode {entry.mode:04o}, owner {entry.uid}:{entry.gid}"

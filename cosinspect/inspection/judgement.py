@@ -1,0 +1,86 @@
+"""What the checks said of an image, as a value that can be kept: the same image, rules and code give the same again.
+
+A judgement holds for the digest of a manifest, which names everything that was read.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from attrs import frozen
+
+from cosinspect.cache.code import code_digest
+from cosinspect.checks import CATALOGUE
+from cosinspect.image.image import Image
+from cosinspect.policy import Plan
+from cosinspect.report.report import CheckResult
+from cosinspect.signatures.outcome import Verification
+from cosinspect.wire_types import ready
+
+__all__ = ["Judgement", "keep_judgement", "known_judgement"]
+
+KIND = "judgement"
+
+
+@frozen
+class Judgement:
+    """What the checks said.
+
+    Attributes:
+        generation: of the toolkit in the image, as in the report.
+        entries: names in the merged tree.
+        results: one for each check, in the catalogue's order.
+    """
+
+    generation: str
+    entries: int
+    results: tuple[CheckResult, ...]
+
+
+def known_judgement(image: Image, plan: Plan, verification: Verification | None) -> Judgement | None:
+    """Give what the checks said of the image before, by the same rules; None if that is not known."""
+    parts = _parts(image, plan, verification)
+    if image.cache is None or parts is None:
+        return None
+    value = image.cache.value(KIND, *parts)
+    if value is None:
+        return None
+    try:
+        return msgspec.msgpack.decode(value, type=ready(Judgement))
+    except msgspec.DecodeError:  # a file that somebody made up
+        return None
+
+
+def keep_judgement(judgement: Judgement, image: Image, plan: Plan, verification: Verification | None) -> None:
+    """Keep what the checks said of an image, if it is theirs alone to say."""
+    parts = _parts(image, plan, verification)
+    if image.cache is None or parts is None:
+        return
+    try:
+        value = msgspec.msgpack.encode(judgement)
+    except UnicodeEncodeError:  # a name that is not UTF-8 is told in it
+        return
+    image.cache.keep_value(value, KIND, *parts)
+
+
+def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple[bytes, ...] | None:
+    """Give everything that decides a judgement, None where code has a part in it that is not known."""
+    verified = all(layer.verify_diff_id for layer in image.layers)
+    own = {id(item) for item in CATALOGUE}
+    others = sum(id(item) not in own for item in plan.checks)
+    if not verified or others > plan.rules:
+        return None
+    rules = {
+        "manifest": str(image.digest),
+        "bounds": {**_plain(image.limits), "seconds": 0.0},
+        "profile": _plain(plan.profile),
+        "policies": list(plan.digests),
+        "signatures": verification.to_dict() if verification is not None else None,
+        "build": _plain(plan.build) if plan.build is not None else None,
+        "checks": [item.id for item in plan.checks],
+    }
+    return code_digest(), msgspec.json.encode(rules, order="deterministic")
+
+
+def _plain(value: object) -> dict[str, object]:
+    found: dict[str, object] = msgspec.to_builtins(value)
+    return found

@@ -1,0 +1,156 @@
+"""What is required of images, as a value that goes from one process to another: texts, and no code.
+
+Files are read once, here. Who goes by a rulebook goes by what they said then, however they change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import msgspec
+from attrs import field, frozen
+
+from cosinspect.cache.code import code_digest
+from cosinspect.checks import CATALOGUE
+from cosinspect.checks.plugins import installed_checks
+from cosinspect.errors import InvalidSignaturePolicy
+from cosinspect.inspection.inspection import plan_inspection, read_manifest_file
+from cosinspect.policy import Plan, parse_policy, read_policy
+from cosinspect.profiles import parse_profile, read_profile
+from cosinspect.signatures.keys import KEY_BYTES, PublicKey
+from cosinspect.signatures.policy import SignaturePolicy
+
+__all__ = ["Rulebook", "load_keys", "load_rulebook"]
+
+_PROCESS = secrets.token_hex(8)
+
+
+@frozen
+class Rulebook:
+    """What is required of images.
+
+    Attributes:
+        profile: a builtin one's name, or the path of a file.
+        policies: paths and texts of files.
+        profile_text: of the file, None for a builtin one.
+        build_manifest: path and bytes of the manifest by which an ISO is made, None where nobody gave one.
+        signatures: who must have signed them, None for nobody.
+        platform: which image of an index is meant; None for what this machine runs.
+    """
+
+    profile: str = "auto"
+    policies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    profile_text: str | None = field(default=None, repr=False)
+    build_manifest: tuple[str, bytes] | None = field(default=None, repr=False)
+    signatures: SignaturePolicy | None = None
+    platform: str | None = None
+
+    def plan(self, today: date) -> Plan:
+        """Put together what an inspection goes by on a day.
+
+        Raises:
+            InvalidProfile: the profile, a policy or the build manifest cannot be used.
+            InvalidPlugin: an installed plugin cannot.
+        """
+        text = self.profile_text
+        return plan_inspection(
+            self.profile if text is None else parse_profile(text, self.profile),
+            [parse_policy(policy, where) for where, policy in self.policies],
+            build_manifest=self.build_manifest,
+            today=today,
+        )
+
+    def key(self, today: date | None = None) -> str:
+        """Give the digest of everything that decides a verdict besides the image, this code included.
+
+        A waiver that has run out makes another key. What code plugins have nobody knows, so with them a key is good for one process.
+
+        Raises:
+            InvalidProfile: as `plan`.
+        """
+        plugins = _PROCESS if len(installed_checks()) > len(CATALOGUE) else ""
+        told = f"{self.digest(today)} {plugins}"
+        return hashlib.sha256(code_digest() + told.encode()).hexdigest()
+
+    def digest(self, today: date | None = None) -> str:
+        """Give the digest of what is required, whatever code looks after it.
+
+        Raises:
+            InvalidProfile: as `plan`.
+        """
+        plan = self.plan(today or datetime.now(UTC).date())
+        decides = {
+            "profile": self.profile if self.profile_text is None else self.profile_text,
+            "policies": plan.digests,
+            "expired": [waiver.expired for waiver in plan.waivers],
+            "build": self.build_manifest[1] if self.build_manifest else None,
+            "signatures": _told(self.signatures),
+            "platform": self.platform,
+        }
+        return hashlib.sha256(msgspec.json.encode(decides, order="deterministic")).hexdigest()
+
+
+def load_rulebook(
+    profile: str = "auto",
+    policies: Iterable[str] = (),
+    *,
+    build_manifest: str | None = None,
+    signatures: SignaturePolicy | None = None,
+    platform: str | None = None,
+) -> Rulebook:
+    """Read everything that is required of images.
+
+    Args:
+        profile: a builtin one's name, or the path of a TOML file.
+        policies: paths of TOML files.
+        build_manifest: path of the manifest by which an ISO is made.
+        signatures: who must have signed them.
+        platform: which image of an index is meant.
+
+    Raises:
+        InvalidProfile: something cannot be read, or is wrong.
+    """
+    made = Rulebook(
+        profile,
+        tuple((path, read_policy(path)) for path in policies),
+        read_profile(profile),
+        (build_manifest, read_manifest_file(Path(build_manifest))) if build_manifest else None,
+        signatures,
+        platform,
+    )
+    made.plan(datetime.now(UTC).date())
+    return made
+
+
+def load_keys(paths: Iterable[str]) -> SignaturePolicy | None:
+    """Trust the keys in files, None where there are none.
+
+    Raises:
+        InvalidSignaturePolicy: a file has no key.
+    """
+    keys = []
+    for path in paths:
+        try:
+            with Path(path).open("rb") as file:
+                keys.append(PublicKey.from_pem(file.read(KEY_BYTES + 1), path))
+        except OSError as fault:
+            raise InvalidSignaturePolicy(
+                f"the key cannot be read: {fault.strerror or fault}", where=path
+            ) from fault
+    return SignaturePolicy(keys=tuple(keys)) if keys else None
+
+
+def _told(signatures: SignaturePolicy | None) -> object:
+    if signatures is None:
+        return None
+    root = signatures.trusted_root
+    return [
+        signatures.signers,
+        signatures.annotations,
+        signatures.repository,
+        root.read_bytes() if root is not None else None,
+    ]

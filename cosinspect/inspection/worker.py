@@ -1,0 +1,188 @@
+"""One inspection in a process of its own, whose memory and faults are no business of the one that wants to know."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from attrs import evolve, field, frozen
+
+from cosinspect.attestation.place import AttestationRepository
+from cosinspect.attestation.verdict import find_attested
+from cosinspect.cache import Cache, open_directory
+from cosinspect.errors import CosinspectError
+from cosinspect.facts.packages import READS, find_databases
+from cosinspect.image.opening import open_image
+from cosinspect.inspection.inspection import inspect
+from cosinspect.inspection.rulebook import Rulebook
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci.reference import Reference
+from cosinspect.report.display import printable
+from cosinspect.report.lines import reasons, standing
+from cosinspect.report.report import Verdict
+from cosinspect.signatures.keys import PublicKey
+from cosinspect.sources.config.access import Access
+from cosinspect.sources.registry.source import RegistrySource
+
+__all__ = ["Outcome", "Task", "end_pool", "make_pool", "perform"]
+
+REASONS = 3
+"""Reasons that a message has; the report has them all."""
+
+
+@frozen
+class Task:
+    """An inspection that is to be made; a value that goes from one process to another.
+
+    Attributes:
+        name: the image, by its digest where it is in a registry.
+        rulebook: what is required of it.
+        access: how its registry is reached.
+        seconds: what it may take.
+        cache: directory or URL; None for none.
+        beside: directory for what a cache by URL keeps here.
+        packages: whether to list what luet's databases say is installed, too.
+        jobs: layers that are read side by side.
+        attesters: whose word on the same rules is believed in place of an inspection.
+    """
+
+    name: str
+    rulebook: Rulebook
+    access: Access
+    seconds: float
+    cache: str | None
+    beside: str
+    packages: bool = False
+    jobs: int = 4
+    attesters: tuple[PublicKey, ...] = ()
+
+
+@frozen
+class Outcome:
+    """How an inspection ended.
+
+    Attributes:
+        verdict: None where nothing could be decided.
+        message: why, in one line, without the image's name.
+        report: as JSON (`cosinspect.report/1`), empty without a verdict.
+        packages: databases as JSON, empty where nobody asked for them or there are none.
+    """
+
+    verdict: Verdict | None
+    message: str
+    report: bytes = field(default=b"", repr=False)
+    packages: bytes = field(default=b"", repr=False)
+
+
+def perform(task: Task) -> Outcome:
+    """Inspect; whatever happens is an outcome."""
+    rulebook = task.rulebook
+    limits = evolve(DEFAULT_LIMITS, seconds=task.seconds)
+    try:
+        attested = _attested(task, limits) if task.attesters else None
+        if attested is not None:
+            return attested
+        cache = _cache(task.cache, task.beside)
+        plan = rulebook.plan(datetime.now(UTC).date())
+        report = inspect(
+            task.name,
+            plan=plan,
+            platform=rulebook.platform,
+            access=task.access,
+            signatures=rulebook.signatures,
+            limits=limits,
+            cache=cache,
+            jobs=task.jobs,
+        )
+        packages = b""
+        if task.packages and report.stats.entries:
+            with open_image(
+                task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
+            ) as image:
+                found = find_databases(image.rootfs(READS), image.config, limits=limits)
+                packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
+    except CosinspectError as fault:
+        return Outcome(None, str(fault))
+    except Exception as fault:  # noqa: BLE001 - the next inspection must not meet what this one did
+        return Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
+    told = list(reasons(report))
+    more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
+    message = "; ".join([standing(report), *told[:REASONS]]) + more
+    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages)
+
+
+def _attested(task: Task, limits: Limits) -> Outcome | None:
+    """Give what somebody attested of the image by the same rules, None if nobody who is believed did."""
+    reference = Reference.parse(task.name)
+    source = RegistrySource(reference, access=task.access, limits=limits)
+    try:
+        subject = reference.digest or source.resolve().digest
+        beside = AttestationRepository(source, limits)
+        found = find_attested(subject, task.rulebook.digest(), task.attesters, beside)
+    finally:
+        source.close()
+    if found is None or found.result.report is None:
+        return None
+    told = [f"{found.result.result} as attested by {found.key}", *found.result.failed[:REASONS]]
+    report = json.dumps(found.result.report).encode()
+    return Outcome(Verdict(found.result.report["verdict"]), printable("; ".join(told)), report)
+
+
+def make_pool(count: int) -> ProcessPoolExecutor:
+    """Make so many processes that inspect; they end with this one, however it ends."""
+    return ProcessPoolExecutor(
+        count,
+        # A process that only forks would have this one's threads, locks and sockets in it.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_attend,
+        initargs=(os.getpid(),),
+    )
+
+
+def end_pool(pool: ProcessPoolExecutor) -> None:
+    """End processes that inspect, whatever they are at."""
+    processes = list((pool._processes or {}).values())  # noqa: SLF001 - there is no other way to end what runs
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+
+
+def _attend(parent: int) -> None:
+    """Make ready a process that inspects: the one that asks decides when it ends, and it does not outlive that one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    logging.getLogger("cosinspect").addHandler(logging.NullHandler())
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _database(database: dict[str, object]) -> dict[str, object]:
+    """Leave out the files of packages, of which there are thousands."""
+    packages = database["packages"]
+    assert isinstance(packages, list)  # noqa: S101 - `PackageDatabase.to_dict` made it
+    kept = [{name: each[name] for name in ("category", "name", "version")} for each in packages]
+    return {**database, "packages": kept}
+
+
+def _cache(place: str | None, beside: str) -> Cache | None:
+    if place is None:
+        return None
+    if "://" not in place:
+        return Cache(open_directory(Path(place), trusted=True))
+    # Loaded by its name: few need it, and the extra may be missing.
+    module = import_module("cosinspect.cache.shared")
+    return Cache(module.open_shared(place, open_directory(Path(beside), trusted=True)))

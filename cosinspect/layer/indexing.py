@@ -1,0 +1,276 @@
+"""From the headers of an archive to what a layer says: names normalised, markers told from files, oddities noted.
+
+The headers come of a tar archive, or of the table of contents that some layers bring along; what they mean is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from cosinspect.errors import LimitExceeded
+from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.outline import Outline
+from cosinspect.layer.retain import Retain
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.tar.irregularities import Irregularity
+from cosinspect.tar.names import cleaned, normalise
+from cosinspect.tar.reader import Header
+
+__all__ = ["Archive", "Follower", "Indexing", "Sink"]
+
+_HANDED_BYTES = 256 * 1024
+WHITEOUT_PREFIX = ".wh."
+OPAQUE_MARKER = ".wh..wh..opq"
+_STRETCH = 64  # one stretch of a sparse map, as memory goes
+_AUFS_PREFIX = ".wh..wh."
+_OVERLAY_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")
+
+_TYPES = {
+    "0": "file",
+    "1": "hardlink",
+    "2": "symlink",
+    "3": "char",
+    "4": "block",
+    "5": "dir",
+    "6": "fifo",
+    "S": "file",
+}
+
+
+class Sink(Protocol):
+    """Takes the bytes of one file as they pass."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take further bytes; they are not verified yet."""
+        ...
+
+    def end(self) -> None:
+        """Take note that these were all."""
+        ...
+
+    def confirm(self, verified: bool, /) -> None:
+        """Take note of whether the layer turned out to be what the image says, once that is known."""
+        ...
+
+
+class Follower(Protocol):
+    """Wants the bytes of some files as they pass, in place of having them kept; asked from several threads."""
+
+    def follow(self, layer: Descriptor, entry: LayerEntry, /) -> Sink | None:
+        """Give what takes a file's bytes, None for one that is not wanted."""
+        ...
+
+
+class Archive(Protocol):
+    """Headers in their order, the content of the last one, and what was noticed about them."""
+
+    irregularities: list[Irregularity]
+
+    @property
+    def position(self) -> int:
+        """Bytes of the archive consumed so far."""
+        ...
+
+    def __iter__(self) -> Iterator[Header]: ...
+
+    def read(self, size: int) -> bytes:
+        """Give at most `size` further stored bytes of the current entry, and none at its end."""
+        ...
+
+    def note(self, kind: str, offset: int, message: str, path: str = "") -> None:
+        """Note an irregularity."""
+        ...
+
+
+def _weight(header: Header) -> int:
+    """Say what a header's attributes and sparse map come to, in characters."""
+    weight = 0
+    if header.xattrs:
+        weight += sum(len(name) + len(value) for name, value in header.xattrs.items())
+    if header.sparse:
+        weight += _STRETCH * len(header.sparse)
+    return weight
+
+
+class Indexing:
+    """The state of one pass.
+
+    Attributes:
+        entries: what was read so far.
+        sinks: what files were handed on to, which is waiting to hear whether they are verified.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        retain: Retain,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        follow: Callable[[LayerEntry], Sink | None] | None = None,
+    ) -> None:
+        """Read `archive`, keep the bodies that `retain` wants, and hand on those that `follow` gives a sink for."""
+        self._retain = retain
+        self._follow = follow
+        self.sinks: list[Sink] = []
+        self._archive = archive
+        self._limits = limits
+        self.entries: list[LayerEntry] = []
+        self.whiteouts: list[Marker] = []
+        self.opaques: list[Marker] = []
+        self.nameless: list[Marker] = []
+        self.contents: dict[int, bytes] = {}
+        self.metadata = 0
+        self.outline = Outline(archive.note, limits=limits)
+
+    def run(self) -> None:
+        """Read all headers.
+
+        Raises:
+            InvalidLayer: Go's readers, and so the runtimes, cannot read the archive.
+            LimitExceeded: it is beyond a bound.
+        """
+        most = self._limits.entries
+        for seen, header in enumerate(self._archive):
+            if seen >= most:
+                raise self._limit("entries", most, "entries in a layer")
+            self._take(header)
+
+    def index(
+        self, descriptor: Descriptor, diff_id: Digest, uncompressed_size: int, table: Digest | None = None
+    ) -> LayerIndex:
+        """Give what the layer says, once all of it was read."""
+        # Runtimes take a whiteout that is a directory for a directory of that name.
+        self.outline.finish((marker for marker in self.whiteouts if not marker.is_directory), self.opaques)
+        return LayerIndex(
+            descriptor,
+            diff_id,
+            tuple(self.entries),
+            tuple(self.whiteouts),
+            tuple(self.opaques),
+            tuple(self._archive.irregularities),
+            self.contents,
+            uncompressed_size,
+            tuple(self.nameless),
+            table,
+        )
+
+    def _take(self, header: Header) -> None:
+        name = header.name
+        path, escapes = normalise(name)
+        if escapes:
+            self._note(
+                "escaping-name",
+                header,
+                f"the name {name[:200]!r} leaves the root",
+            )
+        # Four bytes are the most that a character takes.
+        limits, length = self._limits, len(path)
+        longest = limits.path_bytes
+        if 4 * length > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
+            raise self._limit("path_bytes", limits.path_bytes, "bytes in a path")
+        if length >= limits.path_depth and path.count("/") >= limits.path_depth:
+            raise self._limit("path_depth", limits.path_depth, "components in a path")
+        self.metadata += length + len(header.link)
+        if header.xattrs or header.sparse:
+            self.metadata += _weight(header)
+        if self.metadata > limits.metadata_characters:
+            raise self._limit(
+                "metadata_characters",
+                self._limits.metadata_characters,
+                "characters of names and attributes",
+            )
+        kind = _TYPES.get(header.type)
+        if kind is None:  # noted by the reader: runtimes refuse the layer
+            return
+        as_go = cleaned(name) if escapes or name.startswith("/") else ""
+        if WHITEOUT_PREFIX in path and path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
+            self._take_marker(header, kind, path, as_go)
+            return
+        if kind == "char" or header.xattrs:
+            self._note_overlay(header)
+        link = header.link
+        if kind == "hardlink":
+            link, escapes = normalise(link)
+            if escapes:
+                self._note(
+                    "escaping-hardlink",
+                    header,
+                    f"the hard link's target {header.link[:200]!r} leaves the root",
+                )
+        elif kind != "symlink":
+            link = ""
+        entry = LayerEntry(
+            path, kind, header.mode & 0o7777, header.uid, header.gid, header.size, header.mtime, link,
+            header.device if kind in ("char", "block") else (0, 0), header.xattrs,
+            header.offset, header.data, header.stored, header.sparse, as_go,
+        )  # fmt: skip
+        self.entries.append(entry)
+        self.outline.add(entry)
+        if kind != "file" or header.sparse is not None:
+            return
+        sink = self._follow(entry) if self._follow is not None else None
+        if sink is not None:
+            self._hand_on(sink)
+        elif self._retain.wants(path, header.stored):
+            self.contents[header.data] = b"".join(iter(lambda: self._archive.read(1 << 20), b""))
+
+    def _hand_on(self, sink: Sink) -> None:
+        self.sinks.append(sink)
+        while data := self._archive.read(_HANDED_BYTES):
+            sink.write(data)
+        sink.end()
+
+    def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
+        """Record a whiteout: by its name alone, whatever type of file it is, as umoci and containerd do."""
+        directory, _, base = path.rpartition("/")
+        if base == OPAQUE_MARKER:
+            self.opaques.append(Marker(directory, header.offset, as_go and as_go.rpartition("/")[0]))
+            return
+        victim = base.removeprefix(WHITEOUT_PREFIX)
+        place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
+        if victim in ("", ".", ".."):
+            self.nameless.append(Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir"))
+            self._note(
+                "invalid-whiteout", header, f"the whiteout {path!r} names nothing that it could delete"
+            )
+            return
+        if base.startswith(_AUFS_PREFIX):
+            self._note(
+                "aufs-metadata", header, f"{path!r} is metadata of AUFS, which has no meaning in an image"
+            )
+        elif kind == "dir":
+            self._note(
+                "whiteout-directory",
+                header,
+                f"the whiteout {path!r} is a directory",
+            )
+        elif header.stored or kind != "file":
+            self._note("odd-whiteout", header, f"the whiteout {path!r} is not an empty regular file")
+        name = f"{place}{victim}" if as_go else ""
+        self.whiteouts.append(
+            Marker(f"{directory}/{victim}" if directory else victim, header.offset, name, kind == "dir")
+        )
+
+    def _note_overlay(self, header: Header) -> None:
+        """Note what overlayfs takes for an order to itself (Linux: Documentation/filesystems/overlayfs.rst)."""
+        if header.type == "3" and header.device == (0, 0):
+            self._note("overlay-device", header, "a character device 0/0, overlayfs' own whiteout")
+        if header.xattrs:
+            orders = sorted(name for name in header.xattrs if name.startswith(_OVERLAY_ATTRIBUTES))
+            if orders:
+                self._note(
+                    "overlay-attribute", header, f"the attribute {', '.join(orders)[:200]} of overlayfs"
+                )
+
+    def _note(self, kind: str, header: Header, message: str) -> None:
+        self._archive.note(kind, header.offset, message, header.name)
+
+    def _limit(self, name: str, bound: int, what: str) -> LimitExceeded:
+        return LimitExceeded(
+            f"expected at most {bound} {what}, found more",
+            limit=name,
+            bound=bound,
+            where=f"byte {self._archive.position} of the uncompressed layer",
+        )

@@ -1,0 +1,214 @@
+"""The outline of one layer: which directories it uses, and what of it contradicts itself or leans on other layers.
+
+Everything told here is visible in one layer alone. Overlay snapshotters unpack each layer into a directory of its own, so
+what has to be there for an entry must be in the same layer; and what stands twice or in the way of something else is
+taken differently by different tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from cosinspect.errors import LimitExceeded
+from cosinspect.layer.changeset import LayerEntry, Marker
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["Note", "Outline"]
+
+Note: TypeAlias = Callable[[str, int, str, str], None]
+"""Takes an irregularity's kind, offset, message and path."""
+
+_Directory: TypeAlias = "dict[str, _Directory | LayerEntry | int]"
+"""Names to what they are; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needed it."""
+
+_OWN = ""  # neither is a name, nor can be one
+_USED = "/"
+
+
+class Outline:
+    """The entries of one layer by directory, filled in the archive's order.
+
+    A tree and no set of paths: the paths of all parents of a deep name are the square of its length.
+    """
+
+    def __init__(self, note: Note, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._note = note
+        self._limits = limits
+        self._root: _Directory = {}
+        self._found: dict[str, _Directory] = {"": self._root}
+        self._behind: dict[int, _Directory] = {}  # what is written below an entry that is no directory
+        self._waiting: list[LayerEntry] = []  # hard links whose target has not come yet
+        self._directories = 0
+
+    def add(self, entry: LayerEntry) -> None:
+        """Put an entry in its place, and note what it runs into.
+
+        Raises:
+            LimitExceeded: the layer uses more than `Limits.directories`.
+        """
+        parent, _, name = entry.path.rpartition("/")
+        directory = self._found.get(parent)
+        if directory is None:
+            directory = self._found[parent] = self._descend(parent, entry)
+        if entry.type == "hardlink" and self._at(entry.link) is None:
+            self._waiting.append(entry)
+        if not name:
+            if _OWN in self._root:
+                self._duplicate(entry)
+            self._root[_OWN] = entry
+            return
+        old = directory.get(name)
+        if isinstance(old, dict):
+            if _OWN in old:
+                self._duplicate(entry)
+            elif entry.type != "dir":
+                message = f"a {entry.type} where an earlier entry needs a directory"
+                self._note("entry-over-children", entry.header, message, entry.path)
+        elif old is not None:
+            self._duplicate(entry)
+        if old is not None and isinstance(old, dict) != (entry.type == "dir"):
+            self._found = {"": self._root}  # what was found below it is there no more
+        if entry.type != "dir":
+            directory[name] = entry
+        elif isinstance(old, dict):
+            old[_OWN] = entry
+        else:
+            directory[name] = self._directory(_OWN, entry)
+
+    def finish(self, whiteouts: Iterable[Marker], opaques: Iterable[Marker]) -> None:
+        """Note what only shows when the whole layer is known.
+
+        Raises:
+            LimitExceeded: as `add` does.
+        """
+        for entry in self._waiting:
+            if self._at(entry.link) is None:
+                message = f"the hard link's target /{entry.link} is not in its layer"
+                self._note("foreign-hardlink", entry.header, message, entry.path)
+            else:
+                message = f"the hard link's target /{entry.link} comes behind it"
+                self._note("forward-hardlink", entry.header, message, entry.path)
+        opaque = self._opaques(opaques)
+        self._whiteouts(tuple(whiteouts), opaque)
+
+    # -- entries ---------------------------------------------------------------------------------------------------
+
+    def _duplicate(self, entry: LayerEntry) -> None:
+        self._note("duplicate-entry", entry.header, "a second entry for a path", entry.path)
+
+    def _directory(self, key: str, value: LayerEntry | int) -> _Directory:
+        self._directories += 1
+        if self._directories > self._limits.directories:
+            raise LimitExceeded(
+                f"expected at most {self._limits.directories} directories in a layer, found more",
+                limit="directories",
+                bound=self._limits.directories,
+                where="layer",
+            )
+        return {key: value}
+
+    def _descend(self, path: str, entry: LayerEntry) -> _Directory:
+        """Find or make the directory for an entry; what is no directory on the way is noted and passed."""
+        node = self._root
+        for name in path.split("/"):
+            child = node.get(name)
+            if isinstance(child, LayerEntry):
+                if child.type == "symlink":
+                    message = f"an entry below the symbolic link /{child.path} of its own layer"
+                    self._note("symlinked-parent", entry.header, message, entry.path)
+                else:
+                    message = f"an entry below /{child.path}, a {child.type} of its own layer"
+                    self._note("file-as-parent", entry.header, message, entry.path)
+                below = self._behind.get(child.header)
+                if below is None:
+                    below = self._behind[child.header] = self._directory(_USED, entry.header)
+                child = below
+            elif not isinstance(child, dict):
+                child = node[name] = self._directory(_USED, entry.header)
+            node = child
+        return node
+
+    def _at(self, path: str) -> LayerEntry | _Directory | None:
+        """Look up what the layer has at a path, symbolic links on the way followed inside it."""
+        waiting = path.split("/")[::-1]
+        stack = [self._root]
+        hops = self._limits.link_hops
+        while waiting:
+            name = waiting.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                del stack[max(len(stack) - 1, 1) :]
+                continue
+            child = stack[-1].get(name)
+            if isinstance(child, dict):
+                stack.append(child)
+            elif not isinstance(child, LayerEntry):
+                return None
+            elif not waiting:
+                return child
+            elif (written := _below(self._behind.get(child.header), waiting[::-1])) is not None:
+                return written
+            elif child.type != "symlink" or hops == 0:
+                return None
+            else:
+                hops -= 1
+                if child.link.startswith("/"):
+                    del stack[1:]
+                waiting.extend(reversed(child.link.split("/")))
+        return stack[-1]
+
+    # -- markers ---------------------------------------------------------------------------------------------------
+
+    def _opaques(self, opaques: Iterable[Marker]) -> set[str]:
+        """Note what is odd about opaque whiteouts, and give the directories they are in."""
+        found: set[str] = set()
+        for marker in opaques:
+            found.add(marker.path)
+            if not marker.path:
+                self._note("root-opaque", marker.offset, "an opaque whiteout of the root directory", "")
+                continue
+            directory = _below(self._root, marker.path.split("/"))
+            used = directory.get(_USED) if isinstance(directory, dict) and _OWN not in directory else None
+            if isinstance(used, int) and used < marker.offset:
+                message = "an opaque whiteout behind entries of its directory, which has no entry itself"
+                self._note("late-opaque", marker.offset, message, marker.path)
+        return found
+
+    def _whiteouts(self, whiteouts: tuple[Marker, ...], opaque: set[str]) -> None:
+        gone: _Directory = {}
+        for marker in whiteouts:
+            node = gone
+            for name in marker.path.split("/"):
+                child = node.get(name)
+                if not isinstance(child, dict):
+                    child = node[name] = self._directory(_USED, marker.offset)
+                node = child
+            node[_OWN] = marker.offset
+        for marker in whiteouts:
+            if _below(self._root, marker.path.split("/")) is not None:
+                message = "a whiteout beside an entry of the same layer for its path or below it"
+                self._note("whiteout-beside-entry", marker.offset, message, marker.path)
+            if marker.path.rpartition("/")[0] in opaque:
+                message = "a whiteout in a directory that the same layer makes opaque"
+                self._note("whiteout-in-opaque", marker.offset, message, marker.path)
+            node = gone
+            *parents, _ = marker.path.split("/")
+            for name in parents:
+                child = node[name]
+                if not isinstance(child, dict):
+                    break
+                if _OWN in child:
+                    message = "a whiteout below a directory that the same layer deletes"
+                    self._note("nested-whiteout", marker.offset, message, marker.path)
+                    break
+                node = child
+
+
+def _below(directory: _Directory | None, names: list[str]) -> LayerEntry | _Directory | None:
+    """Look up what is at a path below a directory, no link followed."""
+    found: LayerEntry | _Directory | int | None = directory
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, (dict, LayerEntry)) else None

@@ -1,0 +1,69 @@
+"""Which files' bodies are kept while their layer passes by, and the globs that name them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+
+__all__ = ["Retain", "glob_expression"]
+
+
+class Retain:
+    """Which files' bodies to keep while their layer passes by, within a budget that all layers share.
+
+    What does not fit is read in a second pass when it is needed, so a budget changes cost and never results.
+    """
+
+    def __init__(self, patterns: Iterable[str] = (), *, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Keep files whose path matches one of `patterns`, where `*` stays in a directory and `**` does not."""
+        expressions = [glob_expression(pattern) for pattern in patterns]
+        self._expression = re.compile("|".join(expressions)) if expressions else None
+        self._file_bytes = limits.retained_file_bytes
+        self._left = limits.retained_bytes
+        self._lock = threading.Lock()
+
+    def wants(self, path: str, size: int) -> bool:
+        """Say whether to keep a file of `size` bytes, and set its bytes aside in the budget."""
+        if self._expression is None or size > self._file_bytes or not self._expression.fullmatch(path):
+            return False
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+
+def glob_expression(pattern: str) -> str:
+    """Translate a glob over whole paths: `*` and `?` stay within a component, `**/` is any number of them, `{a,b}` a choice."""
+    out = []
+    at = 0
+    depth = 0
+    while at < len(pattern):
+        character = pattern[at]
+        if pattern.startswith("**/", at):
+            out.append("(?:[^/]+/)*")
+            at += 3
+            continue
+        if pattern.startswith("**", at):
+            out.append(".*")
+            at += 2
+            continue
+        if character == "*":
+            out.append("[^/]*")
+        elif character == "?":
+            out.append("[^/]")
+        elif character == "{" and "}" in pattern[at:]:
+            out.append("(?:")
+            depth += 1
+        elif character == "}" and depth:
+            out.append(")")
+            depth -= 1
+        elif character == "," and depth:
+            out.append("|")
+        else:
+            out.append(re.escape(character))
+        at += 1
+    return f"(?:{''.join(out)})"

@@ -1,0 +1,353 @@
+"""The values of the OCI image specification, strictly parsed from bytes that stay with them.
+
+Implements image-spec v1.1 (descriptor.md, manifest.md, image-index.md, config.md) and Docker's "Image Manifest V2,
+Schema 2". Documents are read as the strictest runtime would: a key twice, a known key in another case (Go's decoder
+would take it), or a document that could be both a manifest and an index (CVE-2021-41190) is refused, as is schema 1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Self
+
+from attrs import field, frozen
+
+from cosinspect.errors import InvalidManifest, UnsupportedMediaType
+from cosinspect.oci.media_types import (
+    CONFIG_TYPES,
+    DOCKER_CONFIG,
+    DOCKER_INDEX,
+    DOCKER_LAYER,
+    DOCKER_MANIFEST,
+    GENERIC_TYPES,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    SCHEMA_1_TYPES,
+    agreed_type,
+    bare_type,
+    refuse_layer_type,
+    refuse_schema_1,
+)
+from cosinspect.oci.platform import Platform, no_matching_platform
+from cosinspect.oci.wire import (
+    WireConfig,
+    WireDescriptor,
+    WireExecution,
+    WireIndex,
+    WireManifest,
+    convert_document,
+    load_document,
+    refuse_keys,
+)
+
+__all__ = [
+    "DOCKER_CONFIG",
+    "DOCKER_INDEX",
+    "DOCKER_LAYER",
+    "DOCKER_MANIFEST",
+    "INDEX_TYPES",
+    "MANIFEST_TYPES",
+    "OCI_CONFIG",
+    "OCI_INDEX",
+    "OCI_LAYER",
+    "OCI_MANIFEST",
+    "Descriptor",
+    "Digest",
+    "History",
+    "ImageConfig",
+    "ImageIndex",
+    "Manifest",
+    "Platform",
+    "no_matching_platform",
+    "parse_descriptor",
+    "parse_document",
+]
+
+_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})")
+_MAX_SIZE = 2**63 - 1
+
+
+@frozen(order=True)
+class Digest:
+    """A content digest of a registered algorithm, in its only legal spelling (image-spec, descriptor.md, "Digests").
+
+    It is safe in a path and in a URL: nothing but the algorithm's name and lower-case hexadecimals passes `parse`.
+    """
+
+    algorithm: str
+    encoded: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `sha256:<64 hexadecimals>` or `sha512:<128 hexadecimals>`.
+
+        Raises:
+            InvalidManifest: it is anything else.
+        """
+        if not _DIGEST.fullmatch(text):
+            raise InvalidManifest(
+                f"expected a digest such as sha256:<64 lower-case hexadecimals>, found {text[:150]!r}"
+            )
+        algorithm, _, encoded = text.partition(":")
+        return cls(algorithm, encoded)
+
+    @classmethod
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
+        """Compute the digest of `data`."""
+        return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
+
+    def hasher(self) -> hashlib._Hash:
+        """Give a new hash of this digest's algorithm."""
+        return hashlib.new(self.algorithm)
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.encoded}"
+
+
+@frozen
+class Descriptor:
+    """Where content is and what it must be (image-spec, descriptor.md).
+
+    Attributes:
+        media_type: as written; the bytes decide a layer's compression.
+        digest: what the content hashes to.
+        size: how many bytes it has.
+        platform: of a manifest in an index, where given.
+        annotations: as written.
+        artifact_type: of a manifest that is no image's, where given.
+    """
+
+    media_type: str
+    digest: Digest
+    size: int
+    platform: Platform | None = None
+    annotations: Mapping[str, str] = field(factory=dict, hash=False)
+    artifact_type: str = ""
+
+
+@frozen
+class Manifest:
+    """An image manifest: one configuration and its layers, bottom first, with the bytes it was read from."""
+
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(hash=False)
+    raw: bytes = field(repr=False)
+
+    @classmethod
+    def from_json(cls, raw: bytes, media_type: str = "") -> Self:
+        """Parse a manifest that may be nothing else.
+
+        Args:
+            raw: the document, already verified against its digest.
+            media_type: what the descriptor or server calls it, where one does.
+
+        Raises:
+            InvalidManifest: it is not a manifest, or could be read as something else too.
+            UnsupportedMediaType: it describes no image, or one whose layers must not be read.
+        """
+        document = load_document(raw, "manifest")
+        kind = agreed_type(document, media_type, MANIFEST_TYPES, OCI_MANIFEST)
+        refuse_keys(document, ("manifests", "fslayers"), "manifest")
+        wire = convert_document(document, WireManifest, "manifest")
+        _refuse_artifact(wire)
+        layers = tuple(
+            parse_descriptor(layer, f"manifest.layers[{n}]") for n, layer in enumerate(wire.layers or ())
+        )
+        for number, layer in enumerate(layers):
+            refuse_layer_type(layer.media_type, number)
+        return cls(
+            kind, parse_descriptor(wire.config, "manifest.config"), layers, wire.annotations or {}, raw
+        )
+
+
+@frozen
+class ImageIndex:
+    """An image index or manifest list: manifests for several platforms, with the bytes it was read from."""
+
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    annotations: Mapping[str, str] = field(hash=False)
+    raw: bytes = field(repr=False)
+
+    @classmethod
+    def from_json(cls, raw: bytes, media_type: str = "") -> Self:
+        """Parse an index that may be nothing else.
+
+        Raises:
+            InvalidManifest: it is not an index, or could be read as something else too.
+        """
+        document = load_document(raw, "index")
+        kind = agreed_type(document, media_type, INDEX_TYPES, OCI_INDEX)
+        refuse_keys(document, ("layers", "config", "fslayers"), "index")
+        wire = convert_document(document, WireIndex, "index")
+        manifests = tuple(
+            parse_descriptor(item, f"index.manifests[{n}]") for n, item in enumerate(wire.manifests or ())
+        )
+        return cls(kind, manifests, wire.annotations or {}, raw)
+
+    def select(self, wanted: Platform) -> tuple[Descriptor, ...]:
+        """Give the manifests that may serve `wanted`, best first: those that say so, then those that say nothing.
+
+        Entries of other media types are passed over, as image-index.md asks.
+
+        Raises:
+            NoMatchingPlatform: none may; the message names the platforms there are.
+        """
+        images = [item for item in self.manifests if item.media_type in (*MANIFEST_TYPES, *INDEX_TYPES)]
+        ranked = [
+            (rank, position, item)
+            for position, item in enumerate(images)
+            if item.platform is not None and (rank := item.platform.rank(wanted)) is not None
+        ]
+        best = [item for _, _, item in sorted(ranked, key=lambda entry: entry[:2])]
+        unsaid = [item for item in images if item.platform is None]
+        if best or unsaid:
+            return (*best, *unsaid)
+        raise no_matching_platform(wanted, (item.platform for item in self.manifests))
+
+
+@frozen
+class History:
+    """One step of an image's making (image-spec, config.md, "history")."""
+
+    created_by: str
+    comment: str
+    empty_layer: bool
+
+
+@frozen
+class ImageConfig:
+    """An image configuration: what its layers must inflate to and how they were made.
+
+    Attributes:
+        platform: None where the configuration does not say.
+        diff_ids: digests of the uncompressed layers, bottom first.
+        env: `NAME=value` strings.
+        labels: as written.
+        history: steps in order, those without a layer included.
+        created: when it was made, as written (RFC 3339), "" where it does not say.
+    """
+
+    platform: Platform | None
+    diff_ids: tuple[Digest, ...]
+    env: tuple[str, ...]
+    labels: Mapping[str, str] = field(hash=False)
+    history: tuple[History, ...] = field(hash=False)
+    raw: bytes = field(repr=False)
+    created: str = ""
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """Parse a configuration.
+
+        Raises:
+            InvalidManifest: it is none, or its root filesystem is not made of layers.
+        """
+        wire = convert_document(load_document(raw, "config"), WireConfig, "config")
+        if wire.rootfs.type != "layers":
+            raise InvalidManifest(
+                f"expected 'layers', found {wire.rootfs.type[:60]!r}", where="config.rootfs.type"
+            )
+        platform = (
+            Platform(wire.os, wire.architecture, wire.variant) if wire.os and wire.architecture else None
+        )
+        execution = wire.config or WireExecution()
+        return cls(
+            platform,
+            tuple(
+                _digest(text, f"config.rootfs.diff_ids[{n}]")
+                for n, text in enumerate(wire.rootfs.diff_ids or ())
+            ),
+            tuple(execution.env or ()),
+            execution.labels or {},
+            tuple(
+                History(step.created_by or "", step.comment or "", bool(step.empty_layer))
+                for step in wire.history or ()
+            ),
+            raw,
+            wire.created if isinstance(wire.created, str) else "",
+        )
+
+    def steps(self) -> tuple[str | None, ...]:
+        """Name for each layer the step that made it, where the history has one for each layer; None where not."""
+        made = [step.created_by or step.comment or None for step in self.history if not step.empty_layer]
+        if len(made) != len(self.diff_ids):
+            return (None,) * len(self.diff_ids)
+        return tuple(made)
+
+
+def parse_document(raw: bytes, media_type: str = "") -> Manifest | ImageIndex:
+    """Parse what a name resolves to: a manifest or an index, told by its media type or, without one, by its keys.
+
+    Raises:
+        InvalidManifest: it is neither, or contradicts the media type.
+        UnsupportedMediaType: it is of a kind that is not read, such as schema 1.
+    """
+    kind = bare_type(media_type)
+    if kind in GENERIC_TYPES:
+        document = load_document(raw, "manifest")
+        said = document.get("mediaType")
+        kind = said if isinstance(said, str) else ""
+        if not kind:
+            kind = OCI_INDEX if "manifests" in document else OCI_MANIFEST
+        media_type = ""
+    if kind in INDEX_TYPES:
+        return ImageIndex.from_json(raw, media_type)
+    if kind in MANIFEST_TYPES:
+        return Manifest.from_json(raw, media_type)
+    if kind in SCHEMA_1_TYPES:
+        refuse_schema_1()
+    raise UnsupportedMediaType(
+        f"expected an image manifest or index, found media type {kind[:150]!r}",
+        where="manifest",
+        remedy="name an image, not another kind of artifact",
+    )
+
+
+def _refuse_artifact(wire: WireManifest) -> None:
+    kind = wire.config.media_type
+    if kind in CONFIG_TYPES:
+        return
+    raise UnsupportedMediaType(
+        f"expected an image configuration, found {(wire.artifact_type or kind)[:150]!r}: this artifact is no image",
+        where="manifest.config.mediaType",
+        remedy="name the image itself, not its signature, chart or attestation",
+    )
+
+
+def _digest(text: str, where: str) -> Digest:
+    try:
+        return Digest.parse(text)
+    except InvalidManifest as fault:
+        raise InvalidManifest(fault.message, where=where) from fault
+
+
+def parse_descriptor(wire: WireDescriptor, where: str) -> Descriptor:
+    """Give a descriptor of the wire as a value; `where` names it in messages.
+
+    Raises:
+        InvalidManifest: its digest or its size is none.
+    """
+    if not 0 <= wire.size <= _MAX_SIZE:
+        raise InvalidManifest(
+            f"expected a size of at least 0, found {str(wire.size)[:40]}", where=f"{where}.size"
+        )
+    platform = None
+    if wire.platform is not None and (wire.platform.os or wire.platform.architecture):
+        platform = Platform(wire.platform.os, wire.platform.architecture, wire.platform.variant)
+    return Descriptor(
+        wire.media_type,
+        _digest(wire.digest, f"{where}.digest"),
+        wire.size,
+        platform,
+        wire.annotations or {},
+        wire.artifact_type or "",
+    )

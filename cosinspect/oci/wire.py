@@ -1,0 +1,207 @@
+"""OCI documents as they are on the wire, decoded so that every decoder would see the same.
+
+A key twice, a known key in another case (Go's decoder would take it), text that is no UTF-8, NaN: all refused here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from cosinspect.errors import InvalidManifest
+from cosinspect.oci.media_types import refuse_schema_1
+from cosinspect.wire_types import ready
+
+__all__ = [
+    "WireConfig",
+    "WireDescriptor",
+    "WireExecution",
+    "WireIndex",
+    "WireManifest",
+    "convert_document",
+    "load_document",
+    "refuse_keys",
+]
+
+# What the documents look like on the wire. Go's encoder writes null for an empty list or map.
+
+
+class WirePlatform(msgspec.Struct):
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+
+class WireDescriptor(msgspec.Struct, rename="camel"):
+    """descriptor.md."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: WirePlatform | None = None
+    annotations: dict[str, str] | None = None
+    artifact_type: str | None = None
+
+
+class WireManifest(msgspec.Struct, rename="camel"):
+    """manifest.md."""
+
+    schema_version: int
+    config: WireDescriptor
+    layers: list[WireDescriptor] | None
+    media_type: str | None = None
+    artifact_type: str | None = None
+    subject: WireDescriptor | None = None
+    annotations: dict[str, str] | None = None
+
+
+class WireIndex(msgspec.Struct, rename="camel"):
+    """image-index.md."""
+
+    schema_version: int
+    manifests: list[WireDescriptor] | None
+    media_type: str | None = None
+    annotations: dict[str, str] | None = None
+
+
+class WireExecution(msgspec.Struct):
+    """config.md, "config"."""
+
+    env: list[str] | None = msgspec.field(default=None, name="Env")
+    labels: dict[str, str] | None = msgspec.field(default=None, name="Labels")
+
+
+class WireRootfs(msgspec.Struct):
+    type: str
+    diff_ids: list[str] | None = None
+
+
+class WireHistory(msgspec.Struct):
+    created_by: str | None = None
+    comment: str | None = None
+    empty_layer: bool | None = None
+
+
+class WireConfig(msgspec.Struct):
+    """config.md."""
+
+    rootfs: WireRootfs
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+    created: Any = None
+    config: WireExecution | None = None
+    history: list[WireHistory] | None = None
+
+
+_NESTED: Mapping[type, Mapping[str, type]] = {
+    WireManifest: {"config": WireDescriptor, "layers": WireDescriptor, "subject": WireDescriptor},
+    WireIndex: {"manifests": WireDescriptor},
+    WireDescriptor: {"platform": WirePlatform},
+    WireConfig: {"config": WireExecution, "rootfs": WireRootfs, "history": WireHistory},
+}
+
+T = TypeVar("T")
+
+
+def load_document(raw: bytes, where: str) -> dict[str, Any]:
+    """Decode a JSON object in which every key means what it means to every decoder.
+
+    Raises:
+        InvalidManifest: it is no such object; `where` names it in the message.
+    """
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in items:
+            if key in found:
+                raise InvalidManifest(f"the key {key[:60]!r} is there twice", where=where)
+            found[key] = value
+        return found
+
+    def constant(name: str) -> NoReturn:
+        raise InvalidManifest(f"{name} is not JSON", where=where)
+
+    try:
+        # Given bytes, json would read UTF-16 too, which other decoders take for damage.
+        document = json.loads(raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
+        if b"\\ud" in raw or b"\\uD" in raw:
+            json.dumps(document, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
+    except RecursionError:
+        raise InvalidManifest("the document is nested too deeply", where=where) from None
+    except ValueError as fault:  # a JSONDecodeError, or a UnicodeError
+        if isinstance(fault, InvalidManifest):
+            raise
+        raise InvalidManifest(f"expected a JSON document: {fault}", where=where) from fault
+    if not isinstance(document, dict):
+        raise InvalidManifest("expected a JSON object", where=where)
+    return document
+
+
+@cache
+def _names(wire: type) -> Mapping[str, str]:
+    """Give the keys of a structure by how they read without case; found out once, since that takes longer than a document."""
+    return {item.encode_name.casefold(): item.encode_name for item in msgspec.structs.fields(wire)}
+
+
+def _refuse_other_case(value: Any, wire: type, where: str) -> None:
+    """Refuse `Layers` beside or instead of `layers`: Go's decoder takes both for the same field."""
+    if not isinstance(value, dict):
+        return
+    names = _names(wire)
+    nested = _NESTED.get(wire, {})
+    for key, item in value.items():
+        known = names.get(key.casefold(), key)
+        if known != key:
+            raise InvalidManifest(
+                f"the key {key!r} stands for {known!r} to some readers and for nothing to others", where=where
+            )
+        if key not in nested:
+            continue
+        if isinstance(item, list):
+            for number, element in enumerate(item):
+                _refuse_other_case(element, nested[key], f"{where}.{key}[{number}]")
+        else:
+            _refuse_other_case(item, nested[key], f"{where}.{key}")
+
+
+def refuse_keys(document: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
+    """Refuse a document with a key that only another kind of document has.
+
+    Raises:
+        InvalidManifest: it has one of `keys`, which are in lower case.
+    """
+    for key in document:
+        # Go's decoder folds case as Unicode does: `layer\u017f` is `layers` to it.
+        if key.casefold() in keys:
+            raise InvalidManifest(
+                f"a document with {key!r} here could be read as one of another kind (CVE-2021-41190)",
+                where=where,
+                remedy="push the image again with a current tool",
+            )
+
+
+def convert_document(document: dict[str, Any], wire: type[T], where: str) -> T:
+    """Give a document as the structure it must have.
+
+    Raises:
+        InvalidManifest: it has another; the message names the key.
+        UnsupportedMediaType: it is of schema 1.
+    """
+    _refuse_other_case(document, wire, where)
+    try:
+        found = msgspec.convert(document, ready(wire))
+    except msgspec.ValidationError as fault:
+        text = str(fault)
+        message, _, path = text.partition(" - at `$")
+        raise InvalidManifest(message, where=where + path.rstrip("`")) from fault
+    version = document.get("schemaVersion", 2)
+    if version == 1:
+        refuse_schema_1()
+    if version != 2:
+        raise InvalidManifest(f"expected 2, found {version!r:.60}", where=f"{where}.schemaVersion")
+    return found

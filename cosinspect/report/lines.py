@@ -1,0 +1,106 @@
+"""How a result is told in plain lines, for the formats that have no layout of their own.
+
+Every line is harmless text without line breaks (`cosinspect.report.display.printable`); what a format must escape
+beyond that is its own business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cosinspect.report.display import printable
+from cosinspect.report.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
+
+__all__ = [
+    "BOOT_CHAIN",
+    "finding_lines",
+    "layer_of",
+    "reasons",
+    "result_lines",
+    "sentence",
+    "standing",
+    "waiver_line",
+]
+
+BOOT_CHAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("GRUB finds its menu and is told what to load", ("COS04",)),
+    ("GRUB loads the kernel", tuple(f"COS01{number}" for number in range(8))),
+    ("the kernel unpacks the initrd, which finds the image on disk", ("COS02", "COS03")),
+    ("systemd takes over and runs the stages", ("COS06",)),
+    ("cloud-configs say what is mounted and who can log in", ("COS07",)),
+)
+"""What happens from power-on to login, and how the ids of the checks begin that look at it."""
+
+
+def sentence(report: Report) -> str:
+    """Say the verdict in one line: `fail: quay.io/org/os:v1 (profile cos): boot no, install no`."""
+    label = "undecided" if report.verdict is Verdict.OPEN else report.verdict.value
+    profile = " + ".join([report.profile, *report.policies])
+    return printable(f"{label}: {report.name} (profile {profile}): {standing(report)}")
+
+
+def standing(report: Report) -> str:
+    """Say what the verdict hangs on: `boot no, install no, provisional, 2 waived`."""
+    statuses = {item.value: report.capabilities[item].status for item in report.required}
+    if report.signature_required:
+        statuses["signed"] = report.signed
+    found = ", ".join(f"{name} {status.value}" for name, status in statuses.items())
+    if report.selected:
+        found = f"{found}, as far as {', '.join(report.selected)} can tell"
+    if report.provisional:
+        found = f"{found}, provisional"
+    waived = sum(finding.is_waived for result in report.results for finding in result.findings)
+    waived += sum(result.kind is Kind.OPEN and result.is_waived for result in report.results)
+    return f"{found}, {waived} waived" if waived else found
+
+
+def layer_of(report: Report, finding: Finding) -> str:
+    """Name the layer of a finding and its step, "" where it has none or its evidence names it."""
+    position = finding.layer
+    if position is None or any(re.search(rf"\blayer {position}\b", line) for line in finding.evidence):
+        return ""
+    layers = report.layers
+    step = layers[position].created_by if position < len(layers) else None
+    return name_layer(position, step)
+
+
+def finding_lines(report: Report, finding: Finding) -> Iterator[str]:
+    """Tell a finding: what is wrong, where, why that is known, what to do, who answers for it."""
+    yield printable(finding.message)
+    place = " in ".join(part for part in (finding.path, layer_of(report, finding)) if part)
+    if place:
+        yield printable(f"at {place}")
+    for line in finding.evidence:
+        yield printable(f"- {line}")
+    if finding.remedy:
+        yield printable(f"remedy: {finding.remedy}")
+    if finding.waiver:
+        yield waiver_line(finding.waiver)
+
+
+def result_lines(report: Report, result: CheckResult) -> Iterator[str]:
+    """Tell a result: each of its findings, or why it is open."""
+    for finding in result.findings:
+        yield from finding_lines(report, finding)
+    if result.reason:
+        yield printable(result.reason)
+    if result.waiver:
+        yield waiver_line(result.waiver)
+
+
+def waiver_line(waiver: Waiver) -> str:
+    """Tell who answers for a finding: the reason, and until when."""
+    if waiver.expired:
+        return printable(f"its waiver expired on {waiver.expires.isoformat()}: {waiver.reason}")
+    return printable(f"waived until {waiver.expires.isoformat()}: {waiver.reason}")
+
+
+def reasons(report: Report) -> Iterator[str]:
+    """Tell in a line each why the image does not pass: the results that its verdict hangs on."""
+    for kind in (Kind.FAIL, Kind.OPEN):
+        for result in report.results:
+            if result.kind is kind and report.is_decisive(result):
+                standing = [finding.message for finding in result.findings if not finding.is_waived]
+                said = standing[0] if standing else result.reason
+                yield printable(f"{result.check} {result.name}: {said}")

@@ -1,0 +1,332 @@
+"""What each layer did to a path: the layers put together again, with an eye on one place.
+
+In place, a layer's effect is seen as it is applied. The other semantics do not work layer by layer: there the effect of a
+layer is the difference between the images that end below it and with it.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+from attrs import evolve, frozen
+
+from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.overlay import apply_in_place, prefixes
+from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
+from cosinspect.rootfs.tree import Node, Tree
+
+__all__ = ["Action", "Change", "concerned", "histories"]
+
+
+class Action(enum.Enum):
+    """What a layer did to a path."""
+
+    ADDED = "added"
+    IMPLIED = "implied"
+    """A directory that the layer uses and does not list."""
+    REPLACED = "replaced"
+    ATTRIBUTES = "attributes"
+    """A directory kept its children and got other attributes."""
+    REMOVED = "removed"
+    RELINKED = "relinked"
+    """A link above it was made or changed, and the path leads to another place."""
+
+
+@frozen
+class Change:
+    """One layer's effect on one path.
+
+    Attributes:
+        layer: position of the layer, counted from 0 at the bottom.
+        action: what happened.
+        cause: the entry or marker that did it, as a path in the layer: `/boot/.wh.vmlinuz`, `/boot/.wh..wh..opq`.
+        type: kind of file that is at the path afterwards, "" if none.
+        size: of its content, in bytes.
+        link: target, where it is a symbolic link.
+    """
+
+    layer: int
+    action: Action
+    cause: str
+    type: str = ""
+    size: int = 0
+    link: str = ""
+
+
+def histories(
+    indexes: Sequence[LayerIndex],
+    paths: Iterable[str],
+    *,
+    semantics: Semantics = Semantics.OCI,
+    limits: Limits = DEFAULT_LIMITS,
+) -> dict[str, tuple[Change, ...]]:
+    """Tell for each of `paths` what every layer did to it, layers that left it alone not mentioned.
+
+    A path's directories are resolved in the tree of each layer; a link at its end is not followed.
+
+    Args:
+        indexes: the layers, bottom first.
+        paths: without a leading slash.
+        semantics: whose reading of the layers.
+        limits: for the links followed.
+    """
+    changes: dict[str, list[Change]] = {path: [] for path in paths}
+    if RULES[semantics].stacking is not Stacking.IN_PLACE:
+        return _by_prefix(indexes, changes, semantics, limits)
+    indexes = concerned(indexes, changes)
+    tree = Tree(RULES[semantics], limits=limits)
+    before = dict.fromkeys(changes, _Trail((), None, None))
+    for position, index in enumerate(indexes):
+        markers = apply_in_place(tree, index, position)
+        applied = _Applied(index, position, tree, markers)
+        for path, done in changes.items():
+            now = _trail(tree.root, path, limits)
+            change = _change(applied, path, before[path], now)
+            if change is not None:
+                done.append(change)
+            before[path] = now
+    return {path: tuple(done) for path, done in changes.items()}
+
+
+def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[LayerIndex]:
+    """Give the layers with the entries only that can have to do with `paths`: of a million files a few are worth a second look.
+
+    What is looked up on the way to a path, or to where an entry or a marker acts, is a name of that path, a directory's name, or a name
+    in the target of a link that is met there. So of all else only the first entry of each directory is kept, which may be what the directory is
+    there for. Markers are all kept. Readers that let a marker hide an entry of its own layer need more than this.
+    """
+    names = {name for path in paths for name in path.split("/")}
+    parents: set[str] = set()
+    links: dict[str, list[str]] = {}
+    for index in indexes:
+        parents.update(marker.path for marker in (*index.whiteouts, *index.opaques))
+        for entry in index.entries:
+            parent, _, name = entry.path.rpartition("/")
+            parents.add(parent)
+            if entry.type == "dir":
+                names.add(name)
+            elif entry.type == "hardlink":
+                names.update(entry.link.split("/"))
+            elif entry.link:
+                links.setdefault(name, []).append(entry.link)
+    names.update(name for parent in parents for name in parent.split("/"))
+    waiting = [name for name in names if name in links]
+    while waiting:
+        for target in links.pop(waiting.pop(), ()):
+            for name in target.split("/"):
+                names.add(name)
+                if name in links:
+                    waiting.append(name)
+    return [evolve(index, entries=tuple(_of_names(index.entries, names))) for index in indexes]
+
+
+def _of_names(entries: Iterable[LayerEntry], names: set[str]) -> Iterator[LayerEntry]:
+    seen: set[str] = set()
+    for entry in entries:
+        parent, _, name = entry.path.rpartition("/")
+        if name in names:
+            seen.clear()  # it may take a directory's place, or a link's, and the next entry below it makes one anew
+        if name in names or parent not in seen:
+            if entry.type != "hardlink":  # one without its target makes no directory
+                seen.add(parent)
+            yield entry
+
+
+def _by_prefix(
+    indexes: Sequence[LayerIndex], changes: dict[str, list[Change]], semantics: Semantics, limits: Limits
+) -> dict[str, tuple[Change, ...]]:
+    before = dict.fromkeys(changes, _Trail((), None, None))
+    for position, merged in enumerate(prefixes(indexes, semantics, limits=limits)):
+        for path, done in changes.items():
+            now, old = _trail(merged.root, path, limits), before[path]
+            before[path] = now
+            if _is_same(old.node, now.node):
+                continue
+            action = _action(old.node, now.node, position)
+            done.append(
+                Change(
+                    position,
+                    action,
+                    _cause_in(indexes[position], path, old, now),
+                    now.node.type if now.node is not None else "",
+                    *_size_and_link(now.entry),
+                )
+            )
+    return {path: tuple(done) for path, done in changes.items()}
+
+
+def _is_same(old: Node | None, new: Node | None) -> bool:
+    if old is None or new is None:
+        return old is new
+    return old.entry is new.entry and old.layer == new.layer
+
+
+def _action(old: Node | None, new: Node | None, position: int) -> Action:
+    if new is None:
+        return Action.REMOVED
+    if new.layer != position:
+        return Action.RELINKED
+    if old is None:
+        return Action.IMPLIED if new.entry is None else Action.ADDED
+    return Action.ATTRIBUTES if old.children is not None and new.children is not None else Action.REPLACED
+
+
+def _cause_in(index: LayerIndex, path: str, old: _Trail, new: _Trail) -> str:
+    """Name the marker or entry of a layer that stands where two ways part, or above it."""
+    parting = path
+    for before, after in itertools.zip_longest(old.steps, new.steps):
+        if before is None or after is None or not _is_same(before.node, after.node):
+            parting = (after or before).path
+            break
+    names = parting.split("/")
+    ways = {"/".join(names[:length]) for length in range(1, len(names) + 1)}
+    for marker in index.whiteouts:
+        if marker.path in ways:
+            return _whiteout(marker)
+    for entry in reversed(index.entries):
+        if entry.path in ways and (entry.type != "dir" or entry.path == parting):
+            return f"/{entry.path}"
+    for marker in index.opaques:
+        if marker.path in ways or not marker.path:
+            return f"{_below(marker.path)}/.wh..wh..opq"
+    return f"/{path}"
+
+
+@frozen
+class _Step:
+    """One name that was looked up on the way to a path: in which directory, at which real path, and what was there."""
+
+    directory: Node
+    path: str
+    name: str
+    node: Node | None
+
+
+@frozen
+class _Trail:
+    """The way to a path through one tree: every name looked up, and what is at its end.
+
+    Attributes:
+        entry: what the node said of itself then; a directory gets other attributes and stays the same node.
+    """
+
+    steps: tuple[_Step, ...]
+    node: Node | None
+    entry: LayerEntry | None
+
+
+@frozen
+class _Applied:
+    """A layer that was just applied, and what its markers pointed to before that."""
+
+    index: LayerIndex
+    position: int
+    tree: Tree
+    markers: Sequence[tuple[Marker, Node, str | None]]
+
+
+def _trail(root: Node, path: str, limits: Limits) -> _Trail:
+    """Walk to a path as the kernel does."""
+    waiting = [name for name in reversed(path.split("/")) if name not in ("", ".")]
+    stack = [root]
+    places = [""]
+    steps: list[_Step] = []
+    hops = 0
+    while waiting:
+        name = waiting.pop()
+        if name == "..":
+            if len(stack) > 1:
+                stack.pop()
+                places.pop()
+            continue
+        directory, place = stack[-1], f"{places[-1]}/{name}".lstrip("/")
+        if directory.children is None:
+            return _Trail(tuple(steps), None, None)
+        node = directory.children.get(name)
+        steps.append(_Step(directory, place, name, node))
+        if node is None:
+            return _Trail(tuple(steps), None, None)
+        if node.type == "symlink" and node.entry is not None and waiting:
+            hops += 1
+            if hops > limits.link_hops:
+                return _Trail(tuple(steps), None, None)
+            target = node.entry.link
+            if target.startswith("/"):
+                del stack[1:]
+                del places[1:]
+            waiting.extend(name for name in reversed(target.split("/")) if name not in ("", "."))
+            continue
+        stack.append(node)
+        places.append(place)
+    return _Trail(tuple(steps), stack[-1], stack[-1].entry)
+
+
+def _change(applied: _Applied, path: str, before: _Trail, now: _Trail) -> Change | None:
+    node, entry, position = now.node, now.entry, applied.position
+    if node is None:
+        if before.node is None:
+            return None
+        return Change(position, Action.REMOVED, _cause(applied, path, before, now))
+    if before.node is node and before.entry is entry:
+        return None
+    if node.layer != position:
+        cause = _cause(applied, path, before, now)
+        return Change(position, Action.RELINKED, cause, node.type, *_size_and_link(entry))
+    if before.node is None:
+        action = Action.IMPLIED if entry is None else Action.ADDED
+    elif before.node is node:
+        action = Action.ATTRIBUTES
+    else:
+        action = Action.REPLACED
+    name = now.steps[-1].name if now.steps else ""
+    return Change(position, action, _written(applied, name, node, path), node.type, *_size_and_link(entry))
+
+
+def _size_and_link(entry: LayerEntry | None) -> tuple[int, str]:
+    if entry is None:
+        return 0, ""
+    return entry.size, entry.link if entry.type == "symlink" else ""
+
+
+def _cause(applied: _Applied, path: str, before: _Trail, now: _Trail) -> str:
+    """Name what took a path away or led it elsewhere: what changed at the first name where the two ways part."""
+    # Up to there both are the same, so that they part at one name of one directory.
+    for old, new in itertools.zip_longest(before.steps, now.steps):
+        if old is not None and new is not None and old.node is new.node:
+            continue
+        at = old or new
+        there = new.node if new is not None else None
+        if at is not None and (
+            there is None or there.children is not None
+        ):  # a directory replaces nothing by itself
+            for marker, directory, name in applied.markers:
+                if directory is at.directory and name in (at.name, None):
+                    return _whiteout(marker) if name is not None else f"{_below(marker.path)}/.wh..wh..opq"
+        if at is not None and there is not None:
+            return _written(applied, at.name, there, path)
+        break
+    return f"/{path}"
+
+
+def _written(applied: _Applied, name: str, node: Node, path: str) -> str:
+    """Name the entry that made a node, as its layer writes it; a directory that it only uses has none."""
+    if node.entry is None:
+        return f"/{path}"
+    if node.inode is None:
+        return f"/{node.entry.path}"
+    for entry in reversed(applied.index.entries):  # one of several names, of which the node keeps the first
+        if entry.path.rpartition("/")[2] == name and applied.tree.lookup(entry.path) is node:
+            return f"/{entry.path}"
+    return f"/{path}"
+
+
+def _whiteout(marker: Marker) -> str:
+    directory, _, name = marker.path.rpartition("/")
+    return f"{_below(directory)}/.wh.{name}"
+
+
+def _below(directory: str) -> str:
+    return directory and f"/{directory}"

@@ -1,0 +1,322 @@
+"""The resolver: layer indexes put together into one tree, by the rules of a semantics.
+
+`semantics` has the table of who reads layers how. Here are the three ways of stacking from which most of it follows:
+in place, side by side, top down. Each writes entries to a `Tree`, whose rules do the rest.
+
+What every reader refuses, and what this one refuses, is left out of the tree and told as a `Problem`: the image is
+defective for that reader, and a check says so.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+
+from attrs import frozen
+
+from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
+from cosinspect.rootfs.tree import Node, Problem, Tree
+
+__all__ = ["Merged", "apply_in_place", "merge", "prefixes"]
+
+
+@frozen
+class Merged:
+    """One tree made of all layers.
+
+    Attributes:
+        root: the root directory; nobody may change it.
+        problems: what the layers ask for and the reader does not do.
+        names: how many there are, the root not counted, where that is known without looking.
+    """
+
+    root: Node
+    problems: tuple[Problem, ...]
+    names: int | None = None
+
+
+def merge(
+    indexes: Iterable[LayerIndex],
+    semantics: Semantics = Semantics.OCI,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Merged:
+    """Merge layers, bottom first, into one tree."""
+    layers = list(indexes)
+    rules = RULES[semantics]
+    if rules.stacking is Stacking.SIDE_BY_SIDE:
+        return _merge_side_by_side(layers, limits)
+    tree = Tree(rules, limits=limits)
+    if rules.stacking is Stacking.TOP_DOWN:
+        for position, entry in _survivors(layers):
+            tree.put(entry, position)
+    else:
+        for position, index in enumerate(layers):
+            apply_in_place(tree, index, position)
+    tree.close()
+    return Merged(tree.root, tuple(tree.problems))
+
+
+def prefixes(
+    indexes: Sequence[LayerIndex], semantics: Semantics, *, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[Merged]:
+    """Merge the lowest layer, then the lowest two, and so on up to all of them."""
+    if RULES[semantics].stacking is not Stacking.SIDE_BY_SIDE:
+        for count in range(1, len(indexes) + 1):
+            yield merge(indexes[:count], semantics, limits=limits)
+        return
+    trees: list[Tree] = []
+    for position, index in enumerate(indexes):
+        trees.append(_own_tree(index, position, tuple(reversed(trees)), limits))
+        yield _overlaid(trees)
+
+
+# -- in place: the specification ---------------------------------------------------------------------------------------
+
+
+def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[Marker, Node, str | None]]:
+    """Apply one layer on top of what is there, and give what its markers acted on: a name in a directory, None for all.
+
+    A layer's whiteouts and opaque whiteouts act on what its lower layers made, wherever they stand in the layer; its
+    entries follow. A hard link to a file that the layer itself takes away binds to that file all the same, and is told.
+    """
+    tree.forget()
+    doomed = _targets_of_markers(tree, index)
+    # Lower files that the layer links to, in case it also takes them away.
+    kept = {
+        entry.link: node
+        for entry in index.entries
+        if entry.type == "hardlink" and (node := tree.lookup(entry.link)) is not None
+    }
+    for _, directory, name in doomed:
+        if directory.children is not None:
+            if name is None:
+                directory.children.clear()
+            else:
+                directory.children.pop(name, None)
+    tree.forget()
+    for entry in index.entries:
+        tree.put(entry, position, kept)
+    return doomed
+
+
+def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
+    """Find what a layer's markers will act on, all before any of them acts."""
+    if not index.whiteouts and not index.opaques:
+        return []
+    own = {entry.path for entry in index.entries if entry.type == "dir"}
+    doomed: list[tuple[Marker, Node, str | None]] = []
+    for marker in index.whiteouts:
+        parent, _, name = marker.path.rpartition("/")
+        directory = _lower_directory(tree, parent, own)
+        if directory is not None:
+            doomed.append((marker, directory, name))
+    for marker in index.opaques:
+        directory = _lower_directory(tree, marker.path, own)
+        if directory is not None:
+            doomed.append((marker, directory, None))
+    return doomed
+
+
+def _lower_directory(tree: Tree, path: str, own: set[str]) -> Node | None:
+    """Find the directory of a marker, unless the layer puts a directory of its own in the place of a link to it."""
+    found = tree.directory(path)
+    if found is None or not own:
+        return found
+    node: Node | None = tree.root
+    prefix = ""
+    for name in path.split("/") if path else ():
+        prefix = f"{prefix}/{name}" if prefix else name
+        node = node.children.get(name) if node is not None and node.children is not None else None
+        if node is None:
+            break
+        if node.type == "symlink":
+            return None if prefix in own else found
+    return found
+
+
+# -- top down: elemental -----------------------------------------------------------------------------------------------
+
+
+def _survivors(layers: Sequence[LayerIndex]) -> Iterator[tuple[int, LayerEntry]]:
+    """Give the entries that `mutate.Extract` keeps, in the order in which it writes them.
+
+    Names are remembered as Go's `filepath.Clean` gives them, so that `/etc/x` is another one than `etc/x`. One that is
+    no directory, a whiteout too, hides everything below it that comes later; an opaque whiteout is a name like others.
+    """
+    seen: dict[str, bool] = {}  # whether it hides what is below
+    directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
+    for position in range(len(layers) - 1, -1, -1):
+        for item in _in_order(layers[position]):
+            marks = isinstance(item, Marker)
+            name = item.name or item.path or "."
+            if isinstance(item, Marker) and item.is_directory:
+                name = _own_name(item)  # a directory keeps its name with the prefix
+            if name in seen or _is_hidden(name, seen, directories):
+                continue
+            hides = seen[name] = isinstance(item, Marker) or item.type != "dir"
+            if hides and name in directories:
+                directories.clear()  # what stood open until now is hidden from here on
+            if not marks and isinstance(item, LayerEntry):
+                yield position, item
+
+
+def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -> bool:
+    """Say whether something above a name hides it, and remember that of every directory on the way."""
+    way = []
+    while True:
+        directory = name.rpartition("/")[0] or ("/" if name.startswith("/") else ".")
+        if name in (directory, "."):
+            hidden = False
+            break
+        known = directories.get(directory)
+        if known is not None:
+            hidden = known
+            break
+        way.append(directory)
+        if seen.get(directory):
+            hidden = True
+            break
+        name = directory
+    for directory in way:
+        directories[directory] = hidden
+    return hidden
+
+
+def _own_name(marker: Marker) -> str:
+    """Give the name that a whiteout itself has."""
+    if marker.path.rpartition("/")[2] in (".wh.", ".wh..", ".wh..."):
+        return marker.path
+    directory, slash, base = (marker.name or marker.path).rpartition("/")
+    return f"{directory}{slash}.wh.{base}"
+
+
+def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntry | Marker]:
+    """Give entries and markers as they stand in the layer."""
+    markers = [*index.whiteouts, *index.nameless]
+    if opaques:
+        markers.extend(index.opaques)
+    if not markers:
+        return iter(index.entries)
+    markers.sort(key=attrgetter("offset"))
+    return heapq.merge(
+        index.entries, markers, key=lambda item: item.offset if isinstance(item, Marker) else item.header
+    )
+
+
+# -- side by side: overlayfs -------------------------------------------------------------------------------------------
+
+_DEVICE = LayerEntry("", "char", 0, 0, 0, 0, 0, "", (0, 0), None, 0, 0, 0, None)
+"""What a whiteout becomes on disk."""
+
+
+def _merge_side_by_side(layers: Sequence[LayerIndex], limits: Limits) -> Merged:
+    trees: list[Tree] = []
+    for position, index in enumerate(layers):
+        lower = tuple(reversed(trees))
+        trees.append(_own_tree(index, position, lower, limits))
+    return _overlaid(trees)
+
+
+def _overlaid(trees: Sequence[Tree]) -> Merged:
+    problems = [problem for tree in trees for problem in tree.problems]
+    root = _laid_over([tree.root for tree in reversed(trees)], problems)
+    return Merged(root, tuple(problems))
+
+
+def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: Limits) -> Tree:
+    """Write one layer to a directory of its own, its markers in the form that overlayfs knows."""
+
+    def inherited(names: list[str]) -> Node | Problem | None:
+        for tree in lower:
+            found = tree.beneath(names)
+            if found == "missing":
+                continue
+            if isinstance(found, str):
+                return Problem("lower-not-directory", position, "/".join(names), "")
+            return found if found.children is not None else None
+        return None
+
+    tree = Tree(RULES[Semantics.OVERLAY], limits=limits, inherit=inherited)
+    opaques = {id(marker) for marker in index.opaques}
+    nameless = {id(marker) for marker in index.nameless}
+    for item in _in_order(index, opaques=True):
+        if not isinstance(item, Marker):
+            tree.put(item, position)
+        elif id(item) in nameless:
+            message = "the whiteout names nothing that it could delete"
+            tree.problem("invalid-whiteout", position, item.path, message)
+        elif id(item) in opaques:
+            directory = tree.made(item.path, position)
+            if directory is not None:
+                directory.opaque = True
+        else:
+            _put_whiteout(tree, item, position)
+    tree.close()
+    return tree
+
+
+def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
+    directory, _, name = marker.path.rpartition("/")
+    parent = tree.made(directory, position)
+    if parent is None or parent.children is None:
+        return
+    if name in parent.children:
+        tree.problem(
+            "whiteout-over-entry",
+            position,
+            marker.path,
+            "the layer deletes a name behind an entry, or another whiteout, for the same name",
+        )
+    else:
+        parent.children[name] = Node(_DEVICE, position)
+
+
+def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
+    """Lay directories over each other, the topmost first, as overlayfs shows them."""
+    root = Node(None, 0)  # opaque or not: at the root, overlayfs does not look
+    waiting = [("", root, list(roots))]
+    while waiting:
+        at, merged, stack = waiting.pop()
+        assert merged.children is not None  # noqa: S101 - made as a directory
+        for name, nodes in _names(stack).items():
+            top = nodes[0]
+            path = f"{at}/{name}" if at else name
+            if top.is_whiteout:
+                if at and len(stack) == 1:
+                    message = (
+                        "a whiteout with nothing below it to hide: the name is listed, and nothing is there"
+                    )
+                    problems.append(Problem("phantom-name", top.layer, path, message, fatal=False))
+            elif top.children is None:
+                merged.children[name] = top
+            else:
+                child = merged.children[name] = Node(top.entry, top.layer)
+                waiting.append((path, child, nodes))
+    return root
+
+
+def _names(stack: Sequence[Node]) -> dict[str, list[Node]]:
+    """Give for each name in directories that lie over each other what makes it up: one file, or several directories."""
+    found: dict[str, list[Node]] = {}
+    closed: set[str] = set()
+    for directory in stack:
+        for name, node in (directory.children or {}).items():
+            if name in closed:
+                continue
+            above = found.get(name)
+            if node.children is None:
+                closed.add(name)
+                if above is None:
+                    found[name] = [node]
+                continue
+            if above is None:
+                found[name] = [node]
+            else:
+                above.append(node)
+            if node.opaque:
+                closed.add(name)
+    return found

@@ -1,0 +1,206 @@
+"""The tree of an image of which only the upper layers were read: what they settle can be asked for, and nothing else.
+
+An upper layer settles a name by an entry for it, by a whiteout, or by an opaque whiteout or a whiteout above it. Everything else depends on
+layers below, and asking for it raises `Unread`. Where an upper layer uses a directory that none of them lists, or replaces one, nothing is settled: below, there may
+be a link in its place, and then what the layer has in it is somewhere else, in the place of anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+from cosinspect.layer.changeset import LayerIndex
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.history import Action, Change
+from cosinspect.rootfs.rootfs import Bodies, Rootfs
+from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.tree import Node, Problem
+
+__all__ = ["PartialRootfs", "Unread"]
+
+
+class Unread(BaseException):
+    """What was asked for depends on layers that were not read.
+
+    Not an `Exception`: whoever contains the faults of a check, or remembers that a file is not to be read, would
+    take it for an answer.
+    """
+
+
+def _unread() -> NoReturn:
+    raise Unread
+
+
+class _Names(dict[str, Node]):
+    """A directory's names as far as upper layers settle them: those that are there, and those that are gone."""
+
+    def __init__(self, known: dict[str, Node], gone: set[str]) -> None:
+        super().__init__(known)
+        self._gone = gone
+
+    def get(self, name: str, default: Node | None = None) -> Node | None:  # type: ignore[override]
+        found = super().get(name)
+        if found is None and name not in self._gone:
+            raise Unread
+        return default if found is None else found
+
+    def __getitem__(self, name: str) -> Node:
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return self.get(str(name)) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        _unread()
+
+    def __len__(self) -> int:  # noqa: PLE0303 - it has no answer
+        _unread()
+
+    def __bool__(self) -> bool:  # noqa: PLE0304 - it has no answer
+        _unread()
+
+    def keys(self) -> NoReturn:
+        """All names: not known."""
+        _unread()
+
+    def values(self) -> NoReturn:
+        """All nodes: not known."""
+        _unread()
+
+    def items(self) -> NoReturn:
+        """All of both: not known."""
+        _unread()
+
+
+class PartialRootfs(Rootfs):
+    """The merged tree as far as the upper layers settle it; whatever else is asked raises `Unread`."""
+
+    def __init__(
+        self,
+        indexes: Sequence[LayerIndex],
+        layers: Sequence[Bodies],
+        unread: int,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        semantics: Semantics = Semantics.OCI,
+    ) -> None:
+        """Merge `indexes`, of which the lowest `unread` are empty stand-ins.
+
+        Args:
+            indexes: of all layers, so that positions are those of the image.
+            layers: all of them, for the contents of files.
+            unread: how many are not known.
+            limits: for the links followed.
+            semantics: whose reading of the layers.
+        """
+        super().__init__(indexes, layers, limits=limits, semantics=semantics)
+        self._unread = unread
+        settled = _Settled(indexes[unread:], semantics)
+        settled.mark(self._root)
+
+    @property
+    def indexes(self) -> tuple[LayerIndex, ...]:
+        """What each layer says: not known of all."""
+        _unread()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What could not be done: not known."""
+        _unread()
+
+    def under(self, semantics: Semantics) -> Rootfs:
+        """Give what the same layers settle for another reader."""
+        if semantics is self.semantics:
+            return self
+        return PartialRootfs(
+            self._indexes, self._layers, self._unread, limits=self._limits, semantics=semantics
+        )
+
+    def history(self, path: str) -> tuple[Change, ...]:
+        """Tell which layer took `path` away last, if that is settled; the rest of its history is not known."""
+        asked = "/".join(part for part in path.split("/") if part not in ("", "."))
+        if self.trace(asked, follow=False).entry is not None:
+            _unread()
+        for position in range(len(self._indexes) - 1, self._unread - 1, -1):
+            if any(marker.path == asked for marker in self._indexes[position].whiteouts):
+                directory, _, name = asked.rpartition("/")
+                cause = f"/{directory}/.wh.{name}" if directory else f"/.wh.{name}"
+                return (Change(position, Action.REMOVED, cause),)
+        _unread()
+
+
+class _Settled:
+    """What upper layers say for good, by path: names that are gone, and directories that hide all that lower layers have in them."""
+
+    def __init__(self, indexes: Sequence[LayerIndex], semantics: Semantics) -> None:
+        self._gone: set[str] = set()
+        self._closed: set[str] = set()
+        self._lost = False
+        self._listed = {""}
+        for index in indexes:
+            own: set[str] = set()
+            for entry in index.entries:
+                own.add(entry.path)
+                own.update(_parents(entry.path))
+            # A marker beside what it acts on is taken in one way by one reader and in another by the next.
+            markers = [
+                each.path
+                for each in index.whiteouts
+                if not (each.is_directory or each.name or each.path in own)
+            ]
+            self._gone.update(markers)
+            # To elemental an opaque whiteout is a name like others, and a whiteout one that a directory above it replaces.
+            if semantics is not Semantics.ELEMENTAL:
+                self._closed.update(markers)
+                self._closed.update(each.path for each in index.opaques if each.path and not each.name)
+            whiteouts = (*index.whiteouts, *index.nameless)
+            for marker in whiteouts:
+                self._leave(marker.path)
+            for entry in index.entries:
+                self._gone.discard(entry.path)
+                if entry.type == "dir":
+                    self._listed.add(entry.path)
+                else:
+                    self._leave(entry.path)
+                self._use(entry.path)
+            for marker in whiteouts:
+                self._use(marker.path)
+            for marker in index.opaques:
+                self._use(f"{marker.path}/")
+
+    def _use(self, path: str) -> None:
+        """Note whether a directory on the way to `path` is one that no layer so far has listed."""
+        self._lost = self._lost or path.rpartition("/")[0] not in self._listed
+
+    def _leave(self, path: str) -> None:
+        """Note that a directory is one no longer: what was listed in it may come to lie elsewhere."""
+        self._lost = self._lost or path in self._listed
+
+    def mark(self, root: Node) -> None:
+        """Have each directory that lower layers can add to answer for no more than is settled."""
+        if self._lost:
+            root.children = _Names({}, set())
+            return
+        gone: dict[str, set[str]] = {}
+        for path in self._gone:
+            parent, _, name = path.rpartition("/")
+            gone.setdefault(parent, set()).add(name)
+        waiting = [("", root)]
+        while waiting:
+            path, node = waiting.pop()
+            if node.children is None or path in self._closed:
+                continue
+            waiting.extend(
+                (f"{path}/{name}" if path else name, child) for name, child in node.children.items()
+            )
+            node.children = _Names(node.children, gone.get(path, set()))
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path

@@ -1,0 +1,490 @@
+"""The root filesystem of an image as people use it: a view of the merged tree, never a copy of it.
+
+Paths are absolute inside the image (a leading slash may be left out). Links resolve inside the root by Linux's rules,
+at most `Limits.link_hops` of them for one path (path_resolution(7)).
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Protocol, Self, TypeAlias
+
+from cosinspect.errors import (
+    LimitExceeded,
+    NotADirectory,
+    NotARegularFile,
+    PathNotFound,
+    RootfsError,
+    SymlinkLoop,
+)
+from cosinspect.layer.changeset import LayerEntry, LayerIndex
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
+from cosinspect.rootfs.history import Change, histories
+from cosinspect.rootfs.overlay import Merged, merge
+from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.tree import Inode, Node, Problem
+
+__all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
+
+
+class FileStream(Protocol):
+    """A file's content; leaving its `with` block without an error means that what was read is verified."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give at most `size` further bytes, all that are left for -1, none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Verify the rest and let go."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+
+_MARKS = frozenset("*?[")
+
+
+class Bodies(Protocol):
+    """A layer as far as the contents of its files are concerned."""
+
+    def open(self, entry: LayerEntry, /) -> FileStream:
+        """Open the content of one of its files."""
+        ...
+
+    def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
+        """Give the sha256 of files, in hexadecimals by the offset of their data."""
+        ...
+
+
+Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
+"""Gives the tree that layers make for a reader."""
+
+
+def merge_layers(indexes: Sequence[LayerIndex], semantics: Semantics, limits: Limits) -> Merged:
+    """Merge layers, bottom first."""
+    return merge(indexes, semantics, limits=limits)
+
+
+class Rootfs:
+    """The merged tree of an image.
+
+    Attributes:
+        semantics: whose reading of the layers this is.
+    """
+
+    def __init__(
+        self,
+        indexes: Sequence[LayerIndex],
+        layers: Sequence[Bodies] = (),
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        semantics: Semantics = Semantics.OCI,
+        trees: Merge = merge_layers,
+    ) -> None:
+        """Merge `indexes`, bottom first, as `semantics` says; with `layers`, file contents can be read too.
+
+        Args:
+            indexes: of the layers.
+            layers: the layers themselves.
+            limits: bounds for what is read, and the links followed.
+            semantics: whose reading of the layers.
+            trees: gives the merged tree, which somebody may know already.
+        """
+        tree = trees(indexes, semantics, limits)
+        self._indexes = tuple(indexes)
+        self.semantics = semantics
+        self._problems: tuple[Problem, ...] = tree.problems
+        self._root = tree.root
+        self._names = tree.names
+        self._layers = tuple(layers)
+        self._limits = limits
+        self._trees = trees
+        self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
+
+    @property
+    def indexes(self) -> tuple[LayerIndex, ...]:
+        """What each layer says, bottom first."""
+        return self._indexes
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What the layers ask for and the reader of these semantics does not do."""
+        return self._problems
+
+    def under(self, semantics: Semantics) -> Rootfs:
+        """Give the tree that the same layers make for another reader; no layer is read again."""
+        if semantics is self.semantics:
+            return self
+        return Rootfs(
+            self._indexes, self._layers, limits=self._limits, semantics=semantics, trees=self._trees
+        )
+
+    def alike(self, semantics: Semantics) -> Rootfs:
+        """Give this very tree as that of another reader, of whom it is known that the layers make the same for it, without a problem."""
+        same = copy.copy(self)
+        same.semantics = semantics
+        same._problems = ()  # noqa: SLF001 - a copy of one's own
+        return same
+
+    @property
+    def by_table(self) -> tuple[int, ...]:
+        """The layers of which only the table of contents was read, by position."""
+        return tuple(number for number, index in enumerate(self._indexes) if index.table is not None)
+
+    def __len__(self) -> int:
+        """Give how many names there are, the root among them."""
+        if self._names is None:
+            self._names = sum(1 for _ in _walk("", self._root))
+        return self._names + 1
+
+    def blocks(self, size: int) -> int:
+        """Give how many blocks of `size` bytes the contents of all files take, each file counted once, a directory as one."""
+        total = 1
+        seen: set[Inode] = set()
+        waiting = [self._root]
+        while waiting:
+            for node in (waiting.pop().children or {}).values():
+                if node.children is not None:
+                    total += 1
+                    waiting.append(node)
+                elif node.entry is not None and node.entry.size:
+                    if node.inode is not None:
+                        if node.inode in seen:
+                            continue
+                        seen.add(node.inode)
+                    total += -(-node.entry.size // size)
+        return total
+
+    @property
+    def root(self) -> Entry:
+        """The root directory."""
+        return entry_at("/", self._root)
+
+    def children(self, entry: Entry) -> dict[str, Entry]:
+        """Give what is in a directory by name, unsorted; nothing for what is none."""
+        base = entry.path.rstrip("/")
+        return {name: entry_at(f"{base}/{name}", node) for name, node in (entry.node.children or {}).items()}
+
+    # -- one path --------------------------------------------------------------------------------------------------
+
+    def trace(self, path: str, *, follow: bool = True) -> Trace:
+        """Walk to `path` and tell everything about the way; it never fails. `follow` decides on a link at the end."""
+        return self._straight(path, follow=follow) or self._winding(path, follow=follow)
+
+    def _straight(self, path: str, *, follow: bool) -> Trace | None:
+        """Walk to what is there, with no link on the way and no dots: what nearly all walks are, in a third of the time."""
+        names = [name for name in path.split("/") if name]
+        if path.endswith("/") and names:
+            return None
+        node = self._root
+        for name in names:
+            if name in (".", "..") or node.children is None:
+                return None
+            found = node.children.get(name)
+            if found is None:
+                return None
+            node = found
+        if follow and node.entry is not None and node.entry.type == "symlink":
+            return None
+        at = "/" + "/".join(names)
+        return Trace(path, (), entry_at(at, node), at, "")
+
+    def _winding(self, path: str, *, follow: bool) -> Trace:
+        waiting = [part for part in reversed(path.split("/")) if part]
+        directory_wanted = path.endswith("/") and bool(waiting)
+        stack: list[tuple[str, Node]] = [("", self._root)]
+        hops: list[Hop] = []
+        while waiting:
+            name = waiting.pop()
+            at, directory = stack[-1]
+            if directory.children is None:
+                return Trace(path, tuple(hops), None, at, "not-a-directory")
+            if name == ".":
+                continue
+            if name == "..":
+                if len(stack) > 1:
+                    stack.pop()
+                continue
+            here = f"{at}/{name}"
+            node = directory.children.get(name)
+            if node is None:
+                return Trace(path, tuple(hops), None, here, "missing")
+            if node.type == "symlink" and (waiting or follow or directory_wanted):
+                if len(hops) >= self._limits.link_hops:
+                    return Trace(path, tuple(hops), None, here, "loop")
+                target = node.entry.link if node.entry is not None else ""
+                hops.append(Hop(here, target, node.layer))
+                directory_wanted = directory_wanted or (not waiting and target.endswith("/"))
+                if target.startswith("/"):
+                    del stack[1:]
+                waiting.extend(part for part in reversed(target.split("/")) if part)
+                continue
+            stack.append((here, node))
+        at, node = stack[-1]
+        if directory_wanted and node.children is None:
+            return Trace(path, tuple(hops), None, at, "not-a-directory")
+        return Trace(path, tuple(hops), entry_at(at or "/", node), at or "/", "")
+
+    def stat(self, path: str) -> Entry:
+        """Tell what is at `path`, links followed.
+
+        Raises:
+            PathNotFound: nothing is, or a link on the way points to nothing.
+            NotADirectory: a file stands where a directory must be.
+            SymlinkLoop: the links do not end.
+        """
+        return _found(self.trace(path))
+
+    def lstat(self, path: str) -> Entry:
+        """Tell what is at `path`, a link at its end not followed.
+
+        Raises:
+            as `stat` does.
+        """
+        return _found(self.trace(path, follow=False))
+
+    def resolve(self, path: str) -> str:
+        """Give the real path, every link followed.
+
+        Raises:
+            as `stat` does.
+        """
+        return self.stat(path).path
+
+    def exists(self, path: str) -> bool:
+        """Say whether something is at `path`, links followed."""
+        return self.trace(path).entry is not None
+
+    def readlink(self, path: str) -> str:
+        """Give the target of a symbolic link as written.
+
+        Raises:
+            RootfsError: it is no link; otherwise as `stat` does.
+        """
+        entry = self.lstat(path)
+        if entry.type != "symlink":
+            raise RootfsError(f"expected a symbolic link, found a {entry.type}", where=entry.path)
+        return entry.link
+
+    def hardlinks(self, entry: Entry) -> tuple[str, ...]:
+        """Give all paths of the file, sorted, if it has more than one; otherwise nothing."""
+        if entry.node.inode is None:
+            return ()
+        if self._hardlinks is None:
+            names: dict[Inode, list[str]] = {}
+            for path, node in _walk("", self._root):
+                if node.inode is not None:
+                    names.setdefault(node.inode, []).append(path)
+            self._hardlinks = {inode: tuple(sorted(paths)) for inode, paths in names.items()}
+        names_of_it = self._hardlinks.get(entry.node.inode, ())
+        return names_of_it if len(names_of_it) > 1 else ()
+
+    # -- many paths ------------------------------------------------------------------------------------------------
+
+    def listdir(self, path: str) -> list[str]:
+        """Give the names in a directory, sorted.
+
+        Raises:
+            NotADirectory: it is none; otherwise as `stat` does.
+        """
+        entry = self.stat(path)
+        if entry.node.children is None:
+            raise NotADirectory(f"expected a directory, found a {entry.type}", where=entry.path)
+        return sorted(entry.node.children)
+
+    def walk(self, path: str = "/") -> Iterator[Entry]:
+        """Yield what is at `path` and everything below it, directories before their contents, sorted, no link followed.
+
+        Raises:
+            as `stat` does.
+        """
+        start = self.stat(path)
+        yield start
+        for below, node in _walk(start.path.rstrip("/"), start.node):
+            yield entry_at(below, node)
+
+    def glob(self, pattern: str) -> list[Entry]:
+        """Give what matches a pattern, by real path: those of `fnmatch` within a component, `**` for any directories.
+
+        Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
+        """
+        found = {"/": entry_at("/", self._root)}
+        components = [component for component in pattern.split("/") if component]
+        if len(components) == 2 and components[0] == "**" and not _MARKS.intersection(components[1]):
+            named = {path: entry_at(path, node) for path, node in _named(self._root, components[1])}
+            return [named[path] for path in sorted(named)]
+        for number, component in enumerate(components):
+            last = number == len(components) - 1
+            found = {
+                entry.path: entry
+                for parent in found.values()
+                for entry in self._matches(parent, component, last)
+            }
+        return [found[path] for path in sorted(found)]
+
+    def _matches(self, parent: Entry, component: str, last: bool) -> Iterator[Entry]:
+        base = parent.path.rstrip("/")
+        if component == "**":
+            yield parent
+            yield from (
+                entry_at(path, node)
+                for path, node in _walk(base, parent.node)
+                if last or node.children is not None
+            )
+            return
+        if not _MARKS.intersection(component):
+            names = [component]
+        else:
+            expression = re.compile(fnmatch.translate(component))
+            names = [name for name in parent.node.children or () if expression.fullmatch(name)]
+        for name in names:
+            entry = self.trace(f"{base}/{name}", follow=not last).entry
+            if entry is not None and (last or entry.node.children is not None):
+                yield entry
+
+    # -- content ---------------------------------------------------------------------------------------------------
+
+    def open(self, path: str) -> FileStream:
+        """Open a file's content, links followed; use it in a `with` statement.
+
+        A body that was retained is at hand, verified. Any other is read in a second pass over its layer, and what was
+        read is verified when the stream is closed: then `ContentError` is raised if the bytes were others.
+
+        Raises:
+            NotARegularFile: it is none; otherwise as `stat` does.
+            SourceError: the layer cannot be had again.
+        """
+        entry = self.stat(path)
+        layer_entry = entry.node.entry
+        if layer_entry is None or layer_entry.type != "file":
+            raise NotARegularFile(f"expected a regular file, found a {entry.type}", where=entry.path)
+        position = entry.node.source
+        body = self._indexes[position].contents.get(layer_entry.data)
+        if body is not None:
+            return io.BytesIO(body)
+        if not layer_entry.size:
+            return io.BytesIO()
+        if not self._layers:
+            raise RootfsError(
+                "the content is not at hand: the tree was merged without its layers", where=entry.path
+            )
+        return self._layers[position].open(layer_entry)
+
+    def read_bytes(
+        self, path: str, *, limit: int | None = None, limit_name: str = "parsed_file_bytes"
+    ) -> bytes:
+        """Give a file's verified content, links followed.
+
+        Raises:
+            LimitExceeded: it has more than `limit` bytes (`Limits.parsed_file_bytes` unless given).
+            as `open` does, and ContentError.
+        """
+        bound = self._limits.parsed_file_bytes if limit is None else limit
+        entry = self.stat(path)
+        if entry.size > bound:
+            raise LimitExceeded(
+                f"expected at most {bound} bytes, the file has {entry.size}",
+                limit=limit_name,
+                bound=bound,
+                where=entry.path,
+            )
+        with self.open(path) as stream:
+            return stream.read()
+
+    def read_text(self, path: str, *, limit: int | None = None) -> str:
+        """Give a file's verified content as text, bytes that are not UTF-8 as surrogate escapes.
+
+        Raises:
+            as `read_bytes` does.
+        """
+        return self.read_bytes(path, limit=limit).decode("utf-8", "surrogateescape")
+
+    def origin(self, entry: Entry) -> tuple[str, int]:
+        """Tell where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
+        layer_entry = entry.node.entry
+        return self._indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
+
+    def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
+        """Give the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
+
+        Raises:
+            SourceError: a layer cannot be had again.
+            ContentError: it is another one now.
+        """
+        found: dict[str, str] = {}
+        waiting: dict[int, dict[str, LayerEntry]] = {}
+        for entry in entries:
+            layer_entry = entry.node.entry
+            if layer_entry is None or layer_entry.type != "file":
+                continue
+            body = self._indexes[entry.node.source].contents.get(layer_entry.data)
+            if body is not None or not layer_entry.size:
+                found[entry.path] = hashlib.sha256(body or b"").hexdigest()
+            else:
+                waiting.setdefault(entry.node.source, {})[entry.path] = layer_entry
+        for source, files in waiting.items():
+            if not self._layers:
+                raise RootfsError(
+                    "the content is not at hand: the tree was merged without its layers",
+                    where=next(iter(files)),
+                )
+            digests = self._layers[source].content_digests(files.values())
+            found.update((path, digests[file.data]) for path, file in files.items())
+        return found
+
+    def history(self, path: str) -> tuple[Change, ...]:
+        """Tell what each layer did to `path`, bottom first; it need not exist any more.
+
+        The path's directories are resolved at each layer, a link at its end is not followed.
+        """
+        asked = "/".join(part for part in path.split("/") if part not in ("", "."))
+        return histories(self._indexes, [asked], semantics=self.semantics, limits=self._limits)[asked]
+
+
+def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
+    """Yield everything below a node, sorted; depth costs no recursion."""
+    waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
+    while waiting:
+        path, node = waiting.pop()
+        yield path, node
+        if node.children:
+            waiting.extend(
+                (f"{path}/{name}", child) for name, child in sorted(node.children.items(), reverse=True)
+            )
+
+
+def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
+    """Yield everything of a name, without looking at more of the other names than that they are directories."""
+    waiting = [("", top)]
+    while waiting:
+        base, directory = waiting.pop()
+        children = directory.children or {}
+        found = children.get(name)
+        if found is not None:
+            yield f"{base}/{name}", found
+        waiting.extend(
+            (f"{base}/{below}", child) for below, child in children.items() if child.children is not None
+        )
+
+
+def _found(trace: Trace) -> Entry:
+    if trace.entry is not None:
+        return trace.entry
+    chain = trace.chain
+    if trace.problem == "loop":
+        raise SymlinkLoop(f"expected the links to end, followed {len(trace.hops)}", where=trace.path)
+    if trace.problem == "not-a-directory":
+        raise NotADirectory(f"expected a directory at {trace.at} on the way ({chain})", where=trace.path)
+    raise PathNotFound(
+        f"expected a file, {trace.at} is not there" + (f" ({chain})" if trace.hops else ""), where=trace.path
+    )

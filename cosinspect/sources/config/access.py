@@ -1,0 +1,125 @@
+"""How registries are reached, and as whom: one value for all that a user can say of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from attrs import evolve, field, frozen
+
+from cosinspect.sources.config.credential import Credential
+from cosinspect.sources.config.registries_conf import RegistriesConf, load_registries_conf
+
+__all__ = ["Access", "auth_files", "certificate_directories", "registries_conf_files"]
+
+
+@frozen(kw_only=True)
+class Access:
+    """How registries are reached, and as whom.
+
+    What is secret in it (`credential`, `authorization`) goes to the registry that the image's name has, and to no mirror.
+
+    Attributes:
+        plain_http: speak HTTP without TLS; localhost is always spoken to so.
+        tls_verify: whether registries' certificates count; where they do not, plain HTTP is tried, too. None for what the
+            configuration says of each registry, which is yes unless it says otherwise.
+        auth_files: files of credentials, the first that knows the registry counts; None for Docker's in the home directory.
+        credential: what to log in with, in place of what the files have.
+        authorization: an `Authorization` header to send, such as `Bearer ...`, in place of any other.
+        registries: prefixes, mirrors and what is blocked.
+        certificates: directories in which each registry may have one with certificates.
+        certificate_directory: of certificates for the registry, whatever its name.
+    """
+
+    plain_http: bool = False
+    tls_verify: bool | None = None
+    auth_files: tuple[Path, ...] | None = None
+    credential: Credential | None = None
+    authorization: str | None = field(default=None, repr=False)
+    registries: RegistriesConf = field(factory=RegistriesConf)
+    certificates: tuple[Path, ...] = ()
+    certificate_directory: Path | None = None
+
+    @classmethod
+    def of_system(cls, environment: Mapping[str, str], *, mirrors: bool = True) -> Access:
+        """Give what podman and docker would go by on this machine.
+
+        Args:
+            environment: of the process.
+            mirrors: whether to read registries.conf.
+
+        Raises:
+            InvalidAccess: a registries.conf cannot be used.
+        """
+        return cls(
+            auth_files=tuple(auth_files(environment)),
+            registries=load_registries_conf(registries_conf_files(environment) if mirrors else ()),
+            certificates=tuple(certificate_directories(environment)),
+        )
+
+    def elsewhere(self) -> Access:
+        """Give the same for another registry than the one that was named: without what is meant for that alone."""
+        return evolve(self, credential=None, authorization=None)
+
+
+def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
+    """Give the files that may have credentials, in order (containers-auth.json(5), docker-login(1))."""
+    named = environment.get("REGISTRY_AUTH_FILE")
+    if named:
+        yield Path(named)
+        return
+    runtime = environment.get("XDG_RUNTIME_DIR") or f"/run/containers/{os.getuid()}"
+    places = [Path(runtime, "containers") if "XDG_RUNTIME_DIR" in environment else Path(runtime)]
+    places.extend(directory / "containers" for directory in _config_homes(environment))
+    yield from (place / "auth.json" for place in places)
+    docker = environment.get("DOCKER_CONFIG")
+    home = _home(environment)
+    if docker:
+        yield Path(docker, "config.json")
+    elif home is not None:
+        yield home / ".docker" / "config.json"
+    if home is not None:
+        yield home / ".dockercfg"
+
+
+def registries_conf_files(environment: Mapping[str, str]) -> Iterator[Path]:
+    """Give the files of registries.conf, earlier ones giving way to later ones (containers-registries.conf(5), (5).d)."""
+    named = environment.get("CONTAINERS_REGISTRIES_CONF")
+    if named:
+        yield Path(named)
+        return
+    places = [Path("/etc/containers"), *(home / "containers" for home in _config_homes(environment))]
+    # The user's own file takes the place of the system's; what is dropped in adds up.
+    own = [place / "registries.conf" for place in reversed(places)]
+    yield from _first(own)
+    for place in places:
+        yield from sorted((place / "registries.conf.d").glob("*.conf"))
+
+
+def certificate_directories(environment: Mapping[str, str]) -> Iterator[Path]:
+    """Give the directories of certificates by host, in order (containers-certs.d(5)); XDG_CONFIG_HOME moves none of them."""
+    home = _home(environment)
+    if home is not None:
+        yield home / ".config" / "containers" / "certs.d"
+    yield from (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
+
+
+def _first(paths: Iterable[Path]) -> Iterator[Path]:
+    found = next((path for path in paths if path.is_file()), None)
+    if found is not None:
+        yield found
+
+
+def _config_homes(environment: Mapping[str, str]) -> Iterator[Path]:
+    named = environment.get("XDG_CONFIG_HOME")
+    home = _home(environment)
+    if named:
+        yield Path(named)
+    elif home is not None:
+        yield home / ".config"
+
+
+def _home(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get("HOME")
+    return Path(named) if named else None

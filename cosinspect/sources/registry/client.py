@@ -1,0 +1,538 @@
+"""HTTP as a registry's client needs it: time-outs, bounded retries, redirects, authorisation, errors by name.
+
+Follows distribution-spec 1.1 ("Error codes") and RFC 9110 (429 and 503 with `Retry-After`, redirects, challenges). It is
+with `registry_connections` the only module that imports `requests` and its `urllib3`. Requests go through the adapters,
+not through `Session.request`: that would answer from .netrc, keep cookies, and read the body of a redirect whole.
+Proxies and certificate bundles are found as `requests` finds them.
+
+An error's text names hosts, never a URL: paths and queries of storage servers carry signatures. For the same reason no
+error is chained to what `requests` raised.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3.exceptions
+
+from cosinspect.deadline import Deadline
+from cosinspect.errors import (
+    AccessDenied,
+    LimitExceeded,
+    NotFound,
+    RegistryError,
+    SourceError,
+    TooManyRequests,
+    TransportError,
+)
+from cosinspect.limits import Limits
+from cosinspect.sources.registry.auth import Authenticator, Authorization, TokenAnswer, TokenRequest, Url
+from cosinspect.sources.registry.connections import PatientAdapter
+from cosinspect.sources.registry.error_documents import Complaint, Discretion, remedy_for
+from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
+from cosinspect.version import __version__
+
+__all__ = ["Client", "Response"]
+
+MAX_REDIRECTS = 5
+MAX_ANSWERS = 4
+"""Authorisations tried for one request: its own, and those that other threads got in the meantime."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_TRANSIENT = (408, 429, 500, 502, 503, 504)
+# OpenSSL's words for an answer that is no TLS record.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
+_MAX_CAUSES = 16
+_FORM = "application/x-www-form-urlencoded"
+_LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
+
+_LOG = logging.getLogger("cosinspect.registry")
+
+
+class Response:
+    """A response whose body comes as it was sent, never decoded.
+
+    Attributes:
+        status: 200, or 206 where a range was asked for.
+        headers: by name, in any case.
+    """
+
+    def __init__(
+        self, response: requests.Response, url: Url, clock: Callable[[], float], deadline: Deadline
+    ) -> None:
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._url = url
+        self._clock = clock
+        self._deadline = deadline
+
+    @property
+    def encoding(self) -> str | None:
+        """The content coding that was applied, although none is ever asked for."""
+        coding = self.headers.get("Content-Encoding", "").strip().lower()
+        return None if coding in ("", "identity") else coding
+
+    @property
+    def length(self) -> int | None:
+        """What `Content-Length` says, where it says something."""
+        text = self.headers.get("Content-Length", "").strip()
+        return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else None
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body's end can be told from a lost connection, although its length is not known."""
+        return "chunked" in self.headers.get("Transfer-Encoding", "").lower()
+
+    def read(self, size: int, attempts: Attempts) -> bytes:
+        """Give at most `size` bytes as soon as there are any, and none at the end.
+
+        Raises:
+            TransportError: the connection is lost or silent, or `attempts` has no time left.
+            LimitExceeded: the time for all is over.
+        """
+        self._deadline.heed(attempts.where)
+        started = self._clock()
+        fault, data = "", b""
+        try:
+            # Not read(): that waits for all of `size`, and a byte now and then would keep it waiting for ever.
+            data = self._response.raw.read1(size, decode_content=False) or b""
+        except urllib3.exceptions.ReadTimeoutError:
+            fault = "keeps silent in the middle of its answer"
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+            fault = "closed the connection in the middle of its answer"
+        attempts.spend(self._clock() - started)
+        if fault:
+            raise _lost(f"{self._url} {fault}", attempts.where)
+        return data
+
+    def read_whole(self, attempts: Attempts, *, limit: int, limit_name: str) -> bytes:
+        """Give the body of a small answer, and let go of the connection.
+
+        Raises:
+            TransportError: the connection is lost or silent, or `attempts` has no time left.
+            LimitExceeded: it is larger than `limit` bytes.
+        """
+        body = bytearray()
+        try:
+            while len(body) <= limit and (data := self.read(limit + 1 - len(body), attempts)):
+                body += data
+        finally:
+            self.close()
+        if len(body) > limit:
+            raise LimitExceeded(
+                f"expected an answer of at most {limit} bytes, {self._url} sends more",
+                limit=limit_name,
+                bound=limit,
+                where=attempts.where,
+            )
+        # http.client takes a connection that ends within the headers for an answer without a body.
+        cut = not body and self.length is None and not self.chunked
+        if cut or self.length not in (None, len(body)):
+            raise _lost(f"{self._url} closed the connection in the middle of its answer", attempts.where)
+        return bytes(body)
+
+    def close(self) -> None:
+        """Let go of the connection; it is used again if the body was read to its end."""
+        self._response.close()
+
+
+class Client:
+    """One repository over HTTP; used from several threads at once."""
+
+    def __init__(
+        self,
+        *,
+        registry: Url,
+        where: str,
+        authenticator: Authenticator,
+        timeouts: Timeouts,
+        retries: Retries,
+        limits: Limits,
+        sleep: Callable[[float], None],
+        clock: Callable[[], float],
+        tls: ssl.SSLContext | None = None,
+        tls_elsewhere: ssl.SSLContext | None = None,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self._registry = registry
+        self._where = where
+        self._authenticator = authenticator
+        self._authenticating = threading.Lock()
+        self._discretion = Discretion()
+        self._timeouts = timeouts
+        self._retries = retries
+        self._limits = limits
+        self._sleep = sleep
+        self._clock = clock
+        self._deadline = deadline if deadline is not None else Deadline(limits.seconds, clock=clock)
+        self._tls = tls
+        self._session = requests.Session()
+        # Token servers and storage often have the registry's own authority, so that is trusted there as well.
+        self._session.mount("https://", PatientAdapter(tls_elsewhere))
+        self._session.mount("http://", PatientAdapter())
+        if tls is not None:  # for the registry alone: nobody else is shown its client's certificate
+            self._session.mount(f"{registry.text}/", PatientAdapter(tls))
+
+    def attempts(self, where: str) -> Attempts:
+        """Give the patience for one document or blob, which messages call `where`."""
+        return Attempts(self._timeouts, self._retries, self._pause, where)
+
+    def get(self, path: str, headers: Mapping[str, str], attempts: Attempts) -> Response:
+        """Ask the registry for `path`, until it answers or the patience is at its end; the body is not yet read.
+
+        Raises:
+            NotFound, AccessDenied, TooManyRequests, RegistryError: its answer is an error.
+            TransportError: there is no answer.
+        """
+        url = Url.parse(f"{self._registry.text}{path}")
+        if url is None:
+            raise ValueError("a path made of a reference and a digest is always part of a URL")
+        while True:
+            started = self._clock()
+            outcome = self._authorised(url, headers)
+            attempts.spend(self._clock() - started)
+            if isinstance(outcome, Response):
+                return outcome
+            outcome.settle(attempts)
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        where: str,
+        *,
+        accept: tuple[int, ...],
+    ) -> Response:
+        """Send something to the registry, again where that does no harm, and give its answer, whose body nobody waits for.
+
+        Args:
+            method: HEAD, PUT or POST; what is sent twice must be there once all the same.
+            target: a path, or where the registry said that it goes on: relative to the registry, or a URL.
+            headers: of the request.
+            body: of the request.
+            where: for messages.
+            accept: statuses that are no errors.
+
+        Raises:
+            NotFound, AccessDenied, TooManyRequests, RegistryError: the answer is an error.
+            TransportError: there is no answer, or the target is no URL.
+        """
+        url = Url.parse(_joined(f"{self._registry.text}/", target))
+        if url is None or (url.scheme == "http" and self._registry.scheme != "http"):
+            raise TransportError(
+                "the registry sends uploads to something that is no URL of its kind", where=where
+            )
+        attempts = self.attempts(where)
+        while True:
+            started = self._clock()
+            outcome = self._authorised(url, headers, method, body, accept)
+            attempts.spend(self._clock() - started)
+            if isinstance(outcome, Response):
+                outcome.close()
+                return outcome
+            outcome.settle(attempts)
+
+    def document(
+        self, path: str, headers: Mapping[str, str], where: str, *, limit: int, limit_name: str
+    ) -> tuple[Response, bytes]:
+        """Give a small answer with its body, asked for again if the connection is lost.
+
+        Raises:
+            LimitExceeded: it is larger than `limit` bytes.
+            SourceError: as `get` does.
+        """
+        attempts = self.attempts(where)
+        while True:
+            response = self.get(path, headers, attempts)
+            try:
+                return response, response.read_whole(attempts, limit=limit, limit_name=limit_name)
+            except TransportError as fault:
+                failure = Failure(fault, again=True)
+            failure.settle(attempts)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._session.close()
+
+    def _pause(self, seconds: float) -> None:
+        self._sleep(min(seconds, self._deadline.left()))
+
+    def _authorised(
+        self,
+        url: Url,
+        headers: Mapping[str, str],
+        method: str = "GET",
+        body: bytes | None = None,
+        accept: tuple[int, ...] = (200, 206),
+    ) -> Response | Failure:
+        own = url.origin == self._registry.origin  # storage that takes an upload is shown no credentials
+        header, fresh = self._authenticator.header() if own else None, not own
+        for _ in range(MAX_ANSWERS):
+            exchange = self._exchange(method, url, headers, header, body)
+            if isinstance(exchange, Failure):
+                return exchange
+            response, at = exchange
+            if fresh or response.status_code != 401 or at.origin != url.origin:
+                return self._judge(response, at, accept)
+            complaint = self._complaint(response)
+            try:
+                answer = self._answer(response.headers.get("WWW-Authenticate", ""), header)
+            except AccessDenied as denied:
+                denied.codes = denied.codes or complaint.codes
+                if complaint.text:  # the denial may be a token server's
+                    denied.message += f" (the registry says {complaint.text!r})"
+                raise
+            header, fresh = answer.header, answer.fresh
+        return Failure(self._authenticator.refusal(401), again=False)
+
+    def _answer(self, challenges: str, rejected: str | None) -> Authorization:
+        with self._authenticating:
+            return self._drive(self._authenticator.answer(challenges, rejected))
+
+    def _drive(self, flow: Generator[TokenRequest, TokenAnswer, Authorization]) -> Authorization:
+        answer: TokenAnswer | None = None
+        while True:
+            try:
+                asked = flow.send(answer) if answer else next(flow)
+            except StopIteration as end:
+                authorization: Authorization = end.value
+                break
+            answer = self._ask(asked)
+        return authorization
+
+    def _ask(self, asked: TokenRequest) -> TokenAnswer:
+        """Send a request for a token, with a patience of its own."""
+        attempts = self.attempts(self._where)
+        headers = {"Accept": "application/json"}
+        if asked.form is not None:
+            headers["Content-Type"] = _FORM
+        method = "GET" if asked.form is None else "POST"
+        limit = self._limits.token_bytes
+        while True:
+            started = self._clock()
+            outcome = self._exchange(method, asked.url, headers, asked.authorization, asked.form)
+            attempts.spend(self._clock() - started)
+            if isinstance(outcome, Failure):
+                failure = outcome
+            elif outcome[0].status_code in _TRANSIENT:
+                failure = self._failure(*outcome)
+            else:
+                response = Response(*outcome, self._clock, self._deadline)
+                try:
+                    body = response.read_whole(attempts, limit=limit, limit_name="token_bytes")
+                    return TokenAnswer(response.status, body)
+                except TransportError as fault:
+                    failure = Failure(fault, again=True)
+            failure.settle(attempts)
+
+    def _exchange(
+        self,
+        method: str,
+        url: Url,
+        headers: Mapping[str, str],
+        authorization: str | None,
+        form: bytes | None = None,
+    ) -> tuple[requests.Response, Url] | Failure:
+        """Send a request and follow where it is redirected; `authorization` goes to the first host only."""
+        at = url
+        for _ in range(MAX_REDIRECTS + 1):
+            sent = {
+                **headers,
+                "Accept-Encoding": "identity",
+                "User-Agent": f"cosinspect/{__version__}",
+            }
+            if authorization and at.origin == url.origin:
+                sent["Authorization"] = authorization
+            is_form = sent.get("Content-Type") == _FORM
+            self._discretion.learn(sent.get("Authorization"), form if is_form else None)
+            response = self._send(method, at, sent, form)
+            self._log(method, at, sent, response, redirected=at is not url)
+            if isinstance(response, Failure):
+                return response
+            for text in self._discretion.new_warnings(response.headers):
+                _LOG.warning("%s warns: %s", at, text)
+            if response.status_code not in _REDIRECTS or method != "GET":
+                return response, at
+            self._drain(response)
+            location = response.headers.get("Location", "")
+            target = Url.parse(_joined(at.text, location))
+            if target is None:
+                return self._misled(at, "to something that is no http or https URL")
+            if target.scheme == "http" and self._registry.scheme != "http":
+                return self._misled(at, f"from HTTPS to plain HTTP at {target}")
+            at = target
+        return self._misled(url, f"more than {MAX_REDIRECTS} times")
+
+    def _log(
+        self,
+        method: str,
+        at: Url,
+        sent: Mapping[str, str],
+        outcome: requests.Response | Failure,
+        *,
+        redirected: bool,
+    ) -> None:
+        """Log a request without what may be secret: values of headers, queries, and paths that a redirect chose."""
+        own = not redirected and at.origin == self._registry.origin
+        place = f"{at}{urlsplit(at.text).path}" if own else str(at)
+        shown = [sent["Authorization"].partition(" ")[0]] if "Authorization" in sent else []
+        shown.extend([sent["Range"]] if "Range" in sent else [])
+        answer = "no answer" if isinstance(outcome, Failure) else str(outcome.status_code)
+        _LOG.info("%s %s%s: %s", method, place, f" ({', '.join(shown)})" if shown else "", answer)
+
+    def _misled(self, at: Url, how: str) -> Failure:
+        return Failure(TransportError(f"{at} redirects {how}"), again=False)
+
+    def _send(
+        self, method: str, url: Url, headers: Mapping[str, str], form: bytes | None
+    ) -> requests.Response | Failure:
+        self._deadline.heed(self._where)
+        left = max(self._deadline.left(), _LEAST_TIMEOUT)
+        try:
+            # A callable for `auth` keeps requests from taking any out of the URL.
+            request = requests.Request(method, url.text, dict(headers), data=form, auth=_as_it_is).prepare()
+            settings = self._session.merge_environment_settings(url.text, {}, True, None, None)
+            return self._session.get_adapter(url.text).send(
+                request,
+                stream=True,
+                timeout=(min(self._timeouts.connect, left), min(self._timeouts.read, left)),
+                verify=self._verify(url, settings["verify"]),
+                cert=settings["cert"],
+                # No proxy can reach this machine's own registry, as Go's clients know too.
+                proxies={} if url.is_loopback else settings["proxies"],
+            )
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as fault:
+            failure = self._unsent(fault, url)
+        return failure
+
+    def _verify(self, url: Url, usual: bool | str | None) -> bool | str:
+        """Say what certificates are held against: the usual ones, a bundle, or nothing."""
+        own = self._tls is not None and url.text.startswith(f"{self._registry.text}/")
+        if own and self._tls is not None and self._tls.verify_mode is ssl.CERT_NONE:
+            return False
+        return True if usual is None else usual
+
+    def _unsent(self, fault: Exception, url: Url) -> Failure:
+        """Say what kept an answer from coming, without the words of `fault`: they quote the URL."""
+        message, remedy, again = f"{url} cannot be reached", "check the network and try again", True
+        causes = tuple(_causes(fault))
+        if isinstance(fault, requests.exceptions.SSLError):
+            reasons = [cause.reason or "" for cause in causes if isinstance(cause, ssl.SSLError)]
+            message = f"{url} broke off the TLS handshake"
+            if any(reason in _NOT_TLS for reason in reasons):
+                message, remedy = f"{url} does not speak TLS", "if it speaks plain HTTP, try --plain-http"
+                again = False
+            elif any(reason.startswith("CERTIFICATE") for reason in reasons):
+                message = f"the certificate of {url} cannot be verified"
+                remedy = "if its authority is your own, name the bundle in REQUESTS_CA_BUNDLE"
+                again = False
+        elif isinstance(fault, requests.exceptions.ProxyError):
+            message = f"the proxy on the way to {url} does not let the request through"
+            remedy = "check the proxy in HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+        elif isinstance(fault, requests.exceptions.ConnectTimeout):
+            message = f"{url} takes no connection within {self._timeouts.connect:g} s"
+        elif isinstance(fault, requests.exceptions.ReadTimeout):
+            message = f"{url} gives no answer within {self._timeouts.read:g} s"
+        elif any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
+            message = f"the name of {url} cannot be resolved"
+            remedy = "check the name and the network"
+        elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+            message = f"{url} refuses the connection"
+            remedy = "check the port and whether the registry is running"
+        elif isinstance(fault, requests.ConnectionError | urllib3.exceptions.HTTPError):
+            message = f"{url} closed the connection without an answer"
+        elif isinstance(fault, requests.RequestException | ValueError):
+            message, remedy, again = f"a request cannot be made for {url}", "check the name", False
+        else:  # what requests lets pass before it connects
+            message, again = "the bundle of certificates cannot be read", False
+            remedy = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+        return Failure(TransportError(message, remedy=remedy), again=again)
+
+    def _judge(
+        self, response: requests.Response, at: Url, accept: tuple[int, ...] = (200, 206)
+    ) -> Response | Failure:
+        if response.status_code in accept:
+            return Response(response, at, self._clock, self._deadline)
+        return self._failure(response, at)
+
+    def _failure(self, response: requests.Response, at: Url) -> Failure:
+        """Name the error that a response is."""
+        status, complaint = response.status_code, self._complaint(response)
+        codes, own = complaint.codes, at.origin == self._registry.origin
+        # What another host says in words is not for its readers: storage servers quote URLs.
+        spelt = f"{at} answers {status}{complaint if own else Complaint(codes)}"
+        wait = retry_after(response.headers)
+        error: SourceError
+        if status in (401, 403) and own:
+            error = self._authenticator.refusal(status, codes)
+            error.message += complaint.said
+        elif status == 404:
+            unknown = "check repository, tag and digest; some registries say so of private images too"
+            error = NotFound(spelt, status=status, codes=codes, remedy=remedy_for(codes, unknown))
+        elif status == 429:
+            asks = f" and asks to wait for {wait:g} s" if wait else ""
+            error = TooManyRequests(
+                spelt + asks, status=status, codes=codes, remedy="try again later, or log in"
+            )
+        elif status == 400 and own and at.scheme == "http" and not codes:
+            remedy = "if it speaks HTTPS, do without --plain-http"
+            error = RegistryError(spelt, status=status, codes=codes, remedy=remedy)
+        else:
+            later = "try again later" if status >= 500 or not own else None
+            error = RegistryError(spelt, status=status, codes=codes, remedy=remedy_for(codes, later))
+        return Failure(error, again=status in _TRANSIENT, retry_after=wait)
+
+    def _complaint(self, response: requests.Response) -> Complaint:
+        """Read an error document out of a body, which is drained."""
+        return self._discretion.complaint(self._drain(response))
+
+    def _drain(self, response: requests.Response) -> bytes:
+        """Read a body that decides nothing as far as is worth the connection."""
+        body = bytearray()
+        deadline = self._clock() + self._timeouts.read
+        try:
+            while len(body) < self._limits.error_bytes and self._clock() < deadline:
+                data = response.raw.read1(self._limits.error_bytes - len(body), decode_content=False)
+                if not data:
+                    break
+                body += data
+        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+            body.clear()
+        response.close()
+        return bytes(body)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _causes(fault: BaseException) -> Iterator[BaseException]:
+    """Give an exception and what it wraps: requests and urllib3 keep it in several places."""
+    waiting: list[object] = [fault]
+    for _ in range(_MAX_CAUSES):
+        if not waiting:
+            return
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException):
+            yield cause
+            waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
+
+
+def _joined(base: str, location: str) -> str:
+    try:
+        return urljoin(base, location) if location else ""
+    except ValueError:
+        return ""
+
+
+def _lost(message: str, where: str) -> TransportError:
+    return TransportError(message, where=where, remedy="check the network and try again")
