@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import CANNOT_READ
+from cosinspect.checks.kernel import is_of_unread_machine
 from cosinspect.facts.facts import KernelFile
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry
@@ -286,6 +287,8 @@ def bootc_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     for item in _readable(context):
         entry = item.trace.entry
         layer = entry.layer if entry is not None else None
+        if item.kernel is None and is_of_unread_machine(context):
+            raise Undecided(f"kernels for {platform} are not read")
         if item.kernel is None:
             why = f" ({item.fault.message})" if item.fault is not None else ""
             yield Finding(f"expected a Linux kernel, found {item.description}{why}", item.path, layer)

@@ -54,7 +54,7 @@ _OPTIONS = {
 
 def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
     """Give the initrds that hold what a kernel finds in them; the others are another check's."""
-    found = [(item.path, item.initrd) for item in context.facts.initrds if item.initrd is not None]
+    found = [(item.path, item.initrd) for item in context.facts.booted_initrds if item.initrd is not None]
     if not found:
         raise NotApplicable("there is no initrd to look into")
     for path, initrd in found:

@@ -21,6 +21,7 @@ __all__ = [
     "mountpoint_repaired",
     "os_release_missing",
     "stage_runner_missing",
+    "starts_openrc",
     "systemd_missing",
 ]
 
@@ -55,6 +56,15 @@ def _executable(context: CheckContext, path: str) -> tuple[Entry | None, str]:
     return entry, ""
 
 
+def starts_openrc(context: CheckContext) -> bool:
+    """Tell whether the image starts with OpenRC in place of systemd, as those of Alpine do."""
+    init, reason = _executable(context, "/sbin/init")
+    runs = any(
+        not _executable(context, path)[1] for path in ("/sbin/openrc", "/usr/sbin/openrc", "/bin/openrc")
+    )
+    return init is not None and not reason and runs and not any(map(context.rootfs.exists, _SYSTEMD))
+
+
 @check(
     id="COS060",
     name="systemd-missing",
@@ -67,6 +77,8 @@ def _executable(context: CheckContext, path: str) -> tuple[Entry | None, str]:
 )
 def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program; /sbin/init is not needed."""
+    if context.facts.generation == "kairos" and starts_openrc(context):
+        raise NotApplicable("it starts with OpenRC")
     reasons = {}
     for path in _SYSTEMD:
         entry, reason = _executable(context, path)
@@ -205,6 +217,8 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
         trace = context.rootfs.trace(path)
         if trace.entry is None and posixpath.normpath(path) in _REPAIRED:
             continue  # another check notes it
+        if trace.hops and trace.problem == "missing" and _is_made(trace.at, wanted):
+            continue  # systemd follows the links of fstab, and makes the directory where that is writable
         if trace.entry is None:
             bad = True
             yield context.broken(trace, f"expected the directory {path}, it is not there")
@@ -215,6 +229,12 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
             )
     if not bad:
         yield f"{' '.join(path for path in wanted if context.rootfs.exists(path))} are there"
+
+
+def _is_made(path: str, writable: list[str]) -> bool:
+    """Tell whether a directory can be made at boot: below one that is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
+    tops = (*(posixpath.normpath(each) for each in writable), "/oem", "/run", "/tmp")  # noqa: S108 - paths of the image
+    return any(path.startswith(f"{top}/") for top in tops)
 
 
 @check(

@@ -14,8 +14,10 @@ from attrs import field, frozen
 
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
+from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.packages import PackageDatabase, find_databases
+from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
@@ -47,8 +49,11 @@ _ROOT_PREFIX = re.compile(r"\$\{root_subpath\}|\$root_subpath\b")
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
-    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.builtin"
+    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.(?:builtin|dep|dep\.bin|softdep)"
+    r"|(?:etc|(?:usr/)?lib)/systemd/system/(?:[^/]+\.d/)?[^/]+\.(?:target|service|mount|socket|conf)"
 )
+# `fsLabel` and `pLabel` of yip's layout, `label` of partitions in elemental's settings.
+_LABELS = re.compile(r"""(?i)\b(?:fs_?|p)?label['"]?:\s*['"]?([^\s'",}#]+)""")
 _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
 
 
@@ -181,6 +186,12 @@ class Facts:
         return None if text is None else read_boot_args(text)
 
     @cached_property
+    def command_lines(self) -> tuple[tuple[str, str], ...]:
+        """The kernel command lines that bootargs.cfg can set, each with its place as `path:line`."""
+        settings = self.bootargs.kernelcmd if self.bootargs is not None else ()
+        return tuple((f"{self.bootargs_path}:{setting.line}", setting.value) for setting in settings)
+
+    @cached_property
     def kernels(self) -> tuple[KernelFile, ...]:
         """The kernels bootargs.cfg names, or the default one where it names none."""
         named = _in_root(self.bootargs.kernel_paths) if self.bootargs is not None else ()
@@ -191,6 +202,14 @@ class Facts:
         """The initrds bootargs.cfg names, or the default one where it names none."""
         named = _in_root(self.bootargs.initramfs_paths) if self.bootargs is not None else ()
         return tuple(self.initrd_at(path) for path in _literal(named, DEFAULT_INITRAMFS))
+
+    @cached_property
+    def booted_initrds(self) -> tuple[InitrdFile, ...]:
+        """The initrds that machines boot with: those beside the kernels of a bootc image, else those of bootargs.cfg."""
+        if self.generation != "bootc":
+            return self.initrds
+        kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
+        return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
 
     @cached_property
     def unified_kernels(self) -> tuple[str, ...]:
@@ -302,6 +321,22 @@ class Facts:
             if text is not None:
                 return path, read_env_file(text)
         return None
+
+    @cached_property
+    def units(self) -> UnitTree:
+        """The units of systemd in the root."""
+        return UnitTree(RootFiles(self._rootfs, lambda path: self.text(path).text))
+
+    @cached_property
+    def own_labels(self) -> frozenset[str]:
+        """The labels of file systems that cloud-configs and settings of the image have the installation make."""
+        texts = [item.path for item in self.cloud_configs]
+        for pattern in ("/etc/elemental/config.yaml", "/etc/elemental/config.d/*.yaml"):
+            texts.extend(entry.path for entry in self._rootfs.glob(pattern))
+        found: set[str] = set()
+        for path in texts:
+            found.update(_LABELS.findall(self.text(path).text or ""))
+        return frozenset(found)
 
     @cached_property
     def cloud_configs(self) -> tuple[CloudConfigFile, ...]:

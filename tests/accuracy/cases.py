@@ -308,7 +308,7 @@ BOOTED = [
     ("the initrd is compressed by xz with CRC64", _crc64, "COS023"),
     ("the initrd ends within its microcode", _cut(lambda data: data[:1000]), "COS023"),
     ("/opt is a file", _written("opt", "no directory\n"), "COS065"),
-    ("/srv links to nothing", lambda parts: parts.base.update({"srv": Symlink("usr/local/srv")}), "COS065"),
+    ("/srv links to nothing", lambda parts: parts.base.update({"srv": Symlink("usr/share/srv")}), "COS065"),
     ("a step removed /system", _removed("system"), "COS070"),
     ("00_rootfs.yaml is no YAML", _written(_LAYOUT, "stages: [\n"), "COS070"),
     ("00_rootfs.yaml is empty", _written(_LAYOUT, ""), "COS070"),

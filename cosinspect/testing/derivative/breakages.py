@@ -14,6 +14,7 @@ from cosinspect.testing.bootfiles import (
     microcode_archive,
 )
 from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.derivative.base_breakages import BASE_BREAKAGES, BASE_DEGRADATIONS
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
@@ -308,6 +309,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
+    **BASE_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **FOREIGN_BREAKAGES,
 }
@@ -465,6 +467,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
+    **BASE_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,
 }

@@ -22,6 +22,7 @@ from cosinspect.testing.bootfiles import (
 )
 from cosinspect.testing.derivative import elemental_files as elemental
 from cosinspect.testing.derivative import foreign_files as foreign
+from cosinspect.testing.derivative import system_files as system
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Symlink, Whiteout
 from cosinspect.testing.table_writer import EditTable, SeekableFormat
@@ -121,6 +122,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         "bin": Symlink("usr/bin"),
         "sbin": Symlink("usr/sbin"),
         "lib": Symlink("usr/lib"),
+        **system.root_files(runs=runs),
         "usr/lib/systemd/systemd": runs,
         "usr/sbin/init": Symlink("../lib/systemd/systemd"),
         "usr/lib/os-release": 'NAME="cOS"\nID=cos\nVERSION=1\nPRETTY_NAME="A small derivative"\nGRUB_ENTRY_NAME="derivative"\n',
@@ -163,8 +165,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         f"boot/config-{KERNEL_VERSION}": "CONFIG_OVERLAY_FS=m\n"
         + "".join(f"CONFIG_RD_{name}=y\n" for name in ("GZIP", "BZIP2", "LZMA", "XZ", "LZ4", "ZSTD")),
         "boot/vmlinuz": Symlink(f"vmlinuz-{KERNEL_VERSION}"),
-        f"{modules}/modules.dep": "kernel/fs/overlayfs/overlay.ko:\n",
-        f"{modules}/modules.builtin": "kernel/fs/ext4/ext4.ko\n",
+        **{f"{modules}/{name}": body for name, body in system.module_files().items()},
         f"{modules}/kernel/fs/overlayfs/overlay.ko": b"\x7fELF",
         "var/cache/zypp": Whiteout(),
         "opt/old": Whiteout(),
@@ -293,7 +294,7 @@ def _mount_unit() -> str:
 
 
 def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str, InitrdEntry]:
-    modules = f"usr/lib/modules/{KERNEL_VERSION}/kernel"
+    modules = f"usr/lib/modules/{KERNEL_VERSION}"
     own = {"G4": "elemental-immutable-rootfs", "kairos": "immucore", "bootc": "ostree"}
     own["G5"] = "elemental-setup\nelemental-sysroot\nelemental-rootfs"
     module = own.get(generation, "cos-immutable-rootfs")
@@ -302,6 +303,7 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         "sbin": Symlink("usr/sbin"),
         "lib": Symlink("usr/lib"),
         "init": Symlink("usr/lib/systemd/systemd"),
+        **system.initrd_base(runs=runs),
         "usr/lib/systemd/systemd": runs,
         "usr/lib/systemd/systemd-fsck": runs,
         "usr/lib/dracut-lib.sh": toolkit.dracut_library(),
@@ -310,10 +312,8 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         "usr/sbin/initqueue": executable(),
         "etc/hosts": "127.0.0.1 localhost\n",
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
-        **{f"{modules}/{path}.ko": b"\x7fELF" for path in (
-            "fs/overlayfs/overlay", "drivers/block/loop", "drivers/block/virtio_blk", "drivers/ata/ahci",
-            "drivers/nvme/host/nvme", "drivers/scsi/sd_mod", "drivers/md/dm-mod",
-        )},
+        **{f"{modules}/{path}": b"\x7fELF" for path in system.MODULES},
+        **{f"{modules}/{name}": body for name, body in system.module_files().items()},
     }  # fmt: skip
     match generation:
         case "G4" | "G5":

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from cosinspect.formats.systemd import Unit, read_unit
+from cosinspect.formats.text.systemd import Unit, read_unit
 
 __all__ = ["SEARCH_PATH", "FileTree", "Need", "Placement", "UnitTree"]
 
@@ -76,6 +76,15 @@ class Placement:
     def is_there(self) -> bool:
         """Whether systemd can load it."""
         return bool(self.path) and not self.masked and not self.dangling
+
+    @property
+    def reason(self) -> str:
+        """Why systemd cannot load it, in words; "" where it can."""
+        if self.masked:
+            return f"{self.path} masks it"
+        if self.dangling:
+            return f"{self.path} leads to nothing"
+        return "" if self.path else "it is not there"
 
 
 @frozen
@@ -194,7 +203,12 @@ class UnitTree:
                             if "." in link and self._files.link(f"{top}/{directory}/{link}") != "/dev/null"
                         )
         implicit = name.endswith((".service", ".socket", ".timer", ".path"))
-        if implicit and (unit.last("Unit", "DefaultDependencies") or "yes").lower() not in ("no", "false", "0", "off"):
+        if implicit and (unit.last("Unit", "DefaultDependencies") or "yes").lower() not in (
+            "no",
+            "false",
+            "0",
+            "off",
+        ):
             yield "sysinit.target", True
 
     def started_by(self, name: str) -> tuple[Need, ...]:

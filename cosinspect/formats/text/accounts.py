@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from cosinspect.formats.problem import bounded
+from cosinspect.formats.text.problem import bounded
 
 __all__ = ["DEFAULT_SHELL", "Account", "read_passwd", "read_sysusers"]
 

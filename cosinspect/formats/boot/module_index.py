@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.problem import bounded
+from cosinspect.formats.text.problem import bounded
 
 __all__ = [
     "MAX_ENTRIES",
@@ -92,9 +92,7 @@ def read_soft_dependencies(text: str) -> tuple[SoftDependency, ...]:
                 into = lists[word]
             elif into is not None:
                 into.append(word)
-        found.append(
-            SoftDependency(words[1].replace("-", "_"), tuple(lists["pre:"]), tuple(lists["post:"]))
-        )
+        found.append(SoftDependency(words[1].replace("-", "_"), tuple(lists["pre:"]), tuple(lists["post:"])))
     return tuple(found)
 
 
@@ -106,12 +104,16 @@ def read_index(data: bytes) -> Mapping[str, tuple[str, ...]]:
             node lies outside of it or is its own ancestor (`corrupt`), or it has more than is read (`limit`).
     """
     if len(data) < _HEADER.size:
-        raise FormatError("expected an index of kernel modules, the file ends early", kind="truncated", offset=0)
+        raise FormatError(
+            "expected an index of kernel modules, the file ends early", kind="truncated", offset=0
+        )
     magic, version, root = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         raise FormatError("expected an index of kernel modules, found another file", kind="magic", offset=0)
     if version >> 16 != _MAJOR:
-        raise FormatError(f"expected an index of version {_MAJOR}, found {version >> 16}", kind="version", offset=4)
+        raise FormatError(
+            f"expected an index of version {_MAJOR}, found {version >> 16}", kind="version", offset=4
+        )
     found: dict[str, tuple[str, ...]] = {}
     cost = 0
     waiting: list[tuple[int, bytes]] = [(root, b"")]

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from attrs import Factory, define, frozen
 
-from cosinspect.formats.problem import bounded
+from cosinspect.formats.text.problem import bounded
 
 __all__ = ["MAX_HANDLERS", "Handler", "Kind", "Stack", "passes", "read_stack"]
 
@@ -41,8 +41,21 @@ _ALWAYS = {
 _OPEN = frozenset({"success", "auth_err", "ignore"})
 # They know accounts of a directory, a finger or a key, and not the password of an account of the image.
 _OF_OTHERS = frozenset(
-    "pam_sss pam_fprintd pam_krb5 pam_ldap pam_winbind pam_systemd_home pam_u2f pam_yubico pam_pkcs11 pam_vas3".split()
+    [
+        "pam_sss",
+        "pam_fprintd",
+        "pam_krb5",
+        "pam_ldap",
+        "pam_winbind",
+        "pam_systemd_home",
+        "pam_u2f",
+        "pam_yubico",
+    ]
 )
+
+
+# The next line, the level of the one before, the impression so far, whether with success, and both as they were at each level's start.
+_State: TypeAlias = "tuple[int, int, int, bool, tuple[tuple[int, bool], ...]]"
 
 
 @frozen
@@ -131,7 +144,9 @@ class _Reading:
             return
         self.add(module, _WORDS.get(control) or _actions(control), level, source, silent=silent)
 
-    def add(self, module: str, actions: Mapping[str, str], level: int, source: str, silent: bool = False) -> None:
+    def add(
+        self, module: str, actions: Mapping[str, str], level: int, source: str, *, silent: bool = False
+    ) -> None:
         """Append a line."""
         self.handlers.append(Handler(module, actions, level, silent, source))
 
@@ -163,8 +178,8 @@ def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = 
         password: whether it is about an account of the image with a password: modules that know others then refuse.
     """
     handlers = stack.handlers
-    start = (0, 0, 0, False, ((0, False),))
-    waiting: list[tuple[int, int, int, bool, tuple[tuple[int, bool], ...]]] = [start]
+    start: _State = (0, 0, 0, False, ((0, False),))
+    waiting = [start]
     seen = {start}
     while waiting and len(seen) <= _MAX_STATES:
         at, before, impression, status, saved = waiting.pop()
@@ -174,7 +189,7 @@ def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = 
             continue
         handler = handlers[at]
         if handler.opens:
-            following = (at + 1, handler.level, impression, status, saved)
+            following: _State = (at + 1, handler.level, impression, status, saved)
             if following not in seen:
                 seen.add(following)
                 waiting.append(following)
@@ -268,5 +283,9 @@ def _lines(text: str) -> list[str]:
 
 
 def _actions(control: str) -> Mapping[str, str]:
-    found = {name: action for name, action in _PAIR.findall(control) if action != "0"} if control.startswith("[") else {}
+    found = (
+        {name: action for name, action in _PAIR.findall(control) if action != "0"}
+        if control.startswith("[")
+        else {}
+    )
     return {"default": "bad", **found}
