@@ -42,6 +42,9 @@ An exception means *cannot decide*. A defect of the image is never one of these:
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Self
+
 __all__ = [
     "AccessDenied",
     "ContentError",
@@ -97,6 +100,18 @@ class CosinspectError(Exception):
         self.where = where
         self.remedy = remedy
 
+    def but(self, *, message: str | None = None, where: str | None = None, remedy: str | None = None) -> Self:
+        """Return a copy with another message, place or remedy; the error itself, which others may hold, does not change."""
+        other = copy(self)
+        other.message = self.message if message is None else message
+        other.where = self.where if where is None else where
+        other.remedy = self.remedy if remedy is None else remedy
+        return other
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # By default an exception is made again of its positional arguments, which leaves out the keywords.
+        return _remake, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         text = self.message
         if self.where:
@@ -104,6 +119,15 @@ class CosinspectError(Exception):
         if self.remedy:
             text = f"{text}; {self.remedy}"
         return text
+
+
+def _remake(
+    kind: type[CosinspectError], arguments: tuple[object, ...], state: dict[str, object]
+) -> CosinspectError:
+    fault = kind.__new__(kind, *arguments)
+    fault.args = arguments
+    fault.__dict__.update(state)
+    return fault
 
 
 class InvalidReference(CosinspectError, ValueError):
@@ -134,6 +158,12 @@ class RegistryError(SourceError):
         super().__init__(message, where=where, remedy=remedy)
         self.status = status
         self.codes = codes
+
+    def with_codes(self, codes: tuple[str, ...]) -> Self:
+        """Return a copy with other error codes."""
+        other = copy(self)
+        other.codes = codes
+        return other
 
 
 class NotFound(RegistryError):
@@ -209,6 +239,12 @@ class InvalidLayer(InvalidImage):
         self.offset = offset
         self.layer: int | None = None
         self.after: str | None = None
+
+    def in_layer(self, layer: int, after: str | None) -> Self:
+        """Return a copy that says in which layer it is, and behind which entry."""
+        other = copy(self)
+        other.layer, other.after = layer, after
+        return other
 
 
 class UnsupportedMediaType(InvalidImage):

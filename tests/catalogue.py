@@ -1,22 +1,28 @@
-"""`python -m tests.catalogue` writes docs/checks.md: every check, what it decides, for which images, why, and what to do.
+"""`python -m tests.catalogue` writes docs/checks.md, and the parts of README.md that the program prints.
+
+docs/checks.md lists every check, what it decides, for which images, why, and what to do.
 
 The generations are those of whose good images the check has something to say, which is found out by inspecting one of each.
 """
 
 from __future__ import annotations
 
+import io
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
 
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check
+from cosinspect.cli import main
 from cosinspect.inspection.inspection import inspect
 from cosinspect.report.report import Kind
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
-GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5", "kairos", "bootc")
+README = PAGE.parents[1] / "README.md"
+GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5", "G6", "kairos", "bootc")
 
 HEAD = """# The checks
 
@@ -73,5 +79,35 @@ def _section(item: Check) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _table() -> str:
+    """Give the README's table of checks."""
+    rows = [
+        f"| {item.id} | {item.name} | {item.level.value} "
+        f"| {', '.join(each.value for each in item.capabilities) or '-'} | {item.summary} |"
+        for item in CATALOGUE
+    ]
+    return "\n".join(["| id | name | level | decides | what is wrong |", "|---|---|---|---|---|", *rows])
+
+
+def _session(arguments: str) -> str:
+    """Give what the command prints."""
+    out = io.StringIO()
+    main(arguments.split(), stdout=out, stderr=out)
+    lines = [line.rstrip() for line in out.getvalue().strip().splitlines()]
+    return "\n".join([f"$ cosinspect {arguments}", *lines])
+
+
+def readme(text: str) -> str:
+    """Give the README with its session and its table of checks written anew."""
+    text = re.sub(
+        r"(<!-- session: (.*?) -->\n```text\n).*?(\n```)",
+        lambda found: f"{found[1]}{_session(found[2])}{found[3]}",
+        text,
+        flags=re.DOTALL,
+    )
+    return re.sub(r"(<!-- checks -->\n)(?:\|.*\n)+", lambda found: f"{found[1]}{_table()}\n", text)
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    README.write_text(readme(README.read_text()))

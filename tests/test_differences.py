@@ -5,7 +5,7 @@ import pytest
 from cosinspect.rootfs.differences import compare, compare_semantics
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.testing import Hardlink, Opaque, Symlink, Whiteout, tar_bytes
+from cosinspect.testing import Device, Directory, Fifo, File, Hardlink, Opaque, Symlink, Whiteout, tar_bytes
 from stacks import index_of
 
 
@@ -59,8 +59,33 @@ def test_contents_of_one_size_are_read():
     assert ("/a", ("content",)) == (found.path, found.aspects)
 
 
-def test_presence_type_mode_and_owner_are_told():
+def test_presence_and_type_are_told():
     found = compare(tree({"a": "x", "b": "y"}), tree({"a": Symlink("b"), "c": "z"}))
     assert [("/a", ("type",)), ("/b", ("presence",)), ("/c", ("presence",))] == [
         (each.path, each.aspects) for each in found
     ]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "aspects"),
+    [
+        (File("x", mode=0o644), File("x", mode=0o600), ("mode",)),
+        (File("x", mode=0o755), File("x", mode=0o4755), ("mode",)),
+        (File("x", uid=0), File("x", uid=1), ("owner",)),
+        (File("x", gid=0), File("x", gid=1), ("owner",)),
+        (File("x"), File("y", mode=0o600, uid=1), ("content", "mode", "owner")),
+        (File("x"), File("x", mtime=5), ()),
+        (Directory(mode=0o755), Directory(mode=0o1777), ("mode",)),
+        (Directory(uid=0), Directory(uid=5), ("owner",)),
+        (Symlink("t"), Symlink("u"), ("link",)),
+        (Symlink("t", uid=0), Symlink("t", uid=5), ("owner",)),
+        (Symlink("t", mode=0o777), Symlink("t", mode=0o700), ()),
+        (Device("char", 1, 3), Device("char", 1, 5), ("device",)),
+        (Device("char", 1, 3), Device("block", 1, 3), ("type",)),
+        (Device("char", 1, 3, mode=0o600), Device("char", 1, 3, mode=0o666), ("mode",)),
+        (Fifo(mode=0o600), Fifo(mode=0o644), ("mode",)),
+    ],
+)
+def test_each_aspect_of_each_kind_of_entry_is_told(left, right, aspects):
+    expected = [("/a", aspects)] if aspects else []
+    assert expected == [(each.path, each.aspects) for each in compare(tree({"a": left}), tree({"a": right}))]

@@ -138,6 +138,17 @@ def test_what_fits_is_read_and_what_does_not_ends_in_a_typed_error(tmp_path, fie
     assert not fits(least - 1)
 
 
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_the_ratio_bounds_every_compression(tmp_path, compression):
+    blob = compress(ZEROS, compression)
+    least = -(-len(ZEROS) // len(blob))
+
+    indexed(ZEROS, blob=blob)(tmp_path, evolve(DEFAULT_LIMITS, inflated_ratio=least))
+    with pytest.raises(LimitExceeded) as fault:
+        indexed(ZEROS, blob=blob)(tmp_path, evolve(DEFAULT_LIMITS, inflated_ratio=least - 1))
+    assert "inflated_ratio" == fault.value.limit
+
+
 def test_of_one_kind_so_many_irregularities_are_told():
     archive = b"".join(entry("same") for _ in range(10)) + END
 

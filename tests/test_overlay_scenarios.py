@@ -3,11 +3,14 @@
 The fixture was recorded by running the implementations; nothing in it comes from this project.
 """
 
+import ast
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 
+from cosinspect.rootfs import semantics
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.testing import Device, Directory, File, Hardlink, RawName, Symlink, tar_bytes
@@ -178,3 +181,15 @@ def test_every_refusal_of_the_columns_is_expected():
         if SCENARIOS[name]["observed"][column].startswith("ERR") and name not in PHANTOM
     }
     assert refused == set(REFUSALS)
+
+
+def test_every_rule_of_a_reader_is_read():
+    """A rule that nobody reads would be documented and have no effect."""
+    package = Path(semantics.__file__).parent
+    read = {
+        node.attr
+        for path in package.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    assert {field.name for field in attrs.fields(semantics.Rules)} <= read

@@ -55,7 +55,7 @@ def test_every_generation_but_bootc_has_a_table():
     assert all(isinstance(table, Generation) for table in generations.values())
 
 
-@pytest.mark.parametrize("generation", ["G0", "G1", "G2", "G3", "G4", "G5", "kairos", "bootc"])
+@pytest.mark.parametrize("generation", ["G0", "G1", "G2", "G3", "G4", "G5", "G6", "kairos", "bootc"])
 def test_every_generation_that_is_recognised_has_a_title(generation):
     assert load_profile("cos").title(generation)
 

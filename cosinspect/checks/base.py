@@ -7,7 +7,7 @@ raises `Undecided`; whatever else it raises makes its capabilities unknown and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
@@ -58,7 +58,7 @@ class CheckContext:
     profile: Profile
     steps: tuple[str | None, ...]
     signatures: Verification | None = None
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: Sequence[Comparison] = ()
     build: BuildManifest | None = None
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
@@ -31,6 +31,7 @@ DISK_DRIVERS: Mapping[str, tuple[str, ...]] = {
 }
 """Kinds of disks, each with the drivers one of which finds them."""
 
+_BESIDE = "/usr/lib/modules/"
 # What the root is found by: the file systems of partition and image, and the device that the image becomes.
 _WANTED = {
     "ext4": ("ext4", "no partition of the disk can be mounted: the wait for the root device times out"),
@@ -52,9 +53,14 @@ _TRANSFORMS = {
 }
 
 
-def drivers_for(context: CheckContext, initrd: Initrd) -> Iterator[Drivers]:
+def drivers_for(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Drivers]:
     """Return what an initrd has for each kernel that boots with it; none where it is for another kernel, which another check reports."""
-    for version in dict.fromkeys(item.version for item in context.facts.kernels if item.kernel is not None):
+    directory = path.rpartition("/")[0]
+    if directory.startswith(_BESIDE):  # the kernel that it lies beside
+        versions: Iterable[str | None] = [directory.rpartition("/")[2]]
+    else:
+        versions = dict.fromkeys(item.version for item in context.facts.kernels if item.kernel is not None)
+    for version in versions:
         if version is None:
             raise Undecided("neither header nor name of the kernel tells its version")
         found = drivers_of(initrd, version, context.facts.builtin_modules(version))
@@ -81,8 +87,11 @@ def _root_needs(context: CheckContext, version: str) -> Mapping[str, tuple[str, 
 
 
 def _opened(context: CheckContext) -> Iterator[tuple[str, Drivers]]:
-    context.require_toolkit()
-    found = [(path, drivers) for path, initrd in opened(context) for drivers in drivers_for(context, initrd)]
+    if not context.facts.generation:
+        raise NotApplicable("no generation is evident")
+    found = [
+        (path, drivers) for path, initrd in opened(context) for drivers in drivers_for(context, path, initrd)
+    ]
     if not found:
         raise NotApplicable("the initrd has no modules for the kernel")
     yield from found
@@ -117,9 +126,12 @@ def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Fi
         root device times out.""",
     remedy=_REBUILD,
     reads=READS,
+    universal=True,
 )
 def initrd_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     """Read modules.dep.bin as kmod does, modules.dep where modprobe is busybox."""
+    if context.facts.generation == "bootc":
+        raise NotApplicable("another check looks into the initramfs of a bootc image")
     for path, drivers in _opened(context):
         if drivers.unread:
             raise Undecided(f"/{drivers.index} of {path} is larger than is read")
@@ -182,9 +194,12 @@ _OPTIONS = {"ext4": "CONFIG_EXT4_FS", "loop": "CONFIG_BLK_DEV_LOOP"}
     why="On a machine whose disk is of another kind no disk appears, and the boot hangs until the wait for the root device times out.",
     remedy='Build the initrd with hostonly="no", or have dracut take the drivers: echo \'add_drivers+=" virtio_blk nvme ahci sd_mod "\' in /etc/dracut.conf.d',
     reads=(*READS, "{usr/,}lib/modules/*/modules.dep"),
+    universal=True,
 )
 def initrd_disk_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a driver of each kind of disk, built in or as a module, with what it needs."""
+    if context.facts.generation == "bootc":
+        raise NotApplicable("another check looks into the initramfs of a bootc image")
     for path, drivers in _opened(context):
         absent: dict[str, tuple[str, ...]] = {}
         for kind, names in DISK_DRIVERS.items():

@@ -42,8 +42,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
                     terminal.out.buffer.write(piece)
                     written += len(piece)
         except CosinspectError as fault:
-            if written:
-                fault.remedy = f"do not trust the {written} bytes already written: they are not verified"
-            raise
+            if not written:
+                raise
+            remedy = f"do not trust the {written} bytes already written: they are not verified"
+            raise fault.but(remedy=remedy) from fault
         terminal.out.buffer.flush()
     return 0

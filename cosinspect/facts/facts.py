@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
+from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.packages import PackageDatabase, find_databases
@@ -205,7 +206,10 @@ class Facts:
 
     @cached_property
     def booted_initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds that machines boot with: those beside the kernels of a bootc image, else those of bootargs.cfg."""
+        """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, else those of bootargs.cfg."""
+        if self.generation == "G6":
+            found = find_boot_files(self._rootfs)
+            return (self.initrd_at(found.initrd),) if found.kernel else ()
         if self.generation != "bootc":
             return self.initrds
         kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")

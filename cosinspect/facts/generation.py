@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.rootfs.rootfs import Rootfs
@@ -29,6 +30,9 @@ _LUET_TRACES = (
     "/etc/dracut.conf.d/02-cos-immutable-rootfs.conf",
 )
 
+_ELEMENTAL3 = "/usr/bin/elemental3ctl"
+_SNAPPER = "/usr/lib/snapper/installation-helper"
+
 _IN_INITRD = {
     "G0": ("lib/dracut/hooks/cmdline/30-parse-cos-overlay.sh",),
     "G4": ("sbin/elemental-mount-layout",),
@@ -44,7 +48,7 @@ class Recognised:
     """A generation and what shows it.
 
     Attributes:
-        name: `G0` to `G5`, `kairos`, `bootc`, or "" where none is evident.
+        name: `G0` to `G6`, `kairos`, `bootc`, or "" where none is evident.
         evidence: what was found, one line each.
     """
 
@@ -56,7 +60,12 @@ def recognise(
     rootfs: Rootfs, config: ImageConfig, read: Read, initrd: Callable[[], Initrd | None]
 ) -> Recognised:
     """Tell the generation; the initrd is asked for only where the image alone does not tell."""
-    for told in (_by_bootc(rootfs, config), _by_kairos(rootfs, read), _by_elemental(rootfs)):
+    for told in (
+        _by_bootc(rootfs, config),
+        _by_kairos(rootfs, read),
+        _by_elemental(rootfs),
+        _by_elemental3(rootfs),
+    ):
         if told is not None:
             return told
     if rootfs.exists(f"{_COS_MODULE}/parse-cos-overlay.sh"):
@@ -101,6 +110,18 @@ def _by_elemental(rootfs: Rootfs) -> Recognised | None:
     # Only the module of another generation speaks against it.
     if rootfs.exists("/etc/elemental/bootargs.cfg") and not rootfs.exists(_COS_MODULE):
         return Recognised("G5", ("/etc/elemental/bootargs.cfg",))
+    return None
+
+
+def _by_elemental3(rootfs: Rootfs) -> Recognised | None:
+    """Tell Elemental 3, which shares no file with the toolkit, by its program or by what an image for it holds."""
+    if any(rootfs.exists(path) for path in (_COS_MODULE, *_LUET_TRACES)):
+        return None
+    if rootfs.exists(_ELEMENTAL3):
+        return Recognised("G6", (_ELEMENTAL3,))
+    boot = find_boot_files(rootfs)
+    if rootfs.exists(_SNAPPER) and boot.kernel and all(map(rootfs.exists, (boot.initrd, boot.hmac))):
+        return Recognised("G6", (_SNAPPER, boot.hmac))
     return None
 
 

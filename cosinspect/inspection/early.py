@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import NoReturn
 
 from attrs import evolve
 
@@ -118,15 +119,13 @@ def _look(
     return generation
 
 
-class _Comparisons(tuple[Comparison, ...]):
-    """What other readers make of the layers: not known before all are read."""
+class _Comparisons(Sequence[Comparison]):
+    """What other readers make of the layers: not known before all are read, neither how many nor which."""
 
-    __slots__ = ()
-
-    def __iter__(self) -> Iterator[Comparison]:
+    def __len__(self) -> NoReturn:
         raise Unread
 
-    def __bool__(self) -> bool:
+    def __getitem__(self, index: object) -> NoReturn:
         raise Unread
 
 

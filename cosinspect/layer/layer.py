@@ -97,13 +97,13 @@ class Layer:
             verified = True
             return index  # noqa: TRY300 - what comes behind it is told of it
         except (InvalidLayer, LimitExceeded) as fault:
+            told: InvalidLayer | LimitExceeded = fault
             if isinstance(fault, InvalidLayer):
-                fault.layer = self.position
-                fault.after = work.entries[-1].path if work.entries else None
+                told = fault.in_layer(self.position, work.entries[-1].path if work.entries else None)
                 stream.finish()  # if the blob is another one, that is the error to tell
             if not (fault.where or "").startswith("layer"):
-                fault.where = f"layer {self.position} ({self.descriptor.digest}), {fault.where}"
-            raise
+                told = told.but(where=f"layer {self.position} ({self.descriptor.digest}), {fault.where}")
+            raise told from fault
         finally:
             stream.close()
             for sink in work.sinks:

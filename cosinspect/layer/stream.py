@@ -119,8 +119,8 @@ class LayerStream:
             if self.uncompressed_size > limits.inflated_bytes:
                 raise self._too_large("inflated_bytes", limits.inflated_bytes, "bytes when inflated")
             allowed = max(self._stream.position * limits.inflated_ratio, _SHARED_RATIO_FLOOR)
-            if self.uncompressed_size > allowed and self.compression is Compression.ZSTD:
-                # Deflate cannot do this; zstd can, and no honest layer does.
+            if self.uncompressed_size > allowed:
+                # By default only zstd reaches it: deflate stays below.
                 raise self._too_large("inflated_ratio", limits.inflated_ratio, "times its compressed size")
             if self._diff_id is not None:
                 self._hash.update(piece)

@@ -28,8 +28,8 @@ __all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile", "pa
 BUILTIN = ("auto", "boot", "bootc", "cos", "kairos")
 """The profiles that come with the package."""
 
-# Generations that are recognised and have no table: nothing of bootc is where a derivative of cOS has it.
-_WITHOUT_TABLE = {"bootc": "bootc"}
+# Generations that are recognised and have no table: nothing of theirs is where a derivative of cOS has it.
+_WITHOUT_TABLE = {"G6": "Elemental 3", "bootc": "bootc"}
 
 # What `auto` chooses; every other image is held against `cos`.
 _CHOICES = {"kairos": "kairos", "bootc": "bootc"}

@@ -63,6 +63,27 @@ class _Names(dict[str, Node]):
     def __bool__(self) -> bool:  # noqa: PLE0304 - it has no answer
         _unread()
 
+    def __eq__(self, other: object) -> bool:
+        _unread()
+
+    def __ne__(self, other: object) -> bool:
+        _unread()
+
+    __hash__ = None  # as of every dict
+
+    def __reversed__(self) -> Iterator[str]:
+        _unread()
+
+    def __or__(self, other: object) -> NoReturn:
+        _unread()
+
+    def __ror__(self, other: object) -> NoReturn:
+        _unread()
+
+    def copy(self) -> NoReturn:
+        """All of it: not known."""
+        _unread()
+
     def keys(self) -> NoReturn:
         """All names: not known."""
         _unread()

@@ -73,17 +73,16 @@ class Rules:
 
     Attributes:
         stacking: how layers come together.
-        refuses_obstacles: whether a file where a directory is needed ends everything; else a directory replaces it.
         lists_root: whether an entry for the root gives it attributes.
         revisits_directories: whether each directory that was listed must still be there when everything is written.
         hardlinks_carry_attributes: whether a hard link's mode and owner are applied to the file.
         lexical: whether `..` in a link's target takes off the name before it, as containerd's `fs.RootPath` does, and
-            is not followed from where the links lead, as the kernel does.
+            is not followed from where the links lead, as the kernel does; `fs.RootPath` also refuses a file where a directory is
+            needed, which a directory replaces otherwise.
         link_hops: symbolic links followed on the way to one entry; None for `Limits.link_hops`.
     """
 
     stacking: Stacking
-    refuses_obstacles: bool
     lists_root: bool
     revisits_directories: bool
     hardlinks_carry_attributes: bool
@@ -95,7 +94,6 @@ def _containerd(stacking: Stacking) -> Rules:
     """What `archive.Apply` does, whichever directory it writes to (containerd 1.7.29, archive/tar.go)."""
     return Rules(
         stacking=stacking,
-        refuses_obstacles=True,
         lists_root=False,
         revisits_directories=True,
         hardlinks_carry_attributes=True,
@@ -107,7 +105,6 @@ def _containerd(stacking: Stacking) -> Rules:
 RULES = {
     Semantics.OCI: Rules(
         stacking=Stacking.IN_PLACE,
-        refuses_obstacles=False,
         lists_root=True,
         revisits_directories=False,
         hardlinks_carry_attributes=False,

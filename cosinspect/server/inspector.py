@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import define, evolve, field, frozen
 
@@ -43,6 +44,10 @@ RESOLVE_SECONDS = 30.0
 """What a registry may take to say what a tag means."""
 ATTEMPTS = 2
 """Times that an inspection is begun whose process dies."""
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class Standing(enum.Enum):
@@ -104,7 +109,7 @@ class _Job:
     rule: Rule
     key: str
     digest: str
-    done: asyncio.Future[Outcome]
+    done: asyncio.Future[Decided | str]
     urgency: int
     begun: bool = False
 
@@ -137,7 +142,7 @@ class Inspector:
         self._jobs: dict[tuple[str, str], _Job] = {}
         self._queue: asyncio.PriorityQueue[tuple[int, int, _Job]] = asyncio.PriorityQueue()
         self._order = itertools.count()
-        self._failures: dict[tuple[str, str], tuple[float, str]] = {}
+        self._recent: dict[tuple[str, str], tuple[float, Decided | str]] = {}
         self._tags: dict[str, tuple[float, str]] = {}
         self._resolving: dict[str, asyncio.Task[str]] = {}
         self._workers: list[asyncio.Task[None]] = []
@@ -212,13 +217,12 @@ class Inspector:
                 digest,
             )
         try:
-            outcome = await asyncio.wait_for(asyncio.shield(job.done), max(0.0, until - time.monotonic()))
+            found = await asyncio.wait_for(asyncio.shield(job.done), max(0.0, until - time.monotonic()))
         except TimeoutError:
             return Decision(
                 name, Standing.PENDING, f"{name} is being inspected, not decided yet: try again", digest
             )
-        found = self._known(name, digest, key)
-        return found or Decision(name, Standing.UNDECIDED, f"{name}: {outcome.message}", digest)
+        return _decision(name, digest, found)
 
     def foresee(self, reference: Reference, rule: Rule) -> bool:
         """Have an image inspected that somebody may ask for; False where there is no room, or it needs none.
@@ -240,12 +244,13 @@ class Inspector:
 
     def look_up(self, digest: str, rule: Rule) -> Decided | None:
         """Give a verdict that is known, without having it found out."""
-        return self._verdicts.find(digest, self.key(rule))
+        found = self._found(digest, self.key(rule))
+        return found if isinstance(found, Decided) else None
 
     def failure(self, digest: str, rule: Rule) -> str | None:
         """Tell why an image could not be decided a moment ago, None if nothing failed."""
-        found = self._failures.get((digest, self.key(rule)))
-        return found[1] if found is not None and found[0] > time.monotonic() else None
+        found = self._found(digest, self.key(rule))
+        return found if isinstance(found, str) else None
 
     def is_in_hand(self, digest: str, rule: Rule) -> bool:
         """Say whether an image waits or is being inspected."""
@@ -296,13 +301,16 @@ class Inspector:
             self._tags[name] = time.monotonic() + self._settings.tag_seconds, done.result()
 
     def _known(self, name: str, digest: str, key: str) -> Decision | None:
+        found = self._found(digest, key)
+        return _decision(name, digest, found) if found is not None else None
+
+    def _found(self, digest: str, key: str) -> Decided | str | None:
+        """Give a verdict, or why there is none; None where the image was not inspected, or not lately."""
         decided = self._verdicts.find(digest, key)
         if decided is not None:
-            return Decision(name, _STANDINGS[decided.verdict], f"{name}: {decided.message}", digest, decided)
-        failure = self._failures.get((digest, key))
-        if failure is not None and failure[0] > time.monotonic():
-            return Decision(name, Standing.UNDECIDED, f"{name}: {failure[1]}", digest)
-        return None
+            return decided
+        recent = self._recent.get((digest, key))
+        return recent[1] if recent is not None and recent[0] > time.monotonic() else None
 
     def _job(
         self, reference: Reference, digest: str, rule: Rule, key: str, way: _Way, urgency: int
@@ -314,7 +322,7 @@ class Inspector:
                 self._metrics.refused.inc()
                 return None
             pinned = f"{reference.registry}/{reference.repository}@{digest}"
-            future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            future: asyncio.Future[Decided | str] = asyncio.get_running_loop().create_future()
             job = self._jobs[digest, key] = _Job(pinned, way, rule, key, digest, future, urgency)
         elif job.begun or job.urgency <= urgency:
             return job
@@ -352,16 +360,17 @@ class Inspector:
     def _finish(self, job: _Job, outcome: Outcome) -> None:
         key = job.digest, job.key
         self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
-        # A signature may come tomorrow; what the image is does not change.
-        unsigned = bool(job.rule.verify_keys) and outcome.verdict is not Verdict.PASS
-        if outcome.verdict is not None and not unsigned:
-            self._verdicts.keep(Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time()))
+        found: Decided | str = outcome.message
+        if outcome.verdict is not None:
+            found = Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time())
+        if isinstance(found, Decided) and _is_final(found, job.rule):
+            self._verdicts.keep(found)
         else:
-            _bound(self._failures)
-            self._failures[key] = time.monotonic() + self._settings.retry_seconds, outcome.message
+            _bound(self._recent)
+            self._recent[key] = time.monotonic() + self._settings.retry_seconds, found
         self._jobs.pop(key, None)
         if not job.done.done():
-            job.done.set_result(outcome)
+            job.done.set_result(found)
 
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -374,12 +383,24 @@ class Inspector:
             end_pool(pool)
 
 
-def _bound(known: dict[str, tuple[float, str]] | dict[tuple[str, str], tuple[float, str]]) -> None:
+def _decision(name: str, digest: str, found: Decided | str) -> Decision:
+    """Say what a verdict, or the reason why there is none, means for an image."""
+    if isinstance(found, str):
+        return Decision(name, Standing.UNDECIDED, f"{name}: {found}", digest)
+    return Decision(name, _STANDINGS[found.verdict], f"{name}: {found.message}", digest, found)
+
+
+def _is_final(decided: Decided, rule: Rule) -> bool:
+    """Say whether a verdict holds for good: a signature may be added later, what the image is does not change."""
+    return decided.verdict is Verdict.PASS or not rule.verify_keys
+
+
+def _bound(known: dict[_Key, tuple[float, _Value]]) -> None:
     """Forget what has run out, and where that is not enough, all."""
     if len(known) < TAGS:
         return
     now = time.monotonic()
     for key in [key for key, (until, _) in known.items() if until <= now]:
-        del known[key]  # type: ignore[arg-type]  # the keys are its own
+        del known[key]
     if len(known) >= TAGS:
         known.clear()

@@ -68,6 +68,9 @@ class Verdicts:
         self._keep = keep
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], Decided] = {}
+        self._known_lock = (
+            threading.Lock()
+        )  # its own: who finds a verdict in memory does not wait for the disk
         self._count = self._connection.execute("SELECT count(*) FROM verdicts").fetchone()[0]
 
     @classmethod
@@ -102,7 +105,8 @@ class Verdicts:
 
     def find(self, digest: str, rules: str) -> Decided | None:
         """Give what was decided of an image by these rules, None if nothing was."""
-        found = self._known.get((digest, rules))
+        with self._known_lock:
+            found = self._known.get((digest, rules))
         if found is not None:
             return found
         return self._read("WHERE digest = ? AND rules = ?", (digest, rules))
@@ -167,9 +171,10 @@ class Verdicts:
         return found
 
     def _remember(self, decided: Decided) -> None:
-        while len(self._known) >= REMEMBERED:
-            self._known.pop(next(iter(self._known)), None)
-        self._known[decided.digest, decided.rules] = decided
+        with self._known_lock:
+            while len(self._known) >= REMEMBERED:
+                del self._known[next(iter(self._known))]
+            self._known[decided.digest, decided.rules] = decided
 
 
 def _open(path: Path) -> sqlite3.Connection:

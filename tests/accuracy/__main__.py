@@ -1,7 +1,8 @@
-"""`python -m tests.accuracy`: judge every case, print the table, and fail if one is judged wrongly."""
+"""`python -m tests.accuracy`: judge every case, print the table, write it to docs/accuracy.md, and fail if one is judged wrongly."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -18,5 +19,9 @@ for outcome in wrong:
         f"{outcome.verdict}: {case.generation}, {case.name}; expected {case.check or 'nothing'}, found "
         f"{', '.join(outcome.failed) or 'nothing'}; lost {', '.join(sorted(outcome.lost)) or 'nothing'}\n"
     )
-sys.stdout.write("\n".join(table(outcomes)) + "\n")
+rows = "\n".join(table(outcomes)) + "\n"
+sys.stdout.write(rows)
+if not wrong:
+    page = Path(__file__).parents[2] / "docs" / "accuracy.md"
+    page.write_text(re.sub(r"\| generation \| caught.*\n(?:\|.*\n)+", lambda _: rows, page.read_text()))
 sys.exit(bool(wrong))

@@ -19,7 +19,7 @@ from cosinspect.testing.derivative.parts import initrd_of, parts_of
 from cosinspect.testing.entries import Hardlink
 
 GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5")
-KINDS = (*GENERATIONS, "kairos", "bootc")
+KINDS = (*GENERATIONS, "G6", "kairos", "bootc")
 MODULES = f"usr/lib/modules/{KERNEL_VERSION}"
 
 
@@ -81,6 +81,8 @@ ELSEWHERE = {
     ("hardlink-to-deleted", "G4"): "what is linked to never was there",
     ("hardlink-to-deleted", "G5"): "what is linked to never was there",
 }
+# Of a variation that does harm in one generation, and why.
+ELSEWHERE_HARMFUL = {("os-release only below /usr/lib", "G6"): "elemental3ctl reads /etc/os-release alone"}
 # These take a capability that is not boot or install, or a layer as a whole.
 _LOSES = dict.fromkeys(
     (
@@ -97,6 +99,7 @@ _LOSES = dict.fromkeys(
         "COS139",
         "COS163",
         "COS201",
+        *(f"COS{number}" for number in range(235, 248)),
     ),
     INSTALL,
 )
@@ -435,9 +438,9 @@ def variations() -> list[Case]:
         found.extend(
             Case(name, generation, changed(generation, change))
             for name, change in VARIATIONS.items()
-            if change is not None
+            if change is not None and (name, generation) not in ELSEWHERE_HARMFUL
         )
-        if generation != "bootc":
+        if generation not in ("G6", "bootc"):
             found.extend(
                 Case(name, generation, changed(generation, _linked("boot/vmlinuz", target)))
                 for name, target in LINKED.items()

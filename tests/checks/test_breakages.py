@@ -13,7 +13,7 @@ def report(tmp_path, broken=None, **options):
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-@pytest.mark.parametrize("generation", ["G0", "G1", "G2", "G3", "G4", "G5", "kairos", "bootc"])
+@pytest.mark.parametrize("generation", ["G0", "G1", "G2", "G3", "G4", "G5", "G6", "kairos", "bootc"])
 def test_a_good_derivative_passes_every_check(tmp_path, generation, architecture):
     found = report(tmp_path, generation=generation, architecture=architecture)
 

@@ -18,6 +18,7 @@ SHOWN_BY = {
     "G3": "/usr/lib/dracut/modules.d/30cos-immutable-rootfs/cos-fsck.sh",
     "G4": "/usr/lib/dracut/modules.d/30elemental-immutable-rootfs",
     "G5": "/usr/lib/dracut/modules.d/30elemental-rootfs",
+    "G6": "/usr/bin/elemental3ctl",
     "kairos": "/etc/kairos-release",
     "bootc": "label containers.bootc=1",
 }

@@ -1,9 +1,14 @@
 """What upper layers settle is what all layers together say, whatever lies below: on random stacks, for every reader."""
 
+from copy import copy
+from operator import methodcaller
+
+import pytest
 from hypothesis import HealthCheck, event, example, given, note, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import RootfsError
+from cosinspect.inspection.early import _Comparisons
 from cosinspect.rootfs.partial import PartialRootfs, Unread
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
@@ -58,3 +63,35 @@ def test_an_answer_is_that_of_all_layers_or_there_is_none(stack, unread, semanti
         except (Unread, RootfsError):
             continue
         assert whole.listdir(f"/{path}") == names
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        len, bool, list, dict, reversed, copy, dict.keys, dict.values, dict.items, dict.copy,
+        lambda names: "other" in names, lambda names: names == {}, lambda names: names != {}, lambda names: {**names},
+        lambda names: names | {}, lambda names: {} | names, lambda names: names.get("other"),
+        lambda names: names["other"], lambda names: [*names],
+    ],
+)  # fmt: skip
+def test_a_directory_of_which_not_all_names_are_known_gives_no_answer_that_depends_on_the_others(ask):
+    indexes = [index_of([]), index_of([Item("file", ("known",), "1")])]
+    names = PartialRootfs(indexes, (), 1).root.node.children
+
+    assert "known" in names
+    if ask in (dict.keys, dict.values, dict.items, dict.copy):
+        ask = methodcaller(ask.__name__)
+    with pytest.raises(Unread):
+        ask(names)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        len, bool, list, tuple, reversed, lambda them: them[0], lambda them: them[:1], lambda them: None in them,
+        lambda them: them.index(None), lambda them: them.count(None), lambda them: [*them],
+    ],
+)  # fmt: skip
+def test_what_other_readers_make_of_layers_is_not_known_before_all_are_read(ask):
+    with pytest.raises(Unread):
+        list(ask(_Comparisons()))  # what is lazy is asked, too

@@ -1,7 +1,7 @@
 """Archives of every kind, honest, odd and damaged: our reader and Go's see the same entries and fail at the same one."""
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from cosinspect.errors import CosinspectError, InvalidLayer, LimitExceeded
@@ -259,32 +259,50 @@ def headers_of(archive, portion):
 
 
 COMMON = tar_bytes({"d": Directory(), "d/f": File("x" * 600), "l": Symlink("d/f")}, end_blocks=0)
+OF_KIND = {COMMON[at + 156 : at + 157]: COMMON[at : at + 512] for at in (0, 512, 512 * 4)}
+assert OF_KIND.keys() == {b"5", b"0", b"2"}, "headers, and no content"
 uncommon = st.lists(
     st.tuples(
-        st.sampled_from(["a", "d/", "x" * 100, "caf\u00e9", "../up", ""]),
+        names,
         st.sampled_from([b"0", b"2", b"5", b"\0", b"1", b"7"]),
-        st.lists(st.tuples(st.sampled_from(FIELDS), st.sampled_from(NUMBERS)), max_size=2),
+        st.sampled_from([0, 0, 1, 512, 1024]),  # believed of files only: what follows is a header or content
+        st.just([]) | st.lists(st.tuples(st.sampled_from(FIELDS), st.sampled_from(NUMBERS)), max_size=2),
+        st.sampled_from([0, 0, 0, 0, 0, 1]),  # by how much the checksum is wrong
     ),
     min_size=1,
     max_size=4,
 )
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(uncommon, st.sampled_from([512, 700, 1 << 20]))
-def test_the_short_way_for_common_entries_says_what_the_long_one_says(made, portion):
-    """Entries with the owner and tail of the first, and a field or two of something else."""
+def extended_by(made):
+    """An archive with entries that have the owner and tail of the first, and a field or two of something else."""
     archive = COMMON
-    for name, kind, fields in made:
-        block = bytearray(COMMON[512 * 3 : 512 * 4] if kind != b"5" else COMMON[:512])
-        block[:100] = name.encode()[:100].ljust(100, b"\0")
+    for name, kind, size, fields, wrong in made:
+        block = bytearray(OF_KIND.get(kind, OF_KIND[b"0"]))
+        block[:100] = name.ljust(100, b"\0")
+        block[124:136] = b"%011o\0" % size
         block[156:157] = kind
         for (at, width), value in fields:
             block[at : at + width] = value[:width].ljust(width, b"\0")
         block[148:156] = b" " * 8
-        block[148:156] = b"%06o\0 " % sum(block)
-        archive += bytes(block) + bytes(512)
-    archive += bytes(1024)
+        block[148:156] = b"%06o\0 " % (sum(block) + wrong)
+        archive += bytes(block) + (padded(b"c" * size) if kind in b"0\x007" else b"")
+    return archive + bytes(1024)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(uncommon, st.sampled_from([512, 700, 1 << 20]))
+@example([(b"a", b"5", 512, [], 0), (b"hidden", b"0", 0, [], 0), (b"b", b"0", 0, [], 0)], 1 << 20)
+@example([(b"a", b"2", 512, [], 0), (b"hidden", b"0", 0, [], 0), (b"b", b"0", 0, [], 0)], 1 << 20)
+@example([(b"a", b"0", 1, [], 0), (b"b", b"0", 513, [], 0), (b"c", b"0", 0, [], 0)], 1 << 20)
+@example([(b"a/", b"0", 512, [], 0), (b"b", b"0", 0, [], 0)], 1 << 20)
+@example([(b"a", b"0", 0, [], 1)], 1 << 20)
+@example([(b"caf\xe9", b"0", 0, [], 0)], 1 << 20)
+@example([(b"a", b"0", 0, [((108, 8), b"00000017")], 0)], 1 << 20)
+@example([(b"a", b"0", 0, [((345, 155), b"prefix")], 0)], 1 << 20)
+@example([(b"a", b"1", 512, [], 0), (b"hidden", b"0", 0, [], 0)], 1 << 20)
+def test_the_short_way_for_common_entries_says_what_the_long_one_says(made, portion):
+    archive = extended_by(made)
 
     short = headers_of(archive, portion)
     with pytest.MonkeyPatch.context() as patch:

@@ -123,6 +123,21 @@ def test_a_signature_that_comes_later_is_seen(tmp_path):
         assert len(list(_rows(tmp_path))) == 0, "it is not kept: it may be signed tomorrow"
 
 
+def test_an_unsigned_image_fails_and_is_not_undecided(tmp_path):
+    (tmp_path / "cosign.pub").write_bytes(Signer().pem)
+    rules = RULES + 'verify_keys = ["cosign.pub"]\n'
+    doubt = '[admission]\nundecided = "admit"'
+    with Registry() as registry, serving(tmp_path, rules, further=doubt) as server:
+        for broken, check in ((None, "COS092"), ("kernel-removed", "COS010")):
+            name = registry.push(derivative(broken), f"org/{broken or 'good'}:v1")
+
+            for _ in range(2):  # inspected, then remembered for a moment
+                response = server.review(review("Pod", name))
+                assert response["allowed"] is False, broken
+                assert check in response["status"]["message"]
+                assert f"{name}=fail" in response["auditAnnotations"]["images"]
+
+
 def test_an_attested_verdict_is_believed_and_no_layer_read(tmp_path):
     pair = certificate("signer")
     key, _ = written(tmp_path, "signer", pair)

@@ -1,11 +1,14 @@
 """The file of verdicts: what is written is there again, the oldest goes, and damage costs no more than the verdict."""
 
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cosinspect.errors import InvalidConfiguration
 from cosinspect.report.report import Verdict
+from cosinspect.server import verdicts as module
 from cosinspect.server.verdicts import SPARE, Decided, Verdicts
 
 
@@ -108,3 +111,45 @@ def test_a_file_of_another_layout_is_put_aside(path):
 def test_a_place_where_there_can_be_no_file_is_told(tmp_path):
     with pytest.raises(InvalidConfiguration, match="cannot be opened"):
         Verdicts.open(tmp_path / "nowhere" / "verdicts.sqlite", keep=1)
+
+
+class Watched(dict):
+    """Takes its time, and remembers whether another thread came meanwhile."""
+
+    used, met = 0, False
+
+    def _use(self, work):
+        type(self).met |= bool(self.used)
+        self.used += 1
+        time.sleep(0.0005)
+        try:
+            return work()
+        finally:
+            self.used -= 1
+
+    def get(self, key, default=None):
+        return self._use(lambda: dict.get(self, key, default))
+
+    def pop(self, *given):
+        return self._use(lambda: dict.pop(self, *given))
+
+    def __delitem__(self, key):
+        self._use(lambda: dict.__delitem__(self, key))
+
+    def __setitem__(self, key, value):
+        self._use(lambda: dict.__setitem__(self, key, value))
+
+
+def test_what_threads_share_in_memory_is_used_by_one_at_a_time(path, monkeypatch):
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    verdicts = Verdicts.open(path, keep=1000)
+    verdicts._known = Watched()
+    for number in range(8):
+        verdicts.keep(decided(number))
+
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(lambda n: verdicts.find(decided(n % 8).digest, "rules"), range(200)))
+
+    assert [decided(number % 8) for number in range(200)] == found
+    assert not Watched.met
+    verdicts.close()

@@ -133,7 +133,7 @@ class BootMarkers:
         root: the value of `root=`.
         root_label: the label in it, or the variable that holds it as `$name`.
         oem_label: the value of `rd.cos.oemlabel=` or `elemental.oemlabel=`.
-        generations: the generations whose initrd understands it, `G0` to `G5` and `K`; empty for none of them.
+        generations: the generations whose initrd understands it, `G0` to `G5` and `kairos`; empty for none of them.
     """
 
     image_parameters: tuple[str, ...]
@@ -207,9 +207,9 @@ def _generations(found: tuple[str, ...], root: str, label: str | None) -> set[st
     if "cos-img/filename" in found:
         if label in _STATE_LABELS:
             return {"G3", "G4"}
-        return {"G1", "G2", "K"} if label in _IMAGE_LABELS else {"G1", "G2", "G3", "G4", "K"}
+        return {"G1", "G2", "kairos"} if label in _IMAGE_LABELS else {"G1", "G2", "G3", "G4", "kairos"}
     if "rd.live.squashimg" in found and root.startswith("live:"):
-        return {"G0", "G1", "G2", "K"}
+        return {"G0", "G1", "G2", "kairos"}
     return {"G0"} if "iso-scan/filename" in found else set()
 
 

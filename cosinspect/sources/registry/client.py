@@ -287,10 +287,10 @@ class Client:
             try:
                 answer = self._answer(response.headers.get("WWW-Authenticate", ""), header)
             except AccessDenied as denied:
-                denied.codes = denied.codes or complaint.codes
+                told = denied if denied.codes else denied.with_codes(complaint.codes)
                 if complaint.text:  # the denial may be a token server's
-                    denied.message += f" (the registry says {complaint.text!r})"
-                raise
+                    told = told.but(message=f"{told.message} (the registry says {complaint.text!r})")
+                raise told from denied
             header, fresh = answer.header, answer.fresh
         return Failure(self._authenticator.refusal(401), again=False)
 

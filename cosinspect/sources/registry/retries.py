@@ -109,10 +109,10 @@ class Failure:
 
     def settle(self, attempts: Attempts) -> None:
         """Wait for the next attempt, or raise the error where there is none."""
-        self.error.where = attempts.where
+        error = self.error.but(where=attempts.where)
         if not self.again:
-            raise self.error
-        attempts.pause(self.error, self.retry_after)
+            raise error
+        attempts.pause(error, self.retry_after)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

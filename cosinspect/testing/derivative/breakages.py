@@ -16,6 +16,7 @@ from cosinspect.testing.bootfiles import (
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.base_breakages import BASE_BREAKAGES, BASE_DEGRADATIONS
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
+from cosinspect.testing.derivative.elemental3_breakages import ELEMENTAL3_BREAKAGES, ELEMENTAL3_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
@@ -312,6 +313,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     **BASE_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **FOREIGN_BREAKAGES,
+    **ELEMENTAL3_BREAKAGES,
 }
 """Kinds of broken derivative by name; the check named in each finds it."""
 
@@ -470,5 +472,6 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     **BASE_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,
+    **ELEMENTAL3_DEGRADATIONS,
 }
 """Kinds of derivative that boot and can be installed all the same, and what is worse about them."""

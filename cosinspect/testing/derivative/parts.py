@@ -20,6 +20,7 @@ from cosinspect.testing.bootfiles import (
     linux_kernel,
     microcode_archive,
 )
+from cosinspect.testing.derivative import elemental3_files as elemental3
 from cosinspect.testing.derivative import elemental_files as elemental
 from cosinspect.testing.derivative import foreign_files as foreign
 from cosinspect.testing.derivative import system_files as system
@@ -94,6 +95,8 @@ class Parts:
         match self.generation:
             case "G4" | "G5":
                 return f"boot/elemental.initrd-{KERNEL_VERSION}"
+            case "G6":
+                return f"usr/lib/modules/{KERNEL_VERSION}/initrd"
             case "bootc":
                 return f"usr/lib/modules/{KERNEL_VERSION}/initramfs.img"
             case _:
@@ -173,14 +176,17 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
     parts.packages = _packages(generation, architecture, runs)
     parts.boot = {"boot/initrd": Symlink(parts.initrd_path.rpartition("/")[2])}
     parts.initrd = _initrd_members(generation, runs)
-    if generation == "bootc":
-        _make_bootc(parts)
+    if generation in ("G6", "bootc"):
+        _keep_kernel_with_modules(parts)
+    if generation == "G6":
+        modules = f"usr/lib/modules/{KERNEL_VERSION}"
+        parts.kernel[f"{modules}/.vmlinuz.hmac"] = f"{'0' * 128}  vmlinuz\n"
     parts.microcode = architecture == "amd64"
     return parts
 
 
-def _make_bootc(parts: Parts) -> None:
-    """Put kernel and initrd where ostree looks for them, and nowhere else."""
+def _keep_kernel_with_modules(parts: Parts) -> None:
+    """Put kernel and initrd where ostree and Elemental 3 look for them, and nowhere else."""
     modules = f"usr/lib/modules/{KERNEL_VERSION}"
     parts.kernel[f"{modules}/vmlinuz"] = parts.kernel.pop(f"boot/vmlinuz-{KERNEL_VERSION}")
     parts.kernel[f"{modules}/config"] = parts.kernel.pop(f"boot/config-{KERNEL_VERSION}")
@@ -192,6 +198,8 @@ def _packages(generation: toolkit.GenerationName, architecture: Architecture, ru
     efi = {"amd64": "x86_64-efi", "arm64": "arm64-efi"}.get(architecture, f"{architecture}-efi")
     if generation == "bootc":
         return {**foreign.bootc_files(), "opt/new": "kept\n"}
+    if generation == "G6":
+        return {**elemental3.image_files(architecture, runs=runs), "opt/new": Directory()}
     own: dict[str, Entry] = {
         f"{toolkit.config_directory(generation)}/bootargs.cfg": toolkit.bootargs(generation),
         f"{toolkit.config_directory(generation)}/grub.cfg": toolkit.grub_config(generation),
@@ -295,7 +303,12 @@ def _mount_unit() -> str:
 
 def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str, InitrdEntry]:
     modules = f"usr/lib/modules/{KERNEL_VERSION}"
-    own = {"G4": "elemental-immutable-rootfs", "kairos": "immucore", "bootc": "ostree"}
+    own = {
+        "G4": "elemental-immutable-rootfs",
+        "G6": "btrfs\nignition",
+        "kairos": "immucore",
+        "bootc": "ostree",
+    }
     own["G5"] = "elemental-setup\nelemental-sysroot\nelemental-rootfs"
     module = own.get(generation, "cos-immutable-rootfs")
     common: dict[str, InitrdEntry] = {
@@ -318,6 +331,11 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
     match generation:
         case "G4" | "G5":
             return {**common, **elemental.initrd_files(second=generation == "G5", runs=runs)}
+        case "G6":
+            own_modules = {f"kernel/fs/{path}.ko": () for path in ("btrfs/btrfs", "squashfs/squashfs")}
+            index = system.module_files({**system.MODULES, **own_modules})
+            common |= {f"{modules}/{name}": body for name, body in index.items()}
+            return {**common, **elemental3.initrd_files(KERNEL_VERSION, runs=runs)}
         case "kairos":
             return {**common, **foreign.kairos_initrd_files(runs=runs)}
         case "bootc":

@@ -26,7 +26,7 @@ __all__ = [
     "setup_unit",
 ]
 
-GenerationName: TypeAlias = Literal["G0", "G1", "G2", "G3", "G4", "G5", "kairos", "bootc"]
+GenerationName: TypeAlias = Literal["G0", "G1", "G2", "G3", "G4", "G5", "G6", "kairos", "bootc"]
 """A generation in the words of reports."""
 
 STAGES = ("rootfs", "initramfs", "fs", "boot", "network", "reconcile")
