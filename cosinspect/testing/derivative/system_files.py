@@ -193,7 +193,7 @@ def module_files(
         "modules.alias": "".join(f"alias {alias} {name}\n" for alias, name in aliases.items()),
         "modules.alias.bin": module_index(aliases),
         "modules.softdep": "softdep ext4 pre: crc32c\n",
-        "modules.builtin": "kernel/fs/squashfs/squashfs.ko\nkernel/drivers/scsi/scsi_mod.ko\n",
+        "modules.builtin": "kernel/drivers/virtio/virtio.ko\nkernel/drivers/scsi/scsi_mod.ko\n",
     }
 
 
