@@ -138,7 +138,7 @@ CATALOGUE: tuple[Check, ...] = (
     kairos.kairos_release_incomplete,
     kairos.kairos_initrd_service_missing,
     kairos.kairos_initrd_command_missing,
-    kairos.kairos_host_keys,
+    system.host_keys_shared,
     kairos.kairos_unit_masked,
     kairos.kairos_grub_modules_missing,
     kairos.kairos_efi_missing,

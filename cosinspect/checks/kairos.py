@@ -8,6 +8,7 @@ from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, REBUILD, about, opened
+from cosinspect.checks.units import mask_of, place_of
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.report.report import Capability, Finding, Level
@@ -15,7 +16,6 @@ from cosinspect.report.report import Capability, Finding, Level
 __all__ = [
     "kairos_efi_missing",
     "kairos_grub_modules_missing",
-    "kairos_host_keys",
     "kairos_initrd_command_missing",
     "kairos_initrd_service_missing",
     "kairos_lock_missing",
@@ -237,21 +237,6 @@ def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | s
 
 
 @check(
-    id="COS136",
-    name="kairos-host-keys",
-    level=Level.WARNING,
-    summary="The image carries SSH host keys.",
-    why="Every machine that runs it has the same keys, and whoever has the image can pose as any of them.",
-    remedy="Delete them in the step that installs the SSH server: RUN rm -f /etc/ssh/ssh_host_*_key*",
-    generations=KAIROS,
-)
-def kairos_host_keys(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for private host keys."""
-    for entry in context.rootfs.glob("/etc/ssh/ssh_host_*_key"):
-        yield Finding("expected no SSH host key in an image, found one", entry.path, entry.layer)
-
-
-@check(
     id="COS137",
     name="kairos-unit-masked",
     level=Level.ERROR,
@@ -266,12 +251,13 @@ def kairos_unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     if not any(context.rootfs.exists(f"{top}/systemd") for top in ("/usr/lib/systemd", "/lib/systemd")):
         raise NotApplicable("the image starts without systemd")
     for name in ("getty.target", "systemd-udevd.service", "systemd-logind.service"):
-        places = [context.rootfs.trace(f"{top}/{name}", follow=False).entry for top in _UNIT_DIRECTORIES]
-        found = next((entry for entry in places if entry is not None), None)
+        found = place_of(context, name)
         if found is None:
             yield Finding(f"expected the unit {name}, it is not there", f"/usr/lib/systemd/system/{name}")
-        elif found.type == "symlink" and found.link == "/dev/null":
-            yield Finding(f"expected the unit {name}, it is masked", found.path, found.layer)
+        elif masking := mask_of(found):
+            yield Finding(
+                f"expected the unit {name}, it is masked: {found.path} {masking}", found.path, found.layer
+            )
         else:
             yield f"{found.path} is there"
 

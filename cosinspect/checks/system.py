@@ -15,6 +15,7 @@ from cosinspect.rootfs.rootfs import Entry
 
 __all__ = [
     "cos_units_missing",
+    "host_keys_shared",
     "init_link_missing",
     "machine_id_shared",
     "mountpoint_missing",
@@ -280,3 +281,24 @@ def machine_id_shared(context: CheckContext) -> Iterator[Finding | str]:
         )
     else:
         yield f"/etc/machine-id is {text[:40] or 'empty'}"
+
+
+@check(
+    id="COS136",
+    name="host-keys-shared",
+    level=Level.WARNING,
+    summary="The image carries SSH host keys.",
+    why="Every machine that runs it has the same keys, and whoever has the image can pose as any of them.",
+    remedy="Delete them in the step that installs the SSH server: RUN rm -f /etc/ssh/ssh_host_*_key*",
+    universal=True,
+)
+def host_keys_shared(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for private host keys in the directories of sshd(8)."""
+    for directory in ("/etc/ssh", "/usr/etc/ssh"):
+        for entry in context.rootfs.glob(f"{directory}/ssh_host_*_key"):
+            yield Finding(
+                "expected no SSH host key in an image, found one",
+                entry.path,
+                entry.layer,
+                (context.step(entry.layer),),
+            )

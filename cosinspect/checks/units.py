@@ -34,10 +34,17 @@ _MOST_UNITS = 1000
 _KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
 
-def _place(context: CheckContext, unit: str) -> Entry | None:
+def place_of(context: CheckContext, unit: str) -> Entry | None:
     """Give what is at the first place where systemd finds a unit, links not followed."""
     places = (context.rootfs.trace(f"{top}/{unit}", follow=False).entry for top in DIRECTORIES)
     return next((entry for entry in places if entry is not None), None)
+
+
+def mask_of(entry: Entry) -> str:
+    """Say how a unit's file masks the unit, "" if it does not (systemd.unit(5))."""
+    if entry.link == "/dev/null":
+        return "links to /dev/null"
+    return "is empty" if entry.type == "file" and not entry.size else ""
 
 
 @check(
@@ -54,7 +61,7 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     seen = 0
     for link in context.generation.enabled:
         unit = link.rpartition("/")[2]
-        if _place(context, unit) is None:
+        if place_of(context, unit) is None:
             continue  # another check tells of a unit that is not there
         if any(context.rootfs.glob(f"{top}/{link}") for top in DIRECTORIES):
             seen += 1
@@ -80,13 +87,12 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     """Look for links to /dev/null and empty files in the units' place (systemd.unit(5))."""
     units = (*_NEEDED, *context.generation.units)
     for unit in units:
-        entry = _place(context, unit)
+        entry = place_of(context, unit)
         if entry is None:
             continue
-        if entry.link == "/dev/null" or (entry.type == "file" and not entry.size):
-            how = "links to /dev/null" if entry.link else "is empty"
+        if masking := mask_of(entry):
             yield Finding(
-                f"expected the unit {unit}, it is masked: {entry.path} {how}",
+                f"expected the unit {unit}, it is masked: {entry.path} {masking}",
                 entry.path,
                 entry.layer,
                 (context.step(entry.layer),),
@@ -152,7 +158,7 @@ def _service(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
     """Read a service, or its template; None where it is not there, masked, or changed by a drop-in."""
     template = f"{name.partition('@')[0]}@.service" if "@" in name else name
     for unit in dict.fromkeys((name, template)):
-        entry = _place(context, unit)
+        entry = place_of(context, unit)
         if entry is None:
             continue
         if any(context.rootfs.exists(f"{top}/{unit}.d") for top in DIRECTORIES):

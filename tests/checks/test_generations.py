@@ -235,3 +235,21 @@ def test_an_initrd_that_is_a_squash_inside_is_undecided(tmp_path, generation):
 
 def test_the_demo_breaks_an_image_of_the_generation_that_a_way_is_for():
     assert derivative("bootc-var-run").digest != derivative("kairos-without-lock").digest
+
+
+@pytest.mark.parametrize("directory", ["etc/ssh", "usr/etc/ssh"])
+@pytest.mark.parametrize("generation", SHOWN_BY)
+def test_host_keys_are_told_in_images_of_every_generation(tmp_path, generation, directory):
+    key = f"{directory}/ssh_host_ed25519_key"
+    report = of(tmp_path, generation, lambda parts: parts.write(key, "PRIVATE\n"))
+
+    (finding,) = result_of(report, "COS136").findings
+    assert f"/{key}" == finding.path
+
+
+def test_host_keys_are_told_in_an_image_of_no_known_generation(tmp_path):
+    image = ImageBuilder().layer({"etc/ssh/ssh_host_rsa_key": "PRIVATE\n"}).build()
+
+    report = inspect(image.write_layout(tmp_path))
+
+    assert Kind.FAIL is result_of(report, "COS136").kind

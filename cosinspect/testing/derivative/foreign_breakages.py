@@ -97,6 +97,11 @@ FOREIGN_BREAKAGES: Mapping[str, Breakage] = {
         "COS137",
         writes("etc/systemd/system/systemd-udevd.service", Symlink("/dev/null")),
     ),
+    "kairos-getty-emptied": _kairos(
+        "the base image masks getty.target by an empty file",
+        "COS137",
+        writes("etc/systemd/system/getty.target", ""),
+    ),
     "kairos-getty-missing": _kairos(
         "a step removed getty.target", "COS137", removes(f"{_UNITS}/getty.target")
     ),
@@ -134,9 +139,6 @@ FOREIGN_DEGRADATIONS: Mapping[str, Breakage] = {
     "kairos-release-short": _kairos("the release lacks a key", "COS133", _release("KAIROS_FAMILY", "FAMILY")),
     "kairos-initrd-without-cryptsetup": _kairos(
         "the initrd lacks cryptsetup", "COS135", initrd_without("cryptsetup")
-    ),
-    "kairos-host-keys": _kairos(
-        "the image carries a host key", "COS136", writes("etc/ssh/ssh_host_ed25519_key", "PRIVATE\n")
     ),
     "kairos-without-regexp": _kairos(
         "GRUB's module regexp is not in the image",

@@ -151,6 +151,9 @@ SYSTEM_DEGRADATIONS: Mapping[str, Breakage] = {
         "COS069",
         writes("etc/systemd/system/systemd-udevd.service", Symlink("/dev/null")),
     ),
+    "host-keys": Breakage(
+        "the image carries a host key", "COS136", writes("etc/ssh/ssh_host_ed25519_key", "PRIVATE\n")
+    ),
     "unit-without-program": Breakage(
         "a unit of another package is enabled, and its program was removed",
         "COS100",
