@@ -18,7 +18,8 @@ from cosinspect.checks.base import Check
 from cosinspect.cli import main
 from cosinspect.inspection.inspection import inspect
 from cosinspect.report.report import Kind
-from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
+from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative, derivative_of
+from cosinspect.testing.derivative.variants import VARIANTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
 README = PAGE.parents[1] / "README.md"
@@ -36,11 +37,13 @@ applicable. This page is generated: `python -m tests.catalogue`.
 def applied() -> dict[str, tuple[str, ...]]:
     """Give for each check the generations of whose good images it says something."""
     found: dict[str, list[str]] = {item.id: [] for item in CATALOGUE}
-    for generation in GENERATIONS:
+    images = [(generation, derivative(generation=generation)) for generation in GENERATIONS]
+    images += [(each.recognised, derivative_of(each.parts())) for each in VARIANTS.values()]
+    for generation, image in images:
         with tempfile.TemporaryDirectory() as directory:
-            report = inspect(derivative(generation=generation).write_layout(directory))
+            report = inspect(image.write_layout(directory))
         for result in report.results:
-            if result.kind is not Kind.NOT_APPLICABLE:
+            if result.kind is not Kind.NOT_APPLICABLE and generation not in found[result.check]:
                 found[result.check].append(generation)
     return {check: tuple(names) for check, names in found.items()}
 
@@ -52,7 +55,7 @@ def page() -> str:
 
 def _section(item: Check) -> str:
     names = applied()[item.id]
-    if item.universal or len(names) == len(GENERATIONS):
+    if item.universal or set(GENERATIONS) <= set(names):
         of = (
             "every generation, Kairos, bootc and unknown ones"
             if item.universal

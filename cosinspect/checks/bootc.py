@@ -6,15 +6,15 @@ import tomllib
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import CANNOT_READ
 from cosinspect.checks.kernel import is_of_unread_machine
+from cosinspect.errors import FormatError
 from cosinspect.facts.facts import KernelFile
+from cosinspect.formats.text.key_file import KeyFile, read_key_file
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
 __all__ = [
-    "bootc_bootloader_missing",
     "bootc_composefs_off",
     "bootc_directory_missing",
     "bootc_etc_twice",
@@ -29,6 +29,7 @@ __all__ = [
     "bootc_name_undecodable",
     "bootc_root_missing",
     "bootc_var_run",
+    "prepare_root",
 ]
 
 BOOTC = ("bootc",)
@@ -36,6 +37,11 @@ BOOTC = ("bootc",)
 REFUSED = (Capability.INSTALL, Capability.UPGRADE)
 STARTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE)
 _KERNELS = "/usr/lib/modules/*/vmlinuz"
+_UNIFIED = "/boot/EFI/Linux/*.efi"
+_KARGS = "/usr/lib/bootc/kargs.d"
+_BASE = "/usr/share/doc/bootc/baseimage/base"  # of images that say what a base image has
+_PREPARE_ROOT = ("/etc/ostree/prepare-root.conf", "/usr/lib/ostree/prepare-root.conf")
+_ENABLED = ("yes", "true", "1", "maybe", "signed", "verity")
 _READS = ("usr/lib/modules/*/{vmlinuz,initramfs.img}",)
 _SHOWN = 8
 
@@ -45,6 +51,8 @@ def _kernels(context: CheckContext) -> list[Entry]:
 
 
 def _readable(context: CheckContext) -> list[KernelFile]:
+    if context.rootfs.glob(_UNIFIED):
+        raise NotApplicable("a unified kernel image is booted")
     found = [context.facts.kernel_at(entry.path) for entry in _kernels(context)]
     if not found:
         raise NotApplicable("there is no kernel to look at")
@@ -81,7 +89,7 @@ def bootc_var_run(context: CheckContext) -> Iterator[Finding | str]:
 def bootc_etc_twice(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both."""
     second = context.rootfs.trace("/usr/etc", follow=False).entry
-    if second is not None and context.rootfs.exists("/etc"):
+    if second is not None and context.rootfs.trace("/etc", follow=False).entry is not None:
         yield Finding("expected either /etc or /usr/etc, found both", second.path, second.layer)
 
 
@@ -97,8 +105,17 @@ def bootc_etc_twice(context: CheckContext) -> Iterator[Finding | str]:
     generations=BOOTC,
 )
 def bootc_kargs_invalid(context: CheckContext) -> Iterator[Finding | str]:
-    """Parse each file below /usr/lib/bootc/kargs.d."""
-    for entry in context.rootfs.glob("/usr/lib/bootc/kargs.d/*.toml"):
+    """Parse each file below /usr/lib/bootc/kargs.d, which must be a directory (bootc_kargs.rs)."""
+    top = context.rootfs.trace(_KARGS).entry
+    if top is not None and top.type != "dir":
+        yield Finding(f"expected the directory {_KARGS}, found a {top.type}", top.path, top.layer)
+        return
+    for found in context.rootfs.glob(f"{_KARGS}/*.toml"):
+        entry = context.rootfs.trace(found.path).entry
+        if entry is None or entry.type != "file":
+            what = "a link to nothing" if entry is None else f"a {entry.type}"
+            yield Finding(f"expected a file {found.path}, found {what}", found.path, found.layer)
+            continue
         text = context.facts.text(entry.path).text
         if text is None:
             raise Undecided(f"{entry.path} cannot be read")
@@ -196,16 +213,23 @@ def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
     generations=BOOTC,
 )
 def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at both without following the link, which leads to what only a deployed system has."""
-    sysroot = context.rootfs.trace("/sysroot", follow=False)
-    if sysroot.entry is None or sysroot.entry.type != "dir":
-        yield context.broken(sysroot, "expected the directory /sysroot, it is not there")
-    ostree = context.rootfs.trace("/ostree", follow=False)
-    if ostree.entry is None:
-        yield context.broken(ostree, "expected the link /ostree, it is not there")
-    elif ostree.entry.type != "symlink" or ostree.entry.link.strip("/") != "sysroot/ostree":
-        found = ostree.entry.link or f"a {ostree.entry.type}"
-        yield Finding(f"expected /ostree -> sysroot/ostree, found {found}", "/ostree", ostree.entry.layer)
+    """Look at both without following the link, which leads to what only a deployed system has; and at the base's own account."""
+    tops = ["", _BASE] if context.rootfs.exists(_BASE) else [""]
+    for top in tops:
+        sysroot = context.rootfs.trace(f"{top}/sysroot", follow=False)
+        if sysroot.entry is None or sysroot.entry.type != "dir":
+            found = "it is not there" if sysroot.entry is None else f"found a {sysroot.entry.type}"
+            yield context.broken(sysroot, f"expected the directory {top}/sysroot, {found}")
+        ostree = context.rootfs.trace(f"{top}/ostree", follow=False)
+        if ostree.entry is None:
+            yield context.broken(ostree, f"expected the link {top}/ostree, it is not there")
+        elif ostree.entry.type != "symlink" or ostree.entry.link != "sysroot/ostree":
+            found = ostree.entry.link or f"a {ostree.entry.type}"
+            yield Finding(
+                f"expected {top}/ostree -> sysroot/ostree, found {found}",
+                ostree.entry.path,
+                ostree.entry.layer,
+            )
 
 
 @check(
@@ -215,7 +239,7 @@ def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=STARTS,
     summary="There is no kernel.",
     why="bootc's lints let it pass, as base images for others may have none; such an image cannot be installed.",
-    remedy="Install a kernel; it must be at /usr/lib/modules/<version>/vmlinuz.",
+    remedy="Install a kernel at /usr/lib/modules/<version>/vmlinuz, or a unified kernel image at /boot/EFI/Linux/<version>.efi.",
     generations=BOOTC,
 )
 def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -224,9 +248,13 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     if found:
         yield from (f"kernel {entry.path} (layer {entry.layer})" for entry in found)
         return
-    unified = context.facts.unified_kernels
+    unified = context.rootfs.glob(_UNIFIED)
     if unified:
-        raise Undecided(f"{unified[0]} carries a kernel that is not looked into")
+        yield f"{unified[0].path} carries a kernel, which other checks look at"
+        return
+    if context.facts.unified_kernels:
+        path = context.facts.unified_kernels[0]
+        raise Undecided(f"{path} carries a kernel, and bootc 1.16 looks for it in /boot/EFI/Linux")
     layer: int | None = None
     evidence: tuple[str, ...] = ()
     for entry in context.rootfs.glob("/usr/lib/modules/*"):
@@ -248,8 +276,8 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
 def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside each kernel, and unpack what is there by the kernel's rule."""
     kernels = _kernels(context)
-    if not kernels:
-        raise NotApplicable("there is no kernel that needs one")
+    if not kernels or context.rootfs.glob(_UNIFIED):
+        raise NotApplicable("there is no kernel beside which one should be")
     for kernel in kernels:
         path = f"{kernel.path.rpartition('/')[0]}/initramfs.img"
         found = context.facts.initrd_at(path)
@@ -326,71 +354,79 @@ def bootc_injected(context: CheckContext) -> Iterator[Finding | str]:
     summary="composefs is not enabled.",
     why="The root of the running system can be changed unnoticed; bootc's lints warn of it.",
     remedy="Write [composefs] enabled = true to /usr/lib/ostree/prepare-root.conf, and build the initramfs again.",
-    reads=("usr/lib/ostree/prepare-root.conf",),
+    reads=("{etc,usr/lib}/ostree/prepare-root.conf", "usr/share/doc/bootc/baseimage/base/**"),
     generations=BOOTC,
 )
 def bootc_composefs_off(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the file that the initramfs goes by."""
-    path = "/usr/lib/ostree/prepare-root.conf"
-    section = ""
-    for line in (context.facts.text(path).text or "").splitlines():
-        text = line.strip()
-        section = text if text.startswith("[") else section
-        key, _, value = text.partition("=")
-        if section == "[composefs]" and key.strip() == "enabled":
-            if value.strip().lower() in ("yes", "true", "signed", "verity", "1"):
-                yield f"{path} enables composefs"
-                return
-            yield Finding(f"expected composefs to be enabled, found {text[:80]}", path)
-            return
-    yield Finding(f"expected {path} to enable composefs, it does not", path)
+    """Read the file that the initramfs goes by (ostree-ext, ostree_prepareroot.rs), and the base's own account of it."""
+    for top in ["", _BASE] if context.rootfs.exists(_BASE) else [""]:
+        path, config = prepare_root(context, top)
+        if path is None or config is None:
+            if not top:
+                raise NotApplicable(
+                    "there is no prepare-root.conf that can be read, which another check says"
+                )
+            yield context.missing(
+                f"{top}{_PREPARE_ROOT[1]}", f"expected {top}{_PREPARE_ROOT[1]} to enable composefs"
+            )
+        elif _has_overlay(config):
+            yield f"{path} enables composefs"
+        else:
+            value = config.groups.get("composefs", {}).get("enabled")
+            found = f"found enabled={value[:60]}" if value is not None else "it sets nothing of it"
+            yield _at(context, path, f"expected {path} to enable composefs, {found}")
+
+
+def prepare_root(context: CheckContext, top: str = "") -> tuple[str | None, KeyFile | None]:
+    """Give the prepare-root.conf that ostree reads, and what it says: None where GLib cannot read it."""
+    for place in _PREPARE_ROOT:
+        path = f"{top}{place}"
+        text = context.facts.text(path).text
+        if text is None:
+            continue
+        try:
+            return path, read_key_file(text)
+        except FormatError:
+            return path, None
+    return None, None
+
+
+def _has_overlay(config: KeyFile) -> bool:
+    """Say whether the root is composefs or a transient overlay, whose values ostree takes no other way."""
+    try:
+        if config.boolean("root", "transient"):
+            return True
+        return config.string("composefs", "enabled") in _ENABLED
+    except FormatError:
+        return False
+
+
+def _at(context: CheckContext, path: str, message: str) -> Finding:
+    entry = context.rootfs.trace(path).entry
+    layer = entry.layer if entry is not None else None
+    return Finding(message, path, layer, (context.step(layer),) if layer is not None else ())
 
 
 @check(
     id="COS162",
     name="bootc-leftovers",
     level=Level.WARNING,
-    summary="Files lie where no image should have any.",
-    why="/run and /tmp are mounted over, /boot is filled by bootc, and logs of the build do not belong to a machine.",
-    remedy="Delete them in the step that makes them: RUN dnf clean all && rm -rf /var/log/* /tmp/* /run/* /boot/*",
+    summary="Logs of the build are left in /var/log.",
+    why="""`bootc container lint` warns of them (var-log): they do not belong to a machine, tell of the system that built the image, and make
+        every build another image.""",
+    remedy="Delete them in the step that makes them: RUN dnf install -y ... && dnf clean all && rm -rf /var/log/*",
     generations=BOOTC,
 )
 def bootc_leftovers(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for files in /boot, /run, /tmp and /var/log; directories do no harm there."""
-    for top in ("/boot", "/run", "/tmp", "/var/log"):  # noqa: S108 - paths of the image
-        directory = context.rootfs.trace(top, follow=False).entry
-        if directory is None or directory.type != "dir":
-            continue
-        files = [entry for entry in context.rootfs.walk(top) if entry.type != "dir"]
-        if files:
-            evidence = tuple(entry.path for entry in files[:_SHOWN])
-            yield Finding(f"expected no files in {top}, found {len(files)}", top, files[0].layer, evidence)
-
-
-@check(
-    id="COS163",
-    name="bootc-bootloader-missing",
-    level=Level.ERROR,
-    capabilities=(Capability.INSTALL,),
-    summary="There is no boot loader that installation could use.",
-    why="`bootc install` calls bootupctl, or takes systemd-boot where the image has that; with neither it stops.",
-    remedy="Install bootupd, with its updates below /usr/lib/bootupd.",
-    generations=BOOTC,
-)
-def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for bootupctl, systemd-boot, and zipl on s390x."""
-    found = find_command(context, "bootupctl")
-    if found is not None:
-        yield f"{found} is there"
-        return
-    loaders = context.rootfs.glob("/usr/lib/systemd/boot/efi/*")
-    zipl = find_command(context, "zipl")
-    if loaders:
-        yield f"{loaders[0].path} is there"
-    elif zipl is not None:
-        yield f"{zipl} is there"
+    """Look for regular files that are not empty; links and empty files do no harm."""
+    top = context.rootfs.trace("/var/log").entry
+    inside = context.rootfs.walk(top.path) if top is not None and top.type == "dir" else ()
+    files = [entry for entry in inside if entry.type == "file" and entry.size]
+    if top is not None and files:
+        evidence = tuple(entry.path for entry in files[:_SHOWN])
+        yield Finding(f"expected no logs in /var/log, found {len(files)}", top.path, files[0].layer, evidence)
     else:
-        yield context.missing("/usr/bin/bootupctl", "expected bootupctl or systemd-boot, found neither")
+        yield "/var/log has no logs"
 
 
 @check(

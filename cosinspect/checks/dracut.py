@@ -78,6 +78,9 @@ def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command."""
+    table = context.profile.generations.get(context.facts.generation)
+    if table is not None and not table.dracut_module:
+        raise NotApplicable(f"{table.title} has no initrd of dracut")
     if find_command(context, "dracut") is None:
         yield Finding("expected the command dracut, it is not in the image", "/usr/bin/dracut")
 

@@ -29,8 +29,14 @@ _LOADERS = ("linux", "linux16", "linuxefi", "$linux")
 
 
 def menu_path(context: CheckContext) -> str:
-    """Give the path of the menu that installation copies."""
+    """Give the path of the menu that installation copies.
+
+    Raises:
+        NotApplicable: the generation has none.
+    """
     generation = context.generation
+    if not generation.grub_config:
+        raise NotApplicable(f"{generation.title} has no menu of GRUB")
     paths = (generation.grub_config, generation.grub_config_fallback)
     return next((path for path in paths if path and context.rootfs.exists(path)), generation.grub_config)
 
@@ -106,6 +112,8 @@ def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
 )
 def bootargs_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file."""
+    if not context.generation.bootargs:
+        raise NotApplicable(f"nothing reads a bootargs.cfg of {context.generation.title}")
     path = context.generation.bootargs if context.facts.bootargs is None else context.facts.bootargs_path
     if context.facts.bootargs is None:
         yield context.missing(path, f"expected {path}, it is not there")
@@ -277,6 +285,8 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
 )
 def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH."""
+    if not context.generation.grub_tools:
+        raise NotApplicable(f"{context.generation.title} calls none")
     for names in context.generation.grub_tools:
         found = next(filter(None, (find_command(context, name) for name in names)), None)
         if found is not None:

@@ -94,6 +94,9 @@ def about(context: CheckContext, path: str, message: str, *evidence: str) -> Fin
 )
 def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
+    table = context.profile.generations.get(context.facts.generation)
+    if table is not None and not table.initrd_files:
+        raise NotApplicable(f"{table.title} has no initrd of its own")
     yield from missing(context, "initrd", (item.trace for item in context.facts.initrds))
     require_known(context, "initramfs")
 

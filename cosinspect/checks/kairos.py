@@ -10,10 +10,14 @@ from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, REBUILD, about, opened
 from cosinspect.checks.units import mask_of, place_of
 from cosinspect.formats.boot.initrd import Initrd
-from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
+    "EVERY_KAIROS",
+    "KAIROS",
+    "has_program",
+    "is_hadron",
+    "is_standard",
     "kairos_efi_missing",
     "kairos_grub_modules_missing",
     "kairos_initrd_command_missing",
@@ -27,6 +31,8 @@ __all__ = [
 ]
 
 KAIROS = ("kairos",)
+# What holds for the source of a trusted boot image as well.
+EVERY_KAIROS = ("kairos", "kairos-trusted")
 RELEASE = "/etc/kairos-release"
 _RELEASE_READS = ("etc/kairos-release", "etc/os-release", "usr/lib/os-release")
 _PROVIDERS = ("/system/providers", "/system/discovery")
@@ -71,22 +77,34 @@ _EFI = {
 }
 
 
-def _release(context: CheckContext) -> tuple[str, dict[str, str]] | None:
-    """Give the file that describes the image, and what it sets; older images have it in os-release."""
-    for path in (RELEASE, "/etc/os-release"):
-        text = context.facts.text(path).text
-        values = read_env_file(text).values if text is not None else {}
-        own = {name: value for name, value in values.items() if name.startswith("KAIROS_")}
-        if own:
-            return path, own
-    return None
-
-
-def _has_program(context: CheckContext, name: str) -> bool:
+def has_program(context: CheckContext, name: str) -> bool:
+    """Say whether kairos-init finds a program: in PATH, or among the providers."""
     if find_command(context, name) is not None:
         return True
     entries = (context.rootfs.trace(f"{top}/{name}").entry for top in _PROVIDERS)
     return any(entry is not None and entry.is_executable for entry in entries)
+
+
+def is_standard(context: CheckContext) -> bool:
+    """Say whether the image is of the standard variant, which brings a provider of Kubernetes."""
+    release = context.facts.kairos_release
+    return release is not None and release[1].get("KAIROS_VARIANT") == "standard"
+
+
+def is_hadron(context: CheckContext) -> bool:
+    """Say whether the image is of Hadron, which has no package manager and no NFS client (validate.go, line 50)."""
+    release = context.facts.kairos_release
+    values = release[1] if release is not None else {}
+    return "hadron" in (values.get("KAIROS_FAMILY", "").lower(), values.get("KAIROS_FLAVOR", "").lower())
+
+
+def _shares_target(context: CheckContext, name: str) -> bool:
+    """Say whether a program and the agent are links to one program, which is not there."""
+    agent = context.rootfs.trace("/usr/bin/kairos-agent")
+    if agent.entry is not None or not agent.hops:
+        return False
+    traces = (context.rootfs.trace(f"{top}/{name}") for top in ("/usr/bin", *_PROVIDERS))
+    return any(trace.entry is None and trace.hops and trace.at == agent.at for trace in traces)
 
 
 @check(
@@ -98,17 +116,18 @@ def _has_program(context: CheckContext, name: str) -> bool:
     why="immucore must be there to be put into the next initrd, and a standard image needs its provider to form a cluster.",
     remedy="Run kairos-init in the Dockerfile, and let no later step delete what it installed.",
     reads=_RELEASE_READS,
-    generations=KAIROS,
+    generations=EVERY_KAIROS,
 )
 def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for immucore, and for a provider where the image says that it is of the standard variant."""
     names = ["immucore"]
-    release = _release(context)
-    if release is not None and release[1].get("KAIROS_VARIANT") == "standard":
+    if is_standard(context):
         names.append("agent-provider-kairos")
     for name in names:
-        if _has_program(context, name):
+        if has_program(context, name):
             yield f"{name} is there"
+        elif _shares_target(context, name):
+            yield f"{name} is a link to the program that the agent is, of which another check tells"
         else:
             yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
 
@@ -118,15 +137,22 @@ def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="kairos-program-recommended",
     level=Level.WARNING,
     summary="A program that kairos-init demands is not in the image.",
-    why="The machine boots; what the program is for (encrypted partitions, NFS volumes, becoming root) does not work.",
-    remedy="Run kairos-init's stage install, which brings them.",
-    generations=KAIROS,
+    why="""`kairos-init validate` fails, and what the program is for does not work on the machine: encrypted partitions, NFS volumes,
+        becoming root, the cluster's network.""",
+    remedy="Run kairos-init with its stage install in the Dockerfile, which brings them.",
+    generations=EVERY_KAIROS,
 )
 def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the programs that validation of today's kairos-init asks for."""
-    for name in ("sudo", "less", "kcrypt-discovery-challenger", "mount.nfs"):
-        if not _has_program(context, name):
-            yield Finding(f"expected the program {name}, it is not in the image")
+    """Look for the programs that kairos-init's validation asks for, except those of another check."""
+    names = ["sudo", "less", "kcrypt-discovery-challenger"]
+    if not is_hadron(context):
+        names.append("mount.nfs")
+    if is_standard(context):
+        names += ["kairos", "edgevpn"]
+    for name in names:
+        if not has_program(context, name) and not _shares_target(context, name):
+            yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
+    yield f"{', '.join(names)} were looked for"
 
 
 @check(
@@ -138,11 +164,11 @@ def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]
     why="The agent reads /etc/kairos-release to install and to upgrade, and bootargs.cfg takes the machine's model from it.",
     remedy="Run kairos-init in the Dockerfile; it writes /etc/kairos-release.",
     reads=_RELEASE_READS,
-    generations=KAIROS,
+    generations=EVERY_KAIROS,
 )
 def kairos_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for KAIROS_ keys in /etc/kairos-release or, in older images, /etc/os-release."""
-    found = _release(context)
+    found = context.facts.kairos_release
     if found is None:
         yield context.missing(RELEASE, f"expected {RELEASE} to set KAIROS_ID and others, found none")
     else:
@@ -157,11 +183,11 @@ def kairos_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="kairos-init refuses it; what goes by the key (finding upgrades, the model's boot arguments) does not work.",
     remedy="Run kairos-init again instead of writing the file by hand.",
     reads=_RELEASE_READS,
-    generations=KAIROS,
+    generations=EVERY_KAIROS,
 )
 def kairos_release_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the keys that validation asks for; older images, without the file, knew fewer."""
-    found = _release(context)
+    found = context.facts.kairos_release
     if found is None or found[0] != RELEASE:
         raise NotApplicable(f"there is no {RELEASE}")
     path, values = found
@@ -244,7 +270,7 @@ def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | s
     summary="A unit that the system needs is masked or not there.",
     why="Base images for containers mask udev, logind and the login prompts: devices do not appear, or nobody can log in.",
     remedy="Unmask it: RUN systemctl unmask systemd-udevd systemd-logind getty.target",
-    generations=KAIROS,
+    generations=EVERY_KAIROS,
 )
 def kairos_unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     """Look at getty.target, systemd-udevd and systemd-logind: links to /dev/null mask them."""
@@ -317,7 +343,7 @@ def kairos_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="There is no /var/lock.",
     why="Programs that lock devices fail on the read-only root, where the directory cannot be made.",
     remedy="Make it: RUN mkdir -p /var/lock, or the link to /run/lock that the base image had.",
-    generations=KAIROS,
+    generations=EVERY_KAIROS,
 )
 def kairos_lock_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the directory; a link to /run/lock gets its target when the machine starts."""

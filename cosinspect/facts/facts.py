@@ -18,6 +18,7 @@ from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.packages import PackageDatabase, find_databases
+from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
@@ -41,6 +42,7 @@ UNIFIED_KERNELS = (
     "/efi/EFI/Linux/*.efi",
     "/usr/lib/modules/*/*.efi",
 )
+KAIROS_RELEASE_PATHS = ("/etc/kairos-release", "/etc/os-release")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
 _TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
@@ -261,6 +263,12 @@ class Facts:
                 head += more
         return head
 
+    def unified_at(self, path: str) -> UnifiedKernelFile:
+        """Read the sections of a unified kernel image, links followed."""
+        return read_unified_file(
+            self._rootfs, path, self._parsed, lambda stream, size: unpack_initrd(stream, size, self._limits)
+        )
+
     def initrd_at(self, path: str) -> InitrdFile:
         """Unpack an initrd, links followed; it is not kept."""
         trace = self._rootfs.trace(path)
@@ -343,6 +351,17 @@ class Facts:
         return frozenset(found)
 
     @cached_property
+    def kairos_release(self) -> tuple[str, Mapping[str, str]] | None:
+        """The file that describes a Kairos image and its KAIROS_ keys; older images have them in os-release."""
+        for path in KAIROS_RELEASE_PATHS:
+            text = self.text(path).text
+            values = read_env_file(text).values if text is not None else {}
+            own = {name: value for name, value in values.items() if name.startswith("KAIROS_")}
+            if own:
+                return path, own
+        return None
+
+    @cached_property
     def cloud_configs(self) -> tuple[CloudConfigFile, ...]:
         """The cloud-configs of the image in the order in which they are read."""
         found: list[CloudConfigFile | None] = []
@@ -386,7 +405,7 @@ class Facts:
 
     @property
     def generation(self) -> str:
-        """The toolkit's generation, `G0` to `G5`, `kairos` or `bootc`, and "" where none is evident."""
+        """The toolkit's generation or another kind of image, as `Recognised.name`."""
         return self.recognised.name
 
 

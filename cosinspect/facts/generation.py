@@ -13,6 +13,7 @@ from attrs import frozen
 
 from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.rootfs.rootfs import Rootfs
 
@@ -48,7 +49,8 @@ class Recognised:
     """A generation and what shows it.
 
     Attributes:
-        name: `G0` to `G6`, `kairos`, `bootc`, or "" where none is evident.
+        name: `G0` to `G6`, `kairos`, `kairos-trusted` (the source of a trusted boot image), `uki` (what `auroraboot build-uki`
+            makes of one), `bootc`, or "" where none is evident.
         evidence: what was found, one line each.
     """
 
@@ -61,6 +63,7 @@ def recognise(
 ) -> Recognised:
     """Tell the generation; the initrd is asked for only where the image alone does not tell."""
     for told in (
+        _by_uki(rootfs),
         _by_bootc(rootfs, config),
         _by_kairos(rootfs, read),
         _by_elemental(rootfs),
@@ -77,6 +80,16 @@ def recognise(
 
 def _there(rootfs: Rootfs, paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(path for path in paths if rootfs.exists(path))
+
+
+def _by_uki(rootfs: Rootfs) -> Recognised | None:
+    """Tell an image that holds what is copied to an EFI partition, and no system's root."""
+    if rootfs.exists("/etc") or rootfs.exists("/usr"):
+        return None
+    programs = [entry.path for entry in rootfs.glob("/EFI/*/*") if entry.name.lower().endswith(".efi")]
+    if not programs or not rootfs.exists("/loader"):
+        return None
+    return Recognised("uki", (programs[0], "/loader, and neither /etc nor /usr"))
 
 
 def _by_bootc(rootfs: Rootfs, config: ImageConfig) -> Recognised | None:
@@ -100,7 +113,13 @@ def _by_kairos(rootfs: Rootfs, read: Read) -> Recognised | None:
     keys = [line.partition("=")[0] for line in released.splitlines() if line.startswith("KAIROS_")]
     if keys:
         found = (*found, f"{keys[0]} in /etc/os-release")
-    return Recognised("kairos", found) if found else None
+    if not found:
+        return None
+    for path in ("/etc/kairos-release", "/etc/os-release"):
+        values = read_env_file(read(path) or "").values
+        if values.get("KAIROS_TRUSTED_BOOT", "").lower() == "true":
+            return Recognised("kairos-trusted", (*found, f"KAIROS_TRUSTED_BOOT=true in {path}"))
+    return Recognised("kairos", found)
 
 
 def _by_elemental(rootfs: Rootfs) -> Recognised | None:

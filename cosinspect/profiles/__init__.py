@@ -28,11 +28,11 @@ __all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile", "pa
 BUILTIN = ("auto", "boot", "bootc", "cos", "kairos")
 """The profiles that come with the package."""
 
-# Generations that are recognised and have no table: nothing of theirs is where a derivative of cOS has it.
-_WITHOUT_TABLE = {"G6": "Elemental 3", "bootc": "bootc"}
+# Kinds of image that are recognised and have no table: nothing of them is where a derivative of cOS has it.
+_WITHOUT_TABLE = {"G6": "Elemental 3", "bootc": "bootc", "uki": "UKI artefact"}
 
 # What `auto` chooses; every other image is held against `cos`.
-_CHOICES = {"kairos": "kairos", "bootc": "bootc"}
+_CHOICES = {"kairos": "kairos", "kairos-trusted": "kairos", "uki": "kairos", "bootc": "bootc"}
 
 _MAX_BYTES = 1024 * 1024
 
@@ -58,10 +58,10 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     Attributes:
         title: the generation in words.
-        grub_config: the menu that installation copies to disk.
+        grub_config: the menu that installation copies to disk, "" where none is.
         grub_config_fallback: the menu that is copied where that is missing, "" for none.
-        bootargs: the file that names kernel, initrd and kernel command line.
-        dracut_module: name of the module as dracut lists it.
+        bootargs: the file that names kernel, initrd and kernel command line, "" where nothing reads one.
+        dracut_module: name of the module as dracut lists it, "" where the initrd is not made by dracut.
         dracut_directory: the module in the image.
         dracut_files: its files there.
         dracut_configs: drop-ins under /etc/dracut.conf.d that build the module into an initrd.
@@ -69,7 +69,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         units: the units that run the stages after the root was switched.
         enabled: the links that start units, as `<target>.wants/<unit>`, or `*/<unit>` where releases differ; empty where they are not known.
         unit_directories: where units may be.
-        initrd_files: alternatives of paths, one of each of which must be in the initrd.
+        initrd_files: alternatives of paths, one of each of which must be in the initrd; empty where the image has no initrd.
         initrd_markers: paths that only this generation's initrd has, or one with the same initrd.
         initrd_units: units that must be in the initrd with the links that start them.
         initrd_scripts: the toolkit's own scripts, in the initrd, whose commands must be there too.
@@ -271,7 +271,7 @@ def parse_profile(text: str, name: str) -> Profile:
 def _automatic() -> Profile:
     usual = load_profile("cos")
     choices = {generation: load_profile(name) for generation, name in _CHOICES.items()}
-    summary = f"The profile that suits the image: {', '.join(_CHOICES.values())}, or cos."
+    summary = f"The profile that suits the image: {', '.join(dict.fromkeys(_CHOICES.values()))}, or cos."
     return evolve(usual, name="auto", summary=summary, accepts=(), choices={"": usual, **choices})
 
 

@@ -13,7 +13,7 @@ import gzip
 import lzma
 import stat
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import lz4.block
@@ -27,6 +27,7 @@ __all__ = [
     "InitrdEntry",
     "compress_initrd",
     "cpio_archive",
+    "efi_program",
     "executable",
     "join_segments",
     "linux_kernel",
@@ -79,20 +80,64 @@ def zboot_kernel(image: bytes, architecture: Architecture = "arm64") -> bytes:
     kernel = bytearray(_TEXT_OFFSET)
     struct.pack_into("<2s2x4sII8x32s", kernel, 0, b"MZ", b"zimg", _TEXT_OFFSET, len(payload), b"gzip")
     struct.pack_into("<II", kernel, 0x38, 0x818223CD, _PE_START)  # LINUX_PE_MAGIC
-    _put_pe(kernel, architecture, {".text": (_TEXT_OFFSET, len(payload))})
+    _put_pe(kernel, architecture, [(".text", _TEXT_OFFSET, len(payload))])
     return bytes(kernel) + payload
 
 
 def unified_kernel_image(
-    kernel: bytes, initrd: bytes, *, version: str = "6.1.0-50-amd64", architecture: Architecture = "amd64"
+    kernel: bytes,
+    initrd: bytes,
+    *,
+    version: str = "6.1.0-50-amd64",
+    architecture: Architecture = "amd64",
+    command_line: str | None = None,
+    os_release: str = "ID=cos\n",
+    profiles: Sequence[str] = (),
+    leave_out: Collection[str] = (),
 ) -> bytes:
-    """Make an EFI program with a kernel, an initrd and the kernel's release in sections of their own."""
-    parts = {".osrel": b"ID=cos\n", ".uname": version.encode(), ".linux": kernel, ".initrd": initrd}
+    """Make an EFI program with a kernel, an initrd and the kernel's release in sections of their own.
+
+    Args:
+        kernel: for the section .linux.
+        initrd: for the section .initrd.
+        version: the kernel's release.
+        architecture: of the program.
+        command_line: for the section .cmdline, None for no such section.
+        os_release: what the boot menu shows.
+        profiles: command lines of profiles, the first of which is booted by default.
+        leave_out: names of sections that are not written.
+    """
+    parts = [(".osrel", os_release.encode()), (".uname", version.encode())]
+    if command_line is not None:
+        parts.append((".cmdline", command_line.encode()))
+    parts += [(".linux", kernel), (".initrd", initrd)]
+    for number, line in enumerate(profiles):
+        parts += [(".profile", f"ID=profile{number}\n".encode()), (".cmdline", line.encode())]
     image = bytearray(_TEXT_OFFSET)
-    sections = {}
-    for name, part in parts.items():
-        sections[name] = (len(image), len(part))
-        image += part + bytes(-len(part) % 512)
+    sections = []
+    for name, part in parts:
+        if name not in leave_out:
+            sections.append((name, len(image), len(part)))
+            image += part + bytes(-len(part) % 512)
+    image[:2] = b"MZ"
+    struct.pack_into("<I", image, 0x3C, _PE_START)
+    _put_pe(image, architecture, sections)
+    return bytes(image)
+
+
+def efi_program(architecture: Architecture = "amd64", *, loader: str | None = None) -> bytes:
+    """Make an EFI program with nothing in it that could run.
+
+    Args:
+        architecture: of the program.
+        loader: what it says of itself as systemd-boot does, such as `systemd-boot 257.8`.
+    """
+    image = bytearray(_TEXT_OFFSET + 512)
+    sections = [(".text", _TEXT_OFFSET, 512)]
+    if loader is not None:
+        text = f"#### LoaderInfo: {loader} ####".encode()
+        sections.append((".sdmagic", len(image), len(text)))
+        image += text + bytes(-len(text) % 512)
     image[:2] = b"MZ"
     struct.pack_into("<I", image, 0x3C, _PE_START)
     _put_pe(image, architecture, sections)
@@ -200,10 +245,10 @@ def _bzimage(version: str, architecture: Architecture, size: int, *, efi_stub: b
         _put_pe(
             kernel,
             architecture,
-            {
-                ".setup": (_TEXT_OFFSET, _SETUP_BYTES - _TEXT_OFFSET),
-                ".text": (_SETUP_BYTES, size - _SETUP_BYTES),
-            },
+            [
+                (".setup", _TEXT_OFFSET, _SETUP_BYTES - _TEXT_OFFSET),
+                (".text", _SETUP_BYTES, size - _SETUP_BYTES),
+            ],
         )
     return bytes(kernel)
 
@@ -224,7 +269,7 @@ def _image(version: str, architecture: Architecture, size: int, *, efi_stub: boo
     if efi_stub:
         kernel[:4] = b"MZ\x40\xfa" if architecture == "arm64" else b"MZ\x00\x00"
         struct.pack_into("<I", kernel, 0x3C, _PE_START)
-        _put_pe(kernel, architecture, {".text": (_TEXT_OFFSET, size - _TEXT_OFFSET)})
+        _put_pe(kernel, architecture, [(".text", _TEXT_OFFSET, size - _TEXT_OFFSET)])
     return bytes(kernel)
 
 
@@ -232,7 +277,7 @@ def _banner(version: str) -> bytes:
     return f"Linux version {version} (tests@cosinspect) (gcc) #1 SMP PREEMPT_DYNAMIC\n\0".encode()
 
 
-def _put_pe(image: bytearray, architecture: Architecture, sections: Mapping[str, tuple[int, int]]) -> None:
+def _put_pe(image: bytearray, architecture: Architecture, sections: Sequence[tuple[str, int, int]]) -> None:
     """Put PE headers at `_PE_START`: name, offset and size in the file of each section."""
     wide = architecture != "386"
     optional_bytes = (0x70 if wide else 0x60) + 6 * 8
@@ -247,7 +292,7 @@ def _put_pe(image: bytearray, architecture: Architecture, sections: Mapping[str,
     struct.pack_into("<I", optional, 0x6C if wide else 0x5C, 6)  # data directories
     table = b"".join(
         struct.pack("<8sIIIIIIHHI", name.encode(), size, offset, size, offset, 0, 0, 0, 0, 0x60000020)
-        for name, (offset, size) in sections.items()
+        for name, offset, size in sections
     )
     headers = header + optional + table
     image[_PE_START : _PE_START + len(headers)] = headers

@@ -16,6 +16,7 @@ from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executab
 from cosinspect.testing.derivative import BREAKAGES, KERNEL_VERSION, derivative_of
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.parts import initrd_of, parts_of
+from cosinspect.testing.derivative.variants import VARIANTS
 from cosinspect.testing.entries import Hardlink
 
 GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5")
@@ -97,7 +98,13 @@ _LOSES = dict.fromkeys(
         "COS107",
         "COS109",
         "COS139",
+        "COS146",
         "COS163",
+        "COS261",
+        "COS262",
+        "COS263",
+        "COS265",
+        "COS269",
         "COS201",
         *(f"COS{number}" for number in range(235, 248)),
     ),
@@ -106,6 +113,7 @@ _LOSES = dict.fromkeys(
 
 # Issues of the field that a kind of breakage is (what was missing there, and was found out by machines that stopped).
 ISSUES = {
+    "bootc-ostree-absolute": "bootcrew/ubuntu-bootc 4",
     "initrd-without-basename": "elemental-toolkit PR 1662, kairos 630",
     "initrd-removed": "kairos 784, kairos 1300",
     "no-bootargs": "kairos 1770",
@@ -138,6 +146,30 @@ ISSUES = {
     "kairos-without-regexp": "kairos 1947",
     "no-efi-grub": "elemental-cli 219, 391",
 }
+# Where upstream's own code says so, for kinds of breakage that no issue tells of.
+SOURCES = {
+    "kairos-without-blkdeactivate": "kairos agent/pkg/elemental, DeactivateDevices; operations.md 8.6",
+    "trusted-version-unquoted": "AuroraBoot uki.go findKairosVersion",
+    "trusted-kernel-elsewhere": "AuroraBoot uki.go copyKernel",
+    "trusted-init": "AuroraBoot uki.go setupDirectoriesAndFiles",
+    "uki-other-role": "kairos agent/pkg/uki/common.go copyArtifactSetRole",
+    "uki-older-loader": "kairos agent/pkg/uki/common.go upgradeEfiKeysInLoaderEntries",
+    "uki-without-loader-conf": "AuroraBoot uki.go imageFiles",
+    "bootc-ostree-absolute": "bootc lints.rs:623 baseimage-root",
+    "bootc-kargs-file": "bootc lints.rs:474 bootc-kargs, test_kargs",
+    "bootc-without-prepare-root": "bootc ostree_prepareroot.rs:64 require_config_from_root",
+    "bootc-without-filesystem": "bootc install.rs:1715",
+    "bootc-without-updates": "bootc bootloader.rs:88 supports_bootupd",
+    "bootc-two-shims": "bootupd efi.rs:664 get_efi_vendor",
+    "bootc-sealed-on-xfs": "bootc install.rs:1648",
+    "bootc-run-directory": "bootc lints.rs:808 nonempty-run-tmp",
+    "bootc-tool-in-boot": "bootc lints.rs:758 nonempty-boot",
+    "bootc-state-in-var": "bootc lints.rs:697 var-tmpfiles",
+    "bootc-user-added": "bootc lints.rs:727 sysusers",
+    "bootc-without-version": "image-builder osinfo.go:103",
+    "kairos-second-modules": "kairos-init validate.go:301 ValidateKernel",
+    "kairos-without-edgevpn": "kairos-init validate.go:54",
+}
 
 
 def _breakages() -> Iterator[Case]:
@@ -153,7 +185,7 @@ def _breakages() -> Iterator[Case]:
                 loses = BOOT
             yield Case(
                 f"{kind}: {breakage.summary}", generation, changed(generation, breakage.apply), breakage.check, loses,
-                ISSUES.get(kind, ""),
+                ISSUES.get(kind) or SOURCES.get(kind, ""),
             )  # fmt: skip
 
 
@@ -428,6 +460,56 @@ LINKED = {
 }
 
 
+def _bootc_file(path, entry):
+    return lambda parts: parts.packages.update({path: entry})
+
+
+def _prepare_root_in_etc(parts):
+    parts.packages["etc/ostree/prepare-root.conf"] = parts.packages.pop("usr/lib/ostree/prepare-root.conf")
+
+
+def _listed_in_var(path, entry, line):
+    def change(parts):
+        parts.packages |= {path: entry, "usr/lib/tmpfiles.d/own.conf": f"{line}\n"}
+
+    return change
+
+
+def _trusted_with_relative_link(parts):
+    """As SUSE and Fedora have it: the name in /boot is the link itself, which the tool follows."""
+    VARIANTS["kairos-trusted"].apply(parts)
+    parts.kernel[f"{MODULES}/vmlinuz"] = parts.kernel.pop(f"boot/vmlinuz-{KERNEL_VERSION}")
+    parts.kernel["boot/vmlinuz"] = Symlink(f"../{MODULES}/vmlinuz")
+
+
+def _older_entry(parts):
+    """The key and the boot loader of releases before systemd 259."""
+    VARIANTS["uki-artefact"].apply(parts)
+    parts.base["loader/entries/norole.conf"] = "title Kairos\nefi \\EFI\\KAIROS\\NOROLE.EFI\n"
+
+
+PREPARE_ROOT = "usr/lib/ostree/prepare-root.conf"
+# What upstream's own rules let pass.
+HARMLESS = [
+    ("composefs is maybe", "bootc", _bootc_file(PREPARE_ROOT, "[composefs]\nenabled = maybe\n"), "ostree_prepareroot.rs:166"),
+    ("composefs is signed", "bootc", _bootc_file(PREPARE_ROOT, "[composefs]\nenabled=signed\n"), "ostree_prepareroot.rs:166"),
+    ("the root is transient", "bootc", _bootc_file(PREPARE_ROOT, "[root]\ntransient = true\n"), "ostree_prepareroot.rs:166"),
+    ("prepare-root.conf is in /etc", "bootc", _prepare_root_in_etc, "ostree_prepareroot.rs load_config_from_root"),
+    ("an empty log that tmpfiles.d lists", "bootc", _listed_in_var("var/log", Directory(), "d /var/log 0755"), "lints.rs test_varlog"),
+    ("a path of /var with a blank, escaped", "bootc", _listed_in_var("var/a b", Directory(), r"d /var/a\x20b 0755"), "crates/tmpfiles test_tmpfiles_entry_get_path"),
+    ("a path of /var in quotes", "bootc", _listed_in_var("var/a b", Directory(), 'd "/var/a b" 0755'), "crates/tmpfiles test_tmpfiles_entry_get_path"),
+    ("the resolver of a container runtime in /run", "bootc", _bootc_file("run/systemd/resolve/stub-resolv.conf", ""), "lints.rs test_runtime_only_dirs"),
+    ("its directories alone", "bootc", _bootc_file("run/systemd/resolve", Directory()), "lints.rs test_runtime_only_dirs"),
+    ("a file in kargs.d that is no TOML by its name", "bootc", _bootc_file("usr/lib/bootc/kargs.d/README", "garbage\n"), "bootc_kargs.rs test_get_kargs_in_root"),
+    ("kernel arguments for another architecture", "bootc", _bootc_file("usr/lib/bootc/kargs.d/20-arm.toml", 'kargs = ["a"]\nmatch-architectures = ["aarch64"]\n'), "bootc_kargs.rs test_arch"),
+    ("the root filesystem by its older key", "bootc", _bootc_file("usr/lib/bootc/install/00-defaults.toml", '[install]\nroot-fs-type = "btrfs"\n[install.filesystem.root]\ntype = "ext4"\n'), "install/config.rs canonicalize"),
+    ("settings of installation in /etc", "bootc", _bootc_file("etc/bootc/install/10-own.toml", '[install]\nkargs = ["quiet"]\n'), "install/config.rs load_config"),
+    ("a group that sysusers.d makes", "bootc", _bootc_file("etc/group", "root:x:0:\nbin:x:1:\nwheel:x:10:\n"), "crates/sysusers test_missing"),
+    ("/boot/vmlinuz leads to the modules by a relative link", "kairos", _trusted_with_relative_link, "AuroraBoot uki.go copyKernel"),
+    ("an entry with the key efi, in other letters", "kairos", _older_entry, "kairos agent/pkg/uki/install.go artifactFromConf"),
+]  # fmt: skip
+
+
 def variations() -> list[Case]:
     """Give every variation that does no harm."""
     found = []
@@ -445,6 +527,19 @@ def variations() -> list[Case]:
                 Case(name, generation, changed(generation, _linked("boot/vmlinuz", target)))
                 for name, target in LINKED.items()
             )
+    found.extend(
+        Case(
+            f"{name}: {variant.summary}, {architecture}",
+            variant.generation,
+            lambda variant=variant, architecture=architecture: derivative_of(variant.parts(architecture)),
+        )
+        for name, variant in VARIANTS.items()
+        for architecture in ("amd64", "arm64")
+    )
+    found.extend(
+        Case(name, generation, changed(generation, change), source=source)
+        for name, generation, change, source in HARMLESS
+    )
     for (kind, generation), why in ELSEWHERE.items():
         # Without a layout of its own the fourth generation keeps nothing over a reboot, which is told (COS073).
         if not kind.startswith("hardlink") and (kind, generation) != ("no-layout", "G4"):

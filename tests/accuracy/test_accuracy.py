@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from accuracy.cases import ELSEWHERE, GENERATIONS, ISSUES, KINDS, mutations, variations
+from accuracy.cases import ELSEWHERE, GENERATIONS, ISSUES, KINDS, SOURCES, mutations, variations
 from accuracy.measure import RIGHT, Outcome, judge, table
 from cosinspect.checks import CATALOGUE
 from cosinspect.report.report import Capability
@@ -41,7 +41,10 @@ def test_there_are_enough_of_both_and_none_twice():
 def test_cases_name_what_there_is():
     known, capabilities = {item.id for item in CATALOGUE}, {each.value for each in Capability}
     assert all(case.check in known and case.loses and case.loses <= capabilities for case in MUTATIONS)
-    assert {kind for kind, _ in ELSEWHERE} | ISSUES.keys() <= {**BREAKAGES, **DEGRADATIONS}.keys()
+    assert {kind for kind, _ in ELSEWHERE} | ISSUES.keys() | SOURCES.keys() <= {
+        **BREAKAGES,
+        **DEGRADATIONS,
+    }.keys()
     assert {generation for _, generation in ELSEWHERE} <= set(GENERATIONS)
 
 

@@ -10,6 +10,7 @@ from cosinspect.testing.bootfiles import unified_kernel_image
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative, derivative_of
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.parts import parts_of
+from cosinspect.testing.derivative.variants import VARIANTS
 
 SHOWN_BY = {
     "G0": "/usr/lib/dracut/modules.d/30cos-immutable-rootfs/parse-cos-overlay.sh",
@@ -65,8 +66,9 @@ def test_a_profile_is_for_its_own_generations(tmp_path, generation, profile):
 
 def test_every_check_is_for_some_generation(tmp_path):
     applied = set()
-    for number, generation in enumerate(SHOWN_BY):
-        report = of(tmp_path / str(number), generation)
+    images = [parts_of(generation, "amd64") for generation in SHOWN_BY]
+    for number, parts in enumerate([*images, *(variant.parts() for variant in VARIANTS.values())]):
+        report = inspect(derivative_of(parts).write_layout(tmp_path / str(number)))
         applied |= {result.check for result in report.results if result.kind is not Kind.NOT_APPLICABLE}
 
     # Those of signatures and tables of contents look at what a user names or an image sets, whatever its generation.
@@ -127,6 +129,29 @@ def test_a_file_of_toolkit_v2_makes_no_v2_of_an_older_derivative(tmp_path):
     report = of(tmp_path, change=lambda parts: parts.write("etc/elemental/bootargs.cfg", "set kernel=/x\n"))
 
     assert ("G2", Verdict.PASS) == (report.generation, report.verdict)
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_good_image_of_another_layout_passes_every_check(tmp_path, name, architecture):
+    variant = VARIANTS[name]
+
+    report = inspect(derivative_of(variant.parts(architecture)).write_layout(tmp_path))
+
+    assert [] == [each for each in report.results if each.kind in (Kind.FAIL, Kind.OPEN)]
+    assert (variant.recognised, Verdict.PASS) == (report.generation, report.verdict)
+    assert {"boot": Status.YES, "install": Status.YES} == {
+        name.value: each.status
+        for name, each in report.capabilities.items()
+        if name.value in ("boot", "install")
+    }
+
+
+def test_an_efi_partition_beside_a_systems_root_is_no_artefact(tmp_path):
+    def change(parts):
+        parts.top |= {"EFI/BOOT/BOOTX64.EFI": b"MZ", "loader/loader.conf": "timeout 5\n"}
+
+    assert "G2" == of(tmp_path, change=change).generation
 
 
 # -- mixtures --------------------------------------------------------------------------------------------------------

@@ -35,6 +35,8 @@ NAMES = (
     "shell",
     "yaml",
     "settings",
+    "efi",
+    "installation",
 )
 MEMORY_MIB = 1024
 """What a run may take, the interpreter and its instruments included."""

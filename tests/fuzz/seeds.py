@@ -30,6 +30,7 @@ from cosinspect.testing import (
 from cosinspect.testing.bootfiles import (
     compress_initrd,
     cpio_archive,
+    efi_program,
     executable,
     join_segments,
     linux_kernel,
@@ -68,7 +69,28 @@ def seeds(target: str) -> list[bytes]:
             *_files(".conf", ".service", ".timer", "os-release", "grubenv_firstboot"),
             BUILD,
         ],
+        "efi": _efi,
+        "installation": lambda: [
+            b"[composefs]\nenabled = maybe\n\n[root]\ntransient=true\n",
+            b'[install]\nroot-fs-type = "xfs"\nmatch-architectures = ["x86_64"]\n[install.filesystem.root]\ntype = "ext4"\n',
+            b'd /var/lib 0755 - - -\nL+ "/var/a b" - - - - ../run\nz /var/\\x20 0666\n',
+            b'u root 0:0 "Super User" /root /bin/bash\ng wheel 10\nr - 500-900\nu! app /etc/app\n',
+            b"root:x:0:0:root:/root:/bin/bash\n+::::::\n",
+            b"title Kairos\nsort-key norole\nuki /EFI/kairos/norole.efi\nprofile 0\n",
+            b"6.1.0-50-amd64 5.14.0-503.el9.x86_64 6.8.0-1013-raspi 6.12+x",
+        ],
     }[target]()
+
+
+def _efi() -> list[bytes]:
+    initrd = compress_initrd(cpio_archive({"init": executable()}), "gzip")
+    small = unified_kernel_image(b"kernel", initrd, command_line="rd.immucore.uki", profiles=["a", "b"])
+    return [
+        small,
+        efi_program(loader="systemd-boot 259.1"),
+        efi_program("386"),
+        unified_kernel_image(b"", b""),
+    ]
 
 
 def _tables() -> list[bytes]:

@@ -29,6 +29,8 @@ from cosinspect.formats.boot.grub import read_grub_script
 from cosinspect.formats.boot.grub_lexer import expand
 from cosinspect.formats.boot.initrd import read_initrd
 from cosinspect.formats.boot.kernel import HEAD_BYTES, describe, find_version, read_kernel
+from cosinspect.formats.boot.pe import PE_HEAD_BYTES, read_pe
+from cosinspect.formats.boot.unified_kernel import read_unified_kernel
 from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.formats.luet.config import database_paths, parse_config, parse_repository
 from cosinspect.formats.luet.database import read_database
@@ -38,10 +40,16 @@ from cosinspect.formats.signing.in_toto import read_statement
 from cosinspect.formats.signing.log_entry import read_log_bundle, read_log_entry
 from cosinspect.formats.signing.sigstore_bundle import SigstoreBundle, read_bundle
 from cosinspect.formats.signing.simple_signing import read_simple_signing
+from cosinspect.formats.text.bootc_install import merge_bootc_install, read_bootc_install
 from cosinspect.formats.text.build_manifest import read_build_manifest
 from cosinspect.formats.text.cloud_config import read_cloud_config
+from cosinspect.formats.text.go_version import go_version
+from cosinspect.formats.text.key_file import read_key_file
+from cosinspect.formats.text.loader_entry import read_loader_entry
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.formats.text.systemd import exec_commands, read_unit
+from cosinspect.formats.text.sysusers import read_account_names, read_sysusers_conf
+from cosinspect.formats.text.tmpfiles import read_tmpfiles_conf
 from cosinspect.formats.text.yaml import load_yaml
 from cosinspect.formats.toc import parse_chunked_footer, parse_stargz_footer, parse_toc
 from cosinspect.limits import DEFAULT_LIMITS
@@ -188,6 +196,23 @@ def kernel(data: bytes) -> None:
         assert read_elf(head).bits in {32, 64}
 
 
+def efi(data: bytes) -> None:
+    """An EFI program as firmware reads it, and as a unified kernel image; a section that is told lies where it is told to lie."""
+    with contextlib.suppress(FormatError):
+        program = read_pe(data[:PE_HEAD_BYTES], size=len(data))
+        assert program.end >= program.headers_bytes
+        assert all(section.size <= 2**32 for section in program.sections)
+    with contextlib.suppress(FormatError):
+        found = read_unified_kernel(
+            lambda: io.BytesIO(data),
+            size=len(data),
+            unpack=lambda stream, size: read_initrd(stream, size=size, wanted=lambda _: False, limits=LIMITS),
+        )
+        assert (found.kernel is None) or (found.kernel_fault is None)
+        assert (found.initrd is None) or (found.initrd_fault is None)
+        assert isinstance(found.command_line, str)
+
+
 # -- databases -----------------------------------------------------------------------------------------------------
 
 
@@ -329,6 +354,27 @@ def settings(data: bytes) -> None:
     exec_commands(read_unit(text))
 
 
+def installation(data: bytes) -> None:
+    """What bootc, ostree, systemd-boot and kairos-init read of an image."""
+    text = _text(data)
+    with contextlib.suppress(FormatError):
+        found = read_key_file(text)
+        for group, keys in found.groups.items():
+            for key in keys:
+                with contextlib.suppress(FormatError):
+                    found.string(group, key)
+                    found.boolean(group, key)
+    with contextlib.suppress(FormatError):
+        merge_bootc_install([read_bootc_install(text)] * 2, "x86_64")
+    assert all(line.kind for line in read_tmpfiles_conf(text).lines)
+    accounts = read_sysusers_conf(text)
+    assert accounts.users <= accounts.groups
+    assert all(read_account_names(text))
+    assert all(read_loader_entry(text))
+    versions = [version for name in text.split() if (version := go_version(name)) is not None]
+    assert not versions or str(max(versions))
+
+
 def yaml(data: bytes) -> None:
     with contextlib.suppress(FormatError):
         load_yaml(data)
@@ -409,5 +455,17 @@ TARGETS = {
         largest=4 * 1024,
         tokens=(b'+=" ', b"add_dracutmodules", b"install_items", b"[Unit]\n", b"[Service]\n", b"ExecStart=-", b"\\\n",
                 b"--add '", b"NAME=", b"$'"),
+    ),
+    "efi": Target(
+        read=efi,
+        largest=16 * 1024,
+        tokens=(b"MZ", b"PE\0\0", b".linux\0\0", b".initrd\0", b".cmdline", b".osrel\0\0", b".uname\0\0", b".profile",
+                b".sdmagic", b"\x64\x86", b"\x64\xaa", b"\x0b\x02", b"\x0b\x01"),
+    ),
+    "installation": Target(
+        read=installation,
+        largest=4 * 1024,
+        tokens=(b"[composefs]\n", b"[install]\n", b"[install.filesystem.root]\n", b"enabled = ", b'type = "ext4"', b"root-fs-type",
+                b"bootloader", b"d /var/", b"L+ ", b"\\x20", b"u! ", b"g ", b"title ", b"uki ", b"efi ", b"-raspi", b"0:0", b"[", b"]"),
     ),
 }  # fmt: skip

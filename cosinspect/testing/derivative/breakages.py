@@ -18,6 +18,7 @@ from cosinspect.testing.derivative.base_breakages import BASE_BREAKAGES, BASE_DE
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
 from cosinspect.testing.derivative.elemental3_breakages import ELEMENTAL3_BREAKAGES, ELEMENTAL3_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
+from cosinspect.testing.derivative.foreign_variant_breakages import VARIANT_BREAKAGES, VARIANT_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
@@ -313,6 +314,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     **BASE_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **FOREIGN_BREAKAGES,
+    **VARIANT_BREAKAGES,
     **ELEMENTAL3_BREAKAGES,
 }
 """Kinds of broken derivative by name; the check named in each finds it."""
@@ -472,6 +474,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     **BASE_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,
+    **VARIANT_DEGRADATIONS,
     **ELEMENTAL3_DEGRADATIONS,
 }
 """Kinds of derivative that boot and can be installed all the same, and what is worse about them."""

@@ -35,10 +35,6 @@ def _foreign_kernel(parts: Parts) -> None:
     parts.kernel[f"{_MODULES}/vmlinuz"] = linux_kernel(KERNEL_VERSION, other)
 
 
-def _without_agent(parts: Parts) -> None:
-    initrd_without("kairos-agent")(parts)
-
-
 def _release(old: str, new: str) -> Callable[[Parts], None]:
     def apply(parts: Parts) -> None:
         parts.write("etc/kairos-release", str(parts.packages["etc/kairos-release"]).replace(old, new))
@@ -53,6 +49,12 @@ def _latin1_name(parts: Parts) -> None:
 
 def _initrd_junk(parts: Parts) -> None:
     parts.cut = lambda _: b"junk" * 1000
+
+
+def _logs(parts: Parts) -> None:
+    parts.step = "RUN dnf install -y httpd"
+    parts.top["var/log/dnf.log"] = "installed\n"
+    parts.top["usr/lib/tmpfiles.d/log.conf"] = "d /var/log 0755 - - -\nf /var/log/dnf.log 0644 - - -\n"
 
 
 FOREIGN_BREAKAGES: Mapping[str, Breakage] = {
@@ -71,16 +73,7 @@ FOREIGN_BREAKAGES: Mapping[str, Breakage] = {
             ),
         )[0],
     ),
-    "kairos-initrd-without-agent": _kairos("the initrd lacks the agent", "COS025", _without_agent),
     "kairos-without-immucore": _kairos("a step removed immucore", "COS130", removes("usr/bin/immucore")),
-    "kairos-without-provider": _kairos(
-        "a standard image has no provider",
-        "COS130",
-        _release(
-            'VARIANT="core"',
-            'VARIANT="standard"\nKAIROS_SOFTWARE_VERSION=1\nKAIROS_SOFTWARE_VERSION_PREFIX=k3s',
-        ),
-    ),
     "kairos-without-release": _kairos(
         "a step removed /etc/kairos-release", "COS132", removes("etc/kairos-release")
     ),
@@ -154,8 +147,8 @@ FOREIGN_DEGRADATIONS: Mapping[str, Breakage] = {
         "COS161",
         writes("usr/lib/ostree/prepare-root.conf", "[composefs]\nenabled = no\n"),
     ),
-    "bootc-logs": _bootc("logs of the build are left", "COS162", writes("var/log/dnf.log", "installed\n")),
-    "bootc-tool-in-boot": _bootc("a step wrote to /boot", "COS162", writes("boot/grub2/tool", executable())),
+    "bootc-logs": _bootc("logs of the build are left", "COS162", _logs),
+    "bootc-tool-in-boot": _bootc("a step wrote to /boot", "COS165", writes("boot/grub2/tool", executable())),
     "bootc-unindexed": _bootc("depmod was not run", "COS164", removes(f"{_MODULES}/modules.dep")),
 }
 """Kinds of Kairos and bootc image that are worse without that."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosinspect.testing.bootfiles import InitrdEntry, executable
+from cosinspect.testing.bootfiles import Architecture, InitrdEntry, efi_program, executable
 from cosinspect.testing.layers import Directory, Entry, File, Symlink
 
 __all__ = ["bootc_files", "kairos_files", "kairos_initrd_files"]
@@ -51,6 +51,9 @@ def kairos_files(*, efi: str, runs: File) -> dict[str, Entry]:
             for name in ("immucore", "kairos-agent", "sudo", "less", "kcrypt-discovery-challenger")
         },
         "usr/sbin/mount.nfs": runs,
+        "usr/sbin/blkdeactivate": executable("#!/bin/sh\n"),
+        "usr/sbin/suc-upgrade": executable("#!/bin/sh\nkairos-agent upgrade --source dir:/\n"),
+        "usr/lib/grub/i386-pc/normal.mod": b"\x7fELF",
         "var/lock": Directory(),
         f"{_UNITS}/getty.target": "[Unit]\nDescription=Login Prompts\n",
         f"{_UNITS}/systemd-udevd.service": "[Service]\nExecStart=/usr/lib/systemd/systemd-udevd\n",
@@ -79,14 +82,61 @@ def kairos_initrd_files(*, runs: File) -> dict[str, InitrdEntry]:
     }
 
 
-def bootc_files() -> dict[str, Entry]:
-    """Give what makes a system's tree one that bootc deploys."""
-    return {
+_SHIMS = {"amd64": "shimx64.efi", "arm64": "shimaa64.efi", "riscv64": "shimriscv64.efi"}
+_BOOTC_COMMANDS = (
+    *(
+        "bootc",
+        "skopeo",
+        "podman",
+        "ostree",
+        "zstd",
+        "setpriv",
+        "chcon",
+        "sfdisk",
+        "wipefs",
+        "fstrim",
+        "fsfreeze",
+    ),
+    *("mkfs.fat", "blkid", "cp"),
+)
+_SYSUSERS = """\
+u root 0:0 "Super User" /root /bin/bash
+u bin 1:1 "bin" /bin -
+u nobody 65534:65534 "Kernel Overflow User" - -
+g wheel 10
+g tty 5
+g disk 6
+g shadow -
+"""
+_TMPFILES = """\
+d /var/cache 0755 - - -
+d /var/cache/zypp 0755 - - -
+L /var/run - - - - ../run
+"""
+
+
+def bootc_files(architecture: Architecture = "amd64", *, runs: File) -> dict[str, Entry]:
+    """Give what makes a system's tree one that bootc deploys, with ostree and bootupd."""
+    shim = _SHIMS.get(architecture, "shimx64.efi")
+    found: dict[str, Entry] = {
         "sysroot": Directory(),
         "ostree": Symlink("sysroot/ostree"),
         "var/run": Symlink("../run"),
+        "usr/lib/os-release": 'NAME="cOS"\nID=cos\nVERSION=1\nVERSION_ID=1\nPRETTY_NAME="A small derivative"\n',
         "usr/lib/bootc/kargs.d/10-console.toml": 'kargs = ["console=ttyS0"]\n',
+        "usr/lib/bootc/install/00-defaults.toml": '[install.filesystem.root]\ntype = "ext4"\n',
         "usr/lib/ostree/prepare-root.conf": "[composefs]\nenabled = true\n",
+        "usr/lib/tmpfiles.d/var.conf": _TMPFILES,
+        "usr/lib/sysusers.d/basic.conf": _SYSUSERS,
         "usr/bin/bootupctl": executable(),
         "usr/lib/bootupd/updates/EFI.json": "{}\n",
+        f"usr/lib/bootupd/updates/EFI/cos/{shim}": efi_program(architecture),
+        f"usr/lib/bootupd/updates/EFI/BOOT/{shim.replace('shim', 'BOOT').upper()}": efi_program(architecture),
+        "etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=targeted\n",
+        "etc/selinux/targeted/contexts/files/file_contexts": "/.* system_u:object_r:default_t:s0\n",
+        **{f"usr/bin/{name}": runs for name in _BOOTC_COMMANDS},
     }
+    if architecture == "amd64":
+        found["usr/lib/bootupd/updates/BIOS.json"] = "{}\n"
+        found["usr/lib/grub/i386-pc/normal.mod"] = b"\x7fELF"
+    return found

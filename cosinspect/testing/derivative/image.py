@@ -9,7 +9,14 @@ from __future__ import annotations
 from cosinspect.testing.bootfiles import Architecture
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.breakages import BREAKAGES, DEGRADATIONS, Breakage
-from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, initrd_of, parts_of, program
+from cosinspect.testing.derivative.parts import (
+    KERNEL_VERSION,
+    Parts,
+    initrd_of,
+    parts_of,
+    program,
+    unified_of,
+)
 from cosinspect.testing.entries import Entries
 from cosinspect.testing.images import BuiltImage, ImageBuilder
 from cosinspect.testing.layers import Compression
@@ -65,7 +72,9 @@ def derivative_of(parts: Parts) -> BuiltImage:
     step = "RUN zypper in -y kernel-default && rm -rf /var/cache/zypp"
     builder = layer(builder, parts.kernel, step, "zstd")
     builder = layer(builder, parts.packages, "RUN luet install -y meta/cos-minimal meta/cos-verify")
-    boot = {**parts.boot, parts.initrd_path: initrd_of(parts)}
+    boot = {**parts.boot, **unified_of(parts)}
+    if parts.initrd_written:
+        boot[parts.initrd_path] = initrd_of(parts)
     builder = layer(builder, boot, f"RUN dracut -f /{parts.initrd_path} {KERNEL_VERSION}")
     # Parts written again would replace the links that they are; a real diff lists what it changed.
     if parts.top and parts.seekable is None and parts.edit_table is None:

@@ -19,6 +19,7 @@ from cosinspect.testing.bootfiles import (
     join_segments,
     linux_kernel,
     microcode_archive,
+    unified_kernel_image,
 )
 from cosinspect.testing.derivative import elemental3_files as elemental3
 from cosinspect.testing.derivative import elemental_files as elemental
@@ -28,7 +29,16 @@ from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Symlink, Whiteout
 from cosinspect.testing.table_writer import EditTable, SeekableFormat
 
-__all__ = ["KERNEL_VERSION", "Parts", "initrd_of", "luet_database", "parts_of", "program"]
+__all__ = [
+    "KERNEL_VERSION",
+    "Parts",
+    "UnifiedParts",
+    "initrd_of",
+    "luet_database",
+    "parts_of",
+    "program",
+    "unified_of",
+]
 
 KERNEL_VERSION = "6.1.0-50-amd64"
 
@@ -57,6 +67,29 @@ def program(architecture: Architecture = "amd64") -> bytes:
 
 
 @define
+class UnifiedParts:
+    """What a unified kernel image is made of besides the derivative's initrd.
+
+    Attributes:
+        kernel: the kernel.
+        command_line: None for none.
+        version: the kernel's release.
+        os_release: what the boot menu shows.
+        architecture: of the program.
+        leave_out: names of sections that are not written.
+        cut: what is done to the finished program.
+    """
+
+    kernel: bytes
+    command_line: str | None
+    version: str = KERNEL_VERSION
+    os_release: str = "ID=cos\nNAME=cOS\n"
+    architecture: Architecture = "amd64"
+    leave_out: tuple[str, ...] = ()
+    cut: Callable[[bytes], bytes] = bytes
+
+
+@define
 class Parts:
     """What a derivative is made of; a breakage changes it.
 
@@ -71,6 +104,8 @@ class Parts:
         seekable: has every layer bring a table of contents along, of that kind.
         edit_table: changes the last layer's table, which it has then in any case.
         platform: of the image.
+        unified: unified kernel images by path, which hold the initrd; where there is one, no other initrd is written.
+        initrd_written: whether the initrd is a file of its own.
     """
 
     generation: toolkit.GenerationName
@@ -88,6 +123,8 @@ class Parts:
     seekable: SeekableFormat | None = None
     edit_table: EditTable | None = None
     platform: str = ""
+    unified: dict[str, UnifiedParts] = Factory(dict)
+    initrd_written: bool = True
 
     @property
     def initrd_path(self) -> str:
@@ -108,7 +145,9 @@ class Parts:
         self.top.update({path: Whiteout() for path in paths if self._has(path)})
 
     def _has(self, path: str) -> bool:
-        names = {*self.base, *self.kernel, *self.packages, *self.boot, self.initrd_path}
+        names = {*self.base, *self.kernel, *self.packages, *self.boot, *self.unified}
+        if self.initrd_written:
+            names.add(self.initrd_path)
         return path in names or any(name.startswith(f"{path}/") for name in names)
 
     def write(self, path: str, entry: Entry) -> None:
@@ -197,7 +236,7 @@ def _keep_kernel_with_modules(parts: Parts) -> None:
 def _packages(generation: toolkit.GenerationName, architecture: Architecture, runs: File) -> dict[str, Entry]:
     efi = {"amd64": "x86_64-efi", "arm64": "arm64-efi"}.get(architecture, f"{architecture}-efi")
     if generation == "bootc":
-        return {**foreign.bootc_files(), "opt/new": "kept\n"}
+        return {**foreign.bootc_files(architecture, runs=runs), "opt/new": "kept\n"}
     if generation == "G6":
         return {**elemental3.image_files(architecture, runs=runs), "opt/new": Directory()}
     own: dict[str, Entry] = {
@@ -375,6 +414,25 @@ def initrd_of(parts: Parts) -> bytes:
     """Pack the initrd, microcode in front."""
     main = compress_initrd(cpio_archive(parts.initrd), parts.compression)
     return parts.cut(join_segments(microcode_archive(), main) if parts.microcode else main)
+
+
+def unified_of(parts: Parts) -> dict[str, bytes]:
+    """Make the unified kernel images, each with the derivative's initrd."""
+    initrd = initrd_of(parts) if parts.unified else b""
+    return {
+        path: each.cut(
+            unified_kernel_image(
+                each.kernel,
+                initrd,
+                version=each.version,
+                architecture=each.architecture,
+                command_line=each.command_line,
+                os_release=each.os_release,
+                leave_out=each.leave_out,
+            )
+        )
+        for path, each in parts.unified.items()
+    }
 
 
 def luet_database(name: str) -> bytes:

@@ -1,0 +1,424 @@
+"""Checks on what `bootc install` and image builders need beyond bootc's lints (crates/lib/src/install.rs, bootupd, image-builder)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.bootc import BOOTC, prepare_root
+from cosinspect.checks.grub import find_command
+from cosinspect.checks.unified import READS as UNIFIED_READS
+from cosinspect.errors import FormatError
+from cosinspect.formats.text.bootc_install import BootcInstall, merge_bootc_install, read_bootc_install
+from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.report.report import Capability, Finding, Level
+from cosinspect.rootfs.rootfs import Entry
+
+__all__ = [
+    "bootc_bios_unserved",
+    "bootc_bootloader_missing",
+    "bootc_disk_image",
+    "bootc_filesystem_unset",
+    "bootc_install_tool_missing",
+    "bootc_payload_unusable",
+    "bootc_policy_missing",
+    "bootc_prepare_root_missing",
+    "bootc_verity_unsupported",
+]
+
+INSTALLS = (Capability.INSTALL,)
+_CONFIGS = ("/usr/lib/bootc/install", "/usr/local/lib/bootc/install", "/etc/bootc/install")
+_CONFIG_READS = ("{usr/lib,usr/local/lib,etc}/bootc/install/*.toml",)
+_UPDATES = "/usr/lib/bootupd/updates"
+_EFI_LIBRARY = "/usr/lib/efi"
+_RUST = {"amd64": "x86_64", "arm64": "aarch64", "ppc64le": "powerpc64", "386": "x86"}
+_SHIMS = {"amd64": "shimx64.efi", "arm64": "shimaa64.efi", "riscv64": "shimriscv64.efi"}
+_SYSTEMD_BOOT = (
+    "/usr/lib/systemd/boot/efi/systemd-boot*.efi*",
+    "/boot/EFI/systemd/*.efi",
+    "/boot/EFI/BOOT/BOOT*.EFI",
+)
+_VERITY = ("ext4", "btrfs")
+_POLICY = "/etc/selinux/config"
+# What `bootc install to-disk` runs from the image, whatever the disk and the file system.
+_TOOLS = (
+    ("sfdisk", "systemd-repart"),
+    ("wipefs",),
+    ("lsblk",),
+    ("mount",),
+    ("findmnt",),
+    ("ostree",),
+    ("skopeo",),
+    ("fstrim",),
+    ("fsfreeze",),
+)
+
+
+def _architecture(context: CheckContext) -> str:
+    platform = context.config.platform
+    if platform is None:
+        raise Undecided("the image configuration names no platform")
+    return platform.architecture
+
+
+def _unified(context: CheckContext) -> Entry | None:
+    """Give the unified kernel image that bootc takes, the first by name."""
+    return next(iter(context.rootfs.glob("/boot/EFI/Linux/*.efi")), None)
+
+
+@frozen
+class _Settings:
+    """The settings of installation, and the files that bootc refuses."""
+
+    merged: BootcInstall
+    faults: tuple[tuple[Entry, str], ...]
+    files: int
+
+
+def _settings(context: CheckContext) -> _Settings:
+    # Of files with one name the one of the last directory counts.
+    files = {entry.name: entry for top in _CONFIGS for entry in context.rootfs.glob(f"{top}/*.toml")}
+    read: list[BootcInstall] = []
+    faults: list[tuple[Entry, str]] = []
+    for _, entry in sorted(files.items()):
+        text = context.facts.text(entry.path).text
+        if text is None:
+            faults.append((entry, "expected a file, nothing can be read there"))
+            continue
+        try:
+            read.append(read_bootc_install(text))
+        except FormatError as fault:
+            faults.append((entry, fault.message))
+    platform = context.config.platform
+    word = platform.architecture if platform is not None else ""
+    return _Settings(merge_bootc_install(read, _RUST.get(word, word)), tuple(faults), len(files))
+
+
+@check(
+    id="COS163",
+    name="bootc-bootloader-missing",
+    level=Level.ERROR,
+    capabilities=INSTALLS,
+    summary="There is no boot loader that installation could use.",
+    why="""`bootc install` takes bootupd where the image has bootupctl and its updates, and systemd-boot otherwise. systemd-boot starts unified
+        kernel images alone: with ostree it stops at `bootupd is required for ostree-based installs`.""",
+    remedy="""Install bootupd with its updates below /usr/lib/bootupd (grub2, shim, and bootupd's own step of the build); for systemd-boot put a
+        unified kernel image at /boot/EFI/Linux, or install with --composefs-backend; on s390x install s390utils, which has zipl.""",
+    reads=_CONFIG_READS,
+    generations=BOOTC,
+)
+def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Choose as bootc does: by the settings, by bootupctl and /usr/lib/bootupd/updates, else systemd-boot (install.rs, bootloader.rs)."""
+    platform = context.config.platform
+    if platform is not None and platform.architecture == "s390x":
+        zipl = find_command(context, "zipl")
+        if zipl is not None:
+            yield f"{zipl} is there"
+        else:
+            yield context.missing("/usr/sbin/zipl", "expected zipl, it is not in the image")
+        return
+    chosen = _settings(context).merged.bootloader
+    command = find_command(context, "bootupctl")
+    updates = context.rootfs.exists(_UPDATES)
+    unified = _unified(context)
+    if chosen == "none":
+        yield "the settings leave the boot loader to others"
+    elif chosen in ("", "grub") and command is not None and updates:
+        yield f"{command} and {_UPDATES} are there"
+    elif chosen == "grub" or (unified is None and command is not None and chosen == ""):
+        what = "bootupctl" if command is None else _UPDATES
+        path = "/usr/bin/bootupctl" if command is None else _UPDATES
+        yield context.missing(path, f"expected bootupctl and {_UPDATES}, {what} is not there")
+    elif unified is None:
+        loader = _systemd_boot(context)
+        found = f"found {loader.path}, which ostree cannot use" if loader is not None else "found neither"
+        yield context.missing("/usr/bin/bootupctl", f"expected bootupctl or a unified kernel image, {found}")
+    else:
+        yield from _with_systemd_boot(context, unified)
+
+
+def _systemd_boot(context: CheckContext) -> Entry | None:
+    return next((entry for place in _SYSTEMD_BOOT for entry in context.rootfs.glob(place)), None)
+
+
+def _with_systemd_boot(context: CheckContext, unified: Entry) -> Iterator[Finding | str]:
+    loader = _systemd_boot(context)
+    command = find_command(context, "bootctl")
+    if command is None:
+        yield context.missing(
+            "/usr/bin/bootctl", f"expected bootctl for {unified.path}, it is not in the image"
+        )
+    elif loader is None:
+        yield context.missing(
+            "/usr/lib/systemd/boot/efi/systemd-bootx64.efi",
+            f"expected systemd-boot for {unified.path}, it is not in the image",
+        )
+    else:
+        yield f"{command} installs {loader.path}"
+
+
+@check(
+    id="COS261",
+    name="bootc-prepare-root-missing",
+    level=Level.ERROR,
+    capabilities=INSTALLS,
+    summary="There is no prepare-root.conf that can be read.",
+    why="`bootc install` stops: `Failed to find ostree/prepare-root.conf in /usr/lib or /etc`; bootc's lints only warn.",
+    remedy="Write /usr/lib/ostree/prepare-root.conf with [composefs] and enabled = true, and build the initramfs again.",
+    reads=("{etc,usr/lib}/ostree/prepare-root.conf",),
+    generations=BOOTC,
+)
+def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the file in /etc and in /usr/lib, and read it as GLib does."""
+    path, config = prepare_root(context)
+    if path is None:
+        yield context.missing(
+            "/usr/lib/ostree/prepare-root.conf",
+            "expected /usr/lib/ostree/prepare-root.conf or /etc/ostree/prepare-root.conf, found neither",
+        )
+    elif config is None:
+        entry = context.rootfs.trace(path).entry
+        yield Finding(
+            f"expected a key file at {path}, GLib refuses it",
+            path,
+            entry.layer if entry is not None else None,
+        )
+    else:
+        yield f"{path} is there"
+
+
+@check(
+    id="COS262",
+    name="bootc-filesystem-unset",
+    level=Level.ERROR,
+    capabilities=INSTALLS,
+    summary="The image does not say which root filesystem it is installed to.",
+    why="`bootc install` stops at `No root filesystem specified`, and image builders at the like, unless --filesystem is given.",
+    remedy='Write /usr/lib/bootc/install/00-defaults.toml: [install.filesystem.root] and type = "xfs" (ext4, btrfs); or give --filesystem.',
+    reads=_CONFIG_READS,
+    generations=BOOTC,
+)
+def bootc_filesystem_unset(context: CheckContext) -> Iterator[Finding | str]:
+    """Read the settings of installation as bootc does, for the image's architecture."""
+    settings = _settings(context)
+    for entry, message in settings.faults:
+        yield Finding(f"{message} ({entry.path})", entry.path, entry.layer, (context.step(entry.layer),))
+    if settings.faults:
+        return
+    if settings.merged.filesystem:
+        yield f"the root filesystem is {settings.merged.filesystem}"
+    else:
+        found = f"{settings.files} files set none" if settings.files else "there is no such file"
+        yield context.missing(
+            _CONFIGS[0], f"expected the type of the root filesystem in {_CONFIGS[0]}/*.toml, {found}"
+        )
+
+
+def _payloads(context: CheckContext) -> tuple[bool, bool]:
+    """Say of bootupd's components EFI and BIOS whether the image has them for its architecture."""
+    architecture = _architecture(context)
+    efi = architecture in _SHIMS and context.rootfs.exists(f"{_UPDATES}/EFI.json")
+    bios = architecture in ("amd64", "ppc64le") and context.rootfs.exists(f"{_UPDATES}/BIOS.json")
+    return efi, bios
+
+
+def _require_bootupd(context: CheckContext) -> None:
+    if find_command(context, "bootupctl") is None or not context.rootfs.exists(_UPDATES):
+        raise NotApplicable("bootupd installs nothing here")
+
+
+@check(
+    id="COS263",
+    name="bootc-payload-unusable",
+    level=Level.ERROR,
+    capabilities=INSTALLS,
+    summary="bootupd has nothing that it could install, or not exactly one shim.",
+    why="""bootupd passes over a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
+        `Found multiple shimx64.efi in the image`, and where there is none.""",
+    remedy="Install grub2-efi and shim for the image's platform, and run `bootupctl backend generate-update-metadata /` in the Dockerfile.",
+    generations=BOOTC,
+)
+def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the components, and for shim where bootupd searches it (efi.rs, get_efi_vendor)."""
+    _require_bootupd(context)
+    efi, bios = _payloads(context)
+    if not efi and not bios:
+        yield context.missing(
+            f"{_UPDATES}/EFI.json", f"expected EFI.json or BIOS.json in {_UPDATES}, found neither"
+        )
+        return
+    if bios:
+        yield f"{_UPDATES}/BIOS.json is there"
+    if not efi:
+        return
+    name = _SHIMS[_architecture(context)]
+    places = [place for place in (_EFI_LIBRARY, f"{_UPDATES}/EFI") if context.rootfs.exists(place)]
+    if not places:
+        yield context.missing(
+            f"{_UPDATES}/EFI", f"expected what EFI starts in {_UPDATES}/EFI or {_EFI_LIBRARY}, found neither"
+        )
+        return
+    shims = _shims(context)
+    if len(shims) == 1:
+        yield f"{shims[0].path} is there"
+    elif shims:
+        yield Finding(
+            f"expected one {name} in {places[0]}, found {len(shims)}",
+            places[0],
+            shims[-1].layer,
+            tuple(entry.path for entry in shims[:8]),
+        )
+    else:
+        yield context.missing(f"{places[0]}/{name}", f"expected one {name} in {places[0]}, found none")
+
+
+def _shims(context: CheckContext) -> list[Entry]:
+    """Give shim wherever bootupd searches it, none where it does not."""
+    name = _SHIMS.get(_architecture(context))
+    place = next((place for place in (_EFI_LIBRARY, f"{_UPDATES}/EFI") if context.rootfs.exists(place)), None)
+    if name is None or place is None:
+        return []
+    return [entry for entry in context.rootfs.walk(place) if entry.name == name]
+
+
+@check(
+    id="COS264",
+    name="bootc-firmware-unserved",
+    level=Level.WARNING,
+    summary="bootupd installs a boot loader for one kind of firmware alone.",
+    why="A machine with the other kind, BIOS or EFI, does not start from the disk: bootupd needs a component for each.",
+    remedy="Install grub2-pc-modules and grub2-tools for BIOS, grub2-efi and shim for EFI, and generate bootupd's metadata again.",
+    generations=BOOTC,
+)
+def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for BIOS.json with GRUB's modules and grub2-install (bios.rs), and for EFI.json, on amd64."""
+    _require_bootupd(context)
+    if _architecture(context) != "amd64":
+        raise NotApplicable("machines of this architecture have one kind of firmware")
+    efi, bios = _payloads(context)
+    if not efi and not bios:
+        raise NotApplicable("bootupd has nothing at all, which another check says")
+    if not efi:
+        yield context.missing(f"{_UPDATES}/EFI.json", f"expected {_UPDATES}/EFI.json, it is not there")
+    for path in (f"{_UPDATES}/BIOS.json", "/usr/lib/grub/i386-pc", "/usr/sbin/grub2-install"):
+        if not context.rootfs.exists(path):
+            yield context.missing(path, f"expected {path} for machines with BIOS, it is not there")
+            return
+    yield "bootupd has what BIOS and EFI start"
+
+
+@check(
+    id="COS265",
+    name="bootc-install-tool-missing",
+    level=Level.ERROR,
+    capabilities=INSTALLS,
+    summary="A command that installation runs is not in the image.",
+    why="`bootc install` runs from a container of the image: the step that runs the command fails, mostly when the disk is already wiped.",
+    remedy="Install the packages: util-linux (sfdisk, lsblk, mount, fstrim), dosfstools, xfsprogs, e2fsprogs or btrfs-progs, ostree, skopeo.",
+    reads=_CONFIG_READS,
+    generations=BOOTC,
+)
+def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the commands in PATH, with mkfs of the root filesystem that the settings name."""
+    filesystem = _settings(context).merged.filesystem
+    wanted = [*_TOOLS]
+    if filesystem:
+        wanted.append((f"mkfs.{filesystem}",))
+    if _architecture(context) in _SHIMS:
+        wanted.append(("mkfs.fat", "mkfs.vfat"))
+    for names in wanted:
+        if not any(find_command(context, name) for name in names):
+            yield context.missing(
+                f"/usr/sbin/{names[0]}", f"expected the command {' or '.join(names)}, it is not in the image"
+            )
+    yield f"{len(wanted)} commands that installation runs were looked for"
+
+
+@check(
+    id="COS266",
+    name="bootc-policy-missing",
+    level=Level.NOTE,
+    summary="The image has no SELinux policy.",
+    why="On a host where SELinux is enabled, `bootc install` stops, for it cannot label what it writes; other hosts install it.",
+    remedy="Install selinux-policy-targeted, or give --disable-selinux where the host has SELinux.",
+    reads=(_POLICY.removeprefix("/"),),
+    generations=BOOTC,
+)
+def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Read /etc/selinux/config, and look for the policy's file contexts."""
+    text = context.facts.text(_POLICY).text
+    name = read_env_file(text).values.get("SELINUXTYPE", "") if text is not None else ""
+    contexts = f"/etc/selinux/{name}/contexts/files/file_contexts"
+    if name and context.rootfs.exists(contexts):
+        yield f"{contexts} is there"
+    else:
+        found = f"{contexts} is not there" if name else f"{_POLICY} names none"
+        yield context.missing(contexts if name else _POLICY, f"expected a policy, {found}")
+
+
+@check(
+    id="COS267",
+    name="bootc-disk-image",
+    level=Level.WARNING,
+    summary="image-builder lacks what it reads in the image.",
+    why="""image-builder (bootc-image-builder before) stops where os-release has no ID, VERSION_ID or NAME; without a directory of the vendor's boot
+        loader beside BOOT its disk images have no boot entry of the vendor.""",
+    remedy="Set ID, VERSION_ID and NAME in /usr/lib/os-release, and install the distribution's shim and grub2-efi.",
+    reads=("etc/os-release", "usr/lib/os-release"),
+    generations=BOOTC,
+)
+def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
+    """Read os-release, and look for the vendor's directory (image-builder, pkg/bib/osinfo/osinfo.go)."""
+    release = context.facts.os_release
+    if release is None:
+        raise NotApplicable("there is no os-release")
+    path, values = release[0], release[1].values
+    for name in ("ID", "VERSION_ID", "NAME"):
+        if not values.get(name):
+            entry = context.rootfs.trace(path).entry
+            yield Finding(f"expected {name} in {path}, it is not set", path, entry.layer if entry else None)
+    shims = _shims(context)
+    if len(shims) != 1:
+        yield f"{path} is read; whether there is a boot loader, another check says"
+    elif shims[0].path.split("/")[-2] == "BOOT":
+        yield Finding(
+            f"expected a directory of the vendor beside BOOT, {shims[0].path} is in none",
+            shims[0].path,
+            shims[0].layer,
+        )
+    else:
+        yield f"{path} is read, the vendor's boot loader is {shims[0].path}"
+
+
+@check(
+    id="COS269",
+    name="bootc-verity-unsupported",
+    level=Level.ERROR,
+    capabilities=INSTALLS,
+    summary="The sealed image is installed to a file system without fs-verity.",
+    why="""The digest in the unified kernel image's command line is enforced by fs-verity, which xfs does not have: `bootc install` stops at
+        `Specified filesystem xfs does not support fs-verity`.""",
+    remedy='Set type = "ext4" or "btrfs" in /usr/lib/bootc/install/*.toml, or allow its absence: composefs=?<digest>.',
+    reads=(*_CONFIG_READS, *UNIFIED_READS),
+    generations=BOOTC,
+)
+def bootc_verity_unsupported(context: CheckContext) -> Iterator[Finding | str]:
+    """Compare the root filesystem of the settings with what the command line of the unified kernel image asks for."""
+    entry = _unified(context)
+    filesystem = _settings(context).merged.filesystem
+    if entry is None or not filesystem:
+        raise NotApplicable("the image has no unified kernel image, or no root filesystem set")
+    unified = context.facts.unified_at(entry.path).unified
+    if unified is None:
+        raise NotApplicable(f"{entry.path} is no EFI program, which another check says")
+    optional = any(word.startswith("composefs=?") for word in unified.command_line.split())
+    if filesystem in _VERITY or optional:
+        yield f"{filesystem} has fs-verity, or it may be missing"
+    else:
+        yield Finding(
+            f"expected {' or '.join(_VERITY)} as root filesystem for {entry.path}, found {filesystem}",
+            entry.path,
+            entry.layer,
+        )

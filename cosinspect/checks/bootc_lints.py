@@ -1,0 +1,182 @@
+"""Checks that are lints of bootc and warn: what lies in /boot, /run, /tmp and /var, and whose accounts those are (lints.rs)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.bootc import BOOTC
+from cosinspect.checks.grub import find_command
+from cosinspect.formats.text.sysusers import read_account_names, read_sysusers_conf
+from cosinspect.formats.text.tmpfiles import read_tmpfiles_conf
+from cosinspect.report.report import Finding, Level
+from cosinspect.rootfs.rootfs import Entry
+
+__all__ = [
+    "REQUIRED_BY_INSTALLATION",
+    "bootc_accounts_unlisted",
+    "bootc_boot_not_empty",
+    "bootc_program_recommended",
+    "bootc_run_not_empty",
+    "bootc_var_unlisted",
+]
+
+_SHOWN = 8
+_RESOLVER = "/run/systemd/resolve/stub-resolv.conf"  # a container runtime mounts it
+_PROGRAMS = ("skopeo", "podman", "ostree", "zstd", "setpriv", "systemctl", "chcon")
+REQUIRED_BY_INSTALLATION = ("skopeo", "ostree")
+"""Of these another check says that installation fails without them."""
+
+
+@check(
+    id="COS165",
+    name="bootc-boot-not-empty",
+    level=Level.WARNING,
+    summary="/boot is not there, or not empty.",
+    why="""`bootc container lint` warns of it (nonempty-boot): bootc fills /boot itself, with the kernel from /usr/lib/modules, and what the image
+        has there is hidden.""",
+    remedy="Keep the kernel below /usr/lib/modules, and empty /boot in the step that fills it: RUN rm -rf /boot/* && mkdir -p /boot",
+    generations=BOOTC,
+)
+def bootc_boot_not_empty(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for any entry except EFI, where unified kernel images lie."""
+    trace = context.rootfs.trace("/boot")
+    if trace.entry is None or trace.entry.type != "dir":
+        yield context.broken(trace, "expected the directory /boot, it is not there")
+        return
+    entries = [entry for name, entry in sorted(context.rootfs.children(trace.entry).items()) if name != "EFI"]
+    if entries:
+        yield _crowded(context, "/boot", entries)
+    else:
+        yield "/boot has nothing but EFI"
+
+
+def _crowded(context: CheckContext, top: str, entries: list[Entry]) -> Finding:
+    shown = tuple(f"{entry.path} ({context.step(entry.layer)})" for entry in entries[:_SHOWN])
+    return Finding(f"expected nothing in {top}, found {len(entries)}", top, entries[0].layer, shown)
+
+
+@check(
+    id="COS166",
+    name="bootc-run-not-empty",
+    level=Level.WARNING,
+    summary="/run or /tmp is not empty.",
+    why="`bootc container lint` warns of it (nonempty-run-tmp): both are mounted over at boot, and what lies there is the build's.",
+    remedy="Mount them in the build: RUN --mount=type=tmpfs,target=/run --mount=type=tmpfs,target=/tmp ...; or delete what is left.",
+    generations=BOOTC,
+)
+def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for any entry, directories too; what a container runtime mounts for its resolver is excused, with its parents."""
+    for top in ("/run", "/tmp"):  # noqa: S108 - paths of the image
+        directory = context.rootfs.trace(top, follow=False).entry
+        if directory is None or directory.type != "dir":
+            continue
+        entries = {
+            entry.path: entry for entry in context.rootfs.walk(top) if entry.path not in (top, _RESOLVER)
+        }
+        parent = _RESOLVER.rpartition("/")[0]
+        while parent != "/run" and not any(path.startswith(f"{parent}/") for path in entries):
+            entries.pop(parent, None)
+            parent = parent.rpartition("/")[0]
+        if entries:
+            yield _crowded(context, top, list(entries.values()))
+        else:
+            yield f"{top} is empty"
+
+
+@check(
+    id="COS167",
+    name="bootc-var-unlisted",
+    level=Level.WARNING,
+    summary="/var holds what no tmpfiles.d entry makes.",
+    why="""`bootc container lint` warns of it (var-tmpfiles): content of /var is copied at installation only, so what a later image brings there
+        never arrives on a machine that is upgraded.""",
+    remedy="""Make directories and links by an entry, such as `d /var/lib/app 0755 root root - -` in /usr/lib/tmpfiles.d/app.conf, and keep files
+        below /usr; caches are deleted in the step that fills them.""",
+    reads=("usr/lib/tmpfiles.d/*.conf",),
+    generations=BOOTC,
+)
+def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
+    """Hold each entry below /var against the paths that files below /usr/lib/tmpfiles.d name (crates/tmpfiles)."""
+    listed: set[str] = set()
+    for entry in context.rootfs.glob("/usr/lib/tmpfiles.d/*.conf"):
+        text = context.facts.text(entry.path).text
+        conf = read_tmpfiles_conf(text) if text is not None else None
+        if conf is None:
+            continue
+        listed.update(line.path for line in conf.lines)
+        for problem in conf.problems[:1]:
+            if problem.kind == "syntax":
+                yield Finding(f"bootc stops at {entry.path}: {problem}", entry.path, entry.layer)
+    top = context.rootfs.trace("/var", follow=False).entry
+    if top is None or top.type != "dir":
+        raise NotApplicable("there is no directory /var, which another check says")
+    found = [entry for entry in context.rootfs.walk("/var") if entry.path != "/var"]
+    absent = [entry for entry in found if entry.path not in listed]
+    if absent:
+        kinds = {"dir": "d", "symlink": "L"}
+        evidence = tuple(f"{kinds.get(entry.type, entry.type)} {entry.path}" for entry in absent[:_SHOWN])
+        yield Finding(
+            f"expected tmpfiles.d entries for what is in /var, {len(absent)} of {len(found)} have none",
+            absent[0].path,
+            absent[0].layer,
+            (*evidence, context.step(absent[0].layer)),
+        )
+    else:
+        yield f"the {len(found)} entries of /var are in tmpfiles.d"
+
+
+@check(
+    id="COS168",
+    name="bootc-accounts-unlisted",
+    level=Level.WARNING,
+    summary="/etc/passwd or /etc/group has accounts that no sysusers.d entry makes.",
+    why="""`bootc container lint` warns of it (sysusers): on a machine whose /etc/passwd was changed, the accounts of a later image are not there,
+        and its services do not start.""",
+    remedy='Add an entry, such as `u app - "App" /var/lib/app` in /usr/lib/sysusers.d/app.conf, in place of useradd.',
+    reads=("usr/lib/sysusers.d/*.conf", "etc/passwd", "etc/group"),
+    generations=BOOTC,
+)
+def bootc_accounts_unlisted(context: CheckContext) -> Iterator[Finding | str]:
+    """Hold the names in both files against the entries below /usr/lib/sysusers.d (crates/sysusers)."""
+    users: set[str] = set()
+    groups: set[str] = set()
+    for entry in context.rootfs.glob("/usr/lib/sysusers.d/*.conf"):
+        text = context.facts.text(entry.path).text
+        if text is not None:
+            conf = read_sysusers_conf(text)
+            users |= conf.users
+            groups |= conf.groups
+    seen = 0
+    for path, listed in (("/etc/passwd", users), ("/etc/group", groups)):
+        text = context.facts.text(path).text
+        names = read_account_names(text) if text is not None else ()
+        seen += len(names)
+        absent = [name for name in names if name not in listed]
+        if absent:
+            holder = context.rootfs.trace(path).entry
+            yield Finding(
+                f"expected sysusers.d entries for the names in {path}, {', '.join(absent[:_SHOWN])} "
+                f"{'has' if len(absent) == 1 else 'have'} none",
+                path,
+                holder.layer if holder is not None else None,
+            )
+    yield f"{seen} accounts are in sysusers.d"
+
+
+@check(
+    id="COS169",
+    name="bootc-program-recommended",
+    level=Level.WARNING,
+    summary="A program that bootc runs is not in the image.",
+    why="`bootc container lint` warns of it (runtime-deps, after 1.16.9): the command that runs the program fails on the machine.",
+    remedy="Install the packages: podman, skopeo, ostree, zstd, util-linux (setpriv), coreutils (chcon), systemd.",
+    generations=BOOTC,
+)
+def bootc_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for each in PATH, except those without which installation fails."""
+    names = [name for name in _PROGRAMS if name not in REQUIRED_BY_INSTALLATION]
+    for name in names:
+        if find_command(context, name) is None:
+            yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
+    yield f"{', '.join(names)} were looked for"

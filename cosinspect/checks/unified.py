@@ -1,0 +1,268 @@
+"""Checks on unified kernel images: an EFI program with a kernel, an initrd and a command line in its sections.
+
+Those of Kairos lie in an image of their own, which `auroraboot build-uki` makes and kairos-agent copies to the EFI partition; those of bootc
+lie below /boot/EFI/Linux of the image that they start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.boot_path import BOOTS
+from cosinspect.checks.initrd import CANNOT_READ
+from cosinspect.facts.unified import UnifiedKernelFile
+from cosinspect.formats.boot.unified_kernel import UnifiedKernel
+from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.report.report import Finding, Level
+
+__all__ = [
+    "unified_command_line",
+    "unified_initrd_unusable",
+    "unified_kernel_unusable",
+    "unified_unreadable",
+    "unified_version",
+]
+
+OF = ("uki", "bootc")
+READS = ("EFI/*/*", "boot/EFI/Linux/*.efi")
+_SECTIONS = {
+    "uki": (".linux", ".initrd", ".cmdline", ".osrel", ".uname"),
+    # An addon may bring the command line.
+    "bootc": (".linux", ".initrd", ".osrel"),
+}
+_INIT_NAMES = {"uki": ("usr/bin/immucore", "usr/sbin/immucore")}
+_EFI_APPLICATION = 10
+# composefs=<digest>, with a question mark where fs-verity may be missing; later releases name the algorithm in the key's value.
+_DIGEST = re.compile(r"composefs[^=]*=.*(?:[0-9a-f]{128}|[0-9a-f]{64})")
+
+
+def files(context: CheckContext) -> list[UnifiedKernelFile]:
+    """Give the unified kernel images that start the system.
+
+    Raises:
+        NotApplicable: the image has none.
+    """
+    if context.facts.generation == "uki":
+        entries = [entry for entry in context.rootfs.glob("/EFI/*/*") if is_kairos_program(entry.path)]
+    else:
+        # bootc takes the first by name (crates/lib/src/kernel.rs).
+        entries = context.rootfs.glob("/boot/EFI/Linux/*.efi")[:1]
+    found = [context.facts.unified_at(entry.path) for entry in entries]
+    if not found:
+        raise NotApplicable("there is no unified kernel image")
+    return found
+
+
+def is_kairos_program(path: str) -> bool:
+    """Say whether a path of an artefact is one of its unified kernel images: /EFI/kairos/*.efi, as FAT compares names."""
+    lowered = path.lower()
+    return lowered.startswith("/efi/kairos/") and lowered.endswith(".efi")
+
+
+def _opened(context: CheckContext) -> Iterator[tuple[UnifiedKernelFile, UnifiedKernel]]:
+    """Give those that are EFI programs; the others are another check's."""
+    found = [(item, item.unified) for item in files(context) if item.unified is not None]
+    if not found:
+        raise NotApplicable("none of the unified kernel images is an EFI program")
+    yield from found
+
+
+def _at(context: CheckContext, item: UnifiedKernelFile, message: str, *evidence: str) -> Finding:
+    entry = item.trace.entry
+    if entry is None:
+        return context.broken(item.trace, message)
+    return Finding(message, entry.path, entry.layer, (*evidence, context.step(entry.layer)))
+
+
+@check(
+    id="COS250",
+    name="uki-unreadable",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="A unified kernel image is no EFI program, or lacks a section.",
+    why="The firmware refuses to start it, or its stub stops: a kernel, an initrd and what names them must be sections of it.",
+    remedy="Build it again: `auroraboot build-uki` for Kairos, `ukify build` with --linux, --initrd, --os-release for bootc.",
+    reads=READS,
+    generations=OF,
+)
+def unified_unreadable(context: CheckContext) -> Iterator[Finding | str]:
+    """Read the headers and the section table."""
+    wanted = _SECTIONS[context.facts.generation]
+    platform = context.config.platform
+    for item in files(context):
+        if item.fault is not None and item.fault.kind in CANNOT_READ:
+            raise Undecided(f"{item.path} cannot be read here: {item.fault.message}")
+        if item.fault is not None:
+            yield _at(context, item, item.fault.message)
+            continue
+        unified = item.unified
+        if unified is None:
+            yield _at(context, item, "expected a unified kernel image, no file is there")
+            continue
+        bad = [*unified.problems]
+        bad += [f"expected the section {name}, it is not there" for name in wanted if not unified.has(name)]
+        if unified.program.subsystem != _EFI_APPLICATION:
+            bad.append(f"expected an EFI application, the subsystem is {unified.program.subsystem}")
+        machine = unified.program.architecture
+        if platform is not None and machine != platform.architecture:
+            bad.append(
+                f"expected an EFI program for {platform.architecture}, found one for {machine or 'another machine'}"
+            )
+        if bad:
+            for message in bad:
+                yield _at(context, item, message)
+        else:
+            names = " ".join(section.name for section in unified.program.sections)
+            yield f"{item.path} has the sections {names}"
+
+
+@check(
+    id="COS251",
+    name="uki-kernel-unusable",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The kernel in a unified kernel image is none, cut short, or for another architecture.",
+    why="The stub loads it as an EFI program, and the firmware refuses it: the machine stops before anything is printed.",
+    remedy="Install the kernel's package again, for the image's platform, and build the unified kernel image again.",
+    reads=READS,
+    generations=OF,
+)
+def unified_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
+    """Read the header of what the section .linux holds."""
+    platform = context.config.platform
+    seen = False
+    for item, unified in _opened(context):
+        if not unified.has(".linux"):
+            continue
+        seen = True
+        kernel = unified.kernel
+        if kernel is None:
+            why = unified.kernel_fault.message if unified.kernel_fault is not None else "it is empty"
+            yield _at(context, item, f"expected a Linux kernel in the section .linux: {why}")
+            continue
+        bad = [*kernel.problems]
+        if platform is not None and kernel.architecture not in (None, platform.architecture):
+            bad.append(f"expected a kernel for {platform.architecture}, found one for {kernel.architecture}")
+        if not kernel.efi_stub:
+            bad.append("expected a kernel that is an EFI program, it has no EFI header")
+        for message in bad:
+            yield _at(context, item, message)
+        if not bad:
+            yield f"{item.path} holds a Linux {kernel.version or ''} {kernel.kind}"
+    if not seen:
+        raise NotApplicable("no unified kernel image has a section .linux")
+
+
+@check(
+    id="COS252",
+    name="uki-initrd-unusable",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The initrd in a unified kernel image cannot be unpacked, or does not start the system.",
+    why="The kernel panics: `VFS: Unable to mount root fs` or `No working init found`, or what it starts does not find the system.",
+    remedy="Build the initrd again, and the unified kernel image of it: `auroraboot build-uki` for Kairos, dracut and ukify for bootc.",
+    reads=READS,
+    generations=OF,
+)
+def unified_initrd_unusable(context: CheckContext) -> Iterator[Finding | str]:
+    """Unpack the section .initrd by the kernel's rule, and look for /init and what it is."""
+    seen = False
+    for item, unified in _opened(context):
+        if not unified.has(".initrd"):
+            continue
+        seen = True
+        initrd, fault = unified.initrd, unified.initrd_fault
+        if fault is not None and fault.kind in CANNOT_READ:
+            raise Undecided(f"the initrd of {item.path} cannot be read here: {fault.message}")
+        if initrd is None:
+            yield _at(
+                context, item, f"the section .initrd: {fault.message if fault is not None else 'it is empty'}"
+            )
+        elif initrd.opaque:
+            raise Undecided(f"the initrd of {item.path} holds a part that cannot be read")
+        elif not initrd.has_init:
+            yield _at(context, item, "the initrd has no /init that can be executed")
+        elif (names := _INIT_NAMES.get(context.facts.generation)) and not any(map(initrd.exists, names)):
+            yield _at(context, item, "expected immucore in the initrd, it is not there")
+        else:
+            yield f"the initrd of {item.path} unpacks to {len(initrd.members)} files"
+    if not seen:
+        raise NotApplicable("no unified kernel image has a section .initrd")
+
+
+@check(
+    id="COS253",
+    name="uki-command-line",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The command line of a unified kernel image does not start the system.",
+    why="""It is signed with the image and cannot be changed at boot. immucore takes `rd.immucore.uki` for the sign that the tree is in memory;
+        bootc's initrd finds the deployment by the digest in `composefs=`.""",
+    remedy="Build it again: `auroraboot build-uki` writes the line for Kairos; for bootc add composefs=<digest of the image>.",
+    reads=READS,
+    generations=OF,
+)
+def unified_command_line(context: CheckContext) -> Iterator[Finding | str]:
+    """Read the section .cmdline of each, in its profiles too."""
+    seen = False
+    for item, unified in _opened(context):
+        if not unified.has(".cmdline"):
+            continue
+        for line in (unified.command_line, *filter(None, unified.profiles)):
+            seen = True
+            words = line.split()
+            if context.facts.generation == "uki":
+                good = any(word.partition("=")[0] == "rd.immucore.uki" for word in words)
+                wanted = "rd.immucore.uki"
+            else:
+                good = any(_DIGEST.fullmatch(word) for word in words)
+                wanted = "composefs=<128 hexadecimal digits>"
+            if good:
+                yield f"{item.path}: {line[:120]}"
+            else:
+                yield _at(context, item, f"expected {wanted} in the command line, found {line[:120]!r}")
+    if not seen:
+        raise NotApplicable("no unified kernel image has a section .cmdline")
+
+
+@check(
+    id="COS254",
+    name="uki-version",
+    level=Level.WARNING,
+    summary="The sections that name a unified kernel image do not fit its kernel or its system.",
+    why="The boot menu sorts and shows by them, and modules of another version than the kernel's are not loaded.",
+    remedy="Build it again with `--uname` of the kernel that it holds and the os-release of the system.",
+    reads=READS,
+    generations=OF,
+)
+def unified_version(context: CheckContext) -> Iterator[Finding | str]:
+    """Compare .uname with the kernel's header and the initrd's modules; read ID or NAME in .osrel."""
+    seen = False
+    for item, unified in _opened(context):
+        version = unified.kernel.version if unified.kernel is not None else None
+        named = unified.texts.get(".uname", "").strip()
+        told = named or version
+        modules = unified.initrd.kernel_versions if unified.initrd is not None else ()
+        if version and named and version != named:
+            seen = True
+            yield _at(
+                context,
+                item,
+                f"expected {version} in the section .uname as the kernel has it, found {named[:60]}",
+            )
+        elif told and modules and told not in modules:
+            seen = True
+            yield _at(
+                context, item, f"expected modules for {told} in the initrd, found {', '.join(modules[:4])}"
+            )
+        if unified.has(".osrel"):
+            values = read_env_file(unified.texts.get(".osrel", "")).values
+            seen = True
+            if not values.get("ID") and not values.get("NAME") and not values.get("PRETTY_NAME"):
+                yield _at(context, item, "expected ID or NAME in the section .osrel, found neither")
+            else:
+                yield f"{item.path} is {values.get('PRETTY_NAME') or values.get('NAME') or values.get('ID')} {told or ''}".strip()
+    if not seen:
+        raise NotApplicable("no unified kernel image has sections that name it")
