@@ -48,12 +48,15 @@ _FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 _DRACUT_LIBRARY = (
     "dracut-lib.sh",
     tuple(f"{top}/dracut-lib.sh" for top in _LIB),
-    "the scripts of dracut and of the toolkit stop at their first line",
+    "the hook of the toolkit finds no kernel argument and does nothing, and the boot hangs",
 )
 _UNITS = {
     "initrd-switch-root.service": "nothing switches to the root, and the boot hangs",
     "initrd-switch-root.target": "nothing switches to the root, and the boot hangs",
     "initrd-cleanup.service": "nothing switches to the root, and the boot hangs",
+    "initrd-parse-etc.service": "nothing switches to the root, and the boot hangs",
+    "initrd.target": "the initrd has no target to reach, and the boot hangs",
+    "systemd-udev-trigger.service": "devices that the kernel found before are not announced again, and the boot hangs",
     "systemd-udevd.service": "udev is not started: no device appears, and the boot hangs",
 }
 
@@ -77,16 +80,16 @@ def starts_with_systemd(initrd: Initrd) -> bool:
     universal=True,
 )
 def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the programs, rules and units, as files that are not empty."""
+    """Look for the programs, rules and units."""
     if not context.facts.generation:
         raise NotApplicable("no generation is evident")
     for path, initrd in opened(context):
         if not starts_with_systemd(initrd):
             raise NotApplicable(f"the /init of {path} is not systemd")
-        dracut = initrd.dracut_modules is not None or initrd.exists("usr/lib/dracut")
         bad = False
-        for name, places, effect in (*_FILES, _DRACUT_LIBRARY) if dracut else _FILES:
-            reason = _reason(initrd, places, may_be_empty=name == "etc/initrd-release")
+        sourced = _sources_library(context, initrd)
+        for name, places, effect in (*_FILES, _DRACUT_LIBRARY) if sourced else _FILES:
+            reason = _reason(initrd, places, must_have_content=name.endswith((".rules", ".sh")))
             if reason:
                 bad = True
                 yield about(context, path, f"expected {name} in the initrd, {reason}: {effect}")
@@ -102,8 +105,18 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
             yield f"{path} has what systemd needs to find the root and switch to it"
 
 
-def _reason(initrd: Initrd, places: tuple[str, ...], *, may_be_empty: bool) -> str:
-    """Return why none of the places has a file with content, "" where one has."""
+def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
+    """Tell whether scripts of the toolkit in an initrd source dracut's library."""
+    table = context.profile.generations.get(context.facts.generation)
+    scripts = (name for group in (table.initrd_scripts if table is not None else ()) for name in group)
+    members = (initrd.lookup(name) for name in scripts)
+    return any(
+        b"dracut-lib.sh" in initrd.bodies.get(member.path, b"") for member in members if member is not None
+    )
+
+
+def _reason(initrd: Initrd, places: tuple[str, ...], *, must_have_content: bool) -> str:
+    """Return why none of the places has the file, "" where one has; whether a program can run is another check's."""
     found = ""
     for place in places:
         there = initrd.lookup(place, follow=False)
@@ -116,7 +129,7 @@ def _reason(initrd: Initrd, places: tuple[str, ...], *, may_be_empty: bool) -> s
             return f"/{place} masks it"
         elif member.type != "file":
             found = found or f"/{place} is a {member.type}"
-        elif not member.size and not may_be_empty:
+        elif not member.size and must_have_content:
             found = found or f"/{place} is empty"
         else:
             return ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.base import CheckContext, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.targets import UNIT_READS, at_unit, require_systemd
+from cosinspect.checks.targets import UNIT_READS, at_unit, require_root, require_systemd
 from cosinspect.facts.unit_tree import Placement
 from cosinspect.formats.text.accounts import Account, read_passwd, read_sysusers
 from cosinspect.formats.text.pam import Handler, Kind, Stack, passes, read_stack
@@ -56,8 +56,7 @@ _STEPS: dict[Kind, str] = {
 )
 def login_impossible(context: CheckContext) -> Iterator[Finding | str]:
     """Follow the way from the target that is booted to the shell."""
-    if not context.facts.generation:
-        raise NotApplicable("no generation is evident")
+    require_root(context)
     yield from _account(context)
     require_systemd(context)
     units, asks = _prompts(context)

@@ -78,7 +78,7 @@ def starts_openrc(context: CheckContext) -> bool:
 )
 def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program; /sbin/init is not needed."""
-    if context.facts.generation == "kairos" and starts_openrc(context):
+    if context.facts.generation.startswith("kairos") and starts_openrc(context):
         raise NotApplicable("it starts with OpenRC")
     reasons = {}
     for path in _SYSTEMD:

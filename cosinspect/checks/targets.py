@@ -12,7 +12,14 @@ from cosinspect.facts.unit_tree import Need, Placement
 from cosinspect.formats.text.systemd import Unit
 from cosinspect.report.report import Finding, Level
 
-__all__ = ["UNIT_READS", "at_unit", "require_systemd", "required_mount_unknown", "system_target_missing"]
+__all__ = [
+    "UNIT_READS",
+    "at_unit",
+    "require_root",
+    "require_systemd",
+    "required_mount_unknown",
+    "system_target_missing",
+]
 
 UNIT_READS = (
     "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.{target,service,mount,socket}",
@@ -55,14 +62,25 @@ _PARTITIONS = frozenset(
 )
 
 
+def require_root(context: CheckContext) -> None:
+    """Leave a check of the root where nothing says that the image has one that machines boot.
+
+    Raises:
+        NotApplicable: no generation is evident, or the image holds boot files alone.
+    """
+    if not context.facts.generation:
+        raise NotApplicable("no generation is evident")
+    if not context.rootfs.exists("/usr"):
+        raise NotApplicable("the image has no root file system")
+
+
 def require_systemd(context: CheckContext) -> None:
     """Leave a check of systemd's units where the image is none that boots by systemd.
 
     Raises:
-        NotApplicable: no generation is evident, or systemd is not there.
+        NotApplicable: nothing says that the image has a root that machines boot, or systemd is not there.
     """
-    if not context.facts.generation:
-        raise NotApplicable("no generation is evident")
+    require_root(context)
     if not any(context.rootfs.exists(f"/{top}/systemd/systemd") for top in ("usr/lib", "lib")):
         raise NotApplicable("there is no systemd")
 

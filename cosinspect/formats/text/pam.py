@@ -197,7 +197,8 @@ def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = 
         if before < handler.level:
             entered = (impression, status)
             saved = (*saved[: before + 1], *[entered] * (handler.level - before))
-        saved = saved[: handler.level + 1]
+        # Behind a jump into a substack the level's own state was never kept.
+        saved = (*saved, *[(0, False)] * (handler.level + 1 - len(saved)))[: handler.level + 1]
         for outcome in _outcomes(handler, exists, password):
             action = handler.actions.get(outcome, handler.actions.get("default", "bad"))
             behind, now, fine = _step(handlers, at, action, outcome == "success", (impression, status), saved)
