@@ -1,5 +1,6 @@
 """depmod's files: read, damaged, and with kmod itself as the judge."""
 
+import contextlib
 import random
 import shutil
 import struct
@@ -80,10 +81,8 @@ def test_a_node_that_is_its_own_child_is_refused():
 @given(st.binary(max_size=300))
 def test_any_bytes_end_in_an_index_or_an_error(data):
     for whole in (data, struct.pack(">III", 0xB007F457, 0x00020001, 0xE000000C) + data):
-        try:
+        with contextlib.suppress(FormatError):
             assert isinstance(read_index(whole), dict)
-        except FormatError:
-            pass
 
 
 @pytest.mark.compat
