@@ -1,33 +1,298 @@
-"""Where Kubernetes objects name images: paths by group and kind, and what they find in an object.
+"""Where Kubernetes objects name images, and which image their controllers run.
 
-OS images are named in workloads, and in objects that no tool for containers looks into: plans of the system-upgrade-controller and
-the kinds of elemental-operator. Paths are JSONPaths (RFC 9535), so that any other kind is a line of configuration.
+OS images are named in workloads, and in objects that no tool for containers looks into. What a controller makes of a name
+is read in its code: rancher/system-upgrade-controller (pkg/upgrade/job/job.go, pkg/upgrade/container/container.go),
+rancher/elemental-operator (controllers/managedosimage_controller.go, api/v1beta1), kairos-io/kairos-operator
+(api/v1alpha1). `BUILTIN` is the table; docs/server.md prints it. Further kinds are JSONPaths (RFC 9535).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import jsonpath
-from attrs import field, frozen
+from attrs import define, field, frozen
 from jsonpath import JSONPath
 
 from cosinspect.errors import InvalidObject
 
-__all__ = ["BUILTIN", "ImageField", "ImageFields", "NamedImage", "path_of"]
+__all__ = ["BUILTIN", "ImageField", "ImageFields", "KnownKind", "NamedImage", "path_of"]
 
 MOST_IMAGES = 200
 """Images that one object may name; honest ones name a handful."""
+MOST_ITEMS = 10_000
+"""Items of lists that are visited in one object on the way to its images."""
+MOST_VALUES = 200_000
+"""Values in an object that a JSONPath of the configuration may search."""
 
 _SHOWN = 200
+_OPERATOR_SPLITS = (
+    "elemental-operator splits the name at its first colon, so a digest there makes a name that runs nothing"
+)
+_UNTRIED = "whether the controller takes a digest here is not known"
+
+
+@frozen
+class NamedImage:
+    """An image as an object names it.
+
+    Attributes:
+        name: what a registry is asked for; the repository alone where `unresolved` says something.
+        pointer: where it stands in the object (RFC 6901).
+        written: the text that stands there; a digest is appended to it.
+        unpinnable: why no digest can be written there, "" where one can.
+        unresolved: why the name has no tag yet, "" where it is complete.
+        ignored: why it is not an OS image to inspect, "" where it is one.
+    """
+
+    name: str
+    pointer: str
+    written: str = field(default="")
+    unpinnable: str = ""
+    unresolved: str = ""
+    ignored: str = ""
+
+    @property
+    def pinnable(self) -> bool:
+        """Whether a digest can be written in its place."""
+        return not self.unpinnable and "@" not in self.written
+
+
+Body: TypeAlias = "Mapping[str, Any]"
+_Finder: TypeAlias = "Callable[[_Walk], Iterator[NamedImage]]"
+
+
+@frozen
+class KnownKind:
+    """A kind of object whose images are known without being told.
+
+    Attributes:
+        group: the API group, "" for the core one.
+        kind: such as `Plan`.
+        paths: where its images stand, for people.
+        formed: how the controller forms the image's name.
+        privileged: whether what runs may change the machine.
+        find: gives the images of an object.
+    """
+
+    group: str
+    kind: str
+    paths: tuple[str, ...]
+    formed: str
+    privileged: bool
+    find: _Finder = field(repr=False)
+
+
+@define
+class _Walk:
+    """Follows plain paths in one object, a bounded number of steps."""
+
+    body: Body
+    kind: str
+    left: int = MOST_ITEMS
+
+    def at(self, path: str) -> Iterator[tuple[str, object]]:
+        """Give pointer and value of what stands at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
+        found: list[tuple[str, object]] = [("", self.body)]
+        for step in path.split("."):
+            key, many, _ = step.partition("[*]")
+            inner: list[tuple[str, object]] = []
+            for pointer, value in found:
+                if not isinstance(value, dict) or key not in value:
+                    continue
+                below = value[key]
+                if not many:
+                    inner.append((f"{pointer}/{key}", below))
+                elif isinstance(below, list):
+                    self.left -= len(below)
+                    if self.left < 0:
+                        raise InvalidObject(
+                            f"expected at most {MOST_ITEMS} items in lists that may name images",
+                            where=self.kind,
+                        )
+                    inner.extend((f"{pointer}/{key}/{number}", item) for number, item in enumerate(below))
+            found = inner
+        return iter([(pointer, value) for pointer, value in found if value is not None and value != ""])
+
+    def names(self, path: str) -> Iterator[tuple[str, str]]:
+        """Give pointer and text of each name at a path.
+
+        Raises:
+            InvalidObject: something else than text stands there.
+        """
+        for pointer, value in self.at(path):
+            yield pointer, _text(value, f"{self.kind}{pointer}")
+
+    def text(self, path: str) -> str:
+        """Give the text at a path, "" where nothing stands there."""
+        return next((text for _, text in self.names(path)), "")
+
+
+def _is_named_only(name: str) -> bool:
+    """Say whether a name has neither tag nor digest (distribution/reference, IsNameOnly)."""
+    return "@" not in name and ":" not in name.rpartition("/")[2]
+
+
+def _versioned(name: str, pointer: str, version: str, why: str) -> NamedImage:
+    """Give the image of a container of a plan: its own tag or digest counts, else the plan's version does."""
+    if not _is_named_only(name):
+        return NamedImage(name, pointer, name)
+    if version:
+        return NamedImage(f"{name}:{version.replace('+', '-')}", pointer, name)
+    return NamedImage(name, pointer, name, unresolved=why)
+
+
+def _plan(walk: _Walk) -> Iterator[NamedImage]:
+    channel = walk.text("spec.channel")
+    why = (
+        f"its tag comes from the channel {channel[:_SHOWN]}"
+        if channel
+        else "the plan has neither version nor channel"
+    )
+    version = walk.text("spec.version")
+    for path in ("spec.upgrade.image", "spec.prepare.image"):
+        for pointer, name in walk.names(path):
+            yield _versioned(name, pointer, version, why)
+
+
+def _operator_version(name: str) -> str:
+    """Give the version that elemental-operator takes from a name: what is behind the first colon below the host, else `latest`."""
+    head, slash, rest = name.partition("/")
+    _, colon, version = (rest if slash else head).partition(":")
+    return version if colon else "latest"
+
+
+def _managed_image(walk: _Walk) -> Iterator[NamedImage]:
+    image = walk.text("spec.osImage")
+    other = walk.text("spec.managedOSVersionName")
+    version = _operator_version(image) if image or not other else ""
+    why = f"its tag comes from the ManagedOSVersion {other[:_SHOWN]}"
+    own = list(walk.names("spec.upgradeContainer.image"))
+    if not own:
+        for pointer, name in walk.names("spec.osImage"):
+            yield NamedImage(name, pointer, name, unpinnable=_OPERATOR_SPLITS)
+    for pointer, name in (*own, *walk.names("spec.prepare.image")):
+        yield _versioned(name, pointer, version, why)
+
+
+def _managed_version(walk: _Walk) -> Iterator[NamedImage]:
+    image = walk.text("spec.metadata.upgradeImage")
+    is_iso = walk.text("spec.type").lower() == "iso"
+    own = list(walk.names("spec.upgradeContainer.image"))
+    for pointer, name in walk.names("spec.metadata.uri") if is_iso else ():
+        yield NamedImage(name, pointer, name, ignored="it names an ISO, which is not inspected")
+    for pointer, name in walk.names("spec.metadata.upgradeImage") if not own else ():
+        yield NamedImage(name, pointer, name, unpinnable=_OPERATOR_SPLITS)
+    for pointer, name in own:
+        version = _operator_version(image)
+        yield _versioned(name, pointer, version, "")
+
+
+def _seed_image(walk: _Walk) -> Iterator[NamedImage]:
+    raw = walk.text("spec.type").lower() == "raw"
+    for pointer, name in walk.names("spec.baseImage"):
+        if raw:
+            yield NamedImage(name, pointer, name, unpinnable=_UNTRIED)
+        else:
+            yield NamedImage(
+                name, pointer, name, ignored="it is a URL or an image that carries an ISO, not an OS image"
+            )
+
+
+def _registration(walk: _Walk) -> Iterator[NamedImage]:
+    """Give what machines install and reset from: a source of elemental, with its scheme."""
+    for step in ("install", "reset"):
+        for pointer, source in walk.names(f"spec.config.elemental.{step}.system-uri"):
+            scheme, colon, rest = source.partition(":")
+            if colon and scheme in ("oci", "docker"):
+                yield NamedImage(rest.removeprefix("//"), pointer, source, unpinnable=_UNTRIED)
+            elif scheme not in ("dir", "file", "http", "https", "channel"):
+                yield NamedImage(source, pointer, source, unpinnable=_UNTRIED)
+
+
+def _at(*paths: str) -> _Finder:
+    def find(walk: _Walk) -> Iterator[NamedImage]:
+        for path in paths:
+            for pointer, name in walk.names(path):
+                yield NamedImage(name, pointer, name)
+
+    return find
+
+
+def _workload(group: str, kind: str, spec: str) -> KnownKind:
+    paths = (
+        *(f"{spec}.{each}[*].image" for each in ("containers", "initContainers", "ephemeralContainers")),
+        f"{spec}.volumes[*].image.reference",
+    )
+    return KnownKind(group, kind, paths, "as written", privileged=False, find=_at(*paths))
+
+
+_SUC, _OPERATOR, _KAIROS = "upgrade.cattle.io", "elemental.cattle.io", "operator.kairos.io"
+
+BUILTIN: tuple[KnownKind, ...] = (
+    KnownKind(
+        _SUC,
+        "Plan",
+        ("spec.upgrade.image", "spec.prepare.image"),
+        "the image's own tag or digest; where it has neither, spec.version with + as -; spec.channel gives a name that is not known yet",
+        privileged=True,
+        find=_plan,
+    ),
+    KnownKind(
+        _OPERATOR,
+        "ManagedOSImage",
+        ("spec.osImage", "spec.upgradeContainer.image", "spec.prepare.image"),
+        "upgradeContainer.image in place of osImage; a name without tag takes the tag of osImage, else latest",
+        privileged=True,
+        find=_managed_image,
+    ),
+    KnownKind(
+        _OPERATOR,
+        "ManagedOSVersion",
+        ("spec.metadata.upgradeImage", "spec.upgradeContainer.image"),
+        "as for ManagedOSImage; of type iso nothing is inspected",
+        privileged=True,
+        find=_managed_version,
+    ),
+    KnownKind(
+        _OPERATOR,
+        "SeedImage",
+        ("spec.baseImage",),
+        "of type raw as written; of type iso it is a URL or an image that carries an ISO, which is not inspected",
+        privileged=False,
+        find=_seed_image,
+    ),
+    KnownKind(
+        _OPERATOR,
+        "MachineRegistration",
+        ("spec.config.elemental.install.system-uri", "spec.config.elemental.reset.system-uri"),
+        "what is behind oci: or docker:",
+        privileged=True,
+        find=_registration,
+    ),
+    KnownKind(_KAIROS, "NodeOp", ("spec.image",), "as written", privileged=True, find=_at("spec.image")),
+    KnownKind(
+        _KAIROS, "NodeOpUpgrade", ("spec.image",), "as written", privileged=True, find=_at("spec.image")
+    ),
+    _workload("", "Pod", "spec"),
+    _workload("", "PodTemplate", "template.spec"),
+    _workload("", "ReplicationController", "spec.template.spec"),
+    _workload("apps", "Deployment", "spec.template.spec"),
+    _workload("apps", "ReplicaSet", "spec.template.spec"),
+    _workload("apps", "StatefulSet", "spec.template.spec"),
+    _workload("apps", "DaemonSet", "spec.template.spec"),
+    _workload("batch", "Job", "spec.template.spec"),
+    _workload("batch", "CronJob", "spec.jobTemplate.spec.template.spec"),
+)
+"""The kinds that are known without being told."""
 
 
 def path_of(text: str) -> JSONPath:
     """Compile a JSONPath that selects values below the object, such as `$.spec.osImage`.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     try:
         found = jsonpath.compile(text)
@@ -42,11 +307,11 @@ def path_of(text: str) -> JSONPath:
 
 @frozen
 class ImageField:
-    """Where objects of one kind name images.
+    """Where objects of one kind name images, as the configuration says.
 
     Attributes:
         group: the API group, "" for the core one.
-        kind: such as `Plan`.
+        kind: such as `Machine`.
         image: JSONPath of the names.
         tag: JSONPath of the tag, where the object keeps it apart from the name; None where it does not.
     """
@@ -66,72 +331,27 @@ class ImageField:
     def _compiled_tag(self) -> JSONPath | None:
         return path_of(self.tag) if self.tag else None
 
-    def find(self, body: Mapping[str, Any]) -> Iterator[NamedImage]:
-        """Give the images that an object names here; none where it names none.
+    def find(self, walk: _Walk) -> Iterator[NamedImage]:
+        """Give the images that an object names here; nothing where it names none.
 
         Raises:
-            InvalidObject: what stands there is no text, or a tag is missing.
+            InvalidObject: something else than text stands there.
         """
-        for match in self._image.finditer(body):
+        for match in self._image.finditer(walk.body):
             pointer = str(match.pointer())
             if match.value is None or match.value == "":
                 continue
             name = _text(match.value, f"{self.kind}{pointer}")
-            if self._tag is None:
-                yield NamedImage(name, pointer)
+            if self._tag is None or not _is_named_only(name):
+                yield NamedImage(name, pointer, name)
                 continue
-            tag = next((each.value for each in self._tag.finditer(body)), None)
+            tag = next((each.value for each in self._tag.finditer(walk.body)), None)
             if not tag:
-                raise InvalidObject(
-                    f"expected the image's tag at {self.tag}, there is none",
-                    where=f"{self.kind}{pointer}",
-                    remedy="name a version: what a channel will say later cannot be inspected now",
+                yield NamedImage(name, pointer, name, unresolved=f"there is no tag at {self.tag}")
+            else:
+                yield NamedImage(
+                    f"{name}:{_text(tag, self.kind + str(self.tag))}", pointer, name, unpinnable=_UNTRIED
                 )
-            # The controller replaces what stands behind the last colon, if any (system-upgrade-controller, withImageTag).
-            bare = name.rpartition(":")[0] if ":" in name.rpartition("/")[2] else name
-            yield NamedImage(f"{bare}:{_text(tag, self.kind + str(self.tag))}", pointer, pinnable=False)
-
-
-@frozen
-class NamedImage:
-    """An image as an object names it.
-
-    Attributes:
-        name: as a registry is asked for it.
-        pointer: where it stands (RFC 6901).
-        pinnable: whether a digest can be written there.
-    """
-
-    name: str
-    pointer: str
-    pinnable: bool = True
-
-
-def _workload(group: str, kind: str, spec: str) -> tuple[ImageField, ...]:
-    lists = "['containers','initContainers','ephemeralContainers'][*].image"
-    return (
-        ImageField(group, kind, f"$.{spec}{lists}"),
-        ImageField(group, kind, f"$.{spec}.volumes[*].image.reference"),
-    )
-
-
-BUILTIN: tuple[ImageField, ...] = (
-    # A plan's version becomes a label of its jobs as well, and no label can hold a digest.
-    ImageField("upgrade.cattle.io", "Plan", "$.spec.upgrade.image", "$.spec.version"),
-    ImageField("elemental.cattle.io", "ManagedOSImage", "$.spec.osImage"),
-    ImageField("elemental.cattle.io", "ManagedOSVersion", "$.spec.metadata.upgradeImage"),
-    ImageField("elemental.cattle.io", "SeedImage", "$.spec.baseImage"),
-    *_workload("", "Pod", "spec"),
-    *_workload("", "PodTemplate", "template.spec"),
-    *_workload("", "ReplicationController", "spec.template.spec"),
-    *_workload("apps", "Deployment", "spec.template.spec"),
-    *_workload("apps", "ReplicaSet", "spec.template.spec"),
-    *_workload("apps", "StatefulSet", "spec.template.spec"),
-    *_workload("apps", "DaemonSet", "spec.template.spec"),
-    *_workload("batch", "Job", "spec.template.spec"),
-    *_workload("batch", "CronJob", "spec.jobTemplate.spec.template.spec"),
-)
-"""The kinds that are known without being told."""
 
 
 class ImageFields:
@@ -142,28 +362,39 @@ class ImageFields:
     """
 
     def __init__(self, further: Iterable[ImageField] = ()) -> None:
-        self._fields: dict[tuple[str, str], list[ImageField]] = {}
-        own = list(further)
-        told = {(each.group, each.kind) for each in own}
-        for each in (*(item for item in BUILTIN if (item.group, item.kind) not in told), *own):
-            self._fields.setdefault((each.group, each.kind), []).append(each)
+        self._own: dict[tuple[str, str], list[ImageField]] = {}
+        for each in further:
+            self._own.setdefault((each.group, each.kind), []).append(each)
+        self._builtin = {(each.group, each.kind): each for each in BUILTIN}
 
     def knows(self, group: str, kind: str) -> bool:
         """Say whether anything is known of a kind."""
-        return (group, kind) in self._fields
+        return (group, kind) in self._own or (group, kind) in self._builtin
+
+    def is_slow(self, group: str, kind: str) -> bool:
+        """Say whether a kind is searched by JSONPaths of the configuration, which may take long."""
+        return (group, kind) in self._own
 
     def find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
-        """Give the images that an object names, in the paths' order; none for kinds of which nothing is known.
+        """Give the images that an object names, in the paths' order; nothing for kinds of which nothing is known.
 
         Raises:
-            InvalidObject: it is no object, names something else than text, too many images, or is nested too deeply.
+            InvalidObject: it is not an object, names something else than text, too many images, or is too large to search.
         """
         if not isinstance(body, dict):
             raise InvalidObject(f"expected an object, found {type(body).__name__}", where=kind or "object")
+        walk = _Walk(body, kind)
+        own = self._own.get((group, kind))
+        if own is not None:
+            _bound(body, kind)
+        finders: list[_Finder] = [each.find for each in own or ()]
+        builtin = self._builtin.get((group, kind))
+        if own is None and builtin is not None:
+            finders = [builtin.find]
         found: list[NamedImage] = []
         try:
-            for each in self._fields.get((group, kind), ()):
-                for named in each.find(body):
+            for find in finders:
+                for named in find(walk):
                     found.append(named)
                     if len(found) > MOST_IMAGES:
                         raise InvalidObject(
@@ -172,6 +403,22 @@ class ImageFields:
         except (RecursionError, jsonpath.JSONPathError) as fault:
             raise InvalidObject(f"the paths cannot be followed: {str(fault)[:_SHOWN]}", where=kind) from fault
         return tuple(found)
+
+
+def _bound(body: object, kind: str) -> None:
+    """Refuse an object with more values than a JSONPath may search.
+
+    Raises:
+        InvalidObject: it has more.
+    """
+    left, waiting = MOST_VALUES, [body]
+    while waiting:
+        value = waiting.pop()
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        left -= len(inner)
+        if left < 0:
+            raise InvalidObject(f"expected an object of at most {MOST_VALUES} values", where=kind)
+        waiting.extend(inner)
 
 
 def _text(value: object, where: str) -> str:

@@ -16,7 +16,7 @@ from cosinspect.server.configuration import Mode, parse_configuration
 from real_registries import certificate, written
 
 IMAGES = ["--images", "quay.io/org/os*"]
-OPTIONS = ["--pods", "--pin", "--notifications", "--harbor"]
+OPTIONS = ["--workloads", "--pin", "--notifications", "--harbor"]
 
 
 def run(*arguments):

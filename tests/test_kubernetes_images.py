@@ -1,6 +1,7 @@
 """Where objects name images: the kinds that are known, pointers that lead back, and whatever else an object may hold."""
 
 import json
+import time
 
 import jsonpath
 import pytest
@@ -34,9 +35,15 @@ OBJECTS = {
 }
 
 
+ELEMENTAL = ("ManagedOSImage", "ManagedOSVersion", "SeedImage", "MachineRegistration")
+
+
 def test_every_kind_that_is_known_is_tried_here():
-    others = {("upgrade.cattle.io", "Plan")} | {
-        ("elemental.cattle.io", kind) for kind in ("ManagedOSImage", "ManagedOSVersion", "SeedImage")
+    others = {
+        ("upgrade.cattle.io", "Plan"),
+        ("operator.kairos.io", "NodeOp"),
+        ("operator.kairos.io", "NodeOpUpgrade"),
+        *(("elemental.cattle.io", kind) for kind in ELEMENTAL),
     }
     assert {(each.group, each.kind) for each in BUILTIN} == OBJECTS.keys() | others
 
@@ -50,35 +57,101 @@ def test_every_container_of_a_workload_counts(kind):
         assert jsonpath.JSONPointer(each.pointer).resolve(OBJECTS[kind]) == each.name
 
 
-@pytest.mark.parametrize(
-    ("kind", "spec", "name"),
-    [
-        ("ManagedOSImage", {"osImage": "quay.io/org/os:v1"}, "quay.io/org/os:v1"),
-        ("ManagedOSImage", {"managedOSVersionName": "v1"}, None),
-        ("ManagedOSVersion", {"metadata": {"upgradeImage": "quay.io/org/os:v1"}}, "quay.io/org/os:v1"),
-        ("SeedImage", {"baseImage": "quay.io/org/iso:v1"}, "quay.io/org/iso:v1"),
-    ],
-)
-def test_elemental_s_kinds(kind, spec, name):
-    found = ImageFields().find("elemental.cattle.io", kind, {"spec": spec})
-
-    assert [each.name for each in found] == ([name] if name else [])
+def found_in(group, kind, spec):
+    """What stands in each object: the name, or the name and why it is not complete or not looked at."""
+    named = ImageFields().find(group, kind, {"spec": spec})
+    return [
+        each.name
+        if not (each.unresolved or each.ignored)
+        else (each.name, "unresolved" if each.unresolved else "ignored")
+        for each in named
+    ]
 
 
-@pytest.mark.parametrize(
-    ("image", "name"),
-    [
-        ("quay.io/org/os", "quay.io/org/os:v2"),
-        ("quay.io/org/os:v1", "quay.io/org/os:v2"),
-        ("registry.example:5000/org/os", "registry.example:5000/org/os:v2"),
-    ],
-)
-def test_a_plan_s_version_is_the_tag(image, name):
-    plan = {"spec": {"upgrade": {"image": image}, "version": "v2"}}
+OWN = "quay.io/org/upgrader"
+# What controllers/managedosimage_controller.go of elemental-operator makes of each.
+OPERATOR = [
+    ("ManagedOSImage", {"osImage": "quay.io/org/os:v1"}, ["quay.io/org/os:v1"]),
+    ("ManagedOSImage", {"managedOSVersionName": "v1"}, []),
+    ("ManagedOSImage", {"osImage": "quay.io/org/os:v1", "upgradeContainer": {"image": f"{OWN}:v9"}}, [f"{OWN}:v9"]),
+    ("ManagedOSImage", {"osImage": "quay.io/org/os:v1", "upgradeContainer": {"image": OWN}}, [f"{OWN}:v1"]),
+    ("ManagedOSImage", {"osImage": "r:5000/org/os:v1", "upgradeContainer": {"image": OWN}}, [f"{OWN}:v1"]),
+    ("ManagedOSImage", {"osImage": "quay.io/org/os", "upgradeContainer": {"image": OWN}}, [f"{OWN}:latest"]),
+    ("ManagedOSImage", {"managedOSVersionName": "a", "upgradeContainer": {"image": OWN}}, [(OWN, "unresolved")]),
+    ("ManagedOSImage", {"osImage": "quay.io/org/os:v1", "prepare": {"image": OWN}}, ["quay.io/org/os:v1", f"{OWN}:v1"]),
+    ("ManagedOSVersion", {"type": "container", "metadata": {"upgradeImage": "quay.io/org/os:v1"}}, ["quay.io/org/os:v1"]),
+    ("ManagedOSVersion", {"type": "iso", "metadata": {"uri": "quay.io/org/iso:v1"}}, [("quay.io/org/iso:v1", "ignored")]),
+    ("SeedImage", {"baseImage": "https://example.org/os.iso"}, [("https://example.org/os.iso", "ignored")]),
+    ("SeedImage", {"type": "iso", "baseImage": "quay.io/org/iso:v1"}, [("quay.io/org/iso:v1", "ignored")]),
+    ("SeedImage", {"type": "raw", "baseImage": "quay.io/org/os:v1"}, ["quay.io/org/os:v1"]),
+    (
+        "MachineRegistration",
+        {"config": {"elemental": {"install": {"system-uri": "oci:quay.io/org/os:v1"}}}},
+        ["quay.io/org/os:v1"],
+    ),
+    ("MachineRegistration", {"config": {"elemental": {"install": {"system-uri": "dir:/"}}}}, []),
+]  # fmt: skip
 
+
+@pytest.mark.parametrize(("kind", "spec", "names"), OPERATOR)
+def test_elemental_s_kinds(kind, spec, names):
+    assert names == found_in("elemental.cattle.io", kind, spec)
+
+
+@pytest.mark.parametrize("kind", ["NodeOp", "NodeOpUpgrade"])
+def test_kairos_operator_s_kinds(kind):
+    assert ["quay.io/kairos/os:v1"] == found_in("operator.kairos.io", kind, {"image": "quay.io/kairos/os:v1"})
+
+
+# What pkg/upgrade/container/container.go of system-upgrade-controller makes of each: a name's own tag or digest stays.
+DIGEST = f"sha256:{'a' * 64}"
+PLANS = [
+    ({"upgrade": {"image": "quay.io/org/os"}, "version": "v2"}, ["quay.io/org/os:v2"]),
+    ({"upgrade": {"image": "quay.io/org/os"}, "version": "v1.2+k3s1"}, ["quay.io/org/os:v1.2-k3s1"]),
+    ({"upgrade": {"image": "quay.io/org/os:evil"}, "version": "good"}, ["quay.io/org/os:evil"]),
+    ({"upgrade": {"image": f"quay.io/org/os@{DIGEST}"}, "version": "v2"}, [f"quay.io/org/os@{DIGEST}"]),
+    (
+        {"upgrade": {"image": "registry.example:5000/org/os"}, "version": "v2"},
+        ["registry.example:5000/org/os:v2"],
+    ),
+    (
+        {"upgrade": {"image": "quay.io/org/os"}, "version": "v2", "channel": "https://c"},
+        ["quay.io/org/os:v2"],
+    ),
+    ({"upgrade": {"image": "quay.io/org/os"}, "channel": "https://c"}, [("quay.io/org/os", "unresolved")]),
+    ({"upgrade": {"image": "quay.io/org/os:v1"}, "channel": "https://c"}, ["quay.io/org/os:v1"]),
+    ({"upgrade": {"image": "quay.io/org/os"}}, [("quay.io/org/os", "unresolved")]),
+    (
+        {"upgrade": {"image": "quay.io/org/os"}, "prepare": {"image": "quay.io/org/pre"}, "version": "v2"},
+        ["quay.io/org/os:v2", "quay.io/org/pre:v2"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "names"), PLANS)
+def test_a_plan_is_what_its_controller_runs(spec, names):
+    assert names == found_in("upgrade.cattle.io", "Plan", spec)
+
+
+def test_a_digest_can_be_written_into_a_plan_and_not_into_what_the_operator_splits():
+    plan = {"spec": {"upgrade": {"image": "quay.io/org/os"}, "version": "v2"}}
     (found,) = ImageFields().find("upgrade.cattle.io", "Plan", plan)
+    assert (found.pinnable, found.written) == (True, "quay.io/org/os")
 
-    assert (found.name, found.pinnable) == (name, False)
+    (found,) = ImageFields().find("elemental.cattle.io", "ManagedOSImage", {"spec": {"osImage": "a.b/os:v1"}})
+    assert not found.pinnable
+
+
+def test_a_list_without_end_is_refused_at_once():
+    body = {"spec": {"containers": [{}] * 1_000_000}}
+    began = time.process_time()
+    with pytest.raises(InvalidObject, match="10000 items"):
+        ImageFields().find("", "Pod", body)
+    assert time.process_time() - began < 0.5
+
+    fields = ImageFields([ImageField("", "Thing", "$..image")])
+    with pytest.raises(InvalidObject, match="200000 values"):
+        fields.find("", "Thing", body)
 
 
 def test_what_the_user_tells_of_a_kind_goes_before_what_is_known():
@@ -120,4 +193,4 @@ def test_whatever_an_object_is_images_are_text_where_the_pointer_says(body, kind
     for each in found:
         assert isinstance(each.name, str)
         if each.pinnable:
-            assert jsonpath.JSONPointer(each.pointer).resolve(json.loads(json.dumps(body))) == each.name
+            assert jsonpath.JSONPointer(each.pointer).resolve(json.loads(json.dumps(body))) == each.written

@@ -245,14 +245,21 @@ def test_a_loaded_profile_can_be_given_as_it_is(tmp_path):
     assert ((Capability.BOOT,), "boot") == (report.required, report.profile)
 
 
-@pytest.mark.parametrize("capability", ["upgrade", "recovery", "iso"])
-def test_what_cannot_be_decided_yet_never_passes(tmp_path, capability):
+@pytest.mark.parametrize("capability", ["recovery", "iso", "aws", "gcp"])
+def test_what_is_not_known_of_a_kind_of_image_never_passes(tmp_path, capability):
     own = written(tmp_path, f'name = "a"\nrequired = ["boot", "{capability}"]\n')
 
-    report = inspect(derivative().write_layout(tmp_path / "image"), profile=own)
+    report = inspect(derivative(generation="bootc").write_layout(tmp_path / "image"), profile=own)
 
     assert [] == [result for result in report.results if result.kind in (Kind.FAIL, Kind.OPEN)]
     assert Verdict.OPEN == report.verdict
+
+
+@pytest.mark.parametrize("capability", ["upgrade", "recovery", "iso", "aws", "gcp"])
+def test_every_operation_can_be_required(tmp_path, capability):
+    own = written(tmp_path, f'name = "a"\nrequired = ["{capability}"]\n')
+
+    assert Verdict.PASS == inspect(derivative().write_layout(tmp_path / "image"), profile=own).verdict
 
 
 def test_verification_can_be_required(tmp_path):

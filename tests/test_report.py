@@ -14,10 +14,12 @@ from cosinspect.report.report import (
     Capability,
     CapabilityResult,
     CheckResult,
+    Effect,
     Finding,
     Kind,
     LayerSummary,
     Level,
+    Need,
     Report,
     Stats,
     Status,
@@ -31,6 +33,7 @@ from cosinspect.testing.derivative import derivative
 
 BOOT, INSTALL, UPGRADE = Capability.BOOT, Capability.INSTALL, Capability.UPGRADE
 UNDECIDABLE = sorted(set(Capability) - DECIDABLE, key=str)
+UNKNOWN = ("what it needs is not known for this kind of image",)
 
 
 def result(kind, *capabilities, check="COS001", level=Level.ERROR):
@@ -96,9 +99,60 @@ def test_a_level_does_not_count():
     assert Status.NO == judge(BOOT, [result(Kind.FAIL, BOOT, level=Level.NOTE)]).status
 
 
+def need(*checks, operation=UPGRADE, effect=Effect.FAILS, **more):
+    return Need((operation,), ("G2",), f"needs {' '.join(checks)}", effect, "a source", checks=checks, **more)
+
+
+def test_a_capability_is_given_where_every_need_is_looked_at_and_met():
+    found = results(Kind.PASS, Kind.NOT_APPLICABLE, capability=UPGRADE)
+
+    assert CapabilityResult(Status.YES, ("COS000",)) == judge(
+        UPGRADE, found, [need("COS000"), need("COS001")]
+    )
+
+
+def test_a_need_that_no_check_looked_at_is_named():
+    found = results(Kind.PASS, capability=UPGRADE)
+
+    expected = CapabilityResult(Status.UNKNOWN, (), ("needs COS009",))
+    assert expected == judge(UPGRADE, found, [need("COS000"), need("COS009")])
+    assert Status.UNKNOWN == judge(BOOT, results(Kind.PASS), [need("COS009", operation=BOOT)]).status
+
+
+def test_a_need_of_a_lesser_function_costs_nothing():
+    found = results(Kind.PASS, capability=UPGRADE)
+
+    rows = [need("COS000"), need("COS009", effect=Effect.WARNING)]
+    assert Status.YES == judge(UPGRADE, found, rows).status
+
+
+def test_a_need_of_the_machine_is_an_assumption():
+    found = results(Kind.PASS, capability=UPGRADE)
+
+    assert (
+        "assuming that the machine runs this image"
+        == judge(UPGRADE, found, [need("COS000", machine=True)]).assuming
+    )
+
+
+@pytest.mark.parametrize(
+    ("effects", "expected"),
+    [
+        ([Effect.FAILS, Effect.BROKEN], Effect.FAILS),
+        ([Effect.BROKEN], Effect.BROKEN),
+        ([Effect.WARNING], None),
+        ([], None),
+    ],
+)
+def test_a_failure_says_whether_the_command_fails_or_its_result_does_not_work(effects, expected):
+    found = results(Kind.FAIL, capability=UPGRADE)
+
+    assert expected is judge(UPGRADE, found, [need("COS000", effect=each) for each in effects]).effect
+
+
 @pytest.mark.parametrize("capability", UNDECIDABLE)
 def test_what_has_no_complete_rules_is_never_more_than_unknown(capability):
-    assert CapabilityResult(Status.UNKNOWN, ()) == judge(
+    assert CapabilityResult(Status.UNKNOWN, (), UNKNOWN) == judge(
         capability, results(Kind.PASS, capability=capability)
     )
     assert Status.NO == judge(capability, results(Kind.FAIL, capability=capability)).status
@@ -189,7 +243,7 @@ SHAPE = {
     "semantics": [TEXT],
     "verdict": TEXT,
     "capabilities": {
-        capability: {"status": TEXT, "because": [TEXT]}
+        capability: {"status": TEXT, "because": [TEXT], "unknown": [TEXT], "assuming": TEXT, "effect": TEXT}
         for capability in ("boot", "install", "upgrade", "recovery", "iso", "verify", "aws", "gcp")
     },
     "results": [
@@ -288,8 +342,9 @@ def test_everything_of_a_report_is_in_its_plain_values():
         plain["generation"],
         plain["verdict"],
     )
-    assert {"status": "no", "because": ["COS011"]} == plain["capabilities"]["upgrade"]
-    assert {"status": "unknown", "because": []} == plain["capabilities"]["verify"]
+    more = {"unknown": [], "assuming": "", "effect": ""}
+    assert {"status": "no", "because": ["COS011"], **more} == plain["capabilities"]["upgrade"]
+    assert {"status": "unknown", "because": [], **more} == plain["capabilities"]["verify"]
     assert [
         {
             "check": "COS011",

@@ -139,8 +139,36 @@ kind: ConfigMap
     assert set(records(tmp_path / "scan.jsonl")) == {"good", "kernel-removed"}
     (tmp_path / "objects.yaml").write_text("kind: Pod\napiVersion: v1\nspec: {containers: [{image: 5}]}\n")
     wrong = scan(tmp_path, "--kubernetes-manifest", "objects.yaml")
-    assert wrong.returncode == 2
-    assert "expected the name of an image, found int" in wrong.stderr
+    assert wrong.returncode == 3
+    assert "expected the name of an image, found int" in wrong.stdout
+
+
+def test_what_one_object_lacks_stops_no_other(registry, tmp_path):
+    (tmp_path / "objects.yaml").write_text(f"""\
+kind: Plan
+apiVersion: upgrade.cattle.io/v1
+metadata: {{name: channel}}
+spec: {{channel: "https://example.org/latest", upgrade: {{image: "{registry.address}/org/os"}}}}
+---
+kind: Pod
+apiVersion: v1
+metadata: {{name: odd}}
+spec: {{containers: [{{image: 5}}]}}
+---
+kind: ManagedOSImage
+apiVersion: elemental.cattle.io/v1beta1
+spec: {{osImage: "{registry.address}/org/os:good"}}
+""")
+    done = scan(tmp_path, "--kubernetes-manifest", "objects.yaml", "-o", "scan.jsonl")
+
+    assert done.returncode == 3
+    found = {record.image: record for record in read_records(tmp_path / "scan.jsonl")[0]}
+    assert "comes from the channel" in found[f"{registry.address}/org/os"].message
+    assert found["Pod/odd"].verdict == "error"
+    assert found[f"{registry.address}/org/os:good"].verdict == "pass"
+    (tmp_path / "none.yaml").write_text("kind: ConfigMap\napiVersion: v1\n")
+    none = scan(tmp_path, "--kubernetes-manifest", "none.yaml")
+    assert "expected objects that name OS images, found none" in none.stderr
 
 
 def test_a_catalogue_is_scanned_by_globs(registry, tmp_path):

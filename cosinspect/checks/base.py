@@ -18,15 +18,17 @@ from cosinspect.facts.facts import Facts
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles import Generation, Profile
+from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
 from cosinspect.rootfs.rootfs import Rootfs, Trace
 from cosinspect.signatures.outcome import Verification
 
-__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "run_check"]
+__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "decided_by", "run_check"]
 
 Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
+Spares: TypeAlias = "Callable[[CheckContext], Iterable[Capability]]"
 
 
 class NotApplicable(Exception):
@@ -129,6 +131,7 @@ class Check:
         universal: whether it holds for images of every generation, those without a table of rules included.
         generations: the generations that it is for; empty for all.
         run: what looks.
+        spares: gives the capabilities that a failure does not cost the image at hand; None where it costs all.
     """
 
     id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))
@@ -142,6 +145,7 @@ class Check:
     universal: bool = False
     generations: tuple[str, ...] = ()
     run: Run = field(repr=False, eq=False)
+    spares: Spares | None = field(default=None, repr=False, eq=False)
 
     @property
     def rule(self) -> Rule:
@@ -161,6 +165,7 @@ def check(
     reads: Iterable[str] = (),
     universal: bool = False,
     generations: Iterable[str] = (),
+    spares: Spares | None = None,
 ) -> Callable[[Run], Check]:
     """Declare the function below as a check."""
 
@@ -177,14 +182,50 @@ def check(
             universal=universal,
             generations=tuple(generations),
             run=run,
+            spares=spares,
         )
 
     return declare
 
 
+def decided_by(item: Check, generation: str) -> tuple[Capability, ...]:
+    """Give what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
+
+    A capability without rows for that generation, and a check that is not of the catalogue, are as declared.
+    """
+    needs = needs_of(generation)
+    if not needs or not item.id.startswith("COS"):
+        return item.capabilities
+    found = []
+    for capability in item.capabilities:
+        rows = [need for need in needs if capability in need.operations]
+        if not rows or any(need.decides and need.is_of(item.id, item.capabilities) for need in rows):
+            found.append(capability)
+    return tuple(found)
+
+
+def _generation(context: CheckContext) -> str:
+    try:
+        return context.facts.generation
+    except CosinspectError:  # the checks that ask for it say why
+        return ""
+
+
+def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
+    """Give what a failure costs this image."""
+    if item.spares is None:
+        return capabilities
+    try:
+        spared = frozenset(item.spares(context))
+    except Exception:  # noqa: BLE001 - what cannot be decided is not spared
+        return capabilities
+    return tuple(capability for capability in capabilities if capability not in spared)
+
+
 def run_check(item: Check, context: CheckContext) -> CheckResult:
     """Run a check and contain whatever happens in it."""
     level = context.profile.levels.get(item.id, item.level)
+    capabilities = decided_by(item, _generation(context))
 
     def result(kind: Kind, reason: str = "", *, seen: Iterable[Finding | str] = ()) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))
@@ -192,7 +233,8 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         mended = tuple(
             finding if finding.remedy else evolve(finding, remedy=item.remedy) for finding in findings
         )
-        return CheckResult(item.id, item.name, kind, level, item.capabilities, mended, reason, evidence)
+        lost = _lost(item, context, capabilities) if kind is Kind.FAIL else capabilities
+        return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence)
 
     seen: list[Finding | str] = []
     ending, reason = Kind.PASS, ""

@@ -8,10 +8,13 @@ from cosinspect.checks.base import CheckContext, Undecided
 from cosinspect.report.report import Capability, Finding
 from cosinspect.rootfs.rootfs import Trace
 
-__all__ = ["BOOTS", "GRUB_LINK_LIMIT", "dangling", "missing", "require_known", "too_deep"]
+__all__ = ["BOOTS", "BOOTS_FROM_DISK", "GRUB_LINK_LIMIT", "dangling", "missing", "require_known", "too_deep"]
 
 BOOTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO)
 """What an image cannot do that cannot boot."""
+
+BOOTS_FROM_DISK = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
+"""What an image cannot do whose bootargs.cfg is wrong: an ISO has a menu of its own and does not read it."""
 
 GRUB_LINK_LIMIT = 7
 """Symbolic links that GRUB follows for one path, those of directories included (GRUB 2.06, seen at 7 and 8)."""

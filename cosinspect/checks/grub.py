@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.boot_path import BOOTS
+from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.formats.boot.bootargs import BootMarkers, Setting, boot_markers, leftover_placeholders
 from cosinspect.formats.boot.grub import read_grub_script
 from cosinspect.report.report import Capability, Finding, Level
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 READS = ("etc/{cos,elemental}/*.cfg", "system/oem/*.{yaml,yml}")
-INSTALLS = (Capability.INSTALL, Capability.RECOVERY, Capability.ISO)
+INSTALLS = (Capability.INSTALL, Capability.RECOVERY)
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _LOADERS = ("linux", "linux16", "linuxefi", "$linux")
 
@@ -104,7 +104,7 @@ def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
     id="COS042",
     name="bootargs-missing",
     level=Level.ERROR,
-    capabilities=BOOTS,
+    capabilities=BOOTS_FROM_DISK,
     summary="There is no bootargs.cfg in the image.",
     why="Every boot reads it from the image: without it GRUB prints `you need to load the kernel first`.",
     remedy="Install system/grub2-config, or put your own at /etc/cos/bootargs.cfg.",
@@ -132,7 +132,7 @@ def _settings(context: CheckContext) -> dict[str, tuple[Setting, ...]]:
     id="COS043",
     name="bootargs-incomplete",
     level=Level.ERROR,
-    capabilities=BOOTS,
+    capabilities=BOOTS_FROM_DISK,
     summary="The bootargs.cfg does not set everything that GRUB needs.",
     why="GRUB loads `$kernel` with `$kernelcmd` and `$initramfs`; what is empty is not found.",
     remedy='Set all three: set kernel=/boot/vmlinuz, set initramfs=/boot/initrd, set kernelcmd="root=LABEL=...".',
@@ -161,7 +161,7 @@ def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     id="COS044",
     name="template-placeholder",
     level=Level.ERROR,
-    capabilities=BOOTS,
+    capabilities=BOOTS_FROM_DISK,
     summary="A configuration file is an unrendered template.",
     why="Labels such as @STATE_LABEL@ match no partition: the boot waits for a device that never comes.",
     remedy="Install the package that was built from the template, not the template itself.",
@@ -216,7 +216,7 @@ def _scans(context: CheckContext, setting: Setting, markers: BootMarkers) -> boo
     id="COS045",
     name="bootargs-generation",
     level=Level.ERROR,
-    capabilities=BOOTS,
+    capabilities=BOOTS_FROM_DISK,
     summary="The bootargs.cfg is made for the initrd of another generation.",
     why="""The initrd does not understand the kernel arguments: the image file is not looped, its labels are not found,
         the boot ends in the emergency shell.""",
@@ -277,7 +277,7 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     id="COS047",
     name="grub-tools-missing",
     level=Level.ERROR,
-    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
     summary="The image lacks the GRUB commands that install and upgrade call.",
     why="""elemental calls grub2-install and grub2-editenv by these very names, on a system that runs this image:
         installation fails, an upgrade ends in `Error running rebrand`.""",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
+from cosinspect.checks.lookup import spares_iso
 from cosinspect.formats.boot.dracut import read_build_parameters
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Capability, Finding, Level
@@ -91,6 +92,7 @@ def about(context: CheckContext, path: str, message: str, *evidence: str) -> Fin
     why="GRUB prints `file not found` and does not start the kernel.",
     remedy=f"{REBUILD}, and link it: RUN ln -sf initrd-<version> /boot/initrd",
     reads=READS,
+    spares=spares_iso,
 )
 def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
@@ -110,6 +112,7 @@ def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="GRUB prints `file not found` and does not start the kernel.",
     remedy="Make the link point to the initrd: RUN ln -sf initrd-<version> /boot/initrd",
     reads=READS,
+    spares=spares_iso,
 )
 def initrd_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path as GRUB's ext2 driver does."""
@@ -125,6 +128,7 @@ def initrd_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     why="GRUB prints `too deep nesting of symlinks` and does not start the kernel.",
     remedy="Link the initrd directly: RUN ln -sf initrd-<version> /boot/initrd",
     reads=READS,
+    spares=spares_iso,
 )
 def initrd_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     """Count the links, those of directories included."""
@@ -268,13 +272,15 @@ def initrd_live_modules_missing(context: CheckContext) -> Iterator[Finding | str
         listed = initrd.dracut_modules
         if listed is None:
             raise Undecided(f"{path} lists no dracut modules")
-        absent = [name for name in ("dmsquash-live", "livenet") if name not in listed]
-        if absent:
+        if "dmsquash-live" not in listed:
+            absent = [name for name in ("dmsquash-live", "livenet") if name not in listed]
             yield about(
                 context,
                 path,
                 f"expected the dracut modules {' and '.join(absent)}, they are not in its list",
             )
+        else:
+            yield f"dmsquash-live is in {path}"
 
 
 @check(
@@ -393,7 +399,7 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
     id="COS036",
     name="initrds-several",
     level=Level.ERROR,
-    capabilities=(Capability.INSTALL, Capability.UPGRADE),
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
     summary="Another initrd comes before the one that boots, and elemental takes the first by name.",
     why="""elemental looks for /boot/elemental.initrd* and takes what sorts first, whatever /boot/initrd points to: an initrd left from an
         older kernel is written to disk beside the newer one, and the machine finds no modules for it.""",

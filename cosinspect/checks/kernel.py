@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
+from cosinspect.checks.lookup import spares_iso
 from cosinspect.facts.facts import MODULE_DIRECTORIES, KernelFile
 from cosinspect.formats.boot.kernel import ARCHITECTURES
 from cosinspect.report.report import Finding, Level
@@ -54,6 +55,7 @@ def _readable(context: CheckContext) -> Iterator[KernelFile]:
     remedy="""Install a kernel and link it: RUN ln -sf vmlinuz-$(ls /lib/modules | head -n1) /boot/vmlinuz; or set
         another path in bootargs.cfg.""",
     reads=READS,
+    spares=spares_iso,
 )
 def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
@@ -70,6 +72,7 @@ def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="GRUB prints `file not found` and `you need to load the kernel first`, and the machine stays there.",
     remedy="Make the link point to the installed kernel: RUN ln -sf vmlinuz-$(ls /lib/modules | head -n1) /boot/vmlinuz",
     reads=READS,
+    spares=spares_iso,
 )
 def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path as GRUB's ext2 driver does: absolute links start at the image's root."""
@@ -85,6 +88,7 @@ def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     why="GRUB prints `too deep nesting of symlinks` and `you need to load the kernel first`.",
     remedy="Link the kernel directly: RUN ln -sf vmlinuz-<version> /boot/vmlinuz",
     reads=READS,
+    spares=spares_iso,
 )
 def kernel_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     """Count the links, those of directories included."""

@@ -5,111 +5,54 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from attrs import frozen
-
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import GRUB_LINK_LIMIT
-from cosinspect.facts.facts import MODULE_DIRECTORIES
+from cosinspect.facts.boot_search import (
+    INITRD_PATTERNS,
+    INITRD_PREFIXES,
+    KERNEL_PATTERNS,
+    KERNEL_PREFIXES,
+    Found,
+    find_by_name,
+    find_by_pattern,
+    find_by_prefix,
+    on_host,
+)
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.report.report import Capability, Finding, Level
-from cosinspect.rootfs.rootfs import Entry, Trace
 
-__all__ = ["boot_files_unfound", "iso_boot_files_missing", "iso_boot_files_other"]
+__all__ = [
+    "boot_files_unfound",
+    "iso_boot_files_missing",
+    "iso_boot_files_other",
+    "iso_boot_files_unusable",
+    "spares_iso",
+]
 
-# elemental-cli v0.0.14 on (findFileWithPrefix), elemental-toolkit v1, Kairos' agent.
-_KERNELS = ("uImage", "Image", "zImage", "vmlinuz", "image")
-_INITRDS = ("initrd", "initramfs")
-# elemental-toolkit v2 (GetKernelPatterns, GetInitrdPatterns): the first pattern with a match wins.
-_KERNEL_PATTERNS = tuple(f"/boot/{name}*" for name in _KERNELS)
-_INITRD_PATTERNS = ("/boot/elemental.initrd*", "/boot/initrd*", "/boot/initramfs*")
-_MOST_LINKS = 4
 _DEFAULT = BuildManifest("luet-makeiso", "/boot/vmlinuz", "/boot/initrd")
+_WHAT = ("kernel", "initrd")
 
-
-@frozen
-class _Found:
-    """What a search came to: a file, by the name that was found first, or why there is none."""
-
-    entry: Entry | None
-    name: str
-    why: str = ""
-
-
-Search: TypeAlias = "Callable[[str], _Found]"
+Search: TypeAlias = "Callable[[str], Found]"
 
 
 def _exactly(context: CheckContext, manifest: BuildManifest) -> Search:
-    def search(what: str) -> _Found:
-        path = manifest.kernel if what == "kernel" else manifest.initrd
-        trace = context.rootfs.trace(path)
-        if trace.entry is None or trace.entry.type != "file":
-            return _Found(None, path, f"there is no file {path}")
-        return _Found(trace.entry, path)
-
-    return search
+    return lambda what: find_by_name(context.rootfs, manifest.kernel if what == "kernel" else manifest.initrd)
 
 
 def _by_prefix(context: CheckContext) -> Search:
-    """The first name of /boot in order that begins as one of the list; links that the host would resolve are passed over."""
-
-    def search(what: str) -> _Found:
-        prefixes = _KERNELS if what == "kernel" else _INITRDS
-        passed: list[str] = []
-        top = context.rootfs.trace("/boot").entry
-        names = sorted(context.rootfs.children(top), key=_bytes) if top is not None else []
-        for name in names:
-            if not name.startswith(prefixes):
-                continue
-            trace = context.rootfs.trace(f"/boot/{name}")
-            if trace.entry is not None and trace.entry.type == "dir" and not trace.hops:
-                continue
-            if trace.entry is None or any(hop.target.startswith("/") for hop in trace.hops):
-                passed.append(f"/boot/{name} is passed over: {_not_followed(trace)}")
-                continue
-            return _Found(trace.entry, f"/boot/{name}")
-        return _Found(
-            None, f"/boot/{prefixes[-2]}", "; ".join([f"no usable /boot/{{{','.join(prefixes)}}}*", *passed])
-        )
-
-    return search
-
-
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
-
-
-def _not_followed(trace: Trace) -> str:
-    return (
-        f"it leads to nothing ({trace.chain})"
-        if trace.entry is None
-        else f"its link is absolute ({trace.chain})"
+    return lambda what: find_by_prefix(
+        context.rootfs, KERNEL_PREFIXES if what == "kernel" else INITRD_PREFIXES
     )
 
 
 def _by_pattern(context: CheckContext) -> Search:
-    """The first match of the first pattern that has one; a link that leads nowhere ends the search."""
-
-    def search(what: str) -> _Found:
-        patterns = _KERNEL_PATTERNS if what == "kernel" else _INITRD_PATTERNS
-        for pattern in patterns:
-            for entry in context.rootfs.glob(pattern):
-                if entry.type == "dir":
-                    continue
-                trace = context.rootfs.trace(entry.path)
-                if trace.entry is None:
-                    return _Found(
-                        None, entry.path, f"{trace.chain} leads to nothing, and the search ends there"
-                    )
-                if len(trace.hops) > _MOST_LINKS:
-                    return _Found(None, entry.path, f"{trace.chain} takes more than {_MOST_LINKS} links")
-                return _Found(trace.entry, entry.path)
-        return _Found(None, patterns[0], f"nothing matches {' '.join(patterns)}")
-
-    return search
+    return lambda what: find_by_pattern(
+        context.rootfs, KERNEL_PATTERNS if what == "kernel" else INITRD_PATTERNS
+    )
 
 
 def _builders(context: CheckContext) -> dict[str, Search]:
-    """What makes ISOs of images of this generation, or what the manifest is for."""
+    """Give what makes ISOs of images of this generation, or what the manifest is for."""
     manifest = context.build
     if manifest is not None and manifest.tool == "luet-makeiso":
         return {"luet-makeiso, by the manifest,": _exactly(context, manifest)}
@@ -128,8 +71,19 @@ def _builders(context: CheckContext) -> dict[str, Search]:
             return elemental
 
 
+def spares_iso(context: CheckContext) -> Iterable[Capability]:
+    """Spare the ISO where its builder finds files: it does not read bootargs.cfg, and the medium has a menu of its own."""
+    for search in _builders(context).values():
+        found = {what: search(what) for what in _WHAT}
+        if any(item.fault for item in found.values()):
+            continue
+        if context.facts.generation != "G5" or _version(context, found["kernel"]) is not None:
+            return (Capability.ISO,)
+    return ()
+
+
 def _wanted(context: CheckContext) -> dict[str, set[str]]:
-    """The real paths of the kernel and initrd that boot, where there are any; that there are none is another check's."""
+    """Give the real paths of the kernel and initrd that boot, where there are any; that there are none is another check's."""
     facts = context.facts
     traces = {
         "kernel": [item.trace for item in facts.kernels if item.kernel is not None],
@@ -165,26 +119,26 @@ def iso_boot_files_missing(context: CheckContext) -> Iterator[Finding | str]:
     told: list[str] = []
     for what in _wanted(context):
         found = {tool: search(what) for tool, search in builders.items()}
-        if all(item.entry is None for item in found.values()):
+        if all(item.fault for item in found.values()):
             yield _unfound(context, what, found)
             continue
         told.extend(
-            f"{tool} takes {item.name} for the {what}"
-            if item.entry is not None
-            else f"{tool} finds no {what}: {item.why}"
+            f"{tool} finds no {what}: {item.fault}"
+            if item.fault
+            else f"{tool} takes {item.name} for the {what}"
             for tool, item in found.items()
         )
     yield "; ".join(told)
 
 
-def _unfound(context: CheckContext, what: str, found: dict[str, _Found]) -> Finding:
+def _unfound(context: CheckContext, what: str, found: dict[str, Found]) -> Finding:
     first = next(iter(found.values()))
     entry = context.rootfs.trace(first.name, follow=False).entry
     return Finding(
         f"expected {' or '.join(found)} to find the {what}, {'neither does' if len(found) > 1 else 'it does not'}",
         first.name,
         entry.layer if entry is not None else None,
-        tuple(f"{tool}: {item.why}" for tool, item in found.items()),
+        tuple(f"{tool}: {item.fault}" for tool, item in found.items()),
     )
 
 
@@ -200,20 +154,94 @@ def _unfound(context: CheckContext, what: str, found: dict[str, _Found]) -> Find
 )
 def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     """Search as each builder of the generation does, and compare with what bootargs.cfg names."""
+    if any(isinstance(each, Finding) for each in _usable_pairs(context)):
+        raise NotApplicable("what is taken cannot be booted, which another check tells")
     for what, paths in _wanted(context).items():
         if context.facts.generation == "G5" and what == "initrd":
             continue  # another check's, for there installation takes the wrong one as well
         for tool, search in _builders(context).items():
             found = search(what)
-            if found.entry is not None and found.entry.path not in paths:
+            if found.entry is not None and found.is_file and found.entry.path not in paths:
                 yield Finding(
                     f"expected {tool} to take the {what} {' or '.join(sorted(paths))}, it takes {found.name}",
                     found.name,
                     found.entry.layer,
                     (context.step(found.entry.layer),),
                 )
-            elif found.entry is not None:
+            elif found.is_file:
                 yield f"{tool} takes the {what} that boots"
+
+
+@check(
+    id="COS210",
+    name="iso-boot-files-unusable",
+    level=Level.WARNING,
+    capabilities=(Capability.ISO,),
+    summary="The kernel or the initrd that goes onto an ISO cannot be booted.",
+    why="""The builders of ISOs go by name and read no content: the ISO is made, and its menu entry ends with `invalid magic number`, a panic,
+        or an initrd that has no module for the kernel.""",
+    remedy="Delete the file from /boot, or give it a name that no builder looks for.",
+    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+)
+def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
+    """Read what each builder of the generation takes, where that is not what bootargs.cfg names; one good pair is enough."""
+    told = list(_usable_pairs(context))
+    if not told:
+        raise NotApplicable("no builder finds both")
+    yield from told
+
+
+def _usable_pairs(context: CheckContext) -> Iterator[Finding | str]:
+    """Say what builder takes a pair that boots, or else why each pair does not; nothing where no builder finds both."""
+    bad: list[Finding] = []
+    for tool, search in _builders(context).items():
+        found = {what: search(what) for what in _WHAT}
+        if any(item.fault for item in found.values()):
+            continue  # another check's
+        faults = list(_unusable(context, tool, found["kernel"], found["initrd"]))
+        if not faults:
+            yield f"{tool} takes {found['kernel'].name} and {found['initrd'].name}"
+            return
+        bad.extend(faults)
+    yield from bad
+
+
+def _unusable(context: CheckContext, tool: str, kernel: Found, initrd: Found) -> Iterator[Finding]:
+    facts = context.facts
+    traces = (*(item.trace for item in facts.kernels), *(item.trace for item in facts.initrds))
+    booted = {trace.entry.path for trace in traces if trace.entry is not None}
+    kernels = [facts.kernel_at(kernel.path)]
+    initrds = [facts.initrd_at(initrd.path)]
+    if all(item.entry is not None and item.entry.path in booted for item in (kernel, initrd)):
+        return  # other checks read them
+    for item in kernels:
+        platform = context.config.platform
+        if item.kernel is None:
+            yield _taken(
+                context, tool, "kernel", kernel, f"it is no Linux kernel: {item.fault or item.description}"
+            )
+        elif platform is not None and item.kernel.architecture not in ("", None, platform.architecture):
+            yield _taken(context, tool, "kernel", kernel, f"it is for {item.kernel.architecture}")
+    for each in initrds if facts.generation != "G5" else ():  # there another check tells of the initrd
+        if each.fault is not None:
+            yield _taken(context, tool, "initrd", initrd, f"it cannot be unpacked: {each.fault}")
+        elif each.initrd is not None and not each.initrd.opaque and not each.initrd.squashed:
+            version = kernels[0].version
+            if not each.initrd.has_init:
+                yield _taken(context, tool, "initrd", initrd, "it has no /init")
+            elif kernels[0].kernel is not None and version and version not in each.initrd.kernel_versions:
+                listed = ", ".join(each.initrd.kernel_versions) or "none"
+                message = f"its modules are for {listed}, the kernel {kernel.name} is {version}"
+                yield _taken(context, tool, "initrd", initrd, message)
+
+
+def _taken(context: CheckContext, tool: str, what: str, found: Found, why: str) -> Finding:
+    entry = found.entry
+    layer = entry.layer if entry is not None else None
+    step = (context.step(layer),) if layer is not None else ()
+    return Finding(
+        f"expected {tool} to take a {what} that boots, it takes {found.name}: {why}", found.name, layer, step
+    )
 
 
 @check(
@@ -223,7 +251,8 @@ def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.INSTALL, Capability.RECOVERY, Capability.ISO),
     summary="elemental does not find the kernel with its version, or the initrd.",
     why="""elemental (toolkit v2) searches /boot by patterns, and tells the kernel's version by the directory of modules whose name is in
-        the kernel's path. A link that leads nowhere ends the search, and so does a kernel called vmlinuz without a version.""",
+        the kernel's path. The first match decides: where it is a directory, or a link that leads nowhere or out of the image, the search
+        ends with an error, and so it does for a kernel called vmlinuz without a version.""",
     remedy="Run `elemental init`, which links /boot/vmlinuz to the kernel with its version, and let no later step change /boot.",
     generations=("G5",),
 )
@@ -232,27 +261,32 @@ def boot_files_unfound(context: CheckContext) -> Iterator[Finding | str]:
     search = _by_pattern(context)
     for what in _wanted(context):
         found = search(what)
-        if found.entry is None:
+        if found.fault or found.entry is None:
             yield _unfound(context, what, {"elemental": found})
             continue
         if what == "initrd":
             yield f"elemental takes the initrd {found.name}"
             continue
-        versions = _versions(context)
-        fitting = [version for version in versions if version in found.entry.path]
-        if fitting:
-            yield f"elemental takes the kernel {found.name}, version {fitting[0]}"
+        version = _version(context, found)
+        if version is not None:
+            yield f"elemental takes the kernel {found.name}, version {version}"
         else:
+            listed = ", ".join(_versions(context)) or "none"
             yield Finding(
-                f"expected the name of a directory of modules in {found.entry.path}, found none",
-                found.entry.path,
+                f"expected the name of a directory of modules in {found.path}, found none",
+                found.path,
                 found.entry.layer,
-                (f"directories: {', '.join(versions) or 'none'}", context.step(found.entry.layer)),
+                (f"directories: {listed}", context.step(found.entry.layer)),
             )
 
 
+def _version(context: CheckContext, kernel: Found) -> str | None:
+    """Give the version that elemental reads out of a kernel's path: the first name in /lib/modules that is a part of it."""
+    return next((name for name in _versions(context) if name in kernel.path), None)
+
+
 def _versions(context: CheckContext) -> list[str]:
-    tops: Iterable[Entry | None] = (context.rootfs.trace(path).entry for path in MODULE_DIRECTORIES)
-    top = next((entry for entry in tops if entry is not None), None)
-    found = context.rootfs.children(top) if top is not None else {}
-    return sorted(name for name, entry in found.items() if entry.type == "dir")
+    top, why = on_host(context.rootfs, "/lib/modules")
+    if top is None and "absolute" in why:
+        raise Undecided(f"/lib/modules is looked up on the machine that runs the command: {why}")
+    return sorted(context.rootfs.children(top)) if top is not None else []

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.grub import find_command
+from cosinspect.errors import FormatError
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.formats.text.yaml import parse_yaml
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["fstab_overwritten", "image_exceeds_disk", "selinux_unlabelled", "settings_malformed"]
 
 _SETTINGS = ("/etc/os-release", "/etc/cos/config", "/etc/cos-upgrade-image")
+_CONFIGURATIONS = ("/etc/elemental/config.yaml", "/etc/elemental/config.d/*.yaml")
 _SELINUX = "/etc/selinux/config"
 _CONTEXTS = "/etc/selinux/targeted/contexts/files/file_contexts"
 _MEBIBYTE = 1024 * 1024
+_RECOVERY_MEBIBYTES = 1945
+"""What fits uncompressed into the recovery partition of 2048 MiB that `elemental build-disk` v0.0.15 makes."""
 _BLOCK = 4096
 
 
@@ -49,17 +54,25 @@ def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
     id="COS102",
     name="settings-malformed",
     level=Level.ERROR,
-    capabilities=(Capability.INSTALL, Capability.UPGRADE),
-    summary="elemental cannot read one of its environment files.",
-    why="elemental reads os-release, /etc/cos/config and /etc/cos-upgrade-image when it starts, and gives up at a line that is no KEY=VALUE.",
-    remedy="Mend the line: KEY=VALUE, a comment or nothing.",
-    reads=("etc/os-release", "usr/lib/os-release", "etc/cos/config", "etc/cos-upgrade-image"),
-    generations=("G2", "G3"),
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
+    summary="elemental cannot read one of its configuration files.",
+    why="""elemental reads /etc/elemental/config.yaml and config.d when it starts, and before toolkit v1 also os-release, /etc/cos/config and
+        /etc/cos-upgrade-image as environment files: it ends with an error at a file that does not parse.""",
+    remedy="Mend the file: YAML, or KEY=VALUE, a comment or nothing in each line of an environment file.",
+    reads=(
+        "etc/os-release",
+        "usr/lib/os-release",
+        "etc/cos/config",
+        "etc/cos-upgrade-image",
+        "etc/elemental/config.yaml",
+        "etc/elemental/config.d/*.yaml",
+    ),
+    generations=("G2", "G3", "G4", "G5"),
 )
 def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
     """Read them as viper does (elemental-cli, cmd/config/config.go)."""
     read = 0
-    for path in _SETTINGS:
+    for path in _SETTINGS if context.facts.generation in ("G2", "G3") else ():
         found = context.facts.text(path)
         if found.text is None or found.trace.entry is None:
             continue
@@ -70,7 +83,22 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
                 yield Finding(
                     f"{path}: {problem}", found.trace.entry.path, layer, (f"{path}:{problem.line}", context.step(layer))
                 )  # fmt: skip
-    yield f"{read} environment files of the toolkit can be read"
+    for entry in (
+        each for pattern in _CONFIGURATIONS for each in context.rootfs.glob(pattern) if each.type != "dir"
+    ):
+        text = context.facts.text(entry.path).text
+        if text is None:
+            continue
+        read += 1
+        try:
+            parse_yaml(text)
+        except FormatError as fault:
+            if fault.kind not in ("syntax", "alias", "encoding"):
+                raise Undecided(f"{entry.path} cannot be read here: {fault.message}") from fault
+            yield Finding(
+                f"{entry.path}: {fault.message}", entry.path, entry.layer, (context.step(entry.layer),)
+            )
+    yield f"{read} configuration files of the toolkit can be read"
 
 
 @check(
@@ -79,13 +107,15 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="The image is larger than what it is written to.",
     why="""Installation and upgrade make a file system of a fixed size, or three on one partition, and copy the image into it: the copy ends
-        with `no space left on device`.""",
+        with `no space left on device`. A disk for a cloud has a recovery partition of 2048 MiB (v0.0.15), where a larger image may not fit.""",
     remedy="Make the image smaller, or give the file system and the state partition another size where it is installed.",
 )
 def image_exceeds_disk(context: CheckContext) -> Iterator[Finding | str]:
     """Add up what the files take in blocks of 4096 bytes, and hold it against the generation's sizes."""
     bound = context.generation.image_mebibytes
     named = ""
+    if context.facts.generation == "G2":
+        bound = _RECOVERY_MEBIBYTES  # another check holds it against the file system of installation
     if context.facts.generation in ("G0", "G1"):
         text = context.facts.text("/etc/cos/config").text
         named = read_env_file(text).values.get("DEFAULT_IMAGE_SIZE", "") if text else ""

@@ -48,7 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="Fail",
         help="what the API server does where nobody answers; default: Fail",
     )
-    parser.add_argument("--pods", action="store_true", help="ask about pods, too")
+    parser.add_argument(
+        "--workloads",
+        "--pods",
+        action="store_true",
+        help="ask about pods, Deployments, StatefulSets, DaemonSets, Jobs and CronJobs as well",
+    )
     parser.add_argument("--pin", action="store_true", help="pin tags to the digest that was checked")
     parser.add_argument(
         "--workers", type=int, default=2, metavar="N", help="processes that inspect; default: 2"
@@ -93,7 +98,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             workers=arguments.workers,
             storage=arguments.storage,
             memory=arguments.memory,
-            pods=arguments.pods,
+            workloads=arguments.workloads,
             pin=arguments.pin,
             cert_manager=not arguments.no_cert_manager,
             ca_bundle=_bundle(arguments.ca_bundle),

@@ -24,7 +24,7 @@ from cosinspect.commands.progress import image_bar
 from cosinspect.commands.signatures import add_signatures, rulebook_of
 from cosinspect.errors import InvalidScan
 from cosinspect.fleet.export import write_csv, write_parquet
-from cosinspect.fleet.names import Registries, listed_names, manifest_names
+from cosinspect.fleet.names import Registries, Unusable, listed_names, manifest_names
 from cosinspect.fleet.record import ERROR, Record, read_records
 from cosinspect.fleet.scan import Finished, Scan
 from cosinspect.fleet.workers import DaskWorkers, ProcessWorkers, Workers
@@ -146,7 +146,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 def _scanned(
     scan: Scan,
-    names: Iterable[str],
+    names: Iterable[str | Unusable],
     sink: TextIO | None,
     pages: _Pages | None,
     terminal: Terminal,
@@ -203,9 +203,9 @@ def _status(records: list[Record], policy: str) -> int:
 # -- what is scanned -------------------------------------------------------------------------------------------------
 
 
-def _names(arguments: argparse.Namespace) -> Iterable[str]:
+def _names(arguments: argparse.Namespace) -> Iterable[str | Unusable]:
     """Give all names; what cannot be had is told before any image is inspected, but for lists, which may be endless."""
-    found = list(arguments.images)
+    found: list[str | Unusable] = list(arguments.images)
     registries = Registries(
         partial(access_of, arguments), limits_of(arguments), tuple(arguments.tag) or ("*",), arguments.newest
     )
@@ -223,6 +223,12 @@ def _names(arguments: argparse.Namespace) -> Iterable[str]:
             found += manifest_names(Path(path), fields)
     if not arguments.lists:
         if not found:
+            if arguments.kubernetes_manifest:
+                raise InvalidScan(
+                    "expected objects that name OS images, found none",
+                    where=", ".join(arguments.kubernetes_manifest)[:300],
+                    remedy="docs/server.md lists the kinds that are known",
+                )
             raise WrongUse(
                 "expected images to scan: names, --from, --repository, --catalogue, --kubernetes-manifest"
             )

@@ -15,6 +15,7 @@ from attrs import field, frozen
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.facts.elemental3 import find_boot_files
+from cosinspect.facts.ext2 import data_blocks
 from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.packages import PackageDatabase, find_databases
@@ -30,6 +31,7 @@ from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
+from cosinspect.rootfs.usage import Usage, measure
 
 __all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
 
@@ -151,6 +153,7 @@ class Facts:
         self._limits = limits
         self._texts: dict[str, TextFile] = {}
         self._contents: dict[str, str | None] = {}
+        self._usages: dict[int, Usage] = {}
         self._parsed = parsed if parsed is not None else Parsed(limits=limits)
 
     def text(self, path: str) -> TextFile:
@@ -389,6 +392,13 @@ class Facts:
         for item in self.cloud_configs:
             if item.config is not None and not item.refusal:
                 found.update(item.config.layout)
+        return found
+
+    def usage(self, block: int) -> Usage:
+        """Give what the image takes in an ext2 file system with blocks of `block` bytes."""
+        found = self._usages.get(block)
+        if found is None:
+            found = self._usages[block] = measure(self._rootfs, block, data_blocks)
         return found
 
     @cached_property

@@ -21,7 +21,7 @@ from cosinspect.oci.reference import Reference
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
 
-__all__ = ["Registries", "listed_names", "manifest_names"]
+__all__ = ["Registries", "Unusable", "listed_names", "manifest_names"]
 
 SIDE_BY_SIDE = 8
 """Tags of one repository whose images are looked at together for when they were made."""
@@ -40,11 +40,28 @@ def listed_names(file: TextIO) -> Iterator[str]:
             yield name
 
 
-def manifest_names(path: Path, fields: ImageFields, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[str]:
+@frozen
+class Unusable:
+    """An image that an object means and that cannot be inspected.
+
+    Attributes:
+        name: as far as it is known: the repository, or the object.
+        reason: why it cannot be inspected.
+    """
+
+    name: str
+    reason: str
+
+
+def manifest_names(
+    path: Path, fields: ImageFields, *, limits: Limits = DEFAULT_LIMITS
+) -> Iterator[str | Unusable]:
     """Give the images that a file of Kubernetes objects names, in its order; objects of other kinds name none.
 
+    What is wrong with one object, or not known yet, concerns that object alone.
+
     Raises:
-        InvalidScan: it cannot be read, is no YAML, or an object has something else where it should name an image.
+        InvalidScan: the file cannot be read, or is not YAML.
     """
     try:
         with path.open("rb") as file:
@@ -55,10 +72,24 @@ def manifest_names(path: Path, fields: ImageFields, *, limits: Limits = DEFAULT_
         raise InvalidScan(fault.message, where=f"{path}, {fault.where or 'the text'}") from fault
     for body in _objects(documents):
         group, _, _ = str(body.get("apiVersion", "")).rpartition("/")
+        kind = str(body.get("kind", ""))
         try:
-            yield from (each.name for each in fields.find(group, str(body.get("kind", "")), body))
+            found = fields.find(group, kind, body)
         except CosinspectError as fault:
-            raise InvalidScan(fault.message, where=f"{path}, {fault.where}", remedy=fault.remedy) from fault
+            yield Unusable(_named(kind, body), f"{path}, {fault}")
+            continue
+        for image in found:
+            if image.unresolved:
+                yield Unusable(image.name, f"{_named(kind, body)}: {image.unresolved}, so it has no tag yet")
+            elif not image.ignored:
+                yield image.name
+
+
+def _named(kind: str, body: dict[str, Any]) -> str:
+    """Name an object as `kubectl` does: `Plan/upgrade`."""
+    metadata = body.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return f"{kind[:100]}/{str(name)[:100]}" if name else kind[:100] or "object"
 
 
 def _objects(documents: Iterable[Any]) -> Iterator[dict[str, Any]]:

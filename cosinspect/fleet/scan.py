@@ -15,6 +15,7 @@ from functools import partial
 from attrs import define, evolve, field, frozen
 
 from cosinspect.errors import CosinspectError
+from cosinspect.fleet.names import Unusable
 from cosinspect.fleet.record import ERROR, Record
 from cosinspect.fleet.workers import Workers
 from cosinspect.image.opening import open_image
@@ -98,7 +99,7 @@ class Scan:
     packages: bool = False
     known: Mapping[str, Record] = field(factory=dict, hash=False)
 
-    def run(self, names: Iterable[str]) -> Iterator[Finished]:
+    def run(self, names: Iterable[str | Unusable]) -> Iterator[Finished]:
         """Give the images as they are done; each name once.
 
         Args:
@@ -124,7 +125,7 @@ class Scan:
 
     def _ask(
         self,
-        names: Iterator[str],
+        names: Iterator[str | Unusable],
         book: _Book,
         resolvers: ThreadPoolExecutor,
         events: queue.SimpleQueue[_Event],
@@ -136,7 +137,10 @@ class Scan:
                 book.left = False
                 return
             book.resolving += 1
-            resolvers.submit(self._resolve, name, events)
+            if isinstance(name, Unusable):
+                events.put((name.name, None, Outcome(None, f"{name.name}: {name.reason}")))
+            else:
+                resolvers.submit(self._resolve, name, events)
 
     def _resolve(self, name: str, events: queue.SimpleQueue[_Event]) -> None:
         """Find out what a name means, and which layers that has."""
@@ -231,8 +235,8 @@ def _tell(events: queue.SimpleQueue[_Event], subject: _Subject, outcome: Outcome
     events.put(("", subject, outcome))
 
 
-def _unique(names: Iterable[str]) -> Iterator[str]:
-    seen: set[str] = set()
+def _unique(names: Iterable[str | Unusable]) -> Iterator[str | Unusable]:
+    seen: set[str | Unusable] = set()
     for name in names:
         if name not in seen:
             seen.add(name)

@@ -10,7 +10,7 @@ import enum
 import re
 from typing import Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cosinspect.errors import InvalidManifest, InvalidReference
 from cosinspect.oci.documents import Digest
@@ -19,6 +19,7 @@ __all__ = ["ImageName", "Reference", "Transport"]
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"
+_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 # distribution/reference: regexp.go
 _HOST = re.compile(
@@ -78,7 +79,7 @@ class Reference:
             digest = Digest.parse(digest_text) if at else None
         except InvalidManifest as fault:
             raise InvalidReference(fault.message, where=_shown(text)) from fault
-        if _IDENTIFIER.fullmatch(rest):
+        if not at and _IDENTIFIER.fullmatch(rest):
             raise _invalid(text, "expected a repository, found what looks like the ID of a local image")
         head, slash, tail = rest.partition("/")
         # Without a dot, a colon or `localhost`, the first part is a name on Docker Hub (distribution: normalize.go).
@@ -104,6 +105,20 @@ class Reference:
     def identifier(self) -> str:
         """What to ask the registry for: the digest, else the tag."""
         return str(self.digest) if self.digest else self.tag or DEFAULT_TAG
+
+    @property
+    def normal(self) -> Self:
+        """The same image by the one name that all its spellings share: rules are matched against it.
+
+        The host is lower case, without a final dot and without the port 443; Docker Hub's hosts are `docker.io`; of a tag
+        and a digest only the digest is left (distribution/reference, ParseDockerRef).
+        """
+        registry = self.registry.lower().removesuffix(":443").removesuffix(".")
+        repository = self.repository
+        if registry in _DOCKER_HUB:
+            registry = DEFAULT_REGISTRY
+            repository = repository if "/" in repository else f"library/{repository}"
+        return evolve(self, registry=registry, repository=repository, tag=None if self.digest else self.tag)
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""

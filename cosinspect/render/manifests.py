@@ -64,7 +64,7 @@ class Deployment:
         workers: processes that inspect.
         storage: for verdicts and cache.
         memory: that it may take.
-        pods: whether pods are asked about, too.
+        workloads: whether pods and everything with a template of one are asked about as well.
         pin: whether tags are pinned to the digest that was checked.
         cert_manager: whether cert-manager makes the certificate.
         ca_bundle: base64 of the authority's PEM, "" to leave it to cert-manager.
@@ -86,7 +86,7 @@ class Deployment:
     workers: int = 2
     storage: str = "10Gi"
     memory: str = "2Gi"
-    pods: bool = False
+    workloads: bool = False
     pin: bool = False
     cert_manager: bool = True
     ca_bundle: str = field(default="", repr=False)

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.text import Text
 
 from cosinspect.report.display import cut, printable, size, wrap
-from cosinspect.report.lines import layer_of, waiver_line
+from cosinspect.report.lines import layer_of, unknown_line, waiver_line
 from cosinspect.report.report import (
-    DECIDABLE,
     Capability,
     CapabilityResult,
     CheckResult,
+    Effect,
     Finding,
     Kind,
     Level,
@@ -175,12 +175,14 @@ class _Page:
     def _capabilities(self) -> Iterator[Text]:
         yield from _heading("Capabilities")
         names = {result.check: result.name for result in self.report.results}
-        for capability, result in self.report.capabilities.items():
+        capabilities = self.report.capabilities
+        installs = capabilities[Capability.INSTALL].status is not Status.NO
+        for capability, result in capabilities.items():
             required = "required" if capability in self.report.required else ""
             label = Text(f"  {capability.value:<12}")
             label.append(f"{result.status.value:<9}", _STATUS_STYLES[result.status])
             label.append(f"{required:<10}", "dim")
-            yield from self._paragraph(_because(capability, result, names), label=label)
+            yield from self._paragraph(_because(capability, result, names, installs=installs), label=label)
 
     # -- results ---------------------------------------------------------------------------------------------------
 
@@ -325,14 +327,23 @@ def _generation(report: Report) -> str:
     return f"{report.generation}, {report.generation_title}"
 
 
-def _because(capability: Capability, result: CapabilityResult, names: dict[str, str]) -> str:
+def _because(
+    capability: Capability, result: CapabilityResult, names: dict[str, str], *, installs: bool
+) -> str:
+    if result.unknown:
+        return unknown_line(result)
     if not result.because:
-        undecidable = "nothing found against it, but its rules are not complete"
-        return "no check has confirmed it" if capability in DECIDABLE else undecidable
+        return "no check has confirmed it"
     if result.status is Status.YES:
         count = len(result.because)
-        return f"{count} check{'' if count == 1 else 's'} passed"
-    return ", ".join(f"{check} {names[check]}" for check in result.because)
+        words = f"{count} check{'' if count == 1 else 's'} passed"
+        if capability is Capability.ISO and not installs:
+            return f"{words}; its live system cannot install"
+        return f"{words}, {result.assuming}" if result.assuming else words
+    listed = ", ".join(f"{check} {names[check]}" for check in result.because)
+    if capability is Capability.ISO and result.effect is Effect.BROKEN:
+        return f"one can be made, and does not boot: {listed}"
+    return listed
 
 
 def _ranges(ids: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cosinspect.report.capabilities import NO_NEEDS, CapabilityResult
 from cosinspect.report.display import printable
 from cosinspect.report.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
 
@@ -20,6 +21,7 @@ __all__ = [
     "result_lines",
     "sentence",
     "standing",
+    "unknown_line",
     "waiver_line",
 ]
 
@@ -31,6 +33,14 @@ BOOT_CHAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("cloud-configs say what is mounted and who can log in", ("COS07",)),
 )
 """What happens from power-on to login, and how the ids of the checks begin that look at it."""
+
+
+def unknown_line(result: CapabilityResult) -> str:
+    """Name the needs of a capability that no check looked at, "" where there are none."""
+    if not result.unknown:
+        return ""
+    told = "; ".join(need.rstrip(".") for need in result.unknown)
+    return told if result.unknown == (NO_NEEDS,) else f"no check looked at: {told}"
 
 
 def sentence(report: Report) -> str:

@@ -14,6 +14,17 @@ from typing import Any
 
 from attrs import field, frozen
 
+from cosinspect.report.capabilities import (
+    ASSUMPTION,
+    DECIDABLE,
+    NEEDS,
+    NO_NEEDS,
+    Capability,
+    CapabilityResult,
+    Effect,
+    Need,
+    Status,
+)
 from cosinspect.signatures.outcome import Verification
 
 __all__ = [
@@ -24,10 +35,12 @@ __all__ = [
     "Capability",
     "CapabilityResult",
     "CheckResult",
+    "Effect",
     "Finding",
     "Kind",
     "LayerSummary",
     "Level",
+    "Need",
     "Report",
     "Rule",
     "Stats",
@@ -61,40 +74,8 @@ class Kind(enum.Enum):
     """There is nothing for it to look at."""
 
 
-class Capability(enum.Enum):
-    """What an image can be asked to do."""
-
-    BOOT = "boot"
-    INSTALL = "install"
-    UPGRADE = "upgrade"
-    RECOVERY = "recovery"
-    ISO = "iso"
-    VERIFY = "verify"
-    AWS = "aws"
-    GCP = "gcp"
-
-
 SIGNATURE_CHECK = "COS092"
 """The check that tells of the image's signatures. Where one is required the verdict hangs on it, and nobody can waive it."""
-
-DECIDABLE = frozenset({Capability.BOOT, Capability.INSTALL, Capability.VERIFY})
-"""The capabilities whose rules are complete enough to say yes; of the others it can only be said what prevents them."""
-
-
-NEEDS: Mapping[Capability, frozenset[Capability]] = {
-    # An image of a cloud is a disk with the recovery system, which installs the machine at its first boot.
-    Capability.AWS: frozenset({Capability.BOOT, Capability.RECOVERY}),
-    Capability.GCP: frozenset({Capability.BOOT, Capability.RECOVERY}),
-}
-"""Capabilities that others take: what costs one of these costs the one that needs it."""
-
-
-class Status(enum.Enum):
-    """Whether an image has a capability."""
-
-    YES = "yes"
-    NO = "no"
-    UNKNOWN = "unknown"
 
 
 class Verdict(enum.Enum):
@@ -224,14 +205,6 @@ class CheckResult:
 
 
 @frozen
-class CapabilityResult:
-    """Whether the image has a capability, and the ids of the checks that say so."""
-
-    status: Status
-    because: tuple[str, ...]
-
-
-@frozen
 class LayerSummary:
     """A layer as reports name it."""
 
@@ -283,6 +256,7 @@ class Report:
         selected: ids of the checks that alone were run, empty for all; no capability is confirmed by some of them.
         unread: positions of the layers that were not read, as they could change nothing that was asked for.
         verified_required: whether only what was read to its end and verified may pass.
+        needs: the rows of the table of operations that hold for the image's generation.
     """
 
     name: str
@@ -306,6 +280,7 @@ class Report:
     unread: tuple[int, ...] = ()
     selected: tuple[str, ...] = ()
     verified_required: bool = False
+    needs: tuple[Need, ...] = field(default=(), repr=False)
 
     @property
     def provisional(self) -> bool:
@@ -339,7 +314,7 @@ class Report:
         return {capability: self._judge(capability, self.results) for capability in Capability}
 
     def _judge(self, capability: Capability, results: Iterable[CheckResult]) -> CapabilityResult:
-        found = judge(capability, results)
+        found = judge(capability, results, self.needs)
         if self.selected and found.status is Status.YES:
             return CapabilityResult(Status.UNKNOWN, ())
         return found
@@ -376,7 +351,7 @@ class Report:
         standing = [result for result in self.results if not result.is_waived]
         if self.selected:
             return ()
-        found = {capability: judge(capability, standing) for capability in self.required}
+        found = {capability: judge(capability, standing, self.needs) for capability in self.required}
         return tuple(
             item for item, result in found.items() if result.status is Status.UNKNOWN and not result.because
         )
@@ -427,8 +402,7 @@ class Report:
             "unread": list(self.unread),
             "selected": list(self.selected),
             "capabilities": {
-                capability.value: {"status": result.status.value, "because": list(result.because)}
-                for capability, result in self.capabilities.items()
+                capability.value: result.to_dict() for capability, result in self.capabilities.items()
             },
             "results": [_result(result) for result in self.results],
             "unused_waivers": [waiver.to_dict() for waiver in self.unused],
@@ -442,18 +416,47 @@ class Report:
         }
 
 
-def judge(capability: Capability, results: Iterable[CheckResult]) -> CapabilityResult:
+def judge(
+    capability: Capability, results: Iterable[CheckResult], needs: Iterable[Need] = ()
+) -> CapabilityResult:
     """Say whether the results give a capability: no if a check that decides it failed, unknown if one is open.
 
-    A capability that no check has confirmed, or whose rules are not complete, is never more than unknown.
+    A capability that no check has confirmed is never more than unknown; nor is one with a need that no check looked at.
     """
+    known = tuple(results)
+    rows = [need for need in needs if capability in need.operations]
     deciders = {capability, *NEEDS.get(capability, ())}
-    deciding = [result for result in results if deciders.intersection(result.capabilities)]
-    for kind, status in ((Kind.FAIL, Status.NO), (Kind.OPEN, Status.UNKNOWN), (Kind.PASS, Status.YES)):
-        because = tuple(result.check for result in deciding if result.kind is kind)
-        if because and (status is not Status.YES or capability in DECIDABLE):
-            return CapabilityResult(status, because)
-    return CapabilityResult(Status.UNKNOWN, ())
+    deciding = [result for result in known if deciders.intersection(result.capabilities)]
+    of = {kind: tuple(result.check for result in deciding if result.kind is kind) for kind in Kind}
+    if of[Kind.FAIL]:
+        return CapabilityResult(Status.NO, of[Kind.FAIL], effect=_effect(of[Kind.FAIL], deciding, rows))
+    if of[Kind.OPEN]:
+        return CapabilityResult(Status.UNKNOWN, of[Kind.OPEN])
+    if not rows and capability not in DECIDABLE:
+        return CapabilityResult(Status.UNKNOWN, (), (NO_NEEDS,))
+    if not of[Kind.PASS]:
+        return CapabilityResult(Status.UNKNOWN, ())
+    unknown = tuple(need.need for need in rows if need.decides and not _is_looked_at(need, known))
+    if unknown:
+        return CapabilityResult(Status.UNKNOWN, (), unknown)
+    machine = any(need.machine and need.decides for need in rows)
+    return CapabilityResult(Status.YES, of[Kind.PASS], assuming=ASSUMPTION if machine else "")
+
+
+def _is_looked_at(need: Need, results: tuple[CheckResult, ...]) -> bool:
+    return bool(need.needs) or any(need.is_of(result.check, result.capabilities) for result in results)
+
+
+def _effect(failed: tuple[str, ...], deciding: list[CheckResult], rows: list[Need]) -> Effect | None:
+    """Tell whether the operation fails, or succeeds with a result that does not work."""
+    effects = {
+        need.effect
+        for result in deciding
+        if result.check in failed
+        for need in rows
+        if need.is_of(result.check, result.capabilities)
+    }
+    return next((effect for effect in (Effect.FAILS, Effect.BROKEN) if effect in effects), None)
 
 
 def shorten_step(created_by: str, width: int = 100) -> str:

@@ -84,20 +84,27 @@ class Admissions:
             )
         request = review.request
         until = arrived + self._patience(patience)
+        namespace = request.namespace or ""
         try:
-            images = self._images(request)
+            found = await self._images(request)
         except InvalidObject as fault:
+            if not self.configuration.enforces(namespace):
+                return _warned(request.uid, f"cosinspect: {fault}")
             return _denied(request.uid, str(fault))
         except LookupError as fault:
             if self.configuration.admission.unlisted is Otherwise.ADMIT:
                 return _reply(request.uid, {"allowed": True})
             return _denied(request.uid, str(fault.args[0]))
-        namespace = request.namespace or ""
-        names = list(dict.fromkeys(image.name for image in images))
+        images = tuple(image for image in found if not image.ignored)
+        wanted = list(dict.fromkeys((image.name, image.unresolved) for image in images))
         protocol = "mutate" if mutate else "admission"
-        asked = [self.gate.admit(name, namespace, until=until, protocol=protocol) for name in names]
-        passages = dict(zip(names, await asyncio.gather(*asked), strict=True))
-        return self._answered(request, images, passages, mutate=mutate)
+        asked = [
+            self.gate.admit(name, namespace, until=until, protocol=protocol, unresolved=why)
+            for name, why in wanted
+        ]
+        passages = dict(zip(wanted, await asyncio.gather(*asked), strict=True))
+        ignored = [f"cosinspect: {image.name}: {image.ignored}" for image in found if image.ignored]
+        return self._answered(request, images, passages, ignored, mutate=mutate)
 
     def _patience(self, told: str | None) -> float:
         """Give the seconds until an answer is due: before the API server's own patience ends, so that it is heard."""
@@ -107,11 +114,11 @@ class Admissions:
             patience -= min(1.0, patience / 5)
         return patience
 
-    def _images(self, request: _Request) -> tuple[NamedImage, ...]:
+    async def _images(self, request: _Request) -> tuple[NamedImage, ...]:
         """Give the images that have to be decided.
 
         Raises:
-            InvalidObject: they cannot be told.
+            InvalidObject: the object does not say which they are.
             LookupError: it is not known where objects of the kind name images.
         """
         if request.operation not in _INSPECTED:
@@ -120,21 +127,41 @@ class Admissions:
         if not self.fields.knows(group, kind):
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
             raise LookupError(f"it is not known where a {told} names images: say so under kinds")
-        metadata = request.object.get("metadata") if isinstance(request.object, dict) else None
-        if isinstance(metadata, dict) and metadata.get("deletionTimestamp"):
-            return ()  # otherwise what is being deleted could not have its finalizers taken away
-        images = self.fields.find(group, kind, request.object)
+        # What runs already is not judged anew because somebody changes a label, and what is being deleted must be able to
+        # lose its finalizers. An object that is created brings its images whatever its metadata says.
+        if request.operation == "UPDATE" and (
+            _is_deleted(request.object) or self._brings_nothing(group, kind, request)
+        ):
+            return ()
+        images = await self._find(group, kind, request.object)
         if request.operation == "UPDATE" and request.old_object is not None:
             try:
-                before = {image.name for image in self.fields.find(group, kind, request.old_object)}
+                before = {image.name for image in await self._find(group, kind, request.old_object)}
             except InvalidObject:
                 before = set()
-            # What runs already is not judged anew because somebody changes a label.
             images = tuple(image for image in images if image.name not in before)
         return images
 
+    def _brings_nothing(self, group: str, kind: str, request: _Request) -> bool:
+        """Say whether an update leaves alone all that may name an image; paths of the configuration may lead anywhere."""
+        if self.fields.is_slow(group, kind):
+            return bool(request.object == request.old_object)
+        return bool(_content(request.object) == _content(request.old_object))
+
+    async def _find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
+        """Search an object; JSONPaths of the configuration are followed outside of the event loop."""
+        if self.fields.is_slow(group, kind):
+            return await asyncio.to_thread(self.fields.find, group, kind, body)
+        return self.fields.find(group, kind, body)
+
     def _answered(
-        self, request: _Request, images: tuple[NamedImage, ...], passages: dict[str, Passage], *, mutate: bool
+        self,
+        request: _Request,
+        images: tuple[NamedImage, ...],
+        passages: dict[tuple[str, str], Passage],
+        ignored: list[str],
+        *,
+        mutate: bool,
     ) -> Reply:
         told = [f"{each.name}={each.standing}" for each in passages.values()]
         annotations = {"images": "; ".join(told)[:MESSAGE]} if told else {}
@@ -146,25 +173,24 @@ class Admissions:
             return _denied(request.uid, text, annotations, code=503 if len(waiting) == len(refused) else 403)
         response: dict[str, Any] = {"allowed": True}
         warnings = [
-            _cut(f"cosinspect: {each.warning}", WARNING) for each in passages.values() if each.warning
+            *(f"cosinspect: {each.warning}" for each in passages.values() if each.warning),
+            *ignored,
         ]
         if mutate:
             patch = []
             for image in images:
-                decision = passages[image.name].decision
-                if decision is None or decision.digest is None or "@" in image.name:
+                decision = passages[image.name, image.unresolved].decision
+                if decision is None or decision.digest is None or "@" in image.written:
                     continue
-                if not image.pinnable:
-                    warnings.append(
-                        _cut(f"cosinspect: {image.name} cannot be pinned: its tag is a label", WARNING)
-                    )
+                if image.unpinnable:
+                    warnings.append(f"cosinspect: {image.name} is not pinned: {image.unpinnable}")
                 elif decision.standing is Standing.PASS:
-                    pinned = f"{image.name}@{decision.digest}"
+                    pinned = f"{image.written}@{decision.digest}"
                     patch.append({"op": "replace", "path": image.pointer, "value": pinned})
             if patch:
                 response |= {"patchType": "JSONPatch", "patch": msgspec.json.encode(patch)}
         if warnings:
-            response["warnings"] = warnings
+            response["warnings"] = [_cut(each, WARNING) for each in warnings]
         if annotations:
             response["auditAnnotations"] = annotations
         return _reply(request.uid, response)
@@ -194,6 +220,22 @@ def _denied(uid: str, message: str, annotations: dict[str, str] | None = None, *
     if annotations:
         response["auditAnnotations"] = annotations
     return _reply(uid, response)
+
+
+def _warned(uid: str, message: str) -> Reply:
+    return _reply(uid, {"allowed": True, "warnings": [_cut(message, WARNING)]})
+
+
+def _is_deleted(body: object) -> bool:
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("deletionTimestamp"))
+
+
+def _content(body: object) -> object:
+    """Give an object without what controllers and users change beside its images."""
+    if not isinstance(body, dict):
+        return body
+    return {key: value for key, value in body.items() if key not in ("metadata", "status")}
 
 
 def _reply(uid: str, response: dict[str, Any]) -> Reply:

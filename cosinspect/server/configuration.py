@@ -126,6 +126,7 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         undecided: of an image that cannot be decided: unreachable, damaged, or with an open verdict.
         unmatched: of an image that no rule fits.
         unlisted: of an object of a kind of which it is not known where it names images.
+        unresolved: of an image whose tag is not known yet, as in a Plan that follows a channel, under a rule that enforces.
     """
 
     seconds: _Seconds = 9.0
@@ -133,6 +134,7 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     undecided: Otherwise = Otherwise.DENY
     unmatched: Otherwise = Otherwise.DENY
     unlisted: Otherwise = Otherwise.DENY
+    unresolved: Otherwise = Otherwise.DENY
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,10 +165,16 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.names(reference) and any(fnmatchcase(namespace, each) for each in self.namespaces)
 
     def names(self, reference: Reference) -> bool:
-        """Say whether the rule speaks of an image in some namespace."""
-        return any(fnmatchcase(reference.registry, each) for each in self.registries) and any(
-            fnmatchcase(reference.repository, each) for each in self.repositories
+        """Say whether the rule is for an image in some namespace, by the one name that all its spellings share."""
+        normal = reference.normal
+        return any(fnmatchcase(normal.registry, _host_glob(each)) for each in self.registries) and any(
+            fnmatchcase(normal.repository, each) for each in self.repositories
         )
+
+
+def _host_glob(glob: str) -> str:
+    """Give a glob of hosts in the form of `Reference.normal`."""
+    return glob.lower().removesuffix(":443")
 
 
 class _WireKind(msgspec.Struct):
@@ -221,6 +229,15 @@ class Configuration:
     def rule(self, reference: Reference, namespace: str = "") -> Rule | None:
         """Give the first rule that fits, None if none does."""
         return next((each for each in self.rules if each.fits(reference, namespace)), None)
+
+    def enforces(self, namespace: str) -> bool:
+        """Say whether any image could be refused in a namespace."""
+        if self.admission.unmatched is Otherwise.DENY:
+            return True
+        fitting = (
+            each for each in self.rules if any(fnmatchcase(namespace, glob) for glob in each.namespaces)
+        )
+        return any(each.mode is Mode.ENFORCE for each in fitting)
 
 
 def load_configuration(path: str | os.PathLike[str]) -> Configuration:

@@ -45,14 +45,17 @@ class Gate:
         self._inspector = inspector
         self._metrics = metrics
 
-    async def admit(self, name: str, namespace: str, *, until: float, protocol: str) -> Passage:
-        """Say whether an image is admitted, by `until`.
+    async def admit(
+        self, name: str, namespace: str, *, until: float, protocol: str, unresolved: str = ""
+    ) -> Passage:
+        """Say whether an image is admitted, by `until`. The rule that fits is looked up before the image is judged.
 
         Args:
             name: of an image in a registry.
             namespace: that it is asked for in, "" outside of any.
             until: when an answer is due, by `time.monotonic`.
             protocol: that it is asked by, for the metrics.
+            unresolved: why the name has no tag yet; the repository decides the rule then, and nothing is inspected.
         """
         doubt = self._configuration.admission
         try:
@@ -68,6 +71,10 @@ class Gate:
             return Passage(name, admitted=False, message=f"{reference}: no rule speaks of it{where}")
         if rule.mode is Mode.SKIP:
             return Passage(name, admitted=True)
+        if unresolved:
+            text = f"{reference.registry}/{reference.repository}: {unresolved}, so it cannot be inspected now"
+            admitted = rule.mode is Mode.WARN or doubt.unresolved is Otherwise.ADMIT
+            return self._passage(Decision(name, Standing.UNDECIDED, text), admitted, protocol)
         decision = await self._inspector.decide(name, rule, until=until)
         admits = {
             Standing.PASS: True,

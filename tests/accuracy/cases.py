@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from attrs import frozen
 
 from cosinspect.checks import find_check
+from cosinspect.checks.base import decided_by
 from cosinspect.testing import Directory, File, ImageBuilder, Symlink, Whiteout
 from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable
 from cosinspect.testing.derivative import BREAKAGES, KERNEL_VERSION, derivative_of
 from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.derivative.operation_breakages import OPERATION_DEGRADATIONS
 from cosinspect.testing.derivative.parts import initrd_of, parts_of
 from cosinspect.testing.derivative.variants import VARIANTS
 from cosinspect.testing.entries import Hardlink
@@ -81,9 +83,21 @@ ELSEWHERE = {
     ("settings-malformed", "G5"): "its elemental reads other files",
     ("hardlink-to-deleted", "G4"): "what is linked to never was there",
     ("hardlink-to-deleted", "G5"): "what is linked to never was there",
+    ("attribute-large", "G0"): "its scripts copy without attributes",
+    ("attribute-large", "G1"): "its scripts copy without attributes",
 }
 # Of a variation that does harm in one generation, and why.
-ELSEWHERE_HARMFUL = {("os-release only below /usr/lib", "G6"): "elemental3ctl reads /etc/os-release alone"}
+ELSEWHERE_HARMFUL = {
+    ("os-release only below /usr/lib", "G6"): "elemental3ctl reads /etc/os-release alone",
+    ("/boot/vmlinuz: absolute", "G0"): "luet-makeiso opens it on the machine that builds",
+    ("/boot/vmlinuz: absolute", "G1"): "luet-makeiso opens it on the machine that builds",
+    ("/boot/vmlinuz: climbs above the root", "G0"): "luet-makeiso opens it on the machine that builds",
+    ("/boot/vmlinuz: climbs above the root", "G1"): "luet-makeiso opens it on the machine that builds",
+    (
+        "/boot/vmlinuz: climbs above the root",
+        "G5",
+    ): "elemental joins links by their text, and leaves the image",
+}
 # These take a capability that is not boot or install, or a layer as a whole.
 _LOSES = dict.fromkeys(
     (
@@ -106,6 +120,10 @@ _LOSES = dict.fromkeys(
         "COS265",
         "COS269",
         "COS201",
+        "COS212",
+        "COS214",
+        "COS215",
+        "COS216",
         *(f"COS{number}" for number in range(235, 248)),
     ),
     INSTALL,
@@ -357,9 +375,32 @@ def _booted() -> Iterator[Case]:
             yield Case(name, generation, changed(generation, change), check, BOTH, "boots under QEMU")
 
 
+ISO = frozenset({"iso"})
+
+
+def _operations() -> Iterator[Case]:
+    """What costs an operation and not the boot: the rows of what operations read, and links that leave an unpacked image."""
+    for kind, breakage in OPERATION_DEGRADATIONS.items():
+        lost = frozenset(each.value for each in decided_by(find_check(breakage.check), breakage.generation))
+        if lost:
+            yield Case(
+                f"{kind}: {breakage.summary}", breakage.generation, changed(breakage.generation, breakage.apply), breakage.check, lost,
+                "what elemental reads: docs/operations.md",
+            )  # fmt: skip
+    for name, target in LINKED.items():
+        for generation in ("G0", "G1", "G5"):
+            why = ELSEWHERE_HARMFUL.get((name, generation))
+            if why is not None:
+                check, lost = ("COS109", INSTALL | ISO) if generation == "G5" else ("COS018", ISO)
+                build = changed(generation, _linked("boot/vmlinuz", target))
+                yield Case(
+                    f"{name}: {why}", generation, build, check, lost, "elemental build-iso, run for real"
+                )
+
+
 def mutations() -> list[Case]:
     """Give every mutation."""
-    return [*_breakages(), *_commands(), *_further(), *_booted()]
+    return [*_breakages(), *_commands(), *_further(), *_booted(), *_operations()]
 
 
 # -- what does no harm -------------------------------------------------------------------------------------------------
@@ -526,6 +567,7 @@ def variations() -> list[Case]:
             found.extend(
                 Case(name, generation, changed(generation, _linked("boot/vmlinuz", target)))
                 for name, target in LINKED.items()
+                if (name, generation) not in ELSEWHERE_HARMFUL
             )
     found.extend(
         Case(

@@ -2,6 +2,8 @@
 
 from catalogue import PAGE, applied, page
 from cosinspect.checks import CATALOGUE
+from operations_page import PAGE as OPERATIONS_PAGE
+from operations_page import page as page_of_operations
 
 
 def test_the_page_is_the_catalogues():
@@ -11,3 +13,7 @@ def test_the_page_is_the_catalogues():
 def test_every_check_says_where_it_looks_and_is_for_some_image():
     assert all((item.run.__doc__ or "").strip() for item in CATALOGUE)
     assert {"COS092", "COS093", "COS111"} == {check for check, names in applied().items() if not names}
+
+
+def test_the_page_of_operations_is_the_tables():
+    assert page_of_operations() == OPERATIONS_PAGE.read_text()

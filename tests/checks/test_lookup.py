@@ -7,6 +7,7 @@ from cosinspect.cli import main
 from cosinspect.errors import InvalidBuildManifest
 from cosinspect.report.report import Capability, Kind, Status
 from cosinspect.testing import Symlink
+from cosinspect.testing.bootfiles import linux_kernel
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative, derivative_of
 from cosinspect.testing.derivative.parts import parts_of
 
@@ -51,7 +52,7 @@ def test_elemental_passes_over_an_absolute_link_and_takes_the_kernel_behind_it(t
 def test_elemental_takes_a_rescue_kernel_where_the_link_is_absolute(tmp_path):
     def change(parts):
         linked(f"/{VERSIONED}")(parts)
-        parts.kernel[RESCUE] = b"a rescue kernel"
+        parts.kernel[RESCUE] = linux_kernel(KERNEL_VERSION, "amd64")
 
     found = report(tmp_path, "G3", change)
 

@@ -83,11 +83,8 @@ def test_sections_without_content_are_left_out():
         assert heading not in text
 
 
-def test_a_capability_without_complete_rules_says_so():
-    assert (
-        "iso         unknown            nothing found against it, but its rules are not complete\n"
-        in rendered()
-    )
+def test_a_capability_without_known_needs_says_so():
+    assert "iso         unknown            what it needs is not known for this kind of image\n" in rendered()
 
 
 def test_an_unknown_generation_says_what_that_means():

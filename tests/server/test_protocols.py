@@ -125,11 +125,57 @@ def test_a_kind_that_the_configuration_tells_of_is_looked_into(server, names):
     assert "1 of 2 images" in response["status"]["message"]
 
 
-def test_a_plan_whose_version_a_channel_decides_is_refused(server, names):
-    document = review("Plan", names["good"])
-    del document["request"]["object"]["spec"]["version"]
+def _channel(image):
+    document = review("Plan", "a.example/b:c")
+    document["request"]["object"]["spec"] = {
+        "upgrade": {"image": image},
+        "channel": "https://example.org/latest",
+    }
+    return document
 
-    assert "expected the image's tag" in server.review(document)["status"]["message"]
+
+def test_a_plan_that_follows_a_channel_is_decided_by_the_rule_of_its_repository(server, names):
+    repository = names["good"].rpartition(":")[0]
+    refused = server.review(_channel(repository))
+    assert refused["allowed"] is False
+    assert "its tag comes from the channel https://example.org/latest" in refused["status"]["message"]
+
+    warned = server.review(_channel(names["watched"].rpartition(":")[0]))
+    assert warned["allowed"] is True
+    assert "comes from the channel" in warned["warnings"][0]
+
+    assert server.review(_channel("absent.example/k3s/upgrade"))["allowed"] is True
+
+
+def test_a_plan_whose_image_has_a_tag_of_its_own_is_judged_by_that(server, names):
+    document = review("Plan", names["good"])
+    document["request"]["object"]["spec"] = {"upgrade": {"image": names["bad"]}, "version": "good"}
+
+    assert server.review(document)["allowed"] is False
+
+
+def test_every_container_of_a_plan_is_judged(server, names):
+    document = review("Plan", names["good"])
+    document["request"]["object"]["spec"]["prepare"] = {"image": names["bad"]}
+
+    assert server.review(document)["allowed"] is False
+
+
+def test_other_spellings_of_a_registry_are_the_same_registry(server):
+    for host in ("absent.example", "ABSENT.example", "absent.example:443"):
+        response = server.review(review("Pod", f"{host}/org/os:v1"))
+        assert response["allowed"] is True, host
+
+
+def test_an_iso_is_not_judged_as_an_operating_system(server):
+    document = review("ManagedOSImage", "a")
+    document["request"]["kind"]["kind"] = "SeedImage"
+    document["request"]["object"]["spec"] = {"baseImage": "https://example.org/os.iso"}
+
+    response = server.review(document)
+
+    assert response["allowed"] is True
+    assert "carries an ISO" in response["warnings"][0]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +193,26 @@ def test_what_brings_no_image_is_admitted(server, names, change):
 
 
 def test_what_is_being_deleted_can_be_changed(server, names):
+    document = review("Pod", names["bad"], operation="UPDATE", before={})
+    document["request"]["object"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    assert server.review(document)["allowed"] is True
+
+
+def test_an_object_that_is_created_as_if_it_were_being_deleted_is_judged(server, names):
     document = review("Pod", names["bad"])
     document["request"]["object"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    assert server.review(document)["allowed"] is False
+
+
+def test_an_update_that_brings_no_image_passes_whatever_the_object_has(server):
+    document = review("Pod", "")
+    document["request"]["object"]["spec"] = {"containers": [{"image": 5}]}
+    document["request"] |= {
+        "operation": "UPDATE",
+        "oldObject": {**document["request"]["object"], "metadata": {}},
+    }
 
     assert server.review(document)["allowed"] is True
 
@@ -217,12 +281,24 @@ def test_tags_are_pinned_to_what_was_checked(server, registry, names):
     assert "patch" not in again
 
 
-def test_a_plan_is_not_pinned_since_its_version_is_a_label(server, names):
+def test_a_plan_is_pinned_where_its_image_stands_and_keeps_its_version(server, registry, names):
     response = server.review(review("Plan", names["good"]), "/mutate?timeout=30s")
+
+    (operation,) = json.loads(base64.b64decode(response["patch"]))
+    repository = names["good"].rpartition(":")[0]
+    assert operation == {
+        "op": "replace",
+        "path": "/spec/upgrade/image",
+        "value": f"{repository}@{_digest(registry, 'org/os:good')}",
+    }
+
+
+def test_what_the_operator_would_split_is_never_pinned(server, names):
+    response = server.review(review("ManagedOSImage", names["good"]), "/mutate?timeout=30s")
 
     assert response["allowed"] is True
     assert "patch" not in response
-    assert "cannot be pinned" in response["warnings"][0]
+    assert "splits the name at its first colon" in response["warnings"][0]
 
 
 def test_what_fails_is_not_pinned(server, names):

@@ -44,11 +44,13 @@ class BuildManifest:
         tool: `luet-makeiso` or `elemental`.
         kernel: path in the image, "" where the tool searches for it.
         initrd: the same of the initrd.
+        loader_in_image: whether the EFI loaders of the ISO come from the image; None where the manifest does not say.
     """
 
     tool: str
     kernel: str = ""
     initrd: str = ""
+    loader_in_image: bool | None = None
 
 
 def read_build_manifest(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> BuildManifest:
@@ -66,13 +68,25 @@ def read_build_manifest(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -
             remedy="name the manifest that the ISO is built with",
         )
     if "iso" in top:
-        return BuildManifest("elemental")
+        return BuildManifest("elemental", loader_in_image=_loader_in_image(top["iso"]))
     named = top.get("initramfs")
     if named is not None and not isinstance(named, dict):
         raise FormatError(f"`initramfs` is a mapping, and this is a {type(named).__name__}", kind="structure")
     return BuildManifest(
-        "luet-makeiso", _name(named or {}, "kernel_file", _KERNEL), _name(named or {}, "rootfs_file", _INITRD)
+        "luet-makeiso",
+        _name(named or {}, "kernel_file", _KERNEL),
+        _name(named or {}, "rootfs_file", _INITRD),
     )
+
+
+def _loader_in_image(iso: object) -> bool | None:
+    """Read `bootloader-in-rootfs`; a manifest with sources for `uefi` and without it brings the loaders itself."""
+    if not isinstance(iso, dict):
+        return None
+    said = iso.get("bootloader-in-rootfs")
+    if isinstance(said, bool):
+        return said
+    return False if iso.get("uefi") else None
 
 
 def _name(mapping: dict[str, Any], key: str, default: str) -> str:

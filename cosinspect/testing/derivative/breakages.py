@@ -19,6 +19,7 @@ from cosinspect.testing.derivative.breakage import Breakage, initrd_without, rem
 from cosinspect.testing.derivative.elemental3_breakages import ELEMENTAL3_BREAKAGES, ELEMENTAL3_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_variant_breakages import VARIANT_BREAKAGES, VARIANT_DEGRADATIONS
+from cosinspect.testing.derivative.operation_breakages import OPERATION_BREAKAGES, OPERATION_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
@@ -102,9 +103,9 @@ def _long_chain(path: str, target: str) -> Callable[[Parts], None]:
 
 def _without_zstd(parts: Parts) -> None:
     parts.compression = "zstd"
-    parts.kernel[f"boot/config-{KERNEL_VERSION}"] = (
-        "CONFIG_OVERLAY_FS=m\nCONFIG_RD_XZ=y\n# CONFIG_RD_ZSTD is not set\n"
-    )
+    path = f"boot/config-{KERNEL_VERSION}"
+    told = str(parts.kernel[path])
+    parts.kernel[path] = told.replace("CONFIG_RD_ZSTD=y\n", "# CONFIG_RD_ZSTD is not set\n")
 
 
 def _foreign_elemental(parts: Parts) -> None:
@@ -313,6 +314,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     ),
     **BASE_BREAKAGES,
     **SYSTEM_BREAKAGES,
+    **OPERATION_BREAKAGES,
     **FOREIGN_BREAKAGES,
     **VARIANT_BREAKAGES,
     **ELEMENTAL3_BREAKAGES,
@@ -473,6 +475,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     ),
     **BASE_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
+    **OPERATION_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,
     **VARIANT_DEGRADATIONS,
     **ELEMENTAL3_DEGRADATIONS,

@@ -7,6 +7,7 @@ and nothing that a machine would run.
 from __future__ import annotations
 
 from cosinspect.testing.bootfiles import InitrdEntry, executable
+from cosinspect.testing.derivative.toolkit_files import SHARE
 from cosinspect.testing.layers import Entry, File, Symlink
 
 __all__ = ["image_files", "initrd_files"]
@@ -158,6 +159,17 @@ stages:
 """
 
 
+_PLAN_SCRIPT = """\
+#!/bin/bash
+# Upgrade the host at /host to the image that this container was started from.
+set -e
+diff -q /etc/os-release /host/etc/os-release && exit 0
+mount --rbind /host/dev /dev
+elemental upgrade --system dir:/
+nsenter -t 1 -m -- reboot
+"""
+
+
 def image_files(*, second: bool, efi: str, runs: File) -> dict[str, Entry]:
     """Give what `elemental init` writes into an image.
 
@@ -186,9 +198,10 @@ def image_files(*, second: bool, efi: str, runs: File) -> dict[str, Entry]:
         },
         **{f"usr/share/grub2/{efi}/{name}.mod": b"\x7fELF" for name in ("loopback", "squash4", "xzio")},
         f"usr/share/grub2/{efi}/grub.efi": b"MZ grub",
-        f"usr/share/efi/{efi.removesuffix('-efi')}/shim.efi": b"MZ shim",
-        f"usr/share/efi/{efi.removesuffix('-efi')}/MokManager.efi": b"MZ mok",
+        f"usr/share/efi/{SHARE.get(efi, efi)}/shim.efi": b"MZ shim",
+        f"usr/share/efi/{SHARE.get(efi, efi)}/MokManager.efi": b"MZ mok",
         "usr/bin/elemental": runs,
+        "usr/sbin/suc-upgrade": executable(_PLAN_SCRIPT),
     }
     if second:
         found["system/oem/00_layout.yaml"] = File(_LAYOUT, mode=0o600)

@@ -51,6 +51,13 @@ _COMMANDS = {
 
 
 _INSTALL_COMMANDS = "parted partprobe partx sgdisk mkfs.ext2 mkfs.ext4 mkfs.vfat fatlabel e2fsck tune2fs mksquashfs blkid losetup udevadm curl dd"
+# What installation, upgrade and reset call beyond that.
+_FURTHER_COMMANDS = {
+    "usr/bin": "mv cp cat sync chmod tty flock nsenter diff head",
+    "usr/sbin": "wipefs blkdeactivate resize2fs reboot",
+}
+# What adds partitions in the initrd at the first boot in a cloud.
+_FIRSTBOOT_COMMANDS = "parted sgdisk partprobe mkfs.ext4"
 
 
 def program(architecture: Architecture = "amd64") -> bytes:
@@ -179,6 +186,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         "opt/old/file": "left by the base\n",
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
         **{f"usr/sbin/{name}": runs for name in _INSTALL_COMMANDS.split()},
+        **{f"{top}/{name}": runs for top, names in _FURTHER_COMMANDS.items() for name in names.split()},
         **{
             f"usr/lib/dracut/modules.d/{name}/module-setup.sh": executable("#!/bin/bash\n")
             for name in ("35network", "90dmsquash-live", "90livenet")
@@ -204,7 +212,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
     modules = f"usr/lib/modules/{KERNEL_VERSION}"
     parts.kernel = {
         f"boot/vmlinuz-{KERNEL_VERSION}": linux_kernel(KERNEL_VERSION, architecture),
-        f"boot/config-{KERNEL_VERSION}": "CONFIG_OVERLAY_FS=m\n"
+        f"boot/config-{KERNEL_VERSION}": "CONFIG_OVERLAY_FS=m\nCONFIG_SQUASHFS_XZ=y\nCONFIG_SQUASHFS_ZLIB=y\n"
         + "".join(f"CONFIG_RD_{name}=y\n" for name in ("GZIP", "BZIP2", "LZMA", "XZ", "LZ4", "ZSTD")),
         "boot/vmlinuz": Symlink(f"vmlinuz-{KERNEL_VERSION}"),
         **{f"{modules}/{name}": body for name, body in system.module_files().items()},
@@ -256,8 +264,8 @@ def _packages(generation: toolkit.GenerationName, architecture: Architecture, ru
             for name in ("normal", "loopback", "squash4", "xzio")
         },
         f"usr/share/grub2/{efi}/grub.efi": b"MZ grub",
-        f"usr/share/efi/{efi.removesuffix('-efi')}/shim.efi": b"MZ shim",
-        f"usr/share/efi/{efi.removesuffix('-efi')}/MokManager.efi": b"MZ mok",
+        f"usr/share/efi/{toolkit.SHARE.get(efi, efi)}/shim.efi": b"MZ shim",
+        f"usr/share/efi/{toolkit.SHARE.get(efi, efi)}/MokManager.efi": b"MZ mok",
     }
     return {**own, **boot_files, **_luet_packages(generation, runs)}
 
@@ -366,6 +374,13 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
         **{f"{modules}/{path}": b"\x7fELF" for path in system.MODULES},
         **{f"{modules}/{name}": body for name, body in system.module_files().items()},
+        **{f"usr/sbin/{name}": runs for name in _FIRSTBOOT_COMMANDS.split()},
+        **{f"{modules}/{path}.ko": b"\x7fELF" for path in (
+            "fs/overlayfs/overlay", "drivers/block/loop", "drivers/block/virtio_blk", "drivers/ata/ahci",
+            "drivers/nvme/host/nvme", "drivers/scsi/sd_mod", "drivers/md/dm-mod", "drivers/md/dm-snapshot",
+            "fs/squashfs/squashfs", "fs/isofs/isofs", "drivers/net/ethernet/amazon/ena/ena", "drivers/net/virtio_net",
+            "drivers/scsi/virtio_scsi",
+        )},
     }  # fmt: skip
     match generation:
         case "G4" | "G5":

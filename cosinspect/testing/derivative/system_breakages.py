@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from cosinspect.testing.bootfiles import executable
+from cosinspect.testing.bootfiles import executable, linux_kernel
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.breakage import Breakage, removes, writes
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database
@@ -57,6 +57,10 @@ def _kernel_elsewhere(parts: Parts) -> None:
 
 def _unversioned_kernel(parts: Parts) -> None:
     parts.kernel["boot/vmlinuz"] = parts.kernel.pop(f"boot/vmlinuz-{KERNEL_VERSION}")
+
+
+def _second_kernel(parts: Parts) -> None:
+    parts.write(f"boot/Image-{KERNEL_VERSION}", linux_kernel(KERNEL_VERSION, parts.architecture))
 
 
 def _asks_only(provider: str) -> Callable[[Parts], None]:
@@ -118,7 +122,7 @@ SYSTEM_DEGRADATIONS: Mapping[str, Breakage] = {
     "kernel-second": Breakage(
         "a second kernel in /boot sorts before the one that boots",
         "COS019",
-        writes(f"boot/Image-{KERNEL_VERSION}", b"another kernel"),
+        _second_kernel,
     ),
     "no-datasource": Breakage("the cloud-configs ask GCP, and not AWS", "COS074", _asks_only("gcp")),
     "no-gcp-datasource": Breakage("the cloud-configs ask AWS, and not GCP", "COS075", _asks_only("aws")),

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 __all__ = [
     "CLOUD_CONFIGS",
     "DRACUT_CONFIGS",
+    "SHARE",
     "STAGES",
     "GenerationName",
     "bootargs",
@@ -31,6 +32,9 @@ GenerationName: TypeAlias = Literal["G0", "G1", "G2", "G3", "G4", "G5", "G6", "k
 
 STAGES = ("rootfs", "initramfs", "fs", "boot", "network", "reconcile")
 """What the units run, in the order of a boot."""
+
+SHARE = {"x86_64-efi": "x86_64", "arm64-efi": "aarch64", "riscv64-efi": "riscv64"}
+"""The directory below /usr/share/efi that SUSE has shim in, by GRUB's name of the platform."""
 
 DRACUT_CONFIGS = {
     "02-cos-immutable-rootfs.conf": 'add_dracutmodules+=" cos-immutable-rootfs "\n',

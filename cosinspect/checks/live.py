@@ -1,0 +1,261 @@
+"""Checks on systems that run from a squashfs: the live system of an ISO, and the recovery system."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.grub import menu_path
+from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
+from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_by_pattern, on_host
+from cosinspect.formats.boot.grub import read_grub_script
+from cosinspect.report.report import Capability, Finding, Level
+
+__all__ = [
+    "drivers_of",
+    "fsck_race",
+    "live_drivers_missing",
+    "mode_unrecognised",
+    "recovery_boot_files_unreachable",
+    "recovery_drivers_missing",
+]
+
+# Drivers by the name of their module, and the kernel's option that builds each in.
+_OPTIONS = {
+    "squashfs": "CONFIG_SQUASHFS",
+    "loop": "CONFIG_BLK_DEV_LOOP",
+    "isofs": "CONFIG_ISO9660_FS",
+    "overlay": "CONFIG_OVERLAY_FS",
+    "dm_snapshot": "CONFIG_DM_SNAPSHOT",
+    "ena": "CONFIG_ENA_ETHERNET",
+    "nvme": "CONFIG_BLK_DEV_NVME",
+    "xen_netfront": "CONFIG_XEN_NETDEV_FRONTEND",
+    "xen_blkfront": "CONFIG_XEN_BLKDEV_FRONTEND",
+    "virtio_net": "CONFIG_VIRTIO_NET",
+    "gve": "CONFIG_GVE",
+    "virtio_scsi": "CONFIG_SCSI_VIRTIO",
+}
+_COMPRESSIONS = {"xz": "CONFIG_SQUASHFS_XZ", "zstd": "CONFIG_SQUASHFS_ZSTD", "gzip": "CONFIG_SQUASHFS_ZLIB"}
+_RECOVERY_BOOTARGS = "/etc/elemental/bootargs.cfg"
+_GENERATOR = "usr/lib/systemd/system-generators/dracut-elemental-sysroot-generator"
+
+
+def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
+    """Say whether an initrd or the kernel has a driver; None where it is not in the initrd and nothing tells of the kernel."""
+    if name in present:
+        return True
+    told = False
+    for item in context.facts.kernels:
+        if item.version is None:
+            continue
+        builtin = context.facts.builtin_modules(item.version)
+        if builtin is not None and name in {each.replace("-", "_") for each in builtin}:
+            return True
+        option = context.facts.kernel_option(item.version, _OPTIONS[name])
+        if option == "y":
+            return True
+        told = told or builtin is not None or option is not None
+    return False if told else None
+
+
+def _drivers(
+    context: CheckContext, wanted: tuple[tuple[str, ...], ...], what: str
+) -> Iterator[Finding | str]:
+    """Look for one of each group of drivers in the initrd or the kernel."""
+    for path, initrd in opened(context):
+        present = drivers_in(initrd)
+        for names in wanted:
+            found = [drivers_of(context, present, name) for name in names]
+            if any(found):
+                continue
+            if None in found:
+                raise Undecided(
+                    f"{' or '.join(names)} is not in {path}, and nothing tells whether the kernel has it built in"
+                )
+            yield about(
+                context, path, f"expected the driver {' or '.join(names)} for {what}, it is not there"
+            )
+        yield f"{path} has the drivers for {what}"
+
+
+def _compression(context: CheckContext) -> Iterator[Finding | str]:
+    """Read the kernel's configuration: mksquashfs is called with `-comp xz` unless the configuration of elemental says else."""
+    named = _compressions(context)
+    if not any(item.version for item in context.facts.kernels):
+        return  # other checks tell of the kernel
+    decided = False
+    for item in context.facts.kernels:
+        for name in named:
+            option = _COMPRESSIONS[name]
+            value = context.facts.kernel_option(item.version, option) if item.version else None
+            if value == "n":
+                entry = item.trace.entry
+                yield Finding(
+                    f"expected a kernel that reads a squashfs of {name}, {option} is not set for {item.version}",
+                    item.path,
+                    entry.layer if entry is not None else None,
+                )
+            decided = decided or value is not None
+    if not decided:
+        raise Undecided(
+            f"the image has no kernel configuration that tells whether a squashfs of {' or '.join(named)} can be read"
+        )
+
+
+def _compressions(context: CheckContext) -> tuple[str, ...]:
+    for entry in context.rootfs.glob("/etc/elemental/config.d/*.yaml"):
+        text = context.facts.text(entry.path).text or ""
+        if "squash-compression" in text or "squash-no-compression" in text:
+            return tuple(name for name in _COMPRESSIONS if name in text) or ("gzip",)
+    return ("xz",)
+
+
+@check(
+    id="COS219",
+    name="live-drivers-missing",
+    level=Level.WARNING,
+    capabilities=(Capability.ISO,),
+    summary="Neither the initrd nor the kernel has a driver that a live system needs.",
+    why="""The live system of an ISO is a squashfs in an ISO 9660 file system, with a writable layer over it: without one of the drivers the boot
+        ends in dracut's emergency shell.""",
+    remedy=f'Set add_dracutmodules+=" dmsquash-live " in /etc/dracut.conf.d. {REBUILD}',
+    reads=READS,
+    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+)
+def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the drivers that dracut's dmsquash-live loads, and for the kernel's squashfs with xz."""
+    own: tuple[tuple[str, ...], ...] = (("isofs",), ("overlay", "dm_snapshot"))
+    if context.facts.generation == "G5":  # where another check looks for what recovery needs too
+        yield from _drivers(context, own, "a live system")
+        return
+    yield from _drivers(context, (("squashfs",), ("loop",), *own), "a live system")
+    yield from _compression(context)
+
+
+@check(
+    id="COS221",
+    name="recovery-drivers-missing",
+    level=Level.WARNING,
+    capabilities=(Capability.RECOVERY, Capability.ISO),
+    summary="Neither the initrd nor the kernel mounts the recovery system's squashfs.",
+    why="The recovery system of toolkit v2 is a squashfs in a file, as the live system is: the boot ends in dracut's emergency shell.",
+    remedy=f'Set add_drivers+=" squashfs loop " in /etc/dracut.conf.d. {REBUILD}',
+    reads=READS,
+    generations=("G5",),
+)
+def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for squashfs and loop, and for the kernel's squashfs with xz."""
+    yield from _drivers(context, (("squashfs",), ("loop",)), "the recovery system")
+    yield from _compression(context)
+
+
+@check(
+    id="COS220",
+    name="mode-unrecognised",
+    level=Level.NOTE,
+    summary="No cloud-config has a step for the live system or for the recovery system.",
+    why="Both boot; a live system does not read the cloud-configs of its medium, and nothing tells people that they are in recovery.",
+    remedy="Install the toolkit's cloud-configs: 06_recovery.yaml and 07_live.yaml.",
+    generations=("G2", "G3", "G4", "G5"),
+)
+def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the sentinel files of both modes in the cloud-configs."""
+    files = context.facts.cloud_configs
+    if not files:
+        raise NotApplicable("the image has no cloud-config")
+    texts = [context.facts.text(item.path).text or "" for item in files if not item.refusal]
+    for mode in ("recovery", "live"):
+        if any(f"{mode}_mode" in text for text in texts):
+            yield f"a cloud-config has a step for the {mode} system"
+        else:
+            yield Finding(
+                f"expected a cloud-config with a step for the {mode} system, found none", "/system/oem"
+            )
+
+
+@check(
+    id="COS222",
+    name="recovery-boot-files-unreachable",
+    level=Level.ERROR,
+    capabilities=(Capability.RECOVERY,),
+    summary="The recovery entry of the menu does not find bootargs.cfg, the kernel or the initrd.",
+    why="""elemental (toolkit v2) copies kernel, initrd and /etc/elemental/bootargs.cfg into the directory boot of the recovery partition; a
+        bootargs.cfg that is only at /etc/cos is passed over without a word, and what it names elsewhere is not there: GRUB prints
+        `you need to load the kernel first`.""",
+    remedy="Keep bootargs.cfg at /etc/elemental, and have it set kernel=/boot/vmlinuz and initramfs=/boot/initrd.",
+    reads=("etc/{cos,elemental}/*.cfg",),
+    generations=("G5",),
+)
+def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding | str]:
+    """Hold what bootargs.cfg names against what is copied (elemental-toolkit v2, pkg/elemental DeployRecoverySystem)."""
+    text = context.facts.text(menu_path(context)).text
+    if text is None:
+        raise NotApplicable("there is no menu")
+    sourced = [source.path for source in read_grub_script(text).sourced]
+    if not any(path.endswith(")/boot/bootargs.cfg") for path in sourced):
+        yield "the menu's recovery entry reads bootargs.cfg out of the image"
+        return
+    entry, why = on_host(context.rootfs, _RECOVERY_BOOTARGS)
+    if entry is None:
+        finding = context.missing(
+            _RECOVERY_BOOTARGS, f"expected {_RECOVERY_BOOTARGS} for the recovery system: {why}"
+        )
+        yield finding
+        return
+    facts = context.facts
+    for what, patterns, items in (
+        ("kernel", KERNEL_PATTERNS, [item.path for item in facts.kernels]),
+        ("initrd", INITRD_PATTERNS, [item.path for item in facts.initrds]),
+    ):
+        found = find_by_pattern(context.rootfs, patterns)
+        if found.fault:
+            continue  # another check's
+        links = ("vmlinuz", "linux") if what == "kernel" else ("initrd",)
+        there = {f"/boot/{name}" for name in (*links, posixpath.basename(found.path))}
+        for path in items:
+            if posixpath.normpath(f"/{path.lstrip('/')}") in there:
+                yield f"{path} is in the recovery partition"
+            else:
+                yield Finding(
+                    f"expected the {what} of the recovery system at {' or '.join(sorted(there))}, bootargs.cfg names {path}",
+                    _RECOVERY_BOOTARGS,
+                    entry.layer,
+                    (context.step(entry.layer),),
+                )
+
+
+@check(
+    id="COS228",
+    name="fsck-race",
+    level=Level.WARNING,
+    summary="The check of file systems races with the mount of the state partition.",
+    why="""`fsck.mode=force` has dracut check every partition while the state partition is being mounted: where the check comes first the mount
+        fails, and the boot ends in the emergency shell. On a quiet machine three of four boots did.""",
+    remedy="Leave fsck.mode=force out of bootargs.cfg, or order the mount behind dracut-initqueue.service.",
+    reads=READS,
+    generations=("G5",),
+)
+def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the argument in the kernel command line, and for the order in the generator of the initrd."""
+    bootargs = context.facts.bootargs
+    if bootargs is None:
+        raise NotApplicable("there is no bootargs.cfg")
+    forced = [each for each in bootargs.kernelcmd if "fsck.mode=force" in each.value.split()]
+    if not forced:
+        yield "no kernel command line forces a check"
+        return
+    for path, initrd in opened(context):
+        if initrd.lookup(_GENERATOR) is None:
+            raise NotApplicable(f"{path} mounts the state partition otherwise")
+        if b"dracut-initqueue" in initrd.read(_GENERATOR):
+            yield f"{path} mounts the state partition behind the check"
+        else:
+            trace = context.rootfs.trace(context.facts.bootargs_path)
+            layer = trace.entry.layer if trace.entry is not None else None
+            yield Finding(
+                "expected no fsck.mode=force, for the initrd does not order the mount behind the check",
+                context.facts.bootargs_path,
+                layer,
+                (f"{context.facts.bootargs_path}:{forced[0].line}",),
+            )

@@ -1,0 +1,369 @@
+"""Checks on the boot loaders that installation and ISO builders copy out of the image: GRUB's modules, shim, MokManager, GRUB for EFI."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.grub import menu_path
+from cosinspect.facts.boot_search import find_by_pattern, on_host
+from cosinspect.report.report import Capability, Finding, Level
+from cosinspect.rootfs.rootfs import Entry, Rootfs
+
+__all__ = [
+    "builder_link",
+    "efi_artifacts_missing",
+    "efi_artifacts_unknown",
+    "grub_modules_missing",
+    "iso_loader_faults",
+    "iso_loader_missing",
+]
+
+_TARGETS = {"amd64": "x86_64-efi", "arm64": "arm64-efi", "riscv64": "riscv64-efi"}
+_GRUB_DIRECTORIES = ("/usr/share/grub2", "/usr/lib/grub", "/usr/lib/grub2", "/usr/share/grub")
+# elemental of toolkit v2 wants all three, the one before effectively the first (pkg/utils/grub.go).
+_MODULES: tuple[str, ...] = ("loopback.mod", "squash4.mod", "xzio.mod")
+_MODULES_BEFORE: tuple[str, ...] = ("loopback.mod",)
+_MODULES_V2 = ("/boot/grub2/*-efi", "/usr/share/grub*/*-efi", "/usr/lib/grub*/*-efi")
+# What toolkit v2 looks for, in this order; it never builds without Secure Boot but for riscv64 (pkg/bootloader/grub.go).
+_SHIM_V2 = ("/usr/lib/elemental/bootloader/shim*", "/usr/share/efi/*/shim.efi", "/boot/efi/EFI/*/shim*.efi")
+_GRUB_V2 = (
+    "/usr/lib/elemental/bootloader/grub*",
+    "/usr/share/grub2/*-efi/grub.efi",
+    "/boot/efi/EFI/*/grub*.efi",
+)
+_MOK_V2 = (
+    "/usr/lib/elemental/bootloader/mm*",
+    "/boot/efi/EFI/*/mm*.efi",
+    "/usr/share/efi/*/MokManager.efi",
+)
+# shim, MokManager and GRUB as elemental looks for them anywhere in the image, by ID of os-release and architecture
+# (elemental-cli v0.0.16 to v0.3.1, elemental-toolkit v1: pkg/utils/grub.go). On arm64 it lists GRUB for x86_64.
+_ARTIFACTS = {
+    ("fedora", "amd64"): ("shimx64.efi", "mmx64.efi", "grubx64.efi"),
+    ("fedora", "arm64"): ("shimaa64.efi", "mmaa64.efi", "grubx64.efi"),
+    ("ubuntu", "amd64"): ("shimx64.efi.signed", "mmx64.efi", "grubx64.efi.signed"),
+    ("ubuntu", "arm64"): ("shimaa64.efi.signed", "mmaa64.efi", "grubx64.efi.signed"),
+}
+_ARTIFACTS_ELSE = ("shim.efi", "MokManager.efi", "grub.efi")
+# What `elemental build-iso --bootloader-in-rootfs` copies before toolkit v2 (pkg/live/green.go), by architecture.
+_ISO_LOADERS = {
+    "amd64": (
+        "/usr/share/efi/x86_64/shim.efi",
+        "/usr/share/efi/x86_64/MokManager.efi",
+        "/usr/share/grub2/x86_64-efi/grub.efi",
+    ),
+    "arm64": (
+        "/usr/share/efi/aarch64/shim.efi",
+        "/usr/share/efi/aarch64/MokManager.efi",
+        "/usr/share/grub2/arm64-efi/grub.efi",
+    ),
+}
+
+
+def _architecture(context: CheckContext) -> str:
+    platform = context.config.platform
+    return platform.architecture if platform is not None else ""
+
+
+@check(
+    id="COS048",
+    name="grub-modules-missing",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL, Capability.RECOVERY, Capability.ISO),
+    summary="GRUB's modules are not in the image.",
+    why="Installation builds GRUB from them, or copies them to the disk: without them it stops.",
+    remedy="Install GRUB's modules for the platform: grub2-x86_64-efi, grub2-i386-pc, grub-efi-amd64-bin, grub-pc-bin.",
+    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    spares=lambda context: () if _loader_in_image(context) else (Capability.ISO,),
+)
+def grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look where the generation's installation looks."""
+    target = _TARGETS.get(_architecture(context))
+    if target is None:
+        raise NotApplicable(f"GRUB's modules for {_architecture(context) or 'no platform'} are not known")
+    if context.facts.generation in ("G3", "G4", "G5"):
+        yield from _efi_modules(context, target)
+        return
+    targets = ("i386-pc", target) if target == "x86_64-efi" else (target,)
+    found = [
+        f"{top}/{each}"
+        for top in _GRUB_DIRECTORIES
+        for each in targets
+        if context.rootfs.glob(f"{top}/{each}/*.mod")
+    ]
+    if found:
+        yield f"GRUB's modules are in {' and '.join(found)}"
+    else:
+        yield _gone(
+            context,
+            [f"{top}/{each}" for top in _GRUB_DIRECTORIES for each in targets],
+            f"expected GRUB's modules for {' or '.join(targets)}, found none",
+        )
+
+
+def _gone(context: CheckContext, directories: list[str], message: str, *evidence: str) -> Finding:
+    """Make the finding with the step that removed a module, from whichever place had it."""
+    paths = [f"{top}/{name}" for top in directories for name in _MODULES]
+    path = next((each for each in paths if context.removal(each)[0] is not None), paths[0])
+    layer, removed = context.removal(path)
+    return Finding(message, path, layer, (*evidence, *removed))
+
+
+def _efi_modules(context: CheckContext, target: str) -> Iterator[Finding | str]:
+    faults: dict[str, str] = {}
+    if context.facts.generation == "G5":
+        wanted = _MODULES
+        for name in wanted:
+            found = find_by_pattern(context.rootfs, (f"{top}/{name}" for top in _MODULES_V2))
+            if found.fault:
+                faults[name] = found.fault
+    else:
+        wanted = _MODULES_BEFORE
+        word = target.partition("-")[0]
+        for name in wanted:
+            if not any(word in entry.path for entry in _named(context, name)):
+                faults[name] = f"no {name} on a path with {word} in it"
+    if faults:
+        places = [f"{top}/{target}" for top in _GRUB_DIRECTORIES]
+        yield _gone(
+            context,
+            places,
+            f"expected GRUB's modules {', '.join(faults)}, they cannot be copied",
+            *faults.values(),
+        )
+    else:
+        yield f"GRUB's modules {', '.join(wanted)} are there"
+
+
+def _named(context: CheckContext, name: str) -> list[Entry]:
+    """Give everything of a name that can be opened, in the order in which Go's WalkDir comes by."""
+    every = sorted(context.rootfs.glob(f"/**/{name}"), key=lambda entry: entry.path.split("/"))
+    return [entry for entry in every if _opens(context, entry)]
+
+
+def _opens(context: CheckContext, entry: Entry) -> bool:
+    if entry.type == "file":
+        return True
+    # An absolute link is opened on the machine that runs the command, which has the image's files.
+    real = context.rootfs.trace(entry.path).entry
+    return real is not None and real.type == "file"
+
+
+def _system(context: CheckContext) -> tuple[str, str, str]:
+    """Tell the distribution as elemental does: by ID in the last file of the name os-release; a dangling one ends the search.
+
+    Returns the ID, the path that decided, and why the search fails, "" where it does not.
+    """
+    name = path = ""
+    for entry in sorted(context.rootfs.glob("/**/os-release"), key=lambda entry: entry.path.split("/")):
+        if entry.type == "dir":
+            continue
+        if not _opens(context, entry):
+            return "", entry.path, f"{entry.path} leads to nothing, and elemental stops at it"
+        text = context.facts.text(entry.path).text or ""
+        name = ""
+        path = entry.path
+        for line in text.splitlines():
+            key, equals, value = line.partition("=")
+            if equals and not line.startswith("#") and key.strip().strip('"') == "ID":
+                name = value.strip().strip('"')
+    return name, path, "" if path else "there is no file of the name os-release"
+
+
+def _by_names(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for shim and GRUB by name, anywhere: without shim the command fails, without GRUB the disk does not boot."""
+    system, decided, why = _system(context)
+    if why and context.facts.os_release is None:
+        raise NotApplicable("there is no os-release, which another check tells")
+    if why:
+        yield Finding(f"expected an os-release that elemental can read: {why}", decided or None)
+        return
+    wanted = _ARTIFACTS.get((system, _architecture(context)), _ARTIFACTS_ELSE)
+    shim, _, grub = wanted
+    found = {name: entries[0] for name in (shim, grub) if (entries := _named(context, name))}
+    absent = [name for name in (shim, grub) if name not in found]
+    if not absent:
+        yield f"{', '.join(entry.path for entry in found.values())} are there"
+        return
+    evidence = [f"{decided} has ID={system or '(none)'}, by which elemental chooses the names"]
+    evidence.extend(
+        f"{context.rootfs.trace(entry.path).chain} leads to no file"
+        for name in absent
+        for entry in context.rootfs.glob(f"/**/{name}")
+    )
+    path = _usual(absent[0])
+    layer, removed = context.removal(path)
+    yield Finding(
+        f"expected {', '.join(absent)} somewhere in the image, found none", path, layer, (*evidence, *removed)
+    )
+
+
+def _usual(name: str) -> str:
+    return f"/usr/share/efi/{posixpath.basename(name)}"
+
+
+def _by_patterns(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for each of the three as toolkit v2 does: every one of them is needed, and is a file."""
+    wanted = {"GRUB for EFI": _GRUB_V2}
+    if _architecture(context) != "riscv64":
+        wanted = {"shim": _SHIM_V2, **wanted, "MokManager": _MOK_V2}
+    there = []
+    for what, patterns in wanted.items():
+        found = find_by_pattern(context.rootfs, patterns)
+        if not found.fault:
+            there.append(found.name)
+            continue
+        path = found.name if found.name not in patterns else patterns[min(1, len(patterns) - 1)]
+        removed = next(
+            (
+                context.removal(each)
+                for each in _places(patterns, _architecture(context))
+                if context.removal(each)[0] is not None
+            ),
+            (None, ()),
+        )
+        yield Finding(
+            f"expected {what} at {' or '.join(patterns)}", path, removed[0], (found.fault, *removed[1])
+        )
+    yield f"{', '.join(there)} are there"
+
+
+def _places(patterns: Iterable[str], architecture: str) -> Iterator[str]:
+    word = {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture, architecture)
+    for pattern in patterns:
+        yield pattern.replace("/*/", f"/{word}/").replace("*-efi", _TARGETS.get(architecture, "efi"))
+
+
+@check(
+    id="COS049",
+    name="efi-artifacts-missing",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL, Capability.RECOVERY, Capability.ISO),
+    summary="What EFI starts is not in the image.",
+    why="""Installation on a machine with EFI copies shim and GRUB from the image, and stops with `did not find efi artifacts` or `failed to find
+        shim image`. Toolkit v2 wants shim, MokManager and GRUB, whether Secure Boot is on or not.""",
+    remedy="""Install shim and GRUB for EFI under the names that are looked for. elemental has names for Fedora and Ubuntu and takes those of SUSE for
+        every other distribution: on Debian link shim.efi, MokManager.efi and grub.efi to the signed files.""",
+    generations=("G3", "G4", "G5"),
+    spares=lambda context: (Capability.ISO,) if not _iso_faults(context) else (),
+)
+def efi_artifacts_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look where elemental looks: anywhere by name (elemental-cli, toolkit v1), at known places (v2)."""
+    yield from _by_patterns(context) if context.facts.generation == "G5" else _by_names(context)
+
+
+@check(
+    id="COS056",
+    name="efi-artifacts-unknown",
+    level=Level.WARNING,
+    capabilities=(Capability.ISO,),
+    summary="Later releases of elemental do not find what EFI starts.",
+    why="""From elemental-cli v0.0.16 on, installation on a machine with EFI copies shim and GRUB from the image by their names, and stops with
+        `did not find efi artifacts`; earlier ones call grub2-install, which needs none.""",
+    remedy="Install shim and GRUB for EFI under the names in the evidence, or link them: they may be anywhere in the image.",
+    generations=("G2",),
+    spares=lambda context: (Capability.ISO,) if not _iso_faults(context) else (),
+)
+def efi_artifacts_unknown(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the names that elemental has for the distribution of os-release."""
+    yield from _by_names(context)
+
+
+def _loader_in_image(context: CheckContext) -> bool:
+    """Say whether the EFI loaders of an ISO come from the image.
+
+    By default they do from toolkit v1 on, whose documentation builds with `--bootloader-in-rootfs`. Before, packages bring them:
+    then they are looked for where the image has a part of them, and one without any is taken to have them brought.
+    """
+    if context.build is not None and context.build.tool == "luet-makeiso":
+        return False
+    said = context.build.loader_in_image if context.build is not None else None
+    if said is not None:
+        return said
+    if context.facts.generation in ("G4", "G5"):
+        return True
+    places = _ISO_LOADERS.get(_architecture(context), ())
+    return any(context.rootfs.trace(path, follow=False).entry is not None for path in places)
+
+
+def _iso_faults(context: CheckContext) -> dict[str, str]:
+    """Give the loaders that an ISO builder does not find, with the reason."""
+    if not _loader_in_image(context):
+        return {}
+    if context.facts.generation == "G5":
+        return {each.path or "": each.message for each in _by_patterns(context) if isinstance(each, Finding)}
+    return iso_loader_faults(context.rootfs, _architecture(context))
+
+
+def iso_loader_faults(rootfs: Rootfs, architecture: str) -> dict[str, str]:
+    """Give the paths that `elemental build-iso` before toolkit v2 cannot copy, with the reason (pkg/live/green.go)."""
+    places = _ISO_LOADERS.get(architecture)
+    if places is None:
+        return {"": f"elemental build-iso does not support {architecture or 'no architecture'}"}
+    found = {}
+    for path in places:
+        entry, why = on_host(rootfs, path)
+        if entry is None or entry.type != "file":
+            found[path] = why or f"{path} is a {entry.type if entry else ''}"
+    return found
+
+
+@check(
+    id="COS211",
+    name="iso-loader-missing",
+    level=Level.WARNING,
+    capabilities=(Capability.ISO,),
+    summary="The EFI loaders of an ISO are not where its builder copies them from.",
+    why="""`elemental build-iso --bootloader-in-rootfs` copies shim, MokManager and GRUB from fixed paths of the image, and stops where one is
+        missing, a directory, or a link that leads to nothing or out of the image.""",
+    remedy="""Install shim and GRUB for EFI of SUSE, or link them: RUN ln -s <shim> /usr/share/efi/x86_64/shim.efi, with MokManager.efi beside it and
+        /usr/share/grub2/x86_64-efi/grub.efi; or have an overlay bring the loaders (iso.uefi in the manifest).""",
+    generations=("G2", "G3", "G4"),
+)
+def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at the paths that are copied (elemental-cli v0.3.1, pkg/live/green.go), where no other check found the files missing."""
+    if not _loader_in_image(context):
+        yield "the EFI loaders of an ISO come from packages or an overlay"
+        return
+    if context.facts.os_release is not None and any(isinstance(each, Finding) for each in _by_names(context)):
+        raise NotApplicable("another check tells which loaders are missing")
+    faults = _iso_faults(context)
+    for path, why in faults.items():
+        entry = context.rootfs.trace(path, follow=False).entry
+        layer, removed = (
+            context.removal(path) if entry is None else (entry.layer, (context.step(entry.layer),))
+        )
+        yield Finding(f"expected a file at {path}: {why}", path or None, layer, removed)
+    if not faults:
+        yield "shim, MokManager and GRUB are where elemental build-iso copies them from"
+
+
+@check(
+    id="COS229",
+    name="builder-link",
+    level=Level.WARNING,
+    capabilities=(Capability.AWS, Capability.GCP),
+    summary="A file that a disk image is built with is a link out of the image.",
+    why="""`elemental build-disk` opens grub.cfg in the unpacked image by its path. A link that is absolute, or that climbs above the root, leads
+        to a file of the machine that builds: the build stops, or takes another system's file.""",
+    remedy="Make the link relative: RUN ln -sf grub.cfg.default /etc/elemental/grub.cfg, or copy the file.",
+    generations=("G4", "G5"),
+)
+def builder_link(context: CheckContext) -> Iterator[Finding | str]:
+    """Resolve the menu as the machine that builds does."""
+    path = menu_path(context)
+    trace = context.rootfs.trace(path)
+    if trace.entry is None:
+        raise NotApplicable(f"{path} is not there")
+    entry, why = on_host(context.rootfs, path)
+    if entry is None:
+        yield Finding(
+            f"expected {path} to be opened in the image: {why}",
+            path,
+            trace.hops[-1].layer if trace.hops else None,
+            tuple(map(str, trace.hops)),
+        )
+    else:
+        yield f"{path} is opened in the image"

@@ -1,0 +1,194 @@
+"""Checks on the commands that operations call: on the machine that runs them, which is taken to run this image, and in its initrd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.grub import find_command
+from cosinspect.checks.initrd import READS, about, opened
+from cosinspect.profiles.operations import needs_of
+from cosinspect.report.report import Capability, Finding, Level
+
+__all__ = [
+    "firstboot_tool_missing",
+    "install_tool_missing",
+    "install_tools_missing",
+    "plan_script_missing",
+    "tools_of",
+    "upgrade_tool_missing",
+]
+
+_BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
+_PACKAGES = """parted, e2fsprogs, dosfstools, gptfdisk (gdisk), rsync, squashfs-tools, util-linux, lvm2 (for blkdeactivate), coreutils"""
+_PLAN_SCRIPT = "/usr/sbin/suc-upgrade"
+_PLAN_COMMANDS = ("bash", "flock", "nsenter", "systemctl", "diff", "cp", "sort", "head", "mount", "reboot")
+
+
+def tools_of(context: CheckContext, capability: Capability) -> tuple[tuple[str, ...], ...]:
+    """Give the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
+    rows = needs_of(context.facts.generation)
+    return tuple(
+        tools for need in rows if capability in need.operations and need.machine for tools in need.tools
+    )
+
+
+def _absent(context: CheckContext, tools: tuple[tuple[str, ...], ...]) -> list[tuple[str, ...]]:
+    return [names for names in tools if not any(find_command(context, name) for name in names)]
+
+
+def _required(context: CheckContext, capability: Capability) -> Iterator[Finding | str]:
+    """Look for the commands of an operation that installation does not call; those are one check's."""
+    tools = tools_of(context, capability)
+    if not tools:
+        raise NotApplicable(f"what {context.generation.title} calls is not known")
+    installs = tools_of(context, Capability.INSTALL)
+    absent = [
+        names
+        for names in _absent(context, tools)
+        if capability is Capability.INSTALL or names not in installs
+    ]
+    for names in absent:
+        yield _gone(context, names)
+    if not absent:
+        yield f"{len(tools)} commands are there"
+
+
+def _spared(context: CheckContext) -> tuple[Capability, ...]:
+    """Give the operations that call none of the missing commands."""
+    absent = _absent(context, tools_of(context, Capability.INSTALL))
+    others = (Capability.UPGRADE, Capability.RECOVERY)
+    return tuple(each for each in others if not any(names in absent for names in tools_of(context, each)))
+
+
+def _gone(context: CheckContext, names: tuple[str, ...]) -> Finding:
+    for top in ("/usr/sbin", "/usr/bin"):
+        layer, evidence = context.removal(f"{top}/{names[0]}")
+        if layer is not None:
+            return Finding(
+                f"expected the command {' or '.join(names)}, it is gone", f"{top}/{names[0]}", layer, evidence
+            )
+    path = f"/usr/sbin/{names[0]}"
+    trace = context.rootfs.trace(path)
+    evidence = (f"{trace.chain} is not executable",) if trace.entry is not None else ()
+    return Finding(
+        f"expected the command {' or '.join(names)}, it is not in the image", path, evidence=evidence
+    )
+
+
+@check(
+    id="COS105",
+    name="install-tool-missing",
+    level=Level.WARNING,
+    summary="A command that installation calls for lesser things is not in the image.",
+    why="""Installation and upgrade run on a system that runs this image: without sgdisk a disk that was enlarged cannot be used, without
+        mksquashfs no squashfs is made, without e2fsck and resize2fs no partition grows.""",
+    remedy=f"Install the package that has it: {_PACKAGES}.",
+)
+def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for each command in PATH; those that installation cannot do without are another check's."""
+    listed = context.generation.install_tools
+    if not listed:
+        raise NotApplicable(f"what {context.generation.title} calls is not known")
+    needed = {name for names in tools_of(context, Capability.INSTALL) for name in names}
+    lesser = tuple(names for names in listed if needed.isdisjoint(names))
+    for names in _absent(context, lesser):
+        yield _gone(context, names)
+    yield f"{len(lesser)} commands that installation calls for lesser things are there"
+
+
+@check(
+    id="COS106",
+    name="install-tools-missing",
+    level=Level.ERROR,
+    capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
+    summary="A command that installation cannot do without is not in the image.",
+    why="""Installation runs on a system that runs this image: it stops at the first command that is not found. From elemental-cli v0.0.16 to
+        toolkit v1 it begins with blkdeactivate of lvm2, even where no LVM is used.""",
+    remedy=f"Install {_PACKAGES}.",
+    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    spares=_spared,
+)
+def install_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the commands in PATH."""
+    yield from _required(context, Capability.INSTALL)
+
+
+@check(
+    id="COS217",
+    name="upgrade-tool-missing",
+    level=Level.ERROR,
+    capabilities=(Capability.UPGRADE,),
+    summary="A command that an upgrade cannot do without is not in the image.",
+    why="An upgrade runs on a machine that runs this image: it stops at the first command that is not found.",
+    remedy=f"Install {_PACKAGES}.",
+    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+)
+def upgrade_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the commands in PATH that installation does not call as well."""
+    yield from _required(context, Capability.UPGRADE)
+
+
+@check(
+    id="COS226",
+    name="firstboot-tool-missing",
+    level=Level.WARNING,
+    capabilities=(Capability.AWS, Capability.GCP),
+    summary="The initrd lacks what expands a cloud's disk at the first boot.",
+    why="""A disk of a cloud has the recovery system alone. Its first boot asks the cloud for user data and adds the partitions, both in the
+        initrd: without a network nothing is asked, without the commands nothing is added, and the machine is never installed.""",
+    remedy='Install parted, gptfdisk and e2fsprogs before the initrd is built, and set add_dracutmodules+=" network " in /etc/dracut.conf.d.',
+    reads=READS,
+    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+)
+def firstboot_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for a network among dracut's modules, and for the commands of yip's layout plugin."""
+    rows = needs_of(context.facts.generation)
+    tools = [tools for need in rows if "COS226" in need.checks for tools in need.tools]
+    for path, initrd in opened(context):
+        absent = [
+            " or ".join(names)
+            for names in tools
+            if not any(initrd.exists(f"{top}/{name}") for name in names for top in _BIN_DIRECTORIES)
+        ]
+        listed = initrd.dracut_modules
+        network = listed is None or any(
+            name == "network" or name.startswith(("network-", "systemd-networkd")) for name in listed
+        )
+        if absent:
+            yield about(context, path, f"expected {', '.join(absent)} in the initrd, not there")
+        if not network:
+            yield about(context, path, "expected dracut's module network in the initrd, it is not listed")
+        if not absent and network:
+            yield f"{path} has a network and {len(tools)} commands that add partitions"
+
+
+@check(
+    id="COS227",
+    name="plan-script-missing",
+    level=Level.WARNING,
+    summary="The script that an upgrade plan of Kubernetes runs is not in the image.",
+    why="""The elemental operator has its plan start the new image and run /usr/sbin/suc-upgrade in it: without the script the pod fails, and the
+        machine can only be upgraded by `elemental upgrade` on it.""",
+    remedy="Install the script of the framework (rancher/elemental), with util-linux and diffutils.",
+    generations=("G4", "G5"),
+)
+def plan_script_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the script and the commands that it calls."""
+    entry = context.rootfs.trace(_PLAN_SCRIPT).entry
+    if entry is None:
+        yield context.missing(_PLAN_SCRIPT, f"expected the script {_PLAN_SCRIPT}, it is not there")
+        return
+    if not entry.is_executable:
+        yield Finding(
+            f"expected {_PLAN_SCRIPT} to be executable, its mode is {entry.mode:04o}",
+            _PLAN_SCRIPT,
+            entry.layer,
+        )
+    for name in _PLAN_COMMANDS:
+        if find_command(context, name) is None:
+            yield Finding(
+                f"expected the command {name}, which {_PLAN_SCRIPT} calls, it is not in the image",
+                _PLAN_SCRIPT,
+            )
+    yield f"{_PLAN_SCRIPT} is there"
