@@ -299,20 +299,28 @@ def initrd_compression_unsupported(context: CheckContext) -> Iterator[Finding | 
     decided = False
     for path, initrd in opened(context):
         for version in versions:
-            for kind in sorted(
-                {segment.compression.value for segment in initrd.segments if segment.compression}
-            ):
-                option = f"CONFIG_RD_{_OPTIONS[kind]}"
+            for option, what in sorted(_unpacking_options(initrd).items()):
                 value = context.facts.kernel_option(version, option)
                 decided = decided or value is not None
                 if value == "n":
                     yield about(
                         context,
                         path,
-                        f"expected a kernel that unpacks {kind}, {option} is not set for {version}",
+                        f"expected a kernel that unpacks {what}, {option} is not set for {version}",
                     )
     if not decided:
         raise NotApplicable("the image has no kernel configuration to compare with")
+
+
+def _unpacking_options(initrd: Initrd) -> dict[str, str]:
+    """Return the options that a kernel must have to unpack an initrd, each with what it is for."""
+    found = {}
+    for segment in initrd.segments:
+        if segment.compression is not None:
+            kind = segment.compression.value
+            found[f"CONFIG_RD_{_OPTIONS[kind]}"] = kind
+            found |= {f"CONFIG_XZ_DEC_{name}": f"xz with the filter {name}" for name in segment.filters}
+    return found
 
 
 @check(
