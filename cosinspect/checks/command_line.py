@@ -139,6 +139,7 @@ def _effect(context: CheckContext, key: str, value: str | None) -> str:
         return f"systemd stops at {value}" if name in _STOPPING_UNITS else ""
     if key == "init" and value and not _UNKNOWN.search(value):
         entry = context.rootfs.trace(value).entry
-        if entry is not None and entry.name not in ("systemd", "init", "busybox", "openrc-init"):
+        runs = entry is not None and entry.type == "file" and entry.is_executable
+        if entry is not None and runs and entry.name not in ("systemd", "init", "busybox", "openrc-init"):
             return f"{entry.path} runs in place of systemd"
     return ""

@@ -101,6 +101,11 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
                 yield about(
                     context, path, f"expected the unit {name} in the initrd, {place.reason}: {effect}"
                 )
+        for need in units.started_by("initrd.target"):
+            if need.required and need.by and need.name not in _UNITS and not need.placement.is_there:
+                bad = True
+                reason = f"which {need.by} requires, {need.placement.reason}: systemd freezes"
+                yield about(context, path, f"expected the unit {need.name} in the initrd, {reason}")
         if not bad:
             yield f"{path} has what systemd needs to find the root and switch to it"
 
