@@ -252,7 +252,7 @@ CATALOGUE: tuple[Check, ...] = (
     bootc_install.bootc_install_tool_missing,
     bootc_install.bootc_policy_missing,
     bootc_install.bootc_disk_image,
-    uki_artefact.uki_keys_missing,
+    uki_artefact.uki_settings_missing,
     bootc_install.bootc_verity_unsupported,
 )
 

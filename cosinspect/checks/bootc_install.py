@@ -111,20 +111,22 @@ def _settings(context: CheckContext) -> _Settings:
 )
 def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Choose as bootc does: by the settings, by bootupctl and /usr/lib/bootupd/updates, else systemd-boot (install.rs, bootloader.rs)."""
+    chosen = _settings(context).merged.bootloader
     platform = context.config.platform
     if platform is not None and platform.architecture == "s390x":
-        zipl = find_command(context, "zipl")
-        if zipl is not None:
-            yield f"{zipl} is there"
-        else:
-            yield context.missing("/usr/sbin/zipl", "expected zipl, it is not in the image")
+        yield from _zipl(context, chosen)
         return
-    chosen = _settings(context).merged.bootloader
     command = find_command(context, "bootupctl")
     updates = context.rootfs.exists(_UPDATES)
     unified = _unified(context)
-    if chosen == "none":
+    if chosen == "none" and unified is not None:
+        yield Finding(
+            f"expected a boot loader for {unified.path}, the settings of installation say none", _CONFIGS[0]
+        )
+    elif chosen == "none":
         yield "the settings leave the boot loader to others"
+    elif chosen == "grub-cc" and unified is not None:
+        raise Undecided(f"what grub-cc needs to start {unified.path} is not known")
     elif chosen in ("", "grub") and command is not None and updates:
         yield f"{command} and {_UPDATES} are there"
     elif chosen == "grub" or (unified is None and command is not None and chosen == ""):
@@ -137,6 +139,16 @@ def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
         yield context.missing("/usr/bin/bootupctl", f"expected bootupctl or a unified kernel image, {found}")
     else:
         yield from _with_systemd_boot(context, unified)
+
+
+def _zipl(context: CheckContext, chosen: str) -> Iterator[Finding | str]:
+    found = find_command(context, "zipl")
+    if chosen == "none":
+        yield Finding("expected zipl to be used, the settings of installation say none", _CONFIGS[0])
+    elif found is not None:
+        yield f"{found} is there"
+    else:
+        yield context.missing("/usr/sbin/zipl", "expected zipl, it is not in the image")
 
 
 def _systemd_boot(context: CheckContext) -> Entry | None:
@@ -207,6 +219,8 @@ def bootc_filesystem_unset(context: CheckContext) -> Iterator[Finding | str]:
         yield Finding(f"{message} ({entry.path})", entry.path, entry.layer, (context.step(entry.layer),))
     if settings.faults:
         return
+    if settings.merged.block == ():
+        yield Finding("expected a way to write the root, `block` is an empty list", _CONFIGS[0])
     if settings.merged.filesystem:
         yield f"the root filesystem is {settings.merged.filesystem}"
     else:
@@ -225,6 +239,8 @@ def _payloads(context: CheckContext) -> tuple[bool, bool]:
 
 
 def _require_bootupd(context: CheckContext) -> None:
+    if _architecture(context) not in (*_SHIMS, "ppc64le"):
+        raise NotApplicable("bootupd has no component for this architecture")
     if find_command(context, "bootupctl") is None or not context.rootfs.exists(_UPDATES):
         raise NotApplicable("bootupd installs nothing here")
 
@@ -322,10 +338,12 @@ def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
 )
 def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH, with mkfs of the root filesystem that the settings name."""
-    filesystem = _settings(context).merged.filesystem
+    settings = _settings(context).merged
     wanted = [*_TOOLS]
-    if filesystem:
-        wanted.append((f"mkfs.{filesystem}",))
+    if settings.filesystem:
+        wanted.append((f"mkfs.{settings.filesystem}",))
+    if settings.block and settings.block[0] == "tpm2-luks":
+        wanted += [("cryptsetup",), ("systemd-cryptenroll",)]
     if _architecture(context) in _SHIMS:
         wanted.append(("mkfs.fat", "mkfs.vfat"))
     for names in wanted:

@@ -23,6 +23,7 @@ __all__ = [
 
 TRUSTED = ("kairos-trusted",)
 _RELEASE = re.compile(r'^KAIROS_RELEASE="(.*)"', re.MULTILINE)
+_BLOCK = 4096
 _IMMUCORE = "/usr/bin/immucore"
 _EFI_NAMES = {"amd64": "x64", "arm64": "aa64", "riscv64": "riscv64"}
 # Without these the kernel does not start as an EFI program, does not unpack what build-uki packs, or has nowhere to put it.
@@ -120,7 +121,8 @@ def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
             trace.entry.layer,
         )
     else:
-        yield f"/init will be {trace.chain}"
+        mebibytes = context.rootfs.blocks(_BLOCK) * _BLOCK >> 20
+        yield f"/init will be {trace.chain}; the tree takes {mebibytes} MiB, which the machine's memory must hold"
 
 
 @check(

@@ -15,7 +15,7 @@ from cosinspect.formats.text.loader_entry import PROGRAM_KEYS, read_loader_entry
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["uki_entry_broken", "uki_file_missing", "uki_keys_missing"]
+__all__ = ["uki_entry_broken", "uki_file_missing", "uki_settings_missing"]
 
 UKI = ("uki",)
 _FALLBACK = {"amd64": "BOOTX64.EFI", "arm64": "BOOTAA64.EFI", "riscv64": "BOOTRISCV64.EFI"}
@@ -58,10 +58,10 @@ def _entries(context: CheckContext) -> list[Entry]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="A file that the firmware or kairos-agent wants is not in the UKI artefact.",
-    why="""The firmware starts /EFI/BOOT/BOOTX64.EFI (BOOTAA64.EFI), which reads /loader/loader.conf and the entries; kairos-agent copies what is
+    why="""The firmware starts /EFI/BOOT/BOOTX64.EFI (BOOTAA64.EFI), which reads the entries; kairos-agent copies what is
         called norole as active, passive, recovery and statereset. What is missing is not on the installed machine either.""",
     remedy="Build the image again: `auroraboot build-uki --output-type container`.",
-    reads=(*READS, "loader/*.conf", "loader/entries/*.conf"),
+    reads=(*READS, "loader/entries/*.conf"),
     generations=UKI,
 )
 def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -83,8 +83,6 @@ def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
             )
         else:
             yield f"{boot.path} is there"
-    if _find(context, "loader/loader.conf") is None:
-        yield context.missing("/loader/loader.conf", "expected /loader/loader.conf, it is not there")
     programs = [entry for entry in context.rootfs.glob("/EFI/*/*") if is_kairos_program(entry.path)]
     entries = _entries(context)
     for what, found, where in (
@@ -151,19 +149,20 @@ def _boot_version(context: CheckContext) -> int | None:
 
 @check(
     id="COS268",
-    name="uki-keys-missing",
+    name="uki-settings-missing",
     level=Level.WARNING,
-    summary="The UKI artefact has no keys to enrol.",
-    why="systemd-boot enrols them in firmware that is in setup mode; without them Secure Boot must be set up by hand.",
-    remedy="Give auroraboot the keys: `build-uki --public-keys DIR` with PK.auth, KEK.auth and db.auth.",
+    summary="The UKI artefact has no keys to enrol, or no settings of the boot menu.",
+    why="""systemd-boot enrols the keys in firmware that is in setup mode: without them Secure Boot must be set up by hand. Without loader.conf
+        it starts, by its own defaults: keys are not enrolled, and the command line can be edited.""",
+    remedy="Give auroraboot the keys, and build again: `build-uki --public-keys DIR` with PK.auth, KEK.auth and db.auth.",
+    reads=("loader/*.conf",),
     generations=UKI,
 )
-def uki_keys_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the three files in /loader/keys/auto."""
-    absent = [name for name in _KEYS if _find(context, f"loader/keys/auto/{name}") is None]
-    for name in absent:
-        yield context.missing(
-            f"/loader/keys/auto/{name}", f"expected /loader/keys/auto/{name}, it is not there"
-        )
+def uki_settings_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the three files in /loader/keys/auto, and for /loader/loader.conf."""
+    wanted = [*(f"loader/keys/auto/{name}" for name in _KEYS), "loader/loader.conf"]
+    absent = [path for path in wanted if _find(context, path) is None]
+    for path in absent:
+        yield context.missing(f"/{path}", f"expected /{path}, it is not there")
     if not absent:
-        yield "/loader/keys/auto has PK.auth, KEK.auth and db.auth"
+        yield "/loader/keys/auto has PK.auth, KEK.auth and db.auth, and /loader has loader.conf"

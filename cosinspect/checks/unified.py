@@ -28,10 +28,11 @@ __all__ = [
 OF = ("uki", "bootc")
 READS = ("EFI/*/*", "boot/EFI/Linux/*.efi")
 _SECTIONS = {
-    "uki": (".linux", ".initrd", ".cmdline", ".osrel", ".uname"),
-    # An addon may bring the command line.
+    "uki": (".linux", ".initrd", ".cmdline"),
+    # systemd-boot finds them by .osrel, as no entry names them; an addon may bring the command line.
     "bootc": (".linux", ".initrd", ".osrel"),
 }
+_NAMES = (".osrel", ".uname")
 _INIT_NAMES = {"uki": ("usr/bin/immucore", "usr/sbin/immucore")}
 _EFI_APPLICATION = 10
 # composefs=<digest>, with a question mark where fs-verity may be missing; later releases name the algorithm in the key's value.
@@ -241,6 +242,10 @@ def unified_version(context: CheckContext) -> Iterator[Finding | str]:
     """Compare .uname with the kernel's header and the initrd's modules; read ID or NAME in .osrel."""
     seen = False
     for item, unified in _opened(context):
+        for name in _NAMES:
+            if not unified.has(name) and name not in _SECTIONS[context.facts.generation]:
+                seen = True
+                yield _at(context, item, f"expected the section {name}, it is not there")
         version = unified.kernel.version if unified.kernel is not None else None
         named = unified.texts.get(".uname", "").strip()
         told = named or version

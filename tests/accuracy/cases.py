@@ -173,7 +173,7 @@ SOURCES = {
     "trusted-init": "AuroraBoot uki.go setupDirectoriesAndFiles",
     "uki-other-role": "kairos agent/pkg/uki/common.go copyArtifactSetRole",
     "uki-older-loader": "kairos agent/pkg/uki/common.go upgradeEfiKeysInLoaderEntries",
-    "uki-without-loader-conf": "AuroraBoot uki.go imageFiles",
+    "uki-without-boot-program": "AuroraBoot uki.go imageFiles",
     "bootc-ostree-absolute": "bootc lints.rs:623 baseimage-root",
     "bootc-kargs-file": "bootc lints.rs:474 bootc-kargs, test_kargs",
     "bootc-without-prepare-root": "bootc ostree_prepareroot.rs:64 require_config_from_root",

@@ -408,6 +408,24 @@ def test_settings_are_put_together_as_bootc_does(tmp_path, files, filesystem):
     assert f"is {filesystem}" in said(found, "COS262")
 
 
+def test_encryption_by_default_needs_its_commands(tmp_path):
+    """install/baseline.rs, BlockSetup::Tpm2Luks."""
+    text = '[install]\nblock = ["tpm2-luks"]\n'
+    found = report(tmp_path, "bootc", written(usr__lib__bootc__install__10_dot_toml=text))
+
+    assert ["COS265"] == failed(found)
+    assert "cryptsetup" in said(found, "COS265")
+    assert "systemd-cryptenroll" in said(found, "COS265")
+
+
+def test_a_sealed_image_cannot_leave_the_boot_loader_to_others(tmp_path):
+    """install.rs: not supported with the composefs backend."""
+    text = '[install]\nbootloader = "none"\n'
+    found = report(tmp_path, "bootc-sealed", written(usr__lib__bootc__install__10_dot_toml=text))
+
+    assert ["COS163"] == failed(found)
+
+
 def test_shim_is_searched_where_newer_fedora_has_it(tmp_path):
     """bootupd, efi.rs: usr/lib/efi before the updates."""
 

@@ -1,6 +1,7 @@
 """Settings of `bootc install`: the TOML files below bootc/install (bootc, crates/lib/src/install/config.rs).
 
-The file whose name sorts last counts for each setting. Unknown keys of tables that bootc knows end the installation.
+The file whose name sorts last counts for each setting. Keys of [install] that are not read here are passed over, as releases have
+different ones.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from cosinspect.wire_types import ready
 __all__ = ["BootcInstall", "merge_bootc_install", "read_bootc_install"]
 
 FILESYSTEMS = ("xfs", "ext4", "btrfs")
+BLOCKS = ("direct", "tpm2-luks")
 BOOTLOADERS = ("grub", "grub-cc", "systemd", "none")
 
 
@@ -27,11 +29,13 @@ class BootcInstall:
     Attributes:
         filesystem: the type of the root filesystem, "" where it is not set.
         bootloader: `grub`, `grub-cc`, `systemd` or `none`, "" where it is not set.
+        block: what the root may be written to, the default first: `direct` or `tpm2-luks`; None where it is not set.
         architectures: those that the file is for, in the words of Rust (`x86_64`); None for all.
     """
 
     filesystem: str = ""
     bootloader: str = ""
+    block: tuple[str, ...] | None = None
     architectures: tuple[str, ...] | None = None
 
 
@@ -46,6 +50,7 @@ class _Filesystems(msgspec.Struct, forbid_unknown_fields=True):
 class _Install(msgspec.Struct, rename="kebab"):
     root_fs_type: str = ""
     filesystem: _Filesystems | None = None
+    block: tuple[str, ...] | None = None
     match_architectures: tuple[str, ...] | None = None
     bootloader: str = ""
 
@@ -74,12 +79,13 @@ def read_bootc_install(text: str) -> BootcInstall:
     for what, value, known in (
         ("filesystem", filesystem, FILESYSTEMS),
         ("boot loader", found.bootloader, BOOTLOADERS),
+        *(("block setup", each, BLOCKS) for each in found.block or ()),
     ):
         if value and value not in known:
             raise FormatError(
                 f"expected the {what} to be one of {', '.join(known)}, found {value[:60]!r}", kind="type"
             )
-    return BootcInstall(filesystem, found.bootloader, found.match_architectures)
+    return BootcInstall(filesystem, found.bootloader, found.block, found.match_architectures)
 
 
 def merge_bootc_install(files: Iterable[BootcInstall], architecture: str) -> BootcInstall:
@@ -91,5 +97,6 @@ def merge_bootc_install(files: Iterable[BootcInstall], architecture: str) -> Boo
                 merged,
                 filesystem=each.filesystem or merged.filesystem,
                 bootloader=each.bootloader or merged.bootloader,
+                block=merged.block if each.block is None else each.block,
             )
     return merged

@@ -208,8 +208,11 @@ VARIANT_BREAKAGES: Mapping[str, Breakage] = {
         "COS253",
         _unified(_UKI, command_line=UKI_COMMAND_LINE.replace("rd.immucore.uki", "root=LABEL=COS_ACTIVE")),
     ),
-    "uki-without-loader-conf": _of(
-        "uki-artefact", "loader.conf is not there", "COS255", removes("loader/loader.conf")
+    "uki-without-boot-program": _of(
+        "uki-artefact",
+        "systemd-boot is not there",
+        "COS255",
+        lambda parts: parts.remove(*(path for path in parts.base if path.startswith("EFI/BOOT/"))),
     ),
     "uki-other-role": _of(
         "uki-artefact", "the files have the names of an installed system", "COS255", _other_role
@@ -306,6 +309,9 @@ VARIANT_DEGRADATIONS: Mapping[str, Breakage] = {
         "the section .uname names another kernel",
         "COS254",
         _unified(_UKI, version="5.14.21-default"),
+    ),
+    "uki-without-loader-conf": _of(
+        "uki-artefact", "loader.conf is not there", "COS268", removes("loader/loader.conf")
     ),
     "uki-without-keys": _of("uki-artefact", "there are no keys to enrol", "COS268", removes("loader/keys")),
     "bootc-run-directory": _bootc(
