@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.initrd import READS, about, opened
+from cosinspect.checks.initrd import GENERIC_DRIVERS, READS, about, opened
 from cosinspect.facts.drivers import Drivers, drivers_of, needs_by_name
 from cosinspect.facts.facts import MODULE_DIRECTORIES
 from cosinspect.formats.boot.initrd import Initrd
@@ -208,8 +208,8 @@ def initrd_disk_drivers_missing(context: CheckContext) -> Iterator[Finding | str
             if drivers.builtin is None and not any(drivers.has(name) for name in names):
                 raise Undecided(f"nothing tells which drivers {drivers.version} has built in")
             absent[kind] = names
-        if len(absent) == len(DISK_DRIVERS):
-            raise NotApplicable(f"{path} has no driver of any disk, which another check reports")
+        if not any(drivers.has(name) for name in GENERIC_DRIVERS):
+            raise NotApplicable(f"{path} is for one machine, which another check reports")
         for kind, names in absent.items():
             yield about(
                 context,

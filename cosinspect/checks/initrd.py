@@ -12,6 +12,7 @@ from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
+    "GENERIC_DRIVERS",
     "initrd_compression_unsupported",
     "initrd_hostonly",
     "initrd_kernel_version",
@@ -39,7 +40,7 @@ CANNOT_READ = frozenset({"unsupported", "limit"})
 """Kinds of fault that are this reader's and not the initrd's: LZO, and bounds that were reached."""
 
 # Without these an initrd finds the disk of the machine it was built on at best.
-_GENERIC_DRIVERS = ("ahci", "nvme", "sd_mod", "virtio_blk")
+GENERIC_DRIVERS = ("ahci", "nvme", "sd_mod", "virtio_blk")
 # Dracut modules of which other checks tell.
 _JUDGED = {"dmsquash-live", "livenet"}
 _OPTIONS = {
@@ -240,9 +241,9 @@ def initrd_hostonly(context: CheckContext) -> Iterator[Finding | str]:
                 "expected an initrd for any machine, dracut was called with -H",
                 f"dracut {arguments}",
             )
-        elif drivers and not drivers & set(_GENERIC_DRIVERS) and not _any_builtin(context):
+        elif drivers and not drivers & set(GENERIC_DRIVERS) and not _any_builtin(context):
             yield about(
-                context, path, f"expected drivers such as {', '.join(_GENERIC_DRIVERS)}, found none of them"
+                context, path, f"expected drivers such as {', '.join(GENERIC_DRIVERS)}, found none of them"
             )
         else:
             yield f"{path} is not tied to one machine"
@@ -251,7 +252,7 @@ def initrd_hostonly(context: CheckContext) -> Iterator[Finding | str]:
 def _any_builtin(context: CheckContext) -> bool:
     for item in context.facts.kernels:
         builtin = context.facts.builtin_modules(item.version) if item.version else None
-        if builtin is not None and builtin & set(_GENERIC_DRIVERS):
+        if builtin is not None and builtin & set(GENERIC_DRIVERS):
             return True
     return False
 

@@ -117,8 +117,8 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
 
 BASE_DEGRADATIONS: Mapping[str, Breakage] = {
     "kernel-argument-break": Breakage("bootargs.cfg has rd.break", "COS185", argument("rd.break")),
-    "initrd-without-virtio": Breakage(
-        "the initrd was built without the driver of virtual disks", "COS188", _without_modules("virtio_blk")
+    "initrd-without-sata": Breakage(
+        "the initrd was built without the driver of SATA disks", "COS188", _without_modules("ahci")
     ),
 }
 """What stops some machines, or until somebody goes on."""
