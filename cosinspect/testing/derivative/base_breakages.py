@@ -96,7 +96,7 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
         "COS186",
         initrd_without("modules.dep", "modules.dep.bin"),
     ),
-    "initrd-loop-missing": Breakage("the initrd was built without loop", "COS187", _without_modules("loop")),
+    "initrd-ext4-missing": Breakage("the initrd was built without ext4", "COS187", _without_modules("ext4")),
     "initrd-jbd2-missing": Breakage(
         "the initrd has ext4 and not what it needs", "COS187", initrd_without("jbd2.ko")
     ),

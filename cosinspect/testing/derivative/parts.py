@@ -375,18 +375,12 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         **{f"{modules}/{path}": b"\x7fELF" for path in system.MODULES},
         **{f"{modules}/{name}": body for name, body in system.module_files().items()},
         **{f"usr/sbin/{name}": runs for name in _FIRSTBOOT_COMMANDS.split()},
-        **{f"{modules}/{path}.ko": b"\x7fELF" for path in (
-            "fs/overlayfs/overlay", "drivers/block/loop", "drivers/block/virtio_blk", "drivers/ata/ahci",
-            "drivers/nvme/host/nvme", "drivers/scsi/sd_mod", "drivers/md/dm-mod", "drivers/md/dm-snapshot",
-            "fs/squashfs/squashfs", "fs/isofs/isofs", "drivers/net/ethernet/amazon/ena/ena", "drivers/net/virtio_net",
-            "drivers/scsi/virtio_scsi",
-        )},
     }  # fmt: skip
     match generation:
         case "G4" | "G5":
             return {**common, **elemental.initrd_files(second=generation == "G5", runs=runs)}
         case "G6":
-            own_modules = {f"kernel/fs/{path}.ko": () for path in ("btrfs/btrfs", "squashfs/squashfs")}
+            own_modules: dict[str, tuple[str, ...]] = {"kernel/fs/btrfs/btrfs.ko": ()}
             index = system.module_files({**system.MODULES, **own_modules})
             common |= {f"{modules}/{name}": body for name, body in index.items()}
             return {**common, **elemental3.initrd_files(KERNEL_VERSION, runs=runs)}

@@ -29,7 +29,13 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "kernel/drivers/nvme/host/nvme.ko": ("kernel/drivers/nvme/host/nvme-core.ko",),
     "kernel/drivers/nvme/host/nvme-core.ko": (),
     "kernel/drivers/scsi/sd_mod.ko": (),
+    "kernel/drivers/scsi/virtio_scsi.ko": (),
     "kernel/drivers/md/dm-mod.ko": (),
+    "kernel/drivers/md/dm-snapshot.ko": ("kernel/drivers/md/dm-mod.ko",),
+    "kernel/drivers/net/ethernet/amazon/ena/ena.ko": (),
+    "kernel/drivers/net/virtio_net.ko": (),
+    "kernel/fs/squashfs/squashfs.ko": (),
+    "kernel/fs/isofs/isofs.ko": (),
 }
 """The modules of the initrd, by their paths below its directory, each with those that it needs."""
 
