@@ -19,7 +19,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, cast
 
 from cosinspect import __version__
 from cosinspect.commands import COMMANDS
@@ -34,7 +34,7 @@ from cosinspect.errors import (
     InvalidScan,
     InvalidSignaturePolicy,
 )
-from cosinspect.report.display import printable
+from cosinspect.report.display import InertStream, printable
 
 __all__ = ["main", "run"]
 
@@ -94,7 +94,9 @@ def main(
     with contextlib.ExitStack() as opened:
         # Python has no stream where the process was started without one.
         nowhere = opened.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-        out, err = stdout or sys.stdout or nowhere, stderr or sys.stderr or nowhere
+        # A step of a CI system reads both: nothing that comes from an image may command it.
+        out = cast("TextIO", InertStream(stdout or sys.stdout or nowhere))
+        err = cast("TextIO", InertStream(stderr or sys.stderr or nowhere))
         try:
             status = _run(list(sys.argv[1:] if argv is None else argv), out, err)
             out.flush()

@@ -127,6 +127,8 @@ def we_read(archive, *, portion=4096):
     large = None
     try:
         for header in stream:
+            if header.type == "g":
+                continue
             if header.size >= LARGE and large is None:
                 large = len(entries)
             stored = b"".join(iter(lambda: stream.read(1 << 20), b""))

@@ -58,6 +58,8 @@ CONFINED = {
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression/codecs.py"} for codec in CODECS},
     "lzma": {"compression/codecs.py", "compression/xz.py"},
+    "zlib_ng": {"compression/codecs.py", "compression/salvage.py"},
+    "zstandard": {"compression/codecs.py", "compression/salvage.py"},
 }
 # The test package writes what the library reads.
 MAY_COMPRESS = {"testing/layers.py", "testing/bootfiles.py", "testing/derivative/parts.py"}

@@ -172,7 +172,7 @@ def test_an_image_that_is_alone_may_serve_a_better_machine(own, wanted):
 
 
 def test_an_image_that_says_no_platform_contradicts_none():
-    built = ImageBuilder().layer({"a": ""}).edit_config(lambda config: config.pop("os")).build()
+    built = ImageBuilder().layer({"a": ""}).edit_config(lambda config: config.pop("architecture")).build()
     assert image_of(built, platform=AMD64).platform is None
 
 

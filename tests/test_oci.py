@@ -576,10 +576,39 @@ def test_a_configuration_is_read():
 
 
 @pytest.mark.parametrize(
-    "missing", [{"os": None}, {"architecture": None}, {"os": ""}, {"os": None, "architecture": None}]
+    "missing", [{"architecture": None}, {"architecture": ""}, {"os": None, "architecture": None}]
 )
 def test_a_configuration_may_say_no_platform(missing):
     assert ImageConfig.from_json(config(**missing)).platform is None
+
+
+@pytest.mark.parametrize("system", [None, ""])
+def test_a_configuration_without_a_system_is_for_linux(system):
+    assert "linux/amd64" == str(ImageConfig.from_json(config(os=system)).platform)
+
+
+# The word on the left is what containerd reads on the right; tests/compat has its own word on it.
+SPELLINGS = [
+    ("linux", "x86_64", "", "linux/amd64"),
+    ("Linux", "AMD64", "", "linux/amd64"),
+    ("", "x86-64", "", "linux/amd64"),
+    ("linux", "aarch64", "", "linux/arm64"),
+    ("linux", "arm64", "8", "linux/arm64/v8"),
+    ("linux", "arm", "7", "linux/arm/v7"),
+    ("linux", "armhf", "", "linux/arm/v7"),
+    ("linux", "armel", "", "linux/arm/v6"),
+    ("linux", "i386", "x", "linux/386"),
+    ("macOS", "arm64", "", "darwin/arm64"),
+]
+
+
+@pytest.mark.parametrize(("system", "architecture", "variant", "expected"), SPELLINGS)
+def test_a_platform_is_read_in_containerds_words(system, architecture, variant, expected):
+    found = Platform.of_document(system, architecture, variant)
+    assert (expected, "/".join(part for part in (system, architecture, variant) if part)) == (
+        str(found),
+        found.written or str(found),
+    )
 
 
 def test_nulls_in_a_configuration_are_read_as_nothing():

@@ -7,7 +7,7 @@ import pytest
 
 PROGRAM = """
 import sys, threading
-from cosinspect.oci import ImageConfig
+from cosinspect.oci.documents import ImageConfig
 raw = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]},"config":{},"history":[]}'
 together = threading.Barrier(8)
 def read():

@@ -100,12 +100,18 @@ def attest(
 
 
 def find_attested(
-    subject: Digest, rules: str, keys: tuple[PublicKey, ...], repository: AttestationRepository
+    subject: Digest,
+    judged: Digest,
+    rules: str,
+    keys: tuple[PublicKey, ...],
+    repository: AttestationRepository,
 ) -> Attested | None:
-    """Find what one of these keys attested of an image by the same rules; None if nothing is.
+    """Find what one of these keys attested of an image by the same rules; None where nobody attested.
 
     Args:
-        subject: its digest.
+        subject: its digest: of the index, where it has one.
+        judged: digest of the manifest that would be inspected here; what was found in an image for another platform of the
+            same index says nothing.
         rules: digest of the rulebook; what other rules found says nothing.
         keys: whom to believe.
         repository: of the image.
@@ -125,7 +131,7 @@ def find_attested(
             result = read_test_result(envelope.payload)
         except CosinspectError:
             continue
-        if subject not in result.subjects or result.rules != rules or not _agrees(result):
+        if subject not in result.subjects or result.rules != rules or not _agrees(result, judged):
             continue
         # Of several the worst counts: a pass must not hide a failure.
         if found is None or result.result == "FAILED":
@@ -133,12 +139,16 @@ def find_attested(
     return found
 
 
-def _agrees(result: TestResult) -> bool:
-    """Say whether a statement has a report of ours, with a verdict that is its result."""
+def _agrees(result: TestResult, judged: Digest) -> bool:
+    """Say whether a statement has a report of ours on that manifest, with a verdict that is its result."""
     report = result.report or {}
+    image = report.get("image")
     verdict = report.get("verdict")
-    return report.get("schema") == SCHEMA and verdict in (
-        ("fail", "open") if result.result == "FAILED" else ("pass",)
+    return (
+        report.get("schema") == SCHEMA
+        and isinstance(image, dict)
+        and image.get("digest") == str(judged)
+        and verdict in (("fail", "open") if result.result == "FAILED" else ("pass",))
     )
 
 

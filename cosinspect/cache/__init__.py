@@ -107,7 +107,8 @@ class Cache:
 
 
 def _layer_key(layer: Layer) -> bytes:
-    digests = (str(layer.descriptor.digest), str(layer.diff_id))
+    # What containerd makes of a layer is a matter of its media type as well.
+    digests = (str(layer.descriptor.digest), layer.descriptor.media_type, str(layer.diff_id))
     # Whether a layer agrees with its table of contents is a matter of which table the manifest vouches for.
     tables = [f"{name}={layer.descriptor.annotations.get(name, '')}" for name in ANNOTATIONS]
     if not is_announced(layer.descriptor):

@@ -15,7 +15,7 @@ from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.compression.codecs import pack, unpack
 from cosinspect.errors import FormatError
-from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.irregularities import Irregularity
 from cosinspect.wire_types import ready
@@ -51,7 +51,9 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     whiteouts: _Part
     opaques: _Part
     nameless: _Part
+    name_only: _Part
     contents: dict[int, Section]
+    cuts: list[tuple[str, int, bool, str]]
 
 
 class _Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -59,6 +61,7 @@ class _Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     offset: int
     name: str
     is_directory: bool
+    data: int
 
 
 class _Reading(Generic[T]):
@@ -127,14 +130,18 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
     """Give the record of a layer, in pieces."""
     writer = RecordWriter(key)
     irregularities = [(each.kind, each.offset, each.message, each.path) for each in index.irregularities]
-    entries = _part(writer, index.entries, lambda entry: rewrite(entry, escape))
+    entries, name_only = (
+        _part(writer, group, lambda entry: rewrite(entry, escape))
+        for group in (index.entries, index.name_only)
+    )
     markers = (
-        [_Marker(each.path, each.offset, each.name, each.is_directory) for each in group]
+        [_Marker(each.path, each.offset, each.name, each.is_directory, each.data) for each in group]
         for group in (index.whiteouts, index.opaques, index.nameless)
     )
     whiteouts, opaques, nameless = (_part(writer, group, _escaped_marker) for group in markers)
     contents = {data: writer.add(body) for data, body in index.contents.items() if len(body) <= BODY_BYTES}
-    parts = (entries, whiteouts, opaques, nameless, contents)
+    cuts = [(each.reader, each.offset, each.ended, each.reason) for each in index.cuts]
+    parts = (entries, whiteouts, opaques, nameless, name_only, contents, cuts)
     try:
         head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, False, *parts))
     except UnicodeEncodeError:
@@ -164,12 +171,17 @@ def decode_layer(
         for kind, offset, message, path in head.irregularities
     )
 
-    def entries() -> Sequence[LayerEntry]:
-        try:
-            found = _values(record, head.entries, list[LayerEntry])
-        except Damaged:
-            return reading.fresh().entries
-        return [rewrite(each, unescape) for each in found] if head.entries.escaped else found
+    def entries(
+        part: _Part, fresh: Callable[[LayerIndex], Sequence[LayerEntry]]
+    ) -> Callable[[], Sequence[LayerEntry]]:
+        def load() -> Sequence[LayerEntry]:
+            try:
+                found = _values(record, part, list[LayerEntry])
+            except Damaged:
+                return fresh(reading.fresh())
+            return [rewrite(each, unescape) for each in found] if part.escaped else found
+
+        return load
 
     def markers(part: _Part, fresh: Callable[[LayerIndex], Sequence[Marker]]) -> Sequence[Marker]:
         def load() -> Sequence[Marker]:
@@ -179,7 +191,8 @@ def decode_layer(
                 return fresh(reading.fresh())
             change = unescape if part.escaped else str
             return [
-                Marker(change(each.path), each.offset, change(each.name), each.is_directory) for each in found
+                Marker(change(each.path), each.offset, change(each.name), each.is_directory, each.data)
+                for each in found
             ]
 
         return _Values(part.count, load)
@@ -187,13 +200,15 @@ def decode_layer(
     return LayerIndex(
         descriptor,
         diff_id,
-        _Values(head.entries.count, entries),
+        _Values(head.entries.count, entries(head.entries, lambda index: index.entries)),
         markers(head.whiteouts, lambda index: index.whiteouts),
         markers(head.opaques, lambda index: index.opaques),
         irregularities,
         _Contents(head.contents, reading),
         head.uncompressed_size,
         markers(head.nameless, lambda index: index.nameless),
+        name_only=_Values(head.name_only.count, entries(head.name_only, lambda index: index.name_only)),
+        cuts=tuple(Cut(*each) for each in head.cuts),
     )
 
 
@@ -218,4 +233,4 @@ def _values(record: Record, part: _Part, kind: type[list[T]]) -> list[T]:
 
 
 def _escaped_marker(marker: _Marker) -> _Marker:
-    return _Marker(escape(marker.path), marker.offset, escape(marker.name), marker.is_directory)
+    return _Marker(escape(marker.path), marker.offset, escape(marker.name), marker.is_directory, marker.data)

@@ -37,5 +37,6 @@ def rewrite(entry: LayerEntry, change: Callable[[str], str]) -> LayerEntry:
         path=change(entry.path),
         link=change(entry.link),
         name=change(entry.name),
+        target=change(entry.target),
         xattrs={change(name): change(value) for name, value in xattrs.items()} if xattrs else xattrs,
     )

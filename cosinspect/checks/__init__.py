@@ -8,6 +8,7 @@ distributions add.
 from __future__ import annotations
 
 from cosinspect.checks import (
+    boot_menu,
     bootc,
     bootc_initramfs,
     bootc_install,
@@ -144,6 +145,12 @@ CATALOGUE: tuple[Check, ...] = (
     lookup.boot_files_unfound,
     installation.firstboot_missing,
     layers.layer_table_differs,
+    boot_menu.root_parameter_wrong,
+    boot_menu.menu_entry_loads_nothing,
+    boot_menu.menu_overrides_bootargs,
+    boot_menu.grub_lines_refused,
+    boot_menu.recovery_entry_fails,
+    boot_menu.fallback_entry_fails,
     kairos.kairos_program_missing,
     kairos.kairos_program_recommended,
     kairos.kairos_release_missing,
@@ -197,6 +204,7 @@ CATALOGUE: tuple[Check, ...] = (
     readers.readers_disagree,
     readers.elemental_refuses,
     readers.containerd_refuses,
+    readers.index_ambiguous,
     lookup.iso_boot_files_unusable,
     loaders.iso_loader_missing,
     deployment.deployment_directory_blocked,

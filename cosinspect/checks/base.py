@@ -13,10 +13,10 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
-from cosinspect.errors import CosinspectError
+from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
 from cosinspect.facts.facts import Facts
 from cosinspect.formats.text.build_manifest import BuildManifest
-from cosinspect.oci.documents import ImageConfig
+from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Generation, Profile
 from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
@@ -52,6 +52,7 @@ class CheckContext:
         signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
         comparisons: what other readers make of the layers, those that the profile names.
         build: the manifest by which an ISO is made of the image, None where nobody gave one.
+        choice: what was taken of an image index, None where the image was named itself.
     """
 
     rootfs: Rootfs
@@ -62,6 +63,7 @@ class CheckContext:
     signatures: Verification | None = None
     comparisons: Sequence[Comparison] = ()
     build: BuildManifest | None = None
+    choice: Choice | None = None
 
     @property
     def generation(self) -> Generation:
@@ -237,7 +239,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence)
 
     seen: list[Finding | str] = []
-    ending, reason = Kind.PASS, ""
+    ending, reason, transient = Kind.PASS, "", False
     try:
         if item.generations and context.facts.generation not in item.generations:
             return result(Kind.NOT_APPLICABLE, f"it is for {' and '.join(item.generations)}")
@@ -248,12 +250,17 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     except NotApplicable as given:
         ending, reason = Kind.NOT_APPLICABLE, str(given)
     except (Undecided, CosinspectError) as given:
-        ending, reason = Kind.OPEN, str(given)
+        ending, reason, transient = Kind.OPEN, str(given), _may_pass(given)
     except Exception as fault:  # noqa: BLE001 - a crashed check must not hide the others, nor pass
         ending, reason = Kind.OPEN, f"the check crashed: {type(fault).__name__}: {fault}"
     if any(isinstance(each, Finding) for each in seen):  # a defect stays one, whatever came after it
         return result(Kind.FAIL, reason, seen=seen)
-    return result(ending, reason, seen=seen if ending is Kind.PASS else ())
+    return evolve(result(ending, reason, seen=seen if ending is Kind.PASS else ()), transient=transient)
+
+
+def _may_pass(fault: Exception) -> bool:
+    """Say whether another try may decide: a source that did not answer may do so, and time may suffice."""
+    return isinstance(fault, SourceError) or (isinstance(fault, LimitExceeded) and fault.limit == "seconds")
 
 
 def _one_line(text: str) -> str:

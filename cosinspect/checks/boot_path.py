@@ -21,16 +21,16 @@ GRUB_LINK_LIMIT = 7
 
 
 def require_known(context: CheckContext, variable: str) -> None:
-    """Leave a check undecided where bootargs.cfg makes a path of variables that nobody knows before the boot.
+    """Leave a check undecided where GRUB loads a file whose name nobody knows before the boot.
 
     Raises:
-        Undecided: it does so for `variable`.
+        Undecided: it does so for `variable`, or a bound was reached.
     """
+    if context.facts.boot_bound:
+        raise Undecided(f"what GRUB loads is undecided: {context.facts.boot_bound}")
     path = context.facts.unknown_paths.get(variable)
     if path is not None:
-        raise Undecided(
-            f"{context.facts.bootargs_path} sets {variable} to {path}, which other variables decide"
-        )
+        raise Undecided(f"GRUB loads {path} as {variable}, which variables of the machine decide")
 
 
 def missing(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterator[Finding | str]:

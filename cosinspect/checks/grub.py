@@ -4,28 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from attrs import evolve
+
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
-from cosinspect.formats.boot.bootargs import BootMarkers, Setting, boot_markers, leftover_placeholders
-from cosinspect.formats.boot.grub import read_grub_script
+from cosinspect.facts.boot_menu import Loaded, StateBoot
+from cosinspect.facts.boot_roots import Fit, fit_of
+from cosinspect.formats.boot.bootargs import leftover_placeholders
+from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
+    "at_line",
     "bootargs_generation",
     "bootargs_incomplete",
     "bootargs_iso_scan",
     "bootargs_missing",
+    "decided_states",
     "grub_config_broken",
     "grub_config_missing",
     "grub_tools_missing",
+    "line_fit",
     "menu_path",
+    "on_condition",
     "template_placeholder",
 ]
 
 READS = ("etc/{cos,elemental}/*.cfg", "system/oem/*.{yaml,yml}")
 INSTALLS = (Capability.INSTALL, Capability.RECOVERY)
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-_LOADERS = ("linux", "linux16", "linuxefi", "$linux")
 
 
 def menu_path(context: CheckContext) -> str:
@@ -41,7 +48,8 @@ def menu_path(context: CheckContext) -> str:
     return next((path for path in paths if path and context.rootfs.exists(path)), generation.grub_config)
 
 
-def _at(context: CheckContext, path: str, message: str, line: int | None = None) -> Finding:
+def at_line(context: CheckContext, path: str, message: str, line: int | None = None) -> Finding:
+    """Make the finding for a line of a file."""
     entry = context.rootfs.trace(path).entry
     layer = entry.layer if entry is not None else None
     evidence = (f"{path}:{line}",) if line is not None else ()
@@ -72,32 +80,27 @@ def grub_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="grub-config-broken",
     level=Level.ERROR,
     capabilities=INSTALLS,
-    summary="The grub.cfg cannot start the image.",
-    why="The installed disk shows a menu whose entries load nothing, or the grub> prompt.",
+    summary="The grub.cfg makes no menu.",
+    why="The installed disk shows the grub> prompt.",
     remedy="Start from the toolkit's grub.cfg: each entry loops the image, sources its bootargs.cfg, and loads $kernel.",
     reads=READS,
 )
 def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the menu: it must have entries, and source bootargs.cfg."""
+    """Run the menu: it must have entries."""
     path = menu_path(context)
-    text = context.facts.text(path).text
-    if text is None:
+    menu = context.facts.own_menu
+    if menu is None:
         raise NotApplicable(f"{path} is not there")
-    script = read_grub_script(text)
-    bad = False
-    for problem in script.problems:
-        bad = True
-        yield _at(context, path, problem.message, problem.line)
-    if bad:
+    if menu.default.bound:
+        raise Undecided(f"what {menu.path} does is undecided: {menu.default.bound}")
+    if menu.entries:
+        yield f"{menu.path} has {menu.entries} menu entries"
         return
-    if not script.entries:
-        yield _at(context, path, "expected menu entries, found none")
-    elif not any(source.path.endswith("bootargs.cfg") for source in script.sourced):
-        yield _at(context, path, "expected it to source the image's bootargs.cfg, it does not")
-    elif not any(command.name in _LOADERS for command in script.commands):
-        yield _at(context, path, "expected a `linux` command that loads the kernel, found none")
-    else:
-        yield f"{path} has {len(script.entries)} menu entries and sources bootargs.cfg"
+    refused = [problem for _, problem in menu.default.problems]
+    for problem in refused[:10]:
+        yield at_line(context, menu.path, f"GRUB refuses this: {problem.message}", problem.line)
+    if not refused:
+        yield at_line(context, menu.path, "expected menu entries, found none")
 
 
 @check(
@@ -121,11 +124,27 @@ def bootargs_missing(context: CheckContext) -> Iterator[Finding | str]:
         yield f"{path} is there"
 
 
-def _settings(context: CheckContext) -> dict[str, tuple[Setting, ...]]:
-    bootargs = context.facts.bootargs
-    if bootargs is None:
+def decided_states(context: CheckContext) -> tuple[StateBoot, ...]:
+    """Give what GRUB loads in each state but recovery.
+
+    Raises:
+        NotApplicable: there is no bootargs.cfg.
+        Undecided: it is not decided.
+    """
+    if context.facts.bootargs is None:
         raise NotApplicable("there is no bootargs.cfg")
-    return {"kernel": bootargs.kernel, "kernelcmd": bootargs.kernelcmd, "initramfs": bootargs.initramfs}
+    states = tuple(each for each in context.facts.boot_states if not each.state.recovery)
+    if not states:
+        raise NotApplicable("how GRUB starts images of this generation is not known")
+    bound = next((each.bound for each in states if each.bound), "")
+    if bound:
+        raise Undecided(f"what {context.facts.bootargs_path} sets is undecided: {bound}")
+    return states
+
+
+def on_condition(way: Loaded) -> str:
+    """Say on which condition something is loaded, "" where it always is."""
+    return f", where {' and '.join(way.boot.conditions)}" if way.boot.conditions else ""
 
 
 @check(
@@ -139,22 +158,29 @@ def _settings(context: CheckContext) -> dict[str, tuple[Setting, ...]]:
     reads=READS,
 )
 def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
-    """Read which variables it sets."""
+    """Run it as the menu does, in each state of a machine."""
     path = context.facts.bootargs_path
-    bootargs = context.facts.bootargs
-    settings = _settings(context)
-    bad = False
-    for problem in bootargs.problems if bootargs is not None else ():
-        bad = True
-        yield _at(context, path, problem.message, problem.line)
-    for name, values in settings.items():
-        if not any(value.value.strip() for value in values):
-            bad = True
-            yield _at(context, path, f"expected it to set ${name}, it does not")
-    if not bad:
-        yield ", ".join(
-            f"{name}={values[0].value}" for name, values in settings.items() if name != "kernelcmd"
-        )
+    states = decided_states(context)
+    unset: dict[str, None] = {}
+    for state in states:
+        for way in state.ways:
+            empty = {
+                "kernel": way.kernel is None or (way.kernel.path == "" and way.kernel.is_known),
+                "kernelcmd": not way.boot.command_line.text,
+                "initramfs": not any(each.path != "" or not each.is_known for each in way.initrds),
+            }
+            unset |= dict.fromkeys(
+                f"expected it to set ${name}, it does not{on_condition(way)}"
+                for name, missing in empty.items()
+                if missing
+            )
+    refused = tuple(f"{path}:{each.line}" for _, each in states[0].problems)
+    for message in unset:
+        yield evolve(at_line(context, path, message), evidence=refused[:10])
+    if not unset:
+        way = states[0].ways[0]
+        kernel = way.kernel.path or way.kernel.name if way.kernel else ""
+        yield f"kernel={kernel}, initramfs={way.initrds[0].path or way.initrds[0].name}"
 
 
 @check(
@@ -177,39 +203,12 @@ def template_placeholder(context: CheckContext) -> Iterator[Finding | str]:
     for path in dict.fromkeys(paths):
         text = context.facts.text(path).text
         for placeholder in leftover_placeholders(text) if text is not None else ():
-            yield _at(
+            yield at_line(
                 context,
                 path,
                 f"expected a label, found the placeholder @{placeholder.name}@",
                 placeholder.line,
             )
-
-
-def _markers(context: CheckContext) -> list[tuple[Setting, BootMarkers]]:
-    found = [
-        (setting, boot_markers(setting.value))
-        for setting in _settings(context)["kernelcmd"]
-        if setting.value.strip()
-    ]
-    if not found:
-        raise NotApplicable("bootargs.cfg sets no kernel command line")
-    return found
-
-
-def _has_live(context: CheckContext) -> bool:
-    initrd = context.facts.initrd
-    return initrd is not None and (
-        "dmsquash-live" in (initrd.dracut_modules or ()) or initrd.exists("sbin/iso-scan")
-    )
-
-
-def _scans(context: CheckContext, setting: Setting, markers: BootMarkers) -> bool:
-    """Say whether dracut's own hook loops the image, and the root is then found by the label of that image."""
-    given = markers.image_parameters
-    if "iso-scan/filename" not in given or "cos-img/filename" in given or not _has_live(context):
-        return False
-    looped = boot_markers(setting.value.replace("iso-scan/filename", "cos-img/filename"))
-    return not looped.generations.isdisjoint(("G1", "G2"))
 
 
 @check(
@@ -224,28 +223,69 @@ def _scans(context: CheckContext, setting: Setting, markers: BootMarkers) -> boo
     reads=READS,
 )
 def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
-    """Compare the kernel arguments with the generation that the dracut module shows."""
+    """Compare the command lines with what the initrd of the generation acts on."""
     if not context.generation.kernel_argument:
         raise NotApplicable(f"the command lines of {context.generation.title} are not known")
     path = context.facts.bootargs_path
     own = context.facts.generation
     wanted = f"{context.generation.kernel_argument} and root=LABEL=${context.generation.root_variable}"
+    line = context.facts.bootargs_line("kernelcmd")
+    wrong: dict[str, None] = {}
     fitting = 0
-    for setting, markers in _markers(context):
-        if own in markers.generations:
+    for way, fit in _fits(context):
+        if fit in {Fit.YES, Fit.SCANS}:
             fitting += 1
-        elif _scans(context, setting, markers):
-            fitting += 1  # another check warns
-        else:
-            made_for = " or ".join(sorted(markers.generations)) or "no generation"
-            yield _at(
-                context,
-                path,
-                f"expected {wanted} for {own}, found a command line for {made_for}: {setting.value[:160]}",
-                setting.line,
-            )
-    if fitting:
+        elif fit is Fit.NO:
+            wrong[f"{way.boot.command_line.text[:160]}{on_condition(way)}"] = None
+    made_for = " or ".join(context.facts.fitting_generations) or "no generation"
+    for text in wrong:
+        yield at_line(
+            context, path, f"expected {wanted} for {own}, found a command line for {made_for}: {text}", line
+        )
+    if fitting and not wrong:
         yield f"{fitting} kernel command lines fit {own}"
+
+
+def line_fit(context: CheckContext, state: StateBoot, way: Loaded) -> Fit:
+    """Say what the image's initrd makes of a command line.
+
+    Raises:
+        Undecided: the line has more ways than are followed.
+    """
+    try:
+        return fit_of(
+            context.generation,
+            state.state,
+            way.boot.command_line,
+            can_scan=_has_live(context),
+            is_known_elsewhere=bool(context.facts.fitting_generations),
+        )
+    except GrubBound as bound:
+        raise Undecided(f"a command line is undecided: {bound}") from bound
+
+
+def _has_live(context: CheckContext) -> bool:
+    initrd = context.facts.initrd
+    return initrd is not None and (
+        "dmsquash-live" in (initrd.dracut_modules or ()) or initrd.exists("sbin/iso-scan")
+    )
+
+
+def _fits(context: CheckContext) -> Iterator[tuple[Loaded, Fit]]:
+    """Give each command line with what the initrd makes of it.
+
+    Raises:
+        NotApplicable: bootargs.cfg sets no command line.
+        Undecided: it is not decided what it sets.
+    """
+    seen = False
+    for state in decided_states(context):
+        for way in state.ways:
+            if way.boot.command_line.text:
+                seen = True
+                yield way, line_fit(context, state, way)
+    if not seen:
+        raise NotApplicable("bootargs.cfg sets no kernel command line")
 
 
 @check(
@@ -263,14 +303,13 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     if context.generation.kernel_argument != "cos-img/filename":
         raise NotApplicable(f"{context.generation.title} has its image looped otherwise")
     path = context.facts.bootargs_path
-    for setting, markers in _markers(context):
-        if _scans(context, setting, markers):
-            yield _at(
-                context,
-                path,
-                f"expected {context.generation.kernel_argument}, found iso-scan/filename",
-                setting.line,
-            )
+    if any(fit is Fit.SCANS for _, fit in _fits(context)):
+        yield at_line(
+            context,
+            path,
+            f"expected {context.generation.kernel_argument}, found iso-scan/filename",
+            context.facts.bootargs_line("kernelcmd"),
+        )
 
 
 @check(

@@ -67,11 +67,13 @@ _TAR = "Write the archive with a current tar library; the one that wrote it coun
 RULINGS: Mapping[str, Ruling] = {
     # Nobody, or hardly anybody, unpacks these.
     "unknown-type": Ruling(
-        "COS002", "containerd refuses the layer, Python's tarfile takes the entry for a file", "Leave it out."
+        "COS002",
+        "containerd and umoci refuse the layer, elemental refuses the image, Python's tarfile takes the entry for a file",
+        "Leave it out.",
     ),
     "sparse-type": Ruling(
         "COS002",
-        "containerd refuses the layer (unhandled tar header type), readers that know the type expand the file",
+        "containerd refuses the layer (unhandled tar header type), elemental the image, readers that know the type expand the file",
         "Write files whole (GNU tar: without --sparse).",
     ),
     "invalid-whiteout": Ruling(
@@ -94,6 +96,11 @@ RULINGS: Mapping[str, Ruling] = {
     "hardlink-to-directory": Ruling("COS002", "no file system stores one", _LINKS),
     "escaping-hardlink": Ruling(
         "COS002", "Docker and Podman refuse it, containerd, umoci and elemental find no such file", _LINKS
+    ),
+    "unusable-name": Ruling(
+        "COS002",
+        "no file system stores it: whoever unpacks the layer stops at it",
+        "Give the file a name of at most 255 bytes.",
     ),
     "empty-symlink": Ruling("COS002", "no file system stores one", "Give the link a target."),
     "file-as-parent": Ruling(
@@ -178,7 +185,11 @@ RULINGS: Mapping[str, Ruling] = {
     "sparse-malformed": Ruling(
         "COS005", "runtimes refuse the layer", "Write files whole (GNU tar: without --sparse)."
     ),
-    "compression-damaged": Ruling("COS005", "nobody can inflate the layer", _CUT),
+    "compression-damaged": Ruling(
+        "COS005",
+        "nobody can inflate the layer to its end; elemental installs what comes before the damage",
+        _CUT,
+    ),
     # Runtimes agree on these; other readers, scanners among them, see something else.
     "prefix-without-magic": Ruling(
         "COS006",
@@ -196,7 +207,8 @@ RULINGS: Mapping[str, Ruling] = {
     ),
     "global-header": Ruling(
         "COS006",
-        "runtimes ignore it, Python's tarfile and GNU tar apply it to every entry behind it",
+        "runtimes make no file of it, but containerd deletes what the layer has at its name, and elemental what lower layers have; \
+umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry behind it",
         "Leave it out (git archive writes one: unpack what it wrote and add the files).",
     ),
     "dangling-extension": Ruling(
@@ -214,7 +226,7 @@ RULINGS: Mapping[str, Ruling] = {
     ),
     "size-without-content": Ruling(
         "COS006",
-        "runtimes ignore the size, GNU tar and Python's tarfile pass over as many bytes, entries among them",
+        "runtimes ignore the size, elemental installs nothing of what it reads behind it, GNU tar and Python's tarfile pass over as many bytes, entries among them",
         "Write links, directories and devices with size 0.",
     ),
     "data-after-end": Ruling(
@@ -427,7 +439,11 @@ def layer_table_differs(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def unreadable(
-    fault: InvalidLayer, checks: tuple[Check, ...], levels: Mapping[str, Level], steps: tuple[str | None, ...]
+    fault: InvalidLayer,
+    checks: tuple[Check, ...],
+    levels: Mapping[str, Level],
+    steps: tuple[str | None, ...],
+    told: Mapping[str, Finding] | None = None,
 ) -> tuple[CheckResult, ...]:
     """Give the results for an image with a layer that no runtime can read: it fails, and nothing else is known.
 
@@ -436,6 +452,7 @@ def unreadable(
         checks: those that should have run.
         levels: the profile's levels by id.
         steps: what made each layer, bottom first, None where the image does not tell.
+        told: what other checks have found all the same, by their ids.
 
     Raises:
         InvalidLayer: `fault`, where another tool may be able to read the layer.
@@ -455,15 +472,15 @@ def unreadable(
     reason = f"layer {fault.layer} cannot be read: {fault.message}"
 
     def result(item: Check) -> CheckResult:
-        failed = item is layer_unreadable
+        found = finding if item is layer_unreadable else (told or {}).get(item.id)
         return CheckResult(
             item.id,
             item.name,
-            Kind.FAIL if failed else Kind.OPEN,
+            Kind.FAIL if found else Kind.OPEN,
             levels.get(item.id, item.level),
             item.capabilities,
-            (finding,) if failed else (),
-            "" if failed else reason,
+            (found,) if found else (),
+            "" if found else reason,
         )
 
     return tuple(result(item) for item in checks)

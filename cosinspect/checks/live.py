@@ -9,7 +9,8 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.grub import menu_path
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_by_pattern, on_host
-from cosinspect.formats.boot.grub import read_grub_script
+from cosinspect.formats.boot.grub_syntax import walk_commands
+from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -189,11 +190,11 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
 )
 def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding | str]:
     """Hold what bootargs.cfg names against what is copied (elemental-toolkit v2, pkg/elemental DeployRecoverySystem)."""
-    text = context.facts.text(menu_path(context)).text
-    if text is None:
-        raise NotApplicable("there is no menu")
-    sourced = [source.path for source in read_grub_script(text).sourced]
-    if not any(path.endswith(")/boot/bootargs.cfg") for path in sourced):
+    script = context.facts.grub_script(menu_path(context))
+    if script is None or context.facts.bootargs is None:
+        raise NotApplicable("there is no menu, or no bootargs.cfg, as other checks say")
+    words = [[word.raw.strip("\"'") for word in each.words] for each in walk_commands(script.scripts)]
+    if not any(each[0] in {"source", "."} and each[-1].endswith(")/boot/bootargs.cfg") for each in words):
         yield "the menu's recovery entry reads bootargs.cfg out of the image"
         return
     entry, why = on_host(context.rootfs, _RECOVERY_BOOTARGS)
@@ -238,10 +239,20 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
 )
 def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the argument in the kernel command line, and for the order in the generator of the initrd."""
-    bootargs = context.facts.bootargs
-    if bootargs is None:
+    if context.facts.bootargs is None:
         raise NotApplicable("there is no bootargs.cfg")
-    forced = [each for each in bootargs.kernelcmd if "fsck.mode=force" in each.value.split()]
+    if context.facts.boot_bound:
+        raise Undecided(f"the command lines are undecided: {context.facts.boot_bound}")
+    try:
+        forced = any(
+            (each.key, each.value) == ("fsck.mode", "force")
+            for state in context.facts.boot_states
+            for way in state.ways
+            for each in way.boot.command_line.parameters
+        )
+    except GrubBound as bound:
+        raise Undecided(f"a command line is undecided: {bound}") from bound
+    line = context.facts.bootargs_line("kernelcmd")
     if not forced:
         yield "no kernel command line forces a check"
         return
@@ -257,5 +268,5 @@ def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
                 "expected no fsck.mode=force, for the initrd does not order the mount behind the check",
                 context.facts.bootargs_path,
                 layer,
-                (f"{context.facts.bootargs_path}:{forced[0].line}",),
+                (f"{context.facts.bootargs_path}:{line}",) if line is not None else (),
             )

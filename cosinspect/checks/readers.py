@@ -12,11 +12,21 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.oci.documents import Descriptor
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.rootfs.differences import Comparison, Difference
+from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.tree import Problem
 
-__all__ = ["containerd_refuses", "elemental_refuses", "readers_disagree", "worse"]
+__all__ = [
+    "containerd_refuses",
+    "elemental_refuses",
+    "index_ambiguous",
+    "partial_root",
+    "readers_disagree",
+    "worse",
+]
 
 SHOWN = 12
 """Paths of one cause that are told; `cosinspect diff` tells them all."""
@@ -76,8 +86,43 @@ def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding |
         raise NotApplicable(f"the profile does not name the reading {semantics.value}")
     for problem in comparison.refusals:
         evidence = (context.step(problem.layer), f"{problem.kind}: the writing stops at this entry")
-        yield Finding(problem.message, f"/{problem.path}", problem.layer, evidence)
+        path = f"/{problem.path}" if problem.path else None
+        yield Finding(problem.message, path, problem.layer, evidence, _REMEDIES.get(problem.kind))
+    if comparison.partial is not None:
+        yield partial_root(
+            comparison.partial, comparison.other, context.step(comparison.partial.layer), context.rootfs
+        )
     yield f"{semantics.reader} can write the image"
+
+
+_REMEDIES = {
+    "attribute-refused": "Leave the attribute out, or write it with a tool that knows its form: setcap, setfacl, or tar --xattrs.",
+    "layer-refused": "Compress the layer again, and push it with a tool that names its compression in its media type.",
+    "unusable-name": "Give the file a name of at most 255 bytes.",
+}
+_WRITE_AGAIN = """Write the layer again with a current tar library, whole, and with every field of a header as its type has it; or
+deliver the image as one layer that such a tool wrote.""".replace("\n", " ")
+
+
+def partial_root(problem: Problem, written: Rootfs, step: str, whole: Rootfs | None = None) -> Finding:
+    """Tell of an image of which elemental installs a part.
+
+    Args:
+        problem: what ends the writing.
+        written: the tree that is installed.
+        step: what made the layer.
+        whole: the tree that should be, where it is known.
+    """
+    count = f"{len(written)} paths are written"
+    if whole is not None:
+        count = f"{len(written)} of {len(whole)} paths are written"
+    return Finding(
+        f"elemental installs a part of the image and reports success: {problem.message}",
+        f"/{problem.path}" if problem.path else None,
+        problem.layer,
+        (step, f"{count}, upper layers first; the machine does not boot, or boots without what is missing"),
+        _WRITE_AGAIN,
+    )
 
 
 @check(
@@ -87,7 +132,9 @@ def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding |
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
     summary="elemental cannot write the image to disk.",
     why="""elemental, luet and kairos-agent read the layers top down into one archive and write that. What an entry needs
-        and an upper layer or a whiteout keeps from being there ends installation, upgrade and the making of an ISO.""",
+        and an upper layer or a whiteout keeps from being there ends installation, upgrade and the making of an ISO. What the
+        archive cannot take, or what keeps a layer from being read to its end, ends the archive, and nobody is told: a part
+        of the image is installed, and that is reported as success.""",
     remedy="""Keep a hard link and its target in one layer, or deliver the image as one layer: end the Dockerfile with a stage
         FROM scratch / COPY --from=build / /""",
     universal=True,
@@ -105,7 +152,7 @@ def elemental_refuses(context: CheckContext) -> Iterator[Finding | str]:
     summary="A node cannot pull the image: containerd on overlayfs refuses a layer.",
     why="""Upgrades that a cluster drives run the image as a container first. containerd writes each layer into a directory of
         its own, where a hard link to a lower layer's file has no target, and a whiteout no place beside an entry of the
-        same name.""",
+        same name. It goes by media types, and inflates with Go's readers, which are stricter than others.""",
     remedy="""Build the layer again with a tool that writes whiteouts first and keeps hard links within a layer, or deliver the
         image as one layer.""",
     universal=True,
@@ -113,6 +160,45 @@ def elemental_refuses(context: CheckContext) -> Iterator[Finding | str]:
 def containerd_refuses(context: CheckContext) -> Iterator[Finding | str]:
     """Look at what the reading of a node could not do and the first one could."""
     yield from _refusals(context, Semantics.OVERLAY)
+
+
+@check(
+    id="COS203",
+    name="index-ambiguous",
+    level=Level.WARNING,
+    summary="Readers of the image index take different images for one platform.",
+    why="""containerd reads uname's words for an architecture as Go's, and takes the first image that serves the platform best.
+        elemental, luet and kairos-agent compare the words as they are written. What a node runs is then not what is
+        installed, and what this report says holds for containerd's choice.""",
+    remedy="List each platform once in the index, in Go's words: linux/amd64, linux/arm64.",
+    universal=True,
+)
+def index_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what else the index has for the platform, and at how it is written."""
+    choice = context.choice
+    if choice is None:
+        raise NotApplicable("the image was not chosen from an index")
+    for rival in choice.rivals:
+        yield Finding(
+            f"expected one image for {choice.wanted} in the index, found {choice.taken.digest} and {rival.digest}",
+            None,
+            None,
+            (_written(choice.taken), _written(rival)),
+        )
+    taken = choice.taken.platform
+    if taken is not None and taken.written and not choice.rivals:
+        yield Finding(
+            f"expected the platform {taken} in the index, found it written {taken.written!r:.100}: elemental does not find it",
+            None,
+            None,
+            (_written(choice.taken),),
+        )
+    yield f"one image for {choice.wanted}"
+
+
+def _written(item: Descriptor) -> str:
+    platform = item.platform
+    return f"{item.digest} is for {platform.written or platform if platform is not None else 'no platform'}"
 
 
 def worse(first: CheckResult, other: CheckResult, semantics: Semantics) -> CheckResult:

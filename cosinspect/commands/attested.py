@@ -16,6 +16,7 @@ from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, limits_of
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.signatures import read_key_file, rulebook_of
+from cosinspect.image.opening import open_image
 from cosinspect.oci.reference import ImageName
 from cosinspect.report.display import printable
 from cosinspect.signatures.keys import PublicKey
@@ -47,14 +48,12 @@ def attested_status(arguments: argparse.Namespace, terminal: Terminal) -> int | 
     )
     book = rulebook_of(arguments)
     limits = limits_of(arguments)
-    source = RegistrySource(reference, access=access_of(arguments, arguments.image), limits=limits)
+    access = access_of(arguments, arguments.image)
+    with open_image(arguments.image, platform=book.platform, access=access, limits=limits) as image:
+        subject, judged = image.index_digest or image.digest, image.digest
+    source = RegistrySource(evolve(reference, digest=subject), access=access, limits=limits)
     try:
-        digest = source.resolve().digest
-        beside = source.beside(evolve(reference, digest=digest))
-        try:
-            found = find_attested(digest, book.digest(), keys, AttestationRepository(beside, limits))
-        finally:
-            beside.close()
+        found = find_attested(subject, judged, book.digest(), keys, AttestationRepository(source, limits))
     finally:
         source.close()
     if found is None or found.result.report is None:

@@ -118,6 +118,11 @@ def add_access(parser: argparse.ArgumentParser) -> None:
         help="whether registries' certificates count; default: what registries.conf says, else true",
     )
     parser.add_argument(
+        "--allow-private-addresses",
+        action="store_true",
+        help="let a registry on a public address send to token servers and storage on addresses of this machine or its network",
+    )
+    parser.add_argument(
         "--registries-conf",
         metavar="FILE",
         help="mirrors, prefixes and blocked registries; default: $CONTAINERS_REGISTRIES_CONF, else the user's, else the system's",
@@ -144,6 +149,7 @@ def access_of(arguments: argparse.Namespace, name: str) -> Access:
         plain_http=arguments.plain_http,
         tls_verify=arguments.tls_verify,
         certificate_directory=Path(arguments.cert_dir) if arguments.cert_dir else None,
+        private_addresses=arguments.allow_private_addresses,
     )
     named = arguments.authfile or (
         Path(arguments.docker_config, "config.json") if arguments.docker_config else None

@@ -35,7 +35,9 @@ class Output:
         """
         renderer = RENDERERS[self.format]
         if self.path is None:
-            renderer.render(report, terminal.out, color=terminal.color, width=terminal.columns)
+            # Workflow commands are meant as such, and are made of nothing that could be another one.
+            stream = getattr(terminal.out, "raw", terminal.out) if self.format == "github" else terminal.out
+            renderer.render(report, stream, color=terminal.color, width=terminal.columns)
             return
         text = io.StringIO()
         renderer.render(report, text)

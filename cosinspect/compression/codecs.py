@@ -19,6 +19,7 @@ from isal import igzip_lib
 from isal.isal_zlib import IsalError
 from zlib_ng import zlib_ng
 
+from cosinspect.compression.members import read_gzip_header
 from cosinspect.compression.xz import are_sized, unpack_blocks
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -62,6 +63,9 @@ _IDLE_BYTES = 1024 * 1024  # one that has been given a large window does not wai
 # The legacy lz4 format writes blocks of 8 MiB (lz4's lz4io.c, LEGACY_BLOCKSIZE), as does the kernel that reads it.
 _LZ4_BLOCK = 8 * 1024 * 1024
 _LZ4_MAGIC = 0x184C2102
+# The first four bytes of a gzip member end with its flags; deflate is its only compression.
+_GZIP_FLAGS = 10
+_DEFLATE = 8
 # Any dictionary that a tool writes by default fits; what a stranger's header asks for is not just allocated.
 _XZ_MEMORY = 256 * 1024 * 1024
 # What libzstd and liblzma say of a window or dictionary beyond the bound they were given.
@@ -247,6 +251,7 @@ def inflate_members(
     limits: Limits = DEFAULT_LIMITS,
     tracker: Tracker | None = None,
     going_on: Inflater | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> Generator[bytes, None, None]:
     """Yield the inflated bytes of members one behind the other up to the input's end, zero padding left out.
 
@@ -257,6 +262,7 @@ def inflate_members(
         limits: as for `inflate`.
         tracker: told of the members; gzip is inflated in a way that can be copied then.
         going_on: the inflation of a member that the input is in the middle of.
+        told: called with what Go's readers refuse, when all that they give before that has been yielded.
 
     Raises:
         FormatError: as `inflate` does, and where something else than a member begins.
@@ -266,16 +272,47 @@ def inflate_members(
     while data:
         portions.begin_small()
         inflater, going_on = going_on, None
+        if kind is Compression.GZIP and inflater is None:
+            data = _without_fields(data, portions, told)
         if tracker is not None:
             tracker.began(len(data) + portions.left)
             inflater = tracker.inflater = Inflater() if kind is Compression.GZIP else None
         data = yield from inflate(kind, data, portions, limits=limits, inflater=inflater)
         if tracker is not None:
             tracker.inflater = None
+        padded = data[:1] == b"\0"
         while len(data := data.lstrip(b"\0")) < MAGIC_BYTES and (more := portions()):
+            padded = padded or (not data and more[:1] == b"\0")
             data += more
+        if padded and told is not None:
+            kinder = " (unpigz, where containerd has it, reads on)" if kind is Compression.GZIP else ""
+            told(f"zeros behind a member of {kind.value}, where Go's readers expect another member{kinder}")
         if data and detect(data) is not kind:
-            raise FormatError(f"expected another {kind.value} member or the end, found {data[:4].hex(' ')}")
+            raise FormatError(
+                f"expected another {kind.value} member or the end, found {data[:4].hex(' ')}", kind="corrupt"
+            )
+
+
+def _without_fields(data: bytes, portions: Callable[[], bytes], told: Callable[[str], None] | None) -> bytes:
+    """Give a gzip member with a header that every codec reads: they differ in what they make of its optional fields."""
+    while len(data) < _GZIP_FLAGS and (more := portions()):
+        data += more
+    if len(data) < _GZIP_FLAGS or (data[2] == _DEFLATE and not data[3]):
+        return data
+    while not (header := read_gzip_header(data)).length:
+        more = portions()
+        if not more:
+            return data  # the codec says that it is cut
+        data += more
+    if header.corrupt:
+        raise FormatError(
+            f"the gzip data cannot be inflated: {header.fault}",
+            kind="corrupt",
+            remedy="the bytes were damaged before they were published: build and push again",
+        )
+    if header.fault and told is not None:
+        told(f"a gzip header with {header.fault} (unpigz, where containerd has it, reads on)")
+    return data[:3] + b"\0" + data[4:10] + data[header.length :]
 
 
 class _Portions:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 
-from attrs import field, frozen
+from attrs import frozen
 
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
@@ -18,6 +18,7 @@ from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.facts.ext2 import data_blocks
 from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
+from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.packages import PackageDatabase, find_databases
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
@@ -33,9 +34,16 @@ from cosinspect.oci.documents import ImageConfig
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
 
-__all__ = ["CloudConfigFile", "Facts", "InitrdFile", "KernelFile", "TextFile", "in_root", "unpack_initrd"]
+__all__ = [
+    "BootLine",
+    "CloudConfigFile",
+    "Facts",
+    "InitrdFile",
+    "KernelFile",
+    "TextFile",
+    "unpack_initrd",
+]
 
-BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
 MODULE_DIRECTORIES = ("/usr/lib/modules", "/lib/modules")
 UNIFIED_KERNELS = (
@@ -47,10 +55,6 @@ UNIFIED_KERNELS = (
 KAIROS_RELEASE_PATHS = ("/etc/kairos-release", "/etc/os-release")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
-_TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
-# Set by the grub.cfg of toolkit v2 to where the image's root is on a btrfs; nothing where it is a file system of its own.
-_ROOT_PREFIX = re.compile(r"\$\{root_subpath\}|\$root_subpath\b")
-
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
@@ -60,19 +64,6 @@ _WANTED = re.compile(
 # `fsLabel` and `pLabel` of yip's layout, `label` of partitions in elemental's settings.
 _LABELS = re.compile(r"""(?i)\b(?:fs_?|p)?label['"]?:\s*['"]?([^\s'",}#]+)""")
 _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
-
-
-@frozen
-class TextFile:
-    """A file of the image as text.
-
-    Attributes:
-        trace: how its path resolves.
-        text: its content, None if it is not there, no regular file, or too large.
-    """
-
-    trace: Trace
-    text: str | None = field(repr=False)
 
 
 @frozen
@@ -136,7 +127,7 @@ class CloudConfigFile:
         return next((str(problem) for problem in problems if problem.kind == "type"), "")
 
 
-class Facts:
+class Facts(GrubFacts):
     """What an image's files say."""
 
     def __init__(
@@ -199,15 +190,13 @@ class Facts:
 
     @cached_property
     def kernels(self) -> tuple[KernelFile, ...]:
-        """The kernels bootargs.cfg names, or the default one where it names none."""
-        named = _in_root(self.bootargs.kernel_paths) if self.bootargs is not None else ()
-        return tuple(self.kernel_at(path) for path in _literal(named, DEFAULT_KERNEL))
+        """The kernels that GRUB loads, or the usual one where none is named."""
+        return tuple(self.kernel_at(path) for path in self._boot_paths("kernel", DEFAULT_KERNEL))
 
     @cached_property
     def initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds bootargs.cfg names, or the default one where it names none."""
-        named = _in_root(self.bootargs.initramfs_paths) if self.bootargs is not None else ()
-        return tuple(self.initrd_at(path) for path in _literal(named, DEFAULT_INITRAMFS))
+        """The initrds that GRUB loads, or the usual one where none is named."""
+        return tuple(self.initrd_at(path) for path in self._boot_paths("initramfs", DEFAULT_INITRAMFS))
 
     @cached_property
     def booted_initrds(self) -> tuple[InitrdFile, ...]:
@@ -229,14 +218,6 @@ class Facts:
             for entry in self._rootfs.glob(pattern)
             if entry.type == "file"
         )
-
-    @cached_property
-    def unknown_paths(self) -> Mapping[str, str]:
-        """What bootargs.cfg sets `kernel` and `initramfs` to where that depends on other variables."""
-        if self.bootargs is None:
-            return {}
-        named = {"kernel": self.bootargs.kernel_paths, "initramfs": self.bootargs.initramfs_paths}
-        return {name: path for name, paths in named.items() for path in _in_root(paths) if "$" in path}
 
     @cached_property
     def initrd(self) -> Initrd | None:
@@ -411,7 +392,15 @@ class Facts:
     @cached_property
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
-        return recognise(self._rootfs, self._config, lambda path: self.text(path).text, lambda: self.initrd)
+        return recognise(
+            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+        )
+
+    def _initrd_of_any_generation(self) -> Initrd | None:
+        """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
+        named = self._boot_files(self._boot_states(None), "initramfs")
+        paths = [each.path for each in named if each.path] or [DEFAULT_INITRAMFS]
+        return next((item.initrd for item in map(self.initrd_at, paths) if item.initrd is not None), None)
 
     @property
     def generation(self) -> str:
@@ -428,21 +417,6 @@ def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
     return read_initrd(
         stream, size=size, wanted=lambda name: _WANTED.fullmatch(name) is not None, limits=limits
     )
-
-
-def in_root(path: str) -> str:
-    """Take away what stands for the image's root in a path of bootargs.cfg."""
-    return _ROOT_PREFIX.sub("", path)
-
-
-def _in_root(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(in_root, paths))
-
-
-def _literal(paths: tuple[str, ...], default: str) -> tuple[str, ...]:
-    """Leave out paths that depend on variables nobody knows before the boot; the default stands for none at all."""
-    named = [path for path in paths if path]
-    return tuple(path for path in named if "$" not in path) if named else (default,)
 
 
 def _version_of(trace: Trace, entry: Entry) -> str | None:

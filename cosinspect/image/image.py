@@ -30,6 +30,7 @@ from cosinspect.layer.toc import is_announced
 from cosinspect.layer.toc_layer import TableLayer, TableUse, open_by_table
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import (
+    Choice,
     Descriptor,
     Digest,
     ImageConfig,
@@ -60,6 +61,7 @@ class Image:
     Attributes:
         name: as it was asked for.
         index_digest: of the image index the name pointed to, None if it pointed to the manifest itself.
+        choice: what was taken of the index for the platform, None if there was none to choose from.
         digest: of the manifest.
         manifest: the manifest.
         config: the image configuration.
@@ -116,6 +118,7 @@ class Image:
         pinned = source.resolve()
         document = self._document(pinned)
         self.index_digest: Digest | None = None
+        self.choice: Choice | None = None
         if isinstance(document, ImageIndex):
             self.index_digest = pinned.digest
             pinned, document, self.config = self._select(document, platform or Platform.of_host(), set())
@@ -137,7 +140,13 @@ class Image:
     def chain(self) -> tuple[str, ...]:
         """What decides the merged tree: each layer's digest and diff_id, bottom first, and the bounds they are read within."""
         bounds = repr(evolve(self.limits, seconds=0.0))
-        return (bounds, *(f"{layer.descriptor.digest} {layer.diff_id}" for layer in self.layers))
+        return (
+            bounds,
+            *(
+                f"{layer.descriptor.digest} {layer.descriptor.media_type} {layer.diff_id}"
+                for layer in self.layers
+            ),
+        )
 
     def rootfs(
         self,
@@ -191,8 +200,10 @@ class Image:
             }
             self._await(set(futures.values()))
             found.update((key, item.result()) for key, item in futures.items())
-        except BaseException:
+        except BaseException as fault:
             cancelled.set()
+            if semantics is Semantics.ELEMENTAL and isinstance(fault, InvalidLayer) and fault.kind:
+                return self.salvage()
             raise
         finally:
             # A worker that hangs in a read would keep the error, or an interrupt, from being told.
@@ -201,6 +212,30 @@ class Image:
         indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
         trees = merge_layers if self.cache is None else self.cache.tree
         return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
+
+    def salvage(self) -> Rootfs:
+        """Give what elemental makes of an image with a layer that cannot be read to its end, layers read again from the top down.
+
+        Raises:
+            as `rootfs` does, but InvalidLayer.
+        """
+        indexes: list[LayerIndex] = []
+        for layer in reversed(self.layers):
+            self.deadline.heed(self.name)
+            index = self.cache.layer(layer) if self.cache is not None else None
+            try:
+                index = layer.index() if index is None else index
+            except InvalidLayer as fault:
+                index = layer.salvage(fault)
+            indexes.insert(0, index)
+            if any(cut.reader != "containerd" and not cut.ended for cut in index.cuts):
+                break
+        unread = len(self.layers) - len(indexes)
+        nothing = (
+            LayerIndex(layer.descriptor, layer.diff_id, (), (), (), (), {}, 0)
+            for layer in self.layers[:unread]
+        )
+        return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=Semantics.ELEMENTAL)
 
     def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
         """Give for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""
@@ -356,6 +391,8 @@ class Image:
                     where="index",
                     remedy="name the image by the digest of its manifest",
                 )
+            if self.choice is None:
+                self.choice = Choice(wanted, candidate, index.rivals(wanted, candidate))
             try:
                 document = self._document(candidate)
             except UnsupportedMediaType as fault:
@@ -368,11 +405,15 @@ class Image:
                     return self._select(document, wanted, seen, depth + 1)
                 except NoMatchingPlatform:
                     found.extend(item.platform for item in document.manifests)
+                    if candidate.platform is not None:
+                        break  # containerd looks at no other
+                    self.choice = None
                     continue
             config = self._config(document)
             if candidate.platform is None and config.platform is not None:
                 found.append(config.platform)
                 if config.platform.rank(wanted) is None:
+                    self.choice = None
                     continue
             return candidate, document, config
         if no_image is not None and not any(found):

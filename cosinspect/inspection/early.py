@@ -104,7 +104,17 @@ def _look(
         tree = first.under(semantics)
         own = Facts(tree, image.config, limits=image.limits, parsed=parsed)
         contexts.append(
-            CheckContext(tree, image.config, own, profile, steps, verification, _Comparisons(), plan.build)
+            CheckContext(
+                tree,
+                image.config,
+                own,
+                profile,
+                steps,
+                verification,
+                _Comparisons(),
+                plan.build,
+                image.choice,
+            )
         )
     for item in plan.checks:
         if item.id not in decided:

@@ -14,7 +14,6 @@ from attrs import field, frozen
 
 from cosinspect.checks.base import Check, CheckContext
 from cosinspect.errors import PathNotFound
-from cosinspect.facts.facts import in_root
 from cosinspect.layer.retain import glob_expression
 from cosinspect.report.lines import BOOT_CHAIN
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
@@ -185,14 +184,12 @@ class Explainer:
         """Tell who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
         facts = self.context.facts
         source = facts.text(facts.bootargs_path)
-        bootargs = facts.bootargs
         files = (("kernel", facts.kernels), ("initramfs", facts.initrds))
         for variable, found in files:
             for item in found:
                 if path not in (item.path, item.trace.at):
                     continue
-                settings = getattr(bootargs, variable) if bootargs is not None else ()
-                line = next((each.line for each in settings if in_root(each.value) == item.path), None)
+                line = facts.bootargs_line(variable)
                 if line is None or source.trace.entry is None:
                     text = f"GRUB looks for {item.path}, since no bootargs.cfg sets ${variable}"
                     return _Way(Cause(text), item.trace)

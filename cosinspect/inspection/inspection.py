@@ -18,9 +18,9 @@ from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.layers import unreadable
 from cosinspect.checks.plugins import installed_checks
-from cosinspect.checks.readers import worse
+from cosinspect.checks.readers import elemental_refuses, partial_root, worse
 from cosinspect.deadline import Deadline
-from cosinspect.errors import FormatError, InvalidBuildManifest, InvalidLayer, TableMismatch
+from cosinspect.errors import CosinspectError, FormatError, InvalidBuildManifest, InvalidLayer, TableMismatch
 from cosinspect.facts.facts import Facts
 from cosinspect.facts.prefetch import InitrdForesight
 from cosinspect.formats.text.build_manifest import BuildManifest, read_build_manifest
@@ -36,8 +36,9 @@ from cosinspect.oci.reference import ImageName, Transport
 from cosinspect.policy import Plan, Policy, load_policy, make_plan
 from cosinspect.profiles import Profile, load_profile
 from cosinspect.profiles.operations import needs_of
-from cosinspect.report.report import CheckResult, LayerSummary, Report, Stats, Verdict
+from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict, name_layer
 from cosinspect.rootfs.differences import Comparison, compare_semantics
+from cosinspect.rootfs.overlay import PARTIAL
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.signatures.outcome import Verification
@@ -277,11 +278,27 @@ def _inspect(
             judgement, standing = _examine_as(reading, image, plan, verification, progress)
         except InvalidLayer as fault:
             steps = tuple(layer.created_by for layer in image.layers)
-            results = unreadable(fault, plan.checks, plan.profile.levels, steps)
+            told = _installed_all_the_same(image, plan)
+            results = unreadable(fault, plan.checks, plan.profile.levels, steps, told)
             return _report(image, plan, verification, begin, Judgement("", 0, results))
         if standing == _VERIFIED:
             keep_judgement(judgement, image, plan, verification)
     return _report(image, plan, verification, begin, judgement, standing)
+
+
+def _installed_all_the_same(image: Image, plan: Plan) -> dict[str, Finding]:
+    """Find out what elemental installs of an image with a layer that cannot be read: it does not notice."""
+    if Semantics.ELEMENTAL not in plan.profile.semantics or elemental_refuses not in plan.checks:
+        return {}
+    try:
+        written = image.salvage()
+    except CosinspectError:  # then there is nothing to say of it
+        return {}
+    problem = next((each for each in written.problems if each.kind == PARTIAL), None)
+    if problem is None or any(each.fatal for each in written.problems):
+        return {}
+    step = name_layer(problem.layer, image.layers[problem.layer].created_by)
+    return {elemental_refuses.id: partial_root(problem, written, step)}
 
 
 def _examine_as(
@@ -377,7 +394,9 @@ def _examine(
         facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     # Before any check asks for the initrd, which may still be on its way.
     comparisons = tuple(_compared(image, rootfs, each) for each in profile.semantics[1:])
-    context = CheckContext(rootfs, image.config, facts, profile, steps, verification, comparisons, plan.build)
+    context = CheckContext(
+        rootfs, image.config, facts, profile, steps, verification, comparisons, plan.build, image.choice
+    )
     results = tuple(_in_time(item, context, image) for item in checks)
     for comparison in comparisons:
         if comparison.differences:

@@ -51,9 +51,9 @@ def known_judgement(image: Image, plan: Plan, verification: Verification | None)
 
 
 def keep_judgement(judgement: Judgement, image: Image, plan: Plan, verification: Verification | None) -> None:
-    """Keep what the checks said of an image, if it is theirs alone to say."""
+    """Keep what the checks said of an image, if it is theirs alone to say and no passing trouble kept one from deciding."""
     parts = _parts(image, plan, verification)
-    if image.cache is None or parts is None:
+    if image.cache is None or parts is None or any(result.transient for result in judgement.results):
         return
     try:
         value = msgspec.msgpack.encode(judgement)
@@ -71,6 +71,7 @@ def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple
         return None
     rules = {
         "manifest": str(image.digest),
+        "choice": [str(image.index_digest), str(image.choice.wanted)] if image.choice is not None else None,
         "bounds": {**_plain(image.limits), "seconds": 0.0},
         "profile": _plain(plan.profile),
         "policies": list(plan.digests),

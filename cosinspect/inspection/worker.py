@@ -75,12 +75,14 @@ class Outcome:
         message: why, in one line, without the image's name.
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
         packages: databases as JSON, empty where nobody asked for them or there are none.
+        transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
     """
 
     verdict: Verdict | None
     message: str
     report: bytes = field(default=b"", repr=False)
     packages: bytes = field(default=b"", repr=False)
+    transient: bool = False
 
 
 def perform(task: Task) -> Outcome:
@@ -117,17 +119,19 @@ def perform(task: Task) -> Outcome:
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
     message = "; ".join([standing(report), *told[:REASONS]]) + more
-    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages)
+    transient = any(result.transient for result in report.results)
+    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages, transient)
 
 
 def _attested(task: Task, limits: Limits) -> Outcome | None:
     """Give what somebody attested of the image by the same rules, None if nobody who is believed did."""
     reference = Reference.parse(task.name)
-    source = RegistrySource(reference, access=task.access, limits=limits)
+    with open_image(task.name, platform=task.rulebook.platform, access=task.access, limits=limits) as image:
+        subject, judged = image.index_digest or image.digest, image.digest
+    source = RegistrySource(evolve(reference, digest=subject), access=task.access, limits=limits)
     try:
-        subject = reference.digest or source.resolve().digest
         beside = AttestationRepository(source, limits)
-        found = find_attested(subject, task.rulebook.digest(), task.attesters, beside)
+        found = find_attested(subject, judged, task.rulebook.digest(), task.attesters, beside)
     finally:
         source.close()
     if found is None or found.result.report is None:

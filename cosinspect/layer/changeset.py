@@ -14,7 +14,7 @@ from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.header import SparseMap
 from cosinspect.tar.irregularities import Irregularity
 
-__all__ = ["LayerEntry", "LayerIndex", "Marker"]
+__all__ = ["Cut", "LayerEntry", "LayerIndex", "Marker"]
 
 
 class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -28,6 +28,10 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
         header: offset of the entry in the uncompressed layer.
         data: offset of its content there, `stored` bytes long, spread out by `sparse`.
         name: as Go's `filepath.Clean` gives it, where that is not `path`: `/etc/x`, `../x`; else "".
+        target: a hard link's target as written, where readers resolve its dots along the links before them; else "".
+        fault: what is out of the ordinary about it, in words parted by blanks, "" for nearly all entries: its type where no
+            file is made of it, `sparse` for type S, `owner` for an owner that chown(2) leaves as it is, and at the end what a reader
+            runs into that writes the entry again, as `tar.header.unwritable` names it.
     """
 
     path: str
@@ -45,6 +49,8 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     stored: int
     sparse: SparseMap | None
     name: str = ""
+    target: str = ""
+    fault: str = ""
 
 
 @frozen
@@ -56,12 +62,31 @@ class Marker:
         offset: of the entry in the uncompressed layer.
         name: as `LayerEntry.name`, for the path.
         is_directory: whether it is a directory instead of a file, which some readers take for another name.
+        data: offset behind its header.
     """
 
     path: str
     offset: int
     name: str = ""
     is_directory: bool = False
+    data: int = 0
+
+
+@frozen
+class Cut:
+    """Where a reader's way through a layer ends, although there is more of it.
+
+    Attributes:
+        reader: `containerd` or `ggcr` (go-containerregistry), "" for every reader.
+        offset: the bytes of the uncompressed layer that it gets.
+        ended: whether the archive's end mark is among them, so that who stops there sees the whole archive.
+        reason: what it meets, in a sentence without a full stop.
+    """
+
+    reader: str
+    offset: int
+    ended: bool
+    reason: str
 
 
 @frozen
@@ -72,6 +97,9 @@ class LayerIndex:
         entries: in the archive's order, later ones winning over earlier ones of the same path.
         whiteouts: the paths that lower layers lose.
         opaques: the directories whose lower children are hidden.
+        name_only: entries that make no file and act by their names all the same: PAX global headers (of type `global`)
+            and entries of a type that no reader knows (`unknown`).
+        cuts: where readers come to no good end.
         nameless: whiteouts that name no file (`.wh.`, `.wh..`, `.wh...`), by their own path; `name` is the directory that
             a reader takes away who believes them.
         irregularities: what another reader may see differently.
@@ -90,9 +118,13 @@ class LayerIndex:
     uncompressed_size: int
     nameless: Sequence[Marker] = ()
     table: Digest | None = None
+    name_only: Sequence[LayerEntry] = field(repr=False, default=())
+    cuts: tuple[Cut, ...] = ()
 
     @property
     def origin(self) -> str:
         """What it is a function of: the layer's digest, or that of its table of contents as well."""
         digest = str(self.descriptor.digest)
+        if any(cut.reader == "containerd" for cut in self.cuts):
+            digest = f"{digest} as {self.descriptor.media_type}"
         return digest if self.table is None else f"{digest} by its table {self.table}"

@@ -5,11 +5,11 @@ The headers come of a tar archive, or of the table of contents that some layers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from cosinspect.errors import LimitExceeded
-from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.outline import Outline
 from cosinspect.layer.retain import Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -36,7 +36,10 @@ _TYPES = {
     "5": "dir",
     "6": "fifo",
     "S": "file",
+    "g": "global",
 }
+_PLAIN = frozenset("0123456")
+_UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) leaves as it is
 
 
 class Sink(Protocol):
@@ -84,6 +87,11 @@ class Archive(Protocol):
         ...
 
 
+def _as_stored(device: tuple[int, int]) -> tuple[int, int]:
+    """Give the numbers that Linux makes a device of: 12 bits of the major, 20 of the minor number (linux/kdev_t.h)."""
+    return device[0] & 0xFFF, device[1] & 0xFFFFF
+
+
 def _weight(header: Header) -> int:
     """Say what a header's attributes and sparse map come to, in characters."""
     weight = 0
@@ -120,6 +128,7 @@ class Indexing:
         self.whiteouts: list[Marker] = []
         self.opaques: list[Marker] = []
         self.nameless: list[Marker] = []
+        self.name_only: list[LayerEntry] = []
         self.contents: dict[int, bytes] = {}
         self.metadata = 0
         self.outline = Outline(archive.note, limits=limits)
@@ -138,7 +147,12 @@ class Indexing:
             self._take(header)
 
     def index(
-        self, descriptor: Descriptor, diff_id: Digest, uncompressed_size: int, table: Digest | None = None
+        self,
+        descriptor: Descriptor,
+        diff_id: Digest,
+        uncompressed_size: int,
+        table: Digest | None = None,
+        cuts: Iterable[Cut] = (),
     ) -> LayerIndex:
         """Give what the layer says, once all of it was read."""
         # Runtimes take a whiteout that is a directory for a directory of that name.
@@ -154,6 +168,8 @@ class Indexing:
             uncompressed_size,
             tuple(self.nameless),
             table,
+            tuple(self.name_only),
+            tuple(cuts),
         )
 
     def _take(self, header: Header) -> None:
@@ -181,18 +197,18 @@ class Indexing:
                 self._limits.metadata_characters,
                 "characters of names and attributes",
             )
-        kind = _TYPES.get(header.type)
-        if kind is None:  # noted by the reader: runtimes refuse the layer
-            return
+        kind = _TYPES.get(header.type, "unknown")
         as_go = cleaned(name) if escapes or name.startswith("/") else ""
         if WHITEOUT_PREFIX in path and path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
             self._take_marker(header, kind, path, as_go)
             return
         if kind == "char" or header.xattrs:
             self._note_overlay(header)
-        link = header.link
+        link, target = header.link, ""
         if kind == "hardlink":
             link, escapes = normalise(link)
+            if link != header.link.removeprefix("./").lstrip("/"):
+                target = header.link
             if escapes:
                 self._note(
                     "escaping-hardlink",
@@ -201,11 +217,22 @@ class Indexing:
                 )
         elif kind != "symlink":
             link = ""
+        uid, gid, device, fault = header.uid, header.gid, header.device, header.fault
+        if not (0 <= uid < _UNCHANGED and 0 <= gid < _UNCHANGED):
+            uid, gid = uid & _UNCHANGED, gid & _UNCHANGED
+            if _UNCHANGED in (uid, gid):
+                fault = f"owner {fault}".rstrip()
+        if device != (0, 0):
+            device = _as_stored(device) if kind in ("char", "block") else (0, 0)
+        if header.type not in _PLAIN:
+            fault = f"{'sparse' if header.type == 'S' else kind} {fault}".rstrip()
         entry = LayerEntry(
-            path, kind, header.mode & 0o7777, header.uid, header.gid, header.size, header.mtime, link,
-            header.device if kind in ("char", "block") else (0, 0), header.xattrs,
-            header.offset, header.data, header.stored, header.sparse, as_go,
+            path, kind, header.mode & 0o7777, uid, gid, header.size, header.mtime, link, device, header.xattrs,
+            header.offset, header.data, header.stored, header.sparse, as_go, target, fault,
         )  # fmt: skip
+        if kind in ("global", "unknown"):
+            self.name_only.append(entry)
+            return
         self.entries.append(entry)
         self.outline.add(entry)
         if kind != "file" or header.sparse is not None:
@@ -226,12 +253,15 @@ class Indexing:
         """Record a whiteout: by its name alone, whatever type of file it is, as umoci and containerd do."""
         directory, _, base = path.rpartition("/")
         if base == OPAQUE_MARKER:
-            self.opaques.append(Marker(directory, header.offset, as_go and as_go.rpartition("/")[0]))
+            name = as_go and as_go.rpartition("/")[0]
+            self.opaques.append(Marker(directory, header.offset, name, kind == "dir", header.data))
             return
         victim = base.removeprefix(WHITEOUT_PREFIX)
         place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
         if victim in ("", ".", ".."):
-            self.nameless.append(Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir"))
+            self.nameless.append(
+                Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir", header.data)
+            )
             self._note(
                 "invalid-whiteout", header, f"the whiteout {path!r} names nothing that it could delete"
             )
@@ -246,16 +276,22 @@ class Indexing:
                 header,
                 f"the whiteout {path!r} is a directory",
             )
-        elif header.stored or kind != "file":
+        elif header.stored or kind != "file" or header.fault:
             self._note("odd-whiteout", header, f"the whiteout {path!r} is not an empty regular file")
         name = f"{place}{victim}" if as_go else ""
         self.whiteouts.append(
-            Marker(f"{directory}/{victim}" if directory else victim, header.offset, name, kind == "dir")
+            Marker(
+                f"{directory}/{victim}" if directory else victim,
+                header.offset,
+                name,
+                kind == "dir",
+                header.data,
+            )
         )
 
     def _note_overlay(self, header: Header) -> None:
         """Note what overlayfs takes for an order to itself (Linux: Documentation/filesystems/overlayfs.rst)."""
-        if header.type == "3" and header.device == (0, 0):
+        if header.type == "3" and _as_stored(header.device) == (0, 0):
             self._note("overlay-device", header, "a character device 0/0, overlayfs' own whiteout")
         if header.xattrs:
             orders = sorted(name for name in header.xattrs if name.startswith(_OVERLAY_ATTRIBUTES))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -19,7 +20,7 @@ from attrs import field, frozen
 from cosinspect.blob import ByteStream, Source, VerifiedStream
 from cosinspect.deadline import Deadline
 from cosinspect.errors import FormatError, InvalidLayer, LimitExceeded
-from cosinspect.layer.changeset import LayerEntry, LayerIndex
+from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex
 from cosinspect.layer.checkpoints import Restarts
 from cosinspect.layer.indexing import Archive, Follower, Indexing
 from cosinspect.layer.retain import Retain
@@ -28,6 +29,7 @@ from cosinspect.layer.toc import Table, is_announced, read_table
 from cosinspect.layer.toc_audit import AuditedArchive
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.oci.media_types import containerd_refusal
 from cosinspect.tar.reader import TarStream
 
 __all__ = ["Layer", "LayerFile", "Progress", "zeros"]
@@ -92,15 +94,22 @@ class Layer:
         verified = False
         try:
             work.run()
+            end = (
+                None
+                if any(each.kind == "missing-end" for each in archive.irregularities)
+                else archive.position
+            )
             stream.finish()
-            index = work.index(self.descriptor, self.diff_id, stream.uncompressed_size)
+            cuts = _cuts(self.descriptor.media_type, stream, end)
+            index = work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
             verified = True
             return index  # noqa: TRY300 - what comes behind it is told of it
         except (InvalidLayer, LimitExceeded) as fault:
             told: InvalidLayer | LimitExceeded = fault
             if isinstance(fault, InvalidLayer):
                 told = fault.in_layer(self.position, work.entries[-1].path if work.entries else None)
-                stream.finish()  # if the blob is another one, that is the error to tell
+                with suppress(InvalidLayer):  # the compression has a fault as well, or is the fault
+                    stream.finish()  # if the blob is another one, that is the error to tell
             if not (fault.where or "").startswith("layer"):
                 told = told.but(where=f"layer {self.position} ({self.descriptor.digest}), {fault.where}")
             raise told from fault
@@ -108,6 +117,30 @@ class Layer:
             stream.close()
             for sink in work.sinks:
                 sink.confirm(verified)
+
+    def salvage(self, fault: InvalidLayer) -> LayerIndex:
+        """Read what Go's readers get of a layer that `index` could not read for `fault`, in a second pass.
+
+        Raises:
+            as `index` does, but InvalidLayer.
+        """
+        raw = VerifiedStream(self.source.open(self.descriptor), self.descriptor)
+        stream = LayerStream(raw, None, limits=self.limits, deadline=self.deadline, salvage=True)
+        archive = TarStream(iter(stream), limits=self.limits)
+        work = Indexing(archive, Retain(), limits=self.limits)
+        end = None
+        try:
+            work.run()
+            if not any(each.kind == "missing-end" for each in archive.irregularities):
+                end = archive.position
+            stream.finish()
+        except InvalidLayer:
+            pass
+        finally:
+            stream.close()
+        cut = Cut("", stream.uncompressed_size, end is not None, fault.message)
+        cuts = (*_cuts(self.descriptor.media_type, stream, end), cut)
+        return work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
 
     def open(self, entry: LayerEntry) -> LayerFile:
         """Open the content of one of this layer's files, from the nearest place before it, or in a second pass over the blob."""
@@ -174,6 +207,18 @@ class Layer:
             deadline=self.deadline,
             restarts=self.restarts,
         )
+
+
+def _cuts(media_type: str, stream: LayerStream, end: int | None) -> tuple[Cut, ...]:
+    """Say where readers come to no good end of a layer whose archive ends, by its end mark, at `end`."""
+    stops = list(stream.stops)
+    reason = containerd_refusal(media_type, compressed=stream.compression is not None)
+    if reason:
+        stops.append(("containerd", 0, reason))
+    first: dict[str, Cut] = {}
+    for reader, offset, why in sorted(stops, key=lambda stop: stop[1]):
+        first.setdefault(reader, Cut(reader, offset, end is not None and end <= offset, why))
+    return tuple(first.values())
 
 
 class _Told:

@@ -114,7 +114,7 @@ class Outline:
         for name in path.split("/"):
             child = node.get(name)
             if isinstance(child, LayerEntry):
-                if child.type == "symlink":
+                if self._is_symlink(child):
                     message = f"an entry below the symbolic link /{child.path} of its own layer"
                     self._note("symlinked-parent", entry.header, message, entry.path)
                 else:
@@ -129,10 +129,22 @@ class Outline:
             node = child
         return node
 
+    def _is_symlink(self, entry: LayerEntry) -> bool:
+        """Say whether an entry is a symbolic link, or another name of one."""
+        hops = self._limits.link_hops
+        found: LayerEntry | _Directory | None = entry
+        while isinstance(found, LayerEntry) and found.type == "hardlink" and hops:
+            hops -= 1
+            found = self._at(found.link)
+        return isinstance(found, LayerEntry) and found.type == "symlink"
+
     def _at(self, path: str) -> LayerEntry | _Directory | None:
-        """Look up what the layer has at a path, symbolic links on the way followed inside it."""
+        """Look up what the layer has at a path, symbolic links on the way followed inside it.
+
+        What is not there counts as a directory where `..` leads out of it again: readers join such names by their letters.
+        """
         waiting = path.split("/")[::-1]
-        stack = [self._root]
+        stack: list[_Directory | None] = [self._root]
         hops = self._limits.link_hops
         while waiting:
             name = waiting.pop()
@@ -141,15 +153,20 @@ class Outline:
             if name == "..":
                 del stack[max(len(stack) - 1, 1) :]
                 continue
-            child = stack[-1].get(name)
+            above = stack[-1]
+            child = above.get(name) if above is not None else None
             if isinstance(child, dict):
                 stack.append(child)
             elif not isinstance(child, LayerEntry):
-                return None
+                if ".." not in waiting:
+                    return None
+                stack.append(None)
             elif not waiting:
                 return child
             elif (written := _below(self._behind.get(child.header), waiting[::-1])) is not None:
                 return written
+            elif child.type != "symlink" and ".." in waiting:
+                stack.append(None)
             elif child.type != "symlink" or hops == 0:
                 return None
             else:

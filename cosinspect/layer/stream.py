@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Iterator
 
 from cosinspect.blob import READ_BYTES, ByteStream, Hash, VerifiedStream
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, Tracker, detect, inflate_members
+from cosinspect.compression.members import ZSTD_MAGIC
+from cosinspect.compression.salvage import salvage_members
 from cosinspect.deadline import Deadline
 from cosinspect.errors import (
     DiffIDMismatch,
@@ -42,6 +44,11 @@ class LayerStream:
     Iterate to the end; `finish` does so for a reader that saw enough. Gzip members, zstd frames, skippable frames and
     zero padding behind the last member are read as one stream. A layer that could not be read once stays unread: the
     error comes again, so that nobody takes what came before it for the whole.
+
+    Attributes:
+        uncompressed_size: the bytes given so far.
+        compression: known once something was given.
+        stops: which readers come no further, with the bytes that they get, and what they meet.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class LayerStream:
         cancelled: threading.Event | None = None,
         deadline: Deadline | None = None,
         restarts: Restarts | None = None,
+        salvage: bool = False,
     ) -> None:
         """Read a layer that must inflate to `diff_id`, if one is given.
 
@@ -63,8 +71,11 @@ class LayerStream:
             cancelled: ends the reading from outside when it is set.
             deadline: by when it must be done.
             restarts: given the places at which the layer can be read on from, once all of it is verified.
+            salvage: give of a damaged layer what Go's readers give before the damage, and end there without an error.
         """
         self.uncompressed_size = 0
+        self.stops: list[tuple[str, int, str]] = []
+        self._salvage = salvage
         self.compression: Compression | None = None
         self._stream = stream
         self._diff_id = diff_id
@@ -167,7 +178,14 @@ class LayerStream:
                 kind = None
         self.compression = kind
         if kind in (Compression.GZIP, Compression.ZSTD):
-            yield from self._members(kind, data)
+            if kind is Compression.ZSTD and data[:4] != ZSTD_MAGIC:
+                reason = "a skippable frame at its beginning, for which it takes the layer for an uncompressed archive"
+                self.stops.append(("ggcr", 0, reason))
+            if self._salvage:
+                yield from salvage_members(kind, data, read, limits=self._limits)
+                self._drain()
+            else:
+                yield from self._members(kind, data)
         elif kind is None:
             while data:
                 yield data
@@ -182,7 +200,9 @@ class LayerStream:
 
     def _members(self, kind: Compression, head: bytes) -> Generator[bytes, None, None]:
         try:
-            yield from inflate_members(kind, head, self._read, limits=self._limits, tracker=self._tracker)
+            yield from inflate_members(
+                kind, head, self._read, limits=self._limits, tracker=self._tracker, told=self._stop
+            )
         except FormatError as fault:
             if fault.kind == "memory":
                 raise LimitExceeded(
@@ -200,6 +220,9 @@ class LayerStream:
                 where=f"layer {self._stream.descriptor.digest}, compressed byte {position}",
                 remedy=fault.remedy,
             ) from fault
+
+    def _stop(self, reason: str) -> None:
+        self.stops.extend((reader, self.uncompressed_size, reason) for reader in ("containerd", "ggcr"))
 
     def _drain(self) -> None:
         """Read the blob to its end without inflating it: if it is another one, that is the error to tell."""

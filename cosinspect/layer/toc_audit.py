@@ -44,6 +44,9 @@ class AuditedArchive:
 
     def __iter__(self) -> Iterator[Header]:
         for header in self._archive:
+            if header.type == "g":  # no table lists what is no file
+                yield header
+                continue
             path = normalise(header.name)[0]
             listed = self._waiting.get(path)
             entry = listed.pop() if listed else None

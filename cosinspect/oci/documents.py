@@ -28,6 +28,7 @@ from cosinspect.oci.media_types import (
     OCI_INDEX,
     OCI_LAYER,
     OCI_MANIFEST,
+    OLD_CONFIG_TYPES,
     SCHEMA_1_TYPES,
     agreed_type,
     bare_type,
@@ -57,6 +58,7 @@ __all__ = [
     "OCI_INDEX",
     "OCI_LAYER",
     "OCI_MANIFEST",
+    "Choice",
     "Descriptor",
     "Digest",
     "History",
@@ -157,7 +159,7 @@ class Manifest:
         kind = agreed_type(document, media_type, MANIFEST_TYPES, OCI_MANIFEST)
         refuse_keys(document, ("manifests", "fslayers"), "manifest")
         wire = convert_document(document, WireManifest, "manifest")
-        _refuse_artifact(wire)
+        _refuse_artifact(wire, kind)
         layers = tuple(
             parse_descriptor(layer, f"manifest.layers[{n}]") for n, layer in enumerate(wire.layers or ())
         )
@@ -213,6 +215,35 @@ class ImageIndex:
             return (*best, *unsaid)
         raise no_matching_platform(wanted, (item.platform for item in self.manifests))
 
+    def rivals(self, wanted: Platform, taken: Descriptor) -> tuple[Descriptor, ...]:
+        """Give the other images that serve `wanted` as well as the one that was taken, in their order."""
+        if taken.platform is None:
+            return ()
+        rank = taken.platform.rank(wanted)
+        return tuple(
+            item
+            for item in self.manifests
+            if item.digest != taken.digest
+            and item.media_type in (*MANIFEST_TYPES, *INDEX_TYPES)
+            and item.platform is not None
+            and item.platform.rank(wanted) == rank
+        )
+
+
+@frozen
+class Choice:
+    """The manifest that was taken of an index for a platform.
+
+    Attributes:
+        wanted: the platform.
+        taken: the manifest, or an index in the index.
+        rivals: others that serve the platform as well, which another reader may take.
+    """
+
+    wanted: Platform
+    taken: Descriptor
+    rivals: tuple[Descriptor, ...]
+
 
 @frozen
 class History:
@@ -257,7 +288,7 @@ class ImageConfig:
                 f"expected 'layers', found {wire.rootfs.type[:60]!r}", where="config.rootfs.type"
             )
         platform = (
-            Platform(wire.os, wire.architecture, wire.variant) if wire.os and wire.architecture else None
+            Platform.of_document(wire.os, wire.architecture, wire.variant) if wire.architecture else None
         )
         execution = wire.config or WireExecution()
         return cls(
@@ -312,9 +343,9 @@ def parse_document(raw: bytes, media_type: str = "") -> Manifest | ImageIndex:
     )
 
 
-def _refuse_artifact(wire: WireManifest) -> None:
+def _refuse_artifact(wire: WireManifest, media_type: str) -> None:
     kind = wire.config.media_type
-    if kind in CONFIG_TYPES:
+    if kind in CONFIG_TYPES or (media_type == DOCKER_MANIFEST and kind in OLD_CONFIG_TYPES):
         return
     raise UnsupportedMediaType(
         f"expected an image configuration, found {(wire.artifact_type or kind)[:150]!r}: this artifact is no image",
@@ -342,7 +373,7 @@ def parse_descriptor(wire: WireDescriptor, where: str) -> Descriptor:
         )
     platform = None
     if wire.platform is not None and (wire.platform.os or wire.platform.architecture):
-        platform = Platform(wire.platform.os, wire.platform.architecture, wire.platform.variant)
+        platform = Platform.of_document(wire.platform.os, wire.platform.architecture, wire.platform.variant)
     return Descriptor(
         wire.media_type,
         _digest(wire.digest, f"{where}.digest"),

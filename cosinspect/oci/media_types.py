@@ -23,9 +23,11 @@ __all__ = [
     "OCI_INDEX",
     "OCI_LAYER",
     "OCI_MANIFEST",
+    "OLD_CONFIG_TYPES",
     "SCHEMA_1_TYPES",
     "agreed_type",
     "bare_type",
+    "containerd_refusal",
     "refuse_layer_type",
     "refuse_schema_1",
 ]
@@ -44,6 +46,8 @@ INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
 MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
 """Media types of documents that list layers."""
 CONFIG_TYPES = (OCI_CONFIG, DOCKER_CONFIG)
+OLD_CONFIG_TYPES = ("", "application/octet-stream", "application/json", "text/html")
+"""What Docker 1.10 and 1.11 called an image's configuration in its own manifests (moby/moby, distribution/pull_v2.go)."""
 SCHEMA_1_TYPES = (
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
@@ -101,6 +105,28 @@ def agreed_type(document: dict[str, Any], declared: str, allowed: tuple[str, ...
     if kind not in allowed:
         raise InvalidManifest(f"expected {' or '.join(allowed)}, found {kind!r:.150}", where="mediaType")
     return str(kind)
+
+
+_DOCKER_LAYERS = (DOCKER_LAYER, f"{DOCKER_LAYER}.gzip")
+
+
+def containerd_refusal(media_type: str, *, compressed: bool) -> str:
+    """Say why containerd does not unpack a layer of a type, "" if it does (1.7.29, images/mediatypes.go, diff/stream.go).
+
+    Args:
+        media_type: of the layer's descriptor.
+        compressed: whether its bytes are.
+    """
+    base, *suffixes = media_type.split("+")
+    if not media_type.startswith("application/vnd.oci.image.layer.") and base not in _DOCKER_LAYERS:
+        return f"the media type {media_type!r:.150}, which it does not count as one of a layer"
+    if base in _DOCKER_LAYERS:
+        inflates = not suffixes
+    else:
+        inflates = bool(suffixes) and max(suffixes) in ("gzip", "zstd")
+    if compressed and not inflates:
+        return f"compressed data called {media_type!r:.150}, which it does not inflate"
+    return ""
 
 
 def refuse_layer_type(media_type: str, number: int) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Self
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from cosinspect.errors import InvalidManifest, NoMatchingPlatform
 
@@ -16,11 +16,36 @@ __all__ = ["Platform", "no_matching_platform"]
 
 @frozen
 class Platform:
-    """What an image runs on, in Go's words for operating systems and architectures (image-spec, image-index.md)."""
+    """What an image runs on, in Go's words for operating systems and architectures (image-spec, image-index.md).
+
+    Attributes:
+        written: how a document calls it, where that is in other words.
+    """
 
     os: str
     architecture: str
     variant: str = ""
+    written: str = field(default="", eq=False)
+
+    @classmethod
+    def of_document(cls, os: str, architecture: str, variant: str = "") -> Self:
+        """Give a platform that an index or a configuration names, in containerd's words for it.
+
+        Follows containerd/platforms 0.2.1 (database.go, normalizeOS, normalizeArch): no system is Linux, for that is what reads images
+        of machines; uname's names for architectures are known, and variants without their v.
+        """
+        system = os.lower() or "linux"
+        system = "darwin" if system == "macos" else system
+        words, kind = architecture.lower(), variant.lower()
+        if words in _UNAME:
+            words, kind = _UNAME[words][0], _UNAME[words][1] or kind
+        if words == "386" and architecture.lower() == "i386":
+            kind = ""
+        if kind in _DIGITS.get(words, ()):
+            kind = f"v{kind}"
+        found = cls(system, words, kind)
+        written = "/".join(part for part in (os, architecture, variant) if part)
+        return found if str(found) == written else evolve(found, written=written)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -34,15 +59,19 @@ class Platform:
             raise InvalidManifest(
                 f"expected a platform such as linux/amd64 or linux/arm/v7, found {text[:150]!r}"
             )
-        alias = _ARCHITECTURES.get(parts[1], parts[1])
-        return cls(parts[0], alias, parts[2] if len(parts) == 3 else "")
+        found = cls.of_document(
+            parts[0], _MACHINES.get(parts[1], parts[1]), parts[2] if len(parts) == 3 else ""
+        )
+        # Of a bare `arm` containerd says no variant either (containerd/platforms, Parse).
+        bare = len(parts) == 2 and (found.architecture, found.variant) == ("arm", "v7")
+        return cls(found.os, found.architecture, "" if bare else found.variant)
 
     @classmethod
     def of_host(cls) -> Self:
         """Name the platform whose images this machine runs; a Mac runs those of Linux."""
         system = host.system().lower()
         machine = host.machine().lower()
-        return cls("linux" if system == "darwin" else system, _ARCHITECTURES.get(machine, machine))
+        return cls("linux" if system == "darwin" else system, _HOSTS.get(machine, machine))
 
     def rank(self, wanted: Platform) -> int | None:
         """Say how well this platform serves `wanted`: None not at all, else lower is better.
@@ -65,15 +94,19 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "x86-64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "armhf": "arm",
-    "i386": "386",
-    "i686": "386",
+# Other words for an architecture, with the variant that they imply.
+_UNAME = {
+    "i386": ("386", ""),
+    "x86_64": ("amd64", ""),
+    "x86-64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
 }
+_DIGITS = {"arm": ("5", "6", "7", "8"), "arm64": ("8",)}
+# What uname says of machines for which no document has a word.
+_MACHINES = {"armv7l": "arm", "i686": "386"}
+_HOSTS = {**_MACHINES, "x86_64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
 _VARIANTS = {"arm": ("v5", "v6", "v7", "v8"), "amd64": ("v1", "v2", "v3", "v4")}
 

@@ -24,7 +24,9 @@ __all__ = [
     "WireManifest",
     "convert_document",
     "load_document",
+    "load_json",
     "refuse_keys",
+    "refuse_other_case",
 ]
 
 # What the documents look like on the wire. Go's encoder writes null for an empty list or map.
@@ -114,6 +116,18 @@ def load_document(raw: bytes, where: str) -> dict[str, Any]:
     Raises:
         InvalidManifest: it is no such object; `where` names it in the message.
     """
+    document = load_json(raw, where)
+    if not isinstance(document, dict):
+        raise InvalidManifest("expected a JSON object", where=where)
+    return document
+
+
+def load_json(raw: bytes, where: str) -> Any:
+    """Decode JSON in which no key is there twice.
+
+    Raises:
+        InvalidManifest: it is none; `where` names it in the message.
+    """
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -137,8 +151,6 @@ def load_document(raw: bytes, where: str) -> dict[str, Any]:
         if isinstance(fault, InvalidManifest):
             raise
         raise InvalidManifest(f"expected a JSON document: {fault}", where=where) from fault
-    if not isinstance(document, dict):
-        raise InvalidManifest("expected a JSON object", where=where)
     return document
 
 
@@ -148,8 +160,12 @@ def _names(wire: type) -> Mapping[str, str]:
     return {item.encode_name.casefold(): item.encode_name for item in msgspec.structs.fields(wire)}
 
 
-def _refuse_other_case(value: Any, wire: type, where: str) -> None:
-    """Refuse `Layers` beside or instead of `layers`: Go's decoder takes both for the same field."""
+def refuse_other_case(value: Any, wire: type, where: str) -> None:
+    """Refuse `Layers` beside or instead of `layers`: Go's decoder takes both for the same field.
+
+    Raises:
+        InvalidManifest: there is such a key.
+    """
     if not isinstance(value, dict):
         return
     names = _names(wire)
@@ -164,9 +180,9 @@ def _refuse_other_case(value: Any, wire: type, where: str) -> None:
             continue
         if isinstance(item, list):
             for number, element in enumerate(item):
-                _refuse_other_case(element, nested[key], f"{where}.{key}[{number}]")
+                refuse_other_case(element, nested[key], f"{where}.{key}[{number}]")
         else:
-            _refuse_other_case(item, nested[key], f"{where}.{key}")
+            refuse_other_case(item, nested[key], f"{where}.{key}")
 
 
 def refuse_keys(document: dict[str, Any], keys: tuple[str, ...], where: str) -> None:
@@ -192,7 +208,7 @@ def convert_document(document: dict[str, Any], wire: type[T], where: str) -> T:
         InvalidManifest: it has another; the message names the key.
         UnsupportedMediaType: it is of schema 1.
     """
-    _refuse_other_case(document, wire, where)
+    refuse_other_case(document, wire, where)
     try:
         found = msgspec.convert(document, ready(wire))
     except msgspec.ValidationError as fault:

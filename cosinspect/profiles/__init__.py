@@ -23,7 +23,18 @@ from cosinspect.report.report import Capability, Level
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.wire_types import ready
 
-__all__ = ["BUILTIN", "Generation", "InitrdUnit", "Profile", "load_profile", "parse_profile", "read_profile"]
+__all__ = [
+    "BUILTIN",
+    "BootState",
+    "BootTable",
+    "Generation",
+    "InitrdUnit",
+    "Profile",
+    "generation_tables",
+    "load_profile",
+    "parse_profile",
+    "read_profile",
+]
 
 BUILTIN = ("auto", "boot", "bootc", "cos", "kairos")
 """The profiles that come with the package."""
@@ -51,6 +62,54 @@ class InitrdUnit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unit: str
     link: str
     alternatives: tuple[str, ...] = ()
+
+
+class BootState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A state that a machine of a generation can start in, and what its menu then does (the toolkit's grub.cfg).
+
+    Files are named `LABEL:/path`, by the label of their file system.
+
+    Attributes:
+        name: in words.
+        entries: the ids of the menu entry, the first of which the menu has.
+        image: the file that holds the image's root, or the directory that is it where that ends in a slash.
+        variables: what the menu sets before it reads the file of boot arguments.
+        environment: what is in the disk's environment besides what every state has.
+        labels: the labels of file systems one of which `root=` must name.
+        recovery: whether the recovery system is what is started.
+        copied: whether kernel, initrd and boot arguments are read from copies beside the image, not from within it.
+        also: further names under which earlier releases have the image's file.
+    """
+
+    name: str
+    entries: tuple[str, ...]
+    image: str
+    variables: dict[str, str] = {}
+    environment: dict[str, str] = {}
+    labels: tuple[str, ...]
+    recovery: bool = False
+    copied: bool = False
+    also: tuple[str, ...] = ()
+
+
+class BootTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the menu of a generation starts the image.
+
+    Attributes:
+        root: the label of the file system that GRUB starts from.
+        labels: the labels of the other file systems that a deployment makes, and of the image's own in its states.
+        device: the name of the loop device that the menu makes of the image's file.
+        bootargs: the files of boot arguments that it reads, in this order; those that are missing are passed over.
+        environment: the disk's environment, by variable.
+        states: the states; the first is what a machine does that nobody touches.
+    """
+
+    root: str
+    labels: tuple[str, ...]
+    device: str
+    bootargs: tuple[str, ...]
+    environment: dict[str, str] = {}
+    states: tuple[BootState, ...]
 
 
 class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -85,6 +144,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         root_variable: the GRUB variable in `root=LABEL=$...` that its menu sets.
         labels: the labels of the file systems that an installation makes; empty where they are not known.
         packages: `category/name` of the luet packages that make a derivative of it; empty where luet plays no part.
+        boot: how its menu starts the image, None where that is not known.
     """
 
     title: str
@@ -114,6 +174,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     root_variable: str
     labels: tuple[str, ...] = ()
     packages: tuple[str, ...]
+    boot: BootTable | None = None
 
 
 @frozen
@@ -198,7 +259,8 @@ def _builtin(name: str) -> Profile:
 
 
 @cache
-def _generations() -> Mapping[str, Generation]:
+def generation_tables() -> Mapping[str, Generation]:
+    """Give what each generation of the toolkit keeps where, by its name."""
     return _convert(_resource("generations.toml"), dict[str, Generation], "generations.toml")
 
 
@@ -248,7 +310,7 @@ def parse_profile(text: str, name: str) -> Profile:
             where=name,
             remedy="leave semantics out, or set for example semantics = ['oci', 'elemental']",
         )
-    generations = _generations()
+    generations = generation_tables()
     unknown = sorted(set(wire.generations) - {*generations, *_WITHOUT_TABLE})
     if unknown:
         known = ", ".join([*generations, *_WITHOUT_TABLE])

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any, TextIO
 
-__all__ = ["cut", "iso_time", "printable", "size", "wrap"]
+__all__ = ["InertStream", "cut", "iso_time", "printable", "size", "wrap"]
 
+_BRACKET = re.compile(r"##(vso)?\[")
+_COLONS = re.compile(r"^([^\S\n]*)::", re.MULTILINE)
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
@@ -23,6 +27,51 @@ def printable(text: str) -> str:
     the space, and what Unicode has not assigned. A surrogate escape is shown as the byte that it stands for.
     """
     return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
+
+
+class InertStream:
+    r"""A text stream in which no line commands a CI system that reads it; everything else is that of `raw`.
+
+    GitHub Actions takes a line that begins with `::`, blanks aside, and `##[` anywhere in a line; Azure Pipelines takes `##vso[`. The
+    colon or the bracket is written as `\u003a` or `\u005b`, which JSON reads as the same text.
+
+    Attributes:
+        raw: the stream itself, for what is meant as a command.
+    """
+
+    def __init__(self, raw: TextIO) -> None:
+        self.raw = raw
+        self._held = ""
+        self._begun = False  # whether the line that is held was written in part
+
+    def write(self, text: str) -> int:
+        """Write the lines that are complete; the rest waits for its end, or for `flush`."""
+        whole, line_break, rest = (self._held + text).rpartition("\n")
+        self._held = rest
+        if line_break:
+            self.raw.write(self._inert(whole + line_break))
+            self._begun = False
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._held:
+            self.raw.write(self._inert(self._held))
+            self._held, self._begun = "", True
+        self.raw.flush()
+
+    def _inert(self, text: str) -> str:
+        text = _BRACKET.sub(lambda found: f"##{found[1]}\\u005b", text)
+        first, line_break, rest = text.partition("\n") if self._begun else ("", "", text)
+        return first + line_break + _COLONS.sub(lambda found: f"{found[1]}\\u003a:", rest)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each of `lines`."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -178,6 +178,7 @@ class CheckResult:
         reason: why it is open, not applicable, or failed before its end, else "".
         evidence: what a passed check saw.
         waiver: the waiver that covers it as a whole where it is open, expired or not.
+        transient: whether it is open for a reason that may pass: a source that did not answer, time that ran out.
     """
 
     check: str
@@ -189,6 +190,7 @@ class CheckResult:
     reason: str = ""
     evidence: tuple[str, ...] = ()
     waiver: Waiver | None = None
+    transient: bool = False
 
     @property
     def waivers(self) -> tuple[Waiver, ...]:

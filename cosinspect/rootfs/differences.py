@@ -13,7 +13,7 @@ from attrs import field, frozen
 from cosinspect.layer.changeset import LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import concerned
-from cosinspect.rootfs.overlay import merge
+from cosinspect.rootfs.overlay import PARTIAL, extraction_end, merge
 from cosinspect.rootfs.rootfs import Entry, Rootfs, entry_at
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import IMPLIED_MODE, Node, Problem
@@ -108,6 +108,14 @@ _SENTENCES: dict[str, dict[Semantics, str]] = {
         Semantics.OVERLAY: "the layer writes through a link of a lower layer; on overlayfs it has a directory there, which "
         "takes the link's place",
     },
+    PARTIAL: {
+        Semantics.ELEMENTAL: "elemental's reader ends here and reports success: nothing of what it has not read yet is installed",
+    },
+    "global-header": {
+        Semantics.ELEMENTAL: "elemental takes the name of a PAX global header for an entry's, which hides what lower layers have "
+        "there",
+        Semantics.OVERLAY: "containerd takes the name of a PAX global header for an entry's, and deletes what the layer has there",
+    },
     "root-attributes": {
         Semantics.ELEMENTAL: "elemental does not apply mode and owner of the root directory",
         Semantics.OVERLAY: "containerd does not apply mode and owner of the root directory",
@@ -117,6 +125,8 @@ _SENTENCES: dict[str, dict[Semantics, str]] = {
 _REMEDIES = {
     "parent-behind-link": "Write to the real path, for example COPY --chmod=644 x /usr/lib/x instead of /lib/x",
     "hardlink": "Make the hard link and its target in one layer with the same mode and owner, or copy the file",
+    PARTIAL: "Write the layer again with a current tar library: every field of a header as its type and POSIX have it",
+    "global-header": "Leave PAX global headers out: unpack what git archive wrote and add the files",
     "repeated-entry": "Build the layer with a tool that writes each path once",
     "whiteout-device": "Remove the device from the layer; a deletion is an empty file whose name starts with .wh.",
     "nameless-whiteout": "Build the layer again with a tool that writes whiteouts of real names only",
@@ -144,14 +154,20 @@ class Comparison:
     def refusals(self) -> tuple[Problem, ...]:
         """What the other reader gives the image up for, and the first does without a word."""
         known = {(problem.layer, problem.path) for problem in self.first.problems}
-        known |= {
-            (layer, each.path) for layer, index in enumerate(self.first.indexes) for each in index.nameless
-        }
+        for layer, index in enumerate(self.first.indexes):
+            known.update((layer, each.path) for each in index.nameless)
+            known.update((layer, each.path) for each in index.name_only if each.type == "unknown")
+            known.update((layer, each.path) for each in index.entries if "sparse" in each.fault)
         return tuple(
             problem
             for problem in self.other.problems
             if problem.fatal and (problem.layer, problem.path) not in known
         )
+
+    @property
+    def partial(self) -> Problem | None:
+        """What ends the other reader's writing in the middle, without an error."""
+        return next((problem for problem in self.other.problems if problem.kind == PARTIAL), None)
 
     def by_cause(self) -> list[tuple[Cause, list[Difference]]]:
         """Give the differences, those together that have one cause."""
@@ -304,7 +320,7 @@ def find_causes(
         if not names:
             continue
         if differing - same == 1:
-            layer = _Reading(indexes, same, limits)
+            layer = _Reading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
             for name in names:
                 kind, item = layer.reason(name)
                 found[f"/{name}"] = Cause(same, kind, item)
@@ -333,7 +349,7 @@ def _look(node: Node | None) -> tuple[object, ...] | None:
     if node is None:
         return None
     if node.entry is None:
-        return ("dir", "", IMPLIED_MODE, 0, 0)
+        return ("dir", "", IMPLIED_MODE, 0, 0, (0, 0))
     owner = (
         node.inode.attributes if node.inode is not None and node.inode.attributes is not None else node.entry
     )
@@ -347,8 +363,12 @@ class _Reading:
     Everything is looked up by path, for a layer may have as many opaque directories as paths that differ.
     """
 
-    def __init__(self, indexes: Sequence[LayerIndex], position: int, limits: Limits) -> None:
+    def __init__(
+        self, indexes: Sequence[LayerIndex], position: int, limits: Limits, *, partial: bool
+    ) -> None:
         self._index = indexes[position]
+        self._end = extraction_end(self._index) if partial else None
+        self._globals = {entry.path for entry in self._index.name_only}
         self._deleted = {marker.path for index in indexes[:position] for marker in index.whiteouts}
         self._links = {
             entry.path: entry.link
@@ -391,6 +411,11 @@ class _Reading:
         names = path.split("/") if path else []
         # The path and its parents, itself first.
         ways = ["/".join(names[:length]) for length in range(len(names), -1, -1)]
+        if self._end is not None:
+            return PARTIAL, f"/{self._end}"
+        for way in ways:
+            if way in self._globals:
+                return "global-header", f"/{way}"
         if self._index.nameless:
             return "nameless-whiteout", f"/{self._index.nameless[0].path}"
         through = next((self._through[way] for way in ways if way in self._through), None)

@@ -94,6 +94,6 @@ def entry_at(path: str, node: Node) -> Entry:
         return Entry(path, "dir", IMPLIED_MODE, 0, 0, 0, 0, "", (0, 0), node.layer, {}, node)
     owner = node.inode.attributes if node.inode is not None and node.inode.attributes is not None else entry
     return Entry(
-        path, entry.type, owner.mode, owner.uid, owner.gid, entry.size, owner.mtime, entry.link, entry.device,
+        path, entry.type, owner.mode if entry.type != "symlink" else entry.mode, owner.uid, owner.gid, entry.size, owner.mtime, entry.link, entry.device,
         node.layer, entry.xattrs or {}, node,
     )  # fmt: skip

@@ -15,12 +15,12 @@ from operator import attrgetter
 
 from attrs import frozen
 
-from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
-from cosinspect.rootfs.tree import Node, Problem, Tree
+from cosinspect.rootfs.tree import Node, Problem, Tree, is_name
 
-__all__ = ["Merged", "apply_in_place", "merge", "prefixes"]
+__all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "merge", "prefixes"]
 
 
 @frozen
@@ -51,11 +51,13 @@ def merge(
         return _merge_side_by_side(layers, limits)
     tree = Tree(rules, limits=limits)
     if rules.stacking is Stacking.TOP_DOWN:
-        for position, entry in _survivors(layers):
-            tree.put(entry, position)
+        _extract(tree, layers)
     else:
         for position, index in enumerate(layers):
             apply_in_place(tree, index, position)
+            for cut in index.cuts:
+                if not cut.reader:
+                    tree.problem("layer-refused", position, "", cut.reason)
     tree.close()
     return Merged(tree.root, tuple(tree.problems))
 
@@ -141,27 +143,131 @@ def _lower_directory(tree: Tree, path: str, own: set[str]) -> Node | None:
 # -- top down: elemental -----------------------------------------------------------------------------------------------
 
 
-def _survivors(layers: Sequence[LayerIndex]) -> Iterator[tuple[int, LayerEntry]]:
-    """Give the entries that `mutate.Extract` keeps, in the order in which it writes them.
+PARTIAL = "partial-root"
+"""The kind of problem that leaves a part of the image, which the reader takes for the whole."""
+
+_UNWRITABLE = {
+    "mode": "a mode of more than 21 bits, for which no tar header that Go writes has room",
+    "device": "a device number of more than 21 bits, for which no tar header that Go writes has room",
+    "nul": "a name with a NUL, which Go writes to no tar header",
+    "slash": "the name /, which Go writes to no tar header of a file",
+}
+_CLAIMS_CONTENT = "a size, which its type has no content for, so that go-containerregistry fails to copy that"
+
+
+def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
+    """Write what `mutate.Extract` hands on, up to where something ends it.
+
+    It ends its archive in good order whatever has happened, and then reports the error to nobody who still listens: so
+    what has been written by then is all that is installed.
+    """
+    survivors = _Survivors(layers)
+    for position, entry in survivors:
+        if not entry.fault:
+            tree.put(entry, position)
+            continue
+        why = entry.fault.rpartition(" ")[2]
+        if why in _UNWRITABLE:
+            _end(tree, position, entry.path, f"{_article(entry)} has {_UNWRITABLE[why]}")
+            return
+        if why == "long":
+            message = "its extended header has more than 1 MiB when it is written again, which go-containerregistry fails at"
+            tree.problem("header-long", position, entry.path, message)
+            return
+        if "sparse" in entry.fault:
+            message = "an entry of type S, which go-containerregistry writes so that containerd's reader refuses the archive"
+            tree.problem("sparse-type", position, entry.path, message)
+        elif entry.type in ("global", "unknown"):
+            tree.pass_over(entry, position)
+        else:
+            tree.put(entry, position)
+        if why == "size":
+            _end(tree, position, entry.path, f"{_article(entry)} has {_CLAIMS_CONTENT}")
+            return
+    if survivors.cut is not None:
+        position, cut = survivors.cut
+        if survivors.broken is None:
+            _end(tree, position, "", f"go-containerregistry meets {cut.reason}")
+        else:
+            message = f"the content ends before its size: go-containerregistry meets {cut.reason}"
+            tree.problem("content-cut", position, survivors.broken, message)
+
+
+def extraction_end(index: LayerIndex) -> str | None:
+    """Give the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
+    for entry in index.entries:
+        why = entry.fault and entry.fault.rpartition(" ")[2]
+        if why in _UNWRITABLE or why == "size":
+            return entry.path
+    cut = any(each.reader != "containerd" and not each.ended for each in index.cuts)
+    return "" if cut else None
+
+
+def _end(tree: Tree, position: int, path: str, reason: str) -> None:
+    message = f"the writing ends here and reports success: {reason}"
+    tree.problem(PARTIAL, position, path, message, fatal=False)
+
+
+def _article(entry: LayerEntry) -> str:
+    return {"dir": "the directory", "char": "the device", "block": "the device"}.get(
+        entry.type, f"the {entry.type}"
+    )
+
+
+class _Survivors:
+    """The entries that `mutate.Extract` keeps, in the order in which it writes them.
 
     Names are remembered as Go's `filepath.Clean` gives them, so that `/etc/x` is another one than `etc/x`. One that is
     no directory, a whiteout too, hides everything below it that comes later; an opaque whiteout is a name like others.
+
+    Attributes:
+        cut: position of the layer in whose middle the reading ends, and why it does.
+        broken: the entry whose content is cut there, None for none.
     """
-    seen: dict[str, bool] = {}  # whether it hides what is below
-    directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
-    for position in range(len(layers) - 1, -1, -1):
-        for item in _in_order(layers[position]):
-            marks = isinstance(item, Marker)
-            name = item.name or item.path or "."
-            if isinstance(item, Marker) and item.is_directory:
-                name = _own_name(item)  # a directory keeps its name with the prefix
-            if name in seen or _is_hidden(name, seen, directories):
-                continue
-            hides = seen[name] = isinstance(item, Marker) or item.type != "dir"
-            if hides and name in directories:
-                directories.clear()  # what stood open until now is hidden from here on
-            if not marks and isinstance(item, LayerEntry):
+
+    def __init__(self, layers: Sequence[LayerIndex]) -> None:
+        self._layers = layers
+        self.cut: tuple[int, Cut] | None = None
+        self.broken: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, LayerEntry]]:
+        seen: dict[str, bool] = {}  # whether it hides what is below
+        directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
+        for position in range(len(self._layers) - 1, -1, -1):
+            index = self._layers[position]
+            opaques = {id(marker) for marker in index.opaques}
+            cut = next((each for each in index.cuts if each.reader != "containerd" and not each.ended), None)
+            for item in _in_order(index, opaques=True):
+                if cut is not None and item.data > cut.offset:
+                    break
+                name = item.name or item.path or "."
+                if isinstance(item, Marker):
+                    name = _handled_name(item, name, opaque=id(item) in opaques)
+                    hides = True
+                else:
+                    hides = item.type != "dir"
+                if name in seen or _is_hidden(name, seen, directories):
+                    continue
+                seen[name] = hides
+                if hides and name in directories:
+                    directories.clear()  # what stood open until now is hidden from here on
+                if isinstance(item, Marker):
+                    continue
+                if cut is not None and item.data + item.stored > cut.offset:
+                    self.broken = item.path
+                    break
                 yield position, item
+            if cut is not None:
+                self.cut = position, cut
+                return
+
+
+def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
+    """Give the name by which `mutate.Extract` remembers a whiteout."""
+    if opaque:
+        base = ".wh..wh..opq" if marker.is_directory else ".wh..opq"
+        return f"{name.rstrip('/')}/{base}" if marker.path or marker.name else base
+    return _own_name(marker) if marker.is_directory else name  # a directory keeps its name with the prefix
 
 
 def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -> bool:
@@ -199,11 +305,14 @@ def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntr
     markers = [*index.whiteouts, *index.nameless]
     if opaques:
         markers.extend(index.opaques)
-    if not markers:
+    if not markers and not index.name_only:
         return iter(index.entries)
     markers.sort(key=attrgetter("offset"))
     return heapq.merge(
-        index.entries, markers, key=lambda item: item.offset if isinstance(item, Marker) else item.header
+        index.entries,
+        index.name_only,
+        markers,
+        key=lambda item: item.offset if isinstance(item, Marker) else item.header,
     )
 
 
@@ -241,11 +350,19 @@ def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: L
         return None
 
     tree = Tree(RULES[Semantics.OVERLAY], limits=limits, inherit=inherited)
+    for cut in index.cuts:
+        if cut.reader != "ggcr":
+            tree.problem(
+                "layer-refused", position, "", f"containerd cannot read the layer: it meets {cut.reason}"
+            )
     opaques = {id(marker) for marker in index.opaques}
     nameless = {id(marker) for marker in index.nameless}
     for item in _in_order(index, opaques=True):
         if not isinstance(item, Marker):
-            tree.put(item, position)
+            if item.fault and item.type in ("global", "unknown"):
+                tree.pass_over(item, position)
+            else:
+                tree.put(item, position)
         elif id(item) in nameless:
             message = "the whiteout names nothing that it could delete"
             tree.problem("invalid-whiteout", position, item.path, message)
@@ -264,7 +381,10 @@ def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
     parent = tree.made(directory, position)
     if parent is None or parent.children is None:
         return
-    if name in parent.children:
+    if not is_name(name):
+        message = "the whiteout deletes what can be no name of a file: it has a NUL, or more than 255 bytes"
+        tree.problem("unusable-name", position, marker.path, message)
+    elif name in parent.children:
         tree.problem(
             "whiteout-over-entry",
             position,

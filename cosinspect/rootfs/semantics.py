@@ -80,6 +80,7 @@ class Rules:
             is not followed from where the links lead, as the kernel does; `fs.RootPath` also refuses a file where a directory is
             needed, which a directory replaces otherwise.
         link_hops: symbolic links followed on the way to one entry; None for `Limits.link_hops`.
+        sets_attributes: whether an extended attribute that Linux refuses ends everything.
     """
 
     stacking: Stacking
@@ -88,6 +89,7 @@ class Rules:
     hardlinks_carry_attributes: bool
     lexical: bool
     link_hops: int | None = None
+    sets_attributes: bool = False
 
 
 def _containerd(stacking: Stacking) -> Rules:
@@ -99,6 +101,7 @@ def _containerd(stacking: Stacking) -> Rules:
         hardlinks_carry_attributes=True,
         lexical=True,
         link_hops=255,
+        sets_attributes=True,
     )
 
 

@@ -103,6 +103,8 @@ class Inspections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         retry_seconds: how long an image that could not be decided is not tried again.
         keep: verdicts that are kept, the oldest going first.
         plain_http: registries that are spoken to without TLS, besides localhost.
+        private_addresses: whether a registry on a public address may send to token servers and storage on addresses of
+            the server's own network.
     """
 
     database: str = "verdicts.sqlite"
@@ -115,6 +117,7 @@ class Inspections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_seconds: _Seconds = 10.0
     keep: Annotated[int, msgspec.Meta(ge=1, le=100_000_000)] = 100_000
     plain_http: tuple[str, ...] = ()
+    private_addresses: bool = False
 
 
 class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -92,11 +92,15 @@ class _Way:
     environment: Mapping[str, str] = field(repr=False)
     plain_http: bool
     authorization: str | None = field(repr=False)
+    private_addresses: bool = False
 
     def access(self) -> Access:
         """Look at what this machine knows now; files are read."""
         return evolve(
-            Access.of_system(self.environment), plain_http=self.plain_http, authorization=self.authorization
+            Access.of_system(self.environment),
+            plain_http=self.plain_http,
+            authorization=self.authorization,
+            private_addresses=self.private_addresses,
         )
 
 
@@ -260,7 +264,7 @@ class Inspector:
 
     def _way(self, reference: Reference, authorization: str | None, *, plain_http: bool) -> _Way:
         plain = plain_http or reference.registry in self._settings.plain_http
-        return _Way(self._environment, plain, authorization)
+        return _Way(self._environment, plain, authorization, self._settings.private_addresses)
 
     def _task(self, job: _Job) -> Task:
         settings = self._settings
@@ -363,7 +367,7 @@ class Inspector:
         found: Decided | str = outcome.message
         if outcome.verdict is not None:
             found = Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time())
-        if isinstance(found, Decided) and _is_final(found, job.rule):
+        if isinstance(found, Decided) and not outcome.transient and _is_final(found, job.rule):
             self._verdicts.keep(found)
         else:
             _bound(self._recent)

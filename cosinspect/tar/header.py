@@ -5,9 +5,12 @@ Python's `int` takes underscores, signs and blanks where Go's parser does not, s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 __all__ = [
+    "HEADER_BYTES",
     "Header",
     "SparseMap",
     "is_valid_sparse",
@@ -16,6 +19,8 @@ __all__ = [
     "parse_octal",
     "parse_pax_records",
     "parse_text",
+    "rewritten_bytes",
+    "unwritable",
 ]
 
 SparseMap = tuple[tuple[int, int], ...]
@@ -40,6 +45,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
         stored: bytes of content in the archive, which differ from `size` for sparse files.
         sparse: where the stored bytes belong, or None.
         xattrs: extended attributes by name, values with surrogate escapes.
+        fault: what a tool that writes the header again runs into, "" for nothing; see `unwritable`.
     """
 
     name: str
@@ -56,6 +62,66 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     stored: int
     sparse: SparseMap | None
     xattrs: dict[str, str] | None
+    fault: str = ""
+
+
+HEADER_BYTES = 1 << 20
+"""The longest extended header that Go reads and writes (archive/tar: maxSpecialFileSize)."""
+
+_FIELD_BOUND = 1 << 21
+_NAMED_TYPES = frozenset("0346S")
+
+
+def unwritable(
+    kind: str, name: str, mode: int, device: tuple[int, int], size: int, *, header_only: bool
+) -> str:
+    """Name what ends the writing of a program that writes what it reads with Go's `archive/tar`, "" for nothing.
+
+    go-containerregistry's `mutate.Extract` writes PAX (archive/tar, common.go: allowedFormats). PAX has no room for a mode
+    or a device number of more than 21 bits (`mode`, `device`), for a name with a NUL (`nul`), which a record of a sparse
+    file can bring, and for the name of a file that ends in a slash (`slash`), which a clean name does only as "/". Where a
+    type without content has a size (`size`), the header is written, and the copying of the content fails.
+
+    Args:
+        kind: the type flag.
+        name: as the reader gives it.
+        mode: as written.
+        device: as written, whatever the type is.
+        size: as written, or as a PAX record has it.
+        header_only: whether the type has no content.
+    """
+    if "\0" in name:
+        return "nul"
+    if not 0 <= mode < _FIELD_BOUND:
+        return "mode"
+    if not (0 <= device[0] < _FIELD_BOUND and 0 <= device[1] < _FIELD_BOUND):
+        return "device"
+    if kind in _NAMED_TYPES and name[:1] == "/" and _is_root(name):
+        return "slash"
+    return "size" if header_only and size > 0 else ""
+
+
+def rewritten_bytes(records: Mapping[str, str], name: str) -> int:
+    """Give the length at most of the PAX header that Go's writer makes of an entry that was read with these records."""
+    own = {**records, "path": name}
+    total = 0
+    for key, value in own.items():
+        if key.startswith("GNU.sparse."):
+            continue
+        body = len(key.encode("utf-8", "surrogateescape")) + len(value.encode("utf-8", "surrogateescape")) + 3
+        digits = len(str(body))
+        total += body + digits + (len(str(body + digits)) > digits)
+    return total
+
+
+def _is_root(name: str) -> bool:
+    depth = 0
+    for component in name.split("/"):
+        if component == "..":
+            depth = max(depth - 1, 0)
+        elif component not in ("", "."):
+            depth += 1
+    return depth == 0
 
 
 def parse_number(field: bytes) -> int | None:

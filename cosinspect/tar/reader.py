@@ -18,6 +18,7 @@ from cosinspect.errors import InvalidLayer, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.tar.blocks import BLOCK, Blocks
 from cosinspect.tar.header import (
+    HEADER_BYTES,
     Header,
     SparseMap,
     is_valid_sparse,
@@ -26,6 +27,8 @@ from cosinspect.tar.header import (
     parse_octal,
     parse_pax_records,
     parse_text,
+    rewritten_bytes,
+    unwritable,
 )
 from cosinspect.tar.irregularities import Notes
 
@@ -36,6 +39,9 @@ _CHECKSUM = re.compile(rb"[0-7]{6}\0 ")  # as everybody writes it
 # Size and time, the checksum, a type without surprises, and the target of a link: bytes 124 to 257.
 _NUMBERS = re.compile(rb"([0-7]{11})[\0 ]([0-7]{11})[\0 ]([0-7]{6})\0 ([025])([^\0]{0,100})", re.DOTALL)
 _CUT = "content-truncated", "the archive ends in the middle of a file's content"
+_LONG = 512 * 1024  # no header that is shorter becomes too long when it is written again
+_COMMON_MODE = 0o7777777
+_COMMON_DEVICE = 0o7777777
 _REMEMBERED = 4096
 """Fields of each kind whose meaning is remembered; their bytes are few, for a field is short."""
 # All types whose size field Go does not believe (archive/tar: isHeaderOnlyType).
@@ -49,13 +55,14 @@ _XATTR = "SCHILY.xattr."
 class _Pending:
     """What extended headers have said about the entry that follows them."""
 
-    __slots__ = ("link", "name", "pax", "saw")
+    __slots__ = ("link", "name", "pax", "saw", "size")
 
     def __init__(self) -> None:
         self.pax: dict[str, str] = {}
         self.name = ""
         self.link = ""
         self.saw: set[int] = set()
+        self.size = 0  # of the PAX header
 
 
 class TarStream(Notes):
@@ -208,16 +215,9 @@ class TarStream(Notes):
                 self._format_fields(block, offset)
                 pending = pending or _Pending()
                 self._padding = -size % BLOCK
-                self._extension(kind, size, offset, pending)
                 if kind == _PAX_GLOBAL:
-                    # Go hands a global header out as an entry of its own, which ends what came before it.
-                    if pending.saw:
-                        self.note(
-                            "dangling-extension",
-                            start,
-                            "a global header stands between an extended header and its entry",
-                        )
-                    pending, start = None, -1
+                    return self._global(block, start, offset, size, pending)
+                self._extension(kind, size, offset, pending)
                 continue
             return self._entry(block, start, offset, size, pending)
 
@@ -259,19 +259,37 @@ class TarStream(Notes):
                 )
         return block
 
+    def _records(self, size: int, offset: int) -> dict[str, str]:
+        records = parse_pax_records(self._body(size, "an extended header"))
+        if records is None:
+            self._fail("pax-malformed", "a malformed PAX extended header", offset)
+        return records
+
+    def _global(self, block: bytes, start: int, offset: int, size: int, pending: _Pending) -> Header:
+        """Give a global header as Go does: an entry of its own, with a name, which ends what came before it.
+
+        Of its records only the path says something about the header itself.
+        """
+        name, _ = self._format_fields(block, offset)
+        data = self.position
+        records = self._records(size, offset)
+        name = records.get("path") or name
+        fault = "long" if size > _LONG and rewritten_bytes(records, name) > HEADER_BYTES else ""
+        self.note("global-header", offset, "a PAX global header", name)
+        if pending.saw:
+            message = "a global header stands between an extended header and its entry"
+            self.note("dangling-extension", start, message)
+        return Header(name, "g", 0, 0, 0, 0, 0, "", (0, 0), start, data, 0, None, None, fault)
+
     def _extension(self, kind: int, size: int, offset: int, pending: _Pending) -> None:
-        if kind in (_PAX, _PAX_GLOBAL):
-            records = parse_pax_records(self._body(size, "an extended header"))
-            if records is None:
-                self._fail("pax-malformed", "a malformed PAX extended header", offset)
-            if kind == _PAX_GLOBAL:
-                self.note("global-header", offset, "a PAX global header")
-                return
+        if kind == _PAX:
+            records = self._records(size, offset)
             if _PAX in pending.saw:
                 self.note(
                     "repeated-pax-header", offset, "a second PAX header for one entry replaces the first"
                 )
             pending.pax = records
+            pending.size = size
         else:
             text = parse_text(self._body(size, "a long name"))
             if kind in pending.saw:
@@ -320,9 +338,13 @@ class TarStream(Notes):
             self.note("slash-on-file", offset, "a regular file whose name ends in a slash", name)
         if kind not in _KNOWN_TYPES:
             self.note("unknown-type", offset, f"an entry of the unknown type {chr(kind)!r}", name)
+        header_only = kind in _HEADER_ONLY
+        fault = unwritable(chr(kind), name, mode, device, size, header_only=header_only)
+        if pending is not None and pending.size > _LONG and fault in ("", "size"):
+            fault = "long" if rewritten_bytes(pax, name) > HEADER_BYTES else fault
         return Header(
-            name, chr(kind), mode, uid, gid, mtime, 0 if kind in _HEADER_ONLY else size,
-            link, device, start, self.position, self._left, sparse, xattrs,
+            name, chr(kind), mode, uid, gid, mtime, 0 if header_only else size,
+            link, device, start, self.position, self._left, sparse, xattrs, fault,
         )  # fmt: skip
 
     def _numeric_fields(self, block: bytes) -> tuple[int, int, int, int]:
@@ -330,7 +352,8 @@ class TarStream(Notes):
         owner = self._owners.get(block[100:124])
         if owner is None:
             owner = number(block, 100, 8), number(block, 108, 8), number(block, 116, 8)
-            if len(self._owners) < _REMEMBERED:
+            # What comes again is not looked at for faults.
+            if 0 <= owner[0] <= _COMMON_MODE and len(self._owners) < _REMEMBERED:
                 self._owners[block[100:124]] = owner
         return *owner, number(block, 136, 12)
 
@@ -361,8 +384,9 @@ class TarStream(Notes):
             self.note("prefix-without-magic", offset, "bytes where only ustar has a name's prefix", name)
         if prefix[:1] not in (b"", b"\0"):
             return f"{parse_text(prefix)}/{name}", device
-        # Without magic there may be something to note, which is to be noted each time.
-        if magic[:5] == b"ustar" and len(self._tails) < _REMEMBERED:
+        # Without magic there may be something to note, which is to be noted each time, as faults are.
+        common = device == (0, 0) or all(0 <= number <= _COMMON_DEVICE for number in device)
+        if common and magic[:5] == b"ustar" and len(self._tails) < _REMEMBERED:
             self._tails[tail] = device
         return name, device
 

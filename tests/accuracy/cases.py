@@ -112,6 +112,7 @@ _LOSES = dict.fromkeys(
         "COS106",
         "COS107",
         "COS109",
+        "COS113",
         "COS139",
         "COS146",
         "COS163",

@@ -412,3 +412,31 @@ def test_wrong_use_is_one_line(arguments, told):
     assert status == 2
     assert told in err
     assert err.count("\n") == 1
+
+
+def test_what_was_found_for_one_platform_is_not_believed_for_another(tmp_path):
+    secret, public = key_files(tmp_path)
+    index = image_index(derivative(architecture="amd64"), derivative("kernel-dangling", architecture="arm64"))
+    with Registry() as registry:
+        name = registry.push(index, "org/os:v1")
+
+        assert run("attest", name, "--key", secret, "--platform", "linux/amd64")[0] == 0
+        status, out, _ = check(name, public, "--platform", "linux/amd64")
+        assert (status, "as attested by" in out) == (0, True)
+        status, out, err = check(name, public, "--platform", "linux/arm64")
+        assert (status, "as attested by" in out) == (1, False)
+        assert "the image is inspected" in err
+
+
+def test_the_machine_s_own_platform_is_not_taken_for_that_of_whoever_attested(tmp_path, monkeypatch):
+    secret, public = key_files(tmp_path)
+    index = image_index(derivative(architecture="amd64"), derivative("kernel-dangling", architecture="arm64"))
+    with Registry() as registry:
+        name = registry.push(index, "org/os:v1")
+        monkeypatch.setattr("platform.machine", lambda: "x86_64")
+        assert run("attest", name, "--key", secret)[0] == 0
+        assert "as attested by" in check(name, public)[1]
+
+        monkeypatch.setattr("platform.machine", lambda: "aarch64")
+        status, out, _ = check(name, public)
+        assert (status, "as attested by" in out) == (1, False)

@@ -18,7 +18,8 @@ import cosinspect
 from cosinspect import cli
 from cosinspect.cache import Cache, DirectoryStore
 from cosinspect.cache.code import LAYER_CODE, TREE_CODE, code_digest
-from cosinspect.errors import ContentError, LimitExceeded
+from cosinspect.errors import ContentError, LimitExceeded, TransportError
+from cosinspect.facts.facts import Facts
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import inspect
 from cosinspect.limits import DEFAULT_LIMITS
@@ -440,3 +441,25 @@ def test_the_environment_names_a_place_or_none(registry, tmp_path, capsys, monke
 @pytest.mark.parametrize("size", ["x", "-1", "1Q", ""])
 def test_sizes_that_are_none_are_wrong_use(capsys, size):
     assert 2 == run(capsys, "cache", "prune", "--max-size", size)[0]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        TransportError("the registry does not answer"),
+        LimitExceeded("expected to be done in time", limit="seconds", bound=1.0),
+    ],
+)
+def test_what_a_passing_trouble_left_open_is_asked_again(registry, cache, monkeypatch, trouble):
+    name = registry.push(derivative(), "org/os:v1")
+
+    def away(*_):
+        raise trouble
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Facts, "initrd_at", away)
+        first = inspect(name, cache=cache)
+    assert Verdict.OPEN == first.verdict
+    assert any(result.transient for result in first.results)
+
+    assert Verdict.PASS == inspect(name, cache=cache).verdict

@@ -12,7 +12,7 @@ from cosinspect.cache.layers import decode_layer, encode_layer
 from cosinspect.cache.record import Damaged, Record, RecordWriter
 from cosinspect.cache.text import escape, unescape
 from cosinspect.cache.trees import decode_tree, encode_tree
-from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
 from cosinspect.rootfs.overlay import merge
 from cosinspect.rootfs.semantics import Semantics
@@ -30,14 +30,15 @@ NUMBER = st.integers(0, 2**62)
 ENTRY = st.builds(
     LayerEntry, TEXT, st.sampled_from(["file", "dir", "symlink"]), NUMBER, NUMBER, NUMBER, NUMBER, st.integers(-2**62, 2**62),
     TEXT, st.tuples(NUMBER, NUMBER), st.none() | st.dictionaries(TEXT, TEXT, max_size=3), NUMBER, NUMBER, NUMBER,
-    st.none() | st.lists(st.tuples(NUMBER, NUMBER), max_size=3).map(tuple), TEXT,
+    st.none() | st.lists(st.tuples(NUMBER, NUMBER), max_size=3).map(tuple), TEXT, TEXT, st.sampled_from(["", "owner", "sparse mode"]),
 )  # fmt: skip
-MARKER = st.builds(Marker, TEXT, NUMBER, TEXT, st.booleans())
+MARKER = st.builds(Marker, TEXT, NUMBER, TEXT, st.booleans(), NUMBER)
 MARKERS = st.lists(MARKER, max_size=4).map(tuple)
 INDEX = st.builds(
     LayerIndex, st.just(DESCRIPTOR), st.just(DESCRIPTOR.digest), st.lists(ENTRY, max_size=6).map(tuple), MARKERS, MARKERS,
     st.lists(st.builds(Irregularity, st.just("kind"), NUMBER, TEXT, TEXT), max_size=3).map(tuple),
-    st.dictionaries(NUMBER, st.binary(max_size=20), max_size=3), NUMBER, MARKERS,
+    st.dictionaries(NUMBER, st.binary(max_size=20), max_size=3), NUMBER, MARKERS, st.none(), st.lists(ENTRY, max_size=2).map(tuple),
+    st.lists(st.builds(Cut, st.sampled_from(["", "ggcr", "containerd"]), NUMBER, st.booleans(), st.just("why")), max_size=2).map(tuple),
 )  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def never():
 
 def plain(index):
     """An index as values that can be compared, however it holds them."""
-    sequences = ("entries", "whiteouts", "opaques", "nameless", "irregularities")
+    sequences = ("entries", "whiteouts", "opaques", "nameless", "irregularities", "name_only", "cuts")
     found = {name: list(getattr(index, name)) for name in sequences}
     return {**found, "contents": dict(index.contents), "size": index.uncompressed_size}
 

@@ -510,3 +510,18 @@ def test_a_view_of_other_items_than_bytes_is_read_by_its_bytes():
     database = open_bolt(memoryview(data).cast("I"))
 
     assert [element.key for element in database.elements(database.root)] == [b"k"]
+
+
+def test_elements_that_overlap_are_listed_as_bbolt_lists_them_and_told():
+    """bbolt compares no element with another: it lists each one that lies inside its page."""
+    data = bytearray(single_leaf((b"a", b"1"), (b"b", b"2"), (b"c", b"3")))
+    at = 3 * 1024 + 16 + 16 + 4  # where the second element says that it lies
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") - 2).to_bytes(4, "little")
+    database = open_bolt(bytes(data))
+
+    with pytest.raises(FormatError, match="overlapping"):
+        list(database.elements(database.root))
+    told = []
+    found = [element.key for element in database.elements(database.root, damage=told.append)]
+    assert [b"a", b"a", b"c"] == found
+    assert ["overlap"] == [fault.kind for fault in told]

@@ -25,6 +25,8 @@ sys.path[:0] = [str(TOP), str(TOP / "tests")]  # modules that tests share: bolt_
 
 NAMES = (
     "tar",
+    "readers",
+    "members",
     "tables",
     "initrd",
     "bolt",

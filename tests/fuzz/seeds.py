@@ -26,6 +26,7 @@ from cosinspect.testing import (
     image_index,
     seekable_layer,
     tar_bytes,
+    tar_header,
 )
 from cosinspect.testing.bootfiles import (
     compress_initrd,
@@ -56,6 +57,8 @@ def seeds(target: str) -> list[bytes]:
     """Give the honest files of a target."""
     return {
         "tar": _tar,
+        "readers": _readers,
+        "members": _members,
         "tables": _tables,
         "initrd": _initrd,
         "bolt": _bolt,
@@ -80,6 +83,28 @@ def seeds(target: str) -> list[bytes]:
             b"6.1.0-50-amd64 5.14.0-503.el9.x86_64 6.8.0-1013-raspi 6.12+x",
         ],
     }[target]()
+
+
+def _readers() -> list[bytes]:
+    """Layers whose every entry some reader takes in its own way."""
+    odd = [
+        tar_header("a/.wh.x", typeflag=b"g"), tar_header("a", typeflag=b"g"), tar_header("a/.wh..wh..opq", typeflag=b"g"),
+        tar_header("t", typeflag=b"2", linkname="a", size=5), tar_header("c", typeflag=b"5", mode=2**40), tar_header("u", major=2**22),
+        tar_header("lib/h", typeflag=b"1", linkname="gone/../t"), tar_header("a/b", typeflag=b"Z"), tar_header("n" * 99, typeflag=b"6"),
+        extended(record(b"SCHILY.xattr.security.capability", b"x" * 20)) + entry("a/x"),
+        extended(record(b"path", b"n" * 256)) + entry("x"), tar_header("w", uid=2**32 - 1, gid=2**40),
+    ]  # fmt: skip
+    return [*_tar(), *(each + bytes(1024) for each in odd), b"".join(odd[:3]) + bytes(1024)]
+
+
+def _members() -> list[bytes]:
+    text = b"".join(b"%d," % number for number in range(900))
+    member, frame = gzip.compress(text, mtime=0), zstandard.ZstdCompressor(write_checksum=True).compress(text)
+    named = b"\x1f\x8b\x08\x1f" + member[4:10] + b"\x02\0ab" + b"name\0comment\0" + member[10:]
+    return [
+        member, member + member, member + bytes(9), member[:-3], named, member[:200] + b"x" + member[201:],
+        frame, frame + frame, frame + bytes(9), frame[:-1], b"\x50\x2a\x4d\x18\x02\0\0\0xx" + frame,
+    ]  # fmt: skip
 
 
 def _efi() -> list[bytes]:

@@ -15,18 +15,19 @@ from collections.abc import Callable
 from attrs import evolve, frozen
 
 from bolt_files import fnv1a
+from cosinspect.compression.codecs import Compression, detect, inflate_members
+from cosinspect.compression.salvage import salvage_members
 from cosinspect.errors import FormatError, InvalidImage, InvalidLayer, LimitExceeded
-from cosinspect.formats.boot.bootargs import (
-    boot_markers,
-    kernel_parameters,
-    leftover_placeholders,
-    read_boot_args,
-)
+from cosinspect.formats.boot.bootargs import kernel_parameters, leftover_placeholders
 from cosinspect.formats.boot.cpio import Window, read_archive
 from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
 from cosinspect.formats.boot.elf import read_elf, read_interpreter
-from cosinspect.formats.boot.grub import read_grub_script
-from cosinspect.formats.boot.grub_lexer import expand
+from cosinspect.formats.boot.grub_commands import COMMANDS
+from cosinspect.formats.boot.grub_evaluator import Evaluator
+from cosinspect.formats.boot.grub_menu import GrubMenu
+from cosinspect.formats.boot.grub_state import State
+from cosinspect.formats.boot.grub_syntax import check_grub_script, parse_grub_script
+from cosinspect.formats.boot.grub_values import GrubBound, Symbol, Work
 from cosinspect.formats.boot.initrd import read_initrd
 from cosinspect.formats.boot.kernel import HEAD_BYTES, describe, find_version, read_kernel
 from cosinspect.formats.boot.pe import PE_HEAD_BYTES, read_pe
@@ -55,11 +56,17 @@ from cosinspect.formats.toc import parse_chunked_footer, parse_stargz_footer, pa
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.artifact import ArtifactManifest
 from cosinspect.oci.documents import ImageConfig, ImageIndex, Manifest, Platform, parse_document
+from cosinspect.rootfs.overlay import PARTIAL
+from cosinspect.rootfs.rootfs import Rootfs
+from cosinspect.rootfs.semantics import Semantics
 from cosinspect.tar.blocks import BLOCK
 from cosinspect.tar.reader import TarStream
+from stacks import layer_of
+from wild_layers import BASE
 
 __all__ = ["TARGETS", "Target"]
 
+_INFLATED = 4 << 20
 LIMITS = evolve(DEFAULT_LIMITS, initrd_bytes=8 * 1024 * 1024, initrd_entries=2000)
 ARCHITECTURES = {None, "amd64", "386", "arm64", "riscv64", "loong64"}
 
@@ -125,6 +132,69 @@ def with_checksums(data: bytes, _: random.Random) -> bytes:
         stored = 0 if block[156:157] in b"123456" else max(size, 0)
         at += BLOCK + -(-stored // BLOCK) * BLOCK
     return bytes(out)
+
+
+_LOWER = layer_of(BASE + bytes(1024)).index()
+
+
+def readers(data: bytes) -> None:
+    """Whatever an archive says over another one, each reader gets a tree, and elemental no name that is in no layer."""
+    layer = layer_of(data, position=1, limits=LIMITS)
+    try:
+        index = layer.index()
+    except InvalidLayer as fault:
+        if not fault.kind:
+            return
+        index = layer.salvage(fault)
+        assert index.cuts
+    except LimitExceeded:
+        return
+    for semantics in Semantics:
+        merged = Rootfs([_LOWER, index], limits=LIMITS, semantics=semantics)
+        cut = [each for each in merged.problems if each.kind == PARTIAL]
+        assert not cut or (semantics is Semantics.ELEMENTAL and len(cut) == 1 and not cut[0].fatal)
+        waiting = [merged.root.node]
+        while waiting:
+            for name, node in (waiting.pop().children or {}).items():
+                assert name not in ("", ".", "..")
+                assert not {"/", "\0"}.intersection(name)
+                assert node.entry is None or 0 <= node.entry.uid < 2**32
+                if node.children is not None:
+                    waiting.append(node)
+
+
+def members(data: bytes) -> None:
+    """What is salvaged of compressed data is all of it where it is whole, and else at least what came before the error."""
+    kind = detect(data[:6])
+    if kind not in (Compression.GZIP, Compression.ZSTD):
+        return
+    stops: list[int] = []
+    whole = bytearray()
+    fault = False
+
+    def pieces() -> Callable[[], bytes]:
+        parts = iter([data[at : at + 700] for at in range(6, len(data), 700)])
+        return lambda: next(parts, b"")
+
+    def told(_: str) -> None:
+        stops.append(len(whole))
+
+    try:
+        for piece in inflate_members(kind, data[:6], pieces(), limits=LIMITS, told=told):
+            whole += piece
+            if len(whole) > _INFLATED:
+                return
+    except FormatError:
+        fault = True
+    salvaged = bytearray()
+    for piece in salvage_members(kind, data[:6], pieces(), limits=LIMITS):
+        salvaged += piece
+        if len(salvaged) > 2 * _INFLATED:
+            return
+    if stops:
+        assert salvaged == whole[: stops[0]]
+    elif not fault:
+        assert salvaged == whole
 
 
 def tables(data: bytes) -> None:
@@ -324,16 +394,37 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+class _NoFiles:
+    """A machine without a file."""
+
+    def search(self, by: str, name: str) -> None:
+        return None
+
+    def kind(self, device: str, path: str) -> None:
+        return None
+
+    def text(self, device: str, path: str) -> None:
+        return None
+
+    def environment(self, device: str, path: str) -> None:
+        return None
+
+
 def grub(data: bytes) -> None:
+    """A script runs to its end or to a bound; so does every entry that it defines, and each command line parts."""
     text = _text(data)
-    script = read_grub_script(text)
-    for assignment in script.assignments:
-        expand(assignment.value, {})
-    found = read_boot_args(text)
-    assert len(found.kernel_paths) + len(found.initramfs_paths) >= 0
+    check_grub_script(text)
     kernel_parameters(text)
-    boot_markers(text)
     leftover_placeholders(text)
+    evaluator = Evaluator(_NoFiles(), COMMANDS, Work(3000))
+    state = State({name: (Symbol(name),) for name in ("root", "x", "label")})
+    try:
+        evaluator.run_script(parse_grub_script(text), state, "grub.cfg")
+        menu = GrubMenu(evaluator, state)
+        for boot in (*menu.default(), *menu.fallbacks()):
+            assert "${" in boot.command_line.text or boot.command_line.last("root")
+    except GrubBound:
+        return
 
 
 def shell(data: bytes) -> None:
@@ -399,6 +490,15 @@ _SHELL = (b"if ", b"then\n", b"fi\n", b"do ", b"done\n", b"case x in ", b"esac",
 
 TARGETS = {
     "tar": Target(read=tar, largest=16 * 1024, tokens=_PAX, repair=with_checksums),
+    "readers": Target(
+        read=readers,
+        largest=16 * 1024,
+        tokens=(*_PAX, b".wh.", b".wh..wh..opq", b"security.capability", b"system.posix_acl_access", b"user."),
+        repair=with_checksums,
+    ),
+    "members": Target(
+        read=members, largest=8 * 1024, tokens=(b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x50\x2a\x4d\x18", bytes(16))
+    ),
     "tables": Target(
         read=tables,
         largest=4 * 1024,

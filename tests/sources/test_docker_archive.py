@@ -317,11 +317,9 @@ def test_a_damaged_layer_is_told(path, style, number, at):
 @STYLES
 def test_layers_that_changed_places_are_told(path, style):
     edit_manifest(saved(path, style), lambda document: document[0]["Layers"].reverse())
-    if style == "docker25":  # there the layout's own manifest counts
-        assert "image" == which(path)
-    else:
-        with pytest.raises(ContentError):
-            which(path)
+    # Where there is a layout as well, some readers go by the one list and some by the other.
+    with pytest.raises(InvalidLayout if style == "docker25" else ContentError):
+        which(path)
 
 
 @STYLES
@@ -417,6 +415,109 @@ def test_names_in_the_archive_may_be_written_in_other_ways(path):
         ]
     path.write_bytes(tar_bytes(entries))
     assert "image" == which(path)
+
+
+# -- what readers take differently ---------------------------------------------------------------------------------
+
+
+def _both(tmp_path, style):
+    """The members of an archive of `IMAGE`, and of one of `OTHER`, as pairs."""
+    archives = []
+    for number, image in enumerate((IMAGE, OTHER)):
+        archives.append(members(saved(tmp_path / f"{number}.tar", style, image=image)))
+    return archives
+
+
+def _repeated(tmp_path, style, name):
+    """An archive with everything of both images, and a second list of images, that of `IMAGE`, under this name."""
+    first, second = _both(tmp_path, style)
+    pairs = [(RawName(key), value) for key, value in {**first, **second}.items()]
+    return tar_bytes([*pairs, (RawName(name), first["manifest.json"])])
+
+
+TWICE = pytest.mark.parametrize(
+    "name", ["manifest.json", "./manifest.json", "x/../manifest.json", "/manifest.json", "../manifest.json"]
+)
+
+
+@TWICE
+@pytest.mark.parametrize("style", ["legacy", "podman"])
+def test_two_lists_of_images_are_refused(path, tmp_path, style, name):
+    path.write_bytes(_repeated(tmp_path, style, name))
+    with pytest.raises(InvalidLayout, match="readers take different ones"):
+        which(path)
+
+
+@pytest.mark.compat
+@needs_skopeo
+@TWICE
+def test_skopeo_takes_the_first_list_of_images_with_exactly_that_name(path, tmp_path, name):
+    path.write_bytes(_repeated(tmp_path, "podman", name))
+    target = tmp_path / "dir"
+    subprocess.run(
+        [SKOPEO, "--insecure-policy", "copy", f"docker-archive:{path}", f"dir:{target}"],
+        check=True,
+        capture_output=True,
+    )
+    document = json.loads((target / "manifest.json").read_bytes())
+    assert document["config"]["digest"] == digest_of(OTHER.config)
+
+
+@pytest.mark.parametrize("name", ["x/../manifest.json", "/manifest.json"])
+def test_a_list_of_images_in_an_odd_spelling_is_refused(path, name):
+    found = members(saved(path, "podman"))
+    path.write_bytes(
+        tar_bytes([(RawName(key if key != "manifest.json" else name), found[key]) for key in found])
+    )
+    with pytest.raises(InvalidLayout, match="found it written"):
+        which(path)
+
+
+def test_a_second_layer_or_configuration_of_a_name_is_refused(path):
+    for key in ("Config", "Layers"):
+        found = members(saved(path, "podman"))
+        item = manifest_of(found)[0]
+        name = item[key] if key == "Config" else item[key][0]
+        path.write_bytes(tar_bytes([*found.items(), (RawName(name), b"other")]))
+        with pytest.raises(InvalidLayout, match="found two"):
+            which(path)
+
+
+@STYLES
+@pytest.mark.parametrize("key", ["config", "layers", "CONFIG", "repotags", "layer\u017f"])
+def test_keys_in_another_case_are_refused_for_go_takes_them(path, style, key):
+    def edit(document):
+        document[0][key] = document[0].get("Config", "")
+
+    edit_manifest(saved(path, style), edit)
+    with pytest.raises(InvalidLayout, match="stands for"):
+        which(path)
+
+
+@STYLES
+def test_a_key_that_is_there_twice_is_refused(path, style):
+    def change(found):
+        config = manifest_of(found)[0]["Config"]
+        found["manifest.json"] = found["manifest.json"].replace(
+            b'{"', b'{"Config":"%s","' % config.encode(), 1
+        )
+
+    rewritten(saved(path, style), change)
+    with pytest.raises(InvalidLayout, match="twice"):
+        which(path)
+
+
+def test_a_configuration_beside_the_layout_is_refused(path):
+    def change(found):
+        document = manifest_of(found)
+        digest = document[0]["Config"].rpartition("/")[2]
+        found[f"evil/{digest}"] = OTHER.config
+        document[0]["Config"] = f"evil/{digest}"
+        found["manifest.json"] = json.dumps(document)
+
+    rewritten(saved(path), change)
+    with pytest.raises(InvalidLayout, match="skopeo loads that one"):
+        which(path)
 
 
 # -- what other programs write -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from cosinspect.oci.documents import Digest, Platform
 from cosinspect.oci.reference import ImageName, Transport
 from cosinspect.sources.local.files import ArchiveFiles, DirectoryFiles
 from cosinspect.sources.local.layout import DirSource, LayoutSource
-from cosinspect.testing import ImageBuilder, Whiteout, image_index
+from cosinspect.testing import ImageBuilder, RawName, Whiteout, image_index, tar_bytes
 
 AMD64 = Platform("linux", "amd64")
 SKOPEO = shutil.which("skopeo")
@@ -292,6 +293,18 @@ def test_a_layout_in_an_archive_is_read_without_unpacking_it(tmp_path, compressi
     with pytest.raises(InvalidLayout, match="v1"):
         opened(f"oci-archive:{tmp_path / 'image.tar'}:v2")
     assert ["image.tar"] == [path.name for path in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["index.json", "./index.json", "x/../index.json", "oci-layout"])
+def test_an_archive_with_two_files_of_a_documents_name_is_refused(tmp_path, name):
+    path = tmp_path / "image.tar"
+    FIRST.write_archive(path, "v1")
+    with tarfile.open(path) as archive:
+        found = {item.name: archive.extractfile(item).read() for item in archive if item.isreg()}
+    again = found[name.rpartition("/")[2]]
+    path.write_bytes(tar_bytes([*found.items(), (RawName(name), again)]))
+    with pytest.raises(InvalidLayout, match="readers take different ones"):
+        which(f"oci-archive:{path}")
 
 
 def test_an_index_in_an_archive_offers_its_platforms(tmp_path):

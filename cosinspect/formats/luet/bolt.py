@@ -136,7 +136,7 @@ class BoltDatabase:
         Args:
             bucket: of this database.
             problem: takes what is odd but readable: keys that are out of order.
-            damage: takes the fault of each page that cannot be read, and the walk goes on with the others.
+            damage: takes the fault of each page or element that cannot be read, and the walk goes on with the others.
 
         Raises:
             FormatError: as told by its kind: `truncated`, `page` (not the page it should be), `cycle` (reached twice),
@@ -222,7 +222,11 @@ class _Walk:
                     if flags & 1:  # the value is a bucket
                         if ancestors is None:
                             ancestors = bucket.ancestors.union(*path)
-                        inner = Bucket(*self.pages.bucket_header(leaf, value), ancestors)
+                        try:
+                            inner = Bucket(*self.pages.bucket_header(leaf, value), ancestors)
+                        except FormatError as fault:
+                            self._report(fault)
+                            continue
                     yield Element(key, value, inner)
             except FormatError as fault:
                 self._report(fault)
@@ -283,7 +287,7 @@ class _Walk:
         self.passed += page.count
         if self.passed > ELEMENTS:
             raise FormatError(f"a walk passes at most {ELEMENTS} elements", kind="limit", offset=page.offset)
-        return self.pages.parts(page)
+        return self.pages.parts(page, self.damage)
 
     def _report(self, fault: FormatError) -> None:
         if self.damage is None or fault.kind == "limit":

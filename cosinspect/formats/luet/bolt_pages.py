@@ -9,7 +9,7 @@ other. Refused: anything else.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from attrs import field, frozen
@@ -159,8 +159,11 @@ class BoltPages:
             )
         return Page(None, flags, count, range(0), image)
 
-    def parts(self, page: Page) -> Iterator[Part]:
+    def parts(self, page: Page, damage: Callable[[FormatError], None] | None = None) -> Iterator[Part]:
         """Give the elements of a branch or leaf, up to the first that is not where it should be.
+
+        With `damage` those that lie inside the page are given all the same, as bbolt gives them, which compares no element with
+        another; it takes their faults, of kind `overlap`. No more is given so than the page holds.
 
         Raises:
             FormatError: of kind `element`.
@@ -174,18 +177,22 @@ class BoltPages:
             raise damaged(page, "a branch without elements")
         layout = self._layout.leaf if leaf else self._layout.branch
         at = _HEADER_BYTES
+        left = len(data)
         for index, element in enumerate(layout.iter_unpack(data[at:end])):
             flags, pos, ksize, vsize = element if leaf else (0, element[0], element[1], 0)
             start = at + pos
+            at += _ELEMENT_BYTES
             middle = start + ksize
             if start < end or ksize < 1 or middle + vsize > len(data):
-                raise damaged(
-                    page,
-                    f"element {index} out of page or overlapping (pos {pos} ksize {ksize} vsize {vsize})",
-                )
+                told = f"element {index} out of page or overlapping (pos {pos} ksize {ksize} vsize {vsize})"
+                left -= ksize + vsize
+                if damage is None or middle + vsize > len(data) or left < 0:
+                    raise damaged(page, told)
+                damage(damaged(page, told, kind="overlap"))
+                if ksize < 1:
+                    continue
             # Writers put key behind key: with no overlap, what elements give can never exceed what the file holds.
-            end = middle + vsize
-            at += _ELEMENT_BYTES
+            end = max(end, middle + vsize)
             yield bytes(data[start:middle]), data[middle:end], flags, 0 if leaf else element[2]
 
     def bucket_header(self, page: Page, value: memoryview) -> tuple[int, int, memoryview | None]:

@@ -47,14 +47,23 @@ class StormRecords:
         """Give id and fields of the records in the bucket `names[-1]`, in the order of the file.
 
         Raises:
-            FormatError: a page of the bucket is damaged, or more is in it than is read (`limit`).
+            FormatError: a page of the bucket is damaged, or more is in it than is read (`limit`). Elements that
+                overlap are noted, and given as bbolt gives them.
         """
         bucket = self.database.bucket(*(name.encode() for name in names), problem=self._note)
         if bucket is None:
             return
         name = names[-1]
         is_codec_known = False
-        for element in self.database.elements(bucket, problem=lambda text: self._note(f"{name}: {text}")):
+
+        def damage(fault: FormatError) -> None:
+            if fault.kind != "overlap":
+                raise fault
+            self._note(f"{name}: {fault.message}")
+
+        for element in self.database.elements(
+            bucket, problem=lambda text: self._note(f"{name}: {text}"), damage=damage
+        ):
             if element.key == _METADATA:
                 if element.bucket is None:
                     self.plain_metadata.add(name)

@@ -30,6 +30,8 @@ class Access:
         registries: prefixes, mirrors and what is blocked.
         certificates: directories in which each registry may have one with certificates.
         certificate_directory: of certificates for the registry, whatever its name.
+        private_addresses: whether a registry on a public address may name token servers and storage on addresses of this
+            machine or its network.
     """
 
     plain_http: bool = False
@@ -40,6 +42,7 @@ class Access:
     registries: RegistriesConf = field(factory=RegistriesConf)
     certificates: tuple[Path, ...] = ()
     certificate_directory: Path | None = None
+    private_addresses: bool = False
 
     @classmethod
     def of_system(cls, environment: Mapping[str, str], *, mirrors: bool = True) -> Access:

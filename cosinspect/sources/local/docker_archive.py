@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import io
 import json
+import posixpath
 import re
 import threading
 from typing import Any
@@ -41,7 +42,8 @@ from cosinspect.oci.documents import (
     parse_document,
 )
 from cosinspect.oci.reference import Reference
-from cosinspect.sources.local.files import Beginning, Files, read_file
+from cosinspect.oci.wire import load_json, refuse_other_case
+from cosinspect.sources.local.files import Beginning, Files, read_file, require_certain
 from cosinspect.sources.local.layout import LayoutSource
 from cosinspect.wire_types import ready
 
@@ -79,6 +81,7 @@ class DockerArchiveSource:
             InvalidLayout: this is no saved image, the image is not in it, or there are several.
         """
         item = self._choose(self._items())
+        require_certain(self._files, item.config, *(item.layers or ()))
         if self._files.size("index.json") is not None:
             found = self._in_layout(item)
             if found is not None:
@@ -119,13 +122,18 @@ class DockerArchiveSource:
                 where=self._files.describe("manifest.json"),
                 remedy="use oci-archive: for an OCI image layout in an archive",
             )
+        where = self._files.describe("manifest.json")
+        require_certain(self._files, "manifest.json")
         raw = read_file(self._files, "manifest.json", limit=self._limits.manifest_bytes)
         try:
-            return msgspec.json.decode(raw, type=ready(list[_Item]))
-        except (msgspec.DecodeError, RecursionError) as fault:
-            raise InvalidLayout(
-                f"expected a list of images: {fault}", where=self._files.describe("manifest.json")
-            ) from fault
+            document = load_json(raw, where)
+            for item in document if isinstance(document, list) else ():
+                refuse_other_case(item, _Item, where)
+            return msgspec.convert(document, type=ready(list[_Item]))
+        except msgspec.ValidationError as fault:
+            raise InvalidLayout(f"expected a list of images: {fault}", where=where) from fault
+        except InvalidManifest as fault:
+            raise InvalidLayout(f"expected a list of images: {fault.message}", where=where) from fault
 
     def _choose(self, items: list[_Item]) -> _Item:
         names = [tag for item in items for tag in item.repo_tags or ()]
@@ -166,13 +174,31 @@ class DockerArchiveSource:
                     waiting.extend((inner, depth + 1) for inner in nested.manifests[: self._limits.layers])
             elif descriptor.media_type in MANIFEST_TYPES:
                 document = self._document(descriptor)
-                if isinstance(document, Manifest) and item.config.endswith(document.config.digest.encoded):
+                if isinstance(document, Manifest) and item.config == _blob(document.config.digest):
+                    self._compare(item, document)
                     return descriptor
+        if not _CONFIG_NAME.fullmatch(item.config):
+            raise InvalidLayout(
+                f"expected the configuration of an image of index.json, found {item.config!r:.200}: "
+                "skopeo loads that one, and containerd the image of index.json",
+                where=self._files.describe("manifest.json"),
+                remedy="save the image again",
+            )
         return None
 
+    def _compare(self, item: _Item, document: Manifest) -> None:
+        """Let pass what has the same layers in both lists: some readers go by the one, some by the other."""
+        if [posixpath.normpath(name) for name in item.layers or ()] != [
+            _blob(layer.digest) for layer in document.layers
+        ]:
+            raise InvalidLayout(
+                "expected the same layers as in the manifest of index.json, found others: skopeo loads these, and containerd those",
+                where=self._files.describe("manifest.json"),
+                remedy="save the image again",
+            )
+
     def _document(self, descriptor: Descriptor) -> Manifest | ImageIndex | None:
-        name = f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.encoded}"
-        if self._files.size(name) is None:  # saved for one platform only
+        if self._files.size(_blob(descriptor.digest)) is None:  # saved for one platform only
             return None
         limit = self._limits.manifest_bytes
         raw = read_blob(self._layout, descriptor, limit=limit, limit_name="manifest_bytes")
@@ -237,6 +263,10 @@ class DockerArchiveSource:
         finally:
             stream.close()
         return Digest(diff_id.algorithm, hasher.hexdigest()), size
+
+
+def _blob(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.encoded}"
 
 
 def _normal(name: str) -> str:

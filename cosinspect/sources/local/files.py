@@ -21,7 +21,7 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.tar.names import normalise
 from cosinspect.tar.reader import TarStream
 
-__all__ = ["ArchiveFiles", "Beginning", "DirectoryFiles", "Files", "read_file"]
+__all__ = ["ArchiveFiles", "Beginning", "DirectoryFiles", "Files", "read_file", "require_certain"]
 
 READ_BYTES = 256 * 1024
 _MAX_LINKS = 10
@@ -45,6 +45,26 @@ class Files(Protocol):
     def describe(self, name: str) -> str:
         """Say where a file is, for messages."""
         ...
+
+    def doubt(self, name: str) -> str:
+        """Say why readers may take another file for this name than `open` gives, "" where they do not."""
+        ...
+
+
+def require_certain(files: Files, *names: str) -> None:
+    """Let names pass that mean one file to every reader.
+
+    Raises:
+        InvalidLayout: one does not; the message says why.
+    """
+    for name in names:
+        doubt = files.doubt(name)
+        if doubt:
+            raise InvalidLayout(
+                f"expected one file of the name, {doubt}: readers take different ones",
+                where=files.describe(name),
+                remedy="save or copy the image again, and pack nothing by hand",
+            )
 
 
 class Beginning:
@@ -126,6 +146,10 @@ class DirectoryFiles:
         """Say where a file is, for messages."""
         return str(self.path / name)
 
+    def doubt(self, name: str) -> str:
+        """Say nothing: in a directory a name means one file."""
+        return ""
+
 
 @frozen
 class _Member:
@@ -147,6 +171,7 @@ class ArchiveFiles:
         self._limits = limits
         with _open_regular(path, "an image archive") as file:
             self._compression = detect(file.read(MAGIC_BYTES))
+        self._doubts: dict[str, str] = {}
         self._members = self._read_headers()
 
     def size(self, name: str) -> int | None:
@@ -175,6 +200,22 @@ class ArchiveFiles:
         """Say where a file is, for messages."""
         return f"{name} in {self._path}"
 
+    def doubt(self, name: str) -> str:
+        """Say why readers may take another file for this name than `open` gives, "" where they do not.
+
+        Some take the first member of exactly this name, others the last of one that comes to the same path.
+        """
+        path = normalise(name)[0]
+        for _ in range(_MAX_LINKS):
+            found = self._doubts.get(path)
+            member = self._members.get(path)
+            if found is not None:
+                return found
+            if member is None or not member.link:
+                return ""
+            path = normalise(f"{path.rpartition('/')[0]}/{member.link}")[0]
+        return ""
+
     def _find(self, name: str) -> _Member | None:
         path = normalise(name)[0]
         for _ in range(_MAX_LINKS):
@@ -201,6 +242,12 @@ class ArchiveFiles:
                     raise LimitExceeded(
                         "too many files", limit="entries", bound=self._limits.entries, where=str(self._path)
                     )
+                if header.type not in ("0", "1", "2"):
+                    continue
+                if path in members:
+                    self._doubts[path] = "found two"
+                elif header.name.removeprefix("./") != path:
+                    self._doubts[path] = f"found it written {header.name!r:.200}"
                 if header.type == "0":
                     members[path] = _Member(header.data, header.stored, "")
                 elif header.type == "2":

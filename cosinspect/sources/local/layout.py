@@ -15,7 +15,7 @@ from cosinspect.blob import ByteStream
 from cosinspect.errors import InvalidLayout
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, Descriptor, Digest, ImageIndex
-from cosinspect.sources.local.files import Beginning, Files, read_file
+from cosinspect.sources.local.files import Beginning, Files, read_file, require_certain
 
 __all__ = ["DirSource", "LayoutSource"]
 
@@ -115,6 +115,7 @@ class LayoutSource:
                 where=self.files.describe(""),
                 remedy="use docker-archive: for what `docker save` wrote, dir: for what skopeo's dir: wrote",
             )
+        require_certain(self.files, "index.json", "oci-layout")
         raw = read_file(self.files, "index.json", limit=self.limits.manifest_bytes)
         return raw, ImageIndex.from_json(raw)
 

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit, urlunsplit
 
 from attrs import field, frozen
 
@@ -28,6 +28,7 @@ __all__ = [
     "TokenAnswer",
     "TokenRequest",
     "Url",
+    "joined",
     "parse_challenges",
 ]
 
@@ -45,6 +46,8 @@ _VALUE = re.compile(r'"((?:[^"\\]|\\.)*+)"|([^\s,"]+)', re.DOTALL)
 _TOKEN68 = re.compile(r"[A-Za-z0-9._~+/-]+=*(?=[ \t]*(?:,|\Z))")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _HEADER_SAFE = re.compile(r"[!-~]+")
+# RFC 6750, 2.1. What else a server answers is not a token, and is not carried to the registry.
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{1,65536}=*")
 _PORTS = {"http": 80, "https": 443}
 # Nothing that two URL parsers could take for different hosts.
 _URL_HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
@@ -98,6 +101,21 @@ class Url:
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+
+def joined(base: str, location: str) -> str:
+    """Give where a `Location` leads; blanks and bytes beyond ASCII in it are taken as Go's client takes them: escaped."""
+    escaped = "".join(
+        character if "!" <= character <= "~" else quote(character.encode("latin-1", "replace"))
+        for character in location
+        if character.isprintable() or character == " " or character >= "\x80"
+    )
+    if any(character < " " or character == "\x7f" for character in location):
+        return ""  # Go's client refuses control characters, too
+    try:
+        return urljoin(base, escaped) if escaped else ""
+    except ValueError:
+        return ""
 
 
 @frozen
@@ -279,11 +297,11 @@ class Authenticator:
         url = Url.parse(realm)
         if url is None:
             raise self._denied("expected the address of a token server, found a realm that is none")
-        found = self._lookup()
-        if found.credential and url.scheme == "http" and self._registry.scheme != "http":
+        if url.scheme == "http" and self._registry.scheme != "http":
             raise self._denied(
-                f"the token server {url} does not use HTTPS, and credentials are not sent in the clear"
+                f"the token server {url} does not use HTTPS: neither credentials nor a token go in the clear"
             )
+        found = self._lookup()
         asked_at = self._clock()
         answer = yield _token_request(url, service, scope, found.credential)
         header, seconds = self._token(answer, url, found)
@@ -314,8 +332,8 @@ class Authenticator:
         if not isinstance(document, dict):
             raise self._denied(f"expected the token server {url} to answer in JSON, found something else")
         token = document.get("token") or document.get("access_token")
-        if not isinstance(token, str) or not _HEADER_SAFE.fullmatch(token):
-            raise self._denied(f"expected a token from the token server {url}, found none")
+        if not isinstance(token, str) or not _BEARER.fullmatch(token):
+            raise self._denied(f"expected a token from the token server {url}, found none that can be sent")
         seconds = document.get("expires_in")
         if not isinstance(seconds, int | float) or not 0 <= seconds < 2**31:
             seconds = TOKEN_SECONDS

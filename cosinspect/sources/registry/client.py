@@ -15,8 +15,8 @@ import logging
 import re
 import ssl
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Callable, Generator, Mapping
+from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
@@ -32,8 +32,20 @@ from cosinspect.errors import (
     TransportError,
 )
 from cosinspect.limits import Limits
-from cosinspect.sources.registry.auth import Authenticator, Authorization, TokenAnswer, TokenRequest, Url
-from cosinspect.sources.registry.connections import PatientAdapter
+from cosinspect.sources.registry.auth import (
+    Authenticator,
+    Authorization,
+    TokenAnswer,
+    TokenRequest,
+    Url,
+    joined,
+)
+from cosinspect.sources.registry.connections import (
+    AddressGuard,
+    InternalAddressError,
+    PatientAdapter,
+    causes,
+)
 from cosinspect.sources.registry.error_documents import Complaint, Discretion, remedy_for
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
 from cosinspect.version import __version__
@@ -48,7 +60,6 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 # OpenSSL's words for an answer that is no TLS record.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
-_MAX_CAUSES = 16
 _FORM = "application/x-www-form-urlencoded"
 _LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
 
@@ -160,6 +171,7 @@ class Client:
         tls: ssl.SSLContext | None = None,
         tls_elsewhere: ssl.SSLContext | None = None,
         deadline: Deadline | None = None,
+        private_addresses: bool = False,
     ) -> None:
         self._registry = registry
         self._where = where
@@ -175,10 +187,12 @@ class Client:
         self._tls = tls
         self._session = requests.Session()
         # Token servers and storage often have the registry's own authority, so that is trusted there as well.
-        self._session.mount("https://", PatientAdapter(tls_elsewhere))
-        self._session.mount("http://", PatientAdapter())
-        if tls is not None:  # for the registry alone: nobody else is shown its client's certificate
-            self._session.mount(f"{registry.text}/", PatientAdapter(tls))
+        guard = AddressGuard(allowed=private_addresses)
+        self._session.mount("https://", PatientAdapter(tls_elsewhere, meet=guard.meet_other))
+        self._session.mount("http://", PatientAdapter(meet=guard.meet_other))
+        # For the registry alone: nobody else is shown its client's certificate.
+        own = PatientAdapter(tls if tls is not None else tls_elsewhere, meet=guard.meet_registry)
+        self._session.mount(f"{registry.text}/", own)
 
     def attempts(self, where: str) -> Attempts:
         """Give the patience for one document or blob, which messages call `where`."""
@@ -226,7 +240,7 @@ class Client:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the answer is an error.
             TransportError: there is no answer, or the target is no URL.
         """
-        url = Url.parse(_joined(f"{self._registry.text}/", target))
+        url = Url.parse(joined(f"{self._registry.text}/", target))
         if url is None or (url.scheme == "http" and self._registry.scheme != "http"):
             raise TransportError(
                 "the registry sends uploads to something that is no URL of its kind", where=where
@@ -254,10 +268,30 @@ class Client:
         while True:
             response = self.get(path, headers, attempts)
             try:
-                return response, response.read_whole(attempts, limit=limit, limit_name=limit_name)
+                body = response.read_whole(attempts, limit=limit, limit_name=limit_name)
             except TransportError as fault:
                 failure = Failure(fault, again=True)
+            else:
+                self._require_discretion(body, where)
+                return response, body
             failure.settle(attempts)
+
+    def shown(self, text: str) -> str:
+        """Give what a registry says as it can be shown; "" where it holds a secret that was sent."""
+        return self._discretion.fit(text)
+
+    def _require_discretion(self, body: bytes, where: str) -> None:
+        """Refuse a document that repeats what was sent in secret: parts of it would be shown in messages and reports.
+
+        Raises:
+            TransportError: it does.
+        """
+        if self._discretion.is_repeated_in(body):
+            raise TransportError(
+                "the registry repeats in its answer a secret that it was sent",
+                where=where,
+                remedy="change the password or token, and report the registry to its operator",
+            )
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -364,7 +398,7 @@ class Client:
                 return response, at
             self._drain(response)
             location = response.headers.get("Location", "")
-            target = Url.parse(_joined(at.text, location))
+            target = Url.parse(joined(at.text, location))
             if target is None:
                 return self._misled(at, "to something that is no http or https URL")
             if target.scheme == "http" and self._registry.scheme != "http":
@@ -424,9 +458,12 @@ class Client:
     def _unsent(self, fault: Exception, url: Url) -> Failure:
         """Say what kept an answer from coming, without the words of `fault`: they quote the URL."""
         message, remedy, again = f"{url} cannot be reached", "check the network and try again", True
-        causes = tuple(_causes(fault))
-        if isinstance(fault, requests.exceptions.SSLError):
-            reasons = [cause.reason or "" for cause in causes if isinstance(cause, ssl.SSLError)]
+        found = tuple(causes(fault))
+        if any(isinstance(cause, InternalAddressError) for cause in found):
+            message = f"{self._registry} sends its client to {url}, which has an address of this machine or its network"
+            remedy, again = "if that is right, allow it with --allow-private-addresses", False
+        elif isinstance(fault, requests.exceptions.SSLError):
+            reasons = [cause.reason or "" for cause in found if isinstance(cause, ssl.SSLError)]
             message = f"{url} broke off the TLS handshake"
             if any(reason in _NOT_TLS for reason in reasons):
                 message, remedy = f"{url} does not speak TLS", "if it speaks plain HTTP, try --plain-http"
@@ -442,10 +479,10 @@ class Client:
             message = f"{url} takes no connection within {self._timeouts.connect:g} s"
         elif isinstance(fault, requests.exceptions.ReadTimeout):
             message = f"{url} gives no answer within {self._timeouts.read:g} s"
-        elif any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in causes):
+        elif any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in found):
             message = f"the name of {url} cannot be resolved"
             remedy = "check the name and the network"
-        elif any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        elif any(isinstance(cause, ConnectionRefusedError) for cause in found):
             message = f"{url} refuses the connection"
             remedy = "check the port and whether the registry is running"
         elif isinstance(fault, requests.ConnectionError | urllib3.exceptions.HTTPError):
@@ -513,25 +550,6 @@ class Client:
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def _causes(fault: BaseException) -> Iterator[BaseException]:
-    """Give an exception and what it wraps: requests and urllib3 keep it in several places."""
-    waiting: list[object] = [fault]
-    for _ in range(_MAX_CAUSES):
-        if not waiting:
-            return
-        cause = waiting.pop(0)
-        if isinstance(cause, BaseException):
-            yield cause
-            waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__]
-
-
-def _joined(base: str, location: str) -> str:
-    try:
-        return urljoin(base, location) if location else ""
-    except ValueError:
-        return ""
 
 
 def _lost(message: str, where: str) -> TransportError:

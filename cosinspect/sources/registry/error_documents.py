@@ -33,6 +33,8 @@ _ESCAPE = re.compile(r"\\(.)")
 _URL = re.compile(r"(https?://)(?:[^\s/?#@]*@)?([^\s?#]*)[?#]?\S*", re.IGNORECASE)
 # Shorter ones would hide every other word.
 _SHORTEST_SECRET = 4
+# A document may hold a short password by chance; a token it can only repeat.
+_SHORTEST_REPEATED = 16
 
 _REMEDIES = {
     "NAME_UNKNOWN": "check the repository's name; some registries say so of private repositories too",
@@ -105,6 +107,10 @@ class Discretion:
         return "".join(
             character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line
         )
+
+    def is_repeated_in(self, body: bytes) -> bool:
+        """Say whether a document holds a secret that is too long to stand there by chance."""
+        return any(len(secret) >= _SHORTEST_REPEATED and secret.encode() in body for secret in self._secrets)
 
     def complaint(self, body: bytes) -> Complaint:
         """Read an error document; one of any other shape says nothing."""

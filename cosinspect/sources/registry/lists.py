@@ -31,8 +31,11 @@ PAGE = 1000
 _ACCEPT_INDEX = {"Accept": ", ".join(INDEX_TYPES)}
 # What registries from before the API say to its path.
 _NO_API = (400, 404, 405, 406)
-_LINK = re.compile(r"<([^<>]{0,4096})>((?:[ \t]*;[^,<]*)*)")
-_NEXT = re.compile(r";[ \t]*rel[ \t]*=[ \t]*\"?next\"?[ \t]*(?:;|\Z)", re.IGNORECASE)
+# RFC 8288: a target in angle brackets, and parameters; some registries write the target without brackets.
+_LINK = re.compile(
+    r"[ \t,]*(?:<([^<>]{0,4096})>|([^<>\s;,]{1,4096}))((?:[ \t]*;[ \t]*(?:[^\s;,\"=]+[ \t]*(?:=[ \t]*(?:\"[^\"]{0,1024}\"|[^\s;,\"]*))?)?)*)[ \t]*(?:,|\Z)"
+)
+_RELATION = re.compile(r";[ \t]*rel[ \t]*=[ \t]*(?:\"([^\"]{0,1024})\"|([^\s;,\"]*))", re.IGNORECASE)
 _QUERY = re.compile(r"[!-~]{1,4096}")
 # distribution's tag grammar; anything else cannot be asked for.
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -161,23 +164,48 @@ def _pages(
 
 
 def _next_query(header: str, path: str, where: str) -> str | None:
-    """Give the query of the page that a `Link` header calls the next; None where it calls none so."""
-    for target, parameters in _LINK.findall(header):
-        if not _NEXT.search(parameters):
-            continue
-        try:
-            parts = urlsplit(urljoin(path, target))
-        except ValueError:
-            parts = urlsplit("")
-        if parts.path != path or not _QUERY.fullmatch(parts.query):
+    """Give the query of the page that a `Link` header calls the next; None where it has no other page.
+
+    A link that says no relation is the next page, as go-containerregistry and containers/image take it.
+
+    Raises:
+        TransportError: the header cannot be read, or leads somewhere else: the list would end too early.
+    """
+    target = _next_target(header, where)
+    if target is None:
+        return None
+    try:
+        parts = urlsplit(urljoin(path, target))
+    except ValueError:
+        parts = urlsplit("")
+    if parts.path != path or not _QUERY.fullmatch(parts.query):
+        raise TransportError(
+            "the list's next page is said to be somewhere else than the list",
+            where=where,
+            remedy="the registry, or a proxy before it, writes a wrong Link header",
+        )
+    found: str = parts.query
+    return found
+
+
+def _next_target(header: str, where: str) -> str | None:
+    links: list[tuple[str, str | None]] = []
+    position = 0
+    while header[position:].strip(" \t,"):
+        link = _LINK.match(header, position)
+        if link is None:
             raise TransportError(
-                "the list's next page is said to be somewhere else than the list",
+                "the Link header of the list cannot be read, so its next page is not known",
                 where=where,
                 remedy="the registry, or a proxy before it, writes a wrong Link header",
             )
-        found: str = parts.query
-        return found
-    return None
+        relation = _RELATION.search(link[3])
+        links.append((link[1] or link[2] or "", (relation[1] or relation[2]) if relation else None))
+        position = link.end()
+    for target, relations in links:
+        if relations is not None and "next" in relations.lower().split():
+            return target
+    return next((target for target, relations in links if relations is None), None)
 
 
 def _bound(count: int, limits: Limits, where: str) -> None:

@@ -134,6 +134,7 @@ class RegistrySource:
             else None,
             tls_elsewhere=tls_context(certificates, client=False),
             deadline=deadline,
+            private_addresses=access.private_addresses,
         )
 
     def resolve(self) -> Descriptor:
@@ -279,10 +280,19 @@ class RegistrySource:
             _expect(wanted, raw, where, "the reference asks for")
         stated = response.headers.get("Docker-Content-Digest", "").strip()
         if stated:
-            _expect(_stated_digest(stated, where), raw, where, "the registry calls it")
+            _expect(self._stated_digest(stated, where), raw, where, "the registry calls it")
         self._document = raw
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Descriptor(media_type, wanted or Digest.of(raw), len(raw))
+
+    def _stated_digest(self, text: str, where: str) -> Digest:
+        try:
+            return Digest.parse(text)
+        except InvalidManifest as fault:
+            shown = self._client.shown(text)[:80] or "something that is not shown"
+            raise DigestMismatch(
+                f"expected a digest, found {shown!r}", where=f"{where}: Docker-Content-Digest"
+            ) from fault
 
 
 class _RangeRefusedError(Exception):
@@ -460,13 +470,6 @@ def _credential(reference: Reference, access: Access) -> FoundCredential:
 def _is_localhost(host: str) -> bool:
     url = Url.parse(f"http://{host}/")
     return url is not None and url.is_loopback
-
-
-def _stated_digest(text: str, where: str) -> Digest:
-    try:
-        return Digest.parse(text)
-    except InvalidManifest as fault:
-        raise DigestMismatch(fault.message, where=f"{where}: Docker-Content-Digest") from fault
 
 
 def _expect(digest: Digest, raw: bytes, where: str, whose: str) -> None:

@@ -19,6 +19,7 @@ from cosinspect.testing.derivative.breakage import Breakage, initrd_without, rem
 from cosinspect.testing.derivative.elemental3_breakages import ELEMENTAL3_BREAKAGES, ELEMENTAL3_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_variant_breakages import VARIANT_BREAKAGES, VARIANT_DEGRADATIONS
+from cosinspect.testing.derivative.menu_breakages import MENU_BREAKAGES, MENU_DEGRADATIONS
 from cosinspect.testing.derivative.operation_breakages import OPERATION_BREAKAGES, OPERATION_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
@@ -285,7 +286,9 @@ BREAKAGES: Mapping[str, Breakage] = {
         "COS045",
         _config(
             "bootargs.cfg",
-            'set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset kernelcmd="root=LABEL=${state_label} elemental.image=${img}"\n',
+            "set kernel=/boot/vmlinuz\nset initramfs=/boot/initrd\nset disk=${state_label}\n"
+            'if [ "${mode}" == "recovery" ]; then set disk=${recovery_label}; fi\n'
+            'set kernelcmd="root=LABEL=${disk} elemental.image=${img} elemental.mode=${mode}"\n',
         ),
     ),
     "bootargs-next": Breakage(
@@ -313,6 +316,7 @@ BREAKAGES: Mapping[str, Breakage] = {
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
     **BASE_BREAKAGES,
+    **MENU_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **OPERATION_BREAKAGES,
     **FOREIGN_BREAKAGES,
@@ -474,6 +478,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
     **BASE_DEGRADATIONS,
+    **MENU_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **OPERATION_DEGRADATIONS,
     **FOREIGN_DEGRADATIONS,

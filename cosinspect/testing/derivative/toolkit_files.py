@@ -91,58 +91,254 @@ def config_directory(generation: GenerationName) -> str:
 
 
 def bootargs(generation: GenerationName) -> str:
-    """Write a bootargs.cfg with its active and its recovery command line."""
-    kernel, initramfs = "/boot/vmlinuz", "/boot/initrd"
+    """Write a bootargs.cfg that does what the generation's own does, with the variables that its menu sets."""
+    if generation == "G5":
+        return _SNAPSHOT_BOOTARGS
+    if generation == "kairos":
+        return _MODEL_BOOTARGS
     active = f"root=LABEL=$label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
     recovery = "root=live:LABEL=$recoverylabel rd.live.dir=/ rd.live.squashimg=$img"
     condition = '[ -n "$recoverylabel" ]'
-    match generation:
-        case "G0":
-            active = "root=LABEL=$label iso-scan/filename=$img"
-        case "G3" | "G4":
-            active = f"root=LABEL=$state_label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
-            recovery = "root=LABEL=$recovery_label cos-img/filename=$img selinux=0"
-            condition = '[ "$label" == "$recovery_label" ]'
-        case "G5":
-            mode = "elemental.image=${img} elemental.mode=${mode} elemental.oemlabel=${oem_label}"
-            active = f"root=LABEL=${{state_label}} {mode} panic=5 security=selinux"
-            recovery = f"root=LABEL=${{recovery_label}} {mode} enforcing=0"
-            condition = '[ "${mode}" == "recovery" ]'
-            kernel, initramfs = "/${root_subpath}boot/vmlinuz", "/${root_subpath}boot/initrd"
+    if generation == "G0":
+        active = "root=LABEL=$label iso-scan/filename=$img"
+    elif generation in ("G3", "G4"):
+        active = f"root=LABEL=$state_label cos-img/filename=$img {_KERNEL_ARGUMENTS}"
+        recovery = "root=LABEL=$recovery_label cos-img/filename=$img selinux=0"
+        condition = '[ "${img}" == "/cOS/recovery.img" ]'
     return f"""\
-set kernel={kernel}
+set kernel=/boot/vmlinuz
 if {condition}; then
     set kernelcmd="{recovery}"
 else
     set kernelcmd="{active}"
 fi
-set initramfs={initramfs}
+set initramfs=/boot/initrd
+"""
+
+
+# Where the image is a snapshot: its file is named only where the menu knows it, and the path only on btrfs.
+_SNAPSHOT_BOOTARGS = """\
+set kernel=/${root_subpath}boot/vmlinuz
+if [ -n "${img}" ]; then
+    set img_arg="elemental.image=${img}"
+fi
+if [ "${mode}" == "recovery" ]; then
+    set kernelcmd="root=LABEL=${recovery_label} ${img_arg} elemental.mode=${mode} elemental.oemlabel=${oem_label} enforcing=0"
+else
+    if [ "${snapshotter}" == "btrfs" ]; then
+        set snap_arg="elemental.snapshotter=btrfs"
+    fi
+    set kernelcmd="root=LABEL=${state_label} ${img_arg} ${snap_arg} elemental.mode=${mode} elemental.oemlabel=${oem_label} panic=5"
+fi
+set initramfs=/${root_subpath}boot/initrd
+"""
+
+# Functions put the command line together, by what the image says of the machine's model.
+_MODEL_BOOTARGS = """\
+set kernel=/boot/vmlinuz
+function set_model {
+    source (loop0)/etc/os-release
+    if [ -f (loop0)/etc/kairos-release ]; then
+        source (loop0)/etc/kairos-release
+    fi
+}
+
+function set_console {
+    set_model
+    set console_args="console=ttyS0"
+    if test $KAIROS_MODEL == "rpi3" -o test $KAIROS_MODEL == "rpi4"; then
+        set console_args="console=ttyS0,115200"
+    fi
+}
+
+function set_extra {
+    set_model
+    set extra_args=""
+    if test $KAIROS_MODEL == "rpi4"; then
+        set extra_args="cgroup_enable=memory"
+    fi
+}
+
+function set_command_line {
+    set common_args="console=tty1 net.ifnames=1 rd.cos.oemlabel=COS_OEM panic=5"
+    if [ -n "$recoverylabel" ]; then
+        set root_args="root=live:LABEL=$recoverylabel rd.live.dir=/ rd.live.squashimg=$img"
+    else
+        set root_args="root=LABEL=$label cos-img/filename=$img"
+    fi
+    set_console
+    set_extra
+    set kernelcmd="$console_args $common_args $root_args selinux=0 $extra_args"
+}
+
+set initramfs=/boot/initrd
+set_command_line
 """
 
 
 def grub_config(generation: GenerationName = "G2") -> str:
-    """Write the menu that installation copies to disk."""
-    top = config_directory(generation)
+    """Write the menu that installation copies to disk; it does what the generation's own does."""
+    if generation == "G5":
+        return _SNAPSHOT_MENU
+    labelled = generation in ("G3", "G4")
+    text = _LABELLED_HEAD if labelled else _HEAD
     entries = [
-        ("cos", "derivative", "COS_STATE", "/cOS/active.img", "COS_ACTIVE"),
-        ("fallback", "derivative (fallback)", "COS_STATE", "/cOS/passive.img", "COS_PASSIVE"),
-        ("recovery", "derivative (recovery)", "COS_RECOVERY", "/cOS/recovery.img", "COS_SYSTEM"),
+        ("cos", "", "COS_STATE", "set img=/cOS/active.img", "active"),
+        ("fallback", " (fallback)", "COS_STATE", "set img=/cOS/passive.img", "passive"),
+        ("recovery", " recovery", "COS_RECOVERY", _RECOVERY_IMAGE, "system"),
     ]
-    text = "set timeout=10\nset default=cos\ninsmod loopback\ninsmod squash4\n"
-    for name, title, disk, image, label in entries:
+    if labelled:  # the disk that GRUB starts from is the one of the first two
+        entries = [(*entry[:2], "", *entry[3:]) for entry in entries[:2]]
+        entries.append(("recovery", " recovery", "${recovery_label}", "set img=/cOS/recovery.img", "system"))
+    for name, title, disk, image, role in entries:
+        label = f"${{{role}_label}}" if labelled else f"COS_{role.upper()}"
+        search = f"    search --no-floppy --label --set=root {disk}\n" if disk else ""
         text += f"""
-menuentry "{title}" --id {name} {{
-    search --no-floppy --label --set=root {disk}
-    set img={image}
+menuentry "${{display_name}}{title}" --id {name} {{
+{search}    {image}
     set label={label}
+    if [ -e (loop0) ]; then
+        loopback -d loop0
+    fi
     loopback loop0 /$img
-    set root=($root)
-    source (loop0)/{top}/bootargs.cfg
-    linux (loop0)$kernel $kernelcmd
+    source (loop0)/etc/cos/bootargs.cfg
+    linux (loop0)$kernel $kernelcmd ${{extra_cmdline}}
     initrd (loop0)$initramfs
 }}
 """
     return text
+
+
+_DEFAULTS = """\
+if [ "${next_entry}" ]; then
+    set default="${next_entry}"
+    set next_entry=
+    save_env -f "(${env_blk})/grubenv" next_entry
+else
+    set default="${saved_entry}"
+fi
+if [ "${default_menu_entry}" ]; then
+    set display_name="${default_menu_entry}"
+else
+    set display_name="derivative"
+fi
+if [ "${default_fallback}" ]; then
+    set fallback="${default_fallback}"
+else
+    set fallback="@FALLBACK@"
+fi
+insmod loopback
+insmod squash4
+"""
+
+_HEAD = """\
+set timeout=10
+search --no-floppy --file --set=env_blk "/grubenv"
+if [ "${env_blk}" ]; then
+    load_env -f "(${env_blk})/grubenv"
+fi
+search --no-floppy --file --set=oem_blk "/grub_oem_env"
+if [ "${oem_blk}" ]; then
+    load_env -f "(${oem_blk})/grub_oem_env"
+fi
+""" + _DEFAULTS.replace("@FALLBACK@", "0 1 2")
+
+_LABELLED_HEAD = """\
+set timeout=10
+if [ -f "/grub_oem_env" ]; then
+    load_env -f "/grub_oem_env"
+fi
+search --no-floppy --set env_blk --label "${oem_label}"
+if [ -f "(${env_blk})/grubenv" ]; then
+    load_env -f "(${env_blk})/grubenv"
+fi
+""" + _DEFAULTS.replace("@FALLBACK@", "0 1 2")
+
+_RECOVERY_IMAGE = """\
+if [ -s /cOS/recovery.squashfs ]; then
+        set img=/cOS/recovery.squashfs
+        set recoverylabel=COS_RECOVERY
+    else
+        set img=/cOS/recovery.img
+    fi"""
+
+_SNAPSHOT_MENU = (
+    _LABELLED_HEAD.replace("0 1 2", "0 recovery")
+    + """
+function set_loop {
+    set volume="loop"
+    if [ -e (${volume}) ]; then
+        loopback -d ${volume}
+    fi
+    loopback ${volume} ${1}
+}
+
+function read_bootargs {
+    source (${volume})/${root_subpath}etc/cos/bootargs.cfg
+    source (${volume})/${root_subpath}etc/elemental/bootargs.cfg
+}
+
+function set_volume {
+    set root_subpath=""
+    if [ "${snapshotter}" == "btrfs" ]; then
+        set btrfs_relative_path="y"
+        set volume="${root}"
+        if [ -d "@/.snapshots/${active_snap}/snapshot" ]; then
+            set img="@/.snapshots/${active_snap}/snapshot"
+            if [ -n "${1}" ]; then
+                set img="@/.snapshots/${1}/snapshot"
+            fi
+            set root_subpath="${img}/"
+        elif [ -n "${1}" ]; then
+            set img="@/.snapshots/${1}/snapshot"
+            btrfs-mount-subvol ($root) / ${img}
+        fi
+    elif [ -z "${1}" ]; then
+        set_loop /.snapshots/active
+    else
+        set img="/.snapshots/${1}/snapshot.img"
+        set_loop ${img}
+    fi
+}
+
+menuentry "${display_name}" --id active {
+    set mode=active
+    search --no-floppy --set root --label ${state_label}
+    set_volume
+    read_bootargs
+    linux (${volume})${kernel} ${kernelcmd} ${extra_cmdline} ${extra_active_cmdline}
+    initrd (${volume})${initramfs}
+}
+
+for passive_snap in ${passive_snaps}; do
+    menuentry "${display_name} (snapshot ${passive_snap})" --id passive${passive_snap} ${passive_snap} {
+        set mode=passive
+        search --no-floppy --set root --label ${state_label}
+        set_volume ${2}
+        read_bootargs
+        linux (${volume})${kernel} ${kernelcmd} ${extra_cmdline} ${extra_passive_cmdline}
+        initrd (${volume})${initramfs}
+    }
+done
+
+menuentry "${display_name} recovery" --id recovery {
+    set mode=recovery
+    search --no-floppy --set root --label ${recovery_label}
+    set img=/boot/recovery.img
+    if [ -f "${img}" ]; then
+        source (${root})/boot/bootargs.cfg
+        linux (${root})${kernel} ${kernelcmd} ${extra_cmdline} ${extra_recovery_cmdline}
+        initrd (${root})${initramfs}
+    else
+        set img=/cOS/recovery.img
+        set_loop ${img}
+        read_bootargs
+        linux (${volume})${kernel} ${kernelcmd} ${extra_cmdline} ${extra_recovery_cmdline}
+        initrd (${volume})${initramfs}
+    fi
+}
+"""
+)
 
 
 def setup_unit(stage: str, generation: GenerationName) -> str:

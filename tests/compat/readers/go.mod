@@ -4,7 +4,9 @@ go 1.23.0
 
 require (
 	github.com/containerd/containerd v1.7.29
+	github.com/containerd/platforms v0.2.1
 	github.com/google/go-containerregistry v0.20.3
+	github.com/opencontainers/image-spec v1.1.0
 )
 
 require (
@@ -22,7 +24,6 @@ require (
 	github.com/moby/sys/sequential v0.5.0 // indirect
 	github.com/moby/sys/userns v0.1.0 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
-	github.com/opencontainers/image-spec v1.1.0 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/sirupsen/logrus v1.9.3 // indirect
 	github.com/stretchr/testify v1.10.0 // indirect

@@ -1,0 +1,231 @@
+"""Ways through a tree: how readers find a directory, links followed inside the root.
+
+umoci joins names by their letters and follows links as it meets them (`_linked`); containerd's `fs.RootPath` replaces
+links pass by pass (`_lexical`), and asks the kernel what stands at each name (`_walked`).
+"""
+
+from __future__ import annotations
+
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.node import Node, is_name
+from cosinspect.rootfs.semantics import Rules
+
+__all__ = ["Paths"]
+
+
+class Paths:
+    """A tree as far as its directories are looked for.
+
+    Attributes:
+        root: the root directory.
+    """
+
+    def __init__(self, rules: Rules, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        """Begin with an empty root."""
+        self.root = Node(None, 0)
+        self._rules = rules
+        self._hops = limits.link_hops if rules.link_hops is None else rules.link_hops
+        self._parents: dict[str, Node] = {}
+
+    def lookup(self, path: str) -> Node | None:
+        """Find a name without following it if it is a link itself; its directories are resolved inside the root."""
+        parent, _, name = path.rpartition("/")
+        if not name:
+            return self.root
+        found = self.directory(parent)
+        return found.children.get(name) if found is not None and found.children is not None else None
+
+    def forget(self) -> None:
+        """Forget the directories found so far, after names were taken out of the tree."""
+        self._parents.clear()
+
+    def directory(self, path: str) -> Node | None:
+        """Find a directory, links followed; None where there is none."""
+        found = self._lexical(path) if self._rules.lexical else self._linked(path)
+        return found if isinstance(found, Node) else None
+
+    def beneath(self, names: list[str]) -> Node | str:
+        """Find what stands at a path, links followed to the end; a string says why nothing does."""
+        passed = self._resolved(names)
+        if isinstance(passed, str):
+            return passed
+        at = self.root
+        for name in passed:
+            if at.children is None:
+                return "parent-not-directory"
+            node = at.children.get(name)
+            if node is None:
+                return "missing"
+            at = node
+        return at
+
+    # -- ways -----------------------------------------------------------------------------------------------
+
+    def _linked(self, path: str, make: int | None = None) -> Node | str:
+        """Resolve a path to a directory by its letters, inside the root, links on it followed (umoci: securejoin).
+
+        What does not exist, or is no directory, counts as a directory where `..` leads out of it again. With `make`, missing
+        directories are made at the end and files in their place replaced, as of that layer; then only links that do not
+        end, and names that no directory can have, keep it from being found.
+        """
+        waiting = path.split("/")[::-1] if path else []
+        stack: list[tuple[str, Node | None]] = [("", self.root)]
+        hops = self._hops
+        while waiting:
+            name = waiting.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                if len(stack) > 1:
+                    stack.pop()
+                continue
+            above = stack[-1][1]
+            node = above.children.get(name) if above is not None and above.children is not None else None
+            if node is not None and node.entry is not None and node.entry.type == "symlink":
+                hops -= 1
+                if hops < 0:
+                    return "parent-loop"
+                target = node.entry.link
+                if target.startswith("/"):
+                    del stack[1:]
+                waiting.extend(reversed(target.split("/")))
+                continue
+            stack.append((name, node))
+        at = self.root
+        for name, node in stack[1:]:
+            if node is None or node.children is None:
+                if make is None:
+                    return "missing" if node is None else "parent-not-directory"
+                if not is_name(name):
+                    return "unusable-name"
+                if node is not None:
+                    self._parents.clear()
+                made = Node(None, make)
+                assert at.children is not None  # noqa: S101 - directories lead here
+                at.children[name] = made
+                at = made
+            else:
+                at = node
+        return at
+
+    def _walked(self, names: list[str]) -> Node | str:
+        """Find what stands at a path as the kernel does, links followed, the one at its end too."""
+        waiting = names[::-1]
+        stack = [self.root]
+        hops = self._hops
+        while waiting:
+            name = waiting.pop()
+            if stack[-1].children is None:
+                return "parent-not-directory"
+            if name in ("", "."):
+                continue
+            if name == "..":
+                del stack[max(len(stack) - 1, 1) :]
+                continue
+            node = stack[-1].children.get(name)
+            if node is None:
+                return "missing" if is_name(name) else "unusable-name"
+            if node.entry is not None and node.entry.type == "symlink":
+                hops -= 1
+                if hops < 0:
+                    return "parent-loop"
+                if node.entry.link.startswith("/"):
+                    del stack[1:]
+                waiting.extend(reversed(node.entry.link.split("/")))
+                continue
+            stack.append(node)
+        return stack[-1]
+
+    def _lexical(self, path: str, make: int | None = None) -> Node | str:
+        """Resolve a path to a directory as containerd's `fs.RootPath` does, and with `make` make what is missing."""
+        names = self._resolved(path.split("/") if path else [])
+        if isinstance(names, str):
+            return names
+        at = self.root
+        for number, name in enumerate(names):
+            if at.children is None:
+                return "parent-not-directory"
+            node = at.children.get(name)
+            if node is None:
+                if make is None:
+                    return "missing"
+                made = self._implied(names[: number + 1], make, at) if is_name(name) else "unusable-name"
+                if isinstance(made, str):
+                    return made
+                node = at.children[name] = made
+            at = node
+        return at if at.children is not None else "parent-not-directory"
+
+    def _resolved(self, names: list[str]) -> list[str] | str:
+        """Replace links on a way until there is none left."""
+        hops = 0
+        while True:
+            passed = self._pass(names)
+            if isinstance(passed, str):
+                return passed
+            names, links = passed
+            hops += links
+            if hops > self._hops:
+                return "parent-loop"
+            if not links:
+                return names
+
+    def _pass(self, names: list[str]) -> tuple[list[str], int] | str:
+        """Go along a way once; each link on it is replaced by its target, joined to its directory as text."""
+        at: list[str] = []
+        links = 0
+        here: Node | str = self.root
+        for name in names:
+            if name in ("", ".", ".."):
+                if not name:
+                    continue
+                way = at if name == "." else at[:-1]
+                found = self._unfollowed(way)
+            else:
+                way = [*at, name]
+                if isinstance(here, str):
+                    if here != "missing":
+                        return here
+                    found = here if is_name(name) else "unusable-name"
+                elif here.children is None:
+                    return "parent-not-directory"
+                else:
+                    found = here.children.get(name) or ("missing" if is_name(name) else "unusable-name")
+            if isinstance(found, str) and found != "missing":
+                return found
+            if isinstance(found, Node) and found.entry is not None and found.entry.type == "symlink":
+                links += 1
+                if links > self._hops:
+                    return "parent-loop"
+                # The target is joined to where the walk stands, whatever dots have led to the link.
+                at = _joined([] if found.entry.link.startswith("/") else at, found.entry.link)
+                here = self._walked(at)  # what asks for the next name is the kernel, which follows links
+            else:
+                at, here = way, found
+        return at, links
+
+    def _unfollowed(self, names: list[str]) -> Node | str:
+        """Find what stands at a path as lstat(2) does."""
+        if not names:
+            return self.root
+        above = self._walked(names[:-1])
+        if isinstance(above, str):
+            return above
+        if above.children is None:
+            return "parent-not-directory"
+        return above.children.get(names[-1]) or "missing"
+
+    def _implied(self, names: list[str], position: int, parent: Node) -> Node | str:
+        """Make the directory at a path that is used and not listed; a string says why it cannot be made."""
+        return Node(None, position)
+
+
+def _joined(directory: list[str], target: str) -> list[str]:
+    """Join a link's target to the directory it stands in, by its letters alone, inside the root."""
+    names = list(directory)
+    for name in target.split("/"):
+        if name == "..":
+            del names[-1:]
+        elif name not in ("", "."):
+            names.append(name)
+    return names
