@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import opened
 from cosinspect.checks.initrd_base import starts_with_systemd
 from cosinspect.checks.targets import UNIT_READS
 from cosinspect.facts.file_trees import InitrdFiles
+from cosinspect.facts.grub import BootLine
 from cosinspect.facts.unit_tree import UnitTree
-from cosinspect.formats.boot.bootargs import kernel_parameters
+from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.report.report import Finding, Level
 
 __all__ = ["kernel_argument_stops", "kernel_argument_unresolved"]
 
 READS = ("etc/{cos,elemental}/*.cfg", *UNIT_READS)
 _UNKNOWN = re.compile("[$%]")
+_SHOWN = 200
 _RUNLEVEL_RESCUE = frozenset({"1", "s", "S", "single", "rescue"})
 _STOPPING_UNITS = frozenset({"emergency", "rescue", "halt", "poweroff", "reboot", "shutdown", "kexec"})
 # systemd's names of runlevels and of targets that stand alone on the command line (systemd(1), kernel-command-line(7)).
@@ -33,19 +35,29 @@ _STOPS = {
 }
 
 
-def _lines(context: CheckContext) -> list[tuple[str, dict[str, str | None]]]:
-    """Return the command lines, each with where it stands and with its parameters, the last one of a name."""
+def _parameters(context: CheckContext) -> Iterator[tuple[BootLine, str, str | None]]:
+    """Return what the command lines can have, each parameter once."""
     lines = context.facts.command_lines
     if not lines:
         raise NotApplicable("no kernel command line is known")
-    return [(place, {each.key: each.value for each in kernel_parameters(line)}) for place, line in lines]
+    seen: set[tuple[str, str | None]] = set()
+    for line in lines:
+        try:
+            parameters = line.line.parameters
+        except GrubBound as bound:
+            raise Undecided(f"the kernel command line is not followed to its end: {bound}") from bound
+        for each in parameters:
+            if (each.key, each.value) not in seen:
+                seen.add((each.key, each.value))
+                yield line, each.key, each.value
 
 
-def _at(context: CheckContext, place: str, message: str) -> Finding:
-    path = place.partition(":")[0]
+def _at(context: CheckContext, line: BootLine, message: str) -> Finding:
+    path = context.facts.bootargs_path
     entry = context.rootfs.trace(path).entry
     layer = entry.layer if entry is not None else None
-    return Finding(message, path, layer, (place, *((context.step(layer),) if layer is not None else ())))
+    told = f"the command line of the state {line.state}: {line.line.text[:_SHOWN]}"
+    return Finding(message, path, layer, (told, *((context.step(layer),) if layer is not None else ())))
 
 
 @check(
@@ -63,14 +75,13 @@ def _at(context: CheckContext, place: str, message: str) -> Finding:
 def kernel_argument_unresolved(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve what each command line names."""
     count = 0
-    for place, parameters in _lines(context):
-        for key, value in parameters.items():
-            if not value or _UNKNOWN.search(value):
-                continue
-            reason = _unresolved(context, key, value)
-            count += reason is not None
-            if reason:
-                yield _at(context, place, f"expected {value}, which {key}= names, {reason}")
+    for line, key, value in _parameters(context):
+        if not value or _UNKNOWN.search(value):
+            continue
+        reason = _unresolved(context, key, value)
+        count += reason is not None
+        if reason:
+            yield _at(context, line, f"expected {value}, which {key}= names, {reason}")
     yield f"{count} arguments name a program or a unit"
 
 
@@ -118,16 +129,11 @@ def _unresolved(context: CheckContext, key: str, value: str) -> str | None:
 )
 def kernel_argument_stops(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the words."""
-    told: set[str] = set()
-    for place, parameters in _lines(context):
-        for key, value in parameters.items():
-            effect = _effect(context, key, value)
+    for line, key, value in _parameters(context):
+        effect = _effect(context, key, value)
+        if effect:
             word = key if value is None else f"{key}={value}"
-            if effect and word not in told:
-                told.add(word)
-                yield _at(
-                    context, place, f"expected a command line that boots to a login, found {word}: {effect}"
-                )
+            yield _at(context, line, f"expected a command line that boots to a login, found {word}: {effect}")
     yield "no argument stops the boot"
 
 

@@ -22,7 +22,7 @@ from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.packages import PackageDatabase, find_databases
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
-from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL, BootArgs, read_boot_args
+from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.formats.boot.initrd_segments import Stream
@@ -166,27 +166,6 @@ class Facts(GrubFacts):
         return self._contents[entry.path]
 
     # -- boot ------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def bootargs_path(self) -> str:
-        """The bootargs.cfg that is read last of those that are there, else where it should be."""
-        # The grub.cfg of toolkit v2 sources both, its own behind the older one.
-        second = any(map(self._rootfs.exists, _TOOLKIT_V2))
-        paths = reversed(BOOTARGS_PATHS) if second else BOOTARGS_PATHS
-        found = [path for path in paths if self._rootfs.exists(path)]
-        return found[0] if found else BOOTARGS_PATHS[second]
-
-    @cached_property
-    def bootargs(self) -> BootArgs | None:
-        """What bootargs.cfg sets, None if it is not there."""
-        text = self.text(self.bootargs_path).text
-        return None if text is None else read_boot_args(text)
-
-    @cached_property
-    def command_lines(self) -> tuple[tuple[str, str], ...]:
-        """The kernel command lines that bootargs.cfg can set, each with its place as `path:line`."""
-        settings = self.bootargs.kernelcmd if self.bootargs is not None else ()
-        return tuple((f"{self.bootargs_path}:{setting.line}", setting.value) for setting in settings)
 
     @cached_property
     def kernels(self) -> tuple[KernelFile, ...]:

@@ -22,7 +22,7 @@ def argument(word: str) -> Callable[[Parts], None]:
     def apply(parts: Parts) -> None:
         text = toolkit.bootargs(parts.generation)
         changed = "".join(
-            f'{line[:-2]} {word}"\n' if "kernelcmd=" in line else line
+            f'{line[:-2]} {word}"\n' if "set kernelcmd=" in line and line.endswith('"\n') else line
             for line in text.splitlines(keepends=True)
         )
         parts.write(f"{toolkit.config_directory(parts.generation)}/bootargs.cfg", changed)
