@@ -36,6 +36,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
     +-- InvalidConfiguration (ValueError)  a server's configuration with mistakes
     +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
+    +-- InvalidReport (ValueError)         a document that is no report
     +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
 """
@@ -65,6 +66,7 @@ __all__ = [
     "InvalidPolicy",
     "InvalidProfile",
     "InvalidReference",
+    "InvalidReport",
     "InvalidScan",
     "InvalidSignaturePolicy",
     "LimitExceeded",
@@ -369,6 +371,10 @@ class InvalidConfiguration(_Mistaken, ValueError):
 
 class InvalidObject(CosinspectError, ValueError):
     """A Kubernetes object has something else where it should name an image."""
+
+
+class InvalidReport(CosinspectError, ValueError):
+    """A document is no report of the schema that this version reads."""
 
 
 class InvalidScan(CosinspectError, ValueError):

@@ -1,7 +1,10 @@
-"""Every bound on what strangers' bytes may cost, as one value.
+"""The bounds that an image may reach by its size, as one value.
 
 A limit is there so that hostile input ends in a typed error; honest images stay far below each of them. Sizes are
 bytes. Raise one with `attrs.evolve(DEFAULT_LIMITS, ...)` where an image is honest and larger.
+
+Bounds on the shape of one format (how deep a document nests, how many commands a script has, how long a name is) are
+constants of the module that reads the format: they follow from the format and its programs, not from the image's size.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ CONFINED = {
     "oras": {"sources/config/docker_config.py"},
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
-    "yaml": {"formats/text/yaml.py"},
+    "yaml": {"formats/text/yaml.py", "formats/yip/nodes.py"},
     "cryptography": {"signatures/keys.py", "signatures/signing.py", "signatures/keyless.py"},
     "nacl": set(),  # loaded by its name in signatures/signing.py,
     "sigstore": {"signatures/keyless.py"},

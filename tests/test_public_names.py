@@ -8,6 +8,7 @@ import pytest
 
 import cosinspect
 import cosinspect.errors
+import cosinspect.report.report
 
 MODULES = sorted(
     info.name
@@ -51,3 +52,7 @@ def test_every_error_descends_from_one_root_and_is_drawn():
     for name in cosinspect.errors.__all__:
         assert issubclass(getattr(cosinspect.errors, name), cosinspect.errors.CosinspectError)
         assert name in drawing
+
+
+def test_the_package_of_reports_exports_what_plugins_and_programs_import():
+    assert set(cosinspect.report.__all__) == set(cosinspect.report.report.__all__)

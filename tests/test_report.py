@@ -8,9 +8,12 @@ import pytest
 from attrs import evolve
 
 from cosinspect import inspect
+from cosinspect.checks import CATALOGUE
+from cosinspect.report.lines import BOOT_CHAIN
 from cosinspect.report.report import (
     DECIDABLE,
     SCHEMA,
+    SIGNATURE_TAG,
     Capability,
     CapabilityResult,
     CheckResult,
@@ -240,6 +243,7 @@ SHAPE = {
     "profile_asked": TEXT,
     "required": [TEXT],
     "generation": TEXT,
+    "generation_title": TEXT,
     "semantics": [TEXT],
     "verdict": TEXT,
     "capabilities": {
@@ -267,6 +271,7 @@ SHAPE = {
             "reason": TEXT,
             "evidence": [TEXT],
             "waiver": WAIVER,
+            "tags": [TEXT],
         }
     ],
     "unused_waivers": [dict],
@@ -275,6 +280,7 @@ SHAPE = {
     "unread": [int],
     "selected": [TEXT],
     "signature_required": bool,
+    "verified_required": bool,
     "signatures": type(None),
     "stats": {"seconds": NUMBER, "bytes": NUMBER, "entries": NUMBER},
 }
@@ -312,7 +318,15 @@ def test_the_words_of_a_report_are_those_that_are_promised():
 def test_everything_of_a_report_is_in_its_plain_values():
     finding = Finding("broken", "/boot/vmlinuz", 1, ("one", "two"), "mend it")
     found = CheckResult(
-        "COS011", "dangling", Kind.FAIL, Level.ERROR, (BOOT, UPGRADE), (finding,), "why", ("seen",)
+        "COS011",
+        "dangling",
+        Kind.FAIL,
+        Level.ERROR,
+        (BOOT, UPGRADE),
+        (finding,),
+        "why",
+        ("seen",),
+        tags=("kernel",),
     )
     report = evolve(
         report_of(found),
@@ -366,6 +380,7 @@ def test_everything_of_a_report_is_in_its_plain_values():
             "reason": "why",
             "evidence": ["seen"],
             "waiver": None,
+            "tags": ["kernel"],
         }
     ] == plain["results"]
     assert {"seconds": 1.235, "bytes": 7, "entries": 8} == plain["stats"]
@@ -448,3 +463,21 @@ def test_a_waiver_does_not_change_what_an_image_can_do():
     made = report_of(PASSING, failing(WAIVER_TODAY))
 
     assert Status.NO is made.capabilities[Capability.BOOT].status
+
+
+def test_the_chain_of_the_boot_is_made_of_tags_that_checks_have():
+    tagged = {tag: {item.id for item in CATALOGUE if tag in item.tags} for _, tag in BOOT_CHAIN}
+
+    assert all(tagged.values())
+    assert {"COS010", "COS011"} <= tagged["kernel"]
+    assert {"COS020", "COS024"} <= tagged["initrd"]
+    assert {"COS040", "COS043"} <= tagged["boot-menu"]
+    assert {"COS060", "COS069"} <= tagged["system"]
+    assert {"COS070", "COS071"} <= tagged["settings"]
+    assert ["COS092"] == [item.id for item in CATALOGUE if SIGNATURE_TAG in item.tags]
+
+
+def test_a_result_has_the_tags_of_its_check(tmp_path):
+    found = inspect(derivative().write_layout(tmp_path))
+
+    assert [item.tags for item in CATALOGUE] == [result.tags for result in found.results]

@@ -7,21 +7,24 @@ raises `Undecided`; whatever else it raises makes its capabilities unknown and n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
 from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
+from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
 from cosinspect.formats.text.build_manifest import BuildManifest
+from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Generation, Profile
-from cosinspect.profiles.operations import needs_of
+from cosinspect.profiles.operations import needs_of, operations
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
+from cosinspect.rootfs.partial import Unread
 from cosinspect.rootfs.rootfs import Rootfs, Trace
 from cosinspect.signatures.outcome import Verification
 
@@ -78,6 +81,21 @@ class CheckContext:
         return found
 
     @property
+    def cloud_configs(self) -> CloudConfigs:
+        """The cloud-configs as the yip of the image's generation reads them.
+
+        Raises:
+            NotApplicable: no generation with a table is evident.
+        """
+        generation = self.generation
+        return self.facts.cloud_configs(generation.yip, generation.yip_programs)
+
+    def boot_world(self, stage: str) -> World:
+        """Say what the conditions of a stage find in an ordinary boot of the active system."""
+        initrd = self.facts.initrd if stage.startswith("rootfs") else None
+        return boot_world(self.rootfs, initrd, self.generation.active_mode_file, stage)
+
+    @property
     def is_foreign(self) -> bool:
         """Whether the image is of a generation that is known and has no table of rules."""
         generation = self.facts.generation
@@ -117,6 +135,20 @@ class CheckContext:
         return self.broken(trace, message)
 
 
+_STAGE_OF: Mapping[str, tuple[str, ...]] = {
+    module: (stage,)
+    for stage, modules in {
+        "boot-menu": ("grub", "boot_menu", "command_line", "loaders"),
+        "kernel": ("kernel", "unified"),
+        "initrd": ("initrd", "initrd_base", "initrd_toolkit", "drivers", "bootc_initramfs"),
+        "system": ("system", "units", "targets", "programs"),
+        "settings": ("cloud_config", "login", "covered"),
+    }.items()
+    for module in modules
+}
+"""By module of this package, the stage of the boot (`cosinspect.report.lines.BOOT_CHAIN`) that its checks look at."""
+
+
 @frozen(kw_only=True)
 class Check:
     """A check: its identity, what it decides, and what people need to know about it.
@@ -132,6 +164,7 @@ class Check:
         reads: globs of files to keep while layers pass by.
         universal: whether it holds for images of every generation, those without a table of rules included.
         generations: the generations that it is for; empty for all.
+        tags: what it is about, in words that reports group by: a stage of the boot, `signature`.
         run: what looks.
         spares: gives the capabilities that a failure does not cost the image at hand; None where it costs all.
     """
@@ -146,6 +179,7 @@ class Check:
     reads: tuple[str, ...] = ()
     universal: bool = False
     generations: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     run: Run = field(repr=False, eq=False)
     spares: Spares | None = field(default=None, repr=False, eq=False)
 
@@ -167,9 +201,10 @@ def check(
     reads: Iterable[str] = (),
     universal: bool = False,
     generations: Iterable[str] = (),
+    tags: Iterable[str] = (),
     spares: Spares | None = None,
 ) -> Callable[[Run], Check]:
-    """Declare the function below as a check."""
+    """Declare the function below as a check; it has the tag of its module's stage of the boot, too."""
 
     def declare(run: Run) -> Check:
         return Check(
@@ -183,6 +218,7 @@ def check(
             reads=tuple(reads),
             universal=universal,
             generations=tuple(generations),
+            tags=tuple(dict.fromkeys((*_STAGE_OF.get(run.__module__.rpartition(".")[2], ()), *tags))),
             run=run,
             spares=spares,
         )
@@ -206,11 +242,25 @@ def decided_by(item: Check, generation: str) -> tuple[Capability, ...]:
     return tuple(found)
 
 
-def _generation(context: CheckContext) -> str:
+def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
+    """Give what a check decides for this image.
+
+    Raises:
+        Unread: that depends on layers that are not read, for a capability that is required.
+    """
+    if not item.capabilities or not item.id.startswith("COS"):
+        return item.capabilities
     try:
-        return context.facts.generation
+        return decided_by(item, context.facts.generation)
     except CosinspectError:  # the checks that ask for it say why
-        return ""
+        return item.capabilities
+    except Unread:
+        required = {*context.profile.required}
+        names = {name for need in operations() for name in need.generations}
+        every = {frozenset(required.intersection(decided_by(item, name))) for name in ("", *names)}
+        if len(every) > 1:
+            raise
+        return item.capabilities
 
 
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
@@ -227,7 +277,7 @@ def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ..
 def run_check(item: Check, context: CheckContext) -> CheckResult:
     """Run a check and contain whatever happens in it."""
     level = context.profile.levels.get(item.id, item.level)
-    capabilities = decided_by(item, _generation(context))
+    capabilities = _decided(item, context)
 
     def result(kind: Kind, reason: str = "", *, seen: Iterable[Finding | str] = ()) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))
@@ -236,7 +286,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
             finding if finding.remedy else evolve(finding, remedy=item.remedy) for finding in findings
         )
         lost = _lost(item, context, capabilities) if kind is Kind.FAIL else capabilities
-        return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence)
+        return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence, tags=item.tags)
 
     seen: list[Finding | str] = []
     ending, reason, transient = Kind.PASS, "", False

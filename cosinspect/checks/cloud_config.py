@@ -1,16 +1,19 @@
-"""Checks on the cloud-configs in the image: the layout the boot needs, and a way to log in."""
+"""Checks on the cloud-configs in the image: the layout the boot needs, a way to log in, and what yip does not read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.facts.facts import CLOUD_CONFIG_DIRECTORIES
+from cosinspect.facts.cloud_configs import OWN_DIRECTORY, CloudConfigFile
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
+    "cloud_config_covered",
+    "cloud_config_directory_refused",
     "cloud_config_invalid",
+    "cloud_config_key_unknown",
     "datasource_aws_missing",
     "datasource_gcp_missing",
     "layout_default",
@@ -20,6 +23,18 @@ __all__ = [
 ]
 
 READS = ("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",)
+_SHOWN = 5
+# Stages that change another system than the one that was installed: the initrd, and whatever runs the installation.
+_ELSEWHERE = frozenset(
+    [
+        "rootfs",
+        *(
+            f"{when}-{what}"
+            for when in ("before", "after")
+            for what in ("install", "upgrade", "reset", "disk")
+        ),
+    ]
+)
 
 
 @check(
@@ -30,7 +45,7 @@ READS = ("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",)
     summary="No cloud-config writes the layout file in the stage rootfs.",
     why="""The service that mounts the immutable root reads its environment from it: without the file it fails, and the
         boot ends in dracut's emergency shell.""",
-    remedy="Install system/cloud-config, or write one with stages.rootfs and environment_file: /run/cos/cos-layout.env.",
+    remedy="Install system/cloud-config, or write one in /system/oem with stages.rootfs and environment_file: /run/cos/cos-layout.env.",
     reads=READS,
 )
 def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -42,35 +57,71 @@ def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
     if writer is not None:
         yield f"{writer} writes {wanted}"
         return
-    path = f"{CLOUD_CONFIG_DIRECTORIES[0]}/00_rootfs.yaml"
+    path = f"{OWN_DIRECTORY}/00_rootfs.yaml"
     layer, evidence = context.removal(path)
-    seen = [item.path for item in context.facts.cloud_configs]
+    seen = [item.path for item in context.cloud_configs.files]
     listed = f"cloud-configs: {', '.join(seen)}" if seen else "the image has no cloud-config"
     yield Finding(
-        f"expected a cloud-config that writes {wanted} in the stage rootfs, found none",
+        f"expected a cloud-config in {OWN_DIRECTORY} that writes {wanted} in the stage rootfs, found none",
         path,
         layer,
-        (*evidence, listed, *_refused(context)),
+        (*evidence, listed, *_passed_over(context), *_never(context)),
     )
 
 
 def _layout_writer(context: CheckContext) -> str | None:
-    wanted = context.generation.layout_file
-    for item in context.facts.cloud_configs:
-        if item.config is None or item.refusal:
-            continue
-        written = {*item.config.environment_files("rootfs")}
-        written.update(file.path for file in item.config.written_files("rootfs"))
-        if wanted in written if wanted.startswith("/") else any(path.endswith(wanted) for path in written):
+    """Name the cloud-config that writes the layout in an ordinary boot, None where none does.
+
+    Raises:
+        Undecided: one may do it, which only the machine shows.
+    """
+    open_ = ""
+    for item, path, runs, condition in _layout_steps(context):
+        if runs:
             return item.path
+        if runs is None and not open_:
+            why = f"if `{_shortened(condition)}`" if condition else "on a condition of the machine"
+            open_ = (
+                f"{item.path} writes {path} {why}: whether that holds is not known before the machine runs"
+            )
+    unread = context.cloud_configs.unread
+    if open_ or unread:
+        raise Undecided(open_ or unread)
     return None
 
 
-def _refused(context: CheckContext) -> tuple[str, ...]:
-    """Tell of the cloud-configs that are passed over, any of which may be the one that is looked for."""
+def _layout_steps(context: CheckContext) -> Iterator[tuple[CloudConfigFile, str, bool | None, str]]:
+    wanted = context.generation.layout_file
+    for item in context.cloud_configs.counting:
+        for file in item.config.written_files("rootfs"):
+            if file.path == wanted:
+                yield item, file.path, file.holds(context.boot_world(file.stage)), file.condition or ""
+
+
+def _never(context: CheckContext) -> tuple[str, ...]:
+    """Tell which steps would write the layout, and do not run in an ordinary boot."""
     return tuple(
-        f"{item.path} is passed over: {item.refusal}" for item in context.facts.cloud_configs if item.refusal
+        f"{item.path} writes {path} if `{_shortened(condition)}`, which does not hold in an ordinary boot"
+        for item, path, runs, condition in _layout_steps(context)
+        if runs is False
     )
+
+
+def _shortened(condition: str) -> str:
+    text = " ".join(condition.split())
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _passed_over(context: CheckContext) -> tuple[str, ...]:
+    """Tell of the cloud-configs that do not count, any of which may be the one that is looked for."""
+    configs = context.cloud_configs
+    return (*configs.passed_over(), *(_unseen(context, item) for item in configs.covered if not item.refusal))
+
+
+def _unseen(context: CheckContext, item: CloudConfigFile) -> str:
+    if any(item.path.startswith(f"{top}/") for top in context.generation.kept):
+        return f"what a machine keeps of its own in {item.directory} stands in front of {item.path}"
+    return f"{item.path} is not seen on an installed machine: a partition is mounted over it"
 
 
 @check(
@@ -80,7 +131,7 @@ def _refused(context: CheckContext) -> tuple[str, ...]:
     summary="No cloud-config says what is kept over a reboot.",
     why="The machine boots with the toolkit's defaults: nothing is mounted for persistent data, and what is written is lost.",
     remedy="Install the toolkit's cloud-configs (elemental init), or write the layout file in the stage rootfs.",
-    reads=(*READS, "etc/elemental/config.d/*.yaml"),
+    reads=READS,
 )
 def layout_default(context: CheckContext) -> Iterator[Finding | str]:
     """Look at every cloud-config's stage rootfs, where the boot does not depend on it."""
@@ -91,17 +142,15 @@ def layout_default(context: CheckContext) -> Iterator[Finding | str]:
             f"{generation.title} has no default for it" if wanted else "there is no such file"
         )
     writer = _layout_writer(context)
-    if writer is None and not wanted.startswith("/") and context.rootfs.exists(f"/etc/elemental/{wanted}"):
-        writer = f"/etc/elemental/{wanted}"
     if writer is not None:
         yield f"{writer} has the layout"
         return
-    layer, evidence = context.removal(f"{CLOUD_CONFIG_DIRECTORIES[0]}/00_rootfs.yaml")
+    layer, evidence = context.removal(f"{OWN_DIRECTORY}/00_rootfs.yaml")
     yield Finding(
-        f"expected a cloud-config that writes {wanted} in the stage rootfs, found none",
-        CLOUD_CONFIG_DIRECTORIES[0],
+        f"expected a cloud-config in {OWN_DIRECTORY} that writes {wanted} in the stage rootfs, found none",
+        OWN_DIRECTORY,
         layer,
-        (*evidence, *_refused(context)),
+        (*evidence, *_passed_over(context), *_never(context)),
     )
 
 
@@ -109,27 +158,131 @@ def layout_default(context: CheckContext) -> Iterator[Finding | str]:
     id="COS071",
     name="cloud-config-invalid",
     level=Level.WARNING,
-    summary="A cloud-config cannot be parsed, or has no stages.",
-    why="elemental skips it, and what it configures does not happen.",
-    remedy="Mend the YAML: a mapping with the key `stages`, or a first line `#cloud-config`.",
+    summary="A cloud-config cannot be decoded, or has no stages.",
+    why="yip passes over the file, or over a part of it, and what that configures does not happen.",
+    remedy="Correct the file: YAML with the key `stages` or a first line `#cloud-config`, and values of the types that yip's documentation gives.",
     reads=READS,
 )
 def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
-    """Parse every file."""
-    context.require_toolkit()
-    if not context.facts.cloud_configs:
+    """Decode every file as the generation's yip does."""
+    configs = context.cloud_configs
+    if not configs.files:
         raise NotApplicable("the image has no cloud-config")
-    layout = context.generation.layout_file
-    missed = (layout and _layout_writer(context) is None) or _login(context) is None
-    for item in context.facts.cloud_configs:
+    missed = _is_missed(context)
+    for item in configs.files:
         if item.refusal and missed:
             continue  # it is evidence for what is missed
-        entry = context.rootfs.trace(item.path).entry
-        layer = entry.layer if entry is not None else None
-        if item.fault is not None:
-            yield Finding(str(item.fault), item.path, layer)
-        for problem in item.config.problems if item.config is not None else ():
-            yield Finding(str(problem), item.path, layer)
+        for problem in item.config.problems:
+            if problem.kind != "unknown-key":
+                yield Finding(str(problem), item.path, item.layer, (_read_by(context),))
+    if configs.unread:
+        raise Undecided(configs.unread)
+    yield f"{len(configs.files)} cloud-configs can be decoded by {_read_by(context)}"
+
+
+def _read_by(context: CheckContext) -> str:
+    configs = context.cloud_configs
+    return f"yip {configs.yip.name}" + (f", as {configs.told_by} names it" if configs.told_by else "")
+
+
+def _is_missed(context: CheckContext) -> bool:
+    """Say whether another check finds no layout or no login, and names the files that are refused."""
+    try:
+        layout = context.generation.layout_file and _layout_writer(context) is None
+        return bool(layout) or (context.facts.generation != "kairos" and _login(context) is None)
+    except Undecided:
+        return False
+
+
+@check(
+    id="COS077",
+    name="cloud-config-directory-refused",
+    level=Level.ERROR,
+    summary="One cloud-config that cannot be decoded keeps its whole directory from being run.",
+    why="""From yip 1.0 on a directory is decoded before anything of it runs. With one file refused the machine boots without the layout, the
+        accounts and the network that the directory's other files configure.""",
+    remedy="Correct or remove the file. Check it with the yip of the image's generation: yip -s rootfs /system/oem.",
+    reads=READS,
+)
+def cloud_config_directory_refused(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for a file that is refused where that stops the directory."""
+    configs = context.cloud_configs
+    if not configs.files:
+        raise NotApplicable("the image has no cloud-config")
+    if not configs.yip.whole_directory:
+        raise NotApplicable(f"yip {configs.yip.name} passes over single files")
+    item = configs.stopping.get(OWN_DIRECTORY)
+    if item is None:
+        yield f"every file in {OWN_DIRECTORY} can be decoded"
+        return
+    others = [each.path for each in configs.files if each.directory == OWN_DIRECTORY and not each.refusal]
+    listed = (
+        (f"not run: {', '.join(others[:_SHOWN])}" + (" and others" if len(others) > _SHOWN else ""),)
+        if others
+        else ()
+    )
+    yield Finding(
+        f"expected files that yip decodes in {OWN_DIRECTORY}, found one that it refuses; nothing of the directory runs",
+        item.path,
+        item.layer,
+        (item.refusal, *listed, _read_by(context)),
+    )
+
+
+@check(
+    id="COS078",
+    name="cloud-config-key-unknown",
+    level=Level.NOTE,
+    summary="A cloud-config has a key that yip does not read.",
+    why="yip passes over keys that its structures do not have, without a word in the log: what the key is for does not happen.",
+    remedy="Correct the key's spelling; keys are compared with their case. A key of a newer yip has no effect in this generation.",
+    reads=READS,
+)
+def cloud_config_key_unknown(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for keys that were passed over."""
+    configs = context.cloud_configs
+    if not configs.files:
+        raise NotApplicable("the image has no cloud-config")
+    for item in configs.files:
+        keys = [problem.message for problem in item.config.problems if problem.kind == "unknown-key"]
+        if keys and not any(problem.kind == "stages" for problem in item.config.problems):
+            yield Finding(
+                f"expected keys that yip reads, found {len(keys)} that it does not",
+                item.path,
+                item.layer,
+                (*keys[:_SHOWN], _read_by(context)),
+            )
+
+
+@check(
+    id="COS079",
+    name="cloud-config-covered",
+    level=Level.WARNING,
+    summary="A cloud-config of the image lies where an installed machine does not see it.",
+    why="""In the stage rootfs the initrd reads the image's /system/oem only. From initramfs on the machine's own partitions are mounted at /oem and
+        over /usr/local: a live system runs the image's files there, an installed machine does not.""",
+    remedy="Move the file to /system/oem.",
+    reads=READS,
+)
+def cloud_config_covered(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for files in the directories that partitions cover."""
+    configs = context.cloud_configs
+    if not configs.files:
+        raise NotApplicable("the image has no cloud-config")
+    covered = [
+        item
+        for item in configs.covered
+        if not any(item.path.startswith(f"{top}/") for top in context.generation.kept)
+    ]
+    for item in covered:
+        yield Finding(
+            f"expected no cloud-config in {item.directory}, which an installed machine does not see",
+            item.path,
+            item.layer,
+            () if item.layer is None else (context.step(item.layer),),
+        )
+    if not covered:
+        yield "no cloud-config lies below a mount point"
 
 
 @check(
@@ -150,45 +303,70 @@ def login_missing(context: CheckContext) -> Iterator[Finding | str]:
     if found is not None:
         yield found
         return
-    if not context.facts.cloud_configs:
+    if not context.cloud_configs.files:
         raise NotApplicable("the image has no cloud-config")
     yield Finding(
-        "expected a cloud-config or /etc/shadow to give an account a password or a key, none does",
-        evidence=_refused(context),
+        f"expected a cloud-config in {OWN_DIRECTORY} or /etc/shadow to give an account a password or a key, none does",
+        evidence=_passed_over(context),
+        remedy=_ACCOUNTS if context.facts.generation in {"G4", "G5"} else None,
     )
 
 
+_ACCOUNTS = "Add an account to a cloud-config in /system/oem (RUN elemental init cloud-config-defaults writes one for root), or a key."
+
+
 def _login(context: CheckContext) -> str | None:
-    for item in context.facts.cloud_configs:
-        if item.config is not None and not item.refusal and item.config.gives_login:
-            return f"{item.path} gives an account a password or a key"
+    """Name what gives somebody a login on an installed machine, None where nothing does.
+
+    Raises:
+        Undecided: a cloud-config may do it, which only the machine shows.
+    """
     shadow = context.facts.text("/etc/shadow").text or ""
     for line in shadow.splitlines():
         fields = line.split(":")
         if len(fields) > 1 and fields[1].startswith("$"):
             return "/etc/shadow gives an account a password"
+    open_ = ""
+    for item in context.cloud_configs.counting:
+        for login in item.config.logins:
+            if login.stage.partition(".")[0] in _ELSEWHERE:
+                continue
+            runs = login.holds(context.boot_world(login.stage))
+            if runs:
+                return f"{item.path} gives an account a password or a key"
+            if runs is None and not open_:
+                why = (
+                    f"if `{_shortened(login.condition)}`"
+                    if login.condition
+                    else "on a condition of the machine"
+                )
+                open_ = f"{item.path} gives an account a password or a key {why}: whether that holds is not known before the machine runs"
+    unread = context.cloud_configs.unread
+    if open_ or unread:
+        raise Undecided(open_ or unread)
     return None
 
 
 def _asks(context: CheckContext, provider: str) -> Iterator[Finding | str]:
     if context.facts.generation.startswith("kairos"):
         raise NotApplicable("the agent of Kairos asks by itself")
-    _ = context.generation
-    if not context.facts.cloud_configs:
+    configs = context.cloud_configs
+    if not configs.files:
         raise NotApplicable("the image has no cloud-config")
     named: set[str] = set()
-    for item in context.facts.cloud_configs:
-        if item.config is None or item.refusal:
-            continue
-        if provider in item.config.datasources:
+    for item in configs.counting:
+        asked = item.config.datasources()
+        if provider in asked:
             yield f"{item.path} asks {provider}"
             return
-        named |= item.config.datasources
+        named |= asked
+    if configs.unread:
+        raise Undecided(configs.unread)
     others = f"they ask {', '.join(sorted(named))}" if named else "none asks any"
     yield Finding(
         f"expected a cloud-config with the datasource provider {provider}, found none",
-        CLOUD_CONFIG_DIRECTORIES[0],
-        evidence=(others, *_refused(context)),
+        OWN_DIRECTORY,
+        evidence=(others, *_passed_over(context)),
     )
 
 
@@ -235,17 +413,18 @@ def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def upgrade_hook_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a step behind an upgrade that has to do with GRUB's environment."""
-    if not context.facts.cloud_configs:
+    configs = context.cloud_configs
+    if not configs.files:
         raise NotApplicable("the image has no cloud-config")
-    for item in context.facts.cloud_configs:
-        if item.config is None or item.refusal:
-            continue
+    for item in configs.counting:
         steps = [step for stage in item.config.stages if "upgrade" in stage.name for step in stage.steps]
-        if any("grub" in command for step in steps for command in step.commands):
+        if any("grub" in command for step in steps if step.holds() is not False for command in step.commands):
             yield f"{item.path} has a step for GRUB behind an upgrade"
             return
+    if configs.unread:
+        raise Undecided(configs.unread)
     yield Finding(
         "expected a cloud-config with a step for GRUB in a stage of the upgrade, found none",
-        f"{CLOUD_CONFIG_DIRECTORIES[0]}/01_upgrade_grub_hook.yaml",
-        *context.removal(f"{CLOUD_CONFIG_DIRECTORIES[0]}/01_upgrade_grub_hook.yaml"),
+        f"{OWN_DIRECTORY}/01_upgrade_grub_hook.yaml",
+        *context.removal(f"{OWN_DIRECTORY}/01_upgrade_grub_hook.yaml"),
     )

@@ -109,7 +109,7 @@ def deployment_name_refused(context: CheckContext) -> Iterator[Finding | str]:
             bad = True
             yield Finding(message, entry.path if entry else path, entry.layer if entry else None)
     if not bad:
-        yield f"{context.facts.usage(_BLOCK).inodes} names, links and attributes fit into ext2"
+        yield "names, links and attributes fit into ext2"
 
 
 def _refused(entry: Entry, block: int) -> Iterator[str]:
@@ -177,7 +177,10 @@ def deployment_capacity_exceeded(context: CheckContext) -> Iterator[Finding | st
         raise Undecided(
             f"the image takes {usage.blocks} to {usage.most_blocks} blocks of the {room.blocks} that {what} has"
         )
-    yield f"{usage.inodes} of {room.inodes} inodes and {usage.most_blocks} of {room.blocks} blocks of {what} are taken"
+    shares = [
+        -(-100 * taken // of) for taken, of in ((usage.inodes, room.inodes), (usage.most_blocks, room.blocks))
+    ]
+    yield f"the image takes {shares[0]} % of the inodes and {shares[1]} % of the blocks of {what}"
 
 
 def _most_files(context: CheckContext) -> tuple[str, ...]:

@@ -198,7 +198,7 @@ def template_placeholder(context: CheckContext) -> Iterator[Finding | str]:
     paths = [
         menu_path(context),
         context.facts.bootargs_path,
-        *(item.path for item in context.facts.cloud_configs),
+        *(item.path for item in context.cloud_configs.files),
     ]
     for path in dict.fromkeys(paths):
         text = context.facts.text(path).text

@@ -32,12 +32,10 @@ _STAGES = tuple(
 def chroot_hook_invalid(context: CheckContext) -> Iterator[Finding | str]:
     """Read the commands of the stages, and look for every program that they call; a step with a condition may not run."""
     count = 0
-    for item in context.facts.cloud_configs:
-        if item.config is None or item.refusal:
-            continue
+    for item in context.cloud_configs.counting:
         for stage in item.config.stages:
             for step in stage.steps if stage.name in _STAGES else ():
-                if step.condition is not None:
+                if step.condition is not None or not step.holds():
                     continue
                 for command in step.commands:
                     count += 1

@@ -290,7 +290,12 @@ def _absent(
 def _is_dispensable(context: CheckContext, name: str) -> bool:
     base = name.rpartition("/")[2]
     if base == "rsync":
-        return context.facts.layout.get("PERSISTENT_STATE_BIND", "").lower() != "true"
+        return (
+            context.cloud_configs.layout(context.boot_world("rootfs"))
+            .get("PERSISTENT_STATE_BIND", "")
+            .lower()
+            != "true"
+        )
     return base in _DISPENSABLE
 
 

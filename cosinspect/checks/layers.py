@@ -481,6 +481,7 @@ def unreadable(
             item.capabilities,
             (found,) if found else (),
             "" if found else reason,
+            tags=item.tags,
         )
 
     return tuple(result(item) for item in checks)

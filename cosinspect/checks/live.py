@@ -162,7 +162,7 @@ def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the sentinel files of both modes in the cloud-configs."""
-    files = context.facts.cloud_configs
+    files = context.cloud_configs.files
     if not files:
         raise NotApplicable("the image has no cloud-config")
     texts = [context.facts.text(item.path).text or "" for item in files if not item.refusal]

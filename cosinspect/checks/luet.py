@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.errors import FormatError
-from cosinspect.facts.facts import CLOUD_CONFIG_DIRECTORIES
+from cosinspect.facts.cloud_configs import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.facts.packages import LUET_CONFIG, READS, luet_config
 from cosinspect.formats.luet.database import LuetPackage, LuetSelector
 from cosinspect.report.report import Finding, Level

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.report.report import SIGNATURE_CHECK, Capability, Finding, Level
+from cosinspect.report.report import SIGNATURE_TAG, Capability, Finding, Level
 
 __all__ = ["signature_missing"]
 
@@ -14,7 +14,8 @@ MAX_EVIDENCE = 20
 
 
 @check(
-    id=SIGNATURE_CHECK,
+    id="COS092",
+    tags=(SIGNATURE_TAG,),
     name="signature-missing",
     level=Level.ERROR,
     capabilities=(Capability.VERIFY,),

@@ -212,7 +212,9 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
     overlays = context.generation.overlays
     if not overlays:
         raise NotApplicable(f"{context.generation.title} goes on without them")
-    paths = context.facts.layout.get("RW_PATHS", "").split() or list(overlays)
+    paths = context.cloud_configs.layout(context.boot_world("rootfs")).get("RW_PATHS", "").split() or list(
+        overlays
+    )
     wanted = [path for path in paths if path.startswith("/") and "$" not in path]
     bad = False
     for path in wanted:

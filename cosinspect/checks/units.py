@@ -11,7 +11,13 @@ from cosinspect.profiles import Generation
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["unit_masked", "unit_not_enabled", "unit_program_missing"]
+__all__ = ["READS", "started_services", "unit_masked", "unit_not_enabled", "unit_program_missing"]
+
+READS = (
+    "{usr/,}lib/systemd/system/*.service",
+    "etc/systemd/system/*.service",
+    "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
+)
 
 DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 TOOLKIT = ("G0", "G1", "G2", "G3", "G4", "G5")
@@ -107,11 +113,7 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     summary="A unit that is started runs a program that is not in the image.",
     why="The service fails at every boot, and with it what requires it.",
     remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
-    reads=(
-        "{usr/,}lib/systemd/system/*.service",
-        "etc/systemd/system/*.service",
-        "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
-    ),
+    reads=READS,
     universal=True,
 )
 def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -119,12 +121,8 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     table = context.profile.generations.get(context.facts.generation)
     runners = {path for paths in (table.stage_runners if table else ()) for path in paths}  # another check's
     seen = 0
-    for name in _started(context, table):
-        found = _service(context, name)
-        if found is None:
-            continue
+    for name, path, layer, unit in started_services(context):
         seen += 1
-        path, layer, unit = found
         if not _conditions_hold(context, unit):
             continue
         for command in exec_commands(unit):
@@ -140,6 +138,14 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
     yield f"the programs of {seen} services are there"
+
+
+def started_services(context: CheckContext) -> Iterator[tuple[str, str, int, Unit]]:
+    """Read the services that a link starts: each with its name, its file's path and layer."""
+    for name in _started(context, context.profile.generations.get(context.facts.generation)):
+        found = _service(context, name)
+        if found is not None:
+            yield name, *found
 
 
 def _started(context: CheckContext, table: Generation | None) -> list[str]:

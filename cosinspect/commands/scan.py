@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     rulebook = rulebook_of(arguments)
     pages = _Pages(Path(arguments.html)) if arguments.html else None
     with contextlib.ExitStack() as opened:
-        cache, beside = _cache(arguments, opened)
+        cache, local_cache = _cache(arguments, opened)
         names = _names(arguments)
         known, sink = _sink(arguments, terminal, opened)
         workers = _workers(arguments)
@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             partial(access_of, arguments),
             workers,
             cache,
-            beside,
+            local_cache,
             seconds=limits_of(arguments).seconds,
             jobs=arguments.jobs,
             packages=pages is not None,
@@ -269,11 +269,11 @@ def _workers(arguments: argparse.Namespace) -> Workers:
 
 def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[str, str]:
     """Give where layers are kept; where nothing shall stay, a directory for as long as the scan."""
-    beside = str(Path(arguments.cache_home, "cosinspect"))
+    local_cache = str(Path(arguments.cache_home, "cosinspect"))
     if not arguments.no_cache and arguments.cache is not None:
-        return arguments.cache.removeprefix("file://"), beside
+        return arguments.cache.removeprefix("file://"), local_cache
     if not arguments.no_cache and store_of(arguments) is not None:
-        return beside, beside
+        return local_cache, local_cache
     passing = opened.enter_context(tempfile.TemporaryDirectory(prefix="cosinspect-"))
     return passing, passing
 

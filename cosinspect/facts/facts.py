@@ -14,6 +14,7 @@ from attrs import frozen
 
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
+from cosinspect.facts.cloud_configs import CloudConfigs, read_all
 from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.facts.ext2 import data_blocks
 from cosinspect.facts.file_trees import RootFiles
@@ -24,11 +25,12 @@ from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
+from cosinspect.formats.boot.go_program import read_go_modules
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.formats.boot.initrd_segments import Stream
 from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
-from cosinspect.formats.text.cloud_config import CloudConfig, read_cloud_config
 from cosinspect.formats.text.os_release import EnvFile, read_env_file
+from cosinspect.formats.yip.schema import yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
@@ -36,7 +38,6 @@ from cosinspect.rootfs.usage import Usage, measure
 
 __all__ = [
     "BootLine",
-    "CloudConfigFile",
     "Facts",
     "InitrdFile",
     "KernelFile",
@@ -44,7 +45,6 @@ __all__ = [
     "unpack_initrd",
 ]
 
-CLOUD_CONFIG_DIRECTORIES = ("/system/oem", "/oem", "/usr/local/cloud-config")
 MODULE_DIRECTORIES = ("/usr/lib/modules", "/lib/modules")
 UNIFIED_KERNELS = (
     "/boot/EFI/Linux/*.efi",
@@ -54,6 +54,12 @@ UNIFIED_KERNELS = (
 )
 KAIROS_RELEASE_PATHS = ("/etc/kairos-release", "/etc/os-release")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
+
+MAX_PROGRAM_BYTES = 512 * 1024 * 1024
+"""Of a program that is searched for the modules it was built from."""
+
+YIP_MODULES = {"github.com/mudler/yip": "", "github.com/rancher/yip": "rancher-"}
+"""Modules that are yip, with what goes before their versions in `cosinspect.formats.yip.schema.yip`."""
 
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
@@ -104,29 +110,6 @@ class InitrdFile:
     fault: FormatError | None
 
 
-@frozen
-class CloudConfigFile:
-    """A cloud-config of the image.
-
-    Attributes:
-        path: in the image.
-        config: what it says, None if it cannot be parsed.
-        fault: why not.
-    """
-
-    path: str
-    config: CloudConfig | None
-    fault: FormatError | None
-
-    @property
-    def refusal(self) -> str:
-        """Why yip passes over the whole file, "" if it does not: no YAML, or a value of a type that it cannot take."""
-        if self.fault is not None:
-            return str(self.fault)
-        problems = self.config.problems if self.config is not None else ()
-        return next((str(problem) for problem in problems if problem.kind == "type"), "")
-
-
 class Facts(GrubFacts):
     """What an image's files say."""
 
@@ -143,6 +126,7 @@ class Facts(GrubFacts):
         self._config = config
         self._limits = limits
         self._texts: dict[str, TextFile] = {}
+        self._cloud_configs: dict[tuple[str, tuple[str, ...]], CloudConfigs] = {}
         self._contents: dict[str, str | None] = {}
         self._usages: dict[int, Usage] = {}
         self._parsed = parsed if parsed is not None else Parsed(limits=limits)
@@ -324,35 +308,35 @@ class Facts(GrubFacts):
                 return path, own
         return None
 
-    @cached_property
-    def cloud_configs(self) -> tuple[CloudConfigFile, ...]:
-        """The cloud-configs of the image in the order in which they are read."""
-        found: list[CloudConfigFile | None] = []
-        for directory in CLOUD_CONFIG_DIRECTORIES:
-            top = self._rootfs.trace(directory).entry
-            if top is None or top.type != "dir":
-                continue
-            files = (entry for entry in self._rootfs.walk(top.path) if entry.name.endswith((".yaml", ".yml")))
-            found.extend(self._cloud_config(entry) for entry in files)
-        return tuple(item for item in found if item is not None)
+    def cloud_configs(self, version: str, programs: tuple[str, ...]) -> CloudConfigs:
+        """Read the cloud-configs as a version of yip does.
 
-    def _cloud_config(self, entry: Entry) -> CloudConfigFile | None:
-        text = self.text(entry.path).text
-        if text is None:
-            return None
-        try:
-            return CloudConfigFile(entry.path, read_cloud_config(entry.path, text), None)
-        except FormatError as fault:
-            return CloudConfigFile(entry.path, None, fault)
-
-    @cached_property
-    def layout(self) -> Mapping[str, str]:
-        """The layout variables that cloud-configs set in the stage rootfs, later files over earlier ones."""
-        found: dict[str, str] = {}
-        for item in self.cloud_configs:
-            if item.config is not None and not item.refusal:
-                found.update(item.config.layout)
+        Args:
+            version: of yip, where no program of the image names one.
+            programs: that have yip in them. They are large, so they are asked only where versions may differ.
+        """
+        found = self._cloud_configs.get((version, programs))
+        if found is None:
+            found = read_all(self._rootfs, yip(version), self._limits)
+            told = self._yip_of(programs) if found.depends_on_version else None
+            if told is not None and told[1] != version:
+                found = read_all(self._rootfs, yip(told[1]), self._limits, told_by=told[0])
+            self._cloud_configs[version, programs] = found
         return found
+
+    def _yip_of(self, programs: tuple[str, ...]) -> tuple[str, str] | None:
+        """Give the first program that names its yip, and the version."""
+        for path in programs:
+            entry = self._rootfs.trace(path).entry
+            if entry is None or entry.type != "file" or entry.size > MAX_PROGRAM_BYTES:
+                continue
+            with self._rootfs.open(entry.path) as stream:
+                modules = read_go_modules(iter(lambda: stream.read(1 << 20), b""))
+            for module, prefix in YIP_MODULES.items():
+                version = modules.get(module, "")
+                if re.match(r"v[0-9]{1,6}\.[0-9]{1,6}\.", version):
+                    return path, prefix + version.removeprefix("v")
+        return None
 
     def usage(self, block: int) -> Usage:
         """Give what the image takes in an ext2 file system with blocks of `block` bytes."""

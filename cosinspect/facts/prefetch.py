@@ -18,7 +18,7 @@ from cosinspect.layer.indexing import Sink
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor
 
-__all__ = ["MOST", "InitrdForesight"]
+__all__ = ["MOST", "InitrdPrefetch"]
 
 MOST = 2
 """Initrds that are unpacked ahead: the second one for an image whose base brought one, too."""
@@ -32,7 +32,7 @@ _PIECES = 16
 _PATIENCE_S = 0.1
 
 
-class InitrdForesight:
+class InitrdPrefetch:
     """Begins to unpack the initrds of layers as they come; of several in a layer, the first."""
 
     def __init__(self, parsed: Parsed, *, limits: Limits = DEFAULT_LIMITS) -> None:

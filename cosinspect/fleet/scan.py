@@ -82,7 +82,7 @@ class Scan:
         access: gives how a name's registry is reached.
         workers: what makes inspections.
         cache: directory or URL where what was read is kept: images wait for each other because of it.
-        beside: directory for what a cache by URL keeps here.
+        local_cache: directory for what a cache by URL keeps here.
         seconds: what one inspection may take.
         jobs: layers of one image that are read side by side.
         packages: whether to list packages, too.
@@ -93,7 +93,7 @@ class Scan:
     access: Callable[[str], Access]
     workers: Workers
     cache: str
-    beside: str
+    local_cache: str
     seconds: float = DEFAULT_LIMITS.seconds
     jobs: int = 4
     packages: bool = False
@@ -163,7 +163,7 @@ class Scan:
                 access,
                 self.seconds,
                 self.cache,
-                self.beside,
+                self.local_cache,
                 self.packages,
                 self.jobs,
             )

@@ -22,7 +22,7 @@ from cosinspect.errors import (
     UnsupportedMediaType,
 )
 from cosinspect.layer.changeset import LayerIndex
-from cosinspect.layer.checkpoints import Restarts
+from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Follower
 from cosinspect.layer.layer import Layer, Progress
 from cosinspect.layer.retain import Retain
@@ -435,7 +435,7 @@ class Image:
                 bound=self.limits.layers,
                 where="manifest.layers",
             )
-        places = {each.digest: Restarts() if restartable else None for each in manifest.layers}
+        places = {each.digest: Checkpoints() if restartable else None for each in manifest.layers}
         return tuple(
             Layer(
                 descriptor,

@@ -1,6 +1,6 @@
 """The pipeline: from a name to a report. This is the one place that wires the rooms together.
 
 It may import `attestation`, `cache`, `checks`, `facts`, `formats`, `image`, `layer`, `oci`, `policy`, `profiles`, `report`, `rootfs`,
-`signatures` and `sources`. `inspection` runs it, `early` decides checks before all layers are read, `judgement` caches results, `explanation`
+`signatures` and `sources`. `inspection` runs it, `early` decides checks before all layers are read, `cached_results` stores what the checks found, `explanation`
 orders the evidence of a result, `rulebook` and `worker` inspect in other processes.
 """

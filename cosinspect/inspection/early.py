@@ -13,7 +13,7 @@ from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.readers import worse
 from cosinspect.facts.facts import Facts
 from cosinspect.image.image import Image
-from cosinspect.inspection.judgement import Judgement
+from cosinspect.inspection.cached_results import Results
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.indexing import Follower
 from cosinspect.layer.layer import Progress
@@ -31,12 +31,12 @@ def decide_early(
     plan: Plan,
     verification: Verification | None,
     parsed: Parsed,
-    settles: Callable[[Judgement], bool],
+    settles: Callable[[Results], bool],
     *,
     progress: Progress | None = None,
     follower: Follower | None = None,
     trust_tables: bool = False,
-) -> tuple[Judgement | None, tuple[LayerIndex, ...]]:
+) -> tuple[Results | None, tuple[LayerIndex, ...]]:
     """Read layers from the top down until what is decided is enough, and give that; None where all layers had to be read.
 
     Args:
@@ -50,7 +50,7 @@ def decide_early(
         trust_tables: believe layers' tables of contents.
 
     Returns:
-        The judgement, and the layers that were read, bottom first. Checks that could not be decided are open in it.
+        The results, and the layers that were read, bottom first. Checks that could not be decided are open in it.
 
     Raises:
         as `Image.rootfs` does.
@@ -66,13 +66,13 @@ def decide_early(
             if not unread or len(known) & (len(known) - 1):
                 continue
             generation = _look(image, plan, verification, parsed, known, decided)
-            judgement = Judgement(
+            checked = Results(
                 generation,
                 sum(len(index.entries) for index in known) or 1,
                 tuple(decided.get(item.id) or _open(item, plan, unread) for item in plan.checks),
             )
-            if len(decided) == len(plan.checks) or settles(judgement):
-                return judgement, known
+            if len(decided) == len(plan.checks) or settles(checked):
+                return checked, known
     return None, known
 
 
@@ -150,4 +150,4 @@ def _open(item: Check, plan: Plan, unread: int) -> CheckResult:
     layers = "layer 0" if unread == 1 else f"layers 0-{unread - 1}"
     level = plan.profile.levels.get(item.id, item.level)
     reason = f"it depends on {layers}, not read as the verdict does not (--fast)"
-    return CheckResult(item.id, item.name, Kind.OPEN, level, item.capabilities, (), reason)
+    return CheckResult(item.id, item.name, Kind.OPEN, level, item.capabilities, (), reason, tags=item.tags)

@@ -111,11 +111,11 @@ class Explainer:
 
     def boot(self) -> Iterator[Explanation]:
         """Tell the boot from GRUB to the login, with what was seen of it in the image."""
-        for headline, ids in BOOT_CHAIN:
+        for headline, stage in BOOT_CHAIN:
             results = [
                 result
                 for result in self.report.results
-                if result.check.startswith(ids)
+                if stage in result.tags
                 and (not result.capabilities or Capability.BOOT in result.capabilities)
             ]
             causes = [

@@ -22,12 +22,12 @@ from cosinspect.checks.readers import elemental_refuses, partial_root, worse
 from cosinspect.deadline import Deadline
 from cosinspect.errors import CosinspectError, FormatError, InvalidBuildManifest, InvalidLayer, TableMismatch
 from cosinspect.facts.facts import Facts
-from cosinspect.facts.prefetch import InitrdForesight
+from cosinspect.facts.prefetch import InitrdPrefetch
 from cosinspect.formats.text.build_manifest import BuildManifest, read_build_manifest
 from cosinspect.image.image import JOBS, Image
 from cosinspect.image.opening import access_from, open_image
+from cosinspect.inspection.cached_results import Results, load_results, store_results
 from cosinspect.inspection.early import decide_early
-from cosinspect.inspection.judgement import Judgement, keep_judgement, known_judgement
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.layer import Layer, Progress
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -69,7 +69,7 @@ class _Reading:
 
 @frozen
 class _Standing:
-    """What a judgement rests on less than layers that were read to their ends for: positions, by how they were read."""
+    """What the results rest on less than layers that were read to their ends for: positions, by how they were read."""
 
     by_table: tuple[int, ...] = ()
     unread: tuple[int, ...] = ()
@@ -271,19 +271,19 @@ def _inspect(
     begin: float,
     reading: _Reading = _WHOLE,
 ) -> Report:
-    judgement = known_judgement(image, plan, verification)
+    checked = load_results(image, plan, verification)
     standing = _VERIFIED
-    if judgement is None:
+    if checked is None:
         try:
-            judgement, standing = _examine_as(reading, image, plan, verification, progress)
+            checked, standing = _examine_as(reading, image, plan, verification, progress)
         except InvalidLayer as fault:
             steps = tuple(layer.created_by for layer in image.layers)
             told = _installed_all_the_same(image, plan)
             results = unreadable(fault, plan.checks, plan.profile.levels, steps, told)
-            return _report(image, plan, verification, begin, Judgement("", 0, results))
+            return _report(image, plan, verification, begin, Results("", 0, results))
         if standing == _VERIFIED:
-            keep_judgement(judgement, image, plan, verification)
-    return _report(image, plan, verification, begin, judgement, standing)
+            store_results(checked, image, plan, verification)
+    return _report(image, plan, verification, begin, checked, standing)
 
 
 def _installed_all_the_same(image: Image, plan: Plan) -> dict[str, Finding]:
@@ -307,13 +307,13 @@ def _examine_as(
     plan: Plan,
     verification: Verification | None,
     progress: Progress | None,
-) -> tuple[Judgement, _Standing]:
+) -> tuple[Results, _Standing]:
     """Read as much of the image as is asked for, and run the checks; where a table is wrong, read the layers after all."""
     try:
         if reading.fast:
-            judgement, standing = _examine_early(reading, image, plan, verification, progress)
+            checked, standing = _examine_early(reading, image, plan, verification, progress)
         else:
-            judgement, context = _examine(
+            checked, context = _examine(
                 image, plan, verification, progress, trust_tables=reading.trust_tables
             )
             standing = _Standing(context.rootfs.by_table)
@@ -322,7 +322,7 @@ def _examine_as(
     else:
         # A check that met a mismatch has contained it.
         if image.table_use.mismatch is None:
-            return judgement, standing
+            return checked, standing
     return _examine(image, plan, verification, progress)[0], _VERIFIED
 
 
@@ -332,24 +332,24 @@ def _examine_early(
     plan: Plan,
     verification: Verification | None,
     progress: Progress | None,
-) -> tuple[Judgement, _Standing]:
+) -> tuple[Results, _Standing]:
     """Read layers from the top down until the verdict is a failure, or nothing is left to decide."""
     parsed = Parsed(image.cache, limits=image.limits)
-    foresight = InitrdForesight(parsed, limits=image.limits)
+    prefetch = InitrdPrefetch(parsed, limits=image.limits)
 
-    def fails(judgement: Judgement) -> bool:
-        return _report(image, plan, verification, time.monotonic(), judgement).verdict is Verdict.FAIL
+    def fails(checked: Results) -> bool:
+        return _report(image, plan, verification, time.monotonic(), checked).verdict is Verdict.FAIL
 
-    judgement, known = decide_early(
+    checked, known = decide_early(
         image, plan, verification, parsed, fails,
-        progress=progress, follower=foresight, trust_tables=reading.trust_tables,
+        progress=progress, follower=prefetch, trust_tables=reading.trust_tables,
     )  # fmt: skip
-    if judgement is None:
-        judgement, context = _examine(image, plan, verification, progress, known=known, parsed=parsed)
-        return judgement, _Standing(context.rootfs.by_table)
+    if checked is None:
+        checked, context = _examine(image, plan, verification, progress, known=known, parsed=parsed)
+        return checked, _Standing(context.rootfs.by_table)
     unread = len(image.layers) - len(known)
     by_table = tuple(unread + number for number, index in enumerate(known) if index.table is not None)
-    return judgement, _Standing(by_table, tuple(range(unread)))
+    return checked, _Standing(by_table, tuple(range(unread)))
 
 
 def examine_image(
@@ -362,8 +362,8 @@ def examine_image(
 ) -> tuple[Report, CheckContext]:
     """Find out what an open image can do, and give what the checks saw as well; otherwise as `inspect_image`."""
     begin = time.monotonic() if started is None else started
-    judgement, context = _examine(image, plan, verification, progress)
-    return _report(image, plan, verification, begin, judgement), context
+    checked, context = _examine(image, plan, verification, progress)
+    return _report(image, plan, verification, begin, checked), context
 
 
 def _examine(
@@ -375,16 +375,16 @@ def _examine(
     trust_tables: bool = False,
     known: tuple[LayerIndex, ...] = (),
     parsed: Parsed | None = None,
-) -> tuple[Judgement, CheckContext]:
+) -> tuple[Results, CheckContext]:
     """Read the image, as far as it is not known, and run the checks."""
     checks = plan.checks
     reads = tuple(dict.fromkeys(pattern for item in checks for pattern in item.reads))
     first = plan.profile.semantics[0]
     if parsed is None:
         parsed = Parsed(image.cache, limits=image.limits)
-    foresight = InitrdForesight(parsed, limits=image.limits)
+    prefetch = InitrdPrefetch(parsed, limits=image.limits)
     rootfs = image.rootfs(
-        reads, semantics=first, known=known, progress=progress, follower=foresight, trust_tables=trust_tables
+        reads, semantics=first, known=known, progress=progress, follower=prefetch, trust_tables=trust_tables
     )
     facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
     steps = tuple(layer.created_by for layer in image.layers)
@@ -401,7 +401,7 @@ def _examine(
     for comparison in comparisons:
         if comparison.differences:
             results = _worse(results, comparison, context, checks, image, parsed)
-    return Judgement(facts.generation, len(rootfs), results), context
+    return Results(facts.generation, len(rootfs), results), context
 
 
 def _compared(image: Image, rootfs: Rootfs, semantics: Semantics) -> Comparison:
@@ -424,13 +424,13 @@ def _report(
     plan: Plan,
     verification: Verification | None,
     begin: float,
-    judgement: Judgement,
+    checked: Results,
     standing: _Standing = _VERIFIED,
 ) -> Report:
     """Put a report together; where nothing is in the tree, a layer could not be read."""
-    read = judgement.entries > 0
-    profile = plan.profile.choose(judgement.generation)
-    results, unused = plan.waive(judgement.results)
+    read = checked.entries > 0
+    profile = plan.profile.choose(checked.generation)
+    results, unused = plan.waive(checked.results)
     return Report(
         name=image.name,
         digest=str(image.digest),
@@ -439,13 +439,13 @@ def _report(
         layers=tuple(_summary(layer) for layer in image.layers),
         profile=profile.name,
         profile_asked=plan.profile.name,
-        generation=judgement.generation,
-        generation_title=profile.title(judgement.generation)
+        generation=checked.generation,
+        generation_title=profile.title(checked.generation)
         if read
         else "not known, for a layer cannot be read",
         required=profile.required,
         results=results,
-        stats=Stats(time.monotonic() - begin, image.fetched + image.table_use.fetched, judgement.entries),
+        stats=Stats(time.monotonic() - begin, image.fetched + image.table_use.fetched, checked.entries),
         rules=tuple(item.rule for item in plan.checks),
         policies=plan.policies,
         unused=unused,
@@ -456,7 +456,7 @@ def _report(
         unread=standing.unread,
         selected=plan.selected,
         verified_required=profile.verified_required,
-        needs=needs_of(judgement.generation),
+        needs=needs_of(checked.generation),
     )
 
 

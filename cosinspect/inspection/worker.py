@@ -49,7 +49,7 @@ class Task:
         access: how its registry is reached.
         seconds: what it may take.
         cache: directory or URL; None for none.
-        beside: directory for what a cache by URL keeps here.
+        local_cache: directory for what a cache by URL keeps here.
         packages: whether to list what luet's databases say is installed, too.
         jobs: layers that are read side by side.
         attesters: whose word on the same rules is believed in place of an inspection.
@@ -60,7 +60,7 @@ class Task:
     access: Access
     seconds: float
     cache: str | None
-    beside: str
+    local_cache: str
     packages: bool = False
     jobs: int = 4
     attesters: tuple[PublicKey, ...] = ()
@@ -93,7 +93,7 @@ def perform(task: Task) -> Outcome:
         attested = _attested(task, limits) if task.attesters else None
         if attested is not None:
             return attested
-        cache = _cache(task.cache, task.beside)
+        cache = _cache(task.cache, task.local_cache)
         plan = rulebook.plan(datetime.now(UTC).date())
         report = inspect(
             task.name,
@@ -130,8 +130,8 @@ def _attested(task: Task, limits: Limits) -> Outcome | None:
         subject, judged = image.index_digest or image.digest, image.digest
     source = RegistrySource(evolve(reference, digest=subject), access=task.access, limits=limits)
     try:
-        beside = AttestationRepository(source, limits)
-        found = find_attested(subject, judged, task.rulebook.digest(), task.attesters, beside)
+        attestations = AttestationRepository(source, limits)
+        found = find_attested(subject, judged, task.rulebook.digest(), task.attesters, attestations)
     finally:
         source.close()
     if found is None or found.result.report is None:
@@ -182,11 +182,11 @@ def _database(database: dict[str, object]) -> dict[str, object]:
     return {**database, "packages": kept}
 
 
-def _cache(place: str | None, beside: str) -> Cache | None:
+def _cache(place: str | None, local_cache: str) -> Cache | None:
     if place is None:
         return None
     if "://" not in place:
         return Cache(open_directory(Path(place), trusted=True))
     # Loaded by its name: few need it, and the extra may be missing.
     module = import_module("cosinspect.cache.shared")
-    return Cache(module.open_shared(place, open_directory(Path(beside), trusted=True)))
+    return Cache(module.open_shared(place, open_directory(Path(local_cache), trusted=True)))

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from cosinspect.blob import Hash
 from cosinspect.compression.codecs import Compression, Inflater
 
-__all__ = ["Restart", "Restarts", "Spaced"]
+__all__ = ["Checkpoint", "CheckpointRecorder", "Checkpoints"]
 
 SPACING_BYTES = 16 * 1024 * 1024
 """Inflated bytes from one place to the next, at first."""
@@ -23,7 +23,7 @@ MOST = 256
 
 
 @frozen
-class Restart:
+class Checkpoint:
     """One place.
 
     Attributes:
@@ -41,7 +41,7 @@ class Restart:
     inflater: Inflater | None = field(repr=False, eq=False, default=None)
 
 
-class Restarts:
+class Checkpoints:
     """The places of one layer, as they were left by the pass that read it; used from several threads.
 
     Attributes:
@@ -49,15 +49,15 @@ class Restarts:
     """
 
     def __init__(self) -> None:
-        self._places: tuple[Restart, ...] = ()
+        self._places: tuple[Checkpoint, ...] = ()
         self.compression: Compression | None = None
 
-    def keep(self, compression: Compression | None, places: list[Restart]) -> None:
+    def keep(self, compression: Compression | None, places: list[Checkpoint]) -> None:
         """Take the places of a pass that verified the whole layer."""
         self.compression = compression  # first: whoever finds a place needs it
         self._places = tuple(places)
 
-    def around(self, start: int, stop: int) -> tuple[Restart, Restart | None] | None:
+    def around(self, start: int, stop: int) -> tuple[Checkpoint, Checkpoint | None] | None:
         """Give the last place before a stretch of the uncompressed layer, and the first one behind, None for the layer's end.
 
         None where there is none before it but the beginning.
@@ -75,18 +75,18 @@ class Restarts:
         return places[first], places[last] if last < len(places) else None
 
 
-class Spaced:
+class CheckpointRecorder:
     """Places that are noted as a layer passes, at a distance from each other."""
 
     def __init__(self) -> None:
-        self.places: list[Restart] = []
+        self.places: list[Checkpoint] = []
         self._spacing = SPACING_BYTES
 
     def is_due(self, plain: int) -> bool:
         """Say whether it is time for one."""
         return plain - (self.places[-1].plain if self.places else 0) >= self._spacing
 
-    def note(self, place: Restart) -> None:
+    def note(self, place: Checkpoint) -> None:
         """Note one."""
         self.places.append(place)
         if len(self.places) >= MOST:

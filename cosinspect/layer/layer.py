@@ -21,10 +21,10 @@ from cosinspect.blob import ByteStream, Source, VerifiedStream
 from cosinspect.deadline import Deadline
 from cosinspect.errors import FormatError, InvalidLayer, LimitExceeded
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex
-from cosinspect.layer.checkpoints import Restarts
+from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Archive, Follower, Indexing
 from cosinspect.layer.retain import Retain
-from cosinspect.layer.stream import LayerStream, RestartedStream
+from cosinspect.layer.stream import LayerStream, ResumedStream
 from cosinspect.layer.toc import Table, is_announced, read_table
 from cosinspect.layer.toc_audit import AuditedArchive
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -46,7 +46,7 @@ class Layer:
         position: counted from 0 at the bottom.
         created_by: the step of the image's history, None where it does not tell.
         deadline: by when the image must be read.
-        restarts: where it can be read on from, once it was read; None where that is not to be known.
+        checkpoints: where it can be read on from, once it was read; None where that is not to be known.
     """
 
     descriptor: Descriptor
@@ -57,7 +57,7 @@ class Layer:
     limits: Limits = field(repr=False, default=DEFAULT_LIMITS)
     verify_diff_id: bool = field(repr=False, default=True)
     deadline: Deadline | None = field(repr=False, eq=False, default=None)
-    restarts: Restarts | None = field(repr=False, eq=False, default=None)
+    checkpoints: Checkpoints | None = field(repr=False, eq=False, default=None)
 
     def index(
         self,
@@ -145,15 +145,15 @@ class Layer:
     def open(self, entry: LayerEntry) -> LayerFile:
         """Open the content of one of this layer's files, from the nearest place before it, or in a second pass over the blob."""
         around = None
-        if self.restarts is not None:
-            around = self.restarts.around(entry.data, entry.data + entry.stored)
-        if around is not None and self.restarts is not None:
+        if self.checkpoints is not None:
+            around = self.checkpoints.around(entry.data, entry.data + entry.stored)
+        if around is not None and self.checkpoints is not None:
             start, end = around
             stop = self.descriptor.size if end is None else end.packed
             raw = self.source.open_range(self.descriptor, start.packed, stop)
             if raw is not None:
-                stream = RestartedStream(
-                    raw, self.descriptor, start, end, self.restarts.compression,
+                stream = ResumedStream(
+                    raw, self.descriptor, start, end, self.checkpoints.compression,
                     limits=self.limits, deadline=self.deadline,
                 )  # fmt: skip
                 return LayerFile(stream, entry, start.plain)
@@ -205,7 +205,7 @@ class Layer:
             limits=self.limits,
             cancelled=cancelled,
             deadline=self.deadline,
-            restarts=self.restarts,
+            checkpoints=self.checkpoints,
         )
 
 
@@ -244,7 +244,7 @@ class LayerFile:
     Bytes that were read are verified only when `close` has returned. A sparse file's holes are zeros.
     """
 
-    def __init__(self, stream: LayerStream | RestartedStream, entry: LayerEntry, position: int = 0) -> None:
+    def __init__(self, stream: LayerStream | ResumedStream, entry: LayerEntry, position: int = 0) -> None:
         """Read an entry out of a stream that begins at a position in the uncompressed layer."""
         self._stream = stream
         self._chunks = _expanded(_stored(stream, entry, position), entry)
@@ -291,7 +291,7 @@ class LayerFile:
             self._stream.close()
 
 
-def _stored(stream: LayerStream | RestartedStream, entry: LayerEntry, position: int) -> Iterator[bytes]:
+def _stored(stream: LayerStream | ResumedStream, entry: LayerEntry, position: int) -> Iterator[bytes]:
     """Give the stored bytes of an entry, found by their offset in a stream that begins at `position`."""
     end = entry.data + entry.stored
     while position < end:

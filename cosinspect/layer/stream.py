@@ -22,11 +22,11 @@ from cosinspect.errors import (
     LimitExceeded,
     TransportError,
 )
-from cosinspect.layer.checkpoints import Restart, Restarts, Spaced
+from cosinspect.layer.checkpoints import Checkpoint, CheckpointRecorder, Checkpoints
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor, Digest
 
-__all__ = ["LayerStream", "RestartedStream"]
+__all__ = ["LayerStream", "ResumedStream"]
 
 _TAR_MAGIC = slice(257, 262)
 _SHARED_RATIO_FLOOR = 16 * 1024 * 1024  # a small layer of zeros may inflate by any honest ratio
@@ -59,7 +59,7 @@ class LayerStream:
         limits: Limits = DEFAULT_LIMITS,
         cancelled: threading.Event | None = None,
         deadline: Deadline | None = None,
-        restarts: Restarts | None = None,
+        checkpoints: Checkpoints | None = None,
         salvage: bool = False,
     ) -> None:
         """Read a layer that must inflate to `diff_id`, if one is given.
@@ -70,7 +70,7 @@ class LayerStream:
             limits: bounds for what is inflated.
             cancelled: ends the reading from outside when it is set.
             deadline: by when it must be done.
-            restarts: given the places at which the layer can be read on from, once all of it is verified.
+            checkpoints: given the places at which the layer can be read on from, once all of it is verified.
             salvage: give of a damaged layer what Go's readers give before the damage, and end there without an error.
         """
         self.uncompressed_size = 0
@@ -84,10 +84,10 @@ class LayerStream:
         self._deadline = deadline
         self._hash = diff_id.hasher() if diff_id else hashlib.sha256()
         self._fault: Exception | None = None
-        self._restarts = restarts
-        self._spaced = Spaced()
+        self._checkpoints = checkpoints
+        self._recorder = CheckpointRecorder()
         self._boundary: tuple[int, Hash] | None = None
-        self._tracker = Tracker(self._member_began) if restarts is not None else None
+        self._tracker = Tracker(self._member_began) if checkpoints is not None else None
         self._pieces = self._kept()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -143,8 +143,8 @@ class LayerStream:
                 where=f"layer {self._stream.descriptor.digest}",
                 remedy="the configuration belongs to other layers: build and push the image again",
             )
-        if self._restarts is not None:
-            self._restarts.keep(self.compression, self._spaced.places)
+        if self._checkpoints is not None:
+            self._checkpoints.keep(self.compression, self._recorder.places)
 
     def _read(self) -> bytes:
         """Read on, and note before where all that was read so far has been used up."""
@@ -153,18 +153,18 @@ class LayerStream:
             self._boundary = stream.position, stream.hashed
             inflater = tracker.inflater
             usable = inflater is not None or (self.compression is None and stream.position)
-            if usable and self._spaced.is_due(self.uncompressed_size):
+            if usable and self._recorder.is_due(self.uncompressed_size):
                 copied = inflater.copy() if inflater is not None else None
-                self._spaced.note(Restart(*self._boundary, 0, self.uncompressed_size, copied))
+                self._recorder.note(Checkpoint(*self._boundary, 0, self.uncompressed_size, copied))
         return stream.read()
 
     def _member_began(self, behind: int) -> None:
         """Note a member, of which `behind` bytes were read already."""
-        if self._boundary is not None and self._spaced.is_due(self.uncompressed_size):
+        if self._boundary is not None and self._recorder.is_due(self.uncompressed_size):
             packed, hashed = self._boundary
             skipped = self._stream.position - behind - packed
             if skipped >= 0:
-                self._spaced.note(Restart(packed, hashed, skipped, self.uncompressed_size))
+                self._recorder.note(Checkpoint(packed, hashed, skipped, self.uncompressed_size))
 
     def _inflated(self) -> Generator[bytes, None, None]:
         read = self._read
@@ -245,7 +245,7 @@ class LayerStream:
         )
 
 
-class RestartedStream:
+class ResumedStream:
     """A stretch of a layer's uncompressed bytes, read from a place in its middle and verified by the hash kept at the next one.
 
     Iterate as long as bytes are wanted; `finish` verifies what was given out.
@@ -255,8 +255,8 @@ class RestartedStream:
         self,
         stream: ByteStream,
         descriptor: Descriptor,
-        start: Restart,
-        end: Restart | None,
+        start: Checkpoint,
+        end: Checkpoint | None,
         compression: Compression | None,
         *,
         limits: Limits = DEFAULT_LIMITS,

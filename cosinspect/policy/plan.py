@@ -14,7 +14,7 @@ from cosinspect.errors import InvalidPolicy, InvalidProfile
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.policy.document import Policy
 from cosinspect.profiles import Profile
-from cosinspect.report.report import SIGNATURE_CHECK, Capability, CheckResult, Finding, Kind, Level, Waiver
+from cosinspect.report.report import SIGNATURE_TAG, Capability, CheckResult, Finding, Kind, Level, Waiver
 
 __all__ = ["Plan", "make_plan"]
 
@@ -128,10 +128,11 @@ def make_plan(
         _require_known(
             [item.check for item in policy.waivers], known, f"{policy.where}, waivers", InvalidPolicy
         )
-        if SIGNATURE_CHECK in {item.check for item in policy.waivers}:
-            raise InvalidPolicy(
-                f"a signature cannot be waived: {SIGNATURE_CHECK}", where=f"{policy.where}, waivers"
-            )
+        for waiver in policy.waivers:
+            if SIGNATURE_TAG in known[waiver.check].tags:
+                raise InvalidPolicy(
+                    f"a signature cannot be waived: {waiver.check}", where=f"{policy.where}, waivers"
+                )
         levels.update(policy.levels)
         required.extend(policy.required)
         waivers.extend(evolve(waiver, expired=waiver.expires < today) for waiver in policy.waivers)

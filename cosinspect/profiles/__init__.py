@@ -135,6 +135,11 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         initrd_runners: alternatives of executables that run stages in the initrd.
         layout_file: what a cloud-config writes in the stage `rootfs`, by the end of its path; "" for nothing.
         layout_required: whether the boot fails without it.
+        yip: the version of yip that reads cloud-configs, where no program of the image names its own.
+        yip_programs: the programs that have it in them.
+        active_mode_file: what the initrd writes where the active system is booted, "" where that is not known.
+        covered: directories over which an installed machine mounts partitions or memory: what the image has there is not seen.
+        kept: directories in which what the machine keeps stands in front of what the image has.
         overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.
         grub_tools: the commands that installation and upgrade call, each with the names it is looked for by.
@@ -166,6 +171,11 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     initrd_runners: tuple[tuple[str, ...], ...]
     layout_file: str
     layout_required: bool
+    yip: str
+    yip_programs: tuple[str, ...] = ()
+    active_mode_file: str = ""
+    covered: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     overlays: tuple[str, ...]
     kernel_argument: str
     grub_tools: tuple[tuple[str, ...], ...]

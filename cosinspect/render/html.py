@@ -74,7 +74,7 @@ def report_page(
         home=home,
         results=told,
         count=sum(len(each["findings"]) or 1 for each in told),
-        chain=[_stage(title, prefixes, results) for title, prefixes in BOOT_CHAIN],
+        chain=[_stage(title, tag, results) for title, tag in BOOT_CHAIN],
         layers=[_layer(number, layer, largest, told) for number, layer in enumerate(layers)],
         total=f"{size(sum(layer['size'] for layer in layers))} compressed",
         passed=[each for each in results if each["kind"] == "pass"],
@@ -89,9 +89,9 @@ def page(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
 
-def _stage(title: str, prefixes: tuple[str, ...], results: list[dict[str, Any]]) -> dict[str, Any]:
+def _stage(title: str, tag: str, results: list[dict[str, Any]]) -> dict[str, Any]:
     """Tell one stage of the boot: what its checks that decide booting came to, and what they saw."""
-    own = [each for each in results if each["check"].startswith(prefixes)]
+    own = [each for each in results if tag in each.get("tags", ())]
     deciding = [each for each in own if "boot" in each["capabilities"]] or own
     kind = min((each["kind"] for each in deciding), key=_KINDS.index, default="notApplicable")
     if kind in ("fail", "open"):

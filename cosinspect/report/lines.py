@@ -25,14 +25,14 @@ __all__ = [
     "waiver_line",
 ]
 
-BOOT_CHAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("GRUB finds its menu and is told what to load", ("COS04",)),
-    ("GRUB loads the kernel", tuple(f"COS01{number}" for number in range(8))),
-    ("the kernel unpacks the initrd, which finds the image on disk", ("COS02", "COS03")),
-    ("systemd takes over and runs the stages", ("COS06",)),
-    ("cloud-configs say what is mounted and who can log in", ("COS07",)),
+BOOT_CHAIN: tuple[tuple[str, str], ...] = (
+    ("GRUB finds its menu and is told what to load", "boot-menu"),
+    ("GRUB loads the kernel", "kernel"),
+    ("the kernel unpacks the initrd, which finds the image on disk", "initrd"),
+    ("systemd takes over and runs the stages", "system"),
+    ("cloud-configs say what is mounted and who can log in", "settings"),
 )
-"""What happens from power-on to login, and how the ids of the checks begin that look at it."""
+"""What happens from power-on to login, and the tag of the checks that look at it."""
 
 
 def unknown_line(result: CapabilityResult) -> str:

@@ -7,13 +7,13 @@ error, warning or note. `Report.to_dict` is a versioned interface: keys are adde
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Iterable, Mapping
-from datetime import date
-from typing import Any
+from typing import Any, Literal, Self
 
+import msgspec
 from attrs import field, frozen
 
+from cosinspect.errors import InvalidManifest, InvalidReport
 from cosinspect.report.capabilities import (
     ASSUMPTION,
     DECIDABLE,
@@ -25,13 +25,26 @@ from cosinspect.report.capabilities import (
     Need,
     Status,
 )
+from cosinspect.report.results import (
+    CheckResult,
+    Finding,
+    Kind,
+    LayerSummary,
+    Level,
+    Rule,
+    Stats,
+    Waiver,
+    name_layer,
+    shorten_step,
+)
 from cosinspect.signatures.outcome import Verification
+from cosinspect.wire_types import ready
 
 __all__ = [
     "DECIDABLE",
     "NEEDS",
     "SCHEMA",
-    "SIGNATURE_CHECK",
+    "SIGNATURE_TAG",
     "Capability",
     "CapabilityResult",
     "CheckResult",
@@ -55,27 +68,8 @@ __all__ = [
 SCHEMA = "cosinspect.report/1"
 
 
-class Level(enum.Enum):
-    """How grave a failed check is."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-class Kind(enum.Enum):
-    """How a check ended."""
-
-    PASS = "pass"  # noqa: S105 - the word of SARIF
-    FAIL = "fail"
-    OPEN = "open"
-    """It could not be decided."""
-    NOT_APPLICABLE = "notApplicable"
-    """There is nothing for it to look at."""
-
-
-SIGNATURE_CHECK = "COS092"
-"""The check that tells of the image's signatures. Where one is required the verdict hangs on it, and nobody can waive it."""
+SIGNATURE_TAG = "signature"
+"""Tag of the check that tells of the image's signatures. Where one is required the verdict hangs on it, and nobody can waive it."""
 
 
 class Verdict(enum.Enum):
@@ -86,149 +80,57 @@ class Verdict(enum.Enum):
     OPEN = "open"
 
 
-@frozen
-class Waiver:
-    """What somebody answers for: that a check's findings are known and accepted, for a reason and for a time.
-
-    Attributes:
-        check: id of the check.
-        reason: why the findings are accepted.
-        expires: the last day on which they are.
-        path: glob of the paths it is limited to, "" for all findings of the check.
-        expired: whether that day has passed: the waiver is told of and accepts nothing.
-    """
-
-    check: str
-    reason: str
-    expires: date
-    path: str = ""
-    expired: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
-        return {
-            "check": self.check,
-            "reason": self.reason,
-            "expires": self.expires.isoformat(),
-            "path": self.path,
-            "expired": self.expired,
-        }
-
-
-@frozen
-class Rule:
-    """What a check looks for, as reports that bring their own catalogue tell it.
-
-    Attributes:
-        check: its id.
-        name: its name, which names the defect.
-        level: how grave a failure is in general; a result has the level that its profile gives it.
-        summary: the defect in one sentence.
-        why: what happens on a machine.
-        remedy: how it is mended.
-    """
-
-    check: str
+class _WireImage(msgspec.Struct):
     name: str
-    level: Level
-    summary: str
-    why: str
-    remedy: str
-
-
-@frozen
-class Finding:
-    """One defect, where it is and how it is mended.
-
-    Attributes:
-        message: what was expected and what was found, a sentence without a full stop.
-        path: the path in the image that is concerned.
-        layer: position of the layer that caused it, counted from 0 at the bottom.
-        evidence: further facts, one a line: links followed, what layers did, the step that did it.
-        remedy: what to do; None takes the check's own remedy.
-        waiver: the waiver that covers it, expired or not.
-        semantics: the reading of the layers for which alone it holds, None if it holds for the report's own.
-    """
-
-    message: str
-    path: str | None = None
-    layer: int | None = None
-    evidence: tuple[str, ...] = ()
-    remedy: str | None = None
-    waiver: Waiver | None = None
-    semantics: str | None = None
-
-    @property
-    def is_waived(self) -> bool:
-        """Whether somebody answers for it today."""
-        return self.waiver is not None and not self.waiver.expired
-
-
-@frozen
-class CheckResult:
-    """How one check ended.
-
-    Attributes:
-        check: its id.
-        name: its name, which names the defect.
-        kind: how it ended.
-        level: how grave a failure is.
-        capabilities: what the image cannot do if the check fails.
-        findings: the defects; empty unless it failed.
-        reason: why it is open, not applicable, or failed before its end, else "".
-        evidence: what a passed check saw.
-        waiver: the waiver that covers it as a whole where it is open, expired or not.
-        transient: whether it is open for a reason that may pass: a source that did not answer, time that ran out.
-    """
-
-    check: str
-    name: str
-    kind: Kind
-    level: Level
-    capabilities: tuple[Capability, ...]
-    findings: tuple[Finding, ...] = ()
-    reason: str = ""
-    evidence: tuple[str, ...] = ()
-    waiver: Waiver | None = None
-    transient: bool = False
-
-    @property
-    def waivers(self) -> tuple[Waiver, ...]:
-        """The waivers of it and of its findings, expired ones included."""
-        every: tuple[Finding | CheckResult, ...] = (*self.findings, self)
-        return tuple(dict.fromkeys(each.waiver for each in every if each.waiver is not None))
-
-    @property
-    def is_waived(self) -> bool:
-        """Whether somebody answers for all that keeps it from passing."""
-        if self.kind is Kind.FAIL and not self.reason:
-            return bool(self.findings) and all(finding.is_waived for finding in self.findings)
-        return self.kind is Kind.OPEN and self.waiver is not None and not self.waiver.expired
-
-
-@frozen
-class LayerSummary:
-    """A layer as reports name it."""
-
     digest: str
-    diff_id: str
-    size: int
-    created_by: str | None
+    index: str | None
+    platform: str
+    layers: tuple[LayerSummary, ...]
+
+
+class _WireCapability(msgspec.Struct):
+    status: Status
+    because: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+    assuming: str = ""
+    effect: str = ""
+
+    def value(self) -> CapabilityResult:
+        effect = Effect(self.effect) if self.effect else None
+        return CapabilityResult(self.status, self.because, self.unknown, self.assuming, effect)
+
+
+class _WireReport(msgspec.Struct):
+    """A report as `Report.to_dict` gives it; keys with a default were added later."""
+
+    schema: Literal["cosinspect.report/1"]
+    image: _WireImage
+    profile: str
+    policies: tuple[str, ...]
+    profile_asked: str
+    required: tuple[Capability, ...]
+    generation: str
+    verdict: Verdict
+    capabilities: dict[Capability, _WireCapability]
+    results: tuple[CheckResult, ...]
+    signature_required: bool
+    signatures: dict[str, Any] | None
+    stats: Stats
+    unused_waivers: tuple[Waiver, ...] = ()
+    semantics: tuple[str, ...] = ()
+    by_table: tuple[int, ...] = ()
+    unread: tuple[int, ...] = ()
+    selected: tuple[str, ...] = ()
+    generation_title: str = ""
+    verified_required: bool = False
 
 
 @frozen
-class Stats:
-    """What an inspection cost. The only part of a report that differs between two inspections of the same image.
+class _Published:
+    """What a report said when it was written, by the rules of the version that wrote it."""
 
-    Attributes:
-        seconds: wall time of the whole inspection.
-        bytes: compressed bytes that came from the source.
-        entries: names in the merged tree.
-    """
-
-    seconds: float
-    bytes: int
-    entries: int
+    verdict: Verdict
+    capabilities: Mapping[Capability, CapabilityResult] = field(hash=False)
 
 
 @frozen
@@ -259,6 +161,7 @@ class Report:
         unread: positions of the layers that were not read, as they could change nothing that was asked for.
         verified_required: whether only what was read to its end and verified may pass.
         needs: the rows of the table of operations that hold for the image's generation.
+        published: of a report that was read from a document, the verdict and the capabilities in it.
     """
 
     name: str
@@ -283,6 +186,7 @@ class Report:
     selected: tuple[str, ...] = ()
     verified_required: bool = False
     needs: tuple[Need, ...] = field(default=(), repr=False)
+    published: _Published | None = field(default=None, repr=False, eq=False)
 
     @property
     def provisional(self) -> bool:
@@ -313,6 +217,8 @@ class Report:
     @property
     def capabilities(self) -> Mapping[Capability, CapabilityResult]:
         """Whether the image has each capability; a waiver changes nothing in that."""
+        if self.published is not None:
+            return self.published.capabilities
         return {capability: self._judge(capability, self.results) for capability in Capability}
 
     def _judge(self, capability: Capability, results: Iterable[CheckResult]) -> CapabilityResult:
@@ -328,6 +234,8 @@ class Report:
         A check of level error that decides no capability is required by itself. What is waived is left out; a signature
         cannot be.
         """
+        if self.published is not None:
+            return self.published.verdict
         standing = [result for result in self.results if not result.is_waived]
         statuses = {self._judge(capability, standing).status for capability in self.required}
         if self.selected and Status.NO not in statuses:
@@ -348,19 +256,29 @@ class Report:
         return Verdict.PASS
 
     @property
+    def passed(self) -> bool:
+        """Whether the verdict is pass; an image that is undecided has not passed."""
+        return self.verdict is Verdict.PASS
+
+    @property
     def unconfirmed(self) -> tuple[Capability, ...]:
         """The required capabilities that no standing check speaks for or against; the verdict is open for them."""
         standing = [result for result in self.results if not result.is_waived]
         if self.selected:
             return ()
-        found = {capability: judge(capability, standing, self.needs) for capability in self.required}
+        found = {
+            capability: self.published.capabilities[capability]
+            if self.published is not None
+            else judge(capability, standing, self.needs)
+            for capability in self.required
+        }
         return tuple(
             item for item, result in found.items() if result.status is Status.UNKNOWN and not result.because
         )
 
     def is_decisive(self, result: CheckResult) -> bool:
         """Whether the verdict hangs on this result: it decides what is required, and nobody answers for it."""
-        if self.signature_required and result.check == SIGNATURE_CHECK:
+        if self.signature_required and SIGNATURE_TAG in result.tags:
             return True
         decides = not set(result.capabilities).isdisjoint(self.required)
         alone = result.level is Level.ERROR and not result.capabilities
@@ -372,6 +290,33 @@ class Report:
         order = list(Level)
         found = [result for result in self.results if result.kind is Kind.FAIL]
         return tuple(sorted(found, key=lambda result: order.index(result.level)))
+
+    @classmethod
+    def from_dict(cls, plain: object) -> Self:
+        """Return the report that `to_dict` gave as plain values, such as a JSON file has them.
+
+        The verdict and the capabilities are those in the document; they are not decided again. The rules of the checks
+        and the needs of operations are no part of a document, and empty.
+
+        Raises:
+            InvalidReport: the values are not of the schema `cosinspect.report/1`.
+        """
+        try:
+            wire = msgspec.convert(plain, type=ready(_WireReport))
+            signatures = None if wire.signatures is None else Verification.from_dict(wire.signatures)
+            told = {each: result.value() for each, result in wire.capabilities.items()}
+        except (msgspec.ValidationError, InvalidManifest, ValueError) as fault:
+            raise InvalidReport(f"expected a report of the schema {SCHEMA}: {fault}") from fault
+        capabilities = {each: told.get(each, CapabilityResult(Status.UNKNOWN, ())) for each in Capability}
+        image = wire.image
+        return cls(
+            image.name, image.digest, image.index, image.platform, image.layers,
+            wire.profile, wire.generation, wire.generation_title, wire.required, wire.results, wire.stats,
+            policies=wire.policies, unused=wire.unused_waivers, signatures=signatures,
+            signature_required=wire.signature_required, semantics=wire.semantics, by_table=wire.by_table,
+            unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required,
+            published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Give the report as plain values, by the schema named in it."""
@@ -397,6 +342,7 @@ class Report:
             "profile_asked": self.profile_asked or self.profile,
             "required": [capability.value for capability in self.required],
             "generation": self.generation,
+            "generation_title": self.generation_title,
             "semantics": list(self.semantics),
             "verdict": self.verdict.value,
             "provisional": list(self.reservations),
@@ -409,6 +355,7 @@ class Report:
             "results": [_result(result) for result in self.results],
             "unused_waivers": [waiver.to_dict() for waiver in self.unused],
             "signature_required": self.signature_required,
+            "verified_required": self.verified_required,
             "signatures": self.signatures.to_dict() if self.signatures is not None else None,
             "stats": {
                 "seconds": round(self.stats.seconds, 3),
@@ -461,18 +408,6 @@ def _effect(failed: tuple[str, ...], deciding: list[CheckResult], rows: list[Nee
     return next((effect for effect in (Effect.FAILS, Effect.BROKEN) if effect in effects), None)
 
 
-def shorten_step(created_by: str, width: int = 100) -> str:
-    """Cut a build step to a width: blanks folded, without the shell and the marks that builders put around it."""
-    text = " ".join(created_by.split()).removesuffix(" # buildkit")
-    text = re.sub(r"^(RUN )?/bin/sh -c (?:#\(nop\) *)?", lambda found: found[1] or "", text)
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def name_layer(position: int, created_by: str | None) -> str:
-    """Name a layer as people know it: its position and the step that made it, where that is known."""
-    return f"layer {position} ({shorten_step(created_by)})" if created_by else f"layer {position}"
-
-
 def _layers(positions: tuple[int, ...]) -> str:
     """Name layers by their positions, neighbours together: `layers 0-3 and 7`."""
     runs: list[list[int]] = []
@@ -508,4 +443,5 @@ def _result(result: CheckResult) -> dict[str, Any]:
         "reason": result.reason,
         "evidence": list(result.evidence),
         "waiver": result.waiver.to_dict() if result.waiver else None,
+        "tags": list(result.tags),
     }

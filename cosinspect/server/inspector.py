@@ -36,7 +36,7 @@ __all__ = ["Decision", "Inspector", "Standing"]
 
 _logger = logging.getLogger("cosinspect.server")
 
-ASKED, FORESEEN = 0, 1
+ASKED, PREFETCHED = 0, 1
 """Who somebody waits for goes before who somebody may ask for."""
 TAGS = 10_000
 """Tags and failures that are remembered."""
@@ -228,7 +228,7 @@ class Inspector:
             )
         return _decision(name, digest, found)
 
-    def foresee(self, reference: Reference, rule: Rule) -> bool:
+    def prefetch(self, reference: Reference, rule: Rule) -> bool:
         """Have an image inspected that somebody may ask for; False where there is no room, or it needs none.
 
         Args:
@@ -240,7 +240,7 @@ class Inspector:
         if self._known(str(reference), digest, key) is not None or (digest, key) in self._jobs:
             return False
         way = self._way(reference, None, plain_http=False)
-        return self._job(reference, digest, rule, key, way, FORESEEN) is not None
+        return self._job(reference, digest, rule, key, way, PREFETCHED) is not None
 
     def key(self, rule: Rule) -> str:
         """Give the key under which a rule's verdicts are kept."""
@@ -274,7 +274,7 @@ class Inspector:
             access=job.way.access(),
             seconds=settings.seconds,
             cache=settings.cache,
-            beside=str(Path(settings.database).with_name("cache")),
+            local_cache=str(Path(settings.database).with_name("cache")),
             attesters=self._books.attesters(job.rule),
         )
 

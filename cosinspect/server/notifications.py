@@ -86,5 +86,5 @@ class Notifications:
         )
         if not rules:
             return "unmatched"
-        taken = [self.inspector.foresee(reference, rule) for rule in rules]
+        taken = [self.inspector.prefetch(reference, rule) for rule in rules]
         return "queued" if any(taken) else "known or no room"

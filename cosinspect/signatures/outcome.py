@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
+import msgspec
 from attrs import field, frozen
 
 from cosinspect.oci.documents import Digest
+from cosinspect.wire_types import ready
 
 __all__ = ["RejectedSignature", "Verification", "VerifiedSignature"]
 
@@ -37,6 +39,15 @@ class RejectedSignature:
     reason: str
 
 
+class _WireVerification(msgspec.Struct):
+    subject: str
+    repository: str
+    trusted: tuple[str, ...]
+    verified: tuple[VerifiedSignature, ...]
+    rejected: tuple[RejectedSignature, ...]
+    trouble: str
+
+
 @frozen
 class Verification:
     """What is known of an image's signatures.
@@ -56,6 +67,24 @@ class Verification:
     verified: tuple[VerifiedSignature, ...] = ()
     rejected: tuple[RejectedSignature, ...] = ()
     trouble: str = ""
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` was called on.
+
+        Raises:
+            InvalidManifest: the subject is no digest.
+            msgspec.ValidationError: a key has a value of another type, or is missing.
+        """
+        wire = msgspec.convert(plain, type=ready(_WireVerification))
+        return cls(
+            Digest.parse(wire.subject),
+            wire.repository,
+            wire.trusted,
+            wire.verified,
+            wire.rejected,
+            wire.trouble,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as plain values, for reports."""

@@ -178,7 +178,7 @@ def make_directory(path):
     "spoil", [spoil_nothing, empty, halve, turn, turn_head, swap, link_away, make_pipe, make_directory]
 )
 @pytest.mark.parametrize(
-    "kinds", [("judgement",), ("judgement", "tree"), ("judgement", "layer"), ("judgement", "tree", "layer")]
+    "kinds", [("results",), ("results", "tree"), ("results", "layer"), ("results", "tree", "layer")]
 )
 def test_what_is_damaged_is_read_again(registry, cache, spoil, kinds):
     name = name_of(registry, None)
@@ -231,7 +231,7 @@ def test_use_is_noted(registry, cache):
         os.utime(path, (0, 1_000_000))
     inspect(name, cache=cache)
     used = [kept for kept in cache.store.files() if kept.used > 1_000_000]
-    assert ["judgement"] == [kept.kind for kept in used]
+    assert ["results"] == [kept.kind for kept in used]
 
 
 def test_only_the_user_can_read_it(registry, cache):
@@ -391,7 +391,7 @@ def test_the_command_shows_verifies_and_prunes(registry, tmp_path, capsys, monke
     values = json.loads(out)
     assert 0 == status
     assert str(tmp_path / "cosinspect") == values["path"]
-    assert {"comparison", "judgement", "layer", "parsed", "tree"} == set(values["kinds"])
+    assert {"comparison", "results", "layer", "parsed", "tree"} == set(values["kinds"])
     assert "0 bytes read" in run(capsys, name)[1]
     assert (
         0,

@@ -27,7 +27,7 @@ def test_a_good_derivative_passes_every_check(tmp_path, generation, architecture
 def test_each_breakage_turns_exactly_its_check_red(tmp_path, kind):
     found = report(tmp_path, kind)
 
-    assert [BREAKAGES[kind].check] == [result.check for result in found.failed]
+    assert BREAKAGES[kind].checks == sorted(result.check for result in found.failed)
     # Where a layer cannot be read, nothing else is known.
     open_ = 0 if BREAKAGES[kind].check != "COS005" else len(CATALOGUE) - 1
     assert open_ == len([result for result in found.results if result.kind is Kind.OPEN])

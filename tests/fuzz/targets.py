@@ -53,6 +53,7 @@ from cosinspect.formats.text.sysusers import read_account_names, read_sysusers_c
 from cosinspect.formats.text.tmpfiles import read_tmpfiles_conf
 from cosinspect.formats.text.yaml import load_yaml
 from cosinspect.formats.toc import parse_chunked_footer, parse_stargz_footer, parse_toc
+from cosinspect.formats.yip.conditions import holds
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.artifact import ArtifactManifest
 from cosinspect.oci.documents import ImageConfig, ImageIndex, Manifest, Platform, parse_document
@@ -475,11 +476,12 @@ def yaml(data: bytes) -> None:
         read_build_manifest(data)
     with contextlib.suppress(FormatError):
         parse_repository(data)
-    with contextlib.suppress(FormatError):
-        config = read_cloud_config("a.yaml", _text(data))
-        assert config.gives_login == bool(config.logins)
+    for version in ("0.10", "1.9", "rancher-1.9.6", "1.25"):
+        config = read_cloud_config("a.yaml", data, version=version)
+        assert not (config.stages and (config.refusal or config.bound))
         config.written_files()
-        config.layout  # noqa: B018  # a property that reads
+        config.layout()
+    holds(_text(data))
 
 
 _PAX = (b"path", b"linkpath", b"size", b"GNU.sparse.major", b"GNU.sparse.minor", b"GNU.sparse.map", b"GNU.sparse.name",

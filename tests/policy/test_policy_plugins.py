@@ -48,7 +48,7 @@ def install(tmp_path, monkeypatch):
 
 CHECK = """
 from cosinspect.checks.base import check
-from cosinspect.report import Finding, Level, Capability
+from cosinspect.report.report import Finding, Level, Capability
 
 @check(id="{id}", name="{name}", level=Level.ERROR, summary="x", why="x", remedy="do x", universal=True)
 def CHECKS(context):
@@ -108,7 +108,7 @@ def test_what_a_plugin_said_is_not_kept(install, tmp_path):
     install(plugin())
     cache = Cache(DirectoryStore(tmp_path / "cache"))
     inspect(derivative().write_layout(tmp_path / "image"), cache=cache)
-    assert "judgement" not in {each.kind for each in cache.store.files()}
+    assert "results" not in {each.kind for each in cache.store.files()}
 
 
 @pytest.mark.parametrize(

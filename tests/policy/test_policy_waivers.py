@@ -106,12 +106,12 @@ def test_every_format_shows_it(broken, tmp_path, form, today):
 
 
 def test_what_is_kept_of_an_image_is_held_against_the_day_that_is(broken, tmp_path):
-    """The judgement comes out of the cache; the waiver's day is looked at each time."""
+    """The results come out of the cache; the waiver's day is looked at each time."""
     cache = Cache(DirectoryStore(tmp_path / "cache"))
     assert Verdict.PASS is waived(broken, tmp_path, WAIVED, cache=cache).verdict
     later = waived(broken, tmp_path, WAIVED, cache=cache, today=date(2027, 1, 1))
     assert (0, Verdict.FAIL) == (later.stats.bytes, later.verdict)
-    assert ["judgement"] == sorted(
+    assert ["results"] == sorted(
         {each.kind for each in cache.store.files()} - {"layer", "tree", "parsed", "comparison"}
     )
 

@@ -24,9 +24,10 @@ from grub_machine import Machine, run
 
 
 def cloud_config(text: str) -> None:
-    config = read_cloud_config("a.yaml", text)
-    assert config.gives_login == bool(config.logins)
-    config.written_files()
+    for version in ("0.10", "1.9", "1.25"):
+        config = read_cloud_config("a.yaml", text, version=version)
+        assert not (config.stages and config.refusal)
+        config.written_files()
 
 
 def grub_run(text: str) -> None:

@@ -37,6 +37,7 @@ KERNEL = CheckResult(
             "Keep the kernel that the link names.",
         ),
     ),
+    tags=("kernel",),
 )
 UNITS = CheckResult(
     "COS063",
@@ -51,6 +52,7 @@ UNITS = CheckResult(
         # A name that would clear a terminal, turn its text around, and is not UTF-8 at its end.
         Finding("expected a unit, found a device", "/etc/\x1b[2J\u202eevil\udcff", 2, remedy="Remove it."),
     ),
+    tags=("system",),
 )
 MICROCODE = CheckResult(
     "COS033",
@@ -59,6 +61,7 @@ MICROCODE = CheckResult(
     Level.NOTE,
     (),
     (Finding("expected microcode in the initrd, found none", "/boot/initrd", 0, (), "Install ucode-intel."),),
+    tags=("initrd",),
 )
 DATABASE = CheckResult(
     "COS082",
@@ -75,8 +78,11 @@ GRUB = CheckResult(
     Level.ERROR,
     (Capability.ISO,),
     evidence=("/etc/cos/grub.cfg is there", "Gr\u00fc\u00dfe"),
+    tags=("boot-menu",),
 )
-LINKS = CheckResult("COS012", "kernel-links-too-deep", Kind.PASS, Level.WARNING, (Capability.BOOT,))
+LINKS = CheckResult(
+    "COS012", "kernel-links-too-deep", Kind.PASS, Level.WARNING, (Capability.BOOT,), tags=("kernel",)
+)
 COSIGN = CheckResult(
     "COS090",
     "cosign-missing",
@@ -86,9 +92,23 @@ COSIGN = CheckResult(
     evidence=("/usr/bin/cosign is there",),
 )
 RUNNER = CheckResult(
-    "COS062", "stage-runner-missing", Kind.NOT_APPLICABLE, Level.ERROR, (Capability.BOOT,), reason="no rules"
+    "COS062",
+    "stage-runner-missing",
+    Kind.NOT_APPLICABLE,
+    Level.ERROR,
+    (Capability.BOOT,),
+    reason="no rules",
+    tags=("system",),
 )
-TOOLS = CheckResult("COS047", "grub-tools-missing", Kind.NOT_APPLICABLE, Level.ERROR, (), reason="no rules")
+TOOLS = CheckResult(
+    "COS047",
+    "grub-tools-missing",
+    Kind.NOT_APPLICABLE,
+    Level.ERROR,
+    (),
+    reason="no rules",
+    tags=("boot-menu",),
+)
 
 
 def report(

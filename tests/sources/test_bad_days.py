@@ -26,7 +26,7 @@ from cosinspect.errors import (
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.documents import Digest, Manifest, parse_document
 from cosinspect.oci.reference import Reference
-from cosinspect.sources.registry.error_documents import Discretion
+from cosinspect.sources.registry.error_documents import Redactor
 from cosinspect.sources.registry.source import RegistrySource, Retries, Timeouts
 from cosinspect.testing import BasicAuth, Fault, TokenAuth
 from registry_client import (
@@ -503,7 +503,7 @@ def test_a_message_that_repeats_a_secret_is_not_shown(echo, tmp_path):
 
 
 def test_a_token_and_what_it_was_got_for_are_secrets():
-    known = Discretion()
+    known = Redactor()
     known.learn("Bearer abc.def.ghi")
     known.learn(None, b"grant_type=refresh_token&refresh_token=re%2Ffresh&client_id=cosinspect")
 

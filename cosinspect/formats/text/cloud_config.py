@@ -1,25 +1,27 @@
-"""cloud-config documents: what yip runs at the stages of cOS, and cloud-init's own.
+"""cloud-config documents: what yip runs at the stages of cOS, and cloud-init's own keys, as checks ask for them.
 
-yip 0.10 (pkg/schema, pkg/plugins) reads `*.yaml` and `*.yml` with a mapping `stages`; a first line `#cloud-config` makes
-it read cloud-init's keys too, as a step of the stage `boot` (`hostname`: of `initramfs`). A document whose values have
-the wrong type is not read by yip at all; here the wrong value is left out and is a problem of kind `type`.
-
-Conditions (`if:`) are kept as text: whether they hold is not known before the machine runs. What YAML takes for a
-boolean or a number comes out as its value, so that `no` reads `false`, where yip keeps the spelling.
+`cosinspect.formats.yip` decodes a document as a version of yip does; here its steps become values that tell which files
+are written, who gets a password, and on which condition. A document that yip refuses has no stages.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attrs import Factory, define, frozen
+from attrs import Factory, frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.os_release import read_env_file
-from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem
-from cosinspect.formats.text.yaml import load_yaml, parse_yaml
+from cosinspect.formats.text.problem import Problem
+from cosinspect.formats.text.yaml import load_yaml
+from cosinspect.formats.yip.conditions import NOTHING_KNOWN, World, holds
+from cosinspect.formats.yip.document import Document, read_document
+from cosinspect.formats.yip.go_yaml import Budget
+from cosinspect.formats.yip.schema import Yip, yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
@@ -49,13 +51,14 @@ _DEFAULT_ENVIRONMENT_FILE = "/etc/environment"
 _EXTENSIONS = (".yaml", ".yml")
 # A redirection to a path without expansions, or a `tee` to one.
 _WRITING = re.compile(r"""(?:>>?|\btee(?:[ \t]+-a)?[ \t])[ \t]*["']?(/[\w.@/+-]+)""")
-# `#node-config` is what rancher-sandbox/cloud-init took beside the usual one when yip 0.10 used it.
-_CLOUD_INIT_HEADERS = frozenset({"#cloud-config", "#node-config"})
+_GZIP = frozenset({"gz", "gzip", "gz+base64", "gzip+base64", "gz+b64", "gzip+b64"})
+# What keeps a step from running beside its `if`.
+_GUARDS = ("node", "only_os", "only_os_version", "only_arch", "only_service_manager", "if_files")
 
 
 @frozen
 class File:
-    """A file that a step writes; the content is None where it is encoded."""
+    """A file that a step writes; the content is None where it is encoded and that is not undone here (gzip)."""
 
     path: str
     content: str | None
@@ -71,6 +74,7 @@ class Login:
         keys: how many SSH keys.
         stage: the stage that does it.
         condition: the step's `if`, or None.
+        guarded: whether the step depends on anything else that only the machine shows.
     """
 
     user: str
@@ -78,14 +82,33 @@ class Login:
     keys: int
     stage: str
     condition: str | None
+    guarded: bool = False
+
+    def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
+        """Say whether the step runs; None where that is not known."""
+        return _runs(self.condition, self.guarded, world)
 
 
 @frozen
 class Step:
-    """One step of a stage, as far as checks ask for it."""
+    """One step of a stage, as far as checks ask for it.
+
+    Attributes:
+        name: of the step, or None.
+        condition: its `if`, or None.
+        guarded: whether it depends on anything else that only the machine shows: `node`, `only_os` and their like.
+        commands: for the shell.
+        files: that it writes.
+        environment: variables for the environment file.
+        environment_file: where they go, or None for /etc/environment.
+        hostname: that it sets, or None.
+        logins: the accounts that it gives a password or keys.
+        datasources: the providers that it asks for what a cloud has for the machine.
+    """
 
     name: str | None
     condition: str | None
+    guarded: bool = False
     commands: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
     environment: Mapping[str, str] = Factory(dict)
@@ -93,6 +116,10 @@ class Step:
     hostname: str | None = None
     logins: tuple[Login, ...] = ()
     datasources: tuple[str, ...] = ()
+
+    def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
+        """Say whether the step runs; None where that is not known."""
+        return _runs(self.condition, self.guarded, world)
 
 
 @frozen
@@ -113,6 +140,7 @@ class WrittenFile:
         stage: the stage that does it.
         condition: the step's `if`, or None.
         means: `environment`, `files` or `commands`.
+        guarded: whether the step depends on anything else that only the machine shows.
     """
 
     path: str
@@ -120,6 +148,11 @@ class WrittenFile:
     stage: str
     condition: str | None
     means: str
+    guarded: bool = False
+
+    def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
+        """Say whether the step runs; None where that is not known."""
+        return _runs(self.condition, self.guarded, world)
 
 
 @frozen
@@ -128,12 +161,14 @@ class CloudConfig:
 
     Attributes:
         name: of the file.
-        kind: `yip`, `cloud-init` (yip's keys count there too) or `other`: nothing that yip would read.
+        kind: `yip`, `cloud-init` (yip's keys count there too) or `other`: no file that yip reads.
         title: the document's `name`.
-        stages: in the order of the document.
-        has_stages: whether there is a mapping `stages` at all.
-        problems: of kind `type` (yip refuses the whole file), `stages` (a yip document without any does nothing),
-            `entity` (the text of an entity is not YAML), or one of `cosinspect.formats.text.yaml`.
+        stages: in the order of the document; none where yip refuses it.
+        has_stages: whether there are any.
+        problems: of kind `type` or `syntax` (yip refuses the whole file), `lost-stages` (a document of cloud-init whose
+            `stages` are passed over), `stages` (a yip document without any does nothing), `unknown-key`,
+            `repeated-key`, `further-document`, or `entity` (the text of an entity is not YAML).
+        bound: why nothing is known of it: a bound of this reader was reached. "" else.
     """
 
     name: str
@@ -142,6 +177,12 @@ class CloudConfig:
     stages: tuple[Stage, ...]
     has_stages: bool
     problems: tuple[Problem, ...]
+    bound: str = ""
+
+    @property
+    def refusal(self) -> str:
+        """Why yip refuses the whole file, "" where it takes it."""
+        return next((str(problem) for problem in self.problems if problem.kind in {"type", "syntax"}), "")
 
     def written_files(self, stage: str = "rootfs") -> tuple[WrittenFile, ...]:
         """Give the files that a stage writes, its `.before` and `.after` included, step after step."""
@@ -158,18 +199,20 @@ class CloudConfig:
         """Give the paths of the files that a stage writes, environment files among them."""
         return frozenset(file.path for file in self.written_files(stage))
 
-    @property
-    def layout(self) -> Mapping[str, str]:
-        """The layout variables that the stage rootfs writes to `LAYOUT_FILE`.
+    def layout(self, world: World = NOTHING_KNOWN) -> Mapping[str, str]:
+        """Give the layout variables that the stage rootfs writes to `LAYOUT_FILE`.
 
-        Later steps count over earlier ones, but a step with a condition only adds what was not there: with the files
-        that the toolkit ships this is the layout of an ordinary boot, not that of the recovery system.
+        Later steps count over earlier ones, but a step of which it is not known whether it runs only adds what was not
+        there.
         """
         variables: dict[str, str] = {}
         for file in self.written_files("rootfs"):
+            runs = file.holds(world)
+            if file.path != LAYOUT_FILE or runs is False:
+                continue
             for key, value in (file.variables or {}).items():
-                if file.path == LAYOUT_FILE and key in LAYOUT_VARIABLES:
-                    variables[key] = variables.get(key, value) if file.condition else value
+                if key in LAYOUT_VARIABLES:
+                    variables[key] = value if runs else variables.get(key, value)
         return variables
 
     @property
@@ -183,185 +226,138 @@ class CloudConfig:
             if login.password or login.keys
         )
 
-    @property
-    def datasources(self) -> frozenset[str]:
-        """The providers that some step asks for what a cloud has for the machine (yip's plugin `datasource`)."""
-        return frozenset(name for stage in self.stages for step in stage.steps for name in step.datasources)
+    def datasources(self, world: World = NOTHING_KNOWN) -> frozenset[str]:
+        """Give the providers that some step asks for what a cloud has for the machine, unless it never runs."""
+        return frozenset(
+            name
+            for stage in self.stages
+            for step in stage.steps
+            if step.datasources and step.holds(world) is not False
+            for name in step.datasources
+        )
 
-    @property
-    def gives_login(self) -> bool:
-        """Whether somebody can log in by what this document sets up."""
-        return bool(self.logins)
 
-
-def read_cloud_config(name: str, text: str, *, limits: Limits = DEFAULT_LIMITS) -> CloudConfig:
-    """Read one document of a cloud-config directory.
+def read_cloud_config(
+    name: str,
+    text: str | bytes,
+    *,
+    version: str | Yip = "0.10",
+    limits: Limits = DEFAULT_LIMITS,
+    budget: Budget | None = None,
+) -> CloudConfig:
+    """Read one document of a cloud-config directory; nothing is raised, whatever the text is.
 
     Args:
         name: of the file; yip reads it by its extension only.
         text: its content.
+        version: of yip.
         limits: for the YAML in it.
-
-    Raises:
-        FormatError: the text is not YAML that is read here; see `cosinspect.formats.text.yaml.parse_yaml`.
+        budget: for the values in it; one of its own without it.
     """
     if not name.endswith(_EXTENSIONS):
         return CloudConfig(name, "other", None, (), has_stages=False, problems=())
-    document = parse_yaml(text, limits=limits)
-    reader = _Reader(limits, list(document.problems))
-    cloud_init = text.partition("\n")[0].rstrip() in _CLOUD_INIT_HEADERS
-    top = document.value
-    if not isinstance(top, dict):
-        reader.problem("type", "the document", "a mapping", top)
-        return CloudConfig(name, "other", None, (), has_stages=False, problems=tuple(reader.problems))
-    steps: dict[str, list[Step]] = {}
-    if cloud_init:
-        reader.cloud_init(top, steps)
-    elif not isinstance(top.get("stages"), dict):
-        hint = ", and `stage` is not read" if "stage" in top else ""
-        reader.note("stages", f"there is no mapping `stages`{hint}: the document does nothing")
-    for stage, entries in reader.mapping(top, "stages", "").items():
-        for index, entry in enumerate(reader.items({stage: entries}, stage, "stages")):
-            steps.setdefault(stage, []).append(reader.step(stage, entry, f"stages.{stage}[{index}]"))
+    raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+    release = version if isinstance(version, Yip) else yip(version)
+    document = read_document(raw, release, limits=limits, budget=budget)
+    problems = list(_problems(document))
+    value = document.value or {}
+    stages = tuple(
+        Stage(stage, tuple(_step(stage, step, limits, problems) for step in steps or ()))
+        for stage, steps in (value.get("stages") or {}).items()
+    )
     return CloudConfig(
         name=name,
-        kind="cloud-init" if cloud_init else "yip",
-        title=reader.text(top, "name", ""),
-        stages=tuple(Stage(stage, tuple(entries)) for stage, entries in steps.items()),
-        has_stages=isinstance(top.get("stages"), dict),
-        problems=tuple(reader.problems),
+        kind="cloud-init" if document.cloud_init else "yip",
+        title=value.get("name") or None,
+        stages=stages,
+        has_stages=bool(stages),
+        problems=tuple(problems),
+        bound=document.bound,
     )
+
+
+def _problems(document: Document) -> Iterator[Problem]:
+    for message in document.refusals:
+        yield Problem("type" if document.parsed else "syntax", message, None)
+    for message in document.lost_stages:
+        yield Problem("lost-stages", f"its `stages` are passed over: {message}", None)
+    refused = document.value is None
+    empty = document.empty or document.cloud_init or (document.value or {}).get("stages")
+    if not refused and not empty:
+        hint = ", and `stage` is not read" if "stage" in document.unknown else ""
+        yield Problem("stages", f"there is no mapping `stages`{hint}: the document does nothing", None)
+    for key in document.unknown:
+        yield Problem("unknown-key", f"the key {key} is not read", None)
+    for key in document.repeated:
+        yield Problem("repeated-key", f"the key {key} again, the last one counts", None)
+    if document.rest is not None and not refused:
+        yield Problem("further-document", "what follows the first document is not read", document.rest)
+
+
+def _runs(condition: str | None, guarded: bool, world: World) -> bool | None:
+    runs = holds(condition, world)
+    return None if guarded and runs is not False else runs
+
+
+def _step(stage: str, step: Mapping[str, Any], limits: Limits, problems: list[Problem]) -> Step:
+    condition = step.get("if") or None
+    guarded = any(step.get(guard) for guard in _GUARDS)
+    return Step(
+        name=step.get("name") or None,
+        condition=condition,
+        guarded=guarded,
+        commands=tuple(step.get("commands") or ()),
+        files=tuple(File(file.get("path", ""), _content(file)) for file in step.get("files") or ()),
+        environment=step.get("environment") or {},
+        environment_file=step.get("environment_file") or None,
+        hostname=step.get("hostname") or None,
+        datasources=tuple((step.get("datasource") or {}).get("providers") or ()),
+        logins=tuple(
+            Login(user, password, keys, stage, condition, guarded)
+            for user, password, keys in _logins(stage, step, limits, problems)
+        ),
+    )
+
+
+def _content(file: Mapping[str, Any]) -> str | None:
+    encoding, content = file.get("encoding", ""), file.get("content", "")
+    if encoding in {"b64", "base64"}:
+        try:
+            return base64.b64decode(re.sub(r"[\r\n]", "", content).encode(), validate=True).decode()
+        except (binascii.Error, ValueError):
+            return None
+    return None if encoding in _GZIP else content
+
+
+def _logins(
+    stage: str, step: Mapping[str, Any], limits: Limits, problems: list[Problem]
+) -> Iterator[tuple[str, bool, int]]:
+    for name, user in (step.get("users") or {}).items():
+        password = not user.get("lock_passwd") and _usable(user.get("passwd"))
+        yield name, password, len(user.get("ssh_authorized_keys") or ())
+    for name, keys in (step.get("authorized_keys") or {}).items():
+        yield name, False, len(keys or ())
+    for entry in step.get("ensure_entities") or ():
+        try:
+            entity = load_yaml(entry.get("entity", ""), limits=limits)
+        except FormatError as fault:
+            problems.append(Problem("entity", f"stages.{stage[:80]}: ensure_entities: {fault}", None))
+            continue
+        if isinstance(entity, dict) and entity.get("kind") == "shadow":
+            yield str(entity.get("username") or ""), _usable(entity.get("password")), 0
 
 
 def _written(stage: str, step: Step) -> Iterator[WrittenFile]:
     if step.environment:  # without variables yip writes no file
         path = step.environment_file or _DEFAULT_ENVIRONMENT_FILE
-        yield WrittenFile(path, step.environment, stage, step.condition, "environment")
+        yield WrittenFile(path, step.environment, stage, step.condition, "environment", step.guarded)
     for file in step.files:
         variables = None if file.content is None else read_env_file(file.content).values
-        yield WrittenFile(file.path, variables, stage, step.condition, "files")
+        yield WrittenFile(file.path, variables, stage, step.condition, "files", step.guarded)
     for command in step.commands:
         for match in _WRITING.finditer(command):
-            yield WrittenFile(match[1], None, stage, step.condition, "commands")
+            yield WrittenFile(match[1], None, stage, step.condition, "commands", step.guarded)
 
 
-def _usable(password: str | None) -> bool:
+def _usable(password: Any) -> bool:
     return bool(password) and not str(password).startswith(("!", "*"))
-
-
-@define
-class _Reader:
-    """Takes values of the types that yip's schema wants, and notes the others."""
-
-    limits: Limits
-    problems: list[Problem]
-
-    def note(self, kind: str, message: str) -> None:
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(kind, message, None))
-
-    def problem(self, kind: str, where: str, expected: str, found: Any) -> None:
-        self.note(kind, f"{where[:200].lstrip('.')}: expected {expected}, found {type(found).__name__}")
-
-    def text(self, mapping: Mapping[str, Any], key: str, where: str) -> str | None:
-        value = mapping.get(key)
-        if isinstance(value, bool):
-            return str(value).lower()
-        if value is None or isinstance(value, (str, int, float)):
-            return None if value is None else str(value)
-        self.problem("type", f"{where}.{key}", "text", value)
-        return None
-
-    def items(self, mapping: Mapping[str, Any], key: str, where: str) -> list[Any]:
-        value = mapping.get(key)
-        if value is None or isinstance(value, list):
-            return value or []
-        self.problem("type", f"{where}.{key}", "a list", value)
-        return []
-
-    def texts(self, mapping: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-        found = (self.text({key: item}, key, where) for item in self.items(mapping, key, where))
-        return tuple(text for text in found if text is not None)
-
-    def mapping(self, mapping: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
-        value = mapping.get(key)
-        if value is None or isinstance(value, dict):
-            return value or {}
-        self.problem("type", f"{where}.{key}", "a mapping", value)
-        return {}
-
-    def mappings(self, mapping: Mapping[str, Any], key: str, where: str) -> Iterator[dict[str, Any]]:
-        for item in self.items(mapping, key, where):
-            yield self.mapping({key: item}, key, where)
-
-    def step(self, stage: str, entry: Any, where: str) -> Step:
-        step = self.mapping({"": entry}, "", where)
-        condition = self.text(step, "if", where)
-        environment = self.mapping(step, "environment", where)
-        return Step(
-            name=self.text(step, "name", where),
-            condition=condition,
-            commands=self.texts(step, "commands", where),
-            files=self._files(step, "files", where),
-            environment={key: self.text(environment, key, where) or "" for key in environment},
-            environment_file=self.text(step, "environment_file", where),
-            hostname=self.text(step, "hostname", where),
-            datasources=self.texts(
-                self.mapping(step, "datasource", where), "providers", f"{where}.datasource"
-            ),
-            logins=tuple(
-                Login(user, password, keys, stage, condition)
-                for user, password, keys in self._logins(step, where)
-            ),
-        )
-
-    def cloud_init(self, top: dict[str, Any], steps: dict[str, list[Step]]) -> None:
-        """Make cloud-init's keys the steps that yip makes of them."""
-        shared = len(self.texts(top, "ssh_authorized_keys", ""))
-        found = []
-        for user in self.items(top, "users", ""):
-            if isinstance(user, dict):
-                keys = len(self.texts(user, "ssh_authorized_keys", "users")) + shared
-                found.append((self.text(user, "name", "users") or "", self._password(user, "users"), keys))
-        if not found and shared:
-            found = [("root", False, shared)]
-        step = Step(
-            name="cloud-init",
-            condition=None,
-            commands=self.texts(top, "runcmd", ""),
-            files=self._files(top, "write_files", ""),
-            logins=tuple(Login(user, password, keys, "boot", None) for user, password, keys in found),
-        )
-        steps["boot"] = [step]
-        if hostname := self.text(top, "hostname", ""):
-            steps["initramfs"] = [Step("cloud-init", None, hostname=hostname)]
-
-    def _files(self, step: Mapping[str, Any], key: str, where: str) -> tuple[File, ...]:
-        return tuple(
-            File(
-                self.text(file, "path", where) or "",
-                None if self.text(file, "encoding", where) else self.text(file, "content", where) or "",
-            )
-            for file in self.mappings(step, key, where)
-        )
-
-    def _password(self, user: Mapping[str, Any], where: str) -> bool:
-        return user.get("lock_passwd") is not True and _usable(self.text(user, "passwd", where))
-
-    def _logins(self, step: Mapping[str, Any], where: str) -> Iterator[tuple[str, bool, int]]:
-        users = self.mapping(step, "users", where)
-        for name in users:
-            user = self.mapping(users, name, where)
-            yield name, self._password(user, where), len(self.texts(user, "ssh_authorized_keys", where))
-        keys = self.mapping(step, "authorized_keys", where)
-        for name in keys:
-            yield name, False, len(self.texts(keys, name, where))
-        for entry in self.mappings(step, "ensure_entities", where):
-            try:
-                entity = load_yaml(self.text(entry, "entity", where) or "", limits=self.limits)
-            except FormatError as fault:
-                self.note("entity", f"{where[:200]}.ensure_entities: {fault}")
-                continue
-            if isinstance(entity, dict) and entity.get("kind") == "shadow":
-                password = self.text(entity, "password", where)
-                yield self.text(entity, "username", where) or "", _usable(password), 0

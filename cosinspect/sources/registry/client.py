@@ -46,7 +46,7 @@ from cosinspect.sources.registry.connections import (
     PatientAdapter,
     causes,
 )
-from cosinspect.sources.registry.error_documents import Complaint, Discretion, remedy_for
+from cosinspect.sources.registry.error_documents import ErrorDocument, Redactor, remedy_for
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
 from cosinspect.version import __version__
 
@@ -177,7 +177,7 @@ class Client:
         self._where = where
         self._authenticator = authenticator
         self._authenticating = threading.Lock()
-        self._discretion = Discretion()
+        self._redactor = Redactor()
         self._timeouts = timeouts
         self._retries = retries
         self._limits = limits
@@ -278,7 +278,7 @@ class Client:
 
     def shown(self, text: str) -> str:
         """Give what a registry says as it can be shown; "" where it holds a secret that was sent."""
-        return self._discretion.fit(text)
+        return self._redactor.fit(text)
 
     def _require_discretion(self, body: bytes, where: str) -> None:
         """Refuse a document that repeats what was sent in secret: parts of it would be shown in messages and reports.
@@ -286,7 +286,7 @@ class Client:
         Raises:
             TransportError: it does.
         """
-        if self._discretion.is_repeated_in(body):
+        if self._redactor.is_repeated_in(body):
             raise TransportError(
                 "the registry repeats in its answer a secret that it was sent",
                 where=where,
@@ -317,13 +317,13 @@ class Client:
             response, at = exchange
             if fresh or response.status_code != 401 or at.origin != url.origin:
                 return self._judge(response, at, accept)
-            complaint = self._complaint(response)
+            document = self._error_document(response)
             try:
                 answer = self._answer(response.headers.get("WWW-Authenticate", ""), header)
             except AccessDenied as denied:
-                told = denied if denied.codes else denied.with_codes(complaint.codes)
-                if complaint.text:  # the denial may be a token server's
-                    told = told.but(message=f"{told.message} (the registry says {complaint.text!r})")
+                told = denied if denied.codes else denied.with_codes(document.codes)
+                if document.text:  # the denial may be a token server's
+                    told = told.but(message=f"{told.message} (the registry says {document.text!r})")
                 raise told from denied
             header, fresh = answer.header, answer.fresh
         return Failure(self._authenticator.refusal(401), again=False)
@@ -387,12 +387,12 @@ class Client:
             if authorization and at.origin == url.origin:
                 sent["Authorization"] = authorization
             is_form = sent.get("Content-Type") == _FORM
-            self._discretion.learn(sent.get("Authorization"), form if is_form else None)
+            self._redactor.learn(sent.get("Authorization"), form if is_form else None)
             response = self._send(method, at, sent, form)
             self._log(method, at, sent, response, redirected=at is not url)
             if isinstance(response, Failure):
                 return response
-            for text in self._discretion.new_warnings(response.headers):
+            for text in self._redactor.new_warnings(response.headers):
                 _LOG.warning("%s warns: %s", at, text)
             if response.status_code not in _REDIRECTS or method != "GET":
                 return response, at
@@ -503,15 +503,15 @@ class Client:
 
     def _failure(self, response: requests.Response, at: Url) -> Failure:
         """Name the error that a response is."""
-        status, complaint = response.status_code, self._complaint(response)
-        codes, own = complaint.codes, at.origin == self._registry.origin
+        status, document = response.status_code, self._error_document(response)
+        codes, own = document.codes, at.origin == self._registry.origin
         # What another host says in words is not for its readers: storage servers quote URLs.
-        spelt = f"{at} answers {status}{complaint if own else Complaint(codes)}"
+        spelt = f"{at} answers {status}{document if own else ErrorDocument(codes)}"
         wait = retry_after(response.headers)
         error: SourceError
         if status in (401, 403) and own:
             error = self._authenticator.refusal(status, codes)
-            error.message += complaint.said
+            error.message += document.said
         elif status == 404:
             unknown = "check repository, tag and digest; some registries say so of private images too"
             error = NotFound(spelt, status=status, codes=codes, remedy=remedy_for(codes, unknown))
@@ -528,9 +528,9 @@ class Client:
             error = RegistryError(spelt, status=status, codes=codes, remedy=remedy_for(codes, later))
         return Failure(error, again=status in _TRANSIENT, retry_after=wait)
 
-    def _complaint(self, response: requests.Response) -> Complaint:
+    def _error_document(self, response: requests.Response) -> ErrorDocument:
         """Read an error document out of a body, which is drained."""
-        return self._discretion.complaint(self._drain(response))
+        return self._redactor.error_document(self._drain(response))
 
     def _drain(self, response: requests.Response) -> bytes:
         """Read a body that decides nothing as far as is worth the connection."""

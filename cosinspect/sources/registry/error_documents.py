@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from attrs import frozen
 
-__all__ = ["Complaint", "Discretion", "remedy_for"]
+__all__ = ["ErrorDocument", "Redactor", "remedy_for"]
 
 MAX_TEXT = 300
 """Characters that are shown of one text."""
@@ -49,7 +49,7 @@ _REMEDIES = {
 
 
 @frozen
-class Complaint:
+class ErrorDocument:
     """What a registry's error document says.
 
     Attributes:
@@ -75,7 +75,7 @@ def remedy_for(codes: tuple[str, ...], otherwise: str | None = None) -> str | No
     return next((_REMEDIES[code] for code in codes if code in _REMEDIES), otherwise)
 
 
-class Discretion:
+class Redactor:
     """Knows the secrets that were sent, and keeps them out of what is shown; used from several threads at once."""
 
     def __init__(self) -> None:
@@ -112,12 +112,12 @@ class Discretion:
         """Say whether a document holds a secret that is too long to stand there by chance."""
         return any(len(secret) >= _SHORTEST_REPEATED and secret.encode() in body for secret in self._secrets)
 
-    def complaint(self, body: bytes) -> Complaint:
+    def error_document(self, body: bytes) -> ErrorDocument:
         """Read an error document; one of any other shape says nothing."""
         try:
             document: Any = json.loads(body)
         except (ValueError, RecursionError):
-            return Complaint()
+            return ErrorDocument()
         listed = document.get("errors") if isinstance(document, dict) else None
         errors = [
             item
@@ -126,7 +126,7 @@ class Discretion:
         ]
         codes = [item.get("code") for item in errors]
         texts = [self.fit(item["message"]) for item in errors if isinstance(item.get("message"), str)]
-        return Complaint(
+        return ErrorDocument(
             tuple(code for code in codes if isinstance(code, str) and _ERROR_CODE.fullmatch(code)),
             next(filter(None, texts), ""),
         )

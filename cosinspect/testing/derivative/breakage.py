@@ -19,15 +19,22 @@ class Breakage:
 
     Attributes:
         summary: what was done to it.
-        check: the id of the check that must find it, and no other.
+        check: the id of the check that must find it.
         apply: does it.
         generation: of the derivative that it is made for; most are for others too.
+        besides: the ids of further checks that find a part of it. No other check may fail.
     """
 
     summary: str
     check: str
     apply: Callable[[Parts], None]
     generation: toolkit.GenerationName = "G2"
+    besides: tuple[str, ...] = ()
+
+    @property
+    def checks(self) -> list[str]:
+        """The ids of every check that fails, sorted."""
+        return sorted((self.check, *self.besides))
 
 
 def removes(*paths: str) -> Callable[[Parts], None]:

@@ -148,14 +148,16 @@ _LAYOUT = """\
 name: "Layout"
 stages:
   rootfs:
-    - name: "What is kept"
+    - name: "What is kept in recovery"
+      if: '[ -f "/run/elemental/recovery_mode" ]'
       files:
-        - path: /etc/elemental/config.d/layout.yaml
+        - path: /run/elemental/config.d/layout.yaml
           content: |
             mount:
               ephemeral:
                 type: tmpfs
                 size: 25%
+                paths: ['/etc', '/var']
 """
 
 

@@ -58,6 +58,13 @@ def _logs(parts: Parts) -> None:
 
 
 FOREIGN_BREAKAGES: Mapping[str, Breakage] = {
+    "cloud-config-directory": Breakage(
+        "a cloud-config names a user as cloud-init does and yip does not: nothing of its directory runs",
+        "COS077",
+        writes("system/oem/90_custom.yaml", "#cloud-config\nusers:\n- default\n"),
+        "kairos",
+        besides=("COS071",),
+    ),
     "kairos-without-agent": _kairos("a step removed the agent", "COS062", removes("usr/bin/kairos-agent")),
     "kairos-initrd-without-immucore": _kairos(
         "the initrd was built without the module immucore",

@@ -34,6 +34,19 @@ _SERVICE = "[Unit]\nDescription=immucore\nDefaultDependencies=no\n\n[Service]\nT
 _INITRD_COMMANDS = "sync blkid lsblk e2fsck cryptsetup awk mkfs.ext2 mkfs.ext3 mkfs.ext4 mkfs.vfat"
 
 
+_LAYOUT = """\
+#cloud-config
+stages:
+  rootfs:
+    - name: "Where things are mounted"
+      if: '[ ! -e "/run/cos/recovery_mode" ] && [ ! -e "/run/cos/autoreset_mode" ]'
+      environment_file: /run/cos/cos-layout.env
+      environment:
+        VOLUMES: "LABEL=COS_OEM:/oem LABEL=COS_PERSISTENT:/usr/local"
+        OVERLAY: "tmpfs:25%"
+"""
+
+
 def kairos_files(*, efi: str, runs: File) -> dict[str, Entry]:
     """Give what kairos-init writes into an image; `efi` is GRUB's name of the platform's EFI."""
     module = "usr/lib/dracut/modules.d/28immucore"
@@ -58,7 +71,7 @@ def kairos_files(*, efi: str, runs: File) -> dict[str, Entry]:
         f"{_UNITS}/getty.target": "[Unit]\nDescription=Login Prompts\n",
         f"{_UNITS}/systemd-udevd.service": "[Service]\nExecStart=/usr/lib/systemd/systemd-udevd\n",
         f"{_UNITS}/systemd-logind.service": "[Service]\nExecStart=/usr/lib/systemd/systemd-logind\n",
-        "system/oem/00_rootfs.yaml": 'stages:\n  rootfs:\n    - commands: ["true"]\n',
+        "system/oem/00_rootfs.yaml": _LAYOUT,
         "system/oem/10_accounting.yaml": "stages:\n  initramfs:\n    - users:\n        kairos:\n          passwd: kairos\n",
         **{
             f"usr/share/grub2/{efi}/{name}.mod": b"\x7fELF"

@@ -255,7 +255,10 @@ def _packages(generation: toolkit.GenerationName, architecture: Architecture, ru
     }
     if generation == "kairos":
         return {**own, **foreign.kairos_files(efi=efi, runs=runs)}
-    own |= {f"system/oem/{name}": File(text, mode=0o600) for name, text in toolkit.CLOUD_CONFIGS.items()}
+    own |= {
+        f"system/oem/{name}": File(text, mode=0o600)
+        for name, text in toolkit.cloud_configs(generation).items()
+    }
     if generation in ("G4", "G5"):
         return {**own, **elemental.image_files(second=generation == "G5", efi=efi, runs=runs)}
     boot_files = {

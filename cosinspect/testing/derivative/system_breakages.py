@@ -85,6 +85,21 @@ def _adds_iscsi(parts: Parts) -> None:
     }
 
 
+def _serves_from(program: str) -> Callable[[Parts], None]:
+    def apply(parts: Parts) -> None:
+        parts.write(program.strip("/"), executable("#!/bin/sh\nexec true\n"))
+        unit = f"[Service]\nExecStart={program}\n[Install]\nWantedBy=multi-user.target\n"
+        parts.write("etc/systemd/system/agent.service", unit)
+        parts.write("etc/systemd/system/multi-user.target.wants/agent.service", Symlink("../agent.service"))
+
+    return apply
+
+
+def _moves_firmware(parts: Parts) -> None:
+    parts.write("usr/local/lib/firmware/nic.bin", "firmware")
+    parts.write("usr/lib/firmware", Symlink("/usr/local/lib/firmware"))
+
+
 SYSTEM_BREAKAGES: Mapping[str, Breakage] = {
     "settings-malformed": Breakage(
         "a step wrote a line into /etc/cos/config that is no assignment",
@@ -126,6 +141,37 @@ SYSTEM_DEGRADATIONS: Mapping[str, Breakage] = {
     ),
     "no-datasource": Breakage("the cloud-configs ask GCP, and not AWS", "COS074", _asks_only("gcp")),
     "no-gcp-datasource": Breakage("the cloud-configs ask AWS, and not GCP", "COS075", _asks_only("aws")),
+    "cloud-config-unknown-key": Breakage(
+        "a cloud-config has a key that no version of yip reads",
+        "COS078",
+        writes("system/oem/90_custom.yaml", "stages:\n  boot:\n  - command: [echo hello]\n"),
+    ),
+    "cloud-config-covered": Breakage(
+        "a step wrote a cloud-config to /oem",
+        "COS079",
+        writes("oem/90_custom.yaml", "stages:\n  boot:\n  - commands: [echo hello]\n"),
+    ),
+    "covered-files": Breakage(
+        "a step left files in /usr/local", "COS120", writes("usr/local/share/notes", "ours\n")
+    ),
+    "covered-program": Breakage(
+        "a step installed a service below /usr/local",
+        "COS121",
+        _serves_from("/usr/local/bin/agent"),
+        besides=("COS120",),
+    ),
+    "kept-files": Breakage(
+        "a step left files in /usr/local, which the machine keeps",
+        "COS122",
+        writes("usr/local/share/notes", "ours\n"),
+        "G5",
+    ),
+    "covered-link": Breakage(
+        "a step moved the firmware below /usr/local, and left a link",
+        "COS123",
+        _moves_firmware,
+        besides=("COS120",),
+    ),
     "no-firstboot": Breakage(
         "a step removed what boots recovery first", "COS110", removes("etc/cos/grubenv_firstboot")
     ),

@@ -1,6 +1,6 @@
 """What the checks said of an image, as a value that can be kept: the same image, rules and code give the same again.
 
-A judgement holds for the digest of a manifest, which names everything that was read.
+They hold for the digest of a manifest, which names everything that was read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from cosinspect.report.report import CheckResult
 from cosinspect.signatures.outcome import Verification
 from cosinspect.wire_types import ready
 
-__all__ = ["Judgement", "keep_judgement", "known_judgement"]
+__all__ = ["Results", "load_results", "store_results"]
 
-KIND = "judgement"
+KIND = "results"
 
 
 @frozen
-class Judgement:
+class Results:
     """What the checks said.
 
     Attributes:
@@ -36,7 +36,7 @@ class Judgement:
     results: tuple[CheckResult, ...]
 
 
-def known_judgement(image: Image, plan: Plan, verification: Verification | None) -> Judgement | None:
+def load_results(image: Image, plan: Plan, verification: Verification | None) -> Results | None:
     """Give what the checks said of the image before, by the same rules; None if that is not known."""
     parts = _parts(image, plan, verification)
     if image.cache is None or parts is None:
@@ -45,25 +45,25 @@ def known_judgement(image: Image, plan: Plan, verification: Verification | None)
     if value is None:
         return None
     try:
-        return msgspec.msgpack.decode(value, type=ready(Judgement))
+        return msgspec.msgpack.decode(value, type=ready(Results))
     except msgspec.DecodeError:  # a file that somebody made up
         return None
 
 
-def keep_judgement(judgement: Judgement, image: Image, plan: Plan, verification: Verification | None) -> None:
+def store_results(checked: Results, image: Image, plan: Plan, verification: Verification | None) -> None:
     """Keep what the checks said of an image, if it is theirs alone to say and no passing trouble kept one from deciding."""
     parts = _parts(image, plan, verification)
-    if image.cache is None or parts is None or any(result.transient for result in judgement.results):
+    if image.cache is None or parts is None or any(result.transient for result in checked.results):
         return
     try:
-        value = msgspec.msgpack.encode(judgement)
+        value = msgspec.msgpack.encode(checked)
     except UnicodeEncodeError:  # a name that is not UTF-8 is told in it
         return
     image.cache.keep_value(value, KIND, *parts)
 
 
 def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple[bytes, ...] | None:
-    """Give everything that decides a judgement, None where code has a part in it that is not known."""
+    """Give everything that decides results, None where code has a part in it that is not known."""
     verified = all(layer.verify_diff_id for layer in image.layers)
     own = {id(item) for item in CATALOGUE}
     others = sum(id(item) not in own for item in plan.checks)

@@ -9,7 +9,7 @@ from cosinspect import inspect
 from cosinspect.cache import Cache, open_directory
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import ContentError, FormatError
-from cosinspect.facts.prefetch import InitrdForesight
+from cosinspect.facts.prefetch import InitrdPrefetch
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.image.opening import open_image
 from cosinspect.testing import ImageBuilder
@@ -28,8 +28,8 @@ def begun(image, tmp_path):
     """Read an image, and give what was begun ahead by the path that its name tells."""
     parsed = Parsed()
     with open_image(image.write_layout(tmp_path)) as opened:
-        foresight = InitrdForesight(parsed)
-        rootfs = opened.rootfs(("boot/*", "usr/lib/modules/*/*"), follower=foresight)
+        prefetch = InitrdPrefetch(parsed)
+        rootfs = opened.rootfs(("boot/*", "usr/lib/modules/*/*"), follower=prefetch)
         known = list(parsed._known)
         # What was handed on is kept nowhere else.
         bodies = {(index.origin, data) for index in rootfs.indexes for data in index.contents}
@@ -85,7 +85,7 @@ def test_what_was_not_verified_is_nobodys_answer_and_is_not_kept(tmp_path, spoil
     with open_image(image.write_layout(tmp_path / "layout"), platform="linux/amd64") as opened:
         failed = False
         try:
-            opened.rootfs(follower=InitrdForesight(parsed))
+            opened.rootfs(follower=InitrdPrefetch(parsed))
         except ContentError:
             failed = True
         (key,) = parsed._known
@@ -109,7 +109,7 @@ def test_one_that_cannot_be_unpacked_keeps_nobody_waiting(tmp_path, content):
     parsed = Parsed()
     image = ImageBuilder().layer({"boot/initrd-1": content, "etc/last": "1"}).build()
     with open_image(image.write_layout(tmp_path), platform="linux/amd64") as opened:
-        assert opened.rootfs(follower=InitrdForesight(parsed)).exists("/etc/last")
+        assert opened.rootfs(follower=InitrdPrefetch(parsed)).exists("/etc/last")
     (key,) = parsed._known
 
     with pytest.raises(FormatError):
@@ -121,12 +121,12 @@ def test_what_is_known_from_before_is_not_unpacked_again(tmp_path):
     name = ImageBuilder().layer({"boot/initrd-1": large("a")}).build().write_layout(tmp_path / "layout")
     for expected in (1, 0):
         parsed = Parsed(cache)
-        foresight = InitrdForesight(parsed)
+        prefetch = InitrdPrefetch(parsed)
         followed = []
 
         class Counting:
-            def follow(self, layer, entry, foresight=foresight, followed=followed):
-                sink = foresight.follow(layer, entry)
+            def follow(self, layer, entry, prefetch=prefetch, followed=followed):
+                sink = prefetch.follow(layer, entry)
                 followed.extend([] if sink is None else [sink])
                 return sink
 

@@ -11,8 +11,8 @@ from attrs import evolve
 
 from cosinspect import open_image
 from cosinspect.errors import DigestMismatch, TransportError
-from cosinspect.layer import checkpoints as restarts
-from cosinspect.layer.checkpoints import MOST, Restart, Restarts, Spaced
+from cosinspect.layer import checkpoints
+from cosinspect.layer.checkpoints import MOST, Checkpoint, CheckpointRecorder, Checkpoints
 from cosinspect.layer.layer import Layer
 from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
 from cosinspect.testing import ImageBuilder, Registry
@@ -61,12 +61,12 @@ class Ranges(BytesSource):
 
 @pytest.fixture(autouse=True)
 def close_together(monkeypatch):
-    monkeypatch.setattr(restarts, "SPACING_BYTES", 200_000)
+    monkeypatch.setattr(checkpoints, "SPACING_BYTES", 200_000)
 
 
 def layer_of(blob, source=Ranges):
     descriptor = Descriptor(OCI_LAYER, Digest.of(blob), len(blob))
-    return Layer(descriptor, Digest.of(ARCHIVE), 0, None, source(blob), restarts=Restarts())
+    return Layer(descriptor, Digest.of(ARCHIVE), 0, None, source(blob), checkpoints=Checkpoints())
 
 
 @pytest.mark.parametrize("form", BLOBS)
@@ -139,20 +139,21 @@ def test_a_pass_that_was_not_verified_leaves_no_places():
 
     with pytest.raises(DigestMismatch):
         layer.index()
-    assert layer.restarts.around(1 << 20, 1 << 21) is None
+    assert layer.checkpoints.around(1 << 20, 1 << 21) is None
 
 
 def test_there_are_never_more_places_than_are_kept():
-    spaced = Spaced()
+    recorder = CheckpointRecorder()
     at = 0
     while at < 3 * MOST * 200_000:
         at += 1000
-        if spaced.is_due(at):
-            spaced.note(Restart(at, hashlib.sha256(), 0, at))
+        if recorder.is_due(at):
+            recorder.note(Checkpoint(at, hashlib.sha256(), 0, at))
 
-    assert MOST / 2 - 1 <= len(spaced.places) < MOST
+    assert MOST / 2 - 1 <= len(recorder.places) < MOST
     gaps = {
-        after.plain - before.plain for before, after in zip(spaced.places, spaced.places[1:], strict=False)
+        after.plain - before.plain
+        for before, after in zip(recorder.places, recorder.places[1:], strict=False)
     }
     assert max(gaps) <= 16 * 200_000
 
@@ -201,4 +202,4 @@ def test_evolving_a_layer_shares_its_places():
     layer = layer_of(BLOBS["gzip"])
     layer.index()
 
-    assert evolve(layer, position=1).restarts is layer.restarts
+    assert evolve(layer, position=1).checkpoints is layer.checkpoints

@@ -1,0 +1,266 @@
+"""YAML as a tree of nodes, before anything is converted: what go-yaml's parsers make of a text.
+
+go-yaml (v1, v2 and v3) ports libyaml's parser, and PyYAML binds libyaml itself, so the events are the same. A node
+keeps what the decoder asks for: the text of a scalar, its tag, and whether it stands plain. Aliases stay references, so
+the tree is as large as the text, not as its expansion.
+
+Only the first document of a stream is read. v1 reads one event further than the document's end, and fails where that
+event cannot be had (`ahead`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any, Literal, TypeAlias
+
+import yaml
+from attrs import Factory, define, frozen
+
+from cosinspect.errors import FormatError
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+
+__all__ = [
+    "NODES",
+    "NODE_DEPTH",
+    "Alias",
+    "Dialect",
+    "Mapping",
+    "Node",
+    "Scalar",
+    "Sequence",
+    "Tree",
+    "read_nodes",
+]
+
+Dialect: TypeAlias = Literal["v1", "v2", "v3"]
+"""The major version of go-yaml."""
+
+NODE_DEPTH = 100
+"""Collections nested in each other; honest configuration stays below 20."""
+
+NODES = 200_000
+"""Nodes of one document, aliases not expanded."""
+
+# libyaml's binding has the same events at a tenth of the time; a source build of PyYAML may lack it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+
+
+@define(eq=False)
+class Scalar:
+    """A scalar.
+
+    Attributes:
+        text: as written, escapes and folding done.
+        tag: `!!name` for YAML's own tags, another tag as it is, "" for none.
+        implicit: whether its type may be told from its text: it stands plain, or has the tag `!`.
+        plain: whether it has no quotes and is no block.
+        line: counted from 1.
+    """
+
+    text: str
+    tag: str
+    implicit: bool
+    plain: bool
+    line: int
+
+
+@define(eq=False)
+class Sequence:
+    """A sequence."""
+
+    tag: str
+    line: int
+    items: list[Node] = Factory(list)
+
+
+@define(eq=False)
+class Mapping:
+    """A mapping, with every pair that is written."""
+
+    tag: str
+    line: int
+    pairs: list[tuple[Node, Node]] = Factory(list)
+
+
+@define(eq=False)
+class Alias:
+    """A reference to a node before it; `target` is None where no node has that anchor (v1 alone decodes so far)."""
+
+    name: str
+    line: int
+    target: Node | None
+
+
+Node: TypeAlias = "Scalar | Sequence | Mapping | Alias"
+
+
+@frozen
+class Tree:
+    """The first document of a stream.
+
+    Attributes:
+        root: its node, None where the stream has no document.
+        rest: the line where the stream goes on behind it, None where it ends.
+    """
+
+    root: Node | None
+    rest: int | None
+
+
+def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT_LIMITS) -> Tree:
+    """Read the first document of `text`.
+
+    Args:
+        text: the stream, UTF-8 or UTF-16 with a byte order mark.
+        dialect: which go-yaml: v1 asks for the event behind the document, and finds out about unknown anchors only
+            where it decodes them; v3 asks for two more tokens.
+        limits: `parsed_file_bytes` bounds the text.
+
+    Raises:
+        FormatError: of kind `syntax` or `alias` (go-yaml refuses the text), or `limit` or `depth` (a bound of this
+            reader, which says nothing about the text).
+    """
+    if len(text) > limits.parsed_file_bytes:
+        raise FormatError(
+            f"a YAML text of at most {limits.parsed_file_bytes} bytes is read, this one has {len(text)}",
+            kind="limit",
+        )
+    marks = _marks(text)
+    if marks and dialect == "v1":
+        raise FormatError("go-yaml v1 does not read the tag `!`", kind="syntax")
+    builder = _Builder(lazy_aliases=dialect == "v1", marks=marks)
+    rest: int | None = None
+    try:
+        events: Any = yaml.parse(text or b"\n", Loader=_LOADER)
+        for event in events:
+            if isinstance(event, yaml.DocumentEndEvent):
+                rest = _rest(events, event, strict=dialect == "v1")
+                if rest is not None and dialect == "v3":
+                    _scan(text, event)
+                break
+            builder.feed(event)
+    except yaml.YAMLError as fault:
+        raise _syntax_error(fault) from fault
+    except UnicodeDecodeError as fault:  # the slow loader decodes by itself
+        raise FormatError(f"the text is not UTF-8: {fault.reason}", kind="syntax") from fault
+    return Tree(builder.root, rest)
+
+
+def _rest(events: Any, end: Any, *, strict: bool) -> int | None:
+    line: int = end.end_mark.line + 1
+    try:
+        following = next(events, None)
+    except yaml.YAMLError:
+        if strict:
+            raise
+        return line
+    return None if following is None or isinstance(following, yaml.StreamEndEvent) else line
+
+
+def _scan(text: bytes, end: Any) -> None:
+    """Scan what ends the document and two tokens more, which go-yaml v3 does to find comments."""
+    start = end.start_mark.index
+    left = 3
+    for token in yaml.scan(text, Loader=_LOADER):
+        left -= token.start_mark.index >= start and not isinstance(token, yaml.BlockEndToken)
+        if not left:
+            break
+
+
+def _marks(text: bytes) -> list[int]:
+    """Give where scalars with the tag `!` begin: libyaml, unlike its ports, hands them out as if they had none."""
+    found: list[int] = []
+    if b"!" not in text:
+        return found
+    try:
+        # One by one: where the scanner fails, those before it count.
+        for token in yaml.scan(text, Loader=_LOADER):
+            if isinstance(token, yaml.TagToken) and token.value in {("!", ""), ("", "!"), (None, "!")}:
+                found.append(token.end_mark.index)  # noqa: PERF401 - see above
+    except yaml.YAMLError:
+        pass  # it is told where the events are read
+    return found
+
+
+def _syntax_error(fault: yaml.YAMLError) -> FormatError:
+    mark = getattr(fault, "problem_mark", None)
+    problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or "not YAML"
+    where = None if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
+    if "maximum nesting depth" in str(problem):
+        return FormatError(f"YAML nested more than {NODE_DEPTH} deep is not read", kind="depth", where=where)
+    return FormatError(f"the text is not YAML: {problem}", kind="syntax", where=where)
+
+
+@define
+class _Builder:
+    """Builds the tree from the parser's events, on a list and never on the interpreter's stack."""
+
+    lazy_aliases: bool
+    marks: list[int]
+    root: Node | None = None
+    open: list[Sequence | Mapping] = Factory(list)
+    keys: list[Node | None] = Factory(list)
+    anchors: dict[str, Node] = Factory(dict)
+    count: int = 0
+
+    def feed(self, event: Any) -> None:
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.ScalarEvent):
+            implicit = bool(event.implicit[0])
+            tag = "!" if self._is_marked(event) else _short(event.tag)
+            self._place(Scalar(event.value, tag, implicit, event.style in {None, ""}, line), event.anchor)
+        elif isinstance(event, yaml.MappingStartEvent):
+            self._open(Mapping(_short(event.tag), line), event.anchor)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._open(Sequence(_short(event.tag), line), event.anchor)
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            self.open.pop()
+            self.keys.pop()
+        elif isinstance(event, yaml.AliasEvent):
+            name = str(event.anchor)
+            target = self.anchors.get(name)
+            if target is None and not self.lazy_aliases:
+                raise FormatError(
+                    f"no node before has the anchor {name!r}", kind="alias", where=f"line {line}"
+                )
+            self._place(Alias(name, line, target), None)
+
+    def _is_marked(self, event: Any) -> bool:
+        at = bisect_left(self.marks, event.start_mark.index)
+        return at < len(self.marks) and self.marks[at] <= event.end_mark.index
+
+    def _open(self, node: Sequence | Mapping, anchor: str | None) -> None:
+        if len(self.open) >= NODE_DEPTH:
+            raise FormatError(
+                f"YAML nested more than {NODE_DEPTH} deep is not read",
+                kind="depth",
+                where=f"line {node.line}",
+            )
+        self._place(node, anchor)
+        self.open.append(node)
+        self.keys.append(None)
+
+    def _place(self, node: Node, anchor: str | None) -> None:
+        self.count += 1
+        if self.count > NODES:
+            raise FormatError(f"a YAML document of at most {NODES} nodes is read", kind="limit")
+        if anchor is not None:
+            self.anchors[anchor] = node
+        if not self.open:
+            self.root = node
+            return
+        parent = self.open[-1]
+        if isinstance(parent, Sequence):
+            parent.items.append(node)
+        elif (key := self.keys[-1]) is None:
+            self.keys[-1] = node
+        else:
+            parent.pairs.append((key, node))
+            self.keys[-1] = None
+
+
+def _short(tag: str | None) -> str:
+    if tag is None:
+        return ""
+    return f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag
