@@ -78,6 +78,12 @@ ELSEWHERE = {
     ("initrd-without-loop", "G5"): "elemental mount does what scripts did",
     ("initrd-without-basename", "G5"): "elemental mount does what scripts did",
     ("initrd-without-sort", "G5"): "elemental mount does what scripts did",
+    **{
+        (kind, "G0"): "its hooks are read and not executed"
+        for kind in ("initrd-layout-mode", "initrd-layout-empty", "initrd-loop-mode", "initrd-loop-returns")
+    },
+    ("initrd-layout-mode", "G5"): "elemental mount does what scripts did",
+    ("initrd-layout-empty", "G5"): "elemental mount does what scripts did",
     ("settings-malformed", "G0"): "a shell sources the file",
     ("settings-malformed", "G1"): "a shell sources the file",
     ("settings-malformed", "G4"): "its elemental reads other files",
@@ -116,6 +122,7 @@ _LOSES = dict.fromkeys(
         "COS139",
         "COS146",
         "COS163",
+        "COS174",
         "COS261",
         "COS262",
         "COS263",

@@ -13,8 +13,9 @@ from attrs import Factory, define, frozen
 
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate, inflate_stream
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.cpio import Entry, Window, read_body, read_entry, skip_body
+from cosinspect.formats.boot.cpio import Entry, Window, body_pieces, read_body, read_entry, skip_body
 from cosinspect.formats.boot.initrd_tree import Tree
+from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.limits import KIB, MIB, Limits
 
 __all__ = ["BODIES_BYTES", "SEGMENTS", "Segment", "Stream", "Unpacking"]
@@ -124,6 +125,7 @@ class Unpacking:
         plain_so_far: whether no compressed segment has been met.
         inflated: how many bytes have come out of compressed segments.
         bodies: how many bytes are kept.
+        programs_left: how many characters what programs ask for may still take.
         fault_offset: where in the initrd, or at the start of which compressed segment, reading stands.
         broken: what the stream raised.
     """
@@ -139,6 +141,7 @@ class Unpacking:
     plain_so_far: bool = True
     inflated: int = 0
     bodies: int = 0
+    programs_left: int = Factory(lambda self: self.limits.program_characters, takes_self=True)
     fault_offset: int = 0
     window: Window = Factory(lambda self: Window(self.fetch), takes_self=True)
     broken: Exception | None = None
@@ -292,16 +295,35 @@ class Unpacking:
         place = self.files.place(entry)
         wanted = place is not None and entry.type == "file" and self.wanted(place)
         linked = self.files.linked(entry)
-        body = None
+        body, program = None, None
+        candidate = place is not None and entry.type == "file" and is_candidate(place, entry.mode)
         if (wanted or (linked is not None and linked.wanted)) and self.has_room(entry):
             body = read_body(window, entry)
             self.bodies += len(body)
+            program = read_program(body) if candidate else None
+        elif candidate and self.programs_left > 0:
+            program = self.read_program(window, entry)
         else:
             skip_body(window, entry)
         draft.members += 1
         self.count += 1
         if place is not None:
-            self.files.write(entry, place, segment=len(self.segments), body=body, wanted=wanted)
+            self.files.write(
+                entry, place, segment=len(self.segments), body=body, wanted=wanted, program=program
+            )
+
+    def read_program(self, window: Window, entry: Entry) -> Program:
+        """Pass a member's body, and tell what it is to a kernel."""
+        if entry.size <= _READ_BYTES:
+            program = read_program(read_body(window, entry))
+        else:
+            reader = ProgramReader(entry.size)
+            more = True
+            for piece in body_pieces(window, entry):
+                more = more and reader.feed(piece)
+            program = reader.finish()
+        self.programs_left -= weight_of(program)
+        return program
 
     def has_room(self, entry: Entry) -> bool:
         """Tell whether the limits allow to keep a member's body."""

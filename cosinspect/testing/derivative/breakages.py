@@ -22,6 +22,7 @@ from cosinspect.testing.derivative.foreign_variant_breakages import VARIANT_BREA
 from cosinspect.testing.derivative.menu_breakages import MENU_BREAKAGES, MENU_DEGRADATIONS
 from cosinspect.testing.derivative.operation_breakages import OPERATION_BREAKAGES, OPERATION_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
+from cosinspect.testing.derivative.program_breakages import PROGRAM_BREAKAGES, PROGRAM_DEGRADATIONS
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
@@ -316,6 +317,7 @@ BREAKAGES: Mapping[str, Breakage] = {
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
     **BASE_BREAKAGES,
+    **PROGRAM_BREAKAGES,
     **MENU_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **OPERATION_BREAKAGES,
@@ -478,6 +480,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
     **BASE_DEGRADATIONS,
+    **PROGRAM_DEGRADATIONS,
     **MENU_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **OPERATION_DEGRADATIONS,

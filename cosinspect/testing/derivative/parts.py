@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import struct
 from collections.abc import Callable
 from importlib import resources
 
@@ -24,8 +23,10 @@ from cosinspect.testing.bootfiles import (
 from cosinspect.testing.derivative import elemental3_files as elemental3
 from cosinspect.testing.derivative import elemental_files as elemental
 from cosinspect.testing.derivative import foreign_files as foreign
+from cosinspect.testing.derivative import programs
 from cosinspect.testing.derivative import system_files as system
 from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.elf_files import elf_file
 from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Symlink, Whiteout
 from cosinspect.testing.table_writer import EditTable, SeekableFormat
 
@@ -43,7 +44,6 @@ __all__ = [
 KERNEL_VERSION = "6.1.0-50-amd64"
 
 _MODULE = "usr/lib/dracut/modules.d/30cos-immutable-rootfs"
-_MACHINES = {"amd64": 62, "386": 3, "arm64": 183, "riscv64": 243}
 _COMMANDS = {
     "usr/bin": "mount umount ls ln mkdir rm sort basename findmnt mountpoint rmdir rsync bash realpath lsblk systemctl",
     "usr/sbin": "losetup blkid udevadm",
@@ -61,16 +61,8 @@ _FIRSTBOOT_COMMANDS = "parted sgdisk partprobe mkfs.ext4"
 
 
 def program(architecture: Architecture = "amd64") -> bytes:
-    """Make the header of a static program; nothing runs in it."""
-    bits = 1 if architecture == "386" else 2
-    identity = b"\x7fELF" + bytes([bits, 1, 1, 0]) + bytes(8)
-    if bits == 1:
-        return identity + struct.pack(
-            "<HHIIIIIHHHHHH", 2, _MACHINES[architecture], 1, 0, 0, 0, 0, 52, 32, 0, 40, 0, 0
-        )
-    return identity + struct.pack(
-        "<HHIQQQIHHHHHH", 2, _MACHINES[architecture], 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0
-    )
+    """Make a static program, which does nothing."""
+    return elf_file(architecture)
 
 
 @define
@@ -187,6 +179,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
         **{f"usr/sbin/{name}": runs for name in _INSTALL_COMMANDS.split()},
         **{f"{top}/{name}": runs for top, names in _FURTHER_COMMANDS.items() for name in names.split()},
+        **programs.root_programs(architecture),
         **{
             f"usr/lib/dracut/modules.d/{name}/module-setup.sh": executable("#!/bin/bash\n")
             for name in ("35network", "90dmsquash-live", "90livenet")
@@ -222,7 +215,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
     }
     parts.packages = _packages(generation, architecture, runs)
     parts.boot = {"boot/initrd": Symlink(parts.initrd_path.rpartition("/")[2])}
-    parts.initrd = _initrd_members(generation, runs)
+    parts.initrd = {**_initrd_members(generation, runs), **programs.initrd_programs(architecture)}
     if generation in ("G6", "bootc"):
         _keep_kernel_with_modules(parts)
     if generation == "G6":
