@@ -6,6 +6,7 @@ toolkit's own scripts and from boots under QEMU, not from what cosinspect says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from attrs import frozen
@@ -268,6 +269,19 @@ def _linked(name, target):
 
 
 WRITABLE = ("home", "opt", "root", "srv", "usr/local", "var")
+
+
+def _once(old, new):
+    return lambda text: text.replace(old, new, 1)
+
+
+def _in(begin, end):
+    """Put the line that sets the kernel into a construct."""
+    return lambda text: re.sub(
+        r"^set kernel=.*$", lambda line: f"{begin}\n{line[0]}\n{end}", text, flags=re.MULTILINE
+    )
+
+
 FURTHER = [
     ("the kernel is empty", _kernel(lambda _: b""), "COS013", BOTH),
     ("the kernel is 512 zeros", _kernel(lambda _: bytes(512)), "COS013", BOTH),
@@ -289,6 +303,16 @@ FURTHER = [
     ("grub.cfg is empty", _written("{config}/grub.cfg", ""), "COS041", INSTALL),
     ("grub.cfg is a comment", _written("{config}/grub.cfg", "# nothing\n"), "COS041", INSTALL),
     ("bootargs.cfg is empty", _written("{config}/bootargs.cfg", ""), "COS043", BOTH),
+    ("bootargs.cfg sets the kernel in a function that nobody calls", ("bootargs.cfg", _in("function f {", "}")), "COS043", BOTH),
+    ("bootargs.cfg sets the kernel where nothing holds", ("bootargs.cfg", _in("if false; then", "fi")), "COS043", BOTH),
+    ("bootargs.cfg sets the kernel in a loop over nothing", ("bootargs.cfg", _in("for k in; do", "done")), "COS043", BOTH),
+    ("the kernel command line has no root=", ("bootargs.cfg", lambda text: re.sub(r"root=LABEL=\S+ ", "", text)), "COS112", BOTH),
+    ("root= is a label that no deployment makes", ("bootargs.cfg", lambda text: re.sub(r"root=LABEL=\S+", "root=LABEL=ROOT", text)), "COS112", BOTH),
+    ("the default entry loads no kernel", ("grub.cfg", _once("    linux (", "    #linux (")), "COS113", INSTALL),
+    ("the default entry loads no initrd", ("grub.cfg", _once("    initrd (", "    #initrd (")), "COS113", INSTALL),
+    ("the default entry sources no bootargs.cfg", ("grub.cfg", _once("    source (", "    #source (")), "COS113", INSTALL),
+    ("the default entry loads a kernel that is not there", ("grub.cfg", _once("$kernel ", "/nope ")), "COS113", INSTALL),
+    ("the default entry sets the kernel behind the source", ("grub.cfg", _once("    linux (", "    set kernel=/nope\n    linux (")), "COS113", INSTALL),
     ("bootargs.cfg sets a kernel that is not there", "kernel", "COS010", BOTH),
     ("bootargs.cfg sets an initrd that is not there", "initramfs", "COS020", BOTH),
     ("both os-release are links in a circle", lambda parts: parts.top.update(
@@ -321,6 +345,11 @@ def _placed(change, generation):
         text = toolkit.bootargs(generation).replace(f"{change}={old}", f"{change}=/boot/elsewhere")
         text = text if "/boot/elsewhere" in text else text.replace(old, "/boot/elsewhere")
         return _written(f"{directory}/bootargs.cfg", text)
+
+    if isinstance(change, tuple):
+        name, rewrite = change
+        write = toolkit.grub_config if name == "grub.cfg" else toolkit.bootargs
+        return _written(f"{directory}/{name}", rewrite(write(generation)))
 
     def apply(parts):
         change(parts)
