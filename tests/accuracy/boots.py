@@ -35,7 +35,8 @@ class Boot:
         boots: whether a login came and the machine ran.
         change: does it to a small derivative.
         generation: of the derivative.
-        told: the checks of which one at least speaks of it where the machine boots with a loss; () for nothing to be told.
+        told: the checks of which one at least speaks of it where the machine boots with a loss; () for nothing to be told. An absolute
+            link out of /boot boots, and the commands that make an ISO do not find the kernel behind it.
         arrange: lays the layers out otherwise; None for as they are.
     """
 
@@ -280,7 +281,7 @@ SYSTEMD = "usr/lib/systemd"
 UML = (
     Boot("as it is", "login, running", True, nothing),
     Boot("toolkit v2.2.1, made by elemental init", "login", True, nothing, "G5"),
-    Boot("the kernel by /lib among the modules", "login", True, in_modules("/lib")),
+    Boot("the kernel by /lib among the modules", "login", True, in_modules("/lib"), told=("COS018",)),
     Boot("/boot a link to usr/boot", "login", True, nothing, arrange=boot_is_a_link),
     Boot("layers restore what others broke", "login", True, nothing, arrange=restored),
     Boot("00_rootfs.yaml gone", "emergency", False, gone("system/oem/00_rootfs.yaml")),
