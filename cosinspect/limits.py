@@ -72,6 +72,8 @@ class Limits:
     """What a table of contents has one read at once; writers make chunks of 4 MiB at most by themselves."""
     metadata_characters: int = 256 * MIB
     """Names, links, attributes and sparse maps of one layer, in characters."""
+    program_characters: int = 64 * MIB
+    """What executable files and libraries of one layer ask for, in characters; what is beyond is read when it is asked for."""
     notes_of_a_kind: int = 1000
     """Irregularities of one kind that are told of one layer."""
     link_hops: int = 40

@@ -21,6 +21,8 @@ from cosinspect.layer.retain import Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.testing import ImageBuilder, Symlink, image_index
+from cosinspect.testing.bootfiles import executable
+from cosinspect.testing.elf_files import elf_file
 from cosinspect.testing.layers import compress
 from cosinspect.testing.tar_writer import tar_bytes
 from raw_tar import END, entry
@@ -102,7 +104,7 @@ ELSEWHERE = {
     "initrd_body_bytes": "formats/test_initrd_segments.py",
 }
 
-HERE = {"notes_of_a_kind", "retained_file_bytes", "retained_bytes"}
+HERE = {"notes_of_a_kind", "program_characters", "retained_file_bytes", "retained_bytes"}
 
 
 def test_every_bound_has_a_row():
@@ -159,6 +161,18 @@ def test_of_one_kind_so_many_irregularities_are_told():
     assert 9 == len(noted(10))
     assert 4 == len(noted(4))
     assert "left out" in noted(4)[-1]
+
+
+def test_what_is_noted_of_programs_is_bounded_and_read_again_beyond_that(tmp_path):
+    entries = {f"usr/bin/{name}": executable(elf_file(needed=["libc.so.6"])) for name in "abc"}
+    name = ImageBuilder().layer(entries).build().write_layout(tmp_path)
+    for bound, noted in ((2000, 3), (800, 2), (0, 0)):
+        with open_image(name, limits=evolve(DEFAULT_LIMITS, program_characters=bound)) as image:
+            rootfs = image.rootfs()
+            found = rootfs.programs(rootfs.stat(f"/{path}") for path in entries)
+            assert noted == len(rootfs.indexes[0].programs)
+            assert {("libc.so.6",)} == {program.elf.needed for program in found.values()}
+            assert 3 == len(found)
 
 
 def test_what_is_kept_in_memory_is_bounded_and_read_again_beyond_that():

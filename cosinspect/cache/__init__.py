@@ -3,7 +3,7 @@
 A key is the digest of everything that decides a value: the content's own digests, the bounds it was read within, and the
 code that read it. So nothing here is ever out of date, and no entry needs to be told from another by its age.
 
-It may import `compression`, `layer`, `oci`, `rootfs` and `tar`. Which code decides an index or a tree is listed in `code`; where
+It may import `compression`, `formats`, `layer`, `oci`, `rootfs` and `tar`. Which code decides an index or a tree is listed in `code`; where
 records are kept is in `store` and `shared`; values parsed from files are shared through `parsed`.
 """
 

@@ -17,6 +17,8 @@ LAYER_CODE = (
     "cache/layers.py",
     "cache/text.py",
     "compression/",
+    "formats/boot/elf.py",
+    "formats/boot/program.py",
     "formats/toc.py",
     "layer/",
     "tar/",

@@ -15,6 +15,7 @@ from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.compression.codecs import pack, unpack
 from cosinspect.errors import FormatError
+from cosinspect.formats.boot.program import Program
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.irregularities import Irregularity
@@ -52,6 +53,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     opaques: _Part
     nameless: _Part
     name_only: _Part
+    programs: _Part
     contents: dict[int, Section]
     cuts: list[tuple[str, int, bool, str]]
 
@@ -126,6 +128,29 @@ class _Contents(Mapping[int, bytes]):
         return len(self._sections)
 
 
+class _Programs(Mapping[int, Program]):
+    """What programs ask for, decoded when somebody asks."""
+
+    def __init__(self, load: Callable[[], Mapping[int, Program]], count: int) -> None:
+        self._load = load
+        self._count = count
+        self._loaded: Mapping[int, Program] | None = None if count else {}
+
+    def _all(self) -> Mapping[int, Program]:
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def __getitem__(self, data: int) -> Program:
+        return self._all()[data]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return self._count
+
+
 def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
     """Give the record of a layer, in pieces."""
     writer = RecordWriter(key)
@@ -139,9 +164,10 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
         for group in (index.whiteouts, index.opaques, index.nameless)
     )
     whiteouts, opaques, nameless = (_part(writer, group, _escaped_marker) for group in markers)
+    programs = _part(writer, list(index.programs.items()), lambda item: item)
     contents = {data: writer.add(body) for data, body in index.contents.items() if len(body) <= BODY_BYTES}
     cuts = [(each.reader, each.offset, each.ended, each.reason) for each in index.cuts]
-    parts = (entries, whiteouts, opaques, nameless, name_only, contents, cuts)
+    parts = (entries, whiteouts, opaques, nameless, name_only, programs, contents, cuts)
     try:
         head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, False, *parts))
     except UnicodeEncodeError:
@@ -197,6 +223,12 @@ def decode_layer(
 
         return _Values(part.count, load)
 
+    def programs() -> Mapping[int, Program]:
+        try:
+            return dict(_values(record, head.programs, list[tuple[int, Program]]))
+        except Damaged:
+            return reading.fresh().programs
+
     return LayerIndex(
         descriptor,
         diff_id,
@@ -209,6 +241,7 @@ def decode_layer(
         markers(head.nameless, lambda index: index.nameless),
         name_only=_Values(head.name_only.count, entries(head.name_only, lambda index: index.name_only)),
         cuts=tuple(Cut(*each) for each in head.cuts),
+        programs=_Programs(programs, head.programs.count),
     )
 
 

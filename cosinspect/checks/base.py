@@ -16,6 +16,7 @@ from attrs.validators import matches_re
 from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
 from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
+from cosinspect.facts.loader import Fault
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
@@ -28,7 +29,16 @@ from cosinspect.rootfs.partial import Unread
 from cosinspect.rootfs.rootfs import Rootfs, Trace
 from cosinspect.signatures.outcome import Verification
 
-__all__ = ["Check", "CheckContext", "NotApplicable", "Undecided", "check", "decided_by", "run_check"]
+__all__ = [
+    "Check",
+    "CheckContext",
+    "NotApplicable",
+    "Undecided",
+    "check",
+    "decided_by",
+    "run_check",
+    "words_of",
+]
 
 Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
 Spares: TypeAlias = "Callable[[CheckContext], Iterable[Capability]]"
@@ -129,10 +139,36 @@ class CheckContext:
             removed = (f"{self.step(layer)} made the last link",)
         return Finding(message, trace.path, layer, (*links, *removed))
 
+    def unexecutable(self, path: str, fault: Fault, message: str) -> Finding:
+        """Make the finding for a program that cannot be executed: who asks for what, and the layer that broke it."""
+        entry = self.rootfs.trace(path).entry
+        blamed = self.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
+        searched = dict.fromkeys((*fault.searched, *((path,) if entry is None else ())))
+        layer: int | None = None
+        removed: tuple[str, ...] = ()
+        for place in list(searched)[:_MOST_PLACES]:
+            layer, removed = self.removal(place)
+            if layer is not None:
+                break
+        if layer is None and blamed is not None:
+            layer, removed = blamed.layer, (self.step(blamed.layer),)
+        elif layer is None and entry is not None:
+            layer, removed = entry.layer, (self.step(entry.layer),)
+        return Finding(message, path if entry is None else entry.path, layer, (*fault.chain, *removed))
+
     def missing(self, path: str, message: str) -> Finding:
         """Make the finding for a path that is not there, with the layer that removed it if one did."""
         trace = self.rootfs.trace(path)
         return self.broken(trace, message)
+
+
+# Places at which a library may have been, whose histories are looked at.
+_MOST_PLACES = 12
+
+
+def words_of(path: str, fault: Fault) -> str:
+    """Say in words what keeps a program from being executed, as the end of a sentence that began with its path."""
+    return fault.reason if fault.path == path else f"{fault.path} keeps it from running: {fault.reason}"
 
 
 _STAGE_OF: Mapping[str, tuple[str, ...]] = {
@@ -140,7 +176,14 @@ _STAGE_OF: Mapping[str, tuple[str, ...]] = {
     for stage, modules in {
         "boot-menu": ("grub", "boot_menu", "command_line", "loaders"),
         "kernel": ("kernel", "unified"),
-        "initrd": ("initrd", "initrd_base", "initrd_toolkit", "drivers", "bootc_initramfs"),
+        "initrd": (
+            "initrd",
+            "initrd_base",
+            "initrd_programs",
+            "initrd_toolkit",
+            "drivers",
+            "bootc_initramfs",
+        ),
         "system": ("system", "units", "targets", "programs"),
         "settings": ("cloud_config", "login", "covered"),
     }.items()

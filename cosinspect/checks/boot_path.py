@@ -8,11 +8,22 @@ from cosinspect.checks.base import CheckContext, Undecided
 from cosinspect.report.report import Capability, Finding
 from cosinspect.rootfs.rootfs import Trace
 
-__all__ = ["BOOTS", "BOOTS_FROM_DISK", "GRUB_LINK_LIMIT", "dangling", "missing", "require_known", "too_deep"]
+__all__ = [
+    "BOOTS",
+    "BOOTS_FROM_DISK",
+    "GRUB_LINK_LIMIT",
+    "LOADER_READS",
+    "dangling",
+    "missing",
+    "require_known",
+    "too_deep",
+]
 
 BOOTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO)
 """What an image cannot do that cannot boot."""
 
+LOADER_READS = ("etc/ld.so.cache", "etc/ld-musl-*.path")
+"""What dynamic loaders read to find libraries."""
 BOOTS_FROM_DISK = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 """What an image cannot do whose bootargs.cfg is wrong: an ISO has a menu of its own and does not read it."""
 

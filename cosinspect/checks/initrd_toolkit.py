@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.elf import read_interpreter
 from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import functions, read_shell_script
 from cosinspect.formats.text.systemd import exec_commands, read_unit
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
+    "called_in",
     "generation_mixed",
     "initrd_command_degraded",
     "initrd_command_missing",
     "initrd_overlay_missing",
     "initrd_part_missing",
     "initrd_without_cos",
+    "is_dispensable",
 ]
 
 _BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+_OWN_SERVICE = re.compile(r".*/(?:cos|elemental)-[^/]*\.service")
 _HEAD = 256  # of a script, which names its interpreter there
 # Commands without which the machine still comes up, as boots without them showed: findmnt only fills a field of
 # fstab, rsync serves PERSISTENT_STATE_BIND only.
@@ -231,7 +235,7 @@ def _scripts(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str]]
                 raise Undecided(f"/{member.path} of the initrd cannot be read: {fault}") from fault
 
 
-def _called(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, str]]:
+def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, str]]:
     """Give what scripts and units of the toolkit call in the initrd: command, caller, and place in it."""
     known = set(_DRACUT_FUNCTIONS)
     generation = context.generation
@@ -248,14 +252,15 @@ def _called(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, s
             known |= functions(body.decode("utf-8", "surrogateescape"))
     for path, text in _scripts(context, initrd):
         interpreter = read_interpreter(text[:_HEAD].encode("utf-8", "surrogateescape"))
-        if interpreter is not None and "/hooks/" not in path:  # dracut sources its hooks, and runs none
+        # dracut sources its hooks, and runs none; with a carriage return the name is none of a file, as another check says
+        if interpreter is not None and "/hooks/" not in path and not interpreter.endswith("\r"):
             yield interpreter, f"/{path}", "line 1"
         script = read_shell_script(text)
         for call in script.commands:
             if not call.guarded and call.name not in known and call.name not in script.functions:
                 yield call.name, f"/{path}", f"line {call.line}"
     for path, body in initrd.bodies.items():
-        if not path.endswith(".service"):
+        if _OWN_SERVICE.fullmatch(path) is None:
             continue
         unit = read_unit(body.decode("utf-8", "surrogateescape"))
         if unit.last("Service", "RootDirectory") is None:  # with one, the root filesystem's copy is run
@@ -274,18 +279,36 @@ def _absent(
     context: CheckContext, initrd: Initrd, path: str, *, dispensable: bool
 ) -> Iterator[Finding | str]:
     callers: dict[str, list[str]] = {}
+    reasons: dict[str, str] = {}
     seen = set()
-    for name, caller, place in _called(context, initrd):
+    for name, caller, place in called_in(context, initrd):
         seen.add(name)
-        if not _has_command(initrd, name) and _is_dispensable(context, name) is dispensable:
+        if is_dispensable(context, name) is not dispensable:
+            continue
+        # That one which the boot needs cannot be executed is another check's.
+        reason = _refusal(context, initrd, name) if dispensable else ""
+        if not _has_command(initrd, name):
+            reason = "it is not there"
+        if reason:
+            reasons[name] = reason
             callers.setdefault(name, []).append(f"called by {caller} ({place})")
     for name, evidence in sorted(callers.items()):
-        yield about(context, path, f"expected the command {name} in the initrd, it is not there", *evidence)
+        message = f"expected the command {name} in the initrd, {reasons[name]}"
+        yield about(context, path, message, *evidence)
     if not callers and not dispensable:
         yield f"all {len(seen)} commands that its scripts and units call are in {path}"
 
 
-def _is_dispensable(context: CheckContext, name: str) -> bool:
+def _refusal(context: CheckContext, initrd: Initrd, name: str) -> str:
+    """Say what keeps a command from being executed, "" for nothing."""
+    execution = context.facts.execution_in(initrd)
+    found = execution.find(name)
+    fault = execution.fault(found, by_shell=True) if found is not None else None
+    return "" if found is None or fault is None or fault.is_undecided else words_of(found, fault)
+
+
+def is_dispensable(context: CheckContext, name: str) -> bool:
+    """Say whether the boot goes on without a command."""
     base = name.rpartition("/")[2]
     if base == "rsync":
         return (

@@ -6,13 +6,11 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.boot_path import BOOTS
-from cosinspect.errors import FormatError
-from cosinspect.formats.boot.elf import read_elf, read_interpreter
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
+from cosinspect.checks.boot_path import BOOTS, LOADER_READS
+from cosinspect.facts.loader import Fault
 from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import Finding, Level
-from cosinspect.rootfs.rootfs import Entry
 
 __all__ = [
     "cos_units_missing",
@@ -23,6 +21,7 @@ __all__ = [
     "mountpoint_repaired",
     "os_release_missing",
     "stage_runner_missing",
+    "starts_openrc",
     "systemd_missing",
 ]
 
@@ -30,31 +29,24 @@ _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 # What elemental makes when it writes an image to disk (CreateDirStructure). It makes /boot too, but an image without
 # has no kernel, which another check says.
 _REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/usr/local", "/oem")  # noqa: S108 - paths of the image
-_HEAD = 64
 
 
-def _executable(context: CheckContext, path: str) -> tuple[Entry | None, str]:
-    """Give what is at `path`, and why it cannot be executed there, "" if it can."""
-    trace = context.rootfs.trace(path)
-    entry = trace.entry
-    if entry is None:
-        return None, "it is not there" if not trace.hops else f"its links end nowhere ({trace.chain})"
-    if entry.type != "file":
-        return entry, f"it is a {entry.type}"
-    if not entry.is_executable:
-        return entry, f"its mode {entry.mode:04o} lets nobody execute it"
-    with context.rootfs.open(entry.path) as stream:
-        head = stream.read(_HEAD)
-    platform = context.config.platform
-    try:
-        machine = read_elf(head).machine
-    except FormatError:
-        if read_interpreter(head) is None:
-            return entry, "it is neither a program nor a script"
-        return entry, ""
-    if platform is not None and machine is not None and machine != platform.architecture:
-        return entry, f"it is a program for {machine}, the image is for {platform.architecture}"
-    return entry, ""
+def _fault(context: CheckContext, path: str) -> Fault | None:
+    """Say what keeps a program from being executed.
+
+    Raises:
+        Undecided: it may run after all.
+    """
+    fault = context.facts.execution.fault(path)
+    if fault is not None and fault.is_undecided:
+        raise Undecided(f"whether {path} runs is not known: {words_of(path, fault)}")
+    return fault
+
+
+def starts_openrc(context: CheckContext) -> bool:
+    """Tell whether the image starts with OpenRC in place of systemd, as those of Alpine do."""
+    runs = any(_fault(context, path) is None for path in ("/sbin/openrc", "/usr/sbin/openrc", "/bin/openrc"))
+    return runs and _fault(context, "/sbin/init") is None and not any(map(context.rootfs.exists, _SYSTEMD))
 
 
 @check(
@@ -63,27 +55,27 @@ def _executable(context: CheckContext, path: str) -> tuple[Entry | None, str]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="systemd is not in the image, or cannot run.",
-    why="The initrd finds nothing to switch to, and the boot ends in its emergency shell.",
-    remedy="Install systemd; a base image for containers often comes without it.",
-    reads=("{usr/,}lib/systemd/systemd",),
+    why="""Without systemd the initrd finds nothing to switch to, and the boot ends in its emergency shell. Without its loader the kernel says
+        `Failed to execute /sbin/init` and stands still; without one of its libraries it panics: `Attempted to kill init`.""",
+    remedy="""Install systemd, with the libraries that it is linked to and for the image's architecture; a base image for containers often comes
+        without it. Where a layer replaced a link such as /lib by a directory, copy to /usr/lib instead.""",
+    reads=LOADER_READS,
 )
 def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program; /sbin/init is not needed."""
-    reasons = {}
+    if context.facts.generation.startswith("kairos") and starts_openrc(context):
+        raise NotApplicable("it starts with OpenRC")
+    faults = {}
     for path in _SYSTEMD:
-        entry, reason = _executable(context, path)
-        if not reason:
+        fault = _fault(context, path)
+        if fault is None:
             yield f"{path} is there"
             return
-        reasons[path] = (entry, reason)
-    path = next((path for path, (entry, _) in reasons.items() if entry is not None), _SYSTEMD[0])
-    entry, reason = reasons[path]
-    if entry is None:
-        yield context.missing(path, f"expected systemd at {path}, {reason}")
-    else:
-        yield Finding(
-            f"expected systemd at {path}, {reason}", entry.path, entry.layer, (context.step(entry.layer),)
-        )
+        faults[path] = fault
+    path = next((path for path in _SYSTEMD if context.rootfs.exists(path)), _SYSTEMD[0])
+    yield context.unexecutable(
+        path, faults[path], f"expected systemd at {path}, {words_of(path, faults[path])}"
+    )
 
 
 @check(
@@ -112,29 +104,20 @@ def init_link_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""A service that the initrd requires runs it in the root filesystem: it fails, and the boot ends in the
         emergency shell. The copy in the initrd does not help.""",
     remedy="Install toolchain/elemental-cli (toolchain/yip and system/cos-setup in older releases), for the image's platform.",
-    reads=("usr/bin/{elemental,yip,cos-setup}",),
+    reads=LOADER_READS,
 )
 def stage_runner_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for one of the alternatives, executable and of the image's architecture."""
     failures: list[Finding] = []
     for names in context.generation.stage_runners:
-        bad = False
-        for path in names:
-            entry, reason = _executable(context, path)
-            if not reason:
-                continue
-            bad = True
-            if entry is None:
-                failures.append(context.missing(path, f"expected {path}, {reason}"))
-            else:
-                failures.append(
-                    Finding(
-                        f"expected {path}, {reason}", entry.path, entry.layer, (context.step(entry.layer),)
-                    )
-                )
-        if not bad:
+        faults = {path: fault for path in names if (fault := _fault(context, path)) is not None}
+        if not faults:
             yield f"stages are run by {' and '.join(names)}"
             return
+        failures.extend(
+            context.unexecutable(path, fault, f"expected {path}, {words_of(path, fault)}")
+            for path, fault in faults.items()
+        )
     # The first alternative is what the generation uses; a file that is there and cannot run tells more.
     yield next((item for item in failures if item.layer is not None), failures[0])
 
@@ -209,6 +192,8 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
         trace = context.rootfs.trace(path)
         if trace.entry is None and posixpath.normpath(path) in _REPAIRED:
             continue  # another check notes it
+        if trace.hops and trace.problem == "missing" and _is_made(trace.at, wanted):
+            continue  # systemd follows the links of fstab, and makes the directory where that is writable
         if trace.entry is None:
             bad = True
             yield context.broken(trace, f"expected the directory {path}, it is not there")
@@ -219,6 +204,12 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
             )
     if not bad:
         yield f"{' '.join(path for path in wanted if context.rootfs.exists(path))} are there"
+
+
+def _is_made(path: str, writable: list[str]) -> bool:
+    """Tell whether a directory can be made at boot: below one that is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
+    tops = (*(posixpath.normpath(each) for each in writable), "/oem", "/run", "/tmp")  # noqa: S108 - paths of the image
+    return any(path.startswith(f"{top}/") for top in tops)
 
 
 @check(

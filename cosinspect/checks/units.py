@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
 from cosinspect.checks.grub import find_command
+from cosinspect.facts.loader import Fault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["READS", "started_services", "unit_masked", "unit_not_enabled", "unit_program_missing"]
+__all__ = [
+    "READS",
+    "service_at",
+    "started_services",
+    "unit_masked",
+    "unit_not_enabled",
+    "unit_program_missing",
+]
 
 READS = (
     "{usr/,}lib/systemd/system/*.service",
@@ -37,6 +45,10 @@ _CONDITIONS = (
     "ConditionFileIsExecutable",
 )
 _MOST_UNITS = 1000
+# Without these nothing boots, which checks of their own say.
+_JUDGED = frozenset(
+    {"systemd", "systemd-udevd", "udevadm", "agetty", "login", "sh", "mount", "kmod", "modprobe"}
+)
 _KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
 
@@ -110,7 +122,7 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     id="COS100",
     name="unit-program-missing",
     level=Level.WARNING,
-    summary="A unit that is started runs a program that is not in the image.",
+    summary="A unit that is started runs a program that is not in the image, or cannot be executed.",
     why="The service fails at every boot, and with it what requires it.",
     remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
     reads=READS,
@@ -135,6 +147,13 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
                     layer,
                     (f"{name} is started", *context.removal(command.path)[1]),
                 )
+            elif (fault := _refusal(context, command)) is not None:
+                yield Finding(
+                    f"expected {command.path}, which {path} has for {command.directive}, to be executable, {words_of(command.path, fault)}",
+                    path,
+                    layer,
+                    (f"{name} is started", *fault.chain),
+                )
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
     yield f"the programs of {seen} services are there"
@@ -143,7 +162,7 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
 def started_services(context: CheckContext) -> Iterator[tuple[str, str, int, Unit]]:
     """Read the services that a link starts: each with its name, its file's path and layer."""
     for name in _started(context, context.profile.generations.get(context.facts.generation)):
-        found = _service(context, name)
+        found = service_at(context, name)
         if found is not None:
             yield name, *found
 
@@ -160,7 +179,7 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
     return sorted(named)[:_MOST_UNITS]
 
 
-def _service(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
+def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
     """Read a service, or its template; None where it is not there, masked, or changed by a drop-in."""
     template = f"{name.partition('@')[0]}@.service" if "@" in name else name
     for unit in dict.fromkeys((name, template)):
@@ -189,6 +208,19 @@ def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
             if path.startswith("/") and "%" not in path and not context.rootfs.exists(path):
                 return False
     return True
+
+
+def _refusal(context: CheckContext, command: ExecCommand) -> Fault | None:
+    """Say why a program that is there cannot be executed; None where it can, or where another check says so."""
+    entry = context.rootfs.trace(command.path).entry if command.path.startswith("/") else None
+    if (
+        entry is None
+        or command.path.rpartition("/")[2] in _JUDGED
+        or entry.path.startswith(("/run/", "/sysroot/"))
+    ):
+        return None
+    fault = context.facts.execution.fault(command.path)
+    return None if fault is None or fault.is_undecided else fault
 
 
 def _runs(context: CheckContext, command: ExecCommand) -> bool:

@@ -15,11 +15,16 @@ from attrs import frozen
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.facts.cloud_configs import CloudConfigs, read_all
+from cosinspect.facts.elemental3 import find_boot_files
+from cosinspect.facts.executables import InitrdTree, RootTree
+from cosinspect.facts.execution import Execution
 from cosinspect.facts.ext2 import data_blocks
+from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.packages import PackageDatabase, find_databases
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
+from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
 from cosinspect.formats.boot.go_program import read_go_modules
@@ -61,8 +66,12 @@ YIP_MODULES = {"github.com/mudler/yip": "", "github.com/rancher/yip": "rancher-"
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
-    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.builtin"
+    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.(?:builtin|dep|dep\.bin|softdep)"
+    r"|(?:etc|(?:usr/)?lib)/systemd/system/(?:[^/]+\.d/)?[^/]+\.(?:target|service|mount|socket|conf)"
+    r"|etc/ld\.so\.cache|etc/ld-musl-[^/]*\.path"
 )
+# `fsLabel` and `pLabel` of yip's layout, `label` of partitions in elemental's settings.
+_LABELS = re.compile(r"""(?i)\b(?:fs_?|p)?label['"]?:\s*['"]?([^\s'",}#]+)""")
 _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
 
 
@@ -122,6 +131,7 @@ class Facts(GrubFacts):
         self._texts: dict[str, TextFile] = {}
         self._cloud_configs: dict[tuple[str, tuple[str, ...]], CloudConfigs] = {}
         self._contents: dict[str, str | None] = {}
+        self._executions: dict[int, Execution] = {}
         self._usages: dict[int, Usage] = {}
         self._parsed = parsed if parsed is not None else Parsed(limits=limits)
 
@@ -154,6 +164,17 @@ class Facts(GrubFacts):
     def initrds(self) -> tuple[InitrdFile, ...]:
         """The initrds that GRUB loads, or the usual one where none is named."""
         return tuple(self.initrd_at(path) for path in self._boot_paths("initramfs", DEFAULT_INITRAMFS))
+
+    @cached_property
+    def booted_initrds(self) -> tuple[InitrdFile, ...]:
+        """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, else those of bootargs.cfg."""
+        if self.generation == "G6":
+            found = find_boot_files(self._rootfs)
+            return (self.initrd_at(found.initrd),) if found.kernel else ()
+        if self.generation != "bootc":
+            return self.initrds
+        kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
+        return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
 
     @cached_property
     def unified_kernels(self) -> tuple[str, ...]:
@@ -253,6 +274,31 @@ class Facts(GrubFacts):
         texts = {path: self.text(path).text for path in paths}
         return merge({path: read_dracut_conf(text) for path, text in texts.items() if text is not None})
 
+    # -- programs --------------------------------------------------------------------------------------------------
+
+    @property
+    def architecture(self) -> str | None:
+        """What the image is for, as its configuration names it; None where that does not say."""
+        platform = self._config.platform
+        return platform.architecture if platform is not None else None
+
+    @cached_property
+    def execution(self) -> Execution:
+        """What of the image's root can be executed."""
+        return Execution(RootTree(self._rootfs), self.architecture, self._option_of_kernels)
+
+    def execution_in(self, initrd: Initrd) -> Execution:
+        """What of an initrd can be executed."""
+        found = self._executions.get(id(initrd))
+        if found is None:
+            found = Execution(InitrdTree(initrd), self.architecture, self._option_of_kernels)
+            self._executions[id(initrd)] = found
+        return found
+
+    def _option_of_kernels(self, option: str) -> str | None:
+        versions = (item.version for item in self.kernels if item.version is not None)
+        return next((value for version in versions if (value := self.kernel_option(version, option))), None)
+
     # -- system ----------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -263,6 +309,22 @@ class Facts(GrubFacts):
             if text is not None:
                 return path, read_env_file(text)
         return None
+
+    @cached_property
+    def units(self) -> UnitTree:
+        """The units of systemd in the root."""
+        return UnitTree(RootFiles(self._rootfs, lambda path: self.text(path).text))
+
+    @cached_property
+    def own_labels(self) -> frozenset[str]:
+        """The labels of file systems that cloud-configs and settings of the image have the installation make."""
+        texts: list[str] = []
+        for pattern in ("/system/oem/*.y*ml", "/etc/elemental/config.yaml", "/etc/elemental/config.d/*.yaml"):
+            texts.extend(entry.path for entry in self._rootfs.glob(pattern))
+        found: set[str] = set()
+        for path in texts:
+            found.update(_LABELS.findall(self.text(path).text or ""))
+        return frozenset(found)
 
     @cached_property
     def kairos_release(self) -> tuple[str, Mapping[str, str]] | None:

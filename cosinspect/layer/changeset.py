@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from attrs import field, frozen
 
+from cosinspect.formats.boot.program import Program
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.header import SparseMap
 from cosinspect.tar.irregularities import Irregularity
@@ -106,6 +107,8 @@ class LayerIndex:
         contents: retained bodies by the offset of their data.
         uncompressed_size: bytes of the whole archive, what follows its end mark included.
         table: the digest of the table of contents that alone was read, None where the layer itself was, to its end.
+        programs: what the executable files and the libraries ask for, by the offset of their data; those that are not
+            in it were not looked at.
     """
 
     descriptor: Descriptor
@@ -120,6 +123,7 @@ class LayerIndex:
     table: Digest | None = None
     name_only: Sequence[LayerEntry] = field(repr=False, default=())
     cuts: tuple[Cut, ...] = ()
+    programs: Mapping[int, Program] = field(factory=dict, repr=False, hash=False)
 
     @property
     def origin(self) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from cosinspect.errors import LimitExceeded
+from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.outline import Outline
 from cosinspect.layer.retain import Retain
@@ -117,8 +118,12 @@ class Indexing:
         *,
         limits: Limits = DEFAULT_LIMITS,
         follow: Callable[[LayerEntry], Sink | None] | None = None,
+        programs: bool = True,
     ) -> None:
-        """Read `archive`, keep the bodies that `retain` wants, and hand on those that `follow` gives a sink for."""
+        """Read `archive`, keep the bodies that `retain` wants, and hand on those that `follow` gives a sink for.
+
+        With `programs`, what executable files and libraries ask for is read from their bodies as well.
+        """
         self._retain = retain
         self._follow = follow
         self.sinks: list[Sink] = []
@@ -130,6 +135,8 @@ class Indexing:
         self.nameless: list[Marker] = []
         self.name_only: list[LayerEntry] = []
         self.contents: dict[int, bytes] = {}
+        self.programs: dict[int, Program] = {}
+        self._programs_left = limits.program_characters if programs else 0
         self.metadata = 0
         self.outline = Outline(archive.note, limits=limits)
 
@@ -170,6 +177,7 @@ class Indexing:
             table,
             tuple(self.name_only),
             tuple(cuts),
+            self.programs,
         )
 
     def _take(self, header: Header) -> None:
@@ -235,13 +243,34 @@ class Indexing:
             return
         self.entries.append(entry)
         self.outline.add(entry)
-        if kind != "file" or header.sparse is not None:
-            return
+        if kind == "file" and header.sparse is None:
+            self._take_body(header, entry)
+
+    def _take_body(self, header: Header, entry: LayerEntry) -> None:
+        """Hand a file's content on, keep it, or look at what it is to a kernel."""
         sink = self._follow(entry) if self._follow is not None else None
         if sink is not None:
             self._hand_on(sink)
-        elif self._retain.wants(path, header.stored):
-            self.contents[header.data] = b"".join(iter(lambda: self._archive.read(1 << 20), b""))
+        elif self._retain.wants(entry.path, header.stored):
+            body = b"".join(iter(lambda: self._archive.read(1 << 20), b""))
+            self.contents[header.data] = body
+            if self._programs_left > 0 and is_candidate(entry.path, entry.mode):
+                self._note_program(header.data, read_program(body))
+        elif self._programs_left > 0 and header.stored and is_candidate(entry.path, entry.mode):
+            self._read_program(header)
+
+    def _read_program(self, header: Header) -> None:
+        """Read as much of a body as it takes to tell what it is and what it asks for."""
+        reader = ProgramReader(header.stored)
+        while (data := self._archive.read(_HANDED_BYTES)) and reader.feed(data):
+            pass
+        self._note_program(header.data, reader.finish())
+
+    def _note_program(self, data: int, program: Program) -> None:
+        # What does not fit is read when somebody asks for it.
+        self._programs_left -= weight_of(program)
+        if self._programs_left > 0:
+            self.programs[data] = program
 
     def _hand_on(self, sink: Sink) -> None:
         self.sinks.append(sink)

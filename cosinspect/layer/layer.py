@@ -20,6 +20,7 @@ from attrs import field, frozen
 from cosinspect.blob import ByteStream, Source, VerifiedStream
 from cosinspect.deadline import Deadline
 from cosinspect.errors import FormatError, InvalidLayer, LimitExceeded
+from cosinspect.formats.boot.program import Program, read_pieces
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex
 from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Archive, Follower, Indexing
@@ -165,22 +166,38 @@ class Layer:
         Raises:
             as `index` does.
         """
-        wanted = {entry.data: entry for entry in entries}
         found: dict[int, str] = {}
+        for entry, pieces in self._files(entries):
+            content = hashlib.sha256()
+            for piece in pieces:
+                content.update(piece)
+            found[entry.data] = content.hexdigest()
+        return found
+
+    def programs(self, entries: Iterable[LayerEntry]) -> dict[int, Program]:
+        """Tell what executable files of this layer ask for, by the offset of their data, in one further pass.
+
+        Raises:
+            as `index` does.
+        """
+        found: dict[int, Program] = {}
+        for entry, pieces in self._files(entries):
+            found[entry.data] = read_pieces(pieces, entry.size)
+        return found
+
+    def _files(self, entries: Iterable[LayerEntry]) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+        """Give files with their contents, in the order of the archive, in one verified pass."""
+        wanted = {entry.data: entry for entry in entries}
         stream = self._stream()
         try:
             archive = TarStream(iter(stream), limits=self.limits)
             for header in archive:
                 entry = wanted.get(header.data)
                 if entry is not None and header.offset == entry.header:
-                    content = hashlib.sha256()
-                    for piece in _expanded(iter(lambda: archive.read(1 << 20), b""), entry):
-                        content.update(piece)
-                    found[entry.data] = content.hexdigest()
+                    yield entry, _expanded(iter(lambda: archive.read(1 << 20), b""), entry)
             stream.finish()
         finally:
             stream.close()
-        return found
 
     def _table(self) -> tuple[Table | None, FormatError | None]:
         """Give the table of contents that the layer has to agree with, or what is wrong with it; neither where it has none."""

@@ -17,6 +17,7 @@ from attrs import define, evolve, frozen
 from cosinspect.blob import ByteStream
 from cosinspect.compression.codecs import inflate
 from cosinspect.errors import CosinspectError, FormatError, TableMismatch
+from cosinspect.formats.boot.program import Program, read_pieces
 from cosinspect.formats.toc import Chunk, TocEntry
 from cosinspect.layer.changeset import LayerEntry, LayerIndex
 from cosinspect.layer.indexing import Indexing
@@ -90,6 +91,18 @@ class TableLayer:
             listed = self._listed(entry)
             digest = listed.digest or (listed.chunks[0].digest if len(listed.chunks) == 1 else "")
             found[entry.data] = digest or self._computed(entry)
+        return found
+
+    def programs(self, entries: Iterable[LayerEntry]) -> dict[int, Program]:
+        """Tell what executable files ask for, by the offset of their data.
+
+        Raises:
+            as `open` does.
+        """
+        found: dict[int, Program] = {}
+        for entry in entries:
+            with self.open(entry) as stream:
+                found[entry.data] = read_pieces(iter(lambda: stream.read(1 << 18), b""), entry.size)
         return found
 
     def _listed(self, entry: LayerEntry) -> TocEntry:
@@ -240,7 +253,7 @@ def open_by_table(layer: Layer, use: TableUse) -> TableLayer | None:
     except (TableUnusable, FormatError):
         return None
     use.fetched += table.fetched
-    work = Indexing(TableArchive(table, limits=layer.limits), Retain(), limits=layer.limits)
+    work = Indexing(TableArchive(table, limits=layer.limits), Retain(), limits=layer.limits, programs=False)
     try:
         work.run()
     except CosinspectError:  # whoever reads the layer tells what is wrong with it

@@ -23,6 +23,7 @@ from cosinspect.errors import (
     RootfsError,
     SymlinkLoop,
 )
+from cosinspect.formats.boot.program import Program, read_program
 from cosinspect.layer.changeset import LayerEntry, LayerIndex
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
@@ -63,6 +64,10 @@ class Bodies(Protocol):
 
     def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
         """Give the sha256 of files, in hexadecimals by the offset of their data."""
+        ...
+
+    def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
+        """Tell what executable files ask for, by the offset of their data."""
         ...
 
 
@@ -440,6 +445,54 @@ class Rootfs:
                 )
             digests = self._layers[source].content_digests(files.values())
             found.update((path, digests[file.data]) for path, file in files.items())
+        return found
+
+    def has_program(self, entry: Entry) -> bool:
+        """Say whether `programs` knows a file without reading anything."""
+        layer_entry = entry.node.entry
+        if layer_entry is None or layer_entry.type != "file" or not layer_entry.size:
+            return True
+        return self._noted(entry) is not None or layer_entry.data in self._indexes[entry.node.source].contents
+
+    def _noted(self, entry: Entry) -> Program | None:
+        """Give what was noted of a file as its layer passed, if that is all there is to know."""
+        layer_entry = entry.node.entry
+        if layer_entry is None:
+            return None
+        known = self._indexes[entry.node.source].programs.get(layer_entry.data)
+        return None if known is None or (known.elf is not None and known.elf.problem) else known
+
+    def programs(self, entries: Iterable[Entry]) -> dict[str, Program]:
+        """Tell what regular files are to a kernel, by path, and what they ask for; empty ones are nothing.
+
+        What was noted while the layers passed costs nothing. Each layer with other files among `entries` is read once more.
+
+        Raises:
+            as `content_digests` does.
+        """
+        found: dict[str, Program] = {}
+        waiting: dict[int, dict[str, LayerEntry]] = {}
+        for entry in entries:
+            layer_entry = entry.node.entry
+            if layer_entry is None or layer_entry.type != "file":
+                continue
+            known = self._noted(entry)
+            if not layer_entry.size:
+                found[entry.path] = Program()
+            elif known is not None:
+                found[entry.path] = known
+            elif (body := self._indexes[entry.node.source].contents.get(layer_entry.data)) is not None:
+                found[entry.path] = read_program(body)
+            else:
+                waiting.setdefault(entry.node.source, {})[entry.path] = layer_entry
+        for source, files in waiting.items():
+            if not self._layers:
+                raise RootfsError(
+                    "the content is not at hand: the tree was merged without its layers",
+                    where=next(iter(files)),
+                )
+            read = self._layers[source].programs(files.values())
+            found.update((path, read[file.data]) for path, file in files.items())
         return found
 
     def history(self, path: str) -> tuple[Change, ...]:

@@ -3,7 +3,8 @@ import struct
 import pytest
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.elf import ELF_HEAD_BYTES, read_elf, read_interpreter
+from cosinspect.formats.boot.elf import ELF_HEAD_BYTES, read_elf
+from cosinspect.formats.boot.program import read_interpreter
 
 LOADER = b"/lib64/ld-linux-x86-64.so.2\0"
 
@@ -96,7 +97,7 @@ def test_what_is_no_elf_header_is_refused(head, kind):
         (b"#!", None),
         (b"# !/bin/sh\n", None),
         (b"\x7fELF", None),
-        (b"#!/" + b"x" * 500 + b"\n", "/" + "x" * 253),
+        (b"#!/" + b"x" * 500 + b"\n", None),
     ],
 )
 def test_a_script_names_its_interpreter(head, interpreter):

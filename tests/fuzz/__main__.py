@@ -31,6 +31,7 @@ NAMES = (
     "initrd",
     "bolt",
     "kernel",
+    "programs",
     "documents",
     "signatures",
     "grub",

@@ -7,6 +7,7 @@ import functools
 import gzip
 import io
 import json
+import struct
 import tarfile
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from cosinspect.testing.bootfiles import (
     zboot_kernel,
 )
 from cosinspect.testing.derivative import derivative
+from cosinspect.testing.elf_files import elf_file, loader_file
 from raw_cpio import DIRECTORY, FILE, SYMLINK, raw_archive, raw_member
 from raw_tar import GNU, entry, extended, gnu_long, old_gnu_sparse, pax_sparse, record
 
@@ -63,6 +65,7 @@ def seeds(target: str) -> list[bytes]:
         "initrd": _initrd,
         "bolt": _bolt,
         "kernel": _kernel,
+        "programs": _programs,
         "documents": _documents,
         "signatures": _signatures,
         "grub": lambda: _files("grub.cfg", "bootargs.cfg"),
@@ -263,6 +266,21 @@ def _rewritten(data: bytes, order: str) -> bytes:
     root = place(database.root)
     writer.metas(root=root, mark=mark)
     return writer.file()
+
+
+def _programs() -> list[bytes]:
+    """Programs, libraries, scripts and a loader's cache; the first byte is the size of the pieces that they pass in."""
+    loader = "/lib64/ld-linux-x86-64.so.2"
+    cache = b"glibc-ld.so.cache1.1" + struct.pack("<II", 1, 10) + bytes(20)
+    files = [
+        elf_file(interpreter=loader, needed=["liba.so.1", "libb.so"], runpath="$ORIGIN/lib"),
+        elf_file("arm", interpreter="/lib/ld-linux-armhf.so.3", needed=["libc.so.6"], rpath="/opt"),
+        elf_file("s390x", soname="libx.so.1", shared=True),
+        loader_file(),
+        b"#!/usr/bin/env -S bash -e\r\nexit\n",
+        cache + struct.pack("<iIIIQ", 0x303, 72, 74, 0, 0) + b"a\0/lib/a\0",
+    ]
+    return [bytes([200]) + body for body in files]
 
 
 def _kernel() -> list[bytes]:

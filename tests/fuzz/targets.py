@@ -21,7 +21,7 @@ from cosinspect.errors import FormatError, InvalidImage, InvalidLayer, LimitExce
 from cosinspect.formats.boot.bootargs import kernel_parameters, leftover_placeholders
 from cosinspect.formats.boot.cpio import Window, read_archive
 from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
-from cosinspect.formats.boot.elf import read_elf, read_interpreter
+from cosinspect.formats.boot.elf import read_elf
 from cosinspect.formats.boot.grub_commands import COMMANDS
 from cosinspect.formats.boot.grub_evaluator import Evaluator
 from cosinspect.formats.boot.grub_menu import GrubMenu
@@ -30,7 +30,9 @@ from cosinspect.formats.boot.grub_syntax import check_grub_script, parse_grub_sc
 from cosinspect.formats.boot.grub_values import GrubBound, Symbol, Work
 from cosinspect.formats.boot.initrd import read_initrd
 from cosinspect.formats.boot.kernel import HEAD_BYTES, describe, find_version, read_kernel
+from cosinspect.formats.boot.loader_cache import read_loader_cache
 from cosinspect.formats.boot.pe import PE_HEAD_BYTES, read_pe
+from cosinspect.formats.boot.program import ProgramReader, read_interpreter, read_program, weight_of
 from cosinspect.formats.boot.unified_kernel import read_unified_kernel
 from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.formats.luet.config import database_paths, parse_config, parse_repository
@@ -265,6 +267,21 @@ def kernel(data: bytes) -> None:
     assert interpreter is None or head.startswith(b"#!")
     with contextlib.suppress(FormatError):
         assert read_elf(head).bits in {32, 64}
+
+
+def programs(data: bytes) -> None:
+    """The first byte is the size of the pieces in which the file passes; the rest may be a loader's cache as well."""
+    size, body = data[0] + 1 if data else 1, data[1:]
+    reader = ProgramReader(len(body), prefix=4096)
+    for at in range(0, len(body), size):
+        if not reader.feed(body[at : at + size]):
+            break
+    found = reader.finish()
+    assert found.elf is None or found.elf.bits in {32, 64}
+    assert weight_of(found) < 100 + 600 * 4200
+    read_program(body)
+    with contextlib.suppress(FormatError):
+        assert all(read_loader_cache(body).values())
 
 
 def efi(data: bytes) -> None:
@@ -525,6 +542,12 @@ TARGETS = {
         largest=16 * 1024,
         tokens=(b"HdrS", b"\x55\xaa", b"ARM\x64", b"RSC\x05", b"MZ", b"PE\0\0", b"zimg", b"Linux version ", b".linux\0\0",
                 b".uname\0\0", b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"#!/"),
+    ),
+    "programs": Target(
+        read=programs,
+        largest=8 * 1024,
+        tokens=(b"\x7fELF\x02\x01\x01", b"\x7fELF\x01\x02\x01", b"#!/", b"\r\n", b"ld-linux-x86-64.so.2\0", b"$ORIGIN\0", b"libc.so.6\0",
+                b"glibc-ld.so.cache1.1", b"ld.so-1.7.0\0"),
     ),
     "documents": Target(
         read=documents, largest=8 * 1024, tokens=tuple(key.encode() for key in KEYS), repair=with_other_values

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.bootargs import kernel_parameters, leftover_placeholders
 from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
-from cosinspect.formats.boot.elf import read_elf, read_interpreter
+from cosinspect.formats.boot.elf import read_elf
 from cosinspect.formats.boot.grub_commands import COMMANDS
 from cosinspect.formats.boot.grub_evaluator import Evaluator
 from cosinspect.formats.boot.grub_menu import GrubMenu
 from cosinspect.formats.boot.grub_syntax import check_grub_script, parse_grub_script
 from cosinspect.formats.boot.grub_values import GrubBound, render
+from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.formats.text.cloud_config import read_cloud_config
 from cosinspect.formats.text.os_release import read_env_file

@@ -20,7 +20,16 @@ from attrs import frozen
 
 from cosinspect.errors import FormatError
 
-__all__ = ["PATH_BYTES", "Entry", "Window", "read_archive", "read_body", "read_entry", "skip_body"]
+__all__ = [
+    "PATH_BYTES",
+    "Entry",
+    "Window",
+    "body_pieces",
+    "read_archive",
+    "read_body",
+    "read_entry",
+    "skip_body",
+]
 
 PATH_BYTES = 4096
 """The longest name and link target, with its NUL (Linux's PATH_MAX)."""
@@ -278,6 +287,22 @@ def read_body(window: Window, entry: Entry) -> bytes:
         _check_sum(sum(body), entry)
     _align(window)
     return body
+
+
+def body_pieces(window: Window, entry: Entry) -> Iterator[bytes]:
+    """Give the body of the entry that was just read in pieces, and pass its padding once all of them were taken.
+
+    Raises:
+        FormatError: it ends early (`truncated`) or its checksum is not the header's (`checksum`).
+    """
+    total = 0
+    for piece in window.pieces(entry.body_bytes):
+        if entry.checksum is not None:
+            total += sum(piece)
+        yield piece
+    if entry.checksum is not None and entry.type == "file":
+        _check_sum(total, entry)
+    _align(window)
 
 
 def skip_body(window: Window, entry: Entry) -> None:

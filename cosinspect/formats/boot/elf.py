@@ -1,21 +1,63 @@
-"""What starts an executable file: an ELF header (System V ABI, chapter 4) or a `#!` line (execve(2))."""
+"""ELF programs and libraries: what a kernel and a dynamic loader read before they run one.
+
+Sources: the System V ABI, chapters 4 and 5, elf(5), and `load_elf_binary` of Linux. pyelftools reads the same, but it needs a whole file
+that can be sought in. Here a file passes by once, in pieces, and most of it is not kept.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
 
-from attrs import frozen
+import msgspec
 
 from cosinspect.errors import FormatError
 
-__all__ = ["ELF_HEAD_BYTES", "Elf", "read_elf", "read_interpreter"]
+__all__ = [
+    "DYNAMIC_BYTES",
+    "ELF_HEAD_BYTES",
+    "MAGIC",
+    "NAME_BYTES",
+    "Elf",
+    "Layout",
+    "NameAt",
+    "Wanted",
+    "built_in_directories",
+    "describe",
+    "interpreter_of",
+    "is_loader",
+    "read_elf",
+    "read_layout",
+]
 
 ELF_HEAD_BYTES = 4096
 """As much of a file's start as linkers need for the headers and the interpreter's name."""
 
-_MAGIC = b"\x7fELF"
-_PT_INTERP = 3
-_SCRIPT_BYTES = 256  # BINPRM_BUF_SIZE: what the kernel looks at
+MAGIC = b"\x7fELF"
+NAME_BYTES = 4096
+"""The longest name of a library or of a search path that is read (Linux's PATH_MAX)."""
+NEEDED = 512
+"""Libraries that one file may name."""
+DYNAMIC_BYTES = 64 * 1024
+"""The longest dynamic section that is read; real ones have about 50 entries of 16 bytes."""
+HEADERS = 128
+"""Program headers that are read; linkers write about a dozen."""
+
+_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_ET_EXEC, _ET_DYN = 2, 3
+_DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH, _DT_FLAGS_1 = 1, 5, 14, 15, 29, 0x6FFFFFFB
+_DF_1_NODEFLIB = 0x800
+_SHT_STRTAB, _SHF_ALLOC = 3, 2
+
+# Program headers, and where in one its offset, its address and its length in the file stand, by whether it is of 64 bits.
+_SEGMENTS = {
+    (order, wide): struct.Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
+    for order in "<>"
+    for wide in (True, False)
+}
+_OFFSET, _ADDRESS, _LENGTH = {True: 2, False: 1}, {True: 3, False: 2}, {True: 5, False: 4}
 
 # e_machine, whether 64 bits, whether little-endian -> the image specification's architecture, which is Go's GOARCH.
 _ARCHITECTURES = {
@@ -34,31 +76,110 @@ _ARCHITECTURES = {
     (8, True, True): "mips64le",
 }
 
+# The directories that a glibc loader was built with stand in it one behind the other.
+_BUILT_IN = re.compile(rb"/(?:[\w.+-]+/)*lib[\w.+-]*/(?:[\w.+-]+/)*\0")
+_LOADER_NAMES = ("ld-", "ld.so", "ld64.")
 
-@frozen
-class Elf:
-    """The header of an ELF file."""
+NameAt: TypeAlias = "Callable[[int], bytes | None]"
+"""Gives the name that begins at an offset of a file, None where it is not at hand."""
+
+
+class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What an ELF file asks for.
+
+    Attributes:
+        machine: the architecture as an image's platform names it, such as `amd64` or `arm64`; None for others.
+        number: the machine as the header has it (e_machine).
+        bits: 32 or 64.
+        little_endian: the byte order.
+        loadable: whether a kernel takes it for a program: its type is that of one, and it has program headers.
+        is_shared: whether a loader takes it for a library: its type is that of one (ET_DYN), as that of many programs is.
+        interpreter: the dynamic loader that it asks for, or None.
+        interpreter_known: whether the bytes at hand held the program headers, so that no interpreter means a static program.
+        needed: names of the libraries that it is linked to (DT_NEEDED), in order.
+        soname: its own name as a library (DT_SONAME), "" for none.
+        rpath: the value of DT_RPATH, None for none.
+        runpath: the value of DT_RUNPATH, None for none.
+        no_default: whether the loader's default directories are not searched for it (DF_1_NODEFLIB).
+        directories: the default directories of a glibc loader; empty for anything else.
+        problem: why its dynamic section is not known, "" where it is.
+        is_cut: whether the file ends before what its headers refer to.
+    """
 
     machine: str | None
-    """The architecture as an image's platform names it, such as `amd64` or `arm64`; None for others."""
+    number: int
     bits: int
     little_endian: bool
+    loadable: bool
+    is_shared: bool
     interpreter: str | None
-    """The dynamic loader that it asks for, or None."""
     interpreter_known: bool
-    """Whether the bytes at hand held the program headers, so that no interpreter means a static program."""
+    needed: tuple[str, ...] = ()
+    soname: str = ""
+    rpath: str | None = None
+    runpath: str | None = None
+    no_default: bool = False
+    directories: tuple[str, ...] = ()
+    problem: str = ""
+    is_cut: bool = False
 
 
-def read_elf(head: bytes) -> Elf:
-    """Read the header of an ELF file.
+class Wanted(NamedTuple):
+    """A stretch of a file: its offset and its length."""
 
-    Args:
-        head: the file's start; with `ELF_HEAD_BYTES` of it the interpreter is found too.
+    offset: int
+    length: int
+
+
+class Layout(NamedTuple):
+    """Where in a file the parts lie that are read of it.
+
+    Attributes:
+        order: of bytes, as `struct` writes it.
+        wide: whether it is of 64 bits.
+        machine: e_machine.
+        loadable: as `Elf.loadable`.
+        is_shared: as `Elf.is_shared`.
+        loads: offset, address and length of each part that is loaded.
+        interpreter: PT_INTERP, or None.
+        dynamic: PT_DYNAMIC, or None.
+        strings: where the section headers say that loaded strings are; only as far as they stand in the file's start.
+        complete: whether all program headers were at hand.
+        end: offset behind the last program header.
+    """
+
+    order: str
+    wide: bool
+    machine: int
+    loadable: bool
+    is_shared: bool
+    loads: tuple[tuple[int, int, int], ...]
+    interpreter: Wanted | None
+    dynamic: Wanted | None
+    strings: tuple[Wanted, ...]
+    complete: bool
+    end: int
+
+    @property
+    def word(self) -> str:
+        """The format of an address."""
+        return self.order + ("Q" if self.wide else "I")
+
+    def offset_of(self, address: int) -> int | None:
+        """Give the offset in the file of an address in memory, None where nothing of the file is loaded there."""
+        for offset, start, length in self.loads:
+            if start <= address < start + length:
+                return offset + address - start
+        return None
+
+
+def read_layout(head: bytes) -> Layout:
+    """Read the header and the program headers of an ELF file.
 
     Raises:
         FormatError: this is no ELF file (`magic`), or it ends within its header (`truncated`).
     """
-    if not head.startswith(_MAGIC):
+    if not head.startswith(MAGIC):
         raise FormatError(f"expected an ELF header, found {head[:4]!r}", kind="magic", offset=0)
     if len(head) < (64 if head[4:5] == b"\x02" else 52):
         raise FormatError("the ELF header ends early", kind="truncated", offset=len(head))
@@ -66,32 +187,131 @@ def read_elf(head: bytes) -> Elf:
         raise FormatError(
             f"the ELF class {head[4]} or byte order {head[5]} does not exist", kind="magic", offset=4
         )
-    wide, little = head[4] == 2, head[5] == 1
-    order = "<" if little else ">"
-    (machine,) = struct.unpack_from(order + "H", head, 18)
-    known, interpreter = _interpreter(head, order, order + ("Q" if wide else "I"), wide=wide)
-    return Elf(_ARCHITECTURES.get((machine, wide, little)), 64 if wide else 32, little, interpreter, known)
-
-
-def read_interpreter(head: bytes) -> str | None:
-    """Give the program that a script's `#!` line names, or None where there is no such line."""
-    if not head.startswith(b"#!"):
-        return None
-    words = head[2:_SCRIPT_BYTES].partition(b"\n")[0].split(maxsplit=1)
-    return words[0].decode(errors="replace") if words else None
-
-
-def _interpreter(head: bytes, order: str, word: str, *, wide: bool) -> tuple[bool, str | None]:
-    (table,) = struct.unpack_from(word, head, 32 if wide else 28)
+    wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
+    kind, machine = struct.unpack_from(order + "HH", head, 16)
+    (table,) = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)
     size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
     needed = 56 if wide else 32
-    for at in range(table, table + size * count, max(size, 1)):
-        if size < needed or at + needed > len(head):
-            return False, None
-        if struct.unpack_from(order + "I", head, at)[0] == _PT_INTERP:
-            (offset,) = struct.unpack_from(word, head, at + (8 if wide else 4))
-            (length,) = struct.unpack_from(word, head, at + (32 if wide else 16))
-            if offset + length > len(head):
-                return False, None
-            return True, head[offset : offset + length].rstrip(b"\0").decode(errors="replace")
-    return size >= needed or not count, None
+    loads: list[tuple[int, int, int]] = []
+    places: dict[int, Wanted] = {}
+    complete = not count or (size == needed and count <= HEADERS)
+    headers = head[table : table + count * needed] if complete else b""
+    complete = complete and len(headers) == count * needed
+    for fields in _SEGMENTS[order, wide].iter_unpack(headers[: len(headers) // needed * needed]):
+        what = fields[0]
+        if what == _PT_LOAD:
+            loads.append((fields[_OFFSET[wide]], fields[_ADDRESS[wide]], fields[_LENGTH[wide]]))
+        elif what in (_PT_DYNAMIC, _PT_INTERP):
+            places.setdefault(what, Wanted(fields[_OFFSET[wide]], fields[_LENGTH[wide]]))
+    return Layout(
+        order, wide, machine,
+        # A kernel refuses program headers of another size.
+        kind in (_ET_EXEC, _ET_DYN) and bool(count) and size == needed, kind == _ET_DYN,
+        tuple(loads), places.get(_PT_INTERP), places.get(_PT_DYNAMIC),
+        tuple(_loaded_strings(head, order, wide=wide)), complete, table + count * needed,
+    )  # fmt: skip
+
+
+def read_elf(head: bytes) -> Elf:
+    """Read the headers of an ELF file; the libraries that it needs are in `program.ProgramReader`'s answer.
+
+    Args:
+        head: the file's start; with `ELF_HEAD_BYTES` of it the interpreter is found too.
+
+    Raises:
+        FormatError: this is no ELF file (`magic`), or it ends within its header (`truncated`).
+    """
+    layout = read_layout(head)
+    return describe(layout, interpreter_of(layout, head), b"", lambda _: None)
+
+
+def interpreter_of(layout: Layout, head: bytes | bytearray) -> str | None:
+    """Give the name in PT_INTERP as a kernel reads it, None where there is none or it lies beyond `head`."""
+    place = layout.interpreter
+    if place is None or place.offset + place.length > len(head) or place.length > NAME_BYTES:
+        return None
+    return _text(bytes(head[place.offset : place.offset + place.length]).partition(b"\0")[0])
+
+
+def describe(layout: Layout, interpreter: str | None, dynamic: bytes, name_at: NameAt) -> Elf:
+    """Put together what is known of a file.
+
+    Args:
+        layout: of the file.
+        interpreter: its loader, None where none is known.
+        dynamic: the bytes of PT_DYNAMIC; none where they are not at hand.
+        name_at: gives the name at an offset of the file, None where it is not at hand.
+    """
+    entries = dict[int, list[int]]()
+    for tag, value in _entries(layout, dynamic):
+        entries.setdefault(tag, []).append(value)
+    known = layout.complete and (layout.interpreter is None or interpreter is not None)
+    problem = ""
+    (table, *_) = entries.get(_DT_STRTAB, [0])
+    start = layout.offset_of(table)
+
+    def names(tag: int) -> tuple[str, ...]:
+        nonlocal problem
+        found = []
+        for value in entries.get(tag, [])[:NEEDED]:
+            raw = name_at(start + value) if start is not None else None
+            if raw is None:
+                problem = problem or "the names that its dynamic section refers to are out of reach"
+            else:
+                found.append(_text(raw))
+        return tuple(found)
+
+    needed = names(_DT_NEEDED)
+    if len(entries.get(_DT_NEEDED, ())) > NEEDED:
+        problem = f"it names more than {NEEDED} libraries"
+    soname, rpath, runpath = (
+        next(iter(names(tag)[-1:]), None) for tag in (_DT_SONAME, _DT_RPATH, _DT_RUNPATH)
+    )
+    machine = _ARCHITECTURES.get((layout.machine, layout.wide, layout.order == "<"))
+    return Elf(
+        machine, layout.machine, 64 if layout.wide else 32, layout.order == "<", layout.loadable, layout.is_shared,
+        interpreter, known, needed, soname or "", rpath, runpath,
+        any(value & _DF_1_NODEFLIB for value in entries.get(_DT_FLAGS_1, ())), (), problem,
+    )  # fmt: skip
+
+
+def is_loader(soname: str) -> bool:
+    """Say whether a library is glibc's loader, by its own name."""
+    return soname.startswith(_LOADER_NAMES)
+
+
+def built_in_directories(data: bytes) -> tuple[str, ...]:
+    """Give the directories that a glibc loader searches by default, which stand in it each with a slash and a NUL at its end."""
+    found = dict.fromkeys(match[0][:-2].decode() for match in _BUILT_IN.finditer(data))
+    return tuple(found)[:16]
+
+
+def _loaded_strings(head: bytes, order: str, *, wide: bool) -> Iterator[Wanted]:
+    """Give the string tables that section headers in the file's start tell of, as Go's linker writes them."""
+    word = order + ("Q" if wide else "I")
+    (table,) = struct.unpack_from(word, head, 40 if wide else 32)
+    size, count = struct.unpack_from(order + "HH", head, 58 if wide else 46)
+    if size != (64 if wide else 40):
+        return
+    for number in range(min(count, HEADERS)):
+        at = table + number * size
+        if not table or at + size > len(head):
+            return
+        (kind,) = struct.unpack_from(order + "I", head, at + 4)
+        (flags,) = struct.unpack_from(word, head, at + 8)
+        if kind == _SHT_STRTAB and flags & _SHF_ALLOC:
+            (offset,) = struct.unpack_from(word, head, at + (24 if wide else 16))
+            (length,) = struct.unpack_from(word, head, at + (32 if wide else 20))
+            yield Wanted(offset, length)
+
+
+def _entries(layout: Layout, dynamic: bytes) -> Iterator[tuple[int, int]]:
+    pair = struct.Struct(layout.order + ("QQ" if layout.wide else "II"))
+    for tag, value in pair.iter_unpack(dynamic[: len(dynamic) // pair.size * pair.size]):
+        if not tag:
+            return
+        yield tag, value
+
+
+def _text(raw: bytes) -> str:
+    return raw[:NAME_BYTES].decode("utf-8", "replace")

@@ -19,6 +19,7 @@ from attrs import frozen
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.initrd_segments import Segment, Stream, Unpacking
 from cosinspect.formats.boot.initrd_tree import LINK_STEPS, PathWalk
+from cosinspect.formats.boot.program import Program
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["Initrd", "InitrdProblem", "Member", "Segment", "read_initrd"]
@@ -42,6 +43,7 @@ class Member:
         size: in bytes; of a symbolic link, of its target.
         target: where a symbolic link leads, else None.
         segment: the index of the segment that it was last written by.
+        program: what a file is to a kernel, where it may be executed or loaded as a library; None for others.
     """
 
     path: str
@@ -53,6 +55,7 @@ class Member:
     mtime: int
     target: str | None
     segment: int
+    program: Program | None = None
 
 
 @frozen(kw_only=True)
@@ -236,6 +239,7 @@ def read_initrd(
             mtime=node.mtime,
             target=node.target,
             segment=node.segment,
+            program=node.program,
         )
         for path, node in reader.files.nodes.items()
     }

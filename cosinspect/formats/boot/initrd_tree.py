@@ -15,6 +15,7 @@ from attrs import Factory, define
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.cpio import PATH_BYTES, Entry
+from cosinspect.formats.boot.program import Program
 
 __all__ = ["LINK_HOPS", "LINK_STEPS", "NAMES_BYTES", "NAME_BYTES", "Node", "PathWalk", "Tree"]
 
@@ -109,6 +110,7 @@ class Node:
         segment: the index of the segment that it was last written by.
         body: its bytes where they are kept.
         wanted: whether its bytes are to be kept.
+        program: what it is to a kernel, where it may be executed or loaded as a library; else None.
         children: how many entries a directory has.
     """
 
@@ -122,6 +124,7 @@ class Node:
     segment: int
     body: bytes | None = None
     wanted: bool = False
+    program: Program | None = None
     children: int = 0
 
 
@@ -173,7 +176,14 @@ class Tree:
         return None if first is None else self.nodes.get(first)
 
     def write(
-        self, entry: Entry, path: str, *, segment: int, body: bytes | None = None, wanted: bool = False
+        self,
+        entry: Entry,
+        path: str,
+        *,
+        segment: int,
+        body: bytes | None = None,
+        wanted: bool = False,
+        program: Program | None = None,
     ) -> None:
         """Make a member at the path that `place` gave."""
         kind = entry.type
@@ -193,6 +203,7 @@ class Tree:
                 segment=segment,
                 body=body,
                 wanted=wanted,
+                program=program,
             )
         else:
             node.mode, node.uid, node.gid, node.mtime = entry.mode, entry.uid, entry.gid, entry.mtime
@@ -200,7 +211,7 @@ class Tree:
             node.wanted = node.wanted or wanted
             # A further link without a body leaves the file's bytes as they are.
             if entry.size or linked is None:
-                node.size, node.body = entry.size, body
+                node.size, node.body, node.program = entry.size, body, program
         if node is not there:
             self._remove(path)
             self._insert(path, node)

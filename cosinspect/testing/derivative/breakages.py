@@ -14,6 +14,7 @@ from cosinspect.testing.bootfiles import (
     microcode_archive,
 )
 from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.derivative.base_breakages import BASE_BREAKAGES, BASE_DEGRADATIONS
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
 from cosinspect.testing.derivative.elemental3_breakages import ELEMENTAL3_BREAKAGES, ELEMENTAL3_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
@@ -21,6 +22,7 @@ from cosinspect.testing.derivative.foreign_variant_breakages import VARIANT_BREA
 from cosinspect.testing.derivative.menu_breakages import MENU_BREAKAGES, MENU_DEGRADATIONS
 from cosinspect.testing.derivative.operation_breakages import OPERATION_BREAKAGES, OPERATION_DEGRADATIONS
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, luet_database, parts_of, program
+from cosinspect.testing.derivative.program_breakages import PROGRAM_BREAKAGES, PROGRAM_DEGRADATIONS
 from cosinspect.testing.derivative.system_breakages import SYSTEM_BREAKAGES, SYSTEM_DEGRADATIONS
 from cosinspect.testing.entries import Directory, Entry, File, Hardlink, Opaque, RawEntry, Symlink, Whiteout
 from cosinspect.testing.tar_writer import pax_header, tar_bytes, tar_header
@@ -314,6 +316,8 @@ BREAKAGES: Mapping[str, Breakage] = {
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
+    **BASE_BREAKAGES,
+    **PROGRAM_BREAKAGES,
     **MENU_BREAKAGES,
     **SYSTEM_BREAKAGES,
     **OPERATION_BREAKAGES,
@@ -475,6 +479,8 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
+    **BASE_DEGRADATIONS,
+    **PROGRAM_DEGRADATIONS,
     **MENU_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,
     **OPERATION_DEGRADATIONS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import struct
 from collections.abc import Callable
 from importlib import resources
 
@@ -24,7 +23,10 @@ from cosinspect.testing.bootfiles import (
 from cosinspect.testing.derivative import elemental3_files as elemental3
 from cosinspect.testing.derivative import elemental_files as elemental
 from cosinspect.testing.derivative import foreign_files as foreign
+from cosinspect.testing.derivative import programs
+from cosinspect.testing.derivative import system_files as system
 from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.elf_files import elf_file
 from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Symlink, Whiteout
 from cosinspect.testing.table_writer import EditTable, SeekableFormat
 
@@ -42,7 +44,6 @@ __all__ = [
 KERNEL_VERSION = "6.1.0-50-amd64"
 
 _MODULE = "usr/lib/dracut/modules.d/30cos-immutable-rootfs"
-_MACHINES = {"amd64": 62, "386": 3, "arm64": 183, "riscv64": 243}
 _COMMANDS = {
     "usr/bin": "mount umount ls ln mkdir rm sort basename findmnt mountpoint rmdir rsync bash realpath lsblk systemctl",
     "usr/sbin": "losetup blkid udevadm",
@@ -60,16 +61,8 @@ _FIRSTBOOT_COMMANDS = "parted sgdisk partprobe mkfs.ext4"
 
 
 def program(architecture: Architecture = "amd64") -> bytes:
-    """Make the header of a static program; nothing runs in it."""
-    bits = 1 if architecture == "386" else 2
-    identity = b"\x7fELF" + bytes([bits, 1, 1, 0]) + bytes(8)
-    if bits == 1:
-        return identity + struct.pack(
-            "<HHIIIIIHHHHHH", 2, _MACHINES[architecture], 1, 0, 0, 0, 0, 52, 32, 0, 40, 0, 0
-        )
-    return identity + struct.pack(
-        "<HHIQQQIHHHHHH", 2, _MACHINES[architecture], 1, 0, 0, 0, 0, 64, 56, 0, 64, 0, 0
-    )
+    """Make a static program, which does nothing."""
+    return elf_file(architecture)
 
 
 @define
@@ -170,6 +163,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         "bin": Symlink("usr/bin"),
         "sbin": Symlink("usr/sbin"),
         "lib": Symlink("usr/lib"),
+        **system.root_files(runs=runs),
         "usr/lib/systemd/systemd": runs,
         "usr/sbin/init": Symlink("../lib/systemd/systemd"),
         "usr/lib/os-release": 'NAME="cOS"\nID=cos\nVERSION=1\nPRETTY_NAME="A small derivative"\nGRUB_ENTRY_NAME="derivative"\n',
@@ -185,6 +179,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
         **{f"usr/sbin/{name}": runs for name in _INSTALL_COMMANDS.split()},
         **{f"{top}/{name}": runs for top, names in _FURTHER_COMMANDS.items() for name in names.split()},
+        **programs.root_programs(architecture),
         **{
             f"usr/lib/dracut/modules.d/{name}/module-setup.sh": executable("#!/bin/bash\n")
             for name in ("35network", "90dmsquash-live", "90livenet")
@@ -213,15 +208,14 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         f"boot/config-{KERNEL_VERSION}": "CONFIG_OVERLAY_FS=m\nCONFIG_SQUASHFS_XZ=y\nCONFIG_SQUASHFS_ZLIB=y\n"
         + "".join(f"CONFIG_RD_{name}=y\n" for name in ("GZIP", "BZIP2", "LZMA", "XZ", "LZ4", "ZSTD")),
         "boot/vmlinuz": Symlink(f"vmlinuz-{KERNEL_VERSION}"),
-        f"{modules}/modules.dep": "kernel/fs/overlayfs/overlay.ko:\n",
-        f"{modules}/modules.builtin": "kernel/fs/ext4/ext4.ko\n",
+        **{f"{modules}/{name}": body for name, body in system.module_files().items()},
         f"{modules}/kernel/fs/overlayfs/overlay.ko": b"\x7fELF",
         "var/cache/zypp": Whiteout(),
         "opt/old": Whiteout(),
     }
     parts.packages = _packages(generation, architecture, runs)
     parts.boot = {"boot/initrd": Symlink(parts.initrd_path.rpartition("/")[2])}
-    parts.initrd = _initrd_members(generation, runs)
+    parts.initrd = {**_initrd_members(generation, runs), **programs.initrd_programs(architecture)}
     if generation in ("G6", "bootc"):
         _keep_kernel_with_modules(parts)
     if generation == "G6":
@@ -351,7 +345,7 @@ def _mount_unit() -> str:
 
 
 def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str, InitrdEntry]:
-    modules = f"usr/lib/modules/{KERNEL_VERSION}/kernel"
+    modules = f"usr/lib/modules/{KERNEL_VERSION}"
     own = {
         "G4": "elemental-immutable-rootfs",
         "G6": "btrfs\nignition",
@@ -365,6 +359,7 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         "sbin": Symlink("usr/sbin"),
         "lib": Symlink("usr/lib"),
         "init": Symlink("usr/lib/systemd/systemd"),
+        **system.initrd_base(runs=runs),
         "usr/lib/systemd/systemd": runs,
         "usr/lib/systemd/systemd-fsck": runs,
         "usr/lib/dracut-lib.sh": toolkit.dracut_library(),
@@ -373,18 +368,17 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         "usr/sbin/initqueue": executable(),
         "etc/hosts": "127.0.0.1 localhost\n",
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
+        **{f"{modules}/{path}": b"\x7fELF" for path in system.MODULES},
+        **{f"{modules}/{name}": body for name, body in system.module_files().items()},
         **{f"usr/sbin/{name}": runs for name in _FIRSTBOOT_COMMANDS.split()},
-        **{f"{modules}/{path}.ko": b"\x7fELF" for path in (
-            "fs/overlayfs/overlay", "drivers/block/loop", "drivers/block/virtio_blk", "drivers/ata/ahci",
-            "drivers/nvme/host/nvme", "drivers/scsi/sd_mod", "drivers/md/dm-mod", "drivers/md/dm-snapshot",
-            "fs/squashfs/squashfs", "fs/isofs/isofs", "drivers/net/ethernet/amazon/ena/ena", "drivers/net/virtio_net",
-            "drivers/scsi/virtio_scsi",
-        )},
     }  # fmt: skip
     match generation:
         case "G4" | "G5":
             return {**common, **elemental.initrd_files(second=generation == "G5", runs=runs)}
         case "G6":
+            own_modules: dict[str, tuple[str, ...]] = {"kernel/fs/btrfs/btrfs.ko": ()}
+            index = system.module_files({**system.MODULES, **own_modules})
+            common |= {f"{modules}/{name}": body for name, body in index.items()}
             return {**common, **elemental3.initrd_files(KERNEL_VERSION, runs=runs)}
         case "kairos":
             return {**common, **foreign.kairos_initrd_files(runs=runs)}

@@ -1,0 +1,337 @@
+"""Checks on what of the root is executed: whether it can be, down to its loader and its libraries, and where a layer stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from attrs import evolve, frozen
+
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
+from cosinspect.checks.boot_path import BOOTS, LOADER_READS
+from cosinspect.checks.grub import find_command
+from cosinspect.checks.tools import tools_of
+from cosinspect.checks.units import READS as UNIT_READS
+from cosinspect.checks.units import service_at
+from cosinspect.facts.loader import Fault
+from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.report import Capability, Finding, Level
+from cosinspect.rootfs.history import Action
+
+__all__ = [
+    "command_unusable",
+    "merged_directory_replaced",
+    "overlay_without_etc",
+    "program_degraded",
+    "program_unusable",
+    "require_root",
+    "root_closed",
+]
+
+_SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
+
+
+@frozen
+class _Start:
+    """A program that a boot begins with.
+
+    Attributes:
+        places: where it is looked for; the first that is there counts.
+        effect: what happens on a machine without it.
+        required: whether its absence is a defect of its own; else other checks tell of it.
+        with_systemd: whether it is needed only where systemd is.
+    """
+
+    places: tuple[str, ...]
+    effect: str
+    required: bool = False
+    with_systemd: bool = False
+
+
+# What happens was seen at boots without each of them.
+_ROOT = (
+    _Start(
+        ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd"),
+        "no device appears to systemd: the console's device times out, and no login prompt comes",
+        required=True,
+        with_systemd=True,
+    ),
+    _Start(("/bin/sh",), "scripts do not run, and a login ends in `Login incorrect`", required=True),
+    _Start(("/sbin/agetty", "/usr/sbin/agetty"), "no login prompt comes"),
+    _Start(("/bin/login", "/usr/bin/login"), "the prompt takes a name and asks for no password"),
+)
+_GETTYS = ("getty@.service", "serial-getty@.service", "console-getty.service")
+_DEGRADING = (
+    _Start(("/bin/mount", "/usr/bin/mount"), "file systems are not mounted, and units fail", required=True),
+    _Start(("/bin/kmod", "/usr/bin/kmod"), "no further driver is loaded"),
+    _Start(("/sbin/modprobe", "/usr/sbin/modprobe"), "no further driver is loaded"),
+)
+
+
+def require_root(context: CheckContext) -> None:
+    """Leave the check where nothing shows that the image is to be booted.
+
+    Raises:
+        NotApplicable: nothing does.
+    """
+    if not context.facts.generation:
+        raise NotApplicable("no generation is evident, so nothing says that the image is to be booted")
+    if not any(map(context.rootfs.exists, ("/usr", "/bin"))):
+        raise NotApplicable("the image is no root of a system")  # but what goes to an EFI partition
+
+
+def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, Fault, str]]:
+    """Give the programs of a list that cannot be executed, with what comes of it."""
+    with_systemd = any(map(context.rootfs.exists, _SYSTEMD))
+    for start in starts:
+        if start.with_systemd and not with_systemd:
+            continue
+        there = [path for path in start.places if context.rootfs.trace(path, follow=False).entry is not None]
+        path = next((path for path in there if context.rootfs.exists(path)), (*there, start.places[0])[0])
+        fault = context.facts.execution.fault(path) if there or start.required else None
+        if fault is not None:
+            yield path, fault, start.effect
+
+
+def _told(
+    context: CheckContext, faults: Iterable[tuple[str, Fault, str]], undecided: list[str]
+) -> Iterator[Finding]:
+    """Make findings, one for each thing that is to blame."""
+    found: dict[str, Finding] = {}
+    for path, fault, effect in faults:
+        if fault.is_undecided:
+            undecided.append(f"whether {path} runs is not known: {words_of(path, fault)}")
+        elif fault.path in found:
+            first = found[fault.path]
+            found[fault.path] = evolve(
+                first, evidence=(*first.evidence, f"{path} does not run either: {effect}")
+            )
+        else:
+            message = f"expected {path} to be executable, {words_of(path, fault)}; without it {effect}"
+            found[fault.path] = context.unexecutable(path, fault, message)
+    yield from found.values()
+
+
+def _gettys(context: CheckContext) -> Iterator[tuple[str, Fault, str]]:
+    """Give what the units of login prompts run and cannot."""
+    seen = set()
+    for name in _GETTYS:
+        found = service_at(context, name)
+        for command in exec_commands(found[2]) if found is not None else ():
+            path = command.path
+            if command.directive != "ExecStart" or not path.startswith("/") or path in seen:
+                continue
+            seen.add(path)
+            fault = context.facts.execution.fault(path)
+            if fault is not None and context.rootfs.exists(path):  # that it is not there is another check's
+                yield path, fault, f"no login prompt comes, as {name} runs it"
+
+
+@check(
+    id="COS170",
+    name="program-unusable",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="A program that every boot needs is not in the image, or cannot be executed.",
+    why="""The kernel starts the system, and nobody can log in: without udev no device appears, without agetty no prompt, without login or a
+        shell no session. A file that is there is not enough: its mode, its loader, its libraries, its architecture and a script's
+        interpreter count as well.""",
+    remedy="""Install the package that has the program with its libraries, for the image's architecture. Where a layer replaced a link such as
+        /bin or /lib by a directory, copy to /usr/bin or /usr/lib instead.""",
+    reads=(*LOADER_READS, *UNIT_READS),
+    universal=True,
+)
+def program_unusable(context: CheckContext) -> Iterator[Finding | str]:
+    """Follow udev, the shell, agetty and login to their loaders and libraries."""
+    require_root(context)
+    undecided: list[str] = []
+    starts: tuple[_Start, ...] = _ROOT
+    if context.is_foreign and any(map(context.rootfs.exists, _SYSTEMD)):
+        effect = "the kernel says `Failed to execute /sbin/init`, or panics"
+        starts = (_Start(_SYSTEMD, effect, required=True), *_ROOT)
+    faults = {path: (path, fault, effect) for path, fault, effect in _started(context, starts)}
+    for path, fault, effect in _gettys(context):
+        faults.setdefault(path, (path, fault, effect))
+    yield from _told(context, faults.values(), undecided)
+    if undecided:
+        raise Undecided("; ".join(undecided))
+    yield "udev, the shell and what a login takes can be executed"
+
+
+@check(
+    id="COS171",
+    name="program-degraded",
+    level=Level.WARNING,
+    summary="A program that the running system calls is not in the image, or cannot be executed.",
+    why="The machine boots to a login; units that need the program fail.",
+    remedy="Install the package that has the program (mount, kmod), with its libraries and for the image's architecture.",
+    reads=LOADER_READS,
+    universal=True,
+)
+def program_degraded(context: CheckContext) -> Iterator[Finding | str]:
+    """Follow mount and kmod to their loaders and libraries."""
+    require_root(context)
+    undecided: list[str] = []
+    yield from _told(context, _started(context, _DEGRADING), undecided)
+    if undecided:
+        raise Undecided("; ".join(undecided))
+    yield "mount and what loads drivers can be executed"
+
+
+# -- what operations call ----------------------------------------------------------------------------------------------
+
+# Programs of the generations themselves that are called when a machine is installed or upgraded.
+_OWN = (("immucore",), ("kairos-agent",), ("agent-provider-kairos",), ("bootc",), ("ostree",), ("bootupctl",))
+_OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
+
+
+def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, ...], tuple[str, Fault]]:
+    """Give the commands of an operation that are there and cannot be executed, by their names."""
+    table = context.profile.generations.get(context.facts.generation)
+    own = (*_OWN, *(table.grub_tools if table else ())) if capability is not Capability.RECOVERY else ()
+    found: dict[tuple[str, ...], tuple[str, Fault]] = {}
+    for names in dict.fromkeys((*tools_of(context, capability), *own)):
+        places = [place for name in names if (place := find_command(context, name)) is not None]
+        faults = [(place, context.facts.execution.fault(place, by_shell=True)) for place in places]
+        broken = [(place, fault) for place, fault in faults if fault is not None]
+        if broken and len(broken) == len(faults):
+            found[names] = broken[0]
+    return found
+
+
+def _spared(context: CheckContext) -> tuple[Capability, ...]:
+    """Give the operations that call none of the commands that cannot be executed."""
+    return tuple(
+        each
+        for each in _OPERATIONS
+        if all(fault.is_undecided for _, fault in _unusable(context, each).values())
+    )
+
+
+@check(
+    id="COS174",
+    name="command-unusable",
+    level=Level.ERROR,
+    capabilities=_OPERATIONS,
+    spares=_spared,
+    summary="A command that installation or upgrade calls cannot be executed.",
+    why="""The command is in the image, and the kernel or its loader refuses it: it is for another architecture, a library or an interpreter is
+        missing, or the file is empty. The operation stops with `Exec format error` or `No such file or directory`.""",
+    remedy="Install the package that has the command with its libraries, for the image's architecture.",
+    reads=LOADER_READS,
+    universal=True,
+)
+def command_unusable(context: CheckContext) -> Iterator[Finding | str]:
+    """Follow the commands of each operation to their loaders and libraries."""
+    require_root(context)
+    undecided: list[str] = []
+    found: dict[str, tuple[str, Fault, str]] = {}
+    for capability in _OPERATIONS:
+        for place, fault in _unusable(context, capability).values():
+            effect = f"{capability.value} stops where it calls it"
+            found.setdefault(place, (place, fault, effect))
+    yield from _told(context, found.values(), undecided)
+    if undecided:
+        raise Undecided("; ".join(undecided))
+    yield "the commands that operations call can be executed, as far as they are there"
+
+
+# -- the root as a whole -----------------------------------------------------------------------------------------------
+
+_MERGED = ("bin", "sbin", "lib", "lib64", "lib32", "libx32", "usr/sbin", "usr/lib64")
+_SHOWN = 5
+
+
+@check(
+    id="COS173",
+    name="merged-directory-replaced",
+    level=Level.WARNING,
+    summary="A layer replaced a link such as /bin or /lib by a directory.",
+    why="""In an image whose /bin, /sbin and /lib are links into /usr, an archive with an entry for the directory takes the link's place:
+        everything that was reached through it is there no longer at that path: interpreters of scripts, the dynamic loader, programs
+        that units name.""",
+    remedy="Copy to /usr/bin, /usr/sbin or /usr/lib, or write the archive without entries for the directories that are links.",
+    universal=True,
+)
+def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at the history of directories that stand beside what merged ones lead to."""
+    require_root(context)
+    seen = 0
+    for name in _MERGED:
+        entry = context.rootfs.trace(f"/{name}", follow=False).entry
+        if entry is None:
+            continue
+        seen += 1
+        if entry.type != "dir":
+            continue
+        history = context.rootfs.history(f"/{name}")
+        link = next((change for change in reversed(history) if change.link), None)
+        if link is None:
+            continue
+        target = context.rootfs.trace(f"/{name}/../{link.link}" if link.link[:1] != "/" else link.link).entry
+        if target is None or target.type != "dir" or target.path == entry.path:
+            continue
+        lost = sorted(context.rootfs.children(target).keys() - context.rootfs.children(entry).keys())
+        if not lost:
+            continue
+        change = next(
+            change
+            for change in history
+            if change.layer > link.layer and change.action in (Action.REPLACED, Action.REMOVED)
+        )
+        shown = ", ".join(f"/{name}/{each}" for each in lost[:_SHOWN])
+        more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
+        yield Finding(
+            f"expected /{name} to lead to {target.path}, a directory took the link's place: {shown}{more} are gone",
+            f"/{name}",
+            change.layer,
+            (f"/{name} -> {link.link} (layer {link.layer})", f"{context.step(change.layer)} replaced it"),
+        )
+    yield f"{seen} directories of programs and libraries are as the base laid them out"
+
+
+@check(
+    id="COS175",
+    name="root-closed",
+    level=Level.WARNING,
+    summary="Only root may enter the root directory.",
+    why="""Services that run as another user fail, and logins of other users: the machine reaches its targets late or never. At boots with such a
+        root directory root could log in, and multi-user.target came late or not at all.""",
+    remedy="Give it the mode 0755: RUN chmod 755 / in the Dockerfile, or in the archive that the base image is made of.",
+    universal=True,
+)
+def root_closed(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at the mode of /."""
+    require_root(context)
+    root = context.rootfs.root
+    if not root.mode & 0o001:
+        yield Finding(
+            f"expected others to be able to enter /, its mode is {root.mode:04o}",
+            "/",
+            root.layer,
+            (context.step(root.layer),),
+        )
+    else:
+        yield f"the mode of / is {root.mode:04o}"
+
+
+@check(
+    id="COS176",
+    name="overlay-without-etc",
+    level=Level.WARNING,
+    summary="The layout makes /etc not writable.",
+    why="""What the stages write below /etc (accounts, host name, network) cannot be written on a read-only root. At a boot with such a layout
+        cos-immutable-rootfs failed, and the boot ended in the emergency shell.""",
+    remedy="Name /etc in RW_PATHS of the cloud-config that writes the layout.",
+    reads=("system/oem/**",),
+)
+def overlay_without_etc(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at RW_PATHS as the cloud-configs set it."""
+    if "/etc" not in context.generation.overlays:
+        raise NotApplicable(f"{context.generation.title} does not lay anything over /etc by such a variable")
+    value = context.cloud_configs.layout(context.boot_world("rootfs")).get("RW_PATHS")
+    if value is None or "$" in value:
+        raise NotApplicable("no cloud-config sets RW_PATHS to what is known beforehand")
+    if "/etc" not in {path.rstrip("/") for path in value.split()}:
+        yield Finding(f"expected /etc in RW_PATHS, found {value.strip() or 'nothing'}")
+    else:
+        yield f"RW_PATHS is {value.strip()}"
