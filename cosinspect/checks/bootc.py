@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.initrd import CANNOT_READ
+from cosinspect.checks.kernel import is_of_unread_machine
 from cosinspect.errors import FormatError
 from cosinspect.facts.facts import KernelFile
 from cosinspect.formats.text.key_file import KeyFile, read_key_file
@@ -314,6 +315,8 @@ def bootc_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     for item in _readable(context):
         entry = item.trace.entry
         layer = entry.layer if entry is not None else None
+        if item.kernel is None and is_of_unread_machine(context):
+            raise Undecided(f"kernels for {platform} are not read")
         if item.kernel is None:
             why = f" ({item.fault.message})" if item.fault is not None else ""
             yield Finding(f"expected a Linux kernel, found {item.description}{why}", item.path, layer)

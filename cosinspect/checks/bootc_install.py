@@ -207,7 +207,8 @@ def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]
     level=Level.ERROR,
     capabilities=INSTALLS,
     summary="The image does not say which root filesystem it is installed to.",
-    why="`bootc install` stops at `No root filesystem specified`, and image builders at the like, unless --filesystem is given.",
+    why="""`bootc install` stops at `No root filesystem specified`, and image-builder at the like, unless --filesystem or --rootfs is given. Fedora's
+        base images set none, so an image made from them has to; Anaconda brings a type of its own.""",
     remedy='Write /usr/lib/bootc/install/00-defaults.toml: [install.filesystem.root] and type = "xfs" (ext4, btrfs); or give --filesystem.',
     reads=_CONFIG_READS,
     generations=BOOTC,

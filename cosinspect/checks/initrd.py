@@ -12,6 +12,7 @@ from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
+    "GENERIC_DRIVERS",
     "initrd_compression_unsupported",
     "initrd_hostonly",
     "initrd_kernel_version",
@@ -39,7 +40,7 @@ CANNOT_READ = frozenset({"unsupported", "limit"})
 """Kinds of fault that are this reader's and not the initrd's: LZO, and bounds that were reached."""
 
 # Without these an initrd finds the disk of the machine it was built on at best.
-_GENERIC_DRIVERS = ("ahci", "nvme", "sd_mod", "virtio_blk")
+GENERIC_DRIVERS = ("ahci", "nvme", "sd_mod", "virtio_blk")
 # Dracut modules of which other checks tell.
 _JUDGED = {"dmsquash-live", "livenet"}
 _OPTIONS = {
@@ -55,7 +56,7 @@ _OPTIONS = {
 
 def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
     """Give the initrds that hold what a kernel finds in them; the others are another check's."""
-    found = [(item.path, item.initrd) for item in context.facts.initrds if item.initrd is not None]
+    found = [(item.path, item.initrd) for item in context.facts.booted_initrds if item.initrd is not None]
     if not found:
         raise NotApplicable("there is no initrd to look into")
     for path, initrd in found:
@@ -240,9 +241,9 @@ def initrd_hostonly(context: CheckContext) -> Iterator[Finding | str]:
                 "expected an initrd for any machine, dracut was called with -H",
                 f"dracut {arguments}",
             )
-        elif drivers and not drivers & set(_GENERIC_DRIVERS) and not _any_builtin(context):
+        elif drivers and not drivers & set(GENERIC_DRIVERS) and not _any_builtin(context):
             yield about(
-                context, path, f"expected drivers such as {', '.join(_GENERIC_DRIVERS)}, found none of them"
+                context, path, f"expected drivers such as {', '.join(GENERIC_DRIVERS)}, found none of them"
             )
         else:
             yield f"{path} is not tied to one machine"
@@ -251,7 +252,7 @@ def initrd_hostonly(context: CheckContext) -> Iterator[Finding | str]:
 def _any_builtin(context: CheckContext) -> bool:
     for item in context.facts.kernels:
         builtin = context.facts.builtin_modules(item.version) if item.version else None
-        if builtin is not None and builtin & set(_GENERIC_DRIVERS):
+        if builtin is not None and builtin & set(GENERIC_DRIVERS):
             return True
     return False
 
@@ -299,20 +300,28 @@ def initrd_compression_unsupported(context: CheckContext) -> Iterator[Finding | 
     decided = False
     for path, initrd in opened(context):
         for version in versions:
-            for kind in sorted(
-                {segment.compression.value for segment in initrd.segments if segment.compression}
-            ):
-                option = f"CONFIG_RD_{_OPTIONS[kind]}"
+            for option, what in sorted(_unpacking_options(initrd).items()):
                 value = context.facts.kernel_option(version, option)
                 decided = decided or value is not None
                 if value == "n":
                     yield about(
                         context,
                         path,
-                        f"expected a kernel that unpacks {kind}, {option} is not set for {version}",
+                        f"expected a kernel that unpacks {what}, {option} is not set for {version}",
                     )
     if not decided:
         raise NotApplicable("the image has no kernel configuration to compare with")
+
+
+def _unpacking_options(initrd: Initrd) -> dict[str, str]:
+    """Return the options that a kernel must have to unpack an initrd, each with what it is for."""
+    found = {}
+    for segment in initrd.segments:
+        if segment.compression is not None:
+            kind = segment.compression.value
+            found[f"CONFIG_RD_{_OPTIONS[kind]}"] = kind
+            found |= {f"CONFIG_XZ_DEC_{name}": f"xz with the filter {name}" for name in segment.filters}
+    return found
 
 
 @check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
@@ -27,6 +28,7 @@ __all__ = [
 
 _BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
+_OWN_SERVICE = re.compile(r".*/(?:cos|elemental)-[^/]*\.service")
 _HEAD = 256  # of a script, which names its interpreter there
 # Commands without which the machine still comes up, as boots without them showed: findmnt only fills a field of
 # fstab, rsync serves PERSISTENT_STATE_BIND only.
@@ -258,7 +260,7 @@ def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str,
             if not call.guarded and call.name not in known and call.name not in script.functions:
                 yield call.name, f"/{path}", f"line {call.line}"
     for path, body in initrd.bodies.items():
-        if not path.endswith(".service"):
+        if _OWN_SERVICE.fullmatch(path) is None:
             continue
         unit = read_unit(body.decode("utf-8", "surrogateescape"))
         if unit.last("Service", "RootDirectory") is None:  # with one, the root filesystem's copy is run

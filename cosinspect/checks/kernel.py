@@ -8,9 +8,11 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.checks.lookup import spares_iso
 from cosinspect.facts.facts import MODULE_DIRECTORIES, KernelFile
+from cosinspect.formats.boot.kernel import ARCHITECTURES
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
+    "is_of_unread_machine",
     "kernel_architecture",
     "kernel_link_dangling",
     "kernel_links_too_deep",
@@ -27,6 +29,12 @@ READS = (
     "{usr/,}lib/modules/*/vmlinuz*",
     "etc/{cos,elemental}/*.cfg",
 )
+
+
+def is_of_unread_machine(context: CheckContext) -> bool:
+    """Tell whether the image is for a machine whose kernels are not recognised, so that what is refused may be one."""
+    platform = context.config.platform
+    return platform is not None and platform.architecture not in ARCHITECTURES
 
 
 def _readable(context: CheckContext) -> Iterator[KernelFile]:
@@ -107,6 +115,8 @@ def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
         seen = True
         if entry.type != "file":
             yield Finding(f"expected a kernel, found a {entry.type}", entry.path, entry.layer)
+        elif item.fault is not None and is_of_unread_machine(context):
+            raise Undecided(f"kernels for {context.config.platform} are not read: {item.fault.message}")
         elif item.fault is not None:
             links = tuple(str(hop) for hop in item.trace.hops)
             yield Finding(

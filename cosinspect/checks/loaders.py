@@ -156,20 +156,21 @@ def _system(context: CheckContext) -> tuple[str, str, str]:
 
     Returns the ID, the path that decided, and why the search fails, "" where it does not.
     """
-    name = path = ""
+    last = None
     for entry in sorted(context.rootfs.glob("/**/os-release"), key=lambda entry: entry.path.split("/")):
         if entry.type == "dir":
             continue
         if not _opens(context, entry):
             return "", entry.path, f"{entry.path} leads to nothing, and elemental stops at it"
-        text = context.facts.text(entry.path).text or ""
-        name = ""
-        path = entry.path
-        for line in text.splitlines():
-            key, equals, value = line.partition("=")
-            if equals and not line.startswith("#") and key.strip().strip('"') == "ID":
-                name = value.strip().strip('"')
-    return name, path, "" if path else "there is no file of the name os-release"
+        last = entry
+    if last is None:
+        return "", "", "there is no file of the name os-release"
+    name = ""
+    for line in (context.facts.text(last.path).text or "").splitlines():
+        key, equals, value = line.partition("=")
+        if equals and not line.startswith("#") and key.strip().strip('"') == "ID":
+            name = value.strip().strip('"')
+    return name, last.path, ""
 
 
 def _by_names(context: CheckContext) -> Iterator[Finding | str]:

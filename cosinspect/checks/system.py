@@ -21,6 +21,7 @@ __all__ = [
     "mountpoint_repaired",
     "os_release_missing",
     "stage_runner_missing",
+    "starts_openrc",
     "systemd_missing",
 ]
 
@@ -42,6 +43,12 @@ def _fault(context: CheckContext, path: str) -> Fault | None:
     return fault
 
 
+def starts_openrc(context: CheckContext) -> bool:
+    """Tell whether the image starts with OpenRC in place of systemd, as those of Alpine do."""
+    runs = any(_fault(context, path) is None for path in ("/sbin/openrc", "/usr/sbin/openrc", "/bin/openrc"))
+    return runs and _fault(context, "/sbin/init") is None and not any(map(context.rootfs.exists, _SYSTEMD))
+
+
 @check(
     id="COS060",
     name="systemd-missing",
@@ -56,6 +63,8 @@ def _fault(context: CheckContext, path: str) -> Fault | None:
 )
 def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program; /sbin/init is not needed."""
+    if context.facts.generation.startswith("kairos") and starts_openrc(context):
+        raise NotApplicable("it starts with OpenRC")
     faults = {}
     for path in _SYSTEMD:
         fault = _fault(context, path)
@@ -183,6 +192,8 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
         trace = context.rootfs.trace(path)
         if trace.entry is None and posixpath.normpath(path) in _REPAIRED:
             continue  # another check notes it
+        if trace.hops and trace.problem == "missing" and _is_made(trace.at, wanted):
+            continue  # systemd follows the links of fstab, and makes the directory where that is writable
         if trace.entry is None:
             bad = True
             yield context.broken(trace, f"expected the directory {path}, it is not there")
@@ -193,6 +204,12 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
             )
     if not bad:
         yield f"{' '.join(path for path in wanted if context.rootfs.exists(path))} are there"
+
+
+def _is_made(path: str, writable: list[str]) -> bool:
+    """Tell whether a directory can be made at boot: below one that is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
+    tops = (*(posixpath.normpath(each) for each in writable), "/oem", "/run", "/tmp")  # noqa: S108 - paths of the image
+    return any(path.startswith(f"{top}/") for top in tops)
 
 
 @check(

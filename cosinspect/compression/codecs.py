@@ -32,6 +32,7 @@ __all__ = [
     "detect",
     "inflate",
     "inflate_members",
+    "inflate_stream",
     "pack",
     "unpack",
 ]
@@ -221,6 +222,25 @@ def inflate(
             kind="corrupt",
             remedy="the bytes were damaged before they were published: build and push again",
         ) from fault
+
+
+def inflate_stream(head: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes]:
+    """Yield the inflated bytes of a deflate stream without header or trailer (RFC 1951), and return the input that follows it.
+
+    Args:
+        head: the first bytes of the stream, none if none were read.
+        read: gives further input, and no bytes at its end.
+
+    Raises:
+        FormatError: the stream is damaged (`corrupt`) or ends early (`truncated`).
+    """
+    try:
+        codec: _Codec = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
+        return (yield from _bounded(codec, Compression.GZIP, head or read(), read))
+    except _CODEC_ERRORS as fault:  # type: ignore[misc]  # isal declares its exception class as an instance
+        if isinstance(fault, FormatError):
+            raise
+        raise FormatError(f"the gzip data cannot be inflated: {fault}", kind="corrupt") from fault
 
 
 def inflate_members(

@@ -37,12 +37,14 @@ class Geometry:
 
 
 def geometry(mebibytes: int) -> Geometry:
-    """Compute what `mkfs.ext2` makes of a file of that size; it needs at least 8 MiB."""
+    """Compute what `mkfs.ext2` makes of a file of that size, at least 8 MiB; nothing is free in one that is too large for ext2."""
     small = mebibytes < _SMALL_MEBIBYTES
     block = 1024 if small else 4096
     ratio = 4096 if small else 16384
     first = 1 if block == 1024 else 0
     total = mebibytes * MEBIBYTE // block
+    if total > _MOST_BLOCKS:
+        return Geometry(block, 0, 0)
     wanted = total * block // ratio
     per_group = 8 * block
     while True:
@@ -54,7 +56,7 @@ def geometry(mebibytes: int) -> Geometry:
         in_group = table * block // _INODE_BYTES & ~7
         table = -(-in_group * _INODE_BYTES // block)
         own = table + 2
-        copies = [group for group in range(groups) if _has_superblock(group)]
+        copies = _superblocks(groups)
         rest = (total - first) % per_group
         overhead = own + (1 + descriptors + reserved if groups - 1 in copies else 0)
         if not rest or groups == 1 or rest >= overhead + _MIN_LAST_GROUP:
@@ -66,17 +68,15 @@ def geometry(mebibytes: int) -> Geometry:
     return Geometry(block, total - used - lost_and_found - 2, groups * in_group - _RESERVED_INODES - 1)
 
 
-def _has_superblock(group: int) -> bool:
-    """Say whether a group has a copy of the superblock: 0, 1 and powers of 3, 5 and 7 (sparse_super)."""
-    if group <= 1:
-        return True
-    return any(_is_power(group, base) for base in (3, 5, 7))
-
-
-def _is_power(number: int, base: int) -> bool:
-    while number % base == 0:
-        number //= base
-    return number == 1
+def _superblocks(groups: int) -> frozenset[int]:
+    """Give the groups that have a copy of the superblock: 0, 1 and powers of 3, 5 and 7 (sparse_super)."""
+    found = {0, 1}
+    for base in (3, 5, 7):
+        power = base
+        while power < groups:
+            found.add(power)
+            power *= base
+    return frozenset(group for group in found if group < groups)
 
 
 def _reserved_descriptors(total: int, first: int, per_group: int, descriptors: int, block: int) -> int:

@@ -15,13 +15,16 @@ from attrs import frozen
 from cosinspect.cache.parsed import Parsed
 from cosinspect.errors import FormatError, LimitExceeded
 from cosinspect.facts.cloud_configs import CloudConfigs, read_all
+from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.facts.executables import InitrdTree, RootTree
 from cosinspect.facts.execution import Execution
 from cosinspect.facts.ext2 import data_blocks
+from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.packages import PackageDatabase, find_databases
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
+from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
 from cosinspect.formats.boot.go_program import read_go_modules
@@ -51,6 +54,7 @@ UNIFIED_KERNELS = (
     "/efi/EFI/Linux/*.efi",
     "/usr/lib/modules/*/*.efi",
 )
+BOOTC_UNIFIED_KERNELS = "/boot/EFI/Linux/*.efi"
 KAIROS_RELEASE_PATHS = ("/etc/kairos-release", "/etc/os-release")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
@@ -63,9 +67,12 @@ YIP_MODULES = {"github.com/mudler/yip": "", "github.com/rancher/yip": "rancher-"
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
-    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.builtin"
+    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.(?:builtin|dep|dep\.bin|softdep)"
+    r"|(?:etc|(?:usr/)?lib)/systemd/system/(?:[^/]+\.d/)?[^/]+\.(?:target|service|mount|socket|conf)"
     r"|etc/ld\.so\.cache|etc/ld-musl-[^/]*\.path"
 )
+# `fsLabel` and `pLabel` of yip's layout, `label` of partitions in elemental's settings.
+_LABELS = re.compile(r"""(?i)\b(?:fs_?|p)?label['"]?:\s*['"]?([^\s'",}#]+)""")
 _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
 
 
@@ -160,6 +167,22 @@ class Facts(GrubFacts):
         return tuple(self.initrd_at(path) for path in self._boot_paths("initramfs", DEFAULT_INITRAMFS))
 
     @cached_property
+    def booted_initrds(self) -> tuple[InitrdFile, ...]:
+        """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, else those of bootargs.cfg."""
+        if self.generation == "G6":
+            found = find_boot_files(self._rootfs)
+            return (self.initrd_at(found.initrd),) if found.kernel else ()
+        if self.generation != "bootc":
+            return self.initrds
+        unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
+        if unified:  # bootc takes the first by name, whatever lies beside the modules
+            file = self.unified_at(unified[0].path)
+            initrd = file.unified.initrd if file.unified is not None else None
+            return (InitrdFile(file.path, file.trace, initrd, None),)
+        kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
+        return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
+
+    @cached_property
     def unified_kernels(self) -> tuple[str, ...]:
         """The paths of unified kernel images, which carry kernel and initrd in one file and are not opened here."""
         return tuple(
@@ -219,6 +242,15 @@ class Facts(GrubFacts):
     def _unpack(self, entry: Entry) -> Initrd:
         with self._rootfs.open(entry.path) as stream:
             return unpack_initrd(stream, entry.size, self._limits)
+
+    def version_beside(self, path: str) -> str | None:
+        """Give the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
+        if path.endswith(".efi"):
+            unified = self.unified_at(path).unified
+            kernel = unified.kernel if unified is not None else None
+            named = unified.texts.get(".uname", "").strip() if unified is not None else ""
+            return (kernel.version if kernel is not None else None) or named or None
+        return path.split("/")[-2]
 
     def kernel_option(self, version: str, option: str) -> str | None:
         """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
@@ -292,6 +324,22 @@ class Facts(GrubFacts):
             if text is not None:
                 return path, read_env_file(text)
         return None
+
+    @cached_property
+    def units(self) -> UnitTree:
+        """The units of systemd in the root."""
+        return UnitTree(RootFiles(self._rootfs, lambda path: self.text(path).text))
+
+    @cached_property
+    def own_labels(self) -> frozenset[str]:
+        """The labels of file systems that cloud-configs and settings of the image have the installation make."""
+        texts: list[str] = []
+        for pattern in ("/system/oem/*.y*ml", "/etc/elemental/config.yaml", "/etc/elemental/config.d/*.yaml"):
+            texts.extend(entry.path for entry in self._rootfs.glob(pattern))
+        found: set[str] = set()
+        for path in texts:
+            found.update(_LABELS.findall(self.text(path).text or ""))
+        return frozenset(found)
 
     @cached_property
     def kairos_release(self) -> tuple[str, Mapping[str, str]] | None:

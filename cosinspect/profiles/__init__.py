@@ -147,6 +147,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         image_mebibytes: what an image may take: the file system it is copied into, or a third of a state partition of 8192 MiB
             without the 256 MiB that each of its three images has free; 0 where that is not known.
         root_variable: the GRUB variable in `root=LABEL=$...` that its menu sets.
+        labels: the labels of the file systems that an installation makes; empty where they are not known.
         packages: `category/name` of the luet packages that make a derivative of it; empty where luet plays no part.
         boot: how its menu starts the image, None where that is not known.
     """
@@ -181,6 +182,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     install_tools: tuple[tuple[str, ...], ...] = ()
     image_mebibytes: int = 0
     root_variable: str
+    labels: tuple[str, ...] = ()
     packages: tuple[str, ...]
     boot: BootTable | None = None
 

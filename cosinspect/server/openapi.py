@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosinspect.report.report import Capability, Kind, Level, Status, Verdict
+from cosinspect.report.report import Capability, Effect, Kind, Level, Status, Verdict
 from cosinspect.version import __version__
 
 __all__ = ["description"]
@@ -158,7 +158,13 @@ def _report() -> dict[str, Any]:
     capability = {
         "type": "object",
         "required": ["status", "because"],
-        "properties": {"status": {"enum": [each.value for each in Status]}, "because": texts},
+        "properties": {
+            "status": {"enum": [each.value for each in Status]},
+            "because": texts,
+            "unknown": texts,
+            "assuming": {"type": "string"},
+            "effect": {"enum": ["", *(each.value for each in Effect)]},
+        },
     }
     return {
         "type": "object",

@@ -6,6 +6,7 @@ toolkit's own scripts and from boots under QEMU, not from what cosinspect says.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from cosinspect.testing import Directory, File, ImageBuilder, Symlink, Whiteout
 from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable
 from cosinspect.testing.derivative import BREAKAGES, KERNEL_VERSION, derivative_of
 from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.derivative.base_breakages import argument
 from cosinspect.testing.derivative.operation_breakages import OPERATION_DEGRADATIONS
 from cosinspect.testing.derivative.parts import initrd_of, parts_of
 from cosinspect.testing.derivative.variants import VARIANTS
@@ -267,6 +269,19 @@ def _linked(name, target):
 
 
 WRITABLE = ("home", "opt", "root", "srv", "usr/local", "var")
+
+
+def _once(old, new):
+    return lambda text: text.replace(old, new, 1)
+
+
+def _in(begin, end):
+    """Put the line that sets the kernel into a construct."""
+    return lambda text: re.sub(
+        r"^set kernel=.*$", lambda line: f"{begin}\n{line[0]}\n{end}", text, flags=re.MULTILINE
+    )
+
+
 FURTHER = [
     ("the kernel is empty", _kernel(lambda _: b""), "COS013", BOTH),
     ("the kernel is 512 zeros", _kernel(lambda _: bytes(512)), "COS013", BOTH),
@@ -288,6 +303,16 @@ FURTHER = [
     ("grub.cfg is empty", _written("{config}/grub.cfg", ""), "COS041", INSTALL),
     ("grub.cfg is a comment", _written("{config}/grub.cfg", "# nothing\n"), "COS041", INSTALL),
     ("bootargs.cfg is empty", _written("{config}/bootargs.cfg", ""), "COS043", BOTH),
+    ("bootargs.cfg sets the kernel in a function that nobody calls", ("bootargs.cfg", _in("function f {", "}")), "COS043", BOTH),
+    ("bootargs.cfg sets the kernel where nothing holds", ("bootargs.cfg", _in("if false; then", "fi")), "COS043", BOTH),
+    ("bootargs.cfg sets the kernel in a loop over nothing", ("bootargs.cfg", _in("for k in; do", "done")), "COS043", BOTH),
+    ("the kernel command line has no root=", ("bootargs.cfg", lambda text: re.sub(r"root=LABEL=\S+ ", "", text)), "COS112", BOTH),
+    ("root= is a label that no deployment makes", ("bootargs.cfg", lambda text: re.sub(r"root=LABEL=\S+", "root=LABEL=ROOT", text)), "COS112", BOTH),
+    ("the default entry loads no kernel", ("grub.cfg", _once("    linux (", "    #linux (")), "COS113", INSTALL),
+    ("the default entry loads no initrd", ("grub.cfg", _once("    initrd (", "    #initrd (")), "COS113", INSTALL),
+    ("the default entry sources no bootargs.cfg", ("grub.cfg", _once("    source (", "    #source (")), "COS113", INSTALL),
+    ("the default entry loads a kernel that is not there", ("grub.cfg", _once("$kernel ", "/nope ")), "COS113", INSTALL),
+    ("the default entry sets the kernel behind the source", ("grub.cfg", _once("    linux (", "    set kernel=/nope\n    linux (")), "COS113", INSTALL),
     ("bootargs.cfg sets a kernel that is not there", "kernel", "COS010", BOTH),
     ("bootargs.cfg sets an initrd that is not there", "initramfs", "COS020", BOTH),
     ("both os-release are links in a circle", lambda parts: parts.top.update(
@@ -320,6 +345,11 @@ def _placed(change, generation):
         text = toolkit.bootargs(generation).replace(f"{change}={old}", f"{change}=/boot/elsewhere")
         text = text if "/boot/elsewhere" in text else text.replace(old, "/boot/elsewhere")
         return _written(f"{directory}/bootargs.cfg", text)
+
+    if isinstance(change, tuple):
+        name, rewrite = change
+        write = toolkit.grub_config if name == "grub.cfg" else toolkit.bootargs
+        return _written(f"{directory}/{name}", rewrite(write(generation)))
 
     def apply(parts):
         change(parts)
@@ -369,7 +399,7 @@ BOOTED = [
     ("the initrd is compressed by xz with CRC64", _crc64, "COS023"),
     ("the initrd ends within its microcode", _cut(lambda data: data[:1000]), "COS023"),
     ("/opt is a file", _written("opt", "no directory\n"), "COS065"),
-    ("/srv links to nothing", lambda parts: parts.base.update({"srv": Symlink("usr/local/srv")}), "COS065"),
+    ("/srv links to nothing", lambda parts: parts.base.update({"srv": Symlink("usr/share/srv")}), "COS065"),
     ("a step removed /system", _removed("system"), "COS070"),
     ("00_rootfs.yaml is no YAML", _written(_LAYOUT, "stages: [\n"), "COS070"),
     ("00_rootfs.yaml is empty", _written(_LAYOUT, ""), "COS070"),
@@ -381,6 +411,78 @@ def _booted() -> Iterator[Case]:
     for name, change, check in BOOTED:
         for generation in ("G1", "G2"):
             yield Case(name, generation, changed(generation, change), check, BOTH, "boots under QEMU")
+    for name, change, check in BOOTED_AGAIN:
+        for generation in ("G2", "G5"):
+            yield Case(
+                name, generation, changed(generation, change), check, BOTH, "second boots, under UML and QEMU"
+            )
+
+
+def _initrd_emptied(name):
+    def change(parts):
+        path = next(path for path in parts.initrd if path.rpartition("/")[2] == name)
+        parts.initrd[path] = ""
+
+    return change
+
+
+def _initrd_masked(unit):
+    return lambda parts: parts.initrd.update({f"etc/systemd/system/{unit}": Symlink("/dev/null")})
+
+
+def _without_default_target(parts):
+    parts.remove("usr/lib/systemd/system/default.target")
+
+
+def _mounted(what, where="/data", **unit):
+    """Have local-fs.target require a mount."""
+
+    def change(parts):
+        name = where.strip("/").replace("/", "-") + ".mount"
+        lines = "".join(f"{key}={value}\n" for key, value in unit.items())
+        parts.write(f"etc/systemd/system/{name}", f"[Unit]\n{lines}[Mount]\nWhat={what}\nWhere={where}\n")
+        parts.top[f"etc/systemd/system/local-fs.target.requires/{name}"] = Symlink(f"../{name}")
+
+    return change
+
+
+_SECURITY = "usr/lib/security"
+# Rows of a second table of boots, and what those rows are kinds of.
+BOOTED_AGAIN = [
+    ("the default target dangles", _written("etc/systemd/system/default.target", Symlink("/lib/systemd/system/none.target")), "COS181"),
+    ("there is no default target", _without_default_target, "COS181"),
+    ("the default target is masked", _written("etc/systemd/system/default.target", Symlink("/dev/null")), "COS181"),
+    ("a step removed basic.target", _removed(f"{_UNITS}/basic.target"), "COS181"),
+    ("a step removed sysinit.target", _removed(f"{_UNITS}/sysinit.target"), "COS181"),
+    ("basic.target is masked", _written("etc/systemd/system/basic.target", ""), "COS181"),
+    ("a drop-in requires a unit that is not there", _written(f"{_ENABLED}/multi-user.target.d/ours.conf", "[Unit]\nRequires=ours.service\n"), "COS181"),
+    ("a step removed the rules of udev", _removed("usr/lib/udev/rules.d"), "COS181"),
+    ("a mount with an unknown label is required", _mounted("LABEL=DATA"), "COS182"),
+    ("a mount of a UUID is required", _mounted("UUID=0c1d"), "COS182"),
+    ("a mount by the path of a label is required", _mounted("/dev/disk/by-label/MY\\x20DATA", "/srv/data"), "COS182"),
+    ("root is not in /etc/passwd", _written("etc/passwd", "admin:x:1000:1000::/home/admin:/bin/bash\n"), "COS183"),
+    ("the shell of root is not in the image", _written("etc/passwd", "root:x:0:0:root:/root:/bin/zsh\n"), "COS183"),
+    ("a step removed agetty", _removed("usr/sbin/agetty"), "COS183"),
+    ("a step removed login", _removed("usr/bin/login"), "COS183"),
+    ("a step removed the units that ask for a login", _removed(f"{_UNITS}/getty@.service", f"{_UNITS}/serial-getty@.service"), "COS183"),
+    ("a module of PAM is empty", _written(f"{_SECURITY}/pam_unix.so", ""), "COS183"),
+    ("a module that a session requires is not there", _removed(f"{_SECURITY}/pam_limits.so"), "COS183"),
+    ("a configuration that login includes is not there", _removed("etc/pam.d/system-auth"), "COS183"),
+    ("the initrd lacks systemd-udevd", _initrd_without("usr/lib/systemd/systemd-udevd"), "COS180"),
+    ("the rules of disks are empty in the initrd", _initrd_emptied("60-persistent-storage.rules"), "COS180"),
+    ("the initrd lacks initrd-switch-root.service", _initrd_without(f"{_UNITS}/initrd-switch-root.service"), "COS180"),
+    ("the initrd masks initrd-cleanup.service", _initrd_masked("initrd-cleanup.service"), "COS180"),
+    ("the initrd lacks basic.target", _initrd_without(f"{_UNITS}/basic.target"), "COS180"),
+    ("the initrd lacks dracut-lib.sh, which its scripts source", _initrd_without("usr/lib/dracut-lib.sh"), "COS180"),
+    ("systemd.unit= names no unit", argument("systemd.unit=nosuch.target"), "COS184"),
+    ("rd.systemd.unit= names no unit of the initrd", argument("rd.systemd.unit=nosuch.target"), "COS184"),
+    ("init= names a directory", argument("init=/usr"), "COS184"),
+    ("the index of modules in the initrd is text alone", _initrd_without(f"{MODULES}/modules.dep.bin"), "COS186"),
+    ("the index of modules in the initrd is empty", _initrd_emptied("modules.dep.bin"), "COS186"),
+    ("the initrd lacks the table by which udev loads drivers", _initrd_without(f"{MODULES}/modules.alias.bin"), "COS186"),
+    ("the initrd lacks ext4", _initrd_without(f"{MODULES}/kernel/fs/ext4/ext4.ko"), "COS187"),
+    ("the initrd lacks crc32c, which ext4 asks for", _initrd_without(f"{MODULES}/kernel/crypto/crc32c_generic.ko"), "COS187"),
+]  # fmt: skip
 
 
 ISO = frozenset({"iso"})
@@ -492,7 +594,27 @@ def _compressed(how):
     return lambda parts: setattr(parts, "compression", how)
 
 
+def _initrd_gone(*names):
+    """Leave out of the initrd what is there."""
+    return lambda parts: [parts.initrd.pop(name, None) for name in names]
+
+
 VARIATIONS = {
+    "initrd: no default.target": _initrd_gone(f"{_UNITS}/default.target"),
+    "initrd: no /sysroot, no accounts": _initrd_gone("sysroot", "etc/passwd", "etc/group"),
+    "the PAM service login is that of other": lambda parts: parts.base.update(
+        {"etc/pam.d/other": parts.base.pop("etc/pam.d/login")}
+    ),
+    "units in /etc in place of those of the package": _written(
+        f"{_ENABLED}/multi-user.target", "[Unit]\nRequires=basic.target\n"
+    ),
+    "the default target is an alias by name": _written(
+        f"{_ENABLED}/default.target", Symlink("/lib/systemd/system/multi-user.target")
+    ),
+    "a mount of its own that is only wanted": _written(
+        f"{_ENABLED}/local-fs.target.wants/data.mount", Symlink("../data.mount")
+    ),
+    "local-fs.target is not there": _removed(f"{_UNITS}/local-fs.target"),
     **{f"initrd: {how}": _compressed(how) for how in ("none", "gzip", "zstd", "lz4", "bzip2", "lzma")},
     "initrd without microcode": None,
     "zeros behind the initrd": _cut(lambda data: data + bytes(4096)),

@@ -297,6 +297,10 @@ def opt_not_writable(parts):
     parts.remove("opt")
 
 
+def root_linked(parts):
+    parts.base["root"] = Symlink("var/roothome")
+
+
 def srv_linked(parts):
     parts.base["srv"] = Symlink("usr/local/srv")
     parts.base["usr/local/srv"] = Directory()
@@ -332,6 +336,7 @@ BOOTS = {
     ),
     "rootfs: /opt removed, which the layout leaves alone": opt_not_writable,
     "rootfs: /srv is a link to a directory": srv_linked,
+    "rootfs: /root is a link to what a directory that is mounted gets": root_linked,
     "rootfs: the layout comes from a file of its own": as_docker_does,
     "GRUB: vmlinuz through 7 links": chain_of(7),
     "GRUB: vmlinuz-absolute": linked(("boot/vmlinuz", f"/boot/vmlinuz-{KERNEL_VERSION}")),
@@ -525,7 +530,7 @@ FAILS = {
     ),
     "rootfs: a further target of RW_PATHS is not there": (data_writable, ["COS065"]),
     "rootfs: /srv links to nothing": (
-        lambda parts: parts.base.update({"srv": Symlink("usr/local/srv")}),
+        lambda parts: parts.base.update({"srv": Symlink("usr/share/srv")}),
         ["COS065"],
     ),
     "rootfs: /opt is a file": (lambda parts: parts.write("opt", "not a directory\n"), ["COS065"]),

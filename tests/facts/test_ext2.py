@@ -90,6 +90,11 @@ def test_an_image_of_the_second_generation_has_as_many_inodes_as_the_facts_say()
     assert 196_608 == geometry(3072).inodes + 11
 
 
+def test_no_size_takes_long():
+    assert geometry((1 << 24) - 1).blocks > 1 << 31
+    assert (0, 0) == (geometry(1 << 24).blocks, geometry(1 << 24).inodes) == (geometry(1 << 60).blocks, 0)
+
+
 def tree_of(count, size, directories=1):
     entries = {f"d{number}": Directory() for number in range(directories)}
     entries |= {f"d{number % directories}/{number:06}": File(b"x" * size) for number in range(count)}

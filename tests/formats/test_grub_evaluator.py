@@ -146,6 +146,7 @@ def ends(value):
         "blscfg",
         'regexp "(a*)*b" aaaa',
         "source $m",
+        "insmod regexp\nlinux /boot/vmlinuz-*",
         "$m x",
     ],
 )

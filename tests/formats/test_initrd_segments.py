@@ -7,6 +7,7 @@ import lzma
 import shutil
 import struct
 import subprocess
+import zlib
 
 import pytest
 import zstandard
@@ -394,3 +395,55 @@ def test_bodies_are_bounded_each_and_together(monkeypatch):
     with pytest.raises(FormatError) as caught:
         initrd.read("a")
     assert caught.value.kind == "unread"
+
+
+# -- what Linux 6.1 unpacks: each of these was given to one in QEMU ----------------------------------------------------
+
+
+def gzipped(flags=0, header=b"", *, checksum=None):
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    body = deflater.compress(EXTRA) + deflater.flush()
+    found = zlib.crc32(EXTRA) if checksum is None else checksum
+    return b"\x1f\x8b\x08" + bytes([flags]) + bytes(6) + header + body + struct.pack("<II", found, len(EXTRA))
+
+
+def xzed(*filters):
+    lzma2 = {"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20}
+    return lzma.compress(EXTRA, check=lzma.CHECK_CRC32, filters=[*filters, lzma2])
+
+
+UNPACKED = {
+    "gzip with a name": gzipped(8, b"initrd\0"),
+    "gzip that says it is text": gzipped(1),
+    "gzip with a reserved flag": gzipped(0x20),
+    "gzip with another checksum": gzipped(checksum=1),
+    "xz with a filter for x86": xzed({"id": lzma.FILTER_X86}),
+}
+NOT_UNPACKED = {
+    "gzip with an extra field": gzipped(4, b"\x04\0ab\0\0"),
+    "gzip with a comment": gzipped(16, b"note\0"),
+    "gzip with a checksum of its header": gzipped(2, b"\x12\x34"),
+    "gzip of another method": b"\x1f\x8b\x07" + gzipped()[3:],
+    "xz with a delta filter": xzed({"id": lzma.FILTER_DELTA, "dist": 1}),
+    "xz with two filters": xzed({"id": lzma.FILTER_X86}, {"id": lzma.FILTER_ARM}),
+    "xz with a filter that starts later": xzed({"id": lzma.FILTER_X86, "start_offset": 4096}),
+}
+
+
+@pytest.mark.parametrize("kind", UNPACKED)
+def test_what_linux_unpacks_is_unpacked(kind):
+    found = read(join_segments(MAIN, UNPACKED[kind], MAIN))
+    assert found.exists("extra")
+    assert found.complete
+
+
+@pytest.mark.parametrize("kind", NOT_UNPACKED)
+def test_what_linux_does_not_unpack_is_not_unpacked(kind):
+    found = read(join_segments(MAIN, NOT_UNPACKED[kind]))
+    assert not found.exists("extra")
+    assert found.problems
+
+
+def test_the_filters_of_xz_that_need_an_option_of_the_kernel_are_named():
+    (segment,) = read(xzed({"id": lzma.FILTER_ARM})).segments
+    assert segment.filters == ("ARM",)

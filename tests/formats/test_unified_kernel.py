@@ -1,11 +1,13 @@
 """Unified kernel images: what is in their sections, in one pass where that is possible, and what is wrong with them."""
 
 import io
+import struct
 
 import pytest
 
 from cosinspect.errors import FormatError
 from cosinspect.facts.facts import unpack_initrd
+from cosinspect.formats.boot.pe import read_pe
 from cosinspect.formats.boot.unified_kernel import read_unified_kernel
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.testing.bootfiles import (
@@ -88,3 +90,19 @@ def test_a_program_without_these_sections_holds_nothing():
 def test_what_is_no_program_is_refused():
     with pytest.raises(FormatError):
         read(b"#!/bin/sh\n")
+
+
+def test_sections_that_lie_over_each_other_are_a_bound():
+    """Each of them would be another pass over the file."""
+    data = bytearray(unified_kernel_image(linux_kernel(), INITRD, command_line="x", profiles=["p"] * 30))
+    found = read_pe(bytes(data), size=len(data))
+    table = found.headers_bytes - 40 * len(found.sections)
+    for number, section in enumerate(found.sections):
+        if section.name == ".cmdline":
+            at = table + 40 * number
+            struct.pack_into("<I", data, at + 8, 60_000)
+            struct.pack_into("<II", data, at + 16, 60_000, 0x1000 + number)
+
+    with pytest.raises(FormatError) as caught:
+        read(bytes(data))
+    assert "limit" == caught.value.kind

@@ -36,6 +36,7 @@ from cosinspect.formats.boot.grub_state import (
     KERNEL,
     RETURNS,
     STOPS,
+    WILDCARDS,
     FileKind,
     MenuEntry,
 )
@@ -56,7 +57,7 @@ __all__ = ["COMMANDS"]
 
 # They change nothing that is followed here, and succeed.
 _PLAIN = (
-    "insmod rmmod terminal_input terminal_output serial clear true sleep play badram cutmem background_image"
+    "rmmod terminal_input terminal_output serial clear true sleep play badram cutmem background_image"
     " background_color videoinfo lsmod help usb password password_pbkdf2 fakebios loadbios fix_video unload"
 )
 # Whether they succeed is not known before the boot.
@@ -147,7 +148,16 @@ def _save_env(call: Call) -> Value:
     return SUCCESS  # what it writes is for the next boot
 
 
+def _insmod(call: Call) -> Value:
+    if not call.arguments:
+        return BAD_ARGUMENT
+    if call.plain(call.arguments[0])[0] == ("regexp",):
+        call.state.set(WILDCARDS, literal("1"))
+    return SUCCESS
+
+
 def _regexp(call: Call) -> Value:
+    call.state.set(WILDCARDS, literal("1"))  # its module is loaded for it
     found = options_of(call)
     if found is None or len(found.words) != 2:
         return BAD_ARGUMENT
@@ -381,6 +391,7 @@ def _table() -> Iterator[tuple[str, Run]]:
         "export": _export,
         "load_env": load_env,
         "save_env": _save_env,
+        "insmod": _insmod,
         "regexp": _regexp,
         "search": search,
         "search.file": partial(search_by, "file"),

@@ -15,12 +15,13 @@ from typing import TypeAlias
 
 from attrs import define, field
 
-from cosinspect.formats.boot.grub_expansion import arguments, command_line, open_condition
+from cosinspect.formats.boot.grub_expansion import arguments, command_line, has_wildcard, open_condition
 from cosinspect.formats.boot.grub_state import (
     BREAKS,
     CONTINUES,
     RETURNS,
     STOPS,
+    WILDCARDS,
     Machine,
     State,
 )
@@ -385,6 +386,8 @@ class Evaluator:
         words = command.words[:2] if joining else command.words
         atom = open_condition(words, state)
         if atom is None:
+            if state.get(WILDCARDS) and has_wildcard(words, state):
+                raise GrubBound("the names that a wildcard stands for are not followed")
             found = arguments(words, state)
             try:
                 status = self._call(found, command, state, file, joining)

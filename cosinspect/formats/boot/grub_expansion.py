@@ -16,7 +16,7 @@ from cosinspect.formats.boot.grub_syntax import Word
 from cosinspect.formats.boot.grub_tokens import Part, PartKind
 from cosinspect.formats.boot.grub_values import EMPTY, Atom, Choice, GrubBound, Symbol, Value, joined, literal
 
-__all__ = ["arguments", "command_line", "open_condition"]
+__all__ = ["arguments", "command_line", "has_wildcard", "open_condition"]
 
 _BLANKS = re.compile(r"([ \t\n\r]+)")
 _SPECIAL = frozenset("#*@")
@@ -40,6 +40,20 @@ def open_condition(words: tuple[Word, ...], state: State) -> Atom | None:
                     if state.known.holds(atom) is None:
                         return atom
     return None
+
+
+def has_wildcard(words: tuple[Word, ...], state: State) -> bool:
+    """Say whether a word may stand for the names of files, as it does once the module `regexp` is there."""
+    for word in words:
+        text = "".join(part.text for part in word.parts if part.kind is PartKind.TEXT)
+        for part in word.parts:
+            if part.kind is PartKind.VARIABLE:
+                text += "".join(
+                    each for value in _variable(part.text, state) for each in value if isinstance(each, str)
+                )
+        if text.startswith(("/", "(")) and ("*" in text or "?" in text):
+            return True
+    return False
 
 
 def arguments(words: tuple[Word, ...], state: State) -> tuple[Value, ...]:

@@ -36,6 +36,7 @@ __all__ = [
     "KERNEL",
     "RETURNS",
     "STOPS",
+    "WILDCARDS",
     "FileKind",
     "Machine",
     "MenuChoice",
@@ -53,6 +54,7 @@ BREAKS = "\0breaks"
 CONTINUES = "\0continues"
 RETURNS = "\0returns"
 STOPS = "\0stops"
+WILDCARDS = "\0wildcards"
 _LOOP = "\0loop "
 _FUNCTION = "\0function "
 _UNSET = "\0unset"

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from attrs import Factory, define, frozen
 
-from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate
+from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate, inflate_stream
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.cpio import Entry, Window, body_pieces, read_body, read_entry, skip_body
 from cosinspect.formats.boot.initrd_tree import Tree
@@ -27,8 +27,20 @@ SEGMENTS = 1000
 """Segments of one initrd; bootloaders and image builders join a handful."""
 
 _READ_BYTES = 256 * KIB
-_XZ_HEADER_BYTES = 8
+_GZIP_HEADER_BYTES, _GZIP_TRAILER_BYTES, _GZIP_DEFLATE, _GZIP_NAME = 10, 8, 8, 8
+_XZ_HEADER_BYTES = 12 + 4 * 256  # of the stream and of its first block
 _XZ_CHECKS = {0: "none", 1: "CRC32", 4: "CRC64", 10: "SHA-256"}
+_XZ_DELTA, _XZ_LZMA2 = 0x03, 0x21
+_XZ_BRANCHES = {
+    0x04: "X86",
+    0x05: "POWERPC",
+    0x06: "IA64",
+    0x07: "ARM",
+    0x08: "ARMTHUMB",
+    0x09: "SPARC",
+    0x0A: "ARM64",
+    0x0B: "RISCV",
+}
 _MICROCODE = {  # arch/x86/kernel/cpu/microcode
     "kernel/x86/microcode/AuthenticAMD.bin": "AuthenticAMD",
     "kernel/x86/microcode/GenuineIntel.bin": "GenuineIntel",
@@ -57,6 +69,8 @@ class Segment:
         kind: `microcode` for a plain archive of nothing but what a kernel looks for before it unpacks (CPU microcode, ACPI
             tables), else `archive`.
         trailer: whether its last archive ends with a trailer, as writers do and kernels do not demand.
+        filters: the filters of xz in front of its compression that a kernel needs an option for: `X86`, `ARM64` and so on, as
+            `CONFIG_XZ_DEC_...` names them.
     """
 
     offset: int
@@ -66,6 +80,7 @@ class Segment:
     members: int
     kind: str
     trailer: bool
+    filters: tuple[str, ...] = ()
 
 
 @define
@@ -74,6 +89,7 @@ class _Draft:
 
     offset: int
     compression: Compression | None = None
+    filters: tuple[str, ...] = ()
     size: int = 0
     members: int = 0
     early: int = 0
@@ -90,6 +106,7 @@ class _Draft:
             members=self.members,
             kind="microcode" if early else "archive",
             trailer=self.trailer,
+            filters=self.filters,
         )
 
 
@@ -204,6 +221,7 @@ class Unpacking:
         try:
             if kind is Compression.XZ:
                 _check_xz(header, start)
+                draft.filters = _xz_filters(header, start)
             if not first:
                 inner.skip_zeros()
             elif not inner.peek(1):
@@ -217,12 +235,19 @@ class Unpacking:
 
     def inflate(self, kind: Compression, draft: _Draft) -> Generator[bytes, None, None]:
         """Yield the inflated bytes of the member where the window stands, and leave the window behind it."""
-        pieces = inflate(kind, self.window.rest(), self.window.piece, limits=self.limits)
+        gzip = kind is Compression.GZIP
+        if gzip:
+            self.pass_gzip_header()
+            pieces = inflate_stream(self.window.rest(), self.window.piece)
+        else:
+            pieces = inflate(kind, self.window.rest(), self.window.piece, limits=self.limits)
         while True:
             try:
                 piece = next(pieces)
             except StopIteration as stop:
                 self.window.give_back(stop.value)
+                if gzip:
+                    self.window.skip(_GZIP_TRAILER_BYTES)  # the kernel compares neither checksum nor size
                 return
             self.inflated += len(piece)
             draft.size += len(piece)
@@ -232,6 +257,20 @@ class Unpacking:
                 )
             if piece:
                 yield piece
+
+    def pass_gzip_header(self) -> None:
+        """Pass the header of a gzip member as Linux does (`lib/decompress_inflate.c`): ten bytes and a name.
+
+        What other flags announce is inflated as if it were data.
+
+        Raises:
+            FormatError: the method is none (`corrupt`), or the name has no end (`truncated`).
+        """
+        header = self.window.take(_GZIP_HEADER_BYTES)
+        if header[2] != _GZIP_DEFLATE:
+            raise FormatError(f"expected gzip data of method 8, found method {header[2]}", kind="corrupt")
+        while header[3] & _GZIP_NAME and self.window.take(1) != b"\0":
+            pass
 
     def read_archive(self, window: Window, draft: _Draft) -> None:
         """Read members up to a trailer, the end, or what is no header where one may stand."""
@@ -327,6 +366,53 @@ def _check_xz(head: bytes, offset: int) -> None:
             offset=offset,
             remedy="compress it with xz --check=crc32",
         )
+
+
+def _xz_filters(head: bytes, offset: int) -> tuple[str, ...]:
+    """Return the filters of the first block that a kernel has by an option of its own.
+
+    Raises:
+        FormatError: kernels have none of a filter, or not so many (`xz-filter`).
+    """
+    block = head[12:]
+    if len(block) < 4 or not block[0]:
+        return ()  # no block, or cut
+    block = block[: 4 * (block[0] + 1)]
+    flags, at = block[1], 2
+    for bit in (0x40, 0x80):  # sizes that a header may tell
+        if flags & bit:
+            _, at = _xz_number(block, at)
+    found: list[str] = []
+    for _ in range((flags & 3) + 1):
+        identity, at = _xz_number(block, at)
+        length, at = _xz_number(block, at)
+        if identity == _XZ_LZMA2:
+            break
+        at += length
+        name = _XZ_BRANCHES.get(identity)
+        if name is None or length or found:
+            what = "delta" if identity == _XZ_DELTA else name or f"number {identity}"
+            raise FormatError(
+                f"the xz data at offset {offset} has the filter {what}, and kernels know one for branches before LZMA2 at most",
+                kind="xz-filter",
+                offset=offset,
+                remedy="compress it with xz --check=crc32 --lzma2=dict=1MiB",
+            )
+        found.append(name)
+    return tuple(found)
+
+
+def _xz_number(data: bytes, at: int) -> tuple[int, int]:
+    """Return a number of seven bits a byte, and where it ends; 0 at the end where it is cut."""
+    value = 0
+    for shift in range(0, 63, 7):
+        if at >= len(data):
+            return 0, at
+        value |= (data[at] & 0x7F) << shift
+        at += 1
+        if not data[at - 1] & 0x80:
+            break
+    return value, at
 
 
 def _misaligned(offset: int) -> FormatError:

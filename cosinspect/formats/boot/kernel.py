@@ -3,9 +3,10 @@
 Follows the Linux documentation: `arch/x86/boot.rst` for bzImage, `arch/arm64/booting.rst` and
 `arch/riscv/boot-image-header.rst` for Image, and `drivers/firmware/efi/libstub/zboot-header.S` for the self-inflating EFI
 program around an Image; for unified kernel images the UAPI group's specification of that name. An Image within gzip, as
-bootloaders take it, is read too.
+bootloaders take it, is read too. Further `arch/s390/boot/head.S` and `ipl_data.c`, `arch/arm/boot/compressed/head.S`,
+`arch/loongarch/kernel/head.S` for the kernels of those machines, and the ELF executable that firmware of POWER machines starts.
 
-Refuses everything else, other EFI programs and kernels of other architectures among it. What libmagic calls such a file
+Refuses everything else, other EFI programs among it; `ARCHITECTURES` names the machines whose kernels it knows. What libmagic calls such a file
 is for people to read (`describe`), and decides nothing.
 """
 
@@ -25,6 +26,7 @@ from attrs import evolve, frozen
 
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate
 from cosinspect.errors import FormatError
+from cosinspect.formats.boot.elf import read_elf
 from cosinspect.limits import KIB, MIB
 
 # pylibmagic has libmagic and its database in a wheel, but importing it puts both and the current directory into the
@@ -41,7 +43,18 @@ with suppress(ImportError):
 
     _MAGIC = magic
 
-__all__ = ["HEAD_BYTES", "VERSION_SEARCH_BYTES", "Kernel", "describe", "find_version", "read_kernel"]
+__all__ = [
+    "ARCHITECTURES",
+    "HEAD_BYTES",
+    "VERSION_SEARCH_BYTES",
+    "Kernel",
+    "describe",
+    "find_version",
+    "read_kernel",
+]
+
+ARCHITECTURES = frozenset({"amd64", "386", "arm64", "arm", "riscv64", "loong64", "s390x", "ppc64le", "ppc64"})
+"""The machines whose kernels `read_kernel` recognises: what it refuses is no kernel for any of them."""
 
 HEAD_BYTES = 256 * KIB
 """How much of a file `read_kernel` wants; x86 has its version within 65 KiB, a unified kernel image mostly within this."""
@@ -51,13 +64,24 @@ VERSION_SEARCH_BYTES = 512 * MIB
 
 _SECTOR = 512
 _X86_HEADER_BYTES = 0x268  # up to handover_offset, protocol 2.11
+_S390_ENTRY, _S390_MARK = 0x10008, b"S390EP"
+_S390_VERSION = 0x10428  # kernel_version in the parameter area
+_ARM_MAGIC = 0x016F2818
+_LINUX_PE_MAGIC = b"\xcd\x23\x82\x81"
 _VERSION_BYTES = 512
 _IMAGE_HEADER_BYTES = 64
 _LOADED_HIGH = 1  # loadflags, bit 0
 _XLF_KERNEL_64 = 1  # xloadflags, bit 0
 _RISCV32_TEXT_OFFSET = 0x400000
 _PE_SECTIONS = 96  # what a PE loader takes
-_MACHINES = {0x014C: "386", 0x8664: "amd64", 0xAA64: "arm64", 0x5064: "riscv64", 0x6264: "loong64"}
+_MACHINES = {
+    0x014C: "386",
+    0x8664: "amd64",
+    0xAA64: "arm64",
+    0x01C2: "arm",
+    0x5064: "riscv64",
+    0x6264: "loong64",
+}
 _ZBOOT_COMPRESSIONS = {
     "gzip": Compression.GZIP,
     "lz4": Compression.LZ4,
@@ -76,7 +100,7 @@ class Kernel:
     """What a kernel's header says.
 
     Attributes:
-        kind: `bzImage`, `zImage`, `Image`, `zboot` or `uki`.
+        kind: `bzImage`, `zImage`, `Image`, `zboot`, `uki`, or `vmlinux` for an ELF executable.
         architecture: in the words of Go and OCI, or None where the header does not say.
         version: the release, such as `6.1.0-50-amd64`; None where the header has none.
         version_string: all that the header says of the version, with builder and date.
@@ -197,11 +221,19 @@ def _read_plain(head: bytes) -> Kernel:
         return _read_zboot(head)
     if head[0x38:0x3C] in {b"ARM\x64", b"RSC\x05"}:
         return _read_image(head)
+    if head[_S390_ENTRY : _S390_ENTRY + len(_S390_MARK)] == _S390_MARK:
+        return _read_s390(head)
+    if len(head) >= 0x30 and struct.unpack_from("<I", head, 0x24)[0] == _ARM_MAGIC:
+        return _read_arm(head)
     pe = _read_pe(head)
+    if pe is not None and head[0x38:0x3C] == _LINUX_PE_MAGIC:
+        return Kernel(kind="Image", architecture=pe.architecture, efi_stub=True, size_told=pe.end)
     if pe is not None:
         if any(name == ".linux" for name, _, _ in pe.sections):
             return _read_uki(head, pe)
         raise FormatError("expected a kernel and found an EFI program that has none", kind="magic", offset=0)
+    if (power := _read_power(head)) is not None:
+        return power
     raise FormatError(f"expected a kernel and found {describe(head)}", kind="magic", offset=0)
 
 
@@ -271,6 +303,36 @@ def _read_image(head: bytes) -> Kernel:
         size_told=pe.end if pe is not None else None,
         problems=_missing_stub(head, pe),
     )
+
+
+def _read_s390(head: bytes) -> Kernel:
+    version = None
+    if len(head) >= _S390_VERSION + 8:
+        (pointer,) = struct.unpack_from(">Q", head, _S390_VERSION)
+        text, nul, _ = head[pointer : pointer + _VERSION_BYTES].partition(b"\0")
+        version = _printable(text) if nul and text[:1].isdigit() else None
+    return Kernel(kind="bzImage", architecture="s390x", version=_first_word(version), version_string=version)
+
+
+def _read_arm(head: bytes) -> Kernel:
+    start, end = struct.unpack_from("<II", head, 0x28)
+    return Kernel(
+        kind="zImage",
+        architecture="arm",
+        efi_stub=_read_pe(head) is not None,
+        size_told=end - start if end > start else None,
+    )
+
+
+def _read_power(head: bytes) -> Kernel | None:
+    """Read an ELF executable that starts without a loader, None for what is none or for another machine."""
+    try:
+        elf = read_elf(head)
+    except FormatError:
+        return None
+    if elf.machine not in ("ppc64le", "ppc64") or elf.interpreter is not None:
+        return None
+    return Kernel(kind="vmlinux", architecture=elf.machine)
 
 
 def _read_zboot(head: bytes) -> Kernel:

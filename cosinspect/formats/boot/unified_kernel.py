@@ -25,6 +25,7 @@ __all__ = ["SectionFault", "UnifiedKernel", "read_unified_kernel"]
 _TEXTS = (".cmdline", ".osrel", ".uname", ".sdmagic")
 _TEXT_BYTES = 64 * KIB
 _MOST_PROFILES = 100
+_MOST_OPENED = 8  # each time may be a pass over a layer; two do for what a linker writes
 _MOST_PROBLEMS = 20
 _SKIP_BYTES = MIB
 
@@ -90,20 +91,24 @@ def read_unified_kernel(source: Open, *, size: int, unpack: Unpack) -> UnifiedKe
         unpack: reads an initrd of a stream and its size, and raises FormatError.
 
     Raises:
-        FormatError: it is no EFI program; kinds as for `read_pe`.
+        FormatError: it is no EFI program, or not all of it is read; kinds as for `read_pe`.
     """
     with ExitStack() as stack:
         file = _File(source, stack)
         head = file.window(0, min(size, PE_HEAD_BYTES)).take()
         program = read_pe(head, size=size)
         first = _first_profile(program)
-        texts: dict[str, str] = {}
+        lines = [
+            next(iter(_named(each, ".cmdline")), None) for each in _further_profiles(program)[:_MOST_PROFILES]
+        ]
+        wanted = {*_named(first, *_TEXTS, ".linux", ".initrd"), *filter(None, lines)}
+        texts: dict[PESection, str] = {}
         kernel: Kernel | None = None
         initrd: Initrd | None = None
         kernel_fault: SectionFault | None = None
         initrd_fault: SectionFault | None = None
         # In the order of the file, so that it is read once.
-        for section in sorted(_named(first, *_TEXTS, ".linux", ".initrd"), key=lambda each: each.offset):
+        for section in sorted(wanted, key=lambda each: (each.offset, each.size)):
             if section.name == ".initrd":
                 try:
                     initrd = unpack(file.window(section.offset, section.size), section.size)
@@ -116,15 +121,11 @@ def read_unified_kernel(source: Open, *, size: int, unpack: Unpack) -> UnifiedKe
                 except FormatError as fault:
                     kernel_fault = SectionFault(fault.kind, fault.message)
             else:
-                texts[section.name] = _text(file, section)
-        profiles = tuple(
-            _text(file, found[0]).strip() if (found := _named(each, ".cmdline")) else None
-            for each in _further_profiles(program)[:_MOST_PROFILES]
-        )
+                texts[section] = _text(file, section)
     return UnifiedKernel(
         program=program,
-        texts=texts,
-        profiles=profiles,
+        texts={section.name: texts[section] for section in _named(first, *_TEXTS)},
+        profiles=tuple(None if line is None else texts[line].strip() for line in lines),
         kernel=kernel,
         kernel_fault=kernel_fault,
         initrd=initrd,
@@ -176,11 +177,17 @@ class _File:
         self._source = source
         self._stack = stack
         self._stream: Stream | None = None
+        self._opened = 0
         self._at = 0
 
     def window(self, offset: int, size: int) -> _Window:
         """Give the stream of `size` bytes from an offset on; a window opened before is then of no use."""
         if self._stream is None or offset < self._at:
+            self._opened += 1
+            if self._opened > _MOST_OPENED:
+                raise FormatError(
+                    "the sections lie over each other, and not all of them are read", kind="limit"
+                )
             self._stack.close()
             self._stream = self._stack.enter_context(self._source())
             self._at = 0

@@ -14,6 +14,7 @@ from cosinspect.testing.bootfiles import (
     microcode_archive,
 )
 from cosinspect.testing.derivative import toolkit_files as toolkit
+from cosinspect.testing.derivative.base_breakages import BASE_BREAKAGES, BASE_DEGRADATIONS
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
 from cosinspect.testing.derivative.elemental3_breakages import ELEMENTAL3_BREAKAGES, ELEMENTAL3_DEGRADATIONS
 from cosinspect.testing.derivative.foreign_breakages import FOREIGN_BREAKAGES, FOREIGN_DEGRADATIONS
@@ -315,6 +316,7 @@ BREAKAGES: Mapping[str, Breakage] = {
     "hardlink-target-removed": Breakage(
         "a step removed one name of a file that has two", "COS201", _removes_a_name
     ),
+    **BASE_BREAKAGES,
     **PROGRAM_BREAKAGES,
     **MENU_BREAKAGES,
     **SYSTEM_BREAKAGES,
@@ -477,6 +479,7 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     "whiteout-beside-entry": Breakage(
         "a layer deletes a name behind an entry of that name", "COS202", _writes_and_deletes
     ),
+    **BASE_DEGRADATIONS,
     **PROGRAM_DEGRADATIONS,
     **MENU_DEGRADATIONS,
     **SYSTEM_DEGRADATIONS,

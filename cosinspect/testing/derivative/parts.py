@@ -24,6 +24,7 @@ from cosinspect.testing.derivative import elemental3_files as elemental3
 from cosinspect.testing.derivative import elemental_files as elemental
 from cosinspect.testing.derivative import foreign_files as foreign
 from cosinspect.testing.derivative import programs
+from cosinspect.testing.derivative import system_files as system
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.elf_files import elf_file
 from cosinspect.testing.layers import Directory, Entry, File, Hardlink, Symlink, Whiteout
@@ -52,7 +53,7 @@ _COMMANDS = {
 _INSTALL_COMMANDS = "parted partprobe partx sgdisk mkfs.ext2 mkfs.ext4 mkfs.vfat fatlabel e2fsck tune2fs mksquashfs blkid losetup udevadm curl dd"
 # What installation, upgrade and reset call beyond that.
 _FURTHER_COMMANDS = {
-    "usr/bin": "mv cp cat sync chmod tty flock nsenter diff head",
+    "usr/bin": "mv cp cat sync chmod tty flock nsenter diff head grep sed",
     "usr/sbin": "wipefs blkdeactivate resize2fs reboot",
 }
 # What adds partitions in the initrd at the first boot in a cloud.
@@ -162,6 +163,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         "bin": Symlink("usr/bin"),
         "sbin": Symlink("usr/sbin"),
         "lib": Symlink("usr/lib"),
+        **system.root_files(runs=runs),
         "usr/lib/systemd/systemd": runs,
         "usr/sbin/init": Symlink("../lib/systemd/systemd"),
         "usr/lib/os-release": 'NAME="cOS"\nID=cos\nVERSION=1\nPRETTY_NAME="A small derivative"\nGRUB_ENTRY_NAME="derivative"\n',
@@ -206,8 +208,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         f"boot/config-{KERNEL_VERSION}": "CONFIG_OVERLAY_FS=m\nCONFIG_SQUASHFS_XZ=y\nCONFIG_SQUASHFS_ZLIB=y\n"
         + "".join(f"CONFIG_RD_{name}=y\n" for name in ("GZIP", "BZIP2", "LZMA", "XZ", "LZ4", "ZSTD")),
         "boot/vmlinuz": Symlink(f"vmlinuz-{KERNEL_VERSION}"),
-        f"{modules}/modules.dep": "kernel/fs/overlayfs/overlay.ko:\n",
-        f"{modules}/modules.builtin": "kernel/fs/ext4/ext4.ko\n",
+        **{f"{modules}/{name}": body for name, body in system.module_files().items()},
         f"{modules}/kernel/fs/overlayfs/overlay.ko": b"\x7fELF",
         "var/cache/zypp": Whiteout(),
         "opt/old": Whiteout(),
@@ -344,7 +345,7 @@ def _mount_unit() -> str:
 
 
 def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str, InitrdEntry]:
-    modules = f"usr/lib/modules/{KERNEL_VERSION}/kernel"
+    modules = f"usr/lib/modules/{KERNEL_VERSION}"
     own = {
         "G4": "elemental-immutable-rootfs",
         "G6": "btrfs\nignition",
@@ -358,6 +359,7 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         "sbin": Symlink("usr/sbin"),
         "lib": Symlink("usr/lib"),
         "init": Symlink("usr/lib/systemd/systemd"),
+        **system.initrd_base(runs=runs),
         "usr/lib/systemd/systemd": runs,
         "usr/lib/systemd/systemd-fsck": runs,
         "usr/lib/dracut-lib.sh": toolkit.dracut_library(),
@@ -366,18 +368,17 @@ def _initrd_members(generation: toolkit.GenerationName, runs: File) -> dict[str,
         "usr/sbin/initqueue": executable(),
         "etc/hosts": "127.0.0.1 localhost\n",
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
+        **{f"{modules}/{path}": b"\x7fELF" for path in system.MODULES},
+        **{f"{modules}/{name}": body for name, body in system.module_files().items()},
         **{f"usr/sbin/{name}": runs for name in _FIRSTBOOT_COMMANDS.split()},
-        **{f"{modules}/{path}.ko": b"\x7fELF" for path in (
-            "fs/overlayfs/overlay", "drivers/block/loop", "drivers/block/virtio_blk", "drivers/ata/ahci",
-            "drivers/nvme/host/nvme", "drivers/scsi/sd_mod", "drivers/md/dm-mod", "drivers/md/dm-snapshot",
-            "fs/squashfs/squashfs", "fs/isofs/isofs", "drivers/net/ethernet/amazon/ena/ena", "drivers/net/virtio_net",
-            "drivers/scsi/virtio_scsi",
-        )},
     }  # fmt: skip
     match generation:
         case "G4" | "G5":
             return {**common, **elemental.initrd_files(second=generation == "G5", runs=runs)}
         case "G6":
+            own_modules: dict[str, tuple[str, ...]] = {"kernel/fs/btrfs/btrfs.ko": ()}
+            index = system.module_files({**system.MODULES, **own_modules})
+            common |= {f"{modules}/{name}": body for name, body in index.items()}
             return {**common, **elemental3.initrd_files(KERNEL_VERSION, runs=runs)}
         case "kairos":
             return {**common, **foreign.kairos_initrd_files(runs=runs)}

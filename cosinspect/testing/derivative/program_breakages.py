@@ -84,7 +84,12 @@ PROGRAM_BREAKAGES: Mapping[str, Breakage] = {
         "COS060",
         writes("usr/lib/systemd/libsystemd-core-252.so", ""),
     ),
-    "no-udevd": Breakage("a step removed udev's daemon", "COS170", removes("usr/lib/systemd/systemd-udevd")),
+    "no-udevd": Breakage(
+        "a step removed udev's daemon",
+        "COS170",
+        removes("usr/lib/systemd/systemd-udevd"),
+        besides=("COS100",),
+    ),
     "no-sh": Breakage("a step removed the shell", "COS170", removes("usr/bin/sh")),
     "agetty-foreign": Breakage(
         "agetty was copied from an image for another architecture",

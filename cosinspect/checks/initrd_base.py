@@ -1,0 +1,141 @@
+"""Checks on what every initrd with systemd needs, whatever toolkit is in it: devices appear, and the root is switched to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.boot_path import BOOTS
+from cosinspect.checks.initrd import READS, REBUILD, about, opened
+from cosinspect.facts.file_trees import InitrdFiles
+from cosinspect.facts.unit_tree import UnitTree
+from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.report.report import Finding, Level
+
+__all__ = ["initrd_base_missing", "starts_with_systemd"]
+
+_BIN = ("usr/bin", "usr/sbin", "bin", "sbin")
+_LIB = ("usr/lib", "lib")
+# What is looked for, where it can be, and what a machine does without it.
+_FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    (
+        "systemd-udevd",
+        tuple(f"{top}/systemd/systemd-udevd" for top in _LIB),
+        "no device appears, and the boot hangs",
+    ),
+    (
+        "udevadm",
+        tuple(f"{top}/udevadm" for top in _BIN),
+        "devices that the kernel found before are not announced again, and the boot hangs",
+    ),
+    ("sh", tuple(f"{top}/sh" for top in _BIN), "the services that run scripts fail"),
+    (
+        "systemctl",
+        tuple(f"{top}/systemctl" for top in _BIN),
+        "nothing switches to the root, and the boot ends in the emergency shell",
+    ),
+    (
+        "etc/initrd-release",
+        ("etc/initrd-release",),
+        "systemd does not take it for an initrd, and waits for a root that nothing mounts",
+    ),
+    (
+        "60-persistent-storage.rules",
+        tuple(f"{top}/udev/rules.d/60-persistent-storage.rules" for top in ("etc", *_LIB)),
+        "/dev/disk/by-label stays empty, and the wait for the root device times out",
+    ),
+)
+_DRACUT_LIBRARY = (
+    "dracut-lib.sh",
+    tuple(f"{top}/dracut-lib.sh" for top in _LIB),
+    "the hook of the toolkit finds no kernel argument and does nothing, and the boot hangs",
+)
+_UNITS = {
+    "initrd-switch-root.service": "nothing switches to the root, and the boot hangs",
+    "initrd-switch-root.target": "nothing switches to the root, and the boot hangs",
+    "initrd-cleanup.service": "nothing switches to the root, and the boot hangs",
+    "initrd-parse-etc.service": "nothing switches to the root, and the boot hangs",
+    "initrd.target": "the initrd has no target to reach, and the boot hangs",
+    "systemd-udev-trigger.service": "devices that the kernel found before are not announced again, and the boot hangs",
+    "systemd-udevd.service": "udev is not started: no device appears, and the boot hangs",
+}
+
+
+def starts_with_systemd(initrd: Initrd) -> bool:
+    """Tell whether the /init of an initrd is systemd."""
+    init = initrd.lookup("init")
+    return init is not None and init.path.rpartition("/")[2] == "systemd"
+
+
+@check(
+    id="COS180",
+    name="initrd-base-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="The initrd lacks a part that systemd needs to find the root and to switch to it.",
+    why="""Booted so, machines hang without a message or end in the emergency shell: without udevd, its storage rules or
+        /etc/initrd-release nothing finds the root, without systemctl or initrd-switch-root.service nothing switches to it.""",
+    remedy=f"Install systemd and udev whole, with no file of theirs deleted. {REBUILD}",
+    reads=READS,
+    universal=True,
+)
+def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for the programs, rules and units."""
+    if not context.facts.generation:
+        raise NotApplicable("no generation is evident")
+    for path, initrd in opened(context):
+        if not starts_with_systemd(initrd):
+            raise NotApplicable(f"the /init of {path} is not systemd")
+        bad = False
+        sourced = _sources_library(context, initrd)
+        for name, places, effect in (*_FILES, _DRACUT_LIBRARY) if sourced else _FILES:
+            reason = _reason(initrd, places, must_have_content=name.endswith((".rules", ".sh")))
+            if reason:
+                bad = True
+                yield about(context, path, f"expected {name} in the initrd, {reason}: {effect}")
+        units = UnitTree(InitrdFiles(initrd))
+        for name, effect in _UNITS.items():
+            place = units.find(name)
+            if not place.is_there:
+                bad = True
+                yield about(
+                    context, path, f"expected the unit {name} in the initrd, {place.reason}: {effect}"
+                )
+        for need in units.started_by("initrd.target"):
+            if need.required and need.by and need.name not in _UNITS and not need.placement.is_there:
+                bad = True
+                reason = f"which {need.by} requires, {need.placement.reason}: systemd freezes"
+                yield about(context, path, f"expected the unit {need.name} in the initrd, {reason}")
+        if not bad:
+            yield f"{path} has what systemd needs to find the root and switch to it"
+
+
+def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
+    """Tell whether scripts of the toolkit in an initrd source dracut's library."""
+    table = context.profile.generations.get(context.facts.generation)
+    scripts = (name for group in (table.initrd_scripts if table is not None else ()) for name in group)
+    members = (initrd.lookup(name) for name in scripts)
+    return any(
+        b"dracut-lib.sh" in initrd.bodies.get(member.path, b"") for member in members if member is not None
+    )
+
+
+def _reason(initrd: Initrd, places: tuple[str, ...], *, must_have_content: bool) -> str:
+    """Return why none of the places has the file, "" where one has; whether a program can run is another check's."""
+    found = ""
+    for place in places:
+        there = initrd.lookup(place, follow=False)
+        member = initrd.lookup(place)
+        if there is None:
+            continue
+        if member is None:
+            found = found or f"/{place} leads to nothing"
+        elif member.type == "character" or there.target == "/dev/null":
+            return f"/{place} masks it"
+        elif member.type != "file":
+            found = found or f"/{place} is a {member.type}"
+        elif not member.size and must_have_content:
+            found = found or f"/{place} is empty"
+        else:
+            return ""
+    return found or "it is not there"

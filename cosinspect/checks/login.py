@@ -1,0 +1,265 @@
+"""Check on the way to a login at a console: the unit that asks, the programs, the PAM service, the account and its shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, Undecided, check
+from cosinspect.checks.boot_path import BOOTS
+from cosinspect.checks.targets import UNIT_READS, at_unit, require_root, require_systemd
+from cosinspect.facts.unit_tree import Placement
+from cosinspect.formats.text.accounts import Account, read_passwd, read_sysusers
+from cosinspect.formats.text.pam import Handler, Kind, Stack, passes, read_stack
+from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.report import Finding, Level
+
+__all__ = ["login_impossible"]
+
+_PAM_DIRECTORIES = ("/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d", "/usr/share/pam.d")
+_MODULE_DIRECTORIES = (
+    *("/usr/lib/security", "/usr/lib64/security", "/lib/security", "/lib64/security"),
+    *("/usr/lib/*/security", "/lib/*/security"),
+)
+_LIBRARIES = ("/usr/lib/libpam.so.0", "/usr/lib64/libpam.so.0", "/usr/lib/*/libpam.so.0", "/lib*/libpam.so.0")
+_GENERATOR = (
+    "/usr/lib/systemd/system-generators/systemd-getty-generator",
+    "/lib/systemd/system-generators/systemd-getty-generator",
+)
+_LOGIND = "systemd-logind.service"
+_LOGIN = "/bin/login"  # util-linux, _PATH_LOGIN
+_REMOTE = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket", "dropbear.service", "dropbear.socket")
+_STEPS: dict[Kind, str] = {
+    "auth": "every password is refused",
+    "account": "every account is refused",
+    "session": "whoever logs in is logged out at once",
+}
+
+
+@check(
+    id="COS183",
+    name="login-impossible",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="Nobody can log in at a console.",
+    why="""The machine boots and is of no use: without agetty or its units no prompt appears, without login, /etc/passwd or a module of
+        PAM every login is refused, without root's shell root is logged out at once.""",
+    remedy="""Reinstall what is missing (util-linux, login, the modules of PAM, the shell that /etc/passwd names) in the Dockerfile, and let
+        no later step delete it.""",
+    reads=(
+        *UNIT_READS,
+        "{etc,usr/lib,usr/etc}/passwd",
+        "etc/nsswitch.conf",
+        "{etc,usr/lib,usr/etc,usr/share}/pam.d/*",
+        "usr/lib/sysusers.d/*.conf",
+    ),
+    universal=True,
+)
+def login_impossible(context: CheckContext) -> Iterator[Finding | str]:
+    """Follow the way from the target that is booted to the shell."""
+    require_root(context)
+    yield from _account(context)
+    require_systemd(context)
+    units, asks = _prompts(context)
+    if asks:
+        yield f"{' and '.join(sorted(asks))} ask for a login"
+        yield from _programs(context)
+        yield from _service(context)
+    else:
+        yield from units
+
+
+# -- the account -------------------------------------------------------------------------------------------------------
+
+
+def _account(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for root and its shell."""
+    places = ["/etc/passwd"]
+    sorted_out = context.facts.text("/etc/nsswitch.conf").text or ""
+    foreign = context.facts.generation == "bootc"
+    if foreign or "altfiles" in sorted_out:
+        places += ["/usr/lib/passwd", "/usr/etc/passwd"]
+    accounts: dict[str, tuple[str, Account]] = {}
+    for place in places:
+        for account in read_passwd(context.facts.text(place).text or ""):
+            accounts.setdefault(account.name, (place, account))
+    if foreign and "root" not in accounts:
+        for entry in context.rootfs.glob("/usr/lib/sysusers.d/*.conf"):
+            for account in read_sysusers(context.facts.text(entry.path).text or ""):
+                accounts.setdefault(account.name, (entry.path, account))
+    found = accounts.get("root")
+    if found is None:
+        trace = context.rootfs.trace(places[0])
+        why = (
+            "the file is not there" if trace.entry is None else f"it has {len(accounts)} accounts without it"
+        )
+        yield context.broken(
+            trace, f"expected the account root in {places[0]}, {why}: every login is refused"
+        )
+        return
+    place, root = found
+    trace = context.rootfs.trace(root.shell)
+    if trace.entry is None or trace.entry.type != "file":
+        what = "it is not there" if trace.entry is None else f"it is a {trace.entry.type}"
+        yield context.broken(
+            trace, f"expected {root.shell}, the shell of root by {place}, {what}: root is logged out at once"
+        )
+    else:
+        yield f"root is in {place}, its shell is {root.shell}"
+
+
+# -- the prompt --------------------------------------------------------------------------------------------------------
+
+
+def _prompts(context: CheckContext) -> tuple[list[Finding], set[str]]:
+    """Return why no unit asks for a login, or which do."""
+    units = context.facts.units
+    needs = {need.name: need.placement for need in units.started_by("default.target")}
+    asked = {
+        name: place for name, place in needs.items() if "getty@" in name or name.endswith("getty.service")
+    }
+    if any(context.rootfs.exists(path) for path in _GENERATOR):
+        asked["serial-getty@.service"] = units.find(
+            "serial-getty@.service"
+        )  # for each console= of the command line
+    if units.find(_LOGIND).is_there:
+        asked["autovt@.service"] = units.find("autovt@.service")  # for the terminal that is shown
+    good, reasons = set[str](), dict[str, Placement]()
+    programs: dict[str, tuple[str, Placement]] = {}
+    for name, place in asked.items():
+        if not place.is_there:
+            reasons[name] = place
+            continue
+        missing = [
+            command.path
+            for command in exec_commands(units.unit(name))
+            if command.path.startswith("/") and not context.rootfs.exists(command.path)
+        ]
+        if missing:
+            programs[missing[0]] = (name, place)
+        else:
+            good.add(name)
+    if (
+        not good
+        and any(needs[name].is_there for name in _REMOTE if name in needs)
+        and not programs
+        and not any(
+            context.rootfs.exists(path) for path in ("/sbin/agetty", "/usr/sbin/agetty", "/usr/bin/agetty")
+        )
+    ):
+        raise Undecided(
+            "no unit asks for a login at a console, and a machine may be meant to be reached by SSH alone"
+        )
+    if "display-manager.service" in needs and needs["display-manager.service"].is_there:
+        good.add("display-manager.service")
+    findings = [
+        context.missing(
+            path,
+            f"expected {path}, which {place.path} runs to ask for a login, it is not there: no prompt appears",
+        )
+        for path, (_, place) in programs.items()
+    ]
+    if not findings:
+        place = next(iter(reasons.values()), units.find("getty@.service"))
+        findings = [
+            at_unit(
+                context,
+                place,
+                f"expected a unit that asks for a login, {place.name}: {place.reason or 'nothing starts it'}",
+                *(f"{name}: {each.reason}" for name, each in list(reasons.items())[1:]),
+            )
+        ]
+    return findings, good
+
+
+def _programs(context: CheckContext) -> Iterator[Finding | str]:
+    """Look for what agetty starts when a name was typed."""
+    trace = context.rootfs.trace(_LOGIN)
+    if trace.entry is None or trace.entry.type != "file":
+        yield context.broken(
+            trace,
+            f"expected {_LOGIN}, which agetty starts, it is not there: a prompt appears, and nobody is asked for a password",
+        )
+
+
+# -- PAM ---------------------------------------------------------------------------------------------------------------
+
+
+def _service(context: CheckContext) -> Iterator[Finding | str]:
+    """Follow the stacks of the service login."""
+    entry = context.rootfs.trace(_LOGIN).entry
+    if entry is None or entry.name.startswith("busybox"):
+        return
+    if not any(context.rootfs.glob(path) for path in _LIBRARIES):
+        return  # a login without PAM
+    if not any(context.rootfs.glob(f"{top}/*") for top in _PAM_DIRECTORIES):
+        if context.rootfs.exists("/etc/pam.conf"):
+            return  # the older way to configure it
+        yield context.missing(
+            "/etc/pam.d",
+            "expected the PAM service login, there is no configuration of PAM: every login is refused",
+        )
+        return
+    told: set[str] = set()
+    for kind, effect in _STEPS.items():
+        stack = read_stack("login", kind, lambda name: _configuration(context, name))
+        if stack.cut:
+            raise Undecided("the PAM service login has more lines than are followed")
+        if passes(stack, lambda handler: _is_there(context, handler), password=kind == "auth"):
+            continue
+        for finding in _obstacles(context, kind, stack, effect):
+            if finding.message not in told:
+                told.add(finding.message)
+                yield finding
+    if not told:
+        yield "the PAM service login can be passed"
+
+
+def _obstacles(context: CheckContext, kind: Kind, stack: Stack, effect: str) -> Iterator[Finding]:
+    for name in stack.missing:
+        path = name if name.startswith("/") else f"{_PAM_DIRECTORIES[0]}/{name}"
+        yield context.missing(
+            path, f"expected the configuration {path} for the PAM service login, it is not there: {effect}"
+        )
+    if not passes(stack, lambda _: True, password=kind == "auth"):
+        return  # it lets nobody in with every module there: that is what somebody wanted
+    for handler in dict.fromkeys(
+        each
+        for each in (
+            h.module
+            for h in stack.handlers
+            if h.module and not h.opens and not h.silent and not _is_there(context, h)
+        )
+    ):
+        place = handler if handler.startswith("/") else f"/usr/lib/security/{handler}"
+        removed = next(
+            (
+                found
+                for top in _MODULE_DIRECTORIES
+                for entry in context.rootfs.glob(top)
+                if (found := context.removal(f"{entry.path}/{handler}"))[1]
+            ),
+            context.removal(place),
+        )
+        yield Finding(
+            f"expected the module {handler}, which the PAM service login asks for ({kind}), it is not there: {effect}",
+            place,
+            *removed,
+        )
+
+
+def _configuration(context: CheckContext, name: str) -> str | None:
+    paths = [name] if name.startswith("/") else [f"{top}/{name}" for top in _PAM_DIRECTORIES]
+    return next((text for path in paths if (text := context.facts.text(path).text) is not None), None)
+
+
+def _is_there(context: CheckContext, handler: Handler) -> bool:
+    if handler.module.startswith("/"):
+        paths = [handler.module.replace("$ISA", "")]
+    else:
+        tops = [entry.path for top in _MODULE_DIRECTORIES for entry in context.rootfs.glob(top)]
+        paths = [f"{top}/{handler.module.replace('$ISA/', '')}" for top in tops]
+    for path in paths:
+        entry = context.rootfs.trace(path).entry
+        if entry is not None and entry.type == "file" and entry.size:
+            return True
+    return False

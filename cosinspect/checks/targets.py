@@ -1,0 +1,225 @@
+"""Checks on what systemd starts in the root: its targets, the rules of udev, and the file systems that it must mount."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.boot_path import BOOTS
+from cosinspect.facts.unit_tree import Need, Placement
+from cosinspect.formats.text.systemd import Unit
+from cosinspect.report.report import Finding, Level
+
+__all__ = [
+    "UNIT_READS",
+    "at_unit",
+    "require_root",
+    "require_systemd",
+    "required_mount_unknown",
+    "system_target_missing",
+]
+
+UNIT_READS = (
+    "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.{target,service,mount,socket}",
+    "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.d/*.conf",
+)
+_DEFAULT = "default.target"
+_RULES = {
+    "60-persistent-storage.rules": "no file system is found by its label: the mounts of /oem and /usr/local time out",
+    "99-systemd.rules": "no device becomes known to systemd: consoles and file systems that wait for theirs time out",
+}
+_RULE_DIRECTORIES = (
+    "/etc/udev/rules.d",
+    "/usr/local/lib/udev/rules.d",
+    "/usr/lib/udev/rules.d",
+    "/lib/udev/rules.d",
+)
+# A unit with one of these is passed over where the machine is another one.
+_CONDITION = re.compile(r"(?:Condition|Assert)[A-Z]\w+")
+_BY_LABEL = re.compile(r"(?:LABEL=|/dev/disk/by-label/)(.+)")
+_BY_PARTITION = re.compile(r"(?:PARTLABEL=|/dev/disk/by-partlabel/)(.+)")
+_BY_ID = re.compile(r"(?:(?:PART)?UUID=|/dev/disk/by-(?:part)?uuid/)(.+)")
+_ESCAPED = re.compile(r"\\x([0-9a-fA-F]{2})")
+_PARTITIONS = frozenset(
+    [
+        "efi",
+        "esp",
+        "bios",
+        "boot",
+        "oem",
+        "state",
+        "persistent",
+        "recovery",
+        "p.grub",
+        "p.oem",
+        "p.state",
+        "p.recovery",
+        "p.persistent",
+        "p.bios",
+    ]
+)
+
+
+def require_root(context: CheckContext) -> None:
+    """Leave a check of the root where nothing says that the image has one that machines boot.
+
+    Raises:
+        NotApplicable: no generation is evident, or the image holds boot files alone.
+    """
+    if not context.facts.generation:
+        raise NotApplicable("no generation is evident")
+    if not context.rootfs.exists("/usr"):
+        raise NotApplicable("the image has no root file system")
+
+
+def require_systemd(context: CheckContext) -> None:
+    """Leave a check of systemd's units where the image is none that boots by systemd.
+
+    Raises:
+        NotApplicable: nothing says that the image has a root that machines boot, or systemd is not there.
+    """
+    require_root(context)
+    if not any(context.rootfs.exists(f"/{top}/systemd/systemd") for top in ("usr/lib", "lib")):
+        raise NotApplicable("there is no systemd")
+
+
+def at_unit(context: CheckContext, place: Placement, message: str, *evidence: str) -> Finding:
+    """Return the finding about a unit: at its file, or where it should be."""
+    path = place.path or f"/usr/lib/systemd/system/{place.name}"
+    entry = context.rootfs.trace(path, follow=False).entry
+    if entry is None:
+        layer, removed = context.removal(path)
+        return Finding(message, path, layer, (*evidence, *removed))
+    trace = context.rootfs.trace(path)
+    links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))
+    return Finding(message, path, entry.layer, (*evidence, *links, context.step(entry.layer)))
+
+
+@check(
+    id="COS181",
+    name="system-target-missing",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="A target that systemd must reach is not in the image, or udev lacks the rules by which devices appear.",
+    why="""Without default.target or multi-user.target systemd asks for the root password for maintenance, without basic.target it
+        freezes; without udev's rules no console and no file system of the disk becomes known to it.""",
+    remedy="""Reinstall the package of systemd in the Dockerfile, and let no later step delete or mask its units; the default is
+        set by: RUN systemctl set-default multi-user.target""",
+    reads=UNIT_READS,
+    universal=True,
+)
+def system_target_missing(context: CheckContext) -> Iterator[Finding | str]:
+    """Follow what default.target requires, as systemd loads it."""
+    require_systemd(context)
+    units = context.facts.units
+    needs = units.started_by(_DEFAULT)
+    bad = False
+    for need in needs:
+        if not need.required or need.placement.is_there:
+            continue
+        bad = True
+        yield _unreached(context, need)
+    for name, effect in _RULES.items():
+        paths = [f"{top}/{name}" for top in _RULE_DIRECTORIES]
+        first = next(
+            (path for path in paths if context.rootfs.trace(path, follow=False).entry is not None), ""
+        )
+        entry = context.rootfs.trace(first).entry if first else None
+        if entry is None or entry.type != "file" or not entry.size:
+            bad = True
+            told = first or paths[2]
+            why = "it is not there" if not first else "it has no rules"
+            yield context.missing(told, f"expected udev's rules {name}, {why}: {effect}")
+    if not bad:
+        place = needs[0].placement
+        yield f"{_DEFAULT} is {place.id}, and the {sum(need.required for need in needs)} units that it requires are there"
+
+
+def _unreached(context: CheckContext, need: Need) -> Finding:
+    place = need.placement
+    if not need.by:
+        message = f"expected {_DEFAULT} to name a target, {place.reason}: systemd asks for the root password for maintenance"
+        return at_unit(context, place, message)
+    effect = (
+        "systemd freezes"
+        if need.name in ("basic.target", "sysinit.target")
+        else "the default target is not reached"
+    )
+    return at_unit(
+        context, place, f"expected the unit {need.name}, which {need.by} requires, {place.reason}: {effect}"
+    )
+
+
+@check(
+    id="COS182",
+    name="required-mount-unknown",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="A unit that local-fs.target requires mounts a file system that no installation makes.",
+    why="systemd waits 90 seconds for the device, local-fs.target fails, and the boot ends in emergency mode.",
+    remedy="""Have it wanted, not required (WantedBy=local-fs.target), or mount it in a cloud-config's later stage; a label of your own
+        must be made by the installation: name its partition in a cloud-config's layout.""",
+    reads=UNIT_READS,
+)
+def required_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
+    """Read the mounts that local-fs.target requires, and hold what they mount against the labels of the disk."""
+    require_systemd(context)
+    labels = {*context.generation.labels, *context.facts.own_labels}
+    if not labels:
+        raise NotApplicable(f"the labels of {context.generation.title} are not known")
+    units = context.facts.units
+    # Without it the failure of a mount stops nothing.
+    if not units.unit("local-fs.target").values("Unit", "OnFailure"):
+        raise NotApplicable("local-fs.target starts no emergency mode when a mount fails")
+    count = 0
+    for need in units.started_by("local-fs.target"):
+        if not need.required or not need.name.endswith(".mount"):
+            continue
+        count += 1
+        reason = _unmountable(need, units.unit(need.name), labels)
+        if reason:
+            yield at_unit(
+                context,
+                need.placement,
+                f"expected {need.name}, which {need.by} requires, to mount what a machine has, {reason}",
+            )
+    yield f"local-fs.target requires {count} mounts of units"
+
+
+def _unmountable(need: Need, unit: Unit, labels: set[str]) -> str:
+    """Return why a mount fails on every machine, "" if it may succeed."""
+    if not need.placement.is_there:
+        return need.placement.reason
+    if any(_CONDITION.fullmatch(key) for key in unit.sections.get("Unit", {})):
+        return ""
+    what, where = unit.last("Mount", "What") or "", unit.last("Mount", "Where") or ""
+    if not what:
+        return "it says no What="
+    if where and posixpath.normpath(where) != _path_of(need.name):
+        return f"its Where={where} does not agree with its name, so systemd refuses it"
+    what = what.strip('"')
+    if "%" in what or "$" in what:
+        return ""
+    if found := _BY_LABEL.fullmatch(what):
+        label = _unescaped(found[1])
+        return "" if label in labels else f"no installation makes a file system with the label {label}"
+    if found := _BY_PARTITION.fullmatch(what):
+        label = _unescaped(found[1])
+        known = label in labels or label.lower() in _PARTITIONS
+        return "" if known else f"no installation makes a partition with the label {label}"
+    if _BY_ID.fullmatch(what):
+        return f"no two machines have the same {what.partition('=')[0] if '=' in what else what}"
+    return ""
+
+
+def _path_of(unit: str) -> str:
+    """Return the path that a mount unit is named for (systemd.mount(5), systemd-escape(1))."""
+    name = unit.removesuffix(".mount")
+    return "/" if name == "-" else "/" + _unescaped(name.replace("-", "/"))
+
+
+def _unescaped(text: str) -> str:
+    raw = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    return raw.encode("latin-1", "replace").decode("utf-8", "surrogateescape") if raw != text else text

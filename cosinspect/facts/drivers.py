@@ -1,0 +1,161 @@
+"""The drivers of an initrd: which modules of the kernel are in it, what each needs, and whether modprobe finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attrs import frozen
+
+from cosinspect.errors import FormatError
+from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.formats.boot.module_index import (
+    module_name,
+    read_builtin,
+    read_dependencies,
+    read_index,
+    read_soft_dependencies,
+)
+
+__all__ = ["Drivers", "drivers_of", "needs_by_name"]
+
+_TOPS = ("usr/lib/modules", "lib/modules")
+_COMMANDS = ("usr/sbin/modprobe", "usr/bin/modprobe", "sbin/modprobe", "bin/modprobe")
+
+
+@frozen(kw_only=True)
+class Drivers:
+    """The modules that an initrd has for a kernel.
+
+    Attributes:
+        version: of the kernel.
+        directory: of the modules, without a leading slash.
+        modules: the path below `directory` of each module by its name.
+        needs: the paths below `directory` that each module needs, by the index that modprobe reads; empty where it has none.
+        soft: the names or aliases that a module asks to be loaded before it.
+        builtin: the names of modules built into the kernel, None where nothing lists them.
+        index: the file that modprobe reads, without a leading slash.
+        fault: why modprobe can read no index, "" where it can.
+        unread: whether the index could not be kept for reading.
+        aliases: whether udev finds the table of devices, by which it loads the drivers of what is there.
+    """
+
+    version: str
+    directory: str
+    modules: Mapping[str, str]
+    needs: Mapping[str, tuple[str, ...]]
+    soft: Mapping[str, tuple[str, ...]]
+    builtin: frozenset[str] | None
+    index: str
+    fault: str
+    unread: bool
+    aliases: bool
+
+    def has(self, name: str) -> bool:
+        """Tell whether a driver is in the initrd or built into the kernel."""
+        return name in self.modules or (self.builtin is not None and name in self.builtin)
+
+    def is_unlisted(self, name: str) -> bool:
+        """Tell whether the index has no entry for a module that lies in the initrd."""
+        return name in self.modules and not self.fault and not self.unread and name not in self.needs
+
+    def absent_for(self, name: str, further: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Return the names of the modules that a module needs and that are neither in the initrd nor built in.
+
+        Args:
+            name: of a module in the initrd.
+            further: the needs of modules as another table has them, such as that of the image's root.
+        """
+        if name not in self.modules:
+            return ()
+        wanted = [module_name(path) for table in (self.needs, further) for path in table.get(name, ())]
+        return tuple(each for each in dict.fromkeys(wanted) if not self.has(each))
+
+
+def drivers_of(
+    initrd: Initrd, version: str, builtin: frozenset[str] | None, *, by_text: bool | None = None
+) -> Drivers | None:
+    """Return what an initrd has for a kernel, None where it has no directory for it.
+
+    Args:
+        initrd: to look into.
+        version: of the kernel.
+        builtin: what the image's root lists as built in, where the initrd lists nothing.
+        by_text: whether modprobe reads `modules.dep` as busybox does; by default by what modprobe is.
+    """
+    top = next((each for each in _TOPS if _is_directory(initrd, f"{each}/{version}")), None)
+    if top is None:
+        return None
+    member = initrd.lookup(f"{top}/{version}")
+    directory = member.path if member is not None else f"{top}/{version}"
+    prefix = f"{directory}/"
+    modules = {
+        module_name(path): path.removeprefix(prefix)
+        for path, each in initrd.members.items()
+        if path.startswith(prefix) and ".ko" in path.rpartition("/")[2] and each.type != "directory"
+    }
+    if by_text is None:
+        by_text = _is_busybox(initrd)
+    index = f"{directory}/modules.dep" if by_text else f"{directory}/modules.dep.bin"
+    needs, fault, unread = _needs(initrd, index, by_text=by_text)
+    listed = _text(initrd, f"{directory}/modules.builtin")
+    soft = {
+        each.module: each.before
+        for each in read_soft_dependencies(_text(initrd, f"{directory}/modules.softdep") or "")
+        if each.before
+    }
+    return Drivers(
+        version=version,
+        directory=directory,
+        modules=modules,
+        needs=needs,
+        soft=soft,
+        builtin=read_builtin(listed) if listed is not None else builtin,
+        index=index,
+        fault=fault,
+        unread=unread,
+        aliases=by_text or _holds(initrd, f"{directory}/modules.alias.bin"),
+    )
+
+
+def needs_by_name(table: Mapping[str, Iterable[str]]) -> Mapping[str, tuple[str, ...]]:
+    """Return the needs of modules by the modules' names, where a table has them by path."""
+    return {module_name(path): tuple(needs) for path, needs in table.items()}
+
+
+def _needs(initrd: Initrd, index: str, *, by_text: bool) -> tuple[Mapping[str, tuple[str, ...]], str, bool]:
+    try:
+        body = initrd.read(index)
+        if by_text:
+            return needs_by_name(read_dependencies(body.decode("utf-8", "replace"))), "", False
+        found = {}
+        for name, values in read_index(body).items():
+            found[name] = tuple(values[0].partition(":")[2].split()) if values else ()
+    except FormatError as fault:
+        unread = fault.kind in ("unread", "limit")
+        return {}, "" if unread else fault.message, unread
+    return found, "", False
+
+
+def _text(initrd: Initrd, path: str) -> str | None:
+    try:
+        return initrd.read(path).decode("utf-8", "replace")
+    except FormatError:
+        return None
+
+
+def _holds(initrd: Initrd, path: str) -> bool:
+    member = initrd.lookup(path)
+    return member is not None and member.type == "file" and member.size > 0
+
+
+def _is_directory(initrd: Initrd, path: str) -> bool:
+    member = initrd.lookup(path)
+    return member is not None and member.type == "directory"
+
+
+def _is_busybox(initrd: Initrd) -> bool:
+    for path in _COMMANDS:
+        member = initrd.lookup(path)
+        if member is not None:
+            return member.path.rpartition("/")[2].startswith("busybox")
+    return False

@@ -1,0 +1,64 @@
+"""Accounts of a system: passwd(5), and what systemd-sysusers makes of sysusers.d(5)."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from cosinspect.formats.text.problem import bounded
+
+__all__ = ["DEFAULT_SHELL", "Account", "read_passwd", "read_sysusers"]
+
+DEFAULT_SHELL = "/bin/sh"
+"""What login starts for an account without a shell of its own (passwd(5))."""
+
+_FIELDS = 7
+_MAX_ACCOUNTS = 10_000
+
+
+@frozen
+class Account:
+    """An account.
+
+    Attributes:
+        name: of the account.
+        uid: its number, None where the file leaves it to systemd-sysusers.
+        shell: the program that login starts.
+    """
+
+    name: str
+    uid: int | None
+    shell: str
+
+
+def read_passwd(text: str) -> tuple[Account, ...]:
+    """Return the accounts of a passwd file as glibc reads it: a line that is none is left out, as are comments."""
+    found = []
+    for line in bounded(text)[0].split("\n"):
+        fields = line.lstrip(" \t").split(":")
+        if len(fields) < _FIELDS or not fields[0] or fields[0][0] in "#+-":
+            continue
+        if not (fields[2].isascii() and fields[2].isdigit() and len(fields[2]) <= 10):
+            continue
+        found.append(Account(fields[0], int(fields[2]), fields[6].rstrip() or DEFAULT_SHELL))
+        if len(found) >= _MAX_ACCOUNTS:
+            break
+    return tuple(found)
+
+
+def read_sysusers(text: str) -> tuple[Account, ...]:
+    """Return the accounts that the `u` lines of a sysusers.d file make; those with specifiers in their name are left out."""
+    found = []
+    for line in bounded(text)[0].split("\n"):
+        words = line.split(None, 3)
+        if len(words) < 3 or words[0].rstrip("!") != "u" or "%" in words[1]:
+            continue
+        number = words[2].partition(":")[0]
+        rest = words[3].split('"') if len(words) > 3 else []
+        behind = (rest[2] if len(rest) > 2 else " ".join(rest[:1]).partition(" ")[2]).split()
+        shell = behind[1] if len(behind) > 1 and behind[1] != "-" else ""
+        uid = int(number) if number.isascii() and number.isdigit() and len(number) <= 10 else None
+        # systemd-sysusers gives root a shell of its own and others none to log in with.
+        found.append(Account(words[1], uid, shell or (DEFAULT_SHELL if uid == 0 else "/usr/sbin/nologin")))
+        if len(found) >= _MAX_ACCOUNTS:
+            break
+    return tuple(found)
