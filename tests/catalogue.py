@@ -1,28 +1,24 @@
-"""`python -m tests.catalogue` writes docs/checks.md, and the parts of README.md that the program prints.
+"""`python -m tests.catalogue` writes docs/checks.md.
 
-docs/checks.md lists every check, what it decides, for which images, why, and what to do.
+It lists every check, what it decides, for which images, why, and what to do.
 
 The generations are those of whose good images the check has something to say, which is found out by inspecting one of each.
 """
 
 from __future__ import annotations
 
-import io
-import re
 import tempfile
 from functools import cache
 from pathlib import Path
 
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check
-from cosinspect.cli import main
 from cosinspect.inspection.inspection import inspect
 from cosinspect.report.report import Kind
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative, derivative_of
 from cosinspect.testing.derivative.variants import VARIANTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
-README = PAGE.parents[1] / "README.md"
 GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5", "G6", "kairos", "bootc")
 
 HEAD = """# The checks
@@ -50,7 +46,7 @@ def applied() -> dict[str, tuple[str, ...]]:
 
 def page() -> str:
     """Give the whole page."""
-    return HEAD + "".join(f"\n{_section(item)}" for item in CATALOGUE)
+    return f"{HEAD}\n{_table()}\n" + "".join(f"\n{_section(item)}" for item in CATALOGUE)
 
 
 def _section(item: Check) -> str:
@@ -82,35 +78,24 @@ def _section(item: Check) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table() -> str:
-    """Give the README's table of checks."""
-    rows = [
-        f"| {item.id} | {item.name} | {item.level.value} "
-        f"| {', '.join(each.value for each in item.capabilities) or '-'} | {item.summary} |"
+def rows() -> list[list[str]]:
+    """The cells of the table of checks."""
+    return [
+        [
+            f"[{item.id}](#{item.id.lower()}-{item.name})",
+            item.name,
+            item.level.value,
+            ", ".join(capability.value for capability in item.capabilities) or "-",
+            item.summary,
+        ]
         for item in CATALOGUE
     ]
-    return "\n".join(["| id | name | level | decides | what is wrong |", "|---|---|---|---|---|", *rows])
 
 
-def _session(arguments: str) -> str:
-    """Give what the command prints."""
-    out = io.StringIO()
-    main(arguments.split(), stdout=out, stderr=out)
-    lines = [line.rstrip() for line in out.getvalue().strip().splitlines()]
-    return "\n".join([f"$ cosinspect {arguments}", *lines])
-
-
-def readme(text: str) -> str:
-    """Give the README with its session and its table of checks written anew."""
-    text = re.sub(
-        r"(<!-- session: (.*?) -->\n```text\n).*?(\n```)",
-        lambda found: f"{found[1]}{_session(found[2])}{found[3]}",
-        text,
-        flags=re.DOTALL,
-    )
-    return re.sub(r"(<!-- checks -->\n)(?:\|.*\n)+", lambda found: f"{found[1]}{_table()}\n", text)
+def _table() -> str:
+    head = ["| id | name | level | decides | what is wrong |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows())])
 
 
 if __name__ == "__main__":
     PAGE.write_text(page())
-    README.write_text(readme(README.read_text()))

@@ -1,5 +1,5 @@
-"""`python -m tests.generated` writes what pages show of the program: README's session and table of checks, docs/checks.md, and the
-table of docs/accuracy.md.
+"""`python -m tests.generated` writes what pages show of the program: README's excerpt of a session, docs/checks.md, and the table of
+docs/accuracy.md.
 
 What differs between two runs (a port, seconds) is left as it stands where nothing else changed.
 """
@@ -17,15 +17,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 import catalogue
 from accuracy.cases import mutations, variations
 from accuracy.measure import RIGHT, Outcome, table
-from cosinspect.checks import CATALOGUE
 from cosinspect.cli import main
 
 PORT = re.compile(r"127\.0\.0\.1:\d+")
 ROOT = Path(__file__).parents[1]
 SESSION = re.compile(
-    r"(?<=<!-- session: )(?P<command>.*?)(?P<head> -->\n```text\n)(?P<shown>.*?)(?=```)", re.DOTALL
+    r"(?<=<!-- excerpt: )(?P<command>.*?)(?P<head> -->\n```text\n)(?P<shown>.*?)(?=```)", re.DOTALL
 )
-CHECKS = re.compile(r"(?<=<!-- checks -->\n)(?:\|.*\|\n)+")
 ACCURACY = re.compile(r"^\| generation \|.*\n(?:\|.*\|\n?)+", re.MULTILINE)
 
 
@@ -36,37 +34,25 @@ def settled(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
+def excerpt(text: str) -> str:
+    """The lines of a failing report that README shows: what it says first, and what fails."""
+    blocks = text.strip().split("\n\n")
+    wanted = [block for block in blocks if block.startswith(("FAIL", "made", "What fails"))]
+    lines = [line for block in wanted for line in [*block.splitlines(), ""]]
+    return "\n".join(line.rstrip() for line in lines if not line.startswith("made")).strip()
+
+
 def session(match: re.Match[str]) -> str:
     """Run the command of a session again."""
     out, err = io.StringIO(), io.StringIO()
     main(match["command"].split(), stdout=out, stderr=err)
-    lines = [f"$ cosinspect {match['command']}", *(err.getvalue() + out.getvalue()).strip().splitlines()]
+    lines = [f"$ cosinspect {match['command']}", *excerpt(out.getvalue()).splitlines()]
     found = "\n".join(line.rstrip() for line in lines) + "\n"
     if settled(found) == settled(match["shown"]):
         return match[0]
     if port := PORT.search(match["shown"]):
         found = PORT.sub(port[0], found)
     return f"{match['command']}{match['head']}{found}"
-
-
-def check_rows() -> list[list[str]]:
-    """The cells of the table of checks."""
-    return [
-        [
-            item.id,
-            item.name,
-            item.level.value,
-            ", ".join(capability.value for capability in item.capabilities) or "-",
-            item.summary,
-        ]
-        for item in CATALOGUE
-    ]
-
-
-def checks(match: re.Match[str]) -> str:
-    """The table of checks, its heading as it stands."""
-    heading = match[0].splitlines()[:2]
-    return "\n".join([*heading, *(f"| {' | '.join(row)} |" for row in check_rows())]) + "\n"
 
 
 def accuracy(_: re.Match[str]) -> str:
@@ -88,6 +74,6 @@ def rewrite(path: Path, *parts: tuple[re.Pattern[str], Callable[[re.Match[str]],
 
 
 if __name__ == "__main__":
-    rewrite(ROOT / "README.md", (SESSION, session), (CHECKS, checks))
+    rewrite(ROOT / "README.md", (SESSION, session))
     rewrite(ROOT / "docs" / "accuracy.md", (ACCURACY, accuracy))
     catalogue.PAGE.write_text(catalogue.page())

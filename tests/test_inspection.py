@@ -213,6 +213,8 @@ def test_the_image_of_an_index_has_the_report_that_it_has_alone(tmp_path):
 
     assert chosen["image"].pop("index")
     assert alone["image"].pop("index") is None
+    for report in (chosen, alone):  # COS203 is about the index
+        report["results"] = [each for each in report["results"] if each["check"] != "COS203"]
     assert alone == chosen
 
 
@@ -540,7 +542,7 @@ def test_what_one_layer_raises_cancels_the_others_and_is_what_is_raised(fault):
     with Image("scripted", source) as opened, pytest.raises(type(fault)) as caught:
         opened.rootfs()
 
-    assert caught.value is fault
+    assert fault in (caught.value, caught.value.__cause__)  # an error of a layer says in which one
     assert closed.wait(10)
     assert source.closed
 

@@ -1,4 +1,4 @@
-"""The README is executed and compared: its session, its Python, its tables."""
+"""README and the pages beside it are executed and compared: a session, Python, tables."""
 
 import io
 import re
@@ -6,30 +6,37 @@ from pathlib import Path
 
 import pytest
 
+from catalogue import PAGE as CHECKS
+from catalogue import rows as check_rows
 from cosinspect.cli import main
 from cosinspect.commands import COMMANDS
 from cosinspect.profiles import load_profile
 from cosinspect.report.report import Capability
 from cosinspect.testing.derivative import derivative
-from generated import check_rows, settled
+from generated import excerpt, settled
 from test_architecture import own_imports, room_of
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+API = (ROOT / "docs" / "api.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+LONGEST = 150
+"""Lines of README: who reads it wants to start."""
 
 
-def blocks(marker, language):
-    return re.findall(rf"<!-- {marker} -->\n```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(page, marker, language):
+    return re.findall(rf"<!-- {marker} -->\n```{language}\n(.*?)```", page, re.DOTALL)
 
 
-def table(heading):
+def table(heading, page=README):
     """The cells of the table below a heading or marker."""
-    text = README[README.index(heading) :]
+    text = page[page.index(heading) :]
     rows = re.search(r"((?:^\|.*\|\n)+)", text, re.MULTILINE)[1].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
 def test_the_session_is_what_the_command_says():
-    match = re.search(r"<!-- session: (.*?) -->\n```text\n(.*?)```", README, re.DOTALL)
+    match = re.search(r"<!-- excerpt: (.*?) -->\n```text\n(.*?)```", README, re.DOTALL)
     out, err = io.StringIO(), io.StringIO()
 
     status = main(match[1].split(), stdout=out, stderr=err)
@@ -37,10 +44,23 @@ def test_the_session_is_what_the_command_says():
     assert 1 == status
     assert f"$ cosinspect {match[1]}" == match[2].splitlines()[0]
     shown = "\n".join(match[2].splitlines()[1:])
-    assert settled(shown) == settled(err.getvalue() + out.getvalue())
+    assert settled(shown) == settled(excerpt(out.getvalue()))
+    assert all(line in settled(out.getvalue()) for line in settled(shown).splitlines())
 
 
-@pytest.mark.parametrize("code", blocks("python", "python"))
+def test_it_is_short_and_its_links_lead_somewhere():
+    assert len(README.splitlines()) <= LONGEST
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert all(f"({page.name})" in index for page in (ROOT / "docs").glob("*.md") if page.name != "README.md")
+
+
+@pytest.mark.parametrize("code", [*blocks(README, "python", "python"), *blocks(API, "python", "python")])
 def test_the_python_runs(code, tmp_path):
     name = derivative().write_layout(tmp_path)
 
@@ -48,7 +68,7 @@ def test_the_python_runs(code, tmp_path):
 
 
 def test_the_checks_are_those_of_the_catalogue():
-    assert check_rows() == table("<!-- checks -->")
+    assert check_rows() == table("| id | name |", CHECKS.read_text())
 
 
 def test_the_commands_are_those_there_are():
@@ -68,8 +88,8 @@ def test_the_example_profile_loads(tmp_path):
 
 
 def test_the_floors_are_those_of_the_imports():
-    rows = [re.findall(r"`([a-z_]+)/?`", row[0]) for row in table("| floor | holds |")]
-    package = Path(__file__).parent.parent / "cosinspect"
+    rows = [re.findall(r"`([a-z_]+)/?`", row[0]) for row in table("| floor | holds |", ARCHITECTURE)]
+    package = ROOT / "cosinspect"
     there = {
         path.name.removesuffix(".py")
         for path in package.iterdir()

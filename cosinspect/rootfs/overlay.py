@@ -187,7 +187,7 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
     if survivors.cut is not None:
         position, cut = survivors.cut
         if survivors.broken is None:
-            _end(tree, position, "", f"go-containerregistry meets {cut.reason}")
+            _end(tree, position, "", f"its reader meets {cut.reason}")
         else:
             message = f"the content ends before its size: go-containerregistry meets {cut.reason}"
             tree.problem("content-cut", position, survivors.broken, message)
@@ -204,8 +204,7 @@ def extraction_end(index: LayerIndex) -> str | None:
 
 
 def _end(tree: Tree, position: int, path: str, reason: str) -> None:
-    message = f"the writing ends here and reports success: {reason}"
-    tree.problem(PARTIAL, position, path, message, fatal=False)
+    tree.problem(PARTIAL, position, path, reason, fatal=False)
 
 
 def _article(entry: LayerEntry) -> str:

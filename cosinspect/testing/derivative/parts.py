@@ -55,7 +55,7 @@ _COMMANDS = {
 _INSTALL_COMMANDS = "parted partprobe partx sgdisk mkfs.ext2 mkfs.ext4 mkfs.vfat fatlabel e2fsck tune2fs mksquashfs blkid losetup udevadm curl dd"
 # What installation, upgrade and reset call beyond that.
 _FURTHER_COMMANDS = {
-    "usr/bin": "mv cp cat sync chmod tty flock nsenter diff head",
+    "usr/bin": "mv cp cat sync chmod tty flock nsenter diff head grep sed",
     "usr/sbin": "wipefs blkdeactivate resize2fs reboot",
 }
 # What adds partitions in the initrd at the first boot in a cloud.
