@@ -40,11 +40,14 @@ _PREPARES = (
         another kernel or those of the build container no disk appears.""",
     remedy="""Build it in the Dockerfile behind the last step that changes the kernel: RUN dracut --no-hostonly --add ostree -f
         /usr/lib/modules/<version>/initramfs.img <version>""",
-    reads=("usr/lib/modules/*/{vmlinuz,initramfs.img,modules.builtin,modules.dep,config}",),
+    reads=(
+        "usr/lib/modules/*/{vmlinuz,initramfs.img,modules.builtin,modules.dep,config}",
+        "boot/EFI/Linux/*.efi",
+    ),
     generations=("bootc",),
 )
 def bootc_initramfs_foreign(context: CheckContext) -> Iterator[Finding | str]:
-    """Look into each initramfs beside a kernel."""
+    """Look into each initramfs beside a kernel, or into that of the unified kernel image."""
     if len(context.facts.booted_initrds) > 1:
         raise NotApplicable("there is more than one kernel, which another check reports")
     for path, initrd in opened(context):
@@ -67,7 +70,9 @@ def _unprepared(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Fi
 
 
 def _undriven(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Finding]:
-    version = path.split("/")[-2]
+    version = context.facts.version_beside(path)
+    if version is None:
+        raise Undecided(f"nothing tells the version of the kernel in {path}")
     arguments = initrd.build_parameters
     if arguments is not None and read_build_parameters(arguments).hostonly:
         yield about(

@@ -55,9 +55,8 @@ _TRANSFORMS = {
 
 def drivers_for(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Drivers]:
     """Return what an initrd has for each kernel that boots with it; none where it is for another kernel, which another check reports."""
-    directory = path.rpartition("/")[0]
-    if directory.startswith(_BESIDE):  # the kernel that it lies beside
-        versions: Iterable[str | None] = [directory.rpartition("/")[2]]
+    if path.startswith(_BESIDE) or path.endswith(".efi"):  # the kernel beside it or in the same file
+        versions: Iterable[str | None] = [context.facts.version_beside(path)]
     else:
         versions = dict.fromkeys(item.version for item in context.facts.kernels if item.kernel is not None)
     for version in versions:

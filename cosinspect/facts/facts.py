@@ -54,6 +54,7 @@ UNIFIED_KERNELS = (
     "/efi/EFI/Linux/*.efi",
     "/usr/lib/modules/*/*.efi",
 )
+BOOTC_UNIFIED_KERNELS = "/boot/EFI/Linux/*.efi"
 KAIROS_RELEASE_PATHS = ("/etc/kairos-release", "/etc/os-release")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
@@ -173,6 +174,11 @@ class Facts(GrubFacts):
             return (self.initrd_at(found.initrd),) if found.kernel else ()
         if self.generation != "bootc":
             return self.initrds
+        unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
+        if unified:  # bootc takes the first by name, whatever lies beside the modules
+            file = self.unified_at(unified[0].path)
+            initrd = file.unified.initrd if file.unified is not None else None
+            return (InitrdFile(file.path, file.trace, initrd, None),)
         kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
         return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
 
@@ -236,6 +242,15 @@ class Facts(GrubFacts):
     def _unpack(self, entry: Entry) -> Initrd:
         with self._rootfs.open(entry.path) as stream:
             return unpack_initrd(stream, entry.size, self._limits)
+
+    def version_beside(self, path: str) -> str | None:
+        """Give the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
+        if path.endswith(".efi"):
+            unified = self.unified_at(path).unified
+            kernel = unified.kernel if unified is not None else None
+            named = unified.texts.get(".uname", "").strip() if unified is not None else ""
+            return (kernel.version if kernel is not None else None) or named or None
+        return path.split("/")[-2]
 
     def kernel_option(self, version: str, option: str) -> str | None:
         """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""

@@ -465,3 +465,26 @@ def test_a_unified_kernel_image_takes_precedence_over_a_kernel_beside_the_module
         parts.kernel[f"{MODULES}/vmlinuz"] = b"fake kernel"
 
     assert [] == failed(report(tmp_path, "bootc-sealed", change))
+
+
+def test_the_initrd_of_a_sealed_image_is_that_of_the_unified_kernel_image(tmp_path):
+    """kernel.rs: the first of /boot/EFI/Linux/*.efi, whatever lies beside the modules."""
+
+    def change(parts):
+        for path in [path for path in parts.initrd if "ostree-prepare-root" in path]:
+            del parts.initrd[path]
+
+    found = report(tmp_path, "bootc-sealed", change)
+
+    assert ["COS189"] == failed(found)
+    assert f"/boot/EFI/Linux/{KERNEL_VERSION}.efi" in {
+        finding.path for each in found.failed for finding in each.findings
+    }
+
+
+def test_the_initrd_of_a_sealed_image_has_the_modules_of_its_kernel(tmp_path):
+    def change(parts):
+        for path in [path for path in parts.initrd if f"modules/{KERNEL_VERSION}" in path]:
+            parts.initrd[path.replace(KERNEL_VERSION, "5.0.0-other")] = parts.initrd.pop(path)
+
+    assert ["COS189"] == failed(report(tmp_path, "bootc-sealed", change))
