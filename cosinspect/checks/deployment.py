@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, Undecided, check
+from cosinspect.checks.base import CheckContext, Undecided, check, words_of
+from cosinspect.checks.boot_path import LOADER_READS
 from cosinspect.checks.grub import find_command
 from cosinspect.facts.boot_search import on_host
 from cosinspect.facts.ext2 import geometry
@@ -205,7 +206,7 @@ def _largest_layers(context: CheckContext) -> tuple[str, ...]:
     why="""Where the image has file contexts and setfiles (and, before toolkit v2, a policy), elemental runs setfiles in the new root; its error ends
         the installation or the upgrade.""",
     remedy="Install the policy package as a whole (selinux-policy-targeted), or remove /etc/selinux/targeted.",
-    reads=("etc/selinux/targeted/contexts/files/file_contexts",),
+    reads=("etc/selinux/targeted/contexts/files/file_contexts", *LOADER_READS),
     generations=("G3", "G4", "G5"),
 )
 def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
@@ -214,7 +215,8 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
     if contexts.entry is None:
         yield "there are no file contexts, so nothing is labelled"
         return
-    if find_command(context, "setfiles") is None:
+    setfiles = find_command(context, "setfiles")
+    if setfiles is None:
         yield "setfiles is not there, so nothing is labelled"
         return
     second = context.facts.generation == "G5"
@@ -223,6 +225,14 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
         yield "there is no policy, so nothing is labelled"
         return
     bad = False
+    fault = context.facts.execution.fault(setfiles)
+    if fault is not None and fault.is_undecided:
+        raise Undecided(f"whether {setfiles} runs is not known: {words_of(setfiles, fault)}")
+    if fault is not None:
+        bad = True
+        yield context.unexecutable(
+            setfiles, fault, f"expected {setfiles} to run, {words_of(setfiles, fault)}"
+        )
     if policy is not None and not second:
         with context.rootfs.open(policy.path) as stream:
             head = stream.read(4)

@@ -9,7 +9,7 @@ from cosinspect.render.text import TextRenderer
 from cosinspect.report.report import Capability, Effect, Kind, Status
 from cosinspect.testing import Directory, File, Symlink
 from cosinspect.testing.bootfiles import executable, linux_kernel
-from cosinspect.testing.derivative import KERNEL_VERSION, derivative, derivative_of
+from cosinspect.testing.derivative import KERNEL_VERSION, derivative, derivative_of, program
 from cosinspect.testing.derivative.operation_breakages import OPERATION_DEGRADATIONS, large_file
 from cosinspect.testing.derivative.parts import parts_of
 
@@ -117,6 +117,8 @@ GOOD = "# comment\n/.*\t\tsystem_u:object_r:default_t:s0\n/dev/.* -c system_u:ob
         ("G5", {CONTEXTS: "/.*\n", **SETFILES}, Kind.FAIL),
         ("G5", {CONTEXTS: "/.* -x system_u:object_r:default_t:s0\n", **SETFILES}, Kind.FAIL),
         ("G4", {CONTEXTS: "/.*\n", **SETFILES}, Kind.PASS),
+        ("G5", {CONTEXTS: GOOD, "usr/sbin/setfiles": executable("#!/usr/bin/gone\n")}, Kind.FAIL),
+        ("G5", {CONTEXTS: GOOD, "usr/sbin/setfiles": executable(program("arm64"))}, Kind.FAIL),
     ],
 )
 def test_labels_are_set_where_elemental_sets_them(tmp_path, generation, entries, kind):

@@ -28,11 +28,9 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
 }
 _PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "usr/lib/systemd/systemd": (_CORE, _SHARED),
-    "usr/bin/udevadm": (_SHARED, "libkmod.so.2"),
-    "usr/sbin/udevadm": (
-        _SHARED,
-        "libkmod.so.2",
-    ),  # no link: where both directories are one it would lead to itself
+    "usr/bin/udevadm": ("libblkid.so.1", "libkmod.so.2"),  # as eudev's, which images without systemd keep
+    # No link: where both directories are one it would lead to itself.
+    "usr/sbin/udevadm": ("libblkid.so.1", "libkmod.so.2"),
     "usr/bin/kmod": ("libkmod.so.2",),
     "usr/bin/mount": ("libmount.so.1",),
     "usr/bin/dash": (),
