@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 DISK_DRIVERS: Mapping[str, tuple[str, ...]] = {
-    "virtio disks of virtual machines": ("virtio_blk", "virtio_scsi"),
+    "virtio disks of virtual machines": ("virtio_blk",),
     "NVMe disks": ("nvme",),
     "SATA disks": ("ahci",),
     "SCSI and USB disks": ("sd_mod",),

@@ -43,6 +43,8 @@ __all__ = [
 
 KERNEL_VERSION = "6.1.0-50-amd64"
 
+# Whose programs are linked as real ones are; those of the others are static, so that a test replaces each by itself.
+_LINKED = ("G0", "G1", "G2", "G3", "G4", "G5", "G6")
 _MODULE = "usr/lib/dracut/modules.d/30cos-immutable-rootfs"
 _COMMANDS = {
     "usr/bin": "mount umount ls ln mkdir rm sort basename findmnt mountpoint rmdir rsync bash realpath lsblk systemctl",
@@ -179,7 +181,7 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
         **{f"usr/sbin/{name}": runs for name in _INSTALL_COMMANDS.split()},
         **{f"{top}/{name}": runs for top, names in _FURTHER_COMMANDS.items() for name in names.split()},
-        **programs.root_programs(architecture),
+        **(programs.root_programs(architecture) if generation in _LINKED else {}),
         **{
             f"usr/lib/dracut/modules.d/{name}/module-setup.sh": executable("#!/bin/bash\n")
             for name in ("35network", "90dmsquash-live", "90livenet")
@@ -215,7 +217,9 @@ def parts_of(generation: toolkit.GenerationName, architecture: Architecture) -> 
     }
     parts.packages = _packages(generation, architecture, runs)
     parts.boot = {"boot/initrd": Symlink(parts.initrd_path.rpartition("/")[2])}
-    parts.initrd = {**_initrd_members(generation, runs), **programs.initrd_programs(architecture)}
+    parts.initrd = _initrd_members(generation, runs)
+    if generation in _LINKED:
+        parts.initrd |= programs.initrd_programs(architecture)
     if generation in ("G6", "bootc"):
         _keep_kernel_with_modules(parts)
     if generation == "G6":
