@@ -89,7 +89,7 @@ def _undriven(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Find
         yield about(context, path, f"expected modules for {version} in the initramfs, found {found}")
         return
     yield from unindexed(context, path, drivers)
-    names = [name for each in DISK_DRIVERS.values() for name in each]
+    names = ["virtio_scsi", *(name for each in DISK_DRIVERS.values() for name in each)]
     if drivers.builtin is None and not any(drivers.has(name) for name in names):
         raise Undecided(f"nothing tells which drivers {version} has built in")
     if not any(drivers.has(name) and not list(missing_needs(context, drivers, name)) for name in names):
