@@ -72,7 +72,7 @@ def missing_needs(context: CheckContext, drivers: Drivers, name: str) -> Iterato
     for each in drivers.absent_for(name, _root_needs(context, drivers.version)):
         yield f"{each}, which {name} needs"
     for wanted in drivers.soft.get(name, ()):
-        providers = _TRANSFORMS.get(wanted.replace("-", "_"))
+        providers = _TRANSFORMS.get(wanted.removeprefix("crypto-"))
         if providers and drivers.builtin is not None and not any(drivers.has(one) for one in providers):
             yield f"{wanted}, without which {name} mounts nothing"
 

@@ -22,6 +22,9 @@ __all__ = ["PATH", "Execution", "KernelOption"]
 PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 """Where commands without a slash are looked for."""
 
+_HEADER_BYTES = 64
+"""Size of the header of a 64-bit ELF file; that of a 32-bit one is smaller."""
+
 NESTED = 5
 """Interpreters of interpreters that a kernel follows."""
 
@@ -99,6 +102,12 @@ class Execution:
         if program is None:
             return Fault(found.path, "it was not read", is_undecided=True)
         if program.elf is not None:
+            if found.size <= _HEADER_BYTES and not program.elf.loadable:
+                # No linker writes this. It stands in for a program that is not here, so nothing is known of that.
+                fault = self._machine_fault(found.path, program.elf)
+                return fault or Fault(
+                    found.path, "it is the header of an ELF file with nothing behind it", is_undecided=True
+                )
             return self._elf_fault(found.path, program.elf)
         if program.script is not None:
             return self._script_fault(found.path, program.script, depth)

@@ -120,8 +120,8 @@ def undecided(found):
     return [result.check for result in found.results if result.kind is Kind.OPEN]
 
 
-def others(check):
-    return [item.id for item in CATALOGUE if item.id != check]
+def others(*checks):
+    return [item.id for item in CATALOGUE if item.id not in checks]
 
 
 def result_of(found, check):
@@ -160,14 +160,14 @@ def test_the_other_generations_break_alike(tmp_path, kind, generation):
 
     expected = {**BREAKAGES, **DEGRADATIONS}[kind].checks
     assert NOT_SO_IN.get((generation, kind), expected) == failed(found)
-    assert ([] if kind != "layer-damaged" else others("COS005")) == undecided(found)
+    assert ([] if kind != "layer-damaged" else others(*expected)) == undecided(found)
 
 
 def test_a_layer_that_cannot_be_read_leaves_everything_else_undecided(tmp_path):
     found = inspect(derivative("layer-damaged").write_layout(tmp_path))
 
-    assert ["COS005"] == failed(found)
-    assert others("COS005") == undecided(found)
+    assert ["COS005", "COS201"] == failed(found)
+    assert others("COS005", "COS201") == undecided(found)
     assert {"layer 4 cannot be read"} == {
         result.reason.partition(":")[0] for result in found.results if result.kind is Kind.OPEN
     }
@@ -178,8 +178,8 @@ def test_a_layer_that_cannot_be_read_leaves_everything_else_undecided(tmp_path):
 
 
 def test_every_check_of_the_catalogue_can_be_made_to_fail():
-    # COS092 is of signatures, which are no part of the image; a root directory's mode is nothing to some readers (COS200).
-    ids = {item.id for item in CATALOGUE} - {"COS092", "COS175"}
+    # COS092 is of signatures and COS203 of an index, which are no part of the image; a root directory's mode is nothing to some readers (COS200).
+    ids = {item.id for item in CATALOGUE} - {"COS092", "COS175", "COS203"}
 
     assert ids == {item.check for item in (*BREAKAGES.values(), *DEGRADATIONS.values())}
 

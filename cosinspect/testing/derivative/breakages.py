@@ -172,6 +172,7 @@ BREAKAGES: Mapping[str, Breakage] = {
         "a layer's archive has a header with a wrong checksum",
         "COS005",
         _raw("damage", tar_header("etc/hidden", checksum=0)),
+        besides=("COS201",),  # elemental does not notice, and installs a part
     ),
     "name-escapes": Breakage(
         "a layer has an entry above its root", "COS007", _raw("above", tar_header("../etc/cron.d/job"))

@@ -7,15 +7,32 @@ from collections.abc import Callable, Mapping
 from cosinspect.testing.bootfiles import executable
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
 from cosinspect.testing.derivative.parts import Parts, program
+from cosinspect.testing.derivative.programs import linked_initrd_programs, linked_root_programs
 from cosinspect.testing.derivative.toolkit_files import CLOUD_CONFIGS
 from cosinspect.testing.entries import Directory, File, Symlink
 
-__all__ = ["PROGRAM_BREAKAGES", "PROGRAM_DEGRADATIONS"]
+__all__ = ["PROGRAM_BREAKAGES", "PROGRAM_DEGRADATIONS", "link_programs"]
 
 _RUNNERS = ("elemental", "yip", "kairos-agent")
 _LAYOUTS = ("cos-mount-layout", "elemental-mount-layout")
 _LOOPS = ("cos-loop-img", "cos-fsck", "elemental-fsck")
 _GENERATORS = ("dracut-cos-generator", "dracut-elemental-generator", "dracut-elemental-sysroot-generator")
+
+
+def link_programs(parts: Parts) -> None:
+    """Have the programs of a good derivative linked to libraries, as real ones are."""
+    parts.base.update(linked_root_programs(parts.architecture))
+    parts.initrd.update(linked_initrd_programs(parts.architecture))
+
+
+def _linked(change: Callable[[Parts], None]) -> Callable[[Parts], None]:
+    """Change a derivative whose programs are linked."""
+
+    def apply(parts: Parts) -> None:
+        link_programs(parts)
+        change(parts)
+
+    return apply
 
 
 def _named(parts: Parts, *names: str) -> list[str]:
@@ -77,12 +94,12 @@ PROGRAM_BREAKAGES: Mapping[str, Breakage] = {
     "systemd-without-library": Breakage(
         "a step removed a library that systemd is linked to",
         "COS060",
-        removes("usr/lib/systemd/libsystemd-core-252.so"),
+        _linked(removes("usr/lib/systemd/libsystemd-core-252.so")),
     ),
     "systemd-library-empty": Breakage(
         "a step left a library of systemd empty",
         "COS060",
-        writes("usr/lib/systemd/libsystemd-core-252.so", ""),
+        _linked(writes("usr/lib/systemd/libsystemd-core-252.so", "")),
     ),
     "no-udevd": Breakage(
         "a step removed udev's daemon",
@@ -116,12 +133,12 @@ PROGRAM_BREAKAGES: Mapping[str, Breakage] = {
     "initrd-without-libblkid": Breakage(
         "the initrd lacks a library of a library of systemd",
         "COS172",
-        initrd_without("libblkid.so.1", "libblkid.so.1.1.0"),
+        _linked(initrd_without("libblkid.so.1", "libblkid.so.1.1.0")),
     ),
     "initrd-without-loader": Breakage(
         "the initrd lacks the dynamic loader",
         "COS172",
-        initrd_without("ld-musl-x86_64.so.1", "ld-musl-aarch64.so.1"),
+        _linked(initrd_without("ld-musl-x86_64.so.1", "ld-musl-aarch64.so.1")),
     ),
     "initrd-layout-mode": Breakage(
         "the script that mounts the layout has mode 0644 in the initrd",

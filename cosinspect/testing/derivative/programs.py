@@ -1,4 +1,4 @@
-"""Programs of small derivatives that are linked as real ones are: with a loader, libraries of libraries, and systemd's own directory.
+"""Programs of small derivatives: static ones, and those that are linked as real ones are, with a loader and libraries of libraries.
 
 The loader is musl's, as on Alpine and Hadron: what a test adds for glibc's finds no loader but the one that the test brings along.
 """
@@ -11,7 +11,7 @@ from cosinspect.testing.bootfiles import Architecture, executable
 from cosinspect.testing.elf_files import elf_file
 from cosinspect.testing.entries import File, Symlink
 
-__all__ = ["initrd_programs", "root_programs"]
+__all__ = ["initrd_programs", "linked_initrd_programs", "linked_root_programs", "root_programs"]
 
 _MUSL = {"amd64": "x86_64", "386": "i386", "arm64": "aarch64", "riscv64": "riscv64"}
 _SHARED = "libsystemd-shared-252.so"
@@ -46,7 +46,18 @@ _NOT_IN_INITRD = ("usr/bin/login", "usr/sbin/agetty")
 
 
 def root_programs(architecture: Architecture) -> dict[str, File | Symlink]:
-    """Make what the root executes between the start of systemd and a login."""
+    """Make what the root executes between the start of systemd and a login, as static programs."""
+    runs = executable(elf_file(architecture))
+    return {**dict.fromkeys(_PROGRAMS, runs), **{path: Symlink(target) for path, target in _LINKS.items()}}
+
+
+def initrd_programs(architecture: Architecture) -> dict[str, File | Symlink]:
+    """Make what the initrd executes before it switches to the root, as static programs."""
+    return _of_initrd(root_programs(architecture))
+
+
+def linked_root_programs(architecture: Architecture) -> dict[str, File | Symlink]:
+    """Make the same programs of the root linked to libraries, which come with them."""
     name = _MUSL[architecture]
     loader = f"/lib/ld-musl-{name}.so.1"
     own = f"libc.musl-{name}.so.1"
@@ -69,9 +80,13 @@ def root_programs(architecture: Architecture) -> dict[str, File | Symlink]:
     return {**found, **{path: Symlink(target) for path, target in _LINKS.items()}}
 
 
-def initrd_programs(architecture: Architecture) -> dict[str, File | Symlink]:
-    """Make what the initrd executes before it switches to the root."""
-    return {path: entry for path, entry in root_programs(architecture).items() if path not in _NOT_IN_INITRD}
+def linked_initrd_programs(architecture: Architecture) -> dict[str, File | Symlink]:
+    """Make the same programs of the initrd linked to libraries, which come with them."""
+    return _of_initrd(linked_root_programs(architecture))
+
+
+def _of_initrd(programs: dict[str, File | Symlink]) -> dict[str, File | Symlink]:
+    return {path: entry for path, entry in programs.items() if path not in _NOT_IN_INITRD}
 
 
 def _runpath(needed: tuple[str, ...]) -> str | None:

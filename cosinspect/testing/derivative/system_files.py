@@ -200,7 +200,7 @@ def module_files(
         "modules.dep.bin": module_index({_name(path): line for path, line in dependencies.items()}),
         "modules.alias": "".join(f"alias {alias} {name}\n" for alias, name in aliases.items()),
         "modules.alias.bin": module_index(aliases),
-        "modules.softdep": "softdep ext4 pre: crc32c\n",
+        "modules.softdep": "softdep ext4 pre: crypto-crc32c\n",
         "modules.builtin": "kernel/drivers/virtio/virtio.ko\nkernel/drivers/scsi/scsi_mod.ko\n",
     }
 

@@ -9,6 +9,8 @@ from attrs import frozen
 
 from cosinspect.testing.bootfiles import InitrdEntry, efi_program, executable
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, UnifiedParts, parts_of, program
+from cosinspect.testing.derivative.program_breakages import link_programs
+from cosinspect.testing.derivative.toolkit_files import GenerationName
 from cosinspect.testing.entries import Directory, File, Symlink
 
 __all__ = [
@@ -168,7 +170,7 @@ class Variant:
     """
 
     summary: str
-    generation: Literal["kairos", "bootc"]
+    generation: GenerationName
     recognised: str
     apply: Callable[[Parts], None]
 
@@ -180,6 +182,9 @@ class Variant:
 
 
 VARIANTS: Mapping[str, Variant] = {
+    "linked-programs": Variant(
+        "programs that are linked to libraries, in root and initrd", "G2", "G2", link_programs
+    ),
     "kairos-multi-call": Variant(
         "Kairos with one program, since August 2026", "kairos", "kairos", multi_call
     ),
