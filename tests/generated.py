@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import catalogue
+from accuracy import judges
 from accuracy.cases import mutations, variations
 from accuracy.measure import RIGHT, Outcome, table
 from cosinspect.cli import main
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 SESSION = re.compile(
     r"(?<=<!-- excerpt: )(?P<command>.*?)(?P<head> -->\n```text\n)(?P<shown>.*?)(?=```)", re.DOTALL
 )
+JUDGES = re.compile(r"^\| judge \|.*\n(?:\|.*\n?)+", re.MULTILINE)
 ACCURACY = re.compile(r"^\| generation \|.*\n(?:\|.*\|\n?)+", re.MULTILINE)
 
 
@@ -64,6 +66,13 @@ def accuracy(_: re.Match[str]) -> str:
     )
 
 
+def judged(match: re.Match[str]) -> str:
+    """The table of judges while every row is judged rightly; as it stands where the files of others are not at hand."""
+    if not (judges.REAL_FILES and judges.CASES):
+        return match[0]
+    return "\n".join(judges.table(judges.judges())) + "\n"
+
+
 def rewrite(path: Path, *parts: tuple[re.Pattern[str], Callable[[re.Match[str]], str]]) -> None:
     """Write a page with its generated parts made again."""
     text = path.read_text()
@@ -75,5 +84,5 @@ def rewrite(path: Path, *parts: tuple[re.Pattern[str], Callable[[re.Match[str]],
 
 if __name__ == "__main__":
     rewrite(ROOT / "README.md", (SESSION, session))
-    rewrite(ROOT / "docs" / "accuracy.md", (ACCURACY, accuracy))
+    rewrite(ROOT / "docs" / "accuracy.md", (ACCURACY, accuracy), (JUDGES, judged))
     catalogue.PAGE.write_text(catalogue.page())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from accuracy import judges
 from accuracy.cases import mutations, variations
 from accuracy.measure import RIGHT, judge, table
 
@@ -20,8 +21,16 @@ for outcome in wrong:
         f"{', '.join(outcome.failed) or 'nothing'}; lost {', '.join(sorted(outcome.lost)) or 'nothing'}\n"
     )
 rows = "\n".join(table(outcomes)) + "\n"
-sys.stdout.write(rows)
-if not wrong:
+others = judges.judges()
+disagree = [line for each in others for line in each.wrong()]
+judged = "\n".join(judges.table(others, disagree)) + "\n"
+sys.stdout.write("".join(f"{line}\n" for line in (*disagree, "")) + rows + "\n" + judged)
+for each in others:
+    sys.stdout.writelines(f"not expressed: {each.name}, {name}: {why}\n" for name, why in each.not_expressed)
+if not wrong and not disagree:
     page = Path(__file__).parents[2] / "docs" / "accuracy.md"
-    page.write_text(re.sub(r"\| generation \| caught.*\n(?:\|.*\n)+", lambda _: rows, page.read_text()))
-sys.exit(bool(wrong))
+    text = re.sub(r"\| generation \| caught.*\n(?:\|.*\n)+", lambda _: rows, page.read_text())
+    if judges.REAL_FILES and judges.CASES:
+        text = re.sub(r"\| judge \|.*\n(?:\|.*\n)+", lambda _: judged, text)
+    page.write_text(text)
+sys.exit(bool(wrong or disagree))

@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 from attrs import evolve, frozen
 
-from accuracy.cases import changed
 from cosinspect.testing import Directory, File, ImageBuilder, Symlink
 from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable, microcode_archive
-from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, KERNEL_VERSION
+from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, KERNEL_VERSION, derivative_of
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.base_breakages import argument
 from cosinspect.testing.derivative.parts import Parts, initrd_of, parts_of, program
+from cosinspect.testing.derivative.programs import linked_initrd_programs, linked_root_programs
 
 VERSIONED = f"boot/vmlinuz-{KERNEL_VERSION}"
 MODULES = f"usr/lib/modules/{KERNEL_VERSION}"
@@ -49,11 +49,13 @@ class Boot:
     arrange: Callable[[list[dict[str, object]]], list[dict[str, object]]] | None = None
 
     def build(self):
-        """Make the image."""
-        if self.arrange is None:
-            return changed(self.generation, self.change)()
+        """Make the image, with programs linked as those of the machines were."""
         parts = parts_of(self.generation, "amd64")
+        parts.base.update(linked_root_programs(parts.architecture))
+        parts.initrd.update(linked_initrd_programs(parts.architecture))
         self.change(parts)
+        if self.arrange is None:
+            return derivative_of(parts)
         layers = [
             parts.base,
             parts.kernel,

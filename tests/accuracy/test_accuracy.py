@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from accuracy import judges
 from accuracy.cases import ELSEWHERE, GENERATIONS, ISSUES, KINDS, SOURCES, mutations, variations
 from accuracy.measure import RIGHT, Outcome, judge, table
 from cosinspect.checks import CATALOGUE
@@ -58,3 +59,12 @@ def test_the_page_has_the_table_and_every_issue():
     every = {**BREAKAGES, **DEGRADATIONS}
     for kind, issue in ISSUES.items():
         assert f"| {issue} | {every[kind].summary} | {every[kind].check} |" in page
+
+
+def test_the_page_has_a_row_for_every_judge():
+    """Folders of others may have more rows than those that were there when the page was written."""
+    page = PAGE.read_text()
+    own = [each for each in judges.judges() if each.name not in ("files of releases", "reports of others")]
+    for row in judges.table(own):
+        assert row in page
+    assert page.count("\n| files of releases |") == page.count("\n| reports of others |") == 1
