@@ -12,6 +12,7 @@ import msgspec
 __all__ = [
     "HEADER_BYTES",
     "Header",
+    "Pending",
     "SparseMap",
     "is_valid_sparse",
     "parse_decimal",
@@ -222,3 +223,16 @@ def is_valid_sparse(found: SparseMap, size: int, stored: int) -> bool:
             return False
         before = start + length
     return sum(length for _, length in found) == stored
+
+
+class Pending:
+    """What extended headers have said about the entry that follows them."""
+
+    __slots__ = ("link", "name", "pax", "saw", "size")
+
+    def __init__(self) -> None:
+        self.pax: dict[str, str] = {}
+        self.name = ""
+        self.link = ""
+        self.saw: set[int] = set()
+        self.size = 0  # of the PAX header

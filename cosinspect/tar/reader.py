@@ -20,6 +20,7 @@ from cosinspect.tar.blocks import BLOCK, Blocks
 from cosinspect.tar.header import (
     HEADER_BYTES,
     Header,
+    Pending,
     SparseMap,
     is_valid_sparse,
     parse_decimal,
@@ -50,19 +51,6 @@ _KNOWN_TYPES = frozenset(b"0123456S")
 _NUL, _REGULAR, _DIRECTORY = 0, ord("0"), ord("5")
 _SPARSE, _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK = ord("S"), ord("x"), ord("g"), ord("L"), ord("K")
 _XATTR = "SCHILY.xattr."
-
-
-class _Pending:
-    """What extended headers have said about the entry that follows them."""
-
-    __slots__ = ("link", "name", "pax", "saw", "size")
-
-    def __init__(self) -> None:
-        self.pax: dict[str, str] = {}
-        self.name = ""
-        self.link = ""
-        self.saw: set[int] = set()
-        self.size = 0  # of the PAX header
 
 
 class TarStream(Notes):
@@ -185,7 +173,7 @@ class TarStream(Notes):
         )  # fmt: skip
 
     def _next(self) -> Header | None:
-        pending: _Pending | None = None
+        pending: Pending | None = None
         start = -1
         while True:
             if self._left and not self._blocks.skip(self._left):
@@ -213,7 +201,7 @@ class TarStream(Notes):
                 # Go parses these too, and refuses a header for any of them.
                 self._numeric_fields(block)
                 self._format_fields(block, offset)
-                pending = pending or _Pending()
+                pending = pending or Pending()
                 self._padding = -size % BLOCK
                 if kind == _PAX_GLOBAL:
                     return self._global(block, start, offset, size, pending)
@@ -265,7 +253,7 @@ class TarStream(Notes):
             self._fail("pax-malformed", "a malformed PAX extended header", offset)
         return records
 
-    def _global(self, block: bytes, start: int, offset: int, size: int, pending: _Pending) -> Header:
+    def _global(self, block: bytes, start: int, offset: int, size: int, pending: Pending) -> Header:
         """Give a global header as Go does: an entry of its own, with a name, which ends what came before it.
 
         Of its records only the path says something about the header itself.
@@ -281,7 +269,7 @@ class TarStream(Notes):
             self.note("dangling-extension", start, message)
         return Header(name, "g", 0, 0, 0, 0, 0, "", (0, 0), start, data, 0, None, None, fault)
 
-    def _extension(self, kind: int, size: int, offset: int, pending: _Pending) -> None:
+    def _extension(self, kind: int, size: int, offset: int, pending: Pending) -> None:
         if kind == _PAX:
             records = self._records(size, offset)
             if _PAX in pending.saw:
@@ -302,7 +290,7 @@ class TarStream(Notes):
                 pending.link = text
         pending.saw.add(kind)
 
-    def _entry(self, block: bytes, start: int, offset: int, size: int, pending: _Pending | None) -> Header:
+    def _entry(self, block: bytes, start: int, offset: int, size: int, pending: Pending | None) -> Header:
         kind = block[156]
         mode, uid, gid, mtime = self._numeric_fields(block)
         name, device = self._format_fields(block, offset)

@@ -39,6 +39,7 @@ class Case:
         check: the check that must fail, and no other; "" for a variation that does no harm.
         loses: names of capabilities that it costs at least.
         source: who says so.
+        besides: further checks that may find a part of it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     check: str = ""
     loses: frozenset[str] = frozenset()
     source: str = ""
+    besides: tuple[str, ...] = ()
 
 
 def changed(generation, change, architecture="amd64"):
@@ -213,7 +215,7 @@ def _breakages() -> Iterator[Case]:
                 loses = BOOT
             yield Case(
                 f"{kind}: {breakage.summary}", generation, changed(generation, breakage.apply), breakage.check, loses,
-                ISSUES.get(kind) or SOURCES.get(kind, ""),
+                ISSUES.get(kind) or SOURCES.get(kind, ""), breakage.besides,
             )  # fmt: skip
 
 

@@ -53,7 +53,8 @@ def judge(case: Case) -> Outcome:
         good = report.verdict is Verdict.PASS and not grave and not undecided
         return Outcome(case, "no alarm" if good else "false alarm", failed, lost)
     if case.check in failed and case.loses <= lost:
-        alone = failed == (case.check,) and (not undecided or case.check == "COS005")
+        others = [each for each in failed if each not in case.besides]
+        alone = others == [case.check] and (not undecided or case.check == "COS005")
         return Outcome(case, OUTCOMES[0] if alone else OUTCOMES[1], failed, lost)
     return Outcome(case, "missed" if report.verdict is Verdict.PASS else "caught by another", failed, lost)
 
