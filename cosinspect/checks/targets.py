@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 UNIT_READS = (
-    "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.{target,service,mount,socket}",
+    "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.{target,service,mount,socket,timer,path,slice,automount,swap,device}",
     "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.d/*.conf",
 )
 _DEFAULT = "default.target"
