@@ -17,6 +17,8 @@ from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.base_breakages import argument
 from cosinspect.testing.derivative.parts import Parts, initrd_of, parts_of, program
 from cosinspect.testing.derivative.programs import linked_initrd_programs, linked_root_programs
+from cosinspect.testing.entries import RawEntry
+from cosinspect.testing.tar_writer import tar_header
 
 VERSIONED = f"boot/vmlinuz-{KERNEL_VERSION}"
 MODULES = f"usr/lib/modules/{KERNEL_VERSION}"
@@ -202,6 +204,18 @@ def live_at(path, mode):
     return written(path, Directory(mode=mode))
 
 
+def root_closed(parts):
+    """Have a layer give the root a mode by which its owner alone enters."""
+    parts.step = "ADD root.tar /"
+    parts.top = {"the root itself": RawEntry(tar_header("./", typeflag=b"5", mode=0o700))}
+
+
+def bus_gone(parts):
+    """Have D-Bus enabled, and its program not there."""
+    parts.base[f"{UNITS}/dbus.service"] = "[Service]\nExecStart=/usr/bin/dbus-daemon --system\n"
+    parts.base[f"{UNITS}/multi-user.target.wants/dbus.service"] = Symlink("../dbus.service")
+
+
 def shell_of_root(shell):
     """Give root another shell."""
     return written("etc/passwd", f"root:x:0:0:root:/root:{shell}\n")
@@ -314,6 +328,8 @@ UML = (
     Boot("mount gone", "login, degraded", True, gone("usr/bin/mount"), told=("COS171",)),
     Boot("logind gone", "login, degraded", True, gone(f"{SYSTEMD}/systemd-logind"), told=("COS100",)),
     Boot("/usr mode 0700", "login as root, running", True, live_at("usr", 0o700)),
+    Boot("/ mode 0700", "login as root, multi-user late or never", True, root_closed, told=("COS175",)),
+    Boot("dbus-daemon gone", "login, multi-user not reached", True, bus_gone, told=("COS100",)),
     Boot("/root a dangling link to var/roothome", "login, running", True, written("root", Symlink("var/roothome"))),
     Boot("initrd: cos-mount-layout mode 0644", "emergency", False, initrd_changed(not_executable, "cos-mount-layout")),
     Boot("initrd: elemental mode 0644", "emergency", False, initrd_changed(not_executable, "elemental")),
@@ -348,8 +364,6 @@ UML = (
 """The boots under User Mode Linux, and what was inferred beside them."""
 
 NOT_EXPRESSED = {
-    "/ mode 0700": "a layer of the testing kit has no entry for the root",
-    "dbus-daemon gone": "the small derivative has no D-Bus, so nothing is missing without it",
     "initrd: generator mode 0644": "the layout of the tested machine had defaults, which no release's has; the other table has the true row",
     "initrd: no passwd and group": "the small derivative's initrd has none to begin with",
     "GRUB: grub.cfg not copied to the state partition": "that is the machine's disk, and in no image",
