@@ -264,3 +264,10 @@ def test_no_module_hides_a_second_noun(path):
 def test_no_module_is_a_drawer_for_everything():
     names = {path.stem for path in PACKAGE.rglob("*.py")}
     assert not names & {"utils", "util", "helpers", "common", "manager", "misc", "core"}
+
+
+def test_no_two_test_modules_share_a_name():
+    """Test folders are not packages, so pytest could only collect one of them."""
+    tests = Path(__file__).parent
+    names = [path.name for path in tests.rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    assert sorted(set(names)) == sorted(names)
