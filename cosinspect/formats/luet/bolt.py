@@ -254,6 +254,10 @@ class _Walk:
                 if page.flags == BRANCH:
                     children = [(child, path, key) for key, _, _, child in self._parts(page)]
                     keys = [key for _, _, key in children]
+                    if not page.count:
+                        raise damaged(page, "a branch page without elements", kind="element")
+                    if not keys:  # none can be read, which was reported of each
+                        continue
                     ascending = keys[0] >= bound and all(a < b for a, b in itertools.pairwise(keys))
                     self._note_order(page, ordered=ascending and self._follows(bound))
                     pending.extend(reversed(children))
