@@ -39,6 +39,22 @@ def _below(path: str, tops: tuple[str, ...]) -> str | None:
     return next((top for top in tops if path == top or path.startswith(f"{top}/")), None)
 
 
+def _findings(context: CheckContext, tops: tuple[str, ...], why: str) -> Iterator[Finding | str]:
+    """Find the directories of `tops` that hold files; `why` says what becomes of these."""
+    clean = True
+    for top in tops:
+        if files := _files(context, top):
+            clean = False
+            yield Finding(
+                f"expected no files in {top}, {why}, found {len(files)}",
+                top,
+                files[0].layer,
+                _listed(context, files),
+            )
+    if clean:
+        yield f"nothing lies in {' '.join(tops)}"
+
+
 def _files(context: CheckContext, top: str) -> list[Entry]:
     directory = context.rootfs.trace(top, follow=False).entry
     if directory is None or directory.type != "dir":
@@ -68,19 +84,7 @@ def _listed(context: CheckContext, files: list[Entry]) -> tuple[str, ...]:
 )
 def covered_files(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files below each mount point; directories do no harm there."""
-    tops = _covered(context)
-    clean = True
-    for top in tops:
-        if files := _files(context, top):
-            clean = False
-            yield Finding(
-                f"expected no files in {top}, which an installed machine mounts something over, found {len(files)}",
-                top,
-                files[0].layer,
-                _listed(context, files),
-            )
-    if clean:
-        yield f"nothing lies in {' '.join(tops)}"
+    yield from _findings(context, _covered(context), "which an installed machine mounts something over")
 
 
 @check(
@@ -131,18 +135,7 @@ def kept_files(context: CheckContext) -> Iterator[Finding | str]:
         raise NotApplicable(
             f"{context.generation.title} keeps no directory of the image's own system in that way"
         )
-    clean = True
-    for top in tops:
-        if files := _files(context, top):
-            clean = False
-            yield Finding(
-                f"expected no files in {top}, where what the machine keeps stands in front of the image's, found {len(files)}",
-                top,
-                files[0].layer,
-                _listed(context, files),
-            )
-    if clean:
-        yield f"nothing lies in {' '.join(tops)}"
+    yield from _findings(context, tops, "where what the machine keeps stands in front of the image's")
 
 
 @check(

@@ -10,6 +10,7 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.facts.boot_menu import Loaded, StateBoot
 from cosinspect.facts.boot_roots import Fit, fit_of
+from cosinspect.facts.execution import PATH
 from cosinspect.formats.boot.bootargs import leftover_placeholders
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.report.report import Capability, Finding, Level
@@ -32,7 +33,6 @@ __all__ = [
 
 READS = ("etc/{cos,elemental}/*.cfg", "system/oem/*.{yaml,yml}")
 INSTALLS = (Capability.INSTALL, Capability.RECOVERY)
-PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
 def menu_path(context: CheckContext) -> str:

@@ -29,6 +29,7 @@ from cosinspect.testing import (
 )
 from judges import on_disk, ours
 from stacks import SCALE, layer_of
+from wild_layers import PATHS
 from wild_layers import STACKS as WILD_STACKS
 
 pytestmark = pytest.mark.modules
@@ -41,22 +42,6 @@ BASE = [
     (RawName("a/b/x"), File("base", mode=0o600)),
     (RawName("lib"), Symlink("a")),
     (RawName("t"), File("base")),
-]
-PATHS = [
-    "a",
-    "a/x",
-    "a/b",
-    "a/b/x",
-    "lib",
-    "lib/x",
-    "lib/b",
-    "lib/b/x",
-    "t",
-    "u",
-    "c",
-    "c/lib",
-    "c/lib/x",
-    "c/lib/b",
 ]
 MARKERS = "a/.wh.x .wh.a .wh.lib lib/.wh.x lib/.wh.b .wh.t .wh.u c/.wh.lib a/.wh..wh..opq .wh..wh..opq lib/.wh..wh..opq"
 ODD_NAMES = (
