@@ -113,6 +113,15 @@ def test_the_root_has_the_attributes_that_a_layer_gives_it():
     assert 0o711 == rootfs_of({"/": Directory(mode=0o711)}).stat("/").mode
 
 
+def test_the_root_keeps_its_owner_where_an_entry_leaves_it_unchanged():
+    """chown(2) takes 2**32 - 1 as "leave unchanged", for the root as for every directory."""
+    layers = [{".": Directory(uid=5, gid=6)}, {".": Directory(mode=0o700, uid=2**32 - 1, gid=2**32 - 1)}]
+    root = rootfs_of(*layers).lstat("/")
+    assert (0o700, 5, 6) == (root.mode, root.uid, root.gid)
+    root = rootfs_of(layers[1]).lstat("/")
+    assert (0o700, 0, 0) == (root.mode, root.uid, root.gid)
+
+
 def test_only_regular_files_are_executable(base):
     assert base.stat("/usr/bin/tool").is_executable
     assert not base.stat("/etc/hosts").is_executable

@@ -172,11 +172,7 @@ class Tree(Paths):
             target = self._target(entry)
             held = _attributes(target) if isinstance(target, Node) else None
             uid, gid = (held.uid, held.gid) if held is not None else (uid, gid)
-        return replace(
-            entry,
-            uid=uid if entry.uid == _UNCHANGED else entry.uid,
-            gid=gid if entry.gid == _UNCHANGED else entry.gid,
-        )
+        return _with_ids(entry, uid, gid)
 
     def _set_attributes(self, entry: LayerEntry, kind: str, position: int) -> None:
         refused = refused_attribute(entry.xattrs or {}, kind)
@@ -209,6 +205,9 @@ class Tree(Paths):
         if not self._rules.lists_root:
             return
         if entry.type == "dir":
+            if entry.fault and "owner" in entry.fault:
+                before = self.root.entry
+                entry = _with_ids(entry, before.uid if before else 0, before.gid if before else 0)
             self.root.entry, self.root.layer = entry, position
         else:
             message = f"the root is a {entry.type} instead of a directory"
@@ -275,6 +274,15 @@ def _inherited_group(parent: Node) -> int:
 
 def _directory(group: int) -> LayerEntry:
     return LayerEntry("", "dir", IMPLIED_MODE, 0, group, 0, 0, "", (0, 0), None, 0, 0, 0, None)
+
+
+def _with_ids(entry: LayerEntry, uid: int, gid: int) -> LayerEntry:
+    """Replace the ids that chown(2) leaves unchanged."""
+    return replace(
+        entry,
+        uid=uid if entry.uid == _UNCHANGED else entry.uid,
+        gid=gid if entry.gid == _UNCHANGED else entry.gid,
+    )
 
 
 def _is_storable(link: str) -> bool:
