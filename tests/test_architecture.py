@@ -271,3 +271,21 @@ def test_no_two_test_modules_share_a_name():
     tests = Path(__file__).parent
     names = [path.name for path in tests.rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
     assert sorted(set(names)) == sorted(names)
+
+
+WHOLE = {
+    "architecture", "pages", "public_names", "readme",  # of the whole project
+    "blob", "errors", "kubernetes_images", "limits", "wire_types",  # of a module of the ground floor
+}  # fmt: skip
+KINDS = {"accuracy", "compat", "data", "fuzz", "golden", "hostile", "property", "real"}
+
+
+def test_the_tests_mirror_the_package():
+    """A room's tests are in the folder of its name; the other folders are kinds of tests that cross rooms."""
+    tests = Path(__file__).parent
+    assert {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")} == WHOLE
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    folders = {
+        path.name for path in tests.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
+    }
+    assert folders - KINDS <= rooms

@@ -43,7 +43,7 @@ from cosinspect.testing.derivative import derivative_of
 from cosinspect.testing.derivative.parts import parts_of
 from stacks import BytesSource
 
-FIXTURES = Path(__file__).parent / "data" / "tables"
+FIXTURES = Path(__file__).parents[1] / "data" / "tables"
 ANNOTATIONS = json.loads((FIXTURES / "annotations.json").read_text())
 STARGZ = "containerd.io/snapshot/stargz/toc.digest"
 CHECKSUM = "io.github.containers.zstd-chunked.manifest-checksum"
@@ -512,7 +512,7 @@ def test_wrong_use_is_told(tmp_path):
 @pytest.mark.skipif(not shutil.which("go"), reason="Go is not installed")
 def test_the_fields_own_programs_write_what_is_read_here_and_read_what_is_written_here(tmp_path):
     program = tmp_path / "seekable"
-    source = Path(__file__).parent / "compat" / "seekable"
+    source = Path(__file__).parents[1] / "compat" / "seekable"
     subprocess.run(["go", "build", "-o", program, "."], cwd=source, check=True)
     built = seekable_layer(FILES, kind="estargz")
     archive = tmp_path / "archive.tar"

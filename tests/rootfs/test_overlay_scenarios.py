@@ -18,7 +18,9 @@ from stacks import index_of
 
 SCENARIOS = {
     scenario["id"]: scenario
-    for scenario in json.loads((Path(__file__).parent / "data/layer-semantics.json").read_text())["scenarios"]
+    for scenario in json.loads((Path(__file__).parents[1] / "data/layer-semantics.json").read_text())[
+        "scenarios"
+    ]
 }
 
 DIFFERENT = {

@@ -13,7 +13,7 @@ from cosinspect.facts.packages import READS, find_databases, luet_config
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.testing import Directory, File, ImageBuilder, Opaque, Symlink, Whiteout
 
-DATA = Path(__file__).parent / "data/luetdb"
+DATA = Path(__file__).parents[1] / "data/luetdb"
 EXPECTED = json.loads((DATA / "expected.json").read_text())["files"]
 # The odd values of one are judged one by one in the tests of the format.
 READABLE = sorted({name for name, item in EXPECTED.items() if "installed" in item} - {"odd-values.db"})

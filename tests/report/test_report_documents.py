@@ -16,7 +16,7 @@ from cosinspect.report.report import Verdict
 from cosinspect.signatures.outcome import RejectedSignature, Verification, VerifiedSignature
 from cosinspect.testing.derivative import derivative
 
-GOLDEN = Path(__file__).parent / "golden" / "report.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "report.json"
 POLICY = """
 name = "fleet"
 [[waivers]]

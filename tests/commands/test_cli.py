@@ -36,7 +36,7 @@ from cosinspect.testing import (
 )
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 
-DATABASES = Path(__file__).parent / "data" / "luetdb"
+DATABASES = Path(__file__).parents[1] / "data" / "luetdb"
 EVIL = "evil\x1b[2J\n\u202e"
 LAYERS = [
     ({

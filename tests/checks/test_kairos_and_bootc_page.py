@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cosinspect.checks import CATALOGUE
 
-PAGE = Path(__file__).parents[1] / "docs" / "kairos-and-bootc.md"
+PAGE = Path(__file__).parents[2] / "docs" / "kairos-and-bootc.md"
 OWN = {"kairos", "kairos-trusted", "uki", "bootc"}
 
 

@@ -1,6 +1,7 @@
 """Reading from the top down: a report early where upper layers settle it, and never another one than all layers give."""
 
 import pytest
+from test_tables import run
 
 from cosinspect import inspect
 from cosinspect.cache import Cache, open_directory
@@ -8,7 +9,6 @@ from cosinspect.errors import InvalidProfile
 from cosinspect.report.report import Kind, Status, Verdict
 from cosinspect.testing import Directory, ImageBuilder, Opaque, Registry, Symlink, Whiteout
 from cosinspect.testing.derivative import BREAKAGES, derivative
-from test_tables import run
 
 RULES = """
 name = "fleet"

@@ -16,7 +16,7 @@ from cosinspect.server.configuration import (
     parse_configuration,
 )
 
-PAGE = (Path(__file__).parent.parent / "docs/server.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/server.md").read_text()
 TABLES = {
     "listen": Listen,
     "inspections": Inspections,
