@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -38,7 +39,8 @@ def act(task):
         Path(rest).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "print":
-        print("a plugin's chatter")
+        sys.stdout.write("what a plugin prints")
+        sys.stdout.flush()
     return Outcome(None, f"{word} {os.getpid()}")
 
 
