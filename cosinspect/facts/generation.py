@@ -1,4 +1,4 @@
-"""Which generation of the toolkit is in an image, and by which of its files that is told.
+"""Which generation of the toolkit is in an image, and by which of its files that is reported.
 
 The code that runs decides: the dracut module in the image, else the initrd's copy of it. What else is there (units,
 programs, bootargs) decides only where that is gone, so that a mixture is seen as one.

@@ -99,7 +99,7 @@ class BootTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         root: the label of the file system that GRUB starts from.
         labels: the labels of the other file systems that a deployment makes, and of the image's own in its states.
         device: the name of the loop device that the menu makes of the image's file.
-        bootargs: the files of boot arguments that it reads, in this order; those that are missing are passed over.
+        bootargs: the files of boot arguments that it reads, in this order; those that are missing are skipped.
         environment: the disk's environment, by variable.
         states: the states; the first is what a machine does that nobody touches.
     """
@@ -216,16 +216,16 @@ class Profile:
     choices: Mapping[str, Profile] = field(factory=dict, hash=False, repr=False)
 
     def choose(self, generation: str) -> Profile:
-        """Give the profile for an image: another one only where this is `auto`."""
+        """Return the profile for an image: another one only where this is `auto`."""
         return self.choices.get(generation, self.choices.get("", self))
 
     def read_as(self, semantics: tuple[Semantics, ...]) -> Profile:
-        """Give the same profile with other readings of the layers."""
+        """Return the same profile with other readings of the layers."""
         choices = {generation: each.read_as(semantics) for generation, each in self.choices.items()}
         return evolve(self, semantics=semantics, choices=choices)
 
     def extended(self, levels: Mapping[str, Level], required: Iterable[Capability]) -> Profile:
-        """Give the same profile with some levels others, and more capabilities required."""
+        """Return the same profile with some levels others, and more capabilities required."""
         more = tuple(required)
         return evolve(
             self,
@@ -270,7 +270,7 @@ def _builtin(name: str) -> Profile:
 
 @cache
 def generation_tables() -> Mapping[str, Generation]:
-    """Give what each generation of the toolkit keeps where, by its name."""
+    """Return what each generation of the toolkit keeps where, by its name."""
     return _convert(_resource("generations.toml"), dict[str, Generation], "generations.toml")
 
 

@@ -114,12 +114,12 @@ class Deployment:
 
 
 def deployment_manifest(deployment: Deployment) -> str:
-    """Give everything that runs a server as an admission webhook."""
+    """Return everything that runs a server as an admission webhook."""
     return _filled("kubernetes.yaml", deployment)
 
 
 def gatekeeper_manifest(deployment: Deployment) -> str:
-    """Give what has Gatekeeper ask a server."""
+    """Return what has Gatekeeper ask a server."""
     if not deployment.ca_bundle:
         raise ValueError("expected a CA bundle: Gatekeeper asks no provider without")
     return _filled("gatekeeper.yaml", deployment)

@@ -1,6 +1,6 @@
 """Harbor's pluggable scanner, API 1.2: findings beside the vulnerabilities that its pages and its rules for pulls go by.
 
-The protocol knows vulnerabilities only, so a finding is told as one: its id is the check, its package the path in the image.
+The protocol knows vulnerabilities only, so a finding is reported as one: its id is the check, its package the path in the image.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Scanner:
     inspector: Inspector
 
     def metadata(self) -> Reply:
-        """Say what it scans, and what comes of it."""
+        """Return what it scans, and what comes of it."""
         capability = {
             "type": "vulnerability",
             "consumes_mime_types": CONSUMES,
@@ -114,7 +114,7 @@ class Scanner:
         return reply_json({"id": scan}, status=202, media_type=RESPONSE)
 
     def report(self, scan: str) -> Reply:
-        """Give the report of a scan, or say that it is not there yet.
+        """Return the report of a scan, or say that it is not there yet.
 
         Raises:
             Refusal: there is no such scan, or it failed.

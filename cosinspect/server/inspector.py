@@ -185,7 +185,7 @@ class Inspector:
         authorization: str | None = None,
         plain_http: bool = False,
     ) -> Decision:
-        """Say what is known of an image by `until`; what is not is being found out from then on.
+        """Return what is known of an image by `until`; what is not is being found out from then on.
 
         Args:
             name: of an image in a registry.
@@ -240,21 +240,21 @@ class Inspector:
         return self._job(reference, digest, rule, key, way, PREFETCHED) is not None
 
     def key(self, rule: Rule) -> str:
-        """Give the key under which a rule's verdicts are kept."""
+        """Return the key under which a rule's verdicts are kept."""
         return self._books.key(rule)
 
     def look_up(self, digest: str, rule: Rule) -> Decided | None:
-        """Give a verdict that is known, without having it found out."""
+        """Return a verdict that is known, without having it found out."""
         found = self._found(digest, self.key(rule))
         return found if isinstance(found, Decided) else None
 
     def failure(self, digest: str, rule: Rule) -> str | None:
-        """Tell why an image could not be decided a moment ago, None if nothing failed."""
+        """Return why an image could not be decided a moment ago, None if nothing failed."""
         found = self._found(digest, self.key(rule))
         return found if isinstance(found, str) else None
 
     def is_in_hand(self, digest: str, rule: Rule) -> bool:
-        """Say whether an image waits or is being inspected."""
+        """Return whether an image waits or is being inspected."""
         return (digest, self.key(rule)) in self._jobs
 
     # -- how it is found out ---------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ class Inspector:
         )
 
     async def _digest(self, reference: Reference, way: _Way, until: float) -> str:
-        """Give what a name means now; a tag means for a moment what it meant."""
+        """Return what a name means now; a tag means for a moment what it meant."""
         if reference.digest is not None:
             return str(reference.digest)
         name = str(reference)
@@ -306,7 +306,7 @@ class Inspector:
         return _decision(name, digest, found) if found is not None else None
 
     def _found(self, digest: str, key: str) -> Decided | str | None:
-        """Give a verdict, or why there is none; None where the image was not inspected, or not lately."""
+        """Return a verdict, or why there is none; None where the image was not inspected, or not lately."""
         decided = self._verdicts.find(digest, key)
         if decided is not None:
             return decided
@@ -316,7 +316,7 @@ class Inspector:
     def _job(
         self, reference: Reference, digest: str, rule: Rule, key: str, way: _Way, urgency: int
     ) -> _Job | None:
-        """Give the job of an image, a new one if there is none and room for one."""
+        """Return the job of an image, a new one if there is none and room for one."""
         job = self._jobs.get((digest, key))
         if job is None:
             if len(self._jobs) >= self._settings.queue + self._settings.workers:
@@ -368,14 +368,14 @@ class Inspector:
 
 
 def _decision(name: str, digest: str, found: Decided | str) -> Decision:
-    """Say what a verdict, or the reason why there is none, means for an image."""
+    """Return what a verdict, or the reason why there is none, means for an image."""
     if isinstance(found, str):
         return Decision(name, Standing.UNDECIDED, f"{name}: {found}", digest)
     return Decision(name, _STANDINGS[found.verdict], f"{name}: {found.message}", digest, found)
 
 
 def _is_final(decided: Decided, rule: Rule) -> bool:
-    """Say whether a verdict holds for good: a signature may be added later, what the image is does not change."""
+    """Return whether a verdict holds for good: a signature may be added later, what the image is does not change."""
     return decided.verdict is Verdict.PASS or not rule.verify_keys
 
 
