@@ -13,7 +13,7 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
-from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
+from cosinspect.errors import CosinspectError, DigestMismatch, LimitExceeded, SizeMismatch, SourceError
 from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
 from cosinspect.facts.loader import Fault
@@ -352,8 +352,10 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Say whether another try may decide: a source that did not answer may do so, and time may suffice."""
-    return isinstance(fault, SourceError) or (isinstance(fault, LimitExceeded) and fault.limit == "seconds")
+    """Say whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
+    if isinstance(fault, LimitExceeded):
+        return fault.limit == "seconds"
+    return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)
 
 
 def _one_line(text: str) -> str:
