@@ -13,19 +13,17 @@ import asyncio
 import enum
 import hashlib
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
 from cosinspect.errors import CosinspectError
 from cosinspect.image.opening import resolve_digest
-from cosinspect.inspection.worker import Outcome, Task, end_pool, make_pool, perform
+from cosinspect.inspection.processes import Processes
+from cosinspect.inspection.worker import Outcome, Task
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.reference import Reference
 from cosinspect.report.report import Verdict
@@ -46,8 +44,6 @@ ASKED, PREFETCHED = 0, 1
 """Who somebody waits for goes before who somebody may ask for."""
 RESOLVE_SECONDS = 30.0
 """What a registry may take to say what a tag means."""
-ATTEMPTS = 2
-"""Times that an inspection is begun whose process dies."""
 
 
 class Standing(enum.Enum):
@@ -163,16 +159,17 @@ class Inspector:
         self._in_hand: Counter[str] = Counter()
         self._recent: Recent[_Asked, Decided | str] = Recent()
         self._tags = Tags(self._settings.tag_seconds)
-        workers = self._settings.workers
-        self._turns = Turns(workers, _reserve(workers))
+        self._turns = Turns(self._settings.workers, _reserve(self._settings.workers))
         self._running: set[asyncio.Task[None]] = set()
-        self._pool: ProcessPoolExecutor | None = None
+        self._processes: Processes | None = None
+        self._further: Processes | None = None
+        self._inspecting = 0
 
     # -- its life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to work; the processes that inspect are made at once, so that nobody waits for them."""
-        self._processes().submit(os.getpid)
+        self._processes = Processes(self._settings.workers)
 
     async def close(self, seconds: float) -> None:
         """End: what runs may take so long, what waits is given up; verdicts that were found are kept."""
@@ -186,7 +183,9 @@ class Inspector:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._tags.close()
-        self._end_pool()
+        for processes in (self._processes, self._further):
+            if processes is not None:
+                await asyncio.to_thread(processes.close)
 
     @property
     def waiting(self) -> int:
@@ -376,15 +375,17 @@ class Inspector:
             self._metrics.seconds.observe(time.monotonic() - started)
 
     async def _inspected(self, task: Task) -> Outcome:
-        for _ in range(ATTEMPTS):
-            pool = self._processes()
-            try:
-                return await asyncio.wrap_future(pool.submit(perform, task))
-            except BrokenProcessPool:
-                _logger.warning("a process died while it inspected %s, or another image beside it", task.name)
-                if pool is self._pool:
-                    self._end_pool()
-        return Outcome(None, f"the process that inspected it died, {ATTEMPTS} times")
+        """Inspect in one of the `workers` processes, or in one of the reserve where all of those are taken."""
+        assert self._processes is not None  # noqa: S101 - `start` has made them
+        if self._inspecting >= self._settings.workers:
+            if self._further is None:
+                self._further = Processes(_reserve(self._settings.workers))
+            return await asyncio.wrap_future(self._further.submit(task))
+        self._inspecting += 1
+        try:
+            return await asyncio.wrap_future(self._processes.submit(task))
+        finally:
+            self._inspecting -= 1
 
     def _finish(self, job: _Job, outcome: Outcome) -> None:
         self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
@@ -405,17 +406,6 @@ class Inspector:
                 del self._in_hand[host]
         if not job.done.done():
             job.done.set_result(found)
-
-    def _processes(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            workers = self._settings.workers
-            self._pool = make_pool(workers + _reserve(workers))
-        return self._pool
-
-    def _end_pool(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            end_pool(pool)
 
 
 def _decision(name: str, asked: _Asked, found: Decided | str) -> Decision:
