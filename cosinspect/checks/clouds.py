@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, Undecided, check
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.checks.live import drivers_of
@@ -47,7 +48,7 @@ def _one_of(
     why="The first boot asks AWS for user data in the initrd: without a network card or a disk the machine is never installed.",
     remedy=f'Set add_drivers+=" ena nvme " in /etc/dracut.conf.d. {REBUILD}',
     reads=READS,
-    generations=LUET_TREE_AND_LATER,
+    applies=subjects.toolkit,
 )
 def aws_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for ena and nvme (Nitro), or for Xen's."""
@@ -63,7 +64,7 @@ def aws_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The first boot asks the cloud for user data in the initrd: without a network card or a disk the machine is never installed.",
     remedy=f'Set add_drivers+=" virtio_net virtio_scsi " in /etc/dracut.conf.d. {REBUILD}',
     reads=READS,
-    generations=LUET_TREE_AND_LATER,
+    applies=subjects.toolkit,
 )
 def gcp_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for virtio_net or gve, and for virtio_scsi or nvme."""

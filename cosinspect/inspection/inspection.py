@@ -35,7 +35,6 @@ from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import ImageName, Transport
 from cosinspect.policy import Plan, Policy, load_policy, make_plan
 from cosinspect.profiles import Profile, load_profile
-from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict, name_layer
 from cosinspect.rootfs.differences import Comparison, compare_semantics
 from cosinspect.rootfs.overlay import PARTIAL
@@ -456,7 +455,7 @@ def _report(
         unread=standing.unread,
         selected=plan.selected,
         verified_required=profile.verified_required,
-        needs=needs_of(checked.generation),
+        needs=profile.needs(checked.generation),
     )
 
 
