@@ -12,8 +12,6 @@ from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["aws_drivers_missing", "gcp_drivers_missing"]
 
-LUET_TREE_AND_LATER = ("G0", "G1", "G2", "G3", "G4", "G5")
-
 
 def _one_of(
     context: CheckContext, alternatives: tuple[tuple[tuple[str, ...], ...], ...], cloud: str

@@ -36,6 +36,7 @@ from cosinspect.formats.yip.schema import yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles import generation_tables
+from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
 
@@ -402,9 +403,14 @@ class Facts(GrubFacts):
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
         return recognise(
-            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+            self._rootfs,
+            self._config,
+            lambda path: self.text(path).text,
+            lambda: self._initrd_of_any_generation,
+            fingerprints(),
         )
 
+    @cached_property
     def _initrd_of_any_generation(self) -> Initrd | None:
         """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
         named = self._boot_files(self._boot_states(None), "initramfs")
