@@ -110,7 +110,7 @@ def perform(task: Task) -> Outcome:
             with open_image(
                 task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
             ) as image:
-                found = find_databases(image.rootfs(READS), image.config, limits=limits)
+                found = find_databases(image.read_rootfs(READS), image.config, limits=limits)
                 packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
     except CosinspectError as fault:
         return Outcome(None, str(fault))
