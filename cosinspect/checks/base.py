@@ -261,7 +261,7 @@ class Check:
         return self.applies is not None or bool(self.generations)
 
     def generations_of(self, tables: Mapping[str, Generation]) -> tuple[str, ...]:
-        """Give the names of the generations that it is for, among those with these tables."""
+        """Return the names of the generations that it is for, among those with these tables."""
         return tuple(
             name
             for name, table in tables.items()
@@ -310,7 +310,7 @@ def check(
 
 
 def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
-    """Give what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
+    """Return what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
 
     A capability without rows, and a check that is not of the catalogue, are as declared.
 
@@ -397,7 +397,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Say whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
+    """Return whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
     if isinstance(fault, LimitExceeded):
         return fault.limit == "seconds"
     return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)

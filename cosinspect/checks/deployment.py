@@ -61,7 +61,7 @@ def deployment_directory_blocked(context: CheckContext) -> Iterator[Finding | st
 
 
 def blocked_names(rootfs: Rootfs, needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:
-    """Give the names where the elemental with these rows of the table of operations cannot make a directory, or mount over it, and what stands there."""
+    """Yield the names where the elemental with these rows of the table of operations cannot make a directory, or mount over it, and what stands there."""
     paths = [path for need in needs for path in need.paths]
     for path in dict.fromkeys(paths):
         for part in _prefixes(path):
@@ -137,7 +137,7 @@ def _rounded(size: int) -> int:
 
 
 def _mebibytes(context: CheckContext) -> int:
-    """Give the size of the file system that elemental makes for this image, in MiB."""
+    """Return the size of the file system that elemental makes for this image, in MiB."""
     fixed = context.deployment.filesystem_mebibytes
     if fixed:
         return fixed

@@ -183,7 +183,7 @@ _OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 
 
 def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, ...], tuple[str, Fault]]:
-    """Give the commands of an operation that are there and cannot be executed, by their names."""
+    """Return the commands of an operation that are there and cannot be executed, by their names."""
     table = context.table if capability is not Capability.RECOVERY else None
     own = (*table.own_programs, *table.grub_tools) if table is not None else ()
     found: dict[tuple[str, ...], tuple[str, Fault]] = {}

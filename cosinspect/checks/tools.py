@@ -26,7 +26,7 @@ _PLAN_COMMANDS = ("bash", "flock", "nsenter", "systemctl", "diff", "cp", "sort",
 
 
 def tools_of(context: CheckContext, capability: Capability) -> tuple[tuple[str, ...], ...]:
-    """Give the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
+    """Return the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
     return tuple(
         tools
         for need in context.needs

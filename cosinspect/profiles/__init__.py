@@ -110,7 +110,7 @@ class Profile:
         )
 
     def needs(self, generation: str) -> tuple[Need, ...]:
-        """Give the rows of the table of operations that hold for a generation."""
+        """Return the rows of the table of operations that hold for a generation."""
         table = self.generations.get(generation)
         return needs_of(generation, *(table.operations if table is not None else ()))
 

@@ -125,7 +125,7 @@ def deployment_manifest(deployment: Deployment) -> str:
 
 
 def gatekeeper_manifest(deployment: Deployment, stage: str) -> str:
-    """Give what has Gatekeeper ask a server.
+    """Return what has Gatekeeper ask a server.
 
     Args:
         deployment: the server.
