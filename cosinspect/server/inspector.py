@@ -12,23 +12,23 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TypeVar
 
 from attrs import define, evolve, field, frozen
 
-from cosinspect.errors import CosinspectError
+from cosinspect.errors import CosinspectError, SourceError
 from cosinspect.image.opening import resolve_digest
 from cosinspect.inspection.worker import Outcome, Task, end_pool, make_pool, perform
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.reference import Reference
 from cosinspect.report.report import Verdict
-from cosinspect.server.configuration import Configuration, Rule
+from cosinspect.server.configuration import Rule
 from cosinspect.server.metrics import Metrics
-from cosinspect.server.rules import Rulebooks
+from cosinspect.server.settings import Settings
 from cosinspect.server.verdicts import Decided, Verdicts
 from cosinspect.sources.config.access import Access
 
@@ -115,6 +115,7 @@ class _Job:
     digest: str
     done: asyncio.Future[Decided | str]
     urgency: int
+    since: float = field(factory=time.monotonic)
     begun: bool = False
 
 
@@ -122,27 +123,24 @@ class Inspector:
     """Decides images; lives in one event loop, between `start` and `close`.
 
     Args:
-        configuration: what the server goes by.
+        settings: what the server goes by.
         verdicts: what was decided before; stays open.
         metrics: told of what happens.
         environment: of the process: where credentials and mirrors are.
-
-    Raises:
-        InvalidConfiguration: a rule names what cannot be used.
     """
 
     def __init__(
         self,
-        configuration: Configuration,
+        settings: Settings,
         verdicts: Verdicts,
         metrics: Metrics,
         environment: Mapping[str, str],
     ) -> None:
-        self._settings = configuration.inspections
+        self._settings = settings.configuration.inspections
         self._verdicts = verdicts
         self._metrics = metrics
         self._environment = dict(environment)
-        self._books = Rulebooks(configuration.rules, self._settings.platform)
+        self._books = settings.books
         self._jobs: dict[tuple[str, str], _Job] = {}
         self._queue: asyncio.PriorityQueue[tuple[int, int, _Job]] = asyncio.PriorityQueue()
         self._order = itertools.count()
@@ -150,14 +148,20 @@ class Inspector:
         self._tags: dict[str, tuple[float, str]] = {}
         self._resolving: dict[str, asyncio.Task[str]] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self._begun: Future[int] | None = None
         self._pool: ProcessPoolExecutor | None = None
 
     # -- its life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to work; the processes that inspect are made at once, so that nobody waits for them."""
-        self._processes().submit(os.getpid)
+        self._begun = self._processes().submit(os.getpid)
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._settings.workers)]
+
+    def adopt(self, settings: Settings) -> None:
+        """Go by other settings from now on; inspections of earlier rules end under these."""
+        self._settings = settings.configuration.inspections
+        self._books.adopt(settings.books)
 
     async def close(self, seconds: float) -> None:
         """End: what runs may take so long, what waits is given up; verdicts that were found are kept."""
@@ -176,6 +180,22 @@ class Inspector:
     def waiting(self) -> int:
         """How many images wait or are being inspected."""
         return len(self._jobs)
+
+    @property
+    def queue_age(self) -> float:
+        """How long the image has waited that waits longest for a process, in seconds."""
+        begun = [job.since for job in self._jobs.values() if not job.begun]
+        return max(0.0, time.monotonic() - min(begun)) if begun else 0.0
+
+    @property
+    def failing(self) -> str | None:
+        """Why nothing can be inspected, None where it can."""
+        ended = [worker for worker in self._workers if worker.done()]
+        if not self._workers or ended:
+            return f"{len(ended)} of {len(self._workers)} workers have ended"
+        if self._begun is None or not self._begun.done():
+            return "the processes that inspect are being started"
+        return None
 
     # -- what protocols ask ----------------------------------------------------------------------------------------
 
@@ -242,6 +262,11 @@ class Inspector:
         way = self._way(reference, None, plain_http=False)
         return self._job(reference, digest, rule, key, way, PREFETCHED) is not None
 
+    @property
+    def rules(self) -> Iterable[Rule]:
+        """The rules under which images were or are inspected, those of earlier settings included while they are held."""
+        return self._books.rules()
+
     def key(self, rule: Rule) -> str:
         """Give the key under which a rule's verdicts are kept."""
         return self._books.key(rule)
@@ -300,6 +325,8 @@ class Inspector:
 
     def _resolved(self, name: str, done: asyncio.Task[str]) -> None:
         self._resolving.pop(name, None)
+        if not done.cancelled() and isinstance(fault := done.exception(), SourceError):
+            self._registry_failed(name, type(fault).__name__, str(fault))
         if not done.cancelled() and done.exception() is None and self._settings.tag_seconds:
             _bound(self._tags)
             self._tags[name] = time.monotonic() + self._settings.tag_seconds, done.result()
@@ -345,7 +372,8 @@ class Inspector:
                 outcome = await self._inspected(await asyncio.to_thread(self._task, job))
             except CosinspectError as fault:
                 outcome = Outcome(None, str(fault))
-            except Exception as fault:  # noqa: BLE001 - the worker must outlive whatever this was
+            except Exception as fault:  # the worker must outlive whatever this was
+                _logger.exception("internal error while %s was inspected", job.name)
                 outcome = Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
             self._metrics.seconds.observe(time.monotonic() - started)
             self._finish(job, outcome)
@@ -364,6 +392,12 @@ class Inspector:
     def _finish(self, job: _Job, outcome: Outcome) -> None:
         key = job.digest, job.key
         self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
+        if outcome.source_error:
+            self._registry_failed(job.name, outcome.source_error, outcome.message)
+        if outcome.traceback:
+            _logger.error(
+                "internal error while %s was inspected", job.name, extra={"exception": outcome.traceback}
+            )
         found: Decided | str = outcome.message
         if outcome.verdict is not None:
             found = Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time())
@@ -375,6 +409,13 @@ class Inspector:
         self._jobs.pop(key, None)
         if not job.done.done():
             job.done.set_result(found)
+
+    def _registry_failed(self, name: str, error: str, message: str) -> None:
+        host = Reference.parse(name).registry
+        self._metrics.registry_error(host, error)
+        _logger.warning(
+            "registry failure", extra={"host": host, "image": name, "error": error, "reason": message}
+        )
 
     def _processes(self) -> ProcessPoolExecutor:
         if self._pool is None:
