@@ -467,7 +467,7 @@ def merged_image(
         with layer_bars(terminal) as bars:
             bars.begin(image)
             semantics = getattr(arguments, "semantics", Semantics.OCI)
-            rootfs = image.rootfs(
+            rootfs = image.read_rootfs(
                 retain,
                 semantics=semantics,
                 progress=bars.advance,

@@ -18,7 +18,7 @@ from cosinspect.cache.code import code_digest
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.plugins import installed_checks
 from cosinspect.errors import InvalidSignaturePolicy
-from cosinspect.inspection.inspection import plan_inspection, read_manifest_file
+from cosinspect.inspection.plan import plan_inspection, read_manifest_file
 from cosinspect.policy import Plan, parse_policy, read_policy
 from cosinspect.profiles import parse_profile, read_profile
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey

@@ -1,5 +1,6 @@
 """`/readyz` says whether images can be decided, and the metrics are ones that Prometheus takes."""
 
+import os
 import platform
 import re
 import shutil
@@ -8,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -44,6 +46,17 @@ def test_ready_means_that_verdicts_can_be_written_and_workers_are_alive(tmp_path
 
         lock.close()
         server.until(lambda: ready(200))
+
+        before = _children(server)
+        for child in before:
+            os.kill(child, signal.SIGKILL)
+        server.until(lambda: (now := _children(server)) and not now & before)
+        server.until(lambda: ready(200))
+
+
+def _children(server):
+    process = server.process.pid
+    return set(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
 
 
 def test_systemd_is_told_when_the_server_is_ready_reloads_and_ends(tmp_path):

@@ -45,6 +45,18 @@ class Access:
     private_addresses: bool = False
 
     @classmethod
+    def of_docker_config(cls, config: Path | None, *, plain_http: bool = False) -> Access:
+        """Return the access that has its credentials from one Docker configuration.
+
+        Args:
+            config: the file or its directory; None for the one in the home directory.
+            plain_http: speak HTTP without TLS.
+        """
+        if config is None:
+            return cls(plain_http=plain_http)
+        return cls(plain_http=plain_http, auth_files=(config / "config.json" if config.is_dir() else config,))
+
+    @classmethod
     def of_system(cls, environment: Mapping[str, str], *, mirrors: bool = True) -> Access:
         """Give what podman and docker would go by on this machine.
 
