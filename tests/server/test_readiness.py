@@ -48,6 +48,7 @@ def test_ready_means_that_verdicts_can_be_written_and_workers_are_alive(tmp_path
         server.until(lambda: ready(200))
 
         before = _children(server)
+        assert before
         for child in before:
             os.kill(child, signal.SIGKILL)
         server.until(lambda: (now := _children(server)) and not now & before)
@@ -55,8 +56,9 @@ def test_ready_means_that_verdicts_can_be_written_and_workers_are_alive(tmp_path
 
 
 def _children(server):
-    process = server.process.pid
-    return set(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
+    """Give the processes that any thread of the server began."""
+    lists = Path(f"/proc/{server.process.pid}/task").glob("*/children")
+    return {int(child) for each in lists for child in each.read_text().split()}
 
 
 def test_systemd_is_told_when_the_server_is_ready_reloads_and_ends(tmp_path):
