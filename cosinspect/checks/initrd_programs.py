@@ -51,7 +51,7 @@ _GENERATORS = "/system-generators/"
 def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     """Name what an initrd executes and has, with what comes of it where it cannot."""
     starts = {path: effect for path, effect in _INITRD.items() if initrd.exists(path)}
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     if table is None:
         return starts
     # What scripts only may call is looked at where they call it; systemd runs every generator that is there.
@@ -66,7 +66,7 @@ def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
 
 
 def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, Fault, str]]:
-    """Give what of an initrd is executed and cannot be, each file once."""
+    """Yield what of an initrd is executed and cannot be, each file once."""
     execution = context.facts.execution_in(initrd)
     seen: set[str] = set()
 
@@ -79,7 +79,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
         if fault is not None:
             yield path, fault, effect
 
-    known = context.facts.generation in context.profile.generations
+    known = context.derivative is not None
     called = list(called_in(context, initrd)) if known else []
     # That a command or an interpreter is not there at all is another check's.
     absent = {name for name, _, _ in called if "/" in name and not initrd.exists(name)}
@@ -96,7 +96,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
 
 
 def _place_of(execution: Execution, name: str) -> str | None:
-    """Give where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
+    """Return where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
     found = execution.find(name)
     if found is not None or "/" in name:
         return found
@@ -180,7 +180,7 @@ def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _ends_in_returns(body: bytes, *, sourced: bool) -> bool:
-    """Say whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
+    """Return whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
     lines = body.split(b"\n")
     if not sourced and lines[0].endswith(b"\r"):
         return False

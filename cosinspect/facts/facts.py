@@ -35,6 +35,8 @@ from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.formats.yip.schema import yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
+from cosinspect.profiles import generation_tables
+from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
 
@@ -169,11 +171,12 @@ class Facts(GrubFacts):
     @cached_property
     def booted_initrds(self) -> tuple[InitrdFile, ...]:
         """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, else those of bootargs.cfg."""
-        if self.generation == "G6":
+        table = generation_tables().get(self.generation)
+        if table is None or table.initrds == "bootargs":
+            return self.initrds
+        if table.initrds == "elemental3":
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
-        if self.generation != "bootc":
-            return self.initrds
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
         if unified:  # bootc takes the first by name, whatever lies beside the modules
             file = self.unified_at(unified[0].path)
@@ -244,7 +247,7 @@ class Facts(GrubFacts):
             return unpack_initrd(stream, entry.size, self._limits)
 
     def version_beside(self, path: str) -> str | None:
-        """Give the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
+        """Return the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
         if path.endswith(".efi"):
             unified = self.unified_at(path).unified
             kernel = unified.kernel if unified is not None else None
@@ -253,7 +256,7 @@ class Facts(GrubFacts):
         return path.split("/")[-2]
 
     def kernel_option(self, version: str, option: str) -> str | None:
-        """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
+        """Return `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
         for path in (
             f"/boot/config-{version}",
             f"/usr/lib/modules/{version}/config",
@@ -267,7 +270,7 @@ class Facts(GrubFacts):
         return None
 
     def builtin_modules(self, version: str) -> frozenset[str] | None:
-        """Give the names of the modules built into a kernel, None where the image does not tell."""
+        """Return the names of the modules built into a kernel, None where the image does not tell."""
         for directory in MODULE_DIRECTORIES:
             text = self.text(f"{directory}/{version}/modules.builtin").text
             if text is not None:
@@ -369,7 +372,7 @@ class Facts(GrubFacts):
         return found
 
     def _yip_of(self, programs: tuple[str, ...]) -> tuple[str, str] | None:
-        """Give the first program that names its yip, and the version."""
+        """Return the first program that names its yip, and the version."""
         for path in programs:
             entry = self._rootfs.trace(path).entry
             if entry is None or entry.type != "file" or entry.size > MAX_PROGRAM_BYTES:
@@ -383,7 +386,7 @@ class Facts(GrubFacts):
         return None
 
     def usage(self, block: int) -> Usage:
-        """Give what the image takes in an ext2 file system with blocks of `block` bytes."""
+        """Return what the image takes in an ext2 file system with blocks of `block` bytes."""
         found = self._usages.get(block)
         if found is None:
             found = self._usages[block] = measure(self._rootfs, block, data_blocks)
@@ -400,9 +403,14 @@ class Facts(GrubFacts):
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
         return recognise(
-            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+            self._rootfs,
+            self._config,
+            lambda path: self.text(path).text,
+            lambda: self._initrd_of_any_generation,
+            fingerprints(),
         )
 
+    @cached_property
     def _initrd_of_any_generation(self) -> Initrd | None:
         """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
         named = self._boot_files(self._boot_states(None), "initramfs")

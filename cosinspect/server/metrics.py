@@ -131,7 +131,7 @@ class Metrics:
         self.reload_failed.set(0)
 
     def text(self) -> bytes:
-        """Give everything in Prometheus's text format."""
+        """Return everything in Prometheus's text format."""
         return generate_latest(self._registry)
 
 

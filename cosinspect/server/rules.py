@@ -27,7 +27,7 @@ class _Book:
     key: str = field(default="")
 
     def key_of(self, today: date) -> str:
-        """Give the key of a day."""
+        """Return the key of a day."""
         if today != self.day:
             fingerprints = " ".join(key.fingerprint for key in self.attesters)
             told = f"{self.rulebook.key(today)} {fingerprints}"
@@ -66,17 +66,17 @@ class Rulebooks:
         self._books.update(later._books)
 
     def rules(self) -> Iterable[Rule]:
-        """Give the rules that somebody holds."""
+        """Return the rules that somebody holds."""
         return list(self._books)
 
     def book(self, rule: Rule) -> Rulebook:
-        """Give what a rule requires."""
+        """Return what a rule requires."""
         return self._books[rule].rulebook
 
     def attesters(self, rule: Rule) -> tuple[PublicKey, ...]:
-        """Give whose attestations a rule believes."""
+        """Return whose attestations a rule believes."""
         return self._books[rule].attesters
 
     def key(self, rule: Rule) -> str:
-        """Give the key of a rule's verdicts."""
+        """Return the key of a rule's verdicts."""
         return self._books[rule].key_of(datetime.now(UTC).date())
