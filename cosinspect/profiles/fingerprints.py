@@ -135,5 +135,5 @@ def read_fingerprints(text: str, generations: Mapping[str, object]) -> Fingerpri
 
 @cache
 def fingerprints() -> Fingerprints:
-    """Give the fingerprints that come with the package."""
+    """Return the fingerprints that come with the package."""
     return read_fingerprints(resource_text("fingerprints.toml"), generation_tables())

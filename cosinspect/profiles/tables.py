@@ -101,7 +101,7 @@ class BootTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         root: the label of the file system that GRUB starts from.
         labels: the labels of the other file systems that a deployment makes, and of the image's own in its states.
         device: the name of the loop device that the menu makes of the image's file.
-        bootargs: the files of boot arguments that it reads, in this order; those that are missing are passed over.
+        bootargs: the files of boot arguments that it reads, in this order; those that are missing are skipped.
         environment: the disk's environment, by variable.
         states: the states; the first is what a machine does that nobody touches.
     """
@@ -335,7 +335,7 @@ def read_generations(text: str) -> Mapping[str, Generation]:
 
 @cache
 def generation_tables() -> Mapping[str, Generation]:
-    """Give the table of each generation that cosinspect knows, by its name."""
+    """Return the table of each generation that cosinspect knows, by its name."""
     return read_generations(resource_text("generations.toml"))
 
 
@@ -345,7 +345,7 @@ def resource_text(name: str) -> str:
 
 
 def boot_globs() -> tuple[str, ...]:
-    """Give globs of the files that GRUB reads of images of any generation: menus and bootargs.cfg, with what lies beside them."""
+    """Return globs of the files that GRUB reads of images of any generation: menus and bootargs.cfg, with what lies beside them."""
     menus = [
         path
         for table in generation_tables().values()
