@@ -1,4 +1,4 @@
-"""What GRUB is reported in an image: its scripts, the files that they load, and the command lines that they make.
+"""The input of GRUB in an image: its scripts, the files that they load, and the command lines that they make.
 
 `boot_menu` evaluates; this gives it the image, and checks what they ask for.
 """
@@ -64,7 +64,7 @@ class BootLine:
 
 
 class GrubFacts(ABC):
-    """What GRUB is reported in an image; a part of `Facts`."""
+    """The input of GRUB in an image; a part of `Facts`."""
 
     _rootfs: Rootfs
 
