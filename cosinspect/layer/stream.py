@@ -172,9 +172,7 @@ class LayerStream:
         kind = detect(data)
         if kind not in (None, Compression.GZIP, Compression.ZSTD):
             data = _at_least(_TAR_MAGIC.stop, data, read)
-            if (
-                data[_TAR_MAGIC] == b"ustar"
-            ):  # a plain archive whose first name looks like a compression
+            if data[_TAR_MAGIC] == b"ustar":  # a plain archive whose first name looks like a compression
                 kind = None
         self.compression = kind
         if kind in (Compression.GZIP, Compression.ZSTD):
