@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.unified import READS, is_kairos_program
+from cosinspect.checks.unified import READS
+from cosinspect.facts.unified import kairos_programs
 from cosinspect.formats.text.loader_entry import PROGRAM_KEYS, read_loader_entry
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
@@ -83,7 +84,7 @@ def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
             )
         else:
             yield f"{boot.path} is there"
-    programs = [entry for entry in context.rootfs.glob("/EFI/*/*") if is_kairos_program(entry.path)]
+    programs = kairos_programs(context.rootfs)
     entries = _entries(context)
     for what, found, where in (
         ("unified kernel image", programs, "/EFI/kairos"),

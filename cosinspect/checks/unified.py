@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import CANNOT_READ
-from cosinspect.facts.unified import UnifiedKernelFile
+from cosinspect.facts.unified import UnifiedKernelFile, kairos_programs
 from cosinspect.formats.boot.unified_kernel import UnifiedKernel
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.report.report import Finding, Level
@@ -46,7 +46,7 @@ def files(context: CheckContext) -> list[UnifiedKernelFile]:
         NotApplicable: the image has none.
     """
     if context.facts.generation == "uki":
-        entries = [entry for entry in context.rootfs.glob("/EFI/*/*") if is_kairos_program(entry.path)]
+        entries = kairos_programs(context.rootfs)
     else:
         # bootc takes the first by name (crates/lib/src/kernel.rs).
         entries = context.rootfs.glob("/boot/EFI/Linux/*.efi")[:1]
@@ -54,12 +54,6 @@ def files(context: CheckContext) -> list[UnifiedKernelFile]:
     if not found:
         raise NotApplicable("there is no unified kernel image")
     return found
-
-
-def is_kairos_program(path: str) -> bool:
-    """Say whether a path of an artefact is one of its unified kernel images: /EFI/kairos/*.efi, as FAT compares names."""
-    lowered = path.lower()
-    return lowered.startswith("/efi/kairos/") and lowered.endswith(".efi")
 
 
 def _opened(context: CheckContext) -> Iterator[tuple[UnifiedKernelFile, UnifiedKernel]]:

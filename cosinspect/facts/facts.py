@@ -23,7 +23,7 @@ from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.packages import PackageDatabase, find_databases
-from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
+from cosinspect.facts.unified import UnifiedKernelFile, kairos_programs, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
@@ -168,7 +168,9 @@ class Facts(GrubFacts):
 
     @cached_property
     def booted_initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, else those of bootargs.cfg."""
+        """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, in unified kernel images, else those of bootargs.cfg."""
+        if self.generation == "uki":
+            return tuple(self._unified_initrd(entry.path) for entry in kairos_programs(self._rootfs))
         if self.generation == "G6":
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
@@ -176,11 +178,15 @@ class Facts(GrubFacts):
             return self.initrds
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
         if unified:  # bootc takes the first by name, whatever lies beside the modules
-            file = self.unified_at(unified[0].path)
-            initrd = file.unified.initrd if file.unified is not None else None
-            return (InitrdFile(file.path, file.trace, initrd, None),)
+            return (self._unified_initrd(unified[0].path),)
         kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
         return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
+
+    def _unified_initrd(self, path: str) -> InitrdFile:
+        """Return the initrd in a unified kernel image; why it cannot be unpacked is not told here."""
+        file = self.unified_at(path)
+        initrd = file.unified.initrd if file.unified is not None else None
+        return InitrdFile(file.path, file.trace, initrd, None)
 
     @cached_property
     def unified_kernels(self) -> tuple[str, ...]:
