@@ -142,10 +142,6 @@ def test_any_bytes_are_a_table_of_versions_or_none(data, at, count):
 
 
 def test_a_table_of_versions_that_refers_to_itself_is_bounded():
-    record = struct.pack("<HHIII", 1, 65535, 0, 16, 1) + struct.pack("<IHHII", 0, 0, 0, 0, 0) + bytes(8)
+    record = struct.pack("<HHIII", 1, 65535, 0, 16, 16)
 
-    found = wanted_versions(
-        "<", 0, 2**32 - 1, lambda at, length: (record * 20000)[at : at + length], lambda _: b"x"
-    )
-
-    assert found is None or len(found) < MAX_VERSIONS
+    assert wanted_versions("<", 0, 2**32 - 1, lambda _at, _length: record, lambda _: b"x") is None
