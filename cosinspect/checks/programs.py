@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import evolve, frozen
 
@@ -18,6 +18,7 @@ from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.history import Action
 
 __all__ = [
+    "base_directory_replaced",
     "command_unusable",
     "merged_directory_replaced",
     "overlay_without_etc",
@@ -287,6 +288,54 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
             (f"/{name} -> {link.link} (layer {link.layer})", f"{context.step(change.layer)} replaced it"),
         )
     yield f"{seen} directories of programs and libraries are as the base laid them out"
+
+
+# What systemd mounts its own file systems over, or keeps its state in, with the generations for which it was seen or follows; all for none.
+_BASE: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "/dev": ("systemd cannot mount its file systems and freezes", ()),
+    "/proc": ("systemd cannot mount its file systems and freezes", ()),
+    "/sys": ("systemd cannot mount its file systems and freezes", ()),
+    "/run": ("systemd cannot mount its file systems and freezes", ()),
+    "/etc": ("nothing of the system's settings can be read", ()),
+    "/var": ("services that keep their state there fail, and the boot ends in emergency mode", ()),
+    "/tmp": (  # noqa: S108 - a path of the image
+        "the stage initramfs binds it into the new root and fails, and the boot ends in the emergency shell",
+        ("G1", "G2", "G3"),
+    ),
+}
+
+
+@check(
+    id="COS192",
+    name="base-directory-replaced",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="A file stands where every system has a directory.",
+    why="""systemd mounts its own file systems over /dev, /proc, /sys and /run, and services keep their state below /var. A file there, or a link
+        to one, stops the boot before a login.""",
+    remedy="Delete it in the step that made it, and make the directory: RUN rm /<name> && mkdir /<name>",
+    universal=True,
+)
+def base_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what each name leads to; one that is not there is another check's."""
+    require_root(context)
+    if context.facts.generation == "bootc":
+        raise NotApplicable("bootc's own lint looks at them, which another check runs")
+    bad = False
+    judged = (
+        (*context.generation.overlays,) if context.facts.generation in context.profile.generations else ()
+    )
+    for path, (effect, generations) in _BASE.items():
+        entry = context.rootfs.trace(path).entry
+        if entry is None or entry.type == "dir" or path in judged:
+            continue
+        if generations and context.facts.generation not in generations:
+            continue
+        bad = True
+        message = f"expected the directory {path}, found a {entry.type}: {effect}"
+        yield Finding(message, path, entry.layer, (context.step(entry.layer),))
+    if not bad:
+        yield "the directories that every system has are directories"
 
 
 @check(
