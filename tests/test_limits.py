@@ -39,7 +39,7 @@ def merged(built):
     def case(path, limits):
         name = built.write_layout(path)
         with open_image(name, platform="linux/amd64", limits=limits) as image:
-            image.rootfs()
+            image.read_rootfs()
 
     return case
 
@@ -168,7 +168,7 @@ def test_what_is_noted_of_programs_is_bounded_and_read_again_beyond_that(tmp_pat
     name = ImageBuilder().layer(entries).build().write_layout(tmp_path)
     for bound, noted in ((2000, 3), (800, 2), (0, 0)):
         with open_image(name, limits=evolve(DEFAULT_LIMITS, program_characters=bound)) as image:
-            rootfs = image.rootfs()
+            rootfs = image.read_rootfs()
             found = rootfs.programs(rootfs.stat(f"/{path}") for path in entries)
             assert noted == len(rootfs.indexes[0].programs)
             assert {("libc.so.6",)} == {program.elf.needed for program in found.values()}

@@ -58,12 +58,16 @@ _HOOKS = "/hooks/"
 _GENERATORS = "/system-generators/"
 
 
+def _is_whole_system(context: CheckContext) -> bool:
+    """Return whether the initrds of the image's generation are the whole system."""
+    return context.table is not None and context.table.initrds == "unified"
+
+
 def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     """Name what an initrd executes and has, with what comes of it where it cannot."""
-    whole = context.facts.generation == "uki"
-    named = {**_INITRD, **_WHOLE_SYSTEM} if whole else _INITRD
+    named = {**_INITRD, **_WHOLE_SYSTEM} if _is_whole_system(context) else _INITRD
     starts = {path: effect for path, effect in named.items() if initrd.exists(path)}
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     if table is None:
         return starts
     # What scripts only may call is looked at where they call it; systemd runs every generator that is there.
@@ -78,7 +82,7 @@ def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
 
 
 def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, Fault, str]]:
-    """Give what of an initrd is executed and cannot be, each file once."""
+    """Yield what of an initrd is executed and cannot be, each file once."""
     execution = context.facts.execution_in(initrd)
     seen: set[str] = set()
 
@@ -91,7 +95,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
         if fault is not None:
             yield path, fault, effect
 
-    known = context.facts.generation in context.profile.generations
+    known = context.derivative is not None
     called = list(called_in(context, initrd)) if known else []
     # That a command or an interpreter is not there at all is another check's.
     absent = {name for name, _, _ in called if "/" in name and not initrd.exists(name)}
@@ -108,7 +112,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
 
 
 def _place_of(execution: Execution, name: str) -> str | None:
-    """Give where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
+    """Return where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
     found = execution.find(name)
     if found is not None or "/" in name:
         return found
@@ -131,7 +135,7 @@ def _place_of(execution: Execution, name: str) -> str | None:
 )
 def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Follow init, udev, the toolkit's scripts and all that they call to interpreters, loaders and libraries."""
-    if context.facts.generation != "uki":  # an artefact holds no root but the one in its initrd
+    if not _is_whole_system(context):  # an artefact holds no root but the one in its initrd
         require_root(context)
     undecided: list[str] = []
     for path, initrd in opened(context):
@@ -193,7 +197,7 @@ def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _ends_in_returns(body: bytes, *, sourced: bool) -> bool:
-    """Say whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
+    """Return whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
     lines = body.split(b"\n")
     if not sourced and lines[0].endswith(b"\r"):
         return False

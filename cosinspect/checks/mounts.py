@@ -57,7 +57,7 @@ def layout_volume_unknown(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _volumes(context: CheckContext) -> Iterator[tuple[str, str]]:
-    """Give the volumes of the layout with what names them.
+    """Yield the volumes of the layout with what names them.
 
     Raises:
         Undecided: a command line has more ways than are followed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from attrs import evolve, frozen
 
@@ -81,7 +81,7 @@ def require_root(context: CheckContext) -> None:
 
 
 def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, Fault, str]]:
-    """Give the programs of a list that cannot be executed, with what comes of it."""
+    """Yield the programs of a list that cannot be executed, with what comes of it."""
     with_systemd = any(map(context.rootfs.exists, _SYSTEMD))
     for start in starts:
         if start.with_systemd and not with_systemd:
@@ -113,7 +113,7 @@ def _told(
 
 
 def _gettys(context: CheckContext) -> Iterator[tuple[str, Fault, str]]:
-    """Give what the units of login prompts run and cannot."""
+    """Yield what the units of login prompts run and cannot."""
     seen = set()
     for name in _GETTYS:
         found = service_at(context, name)
@@ -180,15 +180,13 @@ def program_degraded(context: CheckContext) -> Iterator[Finding | str]:
 
 # -- what operations call ----------------------------------------------------------------------------------------------
 
-# Programs of the generations themselves that are called when a machine is installed or upgraded.
-_OWN = (("immucore",), ("kairos-agent",), ("agent-provider-kairos",), ("bootc",), ("ostree",), ("bootupctl",))
 _OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 
 
 def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, ...], tuple[str, Fault]]:
-    """Give the commands of an operation that are there and cannot be executed, by their names."""
-    table = context.profile.generations.get(context.facts.generation)
-    own = (*_OWN, *(table.grub_tools if table else ())) if capability is not Capability.RECOVERY else ()
+    """Return the commands of an operation that are there and cannot be executed, by their names."""
+    table = context.table if capability is not Capability.RECOVERY else None
+    own = (*table.own_programs, *table.grub_tools) if table is not None else ()
     found: dict[tuple[str, ...], tuple[str, Fault]] = {}
     for names in dict.fromkeys((*tools_of(context, capability), *own)):
         places = [place for name in names if (place := find_command(context, name)) is not None]
@@ -200,7 +198,7 @@ def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, 
 
 
 def _spared(context: CheckContext) -> tuple[Capability, ...]:
-    """Give the operations that call none of the commands that cannot be executed."""
+    """Return the operations that call none of the commands that cannot be executed."""
     return tuple(
         each
         for each in _OPERATIONS
@@ -290,19 +288,26 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
     yield f"{seen} directories of programs and libraries are as the base laid them out"
 
 
-# What systemd mounts its own file systems over, or keeps its state in, with the generations for which it was seen or follows; all for none.
-_BASE: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "/dev": ("systemd cannot mount its file systems and freezes", ()),
-    "/proc": ("systemd cannot mount its file systems and freezes", ()),
-    "/sys": ("systemd cannot mount its file systems and freezes", ()),
-    "/run": ("systemd cannot mount its file systems and freezes", ()),
-    "/etc": ("nothing of the system's settings can be read", ()),
-    "/var": ("services that keep their state there fail, and the boot ends in emergency mode", ()),
-    "/tmp": (  # noqa: S108 - a path of the image
-        "the stage initramfs binds it into the new root and fails, and the boot ends in the emergency shell",
-        ("G1", "G2", "G3"),
+# What systemd mounts its own file systems over, or keeps its state in.
+_BASE = {
+    **dict.fromkeys(
+        ("/dev", "/proc", "/sys", "/run"), "systemd cannot mount its file systems there and freezes"
     ),
+    "/etc": "nothing of the system's settings can be read",
+    "/var": "services that keep their state there fail, and the boot ends in emergency mode",
 }
+_TMP = "/tmp"  # noqa: S108 - a path of the image
+_TMP_EFFECT = (
+    "the stage initramfs binds it into the new root and fails, and the boot ends in the emergency shell"
+)
+
+
+def _binds_tmp(context: CheckContext) -> bool:
+    """Return whether the initrd requires the stage initramfs, whose unit binds /tmp."""
+    units = context.derivative.initrd_units if context.derivative is not None else ()
+    return any(
+        each.unit.endswith("-setup-initramfs.service") and each.link.endswith(".requires") for each in units
+    )
 
 
 @check(
@@ -319,17 +324,14 @@ _BASE: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def base_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
     """Look at what each name leads to; one that is not there is another check's."""
     require_root(context)
-    if context.facts.generation == "bootc":
-        raise NotApplicable("bootc's own lint looks at them, which another check runs")
     bad = False
     judged = (
         (*context.generation.overlays,) if context.facts.generation in context.profile.generations else ()
     )
-    for path, (effect, generations) in _BASE.items():
+    named = {**_BASE, _TMP: _TMP_EFFECT} if _binds_tmp(context) else _BASE
+    for path, effect in named.items():
         entry = context.rootfs.trace(path).entry
         if entry is None or entry.type == "dir" or path in judged:
-            continue
-        if generations and context.facts.generation not in generations:
             continue
         bad = True
         message = f"expected the directory {path}, found a {entry.type}: {effect}"

@@ -72,7 +72,7 @@ def script_command_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _scripts(context: CheckContext) -> Iterator[_Script]:
-    """Give the shell scripts that are run, each once."""
+    """Yield the shell scripts that are run, each once."""
     asked = [(path, "a command of the toolkit") for path in _COMMANDS]
     for name, _, _, unit in started_services(context):
         if unit.last("Service", "RootDirectory") is None:
@@ -95,7 +95,7 @@ def _scripts(context: CheckContext) -> Iterator[_Script]:
 
 
 def _absent(context: CheckContext, script: _Script) -> list[tuple[str, int]]:
-    """Give the commands that a script calls and the image lacks, with the line of the first call."""
+    """Return the commands that a script calls and the image lacks, with the line of the first call."""
     read = read_shell_script(script.text)
     if read.problem is not None:
         return []

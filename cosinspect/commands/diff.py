@@ -68,7 +68,7 @@ def _diff_readings(arguments: argparse.Namespace, terminal: Terminal) -> int:
     with open_named(arguments.image, arguments) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)
-            rootfs = image.rootfs(semantics=first, progress=bars.advance)
+            rootfs = image.read_rootfs(semantics=first, progress=bars.advance)
         comparisons = [compare_semantics(rootfs, each, limits=image.limits) for each in others]
         if arguments.format == "json":
             values = {
@@ -171,7 +171,9 @@ def _diff_images(arguments: argparse.Namespace, terminal: Terminal) -> int:
             known = trees[0].indexes if trees else ()
             with layer_bars(terminal) as bars:
                 bars.begin(image)
-                trees.append(image.rootfs(reads, semantics=semantics[0], known=known, progress=bars.advance))
+                trees.append(
+                    image.read_rootfs(reads, semantics=semantics[0], known=known, progress=bars.advance)
+                )
         found = compare(*trees)
         left, right = (_summary(image, tree) for image, tree in zip(images, trees, strict=True))
     if arguments.format == "json":

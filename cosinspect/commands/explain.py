@@ -12,7 +12,8 @@ from cosinspect.commands.options import add_format, add_image, add_profile, open
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
 from cosinspect.inspection.explanation import SCHEMA, Cause, Explainer, Explanation
-from cosinspect.inspection.inspection import examine_image, plan_inspection
+from cosinspect.inspection.inspection import Inspection
+from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.display import printable, wrap
 from cosinspect.report.lines import sentence
 from cosinspect.report.report import Report
@@ -49,7 +50,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         layer_bars(terminal) as bars,
     ):
         bars.begin(image)
-        report, context = examine_image(image, plan=plan, progress=bars.advance)
+        inspection = Inspection(image, plan, progress=bars.advance)
+        results, context = inspection.run_checks()
+        report = inspection.report(results)
         explainer = Explainer(report, context, plan.checks)
         if what is None:
             found = explainer.report_as_whole()

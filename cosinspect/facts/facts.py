@@ -23,7 +23,7 @@ from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.packages import PackageDatabase, find_databases
-from cosinspect.facts.unified import UnifiedKernelFile, kairos_programs, read_unified_file
+from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
 from cosinspect.formats.boot.dracut import DracutSettings, merge, read_dracut_conf
@@ -35,6 +35,8 @@ from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.formats.yip.schema import yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
+from cosinspect.profiles import generation_tables
+from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
 
@@ -168,14 +170,16 @@ class Facts(GrubFacts):
 
     @cached_property
     def booted_initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, in unified kernel images, else those of bootargs.cfg."""
-        if self.generation == "uki":
-            return tuple(self._unified_initrd(entry.path) for entry in kairos_programs(self._rootfs))
-        if self.generation == "G6":
+        """The initrds that machines boot with: beside the kernels, in unified kernel images, else those of bootargs.cfg."""
+        table = generation_tables().get(self.generation)
+        if table is None or table.initrds == "bootargs":
+            return self.initrds
+        if table.initrds == "unified" and table.unified is not None:
+            entries = [entry for pattern in table.unified.files for entry in self._rootfs.glob(pattern)]
+            return tuple(self._unified_initrd(entry.path) for entry in entries)
+        if table.initrds == "elemental3":
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
-        if self.generation != "bootc":
-            return self.initrds
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
         if unified:  # bootc takes the first by name, whatever lies beside the modules
             return (self._unified_initrd(unified[0].path),)
@@ -250,7 +254,7 @@ class Facts(GrubFacts):
             return unpack_initrd(stream, entry.size, self._limits)
 
     def version_beside(self, path: str) -> str | None:
-        """Give the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
+        """Return the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
         if path.endswith(".efi"):
             unified = self.unified_at(path).unified
             kernel = unified.kernel if unified is not None else None
@@ -259,7 +263,7 @@ class Facts(GrubFacts):
         return path.split("/")[-2]
 
     def kernel_option(self, version: str, option: str) -> str | None:
-        """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
+        """Return `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
         for path in (
             f"/boot/config-{version}",
             f"/usr/lib/modules/{version}/config",
@@ -273,7 +277,7 @@ class Facts(GrubFacts):
         return None
 
     def builtin_modules(self, version: str) -> frozenset[str] | None:
-        """Give the names of the modules built into a kernel, None where the image does not tell."""
+        """Return the names of the modules built into a kernel, None where the image does not tell."""
         for directory in MODULE_DIRECTORIES:
             text = self.text(f"{directory}/{version}/modules.builtin").text
             if text is not None:
@@ -375,7 +379,7 @@ class Facts(GrubFacts):
         return found
 
     def _yip_of(self, programs: tuple[str, ...]) -> tuple[str, str] | None:
-        """Give the first program that names its yip, and the version."""
+        """Return the first program that names its yip, and the version."""
         for path in programs:
             entry = self._rootfs.trace(path).entry
             if entry is None or entry.type != "file" or entry.size > MAX_PROGRAM_BYTES:
@@ -389,7 +393,7 @@ class Facts(GrubFacts):
         return None
 
     def usage(self, block: int) -> Usage:
-        """Give what the image takes in an ext2 file system with blocks of `block` bytes."""
+        """Return what the image takes in an ext2 file system with blocks of `block` bytes."""
         found = self._usages.get(block)
         if found is None:
             found = self._usages[block] = measure(self._rootfs, block, data_blocks)
@@ -406,9 +410,14 @@ class Facts(GrubFacts):
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
         return recognise(
-            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+            self._rootfs,
+            self._config,
+            lambda path: self.text(path).text,
+            lambda: self._initrd_of_any_generation,
+            fingerprints(),
         )
 
+    @cached_property
     def _initrd_of_any_generation(self) -> Initrd | None:
         """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
         named = self._boot_files(self._boot_states(None), "initramfs")

@@ -1,4 +1,4 @@
-"""What GRUB is told in an image: its scripts, the files that they load, and the command lines that they make.
+"""The input of GRUB in an image: its scripts, the files that they load, and the command lines that they make.
 
 `boot_menu` evaluates; this gives it the image, and checks what they ask for.
 """
@@ -32,9 +32,6 @@ __all__ = ["BootLine", "GrubFacts", "TextFile"]
 
 BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 _TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
-
-# Its menu sets every variable that a menu of any generation sets: for images whose generation is not evident.
-_ANY_GENERATION = "G4"
 
 
 @frozen
@@ -70,7 +67,7 @@ class BootLine:
 
 
 class GrubFacts(ABC):
-    """What GRUB is told in an image; a part of `Facts`."""
+    """The input of GRUB in an image; a part of `Facts`."""
 
     _rootfs: Rootfs
 
@@ -103,7 +100,7 @@ class GrubFacts(ABC):
         return None if text is None else parse_grub_script(text)
 
     def bootargs_line(self, variable: str) -> int | None:
-        """Give the line of bootargs.cfg that sets a variable last, None where none does by its name."""
+        """Return the line of bootargs.cfg that sets a variable last, None where none does by its name."""
         script = self.bootargs
         found = None
         for command in walk_commands(script.scripts) if script is not None else ():
@@ -118,7 +115,9 @@ class GrubFacts(ABC):
         return self._boot_states(generation_tables().get(self.generation))
 
     def _boot_states(self, table: Generation | None) -> tuple[StateBoot, ...]:
-        boot = (table or generation_tables()[_ANY_GENERATION]).boot
+        if table is None or not table.derivative:
+            table = next(each for each in generation_tables().values() if each.usual)
+        boot = table.boot
         if self.bootargs is None or boot is None:
             return ()
         return evaluate_states(self._image_files, boot)

@@ -9,7 +9,7 @@ from cosinspect.errors import FormatError
 from cosinspect.formats.boot.unified_kernel import UnifiedKernel, Unpack, read_unified_kernel
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 
-__all__ = ["UnifiedKernelFile", "kairos_programs", "read_unified_file"]
+__all__ = ["UnifiedKernelFile", "read_unified_file"]
 
 
 @frozen
@@ -52,12 +52,3 @@ def read_unified_file(rootfs: Rootfs, path: str, parsed: Parsed, unpack: Unpack)
         )
     except FormatError as fault:
         return UnifiedKernelFile(path, trace, None, fault)
-
-
-def kairos_programs(rootfs: Rootfs) -> list[Entry]:
-    """Return the unified kernel images of a UKI artefact: /EFI/kairos/*.efi, as FAT compares names."""
-    return [
-        entry
-        for entry in rootfs.glob("/EFI/*/*")
-        if entry.path.lower().startswith("/efi/kairos/") and entry.name.lower().endswith(".efi")
-    ]

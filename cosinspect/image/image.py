@@ -11,16 +11,15 @@ from typing import Self
 
 from attrs import evolve
 
-from cosinspect.blob import Source, read_blob
+from cosinspect.blob import Source
 from cosinspect.cache import Cache
 from cosinspect.deadline import Deadline
 from cosinspect.errors import (
     InvalidLayer,
     InvalidManifest,
     LimitExceeded,
-    NoMatchingPlatform,
-    UnsupportedMediaType,
 )
+from cosinspect.image.resolution import Resolved, resolve_image
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Follower
@@ -30,15 +29,9 @@ from cosinspect.layer.toc import is_announced
 from cosinspect.layer.toc_layer import TableLayer, TableUse, open_by_table
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import (
-    Choice,
-    Descriptor,
     Digest,
-    ImageConfig,
-    ImageIndex,
     Manifest,
     Platform,
-    no_matching_platform,
-    parse_document,
 )
 from cosinspect.rootfs.rootfs import Bodies, Rootfs, merge_layers
 from cosinspect.rootfs.semantics import Semantics
@@ -46,7 +39,7 @@ from cosinspect.rootfs.semantics import Semantics
 __all__ = ["JOBS", "Image"]
 
 JOBS = 4
-"""Layers read side by side: inflating and hashing let go of the interpreter lock, reading headers does not."""
+"""Layers read in parallel: inflating and hashing let go of the interpreter lock, reading headers does not."""
 
 _INITRD_STEP = re.compile(r"dracut|initrd|initramfs|elemental init|kairos-init")
 
@@ -77,6 +70,42 @@ class Image:
         self,
         name: str,
         source: Source,
+        resolved: Resolved,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        verify_diff_ids: bool = True,
+        cache: Cache | None = None,
+        deadline: Deadline | None = None,
+        jobs: int = JOBS,
+        restartable: bool = True,
+    ) -> None:
+        """Make an image of documents that were read; `Image.open` reads them, with the same arguments.
+
+        Raises:
+            InvalidManifest: manifest and configuration disagree on the number of layers.
+            LimitExceeded: there are more layers than `limits.layers`.
+        """
+        self.name = name
+        self._source = source
+        self.table_use = TableUse()
+        self._tables: dict[tuple[Digest, Digest], TableLayer] = {}
+        self.limits = limits
+        self.cache = cache
+        self.fetched = 0
+        self._jobs = jobs
+        self.deadline = deadline if deadline is not None else Deadline(limits.seconds)
+        self.index_digest = resolved.index_digest
+        self.choice = resolved.choice
+        self.digest = resolved.digest
+        self.manifest = resolved.manifest
+        self.config = resolved.config
+        self.layers = self._layers(resolved.manifest, verify_diff_ids, restartable)
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        source: Source,
         *,
         platform: Platform | None = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -85,7 +114,7 @@ class Image:
         deadline: Deadline | None = None,
         jobs: int = JOBS,
         restartable: bool = True,
-    ) -> None:
+    ) -> Self:
         """Resolve the image once and read its documents.
 
         Args:
@@ -97,7 +126,7 @@ class Image:
             verify_diff_ids: whether layers must inflate to what the configuration names.
             cache: what is known of layers that were read before, and where to keep what is found out now.
             deadline: by when everything must be done; by default `limits.seconds` from now.
-            jobs: how many layers are read side by side, at least one.
+            jobs: how many layers are read in parallel, at least one.
             restartable: whether to remember places within layers, so that a file that was not kept is read from the nearest one
                 and not from its layer's beginning; gzip takes an eighth longer to inflate for it.
 
@@ -106,30 +135,18 @@ class Image:
             ContentError: it delivers other bytes.
             InvalidImage: what it delivers is no image, or none for the platform.
         """
-        self.name = name
-        self._source = source
-        self.table_use = TableUse()
-        self._tables: dict[tuple[Digest, Digest], TableLayer] = {}
-        self.limits = limits
-        self.cache = cache
-        self.fetched = 0
-        self._jobs = jobs
-        self.deadline = deadline if deadline is not None else Deadline(limits.seconds)
-        pinned = source.resolve()
-        document = self._document(pinned)
-        self.index_digest: Digest | None = None
-        self.choice: Choice | None = None
-        if isinstance(document, ImageIndex):
-            self.index_digest = pinned.digest
-            pinned, document, self.config = self._select(document, platform or Platform.of_host(), set())
-        else:
-            self.config = self._config(document)
-            own = self.config.platform
-            if platform is not None and own is not None and own.rank(platform) is None:
-                raise no_matching_platform(platform, [own])
-        self.digest = pinned.digest
-        self.manifest = document
-        self.layers = self._layers(document, verify_diff_ids, restartable)
+        deadline = deadline if deadline is not None else Deadline(limits.seconds)
+        return cls(
+            name,
+            source,
+            resolve_image(source, platform, limits),
+            limits=limits,
+            verify_diff_ids=verify_diff_ids,
+            cache=cache,
+            deadline=deadline,
+            jobs=jobs,
+            restartable=restartable,
+        )
 
     @property
     def platform(self) -> Platform | None:
@@ -148,7 +165,7 @@ class Image:
             ),
         )
 
-    def rootfs(
+    def read_rootfs(
         self,
         retain: Iterable[str] = (),
         *,
@@ -158,7 +175,7 @@ class Image:
         follower: Follower | None = None,
         trust_tables: bool = False,
     ) -> Rootfs:
-        """Read every layer once and merge them.
+        """Fetch and read every layer once, and merge them.
 
         Args:
             retain: globs of paths whose content is kept while layers pass by, so that opening them costs no second pass.
@@ -213,11 +230,14 @@ class Image:
         trees = merge_layers if self.cache is None else self.cache.tree
         return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
 
+    rootfs = read_rootfs
+    """The name that `read_rootfs` had first; it works as ever."""
+
     def salvage(self) -> Rootfs:
-        """Give what elemental makes of an image with a layer that cannot be read to its end, layers read again from the top down.
+        """Return what elemental makes of an image with a layer that cannot be read to its end, layers read again from the top down.
 
         Raises:
-            as `rootfs` does, but InvalidLayer.
+            as `read_rootfs` does, but InvalidLayer.
         """
         indexes: list[LayerIndex] = []
         for layer in reversed(self.layers):
@@ -238,7 +258,7 @@ class Image:
         return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=Semantics.ELEMENTAL)
 
     def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
-        """Give for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""
+        """Return for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""
         return [
             layer if index.table is None else self._tables[layer.descriptor.digest, layer.diff_id]
             for layer, index in zip(self.layers, indexes, strict=True)
@@ -254,7 +274,7 @@ class Image:
     ) -> Iterator[tuple[LayerIndex, ...]]:
         """Read layers from the top down, and yield the topmost one, the topmost two, and so on, bottom first.
 
-        Who stops early has what is under way given up. Arguments and errors are those of `rootfs`.
+        Who stops early has what is under way given up. Arguments and errors are those of `read_rootfs`.
         """
         wanted = Retain(retain, limits=self.limits)
         cancelled = threading.Event()
@@ -336,7 +356,7 @@ class Image:
     def _await(self, pending: set[Future[LayerIndex]]) -> None:
         """Wait until every layer is read, or one cannot be.
 
-        Of layers that no runtime can read, all are waited for and the lowest is told, so that it is always the same.
+        Of layers that no runtime can read, all are waited for and the lowest is reported, so that it is always the same.
         """
         unreadable: list[InvalidLayer] = []
         while pending:
@@ -351,74 +371,6 @@ class Image:
                 self.deadline.heed(self.name)
         if unreadable:
             raise min(unreadable, key=lambda fault: fault.layer or 0)
-
-    # -- documents -------------------------------------------------------------------------------------------------
-
-    def _document(self, descriptor: Descriptor) -> Manifest | ImageIndex:
-        raw = read_blob(
-            self._source, descriptor, limit=self.limits.manifest_bytes, limit_name="manifest_bytes"
-        )
-        return parse_document(raw, descriptor.media_type)
-
-    def _config(self, manifest: Manifest) -> ImageConfig:
-        limit = self.limits.config_bytes
-        return ImageConfig.from_json(
-            read_blob(self._source, manifest.config, limit=limit, limit_name="config_bytes")
-        )
-
-    def _select(
-        self, index: ImageIndex, wanted: Platform, seen: set[Digest], depth: int = 1
-    ) -> tuple[Descriptor, Manifest, ImageConfig]:
-        """Find the manifest for a platform, best match first, nested indexes searched too, nothing looked at twice."""
-        if depth > self.limits.index_depth:
-            raise LimitExceeded(
-                f"expected at most {self.limits.index_depth} image indexes nested in each other, found more",
-                limit="index_depth",
-                bound=self.limits.index_depth,
-                where="index",
-            )
-        found = [item.platform for item in index.manifests]
-        no_image: UnsupportedMediaType | None = None
-        for candidate in index.select(wanted):
-            if candidate.digest in seen:
-                continue
-            seen.add(candidate.digest)
-            if len(seen) > self.limits.candidates:
-                raise LimitExceeded(
-                    f"expected the platform among the first {self.limits.candidates} manifests and nested indexes",
-                    limit="candidates",
-                    bound=self.limits.candidates,
-                    where="index",
-                    remedy="name the image by the digest of its manifest",
-                )
-            if self.choice is None:
-                self.choice = Choice(wanted, candidate, index.rivals(wanted, candidate))
-            try:
-                document = self._document(candidate)
-            except UnsupportedMediaType as fault:
-                if candidate.platform is not None:
-                    raise
-                no_image = fault  # a signature or the like, which may stand beside images
-                continue
-            if isinstance(document, ImageIndex):
-                try:
-                    return self._select(document, wanted, seen, depth + 1)
-                except NoMatchingPlatform:
-                    found.extend(item.platform for item in document.manifests)
-                    if candidate.platform is not None:
-                        break  # containerd looks at no other
-                    self.choice = None
-                    continue
-            config = self._config(document)
-            if candidate.platform is None and config.platform is not None:
-                found.append(config.platform)
-                if config.platform.rank(wanted) is None:
-                    self.choice = None
-                    continue
-            return candidate, document, config
-        if no_image is not None and not any(found):
-            raise no_image
-        raise no_matching_platform(wanted, found)
 
     def _layers(self, manifest: Manifest, verify: bool, restartable: bool) -> tuple[Layer, ...]:
         count, expected = len(manifest.layers), len(self.config.diff_ids)

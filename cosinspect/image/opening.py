@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -23,15 +22,13 @@ from cosinspect.sources.local.layout import DirSource, LayoutSource
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry.source import RegistrySource
 
-__all__ = ["access_from", "open_image", "resolve_digest"]
+__all__ = ["open_image", "resolve_digest"]
 
 
 def open_image(
     name: str,
     *,
     platform: str | Platform | None = None,
-    plain_http: bool = False,
-    docker_config: str | os.PathLike[str] | None = None,
     access: Access | None = None,
     verify_diff_ids: bool = True,
     limits: Limits = DEFAULT_LIMITS,
@@ -45,14 +42,12 @@ def open_image(
     Args:
         name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
         platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
-        plain_http: talk to the registry without TLS, which is the default for localhost only.
-        docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
-        access: how registries are reached and as whom, in place of `plain_http` and `docker_config`.
+        access: how registries are reached and as whom; by default with the credentials of Docker's configuration.
         verify_diff_ids: whether layers must inflate to what the configuration names.
         limits: bounds for everything that is read.
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
         deadline: by when everything must be done; by default `limits.seconds` from now.
-        jobs: how many layers are read side by side, at least one.
+        jobs: how many layers are read in parallel, at least one.
         restartable: whether files that were not kept are to be read from near them, and not from their layer's beginning.
 
     Raises:
@@ -64,12 +59,12 @@ def open_image(
     parsed = ImageName.parse(name)
     wanted = Platform.parse(platform) if isinstance(platform, str) else platform
     if access is None:
-        access = access_from(plain_http, docker_config)
+        access = Access()
     if deadline is None:
         deadline = Deadline(limits.seconds)
     source = _source(parsed, access, limits, deadline)
     try:
-        return Image(
+        return Image.open(
             name,
             source,
             platform=wanted,
@@ -107,14 +102,6 @@ def resolve_digest(
         source.close()
 
 
-def access_from(plain_http: bool, docker_config: str | os.PathLike[str] | None) -> Access:
-    """Give how registries are reached, of the two arguments that most have no more than."""
-    if docker_config is None:
-        return Access(plain_http=plain_http)
-    config = Path(docker_config)
-    return Access(plain_http=plain_http, auth_files=(config / "config.json" if config.is_dir() else config,))
-
-
 def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
     path = Path(name.path)
     if name.transport in (Transport.OCI, Transport.DIR) and not path.is_dir():
@@ -135,7 +122,7 @@ def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline)
 
 
 def _registry(reference: Reference, access: Access, limits: Limits, deadline: Deadline) -> Source:
-    """Give the image's registry, or where there are mirrors or other ways to reach it, all of them in order."""
+    """Return the image's registry, or where there are mirrors or other ways to reach it, all of them in order."""
     candidates: list[Candidate] = []
     for endpoint in access.registries.endpoints(reference):
         place, insecure = endpoint.reference, endpoint.insecure

@@ -53,7 +53,7 @@ def decide_early(
         The results, and the layers that were read, bottom first. Checks that could not be decided are open in it.
 
     Raises:
-        as `Image.rootfs` does.
+        as `Image.read_rootfs` does.
     """
     reads = tuple(dict.fromkeys(pattern for item in plan.checks for pattern in item.reads))
     stages = image.from_top(reads, progress=progress, follower=follower, trust_tables=trust_tables)
@@ -140,7 +140,7 @@ class _Comparisons(Sequence[Comparison]):
 
 
 def _nothing(like: LayerIndex) -> LayerIndex:
-    """Give the stand-in for a layer that was not read, which keeps the positions of the others."""
+    """Return the stand-in for a layer that was not read, which keeps the positions of the others."""
     return evolve(
         like, entries=(), whiteouts=(), opaques=(), irregularities=(), contents={}, nameless=(), table=None
     )

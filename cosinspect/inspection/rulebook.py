@@ -18,7 +18,7 @@ from cosinspect.cache.code import code_digest
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.plugins import installed_checks
 from cosinspect.errors import InvalidSignaturePolicy
-from cosinspect.inspection.inspection import plan_inspection, read_manifest_file
+from cosinspect.inspection.plan import plan_inspection, read_manifest_file
 from cosinspect.policy import Plan, parse_policy, read_policy
 from cosinspect.profiles import parse_profile, read_profile
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
@@ -65,7 +65,7 @@ class Rulebook:
         )
 
     def key(self, today: date | None = None) -> str:
-        """Give the digest of everything that decides a verdict besides the image, this code included.
+        """Return the digest of everything that decides a verdict besides the image, this code included.
 
         A waiver that has run out makes another key. What code plugins have nobody knows, so with them a key is good for one process.
 
@@ -77,7 +77,7 @@ class Rulebook:
         return hashlib.sha256(code_digest() + told.encode()).hexdigest()
 
     def digest(self, today: date | None = None) -> str:
-        """Give the digest of what is required, whatever code looks after it.
+        """Return the digest of what is required, whatever code looks after it.
 
         Raises:
             InvalidProfile: as `plan`.

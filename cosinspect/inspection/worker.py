@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from concurrent.futures import ProcessPoolExecutor
+import traceback
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +13,7 @@ from attrs import evolve, field, frozen
 from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.verdict import find_attested
 from cosinspect.cache import Cache, open_directory
-from cosinspect.errors import CosinspectError
+from cosinspect.errors import CosinspectError, SourceError
 from cosinspect.facts.packages import READS, find_databases
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import inspect
@@ -33,7 +27,7 @@ from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
 
-__all__ = ["Outcome", "Task", "end_pool", "make_pool", "perform"]
+__all__ = ["Outcome", "Task", "perform"]
 
 REASONS = 3
 """Reasons that a message has; the report has them all."""
@@ -51,7 +45,7 @@ class Task:
         cache: directory or URL; None for none.
         local_cache: directory for what a cache by URL keeps here.
         packages: whether to list what luet's databases say is installed, too.
-        jobs: layers that are read side by side.
+        jobs: layers that are read in parallel.
         attesters: whose word on the same rules is believed in place of an inspection.
     """
 
@@ -76,6 +70,8 @@ class Outcome:
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
         packages: databases as JSON, empty where nobody asked for them or there are none.
         transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
+        source_error: class of the error where the image's source failed, else empty.
+        traceback: of an internal error, else empty.
     """
 
     verdict: Verdict | None
@@ -83,6 +79,8 @@ class Outcome:
     report: bytes = field(default=b"", repr=False)
     packages: bytes = field(default=b"", repr=False)
     transient: bool = False
+    source_error: str = ""
+    traceback: str = field(default="", repr=False)
 
 
 def perform(task: Task) -> Outcome:
@@ -110,21 +108,23 @@ def perform(task: Task) -> Outcome:
             with open_image(
                 task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
             ) as image:
-                found = find_databases(image.rootfs(READS), image.config, limits=limits)
+                found = find_databases(image.read_rootfs(READS), image.config, limits=limits)
                 packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
     except CosinspectError as fault:
-        return Outcome(None, str(fault))
+        failed = type(fault).__name__ if isinstance(fault, SourceError) else ""
+        return Outcome(None, str(fault), source_error=failed)
     except Exception as fault:  # noqa: BLE001 - the next inspection must not meet what this one did
-        return Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
+        message = f"internal error: {type(fault).__name__}: {fault}"
+        return Outcome(None, message, traceback=traceback.format_exc())
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
-    message = "; ".join([standing(report), *told[:REASONS]]) + more
+    summary = "; ".join([standing(report), *told[:REASONS]]) + more
     transient = any(result.transient for result in report.results)
-    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages, transient)
+    return Outcome(report.verdict, summary, json.dumps(report.to_dict()).encode(), packages, transient)
 
 
 def _attested(task: Task, limits: Limits) -> Outcome | None:
-    """Give what somebody attested of the image by the same rules, None if nobody who is believed did."""
+    """Return what somebody attested of the image by the same rules, None if nobody who is believed did."""
     reference = Reference.parse(task.name)
     with open_image(task.name, platform=task.rulebook.platform, access=task.access, limits=limits) as image:
         subject, judged = image.index_digest or image.digest, image.digest
@@ -139,39 +139,6 @@ def _attested(task: Task, limits: Limits) -> Outcome | None:
     told = [f"{found.result.result} as attested by {found.key}", *found.result.failed[:REASONS]]
     report = json.dumps(found.result.report).encode()
     return Outcome(Verdict(found.result.report["verdict"]), printable("; ".join(told)), report)
-
-
-def make_pool(count: int) -> ProcessPoolExecutor:
-    """Make so many processes that inspect; they end with this one, however it ends."""
-    return ProcessPoolExecutor(
-        count,
-        # A process that only forks would have this one's threads, locks and sockets in it.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_attend,
-        initargs=(os.getpid(),),
-    )
-
-
-def end_pool(pool: ProcessPoolExecutor) -> None:
-    """End processes that inspect, whatever they are at."""
-    processes = list((pool._processes or {}).values())  # noqa: SLF001 - there is no other way to end what runs
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-
-
-def _attend(parent: int) -> None:
-    """Make ready a process that inspects: the one that asks decides when it ends, and it does not outlive that one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.getLogger("cosinspect").addHandler(logging.NullHandler())
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _database(database: dict[str, object]) -> dict[str, object]:

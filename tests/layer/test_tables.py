@@ -453,7 +453,7 @@ def test_annotations_are_part_of_what_a_cached_layer_is_known_by(tmp_path):
         )
         name = builder.build().write_layout(tmp_path / str(len(annotations)))
         with open_image(name, platform="linux/amd64", cache=cache) as image:
-            return [each.kind for each in image.rootfs().indexes[0].irregularities]
+            return [each.kind for each in image.read_rootfs().indexes[0].irregularities]
 
     assert [] == lint({})
     assert ["table-differs"] == lint(built.annotations)

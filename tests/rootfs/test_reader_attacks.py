@@ -37,7 +37,7 @@ def judged(tmp_path, image):
     for semantics in Semantics:
         with open_image(name) as opened:
             if not any("COS005" == check for check in found) or semantics is Semantics.ELEMENTAL:
-                trees[semantics] = {each.path for each in opened.rootfs(semantics=semantics).walk()}
+                trees[semantics] = {each.path for each in opened.read_rootfs(semantics=semantics).walk()}
     return report, found, trees
 
 

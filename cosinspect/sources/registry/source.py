@@ -12,7 +12,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from cosinspect.blob import ByteStream
@@ -58,12 +57,10 @@ class RegistrySource:
 
     Args:
         reference: the image.
-        plain_http: speak HTTP without TLS; localhost is always spoken to so.
         timeouts: how long requests may take.
         retries: how often they are repeated.
         limits: for manifests, token servers' answers and errors.
-        docker_config: Docker's `config.json` or the directory it is in; None for the one in the home directory.
-        access: how the registry is reached and as whom, in place of `plain_http` and `docker_config`.
+        access: how the registry is reached and as whom; by default with the credentials of Docker's configuration.
         deadline: by when everything must be done; by default `limits.seconds` from now.
         sleep: waits for so many seconds.
         clock: tells the seconds, from any beginning.
@@ -76,11 +73,9 @@ class RegistrySource:
         self,
         reference: Reference,
         *,
-        plain_http: bool = False,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         retries: Retries = DEFAULT_RETRIES,
         limits: Limits = DEFAULT_LIMITS,
-        docker_config: Path | None = None,
         access: Access | None = None,
         deadline: Deadline | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -88,7 +83,7 @@ class RegistrySource:
     ) -> None:
         self.reference = reference
         if access is None:
-            access = Access(plain_http=plain_http, auth_files=_auth_files(docker_config))
+            access = Access()
         self._settings: dict[str, Any] = {
             "access": access,
             "deadline": deadline,
@@ -252,7 +247,7 @@ class RegistrySource:
         )
 
     def beside(self, reference: Reference) -> RegistrySource:
-        """Give a source for another image, with the settings of this one; it has to be closed, too.
+        """Return a source for another image, with the settings of this one; it has to be closed, too.
 
         Raises:
             InvalidReference: the registry's name makes no URL.
@@ -331,7 +326,7 @@ class _BlobStream:
         self._check()
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` further bytes, and none only at the end.
+        """Return at most `size` further bytes, and none only at the end.
 
         Raises:
             SourceError: the connection was lost too often, or the blob takes too long.
@@ -453,12 +448,6 @@ class _BlobStream:
             self.close()
             raise SizeMismatch(f"expected {size} bytes, the registry has {found[3]}", where=self._where)
         self._skip = 0
-
-
-def _auth_files(docker_config: Path | None) -> tuple[Path, ...] | None:
-    if docker_config is None:
-        return None
-    return (docker_config / "config.json" if docker_config.is_dir() else docker_config,)
 
 
 def _credential(reference: Reference, access: Access) -> FoundCredential:
