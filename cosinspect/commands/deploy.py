@@ -62,7 +62,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=int, default=2, metavar="N", help="number of inspecting processes; default: 2"
     )
-    parser.add_argument("--storage", default="10Gi", help="storage storage for verdicts and cache; default: 10Gi")
+    parser.add_argument(
+        "--storage", default="10Gi", help="storage storage for verdicts and cache; default: 10Gi"
+    )
     parser.add_argument("--memory", default="2Gi", help="memory limit of the server; default: 2Gi")
     parser.add_argument(
         "--pull-secret", default="", metavar="NAME", help="secret with the registry's credentials"

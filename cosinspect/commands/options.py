@@ -111,7 +111,9 @@ def add_access(parser: argparse.ArgumentParser) -> None:
         help="bearer token for the image's registry, or the variable with it",
     )
     parser.add_argument(
-        "--cert-dir", metavar="DIR", help="directory with directory with *.crt, *.cert and *.key for the registry"
+        "--cert-dir",
+        metavar="DIR",
+        help="directory with directory with *.crt, *.cert and *.key for the registry",
     )
     parser.add_argument(
         "--tls-verify",
@@ -323,7 +325,10 @@ def add_presentation(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="print only errors on standard error")
     amount.add_argument(
-        "-v", "--verbose", action="store_true", help="print print each request on standard error, without secrets"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="print print each request on standard error, without secrets",
     )
 
 

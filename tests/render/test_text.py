@@ -88,9 +88,7 @@ def test_a_capability_without_known_needs_says_so():
 
 
 def test_an_unknown_generation_says_what_that_means():
-    assert "generation  none found: not a known kind of derivative\n" in rendered(
-        report(generation="")
-    )
+    assert "generation  none found: not a known kind of derivative\n" in rendered(report(generation=""))
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
