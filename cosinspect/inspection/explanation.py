@@ -14,7 +14,8 @@ from attrs import field, frozen
 
 from cosinspect.checks.base import Check, CheckContext
 from cosinspect.errors import PathNotFound
-from cosinspect.layer.retain import glob_expression
+from cosinspect.globs import path_expression
+from cosinspect.layer.whiteout import deleted_by
 from cosinspect.report.lines import BOOT_CHAIN
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
 from cosinspect.rootfs.history import Action, Change
@@ -252,7 +253,7 @@ class Explainer:
             result = results[item.id]
             told = [text for finding in result.findings for text in (finding.message, *finding.evidence)]
             opens = any(
-                re.fullmatch(glob_expression(glob), path.lstrip("/")) for glob in item.reads for path in paths
+                re.fullmatch(path_expression(glob), path.lstrip("/")) for glob in item.reads for path in paths
             )
             if (
                 opens
@@ -334,13 +335,12 @@ def _done(change: Change, path: str) -> str:
 
 def _how(change: Change, path: str) -> str:
     """Say by what a path was taken away where it was not by a whiteout of its own."""
-    directory, _, name = change.cause.rpartition("/")
-    if name == ".wh..wh..opq":
-        return f", with all that was in {directory or '/'}"
-    if name.startswith(".wh."):
-        gone = f"{directory}/{name.removeprefix('.wh.')}"
-        return "" if gone == path else f", with {gone}"
-    return f", by what was put at {change.cause}"
+    gone = deleted_by(change.cause)
+    if gone is None:
+        return f", by what was put at {change.cause}"
+    if gone.endswith("/"):
+        return f", with all that was in {gone[:-1] or '/'}"
+    return "" if gone == path else f", with {gone}"
 
 
 def _kind(change: Change) -> str:
@@ -356,7 +356,7 @@ def _deed(finding: Finding) -> str:
     for line in finding.evidence:
         _, removed, marker = line.partition(" removed it: ")
         if removed and _BLAME.fullmatch(line):
-            return f"{marker.replace('/.wh.', '/')} was deleted"
+            return f"{(deleted_by(marker) or marker).removesuffix('/')} was deleted"
     return f"this is what the layer does to {finding.path}"
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
-from cosinspect.layer.changeset import LayerIndex, Marker
+from cosinspect.layer.changeset import LayerIndex
+from cosinspect.layer.whiteout import PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import concerned
 from cosinspect.rootfs.overlay import PARTIAL, extraction_end, merge
@@ -128,7 +129,7 @@ _REMEDIES = {
     PARTIAL: "Write the layer again with a current tar library: every field of a header as its type and POSIX have it",
     "global-header": "Leave PAX global headers out: unpack what git archive wrote and add the files",
     "repeated-entry": "Build the layer with a tool that writes each path once",
-    "whiteout-device": "Remove the device from the layer; a deletion is an empty file whose name starts with .wh.",
+    "whiteout-device": f"Remove the device from the layer; a deletion is an empty file whose name starts with {PREFIX}",
     "nameless-whiteout": "Build the layer again with a tool that writes whiteouts of real names only",
     "root-attributes": "Give the root directory mode 0755 and owner 0:0",
 }
@@ -424,11 +425,11 @@ class _Reading:
             return "parent-behind-link", f"/{through}"
         opaque = next((way for way in ways[1:] if way in self._opaques), None)
         if opaque is not None:
-            return "opaque-whiteout", _spelled(opaque, ".wh..wh..opq")
+            return "opaque-whiteout", f"/{opaque_path(opaque)}"
         whiteout = next((self._whiteouts[way] for way in ways if way in self._whiteouts), None)
         if whiteout is not None:
             again = whiteout.path in self._entries or whiteout.path in self._below
-            return "whiteout-and-entry" if again else "whiteout", _whiteout(whiteout)
+            return "whiteout-and-entry" if again else "whiteout", f"/{whiteout_path(whiteout.path)}"
         return self._reason_in_entries(path, ways)
 
     def _reason_in_entries(self, path: str, ways: list[str]) -> tuple[str, str]:
@@ -449,7 +450,7 @@ class _Reading:
         if deleted is not None:
             return "recreated", f"/{deleted}"
         if self._index.opaques and not near:
-            return "opaque-whiteout", _spelled(self._index.opaques[0].path, ".wh..wh..opq")
+            return "opaque-whiteout", f"/{opaque_path(self._index.opaques[0].path)}"
         return ("root-attributes", "/") if not path else ("entry", f"/{near}")
 
 
@@ -464,12 +465,3 @@ def _first_below(paths: Iterable[str]) -> dict[str, str]:
                 break
             first[directory] = path
     return first
-
-
-def _whiteout(marker: Marker) -> str:
-    directory, _, name = marker.path.rpartition("/")
-    return _spelled(directory, f".wh.{name}")
-
-
-def _spelled(directory: str, name: str) -> str:
-    return f"/{directory}/{name}" if directory else f"/{name}"

@@ -16,6 +16,7 @@ from operator import attrgetter
 from attrs import frozen
 
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Node, Problem, Tree, is_name
@@ -264,7 +265,7 @@ class _Survivors:
 def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
     """Give the name by which `mutate.Extract` remembers a whiteout."""
     if opaque:
-        base = ".wh..wh..opq" if marker.is_directory else ".wh..opq"
+        base = OPAQUE if marker.is_directory else OPAQUE.removeprefix(PREFIX)
         return f"{name.rstrip('/')}/{base}" if marker.path or marker.name else base
     return _own_name(marker) if marker.is_directory else name  # a directory keeps its name with the prefix
 
@@ -293,10 +294,9 @@ def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -
 
 def _own_name(marker: Marker) -> str:
     """Give the name that a whiteout itself has."""
-    if marker.path.rpartition("/")[2] in (".wh.", ".wh..", ".wh..."):
+    if marker.path.rpartition("/")[2] in NAMELESS:
         return marker.path
-    directory, slash, base = (marker.name or marker.path).rpartition("/")
-    return f"{directory}{slash}.wh.{base}"
+    return whiteout_path(marker.name or marker.path)
 
 
 def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntry | Marker]:

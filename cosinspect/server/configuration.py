@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import os
 import tomllib
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import msgspec
 from attrs import frozen
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
+from cosinspect.globs import name_matches
 from cosinspect.kubernetes_images import ImageField, path_of
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import Reference
@@ -165,13 +165,13 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def fits(self, reference: Reference, namespace: str) -> bool:
         """Say whether the rule speaks of an image."""
-        return self.names(reference) and any(fnmatchcase(namespace, each) for each in self.namespaces)
+        return self.names(reference) and any(name_matches(namespace, each) for each in self.namespaces)
 
     def names(self, reference: Reference) -> bool:
         """Say whether the rule is for an image in some namespace, by the one name that all its spellings share."""
         normal = reference.normal
-        return any(fnmatchcase(normal.registry, _host_glob(each)) for each in self.registries) and any(
-            fnmatchcase(normal.repository, each) for each in self.repositories
+        return any(name_matches(normal.registry, _host_glob(each)) for each in self.registries) and any(
+            name_matches(normal.repository, each) for each in self.repositories
         )
 
 
@@ -238,7 +238,7 @@ class Configuration:
         if self.admission.unmatched is Otherwise.DENY:
             return True
         fitting = (
-            each for each in self.rules if any(fnmatchcase(namespace, glob) for glob in each.namespaces)
+            each for each in self.rules if any(name_matches(namespace, glob) for glob in each.namespaces)
         )
         return any(each.mode is Mode.ENFORCE for each in fitting)
 

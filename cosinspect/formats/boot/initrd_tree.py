@@ -16,11 +16,11 @@ from attrs import Factory, define
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.cpio import PATH_BYTES, Entry
 from cosinspect.formats.boot.program import Program
+from cosinspect.path_walk import LINKS, PathWalk
 
-__all__ = ["LINK_HOPS", "LINK_STEPS", "NAMES_BYTES", "NAME_BYTES", "Node", "PathWalk", "Tree"]
+__all__ = ["LINK_HOPS", "LINK_STEPS", "NAMES_BYTES", "NAME_BYTES", "InitrdPaths", "Node", "Tree"]
 
-LINK_HOPS = 40
-"""Symbolic links followed for one path (Linux's MAXSYMLINKS)."""
+LINK_HOPS = LINKS
 
 LINK_STEPS = (LINK_HOPS + 1) * PATH_BYTES
 """Components walked for one path with all its links; no path that Linux takes has more."""
@@ -45,7 +45,7 @@ class _Named(Protocol):
     def target(self) -> str | None: ...
 
 
-class PathWalk:
+class InitrdPaths:
     """Paths resolved in a tree that is given as what stands at which path."""
 
     def __init__(self, nodes: Mapping[str, _Named], steps: int) -> None:
@@ -63,41 +63,31 @@ class PathWalk:
         Raises:
             FormatError: the components allowed are used up (`limit`).
         """
-        at = ""
-        hops = 0
-        rest = self._split(path)
-        while rest:
-            name = rest.pop()
-            if name in {"", "."}:
-                continue
-            if name == "..":
-                at = at.rpartition("/")[0]
-                continue
-            here = f"{at}/{name}" if at else name
-            node = self._nodes.get(here)
-            if node is None:
-                if here not in _BUILT_IN:
-                    return None
-            elif node.target is not None and (rest or follow):
-                hops += 1
-                if hops > LINK_HOPS:
-                    return None
-                if node.target.startswith("/"):
-                    at = ""
-                rest += self._split(node.target)
-                continue
-            elif rest and node.type != "directory":
-                return None
-            at = here
-        return at
+        self._spend(path)
+        return PathWalk(self, "", path, follow=follow, most=LINK_HOPS).end()
 
-    def _split(self, path: str) -> list[str]:
-        names = path.split("/")
-        self._steps -= len(names)
+    def is_directory(self, node: str, /) -> bool:
+        """Say whether a directory is at a path."""
+        found = self._nodes.get(node)
+        return found.type == "directory" if found is not None else node in _BUILT_IN
+
+    def child(self, directory: str, name: str, /) -> str | None:
+        """Return the path of a name in a directory, None where nothing is there."""
+        path = f"{directory}/{name}" if directory else name
+        return path if path in self._nodes or path in _BUILT_IN else None
+
+    def target(self, node: str, /) -> str | None:
+        """Return where a symbolic link leads, None for anything else."""
+        found = self._nodes.get(node)
+        if found is None or found.target is None:
+            return None
+        self._spend(found.target)
+        return found.target
+
+    def _spend(self, path: str) -> None:
+        self._steps -= path.count("/") + 1
         if self._steps < 0:
             raise FormatError("the paths and links of the initrd take too long to follow", kind="limit")
-        names.reverse()
-        return names
 
 
 @define(kw_only=True)
@@ -142,7 +132,7 @@ class Tree:
     _names_bytes: int = 0
     _directories: dict[str, str] = Factory(dict)
     _links: dict[tuple[tuple[int, int], int], str] = Factory(dict)
-    _walk: PathWalk = Factory(lambda self: PathWalk(self.nodes, TREE_STEPS), takes_self=True)
+    _walk: InitrdPaths = Factory(lambda self: InitrdPaths(self.nodes, TREE_STEPS), takes_self=True)
 
     def place(self, entry: Entry) -> str | None:
         """Give the path at which a member will stand; None where it cannot be made, or is the root.
