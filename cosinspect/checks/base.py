@@ -22,7 +22,8 @@ from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Generation, Profile
 from cosinspect.profiles.operations import needs_of, operations
-from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
+from cosinspect.report.evidence import Evidence, LastLink, LinkFollowed, Removal, Step
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
 from cosinspect.rootfs.partial import Unread
@@ -119,25 +120,24 @@ class CheckContext:
         """
         _ = self.generation
 
-    def step(self, layer: int) -> str:
-        """Name a layer as people know it: its position and the step that made it."""
-        return name_layer(layer, self.steps[layer] if layer < len(self.steps) else None)
+    def step(self, layer: int) -> Step:
+        """Return a layer as people know it: its position and the step that made it."""
+        return Step(layer, self.steps[layer] if layer < len(self.steps) else None)
 
-    def removal(self, path: str) -> tuple[int | None, tuple[str, ...]]:
-        """Tell which layer took `path` away, as the layer's position and lines of evidence."""
+    def removal(self, path: str) -> tuple[int | None, tuple[Evidence, ...]]:
+        """Return the position of the layer that removed `path`, and the evidence; None and nothing where none did."""
         for change in reversed(self.rootfs.history(path)):
             if change.action is Action.REMOVED:
-                return change.layer, (f"{self.step(change.layer)} removed it: {change.cause}",)
+                return change.layer, (Removal(self.step(change.layer), change.cause),)
         return None, ()
 
     def broken(self, trace: Trace, message: str) -> Finding:
         """Make the finding for a path that does not resolve: its links, and the layer that broke it."""
-        links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))  # a circle is told once
         layer, removed = self.removal(trace.at)
         if layer is None and trace.hops:
             layer = trace.hops[-1].layer
-            removed = (f"{self.step(layer)} made the last link",)
-        return Finding(message, trace.path, layer, (*links, *removed))
+            removed = (LastLink(self.step(layer)),)
+        return Finding(message, trace.path, layer, (*links_of(trace), *removed))
 
     def unexecutable(self, path: str, fault: Fault, message: str) -> Finding:
         """Make the finding for a program that cannot be executed: who asks for what, and the layer that broke it."""
@@ -145,7 +145,7 @@ class CheckContext:
         blamed = self.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
         searched = dict.fromkeys((*fault.searched, *((path,) if entry is None else ())))
         layer: int | None = None
-        removed: tuple[str, ...] = ()
+        removed: tuple[Evidence, ...] = ()
         for place in list(searched)[:_MOST_PLACES]:
             layer, removed = self.removal(place)
             if layer is not None:
@@ -164,6 +164,11 @@ class CheckContext:
 
 # Places at which a library may have been, whose histories are looked at.
 _MOST_PLACES = 12
+
+
+def links_of(trace: Trace) -> tuple[LinkFollowed, ...]:
+    """Return the links that were followed to a path, each once: a circle is told once."""
+    return tuple(dict.fromkeys(LinkFollowed(hop.path, hop.target, hop.layer) for hop in trace.hops))
 
 
 def words_of(path: str, fault: Fault) -> str:

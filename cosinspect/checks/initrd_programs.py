@@ -129,7 +129,7 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
             elif fault.path in found:
                 first = found[fault.path]
                 found[fault.path] = evolve(
-                    first, evidence=(*first.evidence, f"{name} does not run either: {effect}")
+                    first, evidence=(*first.grounds, f"{name} does not run either: {effect}")
                 )
             else:
                 message = f"expected {name} to be executable in the initrd, {words_of(name, fault)}; {effect}"

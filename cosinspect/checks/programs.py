@@ -14,6 +14,7 @@ from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import service_at
 from cosinspect.facts.loader import Fault
 from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.evidence import LinkFollowed, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.history import Action
 
@@ -103,7 +104,7 @@ def _told(
         elif fault.path in found:
             first = found[fault.path]
             found[fault.path] = evolve(
-                first, evidence=(*first.evidence, f"{path} does not run either: {effect}")
+                first, evidence=(*first.grounds, f"{path} does not run either: {effect}")
             )
         else:
             message = f"expected {path} to be executable, {words_of(path, fault)}; without it {effect}"
@@ -284,7 +285,10 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
             f"expected /{name} to lead to {target.path}, a directory took the link's place: {shown}{more} are gone",
             f"/{name}",
             change.layer,
-            (f"/{name} -> {link.link} (layer {link.layer})", f"{context.step(change.layer)} replaced it"),
+            (
+                LinkFollowed(f"/{name}", link.link, link.layer),
+                Mention(f"{context.step(change.layer)} replaced it", change.layer),
+            ),
         )
     yield f"{seen} directories of programs and libraries are as the base laid them out"
 

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, check, links_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.facts.unit_tree import Need, Placement
 from cosinspect.formats.text.systemd import Unit
@@ -93,8 +93,7 @@ def at_unit(context: CheckContext, place: Placement, message: str, *evidence: st
         layer, removed = context.removal(path)
         return Finding(message, path, layer, (*evidence, *removed))
     trace = context.rootfs.trace(path)
-    links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))
-    return Finding(message, path, entry.layer, (*evidence, *links, context.step(entry.layer)))
+    return Finding(message, path, entry.layer, (*evidence, *links_of(trace), context.step(entry.layer)))
 
 
 @check(

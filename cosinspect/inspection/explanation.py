@@ -12,10 +12,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from cosinspect.checks.base import Check, CheckContext
+from cosinspect.checks.base import Check, CheckContext, links_of
 from cosinspect.errors import PathNotFound
 from cosinspect.globs import path_expression
 from cosinspect.layer.whiteout import deleted_by
+from cosinspect.report.evidence import Evidence, LastLink, Line, Removal, Step
 from cosinspect.report.lines import BOOT_CHAIN
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
 from cosinspect.rootfs.history import Action, Change
@@ -28,9 +29,6 @@ SCHEMA = "cosinspect.explanation/1"
 MAX_CHANGES = 5
 """What layers did to one path, told of the last ones."""
 MAX_NAMESAKES = 3
-
-_LINE_OF = re.compile(r"(?P<path>/.*):(?P<line>\d+)")
-_BLAME = re.compile(r"layer \d+( \(.*\))?( removed it: .*| made the last link)?", re.DOTALL)
 
 
 @frozen
@@ -159,13 +157,13 @@ class Explainer:
 
     def _chain(self, finding: Finding) -> Iterator[Cause]:
         """Give what leads to a finding: who asks, through which links, what layers did, what else is known."""
-        told: set[str] = set()
+        told: set[Evidence] = set()
         if finding.path:
             way = self._way(finding.path)
             trace = way.trace if way else self.context.rootfs.trace(finding.path)
             if way:
                 yield way.cause
-            told.update(str(hop) for hop in trace.hops)
+            told.update(links_of(trace))
             done = (*self._links(trace), *self._changes(trace, attributes=False))
             if finding.layer is not None and not any(cause.layer is not None for cause in done):
                 done = ()
@@ -174,12 +172,11 @@ class Explainer:
                 yield self._at(finding.layer, _deed(finding))
         elif finding.layer is not None:
             yield self._at(finding.layer, "this layer is to blame")
-        for line in finding.evidence:
-            place = _LINE_OF.fullmatch(line)
-            if place:
-                yield Cause(f"it stands in line {place['line']} of {place['path']}")
-            elif line not in told and not (finding.path and _BLAME.fullmatch(line)):
-                yield Cause(line)
+        for each in finding.grounds:
+            if isinstance(each, Line) and each.number is not None:
+                yield Cause(f"it stands in line {each.number} of {each.path}")
+            elif each not in told and not (finding.path and isinstance(each, Step | Removal | LastLink)):
+                yield Cause(str(each))
 
     def _way(self, path: str) -> _Way | None:
         """Tell who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
@@ -353,10 +350,9 @@ def _kind(change: Change) -> str:
 
 def _deed(finding: Finding) -> str:
     """Say what the layer that is to blame has done, as far as the evidence tells."""
-    for line in finding.evidence:
-        _, removed, marker = line.partition(" removed it: ")
-        if removed and _BLAME.fullmatch(line):
-            return f"{(deleted_by(marker) or marker).removesuffix('/')} was deleted"
+    for each in finding.grounds:
+        if isinstance(each, Removal):
+            return f"{(deleted_by(each.cause) or each.cause).removesuffix('/')} was deleted"
     return f"this is what the layer does to {finding.path}"
 
 

@@ -26,7 +26,8 @@ from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.layer import Layer, Progress
 from cosinspect.policy import Plan
 from cosinspect.profiles.operations import needs_of
-from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict, name_layer
+from cosinspect.report.evidence import Step
+from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict
 from cosinspect.rootfs.differences import Comparison, compare_semantics
 from cosinspect.rootfs.overlay import PARTIAL
 from cosinspect.rootfs.rootfs import Rootfs
@@ -302,7 +303,7 @@ class Inspection:
         problem = next((each for each in written.problems if each.kind == PARTIAL), None)
         if problem is None or any(each.fatal for each in written.problems):
             return {}
-        step = name_layer(problem.layer, image.layers[problem.layer].created_by)
+        step = Step(problem.layer, image.layers[problem.layer].created_by)
         return {elemental_refuses.id: partial_root(problem, written, step)}
 
 

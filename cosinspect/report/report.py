@@ -25,6 +25,7 @@ from cosinspect.report.capabilities import (
     Need,
     Status,
 )
+from cosinspect.report.evidence import name_layer, shorten_step
 from cosinspect.report.results import (
     CheckResult,
     Finding,
@@ -34,8 +35,6 @@ from cosinspect.report.results import (
     Rule,
     Stats,
     Waiver,
-    name_layer,
-    shorten_step,
 )
 from cosinspect.signatures.outcome import Verification
 from cosinspect.wire_types import ready

@@ -1,4 +1,4 @@
-"""What checks said, as values: findings, results, waivers, and how layers and steps are named.
+"""What checks said, as values: findings, results, waivers.
 
 Words follow SARIF 2.1.0 where it has them: a result's `kind` is pass, fail, open or notApplicable, its `level` is
 error, warning or note.
@@ -7,13 +7,13 @@ error, warning or note.
 from __future__ import annotations
 
 import enum
-import re
 from datetime import date
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from cosinspect.report.capabilities import Capability
+from cosinspect.report.evidence import Evidence
 
 __all__ = [
     "CheckResult",
@@ -24,8 +24,6 @@ __all__ = [
     "Rule",
     "Stats",
     "Waiver",
-    "name_layer",
-    "shorten_step",
 ]
 
 
@@ -106,7 +104,7 @@ class Finding:
         message: what was expected and what was found, a sentence without a full stop.
         path: the path in the image that is concerned.
         layer: position of the layer that caused it, counted from 0 at the bottom.
-        evidence: further facts, one a line: links followed, what layers did, the step that did it.
+        grounds: what it rests on: links followed, what layers did, the step that did it; `evidence=` of the constructor.
         remedy: what to do; None takes the check's own remedy.
         waiver: the waiver that covers it, expired or not.
         semantics: the reading of the layers for which alone it holds, None if it holds for the report's own.
@@ -115,10 +113,15 @@ class Finding:
     message: str
     path: str | None = None
     layer: int | None = None
-    evidence: tuple[str, ...] = ()
+    grounds: tuple[Evidence, ...] = field(default=(), alias="evidence")
     remedy: str | None = None
     waiver: Waiver | None = None
     semantics: str | None = None
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The grounds as text, one a line."""
+        return tuple(map(str, self.grounds))
 
     @property
     def is_waived(self) -> bool:
@@ -193,15 +196,3 @@ class Stats:
     seconds: float
     bytes: int
     entries: int
-
-
-def shorten_step(created_by: str, width: int = 100) -> str:
-    """Cut a build step to a width: blanks folded, without the shell and the marks that builders put around it."""
-    text = " ".join(created_by.split()).removesuffix(" # buildkit")
-    text = re.sub(r"^(RUN )?/bin/sh -c (?:#\(nop\) *)?", lambda found: found[1] or "", text)
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def name_layer(position: int, created_by: str | None) -> str:
-    """Name a layer as people know it: its position and the step that made it, where that is known."""
-    return f"layer {position} ({shorten_step(created_by)})" if created_by else f"layer {position}"
