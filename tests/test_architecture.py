@@ -50,11 +50,11 @@ CONFINED = {
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
     "sqlite3": {"server/verdicts.py"},
-    "multiprocessing": {"inspection/worker.py"},
+    "multiprocessing": {"inspection/processes.py"},
     "pyarrow": set(),  # loaded by its name in fleet/export.py
     "distributed": set(),  # loaded by its name in commands/scan.py
     "rich": {"render/text.py", "commands/bars.py"},
-    "subprocess": set(),  # credential helpers are run by oras
+    "subprocess": {"inspection/processes.py"},  # credential helpers are run by oras
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression/codecs.py"} for codec in CODECS},
     "lzma": {"compression/codecs.py", "compression/xz.py"},

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from typing import Any, Protocol
 
-from cosinspect.inspection.worker import Outcome, Task, end_pool, make_pool, perform
+from cosinspect.inspection.processes import Processes, perform_apart
+from cosinspect.inspection.worker import Outcome, Task
 
 __all__ = ["DaskWorkers", "ProcessWorkers", "Workers"]
 
@@ -38,69 +38,27 @@ class Workers(Protocol):
 
 
 class ProcessWorkers:
-    """Processes of this machine. One that dies is replaced, and what it was at begun again."""
+    """Processes of this machine. One that dies, or does not end in time, is replaced."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
-        self._lock = threading.Lock()
-        self._pool = make_pool(count)
-        self._closed = False
+        self._processes = Processes(count)
 
     @property
     def count(self) -> int:
         """How many run side by side."""
-        return self._count
+        return self._processes.count
 
     def submit(self, task: Task, done: Callable[[Outcome], None]) -> None:
         """Have a task made."""
-        self._begin(task, done, ATTEMPTS)
+        self._processes.submit(task).add_done_callback(lambda ended: done(_outcome(ended)))
 
     def close(self) -> None:
         """End, whatever still runs."""
-        with self._lock:
-            self._closed = True
-        end_pool(self._pool)
+        self._processes.close()
 
-    def _begin(self, task: Task, done: Callable[[Outcome], None], left: int) -> None:
-        with self._lock:
-            pool = self._pool
-        try:
-            future = pool.submit(perform, task)
-        except (BrokenProcessPool, RuntimeError):
-            self._again(pool, task, done, left)
-            return
-        future.add_done_callback(lambda ended: self._ended(ended, pool, task, done, left))
 
-    def _ended(
-        self,
-        ended: Future[Outcome],
-        pool: ProcessPoolExecutor,
-        task: Task,
-        done: Callable[[Outcome], None],
-        left: int,
-    ) -> None:
-        if ended.cancelled():
-            done(Outcome(None, "the scan ended"))
-            return
-        fault = ended.exception()
-        if isinstance(fault, BrokenProcessPool):
-            self._again(pool, task, done, left)
-        elif fault is not None:
-            done(Outcome(None, f"internal error: {type(fault).__name__}: {fault}"))
-        else:
-            done(ended.result())
-
-    def _again(
-        self, broken: ProcessPoolExecutor, task: Task, done: Callable[[Outcome], None], left: int
-    ) -> None:
-        with self._lock:
-            if self._pool is broken and not self._closed:
-                self._pool = make_pool(self._count)
-            over = self._closed
-        if over or left <= 1:
-            done(Outcome(None, f"the process that inspected it died, {ATTEMPTS} times"))
-        else:
-            self._begin(task, done, left - 1)
+def _outcome(ended: Future[Outcome]) -> Outcome:
+    return Outcome(None, "the scan ended") if ended.cancelled() else ended.result()
 
 
 class DaskWorkers:
@@ -123,7 +81,7 @@ class DaskWorkers:
 
     def submit(self, task: Task, done: Callable[[Outcome], None]) -> None:
         """Have a task made."""
-        future = self._client.submit(perform, task, pure=False, retries=ATTEMPTS)
+        future = self._client.submit(perform_apart, task, pure=False, retries=ATTEMPTS)
         with self._lock:
             self._held.add(future)  # the cluster drops what nobody holds
         future.add_done_callback(lambda ended: self._ended(ended, done))

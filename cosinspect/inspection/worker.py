@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -33,7 +26,7 @@ from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
 
-__all__ = ["Outcome", "Task", "end_pool", "make_pool", "perform"]
+__all__ = ["Outcome", "Task", "perform"]
 
 REASONS = 3
 """Reasons that a message has; the report has them all."""
@@ -139,39 +132,6 @@ def _attested(task: Task, limits: Limits) -> Outcome | None:
     told = [f"{found.result.result} as attested by {found.key}", *found.result.failed[:REASONS]]
     report = json.dumps(found.result.report).encode()
     return Outcome(Verdict(found.result.report["verdict"]), printable("; ".join(told)), report)
-
-
-def make_pool(count: int) -> ProcessPoolExecutor:
-    """Make so many processes that inspect; they end with this one, however it ends."""
-    return ProcessPoolExecutor(
-        count,
-        # A process that only forks would have this one's threads, locks and sockets in it.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_attend,
-        initargs=(os.getpid(),),
-    )
-
-
-def end_pool(pool: ProcessPoolExecutor) -> None:
-    """End processes that inspect, whatever they are at."""
-    processes = list((pool._processes or {}).values())  # noqa: SLF001 - there is no other way to end what runs
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-
-
-def _attend(parent: int) -> None:
-    """Make ready a process that inspects: the one that asks decides when it ends, and it does not outlive that one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.getLogger("cosinspect").addHandler(logging.NullHandler())
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _database(database: dict[str, object]) -> dict[str, object]:

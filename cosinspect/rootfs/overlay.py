@@ -89,11 +89,7 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     tree.forget()
     doomed = _targets_of_markers(tree, index)
     # Lower files that the layer links to, in case it also takes them away.
-    kept = {
-        entry.link: node
-        for entry in index.entries
-        if entry.type == "hardlink" and (node := tree.lookup(entry.link)) is not None
-    }
+    kept = _lower_targets(tree, index)
     for _, directory, name in doomed:
         if directory.children is not None:
             if name is None:
@@ -104,6 +100,25 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     for entry in index.entries:
         tree.put(entry, position, kept)
     return doomed
+
+
+def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
+    """Find what a layer's hard links link to in lower layers, by path."""
+    kept: dict[str, Node] = {}
+    directories: dict[str, Node | None] = {}
+    for entry in index.entries:
+        if entry.type != "hardlink":
+            continue
+        parent, _, name = entry.link.rpartition("/")
+        if parent not in directories:
+            directories[parent] = tree.directory(parent)
+        directory = directories[parent]
+        node: Node | None = tree.root
+        if name:
+            node = directory.children.get(name) if directory is not None and directory.children else None
+        if node is not None:
+            kept[entry.link] = node
+    return kept
 
 
 def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:

@@ -13,6 +13,10 @@ from cosinspect.rootfs.semantics import Rules
 __all__ = ["Paths"]
 
 
+_KEPT = 1_000_000
+"""Nodes that remembered ways through links depend on; with more of them, all ways are forgotten."""
+
+
 class Paths:
     """A tree as far as its directories are looked for.
 
@@ -25,7 +29,15 @@ class Paths:
         self.root = Node(None, 0)
         self._rules = rules
         self._hops = limits.link_hops if rules.link_hops is None else rules.link_hops
+        # By path: directories that were found. A directory that is taken out of the tree loses its children, so that a path
+        # without links on it is right as long as what it led to has some. Ways through links may change with every node that
+        # they touch: `_ways` has, by the identity of such a node, the paths that depend on it.
         self._parents: dict[str, Node] = {}
+        self._ways: dict[int, list[str]] = {}
+        self._touched: list[Node] = []
+        self._winding = False
+        self._missed = False
+        self._kept = 0
 
     def lookup(self, path: str) -> Node | None:
         """Find a name without following it if it is a link itself; its directories are resolved inside the root."""
@@ -38,15 +50,56 @@ class Paths:
     def forget(self) -> None:
         """Forget the directories found so far, after names were taken out of the tree."""
         self._parents.clear()
+        self._ways.clear()
+        self._kept = 0
 
     def directory(self, path: str) -> Node | None:
         """Find a directory, links followed; None where there is none."""
-        found = self._lexical(path) if self._rules.lexical else self._linked(path)
-        return found if isinstance(found, Node) else None
+        found = self._known(path)
+        if found is not None:
+            return found
+        return self._found(path, self._lexical(path) if self._rules.lexical else self._linked(path))
+
+    def _known(self, path: str) -> Node | None:
+        """Give the directory that was found at a path before, None where that may have changed."""
+        found = self._parents.get(path)
+        return found if found is not None and found.children is not None else None
+
+    def _found(self, path: str, found: Node | str) -> Node | None:
+        """Remember what was found at a path just now."""
+        touched, winding, missed = self._touched, self._winding, self._missed
+        self._look_afresh()
+        if isinstance(found, str):
+            return None
+        if winding and missed:  # what is not there yet may become a link
+            return found
+        if winding:
+            if self._kept + len(touched) > _KEPT:
+                self.forget()
+            self._kept += len(touched)
+            for node in touched:
+                self._ways.setdefault(id(node), []).append(path)
+        self._parents[path] = found
+        return found
+
+    def _look_afresh(self) -> None:
+        self._touched, self._winding, self._missed = [], False, False
+
+    def _drop(self, node: Node) -> None:
+        """Take note that a node is not in the tree any more, nor what is below it: no way leads through them."""
+        waiting = [node]
+        while waiting:
+            gone = waiting.pop()
+            for path in self._ways.pop(id(gone), ()):
+                self._parents.pop(path, None)
+            if gone.children is not None:
+                waiting.extend(gone.children.values())
+                gone.children = None
 
     def beneath(self, names: list[str]) -> Node | str:
         """Find what stands at a path, links followed to the end; a string says why nothing does."""
         passed = self._resolved(names)
+        self._look_afresh()
         if isinstance(passed, str):
             return passed
         at = self.root
@@ -81,7 +134,12 @@ class Paths:
                 continue
             above = stack[-1][1]
             node = above.children.get(name) if above is not None and above.children is not None else None
+            if node is None:
+                self._missed = True
+            else:
+                self._touched.append(node)
             if node is not None and node.entry is not None and node.entry.type == "symlink":
+                self._winding = True
                 hops -= 1
                 if hops < 0:
                     return "parent-loop"
@@ -99,7 +157,7 @@ class Paths:
                 if not is_name(name):
                     return "unusable-name"
                 if node is not None:
-                    self._parents.clear()
+                    self._drop(node)
                 made = Node(None, make)
                 assert at.children is not None  # noqa: S101 - directories lead here
                 at.children[name] = made
@@ -125,6 +183,7 @@ class Paths:
             node = stack[-1].children.get(name)
             if node is None:
                 return "missing" if is_name(name) else "unusable-name"
+            self._touched.append(node)
             if node.entry is not None and node.entry.type == "symlink":
                 hops -= 1
                 if hops < 0:
@@ -193,7 +252,12 @@ class Paths:
                     found = here.children.get(name) or ("missing" if is_name(name) else "unusable-name")
             if isinstance(found, str) and found != "missing":
                 return found
+            if isinstance(found, Node):
+                self._touched.append(found)
+            else:
+                self._missed = True
             if isinstance(found, Node) and found.entry is not None and found.entry.type == "symlink":
+                self._winding = True
                 links += 1
                 if links > self._hops:
                     return "parent-loop"

@@ -63,13 +63,11 @@ class Tree(Paths):
 
     def make_directory(self, path: str, position: int) -> Node | str:
         """Find a directory, links followed, and make what is missing on the way; gives the kind of problem if it cannot."""
-        found = self._parents.get(path)
-        if found is None:
-            made = self._lexical(path, position) if self._rules.lexical else self._linked(path, position)
-            if isinstance(made, str):
-                return made
-            found = self._parents[path] = made
-        return found
+        found = self._known(path)
+        if found is not None:
+            return found
+        made = self._lexical(path, position) if self._rules.lexical else self._linked(path, position)
+        return self._found(path, made) or made
 
     def made(self, path: str, position: int) -> Node | None:
         """Find or make the directory of a marker; None if it cannot be, which is told then."""
@@ -160,8 +158,10 @@ class Tree(Paths):
 
     def _remove(self, children: dict[str, Node], name: str) -> None:
         old = children.pop(name, None)
-        if old is not None and (old.children is not None or old.type == "symlink"):
-            self._parents.clear()
+        if old is None:
+            return
+        self._drop(old)
+        if old.type in ("dir", "symlink"):
             self._replaced = True
 
     def _with_owner(self, entry: LayerEntry, parent: Node, old: Node | None) -> LayerEntry:
@@ -190,6 +190,7 @@ class Tree(Paths):
         if name in ("", ".", ".."):
             directory = entry.target if name != ".." else directory
         names = self._resolved(directory.split("/"))
+        self._look_afresh()
         if isinstance(names, str):
             return names
         if name == "..":
@@ -227,7 +228,7 @@ class Tree(Paths):
             message = f"the hard link's target /{entry.link} is not there when it is needed"
             self.problem("dangling-hardlink", position, entry.path, message)
             return
-        if target.children is not None:
+        if target.type == "dir":  # one that was taken out of the tree has no children any more
             message = f"the hard link's target /{entry.link} is a directory"
             self.problem("hardlink-to-directory", position, entry.path, message)
             return

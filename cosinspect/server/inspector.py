@@ -10,11 +10,8 @@ import asyncio
 import enum
 import itertools
 import logging
-import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +19,8 @@ from attrs import define, evolve, field, frozen
 
 from cosinspect.errors import CosinspectError
 from cosinspect.image.opening import resolve_digest
-from cosinspect.inspection.worker import Outcome, Task, end_pool, make_pool, perform
+from cosinspect.inspection.processes import Processes
+from cosinspect.inspection.worker import Outcome, Task
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.reference import Reference
 from cosinspect.report.report import Verdict
@@ -42,8 +40,6 @@ TAGS = 10_000
 """Tags and failures that are remembered."""
 RESOLVE_SECONDS = 30.0
 """What a registry may take to say what a tag means."""
-ATTEMPTS = 2
-"""Times that an inspection is begun whose process dies."""
 
 
 _Key = TypeVar("_Key")
@@ -150,13 +146,13 @@ class Inspector:
         self._tags: dict[str, tuple[float, str]] = {}
         self._resolving: dict[str, asyncio.Task[str]] = {}
         self._workers: list[asyncio.Task[None]] = []
-        self._pool: ProcessPoolExecutor | None = None
+        self._processes: Processes | None = None
 
     # -- its life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to work; the processes that inspect are made at once, so that nobody waits for them."""
-        self._processes().submit(os.getpid)
+        self._processes = Processes(self._settings.workers)
         self._workers = [asyncio.create_task(self._work()) for _ in range(self._settings.workers)]
 
     async def close(self, seconds: float) -> None:
@@ -170,7 +166,8 @@ class Inspector:
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
-        self._end_pool()
+        if self._processes is not None:
+            await asyncio.to_thread(self._processes.close)
 
     @property
     def waiting(self) -> int:
@@ -351,15 +348,8 @@ class Inspector:
             self._finish(job, outcome)
 
     async def _inspected(self, task: Task) -> Outcome:
-        for _ in range(ATTEMPTS):
-            pool = self._processes()
-            try:
-                return await asyncio.wrap_future(pool.submit(perform, task))
-            except BrokenProcessPool:
-                _logger.warning("a process died while it inspected %s, or another image beside it", task.name)
-                if pool is self._pool:
-                    self._end_pool()
-        return Outcome(None, f"the process that inspected it died, {ATTEMPTS} times")
+        assert self._processes is not None  # noqa: S101 - `start` has made them
+        return await asyncio.wrap_future(self._processes.submit(task))
 
     def _finish(self, job: _Job, outcome: Outcome) -> None:
         key = job.digest, job.key
@@ -375,16 +365,6 @@ class Inspector:
         self._jobs.pop(key, None)
         if not job.done.done():
             job.done.set_result(found)
-
-    def _processes(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = make_pool(self._settings.workers)
-        return self._pool
-
-    def _end_pool(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            end_pool(pool)
 
 
 def _decision(name: str, digest: str, found: Decided | str) -> Decision:
