@@ -282,6 +282,15 @@ def test_one_module_spells_whiteouts():
     assert {name for name in spelled if not name.startswith("testing/")} == {"layer/whiteout.py"}
 
 
+def test_one_module_follows_links():
+    """Who walks a path takes its components from the front, and puts those of a link's target before the rest."""
+    walks = re.compile(r"""reversed\([^\n]*split\("/"\)|split\("/"\)\[::-1\]""")
+    found = {
+        str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if walks.search(path.read_text())
+    }
+    assert found == {"path_walk.py"}
+
+
 def test_one_module_has_globs():
     users = {
         str(path.relative_to(PACKAGE))
