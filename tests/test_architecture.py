@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import cosinspect
+from cosinspect.profiles import generation_tables
 
 PACKAGE = Path(cosinspect.__file__).parent
 
@@ -328,3 +329,38 @@ def test_the_tests_mirror_the_package():
         path.name for path in tests.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
     }
     assert folders - KINDS <= rooms
+
+
+# Words that are names of generations, too, and stand for something else where they are.
+OTHER_WORDS = {
+    "checks/kairos.py": {"kairos"},  # a program
+    "checks/uki_artefact.py": {"uki"},  # a key of a boot entry
+    "formats/boot/kernel.py": {"uki"},  # a kind of kernel
+    "formats/text/loader_entry.py": {"uki"},  # a key of a boot entry
+}
+
+
+def strings_in(path):
+    """Every string literal of a file but the names that it exports."""
+    for statement in ast.parse(path.read_text()).body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
+            continue
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+@pytest.mark.parametrize("room", ["checks", "facts", "formats", "inspection", "render", "report"])
+def test_only_tables_name_generations(room):
+    """What differs between generations is an answer of the generation's table, so that a new one is data."""
+    for path in (PACKAGE / room).rglob("*.py"):
+        own = str(path.relative_to(PACKAGE))
+        found = set(generation_tables()).intersection(strings_in(path)) - OTHER_WORDS.get(own, set())
+        assert not found, (
+            f"{own} names generations {found}: ask the generation's table (cosinspect/profiles/generations.toml)"
+        )
+
+
+def test_words_that_are_no_generations_are_there():
+    for name, words in OTHER_WORDS.items():
+        assert words <= set(strings_in(PACKAGE / name))

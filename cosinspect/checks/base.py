@@ -13,15 +13,15 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
-from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
+from cosinspect.errors import CosinspectError, DigestMismatch, LimitExceeded, SizeMismatch, SourceError
 from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
 from cosinspect.facts.loader import Fault
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
-from cosinspect.profiles import Generation, Profile
-from cosinspect.profiles.operations import needs_of, operations
+from cosinspect.profiles import Deployment, Generation, Profile
+from cosinspect.report.capabilities import Need
 from cosinspect.report.evidence import Evidence, LastLink, LinkFollowed, Removal, Step
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
 from cosinspect.rootfs.differences import Comparison
@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
+Applies: TypeAlias = "Callable[[Generation], bool]"
 Spares: TypeAlias = "Callable[[CheckContext], Iterable[Capability]]"
 
 
@@ -81,15 +82,37 @@ class CheckContext:
 
     @property
     def generation(self) -> Generation:
-        """The table of the image's generation.
+        """The table of the image's generation, which is laid out as derivatives of cOS are.
 
         Raises:
-            NotApplicable: no generation with a table is evident.
+            NotApplicable: no such generation is evident.
         """
-        found = self.profile.generations.get(self.facts.generation)
-        if found is None:
+        found = self.table
+        if found is None or not found.derivative:
             raise NotApplicable(f"no rules for generation {self.facts.generation or 'unknown'}")
         return found
+
+    @property
+    def table(self) -> Generation | None:
+        """The table of the image's generation, whatever kind of image it is; None where no generation is evident."""
+        return self.profile.generations.get(self.facts.generation)
+
+    @property
+    def derivative(self) -> Generation | None:
+        """The table of the image's generation where the image is laid out as derivatives of cOS are, else None."""
+        found = self.table
+        return found if found is not None and found.derivative else None
+
+    @property
+    def deployment(self) -> Deployment:
+        """How images of this generation are written to disks and media; an empty answer where no generation is evident."""
+        found = self.table
+        return found.deployment if found is not None else Deployment()
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """The rows of the table of operations that hold for the image's generation."""
+        return self.profile.needs(self.facts.generation)
 
     @property
     def cloud_configs(self) -> CloudConfigs:
@@ -108,9 +131,8 @@ class CheckContext:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the image is of a generation that is known and has no table of rules."""
-        generation = self.facts.generation
-        return generation != "" and generation not in self.profile.generations
+        """Whether the image is of a generation that is known and is not laid out as derivatives of cOS are."""
+        return self.facts.generation != "" and self.derivative is None
 
     def require_toolkit(self) -> None:
         """Leave a check that asks for parts of a derivative where the image is none that is known.
@@ -211,7 +233,8 @@ class Check:
         remedy: how it is mended.
         reads: globs of files to keep while layers pass by.
         universal: whether it holds for images of every generation, those without a table of rules included.
-        generations: the generations that it is for; empty for all.
+        applies: says of a generation's table whether the check is for it; None for all.
+        generations: the names of the generations that it is for, where a plugin is for some only; empty for all.
         tags: what it is about, in words that reports group by: a stage of the boot, `signature`.
         run: what looks.
         spares: gives the capabilities that a failure does not cost the image at hand; None where it costs all.
@@ -226,6 +249,7 @@ class Check:
     remedy: str
     reads: tuple[str, ...] = ()
     universal: bool = False
+    applies: Applies | None = field(default=None, repr=False, eq=False)
     generations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     run: Run = field(repr=False, eq=False)
@@ -235,6 +259,20 @@ class Check:
     def rule(self) -> Rule:
         """What reports tell of the check itself."""
         return Rule(self.id, self.name, self.level, self.summary, self.why, self.remedy)
+
+    @property
+    def is_for_some(self) -> bool:
+        """Whether it is for some generations only."""
+        return self.applies is not None or bool(self.generations)
+
+    def generations_of(self, tables: Mapping[str, Generation]) -> tuple[str, ...]:
+        """Give the names of the generations that it is for, among those with these tables."""
+        return tuple(
+            name
+            for name, table in tables.items()
+            if (self.applies is None or self.applies(table))
+            and (not self.generations or name in self.generations)
+        )
 
 
 def check(
@@ -248,6 +286,7 @@ def check(
     remedy: str,
     reads: Iterable[str] = (),
     universal: bool = False,
+    applies: Applies | None = None,
     generations: Iterable[str] = (),
     tags: Iterable[str] = (),
     spares: Spares | None = None,
@@ -265,6 +304,7 @@ def check(
             remedy=_one_line(remedy),
             reads=tuple(reads),
             universal=universal,
+            applies=applies,
             generations=tuple(generations),
             tags=tuple(dict.fromkeys((*_STAGE_OF.get(run.__module__.rpartition(".")[2], ()), *tags))),
             run=run,
@@ -274,12 +314,15 @@ def check(
     return declare
 
 
-def decided_by(item: Check, generation: str) -> tuple[Capability, ...]:
+def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
     """Give what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
 
-    A capability without rows for that generation, and a check that is not of the catalogue, are as declared.
+    A capability without rows, and a check that is not of the catalogue, are as declared.
+
+    Args:
+        item: the check.
+        needs: the rows that hold for the generation.
     """
-    needs = needs_of(generation)
     if not needs or not item.id.startswith("COS"):
         return item.capabilities
     found = []
@@ -299,13 +342,13 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
     if not item.capabilities or not item.id.startswith("COS"):
         return item.capabilities
     try:
-        return decided_by(item, context.facts.generation)
+        return decided_by(item, context.needs)
     except CosinspectError:  # the checks that ask for it say why
         return item.capabilities
     except Unread:
         required = {*context.profile.required}
-        names = {name for need in operations() for name in need.generations}
-        every = {frozenset(required.intersection(decided_by(item, name))) for name in ("", *names)}
+        rows = {context.profile.needs(name) for name in ("", *context.profile.generations)}
+        every = {frozenset(required.intersection(decided_by(item, needs))) for needs in rows}
         if len(every) > 1:
             raise
         return item.capabilities
@@ -339,9 +382,11 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     seen: list[Finding | str] = []
     ending, reason, transient = Kind.PASS, "", False
     try:
-        if item.generations and context.facts.generation not in item.generations:
-            return result(Kind.NOT_APPLICABLE, f"it is for {' and '.join(item.generations)}")
-        if not item.universal and not item.generations and context.is_foreign:
+        if item.is_for_some:
+            named = item.generations_of(context.profile.generations)
+            if context.facts.generation not in named:
+                return result(Kind.NOT_APPLICABLE, f"it is for {' and '.join(named) or 'no generation'}")
+        elif not item.universal and context.is_foreign:
             # What holds for one generation may be wrong for another: bootc keeps no kernel in /boot.
             return result(Kind.NOT_APPLICABLE, f"no rules for generation {context.facts.generation}")
         seen.extend(item.run(context))  # what came before an exception is kept
@@ -357,8 +402,10 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Say whether another try may decide: a source that did not answer may do so, and time may suffice."""
-    return isinstance(fault, SourceError) or (isinstance(fault, LimitExceeded) and fault.limit == "seconds")
+    """Say whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
+    if isinstance(fault, LimitExceeded):
+        return fault.limit == "seconds"
+    return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)
 
 
 def _one_line(text: str) -> str:

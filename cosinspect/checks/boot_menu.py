@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.checks.grub import READS, at_line, decided_states, line_fit, on_condition
@@ -260,7 +261,7 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
     remedy="""Write bootargs.cfg so that it serves recovery too, as the toolkit's does; toolkit v2 reads it as /etc/elemental/bootargs.cfg, and
         looks for kernel and initrd in /boot.""",
     reads=READS,
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
 )
 def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     """Run the recovery entry: of the image's own menu where it has one, else of the toolkit's."""

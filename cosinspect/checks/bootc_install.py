@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.bootc import BOOTC, prepare_root
+from cosinspect.checks.bootc import prepare_root
 from cosinspect.checks.grub import find_command
 from cosinspect.checks.unified import READS as UNIFIED_READS
 from cosinspect.errors import FormatError
@@ -107,7 +108,7 @@ def _settings(context: CheckContext) -> _Settings:
     remedy="""Install bootupd with its updates below /usr/lib/bootupd (grub2, shim, and bootupd's own step of the build); for systemd-boot put a
         unified kernel image at /boot/EFI/Linux, or install with --composefs-backend; on s390x install s390utils, which has zipl.""",
     reads=_CONFIG_READS,
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Choose as bootc does: by the settings, by bootupctl and /usr/lib/bootupd/updates, else systemd-boot (install.rs, bootloader.rs)."""
@@ -180,7 +181,7 @@ def _with_systemd_boot(context: CheckContext, unified: Entry) -> Iterator[Findin
     why="`bootc install` stops: `Failed to find ostree/prepare-root.conf in /usr/lib or /etc`; bootc's lints only warn.",
     remedy="Write /usr/lib/ostree/prepare-root.conf with [composefs] and enabled = true, and build the initramfs again.",
     reads=("{etc,usr/lib}/ostree/prepare-root.conf",),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file in /etc and in /usr/lib, and read it as GLib does."""
@@ -211,7 +212,7 @@ def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]
         base images set none, so an image made from them has to; Anaconda brings a type of its own.""",
     remedy='Write /usr/lib/bootc/install/00-defaults.toml: [install.filesystem.root] and type = "xfs" (ext4, btrfs); or give --filesystem.',
     reads=_CONFIG_READS,
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_filesystem_unset(context: CheckContext) -> Iterator[Finding | str]:
     """Read the settings of installation as bootc does, for the image's architecture."""
@@ -255,7 +256,7 @@ def _require_bootupd(context: CheckContext) -> None:
     why="""bootupd passes over a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
         `Found multiple shimx64.efi in the image`, and where there is none.""",
     remedy="Install grub2-efi and shim for the image's platform, and run `bootupctl backend generate-update-metadata /` in the Dockerfile.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the components, and for shim where bootupd searches it (efi.rs, get_efi_vendor)."""
@@ -307,7 +308,7 @@ def _shims(context: CheckContext) -> list[Entry]:
     summary="bootupd installs a boot loader for one kind of firmware alone.",
     why="A machine with the other kind, BIOS or EFI, does not start from the disk: bootupd needs a component for each.",
     remedy="Install grub2-pc-modules and grub2-tools for BIOS, grub2-efi and shim for EFI, and generate bootupd's metadata again.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
     """Look for BIOS.json with GRUB's modules and grub2-install (bios.rs), and for EFI.json, on amd64."""
@@ -335,7 +336,7 @@ def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
     why="`bootc install` runs from a container of the image: the step that runs the command fails, mostly when the disk is already wiped.",
     remedy="Install the packages: util-linux (sfdisk, lsblk, mount, fstrim), dosfstools, xfsprogs, e2fsprogs or btrfs-progs, ostree, skopeo.",
     reads=_CONFIG_READS,
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH, with mkfs of the root filesystem that the settings name."""
@@ -363,7 +364,7 @@ def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     why="On a host where SELinux is enabled, `bootc install` stops, for it cannot label what it writes; other hosts install it.",
     remedy="Install selinux-policy-targeted, or give --disable-selinux where the host has SELinux.",
     reads=(_POLICY.removeprefix("/"),),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/selinux/config, and look for the policy's file contexts."""
@@ -386,7 +387,7 @@ def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
         loader beside BOOT its disk images have no boot entry of the vendor.""",
     remedy="Set ID, VERSION_ID and NAME in /usr/lib/os-release, and install the distribution's shim and grub2-efi.",
     reads=("etc/os-release", "usr/lib/os-release"),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
     """Read os-release, and look for the vendor's directory (image-builder, pkg/bib/osinfo/osinfo.go)."""
@@ -421,7 +422,7 @@ def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
         `Specified filesystem xfs does not support fs-verity`.""",
     remedy='Set type = "ext4" or "btrfs" in /usr/lib/bootc/install/*.toml, or allow its absence: composefs=?<digest>.',
     reads=(*_CONFIG_READS, *UNIFIED_READS),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_verity_unsupported(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the root filesystem of the settings with what the command line of the unified kernel image asks for."""

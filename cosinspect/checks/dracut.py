@@ -78,7 +78,7 @@ def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command."""
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     if table is not None and not table.dracut_module:
         raise NotApplicable(f"{table.title} has no initrd of dracut")
     if find_command(context, "dracut") is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, links_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import CANNOT_READ
@@ -28,7 +29,6 @@ __all__ = [
     "elemental3_live_modules_missing",
 ]
 
-G6 = ("G6",)
 _READS = (
     "usr/lib/modules/*/{vmlinuz,Image,image,initrd}*",
     "usr/lib/modules/*/{modules.builtin,modules.dep,config}",
@@ -86,7 +86,7 @@ def _initrd(context: CheckContext) -> tuple[str, Initrd]:
         stops with `no kernels found`; a matching link that leads nowhere stops it too.""",
     remedy="Install the kernel's package, and leave its file at /usr/lib/modules/<version>/vmlinuz.",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Search as FindKernel does (pkg/sys/vfs/vfs.go)."""
@@ -133,7 +133,7 @@ def _broken_link(context: CheckContext, trace: Trace) -> Finding:
     remedy="""Install a kernel package that ships it, or write it: RUN cd /usr/lib/modules/<version> && sha512hmac vmlinuz >
         .vmlinuz.hmac""",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside the kernel that is taken (vfs.go FindKernelHmac; pkg/bootloader/grub.go)."""
@@ -155,7 +155,7 @@ def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="elemental3ctl takes exactly this name in the kernel's directory and stops with `initrd not found`.",
     remedy=_REBUILD,
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside the kernel that is taken (pkg/bootloader/grub.go)."""
@@ -184,7 +184,7 @@ def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The boot loader refuses it: `invalid magic number`.",
     remedy="Install the kernel's package again, for the image's platform.",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header of the kernel that is taken."""
@@ -216,7 +216,7 @@ def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]
         one of them the boot ends in the emergency shell.""",
     remedy=f"{_REBUILD}, with the dracut module btrfs.",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_initrd_unready(context: CheckContext) -> Iterator[Finding | str]:
     """Unpack it; look for its kernel's modules, btrfs and the generator (pkg/deployment, snapper_upgrade_helper.go)."""
@@ -275,7 +275,7 @@ def _has_driver(context: CheckContext, boot: BootFiles, initrd: Initrd, name: st
     why="Both boot a squashfs with root=live:LABEL=...: without dmsquash-live, squashfs, overlay and loop the boot waits for its root for ever.",
     remedy=f"{_REBUILD} with --add dmsquash-live",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_live_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the dracut module and the drivers (pkg/installer/media.go, pkg/deployment/deployment.go)."""
@@ -298,7 +298,7 @@ def elemental3_live_modules_missing(context: CheckContext) -> Iterator[Finding |
     why="A machine that is installed with a configuration partition, as `elemental3 customize` makes it, starts without its configuration.",
     remedy=f"Install ignition with its dracut module, and then: {_REBUILD}",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_ignition_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the dracut module."""
@@ -320,7 +320,7 @@ def elemental3_ignition_missing(context: CheckContext) -> Iterator[Finding | str
     why="Kernel and initrd of each snapshot lie on a partition of 1024 MiB that never grows: an upgrade fails when it is full.",
     remedy="Build a smaller initrd (compress=zstd, no firmware that machines do not need), or keep fewer snapshots.",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_esp_too_small(context: CheckContext) -> Iterator[Finding | str]:
     """Add up kernel and initrd for the most snapshots there can be (pkg/deployment/deployment.go)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, check
 from cosinspect.checks.grub import find_command
 from cosinspect.formats.shell.script import read_shell_script
@@ -27,7 +28,7 @@ _STAGES = tuple(
         logged, and the operation goes on without what the step is for; with `strict` it ends there.""",
     remedy="Install the command in the image, or give the step a condition (`if:`).",
     reads=("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",),
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def chroot_hook_invalid(context: CheckContext) -> Iterator[Finding | str]:
     """Read the commands of the stages, and look for every program that they call; a step with a condition may not run."""

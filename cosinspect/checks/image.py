@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, check
+from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["generation_unknown"]
@@ -19,7 +20,7 @@ __all__ = ["generation_unknown"]
     why="""Nothing in the image mounts the immutable root filesystem or runs the boot stages, so what is installed
         from it is no derivative.""",
     remedy="Install the toolkit in the Dockerfile: RUN luet install -y meta/cos-minimal",
-    reads=("etc/systemd/system/cos-setup-boot.service", "{usr/,}lib/systemd/system/cos-setup-boot.service"),
+    reads=fingerprints().files,
     universal=True,
 )
 def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.checks.lookup import spares_iso
@@ -97,7 +98,7 @@ def about(context: CheckContext, path: str, message: str, *evidence: str) -> Fin
 )
 def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     if table is not None and not table.initrd_files:
         raise NotApplicable(f"{table.title} has no initrd of its own")
     yield from missing(context, "initrd", (item.trace for item in context.facts.initrds))
@@ -416,7 +417,7 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
 )
 def initrds_several(context: CheckContext) -> Iterator[Finding | str]:
     """Search as elemental does (elemental-toolkit v2, GetInitrdPatterns), and compare with what bootargs.cfg names."""
-    if context.facts.generation != "G5":
+    if not subjects.searched_by_patterns(context.generation):
         raise NotApplicable(f"{context.generation.title} does not search by this name")
     files = [
         (entry, real)

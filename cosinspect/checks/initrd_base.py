@@ -112,7 +112,7 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
     """Tell whether scripts of the toolkit in an initrd source dracut's library."""
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     scripts = (name for group in (table.initrd_scripts if table is not None else ()) for name in group)
     members = (initrd.lookup(name) for name in scripts)
     return any(

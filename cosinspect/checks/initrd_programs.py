@@ -51,7 +51,7 @@ _GENERATORS = "/system-generators/"
 def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     """Name what an initrd executes and has, with what comes of it where it cannot."""
     starts = {path: effect for path, effect in _INITRD.items() if initrd.exists(path)}
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     if table is None:
         return starts
     # What scripts only may call is looked at where they call it; systemd runs every generator that is there.
@@ -79,7 +79,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
         if fault is not None:
             yield path, fault, effect
 
-    known = context.facts.generation in context.profile.generations
+    known = context.derivative is not None
     called = list(called_in(context, initrd)) if known else []
     # That a command or an interpreter is not there at all is another check's.
     absent = {name for name, _, _ in called if "/" in name and not initrd.exists(name)}

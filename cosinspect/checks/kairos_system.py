@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, about, drivers_in, opened
-from cosinspect.checks.kairos import EVERY_KAIROS, KAIROS
 from cosinspect.facts.facts import MODULE_DIRECTORIES
 from cosinspect.formats.text.go_version import go_version
 from cosinspect.report.report import Capability, Finding, Level
@@ -74,7 +74,7 @@ def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
     why="""kairos-init looks at the directories of modules, takes the highest version, and links the kernel and builds the initrd for it:
         its next run makes an image with another kernel, or stops.""",
     remedy="Leave one kernel in the image: remove the packages of the others in the step that installs the newer one.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     """Choose by the names below /lib/modules as kairos-init does, and compare with the kernel's version."""
@@ -121,7 +121,7 @@ def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     summary="There is no /boot/vmlinuz or no /boot/initrd.",
     why="`kairos-init validate` fails. The image boots by what bootargs.cfg names; tools that take the usual names do not find it.",
     remedy="Run kairos-init in the Dockerfile, which links both; a step behind it must not delete the links.",
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both where bootargs.cfg names other files; a link to the kernel must lead to one."""
@@ -144,7 +144,7 @@ def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The machine boots unless it needs the driver: for virtual media of management controllers, or for write-protected disks.",
     remedy="Build the initrd with kairos-init, whose drop-ins for dracut name the drivers.",
     reads=READS,
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the drivers that the kernel's directory of modules has, unless they are built in."""
@@ -169,7 +169,7 @@ def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="The interactive installer is not in the image.",
     why="A live system starts it for whoever sits in front of the machine; installation by a cloud-config does not need it.",
     remedy="Run kairos-init with its stage install, which brings /system/installer/kairos-installer.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where the agent looks (sdk/constants), in images whose agent is the program kairos."""
@@ -195,7 +195,7 @@ def is_multi_call(context: CheckContext) -> bool:
     summary="There is no /usr/sbin/suc-upgrade.",
     why="Upgrades that Kubernetes plans start it in the new image: the plan's job fails, and the machine keeps its system.",
     remedy="Run kairos-init with its stage install, which writes it.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the script, executable."""
@@ -221,7 +221,7 @@ def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""The agent runs it before it partitions the disk, assuming that the machine runs this image, and ends at its failure:
         `blkdeactivate: executable file not found in $PATH`.""",
     remedy="Install lvm2, which has blkdeactivate.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command in PATH (agent/pkg/elemental, DeactivateDevices)."""
@@ -242,7 +242,7 @@ def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     why="""On such a machine the agent runs grub2-install or grub-install in the image that it has written, with the image's own modules:
         without them installation fails. Machines with EFI are not concerned.""",
     remedy="Install grub2 with its modules for i386-pc: grub2-i386-pc, grub2-pc-modules, grub-pc-bin.",
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command where the agent looks, and for the modules of i386-pc (agent/pkg/utils/grub.go)."""

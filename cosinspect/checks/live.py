@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.grub import menu_path
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
@@ -40,7 +41,6 @@ _OPTIONS = {
 }
 _COMPRESSIONS = {"xz": "CONFIG_SQUASHFS_XZ", "zstd": "CONFIG_SQUASHFS_ZSTD", "gzip": "CONFIG_SQUASHFS_ZLIB"}
 _RECOVERY_BOOTARGS = "/etc/elemental/bootargs.cfg"
-_GENERATOR = "usr/lib/systemd/system-generators/dracut-elemental-sysroot-generator"
 
 
 def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
@@ -123,12 +123,12 @@ def _compressions(context: CheckContext) -> tuple[str, ...]:
         ends in dracut's emergency shell.""",
     remedy=f'Set add_dracutmodules+=" dmsquash-live " in /etc/dracut.conf.d. {REBUILD}',
     reads=READS,
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
 )
 def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the drivers that dracut's dmsquash-live loads, and for the kernel's squashfs with xz."""
     own: tuple[tuple[str, ...], ...] = (("isofs",), ("overlay", "dm_snapshot"))
-    if context.facts.generation == "G5":  # where another check looks for what recovery needs too
+    if context.deployment.recovery_squashfs:  # where another check looks for what recovery needs too
         yield from _drivers(context, own, "a live system")
         return
     yield from _drivers(context, (("squashfs",), ("loop",), *own), "a live system")
@@ -144,7 +144,7 @@ def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The recovery system of toolkit v2 is a squashfs in a file, as the live system is: the boot ends in dracut's emergency shell.",
     remedy=f'Set add_drivers+=" squashfs loop " in /etc/dracut.conf.d. {REBUILD}',
     reads=READS,
-    generations=("G5",),
+    applies=lambda table: table.deployment.recovery_squashfs,
 )
 def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for squashfs and loop, and for the kernel's squashfs with xz."""
@@ -159,7 +159,7 @@ def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="No cloud-config has a step for the live system or for the recovery system.",
     why="Both boot; a live system does not read the cloud-configs of its medium, and nothing tells people that they are in recovery.",
     remedy="Install the toolkit's cloud-configs: 06_recovery.yaml and 07_live.yaml.",
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the sentinel files of both modes in the cloud-configs."""
@@ -187,7 +187,7 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
         `you need to load the kernel first`.""",
     remedy="Keep bootargs.cfg at /etc/elemental, and have it set kernel=/boot/vmlinuz and initramfs=/boot/initrd.",
     reads=("etc/{cos,elemental}/*.cfg",),
-    generations=("G5",),
+    applies=lambda table: table.recovery_copied,
 )
 def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding | str]:
     """Hold what bootargs.cfg names against what is copied (elemental-toolkit v2, pkg/elemental DeployRecoverySystem)."""
@@ -236,7 +236,7 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
         fails, and the boot ends in the emergency shell. On a quiet machine three of four boots did.""",
     remedy="Leave fsck.mode=force out of bootargs.cfg, or order the mount behind dracut-initqueue.service.",
     reads=READS,
-    generations=("G5",),
+    applies=lambda table: table.sysroot_generator != "",
 )
 def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the argument in the kernel command line, and for the order in the generator of the initrd."""
@@ -257,10 +257,11 @@ def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
     if not forced:
         yield "no kernel command line forces a check"
         return
+    generator = context.generation.sysroot_generator
     for path, initrd in opened(context):
-        if initrd.lookup(_GENERATOR) is None:
+        if initrd.lookup(generator) is None:
             raise NotApplicable(f"{path} mounts the state partition otherwise")
-        if b"dracut-initqueue" in initrd.read(_GENERATOR):
+        if b"dracut-initqueue" in initrd.read(generator):
             yield f"{path} mounts the state partition behind the check"
         else:
             trace = context.rootfs.trace(context.facts.bootargs_path)

@@ -33,6 +33,8 @@ _STEPS: dict[Kind, str] = {
     "account": "every account is refused",
     "session": "whoever logs in is logged out at once",
 }
+_ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
+"""Where nss-altfiles finds accounts."""
 
 
 @check(
@@ -75,14 +77,14 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
     """Look for root and its shell."""
     places = ["/etc/passwd"]
     sorted_out = context.facts.text("/etc/nsswitch.conf").text or ""
-    foreign = context.facts.generation == "bootc"
-    if foreign or "altfiles" in sorted_out:
-        places += ["/usr/lib/passwd", "/usr/etc/passwd"]
+    table = context.table
+    own = table.account_files if table is not None else ()
+    places += own or (_ALTERNATIVE_FILES if "altfiles" in sorted_out else ())
     accounts: dict[str, tuple[str, Account]] = {}
     for place in places:
         for account in read_passwd(context.facts.text(place).text or ""):
             accounts.setdefault(account.name, (place, account))
-    if foreign and "root" not in accounts:
+    if table is not None and table.accounts_by_sysusers and "root" not in accounts:
         for entry in context.rootfs.glob("/usr/lib/sysusers.d/*.conf"):
             for account in read_sysusers(context.facts.text(entry.path).text or ""):
                 accounts.setdefault(account.name, (entry.path, account))

@@ -180,15 +180,13 @@ def program_degraded(context: CheckContext) -> Iterator[Finding | str]:
 
 # -- what operations call ----------------------------------------------------------------------------------------------
 
-# Programs of the generations themselves that are called when a machine is installed or upgraded.
-_OWN = (("immucore",), ("kairos-agent",), ("agent-provider-kairos",), ("bootc",), ("ostree",), ("bootupctl",))
 _OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 
 
 def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, ...], tuple[str, Fault]]:
     """Give the commands of an operation that are there and cannot be executed, by their names."""
-    table = context.profile.generations.get(context.facts.generation)
-    own = (*_OWN, *(table.grub_tools if table else ())) if capability is not Capability.RECOVERY else ()
+    table = context.table if capability is not Capability.RECOVERY else None
+    own = (*table.own_programs, *table.grub_tools) if table is not None else ()
     found: dict[tuple[str, ...], tuple[str, Fault]] = {}
     for names in dict.fromkeys((*tools_of(context, capability), *own)):
         places = [place for name in names if (place := find_command(context, name)) is not None]

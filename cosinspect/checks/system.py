@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
 from cosinspect.facts.loader import Fault
-from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -63,7 +62,7 @@ def starts_openrc(context: CheckContext) -> bool:
 )
 def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program; /sbin/init is not needed."""
-    if context.facts.generation.startswith("kairos") and starts_openrc(context):
+    if (table := context.table) is not None and table.openrc and starts_openrc(context):
         raise NotApplicable("it starts with OpenRC")
     faults = {}
     for path in _SYSTEMD:
@@ -225,11 +224,7 @@ def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
     for path in _REPAIRED:
         trace = context.rootfs.trace(path)
         own = context.rootfs.trace(path, follow=False).entry
-        if (
-            own is not None
-            and own.type != "dir"
-            and any(need.paths for need in needs_of(context.facts.generation))
-        ):
+        if own is not None and own.type != "dir" and any(need.paths for need in context.needs):
             continue  # elemental cannot make it either, which another check tells
         if trace.entry is None or trace.entry.type != "dir":
             yield context.broken(trace, f"expected the directory {path}, it is not there")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
 from cosinspect.checks.grub import find_command
 from cosinspect.facts.loader import Fault
@@ -28,7 +29,6 @@ READS = (
 )
 
 DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-TOOLKIT = ("G0", "G1", "G2", "G3", "G4", "G5")
 # Without these no device appears, nothing is mounted, or nobody can log in.
 _NEEDED = (
     "systemd-udevd.service",
@@ -72,7 +72,7 @@ def mask_of(entry: Entry) -> str:
     summary="A unit of the toolkit is there, and nothing starts it.",
     why="Its stage of the cloud-configs never runs: what they set up at that point is not set up.",
     remedy="Enable it in the Dockerfile: RUN systemctl enable <unit>; the toolkit's packages come with the link.",
-    generations=TOOLKIT,
+    applies=subjects.toolkit,
 )
 def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the enabling links by name; whether a link resolves does not matter to systemd."""
@@ -99,7 +99,7 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     why="""Base images for containers mask units that make no sense there; on a machine devices do not appear, stages do not run, or nobody
         can log in.""",
     remedy="Unmask it: RUN systemctl unmask <unit>",
-    generations=TOOLKIT,
+    applies=subjects.toolkit,
 )
 def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     """Look for links to /dev/null and empty files in the units' place (systemd.unit(5))."""
@@ -130,7 +130,7 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
 )
 def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Read the units that a link starts, and look for what they run."""
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     runners = {path for paths in (table.stage_runners if table else ()) for path in paths}  # another check's
     seen = 0
     for name, path, layer, unit in started_services(context):
@@ -161,7 +161,7 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 def started_services(context: CheckContext) -> Iterator[tuple[str, str, int, Unit]]:
     """Read the services that a link starts: each with its name, its file's path and layer."""
-    for name in _started(context, context.profile.generations.get(context.facts.generation)):
+    for name in _started(context, context.derivative):
         found = service_at(context, name)
         if found is not None:
             yield name, *found

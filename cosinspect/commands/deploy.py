@@ -13,6 +13,8 @@ from cosinspect.commands.command import Terminal, WrongUse
 
 __all__ = ["configure", "run"]
 
+TOKEN = 512
+"""Characters of a scanner's credential that Harbor stores (its scanner_registration.access_cred)."""
 _PEM = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -66,6 +68,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--notifications", action="store_true", help="take events of registries")
     parser.add_argument("--harbor", action="store_true", help="be a scanner of Harbor's as well")
     parser.add_argument(
+        "--harbor-address",
+        action="append",
+        default=[],
+        metavar="INTERNAL=PUBLIC",
+        help="Harbor has images fetched at INTERNAL, such as core:8080, which rules know as PUBLIC, such as "
+        "harbor.example; may be given again",
+    )
+    parser.add_argument(
+        "--skip-cert-verify",
+        action="store_true",
+        help="of harbor: do not verify the server's certificate; better add its authority to what Harbor trusts",
+    )
+    parser.add_argument(
+        "--stage",
+        choices=("template", "constraint", "all"),
+        default="template",
+        help="of gatekeeper: the template, or the constraint, whose kind there is once Gatekeeper has seen the template; "
+        "default: template",
+    )
+    parser.add_argument(
         "--no-cert-manager",
         action="store_true",
         help="take the certificate from a secret NAME-tls of your own; with --ca-bundle",
@@ -82,6 +104,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.target == "harbor":
         terminal.out.write(json.dumps(_harbor(arguments), indent=2) + "\n")
         return 0
+    if arguments.harbor_address and not arguments.harbor:
+        raise WrongUse("--harbor-address: expected --harbor as well")
     if arguments.target == "kubernetes" and not arguments.images:
         raise WrongUse("--images: expected which images are held to a verdict, such as quay.io/org/os*")
     # Loaded by its name: its library takes longer than most commands.
@@ -105,11 +129,13 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             pull_secret=arguments.pull_secret,
             notifications=arguments.notifications,
             harbor=arguments.harbor,
+            harbor_addresses=_addresses(arguments.harbor_address),
         )
-        kubernetes = arguments.target == "kubernetes"
-        text: str = (manifests.deployment_manifest if kubernetes else manifests.gatekeeper_manifest)(
-            deployment
-        )
+        text: str
+        if arguments.target == "kubernetes":
+            text = manifests.deployment_manifest(deployment)
+        else:
+            text = manifests.gatekeeper_manifest(deployment, arguments.stage)
     except ValueError as fault:
         raise WrongUse(str(fault)) from fault
     terminal.out.write(text)
@@ -122,13 +148,29 @@ def _harbor(arguments: argparse.Namespace) -> dict[str, Any]:
         "name": "cosinspect",
         "description": "Whether an OS image boots, installs and upgrades",
         "url": f"https://{arguments.name}.{arguments.namespace}.svc/scanner",
-        "skip_certVerify": False,
-        "use_internal_addr": True,
+        "skip_certVerify": arguments.skip_cert_verify,
+        # Its internal address is one of Harbor's own network, which a server elsewhere cannot reach.
+        "use_internal_addr": bool(arguments.harbor_address),
         "disabled": False,
     }
     if arguments.token_file:
-        told |= {"auth": "Bearer", "access_credential": Path(arguments.token_file).read_text("utf-8").strip()}
+        token = Path(arguments.token_file).read_text("utf-8").strip()
+        if not 0 < len(token) <= TOKEN:
+            raise WrongUse(
+                f"--token-file: expected a token of 1 to {TOKEN} characters, as Harbor stores no more; found {len(token)}"
+            )
+        told |= {"auth": "Bearer", "access_credential": token}
     return told
+
+
+def _addresses(texts: list[str]) -> tuple[tuple[str, str], ...]:
+    found = []
+    for text in texts:
+        address, equals, host = text.partition("=")
+        if not equals:
+            raise WrongUse(f"--harbor-address: expected INTERNAL=PUBLIC, found {text[:80]!r}")
+        found.append((address, host))
+    return tuple(found)
 
 
 def _bundle(path: str | None) -> str:

@@ -35,6 +35,8 @@ from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.formats.yip.schema import yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
+from cosinspect.profiles import generation_tables
+from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
 
@@ -169,11 +171,12 @@ class Facts(GrubFacts):
     @cached_property
     def booted_initrds(self) -> tuple[InitrdFile, ...]:
         """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, else those of bootargs.cfg."""
-        if self.generation == "G6":
+        table = generation_tables().get(self.generation)
+        if table is None or table.initrds == "bootargs":
+            return self.initrds
+        if table.initrds == "elemental3":
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
-        if self.generation != "bootc":
-            return self.initrds
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
         if unified:  # bootc takes the first by name, whatever lies beside the modules
             file = self.unified_at(unified[0].path)
@@ -400,9 +403,14 @@ class Facts(GrubFacts):
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
         return recognise(
-            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+            self._rootfs,
+            self._config,
+            lambda path: self.text(path).text,
+            lambda: self._initrd_of_any_generation,
+            fingerprints(),
         )
 
+    @cached_property
     def _initrd_of_any_generation(self) -> Initrd | None:
         """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
         named = self._boot_files(self._boot_states(None), "initramfs")

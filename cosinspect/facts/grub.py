@@ -33,9 +33,6 @@ __all__ = ["BootLine", "GrubFacts", "TextFile"]
 BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
 _TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
 
-# Its menu sets every variable that a menu of any generation sets: for images whose generation is not evident.
-_ANY_GENERATION = "G4"
-
 
 @frozen
 class TextFile:
@@ -118,7 +115,9 @@ class GrubFacts(ABC):
         return self._boot_states(generation_tables().get(self.generation))
 
     def _boot_states(self, table: Generation | None) -> tuple[StateBoot, ...]:
-        boot = (table or generation_tables()[_ANY_GENERATION]).boot
+        if table is None or not table.derivative:
+            table = next(each for each in generation_tables().values() if each.usual)
+        boot = table.boot
         if self.bootargs is None or boot is None:
             return ()
         return evaluate_states(self._image_files, boot)

@@ -193,7 +193,7 @@ class Explainer:
                     return _Way(Cause(text), item.trace)
                 text = f"line {line} of {facts.bootargs_path} sets ${variable} to {item.path}"
                 return _Way(self._at(source.trace.entry.layer, text), item.trace)
-        generation = self.context.profile.generations.get(facts.generation)
+        generation = self.context.table
         if generation is not None and path in (facts.bootargs_path, source.trace.at):
             menu = facts.text(generation.grub_config)
             if menu.text is not None and menu.trace.entry is not None and "bootargs.cfg" in menu.text:

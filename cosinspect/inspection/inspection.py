@@ -25,7 +25,6 @@ from cosinspect.inspection.verification import load_keyless, verify_image
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.layer import Layer, Progress
 from cosinspect.policy import Plan
-from cosinspect.profiles.operations import needs_of
 from cosinspect.report.evidence import Step
 from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict
 from cosinspect.rootfs.differences import Comparison, compare_semantics
@@ -252,7 +251,7 @@ class Inspection:
             unread=standing.unread,
             selected=plan.selected,
             verified_required=profile.verified_required,
-            needs=needs_of(checked.generation),
+            needs=profile.needs(checked.generation),
         )
 
     def _read_as_asked(self, *, trust_tables: bool, fast: bool) -> tuple[Results, _Standing]:

@@ -65,6 +65,6 @@ def operations() -> tuple[Need, ...]:
 
 
 @cache
-def needs_of(generation: str) -> tuple[Need, ...]:
-    """Give the rows that hold for a generation, in the order of the table; none where it has no rows."""
-    return tuple(need for need in operations() if generation in need.generations)
+def needs_of(*generations: str) -> tuple[Need, ...]:
+    """Give the rows that hold for any of these generations, in the order of the table; none where they have no rows."""
+    return tuple(need for need in operations() if not set(generations).isdisjoint(need.generations))

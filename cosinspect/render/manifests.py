@@ -18,6 +18,7 @@ __all__ = ["Deployment", "ImageGlob", "deployment_manifest", "gatekeeper_manifes
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}")
 _GLOB = re.compile(r"[A-Za-z0-9*?._/:\[\]-]{1,512}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})(:[0-9]{1,5})?")
 _QUANTITY = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?([KMGT]i?|m)?")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _PROFILE = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -71,6 +72,7 @@ class Deployment:
         pull_secret: name of a secret with credentials, "" for none.
         notifications: whether registries' events are taken.
         harbor: whether it is a scanner of Harbor's.
+        harbor_addresses: internal addresses of Harbor's registry, each with the host that `images` name.
 
     Raises:
         ValueError: something is not what it should be.
@@ -93,6 +95,7 @@ class Deployment:
     pull_secret: str = ""
     notifications: bool = False
     harbor: bool = False
+    harbor_addresses: tuple[tuple[str, str], ...] = ()
 
     def __attrs_post_init__(self) -> None:
         for what, pattern, text in (
@@ -109,6 +112,9 @@ class Deployment:
         ):
             if not pattern.fullmatch(text):
                 raise ValueError(f"expected a {what} such as Kubernetes takes, found {text[:80]!r}")
+        for host in (each for pair in self.harbor_addresses for each in pair):
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"expected a host such as core:8080, found {host[:80]!r}")
         if not self.cert_manager and not self.ca_bundle:
             raise ValueError("expected a CA bundle where cert-manager does not make one")
 
@@ -118,16 +124,24 @@ def deployment_manifest(deployment: Deployment) -> str:
     return _filled("kubernetes.yaml", deployment)
 
 
-def gatekeeper_manifest(deployment: Deployment) -> str:
-    """Give what has Gatekeeper ask a server."""
-    if not deployment.ca_bundle:
+def gatekeeper_manifest(deployment: Deployment, stage: str) -> str:
+    """Give what has Gatekeeper ask a server.
+
+    Args:
+        deployment: the server.
+        stage: `template` for what comes first, `constraint` for what Gatekeeper knows the kind of afterwards, or `all`.
+
+    Raises:
+        ValueError: there is no CA bundle where one is needed.
+    """
+    if not deployment.ca_bundle and stage != "constraint":
         raise ValueError("expected a CA bundle: Gatekeeper asks no provider without")
-    return _filled("gatekeeper.yaml", deployment)
+    return _filled("gatekeeper.yaml", deployment, stage=stage)
 
 
-def _filled(template: str, deployment: Deployment) -> str:
+def _filled(template: str, deployment: Deployment, **further: str) -> str:
     values = {name: getattr(deployment, name) for name in Deployment.__annotations__}
-    return _environment().get_template(template).render(values) + "\n"
+    return _environment().get_template(template).render(values | further).strip() + "\n"
 
 
 @cache

@@ -6,7 +6,7 @@ import enum
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from attrs import frozen
@@ -22,6 +22,7 @@ __all__ = [
     "Admission",
     "Configuration",
     "Guarded",
+    "Harbor",
     "Inspections",
     "Listen",
     "Mode",
@@ -124,7 +125,8 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of what cannot be decided. Nothing is admitted here unless it says so in full words.
 
     Attributes:
-        seconds: what a request may take that does not say.
+        seconds: what a request may take that does not say, as Gatekeeper's do not; below the 2 s that a Provider waits,
+            and the 3 s of Gatekeeper's own webhook.
         pending: of an image that is still being inspected.
         undecided: of an image that cannot be decided: unreachable, damaged, or with an open verdict.
         unmatched: of an image that no rule fits.
@@ -132,7 +134,7 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unresolved: of an image whose tag is not known yet, as in a Plan that follows a channel, under a rule that enforces.
     """
 
-    seconds: _Seconds = 9.0
+    seconds: _Seconds = 1.5
     pending: Otherwise = Otherwise.DENY
     undecided: Otherwise = Otherwise.DENY
     unmatched: Otherwise = Otherwise.DENY
@@ -197,6 +199,16 @@ class Guarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_file: str | None = None
 
 
+class Harbor(Guarded, frozen=True, forbid_unknown_fields=True):
+    """What is known of the Harbor that asks.
+
+    Attributes:
+        addresses: the addresses that it gives its registry, each with the host that rules know it by.
+    """
+
+    addresses: dict[str, str] = {}
+
+
 class _WireTop(msgspec.Struct):
     listen: dict[str, Any] = {}
     inspections: dict[str, Any] = {}
@@ -227,7 +239,7 @@ class Configuration:
     rules: tuple[Rule, ...]
     kinds: tuple[ImageField, ...] = ()
     notifications: Guarded | None = None
-    harbor: Guarded | None = None
+    harbor: Harbor | None = None
 
     def rule(self, reference: Reference, namespace: str = "") -> Rule | None:
         """Give the first rule that fits, None if none does."""
@@ -289,8 +301,8 @@ def parse_configuration(text: str, *, where: str = "configuration", directory: P
     admission = mistakes.convert(Admission, top.admission, ("admission",))
     rules = tuple(reader.rule(value, number) for number, value in enumerate(top.rules))
     kinds = tuple(field for number, value in enumerate(top.kinds) for field in reader.kind(value, number))
-    notifications = reader.guarded(top.notifications, "notifications")
-    harbor = reader.guarded(top.harbor, "harbor")
+    notifications = reader.guarded(Guarded, top.notifications, "notifications")
+    harbor = reader.guarded(Harbor, top.harbor, "harbor")
     if not top.rules:
         mistakes.add(("rules",), "expected at least one rule: without any, no image is admitted")
     mistakes.end()
@@ -306,6 +318,9 @@ def parse_configuration(text: str, *, where: str = "configuration", directory: P
         notifications,
         harbor,
     )
+
+
+_GuardedKind = TypeVar("_GuardedKind", bound=Guarded)
 
 
 @frozen
@@ -370,11 +385,12 @@ class _Reader:
         }
         return msgspec.structs.replace(found, profile=profile, **lists)
 
-    def guarded(self, value: object, name: str) -> Guarded | None:
-        found = self.mistakes.convert(Guarded, value, (name,)) if value is not None else None
+    def guarded(self, kind: type[_GuardedKind], value: object, name: str) -> _GuardedKind | None:
+        parsers = {"addresses": _addresses} if kind is Harbor else None
+        found = self.mistakes.convert(kind, value, (name,), parsers) if value is not None else None
         if found is None:
             return None
-        return Guarded(self.file(found.token_file, (name, "token_file")))
+        return msgspec.structs.replace(found, token_file=self.file(found.token_file, (name, "token_file")))
 
     def kind(self, value: object, number: int) -> tuple[ImageField, ...]:
         key = ("kinds", number)
@@ -388,6 +404,16 @@ def _address(text: str) -> None:
     host, colon, port = text.rpartition(":")
     if not host or not colon or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
         raise ValueError(f"expected HOST:PORT, found {text[:60]!r}")
+
+
+def _addresses(addresses: dict[str, str]) -> None:
+    for host in (*addresses, *addresses.values()):
+        try:
+            Reference.parse(f"{host if ':' in host else f'{host}:443'}/os")
+        except CosinspectError as fault:
+            raise ValueError(
+                f"expected a host with an optional port such as core:8080, found {host[:60]!r}"
+            ) from fault
 
 
 def _platform(text: str | None) -> None:

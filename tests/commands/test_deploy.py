@@ -99,7 +99,9 @@ def test_a_certificate_of_one_s_own(authority):
 
 
 def test_gatekeeper_is_told_whom_to_ask(authority):
-    provider, template, constraint = manifests("gatekeeper", "--ca-bundle", authority, "--mode", "enforce")
+    provider, template, constraint = manifests(
+        "gatekeeper", "--ca-bundle", authority, "--mode", "enforce", "--stage", "all"
+    )
 
     assert provider["spec"]["url"] == "https://cosinspect.cosinspect.svc/gatekeeper"
     assert template["spec"]["crd"]["spec"]["names"]["kind"] == constraint["kind"]
@@ -108,7 +110,7 @@ def test_gatekeeper_is_told_whom_to_ask(authority):
 
 @pytest.mark.modules
 def test_gatekeeper_s_own_types_and_opa_take_it(authority):
-    provider, template, _ = manifests("gatekeeper", "--ca-bundle", authority)
+    provider, template = manifests("gatekeeper", "--ca-bundle", authority)
     (target,) = template["spec"]["targets"]
 
     assert gotypes_judge.verdicts([("manifest", provider), ("rego", target["rego"])]) == ["ok", "ok"]

@@ -10,6 +10,7 @@ from cosinspect.kubernetes_images import BUILTIN
 from cosinspect.server.configuration import (
     Admission,
     Guarded,
+    Harbor,
     Inspections,
     Listen,
     Rule,
@@ -22,7 +23,8 @@ TABLES = {
     "inspections": Inspections,
     "admission": Admission,
     "rules": Rule,
-    "notifications`, `harbor": Guarded,
+    "notifications": Guarded,
+    "harbor": Harbor,
 }
 
 
