@@ -30,11 +30,11 @@ class Hash(Protocol):
         ...
 
     def hexdigest(self) -> str:
-        """Give the hash of all bytes so far in hexadecimal digits."""
+        """Return the hash of all bytes so far in hexadecimal digits."""
         ...
 
     def copy(self) -> Self:
-        """Give a hash that goes on from here on its own."""
+        """Return a hash that goes on from here on its own."""
         ...
 
 
@@ -42,7 +42,7 @@ class ByteStream(Protocol):
     """Bytes that come once, front to back."""
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` further bytes, and none only at the end."""
+        """Return at most `size` further bytes, and none only at the end."""
         ...
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ class Source(Protocol):
     """
 
     def resolve(self) -> Descriptor:
-        """Say what the image's name points to now; the answer pins it.
+        """Return what the image's name points to now; the answer pins it.
 
         Raises:
             SourceError: the place does not deliver.
@@ -100,7 +100,7 @@ class VerifiedStream:
         self._ended = False
 
     def read(self, size: int = READ_BYTES, /) -> bytes:
-        """Give at most `size` further bytes, and none only after the whole blob was verified.
+        """Return at most `size` further bytes, and none only after the whole blob was verified.
 
         Raises:
             SizeMismatch: there are more or fewer bytes than the descriptor says.
@@ -163,7 +163,7 @@ class VerifiedStream:
 
 
 def read_blob(source: Source, descriptor: Descriptor, *, limit: int, limit_name: str) -> bytes:
-    """Give the verified bytes of a small blob: a manifest, an index, a configuration.
+    """Return the verified bytes of a small blob: a manifest, an index, a configuration.
 
     Raises:
         LimitExceeded: the descriptor says it is larger than `limit` bytes; nothing is fetched.

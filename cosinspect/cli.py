@@ -144,7 +144,7 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
 
 @contextlib.contextmanager
 def _log_told(err: TextIO, *, quiet: bool, verbose: bool) -> Iterator[None]:
-    """Tell what the library logs, each in one line: warnings, such as a registry's own, and requests if they are asked for."""
+    """Yield what the library logs, each in one line: warnings, such as a registry's own, and requests if they are asked for."""
     logger, handler = logging.getLogger(PROGRAM), _Teller(err)
     if quiet:
         yield
@@ -203,7 +203,7 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _place_cache(arguments: argparse.Namespace) -> None:
-    """Say where the cache is, as far as the environment does (XDG Base Directory Specification)."""
+    """Return where the cache is, as far as the environment does (XDG Base Directory Specification)."""
     named = os.environ.get("COSINSPECT_CACHE", "")
     if arguments.cache is None and named:
         arguments.cache = None if named == "off" else named
@@ -256,7 +256,7 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
 
 
 def _told(fault: BaseException) -> str:
-    """Give the line for what ended a command, "" where nobody is there to read it."""
+    """Return the line for what ended a command, "" where nobody is there to read it."""
     if isinstance(fault, BrokenPipeError):
         return ""
     if isinstance(fault, KeyboardInterrupt):

@@ -25,7 +25,7 @@ class Deadline:
         self._end = clock() + seconds
 
     def left(self) -> float:
-        """Give the seconds that are left, 0 once there are none, and no more than Python can wait."""
+        """Return the seconds that are left, 0 once there are none, and no more than Python can wait."""
         return min(max(self._end - self._clock(), 0.0), threading.TIMEOUT_MAX)
 
     def heed(self, where: str) -> None:

@@ -335,7 +335,7 @@ class InvalidSignaturePolicy(CosinspectError, ValueError):
 
 
 class _Mistaken(CosinspectError):
-    """A document with mistakes, which are told all at once."""
+    """A document with mistakes, which are reported all at once."""
 
     def __init__(
         self,

@@ -75,7 +75,7 @@ class Limits:
     program_characters: int = 64 * MIB
     """What executable files and libraries of one layer ask for, in characters; what is beyond is read when it is asked for."""
     notes_of_a_kind: int = 1000
-    """Irregularities of one kind that are told of one layer."""
+    """Irregularities of one kind that are reported one layer."""
     link_hops: int = 40
     """Symbolic links followed for one path (Linux's own limit)."""
 

@@ -21,7 +21,7 @@ _READY: set[object] = set()
 
 
 def ready(kind: type[T]) -> type[T]:
-    """Give `kind`, of which msgspec knows from now on what it is made of."""
+    """Return `kind`, of which msgspec knows from now on what it is made of."""
     if kind not in _READY:
         with _LOCK:
             if kind not in _READY:

@@ -41,7 +41,7 @@ class Cache:
         self.store = store
 
     def layer(self, layer: Layer) -> LayerIndex | None:
-        """Give the index of a layer without reading it, None if it is not known."""
+        """Return the index of a layer without reading it, None if it is not known."""
         key = _layer_key(layer)
         record = self._load("layer", key)
         if record is None:
@@ -59,7 +59,7 @@ class Cache:
             self.store.save("layer", key, encode_layer(index, key))
 
     def tree(self, indexes: Sequence[LayerIndex], semantics: Semantics, limits: Limits) -> Merged:
-        """Give the tree that layers make; it is merged and kept if it is not known."""
+        """Return the tree that layers make; it is merged and kept if it is not known."""
         chain = [f"{index.origin} {index.diff_id}" for index in indexes]
         key = _key(code_digest(TREE_CODE), _bounds(limits), semantics.value, *chain)
 
@@ -78,7 +78,7 @@ class Cache:
         return merged
 
     def value(self, kind: str, *parts: bytes | str) -> bytes | None:
-        """Give a value that was kept under the same kind and parts, None if it is not known."""
+        """Return a value that was kept under the same kind and parts, None if it is not known."""
         key = _key(*parts)
         record = self._load(kind, key)
         if record is None:

@@ -32,7 +32,7 @@ TREE_CODE = (*LAYER_CODE, "cache/trees.py", "rootfs/")
 
 @cache
 def code_digest(names: tuple[str, ...] = ()) -> bytes:
-    """Give a digest of modules of this package by their source, or of all of it; of the version, where there is no source."""
+    """Return a digest of modules of this package by their source, or of all of it; of the version, where there is no source."""
     package = files("cosinspect")
     found = hashlib.sha256(__version__.encode())
     named = [source for name in names or ("",) for source in _named(package, name)]

@@ -152,7 +152,7 @@ class _Programs(Mapping[int, Program]):
 
 
 def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
-    """Give the record of a layer, in pieces."""
+    """Return the record of a layer, in pieces."""
     writer = RecordWriter(key)
     irregularities = [(each.kind, each.offset, each.message, each.path) for each in index.irregularities]
     entries, name_only = (
@@ -181,7 +181,7 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
 def decode_layer(
     record: Record, descriptor: Descriptor, diff_id: Digest, again: Callable[[], LayerIndex]
 ) -> LayerIndex:
-    """Give the index of a layer; `again` reads the layer itself, should a section turn out to be damaged.
+    """Return the index of a layer; `again` reads the layer itself, should a section turn out to be damaged.
 
     Raises:
         Damaged: the head is none.

@@ -51,7 +51,7 @@ class Parsed:
         self._known: dict[tuple[str, str, int], object] = {}
 
     def get(self, kind: str, place: tuple[str, int], parse: Callable[[], T], *, type: type[T]) -> T:  # noqa: A002
-        """Give the value of the file at a place, which `parse` makes if it is not known.
+        """Return the value of the file at a place, which `parse` makes if it is not known.
 
         Args:
             kind: what it is parsed as.

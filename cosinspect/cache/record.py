@@ -61,7 +61,7 @@ class RecordWriter:
         return section
 
     def finish(self, head: bytes) -> list[bytes]:
-        """Give the record in pieces."""
+        """Return the record in pieces."""
         lead = _LEAD.pack(MAGIC, len(head), _digest(head), self._whole.digest(), self._key)
         return [lead, head, *self._sections]
 
@@ -92,7 +92,7 @@ class Record:
             raise Damaged("the head is damaged")
 
     def read(self, section: Section) -> bytes:
-        """Give a section's verified bytes.
+        """Return a section's verified bytes.
 
         Raises:
             Damaged: they are others.

@@ -1,7 +1,7 @@
 """A cache that machines share: a bucket, or whatever else fsspec reaches by a URL, behind a directory of this machine.
 
 What is found there is verified whole before it is kept here, and used from here. Whatever goes wrong there means that
-something is not cached; it is told once.
+something is not cached; it is reported once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SharedStore:
         self._broken = False
 
     def load(self, kind: str, key: bytes) -> Buffer | None:
-        """Give what is here, or there and whole."""
+        """Return what is here, or there and whole."""
         found = self.local.load(kind, key)
         if found is not None or self._broken:
             return found

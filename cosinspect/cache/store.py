@@ -41,7 +41,7 @@ class Store(Protocol):
     """Keeps records by kind and key."""
 
     def load(self, kind: str, key: bytes) -> Buffer | None:
-        """Give what was saved, None if there is nothing."""
+        """Return what was saved, None if there is nothing."""
         ...
 
     def save(self, kind: str, key: bytes, pieces: Iterable[bytes]) -> None:
@@ -136,7 +136,7 @@ class DirectoryStore:
     # -- upkeep ----------------------------------------------------------------------------------------------------
 
     def files(self) -> Iterator[Kept]:
-        """Give every file of the cache, in no order; what vanishes meanwhile is left out."""
+        """Yield every file of the cache, in no order; what vanishes meanwhile is left out."""
         for directory, kind in self._directories():
             with contextlib.suppress(OSError), os.scandir(directory) as entries:
                 for entry in entries:

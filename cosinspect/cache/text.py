@@ -20,7 +20,7 @@ _ESCAPED = re.compile("\x00(.)", re.DOTALL)
 
 
 def escape(text: str) -> str:
-    """Give text that UTF-8 can hold."""
+    """Return text that UTF-8 can hold."""
     return _ODD.sub(lambda found: "\x00" + chr(ord(found[0]) & 0xFF), text)
 
 
@@ -30,7 +30,7 @@ def unescape(text: str) -> str:
 
 
 def rewrite(entry: LayerEntry, change: Callable[[str], str]) -> LayerEntry:
-    """Give an entry with all its text changed."""
+    """Return an entry with all its text changed."""
     xattrs = entry.xattrs
     return msgspec.structs.replace(
         entry,

@@ -132,7 +132,7 @@ class _Stored:
 
 
 def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
-    """Give the record of a tree, in pieces."""
+    """Return the record of a tree, in pieces."""
     writer = RecordWriter(key)
     inodes: dict[int, int] = {}
     names = 0
@@ -169,7 +169,7 @@ def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
 
 
 def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
-    """Give a tree; `again` merges the layers, should a section turn out to be damaged.
+    """Return a tree; `again` merges the layers, should a section turn out to be damaged.
 
     Raises:
         Damaged: the head is none.

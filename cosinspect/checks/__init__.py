@@ -284,5 +284,5 @@ CATALOGUE: tuple[Check, ...] = (
 
 
 def find_check(name: str) -> Check | None:
-    """Give the check with this id or name, None if there is none."""
+    """Return the check with this id or name, None if there is none."""
     return next((item for item in CATALOGUE if name.lower() in (item.id.lower(), item.name)), None)

@@ -125,7 +125,7 @@ class CheckContext:
         return self.facts.cloud_configs(generation.yip, generation.yip_programs)
 
     def boot_world(self, stage: str) -> World:
-        """Say what the conditions of a stage find in an ordinary boot of the active system."""
+        """Return what the conditions of a stage find in an ordinary boot of the active system."""
         initrd = self.facts.initrd if stage.startswith("rootfs") else None
         return boot_world(self.rootfs, initrd, self.generation.active_mode_file, stage)
 
@@ -266,7 +266,7 @@ class Check:
         return self.applies is not None or bool(self.generations)
 
     def generations_of(self, tables: Mapping[str, Generation]) -> tuple[str, ...]:
-        """Give the names of the generations that it is for, among those with these tables."""
+        """Return the names of the generations that it is for, among those with these tables."""
         return tuple(
             name
             for name, table in tables.items()
@@ -315,7 +315,7 @@ def check(
 
 
 def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
-    """Give what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
+    """Return what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
 
     A capability without rows, and a check that is not of the catalogue, are as declared.
 
@@ -334,7 +334,7 @@ def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
 
 
 def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
-    """Give what a check decides for this image.
+    """Return what a check decides for this image.
 
     Raises:
         Unread: that depends on layers that are not read, for a capability that is required.
@@ -355,7 +355,7 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
 
 
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
-    """Give what a failure costs this image."""
+    """Return what a failure costs this image."""
     if item.spares is None:
         return capabilities
     try:
@@ -402,7 +402,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Say whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
+    """Return whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
     if isinstance(fault, LimitExceeded):
         return fault.limit == "seconds"
     return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)

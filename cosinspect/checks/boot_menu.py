@@ -86,7 +86,7 @@ def _menu(context: CheckContext) -> OwnMenu:
 
 
 def _wrong(context: CheckContext, state: StateBoot, way: Loaded) -> Iterator[str]:
-    """Say what keeps a menu entry from starting the image."""
+    """Yield what keeps a menu entry from starting the image."""
     if way.kernel is None:
         yield "expected it to load a kernel, it loads none"
         return
@@ -144,7 +144,7 @@ def menu_entry_loads_nothing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _bootable_menu(context: CheckContext) -> OwnMenu:
-    """Give the image's menu, where the image boots by another one.
+    """Return the image's menu, where the image boots by another one.
 
     Raises:
         NotApplicable: there is none, or the image boots by none.
@@ -158,7 +158,7 @@ def _bootable_menu(context: CheckContext) -> OwnMenu:
 
 
 def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[tuple[Loaded, str]]:
-    """Give what is wrong with the entries of a state, each fault of an entry once."""
+    """Yield what is wrong with the entries of a state, each fault of an entry once."""
     seen: set[tuple[int, str]] = set()
     states = (menu.default, *menu.states)
     for way in state.ways:

@@ -56,7 +56,7 @@ _OPTIONS = {
 
 
 def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
-    """Give the initrds that hold what a kernel finds in them; the others are another check's."""
+    """Yield the initrds that hold what a kernel finds in them; the others are another check's."""
     found = [(item.path, item.initrd) for item in context.facts.booted_initrds if item.initrd is not None]
     if not found:
         raise NotApplicable("there is no initrd to look into")
@@ -73,7 +73,7 @@ def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
 
 
 def _lost_between_segments(initrd: Initrd) -> bool:
-    """Say whether unpacking stops where a segment would begin, so that a kernel has all of those before it."""
+    """Return whether unpacking stops where a segment would begin, so that a kernel has all of those before it."""
     complete = all(segment.compressed_size is not None for segment in initrd.segments)
     return complete and all(problem.kind in ("alignment", "magic") for problem in initrd.problems)
 

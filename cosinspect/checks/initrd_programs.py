@@ -66,7 +66,7 @@ def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
 
 
 def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, Fault, str]]:
-    """Give what of an initrd is executed and cannot be, each file once."""
+    """Yield what of an initrd is executed and cannot be, each file once."""
     execution = context.facts.execution_in(initrd)
     seen: set[str] = set()
 
@@ -96,7 +96,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
 
 
 def _place_of(execution: Execution, name: str) -> str | None:
-    """Give where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
+    """Return where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
     found = execution.find(name)
     if found is not None or "/" in name:
         return found
@@ -180,7 +180,7 @@ def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _ends_in_returns(body: bytes, *, sourced: bool) -> bool:
-    """Say whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
+    """Return whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
     lines = body.split(b"\n")
     if not sourced and lines[0].endswith(b"\r"):
         return False

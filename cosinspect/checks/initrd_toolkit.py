@@ -87,7 +87,7 @@ _DRACUT_FUNCTIONS = frozenset(
 
 
 def _with_cos(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
-    """Give the initrds that have anything of the cOS module; without any of it, one check says so."""
+    """Yield the initrds that have anything of the cOS module; without any of it, one check says so."""
     for path, initrd in opened(context):
         other = _other_generation(context, initrd)
         if other:
@@ -221,7 +221,7 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _scripts(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str]]:
-    """Give the toolkit's own scripts in an initrd, each once."""
+    """Yield the toolkit's own scripts in an initrd, each once."""
     seen = set()
     for group in context.generation.initrd_scripts:
         for name in group:
@@ -236,7 +236,7 @@ def _scripts(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str]]
 
 
 def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, str]]:
-    """Give what scripts and units of the toolkit call in the initrd: command, caller, and place in it."""
+    """Yield what scripts and units of the toolkit call in the initrd: command, caller, and place in it."""
     known = set(_DRACUT_FUNCTIONS)
     generation = context.generation
     # The module's own parts are another check's.
@@ -300,7 +300,7 @@ def _absent(
 
 
 def _refusal(context: CheckContext, initrd: Initrd, name: str) -> str:
-    """Say what keeps a command from being executed, "" for nothing."""
+    """Return what keeps a command from being executed, "" for nothing."""
     execution = context.facts.execution_in(initrd)
     found = execution.find(name)
     fault = execution.fault(found, by_shell=True) if found is not None else None
@@ -308,7 +308,7 @@ def _refusal(context: CheckContext, initrd: Initrd, name: str) -> str:
 
 
 def is_dispensable(context: CheckContext, name: str) -> bool:
-    """Say whether the boot goes on without a command."""
+    """Return whether the boot goes on without a command."""
     base = name.rpartition("/")[2]
     if base == "rsync":
         return (

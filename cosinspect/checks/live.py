@@ -44,7 +44,7 @@ _RECOVERY_BOOTARGS = "/etc/elemental/bootargs.cfg"
 
 
 def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
-    """Say whether an initrd or the kernel has a driver; None where it is not in the initrd and nothing tells of the kernel."""
+    """Return whether an initrd or the kernel has a driver; None where it is not in the initrd and nothing tells of the kernel."""
     if name in present:
         return True
     told = False

@@ -81,7 +81,7 @@ def require_root(context: CheckContext) -> None:
 
 
 def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, Fault, str]]:
-    """Give the programs of a list that cannot be executed, with what comes of it."""
+    """Yield the programs of a list that cannot be executed, with what comes of it."""
     with_systemd = any(map(context.rootfs.exists, _SYSTEMD))
     for start in starts:
         if start.with_systemd and not with_systemd:
@@ -113,7 +113,7 @@ def _told(
 
 
 def _gettys(context: CheckContext) -> Iterator[tuple[str, Fault, str]]:
-    """Give what the units of login prompts run and cannot."""
+    """Yield what the units of login prompts run and cannot."""
     seen = set()
     for name in _GETTYS:
         found = service_at(context, name)
@@ -184,7 +184,7 @@ _OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 
 
 def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, ...], tuple[str, Fault]]:
-    """Give the commands of an operation that are there and cannot be executed, by their names."""
+    """Return the commands of an operation that are there and cannot be executed, by their names."""
     table = context.table if capability is not Capability.RECOVERY else None
     own = (*table.own_programs, *table.grub_tools) if table is not None else ()
     found: dict[tuple[str, ...], tuple[str, Fault]] = {}
@@ -198,7 +198,7 @@ def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, 
 
 
 def _spared(context: CheckContext) -> tuple[Capability, ...]:
-    """Give the operations that call none of the commands that cannot be executed."""
+    """Return the operations that call none of the commands that cannot be executed."""
     return tuple(
         each
         for each in _OPERATIONS

@@ -36,7 +36,7 @@ _RULE_DIRECTORIES = (
     "/usr/lib/udev/rules.d",
     "/lib/udev/rules.d",
 )
-# A unit with one of these is passed over where the machine is another one.
+# A unit with one of these is skipped where the machine is another one.
 _CONDITION = re.compile(r"(?:Condition|Assert)[A-Z]\w+")
 _BY_LABEL = re.compile(r"(?:LABEL=|/dev/disk/by-label/)(.+)")
 _BY_PARTITION = re.compile(r"(?:PARTLABEL=|/dev/disk/by-partlabel/)(.+)")

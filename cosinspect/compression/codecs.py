@@ -161,7 +161,7 @@ class Inflater:
         return found
 
     def copy(self) -> Inflater:
-        """Give a second one in the same state."""
+        """Return a second one in the same state."""
         return Inflater(self._state.copy())
 
 
@@ -294,7 +294,7 @@ def inflate_members(
 
 
 def _without_fields(data: bytes, portions: Callable[[], bytes], told: Callable[[str], None] | None) -> bytes:
-    """Give a gzip member with a header that every codec reads: they differ in what they make of its optional fields."""
+    """Return a gzip member with a header that every codec reads: they differ in what they make of its optional fields."""
     while len(data) < _GZIP_FLAGS and (more := portions()):
         data += more
     if len(data) < _GZIP_FLAGS or (data[2] == _DEFLATE and not data[3]):

@@ -66,7 +66,7 @@ def read_gzip_header(data: bytes) -> GzipHeader:
 
 
 def zstd_header_bytes(data: bytes) -> int:
-    """Give the length of a zstd frame's header, its magic number included (RFC 8878, 3.1.1.1); -1 where more bytes are needed."""
+    """Return the length of a zstd frame's header, its magic number included (RFC 8878, 3.1.1.1); -1 where more bytes are needed."""
     if len(data) < 5:
         return _NO_MORE
     descriptor = data[4]

@@ -41,7 +41,7 @@ _Unpacked: TypeAlias = "tuple[list[bytes], lzma.LZMAError | None]"
 
 
 def are_sized(data: bytes) -> bool:
-    """Say whether a stream, of which `data` has the first block's header, can be unpacked block beside block."""
+    """Return whether a stream, of which `data` has the first block's header, can be unpacked block beside block."""
     if data[:6] != _MAGIC or len(data) <= _STREAM_HEADER or data[6] or data[7] not in _CHECK_BYTES:
         return False
     sizes = _sizes(data[_STREAM_HEADER:])
@@ -120,7 +120,7 @@ class _Input:
         self.at_end = False
 
     def peek(self, size: int) -> bytes:
-        """Give the next bytes and leave them; fewer only at the end."""
+        """Return the next bytes and leave them; fewer only at the end."""
         if len(self._buffer) - self._at < size:
             del self._buffer[: self._at]
             self._at = 0
@@ -132,22 +132,22 @@ class _Input:
             return bytes(view[self._at : self._at + size])
 
     def take(self, size: int) -> bytes:
-        """Give the next bytes; fewer only at the end."""
+        """Return the next bytes; fewer only at the end."""
         found = self.peek(size)
         self.skip(len(found))
         return found
 
     def skip(self, size: int) -> None:
-        """Pass over bytes that were seen."""
+        """Skip bytes that were seen."""
         self._at += size
 
     def rest(self) -> bytes:
-        """Give what was read and not taken."""
+        """Return what was read and not taken."""
         return bytes(self._buffer[self._at :])
 
 
 def _next_block(data: _Input, check: int) -> _Block | None:
-    """Give the next block, None where there is none that is whole and says how long it is."""
+    """Return the next block, None where there is none that is whole and says how long it is."""
     sizes = _sizes(data.peek(_LONGEST_HEADER))
     if sizes is None or max(sizes) > _LARGEST_BLOCK:
         return None
@@ -162,7 +162,7 @@ def _next_block(data: _Input, check: int) -> _Block | None:
 
 
 def _sizes(header: bytes) -> tuple[int, int] | None:
-    """Give the sizes, compressed and not, that a block's header has; None where it has not both."""
+    """Return the sizes, compressed and not, that a block's header has; None where it has not both."""
     size = 4 * header[0] + 4 if header else 0
     wanted = _COMPRESSED_SIZE | _UNCOMPRESSED_SIZE
     if size < _SHORTEST_HEADER or len(header) < size or header[1] & wanted != wanted:
@@ -185,7 +185,7 @@ def _varint(data: bytes, at: int) -> tuple[int | None, int]:
 
 
 def _ending(start: bytes, records: list[tuple[int, int]]) -> bytes:
-    """Give the index and the footer of a stream with these blocks."""
+    """Return the index and the footer of a stream with these blocks."""
     index = bytearray(b"\0")
     for value in (len(records), *(value for record in records for value in record)):
         rest = value

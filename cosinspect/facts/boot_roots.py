@@ -41,12 +41,12 @@ class Fit(Enum):
 
 
 def _labels_of(table: BootTable) -> frozenset[str]:
-    """Give the label of every file system that a deployment makes."""
+    """Return the label of every file system that a deployment makes."""
     return frozenset((table.root, *table.labels))
 
 
 def root_of(state: BootState, value: str | None) -> Root:
-    """Say what a value of `root=` names in a state; only labels can be judged."""
+    """Return what a value of `root=` names in a state; only labels can be judged."""
     if not value:
         return Root.MISSING
     name = value.removeprefix("live:").removeprefix("block:")
@@ -62,7 +62,7 @@ def root_of(state: BootState, value: str | None) -> Root:
 
 
 def names_image(line: CommandLine, argument: str) -> bool:
-    """Say whether a command line has a generation's argument for the image, with a value, in every way.
+    """Return whether a command line has a generation's argument for the image, with a value, in every way.
 
     Raises:
         GrubBound: there are more ways than are followed.
@@ -72,14 +72,14 @@ def names_image(line: CommandLine, argument: str) -> bool:
 
 
 def is_live(line: CommandLine) -> bool:
-    """Say whether dracut's own live module boots by a command line."""
+    """Return whether dracut's own live module boots by a command line."""
     return all((each.value or "").startswith("live:") for each in line.last("root")) and names_image(
         line, "rd.live.squashimg"
     )
 
 
 def fits(table: Generation, state: BootState, line: CommandLine) -> bool:
-    """Say whether the initrd of a generation finds the image by a command line, in every way.
+    """Return whether the initrd of a generation finds the image by a command line, in every way.
 
     A way that is not followed counts as fitting: nothing is said against the line.
     """
@@ -95,7 +95,7 @@ def fits(table: Generation, state: BootState, line: CommandLine) -> bool:
 
 
 def is_root_wrong(table: BootTable, state: BootState, line: CommandLine) -> bool:
-    """Say whether `root=` is missing or empty in some way, or names a label that no deployment makes.
+    """Return whether `root=` is missing or empty in some way, or names a label that no deployment makes.
 
     Raises:
         GrubBound: there are more ways than are followed.
@@ -111,7 +111,7 @@ def is_root_wrong(table: BootTable, state: BootState, line: CommandLine) -> bool
 def fit_of(
     table: Generation, state: BootState, line: CommandLine, *, can_scan: bool, is_known_elsewhere: bool
 ) -> Fit:
-    """Say what the initrd of the image makes of a command line.
+    """Return what the initrd of the image makes of a command line.
 
     Args:
         table: of the image's generation.

@@ -147,7 +147,7 @@ class CloudConfigs:
         return tuple(item for item in self.files if item.directory != OWN_DIRECTORY)
 
     def passed_over(self) -> tuple[str, ...]:
-        """Tell which files do not count, any of which may be the one that is looked for, one line each."""
+        """Return which files do not count, any of which may be the one that is looked for, one line each."""
         lines = [f"{item.path} is passed over: {item.refusal}" for item in self.files if item.refusal]
         lines += [
             f"nothing in {directory} runs, for {item.path} cannot be decoded (yip {self.yip.name})"
@@ -156,7 +156,7 @@ class CloudConfigs:
         return tuple(lines)
 
     def layout(self, world: World) -> Mapping[str, str]:
-        """Give the layout variables that the stage rootfs sets, later files over earlier ones."""
+        """Return the layout variables that the stage rootfs sets, later files over earlier ones."""
         found: dict[str, str] = {}
         for item in self.counting:
             found.update(item.config.layout(world))
@@ -218,7 +218,7 @@ def _is_of_machine(path: str) -> bool:
 
 
 def boot_world(rootfs: Rootfs, initrd: Initrd | None, active_mode_file: str, stage: str) -> World:
-    """Say what the conditions of a stage find in an ordinary boot of the active system.
+    """Return what the conditions of a stage find in an ordinary boot of the active system.
 
     Args:
         rootfs: the image, which the stages behind rootfs see.

@@ -51,11 +51,11 @@ class Drivers:
     aliases: bool
 
     def has(self, name: str) -> bool:
-        """Tell whether a driver is in the initrd or built into the kernel."""
+        """Return whether a driver is in the initrd or built into the kernel."""
         return name in self.modules or (self.builtin is not None and name in self.builtin)
 
     def is_unlisted(self, name: str) -> bool:
-        """Tell whether the index has no entry for a module that lies in the initrd."""
+        """Return whether the index has no entry for a module that lies in the initrd."""
         return name in self.modules and not self.fault and not self.unread and name not in self.needs
 
     def absent_for(self, name: str, further: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

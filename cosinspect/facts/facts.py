@@ -247,7 +247,7 @@ class Facts(GrubFacts):
             return unpack_initrd(stream, entry.size, self._limits)
 
     def version_beside(self, path: str) -> str | None:
-        """Give the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
+        """Return the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
         if path.endswith(".efi"):
             unified = self.unified_at(path).unified
             kernel = unified.kernel if unified is not None else None
@@ -256,7 +256,7 @@ class Facts(GrubFacts):
         return path.split("/")[-2]
 
     def kernel_option(self, version: str, option: str) -> str | None:
-        """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
+        """Return `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
         for path in (
             f"/boot/config-{version}",
             f"/usr/lib/modules/{version}/config",
@@ -270,7 +270,7 @@ class Facts(GrubFacts):
         return None
 
     def builtin_modules(self, version: str) -> frozenset[str] | None:
-        """Give the names of the modules built into a kernel, None where the image does not tell."""
+        """Return the names of the modules built into a kernel, None where the image does not tell."""
         for directory in MODULE_DIRECTORIES:
             text = self.text(f"{directory}/{version}/modules.builtin").text
             if text is not None:
@@ -372,7 +372,7 @@ class Facts(GrubFacts):
         return found
 
     def _yip_of(self, programs: tuple[str, ...]) -> tuple[str, str] | None:
-        """Give the first program that names its yip, and the version."""
+        """Return the first program that names its yip, and the version."""
         for path in programs:
             entry = self._rootfs.trace(path).entry
             if entry is None or entry.type != "file" or entry.size > MAX_PROGRAM_BYTES:
@@ -386,7 +386,7 @@ class Facts(GrubFacts):
         return None
 
     def usage(self, block: int) -> Usage:
-        """Give what the image takes in an ext2 file system with blocks of `block` bytes."""
+        """Return what the image takes in an ext2 file system with blocks of `block` bytes."""
         found = self._usages.get(block)
         if found is None:
             found = self._usages[block] = measure(self._rootfs, block, data_blocks)

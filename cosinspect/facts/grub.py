@@ -1,4 +1,4 @@
-"""What GRUB is told in an image: its scripts, the files that they load, and the command lines that they make.
+"""What GRUB is reported in an image: its scripts, the files that they load, and the command lines that they make.
 
 `boot_menu` evaluates; this gives it the image, and checks what they ask for.
 """
@@ -67,7 +67,7 @@ class BootLine:
 
 
 class GrubFacts(ABC):
-    """What GRUB is told in an image; a part of `Facts`."""
+    """What GRUB is reported in an image; a part of `Facts`."""
 
     _rootfs: Rootfs
 
@@ -100,7 +100,7 @@ class GrubFacts(ABC):
         return None if text is None else parse_grub_script(text)
 
     def bootargs_line(self, variable: str) -> int | None:
-        """Give the line of bootargs.cfg that sets a variable last, None where none does by its name."""
+        """Return the line of bootargs.cfg that sets a variable last, None where none does by its name."""
         script = self.bootargs
         found = None
         for command in walk_commands(script.scripts) if script is not None else ():

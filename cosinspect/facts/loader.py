@@ -1,7 +1,7 @@
 """Which file a dynamic loader takes for the name of a library, as glibc's and musl's do.
 
 Sources: ld.so(8), `elf/dl-load.c` of glibc (`_dl_map_object`, `open_verify`), `ldso/dynlink.c` of musl (`load_library`). glibc's loader
-reads `/etc/ld.so.cache` and never `/etc/ld.so.conf`, which is ldconfig's. A library for another machine or of another class is passed over;
+reads `/etc/ld.so.cache` and never `/etc/ld.so.conf`, which is ldconfig's. A library for another machine or of another class is skipped;
 a file that is none ends the search, and the program with it. musl takes the first file of the name.
 """
 
@@ -60,7 +60,7 @@ class Fault:
     is_undecided: bool = False
 
     def __str__(self) -> str:
-        """Give path and reason."""
+        """Return path and reason."""
         return f"{self.path}: {self.reason}"
 
 
@@ -112,7 +112,7 @@ class Loader:
         return first.removeprefix("/usr").strip("/")
 
     def cached(self, name: str) -> tuple[str, ...]:
-        """Give the paths that `/etc/ld.so.cache` has for a name."""
+        """Return the paths that `/etc/ld.so.cache` has for a name."""
         if self._cache is None:
             data = self._tree.read("/etc/ld.so.cache")
             try:
@@ -221,7 +221,7 @@ class Linking:
             yield f"{directory.rstrip('/')}/{name}"
 
     def _own_directories(self, asker: _Loaded) -> Iterator[str]:
-        """Give the search paths that the files bring along."""
+        """Yield the search paths that the files bring along."""
         each: _Loaded | None = asker
         if self._loader.is_musl:
             while each is not None:
@@ -262,7 +262,7 @@ class Linking:
     # -- why there is none -----------------------------------------------------------------------------------------
 
     def _by_processor(self, name: str, searched: tuple[str, ...]) -> str:
-        """Say whether only some processors have the library: it is in a subdirectory of `glibc-hwcaps`, or an older one's."""
+        """Return whether only some processors have the library: it is in a subdirectory of `glibc-hwcaps`, or an older one's."""
         for directory in dict.fromkeys(posixpath.dirname(path) for path in searched):
             for below in self._tree.names(f"{directory}/glibc-hwcaps"):
                 if self._tree.find(f"{directory}/glibc-hwcaps/{below}/{name}") is not None:

@@ -39,7 +39,7 @@ from cosinspect.rootfs.semantics import Semantics
 __all__ = ["JOBS", "Image"]
 
 JOBS = 4
-"""Layers read side by side: inflating and hashing let go of the interpreter lock, reading headers does not."""
+"""Layers read in parallel: inflating and hashing let go of the interpreter lock, reading headers does not."""
 
 _INITRD_STEP = re.compile(r"dracut|initrd|initramfs|elemental init|kairos-init")
 
@@ -126,7 +126,7 @@ class Image:
             verify_diff_ids: whether layers must inflate to what the configuration names.
             cache: what is known of layers that were read before, and where to keep what is found out now.
             deadline: by when everything must be done; by default `limits.seconds` from now.
-            jobs: how many layers are read side by side, at least one.
+            jobs: how many layers are read in parallel, at least one.
             restartable: whether to remember places within layers, so that a file that was not kept is read from the nearest one
                 and not from its layer's beginning; gzip takes an eighth longer to inflate for it.
 
@@ -212,7 +212,7 @@ class Image:
     """The name that `read_rootfs` had first; it works as ever."""
 
     def salvage(self) -> Rootfs:
-        """Give what elemental makes of an image with a layer that cannot be read to its end, layers read again from the top down.
+        """Return what elemental makes of an image with a layer that cannot be read to its end, layers read again from the top down.
 
         Raises:
             as `read_rootfs` does, but InvalidLayer.
@@ -236,7 +236,7 @@ class Image:
         return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=Semantics.ELEMENTAL)
 
     def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
-        """Give for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""
+        """Return for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""
         return [
             layer if index.table is None else self._tables[key_of(layer)]
             for layer, index in zip(self.layers, indexes, strict=True)

@@ -47,7 +47,7 @@ def open_image(
         limits: bounds for everything that is read.
         cache: what is known from before, and where to keep what is found out now; nothing is kept without.
         deadline: by when everything must be done; by default `limits.seconds` from now.
-        jobs: how many layers are read side by side, at least one.
+        jobs: how many layers are read in parallel, at least one.
         restartable: whether files that were not kept are to be read from near them, and not from their layer's beginning.
 
     Raises:
@@ -122,7 +122,7 @@ def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline)
 
 
 def _registry(reference: Reference, access: Access, limits: Limits, deadline: Deadline) -> Source:
-    """Give the image's registry, or where there are mirrors or other ways to reach it, all of them in order."""
+    """Return the image's registry, or where there are mirrors or other ways to reach it, all of them in order."""
     candidates: list[Candidate] = []
     for endpoint in access.registries.endpoints(reference):
         place, insecure = endpoint.reference, endpoint.insecure

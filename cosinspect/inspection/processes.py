@@ -49,7 +49,7 @@ class Processes:
     """So many processes that inspect; they end with this one, however it ends.
 
     Args:
-        count: how many inspections run side by side.
+        count: how many inspections run in parallel.
         work: what a process does with a task; a function that it can import.
         grace: seconds behind a task's own deadline until its process is ended.
     """

@@ -44,7 +44,7 @@ class Task:
         cache: directory or URL; None for none.
         local_cache: directory for what a cache by URL keeps here.
         packages: whether to list what luet's databases say is installed, too.
-        jobs: layers that are read side by side.
+        jobs: layers that are read in parallel.
         attesters: whose word on the same rules is believed in place of an inspection.
     """
 
@@ -117,7 +117,7 @@ def perform(task: Task) -> Outcome:
 
 
 def _attested(task: Task, limits: Limits) -> Outcome | None:
-    """Give what somebody attested of the image by the same rules, None if nobody who is believed did."""
+    """Return what somebody attested of the image by the same rules, None if nobody who is believed did."""
     reference = Reference.parse(task.name)
     with open_image(task.name, platform=task.rulebook.platform, access=task.access, limits=limits) as image:
         subject, judged = image.index_digest or image.digest, image.digest

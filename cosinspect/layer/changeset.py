@@ -1,4 +1,4 @@
-"""What one layer says about the tree below it: the values that a pass over its blob yields.
+"""What one layer says about the tree below it: the values that a skip its blob yields.
 
 Names follow image-spec, layer.md: entries add or replace; whiteouts and opaque whiteouts take away from lower layers.
 """
@@ -98,7 +98,7 @@ class LayerIndex:
         entries: in the archive's order, later ones winning over earlier ones of the same path.
         whiteouts: the paths that lower layers lose.
         opaques: the directories whose lower children are hidden.
-        name_only: entries that make no file and act by their names all the same: PAX global headers (of type `global`)
+        name_only: entries that make no file and act by their names anyway: PAX global headers (of type `global`)
             and entries of a type that no reader knows (`unknown`).
         cuts: where readers come to no good end.
         nameless: whiteouts that name no file (`.wh.`, `.wh..`, `.wh...`), by their own path; `name` is the directory that

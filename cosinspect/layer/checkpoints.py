@@ -58,7 +58,7 @@ class Checkpoints:
         self._places = tuple(places)
 
     def around(self, start: int, stop: int) -> tuple[Checkpoint, Checkpoint | None] | None:
-        """Give the last place before a stretch of the uncompressed layer, and the first one behind, None for the layer's end.
+        """Return the last place before a stretch of the uncompressed layer, and the first one behind, None for the layer's end.
 
         None where there is none before it but the beginning.
         """
@@ -83,7 +83,7 @@ class CheckpointRecorder:
         self._spacing = SPACING_BYTES
 
     def is_due(self, plain: int) -> bool:
-        """Say whether it is time for one."""
+        """Return whether it is time for one."""
         return plain - (self.places[-1].plain if self.places else 0) >= self._spacing
 
     def note(self, place: Checkpoint) -> None:

@@ -61,7 +61,7 @@ class Follower(Protocol):
     """Wants the bytes of some files as they pass, in place of having them kept; asked from several threads."""
 
     def follow(self, layer: Descriptor, entry: LayerEntry, /) -> Sink | None:
-        """Give what takes a file's bytes, None for one that is not wanted."""
+        """Return what takes a file's bytes, None for one that is not wanted."""
         ...
 
 
@@ -78,7 +78,7 @@ class Archive(Protocol):
     def __iter__(self) -> Iterator[Header]: ...
 
     def read(self, size: int) -> bytes:
-        """Give at most `size` further stored bytes of the current entry, and none at its end."""
+        """Return at most `size` further stored bytes of the current entry, and none at its end."""
         ...
 
     def note(self, kind: str, offset: int, message: str, path: str = "") -> None:
@@ -87,12 +87,12 @@ class Archive(Protocol):
 
 
 def _as_stored(device: tuple[int, int]) -> tuple[int, int]:
-    """Give the numbers that Linux makes a device of: 12 bits of the major, 20 of the minor number (linux/kdev_t.h)."""
+    """Return the numbers that Linux makes a device of: 12 bits of the major, 20 of the minor number (linux/kdev_t.h)."""
     return device[0] & 0xFFF, device[1] & 0xFFFFF
 
 
 def _weight(header: Header) -> int:
-    """Say what a header's attributes and sparse map come to, in characters."""
+    """Return what a header's attributes and sparse map come to, in characters."""
     weight = 0
     if header.xattrs:
         weight += sum(len(name) + len(value) for name, value in header.xattrs.items())
@@ -159,7 +159,7 @@ class Indexing:
         table: Digest | None = None,
         cuts: Iterable[Cut] = (),
     ) -> LayerIndex:
-        """Give what the layer says, once all of it was read."""
+        """Return what the layer says, once all of it was read."""
         # Runtimes take a whiteout that is a directory for a directory of that name.
         self.outline.finish((marker for marker in self.whiteouts if not marker.is_directory), self.opaques)
         return LayerIndex(

@@ -144,7 +144,7 @@ class Layer:
         return work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
 
     def open(self, entry: LayerEntry) -> LayerFile:
-        """Open the content of one of this layer's files, from the nearest place before it, or in a second pass over the blob."""
+        """Open the content of one of this layer's files, from the nearest place before it, or in a second skip the blob."""
         around = None
         if self.checkpoints is not None:
             around = self.checkpoints.around(entry.data, entry.data + entry.stored)
@@ -161,7 +161,7 @@ class Layer:
         return LayerFile(self._stream(), entry)
 
     def content_digests(self, entries: Iterable[LayerEntry]) -> dict[int, str]:
-        """Give the sha256 of files of this layer, in hexadecimals by the offset of their data, in one further pass.
+        """Return the sha256 of files of this layer, in hexadecimals by the offset of their data, in one further pass.
 
         Raises:
             as `index` does.
@@ -175,7 +175,7 @@ class Layer:
         return found
 
     def programs(self, entries: Iterable[LayerEntry]) -> dict[int, Program]:
-        """Tell what executable files of this layer ask for, by the offset of their data, in one further pass.
+        """Return what executable files of this layer ask for, by the offset of their data, in one further pass.
 
         Raises:
             as `index` does.
@@ -186,7 +186,7 @@ class Layer:
         return found
 
     def _files(self, entries: Iterable[LayerEntry]) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
-        """Give files with their contents, in the order of the archive, in one verified pass."""
+        """Yield files with their contents, in the order of the archive, in one verified pass."""
         wanted = {entry.data: entry for entry in entries}
         stream = self._stream()
         try:
@@ -200,7 +200,7 @@ class Layer:
             stream.close()
 
     def _table(self) -> tuple[Table | None, FormatError | None]:
-        """Give the table of contents that the layer has to agree with, or what is wrong with it; neither where it has none."""
+        """Return the table of contents that the layer has to agree with, or what is wrong with it; neither where it has none."""
         if not is_announced(self.descriptor):
             return None, None
         try:
@@ -227,7 +227,7 @@ class Layer:
 
 
 def _cuts(media_type: str, stream: LayerStream, end: int | None) -> tuple[Cut, ...]:
-    """Say where readers come to no good end of a layer whose archive ends, by its end mark, at `end`."""
+    """Return where readers come to no good end of a layer whose archive ends, by its end mark, at `end`."""
     stops = list(stream.stops)
     reason = containerd_refusal(media_type, compressed=stream.compression is not None)
     if reason:
@@ -269,7 +269,7 @@ class LayerFile:
         self._closed = False
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` further bytes (all that are left for -1), and none at the end.
+        """Return at most `size` further bytes (all that are left for -1), and none at the end.
 
         Raises:
             InvalidLayer: the layer ends before the file does.
@@ -309,7 +309,7 @@ class LayerFile:
 
 
 def _stored(stream: LayerStream | ResumedStream, entry: LayerEntry, position: int) -> Iterator[bytes]:
-    """Give the stored bytes of an entry, found by their offset in a stream that begins at `position`."""
+    """Yield the stored bytes of an entry, found by their offset in a stream that begins at `position`."""
     end = entry.data + entry.stored
     while position < end:
         piece = next(stream, b"")

@@ -131,7 +131,7 @@ class Outline:
         return node
 
     def _is_symlink(self, entry: LayerEntry) -> bool:
-        """Say whether an entry is a symbolic link, or another name of one."""
+        """Return whether an entry is a symbolic link, or another name of one."""
         hops = self._limits.link_hops
         found: LayerEntry | _Directory | None = entry
         while isinstance(found, LayerEntry) and found.type == "hardlink" and hops:

@@ -27,7 +27,7 @@ class Retain:
         self._lock = threading.Lock()
 
     def wants(self, path: str, size: int) -> bool:
-        """Say whether to keep a file of `size` bytes, and set its bytes aside in the budget."""
+        """Return whether to keep a file of `size` bytes, and set its bytes aside in the budget."""
         if self._expression is None or size > self._file_bytes or not self._expression.fullmatch(path):
             return False
         with self._lock:

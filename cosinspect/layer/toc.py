@@ -85,7 +85,7 @@ class Table:
 
 
 def is_announced(descriptor: Descriptor) -> bool:
-    """Say whether a manifest vouches for a table of contents of this layer."""
+    """Return whether a manifest vouches for a table of contents of this layer."""
     return _STARGZ in descriptor.annotations or _CHUNKED in descriptor.annotations
 
 
@@ -157,7 +157,7 @@ class TableArchive(Notes):
 
 
 def header_of(entry: TocEntry, number: int) -> Header:
-    """Give an entry of a table as the header that it stands for."""
+    """Return an entry of a table as the header that it stands for."""
     return Header(
         entry.name, _FLAGS[entry.type], entry.mode, entry.uid, entry.gid, entry.mtime, entry.size, entry.link,
         entry.device, number, number, entry.size, None, entry.xattrs,
@@ -241,7 +241,7 @@ def _inflated(kind: Compression, data: bytes, limits: Limits) -> bytes:
 
 
 def _table_file(archive: bytes) -> bytes:
-    """Give the JSON out of the archive that an eStargz table is."""
+    """Return the JSON out of the archive that an eStargz table is."""
     stream = TarStream(iter([archive]))
     for header in stream:
         if normalise(header.name)[0] == TABLE_FILE and header.type == "0":

@@ -73,7 +73,7 @@ class AuditedArchive:
                 self.note(KIND, end, "the table lists an entry that the archive does not have", path)
 
     def read(self, size: int) -> bytes:
-        """Give at most `size` further stored bytes of the current entry, and none at its end."""
+        """Return at most `size` further stored bytes of the current entry, and none at its end."""
         data = self._archive.read(size)
         if self._content is not None:
             self._content.update(data)
@@ -127,7 +127,7 @@ class _Content:
             self._told.append(f"the content at byte {chunk.start} is {table} and {archive}")
 
     def differences(self) -> list[str]:
-        """Say in what the file's content differs; a table may leave out the digest of what is empty."""
+        """Return in what the file's content differs; a table may leave out the digest of what is empty."""
         stated = self._entry.digest
         for chunk in self._entry.chunks:
             stated = stated or (chunk.digest if len(self._entry.chunks) == 1 else "")
@@ -138,7 +138,7 @@ class _Content:
 
 
 def _differences(header: Header, entry: TocEntry) -> list[str]:
-    """Say in what a header and its line of the table differ, the table's word first."""
+    """Return in what a header and its line of the table differ, the table's word first."""
     other = header_of(entry, 0)
     kind = "0" if header.type == "S" else header.type
     if other.type != kind:

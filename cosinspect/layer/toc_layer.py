@@ -81,7 +81,7 @@ class TableLayer:
         return io.BytesIO(body)
 
     def content_digests(self, entries: Iterable[LayerEntry]) -> dict[int, str]:
-        """Give the sha256 of files, in hexadecimals by the offset of their data, as the table has it.
+        """Return the sha256 of files, in hexadecimals by the offset of their data, as the table has it.
 
         Raises:
             TableMismatch: it has none.
@@ -94,7 +94,7 @@ class TableLayer:
         return found
 
     def programs(self, entries: Iterable[LayerEntry]) -> dict[int, Program]:
-        """Tell what executable files ask for, by the offset of their data.
+        """Return what executable files ask for, by the offset of their data.
 
         Raises:
             as `open` does.
@@ -127,7 +127,7 @@ class TableFile:
         self._piece = b""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` further bytes (all that are left for -1), and none at the end.
+        """Return at most `size` further bytes (all that are left for -1), and none at the end.
 
         Raises:
             TableMismatch: the layer is not what the table says.
@@ -238,7 +238,7 @@ class TableFile:
 
 
 def open_by_table(layer: Layer, use: TableUse) -> TableLayer | None:
-    """Give a layer by its table of contents, None where it has to be read itself: it has none that holds and can be had alone.
+    """Return a layer by its table of contents, None where it has to be read itself: it has none that holds and can be had alone.
 
     Args:
         layer: the layer.

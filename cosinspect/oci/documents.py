@@ -105,7 +105,7 @@ class Digest:
         return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
 
     def hasher(self) -> hashlib._Hash:
-        """Give a new hash of this digest's algorithm."""
+        """Return a new hash of this digest's algorithm."""
         return hashlib.new(self.algorithm)
 
     def __str__(self) -> str:
@@ -196,9 +196,9 @@ class ImageIndex:
         return cls(kind, manifests, wire.annotations or {}, raw)
 
     def select(self, wanted: Platform) -> tuple[Descriptor, ...]:
-        """Give the manifests that may serve `wanted`, best first: those that say so, then those that say nothing.
+        """Return the manifests that may serve `wanted`, best first: those that say so, then those that say nothing.
 
-        Entries of other media types are passed over, as image-index.md asks.
+        Entries of other media types are skipped, as image-index.md asks.
 
         Raises:
             NoMatchingPlatform: none may; the message names the platforms there are.
@@ -216,7 +216,7 @@ class ImageIndex:
         raise no_matching_platform(wanted, (item.platform for item in self.manifests))
 
     def rivals(self, wanted: Platform, taken: Descriptor) -> tuple[Descriptor, ...]:
-        """Give the other images that serve `wanted` as well as the one that was taken, in their order."""
+        """Return the other images that serve `wanted` as well as the one that was taken, in their order."""
         if taken.platform is None:
             return ()
         rank = taken.platform.rank(wanted)
@@ -362,7 +362,7 @@ def _digest(text: str, where: str) -> Digest:
 
 
 def parse_descriptor(wire: WireDescriptor, where: str) -> Descriptor:
-    """Give a descriptor of the wire as a value; `where` names it in messages.
+    """Return a descriptor of the wire as a value; `where` names it in messages.
 
     Raises:
         InvalidManifest: its digest or its size is none.

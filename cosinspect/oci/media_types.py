@@ -65,7 +65,7 @@ _FOREIGN_LAYER_TYPE = re.compile(
 
 
 def refuse_schema_1() -> NoReturn:
-    """Say why a schema 1 manifest is not read.
+    """Return why a schema 1 manifest is not read.
 
     Raises:
         UnsupportedMediaType: always.
@@ -78,12 +78,12 @@ def refuse_schema_1() -> NoReturn:
 
 
 def bare_type(media_type: str) -> str:
-    """Give a media type in lower case without its parameters."""
+    """Return a media type in lower case without its parameters."""
     return media_type.partition(";")[0].strip().lower()
 
 
 def agreed_type(document: dict[str, Any], declared: str, allowed: tuple[str, ...], default: str) -> str:
-    """Give the one media type that the document and whoever sent it agree on.
+    """Return the one media type that the document and whoever sent it agree on.
 
     Raises:
         InvalidManifest: they contradict each other, or agree on one that is not `allowed` (CVE-2021-41190).
@@ -111,7 +111,7 @@ _DOCKER_LAYERS = (DOCKER_LAYER, f"{DOCKER_LAYER}.gzip")
 
 
 def containerd_refusal(media_type: str, *, compressed: bool) -> str:
-    """Say why containerd does not unpack a layer of a type, "" if it does (1.7.29, images/mediatypes.go, diff/stream.go).
+    """Return why containerd does not unpack a layer of a type, "" if it does (1.7.29, images/mediatypes.go, diff/stream.go).
 
     Args:
         media_type: of the layer's descriptor.

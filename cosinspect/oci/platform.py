@@ -29,7 +29,7 @@ class Platform:
 
     @classmethod
     def of_document(cls, os: str, architecture: str, variant: str = "") -> Self:
-        """Give a platform that an index or a configuration names, in containerd's words for it.
+        """Return a platform that an index or a configuration names, in containerd's words for it.
 
         Follows containerd/platforms 0.2.1 (database.go, normalizeOS, normalizeArch): no system is Linux, for that is what reads images
         of machines; uname's names for architectures are known, and variants without their v.
@@ -74,7 +74,7 @@ class Platform:
         return cls("linux" if system == "darwin" else system, _HOSTS.get(machine, machine))
 
     def rank(self, wanted: Platform) -> int | None:
-        """Say how well this platform serves `wanted`: None not at all, else lower is better.
+        """Return how well this platform serves `wanted`: None not at all, else lower is better.
 
         A machine runs code for lower variants of its architecture too, as containerd's platform matcher has it.
         """

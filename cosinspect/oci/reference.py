@@ -207,7 +207,7 @@ def _invalid(text: str, message: str) -> InvalidReference:
 
 
 def _shown(text: str) -> str:
-    """Give a name as messages show it: without what stands before an @, which may be a user and a password."""
+    """Return a name as messages show it: without what stands before an @, which may be a user and a password."""
     name, at, digest = text.rpartition("@")
     if not digest.startswith(_ALGORITHMS):
         name, at, digest = text, "", ""

@@ -1,6 +1,6 @@
 """OCI documents as they are on the wire, decoded so that every decoder would see the same.
 
-A key twice, a known key in another case (Go's decoder would take it), text that is no UTF-8, NaN: all refused here.
+A key twice, a known key in another case (Go's decoder would take it), text that is not UTF-8, NaN: all refused here.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def load_json(raw: bytes, where: str) -> Any:
 
 @cache
 def _names(wire: type) -> Mapping[str, str]:
-    """Give the keys of a structure by how they read without case; found out once, since that takes longer than a document."""
+    """Return the keys of a structure by how they read without case; found out once, since that takes longer than a document."""
     return {item.encode_name.casefold(): item.encode_name for item in msgspec.structs.fields(wire)}
 
 
@@ -202,7 +202,7 @@ def refuse_keys(document: dict[str, Any], keys: tuple[str, ...], where: str) -> 
 
 
 def convert_document(document: dict[str, Any], wire: type[T], where: str) -> T:
-    """Give a document as the structure it must have.
+    """Return a document as the structure it must have.
 
     Raises:
         InvalidManifest: it has another; the message names the key.

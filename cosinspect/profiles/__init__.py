@@ -91,16 +91,16 @@ class Profile:
     choices: Mapping[str, Profile] = field(factory=dict, hash=False, repr=False)
 
     def choose(self, generation: str) -> Profile:
-        """Give the profile for an image: another one only where this is `auto`."""
+        """Return the profile for an image: another one only where this is `auto`."""
         return self.choices.get(generation, self.choices.get("", self))
 
     def read_as(self, semantics: tuple[Semantics, ...]) -> Profile:
-        """Give the same profile with other readings of the layers."""
+        """Return the same profile with other readings of the layers."""
         choices = {generation: each.read_as(semantics) for generation, each in self.choices.items()}
         return evolve(self, semantics=semantics, choices=choices)
 
     def extended(self, levels: Mapping[str, Level], required: Iterable[Capability]) -> Profile:
-        """Give the same profile with some levels others, and more capabilities required."""
+        """Return the same profile with some levels others, and more capabilities required."""
         more = tuple(required)
         return evolve(
             self,
@@ -110,7 +110,7 @@ class Profile:
         )
 
     def needs(self, generation: str) -> tuple[Need, ...]:
-        """Give the rows of the table of operations that hold for a generation."""
+        """Return the rows of the table of operations that hold for a generation."""
         table = self.generations.get(generation)
         return needs_of(generation, *(table.operations if table is not None else ()))
 

@@ -136,6 +136,6 @@ def read_fingerprints(text: str, generations: Mapping[str, object]) -> Fingerpri
 
 @cache
 def fingerprints() -> Fingerprints:
-    """Give the fingerprints that come with the package."""
+    """Return the fingerprints that come with the package."""
     text = (resources.files(__package__) / "fingerprints.toml").read_text("utf-8")
     return read_fingerprints(text, generation_tables())

@@ -60,11 +60,11 @@ def read_operations(text: str) -> tuple[Need, ...]:
 
 @cache
 def operations() -> tuple[Need, ...]:
-    """Give the table that comes with the package."""
+    """Return the table that comes with the package."""
     return read_operations((resources.files(__package__) / "operations.toml").read_text("utf-8"))
 
 
 @cache
 def needs_of(*generations: str) -> tuple[Need, ...]:
-    """Give the rows that hold for any of these generations, in the order of the table; none where they have no rows."""
+    """Return the rows that hold for any of these generations, in the order of the table; none where they have no rows."""
     return tuple(need for need in operations() if not set(generations).isdisjoint(need.generations))

@@ -98,7 +98,7 @@ class BootTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         root: the label of the file system that GRUB starts from.
         labels: the labels of the other file systems that a deployment makes, and of the image's own in its states.
         device: the name of the loop device that the menu makes of the image's file.
-        bootargs: the files of boot arguments that it reads, in this order; those that are missing are passed over.
+        bootargs: the files of boot arguments that it reads, in this order; those that are missing are skipped.
         environment: the disk's environment, by variable.
         states: the states; the first is what a machine does that nobody touches.
     """
@@ -318,5 +318,5 @@ def read_generations(text: str) -> Mapping[str, Generation]:
 
 @cache
 def generation_tables() -> Mapping[str, Generation]:
-    """Give the table of each generation that cosinspect knows, by its name."""
+    """Return the table of each generation that cosinspect knows, by its name."""
     return read_generations((resources.files(__package__) / "generations.toml").read_text("utf-8"))

@@ -113,7 +113,7 @@ class Need:
         return self.effect in (Effect.FAILS, Effect.BROKEN)
 
     def is_of(self, check: str, capabilities: tuple[Capability, ...]) -> bool:
-        """Say whether a check that decides `capabilities` looks at it."""
+        """Return whether a check that decides `capabilities` looks at it."""
         return check in self.checks or (
             self.boots and Capability.BOOT in capabilities and check not in self.without
         )
@@ -138,7 +138,7 @@ class CapabilityResult:
     effect: Effect | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return it as plain values."""
         return {
             "status": self.status.value,
             "because": list(self.because),

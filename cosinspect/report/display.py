@@ -21,7 +21,7 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    r"""Give text in which only what is visible is left as it is; the rest is escaped as in Python: `\n`, `\x1b`, `\u202e`.
+    r"""Return text in which only what is visible is left as it is; the rest is escaped as in Python: `\n`, `\x1b`, `\u202e`.
 
     Escaped are all control characters (C0, DEL, C1), everything that changes direction or is invisible, blanks other than
     the space, and what Unicode has not assigned. A surrogate escape is shown as the byte that it stands for.
@@ -87,7 +87,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """Give text in at most `width` characters; an ellipsis says that there was more."""
+    """Return text in at most `width` characters; an ellipsis says that there was more."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
@@ -97,7 +97,7 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def size(count: int) -> str:
-    """Give a number of bytes as people say it, in decimal units: `412.3 MB`."""
+    """Return a number of bytes as people say it, in decimal units: `412.3 MB`."""
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if value < 999.95 or unit == "TB":
@@ -107,7 +107,7 @@ def size(count: int) -> str:
 
 
 def iso_time(seconds: int) -> str:
-    """Give seconds since the epoch as UTC, `2024-05-01T12:00:00Z`; what no calendar has room for stays a number, `@seconds`."""
+    """Return seconds since the epoch as UTC, `2024-05-01T12:00:00Z`; what no calendar has room for stays a number, `@seconds`."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):

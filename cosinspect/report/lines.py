@@ -1,4 +1,4 @@
-"""How a result is told in plain lines, for the formats that have no layout of their own.
+"""How a result is reported in plain lines, for the formats that have no layout of their own.
 
 Every line is harmless text without line breaks (`cosinspect.report.display.printable`); what a format must escape
 beyond that is its own business.
@@ -51,7 +51,7 @@ def sentence(report: Report) -> str:
 
 
 def standing(report: Report) -> str:
-    """Say what the verdict hangs on: `boot no, install no, provisional, 2 waived`."""
+    """Return what the verdict hangs on: `boot no, install no, provisional, 2 waived`."""
     statuses = {item.value: report.capabilities[item].status for item in report.required}
     if report.signature_required:
         statuses["signed"] = report.signed
@@ -100,7 +100,7 @@ def result_lines(report: Report, result: CheckResult) -> Iterator[str]:
 
 
 def waiver_line(waiver: Waiver) -> str:
-    """Tell who answers for a finding: the reason, and until when."""
+    """Return who answers for a finding: the reason, and until when."""
     if waiver.expired:
         return printable(f"its waiver expired on {waiver.expires.isoformat()}: {waiver.reason}")
     return printable(f"waived until {waiver.expires.isoformat()}: {waiver.reason}")

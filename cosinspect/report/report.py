@@ -318,7 +318,7 @@ class Report:
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the report as plain values, by the schema named in it."""
+        """Return the report as plain values, by the schema named in it."""
         return {
             "schema": SCHEMA,
             "image": {
@@ -367,7 +367,7 @@ class Report:
 def judge(
     capability: Capability, results: Iterable[CheckResult], needs: Iterable[Need] = ()
 ) -> CapabilityResult:
-    """Say whether the results give a capability: no if a check that decides it failed, unknown if one is open.
+    """Return whether the results give a capability: no if a check that decides it failed, unknown if one is open.
 
     A capability that no check has confirmed is never more than unknown; nor is one with a need that no check looked at.
     """
@@ -396,7 +396,7 @@ def _is_looked_at(need: Need, results: tuple[CheckResult, ...]) -> bool:
 
 
 def _effect(failed: tuple[str, ...], deciding: list[CheckResult], rows: list[Need]) -> Effect | None:
-    """Tell whether the operation fails, or succeeds with a result that does not work."""
+    """Return whether the operation fails, or succeeds with a result that does not work."""
     effects = {
         need.effect
         for result in deciding

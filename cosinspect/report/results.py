@@ -55,7 +55,7 @@ class Waiver:
         reason: why the findings are accepted.
         expires: the last day on which they are.
         path: glob of the paths it is limited to, "" for all findings of the check.
-        expired: whether that day has passed: the waiver is told of and accepts nothing.
+        expired: whether that day has passed: the waiver is reported and accepts nothing.
     """
 
     check: str
@@ -65,7 +65,7 @@ class Waiver:
     expired: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return it as plain values."""
         return {
             "check": self.check,
             "reason": self.reason,

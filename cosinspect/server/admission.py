@@ -107,7 +107,7 @@ class Admissions:
         return self._answered(request, images, passages, ignored, mutate=mutate)
 
     def _patience(self, told: str | None) -> float:
-        """Give the seconds until an answer is due: before the API server's own patience ends, so that it is heard."""
+        """Return the seconds until an answer is due: before the API server's own patience ends, so that it is heard."""
         patience = self.configuration.admission.seconds
         if told is not None:
             patience = parse_timeout(told)
@@ -115,7 +115,7 @@ class Admissions:
         return patience
 
     async def _images(self, request: _Request) -> tuple[NamedImage, ...]:
-        """Give the images that have to be decided.
+        """Return the images that have to be decided.
 
         Raises:
             InvalidObject: the object does not say which they are.
@@ -143,7 +143,7 @@ class Admissions:
         return images
 
     def _brings_nothing(self, group: str, kind: str, request: _Request) -> bool:
-        """Say whether an update leaves alone all that may name an image; paths of the configuration may lead anywhere."""
+        """Return whether an update leaves alone all that may name an image; paths of the configuration may lead anywhere."""
         if self.fields.is_slow(group, kind):
             return bool(request.object == request.old_object)
         return bool(_content(request.object) == _content(request.old_object))
@@ -232,7 +232,7 @@ def _is_deleted(body: object) -> bool:
 
 
 def _content(body: object) -> object:
-    """Give an object without what controllers and users change beside its images."""
+    """Return an object without what controllers and users change beside its images."""
     if not isinstance(body, dict):
         return body
     return {key: value for key, value in body.items() if key not in ("metadata", "status")}

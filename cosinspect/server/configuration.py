@@ -166,11 +166,11 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attestation_keys: tuple[str, ...] = ()
 
     def fits(self, reference: Reference, namespace: str) -> bool:
-        """Say whether the rule speaks of an image."""
+        """Return whether the rule speaks of an image."""
         return self.names(reference) and any(name_matches(namespace, each) for each in self.namespaces)
 
     def names(self, reference: Reference) -> bool:
-        """Say whether the rule is for an image in some namespace, by the one name that all its spellings share."""
+        """Return whether the rule is for an image in some namespace, by the one name that all its spellings share."""
         normal = reference.normal
         return any(name_matches(normal.registry, _host_glob(each)) for each in self.registries) and any(
             name_matches(normal.repository, each) for each in self.repositories
@@ -178,7 +178,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _host_glob(glob: str) -> str:
-    """Give a glob of hosts in the form of `Reference.normal`."""
+    """Return a glob of hosts in the form of `Reference.normal`."""
     return glob.lower().removesuffix(":443")
 
 
@@ -242,11 +242,11 @@ class Configuration:
     harbor: Harbor | None = None
 
     def rule(self, reference: Reference, namespace: str = "") -> Rule | None:
-        """Give the first rule that fits, None if none does."""
+        """Return the first rule that fits, None if none does."""
         return next((each for each in self.rules if each.fits(reference, namespace)), None)
 
     def enforces(self, namespace: str) -> bool:
-        """Say whether any image could be refused in a namespace."""
+        """Return whether any image could be refused in a namespace."""
         if self.admission.unmatched is Otherwise.DENY:
             return True
         fitting = (
@@ -331,7 +331,7 @@ class _Reader:
     directory: Path
 
     def file(self, name: str | None, key: Key, *, there: bool = True) -> str | None:
-        """Give the path of what is named, which must be there."""
+        """Return the path of what is named, which must be there."""
         if name is None:
             return None
         path = self.directory / name

@@ -48,7 +48,7 @@ class Gate:
     async def admit(
         self, name: str, namespace: str, *, until: float, protocol: str, unresolved: str = ""
     ) -> Passage:
-        """Say whether an image is admitted, by `until`. The rule that fits is looked up before the image is judged.
+        """Return whether an image is admitted, by `until`. The rule that fits is looked up before the image is judged.
 
         Args:
             name: of an image in a registry.

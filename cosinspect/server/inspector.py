@@ -203,7 +203,7 @@ class Inspector:
         authorization: str | None = None,
         plain_http: bool = False,
     ) -> Decision:
-        """Say what is known of an image by `until`; what is not is being found out from then on.
+        """Return what is known of an image by `until`; what is not is being found out from then on.
 
         Args:
             name: of an image in a registry.
@@ -262,21 +262,21 @@ class Inspector:
         return self._job(reference, asked, rule, place, PREFETCHED) is not None
 
     def key(self, rule: Rule) -> str:
-        """Give the key under which a rule's verdicts are kept."""
+        """Return the key under which a rule's verdicts are kept."""
         return self._books.key(rule)
 
     def look_up(self, place: str, digest: str, rule: Rule) -> Decided | None:
-        """Give a verdict that is known, without having it found out; `place` is the key of where the image comes from."""
+        """Return a verdict that is known, without having it found out; `place` is the key of where the image comes from."""
         found = self._found(_Asked(place, digest, self.key(rule)))
         return found if isinstance(found, Decided) else None
 
     def failure(self, place: str, digest: str, rule: Rule) -> str | None:
-        """Tell why an image from there could not be decided a moment ago, None if nothing failed."""
+        """Return why an image from there could not be decided a moment ago, None if nothing failed."""
         found = self._found(_Asked(place, digest, self.key(rule)))
         return found if isinstance(found, str) else None
 
     def is_in_hand(self, place: str, digest: str, rule: Rule) -> bool:
-        """Say whether an image from there waits or is being inspected."""
+        """Return whether an image from there waits or is being inspected."""
         return _Asked(place, digest, self.key(rule)) in self._jobs
 
     # -- how it is found out ---------------------------------------------------------------------------------------
@@ -287,7 +287,7 @@ class Inspector:
         return Place(normal.registry, normal.repository, plain, authorization)
 
     def _access(self, place: Place) -> Access:
-        """Say how a registry is reached, by what this machine knows now; files are read."""
+        """Return how a registry is reached, by what this machine knows now; files are read."""
         return evolve(
             Access.of_system(self._environment),
             plain_http=place.plain_http,
@@ -308,7 +308,7 @@ class Inspector:
         )
 
     async def _digest(self, reference: Reference, place: Place, until: float) -> str:
-        """Give what a name means now; a tag means for a moment what it meant."""
+        """Return what a name means now; a tag means for a moment what it meant."""
         if reference.digest is not None:
             return str(reference.digest)
         name = str(reference)
@@ -320,14 +320,14 @@ class Inspector:
         return await self._tags.digest(name, place.registry, ask, until=until)
 
     def _found(self, asked: _Asked) -> Decided | str | None:
-        """Give a verdict, or why there is none; None where the image was not inspected, or not lately."""
+        """Return a verdict, or why there is none; None where the image was not inspected, or not lately."""
         decided = self._verdicts.find(asked.digest, asked.key)
         return decided if decided is not None else self._recent.get(asked)
 
     def _job(
         self, reference: Reference, asked: _Asked, rule: Rule, place: Place, urgency: int
     ) -> _Job | None:
-        """Give the job of an image, a new one if there is none and room for one."""
+        """Return the job of an image, a new one if there is none and room for one."""
         job = self._jobs.get(asked)
         if job is not None:
             self._turns.hurry(job.turn, urgency)
@@ -346,7 +346,7 @@ class Inspector:
         return job
 
     def _has_room(self, host: str) -> bool:
-        """Say whether one more image of a host may wait: where there is no more room, each host has its share of twice as much."""
+        """Return whether one more image of a host may wait: where there is no more room, each host has its share of twice as much."""
         room = self._settings.queue + self._settings.workers
         if len(self._jobs) < room:
             return True
@@ -409,7 +409,7 @@ class Inspector:
 
 
 def _decision(name: str, asked: _Asked, found: Decided | str) -> Decision:
-    """Say what a verdict, or the reason why there is none, means for an image."""
+    """Return what a verdict, or the reason why there is none, means for an image."""
     if isinstance(found, str):
         return Decision(name, Standing.UNDECIDED, f"{name}: {found}", asked.digest, place=asked.place)
     standing = _STANDINGS[found.verdict]
@@ -417,10 +417,10 @@ def _decision(name: str, asked: _Asked, found: Decided | str) -> Decision:
 
 
 def _is_final(decided: Decided, rule: Rule) -> bool:
-    """Say whether a verdict holds for good: a signature may be added later, what the image is does not change."""
+    """Return whether a verdict holds for good: a signature may be added later, what the image is does not change."""
     return decided.verdict is Verdict.PASS or not rule.verify_keys
 
 
 def _reserve(workers: int) -> int:
-    """Give how many images are inspected beyond `workers`, of hosts of which no other is; a process each, begun when needed."""
+    """Return how many images are inspected beyond `workers`, of hosts of which no other is; a process each, begun when needed."""
     return max(2, workers)

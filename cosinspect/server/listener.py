@@ -161,7 +161,7 @@ def _stamp(settings: Listen) -> tuple[tuple[int, int, int], ...]:
 
 
 def _patient_for(seconds: float) -> type[H11Protocol]:
-    """Give uvicorn's protocol with a bound on what a client takes to send a request's head."""
+    """Return uvicorn's protocol with a bound on what a client takes to send a request's head."""
 
     class Protocol(H11Protocol):
         """Lets go of a connection whose request does not come to the end of its head in time."""

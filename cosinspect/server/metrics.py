@@ -66,5 +66,5 @@ class Metrics:
         self._waiting.set_function(waiting)
 
     def text(self) -> bytes:
-        """Give everything in Prometheus's text format."""
+        """Return everything in Prometheus's text format."""
         return generate_latest(self._registry)

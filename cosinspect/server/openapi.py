@@ -13,7 +13,7 @@ _DIGEST = r"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$"
 
 
 def description() -> dict[str, Any]:
-    """Give the document."""
+    """Return the document."""
     return {
         "openapi": "3.1.0",
         "info": {

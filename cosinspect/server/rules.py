@@ -41,15 +41,15 @@ class Rulebooks:
         self._keys: dict[Rule, str] = {}
 
     def book(self, rule: Rule) -> Rulebook:
-        """Give what a rule requires."""
+        """Return what a rule requires."""
         return self._books[rule]
 
     def attesters(self, rule: Rule) -> tuple[PublicKey, ...]:
-        """Give whose attestations a rule believes."""
+        """Return whose attestations a rule believes."""
         return self._attesters[rule]
 
     def key(self, rule: Rule) -> str:
-        """Give the key of a rule's verdicts."""
+        """Return the key of a rule's verdicts."""
         today = datetime.now(UTC).date()
         if today != self._day:
             self._keys, self._day = {}, today

@@ -41,7 +41,7 @@ class Tags:
         self._threads = ThreadPoolExecutor(TURNS + RESERVE, thread_name_prefix="tags")
 
     async def digest(self, name: str, host: str, ask: Callable[[], str], *, until: float) -> str:
-        """Give the digest that a tag means; who asks for the same tag meanwhile waits for the same answer.
+        """Return the digest that a tag means; who asks for the same tag meanwhile waits for the same answer.
 
         Args:
             name: the image with its tag.

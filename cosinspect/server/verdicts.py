@@ -104,7 +104,7 @@ class Verdicts:
                 ) from worse
 
     def find(self, digest: str, rules: str) -> Decided | None:
-        """Give what was decided of an image by these rules, None if nothing was."""
+        """Return what was decided of an image by these rules, None if nothing was."""
         with self._known_lock:
             found = self._known.get((digest, rules))
         if found is not None:
@@ -112,11 +112,11 @@ class Verdicts:
         return self._read("WHERE digest = ? AND rules = ?", (digest, rules))
 
     def latest(self, digest: str) -> Decided | None:
-        """Give what was decided last of an image, by whatever rules."""
+        """Return what was decided last of an image, by whatever rules."""
         return self._read("WHERE digest = ? ORDER BY decided DESC LIMIT 1", (digest,))
 
     def keep(self, decided: Decided) -> None:
-        """Write a verdict; where there is no room it is remembered only, which is told in the log."""
+        """Write a verdict; where there is no room it is remembered only, which is reported in the log."""
         self._remember(decided)
         row = (
             decided.digest,

@@ -1,4 +1,4 @@
-"""The fields of tar headers and PAX records, read to the letter as Go's `archive/tar` reads them (strconv.go).
+"""The fields of tar headers and PAX records, read exactly as Go's `archive/tar` reads them (strconv.go).
 
 Python's `int` takes underscores, signs and blanks where Go's parser does not, so none of it is used unguarded.
 """
@@ -103,7 +103,7 @@ def unwritable(
 
 
 def rewritten_bytes(records: Mapping[str, str], name: str) -> int:
-    """Give the length at most of the PAX header that Go's writer makes of an entry that was read with these records."""
+    """Return the length at most of the PAX header that Go's writer makes of an entry that was read with these records."""
     own = {**records, "path": name}
     total = 0
     for key, value in own.items():
@@ -210,7 +210,7 @@ def parse_pax_records(data: bytes) -> dict[str, str] | None:
 
 
 def is_valid_sparse(found: SparseMap, size: int, stored: int) -> bool:
-    """Say whether a map is ascending, inside the file, and accounts for every byte that is stored.
+    """Return whether a map is ascending, inside the file, and accounts for every byte that is stored.
 
     Go checks the first two with the header (archive/tar: validateSparseEntries) and the last when the content is read
     (sparseFileReader), which whoever unpacks a file does.

@@ -11,7 +11,7 @@ _ODD_COMPONENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
 def cleaned(name: str) -> str:
-    """Give a name as Go's `filepath.Clean` does, "." for nothing: `..` at its start and a leading slash stay."""
+    """Return a name as Go's `filepath.Clean` does, "." for nothing: `..` at its start and a leading slash stay."""
     kept: list[str] = []
     for component in name.split("/"):
         if component == ".." and (not kept or kept[-1] == ".."):

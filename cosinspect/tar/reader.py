@@ -67,7 +67,7 @@ class TarStream(Notes):
         limits: Limits = DEFAULT_LIMITS,
         seek: Callable[[int], int] | None = None,
     ) -> None:
-        """Read from `pieces`; `seek`, where the input can, passes over bytes and says how many there were."""
+        """Read from `pieces`; `seek`, where the input can, skips bytes and says how many there were."""
         super().__init__(limits.notes_of_a_kind)
         self._blocks = Blocks(pieces, seek=seek)
         self._limits = limits
@@ -89,7 +89,7 @@ class TarStream(Notes):
         self._look_behind_the_end()
 
     def read(self, size: int) -> bytes:
-        """Give at most `size` further stored bytes of the current entry, and none at its end.
+        """Return at most `size` further stored bytes of the current entry, and none at its end.
 
         Raises:
             InvalidLayer: the archive ends in the middle of it.
@@ -132,7 +132,7 @@ class TarStream(Notes):
     # -- entries ---------------------------------------------------------------------------------------------------
 
     def _common(self) -> Header | None:
-        """Give the next entry if there is nothing uncommon about it, which `_next` would say the same of in three times the time.
+        """Return the next entry if there is nothing uncommon about it, which `_next` would say the same of in three times the time.
 
         That is a file, directory or link in ASCII, with a checksum and numbers as everybody writes them, and an owner and a
         tail that have come before.
@@ -210,7 +210,7 @@ class TarStream(Notes):
             return self._entry(block, start, offset, size, pending)
 
     def _header_block(self) -> bytes | None:
-        """Give the next header block, its checksum verified, or None at the archive's end."""
+        """Return the next header block, its checksum verified, or None at the archive's end."""
         offset = self.position
         block = self._blocks.block()
         if not block:
@@ -254,7 +254,7 @@ class TarStream(Notes):
         return records
 
     def _global(self, block: bytes, start: int, offset: int, size: int, pending: Pending) -> Header:
-        """Give a global header as Go does: an entry of its own, with a name, which ends what came before it.
+        """Return a global header as Go does: an entry of its own, with a name, which ends what came before it.
 
         Of its records only the path says something about the header itself.
         """
@@ -346,7 +346,7 @@ class TarStream(Notes):
         return *owner, number(block, 136, 12)
 
     def _format_fields(self, block: bytes, offset: int) -> tuple[str, tuple[int, int]]:
-        """Give the name and device of a header as its format's magic number says they are laid out."""
+        """Return the name and device of a header as its format's magic number says they are laid out."""
         name = parse_text(block[:100])
         tail = block[257:]
         known = self._tails.get(tail)

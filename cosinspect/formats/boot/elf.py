@@ -166,7 +166,7 @@ class Layout(NamedTuple):
         return self.order + ("Q" if self.wide else "I")
 
     def offset_of(self, address: int) -> int | None:
-        """Give the offset in the file of an address in memory, None where nothing of the file is loaded there."""
+        """Return the offset in the file of an address in memory, None where nothing of the file is loaded there."""
         for offset, start, length in self.loads:
             if start <= address < start + length:
                 return offset + address - start
@@ -226,7 +226,7 @@ def read_elf(head: bytes) -> Elf:
 
 
 def interpreter_of(layout: Layout, head: bytes | bytearray) -> str | None:
-    """Give the name in PT_INTERP as a kernel reads it, None where there is none or it lies beyond `head`."""
+    """Return the name in PT_INTERP as a kernel reads it, None where there is none or it lies beyond `head`."""
     place = layout.interpreter
     if place is None or place.offset + place.length > len(head) or place.length > NAME_BYTES:
         return None
@@ -276,18 +276,18 @@ def describe(layout: Layout, interpreter: str | None, dynamic: bytes, name_at: N
 
 
 def is_loader(soname: str) -> bool:
-    """Say whether a library is glibc's loader, by its own name."""
+    """Return whether a library is glibc's loader, by its own name."""
     return soname.startswith(_LOADER_NAMES)
 
 
 def built_in_directories(data: bytes) -> tuple[str, ...]:
-    """Give the directories that a glibc loader searches by default, which stand in it each with a slash and a NUL at its end."""
+    """Return the directories that a glibc loader searches by default, which stand in it each with a slash and a NUL at its end."""
     found = dict.fromkeys(match[0][:-2].decode() for match in _BUILT_IN.finditer(data))
     return tuple(found)[:16]
 
 
 def _loaded_strings(head: bytes, order: str, *, wide: bool) -> Iterator[Wanted]:
-    """Give the string tables that section headers in the file's start tell of, as Go's linker writes them."""
+    """Yield the string tables that section headers in the file's start tell of, as Go's linker writes them."""
     word = order + ("Q" if wide else "I")
     (table,) = struct.unpack_from(word, head, 40 if wide else 32)
     size, count = struct.unpack_from(order + "HH", head, 58 if wide else 46)

@@ -85,12 +85,12 @@ class Program(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def is_candidate(path: str, mode: int) -> bool:
-    """Say whether a file of this name and mode may be executed, or loaded as a library."""
+    """Return whether a file of this name and mode may be executed, or loaded as a library."""
     return bool(mode & 0o111) or ".so" in path.rpartition("/")[2]
 
 
 def weight_of(program: Program) -> int:
-    """Give what a value takes in memory, in characters: its texts, and a hundred for itself."""
+    """Return what a value takes in memory, in characters: its texts, and a hundred for itself."""
     weight = 100
     if program.script is not None:
         weight += len(program.script.interpreter) + len(program.script.argument or "")
@@ -128,7 +128,7 @@ def read_script(head: bytes) -> Script | None:
 
 
 def read_interpreter(head: bytes) -> str | None:
-    """Give the program that a script's `#!` line names, or None where there is no such line."""
+    """Return the program that a script's `#!` line names, or None where there is no such line."""
     script = read_script(head)
     return script.interpreter if script is not None else None
 
@@ -187,7 +187,7 @@ class ProgramReader:
         return self._at < last
 
     def finish(self) -> Program:
-        """Say what the file is, once all that was wanted has passed."""
+        """Return what the file is, once all that was wanted has passed."""
         if not self._decided:
             self._decide()
         head = bytes(self._start[:ELF_HEAD_BYTES])
@@ -246,7 +246,7 @@ class ProgramReader:
         self._tail = data[-_TAIL:]
 
     def _is_wanted_whole(self) -> bool:
-        """Say whether the file is a small library without a loader of its own: it may be a loader."""
+        """Return whether the file is a small library without a loader of its own: it may be a loader."""
         return self._layout is not None and self._layout.interpreter is None and self._size <= PREFIX_BYTES
 
     def _name_at(self, offset: int) -> bytes | None:
@@ -260,7 +260,7 @@ class ProgramReader:
 
 
 def _is_text(head: bytes) -> bool:
-    """Say whether a shell takes a file for a script: its first line has no NUL (bash's check_binary_file, POSIX 2.9.1.1)."""
+    """Return whether a shell takes a file for a script: its first line has no NUL (bash's check_binary_file, POSIX 2.9.1.1)."""
     return bool(head) and b"\0" not in head.partition(b"\n")[0][:SCRIPT_BYTES]
 
 
