@@ -301,6 +301,20 @@ def test_one_module_has_globs():
     assert users == set(), "cosinspect.globs has the one dialect"
 
 
+SAME_NAME: dict[str, str] = {}
+"""Names that two classes may have, and why."""
+
+
+def test_one_word_is_one_class():
+    places = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    twice = {name: where for name, where in places.items() if len(where) > 1 and name not in SAME_NAME}
+    assert twice == {}, "give the new one the field's own term"
+
+
 def test_no_module_is_a_drawer_for_everything():
     names = {path.stem for path in PACKAGE.rglob("*.py")}
     assert not names & {"utils", "util", "helpers", "common", "manager", "misc", "core"}

@@ -16,13 +16,13 @@ from attrs.validators import matches_re
 from cosinspect.errors import CosinspectError, DigestMismatch, LimitExceeded, SizeMismatch, SourceError
 from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Deployment, Generation, Profile
 from cosinspect.report.capabilities import Need
-from cosinspect.report.evidence import Evidence, LastLink, LinkFollowed, Removal, Step
+from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
@@ -142,9 +142,9 @@ class CheckContext:
         """
         _ = self.generation
 
-    def step(self, layer: int) -> Step:
+    def step(self, layer: int) -> LayerStep:
         """Return a layer as people know it: its position and the step that made it."""
-        return Step(layer, self.steps[layer] if layer < len(self.steps) else None)
+        return LayerStep(layer, self.steps[layer] if layer < len(self.steps) else None)
 
     def removal(self, path: str) -> tuple[int | None, tuple[Evidence, ...]]:
         """Return the position of the layer that removed `path`, and the evidence; None and nothing where none did."""
@@ -161,7 +161,7 @@ class CheckContext:
             removed = (LastLink(self.step(layer)),)
         return Finding(message, trace.path, layer, (*links_of(trace), *removed))
 
-    def unexecutable(self, path: str, fault: Fault, message: str) -> Finding:
+    def unexecutable(self, path: str, fault: ExecutionFault, message: str) -> Finding:
         """Make the finding for a program that cannot be executed: who asks for what, and the layer that broke it."""
         entry = self.rootfs.trace(path).entry
         blamed = self.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
@@ -193,7 +193,7 @@ def links_of(trace: Trace) -> tuple[LinkFollowed, ...]:
     return tuple(dict.fromkeys(LinkFollowed(hop.path, hop.target, hop.layer) for hop in trace.hops))
 
 
-def words_of(path: str, fault: Fault) -> str:
+def words_of(path: str, fault: ExecutionFault) -> str:
     """Say in words what keeps a program from being executed, as the end of a sentence that began with its path."""
     return fault.reason if fault.path == path else f"{fault.path} keeps it from running: {fault.reason}"
 

@@ -16,7 +16,7 @@ from cosinspect.checks.base import Check, CheckContext, NotApplicable, check
 from cosinspect.errors import InvalidLayer
 from cosinspect.layer.toc import is_announced
 from cosinspect.layer.whiteout import whiteout_path
-from cosinspect.report.evidence import Step
+from cosinspect.report.evidence import LayerStep
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.tar.names import normalise
 
@@ -468,7 +468,7 @@ def unreadable(
         f"{fault.message}; {ruling.who}",
         f"/{fault.after}" if fault.after is not None else None,
         fault.layer,
-        (*place, *before, Step(fault.layer, steps[fault.layer])),
+        (*place, *before, LayerStep(fault.layer, steps[fault.layer])),
         ruling.remedy,
     )
     reason = f"layer {fault.layer} cannot be read: {fault.message}"

@@ -13,12 +13,12 @@ from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.oci.documents import Descriptor
-from cosinspect.report.evidence import Evidence, Step
+from cosinspect.report.evidence import Evidence, LayerStep
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.rootfs.differences import Comparison, Difference
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Problem
+from cosinspect.rootfs.tree import LayerProblem
 
 __all__ = [
     "containerd_refuses",
@@ -106,7 +106,9 @@ _WRITE_AGAIN = """Write the layer again with a current tar library, whole, and w
 deliver the image as one layer that such a tool wrote.""".replace("\n", " ")
 
 
-def partial_root(problem: Problem, written: Rootfs, step: Step, whole: Rootfs | None = None) -> Finding:
+def partial_root(
+    problem: LayerProblem, written: Rootfs, step: LayerStep, whole: Rootfs | None = None
+) -> Finding:
     """Tell of an image of which elemental installs a part.
 
     Args:

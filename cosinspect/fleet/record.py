@@ -15,7 +15,7 @@ from cosinspect.inspection.worker import Outcome
 from cosinspect.report.report import Capability
 from cosinspect.wire_types import ready
 
-__all__ = ["ERROR", "SCHEMA", "Record", "read_records"]
+__all__ = ["ERROR", "SCHEMA", "ScanRecord", "read_records"]
 
 SCHEMA = "cosinspect.scan/1"
 ERROR = "error"
@@ -23,7 +23,7 @@ ERROR = "error"
 
 
 @frozen
-class Record:
+class ScanRecord:
     """What came of one image; nothing in it depends on how long that took, or on what was known before.
 
     Attributes:
@@ -55,7 +55,7 @@ class Record:
     layers: tuple[tuple[str, int], ...] = ()
 
     @classmethod
-    def of(cls, image: str, digest: str | None, rules: str, outcome: Outcome) -> Record:
+    def of(cls, image: str, digest: str | None, rules: str, outcome: Outcome) -> ScanRecord:
         """Make the record of an inspection."""
         if outcome.verdict is None:
             return cls(image, digest, ERROR, outcome.message, rules)
@@ -140,7 +140,7 @@ class _WireRecord(msgspec.Struct):
     layers: list[_WireLayer] = []
 
 
-def read_records(path: Path) -> tuple[list[Record], int]:
+def read_records(path: Path) -> tuple[list[ScanRecord], int]:
     """Read what an earlier scan wrote: the records, and up to which byte the file is whole.
 
     A scan that was killed may have left half a line at the end, which is no record.
@@ -148,7 +148,7 @@ def read_records(path: Path) -> tuple[list[Record], int]:
     Raises:
         InvalidScan: it is no such file.
     """
-    found: list[Record] = []
+    found: list[ScanRecord] = []
     end = 0
     try:
         with path.open("rb") as file:
@@ -164,7 +164,7 @@ def read_records(path: Path) -> tuple[list[Record], int]:
     return found, end
 
 
-def _record(line: bytes, path: Path, number: int) -> Record:
+def _record(line: bytes, path: Path, number: int) -> ScanRecord:
     try:
         wire = msgspec.json.decode(line, type=ready(_WireRecord))
         if wire.schema != SCHEMA:
@@ -177,7 +177,7 @@ def _record(line: bytes, path: Path, number: int) -> Record:
             where=f"{path}, line {number}",
             remedy="name another file, or remove this one",
         ) from fault
-    return Record(
+    return ScanRecord(
         wire.image,
         wire.digest,
         wire.verdict,

@@ -16,7 +16,7 @@ from cosinspect.checks.base import Check, CheckContext, links_of
 from cosinspect.errors import PathNotFound
 from cosinspect.globs import path_expression
 from cosinspect.layer.whiteout import deleted_by
-from cosinspect.report.evidence import Evidence, LastLink, Line, Removal, Step
+from cosinspect.report.evidence import Evidence, LastLink, LayerStep, Line, Removal
 from cosinspect.report.lines import BOOT_CHAIN
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
 from cosinspect.rootfs.history import Action, Change
@@ -79,7 +79,7 @@ class Explanation:
 
 
 @frozen
-class _Way:
+class _Asker:
     """How something comes to ask for a file: who names the path, and how that path resolves."""
 
     cause: Cause
@@ -175,10 +175,10 @@ class Explainer:
         for each in finding.grounds:
             if isinstance(each, Line) and each.number is not None:
                 yield Cause(f"it stands in line {each.number} of {each.path}")
-            elif each not in told and not (finding.path and isinstance(each, Step | Removal | LastLink)):
+            elif each not in told and not (finding.path and isinstance(each, LayerStep | Removal | LastLink)):
                 yield Cause(str(each))
 
-    def _way(self, path: str) -> _Way | None:
+    def _way(self, path: str) -> _Asker | None:
         """Return who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
         facts = self.context.facts
         source = facts.text(facts.bootargs_path)
@@ -190,15 +190,15 @@ class Explainer:
                 line = facts.bootargs_line(variable)
                 if line is None or source.trace.entry is None:
                     text = f"GRUB looks for {item.path}, since no bootargs.cfg sets ${variable}"
-                    return _Way(Cause(text), item.trace)
+                    return _Asker(Cause(text), item.trace)
                 text = f"line {line} of {facts.bootargs_path} sets ${variable} to {item.path}"
-                return _Way(self._at(source.trace.entry.layer, text), item.trace)
+                return _Asker(self._at(source.trace.entry.layer, text), item.trace)
         generation = self.context.table
         if generation is not None and path in (facts.bootargs_path, source.trace.at):
             menu = facts.text(generation.grub_config)
             if menu.text is not None and menu.trace.entry is not None and "bootargs.cfg" in menu.text:
                 text = f"{generation.grub_config} sources bootargs.cfg out of the image that it starts"
-                return _Way(self._at(menu.trace.entry.layer, text), source.trace)
+                return _Asker(self._at(menu.trace.entry.layer, text), source.trace)
         return None
 
     # -- a path --------------------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ import msgspec
 __all__ = [
     "Evidence",
     "LastLink",
+    "LayerStep",
     "Line",
     "LinkFollowed",
     "Mention",
     "Removal",
-    "Step",
     "layer_named",
     "name_layer",
     "shorten_step",
@@ -35,7 +35,7 @@ class LinkFollowed(msgspec.Struct, frozen=True, tag="link"):
         return f"{self.path} -> {self.target} (layer {self.layer})"
 
 
-class Step(msgspec.Struct, frozen=True, tag="step"):
+class LayerStep(msgspec.Struct, frozen=True, tag="step"):
     """A layer and the build step that made it, None where the image does not tell."""
 
     layer: int
@@ -53,7 +53,7 @@ class Removal(msgspec.Struct, frozen=True, tag="removal"):
         cause: the marker or entry that did it, as a path in the layer: `/boot/.wh.vmlinuz`.
     """
 
-    step: Step
+    step: LayerStep
     cause: str
 
     @property
@@ -68,7 +68,7 @@ class Removal(msgspec.Struct, frozen=True, tag="removal"):
 class LastLink(msgspec.Struct, frozen=True, tag="last-link"):
     """A layer made the last link on a way that leads to nothing."""
 
-    step: Step
+    step: LayerStep
 
     @property
     def layer(self) -> int:
@@ -99,7 +99,7 @@ class Mention(msgspec.Struct, frozen=True, tag="mention"):
         return self.text
 
 
-Evidence: TypeAlias = str | LinkFollowed | Step | Removal | LastLink | Line | Mention
+Evidence: TypeAlias = str | LinkFollowed | LayerStep | Removal | LastLink | Line | Mention
 
 
 def layer_named(evidence: Evidence) -> int | None:

@@ -17,9 +17,17 @@ from cosinspect.rootfs.history import concerned
 from cosinspect.rootfs.overlay import PARTIAL, extraction_end, merge
 from cosinspect.rootfs.rootfs import Entry, Rootfs, entry_at
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
-from cosinspect.rootfs.tree import IMPLIED_MODE, Node, Problem
+from cosinspect.rootfs.tree import IMPLIED_MODE, LayerProblem, Node
 
-__all__ = ["FLATTEN", "Cause", "Comparison", "Difference", "compare", "compare_semantics", "find_causes"]
+__all__ = [
+    "FLATTEN",
+    "Comparison",
+    "Difference",
+    "DifferenceCause",
+    "compare",
+    "compare_semantics",
+    "find_causes",
+]
 
 
 @frozen
@@ -40,7 +48,7 @@ class Difference:
 
 
 @frozen
-class Cause:
+class DifferenceCause:
     """What makes two readers of the same layers see a path differently.
 
     Attributes:
@@ -149,10 +157,10 @@ class Comparison:
     first: Rootfs
     other: Rootfs
     differences: tuple[Difference, ...]
-    causes: Mapping[str, Cause] = field(hash=False)
+    causes: Mapping[str, DifferenceCause] = field(hash=False)
 
     @property
-    def refusals(self) -> tuple[Problem, ...]:
+    def refusals(self) -> tuple[LayerProblem, ...]:
         """What the other reader gives the image up for, and the first does without a word."""
         known = {(problem.layer, problem.path) for problem in self.first.problems}
         for layer, index in enumerate(self.first.indexes):
@@ -166,13 +174,13 @@ class Comparison:
         )
 
     @property
-    def partial(self) -> Problem | None:
+    def partial(self) -> LayerProblem | None:
         """What ends the other reader's writing in the middle, without an error."""
         return next((problem for problem in self.other.problems if problem.kind == PARTIAL), None)
 
-    def by_cause(self) -> list[tuple[Cause, list[Difference]]]:
+    def by_cause(self) -> list[tuple[DifferenceCause, list[Difference]]]:
         """Return the differences, those together that have one cause."""
-        found: dict[Cause, list[Difference]] = {}
+        found: dict[DifferenceCause, list[Difference]] = {}
         for each in self.differences:
             found.setdefault(self.causes[each.path], []).append(each)
         return list(found.items())
@@ -305,12 +313,12 @@ def find_causes(
     paths: Iterable[str],
     *,
     limits: Limits = DEFAULT_LIMITS,
-) -> dict[str, Cause]:
+) -> dict[str, DifferenceCause]:
     """Tell for each path that differs with all layers with which layer the difference begins, and what is in that layer.
 
     The layers are merged again up to some of them, found by bisection: without that layer there is no difference.
     """
-    found: dict[str, Cause] = {}
+    found: dict[str, DifferenceCause] = {}
     differing_paths = [path.strip("/") for path in paths]
     # For the reader in place, a few entries decide what is at a few paths.
     few = concerned(indexes, differing_paths) if differing_paths else indexes
@@ -321,10 +329,10 @@ def find_causes(
         if not names:
             continue
         if differing - same == 1:
-            layer = _Reading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
+            layer = _LayerReading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
             for name in names:
                 kind, item = layer.reason(name)
-                found[f"/{name}"] = Cause(same, kind, item)
+                found[f"/{name}"] = DifferenceCause(same, kind, item)
             continue
         middle = (same + differing) // 2
         trees = [
@@ -358,7 +366,7 @@ def _look(node: Node | None) -> tuple[object, ...] | None:
     return (node.type, node.entry.link, owner.mode, owner.uid, owner.gid, content)
 
 
-class _Reading:
+class _LayerReading:
     """A layer, looked at for what two readers take differently.
 
     Everything is looked up by path, for a layer may have as many opaque directories as paths that differ.

@@ -199,7 +199,7 @@ def _cause_in(index: LayerIndex, path: str, old: _Trail, new: _Trail) -> str:
 
 
 @frozen
-class _Step:
+class _NameOnWay:
     """One name that was looked up on the way to a path: in which directory, at which real path, and what was there."""
 
     directory: Node
@@ -216,7 +216,7 @@ class _Trail:
         entry: what the node said of itself then; a directory gets other attributes and stays the same node.
     """
 
-    steps: tuple[_Step, ...]
+    steps: tuple[_NameOnWay, ...]
     node: Node | None
     entry: LayerEntry | None
 
@@ -235,7 +235,7 @@ def _trail(root: Node, path: str, limits: Limits) -> _Trail:
     """Walk to a path as the kernel does."""
     walk = PathWalk(NODES, root, path, follow=False, most=limits.link_hops)
     steps = tuple(
-        _Step(step.directory, walk.path_of(step.name).lstrip("/"), step.name, step.node)
+        _NameOnWay(step.directory, walk.path_of(step.name).lstrip("/"), step.name, step.node)
         for step in walk
         if step.directory is not None
     )

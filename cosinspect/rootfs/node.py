@@ -6,7 +6,7 @@ from attrs import frozen
 
 from cosinspect.layer.changeset import LayerEntry
 
-__all__ = ["IMPLIED_MODE", "NAME_BYTES", "NODES", "Inode", "Node", "Problem", "is_name"]
+__all__ = ["IMPLIED_MODE", "NAME_BYTES", "NODES", "Inode", "LayerProblem", "Node", "is_name"]
 
 IMPLIED_MODE = 0o755
 
@@ -15,7 +15,7 @@ NAME_BYTES = 255
 
 
 @frozen
-class Problem:
+class LayerProblem:
     """Something a layer asks for that its reader cannot do.
 
     Attributes:

@@ -16,7 +16,7 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import Action, Change
 from cosinspect.rootfs.rootfs import Bodies, Rootfs
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Node, Problem
+from cosinspect.rootfs.tree import LayerProblem, Node
 
 __all__ = ["PartialRootfs", "Unread"]
 
@@ -130,7 +130,7 @@ class PartialRootfs(Rootfs):
         _unread()
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[LayerProblem, ...]:
         """What could not be done: not known."""
         _unread()
 

@@ -32,7 +32,7 @@ from cosinspect.rootfs.history import Change, histories
 from cosinspect.rootfs.node import NODES
 from cosinspect.rootfs.overlay import Merged, merge
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Inode, Node, Problem
+from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
 
@@ -107,7 +107,7 @@ class Rootfs:
         tree = trees(indexes, semantics, limits)
         self._indexes = tuple(indexes)
         self.semantics = semantics
-        self._problems: tuple[Problem, ...] = tree.problems
+        self._problems: tuple[LayerProblem, ...] = tree.problems
         self._root = tree.root
         self._names = tree.names
         self._layers = tuple(layers)
@@ -121,7 +121,7 @@ class Rootfs:
         return self._indexes
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[LayerProblem, ...]:
         """What the layers ask for and the reader of these semantics does not do."""
         return self._problems
 

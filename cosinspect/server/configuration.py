@@ -20,6 +20,7 @@ from cosinspect.policy.mistakes import Key, Mistakes
 
 __all__ = [
     "Admission",
+    "AdmissionRule",
     "Configuration",
     "Guarded",
     "Harbor",
@@ -27,7 +28,6 @@ __all__ = [
     "Listen",
     "Mode",
     "Otherwise",
-    "Rule",
     "load_configuration",
     "parse_configuration",
 ]
@@ -142,7 +142,7 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unresolved: Otherwise = Otherwise.DENY
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which images it fits, and what is required of them. The first rule that fits counts.
 
     Attributes:
@@ -236,12 +236,12 @@ class Configuration:
     listen: Listen
     inspections: Inspections
     admission: Admission
-    rules: tuple[Rule, ...]
+    rules: tuple[AdmissionRule, ...]
     kinds: tuple[ImageField, ...] = ()
     notifications: Guarded | None = None
     harbor: Harbor | None = None
 
-    def rule(self, reference: Reference, namespace: str = "") -> Rule | None:
+    def rule(self, reference: Reference, namespace: str = "") -> AdmissionRule | None:
         """Return the first rule that fits, None if none does."""
         return next((each for each in self.rules if each.fits(reference, namespace)), None)
 
@@ -368,9 +368,9 @@ class _Reader:
             cache = str(self.directory / cache)
         return msgspec.structs.replace(found, database=database, cache=cache)
 
-    def rule(self, value: object, number: int) -> Rule | None:
+    def rule(self, value: object, number: int) -> AdmissionRule | None:
         key = ("rules", number)
-        found = self.mistakes.convert(Rule, value, key)
+        found = self.mistakes.convert(AdmissionRule, value, key)
         if found is None:
             return None
         for name in ("registries", "repositories", "namespaces"):

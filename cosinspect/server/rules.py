@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
 from cosinspect.inspection.rulebook import Rulebook, load_keys, load_rulebook
-from cosinspect.server.configuration import Rule
+from cosinspect.server.configuration import AdmissionRule
 from cosinspect.signatures.keys import PublicKey
 
 __all__ = ["Rulebooks"]
@@ -24,9 +24,9 @@ class Rulebooks:
         InvalidConfiguration: a profile, a policy or a key that a rule names cannot be used.
     """
 
-    def __init__(self, rules: tuple[Rule, ...], platform: str | None) -> None:
-        self._books: dict[Rule, Rulebook] = {}
-        self._attesters: dict[Rule, tuple[PublicKey, ...]] = {}
+    def __init__(self, rules: tuple[AdmissionRule, ...], platform: str | None) -> None:
+        self._books: dict[AdmissionRule, Rulebook] = {}
+        self._attesters: dict[AdmissionRule, tuple[PublicKey, ...]] = {}
         for number, rule in enumerate(rules):
             try:
                 signatures = load_keys(rule.verify_keys)
@@ -38,17 +38,17 @@ class Rulebooks:
             except CosinspectError as fault:
                 raise InvalidConfiguration(str(fault), where=f"rules[{number}]") from fault
         self._day = datetime.now(UTC).date()
-        self._keys: dict[Rule, str] = {}
+        self._keys: dict[AdmissionRule, str] = {}
 
-    def book(self, rule: Rule) -> Rulebook:
+    def book(self, rule: AdmissionRule) -> Rulebook:
         """Return what a rule requires."""
         return self._books[rule]
 
-    def attesters(self, rule: Rule) -> tuple[PublicKey, ...]:
+    def attesters(self, rule: AdmissionRule) -> tuple[PublicKey, ...]:
         """Return whose attestations a rule believes."""
         return self._attesters[rule]
 
-    def key(self, rule: Rule) -> str:
+    def key(self, rule: AdmissionRule) -> str:
         """Return the key of a rule's verdicts."""
         today = datetime.now(UTC).date()
         if today != self._day:

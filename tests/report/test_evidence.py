@@ -5,9 +5,9 @@ import pytest
 from attrs import evolve
 
 from cosinspect.report import CheckResult, Finding, Kind, Level
-from cosinspect.report.evidence import LastLink, Line, LinkFollowed, Mention, Removal, Step, layer_named
+from cosinspect.report.evidence import LastLink, LayerStep, Line, LinkFollowed, Mention, Removal, layer_named
 
-STEP = Step(3, "RUN /bin/sh -c rm  -rf /boot # buildkit")
+STEP = LayerStep(3, "RUN /bin/sh -c rm  -rf /boot # buildkit")
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ STEP = Step(3, "RUN /bin/sh -c rm  -rf /boot # buildkit")
     [
         (LinkFollowed("/boot/vmlinuz", "vmlinuz-6.1", 1), "/boot/vmlinuz -> vmlinuz-6.1 (layer 1)", 1),
         (STEP, "layer 3 (RUN rm -rf /boot)", 3),
-        (Step(0), "layer 0", 0),
-        (Removal(Step(2), "/boot/.wh.x"), "layer 2 removed it: /boot/.wh.x", 2),
+        (LayerStep(0), "layer 0", 0),
+        (Removal(LayerStep(2), "/boot/.wh.x"), "layer 2 removed it: /boot/.wh.x", 2),
         (LastLink(STEP), "layer 3 (RUN rm -rf /boot) made the last link", 3),
         (Line("/etc/cos/bootargs.cfg", 7), "/etc/cos/bootargs.cfg:7", None),
         (Line("/etc/x", None), "/etc/x", None),

@@ -3,7 +3,7 @@
 Follows `init/initramfs.c` of Linux 6.1: what a member does to what already stands in its place (`clean_path`,
 `maybe_link`, `do_name`, `do_symlink`). Names are resolved from the root through the symbolic links of their directories. An
 existing entry of another type gives way, but for a directory that is not empty. A member that cannot be made is passed
-over without a word; `Tree.left_out` names it.
+over without a word; `UnpackedInitrd.left_out` names it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,19 @@ from typing import Protocol
 from attrs import Factory, define
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.cpio import PATH_BYTES, Entry
+from cosinspect.formats.boot.cpio import PATH_BYTES, CpioEntry
 from cosinspect.formats.boot.program import Program
 from cosinspect.path_walk import LINKS, PathWalk
 
-__all__ = ["LINK_HOPS", "LINK_STEPS", "NAMES_BYTES", "NAME_BYTES", "InitrdPaths", "Node", "Tree"]
+__all__ = [
+    "LINK_HOPS",
+    "LINK_STEPS",
+    "NAMES_BYTES",
+    "NAME_BYTES",
+    "InitrdNode",
+    "InitrdPaths",
+    "UnpackedInitrd",
+]
 
 LINK_HOPS = LINKS
 
@@ -91,7 +99,7 @@ class InitrdPaths:
 
 
 @define(kw_only=True)
-class Node:
+class InitrdNode:
     """What stands at a path, or at several for a file with hard links.
 
     Attributes:
@@ -119,7 +127,7 @@ class Node:
 
 
 @define(eq=False)
-class Tree:
+class UnpackedInitrd:
     """The files that exist so far.
 
     Attributes:
@@ -127,14 +135,14 @@ class Tree:
         left_out: the names of members that could not be made.
     """
 
-    nodes: dict[str, Node] = Factory(dict)
+    nodes: dict[str, InitrdNode] = Factory(dict)
     left_out: list[str] = Factory(list)
     _names_bytes: int = 0
     _directories: dict[str, str] = Factory(dict)
     _links: dict[tuple[tuple[int, int], int], str] = Factory(dict)
     _walk: InitrdPaths = Factory(lambda self: InitrdPaths(self.nodes, TREE_STEPS), takes_self=True)
 
-    def place(self, entry: Entry) -> str | None:
+    def place(self, entry: CpioEntry) -> str | None:
         """Return the path at which a member will stand; None where it cannot be made, or is the root.
 
         Raises:
@@ -160,14 +168,14 @@ class Tree:
             self._names_bytes += len(path)
         return path
 
-    def linked(self, entry: Entry) -> Node | None:
+    def linked(self, entry: CpioEntry) -> InitrdNode | None:
         """Return the file to which a member is another hard link, or None."""
         first = self._first_link(entry)
         return None if first is None else self.nodes.get(first)
 
     def write(
         self,
-        entry: Entry,
+        entry: CpioEntry,
         path: str,
         *,
         segment: int,
@@ -182,7 +190,7 @@ class Tree:
         if linked is None and there is not None and there.type == kind and kind != "symlink":
             node = there  # written over in place: other links to it see that
         if node is None:
-            node = Node(
+            node = InitrdNode(
                 type=kind,
                 mode=entry.mode,
                 uid=entry.uid,
@@ -225,7 +233,7 @@ class Tree:
         self._directories[path] = found
         return found
 
-    def _can_make(self, entry: Entry, path: str) -> bool:
+    def _can_make(self, entry: CpioEntry, path: str) -> bool:
         kind = entry.type
         if kind == "unknown" or (kind == "symlink" and entry.target is None):
             return False
@@ -243,13 +251,13 @@ class Tree:
         there = self.nodes.get(path)
         return there is None or there.type != "directory" or kind == "directory" or not there.children
 
-    def _first_link(self, entry: Entry) -> str | None:
+    def _first_link(self, entry: CpioEntry) -> str | None:
         """Return the path that an inode was first met at in this archive."""
         if entry.type != "file" or entry.nlink < 2:
             return None
         return self._links.get((entry.device, entry.inode))
 
-    def _insert(self, path: str, node: Node) -> None:
+    def _insert(self, path: str, node: InitrdNode) -> None:
         self.nodes[path] = node
         parent = self.nodes.get(path.rpartition("/")[0])
         if parent is not None:
