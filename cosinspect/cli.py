@@ -138,7 +138,9 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
         except SystemExit:  # --help and --version, which have written what they had to
             return 0
     verbose = getattr(arguments, "verbose", False)
-    with _log_told(err, quiet=getattr(arguments, "quiet", False), verbose=verbose):
+    # A server writes a log of its own.
+    silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
+    with _log_told(err, quiet=silent, verbose=verbose):
         return command.run(arguments, _terminal(arguments, out, err))
 
 

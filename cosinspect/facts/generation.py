@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from attrs import frozen
@@ -11,6 +10,7 @@ from attrs import frozen
 from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.globs import name_matches
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles.fingerprints import Condition, Fingerprint, Fingerprints
 from cosinspect.rootfs.rootfs import Rootfs
@@ -126,7 +126,7 @@ def _at(rootfs: Rootfs, pattern: str) -> Iterator[str]:
 def _settings(image: _Image, item: Condition) -> Iterator[str]:
     for path in item.files:
         for key, value in read_env_file(image.read(path) or "").values.items():
-            if not fnmatchcase(key, item.setting):
+            if not name_matches(key, item.setting):
                 continue
             if not item.values:
                 yield f"{key} in {path}"

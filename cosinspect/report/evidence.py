@@ -18,8 +18,8 @@ __all__ = [
     "LinkFollowed",
     "Mention",
     "Removal",
-    "layer_named",
     "name_layer",
+    "names_layer",
     "shorten_step",
 ]
 
@@ -102,9 +102,11 @@ class Mention(msgspec.Struct, frozen=True, tag="mention"):
 Evidence: TypeAlias = str | LinkFollowed | LayerStep | Removal | LastLink | Line | Mention
 
 
-def layer_named(evidence: Evidence) -> int | None:
-    """Return the position of the layer that evidence names, None where it names none."""
-    return None if isinstance(evidence, str | Line) else evidence.layer
+def names_layer(evidence: Evidence, position: int) -> bool:
+    """Return whether evidence names a layer; the text of a plugin, or of a report that was read again, is searched for it."""
+    if isinstance(evidence, str):
+        return re.search(rf"\blayer {position}\b", evidence) is not None
+    return not isinstance(evidence, Line) and evidence.layer == position
 
 
 def shorten_step(created_by: str, width: int = 100) -> str:

@@ -142,10 +142,13 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unresolved: Otherwise = Otherwise.DENY
 
 
-class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
     """Which images it fits, and what is required of them. The first rule that fits counts.
 
+    Rules are compared by identity: the files that a rule names may change, so an equal rule of a later configuration is another one.
+
     Attributes:
+        name: in the log and the metrics; by default the rule's place, such as `rules[0]`.
         registries: globs of hosts, `*` for any.
         repositories: globs of repositories below the host.
         namespaces: globs of namespaces; an image that is asked for outside of any fits only `*`.
@@ -156,6 +159,7 @@ class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         attestation_keys: PEM files; what one of these keys attested by the same rules is believed, and the image not inspected.
     """
 
+    name: Annotated[str, msgspec.Meta(max_length=100)] = ""
     registries: tuple[str, ...] = ("*",)
     repositories: tuple[str, ...] = ("*",)
     namespaces: tuple[str, ...] = ("*",)
@@ -383,7 +387,8 @@ class _Reader:
             name: tuple(str(self.file(each, (*key, name))) for each in getattr(found, name))
             for name in ("policies", "verify_keys", "attestation_keys")
         }
-        return msgspec.structs.replace(found, profile=profile, **lists)
+        name = found.name or f"rules[{number}]"
+        return msgspec.structs.replace(found, name=name, profile=profile, **lists)
 
     def guarded(self, kind: type[_GuardedKind], value: object, name: str) -> _GuardedKind | None:
         parsers = {"addresses": _addresses} if kind is Harbor else None

@@ -140,7 +140,7 @@ class Scanner:
         key, _, place = rest.partition(".")
         digest = digest.replace("-", ":", 1)
         rule = next(
-            (each for each in self.configuration.rules if self.inspector.key(each)[:SHORT_KEY] == key), None
+            (each for each in self.inspector.rules if self.inspector.key(each)[:SHORT_KEY] == key), None
         )
         if rule is None:
             raise Refusal(404, "there is no such scan")

@@ -5,7 +5,7 @@ import pytest
 from attrs import evolve
 
 from cosinspect.report import CheckResult, Finding, Kind, Level
-from cosinspect.report.evidence import LastLink, LayerStep, Line, LinkFollowed, Mention, Removal, layer_named
+from cosinspect.report.evidence import LastLink, LayerStep, Line, LinkFollowed, Mention, Removal, names_layer
 
 STEP = LayerStep(3, "RUN /bin/sh -c rm  -rf /boot # buildkit")
 
@@ -21,12 +21,15 @@ STEP = LayerStep(3, "RUN /bin/sh -c rm  -rf /boot # buildkit")
         (Line("/etc/cos/bootargs.cfg", 7), "/etc/cos/bootargs.cfg:7", None),
         (Line("/etc/x", None), "/etc/x", None),
         (Mention("12 MiB in layer 4", 4), "12 MiB in layer 4", 4),
-        ("layer 5 as somebody says", "layer 5 as somebody says", None),
+        ("layer 5 as somebody says", "layer 5 as somebody says", 5),
     ],
 )
 def test_each_value_is_one_line(evidence, text, layer):
     finding = Finding("wrong", evidence=(evidence,))
-    assert (finding.evidence, layer_named(evidence)) == ((text,), layer)
+    assert finding.evidence == (text,)
+    assert [number for number in range(9) if names_layer(evidence, number)] == (
+        [] if layer is None else [layer]
+    )
     result = CheckResult("COS001", "x", Kind.FAIL, Level.ERROR, (), (finding,))
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(result), type=CheckResult)
     assert again == result
