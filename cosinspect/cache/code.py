@@ -20,7 +20,9 @@ LAYER_CODE = (
     "formats/boot/elf.py",
     "formats/boot/program.py",
     "formats/toc.py",
+    "globs.py",
     "layer/",
+    "path_walk.py",
     "tar/",
     "wire_types.py",
 )
