@@ -1,4 +1,4 @@
-"""An image: manifest, configuration and layers together, and the source that its name means.
+"""An image: manifest, configuration and layers, and the source of its name.
 
 It may import `blob`, `cache`, `layer`, `oci`, `rootfs` and `sources`. `resolution` finds the image's documents, `schedule` reads
 layers side by side, `image` merges them; `opening` chooses the source of a name: a new transport is added there, in

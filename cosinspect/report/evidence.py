@@ -110,12 +110,12 @@ def names_layer(evidence: Evidence, position: int) -> bool:
 
 
 def shorten_step(created_by: str, width: int = 100) -> str:
-    """Cut a build step to a width: blanks folded, without the shell and the marks that builders put around it."""
+    """Cut a build step to a width; fold blanks, and remove the shell and builders' markers."""
     text = " ".join(created_by.split()).removesuffix(" # buildkit")
     text = re.sub(r"^(RUN )?/bin/sh -c (?:#\(nop\) *)?", lambda found: found[1] or "", text)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def name_layer(position: int, created_by: str | None) -> str:
-    """Name a layer as people know it: its position and the step that made it, where that is known."""
+    """Return a layer's position and its build step, if known."""
     return f"layer {position} ({shorten_step(created_by)})" if created_by else f"layer {position}"
