@@ -19,6 +19,7 @@ LAYER_CODE = (
     "compression/",
     "formats/boot/elf.py",
     "formats/boot/program.py",
+    "formats/boot/symbol_versions.py",
     "formats/toc.py",
     "globs.py",
     "layer/",
