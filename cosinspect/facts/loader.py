@@ -161,9 +161,9 @@ class Linking:
                 )
         return None if self._loader.is_musl else self._version_fault(waiting)
 
-    def _version_fault(self, loaded: list[_Loaded]) -> Fault | None:
+    def _version_fault(self, loaded: list[_Loaded]) -> ExecutionFault | None:
         """Hold the versions of symbols that each file needs against those that its libraries define, as glibc's loader does."""
-        doubt: Fault | None = None
+        doubt: ExecutionFault | None = None
         for asker in loaded:
             if not asker.elf.versions_known:
                 doubt = doubt or self._fault(asker, asker.path, _UNREAD_VERSIONS, undecided=True)

@@ -113,7 +113,8 @@ class Finding:
     message: str
     path: str | None = None
     layer: int | None = None
-    grounds: tuple[Evidence, ...] = field(default=(), alias="evidence")
+    # Equal text is equal evidence: a report that was written and read again has text alone.
+    grounds: tuple[Evidence, ...] = field(default=(), alias="evidence", eq=lambda each: tuple(map(str, each)))
     remedy: str | None = None
     waiver: Waiver | None = None
     semantics: str | None = None

@@ -36,6 +36,13 @@ def test_each_value_is_one_line(evidence, text, layer):
     assert hash(again) == hash(result)
 
 
+def test_equal_text_is_equal_evidence():
+    one, other = Finding("wrong", evidence=(STEP,)), Finding("wrong", evidence=(str(STEP),))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != Finding("wrong", evidence=("else",))
+
+
 def test_evidence_is_added_to():
     first = Finding("wrong", evidence=(STEP,))
     assert evolve(first, evidence=(*first.grounds, "more")).grounds == (STEP, "more")
