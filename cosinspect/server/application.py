@@ -123,7 +123,7 @@ def _harbor(desk: _Desk, service: Service) -> list[Route]:
 
 
 def _spoken(protocol: Protocol | None) -> Protocol:
-    """Give a protocol, which the configuration may not have."""
+    """Return a protocol, which the configuration may not have."""
     if protocol is None:
         raise Refusal(404, "the configuration has no table for this protocol")
     return protocol
@@ -205,7 +205,7 @@ def _authorize(request: Request, token: str) -> None:
 
 
 def _request_id(request: Request) -> str:
-    """Give the id by which the log names a request: what the client calls it, where that is an id, or a new one."""
+    """Return the id by which the log names a request: what the client calls it, where that is an id, or a new one."""
     given = request.headers.get(REQUEST_ID, "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 

@@ -76,7 +76,7 @@ def _load(context: ssl.SSLContext, settings: Listen) -> None:
 
 
 def _expiry(settings: Listen) -> float:
-    """Give when the first certificate of the chain that expires does, in seconds since 1970."""
+    """Return when the first certificate of the chain that expires does, in seconds since 1970."""
     assert settings.certificate is not None  # noqa: S101 - the configuration demands it
     chain = x509.load_pem_x509_certificates(Path(settings.certificate).read_bytes())
     return min(each.not_valid_after_utc.timestamp() for each in chain)

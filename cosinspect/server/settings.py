@@ -72,7 +72,7 @@ class Settings:
         )
 
     def after(self, before: Configuration) -> Self:
-        """Give the settings with the values of `before` where a value cannot change while the process runs."""
+        """Return the settings with the values of `before` where a value cannot change while the process runs."""
         changed: list[str] = []
         kept = {}
         for name, keys in FIXED.items():

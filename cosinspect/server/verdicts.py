@@ -119,7 +119,7 @@ class Verdicts:
         return self._read("WHERE digest = ? ORDER BY decided DESC LIMIT 1", (digest,))
 
     def keep(self, decided: Decided) -> None:
-        """Write a verdict; where there is no room it is remembered only, which is reported in the log."""
+        """Write a verdict; where there is no room it is kept in memory only; the log says so."""
         self._remember(decided)
         row = (
             decided.digest,
