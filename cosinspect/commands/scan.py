@@ -33,6 +33,8 @@ from cosinspect.report.display import printable, size
 __all__ = ["configure", "run"]
 
 _WORDS = {"pass": "pass", "fail": "FAIL", "open": "open", ERROR: "error"}
+CONNECT_SECONDS = 10
+"""What a cluster's scheduler may take to answer."""
 _FAILING = 10
 """Checks that the summary tells of."""
 
@@ -262,9 +264,18 @@ def _workers(arguments: argparse.Namespace) -> Workers:
             "--dask needs a package that is not installed: pip install 'cosinspect[dask]'"
         ) from fault
     try:
-        return DaskWorkers(distributed.Client(arguments.dask, timeout=30, set_as_default=False))
+        client = distributed.Client(arguments.dask, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as fault:
-        raise InvalidScan(f"the cluster does not answer: {fault}", where=arguments.dask[:200]) from fault
+        raise InvalidScan(
+            f"the cluster does not answer: {fault}",
+            where=arguments.dask[:200],
+            remedy="expected the address of a Dask scheduler, such as tcp://HOST:8786",
+        ) from fault
+    try:
+        return DaskWorkers(client, arguments.dask)
+    except BaseException:
+        client.close()
+        raise
 
 
 def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[str, str]:

@@ -39,6 +39,7 @@ class Record:
         failed: ids of checks that failed, waived ones left out.
         undecided: ids of checks that are open, waived ones left out.
         layers: digests and sizes, bottom first.
+        version: of the cosinspect that judged it, "" in a line of an earlier one that did not say.
     """
 
     image: str
@@ -53,12 +54,13 @@ class Record:
     failed: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
     layers: tuple[tuple[str, int], ...] = ()
+    version: str = ""
 
     @classmethod
     def of(cls, image: str, digest: str | None, rules: str, outcome: Outcome) -> Record:
         """Make the record of an inspection."""
         if outcome.verdict is None:
-            return cls(image, digest, ERROR, outcome.message, rules)
+            return cls(image, digest, ERROR, outcome.message, rules, version=outcome.version)
         report = json.loads(outcome.report)
         results = report["results"]
         return cls(
@@ -74,6 +76,7 @@ class Record:
             tuple(each["check"] for each in results if each["kind"] == "fail" and not _waived(each)),
             tuple(each["check"] for each in results if each["kind"] == "open" and not _waived(each)),
             tuple((layer["digest"], layer["size"]) for layer in report["image"]["layers"]),
+            outcome.version,
         )
 
     @property
@@ -90,6 +93,7 @@ class Record:
             "verdict": self.verdict,
             "message": self.message,
             "rules": self.rules,
+            "version": self.version,
             "platform": self.platform,
             "generation": self.generation,
             "profile": self.profile,
@@ -116,6 +120,7 @@ class Record:
             "layers": len(self.layers),
             "size": self.size,
             "message": self.message,
+            "version": self.version,
         }
 
 
@@ -138,6 +143,7 @@ class _WireRecord(msgspec.Struct):
     failed: list[str] = []
     undecided: list[str] = []
     layers: list[_WireLayer] = []
+    version: str = ""
 
 
 def read_records(path: Path) -> tuple[list[Record], int]:
@@ -190,6 +196,7 @@ def _record(line: bytes, path: Path, number: int) -> Record:
         tuple(wire.failed),
         tuple(wire.undecided),
         tuple((layer.digest, layer.size) for layer in wire.layers),
+        wire.version,
     )
 
 
