@@ -30,10 +30,12 @@ class Recognised:
     Attributes:
         name: the name of its table, "" where none is evident.
         evidence: what was found, one line each.
+        releases: the first and the last release that it shows, None where it shows no more than the generation.
     """
 
     name: str
     evidence: tuple[str, ...] = ()
+    releases: tuple[str, str] | None = None
 
 
 @frozen
@@ -58,7 +60,7 @@ def recognise(
     for each in known.fingerprint:
         found = _fits(image, each, known)
         if found is not None:
-            return Recognised(each.generation, found)
+            return Recognised(each.generation, found, each.releases)
     return Recognised("")
 
 
@@ -101,7 +103,7 @@ def _places(image: _Image, item: Condition) -> Iterator[str]:
     elif item.setting:
         yield from _settings(image, item)
     elif item.text is not None:
-        for path in item.files:
+        for path in (path for pattern in item.files for path in _at(image.rootfs, pattern)):
             text = image.read(path)
             if text and item.text in text:
                 yield f"{path} {item.words}".rstrip()
