@@ -75,7 +75,7 @@ Options of a command: cosinspect check --help
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class _ArgumentParser(argparse.ArgumentParser):
     """A parser that raises exceptions; argparse has no other way not to exit."""
 
     def error(self, message: str) -> NoReturn:
@@ -187,7 +187,7 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     implied = command is None
     if command is None:
         command = COMMANDS["check"]
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         allow_abbrev=False,
@@ -228,7 +228,7 @@ def _overview() -> argparse.ArgumentParser:
         f"  {command.name + ' ' + command.arguments:<{wide}}  {command.summary}"
         for command in COMMANDS.values()
     )
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
         description="What can this OS image do? Does it boot and install? If not, why?",
