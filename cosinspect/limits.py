@@ -72,6 +72,9 @@ class Limits:
     """What a table of contents has one read at once; writers make chunks of 4 MiB at most by themselves."""
     metadata_characters: int = 256 * MIB
     """Names, links, attributes and sparse maps of one layer, in characters."""
+    index_bytes: int = 800 * MIB
+    """Memory that the entries of all layers take together, in their indexes and in the trees made of them, as estimated: about
+    1.1 million entries with names of 60 characters."""
     program_characters: int = 64 * MIB
     """What executable files and libraries of one layer ask for, in characters; what is beyond is read when it is asked for."""
     notes_of_a_kind: int = 1000
@@ -79,11 +82,13 @@ class Limits:
     link_hops: int = 40
     """Symbolic links followed for one path (Linux's own limit)."""
 
-    retained_file_bytes: int = 256 * MIB
+    retained_file_bytes: int = 64 * MIB
     """A file kept in memory while its layer passes by; larger ones are read in a second pass."""
-    retained_bytes: int = 512 * MIB
+    retained_bytes: int = 96 * MIB
     """All files of one image kept in memory while layers pass by."""
 
+    yaml_events: int = 1_000_000
+    """Scalars, and beginnings and ends of collections, in all YAML files of one image, each reading of a file counted."""
     parsed_file_bytes: int = 16 * MIB
     """A configuration file, script or unit that is parsed whole."""
     database_bytes: int = 128 * MIB

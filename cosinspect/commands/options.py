@@ -284,7 +284,8 @@ def trusts_tables(arguments: argparse.Namespace) -> bool:
 
 
 def add_bounds(parser: argparse.ArgumentParser) -> None:
-    """Add what bounds the work."""
+    """Add what bounds the work; the command is held to it as a whole, unless it works on many images."""
+    parser.set_defaults(on_one_image=True)
     parser.add_argument(
         "--timeout",
         type=_seconds,

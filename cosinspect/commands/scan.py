@@ -102,6 +102,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the scheduler of a Dask cluster, with a --cache that all of it shares (extra dask)",
     )
     add_reach(parser)
+    parser.set_defaults(on_one_image=False)
     add_profile(parser)
     add_signatures(parser)
 

@@ -24,6 +24,7 @@ from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Follower
 from cosinspect.layer.layer import Layer, Progress
+from cosinspect.layer.ledger import Ledger
 from cosinspect.layer.retain import Retain
 from cosinspect.layer.toc import is_announced
 from cosinspect.layer.toc_layer import TableLayer, TableUse, open_by_table
@@ -192,6 +193,7 @@ class Image:
             LimitExceeded: a bound was reached.
         """
         wanted = Retain(retain, limits=self.limits)
+        ledger = Ledger(self.limits)
         cancelled = threading.Event()
         # The one that takes longest to look into comes first, as far as steps tell; then the largest, so that no worker is
         # left alone with it at the end.
@@ -207,12 +209,14 @@ class Image:
                 unique[key] = layer
             else:
                 found[key] = index
-        known_by_table = self._by_table(unique, progress) if trust_tables else {}
+        for index in found.values():
+            ledger.take_index(index, self.name)
+        known_by_table = self._by_table(unique, progress, ledger) if trust_tables else {}
         self.fetched += sum(layer.descriptor.size for layer in unique.values())
         pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
         try:
             futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower)
+                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower, ledger)
                 for key, layer in unique.items()
             }
             self._await(set(futures.values()))
@@ -227,8 +231,10 @@ class Image:
             pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
         found.update(known_by_table)
         indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
+        self._count_repeated(indexes, ledger)
         trees = merge_layers if self.cache is None else self.cache.tree
-        return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
+        with self.deadline.running(self.name):
+            return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
 
     rootfs = read_rootfs
     """The name that `read_rootfs` had first; it works as ever."""
@@ -240,13 +246,14 @@ class Image:
             as `read_rootfs` does, but InvalidLayer.
         """
         indexes: list[LayerIndex] = []
+        ledger = Ledger(self.limits)
         for layer in reversed(self.layers):
             self.deadline.heed(self.name)
             index = self.cache.layer(layer) if self.cache is not None else None
             try:
-                index = layer.index() if index is None else index
+                index = layer.index(ledger=ledger) if index is None else index
             except InvalidLayer as fault:
-                index = layer.salvage(fault)
+                index = layer.salvage(fault, ledger)
             indexes.insert(0, index)
             if any(cut.reader != "containerd" and not cut.ended for cut in index.cuts):
                 break
@@ -277,6 +284,7 @@ class Image:
         Who stops early has what is under way given up. Arguments and errors are those of `read_rootfs`.
         """
         wanted = Retain(retain, limits=self.limits)
+        ledger = Ledger(self.limits)
         cancelled = threading.Event()
         found: dict[tuple[Digest, Digest], LayerIndex] = {}
         unique: dict[tuple[Digest, Digest], Layer] = {}
@@ -288,12 +296,12 @@ class Image:
             else:
                 unique[key] = layer
         if trust_tables:
-            found.update(self._by_table(unique, progress))
+            found.update(self._by_table(unique, progress, ledger))
         pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
         ended = False
         try:
             futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower)
+                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower, ledger)
                 for key, layer in unique.items()
             }
             known: tuple[LayerIndex, ...] = ()
@@ -311,12 +319,20 @@ class Image:
             pool.shutdown(wait=ended, cancel_futures=True)
 
     def _by_table(
-        self, unique: dict[tuple[Digest, Digest], Layer], progress: Progress | None
+        self, unique: dict[tuple[Digest, Digest], Layer], progress: Progress | None, ledger: Ledger
     ) -> dict[tuple[Digest, Digest], LayerIndex]:
         """Take out of `unique` the layers that need not be read, as their tables of contents tell what is in them."""
         announced = {key: layer for key, layer in unique.items() if is_announced(layer.descriptor)}
+
+        def opened_by_table(layer: Layer) -> TableLayer | None:
+            with self.deadline.running(self.name):
+                found = open_by_table(layer, self.table_use)
+                if found is not None:
+                    ledger.take_index(found.index, self.name)
+                return found
+
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="table") as pool:
-            opened = pool.map(lambda layer: open_by_table(layer, self.table_use), announced.values())
+            opened = pool.map(opened_by_table, announced.values())
             found = {key: item for key, item in zip(announced, opened, strict=True) if item is not None}
         for key in found:
             layer = unique.pop(key)
@@ -347,11 +363,23 @@ class Image:
         progress: Progress | None,
         cancelled: threading.Event,
         follower: Follower | None,
+        ledger: Ledger,
     ) -> LayerIndex:
-        index = layer.index(retain, progress=progress, cancelled=cancelled, follower=follower)
-        if self.cache is not None:
-            self.cache.keep_layer(layer, index)
-        return index
+        with self.deadline.running(self.name):
+            index = layer.index(
+                retain, progress=progress, cancelled=cancelled, follower=follower, ledger=ledger
+            )
+            if self.cache is not None:
+                self.cache.keep_layer(layer, index)
+            return index
+
+    def _count_repeated(self, indexes: Iterable[LayerIndex], ledger: Ledger) -> None:
+        """Count layers that stand in the image more than once: their entries are written to trees as often."""
+        seen: set[int] = set()
+        for index in indexes:
+            if id(index) in seen:
+                ledger.take_index(index, self.name)
+            seen.add(id(index))
 
     def _await(self, pending: set[Future[LayerIndex]]) -> None:
         """Wait until every layer is read, or one cannot be.

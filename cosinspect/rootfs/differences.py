@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
+from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerIndex, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import concerned
@@ -253,6 +254,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
     """Walk two trees at once, and give what is not evidently the same file of the same layer in both."""
     waiting: list[tuple[str, Node | None, Node | None]] = [("/", left.root.node, right.root.node)]
     while waiting:
+        spend()
         path, ours, theirs = waiting.pop()
         if ours is None or theirs is None or not _is_one(ours, theirs):
             yield path, _seen(path, ours), _seen(path, theirs)
@@ -322,6 +324,7 @@ def find_causes(
         if differing - same == 1:
             layer = _Reading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
             for name in names:
+                spend(name.count("/") + 1)
                 kind, item = layer.reason(name)
                 found[f"/{name}"] = Cause(same, kind, item)
             continue
@@ -340,6 +343,7 @@ def find_causes(
 def _at(root: Node, path: str) -> Node | None:
     at: Node | None = root
     for name in path.split("/") if path else ():
+        spend()
         at = at.children.get(name) if at is not None and at.children is not None else None
     return at
 
@@ -383,7 +387,7 @@ class _Reading:
         self._repeated: set[str] = set()
         self._hardlinks: dict[str, str] = {}
         seen: set[str] = set()
-        for entry in self._index.entries:
+        for entry in in_time(self._index.entries):
             (self._repeated if entry.path in seen else seen).add(entry.path)
             if entry.type == "hardlink":
                 self._hardlinks.setdefault(entry.path, entry.path)
@@ -397,6 +401,7 @@ class _Reading:
         places: dict[str, str | None] = {}
         for path in (*(entry.path for entry in self._index.entries), *self._whiteouts):
             directory, _, name = path.rpartition("/")
+            spend()
             if directory not in places:
                 trace = lower.trace(f"/{directory}")
                 places[directory] = trace.at.strip("/") if trace.hops else None
@@ -459,6 +464,7 @@ def _first_below(paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         directory = path
         while directory:
+            spend()
             directory = directory.rpartition("/")[0]
             if directory in first:
                 break

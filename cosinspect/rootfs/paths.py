@@ -6,6 +6,7 @@ links pass by pass (`_lexical`), and asks the kernel what stands at each name (`
 
 from __future__ import annotations
 
+from cosinspect.deadline import spend
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.node import Node, is_name
 from cosinspect.rootfs.semantics import Rules
@@ -83,12 +84,14 @@ class Paths:
         return found
 
     def _look_afresh(self) -> None:
+        spend(len(self._touched))
         self._touched, self._winding, self._missed = [], False, False
 
     def _drop(self, node: Node) -> None:
         """Take note that a node is not in the tree any more, nor what is below it: no way leads through them."""
         waiting = [node]
         while waiting:
+            spend()
             gone = waiting.pop()
             for path in self._ways.pop(id(gone), ()):
                 self._parents.pop(path, None)
@@ -144,6 +147,7 @@ class Paths:
                 if hops < 0:
                     return "parent-loop"
                 target = node.entry.link
+                spend(len(target))
                 if target.startswith("/"):
                     del stack[1:]
                 waiting.extend(reversed(target.split("/")))
@@ -168,6 +172,7 @@ class Paths:
 
     def _walked(self, names: list[str]) -> Node | str:
         """Find what stands at a path as the kernel does, links followed, the one at its end too."""
+        spend(len(names))
         waiting = names[::-1]
         stack = [self.root]
         hops = self._hops

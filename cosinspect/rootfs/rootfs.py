@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
+from cosinspect.deadline import spend
 from cosinspect.errors import (
     LimitExceeded,
     NotADirectory,
@@ -158,6 +159,7 @@ class Rootfs:
         seen: set[Inode] = set()
         waiting = [self._root]
         while waiting:
+            spend()
             for node in (waiting.pop().children or {}).values():
                 if node.children is not None:
                     total += 1
@@ -350,6 +352,7 @@ class Rootfs:
         if not _MARKS.intersection(component):
             names = [component]
         else:
+            spend(len(parent.node.children or ()))
             expression = re.compile(fnmatch.translate(component))
             names = [name for name in parent.node.children or () if expression.fullmatch(name)]
         for name in names:
@@ -508,6 +511,7 @@ def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
     """Yield everything below a node, sorted; depth costs no recursion."""
     waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
     while waiting:
+        spend()
         path, node = waiting.pop()
         yield path, node
         if node.children:
@@ -521,6 +525,7 @@ def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
     waiting = [("", top)]
     while waiting:
         base, directory = waiting.pop()
+        spend(len(directory.children or ()))
         children = directory.children or {}
         found = children.get(name)
         if found is not None:

@@ -17,16 +17,26 @@ import base64
 import binascii
 import math
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
 from attrs import define, field, frozen
 
+from cosinspect.deadline import spend, take
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["YAML_DEPTH", "YAML_NODES", "YamlDocument", "load_yaml", "load_yaml_stream", "parse_yaml"]
+__all__ = [
+    "YAML_DEPTH",
+    "YAML_NODES",
+    "YamlDocument",
+    "counted_events",
+    "load_yaml",
+    "load_yaml_stream",
+    "parse_yaml",
+]
 
 YAML_DEPTH = 100
 """Collections nested in each other, aliases expanded; honest configuration stays below 20."""
@@ -54,6 +64,8 @@ _NUMBER_CHARACTERS = 400  # more digits than any finite float has before its poi
 _INTEGER = re.compile(r"([-+]?)(?:0[bB]([01]+)|0[oO]?([0-7]+)|0[xX]([0-9a-fA-F]+)|(0|[1-9][0-9]*))")
 _INTEGER_BASES = (2, 8, 16, 10)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+_BATCH = 64  # events that are counted at once, so that many small files are bounded too
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = "<<"
@@ -98,7 +110,7 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
     """
     content = _decoded(text, limits)
     builder = _Builder(limits.parsed_file_bytes)
-    events = iter(_events(content))
+    events = iter(_events(content, limits))
     end = None
     try:
         for event in events:
@@ -122,7 +134,7 @@ def load_yaml_stream(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> l
     found: list[Any] = []
     builder = _Builder(limits.parsed_file_bytes)
     try:
-        for event in _events(_decoded(text, limits)):
+        for event in _events(_decoded(text, limits), limits):
             if isinstance(event, yaml.DocumentEndEvent):
                 found.append(builder.value)
                 builder = _Builder(limits.parsed_file_bytes)
@@ -151,10 +163,23 @@ def _decoded(text: str | bytes, limits: Limits) -> str:
         ) from fault
 
 
-def _events(content: str) -> Any:
+def counted_events(events: Iterable[Any], limits: Limits) -> Iterator[Any]:
+    """Give the events of a parser, and count them for the whole image.
+
+    Raises:
+        LimitExceeded: all YAML files of the image have more than `Limits.yaml_events`.
+    """
+    for number, event in enumerate(events):
+        if number % _BATCH == 0:
+            spend(_BATCH)
+            take("yaml_events", _BATCH, limits.yaml_events, "parts of YAML files", "YAML")
+        yield event
+
+
+def _events(content: str, limits: Limits) -> Any:
     try:
         # The events are made one by one as they are asked for; the stubs do not know the C loader.
-        return yaml.parse(content.encode(), Loader=_LOADER)
+        return counted_events(yaml.parse(content.encode(), Loader=_LOADER), limits)
     except UnicodeEncodeError as fault:
         raise FormatError("YAML text must not hold lone surrogates", kind="encoding") from fault
 
