@@ -35,12 +35,11 @@ class OutOfTime(BaseException):
 
 
 class Deadline:
-    """A moment by which the work must be done; used from several threads at once.
+    """The time by which the work must be done; thread-safe.
 
     Args:
-        seconds: how long it may take from now on; where another deadline runs in this thread, it ends with that one at
-            the latest.
-        clock: tells the seconds, from any beginning.
+        seconds: the allowed time from now on; where another deadline runs in this thread, at most the time that it has left.
+        clock: returns seconds since any fixed time.
     """
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,20 +53,20 @@ class Deadline:
         self._lock = threading.Lock()
 
     def left(self) -> float:
-        """Give the seconds that are left, 0 once there are none, and no more than Python can wait."""
+        """Return the remaining seconds, 0 after the deadline, at most what Python can wait."""
         return min(max(self._end - self._clock(), 0.0), threading.TIMEOUT_MAX)
 
     def heed(self, where: str) -> None:
-        """Go on only while there is time.
+        """Raise an error after the deadline.
 
         Raises:
-            LimitExceeded: there is none left; `where` says at what.
+            LimitExceeded: no time is left; `where` names the work.
         """
         if self.left() <= 0:
             raise self.exceeded(where)
 
     def exceeded(self, where: str) -> LimitExceeded:
-        """Make the error for work that is not done in time."""
+        """Return the error for work that was not done in time."""
         return LimitExceeded(
             f"expected to be done within {self._seconds:g} s, found work left",
             limit="seconds",
@@ -127,7 +126,7 @@ _steps = 0  # of all threads; one that is lost where they meet does no harm
 
 
 def running() -> Deadline | None:
-    """Give the deadline that runs in this thread, for another thread to work under; None where none does."""
+    """Return the deadline that runs in this thread, for another thread to work under; None where none does."""
     return _work.deadline
 
 
@@ -163,7 +162,7 @@ def spend(steps: int = 1) -> None:
 
 
 def in_time(items: Iterable[T]) -> Iterator[T]:
-    """Give the items, and look at the clock from time to time; for many items of which each costs little.
+    """Yield the items, and look at the clock from time to time; for many items of which each costs little.
 
     Raises:
         OutOfTime: the deadline that runs in this thread is over.

@@ -93,7 +93,7 @@ class _Walk:
     left: int = MOST_ITEMS
 
     def at(self, path: str) -> Iterator[tuple[str, object]]:
-        """Give pointer and value of what stands at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
+        """Return pointer and value of what stands at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
         found: list[tuple[str, object]] = [("", self.body)]
         for step in path.split("."):
             key, many, _ = step.partition("[*]")
@@ -116,7 +116,7 @@ class _Walk:
         return iter([(pointer, value) for pointer, value in found if value is not None and value != ""])
 
     def names(self, path: str) -> Iterator[tuple[str, str]]:
-        """Give pointer and text of each name at a path.
+        """Yield pointer and text of each name at a path.
 
         Raises:
             InvalidObject: something else than text stands there.
@@ -125,17 +125,17 @@ class _Walk:
             yield pointer, _text(value, f"{self.kind}{pointer}")
 
     def text(self, path: str) -> str:
-        """Give the text at a path, "" where nothing stands there."""
+        """Return the text at a path, "" where nothing stands there."""
         return next((text for _, text in self.names(path)), "")
 
 
 def _is_named_only(name: str) -> bool:
-    """Say whether a name has neither tag nor digest (distribution/reference, IsNameOnly)."""
+    """Return whether a name has neither tag nor digest (distribution/reference, IsNameOnly)."""
     return "@" not in name and ":" not in name.rpartition("/")[2]
 
 
 def _versioned(name: str, pointer: str, version: str, why: str) -> NamedImage:
-    """Give the image of a container of a plan: its own tag or digest counts, else the plan's version does."""
+    """Return the image of a container of a plan: its own tag or digest counts, else the plan's version does."""
     if not _is_named_only(name):
         return NamedImage(name, pointer, name)
     if version:
@@ -157,7 +157,7 @@ def _plan(walk: _Walk) -> Iterator[NamedImage]:
 
 
 def _operator_version(name: str) -> str:
-    """Give the version that elemental-operator takes from a name: what is behind the first colon below the host, else `latest`."""
+    """Return the version that elemental-operator takes from a name: what is behind the first colon below the host, else `latest`."""
     head, slash, rest = name.partition("/")
     _, colon, version = (rest if slash else head).partition(":")
     return version if colon else "latest"
@@ -201,7 +201,7 @@ def _seed_image(walk: _Walk) -> Iterator[NamedImage]:
 
 
 def _registration(walk: _Walk) -> Iterator[NamedImage]:
-    """Give what machines install and reset from: a source of elemental, with its scheme."""
+    """Yield what machines install and reset from: a source of elemental, with its scheme."""
     for step in ("install", "reset"):
         for pointer, source in walk.names(f"spec.config.elemental.{step}.system-uri"):
             scheme, colon, rest = source.partition(":")
@@ -332,7 +332,7 @@ class ImageField:
         return path_of(self.tag) if self.tag else None
 
     def find(self, walk: _Walk) -> Iterator[NamedImage]:
-        """Give the images that an object names here; nothing where it names none.
+        """Yield the images that an object names here; nothing where it names none.
 
         Raises:
             InvalidObject: something else than text stands there.
@@ -368,15 +368,15 @@ class ImageFields:
         self._builtin = {(each.group, each.kind): each for each in BUILTIN}
 
     def knows(self, group: str, kind: str) -> bool:
-        """Say whether anything is known of a kind."""
+        """Return whether anything is known of a kind."""
         return (group, kind) in self._own or (group, kind) in self._builtin
 
     def is_slow(self, group: str, kind: str) -> bool:
-        """Say whether a kind is searched by JSONPaths of the configuration, which may take long."""
+        """Return whether a kind is searched by JSONPaths of the configuration, which may take long."""
         return (group, kind) in self._own
 
     def find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
-        """Give the images that an object names, in the paths' order; nothing for kinds of which nothing is known.
+        """Return the images that an object names, in the paths' order; nothing for kinds of which nothing is known.
 
         Raises:
             InvalidObject: it is not an object, names something else than text, too many images, or is too large to search.

@@ -37,7 +37,7 @@ _MOST = 100
 
 
 def envelope_json(payload: bytes, signature: bytes) -> dict[str, Any]:
-    """Give a signed statement as an envelope of the wire (secure-systems-lab/dsse, envelope.md)."""
+    """Return a signed statement as an envelope of the wire (secure-systems-lab/dsse, envelope.md)."""
     return {
         "payloadType": IN_TOTO,
         "payload": base64.b64encode(payload).decode(),
@@ -46,7 +46,7 @@ def envelope_json(payload: bytes, signature: bytes) -> dict[str, Any]:
 
 
 def bundle_of(envelope: dict[str, Any], key: PublicKey) -> bytes:
-    """Give a signed statement as a bundle that hints at its key."""
+    """Return a signed statement as a bundle that hints at its key."""
     hint = base64.b64encode(bytes.fromhex(key.fingerprint)).decode()
     return msgspec.json.encode(
         {
@@ -142,7 +142,7 @@ class AttestationRepository:
         return tag
 
     def envelopes(self, subject: Digest) -> Iterator[Envelope]:
-        """Give every envelope that lies beside an image, not yet believed; what cannot be read is passed over.
+        """Yield every envelope that lies beside an image, not yet believed; what cannot be read is skipped.
 
         Raises:
             SourceError: the registry does not answer.

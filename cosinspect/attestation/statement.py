@@ -1,6 +1,6 @@
 """A report as an in-toto statement of the type test-result, and what such a statement says.
 
-https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md, v0.1. Whoever reads it must pass over fields that he does
+https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md, v0.1. Whoever reads it must skip fields that he does
 not know, so the whole report is in one of our own.
 """
 
@@ -148,14 +148,14 @@ def read_test_result(raw: bytes) -> TestResult:
 
 
 def _repository(name: str) -> str:
-    """Give a name without its tag and digest: a statement is about what the digest says."""
+    """Return a name without its tag and digest: a statement is about what the digest says."""
     bare = name.partition("@")[0]
     head, slash, last = bare.rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}" if slash else bare
 
 
 def _plain(value: Any) -> Any:
-    """Give values in which all text is UTF-8: a byte that is not, in a name, is written as an escape."""
+    """Return values in which all text is UTF-8: a byte that is not, in a name, is written as an escape."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

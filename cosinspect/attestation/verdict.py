@@ -55,7 +55,7 @@ class StatementSigner(Protocol):
     """Signs statements by other means than a key."""
 
     def sign(self, statement: bytes) -> bytes:
-        """Give the bundle of a statement.
+        """Return the bundle of a statement.
 
         Raises:
             TransportError: it cannot be signed.
@@ -140,7 +140,7 @@ def find_attested(
 
 
 def _agrees(result: TestResult, judged: Digest) -> bool:
-    """Say whether a statement has a report of ours on that manifest, with a verdict that is its result."""
+    """Return whether a statement has a report of ours on that manifest, with a verdict that is its result."""
     report = result.report or {}
     image = report.get("image")
     verdict = report.get("verdict")

@@ -39,8 +39,10 @@ from cosinspect.checks import (
     login,
     lookup,
     luet,
+    mounts,
     programs,
     readers,
+    scripts,
     settings,
     signatures,
     system,
@@ -206,6 +208,10 @@ CATALOGUE: tuple[Check, ...] = (
     drivers.initrd_driver_missing,
     drivers.initrd_disk_drivers_missing,
     bootc_initramfs.bootc_initramfs_foreign,
+    mounts.layout_volume_unknown,
+    mounts.fstab_mount_unknown,
+    programs.base_directory_replaced,
+    scripts.script_command_missing,
     bootc_lints.bootc_boot_not_empty,
     bootc_lints.bootc_run_not_empty,
     bootc_lints.bootc_var_unlisted,
@@ -284,5 +290,5 @@ CATALOGUE: tuple[Check, ...] = (
 
 
 def find_check(name: str) -> Check | None:
-    """Give the check with this id or name, None if there is none."""
+    """Return the check with this id or name, None if there is none."""
     return next((item for item in CATALOGUE if name.lower() in (item.id.lower(), item.name)), None)

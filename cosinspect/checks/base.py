@@ -124,9 +124,10 @@ class CheckContext:
         return self.facts.cloud_configs(generation.yip, generation.yip_programs)
 
     def boot_world(self, stage: str) -> World:
-        """Say what the conditions of a stage find in an ordinary boot of the active system."""
+        """Return what the conditions of a stage find in an ordinary boot of the active system."""
         initrd = self.facts.initrd if stage.startswith("rootfs") else None
-        return boot_world(self.rootfs, initrd, self.generation.active_mode_file, stage)
+        table = self.generation
+        return boot_world(self.rootfs, initrd, table.active_mode_file, stage, table.recovery_labels)
 
     @property
     def is_foreign(self) -> bool:
@@ -146,7 +147,7 @@ class CheckContext:
         return name_layer(layer, self.steps[layer] if layer < len(self.steps) else None)
 
     def removal(self, path: str) -> tuple[int | None, tuple[str, ...]]:
-        """Tell which layer took `path` away, as the layer's position and lines of evidence."""
+        """Return which layer took `path` away, as the layer's position and lines of evidence."""
         for change in reversed(self.rootfs.history(path)):
             if change.action is Action.REMOVED:
                 return change.layer, (f"{self.step(change.layer)} removed it: {change.cause}",)
@@ -154,7 +155,7 @@ class CheckContext:
 
     def broken(self, trace: Trace, message: str) -> Finding:
         """Make the finding for a path that does not resolve: its links, and the layer that broke it."""
-        links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))  # a circle is told once
+        links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))  # a circle is reported once
         layer, removed = self.removal(trace.at)
         if layer is None and trace.hops:
             layer = trace.hops[-1].layer
@@ -261,7 +262,7 @@ class Check:
         return self.applies is not None or bool(self.generations)
 
     def generations_of(self, tables: Mapping[str, Generation]) -> tuple[str, ...]:
-        """Give the names of the generations that it is for, among those with these tables."""
+        """Return the names of the generations that it is for, among those with these tables."""
         return tuple(
             name
             for name, table in tables.items()
@@ -310,7 +311,7 @@ def check(
 
 
 def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
-    """Give what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
+    """Return what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
 
     A capability without rows, and a check that is not of the catalogue, are as declared.
 
@@ -329,7 +330,7 @@ def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
 
 
 def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
-    """Give what a check decides for this image.
+    """Return what a check decides for this image.
 
     Raises:
         Unread: that depends on layers that are not read, for a capability that is required.
@@ -350,7 +351,7 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
 
 
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
-    """Give what a failure costs this image."""
+    """Return what a failure costs this image."""
     if item.spares is None:
         return capabilities
     try:
@@ -397,7 +398,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Say whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
+    """Return whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
     if isinstance(fault, LimitExceeded):
         return fault.limit == "seconds"
     return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)

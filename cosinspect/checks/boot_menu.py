@@ -86,7 +86,7 @@ def _menu(context: CheckContext) -> OwnMenu:
 
 
 def _wrong(context: CheckContext, state: StateBoot, way: Loaded) -> Iterator[str]:
-    """Say what keeps a menu entry from starting the image."""
+    """Yield what keeps a menu entry from starting the image."""
     if way.kernel is None:
         yield "expected it to load a kernel, it loads none"
         return
@@ -144,7 +144,7 @@ def menu_entry_loads_nothing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _bootable_menu(context: CheckContext) -> OwnMenu:
-    """Give the image's menu, where the image boots by another one.
+    """Return the image's menu, where the image boots by another one.
 
     Raises:
         NotApplicable: there is none, or the image boots by none.
@@ -158,7 +158,7 @@ def _bootable_menu(context: CheckContext) -> OwnMenu:
 
 
 def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[tuple[Loaded, str]]:
-    """Give what is wrong with the entries of a state, each fault of an entry once."""
+    """Yield what is wrong with the entries of a state, each fault of an entry once."""
     seen: set[tuple[int, str]] = set()
     states = (menu.default, *menu.states)
     for way in state.ways:
@@ -244,7 +244,11 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
             raise Undecided(f"{path} is longer than is followed")
         for problem in script.problems[:20]:
             yield at_line(context, path, problem.message, problem.line)
-        if not script.problems:
+        marked = (context.facts.text(path).text or "").startswith("\ufeff")
+        if marked:
+            what = "the file begins with a byte order mark, a part of the first word for GRUB: it prints `can't find command`"
+            yield at_line(context, path, what, 1)
+        if not script.problems and not marked:
             yield f"GRUB takes every line of {path}"
     if not seen:
         raise NotApplicable("there is no script for GRUB")

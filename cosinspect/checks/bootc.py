@@ -378,7 +378,7 @@ def bootc_composefs_off(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def prepare_root(context: CheckContext, top: str = "") -> tuple[str | None, KeyFile | None]:
-    """Give the prepare-root.conf that ostree reads, and what it says: None where GLib cannot read it."""
+    """Return the prepare-root.conf that ostree reads, and what it says: None where GLib cannot read it."""
     for place in _PREPARE_ROOT:
         path = f"{top}{place}"
         text = context.facts.text(path).text
@@ -392,7 +392,7 @@ def prepare_root(context: CheckContext, top: str = "") -> tuple[str | None, KeyF
 
 
 def _has_overlay(config: KeyFile) -> bool:
-    """Say whether the root is composefs or a transient overlay, whose values ostree takes no other way."""
+    """Return whether the root is composefs or a transient overlay, whose values ostree takes no other way."""
     try:
         if config.boolean("root", "transient"):
             return True

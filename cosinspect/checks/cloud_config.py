@@ -99,7 +99,7 @@ def _layout_steps(context: CheckContext) -> Iterator[tuple[CloudConfigFile, str,
 
 
 def _never(context: CheckContext) -> tuple[str, ...]:
-    """Tell which steps would write the layout, and do not run in an ordinary boot."""
+    """Return which steps would write the layout, and do not run in an ordinary boot."""
     return tuple(
         f"{item.path} writes {path} if `{_shortened(condition)}`, which does not hold in an ordinary boot"
         for item, path, runs, condition in _layout_steps(context)
@@ -186,7 +186,7 @@ def _read_by(context: CheckContext) -> str:
 
 
 def _is_missed(context: CheckContext) -> bool:
-    """Say whether another check finds no layout or no login, and names the files that are refused."""
+    """Return whether another check finds no layout or no login, and names the files that are refused."""
     try:
         layout = context.generation.layout_file and _layout_writer(context) is None
         return bool(layout) or (not context.generation.accounts_installed and _login(context) is None)
@@ -239,7 +239,7 @@ def cloud_config_directory_refused(context: CheckContext) -> Iterator[Finding | 
     reads=READS,
 )
 def cloud_config_key_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for keys that were passed over."""
+    """Look for keys that were skipped."""
     configs = context.cloud_configs
     if not configs.files:
         raise NotApplicable("the image has no cloud-config")

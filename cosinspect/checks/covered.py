@@ -19,7 +19,7 @@ _PERSISTENT = "/usr/local"
 
 
 def _covered(context: CheckContext) -> tuple[str, ...]:
-    """Give the directories that are mounted over, by the image's own layout where it sets VOLUMES.
+    """Return the directories that are mounted over, by the image's own layout where it sets VOLUMES.
 
     Raises:
         NotApplicable: none is known.

@@ -61,7 +61,7 @@ def deployment_directory_blocked(context: CheckContext) -> Iterator[Finding | st
 
 
 def blocked_names(rootfs: Rootfs, needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:
-    """Give the names where the elemental with these rows of the table of operations cannot make a directory, or mount over it, and what stands there."""
+    """Yield the names where the elemental with these rows of the table of operations cannot make a directory, or mount over it, and what stands there."""
     paths = [path for need in needs for path in need.paths]
     for path in dict.fromkeys(paths):
         for part in _prefixes(path):
@@ -137,7 +137,7 @@ def _rounded(size: int) -> int:
 
 
 def _mebibytes(context: CheckContext) -> int:
-    """Give the size of the file system that elemental makes for this image, in MiB."""
+    """Return the size of the file system that elemental makes for this image, in MiB."""
     fixed = context.deployment.filesystem_mebibytes
     if fixed:
         return fixed
@@ -265,7 +265,7 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _policy(context: CheckContext) -> Entry | None:
-    """Give the first file of the policy's directory whose name begins with `policy.`."""
+    """Return the first file of the policy's directory whose name begins with `policy.`."""
     top = context.rootfs.trace(f"{_SELINUX}/policy").entry
     names = sorted(context.rootfs.children(top)) if top is not None else []
     for name in names:
@@ -276,7 +276,7 @@ def _policy(context: CheckContext) -> Entry | None:
 
 
 def _wrong_context(line: str) -> str | None:
-    """Say why setfiles refuses a line, None where it takes it: a pattern, perhaps a type, and a context (file_contexts(5))."""
+    """Return why setfiles refuses a line, None where it takes it: a pattern, perhaps a type, and a context (file_contexts(5))."""
     fields = line.split()
     if not fields or fields[0].startswith("#"):
         return None

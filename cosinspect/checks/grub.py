@@ -13,6 +13,7 @@ from cosinspect.facts.boot_roots import Fit, fit_of
 from cosinspect.facts.execution import PATH
 from cosinspect.formats.boot.bootargs import leftover_placeholders
 from cosinspect.formats.boot.grub_values import GrubBound
+from cosinspect.profiles import boot_globs
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -31,12 +32,12 @@ __all__ = [
     "template_placeholder",
 ]
 
-READS = ("etc/{cos,elemental}/*.cfg", "system/oem/*.{yaml,yml}")
+READS = (*boot_globs(), "system/oem/*.{yaml,yml}")
 INSTALLS = (Capability.INSTALL, Capability.RECOVERY)
 
 
 def menu_path(context: CheckContext) -> str:
-    """Give the path of the menu that installation copies.
+    """Return the path of the menu that installation copies.
 
     Raises:
         NotApplicable: the generation has none.
@@ -125,7 +126,7 @@ def bootargs_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def decided_states(context: CheckContext) -> tuple[StateBoot, ...]:
-    """Give what GRUB loads in each state but recovery.
+    """Return what GRUB loads in each state but recovery.
 
     Raises:
         NotApplicable: there is no bootargs.cfg.
@@ -247,7 +248,7 @@ def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def line_fit(context: CheckContext, state: StateBoot, way: Loaded) -> Fit:
-    """Say what the image's initrd makes of a command line.
+    """Return what the image's initrd makes of a command line.
 
     Raises:
         Undecided: the line has more ways than are followed.
@@ -272,7 +273,7 @@ def _has_live(context: CheckContext) -> bool:
 
 
 def _fits(context: CheckContext) -> Iterator[tuple[Loaded, Fit]]:
-    """Give each command line with what the initrd makes of it.
+    """Yield each command line with what the initrd makes of it.
 
     Raises:
         NotApplicable: bootargs.cfg sets no command line.
@@ -340,7 +341,7 @@ def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def find_command(context: CheckContext, name: str) -> str | None:
-    """Give the path at which a command is found, as a shell finds it, None where it is not."""
+    """Return the path at which a command is found, as a shell finds it, None where it is not."""
     for top in PATH:
         entry = context.rootfs.trace(f"{top}/{name}").entry
         if entry is not None and entry.is_executable:

@@ -62,7 +62,7 @@ _UNITS = {
 
 
 def starts_with_systemd(initrd: Initrd) -> bool:
-    """Tell whether the /init of an initrd is systemd."""
+    """Return whether the /init of an initrd is systemd."""
     init = initrd.lookup("init")
     return init is not None and init.path.rpartition("/")[2] == "systemd"
 
@@ -111,7 +111,7 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
-    """Tell whether scripts of the toolkit in an initrd source dracut's library."""
+    """Return whether scripts of the toolkit in an initrd source dracut's library."""
     table = context.derivative
     scripts = (name for group in (table.initrd_scripts if table is not None else ()) for name in group)
     members = (initrd.lookup(name) for name in scripts)
@@ -128,10 +128,10 @@ def _reason(initrd: Initrd, places: tuple[str, ...], *, must_have_content: bool)
         member = initrd.lookup(place)
         if there is None:
             continue
+        if there.target == "/dev/null" or (member is not None and member.type == "character"):
+            return f"/{place} masks it"
         if member is None:
             found = found or f"/{place} leads to nothing"
-        elif member.type == "character" or there.target == "/dev/null":
-            return f"/{place} masks it"
         elif member.type != "file":
             found = found or f"/{place} is a {member.type}"
         elif not member.size and must_have_content:

@@ -74,7 +74,7 @@ _EFI = {
 
 
 def has_program(context: CheckContext, name: str) -> bool:
-    """Say whether kairos-init finds a program: in PATH, or among the providers."""
+    """Return whether kairos-init finds a program: in PATH, or among the providers."""
     if find_command(context, name) is not None:
         return True
     entries = (context.rootfs.trace(f"{top}/{name}").entry for top in _PROVIDERS)
@@ -82,20 +82,20 @@ def has_program(context: CheckContext, name: str) -> bool:
 
 
 def is_standard(context: CheckContext) -> bool:
-    """Say whether the image is of the standard variant, which brings a provider of Kubernetes."""
+    """Return whether the image is of the standard variant, which brings a provider of Kubernetes."""
     release = context.facts.kairos_release
     return release is not None and release[1].get("KAIROS_VARIANT") == "standard"
 
 
 def is_hadron(context: CheckContext) -> bool:
-    """Say whether the image is of Hadron, which has no package manager and no NFS client (validate.go, line 50)."""
+    """Return whether the image is of Hadron, which has no package manager and no NFS client (validate.go, line 50)."""
     release = context.facts.kairos_release
     values = release[1] if release is not None else {}
     return "hadron" in (values.get("KAIROS_FAMILY", "").lower(), values.get("KAIROS_FLAVOR", "").lower())
 
 
 def _shares_target(context: CheckContext, name: str) -> bool:
-    """Say whether a program and the agent are links to one program, which is not there."""
+    """Return whether a program and the agent are links to one program, which is not there."""
     agent = context.rootfs.trace("/usr/bin/kairos-agent")
     if agent.entry is not None or not agent.hops:
         return False

@@ -47,7 +47,7 @@ _DRIVERS = {
 
 
 def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
-    """Give the version that kairos-init takes of the directories of modules, None where there is none (kernel.go).
+    """Return the version that kairos-init takes of the directories of modules, None where there is none (kernel.go).
 
     Args:
         names: of what is in the directory, sorted.
@@ -149,7 +149,7 @@ def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
 def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the drivers that the kernel's directory of modules has, unless they are built in."""
     for path, initrd in opened(context):
-        there = drivers_in(initrd)
+        there = drivers_in(context, initrd)
         for name, harm in _DRIVERS.items():
             shipped = {
                 entry.name.partition(".ko")[0].replace("-", "_")
@@ -183,7 +183,7 @@ def kairos_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def is_multi_call(context: CheckContext) -> bool:
-    """Say whether agent, immucore and the others are one program, as since August 2026."""
+    """Return whether agent, immucore and the others are one program, as since August 2026."""
     trace = context.rootfs.trace("/usr/bin/kairos-agent")
     return bool(trace.hops) and trace.at == "/usr/bin/kairos"
 

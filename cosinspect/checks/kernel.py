@@ -32,13 +32,13 @@ READS = (
 
 
 def is_of_unread_machine(context: CheckContext) -> bool:
-    """Tell whether the image is for a machine whose kernels are not recognised, so that what is refused may be one."""
+    """Return whether the image is for a machine whose kernels are not recognised, so that what is refused may be one."""
     platform = context.config.platform
     return platform is not None and platform.architecture not in ARCHITECTURES
 
 
 def _readable(context: CheckContext) -> Iterator[KernelFile]:
-    """Give the kernels that are kernels; those that are not are another check's."""
+    """Yield the kernels that are kernels; those that are not are another check's."""
     found = [item for item in context.facts.kernels if item.kernel is not None]
     if not found:
         raise NotApplicable("there is no kernel to look at")

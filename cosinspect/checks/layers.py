@@ -274,7 +274,7 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
 
 
 def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
-    """Give the findings of one check, those of the resolver first, then by layer and offset."""
+    """Yield the findings of one check, those of the resolver first, then by layer and offset."""
     # What ends another reader's work is told by COS201 and COS202, which know what it costs.
     told = {
         (problem.layer, problem.path) for comparison in context.comparisons for problem in comparison.refusals
@@ -297,7 +297,7 @@ def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
             if ruling.check != own:
                 continue
             path, _ = normalise(irregularity.path)
-            # A link that the resolver could not make either is told once.
+            # A link that the resolver could not make either is reported once.
             if (layer, path) not in told:
                 yield Finding(
                     f"{irregularity.message}; {ruling.who}",
@@ -445,14 +445,14 @@ def unreadable(
     steps: tuple[str | None, ...],
     told: Mapping[str, Finding] | None = None,
 ) -> tuple[CheckResult, ...]:
-    """Give the results for an image with a layer that no runtime can read: it fails, and nothing else is known.
+    """Return the results for an image with a layer that no runtime can read: it fails, and nothing else is known.
 
     Args:
         fault: what ended the reading; the blob is known to be the one that the image names.
         checks: those that should have run.
         levels: the profile's levels by id.
         steps: what made each layer, bottom first, None where the image does not tell.
-        told: what other checks have found all the same, by their ids.
+        told: what other checks have found anyway, by their ids.
 
     Raises:
         InvalidLayer: `fault`, where another tool may be able to read the layer.

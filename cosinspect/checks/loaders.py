@@ -139,7 +139,7 @@ def _efi_modules(context: CheckContext, target: str) -> Iterator[Finding | str]:
 
 
 def _named(context: CheckContext, name: str) -> list[Entry]:
-    """Give everything of a name that can be opened, in the order in which Go's WalkDir comes by."""
+    """Return everything of a name that can be opened, in the order in which Go's WalkDir comes by."""
     every = sorted(context.rootfs.glob(f"/**/{name}"), key=lambda entry: entry.path.split("/"))
     return [entry for entry in every if _opens(context, entry)]
 
@@ -275,7 +275,7 @@ def efi_artifacts_unknown(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _loader_in_image(context: CheckContext) -> bool:
-    """Say whether the EFI loaders of an ISO come from the image.
+    """Return whether the EFI loaders of an ISO come from the image.
 
     By default they do from toolkit v1 on, whose documentation builds with `--bootloader-in-rootfs`. Before, packages bring them:
     then they are looked for where the image has a part of them, and one without any is taken to have them brought.
@@ -292,7 +292,7 @@ def _loader_in_image(context: CheckContext) -> bool:
 
 
 def _iso_faults(context: CheckContext) -> dict[str, str]:
-    """Give the loaders that an ISO builder does not find, with the reason."""
+    """Return the loaders that an ISO builder does not find, with the reason."""
     if not _loader_in_image(context):
         return {}
     if context.deployment.iso_loaders == "patterns":
@@ -301,7 +301,7 @@ def _iso_faults(context: CheckContext) -> dict[str, str]:
 
 
 def iso_loader_faults(rootfs: Rootfs, architecture: str) -> dict[str, str]:
-    """Give the paths that `elemental build-iso` before toolkit v2 cannot copy, with the reason (pkg/live/green.go)."""
+    """Return the paths that `elemental build-iso` before toolkit v2 cannot copy, with the reason (pkg/live/green.go)."""
     places = _ISO_LOADERS.get(architecture)
     if places is None:
         return {"": f"elemental build-iso does not support {architecture or 'no architecture'}"}

@@ -53,7 +53,7 @@ def _by_pattern(context: CheckContext) -> Search:
 
 
 def _builders(context: CheckContext) -> dict[str, Search]:
-    """Give what makes ISOs of images of this generation, or what the manifest is for."""
+    """Return what makes ISOs of images of this generation, or what the manifest is for."""
     manifest = context.build
     if manifest is not None and manifest.tool == "luet-makeiso":
         return {"luet-makeiso, by the manifest,": _exactly(context, manifest)}
@@ -78,7 +78,7 @@ def spares_iso(context: CheckContext) -> Iterable[Capability]:
 
 
 def _wanted(context: CheckContext) -> dict[str, set[str]]:
-    """Give the real paths of the kernel and initrd that boot, where there are any; that there are none is another check's."""
+    """Return the real paths of the kernel and initrd that boot, where there are any; that there are none is another check's."""
     facts = context.facts
     traces = {
         "kernel": [item.trace for item in facts.kernels if item.kernel is not None],
@@ -187,7 +187,7 @@ def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _usable_pairs(context: CheckContext) -> Iterator[Finding | str]:
-    """Say what builder takes a pair that boots, or else why each pair does not; nothing where no builder finds both."""
+    """Yield what builder takes a pair that boots, or else why each pair does not; nothing where no builder finds both."""
     bad: list[Finding] = []
     for tool, search in _builders(context).items():
         found = {what: search(what) for what in _WHAT}
@@ -278,7 +278,7 @@ def boot_files_unfound(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _version(context: CheckContext, kernel: Found) -> str | None:
-    """Give the version that elemental reads out of a kernel's path: the first name in /lib/modules that is a part of it."""
+    """Return the version that elemental reads out of a kernel's path: the first name in /lib/modules that is a part of it."""
     return next((name for name in _versions(context) if name in kernel.path), None)
 
 

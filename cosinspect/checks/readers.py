@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 SHOWN = 12
-"""Paths of one cause that are told; `cosinspect diff` tells them all."""
+"""Paths of one cause that are reported; `cosinspect diff` tells them all."""
 
 _GRAVITY = (Kind.FAIL, Kind.OPEN, Kind.PASS, Kind.NOT_APPLICABLE)
 
@@ -202,7 +202,7 @@ def _written(item: Descriptor) -> str:
 
 
 def worse(first: CheckResult, other: CheckResult, semantics: Semantics) -> CheckResult:
-    """Give the worse of two results of one check; what only the other reader sees says so."""
+    """Return the worse of two results of one check; what only the other reader sees says so."""
     known = {(finding.message, finding.path) for finding in first.findings}
     reading = f"only as {semantics.reader} reads the layers (COS200 readers-disagree tells why)"
     added = tuple(

@@ -31,7 +31,7 @@ _REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/usr/local", "/oem")  # n
 
 
 def _fault(context: CheckContext, path: str) -> Fault | None:
-    """Say what keeps a program from being executed.
+    """Return what keeps a program from being executed.
 
     Raises:
         Undecided: it may run after all.
@@ -43,7 +43,7 @@ def _fault(context: CheckContext, path: str) -> Fault | None:
 
 
 def starts_openrc(context: CheckContext) -> bool:
-    """Tell whether the image starts with OpenRC in place of systemd, as those of Alpine do."""
+    """Return whether the image starts with OpenRC in place of systemd, as those of Alpine do."""
     runs = any(_fault(context, path) is None for path in ("/sbin/openrc", "/usr/sbin/openrc", "/bin/openrc"))
     return runs and _fault(context, "/sbin/init") is None and not any(map(context.rootfs.exists, _SYSTEMD))
 
@@ -206,7 +206,7 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _is_made(path: str, writable: list[str]) -> bool:
-    """Tell whether a directory can be made at boot: below one that is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
+    """Return whether a directory can be made at boot: below one that is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
     tops = (*(posixpath.normpath(each) for each in writable), "/oem", "/run", "/tmp")  # noqa: S108 - paths of the image
     return any(path.startswith(f"{top}/") for top in tops)
 

@@ -26,7 +26,7 @@ _PLAN_COMMANDS = ("bash", "flock", "nsenter", "systemctl", "diff", "cp", "sort",
 
 
 def tools_of(context: CheckContext, capability: Capability) -> tuple[tuple[str, ...], ...]:
-    """Give the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
+    """Return the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
     return tuple(
         tools
         for need in context.needs
@@ -57,7 +57,7 @@ def _required(context: CheckContext, capability: Capability) -> Iterator[Finding
 
 
 def _spared(context: CheckContext) -> tuple[Capability, ...]:
-    """Give the operations that call none of the missing commands."""
+    """Return the operations that call none of the missing commands."""
     absent = _absent(context, tools_of(context, Capability.INSTALL))
     others = (Capability.UPGRADE, Capability.RECOVERY)
     return tuple(each for each in others if not any(names in absent for names in tools_of(context, each)))

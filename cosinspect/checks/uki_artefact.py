@@ -26,7 +26,7 @@ _UKI_KEY_SINCE = 259
 
 
 def _find(context: CheckContext, path: str) -> Entry | None:
-    """Give what is at a path as a FAT file system finds it, whatever the case of its letters."""
+    """Return what is at a path as a FAT file system finds it, whatever the case of its letters."""
     entry: Entry | None = context.rootfs.root
     for name in path.replace("\\", "/").split("/"):
         if not name:
@@ -138,7 +138,7 @@ def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _boot_version(context: CheckContext) -> int | None:
-    """Give the release of systemd-boot by what it says of itself, None where it does not."""
+    """Return the release of systemd-boot by what it says of itself, None where it does not."""
     _, boot = _boot_program(context)
     if boot is None or boot.type != "file":
         return None

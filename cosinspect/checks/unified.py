@@ -36,7 +36,7 @@ _DIGEST = re.compile(r"[^=]*=.*(?:[0-9a-f]{128}|[0-9a-f]{64})")
 
 
 def files(context: CheckContext) -> list[UnifiedKernelFile]:
-    """Give the unified kernel images that start the system.
+    """Return the unified kernel images that start the system.
 
     Raises:
         NotApplicable: the image has none.
@@ -59,13 +59,13 @@ def _table(context: CheckContext) -> UnifiedTable:
 
 
 def is_kairos_program(path: str) -> bool:
-    """Say whether a path of an artefact is one of its unified kernel images: /EFI/kairos/*.efi, as FAT compares names."""
+    """Return whether a path of an artefact is one of its unified kernel images: /EFI/kairos/*.efi, as FAT compares names."""
     lowered = path.lower()
     return lowered.startswith("/efi/kairos/") and lowered.endswith(".efi")
 
 
 def _opened(context: CheckContext) -> Iterator[tuple[UnifiedKernelFile, UnifiedKernel]]:
-    """Give those that are EFI programs; the others are another check's."""
+    """Yield those that are EFI programs; the others are another check's."""
     found = [(item, item.unified) for item in files(context) if item.unified is not None]
     if not found:
         raise NotApplicable("none of the unified kernel images is an EFI program")

@@ -53,13 +53,13 @@ _KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
 
 def place_of(context: CheckContext, unit: str) -> Entry | None:
-    """Give what is at the first place where systemd finds a unit, links not followed."""
+    """Return what is at the first place where systemd finds a unit, links not followed."""
     places = (context.rootfs.trace(f"{top}/{unit}", follow=False).entry for top in DIRECTORIES)
     return next((entry for entry in places if entry is not None), None)
 
 
 def mask_of(entry: Entry) -> str:
-    """Say how a unit's file masks the unit, "" if it does not (systemd.unit(5))."""
+    """Return how a unit's file masks the unit, "" if it does not (systemd.unit(5))."""
     if entry.link == "/dev/null":
         return "links to /dev/null"
     return "is empty" if entry.type == "file" and not entry.size else ""
@@ -199,7 +199,7 @@ def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None
 
 
 def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
-    """Say whether the image has what the unit asks for; one that asks for what is not there is passed over at the boot."""
+    """Return whether the image has what the unit asks for; one that asks for what is not there is skipped at the boot."""
     if unit.values("Service", "RootImage"):
         return False
     for key in _CONDITIONS:
@@ -211,7 +211,7 @@ def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
 
 
 def _refusal(context: CheckContext, command: ExecCommand) -> Fault | None:
-    """Say why a program that is there cannot be executed; None where it can, or where another check says so."""
+    """Return why a program that is there cannot be executed; None where it can, or where another check says so."""
     entry = context.rootfs.trace(command.path).entry if command.path.startswith("/") else None
     if (
         entry is None

@@ -15,7 +15,7 @@ __all__ = ["cosign_key_missing", "cosign_missing", "luet_cosign_missing"]
 SETTINGS_PATHS = ("/etc/environment", "/etc/cos/config")
 """Environment files whose COSIGN_* settings count on a machine."""
 
-# What luet-cosign and cosign take, and none of it a secret; of others (COSIGN_PASSWORD) only the name is told.
+# What luet-cosign and cosign take, and none of it a secret; of others (COSIGN_PASSWORD) only the name is reported.
 _TOLD = frozenset(
     {
         "COSIGN_DEBUG",
@@ -94,7 +94,7 @@ def cosign_key_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _cosign_settings(context: CheckContext) -> Iterator[tuple[str, str, str]]:
-    """Give where each setting stands, its name and its value."""
+    """Yield where each setting stands, its name and its value."""
     for item in context.config.env:
         name, equals, value = item.partition("=")
         if equals and name.startswith("COSIGN_"):

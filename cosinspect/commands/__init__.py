@@ -48,4 +48,4 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         )
     }
 )
-"""Every command by its name, in the order in which people are told of them."""
+"""Every command by its name, in the order of the help text."""

@@ -131,7 +131,7 @@ class _IdentitySigner(StatementSigner, Protocol):
 
 
 def _signer(arguments: argparse.Namespace) -> PrivateKey | _IdentitySigner | None:
-    """Give what signs, None where nothing is signed."""
+    """Return what signs, None where nothing is signed."""
     environment = arguments.environment
     if arguments.key is not None:
         password = environment.get("COSIGN_PASSWORD")

@@ -22,12 +22,12 @@ __all__ = ["bytes_display", "images_display"]
 
 
 def bytes_display(terminal: Terminal) -> Progress:
-    """Give a display of bytes that come, of so many."""
+    """Return a display of bytes that come, of so many."""
     return _display(terminal, DownloadColumn(), TransferSpeedColumn())
 
 
 def images_display(terminal: Terminal) -> Progress:
-    """Give a display of images that are done, of so many."""
+    """Return a display of images that are done, of so many."""
     return _display(terminal, MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
 
 

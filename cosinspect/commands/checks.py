@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def named_check(wanted: str, every: Sequence[Check]) -> Check:
-    """Give the one of the checks with this id or name.
+    """Return the one of the checks with this id or name.
 
     Raises:
         WrongUse: there is none; the text tells of those with similar names.

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _listed(rootfs: Rootfs, path: str, *, recursive: bool) -> Iterator[Entry]:
-    """Give what is to be listed, sorted component by component."""
+    """Yield what is to be listed, sorted component by component."""
     end = rootfs.trace(path).entry
     if end is None or end.type != "dir":
         yield path_in_image(rootfs.lstat, path)

@@ -55,7 +55,7 @@ __all__ = [
 T = TypeVar("T")
 
 MOST_JOBS = 64
-"""Layers read side by side; more are more than a registry likes and any machine has use for."""
+"""Layers read in parallel; more are more than a registry likes and any machine has use for."""
 
 _logger = logging.getLogger("cosinspect.cache")
 
@@ -130,7 +130,7 @@ def add_access(parser: argparse.ArgumentParser) -> None:
 
 
 def access_of(arguments: argparse.Namespace, name: str) -> Access:
-    """Give how the arguments of `add_access` have registries reached; as one that is alone, where there are none.
+    """Return how the arguments of `add_access` have registries reached; as one that is alone, where there are none.
 
     For an image that is in no registry, no registries.conf is read: a broken one is no reason not to look into a file.
 
@@ -173,7 +173,7 @@ def access_of(arguments: argparse.Namespace, name: str) -> Access:
 
 
 def _secret(text: str, option: str, environment: Mapping[str, str]) -> str:
-    """Give what an option says, or the variable that it names."""
+    """Return what an option says, or the variable that it names."""
     if not text.startswith("env://"):
         return text
     name = text.removeprefix("env://")
@@ -201,7 +201,7 @@ def add_cache(parser: argparse.ArgumentParser) -> None:
 
 
 def cache_of(arguments: argparse.Namespace) -> Cache | None:
-    """Give the cache that the arguments of `add_cache` ask for, None for none.
+    """Return the cache that the arguments of `add_cache` ask for, None for none.
 
     Raises:
         InvalidCache: the place that they name cannot be used as one.
@@ -211,7 +211,7 @@ def cache_of(arguments: argparse.Namespace) -> Cache | None:
 
 
 def store_of(arguments: argparse.Namespace) -> Store | None:
-    """Give where the cache is that the arguments of `add_cache` ask for, None for none.
+    """Return where the cache is that the arguments of `add_cache` ask for, None for none.
 
     Raises:
         InvalidCache: as `cache_of`.
@@ -272,7 +272,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 def trusts_tables(arguments: argparse.Namespace) -> bool:
-    """Say whether the arguments of `add_trust` allow for less than whole layers.
+    """Return whether the arguments of `add_trust` allow for less than whole layers.
 
     Raises:
         WrongUse: they say both.
@@ -309,7 +309,7 @@ def _jobs(text: str) -> int:
 
 
 def limits_of(arguments: argparse.Namespace) -> Limits:
-    """Give the bounds that the arguments of `add_bounds` ask for."""
+    """Return the bounds that the arguments of `add_bounds` ask for."""
     return evolve(DEFAULT_LIMITS, seconds=arguments.timeout)
 
 

@@ -205,7 +205,7 @@ def _status(records: list[Record], policy: str) -> int:
 
 
 def _names(arguments: argparse.Namespace) -> Iterable[str | Unusable]:
-    """Give all names; what cannot be had is told before any image is inspected, but for lists, which may be endless."""
+    """Return all names; what cannot be had is reported before any image is inspected, but for lists, which may be endless."""
     found: list[str | Unusable] = list(arguments.images)
     registries = Registries(
         partial(access_of, arguments), limits_of(arguments), tuple(arguments.tag) or ("*",), arguments.newest
@@ -269,7 +269,7 @@ def _workers(arguments: argparse.Namespace) -> Workers:
 
 
 def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[str, str]:
-    """Give where layers are kept; where nothing shall stay, a directory for as long as the scan."""
+    """Return where layers are kept; where nothing shall stay, a directory for as long as the scan."""
     local_cache = str(Path(arguments.cache_home, "cosinspect"))
     if not arguments.no_cache and arguments.cache is not None:
         return arguments.cache.removeprefix("file://"), local_cache

@@ -63,14 +63,14 @@ def add_signatures(parser: argparse.ArgumentParser) -> None:
 
 
 def without_signatures() -> dict[str, Any]:
-    """Give what `add_signatures` leaves where nothing is asked for."""
+    """Return what `add_signatures` leaves where nothing is asked for."""
     parser = argparse.ArgumentParser()
     add_signatures(parser)
     return vars(parser.parse_args([]))
 
 
 def signature_policy(arguments: argparse.Namespace) -> SignaturePolicy | None:
-    """Give whom to trust, None where nobody is named.
+    """Return whom to trust, None where nobody is named.
 
     Args:
         arguments: those of `add_signatures`, and the process's `environment`.
@@ -104,7 +104,7 @@ def signature_policy(arguments: argparse.Namespace) -> SignaturePolicy | None:
 
 
 def rulebook_of(arguments: argparse.Namespace) -> Rulebook:
-    """Give what is required, as the arguments of `add_profile` and `add_signatures` and the platform say.
+    """Return what is required, as the arguments of `add_profile` and `add_signatures` and the platform say.
 
     Raises:
         InvalidProfile: the profile, a policy or the manifest cannot be used.

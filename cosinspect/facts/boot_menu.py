@@ -51,7 +51,7 @@ class BootFile:
     """A file that GRUB is told to load.
 
     Attributes:
-        name: as GRUB is told, the device in parentheses and resolved; "" where it is told nothing.
+        name: as GRUB receives it, with the resolved device in parentheses; "" if it receives none.
         path: of the image; "" for the image's root itself, None for a file that lies elsewhere or is not known.
         is_known: whether every part of the name is known before the boot.
         is_there: whether it is a file.
@@ -199,11 +199,12 @@ def _toolkit_script(disk: _Disk) -> str:
     sources = ["boot/bootargs.cfg"] if state.copied else [path.lstrip("/") for path in table.bootargs]
     lines += [f"source ({top})/{subpath}{path}" for path in sources]
     lines += [f"linux ({top})$kernel $kernelcmd", f"initrd ({top})$initramfs"]
-    return "\n".join(lines) + "\n"
+    # `return` ends the entry, as it does in a menu entry.
+    return "\n".join(["function entry {", *lines, "}", "entry"]) + "\n"
 
 
 def _variables(disk: _Disk) -> dict[str, Value]:
-    """Give what GRUB has set before it reads a menu."""
+    """Return what GRUB has set before it reads a menu."""
     return {
         "root": literal(disk.root),
         "prefix": literal(f"({disk.root})/grub2"),
@@ -342,7 +343,7 @@ class _Disk:
         return next((label for label in self._labels if self._device(label) == device), None)
 
     def _in_image(self, device: str, path: str) -> str | None:
-        """Give the path of the image behind a path of the disk, None where it lies elsewhere."""
+        """Return the path of the image behind a path of the disk, None where it lies elsewhere."""
         if device.startswith("("):  # what `loopback` made
             outer, file = _parted(device)
             label = self._label(outer)

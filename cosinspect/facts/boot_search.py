@@ -49,7 +49,7 @@ class Found:
         name: the path that matched first, or the one that the search asks for first.
         path: the path that the search returns, with the links of its last component resolved.
         why: why it returns an error, "" where it does not.
-        passed: names that matched and were passed over, with the reason.
+        passed: names that matched and were skipped, with the reason.
     """
 
     entry: Entry | None
@@ -107,7 +107,7 @@ def find_by_name(rootfs: Rootfs, path: str) -> Found:
 
 
 def find_by_prefix(rootfs: Rootfs, prefixes: Sequence[str], directory: str = "/boot") -> Found:
-    """Search a directory for the first name that begins with one of `prefixes`; links that lead to nothing are passed over."""
+    """Search a directory for the first name that begins with one of `prefixes`; links that lead to nothing are skipped."""
     top, why = on_host(rootfs, directory)
     if top is None or top.type != "dir":
         return Found(None, directory, why=why or f"{directory} is a {top.type if top else 'file'}")

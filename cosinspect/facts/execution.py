@@ -61,7 +61,7 @@ class Execution:
         self._loaders: dict[str, Loader | Fault] = {}
 
     def fault(self, path: str, *, by_shell: bool = False) -> Fault | None:
-        """Say what keeps a file from being executed, None for nothing.
+        """Return what keeps a file from being executed, None for nothing.
 
         Args:
             path: as it is asked for, links followed.
@@ -70,7 +70,7 @@ class Execution:
         return self._fault(path, by_shell=by_shell, depth=0)
 
     def find(self, name: str) -> str | None:
-        """Give the first place on the usual path where a command is, executable by its mode; None where it is nowhere."""
+        """Return the first place on the usual path where a command is, executable by its mode; None where it is nowhere."""
         if "/" in name:
             return name if self.tree.find(name) is not None else None
         for directory in PATH:

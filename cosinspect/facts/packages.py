@@ -39,7 +39,7 @@ class PackageDatabase:
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values: path, layer, problems, packages with category, name, version and files."""
+        """Return plain values: path, layer, problems, packages with category, name, version and files."""
         packages = self.database.packages if self.database is not None else ()
         return {
             "path": self.path,

@@ -101,7 +101,7 @@ class _Pipe:
     # -- for who unpacks it ----------------------------------------------------------------------------------------
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` further bytes, and none at the end."""
+        """Return at most `size` further bytes, and none at the end."""
         if not self._piece and not self._ended:
             self._piece = self._pieces.get()
             self._ended = not self._piece
@@ -113,6 +113,6 @@ class _Pipe:
         self._abandoned.set()
 
     def is_verified(self) -> bool:
-        """Say whether what was read was what the image says; that is known when the layer has passed."""
+        """Return whether what was read was what the image says; that is known when the layer has passed."""
         self._known.wait()
         return self._verified

@@ -82,7 +82,7 @@ class Record:
         return sum(size for _, size in self.layers)
 
     def line(self) -> str:
-        """Give it as one line of JSON in ASCII, with its line break."""
+        """Return it as one line of JSON in ASCII, with its line break."""
         values = {
             "schema": SCHEMA,
             "image": self.image,
@@ -101,7 +101,7 @@ class Record:
         return json.dumps(values, ensure_ascii=True) + "\n"
 
     def row(self) -> dict[str, Any]:
-        """Give it as flat values, for tables."""
+        """Return it as flat values, for tables."""
         abilities = {each.value: self.capabilities.get(each.value, "") for each in Capability}
         return {
             "image": self.image,
@@ -194,7 +194,7 @@ def _record(line: bytes, path: Path, number: int) -> Record:
 
 
 def _waived(result: Mapping[str, Any]) -> bool:
-    """Say whether all that keeps a result from passing is waived, as `CheckResult.is_waived` does."""
+    """Return whether all that keeps a result from passing is waived, as `CheckResult.is_waived` does."""
     waivers = (
         [each["waiver"] for each in result["findings"]] if result["kind"] == "fail" else [result["waiver"]]
     )

@@ -84,7 +84,7 @@ class Scan:
         cache: directory or URL where what was read is kept: images wait for each other because of it.
         local_cache: directory for what a cache by URL keeps here.
         seconds: what one inspection may take.
-        jobs: layers of one image that are read side by side.
+        jobs: layers of one image that are read in parallel.
         packages: whether to list packages, too.
         known: records of an earlier scan by name; an image that still means the same digest is not inspected again.
     """
@@ -100,7 +100,7 @@ class Scan:
     known: Mapping[str, Record] = field(factory=dict, hash=False)
 
     def run(self, names: Iterable[str | Unusable]) -> Iterator[Finished]:
-        """Give the images as they are done; each name once.
+        """Yield the images as they are done; each name once.
 
         Args:
             names: may come slowly, and be many.

@@ -20,12 +20,12 @@ class Workers(Protocol):
     """What makes inspections.
 
     Attributes:
-        count: how many run side by side.
+        count: how many run in parallel.
     """
 
     @property
     def count(self) -> int:
-        """How many run side by side."""
+        """How many run in parallel."""
         ...
 
     def submit(self, task: Task, done: Callable[[Outcome], None]) -> None:
@@ -45,7 +45,7 @@ class ProcessWorkers:
 
     @property
     def count(self) -> int:
-        """How many run side by side."""
+        """How many run in parallel."""
         return self._processes.count
 
     def submit(self, task: Task, done: Callable[[Outcome], None]) -> None:
@@ -75,7 +75,7 @@ class DaskWorkers:
 
     @property
     def count(self) -> int:
-        """How many run side by side, as far as the cluster has come together."""
+        """How many run in parallel, as far as the cluster has come together."""
         threads: dict[str, int] = self._client.nthreads()
         return max(1, sum(threads.values()))
 

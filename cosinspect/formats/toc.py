@@ -153,7 +153,7 @@ class _Toc(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
 
 def parse_stargz_footer(tail: bytes, size: int) -> TocPlace:
-    """Say where the table of an eStargz layer is.
+    """Return where the table of an eStargz layer is.
 
     Args:
         tail: the layer's last `STARGZ_FOOTER_BYTES`.
@@ -184,7 +184,7 @@ def parse_stargz_footer(tail: bytes, size: int) -> TocPlace:
 
 
 def parse_chunked_position(text: str, size: int) -> TocPlace:
-    """Say where the table of a zstd:chunked layer of `size` bytes is, by the annotation `manifest-position`.
+    """Return where the table of a zstd:chunked layer of `size` bytes is, by the annotation `manifest-position`.
 
     Raises:
         FormatError: it is none, or points out of the layer.
@@ -200,7 +200,7 @@ def parse_chunked_position(text: str, size: int) -> TocPlace:
 
 
 def parse_chunked_footer(tail: bytes, size: int) -> TocPlace:
-    """Say where the table of a zstd:chunked layer of `size` bytes is, by its last `CHUNKED_FOOTER_BYTES`.
+    """Return where the table of a zstd:chunked layer of `size` bytes is, by its last `CHUNKED_FOOTER_BYTES`.
 
     Raises:
         FormatError: they are no footer, or one that points out of the layer.
@@ -274,7 +274,7 @@ def _entry(first: _Entry, parts: list[_Entry], number: int) -> TocEntry:
 
 
 def _chunks(first: _Entry, parts: list[_Entry], number: int) -> tuple[Chunk, ...]:
-    """Give a file's chunks; a size of zero means up to the next one, or the end."""
+    """Return a file's chunks; a size of zero means up to the next one, or the end."""
     found: list[Chunk] = []
     at = 0
     trusted = True

@@ -140,7 +140,7 @@ class _Comparisons(Sequence[Comparison]):
 
 
 def _nothing(like: LayerIndex) -> LayerIndex:
-    """Give the stand-in for a layer that was not read, which keeps the positions of the others."""
+    """Return the stand-in for a layer that was not read, which keeps the positions of the others."""
     return evolve(
         like, entries=(), whiteouts=(), opaques=(), irregularities=(), contents={}, nameless=(), table=None
     )

@@ -64,7 +64,7 @@ class Explanation:
     checks: tuple[tuple[str, str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return it as plain values."""
         return {
             "subject": self.subject,
             "headline": self.headline,
@@ -148,7 +148,7 @@ class Explainer:
     def _chains(
         self, findings: tuple[Finding, ...], remedy: str
     ) -> Iterator[tuple[str, tuple[Cause, ...], str]]:
-        """Give what is wrong, what leads to it and what to do; what comes of the same causes is told at once."""
+        """Yield what is wrong, what leads to it and what to do; what comes of the same causes is reported at once."""
         alike: dict[tuple[tuple[Cause, ...], str], list[str]] = {}
         for finding in findings:
             key = tuple(self._chain(finding)), finding.remedy or remedy
@@ -157,7 +157,7 @@ class Explainer:
             yield "; ".join(dict.fromkeys(messages)), causes, todo
 
     def _chain(self, finding: Finding) -> Iterator[Cause]:
-        """Give what leads to a finding: who asks, through which links, what layers did, what else is known."""
+        """Yield what leads to a finding: who asks, through which links, what layers did, what else is known."""
         told: set[str] = set()
         if finding.path:
             way = self._way(finding.path)
@@ -181,7 +181,7 @@ class Explainer:
                 yield Cause(line)
 
     def _way(self, path: str) -> _Way | None:
-        """Tell who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
+        """Return who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
         facts = self.context.facts
         source = facts.text(facts.bootargs_path)
         files = (("kernel", facts.kernels), ("initramfs", facts.initrds))
@@ -245,7 +245,7 @@ class Explainer:
                 yield result, finding
 
     def _looking(self, paths: set[str]) -> Iterator[tuple[str, str, str]]:
-        """Give the checks that look at one of the paths: they open it, name it in a finding, or in what they saw."""
+        """Yield the checks that look at one of the paths: they open it, name it in a finding, or in what they saw."""
         results = {result.check: result for result in self.report.results}
         named = re.compile("|".join(rf"(?<![\w/.-]){re.escape(path)}(?![\w/.-])" for path in sorted(paths)))
         for item in self.checks:
@@ -262,7 +262,7 @@ class Explainer:
                 yield item.id, item.name, result.kind.value
 
     def _packages(self, path: str) -> Iterator[Cause]:
-        """Tell which luet packages list a path."""
+        """Yield which luet packages list a path."""
         for database in self.context.facts.databases:
             for package in database.database.packages if database.database is not None else ():
                 if path.lstrip("/") in package.files:
@@ -283,7 +283,7 @@ class Explainer:
             yield Cause("the links go in a circle")
 
     def _changes(self, trace: Trace, *, attributes: bool = True) -> Iterator[Cause]:
-        """Tell what layers did where a path ends; where none ever had it, which files of its name were taken away.
+        """Yield what layers did where a path ends; where none ever had it, which files of its name were taken away.
 
         That a directory was listed again with other `attributes` leads to nothing, and is for who asks for all.
         """
@@ -301,11 +301,11 @@ class Explainer:
         if len(changes) > MAX_CHANGES:
             yield Cause(f"{len(changes) - MAX_CHANGES} earlier layers did something to {path} too")
         for change in changes[-MAX_CHANGES:]:
-            if trace.problem != "loop" or change.type != "symlink":  # its links are told already
+            if trace.problem != "loop" or change.type != "symlink":  # its links are reported already
                 yield self._at(change.layer, _done(change, path))
 
     def _namesakes(self, path: str) -> Iterator[Cause]:
-        """Tell which layers took files of the same name away from elsewhere."""
+        """Yield which layers took files of the same name away from elsewhere."""
         name = path.rpartition("/")[2]
         found = 0
         for position, index in enumerate(self.context.rootfs.indexes):
@@ -316,7 +316,7 @@ class Explainer:
 
 
 def _done(change: Change, path: str) -> str:
-    """Say what a layer did to a path."""
+    """Return what a layer did to a path."""
     match change.action:
         case Action.ADDED:
             return f"{path} was put there, {_kind(change)}"
@@ -352,7 +352,7 @@ def _kind(change: Change) -> str:
 
 
 def _deed(finding: Finding) -> str:
-    """Say what the layer that is to blame has done, as far as the evidence tells."""
+    """Return what the layer that is to blame has done, as far as the evidence tells."""
     for line in finding.evidence:
         _, removed, marker = line.partition(" removed it: ")
         if removed and _BLAME.fullmatch(line):

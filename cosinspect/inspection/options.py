@@ -47,7 +47,7 @@ class Options:
         verify_diff_ids: whether layers must inflate to what the configuration names.
         limits: bounds for everything that is read, the time included.
         cache: stores layers and results, and supplies them again; None stores nothing.
-        jobs: how many layers are read side by side, at least one.
+        jobs: how many layers are read in parallel, at least one.
         trust_tables: believe the tables of contents that layers bring along (eStargz, zstd:chunked) and fetch little more; the
             report is provisional then, unless a table turns out to be wrong: then everything is read.
         fast: read layers from the top down, and no further once the verdict is a failure or every check is decided; the report is

@@ -65,7 +65,7 @@ class Rulebook:
         )
 
     def key(self, today: date | None = None) -> str:
-        """Give the digest of everything that decides a verdict besides the image, this code included.
+        """Return the digest of everything that decides a verdict besides the image, this code included.
 
         A waiver that has run out makes another key. What code plugins have nobody knows, so with them a key is good for one process.
 
@@ -77,7 +77,7 @@ class Rulebook:
         return hashlib.sha256(code_digest() + told.encode()).hexdigest()
 
     def digest(self, today: date | None = None) -> str:
-        """Give the digest of what is required, whatever code looks after it.
+        """Return the digest of what is required, whatever code looks after it.
 
         Raises:
             InvalidProfile: as `plan`.

@@ -106,7 +106,7 @@ def parse_policy(text: str, where: str) -> Policy:
                     ("levels", check), f"expected error or warning or note, found {str(level)[:40]!r}"
                 )
     if top is None:
-        # What can be read is looked at all the same, so that the next attempt does not meet the next mistake.
+        # What can be read is looked at anyway, so that the next attempt does not meet the next mistake.
         kept = {key: document[key] for key in (*_RULES, "waivers") if isinstance(document.get(key), list)}
         top = _WireTop("-", **kept)
     checks: list[Check] = []

@@ -33,7 +33,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _HEADER = re.compile(r"\s*(\[\[?)\s*([\w.-]+)\s*\]\]?")
 _KEY = re.compile(r"\s*\"?([\w.-]+)\"?\s*=")
 MOST = 20
-"""Mistakes that are told; who has more mends these first."""
+"""Mistakes that are reported; who has more mends these first."""
 
 
 @define
@@ -111,7 +111,7 @@ class Mistakes:
         return f"line {line}, {name}" if line is not None else name or "the document"
 
     def _line(self, key: Key) -> int | None:
-        """Give the line of a key, else of what it is in."""
+        """Return the line of a key, else of what it is in."""
         while key:
             if key in self._lines:
                 return self._lines[key]

@@ -48,10 +48,10 @@ class Pattern:
         object.__setattr__(self, "_compiled", compiled)
 
     def line_of(self, content: bytes) -> int | None:
-        """Give the number of the first line that a match begins in, counted from 1, None if there is none."""
+        """Return the number of the first line that a match begins in, counted from 1, None if there is none."""
         match = self._compiled.search(content)
         return None if match is None else content.count(b"\n", 0, match.start()) + 1
 
     def matches(self, text: str) -> bool:
-        """Say whether the whole of a text matches."""
+        """Return whether the whole of a text matches."""
         return self._compiled.fullmatch(text.encode("utf-8", "surrogateescape")) is not None

@@ -44,7 +44,7 @@ class Plan:
     selected: tuple[str, ...] = ()
 
     def only(self, ids: tuple[str, ...]) -> Plan:
-        """Give the plan with these checks alone, all of them for none.
+        """Return the plan with these checks alone, all of them for none.
 
         Raises:
             InvalidProfile: there is no such check.

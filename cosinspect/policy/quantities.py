@@ -26,7 +26,7 @@ MAX_VERSION = 200
 
 
 def parse_size(text: str) -> int:
-    """Give the bytes of `800 MB` or `1.5 GiB`.
+    """Return the bytes of `800 MB` or `1.5 GiB`.
 
     Raises:
         ValueError: it is no size.
@@ -65,7 +65,7 @@ class VersionRange:
         return cls(text, tuple(bounds))
 
     def holds(self, version: str) -> bool:
-        """Say whether a version is in the range.
+        """Return whether a version is in the range.
 
         Raises:
             ValueError: it is no version.

@@ -59,11 +59,11 @@ class Rule(msgspec.Struct, kw_only=True, frozen=True):
 
     @classmethod
     def parsers(cls) -> dict[str, Parser]:
-        """Give what reads the keys whose text must mean something."""
+        """Return what reads the keys whose text must mean something."""
         return {"id": _read_id, "name": _read_name}
 
     def problems(self) -> dict[str, str]:
-        """Give what is wrong between keys, by the key to change."""
+        """Return what is wrong between keys, by the key to change."""
         return {}
 
     @property
@@ -171,7 +171,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
             )
 
     def _entries(self, context: CheckContext) -> list[Entry]:
-        """Give what the path names: itself for a link that is asked for or must not be, else what links lead to."""
+        """Return what the path names: itself for a link that is asked for or must not be, else what links lead to."""
         itself = not self.exists or self.type == "symlink"
         if not any(mark in self.path for mark in _MARKS):
             entry = context.rootfs.trace(self.path, follow=not itself).entry
@@ -183,7 +183,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
         return list({entry.path: entry for entry in led}.values())
 
     def _faults(self, context: CheckContext, entry: Entry) -> Iterator[str]:
-        """Say what is wrong with a file."""
+        """Yield what is wrong with a file."""
         if self.type is not None and entry.type != self.type:
             yield f"expected a {self.type}, found a {entry.type}"
         if self.mode is not None and entry.mode != int(self.mode, 8):

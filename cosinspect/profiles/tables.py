@@ -6,6 +6,7 @@ new one is a table.
 
 from __future__ import annotations
 
+import posixpath
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -26,8 +27,10 @@ __all__ = [
     "Generation",
     "InitrdUnit",
     "UnifiedTable",
+    "boot_globs",
     "generation_tables",
     "read_generations",
+    "resource_text",
 ]
 
 
@@ -98,7 +101,7 @@ class BootTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         root: the label of the file system that GRUB starts from.
         labels: the labels of the other file systems that a deployment makes, and of the image's own in its states.
         device: the name of the loop device that the menu makes of the image's file.
-        bootargs: the files of boot arguments that it reads, in this order; those that are missing are passed over.
+        bootargs: the files of boot arguments that it reads, in this order; those that are missing are skipped.
         environment: the disk's environment, by variable.
         states: the states; the first is what a machine does that nobody touches.
     """
@@ -191,8 +194,8 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         deployment: how it is written to disks and media.
         unified: its unified kernel images, None where it has none.
         trusted_boot: whether a unified kernel image is made of the whole tree.
-        initrds: where the initrds are that machines boot with: where bootargs.cfg says, beside the kernel that Elemental 3 finds, or
-            beside each kernel that ostree finds.
+        initrds: where the initrds are that machines boot with: where bootargs.cfg says, beside the kernel that Elemental 3 finds,
+            beside each kernel that ostree finds, or in its unified kernel images, where they are the whole system.
         accounts_installed: whether the accounts are made when a machine is installed, so that the image needs none.
         datasources_built_in: whether the user data of clouds is asked for without a cloud-config.
         account_files: files of accounts besides /etc/passwd.
@@ -227,6 +230,9 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         kept: directories in which what the machine keeps stands in front of what the image has.
         overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.
+        kernel_argument_else: arguments that will do where the image is not named.
+        own_services: patterns of names of its own services, which it may have in the initrd, too.
+        bootargs_marks: files whose presence shows that its menu reads the bootargs.cfg, before the generation is known.
         grub_tools: the commands that installation and upgrade call, each with the names it is looked for by.
         install_tools: further commands that installation calls, each with the names it is looked for by.
         image_mebibytes: what an image may take: the file system it is copied into, or a third of a state partition of 8192 MiB
@@ -246,7 +252,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     deployment: Deployment = Deployment()
     unified: UnifiedTable | None = None
     trusted_boot: bool = False
-    initrds: Literal["bootargs", "elemental3", "ostree"] = "bootargs"
+    initrds: Literal["bootargs", "elemental3", "ostree", "unified"] = "bootargs"
     accounts_installed: bool = False
     datasources_built_in: bool = False
     account_files: tuple[str, ...] = ()
@@ -281,6 +287,9 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     kept: tuple[str, ...] = ()
     overlays: tuple[str, ...] = ()
     kernel_argument: str = ""
+    kernel_argument_else: tuple[str, ...] = ()
+    own_services: tuple[str, ...] = ()
+    bootargs_marks: tuple[str, ...] = ()
     grub_tools: tuple[tuple[str, ...], ...] = ()
     install_tools: tuple[tuple[str, ...], ...] = ()
     image_mebibytes: int = 0
@@ -288,6 +297,14 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     labels: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     boot: BootTable | None = None
+
+    @property
+    def recovery_labels(self) -> frozenset[str]:
+        """The labels that the command line of the recovery system alone has."""
+        found: dict[bool, set[str]] = {True: set(), False: set()}
+        for each in self.boot.states if self.boot is not None else ():
+            found[each.recovery].update((*each.labels, each.variables.get("label", "")))
+        return frozenset(found[True] - found[False])
 
     @property
     def recovery_copied(self) -> bool:
@@ -318,5 +335,25 @@ def read_generations(text: str) -> Mapping[str, Generation]:
 
 @cache
 def generation_tables() -> Mapping[str, Generation]:
-    """Give the table of each generation that cosinspect knows, by its name."""
-    return read_generations((resources.files(__package__) / "generations.toml").read_text("utf-8"))
+    """Return the table of each generation that cosinspect knows, by its name."""
+    return read_generations(resource_text("generations.toml"))
+
+
+def resource_text(name: str) -> str:
+    """Read a document that comes with this package."""
+    return (resources.files(__package__) / name).read_text("utf-8")
+
+
+def boot_globs() -> tuple[str, ...]:
+    """Return globs of the files that GRUB reads of images of any generation: menus and bootargs.cfg, with what lies beside them."""
+    menus = [
+        path
+        for table in generation_tables().values()
+        for path in (
+            table.grub_config,
+            table.grub_config_fallback,
+            *(table.boot.bootargs if table.boot is not None else ()),
+        )
+        if path
+    ]
+    return tuple(dict.fromkeys(f"{posixpath.dirname(path).lstrip('/')}/*.cfg" for path in menus))

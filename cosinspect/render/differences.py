@@ -1,4 +1,4 @@
-"""How differences between trees are told to people: by what causes them, both outcomes side by side, the remedy below."""
+"""How differences between trees are told to people: by what causes them, both outcomes in parallel, the remedy below."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SIGNS = {(True, False): "+", (False, True): "-", (False, False): "~"}
 def comparison_lines(
     comparison: Comparison, step: Callable[[int], str], *, width: int, every: bool
 ) -> Iterator[str]:
-    """Tell what two readers of the same layers see differently, cause by cause.
+    """Yield what two readers of the same layers see differently, cause by cause.
 
     Args:
         comparison: the two readings.
@@ -69,7 +69,7 @@ def _cause_lines(
 
 
 def change_lines(found: Sequence[Difference], *, every: bool) -> Iterator[str]:
-    """Tell what one image has otherwise than another, a line for each path: added, removed, changed."""
+    """Yield what one image has otherwise than another, a line for each path: added, removed, changed."""
     for each, more in _tops(found, every=every):
         sign = _SIGNS[each.left is None, each.right is None]
         entry = each.right if each.right is not None else each.left

@@ -14,7 +14,7 @@ from cosinspect.report.report import Capability, Status
 __all__ = ["fleet_page"]
 
 MOST_FAILING = 15
-"""Checks that are told of for how many images fail them."""
+"""Checks that are reported for how many images fail them."""
 
 _ORDER = ("fail", "error", "open", "pass")
 _PLURAL = {"fail": "fail", "error": "could not be inspected", "open": "are undecided", "pass": "pass"}
@@ -27,7 +27,7 @@ def fleet_page(
     *,
     title: str = "Images",
 ) -> str:
-    """Give the page of a fleet.
+    """Return the page of a fleet.
 
     Args:
         rows: of each image `image`, `digest`, `verdict`, `generation`, `size`, `failed`, `message`, and its capabilities by name.

@@ -49,7 +49,7 @@ def report_page(
     home: str | None = None,
     packages: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Give the page of one report.
+    """Return the page of one report.
 
     Args:
         report: as `Report.to_dict` gives it.
@@ -85,7 +85,7 @@ def report_page(
 
 
 def page(template: str, **values: object) -> str:
-    """Give a page of this package's own, filled with values that are escaped."""
+    """Return a page of this package's own, filled with values that are escaped."""
     return _environment().get_template(template).render(values)
 
 

@@ -120,12 +120,12 @@ class Deployment:
 
 
 def deployment_manifest(deployment: Deployment) -> str:
-    """Give everything that runs a server as an admission webhook."""
+    """Return everything that runs a server as an admission webhook."""
     return _filled("kubernetes.yaml", deployment)
 
 
 def gatekeeper_manifest(deployment: Deployment, stage: str) -> str:
-    """Give what has Gatekeeper ask a server.
+    """Return what has Gatekeeper ask a server.
 
     Args:
         deployment: the server.

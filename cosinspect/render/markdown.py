@@ -78,7 +78,7 @@ def _result(report: Report, result: CheckResult) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    """Give text as a code span that nothing in it can end."""
+    """Return text as a code span that nothing in it can end."""
     shown = printable(text)
     fence = "`" * (1 + _longest_run(shown))
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""

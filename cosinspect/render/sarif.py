@@ -42,7 +42,7 @@ class SarifRenderer:
 
 
 def subject(name: str) -> str:
-    """Give an image's name without tag and digest, which is the same for every build of it."""
+    """Return an image's name without tag and digest, which is the same for every build of it."""
     try:
         parsed = ImageName.parse(name)
     except InvalidReference:
@@ -118,7 +118,7 @@ def _rule(rule: Rule, capabilities: list[str]) -> dict[str, Any]:
 
 
 def _results(report: Report, result: CheckResult, positions: dict[str, int]) -> list[dict[str, Any]]:
-    """Give what failed, a result for each finding, and what is open; what passed is nobody's alert."""
+    """Return what failed, a result for each finding, and what is open; what passed is nobody's alert."""
     if result.kind is Kind.OPEN:
         lines = "\n".join(result_lines(report, result))
         # Of what is not a failure the standard allows no level but this.

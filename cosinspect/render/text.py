@@ -97,7 +97,7 @@ class _Page:
     width: int
 
     def lines(self) -> Iterator[Text]:
-        """Give every line, the sections set apart by empty ones."""
+        """Yield every line, the sections set apart by empty ones."""
         standing = [result for result in self.report.failed if not result.is_waived]
         failing = [result for result in standing if self._is_grave(result)]
         lesser = [result for result in standing if not self._is_grave(result)]
@@ -196,7 +196,7 @@ class _Page:
             yield from self._title(result, _LEVEL_STYLES[result.level])
             shown = result.findings[:MAX_FINDINGS]
             remedies = list(dict.fromkeys(finding.remedy for finding in result.findings if finding.remedy))
-            # What happened in one place for one reason is told once, below all that it broke.
+            # What happened in one place for one reason is reported once, below all that it broke.
             for _, alike in itertools.groupby(shown, lambda each: evolve(each, message="")):
                 yield from self._findings(list(alike), with_remedy=len(remedies) > 1)
             if len(shown) < len(result.findings):
@@ -252,7 +252,7 @@ class _Page:
                     yield from self._waiver(result.waiver)
 
     def _waived(self) -> Iterator[Text]:
-        """Tell what somebody answers for, briefly: it is known; and what they answer for in vain."""
+        """Yield what somebody answers for, briefly: it is known; and what they answer for in vain."""
         waived = [result for result in self.report.results if result.is_waived]
         if waived:
             yield from _heading("Waived", len(waived))
@@ -300,7 +300,7 @@ class _Page:
         return Text(f"{size(stats.bytes)} read, {stats.entries} paths, {stats.seconds:.1f} s", "dim")
 
     def _paragraph(self, text: str, *, label: Text, style: str = "", hang: int = 0) -> Iterator[Text]:
-        """Give wrapped text behind a label, its further lines below its first or `hang` columns further in."""
+        """Yield wrapped text behind a label, its further lines below its first or `hang` columns further in."""
         indent = len(label) + hang
         for number, piece in enumerate(wrap(text, self.width - indent)):
             line = label.copy() if number == 0 else Text(" " * indent)
@@ -308,7 +308,7 @@ class _Page:
 
 
 def _label(text: str, style: str) -> Text:
-    """Give text whose style ends with it."""
+    """Return text whose style ends with it."""
     return Text().append(text, style)
 
 

@@ -54,13 +54,13 @@ class Cause:
     item: str
 
     def explain(self, reader: Semantics) -> str:
-        """Say why this reader sees another tree than the specification asks for, in a sentence without a full stop."""
+        """Return why this reader sees another tree than the specification asks for, in a sentence without a full stop."""
         sentences = _SENTENCES.get(self.kind, {})
         return sentences.get(reader, f"{reader.reader} places the entry otherwise")
 
     @property
     def remedy(self) -> str:
-        """Say how the image is built so that all readers see the same."""
+        """Return how the image is built so that all readers see the same."""
         return _REMEDIES.get(self.kind, FLATTEN)
 
 
@@ -171,7 +171,7 @@ class Comparison:
         return next((problem for problem in self.other.problems if problem.kind == PARTIAL), None)
 
     def by_cause(self) -> list[tuple[Cause, list[Difference]]]:
-        """Give the differences, those together that have one cause."""
+        """Return the differences, those together that have one cause."""
         found: dict[Cause, list[Difference]] = {}
         for each in self.differences:
             found.setdefault(self.causes[each.path], []).append(each)
@@ -184,7 +184,7 @@ class Comparison:
 
 
 def _outcome(entry: Entry | None, difference: Difference) -> str:
-    """Say what is at a path, and of it what the other side has otherwise."""
+    """Return what is at a path, and of it what the other side has otherwise."""
     if entry is None:
         return "nothing"
     words = {"file": "a file", "dir": "a directory", "symlink": f"a link to {entry.link}"}.get(
@@ -215,7 +215,7 @@ def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = D
 
 
 def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
-    """Give every path that differs, sorted component by component.
+    """Return every path that differs, sorted component by component.
 
     Contents of the same size are read, in one further pass over their layers, unless they come of the same place.
 
@@ -269,7 +269,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
 
 
 def _is_one(ours: Node, theirs: Node) -> bool:
-    """Say whether two nodes come of one entry, without other attributes that a hard link brought."""
+    """Return whether two nodes come of one entry, without other attributes that a hard link brought."""
     return (
         ours.entry is theirs.entry
         and ours.source == theirs.source
@@ -349,7 +349,7 @@ def _at(root: Node, path: str) -> Node | None:
 
 
 def _look(node: Node | None) -> tuple[object, ...] | None:
-    """Give what two nodes at one path must share to be the same."""
+    """Return what two nodes at one path must share to be the same."""
     if node is None:
         return None
     if node.entry is None:
@@ -412,7 +412,7 @@ class _Reading:
         return through
 
     def reason(self, path: str) -> tuple[str, str]:
-        """Give the kind of cause, and the entry or marker."""
+        """Return the kind of cause, and the entry or marker."""
         names = path.split("/") if path else []
         # The path and its parents, itself first.
         ways = ["/".join(names[:length]) for length in range(len(names), -1, -1)]
@@ -459,7 +459,7 @@ class _Reading:
 
 
 def _first_below(paths: Iterable[str]) -> dict[str, str]:
-    """Give for each directory that has some of the paths in it, at any depth, the first of them."""
+    """Return for each directory that has some of the paths in it, at any depth, the first of them."""
     first: dict[str, str] = {}
     for path in paths:
         directory = path

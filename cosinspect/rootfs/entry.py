@@ -88,7 +88,7 @@ class Trace:
 
 
 def entry_at(path: str, node: Node) -> Entry:
-    """Give a node of the tree as the entry at `path`."""
+    """Return a node of the tree as the entry at `path`."""
     entry = node.entry
     if entry is None:
         return Entry(path, "dir", IMPLIED_MODE, 0, 0, 0, 0, "", (0, 0), node.layer, {}, node)

@@ -93,7 +93,7 @@ def histories(
 
 
 def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[LayerIndex]:
-    """Give the layers with the entries only that can have to do with `paths`: of a million files a few are worth a second look.
+    """Return the layers with the entries only that can have to do with `paths`: of a million files a few are worth a second look.
 
     What is looked up on the way to a path, or to where an entry or a marker acts, is a name of that path, a directory's name, or a name
     in the target of a link that is met there. So of all else only the first entry of each directory is kept, which may be what the directory is

@@ -80,7 +80,7 @@ class Node:
 
 
 def is_name(name: str) -> bool:
-    """Say whether a directory can have the name: it has no NUL, and at most 255 bytes."""
+    """Return whether a directory can have the name: it has no NUL, and at most 255 bytes."""
     if "\0" in name:
         return False
     return len(name) * 4 <= NAME_BYTES or len(name.encode("utf-8", "surrogateescape")) <= NAME_BYTES

@@ -1,7 +1,7 @@
 """The resolver: layer indexes put together into one tree, by the rules of a semantics.
 
 `semantics` has the table of who reads layers how. Here are the three ways of stacking from which most of it follows:
-in place, side by side, top down. Each writes entries to a `Tree`, whose rules do the rest.
+in place, in parallel, top down. Each writes entries to a `Tree`, whose rules do the rest.
 
 What every reader refuses, and what this one refuses, is left out of the tree and told as a `Problem`: the image is
 defective for that reader, and a check says so.
@@ -84,7 +84,7 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     """Apply one layer on top of what is there, and give what its markers acted on: a name in a directory, None for all.
 
     A layer's whiteouts and opaque whiteouts act on what its lower layers made, wherever they stand in the layer; its
-    entries follow. A hard link to a file that the layer itself takes away binds to that file all the same, and is told.
+    entries follow. A hard link to a file that the layer itself takes away binds to that file anyway, and is reported.
     """
     tree.forget()
     doomed = _targets_of_markers(tree, index)
@@ -211,7 +211,7 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
 
 
 def extraction_end(index: LayerIndex) -> str | None:
-    """Give the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
+    """Return the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
     for entry in index.entries:
         why = entry.fault and entry.fault.rpartition(" ")[2]
         if why in _UNWRITABLE or why == "size":
@@ -279,7 +279,7 @@ class _Survivors:
 
 
 def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
-    """Give the name by which `mutate.Extract` remembers a whiteout."""
+    """Return the name by which `mutate.Extract` remembers a whiteout."""
     if opaque:
         base = ".wh..wh..opq" if marker.is_directory else ".wh..opq"
         return f"{name.rstrip('/')}/{base}" if marker.path or marker.name else base
@@ -287,7 +287,7 @@ def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
 
 
 def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -> bool:
-    """Say whether something above a name hides it, and remember that of every directory on the way."""
+    """Return whether something above a name hides it, and remember that of every directory on the way."""
     way = []
     while True:
         spend()
@@ -310,7 +310,7 @@ def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -
 
 
 def _own_name(marker: Marker) -> str:
-    """Give the name that a whiteout itself has."""
+    """Return the name that a whiteout itself has."""
     if marker.path.rpartition("/")[2] in (".wh.", ".wh..", ".wh..."):
         return marker.path
     directory, slash, base = (marker.name or marker.path).rpartition("/")
@@ -318,7 +318,7 @@ def _own_name(marker: Marker) -> str:
 
 
 def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntry | Marker]:
-    """Give entries and markers as they stand in the layer."""
+    """Return entries and markers as they stand in the layer."""
     markers = [*index.whiteouts, *index.nameless]
     if opaques:
         markers.extend(index.opaques)
@@ -333,7 +333,7 @@ def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntr
     )
 
 
-# -- side by side: overlayfs -------------------------------------------------------------------------------------------
+# -- in parallel: overlayfs -------------------------------------------------------------------------------------------
 
 _DEVICE = LayerEntry("", "char", 0, 0, 0, 0, 0, "", (0, 0), None, 0, 0, 0, None)
 """What a whiteout becomes on disk."""
@@ -438,7 +438,7 @@ def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
 
 
 def _names(stack: Sequence[Node]) -> dict[str, list[Node]]:
-    """Give for each name in directories that lie over each other what makes it up: one file, or several directories."""
+    """Return for each name in directories that lie over each other what makes it up: one file, or several directories."""
     found: dict[str, list[Node]] = {}
     closed: set[str] = set()
     for directory in stack:

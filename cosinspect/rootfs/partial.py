@@ -134,7 +134,7 @@ class PartialRootfs(Rootfs):
         _unread()
 
     def under(self, semantics: Semantics) -> Rootfs:
-        """Give what the same layers settle for another reader."""
+        """Return what the same layers settle for another reader."""
         if semantics is self.semantics:
             return self
         return PartialRootfs(
@@ -142,7 +142,7 @@ class PartialRootfs(Rootfs):
         )
 
     def history(self, path: str) -> tuple[Change, ...]:
-        """Tell which layer took `path` away last, if that is settled; the rest of its history is not known."""
+        """Return which layer took `path` away last, if that is settled; the rest of its history is not known."""
         asked = "/".join(part for part in path.split("/") if part not in ("", "."))
         if self.trace(asked, follow=False).entry is not None:
             _unread()

@@ -62,7 +62,7 @@ class Paths:
         return self._found(path, self._lexical(path) if self._rules.lexical else self._linked(path))
 
     def _known(self, path: str) -> Node | None:
-        """Give the directory that was found at a path before, None where that may have changed."""
+        """Return the directory that was found at a path before, None where that may have changed."""
         found = self._parents.get(path)
         return found if found is not None and found.children is not None else None
 

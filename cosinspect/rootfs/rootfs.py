@@ -40,7 +40,7 @@ class FileStream(Protocol):
     """A file's content; leaving its `with` block without an error means that what was read is verified."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` further bytes, all that are left for -1, none at the end."""
+        """Return at most `size` further bytes, all that are left for -1, none at the end."""
         ...
 
     def close(self) -> None:
@@ -64,11 +64,11 @@ class Bodies(Protocol):
         ...
 
     def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
-        """Give the sha256 of files, in hexadecimals by the offset of their data."""
+        """Return the sha256 of files, in hexadecimals by the offset of their data."""
         ...
 
     def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
-        """Tell what executable files ask for, by the offset of their data."""
+        """Return what executable files ask for, by the offset of their data."""
         ...
 
 
@@ -128,7 +128,7 @@ class Rootfs:
         return self._problems
 
     def under(self, semantics: Semantics) -> Rootfs:
-        """Give the tree that the same layers make for another reader; no layer is read again."""
+        """Return the tree that the same layers make for another reader; no layer is read again."""
         if semantics is self.semantics:
             return self
         return Rootfs(
@@ -136,7 +136,7 @@ class Rootfs:
         )
 
     def alike(self, semantics: Semantics) -> Rootfs:
-        """Give this very tree as that of another reader, of whom it is known that the layers make the same for it, without a problem."""
+        """Return this very tree as that of another reader, of whom it is known that the layers make the same for it, without a problem."""
         same = copy.copy(self)
         same.semantics = semantics
         same._problems = ()  # noqa: SLF001 - a copy of one's own
@@ -148,13 +148,13 @@ class Rootfs:
         return tuple(number for number, index in enumerate(self._indexes) if index.table is not None)
 
     def __len__(self) -> int:
-        """Give how many names there are, the root among them."""
+        """Return how many names there are, the root among them."""
         if self._names is None:
             self._names = sum(1 for _ in _walk("", self._root))
         return self._names + 1
 
     def blocks(self, size: int) -> int:
-        """Give how many blocks of `size` bytes the contents of all files take, each file counted once, a directory as one."""
+        """Return how many blocks of `size` bytes the contents of all files take, each file counted once, a directory as one."""
         total = 1
         seen: set[Inode] = set()
         waiting = [self._root]
@@ -178,7 +178,7 @@ class Rootfs:
         return entry_at("/", self._root)
 
     def children(self, entry: Entry) -> dict[str, Entry]:
-        """Give what is in a directory by name, unsorted; nothing for what is none."""
+        """Return what is in a directory by name, unsorted; nothing for what is none."""
         base = entry.path.rstrip("/")
         return {name: entry_at(f"{base}/{name}", node) for name, node in (entry.node.children or {}).items()}
 
@@ -243,7 +243,7 @@ class Rootfs:
         return Trace(path, tuple(hops), entry_at(at or "/", node), at or "/", "")
 
     def stat(self, path: str) -> Entry:
-        """Tell what is at `path`, links followed.
+        """Return what is at `path`, links followed.
 
         Raises:
             PathNotFound: nothing is, or a link on the way points to nothing.
@@ -253,7 +253,7 @@ class Rootfs:
         return _found(self.trace(path))
 
     def lstat(self, path: str) -> Entry:
-        """Tell what is at `path`, a link at its end not followed.
+        """Return what is at `path`, a link at its end not followed.
 
         Raises:
             as `stat` does.
@@ -261,7 +261,7 @@ class Rootfs:
         return _found(self.trace(path, follow=False))
 
     def resolve(self, path: str) -> str:
-        """Give the real path, every link followed.
+        """Return the real path, every link followed.
 
         Raises:
             as `stat` does.
@@ -269,11 +269,11 @@ class Rootfs:
         return self.stat(path).path
 
     def exists(self, path: str) -> bool:
-        """Say whether something is at `path`, links followed."""
+        """Return whether something is at `path`, links followed."""
         return self.trace(path).entry is not None
 
     def readlink(self, path: str) -> str:
-        """Give the target of a symbolic link as written.
+        """Return the target of a symbolic link as written.
 
         Raises:
             RootfsError: it is no link; otherwise as `stat` does.
@@ -284,7 +284,7 @@ class Rootfs:
         return entry.link
 
     def hardlinks(self, entry: Entry) -> tuple[str, ...]:
-        """Give all paths of the file, sorted, if it has more than one; otherwise nothing."""
+        """Return all paths of the file, sorted, if it has more than one; otherwise nothing."""
         if entry.node.inode is None:
             return ()
         if self._hardlinks is None:
@@ -299,7 +299,7 @@ class Rootfs:
     # -- many paths ------------------------------------------------------------------------------------------------
 
     def listdir(self, path: str) -> list[str]:
-        """Give the names in a directory, sorted.
+        """Return the names in a directory, sorted.
 
         Raises:
             NotADirectory: it is none; otherwise as `stat` does.
@@ -321,7 +321,7 @@ class Rootfs:
             yield entry_at(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
-        """Give what matches a pattern, by real path: those of `fnmatch` within a component, `**` for any directories.
+        """Return what matches a pattern, by real path: those of `fnmatch` within a component, `**` for any directories.
 
         Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
         """
@@ -391,7 +391,7 @@ class Rootfs:
     def read_bytes(
         self, path: str, *, limit: int | None = None, limit_name: str = "parsed_file_bytes"
     ) -> bytes:
-        """Give a file's verified content, links followed.
+        """Return a file's verified content, links followed.
 
         Raises:
             LimitExceeded: it has more than `limit` bytes (`Limits.parsed_file_bytes` unless given).
@@ -410,7 +410,7 @@ class Rootfs:
             return stream.read()
 
     def read_text(self, path: str, *, limit: int | None = None) -> str:
-        """Give a file's verified content as text, bytes that are not UTF-8 as surrogate escapes.
+        """Return a file's verified content as text, bytes that are not UTF-8 as surrogate escapes.
 
         Raises:
             as `read_bytes` does.
@@ -418,12 +418,12 @@ class Rootfs:
         return self.read_bytes(path, limit=limit).decode("utf-8", "surrogateescape")
 
     def origin(self, entry: Entry) -> tuple[str, int]:
-        """Tell where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
+        """Return where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
         layer_entry = entry.node.entry
         return self._indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
 
     def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
-        """Give the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
+        """Return the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
 
         Raises:
             SourceError: a layer cannot be had again.
@@ -451,14 +451,14 @@ class Rootfs:
         return found
 
     def has_program(self, entry: Entry) -> bool:
-        """Say whether `programs` knows a file without reading anything."""
+        """Return whether `programs` knows a file without reading anything."""
         layer_entry = entry.node.entry
         if layer_entry is None or layer_entry.type != "file" or not layer_entry.size:
             return True
         return self._noted(entry) is not None or layer_entry.data in self._indexes[entry.node.source].contents
 
     def _noted(self, entry: Entry) -> Program | None:
-        """Give what was noted of a file as its layer passed, if that is all there is to know."""
+        """Return what was noted of a file as its layer passed, if that is all there is to know."""
         layer_entry = entry.node.entry
         if layer_entry is None:
             return None
@@ -466,7 +466,7 @@ class Rootfs:
         return None if known is None or (known.elf is not None and known.elf.problem) else known
 
     def programs(self, entries: Iterable[Entry]) -> dict[str, Program]:
-        """Tell what regular files are to a kernel, by path, and what they ask for; empty ones are nothing.
+        """Return what regular files are to a kernel, by path, and what they ask for; empty ones are nothing.
 
         What was noted while the layers passed costs nothing. Each layer with other files among `entries` is read once more.
 
@@ -499,7 +499,7 @@ class Rootfs:
         return found
 
     def history(self, path: str) -> tuple[Change, ...]:
-        """Tell what each layer did to `path`, bottom first; it need not exist any more.
+        """Return what each layer did to `path`, bottom first; it need not exist any more.
 
         The path's directories are resolved at each layer, a link at its end is not followed.
         """

@@ -71,7 +71,7 @@ class Tree(Paths):
         return self._found(path, made) or made
 
     def made(self, path: str, position: int) -> Node | None:
-        """Find or make the directory of a marker; None if it cannot be, which is told then."""
+        """Find or make the directory of a marker; None if it cannot be, which is reported then."""
         found = self.make_directory(path, position)
         if isinstance(found, str):
             self.problem(found, position, path, _WAYS[found])
@@ -166,7 +166,7 @@ class Tree(Paths):
             self._replaced = True
 
     def _with_owner(self, entry: LayerEntry, parent: Node, old: Node | None) -> LayerEntry:
-        """Give an entry the owner that it has where it says to leave that as it is."""
+        """Return an entry the owner that it has where it says to leave that as it is."""
         before = old.entry if entry.type == "dir" and old is not None and old.children is not None else None
         uid, gid = (before.uid, before.gid) if before is not None else (0, _inherited_group(parent))
         if entry.type == "hardlink":
@@ -269,7 +269,7 @@ def _attributes(node: Node) -> LayerEntry | None:
 
 
 def _inherited_group(parent: Node) -> int:
-    """Give the group that Linux gives a new file, before anybody changes it: a setgid directory's own."""
+    """Return the group that Linux gives a new file, before anybody changes it: a setgid directory's own."""
     entry = parent.entry
     return entry.gid if entry is not None and entry.mode & _SETGID else 0
 

@@ -142,10 +142,13 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unresolved: Otherwise = Otherwise.DENY
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
     """Which images it fits, and what is required of them. The first rule that fits counts.
 
+    Rules are compared by identity: the files that a rule names may change, so an equal rule of a later configuration is another one.
+
     Attributes:
+        name: in the log and the metrics; by default the rule's place, such as `rules[0]`.
         registries: globs of hosts, `*` for any.
         repositories: globs of repositories below the host.
         namespaces: globs of namespaces; an image that is asked for outside of any fits only `*`.
@@ -156,6 +159,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         attestation_keys: PEM files; what one of these keys attested by the same rules is believed, and the image not inspected.
     """
 
+    name: Annotated[str, msgspec.Meta(max_length=100)] = ""
     registries: tuple[str, ...] = ("*",)
     repositories: tuple[str, ...] = ("*",)
     namespaces: tuple[str, ...] = ("*",)
@@ -166,11 +170,11 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attestation_keys: tuple[str, ...] = ()
 
     def fits(self, reference: Reference, namespace: str) -> bool:
-        """Say whether the rule speaks of an image."""
+        """Return whether the rule speaks of an image."""
         return self.names(reference) and any(fnmatchcase(namespace, each) for each in self.namespaces)
 
     def names(self, reference: Reference) -> bool:
-        """Say whether the rule is for an image in some namespace, by the one name that all its spellings share."""
+        """Return whether the rule is for an image in some namespace, by the one name that all its spellings share."""
         normal = reference.normal
         return any(fnmatchcase(normal.registry, _host_glob(each)) for each in self.registries) and any(
             fnmatchcase(normal.repository, each) for each in self.repositories
@@ -178,7 +182,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _host_glob(glob: str) -> str:
-    """Give a glob of hosts in the form of `Reference.normal`."""
+    """Return a glob of hosts in the form of `Reference.normal`."""
     return glob.lower().removesuffix(":443")
 
 
@@ -242,11 +246,11 @@ class Configuration:
     harbor: Harbor | None = None
 
     def rule(self, reference: Reference, namespace: str = "") -> Rule | None:
-        """Give the first rule that fits, None if none does."""
+        """Return the first rule that fits, None if none does."""
         return next((each for each in self.rules if each.fits(reference, namespace)), None)
 
     def enforces(self, namespace: str) -> bool:
-        """Say whether any image could be refused in a namespace."""
+        """Return whether any image could be refused in a namespace."""
         if self.admission.unmatched is Otherwise.DENY:
             return True
         fitting = (
@@ -331,7 +335,7 @@ class _Reader:
     directory: Path
 
     def file(self, name: str | None, key: Key, *, there: bool = True) -> str | None:
-        """Give the path of what is named, which must be there."""
+        """Return the path of what is named, which must be there."""
         if name is None:
             return None
         path = self.directory / name
@@ -383,7 +387,8 @@ class _Reader:
             name: tuple(str(self.file(each, (*key, name))) for each in getattr(found, name))
             for name in ("policies", "verify_keys", "attestation_keys")
         }
-        return msgspec.structs.replace(found, profile=profile, **lists)
+        name = found.name or f"rules[{number}]"
+        return msgspec.structs.replace(found, name=name, profile=profile, **lists)
 
     def guarded(self, kind: type[_GuardedKind], value: object, name: str) -> _GuardedKind | None:
         parsers = {"addresses": _addresses} if kind is Harbor else None

@@ -49,7 +49,7 @@ _SEVERITIES = ("None", "Low", "Medium", "High", "Critical")
 _LEVELS = {Level.ERROR: "High", Level.WARNING: "Medium", Level.NOTE: "Low"}
 _PORTS = {"http": 80, "https": 443}
 PATH_BYTES = 1000
-"""Of a path that are told; a row of PostgreSQL's index holds no more than 2,704 bytes."""
+"""Bytes of a path that are stored; a row of PostgreSQL's index holds no more than 2,704 bytes."""
 TEXT = 4000
 """Characters of a description."""
 VERDICT = "COSINSPECT-VERDICT"
@@ -86,7 +86,7 @@ class Scanner:
     inspector: Inspector
 
     def metadata(self) -> Reply:
-        """Say what it scans, and what comes of it."""
+        """Return what it scans, and what comes of it."""
         capability = {
             "type": "vulnerability",
             "consumes_mime_types": CONSUMES,
@@ -131,7 +131,7 @@ class Scanner:
         return reply_json({"id": scan}, status=202, media_type=RESPONSE)
 
     def report(self, scan: str) -> Reply:
-        """Give the report of a scan, or say that it is not there yet.
+        """Return the report of a scan, or say that it is not there yet.
 
         Raises:
             Refusal: there is no such scan, or it failed.
@@ -140,7 +140,7 @@ class Scanner:
         key, _, place = rest.partition(".")
         digest = digest.replace("-", ":", 1)
         rule = next(
-            (each for each in self.configuration.rules if self.inspector.key(each)[:SHORT_KEY] == key), None
+            (each for each in self.inspector.rules if self.inspector.key(each)[:SHORT_KEY] == key), None
         )
         if rule is None:
             raise Refusal(404, "there is no such scan")
@@ -159,13 +159,13 @@ class Scanner:
         raise Refusal(404, "there is no such scan, or it was forgotten: ask for it anew")
 
     def _known_as(self, reference: Reference, address: str) -> Reference:
-        """Give an image the name that rules know: Harbor may give its registry an internal address."""
+        """Return an image the name that rules know: Harbor may give its registry an internal address."""
         harbor = self.configuration.harbor
         public = harbor.addresses.get(address) if harbor is not None else None
         return evolve(reference, registry=public) if public is not None else reference
 
     def _report(self, decided: Decided, rule: Rule) -> dict[str, Any]:
-        """Give a report as Harbor reads it.
+        """Return a report as Harbor reads it.
 
         Raises:
             Refusal: the report that is kept cannot be read.
@@ -192,7 +192,7 @@ class Scanner:
 
 
 def _items(report: Report, decided: Decided, gravest: dict[Kind, str]) -> Iterator[dict[str, Any]]:
-    """Give an item for each finding, and one for each check that is undecided."""
+    """Yield an item for each finding, and one for each check that is undecided."""
     said = False
     deciding = {
         check
@@ -244,7 +244,7 @@ def _item(
 
 
 def _cut(path: str) -> str:
-    """Give a path of at most `PATH_BYTES`; of a longer one the hash keeps it apart from others that begin alike."""
+    """Return a path of at most `PATH_BYTES`; of a longer one the hash keeps it apart from others that begin alike."""
     raw = path.encode()
     if len(raw) <= PATH_BYTES:
         return path

@@ -20,7 +20,7 @@ class Recent(Generic[_Key, _Value]):
         self._known: dict[_Key, tuple[float, _Value]] = {}
 
     def get(self, key: _Key) -> _Value | None:
-        """Give what is kept under a key, None if there is nothing or its time is over."""
+        """Return what is kept under a key, None if there is nothing or its time is over."""
         found = self._known.get(key)
         return found[1] if found is not None and found[0] > time.monotonic() else None
 

@@ -34,7 +34,7 @@ class Reports:
     verdicts: Verdicts
 
     def answer(self, digest: str, accept: str) -> Reply:
-        """Give the latest report on an image.
+        """Return the latest report on an image.
 
         Args:
             digest: of the manifest or index that was asked for.

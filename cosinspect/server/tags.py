@@ -33,7 +33,7 @@ class Tags:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._known: Recent[str, str] = Recent()
         self._asking: dict[str, asyncio.Task[str]] = {}
         self._waiting: Counter[str] = Counter()
@@ -41,7 +41,7 @@ class Tags:
         self._threads = ThreadPoolExecutor(TURNS + RESERVE, thread_name_prefix="tags")
 
     async def digest(self, name: str, host: str, ask: Callable[[], str], *, until: float) -> str:
-        """Give the digest that a tag means; who asks for the same tag meanwhile waits for the same answer.
+        """Return the digest that a tag means; who asks for the same tag meanwhile waits for the same answer.
 
         Args:
             name: the image with its tag.
@@ -88,5 +88,5 @@ class Tags:
         self._waiting[host] -= 1
         if not self._waiting[host]:
             del self._waiting[host]
-        if not done.cancelled() and done.exception() is None and self._seconds:
-            self._known.keep(name, done.result(), self._seconds)
+        if not done.cancelled() and done.exception() is None and self.seconds:
+            self._known.keep(name, done.result(), self.seconds)

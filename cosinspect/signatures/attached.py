@@ -114,7 +114,7 @@ def find_signatures(store: SignatureStore, subject: Digest, limits: Limits) -> I
 
 
 def _all(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached | None]:
-    """Give None for what refers to the image and turns out to be no signature: it costs a look all the same."""
+    """Yield None for what refers to the image and turns out to be no signature: it costs a look anyway."""
     first: CosinspectError | None = None
     for place in (_tagged, _referring):
         try:

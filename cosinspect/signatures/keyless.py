@@ -98,7 +98,7 @@ class KeylessVerifier:
             ) from fault
 
     def verify_envelope(self, bundle: bytes) -> tuple[str, str, bytes]:
-        """Give the signer, the payload's type, and the payload of a bundle with an envelope.
+        """Return the signer, the payload's type, and the payload of a bundle with an envelope.
 
         Raises:
             FormatError: it does not hold, of kind `untrusted`, or is no bundle.
@@ -108,7 +108,7 @@ class KeylessVerifier:
         return signer, kind, payload
 
     def verify_digest(self, bundle: bytes, digest: Digest) -> str:
-        """Give the signer of a bundle over bytes of this digest.
+        """Return the signer of a bundle over bytes of this digest.
 
         Raises:
             FormatError: it does not hold, of kind `untrusted`, or is no bundle.
@@ -230,7 +230,7 @@ def _issuer(cert: x509.Certificate) -> str:
 
 
 def _der_text(value: bytes) -> str:
-    """Give a DER UTF8String of up to 255 bytes as text, "" for anything else."""
+    """Return a DER UTF8String of up to 255 bytes as text, "" for anything else."""
     if value[:1] != b"\x0c" or len(value) < 2:
         return ""
     head = 2 if value[1] < 0x80 else 3 if value[1] == 0x81 else 0

@@ -87,13 +87,13 @@ class PublicKey:
         raise _invalid(name, f"expected ECDSA on P-256, P-384 or P-521, RSA or Ed25519, found {kind}")
 
     def signed(self, signature: bytes, message: bytes) -> bool:
-        """Tell whether this key made `signature` over `message`."""
+        """Return whether this key made `signature` over `message`."""
         if isinstance(self._key, ed25519.Ed25519PublicKey):
             return _made(self._key, signature, message, None)
         return any(_made(self._key, signature, message, kind()) for kind in self._hashes)
 
     def signed_digest(self, signature: bytes, digest: Digest) -> bool:
-        """Tell whether this key made `signature` over whatever hashes to `digest`; one of Ed25519 cannot tell."""
+        """Return whether this key made `signature` over whatever hashes to `digest`; one of Ed25519 cannot tell."""
         hashed = bytes.fromhex(digest.encoded)
         return any(
             _made(self._key, signature, hashed, Prehashed(kind()))

@@ -87,7 +87,7 @@ class Verification:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values, for reports."""
+        """Return it as plain values, for reports."""
         return {
             "subject": str(self.subject),
             "repository": self.repository,

@@ -19,7 +19,7 @@ class SignatureStore(Protocol):
         ...
 
     def tagged(self, tag: str) -> bytes | None:
-        """Give the manifest of a tag, None if there is no such tag.
+        """Return the manifest of a tag, None if there is no such tag.
 
         Raises:
             SourceError: the registry does not answer, or with an error.
@@ -39,7 +39,7 @@ class SignatureStore(Protocol):
         ...
 
     def read(self, descriptor: Descriptor, *, limit: int, limit_name: str) -> bytes:
-        """Give a manifest or blob of at most `limit` bytes.
+        """Return a manifest or blob of at most `limit` bytes.
 
         Raises:
             SourceError: the registry does not have it, or does not answer.

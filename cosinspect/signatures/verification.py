@@ -42,7 +42,7 @@ class Keyless(Protocol):
     """Verifies what was signed with a certificate instead of a known key."""
 
     def verify_envelope(self, bundle: bytes) -> tuple[str, str, bytes]:
-        """Give the signer, the payload's type, and the payload of a bundle with an envelope.
+        """Return the signer, the payload's type, and the payload of a bundle with an envelope.
 
         Raises:
             FormatError: it does not hold, of kind `untrusted`, or is no bundle.
@@ -50,7 +50,7 @@ class Keyless(Protocol):
         ...
 
     def verify_digest(self, bundle: bytes, digest: Digest) -> str:
-        """Give the signer of a bundle over bytes of this digest.
+        """Return the signer of a bundle over bytes of this digest.
 
         Raises:
             FormatError: it does not hold, of kind `untrusted`, or is no bundle.
@@ -156,7 +156,7 @@ class _Judge:
     def _envelope_signer(
         self, bundle: SigstoreBundle, envelope: Envelope, raw: bytes
     ) -> tuple[str, str, bytes]:
-        """Give the signer, and the payload that this signer signed."""
+        """Return the signer, and the payload that this signer signed."""
         signed = envelope.signed_bytes
         for signature in envelope.signatures[:_ENVELOPE_SIGNATURES]:
             key = self._key(signature, signed)

@@ -31,7 +31,7 @@ class SignatureRepository:
         return f"{self._source.reference.registry}/{self._source.reference.repository}"
 
     def tagged(self, tag: str) -> bytes | None:
-        """Give the manifest of a tag, None if there is no such tag.
+        """Return the manifest of a tag, None if there is no such tag.
 
         Raises:
             SourceError: the registry does not answer, or with an error.
@@ -60,7 +60,7 @@ class SignatureRepository:
         return self._source.referrers(subject)
 
     def read(self, descriptor: Descriptor, *, limit: int, limit_name: str) -> bytes:
-        """Give a manifest or blob of at most `limit` bytes.
+        """Return a manifest or blob of at most `limit` bytes.
 
         Raises:
             SourceError: the registry does not have it, or does not answer.

@@ -178,7 +178,7 @@ class ImageBuilder:
         return evolve(self, _manifest_edits=(*self._manifest_edits, edit))
 
     def build(self) -> BuiltImage:
-        """Give the image as it stands.
+        """Return the image as it stands.
 
         Raises:
             ValueError: the platform or the media types are none.

@@ -84,7 +84,7 @@ class CommandLine:
         return tuple(found)
 
     def last(self, key: str) -> tuple[Possibility, ...]:
-        """Give what the last parameter of a name can be.
+        """Return what the last parameter of a name can be.
 
         Raises:
             GrubBound: there are more ways than are followed.

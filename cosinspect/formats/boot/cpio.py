@@ -68,7 +68,7 @@ class Window:
         return self._fetched - len(self._buffer) + self._at
 
     def peek(self, count: int) -> bytes:
-        """Give the next `count` bytes without taking them; fewer only at the end."""
+        """Return the next `count` bytes without taking them; fewer only at the end."""
         while len(self._buffer) - self._at < count:
             piece = self.piece()
             if not piece:
@@ -78,7 +78,7 @@ class Window:
         return self._buffer[self._at : self._at + count]
 
     def take(self, count: int) -> bytes:
-        """Give and pass the next `count` bytes.
+        """Return and pass the next `count` bytes.
 
         Raises:
             FormatError: there are not that many (`truncated`).
@@ -113,7 +113,7 @@ class Window:
                 return
 
     def pieces(self, count: int) -> Iterator[bytes]:
-        """Give and pass the next `count` bytes in pieces of the size they come in.
+        """Yield and pass the next `count` bytes in pieces of the size they come in.
 
         Raises:
             FormatError: there are not that many (`truncated`).
@@ -135,13 +135,13 @@ class Window:
             yield piece
 
     def piece(self) -> bytes:
-        """Give the next piece from the source as it comes, behind what the window already holds."""
+        """Return the next piece from the source as it comes, behind what the window already holds."""
         piece = self._read()
         self._fetched += len(piece)
         return piece
 
     def rest(self) -> bytes:
-        """Give and pass what the window holds without reading on."""
+        """Return and pass what the window holds without reading on."""
         held = self._buffer[self._at :] if self._at else self._buffer
         self._buffer = b""
         self._at = 0
@@ -159,7 +159,7 @@ class Entry:
 
     Attributes:
         name: as written, up to the first NUL; bytes that are not UTF-8 as surrogate escapes. Empty where it is longer than
-            `PATH_BYTES`: kernels pass over such a member.
+            `PATH_BYTES`: kernels skip such a member.
         type: `file`, `directory`, `symlink`, `character`, `block`, `fifo`, `socket` or `unknown`, by the mode.
         target: where a symbolic link leads, else None; None too where it is longer than `PATH_BYTES`.
         size: of the body, in bytes; 0 for all hard links to a file but the one that carries the body.
@@ -292,7 +292,7 @@ def read_body(window: Window, entry: Entry) -> bytes:
 
 
 def body_pieces(window: Window, entry: Entry) -> Iterator[bytes]:
-    """Give the body of the entry that was just read in pieces, and pass its padding once all of them were taken.
+    """Yield the body of the entry that was just read in pieces, and pass its padding once all of them were taken.
 
     Raises:
         FormatError: it ends early (`truncated`) or its checksum is not the header's (`checksum`).

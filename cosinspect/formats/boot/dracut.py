@@ -77,7 +77,7 @@ class DracutSettings:
     origins: Mapping[str, tuple[str, ...]]
 
     def words(self, key: str) -> tuple[str, ...]:
-        """Give the words of a key's value; none where it is not set."""
+        """Return the words of a key's value; none where it is not set."""
         return tuple(self.values.get(key, "").split())
 
     @property
@@ -129,7 +129,7 @@ class BuildParameters:
     hostonly: bool | None
 
     def values(self, *names: str) -> tuple[str, ...]:
-        """Give the words of the values of the options named, such as `--add` and `-a`."""
+        """Return the words of the values of the options named, such as `--add` and `-a`."""
         return tuple(
             word for name, value in self.options if name in names and value for word in value.split()
         )
@@ -174,12 +174,12 @@ def read_dracut_conf(text: str) -> DracutConf:
 
 
 def _expands(quoted: str) -> bool:
-    """Say whether the inside of double quotes, where single ones mean nothing, needs a shell."""
+    """Return whether the inside of double quotes, where single ones mean nothing, needs a shell."""
     return any(match[1] for match in _EXPANSION_IN_QUOTES.finditer(quoted))
 
 
 def merge(confs: Mapping[str, DracutConf]) -> DracutSettings:
-    """Give the settings that several files make together, in the order in which dracut sources them.
+    """Return the settings that several files make together, in the order in which dracut sources them.
 
     That is `dracut.conf`, then the drop-ins `*.conf` by their base names as `sort -V` puts them; of two with the same
     name the one under `/etc` counts (dracut 059, `dropindirs_sort`).

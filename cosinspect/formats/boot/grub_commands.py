@@ -297,7 +297,7 @@ def _menu_entry(call: Call) -> Value:
 
 
 def _named_file(call: Call, path: Plain) -> Value:
-    """Give the name of a file for what was loaded: the device, resolved, and the path; symbols stay in it."""
+    """Return the name of a file for what was loaded: the device, resolved, and the path; symbols stay in it."""
     if not path:
         return literal("()")
     found = opened_file(call, path)

@@ -90,7 +90,7 @@ class Call:
     file: str
 
     def plain(self, *values: Value) -> tuple[Plain, ...]:
-        """Give values without choices; a choice among them splits the way, and the command runs again on both.
+        """Return values without choices; a choice among them splits the way, and the command runs again on both.
 
         Raises:
             Split: internal to the evaluator.
@@ -103,7 +103,7 @@ class Call:
         return resolved  # type: ignore[return-value]  # no choice is left in them
 
     def decide(self, answer: Tree[bool]) -> bool:
-        """Give an answer; an open condition splits the way.
+        """Return an answer; an open condition splits the way.
 
         Raises:
             Split: internal to the evaluator.
@@ -117,7 +117,7 @@ class Call:
         return answer
 
     def joined(self, skip: int) -> Value:
-        """Give the command line that the words behind the first `skip` make for a kernel."""
+        """Return the command line that the words behind the first `skip` make for a kernel."""
         return command_line(self.command.words[skip:], self.state)
 
 

@@ -25,7 +25,7 @@ _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'"})
 
 
 def open_condition(words: tuple[Word, ...], state: State) -> Atom | None:
-    """Give a condition that decides where words end, None where they are all known: what stands without quotes is split."""
+    """Return a condition that decides where words end, None where they are all known: what stands without quotes is split."""
     for word in words:
         spend()
         for part in word.parts:
@@ -45,7 +45,7 @@ def open_condition(words: tuple[Word, ...], state: State) -> Atom | None:
 
 
 def has_wildcard(words: tuple[Word, ...], state: State) -> bool:
-    """Say whether a word may stand for the names of files, as it does once the module `regexp` is there."""
+    """Return whether a word may stand for the names of files, as it does once the module `regexp` is there."""
     for word in words:
         text = "".join(part.text for part in word.parts if part.kind is PartKind.TEXT)
         for part in word.parts:
@@ -124,7 +124,7 @@ def _escaped(value: Value) -> Iterator[str | Symbol | Choice]:
 
 
 def _variable(name: str, state: State) -> tuple[Value, ...]:
-    """Give a variable's values: several for `$@` and `$*`, one for every other."""
+    """Return a variable's values: several for `$@` and `$*`, one for every other."""
     if not (name in _SPECIAL or name.isdigit()):
         return (state.get(name),)
     if state.arguments is None:

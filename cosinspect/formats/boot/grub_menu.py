@@ -101,7 +101,7 @@ class GrubMenu:
         return tuple(found.values())
 
     def default(self) -> tuple[GrubBoot, ...]:
-        """Give what is loaded where nobody chooses, one for each way that conditions leave open.
+        """Return what is loaded where nobody chooses, one for each way that conditions leave open.
 
         Raises:
             GrubBound: a bound was reached.
@@ -109,7 +109,7 @@ class GrubMenu:
         return tuple(self._chosen(self.state.get("default"), self.state, 0))
 
     def fallbacks(self) -> tuple[GrubBoot, ...]:
-        """Give what the entries load that follow where the default fails.
+        """Return what the entries load that follow where the default fails.
 
         Raises:
             GrubBound: a bound was reached.
@@ -120,7 +120,7 @@ class GrubMenu:
         return tuple(found)
 
     def choose(self, *names: str) -> tuple[GrubBoot, ...]:
-        """Give what the entry of the first id, title or number loads that the menu has; nothing where it has none.
+        """Return what the entry of the first id, title or number loads that the menu has; nothing where it has none.
 
         Raises:
             GrubBound: a bound was reached.
@@ -197,7 +197,7 @@ def run_grub_script(
 
 
 def _outcomes(entry: MenuEntry | None, state: State, evaluator: Evaluator) -> Iterator[GrubBoot]:
-    """Give what is loaded in each way."""
+    """Yield what is loaded in each way."""
 
     def answer(plain: tuple[Plain, ...], _: Knowledge) -> tuple[Plain, ...]:
         return plain
@@ -234,7 +234,7 @@ def _ways(tree: Tree[T], known: Knowledge) -> Iterator[tuple[Knowledge, T]]:
 
 
 def _entry_number(entries: tuple[MenuEntry, ...], name: str, known: Knowledge) -> tuple[int | None, str]:
-    """Give the number of the entry that a name means, and what is left of the name for its submenu."""
+    """Return the number of the entry that a name means, and what is left of the name for its submenu."""
     first, rest = _first_part(name)
     for values in (
         [render(known.resolve(entry.id)) for entry in entries],

@@ -42,7 +42,7 @@ class Arguments:
     words: list[Plain] = field(factory=list)
 
     def value(self, name: str) -> Plain | None:
-        """Give the last value of an option, None for none."""
+        """Return the last value of an option, None for none."""
         return self.options.get(name, [None])[-1]
 
 

@@ -147,7 +147,7 @@ class State:
     loops: int = 0
 
     def get(self, name: str) -> Value:
-        """Give a variable; one that is not set is empty, or a symbol where a file of unknown variables was loaded."""
+        """Return a variable; one that is not set is empty, or a symbol where a file of unknown variables was loaded."""
         value = self.variables.get(name)
         if value is not None:
             return self.known.resolve(value)
@@ -164,7 +164,7 @@ class State:
         self.variables[_UNSET] = (Symbol(""),)
 
     def loop(self, device: str) -> Value:
-        """Give the file behind a device that `loopback` made, empty where it made none."""
+        """Return the file behind a device that `loopback` made, empty where it made none."""
         return self.get(_LOOP + device)
 
     def set_loop(self, device: str, file: Value) -> None:
@@ -172,7 +172,7 @@ class State:
         self.set(_LOOP + device, file)
 
     def function(self, name: str) -> Value:
-        """Give the number of a function's definition, empty where there is none."""
+        """Return the number of a function's definition, empty where there is none."""
         return self.get(_FUNCTION + name)
 
     def set_function(self, name: str, number: int) -> None:
@@ -189,7 +189,7 @@ class State:
         self.menu = ()
 
     def copied(self) -> State:
-        """Give a state of its own with the same content."""
+        """Return a state of its own with the same content."""
         return State(dict(self.variables), self.menu, self.exported, self.arguments, self.known, self.loops)
 
     def split(self, atom: Atom, run: Callable[[State], None]) -> None:
@@ -240,7 +240,7 @@ class State:
 
 
 def menus(items: tuple[MenuItem, ...], known: Knowledge) -> Tree[tuple[MenuEntry, ...]]:
-    """Give the entries of a menu in every way that is open.
+    """Return the entries of a menu in every way that is open.
 
     Raises:
         GrubBound: there are more ways than are followed.
@@ -283,7 +283,7 @@ def device_of(path: Plain, root: Plain) -> tuple[str, str] | None:
 
 
 def _named(value: Value, name: str) -> Value:
-    """Give the symbol of a variable's name wherever everything that is not set is unknown."""
+    """Return the symbol of a variable's name wherever everything that is not set is unknown."""
     found: list[str | Symbol | Choice] = []
     for part in value:
         if isinstance(part, Choice):

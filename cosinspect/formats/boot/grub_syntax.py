@@ -147,7 +147,7 @@ def parse_grub_lines(text: str) -> GrubScript:
 
 
 def check_grub_script(text: str) -> Problem | None:
-    """Give what grub-script-check says of a file: its first fault, or that the file does nothing; None for success."""
+    """Return what grub-script-check says of a file: its first fault, or that the file does nothing; None for success."""
     script = _parse(check_lines(text), too_long=len(text) > MAX_CHARACTERS, stop=True)
     if script.problems:
         return script.problems[0]
@@ -348,7 +348,7 @@ class _Parser:
 
 
 def walk_commands(blocks: Iterable[Block]) -> Iterator[Command]:
-    """Give every command of some blocks, wherever it stands, functions' bodies and menu entries included."""
+    """Yield every command of some blocks, wherever it stands, functions' bodies and menu entries included."""
     stack = [iter(block) for block in blocks]
     while stack:
         spend()

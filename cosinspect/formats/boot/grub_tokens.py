@@ -121,13 +121,13 @@ class Token:
 
 
 def boot_lines(text: str) -> Iterator[str]:
-    """Give the lines as the boot loader reads a configuration file; "" stands for a line that is skipped."""
+    """Yield the lines as the boot loader reads a configuration file; "" stands for a line that is skipped."""
     for line in _lines(text.replace("\r", "")):
         yield "" if line.startswith("#") else line
 
 
 def check_lines(text: str) -> Iterator[str]:
-    """Give the lines as grub-script-check reads a file."""
+    """Yield the lines as grub-script-check reads a file."""
     for line in _lines(text):
         yield line.replace("\r", " ").replace("\t", " ")
 
@@ -247,7 +247,7 @@ class Lexer:
 
 
 def _continued(raw: str) -> bool:
-    """Say whether a word ends in a backslash that hides the end of the line."""
+    """Return whether a word ends in a backslash that hides the end of the line."""
     if not raw.endswith("\\\n"):
         return False
     *_, last = _PIECE.finditer(raw)

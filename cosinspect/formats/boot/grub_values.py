@@ -145,7 +145,7 @@ class Knowledge:
         return Knowledge({**self.atoms, atom: holds}, symbols)
 
     def holds(self, atom: Atom) -> bool | None:
-        """Say whether a condition holds, None where that is not known."""
+        """Return whether a condition holds, None where that is not known."""
         return self.atoms.get(atom)
 
     def resolve(self, value: Value) -> Value:
@@ -170,7 +170,7 @@ class Knowledge:
 
 
 def weight(value: Value) -> int:
-    """Say how much a value holds, in characters of all ways together."""
+    """Return how much a value holds, in characters of all ways together."""
     return sum(
         len(part) if isinstance(part, str) else part.weight if isinstance(part, Choice) else 1
         for part in value
@@ -249,7 +249,7 @@ def mapped(tree: Tree[S], change: Callable[[S], Tree[T]]) -> Tree[T]:
 
 
 def leaves(tree: Tree[T], conditions: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], T]]:
-    """Give each answer of a tree with the conditions that lead to it."""
+    """Yield each answer of a tree with the conditions that lead to it."""
     if isinstance(tree, Fork):
         yield from leaves(tree.yes, (*conditions, str(tree.atom)))
         yield from leaves(tree.no, (*conditions, f"not {tree.atom}"))

@@ -156,7 +156,7 @@ class Initrd:
         return None if found is None else self.members.get(found)
 
     def exists(self, path: str) -> bool:
-        """Tell whether something is at a path, links followed."""
+        """Return whether something is at a path, links followed."""
         return self.lookup(path) is not None
 
     def listdir(self, path: str) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ class Initrd:
         return tuple(sorted(name for name in names if name and "/" not in name))
 
     def read(self, path: str) -> bytes:
-        """Give the body of a wanted file, links followed.
+        """Return the body of a wanted file, links followed.
 
         Raises:
             FormatError: nothing is there (`missing`), no file is (`type`), or its body was not wanted or was larger than

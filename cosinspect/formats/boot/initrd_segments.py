@@ -1,7 +1,7 @@
 """The segments of an initrd, unpacked one behind the other as the kernel does it.
 
 Follows `unpack_to_rootfs` and `flush_buffer` of `init/initramfs.c` in Linux 6.1, and `lib/earlycpio.c` for what is looked up
-before anything is unpacked. The rules are told in `initrd`.
+before anything is unpacked. `initrd` describes the rules.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Stream(Protocol):
     """What an initrd is read from."""
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` bytes, and none at the end."""
+        """Return at most `size` bytes, and none at the end."""
         ...
 
 
@@ -148,7 +148,7 @@ class Unpacking:
     broken: Exception | None = None
 
     def fetch(self) -> bytes:
-        """Give the next bytes of the initrd."""
+        """Return the next bytes of the initrd."""
         try:
             piece = self.stream.read(min(_READ_BYTES, self.left))
         except Exception as fault:
@@ -328,7 +328,7 @@ class Unpacking:
         return program
 
     def has_room(self, entry: Entry) -> bool:
-        """Tell whether the limits allow to keep a member's body."""
+        """Return whether the limits allow to keep a member's body."""
         return entry.size <= min(self.limits.initrd_body_bytes, BODIES_BYTES - self.bodies)
 
     def note_early(self, entry: Entry, draft: _Draft) -> None:

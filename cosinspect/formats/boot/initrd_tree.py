@@ -54,7 +54,7 @@ class PathWalk:
         self._steps = steps
 
     def resolve(self, path: str, *, follow: bool) -> str | None:
-        """Give the path without links; None where nothing is there, a link dangles or more than 40 are met.
+        """Return the path without links; None where nothing is there, a link dangles or more than 40 are met.
 
         Args:
             path: with or without leading slash; `..` does not leave the root.
@@ -145,7 +145,7 @@ class Tree:
     _walk: PathWalk = Factory(lambda self: PathWalk(self.nodes, TREE_STEPS), takes_self=True)
 
     def place(self, entry: Entry) -> str | None:
-        """Give the path at which a member will stand; None where it cannot be made, or is the root.
+        """Return the path at which a member will stand; None where it cannot be made, or is the root.
 
         Raises:
             FormatError: the names so far are longer than is read, or their links take too long to follow (`limit`).
@@ -171,7 +171,7 @@ class Tree:
         return path
 
     def linked(self, entry: Entry) -> Node | None:
-        """Give the file to which a member is another hard link, or None."""
+        """Return the file to which a member is another hard link, or None."""
         first = self._first_link(entry)
         return None if first is None else self.nodes.get(first)
 
@@ -254,7 +254,7 @@ class Tree:
         return there is None or there.type != "directory" or kind == "directory" or not there.children
 
     def _first_link(self, entry: Entry) -> str | None:
-        """Give the path that an inode was first met at in this archive."""
+        """Return the path that an inode was first met at in this archive."""
         if entry.type != "file" or entry.nlink < 2:
             return None
         return self._links.get((entry.device, entry.inode))

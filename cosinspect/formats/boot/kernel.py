@@ -422,7 +422,7 @@ def _missing_bytes(kernel: Kernel, size: int) -> tuple[str, ...]:
 
 
 def _printable(text: bytes) -> str | None:
-    """Give text that may be shown and compared as it is, None where it is none: no kernel has such a release."""
+    """Return text that may be shown and compared as it is, None where it is none: no kernel has such a release."""
     decoded = text.decode("ascii", "replace")
     return decoded if text.isascii() and decoded.isprintable() else None
 

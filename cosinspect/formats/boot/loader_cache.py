@@ -23,7 +23,7 @@ _NAME_BYTES = 4096
 
 
 def read_loader_cache(data: bytes) -> Mapping[str, tuple[str, ...]]:
-    """Give the paths for each name, in the cache's order; those for other architectures are among them.
+    """Return the paths for each name, in the cache's order; those for other architectures are among them.
 
     Entries for processors with certain features (glibc-hwcaps) are left out, as no image tells what it runs on.
 

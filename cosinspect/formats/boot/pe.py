@@ -91,7 +91,7 @@ class PEProgram:
         return max(self.headers_bytes, *(section.end for section in self.sections), 0)
 
     def section(self, name: str) -> PESection | None:
-        """Give the first section of a name, None where there is none."""
+        """Return the first section of a name, None where there is none."""
         return next((section for section in self.sections if section.name == name), None)
 
 

@@ -2,7 +2,7 @@
 
 A database is a tree of buckets, each a B+ tree of its own (bbolt `bucket.go`, `cursor.go`, `tx_check.go`; the pages:
 `bolt_pages`). A bucket is walked when it is asked for, so damage elsewhere hides nothing; what is damaged where one
-looked is never passed over in silence.
+looked is never skipped in silence.
 
 Refused: files and pages as `bolt_pages` does, pages that a walk reaches twice, trees deeper than `TREE_DEPTH`, walks
 of more than `ELEMENTS` elements.
@@ -132,7 +132,7 @@ class BoltDatabase:
     def elements(
         self, bucket: Bucket, *, problem: Problem | None = None, damage: Damage | None = None
     ) -> Iterator[Element]:
-        """Give the pairs of `bucket` in the order of the file, which is that of the keys where all is well.
+        """Return the pairs of `bucket` in the order of the file, which is that of the keys where all is well.
 
         Args:
             bucket: of this database.
@@ -182,7 +182,7 @@ class BoltDatabase:
         return tuple(found)
 
     def _free_pages(self, used: set[int], note: Problem) -> set[int] | None:
-        """Give the pages that are free, None where that cannot be known; those of the freelist itself are used."""
+        """Return the pages that are free, None where that cannot be known; those of the freelist itself are used."""
         try:
             freelist = self.pages.freelist()
         except FormatError as fault:
@@ -236,7 +236,7 @@ class _Walk:
             self._note_order(leaf, ordered=ordered)
 
     def _leaves(self, bucket: Bucket) -> Iterator[tuple[Page, tuple[range, ...], bytes]]:
-        """Give the leaves of a bucket from left to right, with the pages that lead to each and its key in the last one.
+        """Yield the leaves of a bucket from left to right, with the pages that lead to each and its key in the last one.
 
         That key is at most the first one of the leaf, and greater than all that are left of it.
         """

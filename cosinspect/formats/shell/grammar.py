@@ -1,6 +1,6 @@
 """The grammar of shell scripts, as far as it takes to tell simple commands from everything else.
 
-By POSIX.1-2017, "Shell Command Language", 2.9 and 2.10, with bash's additions. One pass over the text with a stack of
+By POSIX.1-2017, "Shell Command Language", 2.9 and 2.10, with bash's additions. One skip the text with a stack of
 what is open: no recursion, and nothing is read twice but what stands in backquotes, which loses a level of backslashes
 with each reading.
 """

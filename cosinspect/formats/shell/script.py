@@ -5,9 +5,9 @@ Follows the token and grammar rules of POSIX.1-2017, "Shell Command Language" (2
 here-documents are skipped, and with them the commands they substitute; `((` and `$((` always start arithmetic, never
 two subshells.
 
-Only what is surely a command is told: a literal word in command position, by a bare name or an absolute path. Where the
+Only what is surely a command is reported: a literal word in command position, by a bare name or an absolute path. Where the
 text cannot be followed to its end (a quote or construct that is not closed, a word out of place, nesting beyond
-`MAX_NESTING`), reading stops there and nothing that stands within a construct that is still open is told. Nor is
+`MAX_NESTING`), reading stops there and nothing that stands within a construct that is still open is reported. Nor is
 anything told of a script beyond `MAX_CHARACTERS`.
 """
 
@@ -148,7 +148,7 @@ class _Calls:
     found: dict[str, tuple[int, int]] = Factory(dict)
 
     def take(self, words: list[str | None], offset: int, line: int) -> None:
-        """Tell what a simple command or test calls, looks for, defines or reads."""
+        """Return what a simple command or test calls, looks for, defines or reads."""
         position = 0
         while position < len(words) and (name := words[position]) is not None:
             arguments = position + 1
@@ -199,7 +199,7 @@ def _base_name(name: str) -> str:
 
 
 def _after_options(words: list[str | None], position: int, valued: Collection[str]) -> int:
-    """Pass over the options at `position`, with the values of those in `valued`, and over `--`."""
+    """Skip the options at `position`, with the values of those in `valued`, and over `--`."""
     while position < len(words) and (word := words[position]) is not None and word.startswith("-"):
         position += 2 if word in valued else 1
         if word == "--":

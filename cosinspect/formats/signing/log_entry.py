@@ -33,7 +33,7 @@ class LogEntry:
     payload_sha256: str
 
     def agrees(self, signature: bytes, payload: bytes) -> bool:
-        """Tell whether the entry is about this signature over this payload; one of an unknown kind is not asked."""
+        """Return whether the entry is about this signature over this payload; one of an unknown kind is not asked."""
         if self.signatures is None:
             return True
         return signature in self.signatures and self.payload_sha256 == hashlib.sha256(payload).hexdigest()

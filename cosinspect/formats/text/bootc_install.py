@@ -1,6 +1,6 @@
 """Settings of `bootc install`: the TOML files below bootc/install (bootc, crates/lib/src/install/config.rs).
 
-The file whose name sorts last counts for each setting. Keys of [install] that are not read here are passed over, as releases have
+The file whose name sorts last counts for each setting. Keys of [install] that are not read here are skipped, as releases have
 different ones.
 """
 

@@ -85,7 +85,7 @@ class Login:
     guarded: bool = False
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Say whether the step runs; None where that is not known."""
+        """Return whether the step runs; None where that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -118,7 +118,7 @@ class Step:
     datasources: tuple[str, ...] = ()
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Say whether the step runs; None where that is not known."""
+        """Return whether the step runs; None where that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -151,7 +151,7 @@ class WrittenFile:
     guarded: bool = False
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Say whether the step runs; None where that is not known."""
+        """Return whether the step runs; None where that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -166,7 +166,7 @@ class CloudConfig:
         stages: in the order of the document; none where yip refuses it.
         has_stages: whether there are any.
         problems: of kind `type` or `syntax` (yip refuses the whole file), `lost-stages` (a document of cloud-init whose
-            `stages` are passed over), `stages` (a yip document without any does nothing), `unknown-key`,
+            `stages` are skipped), `stages` (a yip document without any does nothing), `unknown-key`,
             `repeated-key`, `further-document`, or `entity` (the text of an entity is not YAML).
         bound: why nothing is known of it: a bound of this reader was reached. "" else.
     """
@@ -185,7 +185,7 @@ class CloudConfig:
         return next((str(problem) for problem in self.problems if problem.kind in {"type", "syntax"}), "")
 
     def written_files(self, stage: str = "rootfs") -> tuple[WrittenFile, ...]:
-        """Give the files that a stage writes, its `.before` and `.after` included, step after step."""
+        """Return the files that a stage writes, its `.before` and `.after` included, step after step."""
         names = {stage, f"{stage}.before", f"{stage}.after"}
         return tuple(
             file
@@ -196,11 +196,11 @@ class CloudConfig:
         )
 
     def environment_files(self, stage: str = "rootfs") -> frozenset[str]:
-        """Give the paths of the files that a stage writes, environment files among them."""
+        """Return the paths of the files that a stage writes, environment files among them."""
         return frozenset(file.path for file in self.written_files(stage))
 
     def layout(self, world: World = NOTHING_KNOWN) -> Mapping[str, str]:
-        """Give the layout variables that the stage rootfs writes to `LAYOUT_FILE`.
+        """Return the layout variables that the stage rootfs writes to `LAYOUT_FILE`.
 
         Later steps count over earlier ones, but a step of which it is not known whether it runs only adds what was not
         there.
@@ -227,7 +227,7 @@ class CloudConfig:
         )
 
     def datasources(self, world: World = NOTHING_KNOWN) -> frozenset[str]:
-        """Give the providers that some step asks for what a cloud has for the machine, unless it never runs."""
+        """Return the providers that some step asks for what a cloud has for the machine, unless it never runs."""
         return frozenset(
             name
             for stage in self.stages

@@ -171,7 +171,7 @@ def read_stack(service: str, kind: Kind, read: Callable[[str], str | None]) -> S
 
 
 def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = False) -> bool:
-    """Tell whether any behaviour of the modules that exist makes libpam return success.
+    """Return whether any behaviour of the modules that exist makes libpam return success.
 
     Args:
         stack: the lines.

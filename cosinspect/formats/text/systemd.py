@@ -46,11 +46,11 @@ class Unit:
     problems: tuple[Problem, ...]
 
     def values(self, section: str, key: str) -> tuple[str, ...]:
-        """Give all values of a key, in order."""
+        """Return all values of a key, in order."""
         return self.sections.get(section, {}).get(key, ())
 
     def last(self, section: str, key: str) -> str | None:
-        """Give the last value of a key: the one that counts where only one can."""
+        """Return the last value of a key: the one that counts where only one can."""
         values = self.values(section, key)
         return values[-1] if values else None
 
@@ -108,7 +108,7 @@ def read_unit(text: str) -> Unit:
 
 
 def exec_commands(unit: Unit) -> tuple[ExecCommand, ...]:
-    """Give the programs that start a service, in the order in which they run."""
+    """Return the programs that start a service, in the order in which they run."""
     commands = []
     for directive in EXEC_DIRECTIVES:
         for value in unit.values("Service", directive):
@@ -124,7 +124,7 @@ def exec_commands(unit: Unit) -> tuple[ExecCommand, ...]:
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
-    """Give the lines that are neither empty nor comments, put together where they are continued."""
+    """Return the lines that are neither empty nor comments, put together where they are continued."""
     lines: list[tuple[int, str]] = []
     pieces: list[str] = []
     start = 1

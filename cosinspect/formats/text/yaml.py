@@ -3,7 +3,7 @@
 luet, yip and elemental decode with go-yaml v2 (`resolve.go`, `decode.go`); so the scalar rules here are those of YAML
 1.1 as go-yaml applies them: `yes`, `no`, `on`, `off`, `y` and `n` are booleans, `0644` is octal, but there are no
 base-60 integers, and dates stay text. Keys are always text as written, as Go decodes them into structures; a value that Go
-wants as text is converted all the same, so `version: 1.10` is 1.1 here. Only the first document of a stream is read. The
+wants as text is converted anyway, so `version: 1.10` is 1.1 here. Only the first document of a stream is read. The
 events come from PyYAML's safe loader (libyaml where the wheel has it); nesting is kept on a list, never on the
 interpreter's stack.
 
@@ -77,7 +77,7 @@ class YamlDocument:
 
     Attributes:
         value: dict (with text keys), list, str, int, float, bool or None; aliased parts are shared, so do not change it.
-        problems: what go-yaml v2 passes over in silence: `repeated-key`, of which the last one counts (go-yaml v3 refuses
+        problems: what go-yaml v2 skips in silence: `repeated-key`, of which the last one counts (go-yaml v3 refuses
             it), and `further-document`, which nothing reads.
     """
 
@@ -86,7 +86,7 @@ class YamlDocument:
 
 
 def load_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """Give the first document of `text` as dict, list, str, int, float, bool or None; an empty text is None.
+    """Return the first document of `text` as dict, list, str, int, float, bool or None; an empty text is None.
 
     Of repeated keys the last one counts. See `parse_yaml` for what is refused.
 
@@ -126,7 +126,7 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
 
 
 def load_yaml_stream(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> list[Any]:
-    """Give every document of `text` as `load_yaml` gives the first one; empty ones are None.
+    """Return every document of `text` as `load_yaml` gives the first one; empty ones are None.
 
     Raises:
         FormatError: as `parse_yaml` does.
@@ -164,7 +164,7 @@ def _decoded(text: str | bytes, limits: Limits) -> str:
 
 
 def counted_events(events: Iterable[Any], limits: Limits) -> Iterator[Any]:
-    """Give the events of a parser, and count them for the whole image.
+    """Yield the events of a parser, and count them for the whole image.
 
     Raises:
         LimitExceeded: all YAML files of the image have more than `Limits.yaml_events`.
@@ -363,7 +363,7 @@ def _shortened(text: str) -> str:
 
 
 def _merge_sources(value: Any, event: Any) -> list[dict[str, Any]]:
-    """Give the mappings that `<<` names; where they share a key the first one counts."""
+    """Return the mappings that `<<` names; where they share a key the first one counts."""
     sources = value if isinstance(value, list) else [value]
     if not all(isinstance(source, dict) for source in sources):
         raise FormatError(
@@ -408,7 +408,7 @@ _TAG_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def _resolved(text: str) -> Any:
-    """Give the value of a plain scalar."""
+    """Return the value of a plain scalar."""
     if text in _NULLS:
         return None
     if text in _BOOLEANS:

@@ -39,7 +39,7 @@ NOTHING_KNOWN = World(lambda _, __: None, lambda _: None, lambda _: None)
 
 
 def holds(condition: str | None, world: World = NOTHING_KNOWN) -> bool | None:
-    """Say whether a step with this `if` runs; None where that is not known, True without a condition."""
+    """Return whether a step with this `if` runs; None where that is not known, True without a condition."""
     if not condition:
         return True
     if len(condition) > MAX_CONDITION or "{{" in condition:

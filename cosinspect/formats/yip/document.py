@@ -36,9 +36,9 @@ class Document:
         value: yip's structure `Document` as plain values, empty fields left out; None where the document is refused.
         refusals: why yip refuses it, one line each.
         parsed: whether it is YAML at all.
-        lost_stages: why the `stages` of a document of cloud-init are passed over, one line each.
-        unknown: the keys that yip passes over, by their paths.
-        repeated: the keys that stand in one mapping twice and are taken all the same.
+        lost_stages: why the `stages` of a document of cloud-init are skipped, one line each.
+        unknown: the keys that yip skips, by their paths.
+        repeated: the keys that stand in one mapping twice and are taken anyway.
         rest: the line where a further document begins, which nothing reads.
         bound: why nothing is known of it: a bound of this reader was reached. "" else.
     """
@@ -56,7 +56,7 @@ class Document:
 
 
 def is_cloud_init(text: bytes, lines: int) -> bool:
-    """Say whether the header stands within the first lines, with nothing but comments and blank lines before it."""
+    """Return whether the header stands within the first lines, with nothing but comments and blank lines before it."""
     pieces = text.split(b"\n", max(lines - 1, 1))
     for piece in pieces[:1] if lines == 1 else pieces:
         line = piece.decode("utf-8", "surrogateescape").rstrip(_SPACE)

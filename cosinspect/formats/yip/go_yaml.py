@@ -4,7 +4,7 @@ yip decodes its documents into Go structures, and elemental and Kairos carry yip
 depends on go-yaml's rules, which differ between its versions (`decode.go` and `resolve.go` of gopkg.in/yaml.v1, v2.4.0
 and v3.0.1):
 
-- v1 passes over a value of the wrong type; v2 and v3 refuse the document.
+- v1 skips a value of the wrong type; v2 and v3 refuse the document.
 - null empties a value in v1 and v2; in v3 only what can be nil.
 - `yes`, `on`, `y` and their opposites are booleans in v1 and v2; in v3 only where the type is a boolean.
 - a repeated key counts twice in v1 and v2 (v1 appends lists); v3 refuses the document.
@@ -72,7 +72,7 @@ class GoType:
         return self.element
 
     def zero(self) -> Any:
-        """Give the value that Go starts from; a struct is a dict without the fields that are zero."""
+        """Return the value that Go starts from; a struct is a dict without the fields that are zero."""
         return {} if self.kind == "struct" else _ZEROS[self.kind]
 
 
@@ -222,7 +222,7 @@ class _Decoder:
         return good, current
 
     def _refuse(self, node: Node, target: GoType, found: str) -> bool:
-        """Note a value of the wrong type, which v1 passes over in silence."""
+        """Note a value of the wrong type, which v1 skips in silence."""
         if self.dialect != "v1":
             self._error(node, f"expected {_NAMES[target.kind]}, found {found}")
         return False
@@ -269,7 +269,7 @@ class _Decoder:
         return self._refuse(node, target, described(node, value)), current
 
     def _resolved(self, node: Scalar) -> Any:
-        """Give the value that the scalar stands for: None, a bool, int, float, `_TIME` or text."""
+        """Return the value that the scalar stands for: None, a bool, int, float, `_TIME` or text."""
         tag = node.tag
         if self.dialect == "v3" and tag == "!":
             tag = ""
@@ -391,7 +391,7 @@ class _Decoder:
         return good, value
 
     def _is_merged(self, outer: set[Any] | None, name: str) -> bool:
-        """Say whether a mapping that is merged must not set a key, and note that it does (v3)."""
+        """Return whether a mapping that is merged must not set a key, and note that it does (v3)."""
         if outer is None:
             return False
         if name in outer:
@@ -436,7 +436,7 @@ class _Decoder:
         return current
 
     def _plain(self, key: Node) -> Any:
-        """Give a key as go-yaml decodes it without a type: only text is equal to a field's name."""
+        """Return a key as go-yaml decodes it without a type: only text is equal to a field's name."""
         self._count()
         while isinstance(key, Alias) and key.target is not None:
             key = key.target

@@ -170,7 +170,7 @@ def _scan(text: bytes, end: Any, limits: Limits) -> None:
 
 
 def _marks(text: bytes, limits: Limits) -> list[int]:
-    """Give where scalars with the tag `!` begin: libyaml, unlike its ports, hands them out as if they had none."""
+    """Return where scalars with the tag `!` begin: libyaml, unlike its ports, hands them out as if they had none."""
     found: list[int] = []
     if b"!" not in text:
         return found
@@ -180,7 +180,7 @@ def _marks(text: bytes, limits: Limits) -> list[int]:
             if isinstance(token, yaml.TagToken) and token.value in {("!", ""), ("", "!"), (None, "!")}:
                 found.append(token.end_mark.index)  # noqa: PERF401 - see above
     except yaml.YAMLError:
-        pass  # it is told where the events are read
+        pass  # it is reported where the events are read
     return found
 
 

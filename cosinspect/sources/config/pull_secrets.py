@@ -20,7 +20,7 @@ _KEYS = (".dockerconfigjson", ".dockercfg")
 
 
 def read_auth_document(raw: bytes) -> Mapping[str, Any]:
-    """Give a configuration with `auths` out of a file of Docker or podman, an old `.dockercfg`, or a Secret in JSON or YAML.
+    """Return a configuration with `auths` out of a file of Docker or podman, an old `.dockercfg`, or a Secret in JSON or YAML.
 
     Raises:
         ValueError: it is none of these.

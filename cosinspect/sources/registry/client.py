@@ -102,7 +102,7 @@ class Response:
         return "chunked" in self.headers.get("Transfer-Encoding", "").lower()
 
     def read(self, size: int, attempts: Attempts) -> bytes:
-        """Give at most `size` bytes as soon as there are any, and none at the end.
+        """Return at most `size` bytes as soon as there are any, and none at the end.
 
         Raises:
             TransportError: the connection is lost or silent, or `attempts` has no time left.
@@ -124,7 +124,7 @@ class Response:
         return data
 
     def read_whole(self, attempts: Attempts, *, limit: int, limit_name: str) -> bytes:
-        """Give the body of a small answer, and let go of the connection.
+        """Return the body of a small answer, and let go of the connection.
 
         Raises:
             TransportError: the connection is lost or silent, or `attempts` has no time left.
@@ -195,7 +195,7 @@ class Client:
         self._session.mount(f"{registry.text}/", own)
 
     def attempts(self, where: str) -> Attempts:
-        """Give the patience for one document or blob, which messages call `where`."""
+        """Return the patience for one document or blob, which messages call `where`."""
         return Attempts(self._timeouts, self._retries, self._pause, where)
 
     def get(self, path: str, headers: Mapping[str, str], attempts: Attempts) -> Response:
@@ -229,7 +229,7 @@ class Client:
         """Send something to the registry, again where that does no harm, and give its answer, whose body nobody waits for.
 
         Args:
-            method: HEAD, PUT or POST; what is sent twice must be there once all the same.
+            method: HEAD, PUT or POST; what is sent twice must be there once anyway.
             target: a path, or where the registry said that it goes on: relative to the registry, or a URL.
             headers: of the request.
             body: of the request.
@@ -258,7 +258,7 @@ class Client:
     def document(
         self, path: str, headers: Mapping[str, str], where: str, *, limit: int, limit_name: str
     ) -> tuple[Response, bytes]:
-        """Give a small answer with its body, asked for again if the connection is lost.
+        """Return a small answer with its body, asked for again if the connection is lost.
 
         Raises:
             LimitExceeded: it is larger than `limit` bytes.
@@ -277,7 +277,7 @@ class Client:
             failure.settle(attempts)
 
     def shown(self, text: str) -> str:
-        """Give what a registry says as it can be shown; "" where it holds a secret that was sent."""
+        """Return what a registry says as it can be shown; "" where it holds a secret that was sent."""
         return self._redactor.fit(text)
 
     def _require_discretion(self, body: bytes, where: str) -> None:
@@ -449,14 +449,14 @@ class Client:
         return failure
 
     def _verify(self, url: Url, usual: bool | str | None) -> bool | str:
-        """Say what certificates are held against: the usual ones, a bundle, or nothing."""
+        """Return what certificates are held against: the usual ones, a bundle, or nothing."""
         own = self._tls is not None and url.text.startswith(f"{self._registry.text}/")
         if own and self._tls is not None and self._tls.verify_mode is ssl.CERT_NONE:
             return False
         return True if usual is None else usual
 
     def _unsent(self, fault: Exception, url: Url) -> Failure:
-        """Say what kept an answer from coming, without the words of `fault`: they quote the URL."""
+        """Return what kept an answer from coming, without the words of `fault`: they quote the URL."""
         message, remedy, again = f"{url} cannot be reached", "check the network and try again", True
         found = tuple(causes(fault))
         if any(isinstance(cause, InternalAddressError) for cause in found):

@@ -247,7 +247,7 @@ class RegistrySource:
         )
 
     def beside(self, reference: Reference) -> RegistrySource:
-        """Give a source for another image, with the settings of this one; it has to be closed, too.
+        """Return a source for another image, with the settings of this one; it has to be closed, too.
 
         Raises:
             InvalidReference: the registry's name makes no URL.
@@ -326,7 +326,7 @@ class _BlobStream:
         self._check()
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` further bytes, and none only at the end.
+        """Return at most `size` further bytes, and none only at the end.
 
         Raises:
             SourceError: the connection was lost too often, or the blob takes too long.

@@ -75,7 +75,7 @@ class Gate:
         self._tokens: dict[str, _Token] = {}
 
     def challenge(self, request: Request, address: str) -> Response | None:
-        """Give the 401 that the request deserves, or None where it may pass; `address` is the registry's own."""
+        """Return the 401 that the request deserves, or None where it may pass; `address` is the registry's own."""
         match self._auth:
             case None:
                 return None

@@ -118,7 +118,7 @@ NO_FAULT = Fault(times=None)
 
 
 def take_fault(faults: list[Fault], request: Request) -> Fault:
-    """Give the first fault that matches, and count it off in `faults`; `NO_FAULT` where none does."""
+    """Return the first fault that matches, and count it off in `faults`; `NO_FAULT` where none does."""
     for number, fault in enumerate(faults):
         if fnmatchcase(request.method, fault.method) and fnmatchcase(request.path, fault.path):
             if fault.times is not None:
@@ -129,7 +129,7 @@ def take_fault(faults: list[Fault], request: Request) -> Fault:
 
 
 def spoiled(response: Response, fault: Fault, path: str) -> Response:
-    """Give the answer that comes of a fault; `path` is what was asked for, for redirects."""
+    """Return the answer that comes of a fault; `path` is what was asked for, for redirects."""
     body = response.body if fault.content is None else fault.content
     if fault.flip is not None:
         at = range(len(body))[fault.flip]

@@ -198,7 +198,7 @@ class Registry:
             raise RuntimeError("a registry serves once: make another")
         handler = functools.partial(_Handler, self._backend)
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=False)
-        server.request_queue_size = 128  # clients that fetch layers side by side connect all at once
+        server.request_queue_size = 128  # clients that fetch layers in parallel connect all at once
         server.daemon_threads = False  # closing waits for them
         server.server_bind()
         server.server_activate()
@@ -266,7 +266,7 @@ class Registry:
         return f"{self.address}/{repository}" + (f":{tag}" if colon else f"@{image.digest}")
 
     def read(self, name: str) -> bytes:
-        """Give what is stored as `org/os:v1` or `org/os@sha256:...`: a manifest, or a blob.
+        """Return what is stored as `org/os:v1` or `org/os@sha256:...`: a manifest, or a blob.
 
         Raises:
             KeyError: nothing is.
