@@ -81,7 +81,7 @@ Each command tells its options: cosinspect check --help
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class _ArgumentParser(argparse.ArgumentParser):
     """A parser that raises exceptions; argparse has no other way not to exit."""
 
     def error(self, message: str) -> NoReturn:
@@ -224,7 +224,7 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     implied = command is None
     if command is None:
         command = COMMANDS["check"]
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         allow_abbrev=False,
@@ -265,7 +265,7 @@ def _overview() -> argparse.ArgumentParser:
         f"  {command.name + ' ' + command.arguments:<{wide}}  {command.summary}"
         for command in COMMANDS.values()
     )
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
         description="What can this OS image do? Does it boot and install, and if not, why?",

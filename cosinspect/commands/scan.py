@@ -25,7 +25,7 @@ from cosinspect.commands.signatures import add_signatures, rulebook_of
 from cosinspect.errors import InvalidScan
 from cosinspect.fleet.export import write_csv, write_parquet
 from cosinspect.fleet.names import Registries, Unusable, listed_names, manifest_names
-from cosinspect.fleet.record import ERROR, Record, read_records
+from cosinspect.fleet.record import ERROR, ScanRecord, read_records
 from cosinspect.fleet.scan import Finished, Scan
 from cosinspect.fleet.workers import DaskWorkers, ProcessWorkers, Workers
 from cosinspect.report.display import printable, size
@@ -33,6 +33,8 @@ from cosinspect.report.display import printable, size
 __all__ = ["configure", "run"]
 
 _WORDS = {"pass": "pass", "fail": "FAIL", "open": "open", ERROR: "error"}
+CONNECT_SECONDS = 10
+"""What a cluster's scheduler may take to answer."""
 _FAILING = 10
 """Checks that the summary tells of."""
 
@@ -153,8 +155,8 @@ def _scanned(
     terminal: Terminal,
     *,
     quiet: bool,
-) -> list[Record]:
-    records: list[Record] = []
+) -> list[ScanRecord]:
+    records: list[ScanRecord] = []
     with image_bar(terminal) as bar:
         total = len(names) if isinstance(names, list) else None
         for finished in scan.run(names):
@@ -174,12 +176,12 @@ def _scanned(
     return records
 
 
-def _line(record: Record) -> str:
+def _line(record: ScanRecord) -> str:
     told = "" if record.verdict == "pass" else f": {record.message}"
     return f"{_WORDS[record.verdict]:<6}{printable(record.image)}{printable(told)}\n"
 
 
-def _summary(records: list[Record], pages: _Pages | None) -> Iterator[str]:
+def _summary(records: list[ScanRecord], pages: _Pages | None) -> Iterator[str]:
     counts = Counter(record.verdict for record in records)
     told = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
     unique = dict(layer for record in records for layer in record.layers)
@@ -192,7 +194,7 @@ def _summary(records: list[Record], pages: _Pages | None) -> Iterator[str]:
         yield f"pages: {pages.home}"
 
 
-def _status(records: list[Record], policy: str) -> int:
+def _status(records: list[ScanRecord], policy: str) -> int:
     verdicts = {record.verdict for record in records}
     if policy == "never":
         return 0
@@ -263,9 +265,18 @@ def _workers(arguments: argparse.Namespace) -> Workers:
             "--dask needs a package that is not installed: pip install 'cosinspect[dask]'"
         ) from fault
     try:
-        return DaskWorkers(distributed.Client(arguments.dask, timeout=30, set_as_default=False))
+        client = distributed.Client(arguments.dask, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as fault:
-        raise InvalidScan(f"the cluster does not answer: {fault}", where=arguments.dask[:200]) from fault
+        raise InvalidScan(
+            f"the cluster does not answer: {fault}",
+            where=arguments.dask[:200],
+            remedy="expected the address of a Dask scheduler, such as tcp://HOST:8786",
+        ) from fault
+    try:
+        return DaskWorkers(client, arguments.dask)
+    except BaseException:
+        client.close()
+        raise
 
 
 def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[str, str]:
@@ -281,7 +292,7 @@ def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple
 
 def _sink(
     arguments: argparse.Namespace, terminal: Terminal, opened: contextlib.ExitStack
-) -> tuple[dict[str, Record], TextIO | None]:
+) -> tuple[dict[str, ScanRecord], TextIO | None]:
     if arguments.output is None:
         return {}, None
     if arguments.output == "-":
@@ -295,7 +306,7 @@ def _sink(
     return {record.image: record for record in records}, file
 
 
-def _parquet(records: list[Record], path: Path) -> None:
+def _parquet(records: list[ScanRecord], path: Path) -> None:
     try:
         write_parquet(records, path)
     except ImportError as fault:
@@ -334,7 +345,7 @@ class _Pages:
         if (self.directory / address).is_file():
             self._written[digest] = address
 
-    def finish(self, records: list[Record]) -> None:
+    def finish(self, records: list[ScanRecord]) -> None:
         """Write the first page."""
         fleet = import_module("cosinspect.render.fleet")
         layers = [layer for record in records for layer in record.layers]

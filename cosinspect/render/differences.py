@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cosinspect.report.display import printable, size, wrap
-from cosinspect.rootfs.differences import FLATTEN, Cause, Comparison, Difference
+from cosinspect.rootfs.differences import FLATTEN, Comparison, Difference, DifferenceCause
 from cosinspect.rootfs.rootfs import Entry
 
 __all__ = ["change_lines", "comparison_lines"]
@@ -46,7 +46,7 @@ def comparison_lines(
 
 def _cause_lines(
     comparison: Comparison,
-    cause: Cause,
+    cause: DifferenceCause,
     found: list[Difference],
     step: Callable[[int], str],
     *,

@@ -13,7 +13,7 @@ from importlib.resources import files
 from attrs import field, frozen
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-__all__ = ["Deployment", "ImageGlob", "deployment_manifest", "gatekeeper_manifest"]
+__all__ = ["ClusterDeployment", "ImageGlob", "deployment_manifest", "gatekeeper_manifest"]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}")
@@ -51,7 +51,7 @@ class ImageGlob:
 
 
 @frozen(kw_only=True)
-class Deployment:
+class ClusterDeployment:
     """What a server in a cluster is made of.
 
     Attributes:
@@ -119,12 +119,12 @@ class Deployment:
             raise ValueError("expected a CA bundle where cert-manager does not make one")
 
 
-def deployment_manifest(deployment: Deployment) -> str:
+def deployment_manifest(deployment: ClusterDeployment) -> str:
     """Return everything that runs a server as an admission webhook."""
     return _filled("kubernetes.yaml", deployment)
 
 
-def gatekeeper_manifest(deployment: Deployment, stage: str) -> str:
+def gatekeeper_manifest(deployment: ClusterDeployment, stage: str) -> str:
     """Return what has Gatekeeper ask a server.
 
     Args:
@@ -139,8 +139,8 @@ def gatekeeper_manifest(deployment: Deployment, stage: str) -> str:
     return _filled("gatekeeper.yaml", deployment, stage=stage)
 
 
-def _filled(template: str, deployment: Deployment, **further: str) -> str:
-    values = {name: getattr(deployment, name) for name in Deployment.__annotations__}
+def _filled(template: str, deployment: ClusterDeployment, **further: str) -> str:
+    values = {name: getattr(deployment, name) for name in ClusterDeployment.__annotations__}
     return _environment().get_template(template).render(values | further).strip() + "\n"
 
 
