@@ -212,6 +212,7 @@ class Rootfs:
             for step in walk
             if step.target is not None and step.node is not None and walk.links < self._limits.link_hops
         )
+        spend(len(path) + sum(len(hop.target) for hop in hops))
         node = walk.stack[-1][1]
         if walk.problem or node is None:
             return Trace(path, hops, None, walk.at, walk.problem)
