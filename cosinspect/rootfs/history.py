@@ -238,7 +238,7 @@ def _trail(root: Node, path: str, limits: Limits) -> _Trail:
     walk = PathWalk(NODES, root, path, follow=False, most=limits.link_hops)
     steps = tuple(
         _NameOnWay(step.directory, walk.path_of(step.name).lstrip("/"), step.name, step.node)
-        for step in in_time(walk)
+        for step in walk
         if step.directory is not None
     )
     node = None if walk.problem else walk.stack[-1][1]

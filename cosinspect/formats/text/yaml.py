@@ -17,22 +17,20 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import yaml
 from attrs import define, field, frozen
 
-from cosinspect.deadline import spend, take
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem
+from cosinspect.formats.yaml_events import counted_events
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
     "YAML_DEPTH",
     "YAML_NODES",
     "YamlDocument",
-    "counted_events",
     "load_yaml",
     "load_yaml_stream",
     "parse_yaml",
@@ -64,8 +62,6 @@ _NUMBER_CHARACTERS = 400  # more digits than any finite float has before its poi
 _INTEGER = re.compile(r"([-+]?)(?:0[bB]([01]+)|0[oO]?([0-7]+)|0[xX]([0-9a-fA-F]+)|(0|[1-9][0-9]*))")
 _INTEGER_BASES = (2, 8, 16, 10)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-
-_BATCH = 64  # events that are counted at once, so that many small files are bounded too
 
 _TAG = "tag:yaml.org,2002:"
 _MERGE = "<<"
@@ -161,19 +157,6 @@ def _decoded(text: str | bytes, limits: Limits) -> str:
             kind="encoding",
             offset=fault.start,
         ) from fault
-
-
-def counted_events(events: Iterable[Any], limits: Limits) -> Iterator[Any]:
-    """Yield the events of a parser, and count them for the whole image.
-
-    Raises:
-        LimitExceeded: all YAML files of the image have more than `Limits.yaml_events`.
-    """
-    for number, event in enumerate(events):
-        if number % _BATCH == 0:
-            spend(_BATCH)
-            take("yaml_events", _BATCH, limits.yaml_events, "parts of YAML files", "YAML")
-        yield event
 
 
 def _events(content: str, limits: Limits) -> Any:

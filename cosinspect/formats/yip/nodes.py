@@ -17,7 +17,7 @@ import yaml
 from attrs import Factory, define, frozen
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.text.yaml import counted_events
+from cosinspect.formats.yaml_events import counted_events
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
