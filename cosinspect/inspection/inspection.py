@@ -40,7 +40,7 @@ def inspect(name: str, options: Options | None = None, /, **keywords: Unpack[Key
     """Find out what an image can do.
 
     Args:
-        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
+        name: of an image, in one of the forms of `cosinspect.oci.reference.FORMS`, such as `quay.io/org/os:v1` or `oci:DIR`.
         options: how to inspect it and what to require; by default `Options()`.
         keywords: options one by one, in place of those in `options`. Beside the attributes of `Options`: `timeout`, the seconds
             that the inspection may take (`limits.seconds`); `plain_http`, to talk to the registry without TLS, and

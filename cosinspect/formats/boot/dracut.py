@@ -80,24 +80,9 @@ class DracutSettings:
         return tuple(self.values.get(key, "").split())
 
     @property
-    def add_dracutmodules(self) -> tuple[str, ...]:
-        """Modules to add where their own checks allow it."""
-        return self.words("add_dracutmodules")
-
-    @property
-    def force_add_dracutmodules(self) -> tuple[str, ...]:
-        """Modules to add even in hostonly mode."""
-        return self.words("force_add_dracutmodules")
-
-    @property
     def omit_dracutmodules(self) -> tuple[str, ...]:
         """Modules to leave out."""
         return self.words("omit_dracutmodules")
-
-    @property
-    def install_items(self) -> tuple[str, ...]:
-        """Files to put into the initrd."""
-        return self.words("install_items")
 
     @property
     def hostonly(self) -> bool | None:
@@ -108,11 +93,6 @@ class DracutSettings:
     def compress(self) -> str | None:
         """The compressor, or None where dracut chooses."""
         return self.values.get("compress") or None
-
-    @property
-    def early_microcode(self) -> bool | None:
-        """Whether processor microcode comes first; None leaves it to the distribution."""
-        return self.values["early_microcode"] == "yes" if "early_microcode" in self.values else None
 
 
 @frozen

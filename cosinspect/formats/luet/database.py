@@ -154,23 +154,6 @@ class LuetDatabase:
     byteorder: Literal["little", "big"]
     txid: int
 
-    @property
-    def orphans(self) -> tuple[LuetFileRecord, ...]:
-        """File records of no package, as an interrupted installation leaves them."""
-        fingerprints = {package.fingerprint for package in self.packages}
-        return tuple(record for record in self.file_records if record.fingerprint not in fingerprints)
-
-    @property
-    def duplicates(self) -> tuple[LuetPackage, ...]:
-        """Packages that are the same as one before them."""
-        seen: set[str] = set()
-        repeated = []
-        for package in self.packages:
-            if package.fingerprint in seen:
-                repeated.append(package)
-            seen.add(package.fingerprint)
-        return tuple(repeated)
-
 
 def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> LuetDatabase:
     """Read all packages and their files.
