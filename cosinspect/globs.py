@@ -131,7 +131,7 @@ def _tokens(glob: str) -> list[_Token]:
 
 
 def _set_end(glob: str, at: int) -> int:
-    """Return where the set that begins behind a bracket ends, 0 where it does not."""
+    """Return where the set that begins behind a bracket ends, 0 if it does not."""
     inside = at + 1 if glob.startswith("!", at) else at
     return max(glob.find("]", inside + 1), 0)
 
