@@ -24,7 +24,7 @@ class WalkedTree(Protocol[N]):
     """Answers what a walk asks."""
 
     def is_directory(self, node: N, /) -> bool:
-        """Say whether a node can have others in it."""
+        """Return whether a node can have others in it."""
         ...
 
     def child(self, directory: N, name: str, /) -> N | None:

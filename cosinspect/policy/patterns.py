@@ -39,7 +39,9 @@ class Pattern:
         options.log_errors = False
         try:
             raw = self.text.encode("utf-8", "surrogateescape")
-            re2.compile(raw, options)  # alone first: `a)(b` would be valid between the brackets of the next line
+            re2.compile(
+                raw, options
+            )  # alone first: `a)(b` would be valid between the brackets of the next line
             compiled = re2.compile(b"(?m:" + raw + b")", options)
         except re2.error as fault:
             reason = fault.args[0]

@@ -75,7 +75,7 @@ class InitrdPaths:
         return PathWalk(self, "", path, follow=follow, most=LINK_HOPS).end()
 
     def is_directory(self, node: str, /) -> bool:
-        """Say whether a directory is at a path."""
+        """Return whether a directory is at a path."""
         found = self._nodes.get(node)
         return found.type == "directory" if found is not None else node in _BUILT_IN
 
