@@ -68,10 +68,10 @@ exit status:
   0  the image has every capability that its profile requires; ls, cat, history: done
   1  it lacks one; ls, cat, history: the path is not in the image
   2  wrong use: arguments, the image's name, the profile
-  3  it cannot be decided: not reachable, damaged, unknown
+  3  it cannot be decided: unreachable, damaged, unknown
 
-An image whose name is that of a command can be checked with: cosinspect check NAME
-Each command tells its options: cosinspect check --help
+To check an image with the name of a command: cosinspect check NAME
+Options of a command: cosinspect check --help
 """
 
 
@@ -231,7 +231,7 @@ def _overview() -> argparse.ArgumentParser:
     parser = _ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
-        description="What can this OS image do? Does it boot and install, and if not, why?",
+        description="What can this OS image do? Does it boot and install? If not, why?",
         epilog=f"commands:\n{commands}\n\n{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

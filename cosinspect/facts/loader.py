@@ -184,7 +184,7 @@ class Linking:
         return doubt
 
     def _is_linked(self, loaded: list[_Loaded]) -> bool:
-        """Say whether a file names the loader among its libraries; without that the loader's own versions are not looked at."""
+        """Return whether a file names the loader among its libraries; without that the loader's own versions are not looked at."""
         return any(
             self._known.get(name, self._main).elf is self._loader.elf
             for each in loaded

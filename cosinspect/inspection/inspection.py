@@ -255,7 +255,7 @@ class Inspection:
         )
 
     def _read_as_asked(self, *, trust_tables: bool, fast: bool) -> tuple[Results, _Standing]:
-        """Read as much of the image as is asked for, and run the checks; where a table is wrong, read the layers after all."""
+        """Read the needed parts of the image, and run the checks; where a table is wrong, read the layers after all."""
         try:
             if fast:
                 results, standing = self._read_from_top(trust_tables=trust_tables)

@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 BOOT_CHAIN: tuple[tuple[str, str], ...] = (
-    ("GRUB finds its menu and is told what to load", "boot-menu"),
+    ("GRUB finds its menu, which names what to load", "boot-menu"),
     ("GRUB loads the kernel", "kernel"),
     ("the kernel unpacks the initrd, which finds the image on disk", "initrd"),
     ("systemd takes over and runs the stages", "system"),
-    ("cloud-configs say what is mounted and who can log in", "settings"),
+    ("cloud-configs define mounts and logins", "settings"),
 )
 """The stages from power-on to login, and the tag of the checks of each stage."""
 

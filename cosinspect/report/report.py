@@ -232,7 +232,7 @@ class Report:
         """Why the report is provisional, sentences without a full stop; empty if it is not."""
         found = []
         if self.by_table:
-            found.append(f"{_layers(self.by_table)} read by the table of contents alone")
+            found.append(f"{_layers(self.by_table)} read by the table of contents only")
         if self.unread:
             found.append(f"{_layers(self.unread)} not read")
         return tuple(found)
@@ -340,7 +340,7 @@ class Report:
             signatures = None if wire.signatures is None else Verification.from_dict(wire.signatures)
             told = {each: result.value() for each, result in wire.capabilities.items()}
         except (msgspec.ValidationError, InvalidManifest, ValueError) as fault:
-            raise InvalidReport(f"expected a report of the schema {SCHEMA}: {fault}") from fault
+            raise InvalidReport(f"expected a report with the schema {SCHEMA}: {fault}") from fault
         capabilities = {each: told.get(each, CapabilityResult(Status.UNKNOWN, ())) for each in Capability}
         image = wire.image
         return cls(

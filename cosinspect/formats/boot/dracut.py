@@ -76,7 +76,7 @@ class DracutSettings:
     origins: Mapping[str, tuple[str, ...]]
 
     def words(self, key: str) -> tuple[str, ...]:
-        """Return the words of a key's value; none where it is not set."""
+        """Return the words of a key's value; none if it is not set."""
         return tuple(self.values.get(key, "").split())
 
     @property
@@ -101,7 +101,7 @@ class BuildParameters:
 
     Attributes:
         options: each option with the value behind it, or None.
-        hostonly: what they say of hostonly mode; None where it was left to the configuration.
+        hostonly: what they say of hostonly mode; None if it was left to the configuration.
     """
 
     options: tuple[tuple[str, str | None], ...]

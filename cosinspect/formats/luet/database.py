@@ -77,8 +77,8 @@ class LuetPackage:
         category: such as `system`; may be empty.
         name: without category and version.
         version: as stored; its order differs between versions of luet.
-        files: of its file record, none where it has no such record.
-        file_record: the id of that record, None where there is none.
+        files: of its file record, none if it has no such record.
+        file_record: the id of that record, None if there is none.
         id: the record's key.
         bucket: one of `PACKAGE_BUCKETS`.
         requires: packages that it needs.

@@ -72,7 +72,7 @@ class MirroredSource:
         return self._chosen.open_range(descriptor, start, stop)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._chosen is not None:
             self._chosen.close()
 
