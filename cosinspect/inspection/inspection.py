@@ -40,7 +40,7 @@ def inspect(name: str, options: Options | None = None, /, **keywords: Unpack[Key
     """Find out what an image can do.
 
     Args:
-        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
+        name: of an image, in one of the forms of `cosinspect.oci.reference.FORMS`, such as `quay.io/org/os:v1` or `oci:DIR`.
         options: how to inspect it and what to require; by default `Options()`.
         keywords: options one by one, in place of those in `options`. Beside the attributes of `Options`: `timeout`, the seconds
             that the inspection may take (`limits.seconds`); `plain_http`, to talk to the registry without TLS, and
@@ -266,7 +266,7 @@ class Inspection:
         )
 
     def _read_as_asked(self, *, trust_tables: bool, fast: bool) -> tuple[Results, _Standing]:
-        """Read as much of the image as is asked for, and run the checks; where a table is wrong, read the layers after all."""
+        """Read the needed parts of the image, and run the checks; where a table is wrong, read the layers after all."""
         try:
             if fast:
                 results, standing = self._read_from_top(trust_tables=trust_tables)

@@ -67,10 +67,10 @@ class Outcome:
     """How an inspection ended.
 
     Attributes:
-        verdict: None where nothing could be decided.
+        verdict: None if nothing could be decided.
         message: why, in one line, without the image's name.
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
-        packages: databases as JSON, empty where nobody asked for them or there are none.
+        packages: databases as JSON, empty if nobody asked for them or there are none.
         transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
         source_error: class of the error where the image's source failed, else empty.
         traceback: of an internal error, else empty.
@@ -163,6 +163,6 @@ def _cache(place: str | None, local_cache: str) -> Cache | None:
         return None
     if "://" not in place:
         return Cache(open_directory(Path(place), trusted=True))
-    # Loaded by its name: few need it, and the extra may be missing.
+    # Imported on demand: few need it, and the extra may be missing.
     module = import_module("cosinspect.cache.shared")
     return Cache(module.open_shared(place, open_directory(Path(local_cache), trusted=True)))

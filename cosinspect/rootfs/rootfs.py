@@ -63,7 +63,7 @@ class Bodies(Protocol):
         ...
 
     def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
-        """Return the sha256 of files, in hexadecimals by the offset of their data."""
+        """Return the sha256 of files, in hexadecimal digits by the offset of their data."""
         ...
 
     def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
@@ -252,7 +252,7 @@ class Rootfs:
         """Return the target of a symbolic link as written.
 
         Raises:
-            RootfsError: it is no link; otherwise as `stat` does.
+            RootfsError: it is not a link; otherwise as `stat` does.
         """
         entry = self.lstat(path)
         if entry.type != "symlink":
@@ -405,7 +405,7 @@ class Rootfs:
         return self._indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
 
     def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
-        """Return the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
+        """Return the sha256 of files' contents in hexadecimal digits, by path; a layer whose bodies are not at hand is read again.
 
         Raises:
             SourceError: a layer cannot be had again.

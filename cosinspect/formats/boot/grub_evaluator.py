@@ -117,7 +117,7 @@ class Call:
         return answer
 
     def joined(self, skip: int) -> Value:
-        """Return the command line that the words behind the first `skip` make for a kernel."""
+        """Return the command line that the words after the first `skip` make for a kernel."""
         return command_line(self.command.words[skip:], self.state)
 
 
@@ -143,7 +143,7 @@ class Evaluator:
         commands: what commands do; a name that is none of them and no function is no command.
         work: what may still be done.
         sourced: the files that were read, as GRUB names them, each once.
-        missing: the files that were asked for and not there.
+        missing: the files that were requested and not there.
     """
 
     machine: Machine

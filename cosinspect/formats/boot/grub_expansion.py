@@ -34,7 +34,7 @@ _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'"})
 
 
 def open_condition(words: tuple[GrubWord, ...], state: State) -> Atom | None:
-    """Return a condition that decides where words end, None where they are all known: what stands without quotes is split."""
+    """Return a condition that decides where words end, None if they are all known: what stands without quotes is split."""
     for word in words:
         spend()
         for part in word.parts:

@@ -64,7 +64,7 @@ class Segment:
     Attributes:
         offset: in the initrd.
         compression: None is plain.
-        compressed_size: its bytes in the initrd; None where its end was not found.
+        compressed_size: its bytes in the initrd; None if its end was not found.
         size: its bytes inflated, as far as they were read.
         members: how many were read.
         kind: `microcode` for a plain archive of nothing but what a kernel looks for before it unpacks (CPU microcode, ACPI

@@ -102,7 +102,7 @@ def read_index(data: bytes) -> Mapping[str, tuple[str, ...]]:
     """Return the entries of a binary index, such as `modules.dep.bin`: each key with its values in order.
 
     Raises:
-        FormatError: it is no index (`magic`), of a version that kmod does not read (`version`), ends early (`truncated`), a
+        FormatError: it is not an index (`magic`), of a version that kmod does not read (`version`), ends early (`truncated`), a
             node lies outside of it or is its own ancestor (`corrupt`), or it has more than is read (`limit`).
     """
     if len(data) < _HEADER.size:

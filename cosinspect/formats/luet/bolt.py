@@ -1,7 +1,7 @@
 """A bbolt database, read only, from its bytes.
 
 A database is a tree of buckets, each a B+ tree of its own (bbolt `bucket.go`, `cursor.go`, `tx_check.go`; the pages:
-`bolt_pages`). A bucket is walked when it is asked for, so damage elsewhere hides nothing; what is damaged where one
+`bolt_pages`). A bucket is walked on demand, so damage elsewhere hides nothing; what is damaged where one
 looked is never skipped in silence.
 
 Refused: files and pages as `bolt_pages` does, pages that a walk reaches twice, trees deeper than `TREE_DEPTH`, walks
@@ -40,7 +40,7 @@ class Bucket:
     """Where a bucket's pairs are; `BoltDatabase.elements` reads them.
 
     Attributes:
-        root: the page of its tree's root, or 0 where it is inline.
+        root: the page of its tree's root, or 0 if it is inline.
         sequence: the bucket's counter.
         inline: the image of its only page, where it is inline.
         ancestors: pages that lead to it, and so cannot be its own.
@@ -106,7 +106,7 @@ class BoltDatabase:
         return Bucket(self.meta.root, self.meta.sequence)
 
     def bucket(self, *names: bytes, problem: Problem | None = None) -> Bucket | None:
-        """Find the bucket `names[0]`, in it `names[1]` and so on; None where there is none.
+        """Find the bucket `names[0]`, in it `names[1]` and so on; None if there is none.
 
         Args:
             names: keys from the root bucket downwards.
@@ -182,7 +182,7 @@ class BoltDatabase:
         return tuple(found)
 
     def _free_pages(self, used: set[int], note: Problem) -> set[int] | None:
-        """Return the pages that are free, None where that cannot be known; those of the freelist itself are used."""
+        """Return the pages that are free, None if that cannot be known; those of the freelist itself are used."""
         try:
             freelist = self.pages.freelist()
         except FormatError as fault:

@@ -78,8 +78,8 @@ class LuetPackage:
         category: such as `system`; may be empty.
         name: without category and version.
         version: as stored; its order differs between versions of luet.
-        files: of its file record, none where it has no such record.
-        file_record: the id of that record, None where there is none.
+        files: of its file record, none if it has no such record.
+        file_record: the id of that record, None if there is none.
         id: the record's key.
         bucket: one of `PACKAGE_BUCKETS`.
         requires: packages that it needs.
@@ -154,23 +154,6 @@ class LuetDatabase:
     page_size: int
     byteorder: Literal["little", "big"]
     txid: int
-
-    @property
-    def orphans(self) -> tuple[LuetFileRecord, ...]:
-        """File records of no package, as an interrupted installation leaves them."""
-        fingerprints = {package.fingerprint for package in self.packages}
-        return tuple(record for record in self.file_records if record.fingerprint not in fingerprints)
-
-    @property
-    def duplicates(self) -> tuple[LuetPackage, ...]:
-        """Packages that are the same as one before them."""
-        seen: set[str] = set()
-        repeated = []
-        for package in self.packages:
-            if package.fingerprint in seen:
-                repeated.append(package)
-            seen.add(package.fingerprint)
-        return tuple(repeated)
 
 
 def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> LuetDatabase:

@@ -127,7 +127,7 @@ class Fields:
     malformed: list[str] = field(factory=list)
 
     def text(self, name: str) -> str:
-        """Return a text, empty where there is none."""
+        """Return a text, empty if there is none."""
         value = self.values.get(name, "")
         if isinstance(value, str):
             return value

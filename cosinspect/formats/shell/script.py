@@ -29,7 +29,6 @@ __all__ = [
     "MAX_NESTING",
     "ProgramCall",
     "ShellScript",
-    "external_commands",
     "functions",
     "read_shell_script",
 ]
@@ -74,15 +73,6 @@ class ShellScript:
     functions: frozenset[str]
     sourced: tuple[str, ...]
     problem: Problem | None
-
-
-def external_commands(script: str) -> tuple[ProgramCall, ...]:
-    """Tell the external commands that a POSIX shell or bash script surely calls.
-
-    Builtins, reserved words and functions of the same script are left out. Functions of files that it sources are not
-    known here: take `functions` of those away.
-    """
-    return read_shell_script(script).commands
 
 
 def functions(script: str) -> frozenset[str]:

@@ -158,7 +158,7 @@ def read_stack(service: str, kind: Kind, read: Callable[[str], str | None]) -> S
     Args:
         service: its name, such as `login`.
         kind: of the lines.
-        read: returns the text of the configuration of a name, None where there is none.
+        read: returns the text of the configuration of a name, None if there is none.
     """
     missing: tuple[str, ...] = ()
     for name in (service, "other"):

@@ -101,7 +101,7 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
 
     Raises:
         FormatError: of kind `limit`, `depth`, `encoding`, `syntax`, `key` (a mapping key that is no scalar), `merge`
-            (`<<` of something that is no mapping), `alias` (of an unknown anchor), `cycle` (a node that contains
+            (`<<` of something that is not a mapping), `alias` (of an unknown anchor), `cycle` (a node that contains
             itself) or `scalar` (a value that its tag does not allow). `where` names line and column.
     """
     content = _decoded(text, limits)
@@ -161,7 +161,7 @@ def _decoded(text: str | bytes, limits: Limits) -> str:
 
 def _events(content: str, limits: Limits) -> Any:
     try:
-        # The events are made one by one as they are asked for; the stubs do not know the C loader.
+        # The events are made one by one as they are requested; the stubs do not know the C loader.
         return counted_events(yaml.parse(content.encode(), Loader=_LOADER), limits)
     except UnicodeEncodeError as fault:
         raise FormatError("YAML text must not hold lone surrogates", kind="encoding") from fault

@@ -86,7 +86,7 @@ class Mapping:
 
 @define(eq=False)
 class Alias:
-    """A reference to a node before it; `target` is None where no node has that anchor (v1 alone decodes so far)."""
+    """A reference to a node before it; `target` is None if no node has that anchor (v1 alone decodes so far)."""
 
     name: str
     line: int
@@ -101,8 +101,8 @@ class DocumentTree:
     """The first document of a stream.
 
     Attributes:
-        root: its node, None where the stream has no document.
-        rest: the line where the stream goes on behind it, None where it ends.
+        root: its node, None if the stream has no document.
+        rest: the line where the stream goes on behind it, None if it ends.
     """
 
     root: Node | None
