@@ -289,7 +289,8 @@ def trusts_tables(arguments: argparse.Namespace) -> bool:
 
 
 def add_bounds(parser: argparse.ArgumentParser) -> None:
-    """Add the options that bound the work."""
+    """Add the options that bound the work; they hold for the whole command, unless it works on many images."""
+    parser.set_defaults(on_one_image=True)
     parser.add_argument(
         "--timeout",
         type=_seconds,

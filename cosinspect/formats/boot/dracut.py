@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem, bounded
 
 __all__ = [
@@ -130,6 +131,7 @@ def read_dracut_conf(text: str) -> DracutConf:
             problems.append(Problem(kind, message, line))
 
     while position < len(text):
+        spend()
         if space := _SPACE.match(text, position):
             advance(space.end())
             continue

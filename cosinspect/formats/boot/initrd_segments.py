@@ -12,6 +12,7 @@ from typing import Protocol
 from attrs import Factory, define, frozen
 
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate, inflate_stream
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.cpio import CpioEntry, Window, body_pieces, read_body, read_entry, skip_body
 from cosinspect.formats.boot.initrd_tree import UnpackedInitrd
@@ -227,6 +228,7 @@ class Unpacking:
             elif not inner.peek(1):
                 raise FormatError(f"the {kind.value} data at offset {start} holds no archive", kind="magic")
             while inner.peek(1):
+                spend()
                 self.read_archive(inner, draft)
                 inner.skip_zeros()
             end = self.window.offset

@@ -16,6 +16,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.formats.luet.records import Fields, StormRecords
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -173,6 +174,7 @@ def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) 
     )
     by_fingerprint: dict[str, LuetFileRecord] = {}
     for record in file_records:
+        spend()
         by_fingerprint.setdefault(record.fingerprint, record)  # luet takes the first as well
     packages = tuple(
         _package(bucket, record_id, fields, by_fingerprint)

@@ -19,6 +19,7 @@ from collections.abc import Collection
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.shell.grammar import ScriptReader
 from cosinspect.formats.shell.quoting import MAX_NESTING, ShellLexer
 from cosinspect.formats.shell.words import BUILTINS, RESERVED_WORDS
@@ -87,6 +88,7 @@ def read_shell_script(script: str) -> ShellScript:
     problem = None
     pending = deque([(script, 1)])
     while pending:
+        spend()
         text, line = pending.popleft()
         scanner = ShellLexer(text if text.endswith("\n") else text + "\n", line)
         calls = _Calls(findings)
