@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             ("checks", "[ID]", "list the checks, or explain one"),
             ("scan", "IMAGE...", "inspect many images, each layer once"),
             ("serve", "--config FILE", "answer admission requests, registries and scanners"),
-            ("deploy", "kubernetes|gatekeeper|harbor", "print what puts a server into a cluster"),
+            ("deploy", "kubernetes|gatekeeper|harbor|systemd", "print what puts a server to work"),
             ("attest", "IMAGE --key FILE", "sign the verdict, and put it beside the image"),
             ("cache", "info|verify|prune", "show, verify or shrink what is kept of layers and verdicts"),
             ("demo", "[--broken KIND]", "make a small derivative, serve it, and check it"),

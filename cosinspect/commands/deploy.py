@@ -1,4 +1,4 @@
-"""`deploy kubernetes|gatekeeper|harbor`: prints what puts a server to work."""
+"""`deploy kubernetes|gatekeeper|harbor|systemd`: prints what puts a server to work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _PEM = b"-----BEGIN CERTIFICATE-----"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "target", choices=("kubernetes", "gatekeeper", "harbor"), help="what shall ask the server"
+        "target",
+        choices=("kubernetes", "gatekeeper", "harbor", "systemd"),
+        help="what asks the server, or runs it",
     )
     parser.add_argument(
         "--images",
@@ -65,6 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pull-secret", default="", metavar="NAME", help="a secret with the registry's credentials"
     )
+    _add_operation(parser)
     parser.add_argument("--notifications", action="store_true", help="take events of registries")
     parser.add_argument("--harbor", action="store_true", help="be a scanner of Harbor's as well")
     parser.add_argument(
@@ -99,6 +102,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(quiet=False)
 
 
+def _add_operation(parser: argparse.ArgumentParser) -> None:
+    """Add what concerns the server's operation."""
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        default=1,
+        metavar="N",
+        help="pods; more than one need --database-secret; default: 1",
+    )
+    parser.add_argument(
+        "--database-secret",
+        default="",
+        metavar="NAME",
+        help="store verdicts in PostgreSQL; the secret has libpq's variables, such as PGHOST, PGDATABASE, PGUSER, PGPASSWORD",
+    )
+    parser.add_argument(
+        "--exclude-namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the API server does not ask about objects of this namespace; may be given again",
+    )
+    parser.add_argument("--priority-class", default="", metavar="NAME", help="of the pods")
+    parser.add_argument(
+        "--network-policy",
+        action="store_true",
+        help="restrict the pods' connections to what the server needs",
+    )
+    parser.add_argument(
+        "--monitoring",
+        action="store_true",
+        help="add a ServiceMonitor and alert rules for the operator of Prometheus",
+    )
+    parser.add_argument(
+        "--program",
+        default="/usr/local/bin/cosinspect",
+        metavar="PATH",
+        help="of systemd: the command; default: /usr/local/bin/cosinspect",
+    )
+    parser.add_argument(
+        "--config",
+        dest="unit_config",
+        default="/etc/cosinspect/server.toml",
+        metavar="FILE",
+        help="of systemd: the server's configuration; default: /etc/cosinspect/server.toml",
+    )
+
+
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Do it, and give the exit status."""
     if arguments.target == "harbor":
@@ -111,6 +162,15 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     # Loaded by its name: its library takes longer than most commands.
     manifests = import_module("cosinspect.render.manifests")
     try:
+        if arguments.target == "systemd":
+            unit = manifests.SystemdUnit(
+                name=arguments.name,
+                program=arguments.program,
+                config=arguments.unit_config,
+                memory=arguments.memory,
+            )
+            terminal.out.write(manifests.systemd_unit(unit))
+            return 0
         deployment = manifests.Deployment(
             images=tuple(manifests.ImageGlob.parse(text) for text in arguments.images),
             name=arguments.name,
@@ -130,6 +190,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             notifications=arguments.notifications,
             harbor=arguments.harbor,
             harbor_addresses=_addresses(arguments.harbor_address),
+            replicas=arguments.replicas,
+            database_secret=arguments.database_secret,
+            exclude_namespaces=tuple(arguments.exclude_namespace),
+            priority_class=arguments.priority_class,
+            network_policy=arguments.network_policy,
+            monitoring=arguments.monitoring,
         )
         text: str
         if arguments.target == "kubernetes":
