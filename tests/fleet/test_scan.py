@@ -20,7 +20,7 @@ from cosinspect.cli import main
 from cosinspect.errors import InvalidScan
 from cosinspect.fleet.export import write_csv
 from cosinspect.fleet.installation import Installation
-from cosinspect.fleet.record import Record, read_records
+from cosinspect.fleet.record import ScanRecord, read_records
 from cosinspect.fleet.workers import DaskWorkers, compare_workers, perform_alike
 from cosinspect.testing import ImageBuilder, Registry
 from cosinspect.testing.derivative import derivative
@@ -332,7 +332,7 @@ def test_tables_have_a_row_an_image(registry, tmp_path):
 
 
 def test_a_cell_is_no_formula(tmp_path):
-    write_csv([Record("=1+1", None, "error", "@SUM(A1)", "rules")], tmp_path / "t.csv")
+    write_csv([ScanRecord("=1+1", None, "error", "@SUM(A1)", "rules")], tmp_path / "t.csv")
 
     with (tmp_path / "t.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
