@@ -177,7 +177,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             )
             terminal.out.write(manifests.systemd_unit(unit))
             return 0
-        deployment = manifests.Deployment(
+        deployment = manifests.ClusterDeployment(
             images=tuple(manifests.ImageGlob.parse(text) for text in arguments.images),
             name=arguments.name,
             namespace=arguments.namespace,
