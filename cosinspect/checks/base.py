@@ -258,7 +258,7 @@ class Check:
 
     @property
     def rule(self) -> Rule:
-        """What reports tell of the check itself."""
+        """The description of the check for reports."""
         return Rule(self.id, self.name, self.level, self.summary, self.why, self.remedy)
 
     @property

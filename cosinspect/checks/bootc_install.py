@@ -253,7 +253,7 @@ def _require_bootupd(context: CheckContext) -> None:
     level=Level.ERROR,
     capabilities=INSTALLS,
     summary="bootupd has nothing that it could install, or not exactly one shim.",
-    why="""bootupd passes over a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
+    why="""bootupd ignores a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
         `Found multiple shimx64.efi in the image`, and where there is none.""",
     remedy="Install grub2-efi and shim for the image's platform, and run `bootupctl backend generate-update-metadata /` in the Dockerfile.",
     applies=subjects.bootc,

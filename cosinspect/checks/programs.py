@@ -39,7 +39,7 @@ class _Start:
     Attributes:
         places: where it is looked for; the first that is there counts.
         effect: what happens on a machine without it.
-        required: whether its absence is a defect of its own; else other checks tell of it.
+        required: whether its absence is a defect of its own; else other checks report it.
         with_systemd: whether it is needed only where systemd is.
     """
 

@@ -80,7 +80,7 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     for link in context.generation.enabled:
         unit = link.rpartition("/")[2]
         if place_of(context, unit) is None:
-            continue  # another check tells of a unit that is not there
+            continue  # another check reports a missing unit
         if any(context.rootfs.glob(f"{top}/{link}") for top in DIRECTORIES):
             seen += 1
             continue

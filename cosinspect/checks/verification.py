@@ -73,12 +73,12 @@ def luet_cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     capabilities=(Capability.VERIFY,),
     summary="The key that the image's cosign settings name is not in the image.",
-    why="luet's plugin for cosign fails on every package and image for want of its key, so nothing can be upgraded.",
+    why="luet's plugin for cosign fails on every package and image without its key, so nothing can be upgraded.",
     remedy="Put the public key where COSIGN_PUBLIC_KEY_LOCATION says: COPY cosign.pub /etc/cosign.pub",
     reads=tuple(path.removeprefix("/") for path in SETTINGS_PATHS),
 )
 def cosign_key_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Tell the settings of cosign that the image brings, and look for the key they name."""
+    """Report the settings of cosign that the image brings, and look for the key they name."""
     settings = tuple(_cosign_settings(context))
     if not settings:
         raise NotApplicable("no COSIGN_* settings in the image")

@@ -369,7 +369,7 @@ def _read_uki(head: bytes, pe: _PE) -> Kernel:
 
 
 def _read_pe(head: bytes) -> _PE | None:
-    """Read the headers of a PE program as far as `head` holds them; None if it is none."""
+    """Read the headers of a PE program as far as `head` has them; None if it is not one."""
     if head[:2] != b"MZ" or len(head) < _IMAGE_HEADER_BYTES:
         return None
     (start,) = struct.unpack_from("<I", head, 0x3C)
@@ -422,7 +422,7 @@ def _missing_bytes(kernel: Kernel, size: int) -> tuple[str, ...]:
 
 
 def _printable(text: bytes) -> str | None:
-    """Return text that may be shown and compared as it is, None if it is none: no kernel has such a release."""
+    """Return text that may be shown and compared as it is, else None: no kernel has such a release."""
     decoded = text.decode("ascii", "replace")
     return decoded if text.isascii() and decoded.isprintable() else None
 

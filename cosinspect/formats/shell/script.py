@@ -76,7 +76,7 @@ class ShellScript:
 
 
 def external_commands(script: str) -> tuple[ProgramCall, ...]:
-    """Tell the external commands that a POSIX shell or bash script surely calls.
+    """Return the external commands that a POSIX shell or bash script surely calls.
 
     Builtins, reserved words and functions of the same script are left out. Functions of files that it sources are not
     known here: take `functions` of those away.
@@ -85,7 +85,7 @@ def external_commands(script: str) -> tuple[ProgramCall, ...]:
 
 
 def functions(script: str) -> frozenset[str]:
-    """Tell the functions and aliases that a script defines, in either syntax."""
+    """Return the functions and aliases that a script defines, in either syntax."""
     return read_shell_script(script).functions
 
 
