@@ -93,7 +93,11 @@ CASES = {
     "plain-without-trailer": lambda: (
         MAIN[: -len(TRAILER)].rstrip(b"\0") + bytes(512) if MAIN.endswith(TRAILER) else MAIN
     ),
-    "plain-with-sums": lambda: raw_member(b"init", elf_file(), 0o100755, magic=b"070702") + TRAILER,
+    "plain-with-sums": lambda: (
+        raw_member(b"init", elf_file(), 0o100755, magic=b"070702", check=sum(elf_file())) + TRAILER
+    ),
+    "plain-with-a-wrong-sum": lambda: raw_member(b"init", elf_file(), 0o100755, magic=b"070702") + TRAILER,
+    "plain-with-a-wrong-sum-before": lambda: raw_member(b"a", b"text", magic=b"070702") + MAIN,
     "plain-old-format": lambda: b"070707" + MAIN[6:],
     "plain-cut-in-a-header": lambda: OTHER + MAIN[:60],
     "plain-cut-in-init": lambda: MAIN[:200],
@@ -205,7 +209,8 @@ def booted(image, initrd):
     )  # fmt: skip
     text = done.stdout.decode(errors="replace")
     assert "Kernel panic" in text, text[-2000:] + done.stderr.decode(errors="replace")
-    return "Run /init as init process" in text, "Initramfs unpacking failed" in text
+    # It exits at once, for which the kernel panics.
+    return "Attempted to kill init" in text, "Initramfs unpacking failed" in text
 
 
 def read(data, config):
@@ -239,4 +244,5 @@ def test_a_kernel_unpacks_what_our_reader_says(kernel, tmp_path, name):
 
     if told is not None:
         assert judged[0] == told[0], (judged, told)
-        assert judged[1] == told[1], (judged, told)
+        # Of what is cut the kernel says nothing, and where it complains there is a reason.
+        assert told[1] or not judged[1], (judged, told)
