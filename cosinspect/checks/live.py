@@ -13,6 +13,7 @@ from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_
 from cosinspect.formats.boot.grub_syntax import walk_commands
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.profiles import boot_globs
+from cosinspect.report.evidence import Line
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -43,7 +44,7 @@ _COMPRESSIONS = {"xz": "CONFIG_SQUASHFS_XZ", "zstd": "CONFIG_SQUASHFS_ZSTD", "gz
 
 
 def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
-    """Return whether an initrd or the kernel has a driver; None where it is not in the initrd and nothing tells of the kernel."""
+    """Return whether an initrd or the kernel has a driver; None if it is not in the initrd and nothing tells of the kernel."""
     if name in present:
         return True
     told = False
@@ -268,5 +269,5 @@ def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
                 "expected no fsck.mode=force, for the initrd does not order the mount behind the check",
                 context.facts.bootargs_path,
                 layer,
-                (f"{context.facts.bootargs_path}:{line}",) if line is not None else (),
+                (Line(context.facts.bootargs_path, line),) if line is not None else (),
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
 from cosinspect.report.report import Finding, Level
@@ -179,7 +179,7 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
 
 
 def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
-    """Read a service, or its template; None where it is not there, masked, or changed by a drop-in."""
+    """Read a service, or its template; None if it is not there, masked, or changed by a drop-in."""
     template = f"{name.partition('@')[0]}@.service" if "@" in name else name
     for unit in dict.fromkeys((name, template)):
         entry = place_of(context, unit)
@@ -209,8 +209,8 @@ def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
     return True
 
 
-def _refusal(context: CheckContext, command: ExecCommand) -> Fault | None:
-    """Return why a program that is there cannot be executed; None where it can, or where another check says so."""
+def _refusal(context: CheckContext, command: ExecCommand) -> ExecutionFault | None:
+    """Return why a program that is there cannot be executed; None if it can, or where another check says so."""
     entry = context.rootfs.trace(command.path).entry if command.path.startswith("/") else None
     if (
         entry is None

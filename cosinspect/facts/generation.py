@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from attrs import frozen
@@ -11,6 +10,7 @@ from attrs import frozen
 from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.globs import name_matches
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles.fingerprints import Condition, Fingerprint, Fingerprints
 from cosinspect.rootfs.rootfs import Rootfs
@@ -28,17 +28,19 @@ class Recognised:
     """A generation and what shows it.
 
     Attributes:
-        name: the name of its table, "" where none is evident.
+        name: the name of its table, "" if none is evident.
         evidence: what was found, one line each.
+        releases: the first and the last release that it shows, None if it shows no more than the generation.
     """
 
     name: str
     evidence: tuple[str, ...] = ()
+    releases: tuple[str, str] | None = None
 
 
 @frozen
 class _Image:
-    """What an image is asked for. Unpacking an initrd takes long: `initrd` is called only where the image alone does not tell."""
+    """The questions to an image. Unpacking an initrd takes long: `initrd` is called only where the image alone does not tell."""
 
     rootfs: Rootfs
     config: ImageConfig
@@ -58,12 +60,12 @@ def recognise(
     for each in known.fingerprint:
         found = _fits(image, each, known)
         if found is not None:
-            return Recognised(each.generation, found)
+            return Recognised(each.generation, found, each.releases)
     return Recognised("")
 
 
 def _fits(image: _Image, fingerprint: Fingerprint, known: Fingerprints) -> tuple[str, ...] | None:
-    """Return what of a fingerprint was found, None where it does not fit."""
+    """Return what of a fingerprint was found, None if it does not fit."""
     if any(_seen(image, item, known) is not None for item in fingerprint.none):
         return None
     found = [seen for item in fingerprint.any if (seen := _seen(image, item, known)) is not None]
@@ -78,7 +80,7 @@ def _fits(image: _Image, fingerprint: Fingerprint, known: Fingerprints) -> tuple
 
 
 def _seen(image: _Image, item: Condition, known: Fingerprints) -> str | None:
-    """Return what shows that a condition holds, None where it does not hold."""
+    """Return what shows that a condition holds, None if it does not hold."""
     for kind in known.traces[item.trace] if item.trace else (item,):
         found = next(_places(image, kind), None)
         if found is not None:
@@ -101,7 +103,7 @@ def _places(image: _Image, item: Condition) -> Iterator[str]:
     elif item.setting:
         yield from _settings(image, item)
     elif item.text is not None:
-        for path in item.files:
+        for path in (path for pattern in item.files for path in _at(image.rootfs, pattern)):
             text = image.read(path)
             if text and item.text in text:
                 yield f"{path} {item.words}".rstrip()
@@ -126,7 +128,7 @@ def _at(rootfs: Rootfs, pattern: str) -> Iterator[str]:
 def _settings(image: _Image, item: Condition) -> Iterator[str]:
     for path in item.files:
         for key, value in read_env_file(image.read(path) or "").values.items():
-            if not fnmatchcase(key, item.setting):
+            if not name_matches(key, item.setting):
                 continue
             if not item.values:
                 yield f"{key} in {path}"

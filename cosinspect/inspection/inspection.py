@@ -25,7 +25,8 @@ from cosinspect.inspection.verification import load_keyless, verify_image
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.layer import Layer, Progress
 from cosinspect.policy import Plan
-from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict, name_layer
+from cosinspect.report.evidence import LayerStep
+from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict
 from cosinspect.rootfs.differences import Comparison, compare_semantics
 from cosinspect.rootfs.overlay import PARTIAL
 from cosinspect.rootfs.rootfs import Rootfs
@@ -39,7 +40,7 @@ def inspect(name: str, options: Options | None = None, /, **keywords: Unpack[Key
     """Find out what an image can do.
 
     Args:
-        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
+        name: of an image, in one of the forms of `cosinspect.oci.reference.FORMS`, such as `quay.io/org/os:v1` or `oci:DIR`.
         options: how to inspect it and what to require; by default `Options()`.
         keywords: options one by one, in place of those in `options`. Beside the attributes of `Options`: `timeout`, the seconds
             that the inspection may take (`limits.seconds`); `plain_http`, to talk to the registry without TLS, and
@@ -148,6 +149,10 @@ class Inspection:
         Raises:
             CosinspectError: a layer cannot be had or read.
         """
+        with self.image.deadline.running(self.image.name):
+            return self._run(trust_tables=trust_tables, fast=fast)
+
+    def _run(self, *, trust_tables: bool, fast: bool) -> Report:
         results = load_results(self.image, self.plan, self.verification)
         if results is not None:
             return self.report(results)
@@ -179,6 +184,12 @@ class Inspection:
         Raises:
             CosinspectError: a layer cannot be had or read.
         """
+        with self.image.deadline.running(self.image.name):
+            return self._run_checks(trust_tables, known, parsed)
+
+    def _run_checks(
+        self, trust_tables: bool, known: tuple[LayerIndex, ...], parsed: Parsed | None
+    ) -> tuple[Results, CheckContext]:
         image, plan = self.image, self.plan
         reads = tuple(dict.fromkeys(pattern for item in plan.checks for pattern in item.reads))
         first = plan.profile.semantics[0]
@@ -216,6 +227,7 @@ class Inspection:
         for comparison in comparisons:
             if comparison.differences:
                 results = _worse(results, comparison, context, plan.checks, image, parsed)
+        image.deadline.heed(image.name)  # a check may have contained that there was no time left
         return Results(facts.generation, len(rootfs), results), context
 
     def report(self, checked: Results, standing: _Standing = _VERIFIED) -> Report:
@@ -254,7 +266,7 @@ class Inspection:
         )
 
     def _read_as_asked(self, *, trust_tables: bool, fast: bool) -> tuple[Results, _Standing]:
-        """Read as much of the image as is asked for, and run the checks; where a table is wrong, read the layers after all."""
+        """Read the needed parts of the image, and run the checks; where a table is wrong, read the layers after all."""
         try:
             if fast:
                 results, standing = self._read_from_top(trust_tables=trust_tables)
@@ -285,6 +297,7 @@ class Inspection:
         if results is None:
             results, context = self.run_checks(known=known, parsed=parsed)
             return results, _Standing(context.rootfs.by_table)
+        image.deadline.heed(image.name)
         unread = len(image.layers) - len(known)
         by_table = tuple(unread + number for number, index in enumerate(known) if index.table is not None)
         return results, _Standing(by_table, tuple(range(unread)))
@@ -301,7 +314,7 @@ class Inspection:
         problem = next((each for each in written.problems if each.kind == PARTIAL), None)
         if problem is None or any(each.fatal for each in written.problems):
             return {}
-        step = name_layer(problem.layer, image.layers[problem.layer].created_by)
+        step = LayerStep(problem.layer, image.layers[problem.layer].created_by)
         return {elemental_refuses.id: partial_root(problem, written, step)}
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from cosinspect.errors import LimitExceeded
 from cosinspect.layer.changeset import LayerEntry, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.path_walk import PathWalk
 
 __all__ = ["Note", "Outline"]
 
@@ -19,16 +20,21 @@ Note: TypeAlias = Callable[[str, int, str, str], None]
 """A callback with an irregularity's kind, offset, message and path."""
 
 _Directory: TypeAlias = "dict[str, _Directory | LayerEntry | int]"
-"""Names to entries and directories; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needs it."""
+"""Names to entries and directories; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needs it. A
+directory with `_GONE` is not part of the tree any more."""
 
 _OWN = ""  # neither can be a name
 _USED = "/"
+_GONE = "//"
 
 
 class Outline:
     """The entries of one layer by directory, filled in the archive's order.
 
     A tree, not a set of paths: the paths of all parents of a deep name take quadratic space.
+
+    Attributes:
+        directories: their number, with those of markers.
     """
 
     def __init__(self, note: Note, *, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -38,7 +44,7 @@ class Outline:
         self._found: dict[str, _Directory] = {"": self._root}
         self._behind: dict[int, _Directory] = {}  # what is written below an entry that is not a directory
         self._waiting: list[LayerEntry] = []  # hard links whose target has not appeared yet
-        self._directories = 0
+        self.directories = 0
 
     def add(self, entry: LayerEntry) -> None:
         """Insert an entry, and note its conflicts.
@@ -48,7 +54,7 @@ class Outline:
         """
         parent, _, name = entry.path.rpartition("/")
         directory = self._found.get(parent)
-        if directory is None:
+        if directory is None or _GONE in directory:
             directory = self._found[parent] = self._descend(parent, entry)
         if entry.type == "hardlink" and self._at(entry.link) is None:
             self._waiting.append(entry)
@@ -67,7 +73,7 @@ class Outline:
         elif old is not None:
             self._duplicate(entry)
         if old is not None and isinstance(old, dict) != (entry.type == "dir"):
-            self._found = {"": self._root}  # entries below it are gone
+            self._detach(old)
         if entry.type != "dir":
             directory[name] = entry
         elif isinstance(old, dict):
@@ -93,12 +99,23 @@ class Outline:
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
+    def _detach(self, old: _Directory | LayerEntry | int) -> None:
+        """Mark what was found below an entry that another kind of entry replaces: it is there no more."""
+        waiting: list[_Directory | LayerEntry | int | None] = [old]
+        while waiting:
+            directory = waiting.pop()
+            if isinstance(directory, LayerEntry):
+                directory = self._behind.pop(directory.header, None)
+            if isinstance(directory, dict) and _GONE not in directory:
+                waiting.extend(directory.values())
+                directory[_GONE] = 0
+
     def _duplicate(self, entry: LayerEntry) -> None:
         self._note("duplicate-entry", entry.header, "a second entry for a path", entry.path)
 
     def _directory(self, key: str, value: LayerEntry | int) -> _Directory:
-        self._directories += 1
-        if self._directories > self._limits.directories:
+        self.directories += 1
+        if self.directories > self._limits.directories:
             raise LimitExceeded(
                 f"expected at most {self._limits.directories} directories in a layer, found more",
                 limit="directories",
@@ -142,38 +159,17 @@ class Outline:
 
         A missing name counts as a directory if `..` leads out of it again: readers join such names lexically.
         """
-        waiting = path.split("/")[::-1]
-        stack: list[_Directory | None] = [self._root]
-        hops = self._limits.link_hops
-        while waiting:
-            name = waiting.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                del stack[max(len(stack) - 1, 1) :]
-                continue
-            above = stack[-1]
-            child = above.get(name) if above is not None else None
-            if isinstance(child, dict):
-                stack.append(child)
-            elif not isinstance(child, LayerEntry):
-                if ".." not in waiting:
-                    return None
-                stack.append(None)
-            elif not waiting:
-                return child
-            elif (written := _below(self._behind.get(child.header), waiting[::-1])) is not None:
-                return written
-            elif child.type != "symlink" and ".." in waiting:
-                stack.append(None)
-            elif child.type != "symlink" or hops == 0:
+        walk: PathWalk[LayerEntry | _Directory] = PathWalk(
+            _ENTRIES, self._root, path, follow=False, most=self._limits.link_hops, by_letters=True
+        )
+        for step in walk:
+            if step.node is None and ".." not in walk.waiting:
                 return None
-            else:
-                hops -= 1
-                if child.link.startswith("/"):
-                    del stack[1:]
-                waiting.extend(reversed(child.link.split("/")))
-        return stack[-1]
+            if isinstance(step.node, LayerEntry) and walk.waiting:
+                written = _below(self._behind.get(step.node.header), walk.waiting[::-1])
+                if written is not None:
+                    return written
+        return None if walk.problem else walk.stack[-1][1]
 
     # -- markers ---------------------------------------------------------------------------------------------------
 
@@ -220,6 +216,23 @@ class Outline:
                     self._note("nested-whiteout", marker.offset, message, marker.path)
                     break
                 node = child
+
+
+class _Entries:
+    """The entries of a layer as a walk asks for them (`cosinspect.path_walk`)."""
+
+    def is_directory(self, node: LayerEntry | _Directory, /) -> bool:
+        return isinstance(node, dict)
+
+    def child(self, directory: LayerEntry | _Directory, name: str, /) -> LayerEntry | _Directory | None:
+        found = directory.get(name) if isinstance(directory, dict) else None
+        return found if isinstance(found, (dict, LayerEntry)) else None
+
+    def target(self, node: LayerEntry | _Directory, /) -> str | None:
+        return node.link if isinstance(node, LayerEntry) and node.type == "symlink" else None
+
+
+_ENTRIES = _Entries()
 
 
 def _below(directory: _Directory | None, names: list[str]) -> LayerEntry | _Directory | None:

@@ -3,7 +3,7 @@
 `semantics` has the table of who reads layers how. Here are the three ways of stacking from which most of it follows:
 in place, in parallel, top down. Each writes entries to a `Tree`, whose rules do the rest.
 
-What every reader refuses, and what this one refuses, is left out of the tree and told as a `Problem`: the image is
+What every reader refuses, and what this one refuses, is left out of the tree and told as a `LayerProblem`: the image is
 defective for that reader, and a check says so.
 """
 
@@ -15,10 +15,12 @@ from operator import attrgetter
 
 from attrs import frozen
 
+from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
-from cosinspect.rootfs.tree import Node, Problem, Tree, is_name
+from cosinspect.rootfs.tree import LayerProblem, Node, Tree, is_name
 
 __all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "merge", "prefixes"]
 
@@ -34,7 +36,7 @@ class Merged:
     """
 
     root: Node
-    problems: tuple[Problem, ...]
+    problems: tuple[LayerProblem, ...]
     names: int | None = None
 
 
@@ -96,7 +98,7 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
             else:
                 directory.children.pop(name, None)
     tree.forget()
-    for entry in index.entries:
+    for entry in in_time(index.entries):
         tree.put(entry, position, kept)
     return doomed
 
@@ -105,7 +107,7 @@ def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
     """Find what a layer's hard links link to in lower layers, by path."""
     kept: dict[str, Node] = {}
     directories: dict[str, Node | None] = {}
-    for entry in index.entries:
+    for entry in in_time(index.entries):
         if entry.type != "hardlink":
             continue
         parent, _, name = entry.link.rpartition("/")
@@ -126,12 +128,12 @@ def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Nod
         return []
     own = {entry.path for entry in index.entries if entry.type == "dir"}
     doomed: list[tuple[Marker, Node, str | None]] = []
-    for marker in index.whiteouts:
+    for marker in in_time(index.whiteouts):
         parent, _, name = marker.path.rpartition("/")
         directory = _lower_directory(tree, parent, own)
         if directory is not None:
             doomed.append((marker, directory, name))
-    for marker in index.opaques:
+    for marker in in_time(index.opaques):
         directory = _lower_directory(tree, marker.path, own)
         if directory is not None:
             doomed.append((marker, directory, None))
@@ -146,6 +148,7 @@ def _lower_directory(tree: Tree, path: str, own: set[str]) -> Node | None:
     node: Node | None = tree.root
     prefix = ""
     for name in path.split("/") if path else ():
+        spend()
         prefix = f"{prefix}/{name}" if prefix else name
         node = node.children.get(name) if node is not None and node.children is not None else None
         if node is None:
@@ -251,7 +254,7 @@ class _Survivors:
             index = self._layers[position]
             opaques = {id(marker) for marker in index.opaques}
             cut = next((each for each in index.cuts if each.reader != "containerd" and not each.ended), None)
-            for item in _in_order(index, opaques=True):
+            for item in in_time(_in_order(index, opaques=True)):
                 if cut is not None and item.data > cut.offset:
                     break
                 name = item.name or item.path or "."
@@ -279,7 +282,7 @@ class _Survivors:
 def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
     """Return the name by which `mutate.Extract` remembers a whiteout."""
     if opaque:
-        base = ".wh..wh..opq" if marker.is_directory else ".wh..opq"
+        base = OPAQUE if marker.is_directory else OPAQUE.removeprefix(PREFIX)
         return f"{name.rstrip('/')}/{base}" if marker.path or marker.name else base
     return _own_name(marker) if marker.is_directory else name  # a directory keeps its name with the prefix
 
@@ -288,6 +291,7 @@ def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -
     """Return whether something above a name hides it, and remember that of every directory on the way."""
     way = []
     while True:
+        spend()
         directory = name.rpartition("/")[0] or ("/" if name.startswith("/") else ".")
         if name in (directory, "."):
             hidden = False
@@ -308,10 +312,9 @@ def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -
 
 def _own_name(marker: Marker) -> str:
     """Return the name that a whiteout itself has."""
-    if marker.path.rpartition("/")[2] in (".wh.", ".wh..", ".wh..."):
+    if marker.path.rpartition("/")[2] in NAMELESS:
         return marker.path
-    directory, slash, base = (marker.name or marker.path).rpartition("/")
-    return f"{directory}{slash}.wh.{base}"
+    return whiteout_path(marker.name or marker.path)
 
 
 def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntry | Marker]:
@@ -353,13 +356,13 @@ def _overlaid(trees: Sequence[Tree]) -> Merged:
 def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: Limits) -> Tree:
     """Write one layer to a directory of its own, its markers in the form that overlayfs knows."""
 
-    def inherited(names: list[str]) -> Node | Problem | None:
+    def inherited(names: list[str]) -> Node | LayerProblem | None:
         for tree in lower:
             found = tree.beneath(names)
             if found == "missing":
                 continue
             if isinstance(found, str):
-                return Problem("lower-not-directory", position, "/".join(names), "")
+                return LayerProblem("lower-not-directory", position, "/".join(names), "")
             return found if found.children is not None else None
         return None
 
@@ -371,7 +374,7 @@ def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: L
             )
     opaques = {id(marker) for marker in index.opaques}
     nameless = {id(marker) for marker in index.nameless}
-    for item in _in_order(index, opaques=True):
+    for item in in_time(_in_order(index, opaques=True)):
         if not isinstance(item, Marker):
             if item.fault and item.type in ("global", "unknown"):
                 tree.pass_over(item, position)
@@ -409,12 +412,13 @@ def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
         parent.children[name] = Node(_DEVICE, position)
 
 
-def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
+def _laid_over(roots: Sequence[Node], problems: list[LayerProblem]) -> Node:
     """Lay directories over each other, the topmost first, as overlayfs shows them."""
     root = Node(None, 0)  # opaque or not: at the root, overlayfs does not look
     waiting = [("", root, list(roots))]
     while waiting:
         at, merged, stack = waiting.pop()
+        spend(len(stack))
         assert merged.children is not None  # noqa: S101 - made as a directory
         for name, nodes in _names(stack).items():
             top = nodes[0]
@@ -424,7 +428,7 @@ def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
                     message = (
                         "a whiteout with nothing below it to hide: the name is listed, and nothing is there"
                     )
-                    problems.append(Problem("phantom-name", top.layer, path, message, fatal=False))
+                    problems.append(LayerProblem("phantom-name", top.layer, path, message, fatal=False))
             elif top.children is None:
                 merged.children[name] = top
             else:
@@ -438,6 +442,7 @@ def _names(stack: Sequence[Node]) -> dict[str, list[Node]]:
     found: dict[str, list[Node]] = {}
     closed: set[str] = set()
     for directory in stack:
+        spend(len(directory.children or ()))
         for name, node in (directory.children or {}).items():
             if name in closed:
                 continue

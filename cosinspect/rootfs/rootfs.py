@@ -7,7 +7,6 @@ at most `Limits.link_hops` of them for one path (path_resolution(7)).
 from __future__ import annotations
 
 import copy
-import fnmatch
 import hashlib
 import io
 import re
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
+from cosinspect.deadline import spend
 from cosinspect.errors import (
     LimitExceeded,
     NotADirectory,
@@ -24,13 +24,16 @@ from cosinspect.errors import (
     SymlinkLoop,
 )
 from cosinspect.formats.boot.program import Program, read_program
+from cosinspect.globs import alternatives, component_expression, is_literal
 from cosinspect.layer.changeset import LayerEntry, LayerIndex
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
 from cosinspect.rootfs.history import Change, histories
+from cosinspect.rootfs.node import NODES
 from cosinspect.rootfs.overlay import Merged, merge
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Inode, Node, Problem
+from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
 
@@ -52,9 +55,6 @@ class FileStream(Protocol):
     ) -> None: ...
 
 
-_MARKS = frozenset("*?[")
-
-
 class Bodies(Protocol):
     """A layer as far as the contents of its files are concerned."""
 
@@ -63,7 +63,7 @@ class Bodies(Protocol):
         ...
 
     def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
-        """Return the sha256 of files, in hexadecimals by the offset of their data."""
+        """Return the sha256 of files, in hexadecimal digits by the offset of their data."""
         ...
 
     def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
@@ -108,7 +108,7 @@ class Rootfs:
         tree = trees(indexes, semantics, limits)
         self._indexes = tuple(indexes)
         self.semantics = semantics
-        self._problems: tuple[Problem, ...] = tree.problems
+        self._problems: tuple[LayerProblem, ...] = tree.problems
         self._root = tree.root
         self._names = tree.names
         self._layers = tuple(layers)
@@ -122,7 +122,7 @@ class Rootfs:
         return self._indexes
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[LayerProblem, ...]:
         """What the layers ask for and the reader of these semantics does not do."""
         return self._problems
 
@@ -158,6 +158,7 @@ class Rootfs:
         seen: set[Inode] = set()
         waiting = [self._root]
         while waiting:
+            spend()
             for node in (waiting.pop().children or {}).values():
                 if node.children is not None:
                     total += 1
@@ -205,40 +206,17 @@ class Rootfs:
         return Trace(path, (), entry_at(at, node), at, "")
 
     def _winding(self, path: str, *, follow: bool) -> Trace:
-        waiting = [part for part in reversed(path.split("/")) if part]
-        directory_wanted = path.endswith("/") and bool(waiting)
-        stack: list[tuple[str, Node]] = [("", self._root)]
-        hops: list[Hop] = []
-        while waiting:
-            name = waiting.pop()
-            at, directory = stack[-1]
-            if directory.children is None:
-                return Trace(path, tuple(hops), None, at, "not-a-directory")
-            if name == ".":
-                continue
-            if name == "..":
-                if len(stack) > 1:
-                    stack.pop()
-                continue
-            here = f"{at}/{name}"
-            node = directory.children.get(name)
-            if node is None:
-                return Trace(path, tuple(hops), None, here, "missing")
-            if node.type == "symlink" and (waiting or follow or directory_wanted):
-                if len(hops) >= self._limits.link_hops:
-                    return Trace(path, tuple(hops), None, here, "loop")
-                target = node.entry.link if node.entry is not None else ""
-                hops.append(Hop(here, target, node.layer))
-                directory_wanted = directory_wanted or (not waiting and target.endswith("/"))
-                if target.startswith("/"):
-                    del stack[1:]
-                waiting.extend(part for part in reversed(target.split("/")) if part)
-                continue
-            stack.append((here, node))
-        at, node = stack[-1]
-        if directory_wanted and node.children is None:
-            return Trace(path, tuple(hops), None, at, "not-a-directory")
-        return Trace(path, tuple(hops), entry_at(at or "/", node), at or "/", "")
+        walk = PathWalk(NODES, self._root, path, follow=follow, most=self._limits.link_hops)
+        hops = tuple(
+            Hop(walk.path_of(step.name), step.target, step.node.layer)
+            for step in walk
+            if step.target is not None and step.node is not None and walk.links < self._limits.link_hops
+        )
+        spend(len(path) + sum(len(hop.target) for hop in hops))
+        node = walk.stack[-1][1]
+        if walk.problem or node is None:
+            return Trace(path, hops, None, walk.at, walk.problem)
+        return Trace(path, hops, entry_at(walk.at or "/", node), walk.at or "/", "")
 
     def stat(self, path: str) -> Entry:
         """Return what is at `path`, links followed.
@@ -274,7 +252,7 @@ class Rootfs:
         """Return the target of a symbolic link as written.
 
         Raises:
-            RootfsError: it is no link; otherwise as `stat` does.
+            RootfsError: it is not a link; otherwise as `stat` does.
         """
         entry = self.lstat(path)
         if entry.type != "symlink":
@@ -319,15 +297,21 @@ class Rootfs:
             yield entry_at(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
-        """Return what matches a pattern, by real path: those of `fnmatch` within a component, `**` for any directories.
+        """Return what matches a glob of paths (`cosinspect.globs`), by real path, sorted.
 
         Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
         """
+        found: dict[str, Entry] = {}
+        for each in alternatives(pattern):
+            found.update((entry.path, entry) for entry in self._glob(each))
+        return [found[path] for path in sorted(found)]
+
+    def _glob(self, pattern: str) -> list[Entry]:
         found = {"/": entry_at("/", self._root)}
         components = [component for component in pattern.split("/") if component]
-        if len(components) == 2 and components[0] == "**" and not _MARKS.intersection(components[1]):
+        if len(components) == 2 and components[0] == "**" and is_literal(components[1]):
             named = {path: entry_at(path, node) for path, node in _named(self._root, components[1])}
-            return [named[path] for path in sorted(named)]
+            return list(named.values())
         for number, component in enumerate(components):
             last = number == len(components) - 1
             found = {
@@ -335,7 +319,7 @@ class Rootfs:
                 for parent in found.values()
                 for entry in self._matches(parent, component, last)
             }
-        return [found[path] for path in sorted(found)]
+        return list(found.values())
 
     def _matches(self, parent: Entry, component: str, last: bool) -> Iterator[Entry]:
         base = parent.path.rstrip("/")
@@ -347,10 +331,11 @@ class Rootfs:
                 if last or node.children is not None
             )
             return
-        if not _MARKS.intersection(component):
+        if is_literal(component):
             names = [component]
         else:
-            expression = re.compile(fnmatch.translate(component))
+            spend(len(parent.node.children or ()))
+            expression = re.compile(component_expression(component))
             names = [name for name in parent.node.children or () if expression.fullmatch(name)]
         for name in names:
             entry = self.trace(f"{base}/{name}", follow=not last).entry
@@ -420,7 +405,7 @@ class Rootfs:
         return self._indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
 
     def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
-        """Return the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
+        """Return the sha256 of files' contents in hexadecimal digits, by path; a layer whose bodies are not at hand is read again.
 
         Raises:
             SourceError: a layer cannot be had again.
@@ -508,6 +493,7 @@ def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
     """Yield everything below a node, sorted; depth costs no recursion."""
     waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
     while waiting:
+        spend()
         path, node = waiting.pop()
         yield path, node
         if node.children:
@@ -521,6 +507,7 @@ def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
     waiting = [("", top)]
     while waiting:
         base, directory = waiting.pop()
+        spend(len(directory.children or ()))
         children = directory.children or {}
         found = children.get(name)
         if found is not None:

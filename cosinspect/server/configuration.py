@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import os
 import tomllib
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +12,7 @@ import msgspec
 from attrs import frozen
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
+from cosinspect.globs import name_matches
 from cosinspect.kubernetes_images import ImageField, path_of
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import Reference
@@ -20,6 +20,7 @@ from cosinspect.policy.mistakes import Key, Mistakes
 
 __all__ = [
     "Admission",
+    "AdmissionRule",
     "Configuration",
     "Guarded",
     "Harbor",
@@ -27,7 +28,6 @@ __all__ = [
     "Listen",
     "Mode",
     "Otherwise",
-    "Rule",
     "load_configuration",
     "parse_configuration",
 ]
@@ -142,7 +142,7 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unresolved: Otherwise = Otherwise.DENY
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
+class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
     """Which images it fits, and what is required of them. The first rule that fits counts.
 
     Rules are compared by identity: the files that a rule names may change, so an equal rule of a later configuration is another one.
@@ -151,7 +151,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, we
         name: in the log and the metrics; by default the rule's place, such as `rules[0]`.
         registries: globs of hosts, `*` for any.
         repositories: globs of repositories below the host.
-        namespaces: globs of namespaces; an image that is asked for outside of any fits only `*`.
+        namespaces: globs of namespaces; an image that is requested outside of any fits only `*`.
         mode: what becomes of them.
         profile: a builtin profile's name, or the path of a TOML file.
         policies: paths of TOML files.
@@ -171,13 +171,13 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, we
 
     def fits(self, reference: Reference, namespace: str) -> bool:
         """Return whether the rule speaks of an image."""
-        return self.names(reference) and any(fnmatchcase(namespace, each) for each in self.namespaces)
+        return self.names(reference) and any(name_matches(namespace, each) for each in self.namespaces)
 
     def names(self, reference: Reference) -> bool:
         """Return whether the rule is for an image in some namespace, by the one name that all its spellings share."""
         normal = reference.normal
-        return any(fnmatchcase(normal.registry, _host_glob(each)) for each in self.registries) and any(
-            fnmatchcase(normal.repository, each) for each in self.repositories
+        return any(name_matches(normal.registry, _host_glob(each)) for each in self.registries) and any(
+            name_matches(normal.repository, each) for each in self.repositories
         )
 
 
@@ -197,7 +197,7 @@ class Guarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A protocol that is spoken only where the configuration has its table.
 
     Attributes:
-        token_file: holds the token that requests must bear; None where they need none.
+        token_file: holds the token that requests must bear; None if they need none.
     """
 
     token_file: str | None = None
@@ -233,19 +233,19 @@ class Configuration:
         admission: what becomes of what cannot be decided.
         rules: in order; there is at least one.
         kinds: where further kinds of objects name images.
-        notifications: of registries; None where they are not taken.
-        harbor: its scanner; None where it is not one.
+        notifications: of registries; None if they are not taken.
+        harbor: its scanner; None if it is not one.
     """
 
     listen: Listen
     inspections: Inspections
     admission: Admission
-    rules: tuple[Rule, ...]
+    rules: tuple[AdmissionRule, ...]
     kinds: tuple[ImageField, ...] = ()
     notifications: Guarded | None = None
     harbor: Harbor | None = None
 
-    def rule(self, reference: Reference, namespace: str = "") -> Rule | None:
+    def rule(self, reference: Reference, namespace: str = "") -> AdmissionRule | None:
         """Return the first rule that fits, None if none does."""
         return next((each for each in self.rules if each.fits(reference, namespace)), None)
 
@@ -254,7 +254,7 @@ class Configuration:
         if self.admission.unmatched is Otherwise.DENY:
             return True
         fitting = (
-            each for each in self.rules if any(fnmatchcase(namespace, glob) for glob in each.namespaces)
+            each for each in self.rules if any(name_matches(namespace, glob) for glob in each.namespaces)
         )
         return any(each.mode is Mode.ENFORCE for each in fitting)
 
@@ -372,9 +372,9 @@ class _Reader:
             cache = str(self.directory / cache)
         return msgspec.structs.replace(found, database=database, cache=cache)
 
-    def rule(self, value: object, number: int) -> Rule | None:
+    def rule(self, value: object, number: int) -> AdmissionRule | None:
         key = ("rules", number)
-        found = self.mistakes.convert(Rule, value, key)
+        found = self.mistakes.convert(AdmissionRule, value, key)
         if found is None:
             return None
         for name in ("registries", "repositories", "namespaces"):

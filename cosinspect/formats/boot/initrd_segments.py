@@ -12,9 +12,10 @@ from typing import Protocol
 from attrs import Factory, define, frozen
 
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate, inflate_stream
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.cpio import Entry, Window, body_pieces, read_body, read_entry, skip_body
-from cosinspect.formats.boot.initrd_tree import Tree
+from cosinspect.formats.boot.cpio import CpioEntry, Window, body_pieces, read_body, read_entry, skip_body
+from cosinspect.formats.boot.initrd_tree import UnpackedInitrd
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.limits import KIB, MIB, Limits
 
@@ -63,7 +64,7 @@ class Segment:
     Attributes:
         offset: in the initrd.
         compression: None is plain.
-        compressed_size: its bytes in the initrd; None where its end was not found.
+        compressed_size: its bytes in the initrd; None if its end was not found.
         size: its bytes inflated, as far as they were read.
         members: how many were read.
         kind: `microcode` for a plain archive of nothing but what a kernel looks for before it unpacks (CPU microcode, ACPI
@@ -134,7 +135,7 @@ class Unpacking:
     left: int
     wanted: Callable[[str], bool]
     limits: Limits
-    files: Tree = Factory(Tree)
+    files: UnpackedInitrd = Factory(UnpackedInitrd)
     segments: list[Segment] = Factory(list)
     microcode: set[str] = Factory(set)
     count: int = 0
@@ -227,6 +228,7 @@ class Unpacking:
             elif not inner.peek(1):
                 raise FormatError(f"the {kind.value} data at offset {start} holds no archive", kind="magic")
             while inner.peek(1):
+                spend()
                 self.read_archive(inner, draft)
                 inner.skip_zeros()
             end = self.window.offset
@@ -287,7 +289,7 @@ class Unpacking:
             self.add(window, entry, draft)
             window.skip_zeros()
 
-    def add(self, window: Window, entry: Entry, draft: _Draft) -> None:
+    def add(self, window: Window, entry: CpioEntry, draft: _Draft) -> None:
         """Pass one member's body, and make the member."""
         if self.count >= self.limits.initrd_entries:
             raise FormatError(f"the initrd has more than {self.limits.initrd_entries} members", kind="limit")
@@ -319,7 +321,7 @@ class Unpacking:
         if wrong_sum is not None:
             raise wrong_sum
 
-    def read_program(self, window: Window, entry: Entry) -> Program:
+    def read_program(self, window: Window, entry: CpioEntry) -> Program:
         """Pass a member's body, and tell what it is to a kernel."""
         if entry.size <= _READ_BYTES:
             program = read_program(read_body(window, entry))
@@ -332,11 +334,11 @@ class Unpacking:
         self.programs_left -= weight_of(program)
         return program
 
-    def has_room(self, entry: Entry) -> bool:
+    def has_room(self, entry: CpioEntry) -> bool:
         """Return whether the limits allow to keep a member's body."""
         return entry.size <= min(self.limits.initrd_body_bytes, BODIES_BYTES - self.bodies)
 
-    def note_early(self, entry: Entry, draft: _Draft) -> None:
+    def note_early(self, entry: CpioEntry, draft: _Draft) -> None:
         """Count what a kernel reads before it unpacks."""
         if entry.type == "directory":
             return

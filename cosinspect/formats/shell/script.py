@@ -19,16 +19,16 @@ from collections.abc import Collection
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.shell.grammar import ScriptReader
-from cosinspect.formats.shell.quoting import MAX_NESTING, Scanner
+from cosinspect.formats.shell.quoting import MAX_NESTING, ShellLexer
 from cosinspect.formats.shell.words import BUILTINS, RESERVED_WORDS
 from cosinspect.formats.text.problem import MAX_CHARACTERS, Problem
 
 __all__ = [
     "MAX_NESTING",
-    "Command",
+    "ProgramCall",
     "ShellScript",
-    "external_commands",
     "functions",
     "read_shell_script",
 ]
@@ -42,7 +42,7 @@ _INITQUEUE_VALUED = frozenset({"--name", "--env"})
 
 
 @frozen
-class Command:
+class ProgramCall:
     """A program that a script calls.
 
     Attributes:
@@ -69,19 +69,10 @@ class ShellScript:
         problem: why reading stopped before the end, or None.
     """
 
-    commands: tuple[Command, ...]
+    commands: tuple[ProgramCall, ...]
     functions: frozenset[str]
     sourced: tuple[str, ...]
     problem: Problem | None
-
-
-def external_commands(script: str) -> tuple[Command, ...]:
-    """Tell the external commands that a POSIX shell or bash script surely calls.
-
-    Builtins, reserved words and functions of the same script are left out. Functions of files that it sources are not
-    known here: take `functions` of those away.
-    """
-    return read_shell_script(script).commands
 
 
 def functions(script: str) -> frozenset[str]:
@@ -97,8 +88,9 @@ def read_shell_script(script: str) -> ShellScript:
     problem = None
     pending = deque([(script, 1)])
     while pending:
+        spend()
         text, line = pending.popleft()
-        scanner = Scanner(text if text.endswith("\n") else text + "\n", line)
+        scanner = ShellLexer(text if text.endswith("\n") else text + "\n", line)
         calls = _Calls(findings)
         reader = ScriptReader(scanner, calls.take)
         reader.read()
@@ -128,7 +120,7 @@ class _Findings:
         known = BUILTINS | RESERVED_WORDS | self.functions
         return ShellScript(
             commands=tuple(
-                Command(name, line, _base_name(name) in self.sought)
+                ProgramCall(name, line, _base_name(name) in self.sought)
                 for name, line in sorted(self.lines.items(), key=lambda item: item[1])
                 if name not in known
             ),

@@ -2,7 +2,7 @@
 
 import gzip
 
-from tests.mutations import bootargs_path, mutation, text_of
+from tests.accuracy.mutations import bootargs_path, mutation, text_of
 
 from cosinspect.testing import Directory, File, Opaque, Symlink
 from cosinspect.testing.bootfiles import linux_kernel

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.mutations import mutation, text_of
+from tests.accuracy.mutations import mutation, text_of
 
 from cosinspect.testing import Directory, File, Symlink
 from cosinspect.testing.bootfiles import executable, linux_kernel

@@ -1,6 +1,6 @@
 """Images that an author could have made, each changed in one place, and by reason what they can do then.
 
-The rules are those of what real boots and builds showed. `python -m tests.mutations` inspects all of them; the tests try those that were
+The rules are those of what real boots and builds showed. `python -m tests.accuracy.mutations` inspects all of them; the tests try those that were
 judged wrongly once.
 """
 
@@ -76,4 +76,4 @@ def text_of(parts, path):
     return entry if isinstance(entry, (str, bytes)) else entry.content.decode()
 
 
-from tests.mutations import operations, programs, system  # noqa: E402, F401 - they declare what is in MUTATIONS
+from tests.accuracy.mutations import operations, programs, system  # noqa: E402, F401 - they declare what is in MUTATIONS

@@ -3,7 +3,7 @@
 import sys
 import tempfile
 
-from tests.mutations import MUTATIONS
+from tests.accuracy.mutations import MUTATIONS
 
 wrong = 0
 for name, each in MUTATIONS.items():

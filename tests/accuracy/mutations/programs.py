@@ -1,6 +1,6 @@
 """Mutations of what is executed, in the root and in the initrd, and of the initrd's drivers."""
 
-from tests.mutations import mutation
+from tests.accuracy.mutations import mutation
 
 from cosinspect.testing import Directory, File, Opaque, Symlink
 from cosinspect.testing.bootfiles import executable

@@ -1,7 +1,7 @@
 """The mutations that were judged wrongly once; the others are tried by a command of their own."""
 
 import pytest
-from tests.mutations import MUTATIONS
+from tests.accuracy.mutations import MUTATIONS
 
 WRONG_ONCE = [
     "login_needs_newer_libc-G2",
