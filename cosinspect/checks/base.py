@@ -228,6 +228,8 @@ _STAGE_OF: Mapping[str, tuple[str, ...]] = {
 }
 """By module of this package, the stage of the boot (`cosinspect.report.lines.BOOT_CHAIN`) that its checks look at."""
 
+_STAGES = frozenset(stage for stages in _STAGE_OF.values() for stage in stages)
+
 
 @frozen(kw_only=True)
 class Check:
@@ -392,6 +394,8 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     seen: list[Finding | str] = []
     ending, reason, transient = Kind.PASS, "", False
     try:
+        if (table := context.table) is not None and table.carries and _STAGES.intersection(item.tags):
+            return result(Kind.NOT_APPLICABLE, f"{table.title}: there is no system in it")
         if item.is_for_some:
             named = item.generations_of(context.profile.generations)
             if context.facts.generation not in named:
