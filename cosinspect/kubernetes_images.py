@@ -53,11 +53,6 @@ class NamedImage:
     unresolved: str = ""
     ignored: str = ""
 
-    @property
-    def pinnable(self) -> bool:
-        """Whether a digest can be written in its place."""
-        return not self.unpinnable and "@" not in self.written
-
 
 Body: TypeAlias = "Mapping[str, Any]"
 _Finder: TypeAlias = "Callable[[_ObjectWalk], Iterator[NamedImage]]"

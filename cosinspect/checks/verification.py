@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.luet import require_luet
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.report.report import Capability, Finding, Level
@@ -31,7 +30,7 @@ _KEY = "COSIGN_PUBLIC_KEY_LOCATION"
 
 def _look_for(context: CheckContext, name: str) -> Iterator[Finding | str]:
     context.require_toolkit()
-    found = find_command(context, name)
+    found = context.command(name)
     if found is None:
         yield context.missing(f"/usr/bin/{name}", f"expected the command {name}, it is not in the image")
     else:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.globs import component_expression
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 
@@ -160,6 +161,7 @@ def _matches(rootfs: Rootfs, pattern: str) -> Iterator[tuple[str, Entry]]:
     rest = [part for part in pattern[len(base) :].split("/") if part]
     waiting: list[tuple[str, Entry, list[str]]] = [(base, top, rest)]
     while waiting:
+        spend()
         path, entry, left = waiting.pop()
         if not left:
             yield path, entry

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.text.systemd import Unit, read_unit
 
 __all__ = ["SEARCH_PATH", "Dependency", "FileTree", "Placement", "UnitTree"]
@@ -175,6 +176,7 @@ class UnitTree:
         found: dict[str, str] = {}
         kind = next(iter(names)).rpartition(".")[2]
         for owner in (*sorted(names), kind):
+            spend()
             for top, entries in self._directories.items():
                 if f"{owner}.d" not in entries:
                     continue
@@ -217,6 +219,7 @@ class UnitTree:
         wanted: dict[str, Dependency] = {}
         waiting = deque([Dependency(name, "", True, self.find(name))])
         while waiting and len(required) + len(wanted) < _MOST_UNITS:
+            spend()
             need = waiting.popleft()
             known = required if need.required else wanted
             if need.name in required or need.name in known:

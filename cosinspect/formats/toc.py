@@ -22,6 +22,7 @@ from typing import Annotated
 import msgspec
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.wire_types import ready
 
@@ -237,6 +238,7 @@ def parse_toc(raw: bytes) -> tuple[TocEntry, ...]:
     found: list[TocEntry] = []
     at = 0
     while at < len(entries):
+        spend()
         first = entries[at]
         after = at + 1
         while after < len(entries) and entries[after].type == "chunk":

@@ -6,6 +6,7 @@ links pass by pass (`_lexical`), and asks the kernel what stands at each name (`
 
 from __future__ import annotations
 
+from cosinspect.deadline import spend
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.node import NODES, Node, is_name
@@ -87,12 +88,14 @@ class Paths:
         return found
 
     def _look_afresh(self) -> None:
+        spend(len(self._touched))
         self._touched, self._winding, self._missed = [], False, False
 
     def _drop(self, node: Node) -> None:
         """Take note that a node is not in the tree any more, nor what is below it: no way leads through them."""
         waiting = [node]
         while waiting:
+            spend()
             gone = waiting.pop()
             for path in self._ways.pop(id(gone), ()):
                 self._parents.pop(path, None)

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from attrs import define, field
 
+from cosinspect.deadline import spend
 from cosinspect.formats.boot.grub_expansion import arguments, command_line, has_wildcard, open_condition
 from cosinspect.formats.boot.grub_state import (
     BREAKS,
@@ -108,6 +109,7 @@ class Call:
             Split: internal to the evaluator.
         """
         while isinstance(answer, Fork):
+            spend()
             held = self.state.known.holds(answer.atom)
             if held is None:
                 raise Split(answer.atom)
@@ -220,6 +222,7 @@ class Evaluator:
     def _statements(self, block: Block, state: State, file: str) -> None:
         done = False
         for index, statement in enumerate(block):
+            spend()
             if isinstance(statement, Function):  # defined while the script is parsed
                 self._define(statement, state, file)
                 continue

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.problem import bounded
 
@@ -67,6 +68,7 @@ def read_dependencies(text: str) -> Mapping[str, tuple[str, ...]]:
     """
     found: dict[str, tuple[str, ...]] = {}
     for line in bounded(text)[0].splitlines()[:MAX_ENTRIES]:
+        spend()
         path, colon, needs = line.partition(":")
         if colon and path.strip() and not path.startswith("#"):
             found[path.strip()] = tuple(needs.split())
@@ -119,6 +121,7 @@ def read_index(data: bytes) -> Mapping[str, tuple[str, ...]]:
     waiting: list[tuple[int, bytes]] = [(root, b"")]
     nodes = 0
     while waiting:
+        spend()
         node, key = waiting.pop()
         if not node & _OFFSET:
             continue

@@ -16,6 +16,7 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.luet.bolt_pages import BRANCH, LEAF, BoltPages, Meta, Page, Part, damaged, newest_meta
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -163,6 +164,7 @@ class BoltDatabase:
         free = self._free_pages(walk.visited, note)
         buckets = [self.root]
         while buckets:
+            spend()
             # Pages stay visited from bucket to bucket, so the walk ends however they point at each other; to keep each
             # one's ancestors as well would take the square of the depth.
             inner = (element.bucket for element in walk.elements(buckets.pop()))
@@ -212,6 +214,7 @@ class _LeafWalk:
     def elements(self, bucket: Bucket) -> Iterator[Element]:
         self.last = b""
         for leaf, path, bound in self._leaves(bucket):
+            spend()
             ordered = self._follows(bound)
             ancestors: frozenset[int] | None = None
             try:
@@ -247,6 +250,7 @@ class _LeafWalk:
             return
         pending: list[tuple[int, tuple[range, ...], bytes]] = [(bucket.root, (), b"")]
         while pending:
+            spend()
             number, path, bound = pending.pop()
             try:
                 page = self._visit(number, len(path))

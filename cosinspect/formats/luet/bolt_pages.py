@@ -14,6 +14,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 
 __all__ = ["BRANCH", "LEAF", "BoltPages", "Meta", "Page", "Part", "damaged", "newest_meta"]
@@ -179,6 +180,7 @@ class BoltPages:
         at = _HEADER_BYTES
         left = len(data)
         for index, element in enumerate(layout.iter_unpack(data[at:end])):
+            spend()
             flags, pos, ksize, vsize = element if leaf else (0, element[0], element[1], 0)
             start = at + pos
             at += _ELEMENT_BYTES

@@ -16,6 +16,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.formats.luet.records import Fields, StormRecords
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -154,23 +155,6 @@ class LuetDatabase:
     byteorder: Literal["little", "big"]
     txid: int
 
-    @property
-    def orphans(self) -> tuple[LuetFileRecord, ...]:
-        """File records of no package, as an interrupted installation leaves them."""
-        fingerprints = {package.fingerprint for package in self.packages}
-        return tuple(record for record in self.file_records if record.fingerprint not in fingerprints)
-
-    @property
-    def duplicates(self) -> tuple[LuetPackage, ...]:
-        """Packages that are the same as one before them."""
-        seen: set[str] = set()
-        repeated = []
-        for package in self.packages:
-            if package.fingerprint in seen:
-                repeated.append(package)
-            seen.add(package.fingerprint)
-        return tuple(repeated)
-
 
 def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> LuetDatabase:
     """Read all packages and their files.
@@ -190,6 +174,7 @@ def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) 
     )
     by_fingerprint: dict[str, LuetFileRecord] = {}
     for record in file_records:
+        spend()
         by_fingerprint.setdefault(record.fingerprint, record)  # luet takes the first as well
     packages = tuple(
         _package(bucket, record_id, fields, by_fingerprint)

@@ -195,10 +195,6 @@ class CloudConfig:
             for file in _written(each.name, step)
         )
 
-    def environment_files(self, stage: str = "rootfs") -> frozenset[str]:
-        """Return the paths of the files that a stage writes, environment files among them."""
-        return frozenset(file.path for file in self.written_files(stage))
-
     def layout(self, world: World = NOTHING_KNOWN) -> Mapping[str, str]:
         """Return the layout variables that the stage rootfs writes to `LAYOUT_FILE`.
 

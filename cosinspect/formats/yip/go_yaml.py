@@ -26,6 +26,7 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.yip.go_scalars import (
     BOOLEANS,
@@ -103,6 +104,7 @@ class Budget:
         Raises:
             FormatError: of kind `limit`; there are not so many left.
         """
+        spend(steps)
         self.steps -= steps
         if self.steps < 0:
             raise FormatError(f"more than {MAX_STEPS} values are not decoded", kind="limit")

@@ -510,8 +510,8 @@ class Client:
         wait = retry_after(response.headers)
         error: SourceError
         if status in (401, 403) and own:
-            error = self._authenticator.refusal(status, codes)
-            error.message += document.said
+            refusal = self._authenticator.refusal(status, codes)
+            error = refusal.but(message=refusal.message + document.said)
         elif status == 404:
             unknown = "check repository, tag and digest; some registries say so of private images too"
             error = NotFound(spelt, status=status, codes=codes, remedy=remedy_for(codes, unknown))
