@@ -260,7 +260,7 @@ def _lacks(context: CheckContext, boot: BootFiles, initrd: Initrd) -> list[str]:
     ]
     if not faults:
         lacks.append("systemd-fstab-generator")
-    elif faults[0] is not None and not faults[0].is_undecided:  # systemd passes over it
+    elif faults[0] is not None and not faults[0].is_undecided:  # systemd skips it
         lacks.append(f"a systemd-fstab-generator that can be executed ({faults[0].reason})")
     return lacks
 
