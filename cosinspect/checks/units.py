@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks import subjects
-<<<<<<< HEAD
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
-from cosinspect.checks.grub import find_command
-=======
-from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
->>>>>>> main
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
