@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 
 from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.report.display import printable
 
 __all__ = ["configure", "run"]
 
@@ -27,17 +28,23 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     try:
         # Loaded by their names: the extra may be missing, and no other command waits for them.
         configuration = import_module("cosinspect.server.configuration")
-        rules = import_module("cosinspect.server.rules")
+        examination = import_module("cosinspect.server.examination")
         listener = import_module("cosinspect.server.listener")
     except ImportError as fault:
         raise WrongUse(
             f"serve needs a package that is not installed ({fault.name}): pip install 'cosinspect[server]'"
         ) from fault
-    settings = configuration.load_configuration(arguments.config)
     if arguments.check:
-        rules.Rulebooks(settings.rules, settings.inspections.platform)
+        mistakes = examination.examine(arguments.config)
+        for line in mistakes:
+            terminal.err.write(f"{printable(line)}\n")
+        if mistakes:
+            terminal.err.write(f"{arguments.config}: {len(mistakes)} mistakes\n")
+            return 2
+        settings = configuration.load_configuration(arguments.config)
         terminal.out.write(f"{arguments.config}: {len(settings.rules)} rules, no mistake\n")
         return 0
+    settings = configuration.load_configuration(arguments.config)
 
     def ready(address: str) -> None:
         if not arguments.quiet:
