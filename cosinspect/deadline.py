@@ -12,11 +12,11 @@ __all__ = ["Deadline"]
 
 
 class Deadline:
-    """A moment by which the work must be done; used from several threads at once.
+    """The time by which the work must be done; thread-safe.
 
     Args:
-        seconds: how long it may take from now on.
-        clock: tells the seconds, from any beginning.
+        seconds: the allowed time from now on.
+        clock: returns seconds since any fixed time.
     """
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,20 +25,20 @@ class Deadline:
         self._end = clock() + seconds
 
     def left(self) -> float:
-        """Return the seconds that are left, 0 once there are none, and no more than Python can wait."""
+        """Return the remaining seconds, 0 after the deadline, at most what Python can wait."""
         return min(max(self._end - self._clock(), 0.0), threading.TIMEOUT_MAX)
 
     def heed(self, where: str) -> None:
-        """Go on only while there is time.
+        """Raise an error after the deadline.
 
         Raises:
-            LimitExceeded: there is none left; `where` says at what.
+            LimitExceeded: no time is left; `where` names the work.
         """
         if self.left() <= 0:
             raise self.exceeded(where)
 
     def exceeded(self, where: str) -> LimitExceeded:
-        """Make the error for work that is not done in time."""
+        """Return the error for work that was not done in time."""
         return LimitExceeded(
             f"expected to be done within {self._seconds:g} s, found work left",
             limit="seconds",

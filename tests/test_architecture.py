@@ -38,7 +38,12 @@ CONFINED = {
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
     "yaml": {"formats/text/yaml.py", "formats/yip/nodes.py"},
-    "cryptography": {"signatures/keys.py", "signatures/signing.py", "signatures/keyless.py"},
+    "cryptography": {
+        "signatures/keys.py",
+        "signatures/signing.py",
+        "signatures/keyless.py",
+        "server/certificate.py",
+    },
     "nacl": set(),  # loaded by its name in signatures/signing.py,
     "sigstore": {"signatures/keyless.py"},
     "re2": {"policy/patterns.py"},
@@ -50,6 +55,7 @@ CONFINED = {
     "starlette": {"server/application.py"},
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
+    "structlog": {"server/journal.py"},
     "sqlite3": {"server/verdicts.py"},
     "multiprocessing": {"inspection/processes.py"},
     "pyarrow": set(),  # loaded by its name in fleet/export.py

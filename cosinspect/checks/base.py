@@ -126,7 +126,8 @@ class CheckContext:
     def boot_world(self, stage: str) -> World:
         """Return what the conditions of a stage find in an ordinary boot of the active system."""
         initrd = self.facts.initrd if stage.startswith("rootfs") else None
-        return boot_world(self.rootfs, initrd, self.generation.active_mode_file, stage)
+        table = self.generation
+        return boot_world(self.rootfs, initrd, table.active_mode_file, stage, table.recovery_labels)
 
     @property
     def is_foreign(self) -> bool:

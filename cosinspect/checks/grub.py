@@ -13,6 +13,7 @@ from cosinspect.facts.boot_roots import Fit, fit_of
 from cosinspect.facts.execution import PATH
 from cosinspect.formats.boot.bootargs import leftover_placeholders
 from cosinspect.formats.boot.grub_values import GrubBound
+from cosinspect.profiles import boot_globs
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
     "template_placeholder",
 ]
 
-READS = ("etc/{cos,elemental}/*.cfg", "system/oem/*.{yaml,yml}")
+READS = (*boot_globs(), "system/oem/*.{yaml,yml}")
 INSTALLS = (Capability.INSTALL, Capability.RECOVERY)
 
 

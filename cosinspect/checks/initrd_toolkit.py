@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS
@@ -28,7 +28,6 @@ __all__ = [
 
 _BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-_OWN_SERVICE = re.compile(r".*/(?:cos|elemental)-[^/]*\.service")
 _HEAD = 256  # of a script, which names its interpreter there
 # Commands without which the machine still comes up, as boots without them showed: findmnt only fills a field of
 # fstab, rsync serves PERSISTENT_STATE_BIND only.
@@ -260,7 +259,7 @@ def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str,
             if not call.guarded and call.name not in known and call.name not in script.functions:
                 yield call.name, f"/{path}", f"line {call.line}"
     for path, body in initrd.bodies.items():
-        if _OWN_SERVICE.fullmatch(path) is None:
+        if not any(fnmatchcase(path.rpartition("/")[2], name) for name in generation.own_services):
             continue
         unit = read_unit(body.decode("utf-8", "surrogateescape"))
         if unit.last("Service", "RootDirectory") is None:  # with one, the root filesystem's copy is run

@@ -12,6 +12,7 @@ from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_by_pattern, on_host
 from cosinspect.formats.boot.grub_syntax import walk_commands
 from cosinspect.formats.boot.grub_values import GrubBound
+from cosinspect.profiles import boot_globs
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -39,7 +40,6 @@ _OPTIONS = {
     "virtio_scsi": "CONFIG_SCSI_VIRTIO",
 }
 _COMPRESSIONS = {"xz": "CONFIG_SQUASHFS_XZ", "zstd": "CONFIG_SQUASHFS_ZSTD", "gzip": "CONFIG_SQUASHFS_ZLIB"}
-_RECOVERY_BOOTARGS = "/etc/elemental/bootargs.cfg"
 
 
 def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
@@ -185,7 +185,7 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
         bootargs.cfg that is only at /etc/cos is passed over without a word, and what it names elsewhere is not there: GRUB prints
         `you need to load the kernel first`.""",
     remedy="Keep bootargs.cfg at /etc/elemental, and have it set kernel=/boot/vmlinuz and initramfs=/boot/initrd.",
-    reads=("etc/{cos,elemental}/*.cfg",),
+    reads=boot_globs(),
     applies=lambda table: table.recovery_copied,
 )
 def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding | str]:
@@ -197,11 +197,10 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
     if not any(each[0] in {"source", "."} and each[-1].endswith(")/boot/bootargs.cfg") for each in words):
         yield "the menu's recovery entry reads bootargs.cfg out of the image"
         return
-    entry, why = on_host(context.rootfs, _RECOVERY_BOOTARGS)
+    bootargs = context.generation.bootargs
+    entry, why = on_host(context.rootfs, bootargs)
     if entry is None:
-        finding = context.missing(
-            _RECOVERY_BOOTARGS, f"expected {_RECOVERY_BOOTARGS} for the recovery system: {why}"
-        )
+        finding = context.missing(bootargs, f"expected {bootargs} for the recovery system: {why}")
         yield finding
         return
     facts = context.facts
@@ -220,7 +219,7 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
             else:
                 yield Finding(
                     f"expected the {what} of the recovery system at {' or '.join(sorted(there))}, bootargs.cfg names {path}",
-                    _RECOVERY_BOOTARGS,
+                    bootargs,
                     entry.layer,
                     (context.step(entry.layer),),
                 )

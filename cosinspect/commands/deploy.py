@@ -143,7 +143,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _harbor(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what Harbor is reported a scanner (its API v2.0, ScannerRegistrationReq)."""
+    """Return the registration of a scanner for Harbor (its API v2.0, ScannerRegistrationReq)."""
     told = {
         "name": "cosinspect",
         "description": "Whether an OS image boots, installs and upgrades",

@@ -19,17 +19,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="read the configuration and what it names, say so, and end"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="nothing on standard error but errors")
-    parser.add_argument("-v", "--verbose", action="store_true", help="what the server does on standard error")
+    parser.add_argument(
+        "--log-format",
+        choices=("human", "json"),
+        default="human",
+        help="how lines of the log are written to standard error; default: human",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="log errors only")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log requests to registries and skipped images as well"
+    )
+    parser.set_defaults(own_log=True)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Do it, and give the exit status."""
     try:
         # Loaded by their names: the extra may be missing, and no other command waits for them.
-        configuration = import_module("cosinspect.server.configuration")
+        settings = import_module("cosinspect.server.settings")
         examination = import_module("cosinspect.server.examination")
         listener = import_module("cosinspect.server.listener")
+        journal = import_module("cosinspect.server.journal")
     except ImportError as fault:
         raise WrongUse(
             f"serve needs a package that is not installed ({fault.name}): pip install 'cosinspect[server]'"
@@ -41,15 +51,10 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         if mistakes:
             terminal.err.write(f"{arguments.config}: {len(mistakes)} mistakes\n")
             return 2
-        settings = configuration.load_configuration(arguments.config)
-        terminal.out.write(f"{arguments.config}: {len(settings.rules)} rules, no mistake\n")
+        found = settings.Settings.load(arguments.config)
+        terminal.out.write(f"{arguments.config}: {len(found.configuration.rules)} rules, no mistake\n")
         return 0
-    settings = configuration.load_configuration(arguments.config)
-
-    def ready(address: str) -> None:
-        if not arguments.quiet:
-            terminal.err.write(f"cosinspect: listening at {address}\n")
-            terminal.err.flush()
-
-    listener.listen(settings, arguments.environment, ready=ready)
+    form = journal.LogFormat(arguments.log_format)
+    with journal.journal(terminal.err, form, quiet=arguments.quiet, verbose=arguments.verbose):
+        listener.listen(arguments.config, arguments.environment)
     return 0

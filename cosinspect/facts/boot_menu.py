@@ -51,7 +51,7 @@ class BootFile:
     """A file that GRUB is told to load.
 
     Attributes:
-        name: as GRUB is reported, the device in parentheses and resolved; "" where it is reported nothing.
+        name: as GRUB receives it, with the resolved device in parentheses; "" if it receives none.
         path: of the image; "" for the image's root itself, None for a file that lies elsewhere or is not known.
         is_known: whether every part of the name is known before the boot.
         is_there: whether it is a file.

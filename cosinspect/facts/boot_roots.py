@@ -11,9 +11,6 @@ from cosinspect.profiles import BootState, BootTable, Generation
 
 __all__ = ["Fit", "Root", "fit_of", "fits", "is_root_wrong", "names_image", "root_of"]
 
-# Toolkit v2 finds what it boots by the mode where no image is named: the snapshot that is active.
-_ALTERNATIVES = {"elemental.image": ("elemental.image", "elemental.mode")}
-
 
 class Root(Enum):
     """What `root=` names."""
@@ -61,13 +58,12 @@ def root_of(state: BootState, value: str | None) -> Root:
     return Root.UNKNOWN
 
 
-def names_image(line: CommandLine, argument: str) -> bool:
-    """Return whether a command line has a generation's argument for the image, with a value, in every way.
+def names_image(line: CommandLine, *arguments: str) -> bool:
+    """Return whether a command line has one of a generation's arguments for the image, with a value, in every way.
 
     Raises:
         GrubBound: there are more ways than are followed.
     """
-    arguments = _ALTERNATIVES.get(argument, (argument,))
     return any(all(each.value for each in line.last(name)) for name in arguments)
 
 
@@ -87,7 +83,7 @@ def fits(table: Generation, state: BootState, line: CommandLine) -> bool:
         if table.root_variable == "label" and is_live(line):
             return True
         roots = [root_of(state, each.value) for each in line.last("root")]
-        return names_image(line, table.kernel_argument) and all(
+        return names_image(line, table.kernel_argument, *table.kernel_argument_else) and all(
             root in {Root.FITTING, Root.UNKNOWN} for root in roots
         )
     except GrubBound:

@@ -217,7 +217,13 @@ def _is_of_machine(path: str) -> bool:
     return any(path == each or path.startswith(f"{each}/") for each in _MACHINE)
 
 
-def boot_world(rootfs: Rootfs, initrd: Initrd | None, active_mode_file: str, stage: str) -> World:
+def boot_world(
+    rootfs: Rootfs,
+    initrd: Initrd | None,
+    active_mode_file: str,
+    stage: str,
+    recovery_labels: frozenset[str] = frozenset(),
+) -> World:
     """Return what the conditions of a stage find in an ordinary boot of the active system.
 
     Args:
@@ -225,12 +231,15 @@ def boot_world(rootfs: Rootfs, initrd: Initrd | None, active_mode_file: str, sta
         initrd: which the stage rootfs sees, None where it is not known.
         active_mode_file: what this generation writes in such a boot, "" for nothing that is known.
         stage: the stage, `.before` and `.after` included.
+        recovery_labels: labels that the command line of the recovery system alone has.
     """
     early = stage.partition(".")[0] == "rootfs"
+    modes = {"/run/cos", "/run/elemental", active_mode_file.rpartition("/")[0]}
+    words = _OTHER_WORDS.union(recovery_labels)
 
     def test(operator: str, path: str) -> bool | None:
         top, _, name = path.rpartition("/")
-        if top in {"/run/cos", "/run/elemental"} and name in _OTHER_MODES:
+        if top in modes and name in _OTHER_MODES:
             return False
         if path == active_mode_file:
             return operator in {"-e", "-f", "-r", "-s"}
@@ -246,7 +255,7 @@ def boot_world(rootfs: Rootfs, initrd: Initrd | None, active_mode_file: str, sta
 
     return World(
         test=test,
-        command_line=lambda word: False if word in _OTHER_WORDS else None,
+        command_line=lambda word: False if word in words else None,
         label=lambda label: False if label in _OTHER_LABELS else None,
     )
 

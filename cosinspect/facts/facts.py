@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from fnmatch import translate
+from functools import cache, cached_property
 
 from attrs import frozen
 
@@ -69,7 +70,7 @@ YIP_MODULES = {"github.com/mudler/yip": "", "github.com/rancher/yip": "rancher-"
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
-    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.(?:builtin|dep|dep\.bin|softdep)"
+    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/modules\.(?:builtin|dep|dep\.bin|softdep)"
     r"|(?:etc|(?:usr/)?lib)/systemd/system/(?:[^/]+\.d/)?[^/]+\.(?:target|service|mount|socket|conf)"
     r"|etc/ld\.so\.cache|etc/ld-musl-[^/]*\.path"
 )
@@ -429,9 +430,23 @@ def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
     Raises:
         FormatError: nothing in it can be unpacked.
     """
+    scripts, services = _own_files()
     return read_initrd(
-        stream, size=size, wanted=lambda name: _WANTED.fullmatch(name) is not None, limits=limits
+        stream,
+        size=size,
+        wanted=lambda name: name in scripts or bool(_WANTED.fullmatch(name) or services.fullmatch(name)),
+        limits=limits,
     )
+
+
+@cache
+def _own_files() -> tuple[frozenset[str], re.Pattern[str]]:
+    """Return the scripts that any generation has in an initrd, and a pattern of its services there."""
+    tables = generation_tables().values()
+    named = [name for table in tables for group in table.initrd_scripts for name in group]
+    scripts = frozenset((*named, *(f"usr/{name}" for name in named)))  # behind a link into /usr, too
+    names = dict.fromkeys(name for table in tables for name in table.own_services)
+    return scripts, re.compile("|".join(translate(f"*/{name}") for name in names) or "(?!)")
 
 
 def _version_of(trace: Trace, entry: Entry) -> str | None:

@@ -1,4 +1,4 @@
-"""What GRUB is reported in an image: its scripts, the files that they load, and the command lines that they make.
+"""The input of GRUB in an image: its scripts, the files that they load, and the command lines that they make.
 
 `boot_menu` evaluates; this gives it the image, and checks what they ask for.
 """
@@ -25,13 +25,10 @@ from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_
 from cosinspect.formats.boot.command_line import CommandLine
 from cosinspect.formats.boot.grub_state import FileKind
 from cosinspect.formats.boot.grub_syntax import GrubScript, parse_grub_script, walk_commands
-from cosinspect.profiles import Generation, generation_tables
+from cosinspect.profiles import BootTable, Generation, generation_tables
 from cosinspect.rootfs.rootfs import Rootfs, Trace
 
 __all__ = ["BootLine", "GrubFacts", "TextFile"]
-
-BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
-_TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
 
 
 @frozen
@@ -67,7 +64,7 @@ class BootLine:
 
 
 class GrubFacts(ABC):
-    """What GRUB is reported in an image; a part of `Facts`."""
+    """The input of GRUB in an image; a part of `Facts`."""
 
     _rootfs: Rootfs
 
@@ -83,11 +80,13 @@ class GrubFacts(ABC):
     @cached_property
     def bootargs_path(self) -> str:
         """The bootargs.cfg that is read last of those that are there, else where it should be."""
-        # The grub.cfg of toolkit v2 sources both, its own behind the older one.
-        second = any(map(self._rootfs.exists, _TOOLKIT_V2))
-        paths = reversed(BOOTARGS_PATHS) if second else BOOTARGS_PATHS
-        found = [path for path in paths if self._rootfs.exists(path)]
-        return found[0] if found else BOOTARGS_PATHS[second]
+        # The generation is not asked: an initrd may have to be found by this file to tell it.
+        tables = generation_tables().values()
+        marked = [table for table in tables if any(map(self._rootfs.exists, table.bootargs_marks))]
+        first = (*marked, _usual())[0]
+        others = (table.boot.bootargs for table in tables if table.boot is not None)
+        paths = (*_last_read(first), *(path for each in others for path in each))
+        return next((path for path in dict.fromkeys(paths) if self._rootfs.exists(path)), first.bootargs)
 
     @cached_property
     def bootargs(self) -> GrubScript | None:
@@ -116,11 +115,11 @@ class GrubFacts(ABC):
 
     def _boot_states(self, table: Generation | None) -> tuple[StateBoot, ...]:
         if table is None or not table.derivative:
-            table = next(each for each in generation_tables().values() if each.usual)
+            table = _usual()
         boot = table.boot
         if self.bootargs is None or boot is None:
             return ()
-        return evaluate_states(self._image_files, boot)
+        return evaluate_states(self._image_files(boot), boot)
 
     @cached_property
     def fitting_generations(self) -> tuple[str, ...]:
@@ -143,7 +142,7 @@ class GrubFacts(ABC):
         for path in filter(None, (table.grub_config, table.grub_config_fallback)):
             text = self.text(path).text
             if text is not None:
-                return evaluate_menu(self._image_files, boot, path, text)
+                return evaluate_menu(self._image_files(boot), boot, path, text)
         return None
 
     @cached_property
@@ -161,8 +160,7 @@ class GrubFacts(ABC):
         )
         return tuple(dict.fromkeys(lines))
 
-    @cached_property
-    def _image_files(self) -> ImageFiles:
+    def _image_files(self, boot: BootTable) -> ImageFiles:
         def kind(path: str) -> FileKind | None:
             entry = self._rootfs.trace(path).entry
             if entry is None:
@@ -171,11 +169,11 @@ class GrubFacts(ABC):
                 return FileKind.DIRECTORY
             return FileKind.FILE if entry.size else FileKind.EMPTY_FILE
 
-        return ImageFiles(kind, lambda path: self.text(path).text, self._recovery_copies)
+        return ImageFiles(kind, lambda path: self.text(path).text, lambda: self._recovery_copies(boot))
 
-    def _recovery_copies(self) -> dict[str, str]:
+    def _recovery_copies(self, boot: BootTable) -> dict[str, str]:
         """What toolkit v2 copies beside the recovery image: kernel and initrd by their names and two more, boot arguments."""
-        copies = {"/boot/bootargs.cfg": BOOTARGS_PATHS[1]}
+        copies = {"/boot/bootargs.cfg": boot.bootargs[-1]}
         for patterns, links in ((KERNEL_PATTERNS, ("vmlinuz", "linux")), (INITRD_PATTERNS, ("initrd",))):
             found = find_by_pattern(self._rootfs, patterns)
             if found.entry is not None and not found.fault:
@@ -214,6 +212,16 @@ class GrubFacts(ABC):
     def boot_bound(self) -> str:
         """Why it is undecided what GRUB loads, "" where it is decided."""
         return next((state.bound for state in self.boot_states if state.bound), "")
+
+
+def _usual() -> Generation:
+    """Return the table that stands in where no generation is evident."""
+    return next(table for table in generation_tables().values() if table.usual)
+
+
+def _last_read(table: Generation) -> tuple[str, ...]:
+    """Return the files of boot arguments that a menu reads, the last one first."""
+    return tuple(reversed(table.boot.bootargs)) if table.boot is not None else ()
 
 
 def _installed(menu: OwnMenu) -> tuple[StateBoot, ...]:

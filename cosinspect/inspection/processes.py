@@ -29,6 +29,8 @@ GRACE = 1.0
 """Seconds that an inspection has behind its deadline to say itself that it was not done in time."""
 START_SECONDS = 120.0
 """What a process may take until it is ready; on a busy machine that is the time of its imports."""
+IDLE_SECONDS = 1.0
+"""How often a process that has nothing to do is looked at: one that has died is replaced before somebody waits for it."""
 ATTEMPTS = 2
 """Times that an inspection is begun whose process dies."""
 
@@ -100,8 +102,15 @@ class Processes:
 
     def _attend(self) -> None:
         """Hand tasks to one process, and make another where it has ended."""
-        process = self._started()  # at once, so that nobody waits for it
-        while (item := self._queue.get()) is not None:
+        process = self._replaced(None)  # at once, so that nobody waits for it
+        while True:
+            try:
+                item = self._queue.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                process = self._replaced(process)
+                continue
+            if item is None:
+                break
             task, future = item
             if self._closed:
                 future.cancel()
@@ -132,6 +141,20 @@ class Processes:
                     return None, Outcome(None, "the inspections are ending")
                 _logger.warning("the process that inspected %s died", task.name)
         return None, Outcome(None, f"the process that inspected it died, {ATTEMPTS} times")
+
+    def _replaced(self, process: _Process | None) -> _Process | None:
+        """Return a process that is alive; None where none can be made now, which the next look tries again."""
+        if process is not None and process.is_alive:
+            return process
+        if process is not None:
+            self._ended(process)
+            if not self._closed:
+                _logger.warning("a process that waited for an inspection died")
+        try:
+            return self._started()
+        except OSError as fault:
+            _logger.warning("a process that inspects cannot be started: %s", fault)
+            return None
 
     def _started(self) -> _Process | None:
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,7 @@ from attrs import evolve, field, frozen
 from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.verdict import find_attested
 from cosinspect.cache import Cache, open_directory
-from cosinspect.errors import CosinspectError
+from cosinspect.errors import CosinspectError, SourceError
 from cosinspect.facts.packages import READS, find_databases
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import inspect
@@ -69,6 +70,8 @@ class Outcome:
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
         packages: databases as JSON, empty where nobody asked for them or there are none.
         transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
+        source_error: class of the error where the image's source failed, else empty.
+        traceback: of an internal error, else empty.
     """
 
     verdict: Verdict | None
@@ -76,6 +79,8 @@ class Outcome:
     report: bytes = field(default=b"", repr=False)
     packages: bytes = field(default=b"", repr=False)
     transient: bool = False
+    source_error: str = ""
+    traceback: str = field(default="", repr=False)
 
 
 def perform(task: Task) -> Outcome:
@@ -106,14 +111,16 @@ def perform(task: Task) -> Outcome:
                 found = find_databases(image.read_rootfs(READS), image.config, limits=limits)
                 packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
     except CosinspectError as fault:
-        return Outcome(None, str(fault))
+        failed = type(fault).__name__ if isinstance(fault, SourceError) else ""
+        return Outcome(None, str(fault), source_error=failed)
     except Exception as fault:  # noqa: BLE001 - the next inspection must not meet what this one did
-        return Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
+        message = f"internal error: {type(fault).__name__}: {fault}"
+        return Outcome(None, message, traceback=traceback.format_exc())
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
-    message = "; ".join([standing(report), *told[:REASONS]]) + more
+    summary = "; ".join([standing(report), *told[:REASONS]]) + more
     transient = any(result.transient for result in report.results)
-    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages, transient)
+    return Outcome(report.verdict, summary, json.dumps(report.to_dict()).encode(), packages, transient)
 
 
 def _attested(task: Task, limits: Limits) -> Outcome | None:

@@ -1,4 +1,4 @@
-"""What one layer says about the tree below it: the values that a skip its blob yields.
+"""What one layer says about the tree below it: the values that one pass over its blob yields.
 
 Names follow image-spec, layer.md: entries add or replace; whiteouts and opaque whiteouts take away from lower layers.
 """

@@ -144,7 +144,7 @@ class Layer:
         return work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
 
     def open(self, entry: LayerEntry) -> LayerFile:
-        """Open the content of one of this layer's files, from the nearest place before it, or in a second skip the blob."""
+        """Open the content of one of this layer's files, from the nearest checkpoint before it, or in a second pass over the blob."""
         around = None
         if self.checkpoints is not None:
             around = self.checkpoints.around(entry.data, entry.data + entry.stored)

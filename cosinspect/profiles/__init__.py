@@ -11,7 +11,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +27,9 @@ from cosinspect.profiles.tables import (
     Generation,
     InitrdUnit,
     UnifiedTable,
+    boot_globs,
     generation_tables,
+    resource_text,
 )
 from cosinspect.report.capabilities import Need
 from cosinspect.report.report import Capability, Level
@@ -45,6 +46,7 @@ __all__ = [
     "InitrdUnit",
     "Profile",
     "UnifiedTable",
+    "boot_globs",
     "generation_tables",
     "load_profile",
     "parse_profile",
@@ -129,6 +131,7 @@ class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
     verified_required: bool = False
     semantics: tuple[Semantics, ...] = tuple(Semantics)
     generations: list[str] = []
+    families: list[Family] = []
 
 
 def load_profile(name: str) -> Profile:
@@ -152,7 +155,7 @@ def _load(name: str) -> Profile:
     if name == "auto":
         return _automatic()
     text = read_profile(name)
-    return parse_profile(_resource(f"{name}.toml") if text is None else text, name)
+    return parse_profile(resource_text(f"{name}.toml") if text is None else text, name)
 
 
 def read_profile(name: str) -> str | None:
@@ -201,6 +204,7 @@ def parse_profile(text: str, name: str) -> Profile:
         raise InvalidProfile(
             f"there is no generation {unknown[0][:60]!r}", where=f"{name}, generations", remedy=f"use {known}"
         )
+    of_families = [name for name, table in generations.items() if table.family in wire.families]
     return Profile(
         wire.name,
         wire.summary,
@@ -210,7 +214,7 @@ def parse_profile(text: str, name: str) -> Profile:
         wire.signature_required,
         wire.verified_required,
         tuple(dict.fromkeys(wire.semantics)),
-        tuple(dict.fromkeys(wire.generations)),
+        tuple(dict.fromkeys((*wire.generations, *of_families))),
     )
 
 
@@ -220,10 +224,6 @@ def _automatic() -> Profile:
     choices = {generation: load_profile(name) for generation, name in named.items()}
     summary = f"The profile that suits the image: {', '.join(dict.fromkeys(named.values()))}, or {_USUAL}."
     return evolve(usual, name="auto", summary=summary, accepts=(), choices={"": usual, **choices})
-
-
-def _resource(name: str) -> str:
-    return (resources.files(__name__) / name).read_text("utf-8")
 
 
 def _read(path: Path) -> str:

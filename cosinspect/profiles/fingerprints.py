@@ -8,13 +8,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from typing import Literal
 
 import msgspec
 
 from cosinspect.errors import InvalidProfile
-from cosinspect.profiles.tables import generation_tables
+from cosinspect.profiles.tables import generation_tables, resource_text
 from cosinspect.wire_types import ready
 
 __all__ = ["Condition", "Fingerprint", "Fingerprints", "fingerprints", "read_fingerprints"]
@@ -137,5 +136,4 @@ def read_fingerprints(text: str, generations: Mapping[str, object]) -> Fingerpri
 @cache
 def fingerprints() -> Fingerprints:
     """Return the fingerprints that come with the package."""
-    text = (resources.files(__package__) / "fingerprints.toml").read_text("utf-8")
-    return read_fingerprints(text, generation_tables())
+    return read_fingerprints(resource_text("fingerprints.toml"), generation_tables())

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
-from importlib import resources
 
 import msgspec
 
 from cosinspect.errors import InvalidProfile
+from cosinspect.profiles.tables import resource_text
 from cosinspect.report.capabilities import Capability, Effect, Need
 from cosinspect.wire_types import ready
 
@@ -61,7 +61,7 @@ def read_operations(text: str) -> tuple[Need, ...]:
 @cache
 def operations() -> tuple[Need, ...]:
     """Return the table that comes with the package."""
-    return read_operations((resources.files(__package__) / "operations.toml").read_text("utf-8"))
+    return read_operations(resource_text("operations.toml"))
 
 
 @cache

@@ -6,6 +6,7 @@ new one is a table.
 
 from __future__ import annotations
 
+import posixpath
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -26,8 +27,10 @@ __all__ = [
     "Generation",
     "InitrdUnit",
     "UnifiedTable",
+    "boot_globs",
     "generation_tables",
     "read_generations",
+    "resource_text",
 ]
 
 
@@ -227,6 +230,9 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         kept: directories in which what the machine keeps stands in front of what the image has.
         overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.
+        kernel_argument_else: arguments that will do where the image is not named.
+        own_services: patterns of names of its own services, which it may have in the initrd, too.
+        bootargs_marks: files whose presence shows that its menu reads the bootargs.cfg, before the generation is known.
         grub_tools: the commands that installation and upgrade call, each with the names it is looked for by.
         install_tools: further commands that installation calls, each with the names it is looked for by.
         image_mebibytes: what an image may take: the file system it is copied into, or a third of a state partition of 8192 MiB
@@ -281,6 +287,9 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     kept: tuple[str, ...] = ()
     overlays: tuple[str, ...] = ()
     kernel_argument: str = ""
+    kernel_argument_else: tuple[str, ...] = ()
+    own_services: tuple[str, ...] = ()
+    bootargs_marks: tuple[str, ...] = ()
     grub_tools: tuple[tuple[str, ...], ...] = ()
     install_tools: tuple[tuple[str, ...], ...] = ()
     image_mebibytes: int = 0
@@ -288,6 +297,14 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     labels: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     boot: BootTable | None = None
+
+    @property
+    def recovery_labels(self) -> frozenset[str]:
+        """The labels that the command line of the recovery system alone has."""
+        found: dict[bool, set[str]] = {True: set(), False: set()}
+        for each in self.boot.states if self.boot is not None else ():
+            found[each.recovery].update((*each.labels, each.variables.get("label", "")))
+        return frozenset(found[True] - found[False])
 
     @property
     def recovery_copied(self) -> bool:
@@ -319,4 +336,24 @@ def read_generations(text: str) -> Mapping[str, Generation]:
 @cache
 def generation_tables() -> Mapping[str, Generation]:
     """Return the table of each generation that cosinspect knows, by its name."""
-    return read_generations((resources.files(__package__) / "generations.toml").read_text("utf-8"))
+    return read_generations(resource_text("generations.toml"))
+
+
+def resource_text(name: str) -> str:
+    """Read a document that comes with this package."""
+    return (resources.files(__package__) / name).read_text("utf-8")
+
+
+def boot_globs() -> tuple[str, ...]:
+    """Return globs of the files that GRUB reads of images of any generation: menus and bootargs.cfg, with what lies beside them."""
+    menus = [
+        path
+        for table in generation_tables().values()
+        for path in (
+            table.grub_config,
+            table.grub_config_fallback,
+            *(table.boot.bootargs if table.boot is not None else ()),
+        )
+        if path
+    ]
+    return tuple(dict.fromkeys(f"{posixpath.dirname(path).lstrip('/')}/*.cfg" for path in menus))

@@ -216,7 +216,7 @@ def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = D
 def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
     """Return every path that differs, sorted component by component.
 
-    Contents of the same size are read, in one further skip their layers, unless they come of the same place.
+    Contents of the same size are read, in one further pass over their layers, unless they come of the same place.
 
     Raises:
         SourceError, ContentError: such a layer cannot be read again.

@@ -362,7 +362,7 @@ class Rootfs:
     def open(self, path: str) -> FileStream:
         """Open a file's content, links followed; use it in a `with` statement.
 
-        A body that was retained is at hand, verified. Any other is read in a second skip its layer, and what was
+        A body that was retained is at hand, verified. Any other is read in a second pass over its layer, and what was
         read is verified when the stream is closed: then `ContentError` is raised if the bytes were others.
 
         Raises:

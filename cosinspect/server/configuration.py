@@ -150,10 +150,13 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unresolved: Otherwise = Otherwise.DENY
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
     """Which images it fits, and what is required of them. The first rule that fits counts.
 
+    Rules are compared by identity: the files that a rule names may change, so an equal rule of a later configuration is another one.
+
     Attributes:
+        name: in the log and the metrics; by default the rule's place, such as `rules[0]`.
         registries: globs of hosts, `*` for any.
         repositories: globs of repositories below the host.
         namespaces: globs of namespaces; an image that is asked for outside of any fits only `*`.
@@ -164,6 +167,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         attestation_keys: PEM files; what one of these keys attested by the same rules is believed, and the image not inspected.
     """
 
+    name: Annotated[str, msgspec.Meta(max_length=100)] = ""
     registries: tuple[str, ...] = ("*",)
     repositories: tuple[str, ...] = ("*",)
     namespaces: tuple[str, ...] = ("*",)
@@ -431,7 +435,9 @@ class _Reader:
         files = self.files(value, ("policies", "verify_keys", "attestation_keys"), key)
         if isinstance(profile, str) and profile.endswith(".toml"):
             files |= self.files(value, ("profile",), key)
-        return msgspec.structs.replace(found, **files) if found is not None else None
+        if found is None:
+            return None
+        return msgspec.structs.replace(found, name=found.name or f"rules[{number}]", **files)
 
     def guarded(self, kind: type[_GuardedKind], value: object, name: str) -> _GuardedKind | None:
         parsers = {"addresses": check_addresses} if kind is Harbor else None

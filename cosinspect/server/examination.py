@@ -19,8 +19,8 @@ from cosinspect.errors import CosinspectError, InvalidConfiguration, InvalidPoli
 from cosinspect.inspection.rulebook import load_keys, load_rulebook
 from cosinspect.policy import load_policy
 from cosinspect.policy.mistakes import Key, Mistakes
-from cosinspect.server.application import TOKEN_BYTES
 from cosinspect.server.configuration import read_document
+from cosinspect.server.settings import TOKEN_BYTES
 from cosinspect.server.spellings import parse_document, read_text
 
 __all__ = ["examine"]

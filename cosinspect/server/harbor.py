@@ -49,7 +49,7 @@ _SEVERITIES = ("None", "Low", "Medium", "High", "Critical")
 _LEVELS = {Level.ERROR: "High", Level.WARNING: "Medium", Level.NOTE: "Low"}
 _PORTS = {"http": 80, "https": 443}
 PATH_BYTES = 1000
-"""Of a path that are reported; a row of PostgreSQL's index holds no more than 2,704 bytes."""
+"""Bytes of a path that are stored; a row of PostgreSQL's index holds no more than 2,704 bytes."""
 TEXT = 4000
 """Characters of a description."""
 VERDICT = "COSINSPECT-VERDICT"
@@ -140,7 +140,7 @@ class Scanner:
         key, _, place = rest.partition(".")
         digest = digest.replace("-", ":", 1)
         rule = next(
-            (each for each in self.configuration.rules if self.inspector.key(each)[:SHORT_KEY] == key), None
+            (each for each in self.inspector.rules if self.inspector.key(each)[:SHORT_KEY] == key), None
         )
         if rule is None:
             raise Refusal(404, "there is no such scan")

@@ -10,27 +10,28 @@ inspection and no failure. A verdict rests on verified bytes and holds for the d
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import enum
 import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
 
-from cosinspect.errors import CosinspectError
+from cosinspect.errors import CosinspectError, SourceError
 from cosinspect.image.opening import resolve_digest
 from cosinspect.inspection.processes import Processes
 from cosinspect.inspection.worker import Outcome, Task
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.reference import Reference
 from cosinspect.report.report import Verdict
-from cosinspect.server.configuration import Configuration, Rule
+from cosinspect.server.configuration import Rule
 from cosinspect.server.metrics import Metrics
 from cosinspect.server.recent import Recent
-from cosinspect.server.rules import Rulebooks
+from cosinspect.server.settings import Settings
 from cosinspect.server.tags import NoRoom, Tags
 from cosinspect.server.turns import Ticket, Turns
 from cosinspect.server.verdicts import Decided, Verdicts
@@ -127,6 +128,7 @@ class _Job:
     rule: Rule
     turn: Ticket
     done: asyncio.Future[Decided | str]
+    since: float = field(factory=time.monotonic)
     begun: bool = False
 
 
@@ -134,27 +136,24 @@ class Inspector:
     """Decides images; lives in one event loop, between `start` and `close`.
 
     Args:
-        configuration: what the server goes by.
+        settings: what the server goes by.
         verdicts: what was decided before; stays open.
         metrics: told of what happens.
         environment: of the process: where credentials and mirrors are.
-
-    Raises:
-        InvalidConfiguration: a rule names what cannot be used.
     """
 
     def __init__(
         self,
-        configuration: Configuration,
+        settings: Settings,
         verdicts: Verdicts,
         metrics: Metrics,
         environment: Mapping[str, str],
     ) -> None:
-        self._settings = configuration.inspections
+        self._settings = settings.configuration.inspections
         self._verdicts = verdicts
         self._metrics = metrics
         self._environment = dict(environment)
-        self._books = Rulebooks(configuration.rules, self._settings.platform)
+        self._books = settings.books
         self._jobs: dict[_Asked, _Job] = {}
         self._in_hand: Counter[str] = Counter()
         self._recent: Recent[_Asked, Decided | str] = Recent()
@@ -170,6 +169,12 @@ class Inspector:
     def start(self) -> None:
         """Begin to work; the processes that inspect are made at once, so that nobody waits for them."""
         self._processes = Processes(self._settings.workers)
+
+    def adopt(self, settings: Settings) -> None:
+        """Go by other settings from now on; inspections under earlier rules end under these."""
+        self._settings = settings.configuration.inspections
+        self._books.adopt(settings.books)
+        self._tags.seconds = self._settings.tag_seconds
 
     async def close(self, seconds: float) -> None:
         """End: what runs may take so long, what waits is given up; verdicts that were found are kept."""
@@ -191,6 +196,19 @@ class Inspector:
     def waiting(self) -> int:
         """How many images wait or are being inspected."""
         return len(self._jobs)
+
+    @property
+    def queue_age(self) -> float:
+        """How long the image has waited that waits longest for a process, in seconds."""
+        since = [job.since for job in list(self._jobs.values()) if not job.begun]
+        return max(0.0, time.monotonic() - min(since)) if since else 0.0
+
+    @property
+    def failing(self) -> str | None:
+        """Why nothing can be inspected, None where it can."""
+        if self._processes is None or not self._processes.alive:
+            return "none of the processes that inspect is alive"
+        return None
 
     # -- what protocols ask ----------------------------------------------------------------------------------------
 
@@ -261,6 +279,11 @@ class Inspector:
             return False
         return self._job(reference, asked, rule, place, PREFETCHED) is not None
 
+    @property
+    def rules(self) -> Iterable[Rule]:
+        """The rules under which images were or are inspected, those of earlier settings included while they are held."""
+        return self._books.rules()
+
     def key(self, rule: Rule) -> str:
         """Return the key under which a rule's verdicts are kept."""
         return self._books.key(rule)
@@ -315,9 +338,14 @@ class Inspector:
         limits = evolve(DEFAULT_LIMITS, seconds=min(self._settings.seconds, RESOLVE_SECONDS))
 
         def ask() -> str:
-            return str(resolve_digest(name, access=self._access(place), limits=limits))
+            try:
+                return str(resolve_digest(name, access=self._access(place), limits=limits))
+            except SourceError as fault:
+                self._registry_failed(name, place, type(fault).__name__, str(fault))
+                raise
 
-        return await self._tags.digest(name, place.registry, ask, until=until)
+        context = contextvars.copy_context()  # of the request, which the log names
+        return await self._tags.digest(name, place.registry, lambda: context.run(ask), until=until)
 
     def _found(self, asked: _Asked) -> Decided | str | None:
         """Return a verdict, or why there is none; None where the image was not inspected, or not lately."""
@@ -369,7 +397,8 @@ class Inspector:
             return await self._inspected(await asyncio.to_thread(self._task, job))
         except CosinspectError as fault:
             return Outcome(None, str(fault))
-        except Exception as fault:  # noqa: BLE001 - who waits must be answered whatever this was
+        except Exception as fault:  # who waits must be answered whatever this was
+            _logger.exception("internal error while %s was inspected", job.name)
             return Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
         finally:
             self._metrics.seconds.observe(time.monotonic() - started)
@@ -389,6 +418,12 @@ class Inspector:
 
     def _finish(self, job: _Job, outcome: Outcome) -> None:
         self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
+        if outcome.source_error:
+            self._registry_failed(job.name, job.place, outcome.source_error, outcome.message)
+        if outcome.traceback:
+            _logger.error(
+                "internal error while %s was inspected", job.name, extra={"exception": outcome.traceback}
+            )
         asked = job.asked
         found: Decided | str = outcome.message
         if outcome.verdict is not None:
@@ -406,6 +441,11 @@ class Inspector:
                 del self._in_hand[host]
         if not job.done.done():
             job.done.set_result(found)
+
+    def _registry_failed(self, name: str, place: Place, error: str, message: str) -> None:
+        self._metrics.registry_error(place.registry, error)
+        told = {"host": place.registry, "image": name, "error": error, "reason": message}
+        _logger.warning("registry failure", extra=told)
 
 
 def _decision(name: str, asked: _Asked, found: Decided | str) -> Decision:

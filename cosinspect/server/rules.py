@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from weakref import WeakKeyDictionary
+
+from attrs import define, field
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
 from cosinspect.inspection.rulebook import Rulebook, load_keys, load_rulebook
@@ -13,8 +17,28 @@ from cosinspect.signatures.keys import PublicKey
 __all__ = ["Rulebooks"]
 
 
+@define(eq=False)
+class _Book:
+    """What one rule comes to."""
+
+    rulebook: Rulebook
+    attesters: tuple[PublicKey, ...]
+    day: date | None = None
+    key: str = field(default="")
+
+    def key_of(self, today: date) -> str:
+        """Return the key of a day."""
+        if today != self.day:
+            fingerprints = " ".join(key.fingerprint for key in self.attesters)
+            told = f"{self.rulebook.key(today)} {fingerprints}"
+            self.key, self.day = hashlib.sha256(told.encode()).hexdigest(), today
+        return self.key
+
+
 class Rulebooks:
     """The rules' rulebooks; files that rules name are read once, a key holds for a day, since a waiver does.
+
+    A rule has its rulebook for as long as somebody holds the rule: a request that began under an earlier configuration ends under it.
 
     Args:
         rules: of the configuration.
@@ -25,36 +49,34 @@ class Rulebooks:
     """
 
     def __init__(self, rules: tuple[Rule, ...], platform: str | None) -> None:
-        self._books: dict[Rule, Rulebook] = {}
-        self._attesters: dict[Rule, tuple[PublicKey, ...]] = {}
+        self._books: WeakKeyDictionary[Rule, _Book] = WeakKeyDictionary()
         for number, rule in enumerate(rules):
             try:
                 signatures = load_keys(rule.verify_keys)
-                self._books[rule] = load_rulebook(
+                rulebook = load_rulebook(
                     rule.profile, rule.policies, signatures=signatures, platform=platform
                 )
                 attesters = load_keys(rule.attestation_keys)
-                self._attesters[rule] = attesters.keys if attesters else ()
+                self._books[rule] = _Book(rulebook, attesters.keys if attesters else ())
             except CosinspectError as fault:
                 raise InvalidConfiguration(str(fault), where=f"rules[{number}]") from fault
-        self._day = datetime.now(UTC).date()
-        self._keys: dict[Rule, str] = {}
+
+    def adopt(self, later: Rulebooks) -> None:
+        """Take over the rulebooks of a configuration that follows this one."""
+        self._books.update(later._books)
+
+    def rules(self) -> Iterable[Rule]:
+        """Return the rules that somebody holds."""
+        return list(self._books)
 
     def book(self, rule: Rule) -> Rulebook:
         """Return what a rule requires."""
-        return self._books[rule]
+        return self._books[rule].rulebook
 
     def attesters(self, rule: Rule) -> tuple[PublicKey, ...]:
         """Return whose attestations a rule believes."""
-        return self._attesters[rule]
+        return self._books[rule].attesters
 
     def key(self, rule: Rule) -> str:
         """Return the key of a rule's verdicts."""
-        today = datetime.now(UTC).date()
-        if today != self._day:
-            self._keys, self._day = {}, today
-        if rule not in self._keys:
-            fingerprints = " ".join(key.fingerprint for key in self._attesters[rule])
-            told = f"{self._books[rule].key(today)} {fingerprints}"
-            self._keys[rule] = hashlib.sha256(told.encode()).hexdigest()
-        return self._keys[rule]
+        return self._books[rule].key_of(datetime.now(UTC).date())

@@ -33,7 +33,7 @@ class Tags:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._known: Recent[str, str] = Recent()
         self._asking: dict[str, asyncio.Task[str]] = {}
         self._waiting: Counter[str] = Counter()
@@ -88,5 +88,5 @@ class Tags:
         self._waiting[host] -= 1
         if not self._waiting[host]:
             del self._waiting[host]
-        if not done.cancelled() and done.exception() is None and self._seconds:
-            self._known.keep(name, done.result(), self._seconds)
+        if not done.cancelled() and done.exception() is None and self.seconds:
+            self._known.keep(name, done.result(), self.seconds)

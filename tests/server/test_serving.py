@@ -383,7 +383,8 @@ def test_a_configuration_with_mistakes_is_one_line(tmp_path, text, told):
 
     assert done.returncode == (3 if "listened" in told else 2), done.stderr
     assert told in done.stderr
-    assert done.stderr.count("\n") == 1
+    # Where the address cannot be had, a line of the log says why.
+    assert done.stderr.count("\n") == (2 if "listened" in told else 1)
 
 
 def test_a_configuration_can_be_checked(tmp_path):
@@ -408,8 +409,4 @@ def test_a_waiver_that_runs_out_is_another_rule(tmp_path):
         with serving(tmp_path, rules) as server:
             assert server.review(review("Pod", name))["allowed"] is True
             policy.write_text(waiver.format("2020-01-01"))
-            assert server.review(review("Pod", name))["allowed"] is True, (
-                "it was read when the server started"
-            )
-        with serving(tmp_path, rules) as server:
-            assert server.review(review("Pod", name))["allowed"] is False
+            server.until(lambda: server.review(review("Pod", name))["allowed"] is False)

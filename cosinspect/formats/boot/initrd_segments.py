@@ -1,7 +1,7 @@
 """The segments of an initrd, unpacked one behind the other as the kernel does it.
 
 Follows `unpack_to_rootfs` and `flush_buffer` of `init/initramfs.c` in Linux 6.1, and `lib/earlycpio.c` for what is looked up
-before anything is unpacked. The rules are reported in `initrd`.
+before anything is unpacked. `initrd` describes the rules.
 """
 
 from __future__ import annotations

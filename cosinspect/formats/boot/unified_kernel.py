@@ -25,7 +25,7 @@ __all__ = ["SectionFault", "UnifiedKernel", "read_unified_kernel"]
 _TEXTS = (".cmdline", ".osrel", ".uname", ".sdmagic")
 _TEXT_BYTES = 64 * KIB
 _MOST_PROFILES = 100
-_MOST_OPENED = 8  # each time may be a skip a layer; two do for what a linker writes
+_MOST_OPENED = 8  # each time may need a pass over a layer; two suffice for what a linker writes
 _MOST_PROBLEMS = 20
 _SKIP_BYTES = MIB
 
