@@ -1,7 +1,7 @@
-"""The record of one layer: everything its index says, and the smaller bodies that were retained.
+"""The record of one layer: its index, and the smaller retained bodies.
 
-The head has what every inspection looks at. Entries, markers and bodies are sections that are decoded when they are asked
-for: a merged tree that is cached itself needs none of them.
+The head has what every inspection reads. Entries, markers and bodies are sections that are decoded on demand:
+a cached merged tree needs none of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cosinspect.wire_types import ready
 __all__ = ["BODY_BYTES", "decode_layer", "encode_layer"]
 
 BODY_BYTES = 1 << 20
-"""Larger bodies are not cached, but what was found out about them is."""
+"""Larger bodies are not cached; their parsed values are."""
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class _Part(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         count: of the values.
         size: of the section, unpacked.
-        escaped: whether their text is.
+        escaped: whether their text is escaped.
     """
 
     count: int
@@ -67,7 +67,7 @@ class _Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class _Reading(Generic[T]):
-    """Decodes a layer's parts, each once; where a section is damaged, the layer is read again."""
+    """Decodes each part of a layer once; if a section is damaged, the layer is read again."""
 
     def __init__(self, record: Record, again: Callable[[], LayerIndex]) -> None:
         self.record = record
@@ -81,7 +81,7 @@ class _Reading(Generic[T]):
 
 
 class _Values(Sequence[T]):
-    """Values that are decoded when somebody looks at one."""
+    """Values that are decoded at the first access."""
 
     def __init__(self, count: int, load: Callable[[], Sequence[T]]) -> None:
         self._count = count
@@ -108,7 +108,7 @@ class _Values(Sequence[T]):
 
 
 class _Contents(Mapping[int, bytes]):
-    """Bodies that are read from the record when they are asked for."""
+    """Bodies that are read from the record on demand."""
 
     def __init__(self, sections: dict[int, Section], reading: _Reading[LayerEntry]) -> None:
         self._sections = sections
@@ -129,7 +129,7 @@ class _Contents(Mapping[int, bytes]):
 
 
 class _Programs(Mapping[int, Program]):
-    """What programs ask for, decoded when somebody asks."""
+    """The requirements of programs, decoded on demand."""
 
     def __init__(self, load: Callable[[], Mapping[int, Program]], count: int) -> None:
         self._load = load
@@ -181,10 +181,10 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
 def decode_layer(
     record: Record, descriptor: Descriptor, diff_id: Digest, again: Callable[[], LayerIndex]
 ) -> LayerIndex:
-    """Return the index of a layer; `again` reads the layer itself, should a section turn out to be damaged.
+    """Return the index of a layer; `again` reads the layer itself if a section is damaged.
 
     Raises:
-        Damaged: the head is none.
+        Damaged: the head is invalid.
     """
     try:
         head = msgspec.msgpack.decode(record.head, type=ready(_Head))

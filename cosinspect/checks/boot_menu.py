@@ -244,7 +244,11 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
             raise Undecided(f"{path} is longer than is followed")
         for problem in script.problems[:20]:
             yield at_line(context, path, problem.message, problem.line)
-        if not script.problems:
+        marked = (context.facts.text(path).text or "").startswith("\ufeff")
+        if marked:
+            what = "the file begins with a byte order mark, a part of the first word for GRUB: it prints `can't find command`"
+            yield at_line(context, path, what, 1)
+        if not script.problems and not marked:
             yield f"GRUB takes every line of {path}"
     if not seen:
         raise NotApplicable("there is no script for GRUB")

@@ -18,7 +18,7 @@ def _one_of(
 ) -> Iterator[Finding | str]:
     """Look for all groups of drivers of one alternative; a group takes one of its names."""
     for path, initrd in opened(context):
-        present = drivers_in(initrd)
+        present = drivers_in(context, initrd)
         best: list[tuple[str, ...]] | None = None
         open_ = False
         for groups in alternatives:

@@ -11,6 +11,7 @@ from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import CANNOT_READ
+from cosinspect.facts.drivers import drivers_of, loadable_drivers
 from cosinspect.facts.elemental3 import LINK_DEPTH, BootFiles, find_boot_files
 from cosinspect.facts.facts import InitrdFile
 from cosinspect.formats.boot.initrd import Initrd
@@ -259,10 +260,13 @@ def _lacks(context: CheckContext, boot: BootFiles, initrd: Initrd) -> list[str]:
 
 def _has_driver(context: CheckContext, boot: BootFiles, initrd: Initrd, name: str) -> bool:
     builtin = context.facts.builtin_modules(boot.version)
-    if builtin is not None and name in builtin:
-        return True
-    files = (path.rpartition("/")[2] for path in initrd.members)
-    return any(file.startswith(f"{name}.ko") for file in files)
+    drivers = drivers_of(initrd, boot.version, builtin)
+    # Modules of another version alone are reported by themselves.
+    return (
+        drivers.has(name)
+        if drivers is not None
+        else name in loadable_drivers(initrd, ()) | (builtin or frozenset())
+    )
 
 
 @check(

@@ -8,6 +8,7 @@ from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.checks.lookup import spares_iso
+from cosinspect.facts.drivers import loadable_drivers
 from cosinspect.formats.boot.dracut import read_build_parameters
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Capability, Finding, Level
@@ -212,12 +213,10 @@ def initrd_kernel_version(context: CheckContext) -> Iterator[Finding | str]:
                 yield about(context, path, f"expected modules for {version} in the initrd, found {found}")
 
 
-def drivers_in(initrd: Initrd) -> frozenset[str]:
-    return frozenset(
-        path.rpartition("/")[2].partition(".ko")[0].replace("-", "_")
-        for path in initrd.members
-        if "/modules/" in path and ".ko" in path
-    )
+def drivers_in(context: CheckContext, initrd: Initrd) -> frozenset[str]:
+    """Return the names of the modules in an initrd that the kernels of bootargs.cfg can load."""
+    versions = {item.version for item in context.facts.kernels if item.version is not None}
+    return loadable_drivers(initrd, versions)
 
 
 @check(
@@ -234,7 +233,7 @@ def initrd_hostonly(context: CheckContext) -> Iterator[Finding | str]:
     """Look at dracut's arguments and at the drivers that are there; the configuration proves nothing."""
     for path, initrd in opened(context):
         arguments = initrd.build_parameters
-        drivers = drivers_in(initrd)
+        drivers = drivers_in(context, initrd)
         if arguments is not None and read_build_parameters(arguments).hostonly:
             yield about(
                 context,

@@ -128,10 +128,10 @@ def _reason(initrd: Initrd, places: tuple[str, ...], *, must_have_content: bool)
         member = initrd.lookup(place)
         if there is None:
             continue
+        if there.target == "/dev/null" or (member is not None and member.type == "character"):
+            return f"/{place} masks it"
         if member is None:
             found = found or f"/{place} leads to nothing"
-        elif member.type == "character" or there.target == "/dev/null":
-            return f"/{place} masks it"
         elif member.type != "file":
             found = found or f"/{place} is a {member.type}"
         elif not member.size and must_have_content:

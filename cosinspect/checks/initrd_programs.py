@@ -41,6 +41,16 @@ _INITRD = {
     "/usr/lib/bootc/bootc-initramfs-setup": "the deployment is not mounted, and the boot ends in the emergency shell",
     "/usr/lib/bootc/initramfs-setup": "the deployment is not mounted, and the boot ends in the emergency shell",
 }
+# What the tree in memory executes up to a login, where the initrd of a unified kernel image is the whole system.
+_WHOLE_SYSTEM = {
+    **dict.fromkeys(
+        ("/usr/bin/immucore", "/usr/sbin/immucore"), "the kernel finds no working init and panics"
+    ),
+    "/sbin/init": "immucore starts nothing, and the kernel panics",
+    "/usr/bin/kairos-agent": "the stages of the cloud-configs do not run",
+    **dict.fromkeys(("/sbin/agetty", "/usr/sbin/agetty"), "no login prompt comes"),
+    **dict.fromkeys(("/bin/login", "/usr/bin/login"), "the prompt takes a name and asks for no password"),
+}
 _TOOLKIT_EFFECT = (
     "what it does at the boot is not done: the boot hangs, ends in the emergency shell, or lets nobody log in"
 )
@@ -48,9 +58,15 @@ _HOOKS = "/hooks/"
 _GENERATORS = "/system-generators/"
 
 
+def _is_whole_system(context: CheckContext) -> bool:
+    """Return whether the initrds of the image's generation are the whole system."""
+    return context.table is not None and context.table.initrds == "unified"
+
+
 def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     """Name what an initrd executes and has, with what comes of it where it cannot."""
-    starts = {path: effect for path, effect in _INITRD.items() if initrd.exists(path)}
+    named = {**_INITRD, **_WHOLE_SYSTEM} if _is_whole_system(context) else _INITRD
+    starts = {path: effect for path, effect in named.items() if initrd.exists(path)}
     table = context.derivative
     if table is None:
         return starts
@@ -119,7 +135,8 @@ def _place_of(execution: Execution, name: str) -> str | None:
 )
 def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Follow init, udev, the toolkit's scripts and all that they call to interpreters, loaders and libraries."""
-    require_root(context)
+    if not _is_whole_system(context):  # an artefact holds no root but the one in its initrd
+        require_root(context)
     undecided: list[str] = []
     for path, initrd in opened(context):
         found: dict[str, Finding] = {}

@@ -195,8 +195,10 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
     for path, initrd in _with_cos(context):
         count = 0
         for group in generation.initrd_files:
-            if not any(initrd.exists(name) for name in group):
-                yield about(context, path, f"expected /{group[0]} in the initrd, it is not there")
+            kinds = [member.type for name in group if (member := initrd.lookup(name)) is not None]
+            if "file" not in kinds:
+                why = f"it is a {kinds[0]}" if kinds else "it is not there"
+                yield about(context, path, f"expected /{group[0]} in the initrd, {why}")
             count += 1
         for unit in generation.initrd_units:
             # systemd goes by the link's name: its target may be wrong, and dracut 059 makes it so.
@@ -225,7 +227,7 @@ def _scripts(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str]]
     for group in context.generation.initrd_scripts:
         for name in group:
             member = initrd.lookup(name)
-            if member is None or member.path in seen:
+            if member is None or member.type != "file" or member.path in seen:
                 continue
             seen.add(member.path)
             try:
@@ -366,7 +368,7 @@ def initrd_overlay_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for overlay.ko, and where it is not for an overlay that is built in."""
     versions = [item.version for item in context.facts.kernels if item.version is not None]
     for path, initrd in _with_cos(context):
-        if "overlay" in drivers_in(initrd):
+        if "overlay" in drivers_in(context, initrd):
             yield f"overlay.ko is in {path}"
             continue
         for version in versions:

@@ -149,7 +149,7 @@ def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
 def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the drivers that the kernel's directory of modules has, unless they are built in."""
     for path, initrd in opened(context):
-        there = drivers_in(initrd)
+        there = drivers_in(context, initrd)
         for name, harm in _DRIVERS.items():
             shipped = {
                 entry.name.partition(".ko")[0].replace("-", "_")

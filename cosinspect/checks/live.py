@@ -65,7 +65,7 @@ def _drivers(
 ) -> Iterator[Finding | str]:
     """Look for one of each group of drivers in the initrd or the kernel."""
     for path, initrd in opened(context):
-        present = drivers_in(initrd)
+        present = drivers_in(context, initrd)
         for names in wanted:
             found = [drivers_of(context, present, name) for name in names]
             if any(found):

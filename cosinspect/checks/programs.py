@@ -18,6 +18,7 @@ from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.history import Action
 
 __all__ = [
+    "base_directory_replaced",
     "command_unusable",
     "merged_directory_replaced",
     "overlay_without_etc",
@@ -285,6 +286,58 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
             (f"/{name} -> {link.link} (layer {link.layer})", f"{context.step(change.layer)} replaced it"),
         )
     yield f"{seen} directories of programs and libraries are as the base laid them out"
+
+
+# What systemd mounts its own file systems over, or keeps its state in.
+_BASE = {
+    **dict.fromkeys(
+        ("/dev", "/proc", "/sys", "/run"), "systemd cannot mount its file systems there and freezes"
+    ),
+    "/etc": "nothing of the system's settings can be read",
+    "/var": "services that keep their state there fail, and the boot ends in emergency mode",
+}
+_TMP = "/tmp"  # noqa: S108 - a path of the image
+_TMP_EFFECT = (
+    "the stage initramfs binds it into the new root and fails, and the boot ends in the emergency shell"
+)
+
+
+def _binds_tmp(context: CheckContext) -> bool:
+    """Return whether the initrd requires the stage initramfs, whose unit binds /tmp."""
+    units = context.derivative.initrd_units if context.derivative is not None else ()
+    return any(
+        each.unit.endswith("-setup-initramfs.service") and each.link.endswith(".requires") for each in units
+    )
+
+
+@check(
+    id="COS192",
+    name="base-directory-replaced",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="A file stands where every system has a directory.",
+    why="""systemd mounts its own file systems over /dev, /proc, /sys and /run, and services keep their state below /var. A file there, or a link
+        to one, stops the boot before a login.""",
+    remedy="Delete it in the step that made it, and make the directory: RUN rm /<name> && mkdir /<name>",
+    universal=True,
+)
+def base_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what each name leads to; one that is not there is another check's."""
+    require_root(context)
+    bad = False
+    judged = (
+        (*context.generation.overlays,) if context.facts.generation in context.profile.generations else ()
+    )
+    named = {**_BASE, _TMP: _TMP_EFFECT} if _binds_tmp(context) else _BASE
+    for path, effect in named.items():
+        entry = context.rootfs.trace(path).entry
+        if entry is None or entry.type == "dir" or path in judged:
+            continue
+        bad = True
+        message = f"expected the directory {path}, found a {entry.type}: {effect}"
+        yield Finding(message, path, entry.layer, (context.step(entry.layer),))
+    if not bad:
+        yield "the directories that every system has are directories"
 
 
 @check(

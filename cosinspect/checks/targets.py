@@ -26,6 +26,16 @@ UNIT_READS = (
     "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.d/*.conf",
 )
 _DEFAULT = "default.target"
+# Targets that nobody logs in at.
+_STOPPING = {
+    "emergency.target": "systemd stops in emergency mode and asks for the root password for maintenance",
+    "rescue.target": "systemd stops in rescue mode and asks for the root password for maintenance",
+    **dict.fromkeys(
+        ("poweroff.target", "halt.target", "shutdown.target"),
+        "the machine is switched off as soon as it runs",
+    ),
+    **dict.fromkeys(("reboot.target", "kexec.target"), "the machine starts again and again"),
+}
 _RULES = {
     "60-persistent-storage.rules": "no file system is found by its label: the mounts of /oem and /usr/local time out",
     "99-systemd.rules": "no device becomes known to systemd: consoles and file systems that wait for theirs time out",
@@ -132,8 +142,13 @@ def system_target_missing(context: CheckContext) -> Iterator[Finding | str]:
             told = first or paths[2]
             why = "it is not there" if not first else "it has no rules"
             yield context.missing(told, f"expected udev's rules {name}, {why}: {effect}")
+    place = needs[0].placement
+    if place.is_there and place.id in _STOPPING:
+        bad = True
+        yield at_unit(
+            context, place, f"expected {_DEFAULT} to lead to a login, it is {place.id}: {_STOPPING[place.id]}"
+        )
     if not bad:
-        place = needs[0].placement
         yield f"{_DEFAULT} is {place.id}, and the {sum(need.required for need in needs)} units that it requires are there"
 
 

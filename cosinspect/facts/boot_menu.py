@@ -199,7 +199,8 @@ def _toolkit_script(disk: _Disk) -> str:
     sources = ["boot/bootargs.cfg"] if state.copied else [path.lstrip("/") for path in table.bootargs]
     lines += [f"source ({top})/{subpath}{path}" for path in sources]
     lines += [f"linux ({top})$kernel $kernelcmd", f"initrd ({top})$initramfs"]
-    return "\n".join(lines) + "\n"
+    # `return` ends the entry, as it does in a menu entry.
+    return "\n".join(["function entry {", *lines, "}", "entry"]) + "\n"
 
 
 def _variables(disk: _Disk) -> dict[str, Value]:

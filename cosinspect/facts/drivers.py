@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from attrs import frozen
 
@@ -16,7 +16,7 @@ from cosinspect.formats.boot.module_index import (
     read_soft_dependencies,
 )
 
-__all__ = ["Drivers", "drivers_of", "needs_by_name"]
+__all__ = ["Drivers", "drivers_of", "loadable_drivers", "needs_by_name"]
 
 _TOPS = ("usr/lib/modules", "lib/modules")
 _COMMANDS = ("usr/sbin/modprobe", "usr/bin/modprobe", "sbin/modprobe", "bin/modprobe")
@@ -88,11 +88,7 @@ def drivers_of(
     member = initrd.lookup(f"{top}/{version}")
     directory = member.path if member is not None else f"{top}/{version}"
     prefix = f"{directory}/"
-    modules = {
-        module_name(path): path.removeprefix(prefix)
-        for path, each in initrd.members.items()
-        if path.startswith(prefix) and ".ko" in path.rpartition("/")[2] and each.type != "directory"
-    }
+    modules = {name: path.removeprefix(prefix) for name, path in _modules(initrd, (prefix,)).items()}
     if by_text is None:
         by_text = _is_busybox(initrd)
     index = f"{directory}/modules.dep" if by_text else f"{directory}/modules.dep.bin"
@@ -115,6 +111,31 @@ def drivers_of(
         unread=unread,
         aliases=by_text or _holds(initrd, f"{directory}/modules.alias.bin"),
     )
+
+
+def loadable_drivers(initrd: Initrd, versions: Collection[str]) -> frozenset[str]:
+    """Return the names of the modules of an initrd that kernels can load: files with content in the directory of a version.
+
+    Where there is a directory for none of the versions, which another check reports, those of every directory count.
+    """
+    tops = tuple(
+        f"{member.path}/"
+        for version in versions
+        for top in _TOPS
+        if (member := initrd.lookup(f"{top}/{version}")) is not None and member.type == "directory"
+    )
+    return frozenset(_modules(initrd, tops))
+
+
+def _modules(initrd: Initrd, tops: tuple[str, ...]) -> dict[str, str]:
+    """Return the paths of modules by their names; one that is empty, or a link to nothing, cannot be loaded and is none."""
+    found = {}
+    for path in initrd.members:
+        if ".ko" in path.rpartition("/")[2] and "modules/" in path and path.startswith(tops or ("",)):
+            member = initrd.lookup(path)
+            if member is not None and member.type == "file" and member.size:
+                found[module_name(path)] = path
+    return found
 
 
 def needs_by_name(table: Mapping[str, Iterable[str]]) -> Mapping[str, tuple[str, ...]]:

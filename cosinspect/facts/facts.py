@@ -171,20 +171,27 @@ class Facts(GrubFacts):
 
     @cached_property
     def booted_initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, else those of bootargs.cfg."""
+        """The initrds that machines boot with: beside the kernels, in unified kernel images, else those of bootargs.cfg."""
         table = generation_tables().get(self.generation)
         if table is None or table.initrds == "bootargs":
             return self.initrds
+        if table.initrds == "unified" and table.unified is not None:
+            entries = [entry for pattern in table.unified.files for entry in self._rootfs.glob(pattern)]
+            return tuple(self._unified_initrd(entry.path) for entry in entries)
         if table.initrds == "elemental3":
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
         if unified:  # bootc takes the first by name, whatever lies beside the modules
-            file = self.unified_at(unified[0].path)
-            initrd = file.unified.initrd if file.unified is not None else None
-            return (InitrdFile(file.path, file.trace, initrd, None),)
+            return (self._unified_initrd(unified[0].path),)
         kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
         return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
+
+    def _unified_initrd(self, path: str) -> InitrdFile:
+        """Return the initrd in a unified kernel image; why it cannot be unpacked is not told here."""
+        file = self.unified_at(path)
+        initrd = file.unified.initrd if file.unified is not None else None
+        return InitrdFile(file.path, file.trace, initrd, None)
 
     @cached_property
     def unified_kernels(self) -> tuple[str, ...]:

@@ -38,6 +38,8 @@ _MULTIARCH = {
     "s390x": "s390x-linux-gnu",
     "loong64": "loongarch64-linux-gnu",
 }
+_NUMBERED = re.compile(r"[A-Za-z]+_([0-9]{1,6}(?:\.[0-9]{1,6}){0,4})")
+_UNREAD_VERSIONS = "its table of symbol versions is out of reach"
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
 
 
@@ -81,6 +83,7 @@ class Loader:
         """Take it for musl's or glibc's by the name under which programs ask for it."""
         self._tree = tree
         self.name = name
+        self.path = found.path
         self.elf = elf
         base = posixpath.basename(name)
         musl = _MUSL.fullmatch(base)
@@ -131,7 +134,8 @@ class Linking:
         self._loader = loader
         self._main = _Loaded(path, posixpath.dirname(path), elf, None)
         own = posixpath.basename(loader.name)
-        self._known: dict[str, _Loaded | None] = dict.fromkeys((loader.name, own, loader.elf.soname))
+        itself = _Loaded(loader.path, posixpath.dirname(loader.path), loader.elf, self._main)
+        self._known: dict[str, _Loaded] = dict.fromkeys((loader.name, own, loader.elf.soname), itself)
         self._searched: dict[str, None] = {}
         self._doubt = ""
 
@@ -155,7 +159,37 @@ class Linking:
                 return self._fault(
                     asker, asker.path, f"it needs more than {LIBRARIES} libraries", undecided=True
                 )
-        return None
+        return None if self._loader.is_musl else self._version_fault(waiting)
+
+    def _version_fault(self, loaded: list[_Loaded]) -> Fault | None:
+        """Hold the versions of symbols that each file needs against those that its libraries define, as glibc's loader does."""
+        doubt: Fault | None = None
+        for asker in loaded:
+            if not asker.elf.versions_known:
+                doubt = doubt or self._fault(asker, asker.path, _UNREAD_VERSIONS, undecided=True)
+            for name, versions in asker.elf.wants:
+                library = self._known.get(name)
+                if library is None or (library.elf is self._loader.elf and not self._is_linked(loaded)):
+                    reason = f"it needs versions of {name}, and nothing links to that library"
+                    return self._fault(asker, asker.path, reason)
+                if not library.elf.versions_known:
+                    doubt = doubt or self._fault(asker, library.path, _UNREAD_VERSIONS, undecided=True)
+                    continue
+                # One without any definition is taken as it is, with a warning.
+                absent = sorted({*versions}.difference(library.elf.defines)) if library.elf.defines else ()
+                if absent:
+                    last = max(library.elf.defines, key=_by_number)
+                    reason = f"it does not define {', '.join(absent)}, which {asker.path} needs; its latest is {last}"
+                    return self._fault(asker, library.path, reason)
+        return doubt
+
+    def _is_linked(self, loaded: list[_Loaded]) -> bool:
+        """Say whether a file names the loader among its libraries; without that the loader's own versions are not looked at."""
+        return any(
+            self._known.get(name, self._main).elf is self._loader.elf
+            for each in loaded
+            for name in each.elf.needed
+        )
 
     def _find(self, name: str, asker: _Loaded) -> _Loaded | Fault:
         self._searched = {}
@@ -299,6 +333,12 @@ class Linking:
 
 def _kind(elf: Elf) -> tuple[int, int, bool]:
     return elf.number, elf.bits, elf.little_endian
+
+
+def _by_number(version: str) -> tuple[int, ...]:
+    """Sort versions such as GLIBC_2.36 by their numbers; others come first."""
+    found = _NUMBERED.fullmatch(version)
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def _words(elf: Elf) -> str:

@@ -39,7 +39,7 @@ from cosinspect.rootfs.semantics import Semantics
 __all__ = ["JOBS", "Image"]
 
 JOBS = 4
-"""Layers read in parallel: inflating and hashing let go of the interpreter lock, reading headers does not."""
+"""Layers read in parallel: inflating and hashing release the interpreter lock, reading headers does not."""
 
 _INITRD_STEP = re.compile(r"dracut|initrd|initramfs|elemental init|kairos-init")
 
@@ -49,21 +49,21 @@ def _builds_initrd(layer: Layer) -> bool:
 
 
 class Image:
-    """A container image, everything about it verified; use it in a `with` statement, it holds connections.
+    """A container image with verified content; use it in a `with` statement, because it holds connections.
 
     Attributes:
-        name: as it was asked for.
-        index_digest: of the image index the name pointed to, None if it pointed to the manifest itself.
-        choice: what was taken of the index for the platform, None if there was none to choose from.
+        name: as given.
+        index_digest: of the image index that the name refers to, None if it refers to the manifest.
+        choice: the manifest chosen from the index for the platform, None without an index.
         digest: of the manifest.
         manifest: the manifest.
         config: the image configuration.
         layers: bottom first.
-        limits: the bounds for everything that is read of it.
-        cache: what is known from before, None where nothing is kept.
-        fetched: compressed bytes of the layers that were read whole.
-        table_use: what reading others by their tables of contents came to.
-        deadline: by when that must be done.
+        limits: the bounds for everything that is read.
+        cache: the cache, None without one.
+        fetched: compressed bytes of the layers that were read completely.
+        table_use: the effects of reading layers by their tables of contents.
+        deadline: for all reads.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Image:
         jobs: int = JOBS,
         restartable: bool = True,
     ) -> None:
-        """Make an image of documents that were read; `Image.open` reads them, with the same arguments.
+        """Make an image of its documents; `Image.open` reads them and has the same arguments.
 
         Raises:
             InvalidManifest: manifest and configuration disagree on the number of layers.
@@ -119,21 +119,21 @@ class Image:
 
         Args:
             name: for messages and reports.
-            source: where it is; closed with the image.
-            platform: chooses from an index, by default what the host runs; an image that is alone must not contradict
-                it if it is given.
+            source: of the image; it is closed with the image.
+            platform: selects from an index, by default the host's platform; an image without an index must not contradict
+        a given platform.
             limits: bounds for everything read.
-            verify_diff_ids: whether layers must inflate to what the configuration names.
-            cache: what is known of layers that were read before, and where to keep what is found out now.
-            deadline: by when everything must be done; by default `limits.seconds` from now.
+            verify_diff_ids: whether layers must match the diff IDs of the configuration.
+            cache: the cache of layers and trees.
+            deadline: for everything; by default `limits.seconds` from now.
             jobs: how many layers are read in parallel, at least one.
-            restartable: whether to remember places within layers, so that a file that was not kept is read from the nearest one
-                and not from its layer's beginning; gzip takes an eighth longer to inflate for it.
+            restartable: whether to record checkpoints in layers, so that a file that was not kept is read from the nearest
+        one instead of the layer's beginning; inflating gzip then takes an eighth longer.
 
         Raises:
             SourceError: the source does not deliver.
-            ContentError: it delivers other bytes.
-            InvalidImage: what it delivers is no image, or none for the platform.
+            ContentError: the bytes do not match their digests.
+            InvalidImage: there is no image, or none for the platform.
         """
         deadline = deadline if deadline is not None else Deadline(limits.seconds)
         return cls(
@@ -150,12 +150,12 @@ class Image:
 
     @property
     def platform(self) -> Platform | None:
-        """What the image runs on, as its configuration says."""
+        """The platform in the image's configuration."""
         return self.config.platform
 
     @property
     def chain(self) -> tuple[str, ...]:
-        """What decides the merged tree: each layer's digest and diff_id, bottom first, and the bounds they are read within."""
+        """Everything that decides the merged tree: each layer's digest and diff_id, bottom first, and the bounds."""
         bounds = repr(evolve(self.limits, seconds=0.0))
         return (
             bounds,
@@ -178,23 +178,23 @@ class Image:
         """Fetch and read every layer once, and merge them.
 
         Args:
-            retain: globs of paths whose content is kept while layers pass by, so that opening them costs no second pass.
-            semantics: whose reading of the layers; `Rootfs.under` gives the others from the same layers.
-            known: indexes of layers that were read before, of another image perhaps; those are not read again.
-            progress: told of compressed bytes as they come, from several threads.
-            follower: asked for each file whether it takes the bytes as they pass, from several threads.
-            trust_tables: believe the tables of contents of layers that have one, and fetch no more of them than is asked for.
+            retain: globs of paths whose content is kept while layers are read, so that opening them needs no second pass.
+            semantics: of the tree; `Rootfs.under` returns the others from the same layers.
+            known: indexes of layers that were read before; those layers are not read again.
+            progress: called with the number of compressed bytes, from several threads.
+            follower: selects files whose bytes it receives, from several threads.
+            trust_tables: trust the tables of contents of layers, and fetch only the needed parts.
 
         Raises:
-            SourceError: a layer cannot be had.
-            ContentError: a layer is not what the image says.
-            InvalidLayer: the runtimes could not read a layer.
+            SourceError: a layer cannot be fetched.
+            ContentError: a layer does not match the image.
+            InvalidLayer: the runtimes cannot read a layer.
             LimitExceeded: a bound was reached.
         """
         wanted = Retain(retain, limits=self.limits)
         cancelled = threading.Event()
-        # The one that takes longest to look into comes first, as far as steps tell; then the largest, so that no worker is
-        # left alone with it at the end.
+        # The layer that probably takes longest comes first; then the largest, so that no worker is left alone
+        # with it at the end.
         order = sorted(self.layers, key=lambda layer: (not _builds_initrd(layer), -layer.descriptor.size))
         found = {(index.descriptor.digest, index.diff_id): index for index in known}
         unique: dict[tuple[Digest, Digest], Layer] = {}
@@ -223,7 +223,7 @@ class Image:
                 return self.salvage()
             raise
         finally:
-            # A worker that hangs in a read would keep the error, or an interrupt, from being told.
+            # Waiting for a worker that blocks in a read would delay the error, or an interrupt.
             pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
         found.update(known_by_table)
         indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
@@ -234,7 +234,7 @@ class Image:
     """The name that `read_rootfs` had first; it works as ever."""
 
     def salvage(self) -> Rootfs:
-        """Return what elemental makes of an image with a layer that cannot be read to its end, layers read again from the top down.
+        """Return what elemental installs of an image with an unreadable layer; layers are read again from the top down.
 
         Raises:
             as `read_rootfs` does, but InvalidLayer.
@@ -258,7 +258,7 @@ class Image:
         return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=Semantics.ELEMENTAL)
 
     def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
-        """Return for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""
+        """Return the reader of files' contents for each layer, by its index: the layer, or its table of contents."""
         return [
             layer if index.table is None else self._tables[layer.descriptor.digest, layer.diff_id]
             for layer, index in zip(self.layers, indexes, strict=True)
@@ -272,9 +272,9 @@ class Image:
         follower: Follower | None = None,
         trust_tables: bool = False,
     ) -> Iterator[tuple[LayerIndex, ...]]:
-        """Read layers from the top down, and yield the topmost one, the topmost two, and so on, bottom first.
+        """Read layers from the top down; yield the topmost one, the topmost two, and so on, each bottom first.
 
-        Who stops early has what is under way given up. Arguments and errors are those of `read_rootfs`.
+        Closing the generator cancels reads in progress. Arguments and errors are those of `read_rootfs`.
         """
         wanted = Retain(retain, limits=self.limits)
         cancelled = threading.Event()
@@ -313,7 +313,7 @@ class Image:
     def _by_table(
         self, unique: dict[tuple[Digest, Digest], Layer], progress: Progress | None
     ) -> dict[tuple[Digest, Digest], LayerIndex]:
-        """Take out of `unique` the layers that need not be read, as their tables of contents tell what is in them."""
+        """Remove from `unique` the layers that are read by their tables of contents."""
         announced = {key: layer for key, layer in unique.items() if is_announced(layer.descriptor)}
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="table") as pool:
             opened = pool.map(lambda layer: open_by_table(layer, self.table_use), announced.values())
@@ -326,7 +326,7 @@ class Image:
         return {key: item.index for key, item in found.items()}
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -354,9 +354,10 @@ class Image:
         return index
 
     def _await(self, pending: set[Future[LayerIndex]]) -> None:
-        """Wait until every layer is read, or one cannot be.
+        """Wait until every layer is read, or one fails.
 
-        Of layers that no runtime can read, all are waited for and the lowest is reported, so that it is always the same.
+        If layers are unreadable, all are waited for and the lowest is reported, so that the result is
+        deterministic.
         """
         unreadable: list[InvalidLayer] = []
         while pending:

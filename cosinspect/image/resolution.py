@@ -1,4 +1,4 @@
-"""From a source to the documents of one image: manifest and configuration, chosen from an index by platform."""
+"""From a source to the documents of one image: manifest and configuration, selected from an index by platform."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["Resolved", "resolve_image"]
 
 @frozen
 class Resolved:
-    """What the name of an image means: the documents of one image.
+    """The documents of one image.
 
     Attributes:
         digest: of the manifest.
         manifest: the manifest.
         config: the image configuration.
-        index_digest: of the image index that the name points to, None if it points to the manifest itself.
-        choice: what was taken of the index for the platform, None if there was none to choose from.
+        index_digest: of the image index that the name points to, None if it points to the manifest.
+        choice: the manifest chosen from the index for the platform, None without an index.
     """
 
     digest: Digest
@@ -42,17 +42,17 @@ class Resolved:
 
 
 def resolve_image(source: Source, platform: Platform | None, limits: Limits) -> Resolved:
-    """Ask the source what it has, and read the documents of the image for a platform.
+    """Read the documents of a source's image for a platform.
 
     Args:
-        source: where the image is.
-        platform: chooses from an index, None for what the host runs; an image that is alone must not contradict it.
+        source: of the image.
+        platform: selects from an index, None for the host's platform; an image without an index must not contradict it.
         limits: bounds for the documents.
 
     Raises:
         SourceError: the source does not deliver.
-        ContentError: it delivers other bytes.
-        InvalidImage: what it delivers is no image, or none for the platform.
+        ContentError: the bytes do not match their digests.
+        InvalidImage: there is no image, or none for the platform.
     """
     pinned = source.resolve()
     selection = _Selection(source, limits)
@@ -68,7 +68,7 @@ def resolve_image(source: Source, platform: Platform | None, limits: Limits) -> 
 
 
 class _Selection:
-    """The search for the manifest of a platform; no document is looked at twice."""
+    """The search for the manifest of a platform; each document is read once."""
 
     def __init__(self, source: Source, limits: Limits) -> None:
         self._source = source
@@ -93,7 +93,7 @@ class _Selection:
     def select(
         self, index: ImageIndex, wanted: Platform, depth: int = 1
     ) -> tuple[Descriptor, Manifest, ImageConfig]:
-        """Find the manifest for a platform, best match first, nested indexes searched too, nothing looked at twice."""
+        """Find the manifest for a platform, best match first, nested indexes included, each document once."""
         if depth > self._limits.index_depth:
             raise LimitExceeded(
                 f"expected at most {self._limits.index_depth} image indexes nested in each other, found more",
@@ -122,7 +122,7 @@ class _Selection:
             except UnsupportedMediaType as fault:
                 if candidate.platform is not None:
                     raise
-                no_image = fault  # a signature or the like, which may stand beside images
+                no_image = fault  # a signature or the like, which may be listed beside images
                 continue
             if isinstance(document, ImageIndex):
                 try:
@@ -130,7 +130,7 @@ class _Selection:
                 except NoMatchingPlatform:
                     found.extend(item.platform for item in document.manifests)
                     if candidate.platform is not None:
-                        break  # containerd looks at no other
+                        break  # containerd tries no other
                     self.choice = None
                     continue
             config = self.config(document)

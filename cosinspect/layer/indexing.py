@@ -1,6 +1,6 @@
-"""From the headers of an archive to what a layer says: names normalised, markers told from files, oddities noted.
+"""From the headers of an archive to the content of a layer: names are normalised, markers recognised, irregularities noted.
 
-The headers come of a tar archive, or of the table of contents that some layers bring along; what they mean is the same.
+The headers come from a tar archive, or from the table of contents of a layer; they have the same meaning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Archive", "Follower", "Indexing", "Sink"]
 _HANDED_BYTES = 256 * 1024
 WHITEOUT_PREFIX = ".wh."
 OPAQUE_MARKER = ".wh..wh..opq"
-_STRETCH = 64  # one stretch of a sparse map, as memory goes
+_STRETCH = 64  # the weight of one region of a sparse map
 _AUFS_PREFIX = ".wh..wh."
 _OVERLAY_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")
 
@@ -40,35 +40,35 @@ _TYPES = {
     "g": "global",
 }
 _PLAIN = frozenset("0123456")
-_UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) leaves as it is
+_UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) keeps
 
 
 class Sink(Protocol):
-    """Takes the bytes of one file as they pass."""
+    """Receives the bytes of one file while the layer is read."""
 
     def write(self, data: bytes, /) -> None:
-        """Take further bytes; they are not verified yet."""
+        """Receive bytes; they are not verified yet."""
         ...
 
     def end(self) -> None:
-        """Take note that these were all."""
+        """Receive the end of the file."""
         ...
 
     def confirm(self, verified: bool, /) -> None:
-        """Take note of whether the layer turned out to be what the image says, once that is known."""
+        """Receive whether the layer was verified, as soon as that is known."""
         ...
 
 
 class Follower(Protocol):
-    """Wants the bytes of some files as they pass, in place of having them kept; asked from several threads."""
+    """Selects files whose bytes it receives while the layer is read; thread-safe."""
 
     def follow(self, layer: Descriptor, entry: LayerEntry, /) -> Sink | None:
-        """Return what takes a file's bytes, None for one that is not wanted."""
+        """Return the receiver of a file's bytes, None if they are not wanted."""
         ...
 
 
 class Archive(Protocol):
-    """Headers in their order, the content of the last one, and what was noticed about them."""
+    """A sequence of headers, the content of the last one, and the irregularities so far."""
 
     irregularities: list[Irregularity]
 
@@ -80,7 +80,7 @@ class Archive(Protocol):
     def __iter__(self) -> Iterator[Header]: ...
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` further stored bytes of the current entry, and none at its end."""
+        """Return at most `size` further stored bytes of the current entry, none at its end."""
         ...
 
     def note(self, kind: str, offset: int, message: str, path: str = "") -> None:
@@ -89,12 +89,12 @@ class Archive(Protocol):
 
 
 def _as_stored(device: tuple[int, int]) -> tuple[int, int]:
-    """Return the numbers that Linux makes a device of: 12 bits of the major, 20 of the minor number (linux/kdev_t.h)."""
+    """Return the device numbers as Linux stores them: 12 bits of the major, 20 of the minor number (linux/kdev_t.h)."""
     return device[0] & 0xFFF, device[1] & 0xFFFFF
 
 
 def _weight(header: Header) -> int:
-    """Return what a header's attributes and sparse map come to, in characters."""
+    """Return the size of a header's attributes and sparse map, in characters."""
     weight = 0
     if header.xattrs:
         weight += sum(len(name) + len(value) for name, value in header.xattrs.items())
@@ -107,8 +107,8 @@ class Indexing:
     """The state of one pass.
 
     Attributes:
-        entries: what was read so far.
-        sinks: what files were handed on to, which is waiting to hear whether they are verified.
+        entries: the entries so far.
+        sinks: the receivers that wait for the result of the verification.
     """
 
     def __init__(
@@ -120,9 +120,9 @@ class Indexing:
         follow: Callable[[LayerEntry], Sink | None] | None = None,
         programs: bool = True,
     ) -> None:
-        """Read `archive`, keep the bodies that `retain` wants, and hand on those that `follow` gives a sink for.
+        """Read `archive`; keep the bodies that `retain` selects, and pass on those that `follow` selects.
 
-        With `programs`, what executable files and libraries ask for is read from their bodies as well.
+        With `programs`, the requirements of executable files and libraries are read from their bodies.
         """
         self._retain = retain
         self._follow = follow
@@ -145,7 +145,7 @@ class Indexing:
 
         Raises:
             InvalidLayer: Go's readers, and so the runtimes, cannot read the archive.
-            LimitExceeded: it is beyond a bound.
+            LimitExceeded: the archive exceeds a bound.
         """
         most = self._limits.entries
         for seen, header in enumerate(self._archive):
@@ -161,8 +161,8 @@ class Indexing:
         table: Digest | None = None,
         cuts: Iterable[Cut] = (),
     ) -> LayerIndex:
-        """Return what the layer says, once all of it was read."""
-        # Runtimes take a whiteout that is a directory for a directory of that name.
+        """Return the content of the layer after all of it was read."""
+        # Runtimes treat a whiteout that is a directory as a directory of that name.
         self.outline.finish((marker for marker in self.whiteouts if not marker.is_directory), self.opaques)
         return LayerIndex(
             descriptor,
@@ -189,7 +189,7 @@ class Indexing:
                 header,
                 f"the name {name[:200]!r} leaves the root",
             )
-        # Four bytes are the most that a character takes.
+        # A character takes at most four bytes.
         limits, length = self._limits, len(path)
         longest = limits.path_bytes
         if 4 * length > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
@@ -247,7 +247,7 @@ class Indexing:
             self._take_body(header, entry)
 
     def _take_body(self, header: Header, entry: LayerEntry) -> None:
-        """Hand a file's content on, keep it, or look at what it is to a kernel."""
+        """Pass on a file's content, keep it, or read what a kernel needs to execute it."""
         sink = self._follow(entry) if self._follow is not None else None
         if sink is not None:
             self._hand_on(sink)
@@ -260,14 +260,14 @@ class Indexing:
             self._read_program(header)
 
     def _read_program(self, header: Header) -> None:
-        """Read as much of a body as it takes to tell what it is and what it asks for."""
+        """Read as much of a body as is needed for its type and its requirements."""
         reader = ProgramReader(header.stored)
         while (data := self._archive.read(_HANDED_BYTES)) and reader.feed(data):
             pass
         self._note_program(header.data, reader.finish())
 
     def _note_program(self, data: int, program: Program) -> None:
-        # What does not fit is read when somebody asks for it.
+        # What exceeds the bound is read on demand.
         self._programs_left -= weight_of(program)
         if self._programs_left > 0:
             self.programs[data] = program
@@ -279,7 +279,7 @@ class Indexing:
         sink.end()
 
     def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
-        """Record a whiteout: by its name alone, whatever type of file it is, as umoci and containerd do."""
+        """Record a whiteout by its name, whatever its type, as umoci and containerd do."""
         directory, _, base = path.rpartition("/")
         if base == OPAQUE_MARKER:
             name = as_go and as_go.rpartition("/")[0]
@@ -319,7 +319,7 @@ class Indexing:
         )
 
     def _note_overlay(self, header: Header) -> None:
-        """Note what overlayfs takes for an order to itself (Linux: Documentation/filesystems/overlayfs.rst)."""
+        """Note attributes and devices that overlayfs interprets (Linux: Documentation/filesystems/overlayfs.rst)."""
         if header.type == "3" and _as_stored(header.device) == (0, 0):
             self._note("overlay-device", header, "a character device 0/0, overlayfs' own whiteout")
         if header.xattrs:

@@ -1,8 +1,7 @@
-"""The outline of one layer: which directories it uses, and what of it contradicts itself or leans on other layers.
+"""The directories that one layer uses, its contradictions, and its dependencies on other layers.
 
-Everything told here is visible in one layer alone. Overlay snapshotters unpack each layer into a directory of its own, so
-what has to be there for an entry must be in the same layer; and what stands twice or in the way of something else is
-taken differently by different tools.
+Everything here is visible in one layer. Overlay snapshotters unpack each layer into its own directory, so an
+entry's prerequisites must be in the same layer. Tools disagree about repeated or conflicting entries.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 __all__ = ["Note", "Outline"]
 
 Note: TypeAlias = Callable[[str, int, str, str], None]
-"""Takes an irregularity's kind, offset, message and path."""
+"""A callback with an irregularity's kind, offset, message and path."""
 
 _Directory: TypeAlias = "dict[str, _Directory | LayerEntry | int]"
-"""Names to what they are; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needed it."""
+"""Names to entries and directories; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needs it."""
 
-_OWN = ""  # neither is a name, nor can be one
+_OWN = ""  # neither can be a name
 _USED = "/"
 
 
 class Outline:
     """The entries of one layer by directory, filled in the archive's order.
 
-    A tree and no set of paths: the paths of all parents of a deep name are the square of its length.
+    A tree, not a set of paths: the paths of all parents of a deep name take quadratic space.
     """
 
     def __init__(self, note: Note, *, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -37,12 +36,12 @@ class Outline:
         self._limits = limits
         self._root: _Directory = {}
         self._found: dict[str, _Directory] = {"": self._root}
-        self._behind: dict[int, _Directory] = {}  # what is written below an entry that is no directory
-        self._waiting: list[LayerEntry] = []  # hard links whose target has not come yet
+        self._behind: dict[int, _Directory] = {}  # what is written below an entry that is not a directory
+        self._waiting: list[LayerEntry] = []  # hard links whose target has not appeared yet
         self._directories = 0
 
     def add(self, entry: LayerEntry) -> None:
-        """Put an entry in its place, and note what it runs into.
+        """Insert an entry, and note its conflicts.
 
         Raises:
             LimitExceeded: the layer uses more than `Limits.directories`.
@@ -68,7 +67,7 @@ class Outline:
         elif old is not None:
             self._duplicate(entry)
         if old is not None and isinstance(old, dict) != (entry.type == "dir"):
-            self._found = {"": self._root}  # what was found below it is there no more
+            self._found = {"": self._root}  # entries below it are gone
         if entry.type != "dir":
             directory[name] = entry
         elif isinstance(old, dict):
@@ -77,7 +76,7 @@ class Outline:
             directory[name] = self._directory(_OWN, entry)
 
     def finish(self, whiteouts: Iterable[Marker], opaques: Iterable[Marker]) -> None:
-        """Note what only shows when the whole layer is known.
+        """Note irregularities that need the whole layer.
 
         Raises:
             LimitExceeded: as `add` does.
@@ -109,7 +108,7 @@ class Outline:
         return {key: value}
 
     def _descend(self, path: str, entry: LayerEntry) -> _Directory:
-        """Find or make the directory for an entry; what is no directory on the way is noted and passed."""
+        """Find or make the directory for an entry; note and replace what is not a directory on the way."""
         node = self._root
         for name in path.split("/"):
             child = node.get(name)
@@ -139,9 +138,9 @@ class Outline:
         return isinstance(found, LayerEntry) and found.type == "symlink"
 
     def _at(self, path: str) -> LayerEntry | _Directory | None:
-        """Look up what the layer has at a path, symbolic links on the way followed inside it.
+        """Return what the layer has at a path; symbolic links are followed within the layer.
 
-        What is not there counts as a directory where `..` leads out of it again: readers join such names by their letters.
+        A missing name counts as a directory if `..` leads out of it again: readers join such names lexically.
         """
         waiting = path.split("/")[::-1]
         stack: list[_Directory | None] = [self._root]
@@ -179,7 +178,7 @@ class Outline:
     # -- markers ---------------------------------------------------------------------------------------------------
 
     def _opaques(self, opaques: Iterable[Marker]) -> set[str]:
-        """Note what is odd about opaque whiteouts, and give the directories they are in."""
+        """Note irregular opaque whiteouts, and return their directories."""
         found: set[str] = set()
         for marker in opaques:
             found.add(marker.path)
@@ -224,7 +223,7 @@ class Outline:
 
 
 def _below(directory: _Directory | None, names: list[str]) -> LayerEntry | _Directory | None:
-    """Look up what is at a path below a directory, no link followed."""
+    """Return what is at a path below a directory, without following links."""
     found: LayerEntry | _Directory | int | None = directory
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None

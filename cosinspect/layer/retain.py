@@ -1,4 +1,4 @@
-"""Which files' bodies are kept while their layer passes by, and the globs that name them."""
+"""Which files' bodies are kept while their layer is read, and the globs that select them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ __all__ = ["Retain", "glob_expression"]
 
 
 class Retain:
-    """Which files' bodies to keep while their layer passes by, within a budget that all layers share.
+    """The files whose bodies are kept while their layer is read, within a budget that all layers share.
 
-    What does not fit is read in a second pass when it is needed, so a budget changes cost and never results.
+    A file that exceeds the budget is read in a second pass when it is needed; the budget changes the cost,
+    never the result.
     """
 
     def __init__(self, patterns: Iterable[str] = (), *, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -26,7 +27,7 @@ class Retain:
         self._lock = threading.Lock()
 
     def wants(self, path: str, size: int) -> bool:
-        """Return whether to keep a file of `size` bytes, and set its bytes aside in the budget."""
+        """Return whether to keep a file of `size` bytes, and subtract it from the budget."""
         if self._expression is None or size > self._file_bytes or not self._expression.fullmatch(path):
             return False
         with self._lock:

@@ -194,8 +194,8 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         deployment: how it is written to disks and media.
         unified: its unified kernel images, None where it has none.
         trusted_boot: whether a unified kernel image is made of the whole tree.
-        initrds: where the initrds are that machines boot with: where bootargs.cfg says, beside the kernel that Elemental 3 finds, or
-            beside each kernel that ostree finds.
+        initrds: where the initrds are that machines boot with: where bootargs.cfg says, beside the kernel that Elemental 3 finds,
+            beside each kernel that ostree finds, or in its unified kernel images, where they are the whole system.
         accounts_installed: whether the accounts are made when a machine is installed, so that the image needs none.
         datasources_built_in: whether the user data of clouds is asked for without a cloud-config.
         account_files: files of accounts besides /etc/passwd.
@@ -252,7 +252,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     deployment: Deployment = Deployment()
     unified: UnifiedTable | None = None
     trusted_boot: bool = False
-    initrds: Literal["bootargs", "elemental3", "ostree"] = "bootargs"
+    initrds: Literal["bootargs", "elemental3", "ostree", "unified"] = "bootargs"
     accounts_installed: bool = False
     datasources_built_in: bool = False
     account_files: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """The result of an inspection, as values: findings, results of checks, capabilities, the verdict, the report.
 
-Words follow SARIF 2.1.0 where it has them: a result's `kind` is pass, fail, open or notApplicable, its `level` is
-error, warning or note. `Report.to_dict` is a versioned interface: keys are added, never changed.
+Words follow SARIF 2.1.0: a result's `kind` is pass, fail, open or notApplicable, its `level` is error,
+warning or note. `Report.to_dict` is a versioned interface: keys are added, never changed.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ SCHEMA = "cosinspect.report/1"
 
 
 SIGNATURE_TAG = "signature"
-"""Tag of the check that tells of the image's signatures. Where one is required the verdict hangs on it, and nobody can waive it."""
+"""Tag of the check of the image's signatures. If a signature is required, this check decides the verdict and cannot be waived."""
 
 
 class Verdict(enum.Enum):
@@ -101,7 +101,7 @@ class _WireCapability(msgspec.Struct):
 
 
 class _WireReport(msgspec.Struct):
-    """A report as `Report.to_dict` gives it; keys with a default were added later."""
+    """A report as `Report.to_dict` writes it; keys with a default were added later."""
 
     schema: Literal["cosinspect.report/1"]
     image: _WireImage
@@ -127,7 +127,7 @@ class _WireReport(msgspec.Struct):
 
 @frozen
 class _Published:
-    """What a report said when it was written, by the rules of the version that wrote it."""
+    """The verdict and capabilities of a report read from a document."""
 
     verdict: Verdict
     capabilities: Mapping[Capability, CapabilityResult] = field(hash=False)
@@ -135,33 +135,33 @@ class _Published:
 
 @frozen
 class Report:
-    """Everything an inspection found out.
+    """The result of an inspection.
 
     Attributes:
-        name: the image's name as asked for.
+        name: the image's name as given.
         digest: of the manifest that was inspected.
-        index: digest of the image index it was chosen from, if any.
-        platform: what it runs on, "" where it does not say.
+        index: digest of the image index that listed it, if any.
+        platform: of the image, "" if it states none.
         layers: bottom first.
         profile: name of the profile that was applied.
-        profile_asked: name of the profile that was asked for, which differs where that is `auto`.
+        profile_asked: name of the requested profile; differs if that is `auto`.
         generation: of the toolkit in the image: `G0` to `G5`, `kairos`, `bootc`, or "" if none is evident.
-        generation_title: the same in words.
+        generation_title: a description of the generation.
         required: the capabilities the profile requires.
         results: one for each check, in the catalogue's order.
-        stats: what it cost.
-        rules: what the checks look for, in the order of their results.
+        stats: time and bytes.
+        rules: the rules of the checks, in the order of their results.
         policies: names of the policies that extend the profile.
-        unused: waivers that cover nothing in this image.
-        signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
+        unused: waivers that match nothing in this image.
+        signatures: the image's signatures, None if no signer was given.
         signature_required: whether the image must be signed to pass, whatever it can do.
-        semantics: the readings of the layers that were looked at, the report's own first.
+        semantics: the semantics that were compared, the report's own first.
         by_table: positions of the layers of which only the table of contents was read.
-        selected: ids of the checks that alone were run, empty for all; no capability is confirmed by some of them.
-        unread: positions of the layers that were not read, as they could change nothing that was asked for.
-        verified_required: whether only what was read to its end and verified may pass.
-        needs: the rows of the table of operations that hold for the image's generation.
-        published: of a report that was read from a document, the verdict and the capabilities in it.
+        selected: ids of the selected checks, empty for all; with a selection, no capability becomes yes.
+        unread: positions of the layers that were not read.
+        verified_required: whether all layers must be read completely and verified.
+        needs: the rows of the table of operations for the image's generation.
+        published: the verdict and capabilities of a report that was read from a document.
     """
 
     name: str
@@ -190,12 +190,12 @@ class Report:
 
     @property
     def provisional(self) -> bool:
-        """Whether it rests on less than all layers, read to their ends and verified."""
+        """Whether some layers were not read completely and verified."""
         return bool(self.by_table or self.unread)
 
     @property
     def reservations(self) -> tuple[str, ...]:
-        """Why it is provisional, a sentence without a full stop each; nothing where it is not."""
+        """Why the report is provisional, sentences without a full stop; empty if it is not."""
         found = []
         if self.by_table:
             found.append(f"{_layers(self.by_table)} read by the table of contents alone")
@@ -205,7 +205,7 @@ class Report:
 
     @property
     def signed(self) -> Status:
-        """Whether somebody who is trusted signed the image; unknown where nobody was named, or not all could be seen."""
+        """Whether a trusted signer signed the image; unknown if no signer was given, or not all signatures could be read."""
         if self.signatures is None:
             return Status.UNKNOWN
         if self.signatures.verified:
@@ -216,7 +216,7 @@ class Report:
 
     @property
     def capabilities(self) -> Mapping[Capability, CapabilityResult]:
-        """Whether the image has each capability; a waiver changes nothing in that."""
+        """Whether the image has each capability; waivers do not change it."""
         if self.published is not None:
             return self.published.capabilities
         return {capability: self._judge(capability, self.results) for capability in Capability}
@@ -231,15 +231,15 @@ class Report:
     def verdict(self) -> Verdict:
         """Fail if a required capability or signature is missing, else open if one is unknown, else pass.
 
-        A check of level error that decides no capability is required by itself. What is waived is left out; a signature
-        cannot be.
+        A check of level error without capabilities is required by itself. Waived findings are ignored; a
+        signature cannot be waived.
         """
         if self.published is not None:
             return self.published.verdict
         standing = [result for result in self.results if not result.is_waived]
         statuses = {self._judge(capability, standing).status for capability in self.required}
         if self.selected and Status.NO not in statuses:
-            # Of some checks it can be said that they passed, not what the image can do.
+            # A selection of checks decides whether they pass, not what the image can do.
             undecided = any(result.kind is Kind.OPEN for result in standing)
             statuses = {Status.UNKNOWN if undecided else Status.YES}
         if self.signature_required:
@@ -257,12 +257,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether the verdict is pass; an image that is undecided has not passed."""
+        """Whether the verdict is pass; an undecided image has not passed."""
         return self.verdict is Verdict.PASS
 
     @property
     def unconfirmed(self) -> tuple[Capability, ...]:
-        """The required capabilities that no standing check speaks for or against; the verdict is open for them."""
+        """The required capabilities that no check decides; they make the verdict open."""
         standing = [result for result in self.results if not result.is_waived]
         if self.selected:
             return ()
@@ -277,7 +277,7 @@ class Report:
         )
 
     def is_decisive(self, result: CheckResult) -> bool:
-        """Whether the verdict hangs on this result: it decides what is required, and nobody answers for it."""
+        """Return whether this result decides the verdict: it is about a requirement, and is not waived."""
         if self.signature_required and SIGNATURE_TAG in result.tags:
             return True
         decides = not set(result.capabilities).isdisjoint(self.required)
@@ -286,20 +286,20 @@ class Report:
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
-        """The checks that failed, gravest first."""
+        """The failed checks, most severe first."""
         order = list(Level)
         found = [result for result in self.results if result.kind is Kind.FAIL]
         return tuple(sorted(found, key=lambda result: order.index(result.level)))
 
     @classmethod
     def from_dict(cls, plain: object) -> Self:
-        """Return the report that `to_dict` gave as plain values, such as a JSON file has them.
+        """Return the report of a document that `to_dict` wrote, such as a parsed JSON file.
 
-        The verdict and the capabilities are those in the document; they are not decided again. The rules of the checks
-        and the needs of operations are no part of a document, and empty.
+        The verdict and the capabilities are those in the document; they are not decided again. A document has
+        no rules of checks and no needs of operations; both are empty.
 
         Raises:
-            InvalidReport: the values are not of the schema `cosinspect.report/1`.
+            InvalidReport: the document does not have the schema `cosinspect.report/1`.
         """
         try:
             wire = msgspec.convert(plain, type=ready(_WireReport))
@@ -319,7 +319,7 @@ class Report:
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as plain values, by the schema named in it."""
+        """Return the report as plain data in the schema `cosinspect.report/1`."""
         return {
             "schema": SCHEMA,
             "image": {
@@ -368,9 +368,9 @@ class Report:
 def judge(
     capability: Capability, results: Iterable[CheckResult], needs: Iterable[Need] = ()
 ) -> CapabilityResult:
-    """Return whether the results give a capability: no if a check that decides it failed, unknown if one is open.
+    """Return whether the results give a capability: no if a deciding check failed, unknown if one is open.
 
-    A capability that no check has confirmed is never more than unknown; nor is one with a need that no check looked at.
+    A capability that no check confirms is unknown. So is a capability with a need that no check looked at.
     """
     known = tuple(results)
     rows = [need for need in needs if capability in need.operations]
@@ -409,7 +409,7 @@ def _effect(failed: tuple[str, ...], deciding: list[CheckResult], rows: list[Nee
 
 
 def _layers(positions: tuple[int, ...]) -> str:
-    """Name layers by their positions, neighbours together: `layers 0-3 and 7`."""
+    """Return layers by their positions, with ranges: `layers 0-3 and 7`."""
     runs: list[list[int]] = []
     for position in positions:
         if runs and runs[-1][-1] == position - 1:

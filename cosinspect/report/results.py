@@ -1,7 +1,7 @@
-"""What checks said, as values: findings, results, waivers, and how layers and steps are named.
+"""The results of checks as values: findings, results, waivers; and the names of layers and steps.
 
-Words follow SARIF 2.1.0 where it has them: a result's `kind` is pass, fail, open or notApplicable, its `level` is
-error, warning or note.
+Words follow SARIF 2.1.0: a result's `kind` is pass, fail, open or notApplicable, its `level` is error,
+warning or note.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Level(enum.Enum):
-    """How grave a failed check is."""
+    """The severity of a failed check."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -45,19 +45,19 @@ class Kind(enum.Enum):
     OPEN = "open"
     """It could not be decided."""
     NOT_APPLICABLE = "notApplicable"
-    """There is nothing for it to look at."""
+    """It does not apply to the image."""
 
 
 @frozen
 class Waiver:
-    """What somebody answers for: that a check's findings are known and accepted, for a reason and for a time.
+    """The acceptance of a check's findings, with a reason and a last day.
 
     Attributes:
         check: id of the check.
         reason: why the findings are accepted.
-        expires: the last day on which they are.
+        expires: the last day of the acceptance.
         path: glob of the paths it is limited to, "" for all findings of the check.
-        expired: whether that day has passed: the waiver is reported and accepts nothing.
+        expired: whether that day has passed; the waiver is then reported and has no effect.
     """
 
     check: str
@@ -67,7 +67,7 @@ class Waiver:
     expired: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the value as plain data."""
         return {
             "check": self.check,
             "reason": self.reason,
@@ -79,15 +79,15 @@ class Waiver:
 
 @frozen
 class Rule:
-    """What a check looks for, as reports that bring their own catalogue tell it.
+    """The description of a check, for reports that contain a catalogue.
 
     Attributes:
         check: its id.
         name: its name, which names the defect.
-        level: how grave a failure is in general; a result has the level that its profile gives it.
+        level: the default severity; a result has the level of its profile.
         summary: the defect in one sentence.
         why: what happens on a machine.
-        remedy: how it is mended.
+        remedy: how to repair it.
     """
 
     check: str
@@ -100,16 +100,16 @@ class Rule:
 
 @frozen
 class Finding:
-    """One defect, where it is and how it is mended.
+    """One defect, its place and its remedy.
 
     Attributes:
         message: what was expected and what was found, a sentence without a full stop.
-        path: the path in the image that is concerned.
+        path: the path in the image.
         layer: position of the layer that caused it, counted from 0 at the bottom.
-        evidence: further facts, one a line: links followed, what layers did, the step that did it.
-        remedy: what to do; None takes the check's own remedy.
+        evidence: further facts, one per line: links, changes by layers, build steps.
+        remedy: what to do; None means the check's own remedy.
         waiver: the waiver that covers it, expired or not.
-        semantics: the reading of the layers for which alone it holds, None if it holds for the report's own.
+        semantics: the semantics to which it is limited, None for the report's own.
     """
 
     message: str
@@ -122,7 +122,7 @@ class Finding:
 
     @property
     def is_waived(self) -> bool:
-        """Whether somebody answers for it today."""
+        """Whether a waiver that has not expired covers it."""
         return self.waiver is not None and not self.waiver.expired
 
 
@@ -134,14 +134,14 @@ class CheckResult:
         check: its id.
         name: its name, which names the defect.
         kind: how it ended.
-        level: how grave a failure is.
-        capabilities: what the image cannot do if the check fails.
+        level: the severity of a failure.
+        capabilities: the capabilities that are lost if the check fails.
         findings: the defects; empty unless it failed.
         reason: why it is open, not applicable, or failed before its end, else "".
-        evidence: what a passed check saw.
-        waiver: the waiver that covers it as a whole where it is open, expired or not.
-        tags: what the check is about, in words that reports group by.
-        transient: whether it is open for a reason that may pass: a source that did not answer, time that ran out.
+        evidence: the facts that a passed check found.
+        waiver: the waiver that covers an open result, expired or not.
+        tags: the subjects of the check; reports group by them.
+        transient: whether the reason may pass: a source did not answer, or time ran out.
     """
 
     check: str
@@ -158,13 +158,13 @@ class CheckResult:
 
     @property
     def waivers(self) -> tuple[Waiver, ...]:
-        """The waivers of it and of its findings, expired ones included."""
+        """The waivers of the result and of its findings, including expired ones."""
         every: tuple[Finding | CheckResult, ...] = (*self.findings, self)
         return tuple(dict.fromkeys(each.waiver for each in every if each.waiver is not None))
 
     @property
     def is_waived(self) -> bool:
-        """Whether somebody answers for all that keeps it from passing."""
+        """Whether waivers cover everything that prevents it from passing."""
         if self.kind is Kind.FAIL and not self.reason:
             return bool(self.findings) and all(finding.is_waived for finding in self.findings)
         return self.kind is Kind.OPEN and self.waiver is not None and not self.waiver.expired
@@ -172,7 +172,7 @@ class CheckResult:
 
 @frozen
 class LayerSummary:
-    """A layer as reports name it."""
+    """A layer in a report."""
 
     digest: str
     diff_id: str
@@ -182,11 +182,11 @@ class LayerSummary:
 
 @frozen
 class Stats:
-    """What an inspection cost. The only part of a report that differs between two inspections of the same image.
+    """The cost of an inspection; the only part of a report that differs between two inspections of the same image.
 
     Attributes:
         seconds: wall time of the whole inspection.
-        bytes: compressed bytes that came from the source.
+        bytes: compressed bytes from the source.
         entries: names in the merged tree.
     """
 
@@ -196,12 +196,12 @@ class Stats:
 
 
 def shorten_step(created_by: str, width: int = 100) -> str:
-    """Cut a build step to a width: blanks folded, without the shell and the marks that builders put around it."""
+    """Cut a build step to a width; fold blanks, and remove the shell and builders' markers."""
     text = " ".join(created_by.split()).removesuffix(" # buildkit")
     text = re.sub(r"^(RUN )?/bin/sh -c (?:#\(nop\) *)?", lambda found: found[1] or "", text)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def name_layer(position: int, created_by: str | None) -> str:
-    """Name a layer as people know it: its position and the step that made it, where that is known."""
+    """Return a layer's position and its build step, if known."""
     return f"layer {position} ({shorten_step(created_by)})" if created_by else f"layer {position}"

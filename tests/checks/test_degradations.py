@@ -46,6 +46,9 @@ NOT_SO_IN = {
         ("G0", kind): []  # its hooks are read and not executed
         for kind in ("initrd-layout-mode", "initrd-layout-empty", "initrd-loop-mode", "initrd-loop-returns")
     },
+    # It has no layout file, or takes the persistent partition from the settings of elemental.
+    ("G0", "volume-unknown"): [],
+    ("G5", "volume-unknown"): [],
     ("G5", "fallback-broken"): [],  # its menu falls back to recovery, not to the older image
     # `elemental mount` does what scripts did.
     ("G5", "initrd-layout-mode"): [],

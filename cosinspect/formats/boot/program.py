@@ -97,7 +97,8 @@ def weight_of(program: Program) -> int:
     if program.elf is not None:
         elf = program.elf
         texts = (elf.interpreter, elf.soname, elf.rpath, elf.runpath, *elf.needed, *elf.directories)
-        weight += sum(len(text or "") + 50 for text in texts)
+        versions = (version for _, names in elf.wants for version in names)
+        weight += sum(len(text or "") + 50 for text in (*texts, *elf.defines, *versions))
     return weight
 
 
@@ -200,7 +201,7 @@ class ProgramReader:
         if interpreter is None and layout.interpreter in self._kept:
             raw = bytes(self._kept[layout.interpreter]).partition(b"\0")[0]
             interpreter = raw.decode("utf-8", "replace")
-        elf = describe(layout, interpreter, dynamic, self._name_at)
+        elf = describe(layout, interpreter, dynamic, self._name_at, self._stretch_at)
         places = [place for place in (layout.interpreter, layout.dynamic) if place is not None]
         if layout.end > self._size or any(place.offset + place.length > self._size for place in places):
             elf = msgspec.structs.replace(elf, is_cut=True)
@@ -226,7 +227,7 @@ class ProgramReader:
         places += (
             [layout.interpreter] if layout.interpreter and layout.interpreter.length <= NAME_BYTES else []
         )
-        places += [place for place in layout.strings if place.length <= STRINGS_BYTES]
+        places += [place for place in layout.tables if place.length <= STRINGS_BYTES]
         for place in places:
             if place.offset + place.length <= self._size and place not in self._kept:
                 # What has passed already lies in the start, as nothing is decided later.
@@ -248,6 +249,13 @@ class ProgramReader:
     def _is_wanted_whole(self) -> bool:
         """Return whether the file is a small library without a loader of its own: it may be a loader."""
         return self._layout is not None and self._layout.interpreter is None and self._size <= PREFIX_BYTES
+
+    def _stretch_at(self, offset: int, length: int) -> bytes | None:
+        for start, held in [(0, self._start), *((place.offset, data) for place, data in self._kept.items())]:
+            first = offset - start
+            if first >= 0 and first + length <= len(held):
+                return bytes(held[first : first + length])
+        return None
 
     def _name_at(self, offset: int) -> bytes | None:
         for start, held in [(0, self._start), *((place.offset, data) for place, data in self._kept.items())]:
