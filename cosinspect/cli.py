@@ -68,14 +68,14 @@ exit status:
   0  the image has every capability that its profile requires; ls, cat, history: done
   1  it lacks one; ls, cat, history: the path is not in the image
   2  wrong use: arguments, the image's name, the profile
-  3  it cannot be decided: not reachable, damaged, unknown
+  3  it cannot be decided: unreachable, damaged, unknown
 
-An image whose name is that of a command can be checked with: cosinspect check NAME
-Each command tells its options: cosinspect check --help
+To check an image with the name of a command: cosinspect check NAME
+Options of a command: cosinspect check --help
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class _ArgumentParser(argparse.ArgumentParser):
     """A parser that raises exceptions; argparse has no other way not to exit."""
 
     def error(self, message: str) -> NoReturn:
@@ -187,7 +187,7 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     implied = command is None
     if command is None:
         command = COMMANDS["check"]
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         allow_abbrev=False,
@@ -228,10 +228,10 @@ def _overview() -> argparse.ArgumentParser:
         f"  {command.name + ' ' + command.arguments:<{wide}}  {command.summary}"
         for command in COMMANDS.values()
     )
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
-        description="What can this OS image do? Does it boot and install, and if not, why?",
+        description="What can this OS image do? Does it boot and install? If not, why?",
         epilog=f"commands:\n{commands}\n\n{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -60,7 +60,7 @@ class NamedImage:
 
 
 Body: TypeAlias = "Mapping[str, Any]"
-_Finder: TypeAlias = "Callable[[_Walk], Iterator[NamedImage]]"
+_Finder: TypeAlias = "Callable[[_ObjectWalk], Iterator[NamedImage]]"
 
 
 @frozen
@@ -85,7 +85,7 @@ class KnownKind:
 
 
 @define
-class _Walk:
+class _ObjectWalk:
     """Follows plain paths in one object, a bounded number of steps."""
 
     body: Body
@@ -143,7 +143,7 @@ def _versioned(name: str, pointer: str, version: str, why: str) -> NamedImage:
     return NamedImage(name, pointer, name, unresolved=why)
 
 
-def _plan(walk: _Walk) -> Iterator[NamedImage]:
+def _plan(walk: _ObjectWalk) -> Iterator[NamedImage]:
     channel = walk.text("spec.channel")
     why = (
         f"its tag comes from the channel {channel[:_SHOWN]}"
@@ -163,7 +163,7 @@ def _operator_version(name: str) -> str:
     return version if colon else "latest"
 
 
-def _managed_image(walk: _Walk) -> Iterator[NamedImage]:
+def _managed_image(walk: _ObjectWalk) -> Iterator[NamedImage]:
     image = walk.text("spec.osImage")
     other = walk.text("spec.managedOSVersionName")
     version = _operator_version(image) if image or not other else ""
@@ -176,7 +176,7 @@ def _managed_image(walk: _Walk) -> Iterator[NamedImage]:
         yield _versioned(name, pointer, version, why)
 
 
-def _managed_version(walk: _Walk) -> Iterator[NamedImage]:
+def _managed_version(walk: _ObjectWalk) -> Iterator[NamedImage]:
     image = walk.text("spec.metadata.upgradeImage")
     is_iso = walk.text("spec.type").lower() == "iso"
     own = list(walk.names("spec.upgradeContainer.image"))
@@ -189,7 +189,7 @@ def _managed_version(walk: _Walk) -> Iterator[NamedImage]:
         yield _versioned(name, pointer, version, "")
 
 
-def _seed_image(walk: _Walk) -> Iterator[NamedImage]:
+def _seed_image(walk: _ObjectWalk) -> Iterator[NamedImage]:
     raw = walk.text("spec.type").lower() == "raw"
     for pointer, name in walk.names("spec.baseImage"):
         if raw:
@@ -200,7 +200,7 @@ def _seed_image(walk: _Walk) -> Iterator[NamedImage]:
             )
 
 
-def _registration(walk: _Walk) -> Iterator[NamedImage]:
+def _registration(walk: _ObjectWalk) -> Iterator[NamedImage]:
     """Yield what machines install and reset from: a source of elemental, with its scheme."""
     for step in ("install", "reset"):
         for pointer, source in walk.names(f"spec.config.elemental.{step}.system-uri"):
@@ -212,7 +212,7 @@ def _registration(walk: _Walk) -> Iterator[NamedImage]:
 
 
 def _at(*paths: str) -> _Finder:
-    def find(walk: _Walk) -> Iterator[NamedImage]:
+    def find(walk: _ObjectWalk) -> Iterator[NamedImage]:
         for path in paths:
             for pointer, name in walk.names(path):
                 yield NamedImage(name, pointer, name)
@@ -331,7 +331,7 @@ class ImageField:
     def _compiled_tag(self) -> JSONPath | None:
         return path_of(self.tag) if self.tag else None
 
-    def find(self, walk: _Walk) -> Iterator[NamedImage]:
+    def find(self, walk: _ObjectWalk) -> Iterator[NamedImage]:
         """Yield the images that an object names here; nothing where it names none.
 
         Raises:
@@ -383,7 +383,7 @@ class ImageFields:
         """
         if not isinstance(body, dict):
             raise InvalidObject(f"expected an object, found {type(body).__name__}", where=kind or "object")
-        walk = _Walk(body, kind)
+        walk = _ObjectWalk(body, kind)
         own = self._own.get((group, kind))
         if own is not None:
             _bound(body, kind)

@@ -21,7 +21,9 @@ LAYER_CODE = (
     "formats/boot/program.py",
     "formats/boot/symbol_versions.py",
     "formats/toc.py",
+    "globs.py",
     "layer/",
+    "path_walk.py",
     "tar/",
     "wire_types.py",
 )

@@ -44,7 +44,7 @@ class _Part(msgspec.Struct, frozen=True, array_like=True):
     section: Section
 
 
-class _Head(msgspec.Struct, frozen=True, array_like=True):
+class _LayerHead(msgspec.Struct, frozen=True, array_like=True):
     irregularities: list[tuple[str, int, str, str]]
     uncompressed_size: int
     escaped: bool
@@ -66,7 +66,7 @@ class _Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     data: int
 
 
-class _Reading(Generic[T]):
+class _LayerDecoder(Generic[T]):
     """Decodes each part of a layer once; if a section is damaged, the layer is read again."""
 
     def __init__(self, record: Record, again: Callable[[], LayerIndex]) -> None:
@@ -110,7 +110,7 @@ class _Values(Sequence[T]):
 class _Contents(Mapping[int, bytes]):
     """Bodies that are read from the record on demand."""
 
-    def __init__(self, sections: dict[int, Section], reading: _Reading[LayerEntry]) -> None:
+    def __init__(self, sections: dict[int, Section], reading: _LayerDecoder[LayerEntry]) -> None:
         self._sections = sections
         self._reading = reading
 
@@ -169,12 +169,12 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
     cuts = [(each.reader, each.offset, each.ended, each.reason) for each in index.cuts]
     parts = (entries, whiteouts, opaques, nameless, name_only, programs, contents, cuts)
     try:
-        head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, False, *parts))
+        head = msgspec.msgpack.encode(_LayerHead(irregularities, index.uncompressed_size, False, *parts))
     except UnicodeEncodeError:
         irregularities = [
             (kind, offset, escape(message), escape(path)) for kind, offset, message, path in irregularities
         ]
-        head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, True, *parts))
+        head = msgspec.msgpack.encode(_LayerHead(irregularities, index.uncompressed_size, True, *parts))
     return writer.finish(head)
 
 
@@ -187,10 +187,10 @@ def decode_layer(
         Damaged: the head is invalid.
     """
     try:
-        head = msgspec.msgpack.decode(record.head, type=ready(_Head))
+        head = msgspec.msgpack.decode(record.head, type=ready(_LayerHead))
     except msgspec.DecodeError as fault:
         raise Damaged(f"the head is none of a layer: {fault}") from fault
-    reading = _Reading[LayerEntry](record, again)
+    reading = _LayerDecoder[LayerEntry](record, again)
     text = unescape if head.escaped else str
     irregularities = tuple(
         Irregularity(kind, offset, text(message), text(path))

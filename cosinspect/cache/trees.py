@@ -14,7 +14,7 @@ from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.layer.changeset import LayerEntry
 from cosinspect.rootfs.overlay import Merged
-from cosinspect.rootfs.tree import Inode, Node, Problem
+from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 from cosinspect.wire_types import ready
 
 __all__ = ["decode_tree", "encode_tree"]
@@ -45,7 +45,7 @@ class _Directory(msgspec.Struct, frozen=True, array_like=True):
     children: list[_Child]
 
 
-class _Head(msgspec.Struct, frozen=True, array_like=True):
+class _TreeHead(msgspec.Struct, frozen=True, array_like=True):
     escaped: bool
     problems: list[tuple[str, int, str, str, bool]]
     root: _Child
@@ -158,12 +158,12 @@ def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
     root = _Child("", merged.root.entry, False, merged.root.layer, 0, 0, None, sections[id(merged.root)])
     problems = [(each.kind, each.layer, each.path, each.message, each.fatal) for each in merged.problems]
     try:
-        head = msgspec.msgpack.encode(_Head(False, problems, root, names))
+        head = msgspec.msgpack.encode(_TreeHead(False, problems, root, names))
     except UnicodeEncodeError:
         problems = [
             (kind, layer, escape(path), escape(text), fatal) for kind, layer, path, text, fatal in problems
         ]
-        head = msgspec.msgpack.encode(_Head(True, problems, _altered(root, escape), names))
+        head = msgspec.msgpack.encode(_TreeHead(True, problems, _altered(root, escape), names))
     return writer.finish(head)
 
 
@@ -174,14 +174,14 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
         Damaged: the head is invalid.
     """
     try:
-        head = msgspec.msgpack.decode(record.head, type=ready(_Head))
+        head = msgspec.msgpack.decode(record.head, type=ready(_TreeHead))
     except msgspec.DecodeError as fault:
         raise Damaged(f"the head is none of a tree: {fault}") from fault
     change = unescape if head.escaped else None
     text = unescape if head.escaped else str
     root = _Stored(record, again).node(head.root, "", change)
     problems = tuple(
-        Problem(kind, layer, text(path), text(message), fatal)
+        LayerProblem(kind, layer, text(path), text(message), fatal)
         for kind, layer, path, message, fatal in head.problems
     )
     return Merged(root, problems, head.names)

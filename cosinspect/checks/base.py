@@ -16,13 +16,14 @@ from attrs.validators import matches_re
 from cosinspect.errors import CosinspectError, DigestMismatch, LimitExceeded, SizeMismatch, SourceError
 from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Deployment, Generation, Profile
 from cosinspect.report.capabilities import Need
-from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
+from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
 from cosinspect.rootfs.partial import Unread
@@ -142,33 +143,32 @@ class CheckContext:
         """
         _ = self.generation
 
-    def step(self, layer: int) -> str:
-        """Name a layer as people know it: its position and the step that made it."""
-        return name_layer(layer, self.steps[layer] if layer < len(self.steps) else None)
+    def step(self, layer: int) -> LayerStep:
+        """Return a layer as people know it: its position and the step that made it."""
+        return LayerStep(layer, self.steps[layer] if layer < len(self.steps) else None)
 
-    def removal(self, path: str) -> tuple[int | None, tuple[str, ...]]:
-        """Return which layer took `path` away, as the layer's position and lines of evidence."""
+    def removal(self, path: str) -> tuple[int | None, tuple[Evidence, ...]]:
+        """Return the position of the layer that removed `path`, and the evidence; None and nothing where none did."""
         for change in reversed(self.rootfs.history(path)):
             if change.action is Action.REMOVED:
-                return change.layer, (f"{self.step(change.layer)} removed it: {change.cause}",)
+                return change.layer, (Removal(self.step(change.layer), change.cause),)
         return None, ()
 
     def broken(self, trace: Trace, message: str) -> Finding:
         """Make the finding for a path that does not resolve: its links, and the layer that broke it."""
-        links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))  # a circle is reported once
         layer, removed = self.removal(trace.at)
         if layer is None and trace.hops:
             layer = trace.hops[-1].layer
-            removed = (f"{self.step(layer)} made the last link",)
-        return Finding(message, trace.path, layer, (*links, *removed))
+            removed = (LastLink(self.step(layer)),)
+        return Finding(message, trace.path, layer, (*links_of(trace), *removed))
 
-    def unexecutable(self, path: str, fault: Fault, message: str) -> Finding:
+    def unexecutable(self, path: str, fault: ExecutionFault, message: str) -> Finding:
         """Make the finding for a program that cannot be executed: who asks for what, and the layer that broke it."""
         entry = self.rootfs.trace(path).entry
         blamed = self.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
         searched = dict.fromkeys((*fault.searched, *((path,) if entry is None else ())))
         layer: int | None = None
-        removed: tuple[str, ...] = ()
+        removed: tuple[Evidence, ...] = ()
         for place in list(searched)[:_MOST_PLACES]:
             layer, removed = self.removal(place)
             if layer is not None:
@@ -189,7 +189,12 @@ class CheckContext:
 _MOST_PLACES = 12
 
 
-def words_of(path: str, fault: Fault) -> str:
+def links_of(trace: Trace) -> tuple[LinkFollowed, ...]:
+    """Return the links that were followed to a path, each once: a circle is told once."""
+    return tuple(dict.fromkeys(LinkFollowed(hop.path, hop.target, hop.layer) for hop in trace.hops))
+
+
+def words_of(path: str, fault: ExecutionFault) -> str:
     """Say in words what keeps a program from being executed, as the end of a sentence that began with its path."""
     return fault.reason if fault.path == path else f"{fault.path} keeps it from running: {fault.reason}"
 

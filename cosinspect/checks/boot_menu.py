@@ -297,7 +297,7 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
                 text = f"{state.state.name}: {message}{on_condition(way)}"
                 missing = tuple(f"{name} is not there" for name in judged.missing)
                 finding = at_line(context, where, text, way.boot.line or None)
-                yield evolve(finding, evidence=(*finding.evidence, *missing[:5]))
+                yield evolve(finding, evidence=(*finding.grounds, *missing[:5]))
             if way.kernel is not None:
                 yield f"{state.state.name}: {way.boot.command_line.text[:160]}"
     if not seen:

@@ -12,6 +12,7 @@ from cosinspect.checks.kernel import is_of_unread_machine
 from cosinspect.errors import FormatError
 from cosinspect.facts.facts import KernelFile
 from cosinspect.formats.text.key_file import KeyFile, read_key_file
+from cosinspect.report.evidence import Evidence, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -153,7 +154,9 @@ def bootc_kernels_several(context: CheckContext) -> Iterator[Finding | str]:
     """Count the directories of modules that have a kernel."""
     found = _kernels(context)
     if len(found) > 1:
-        evidence = tuple(f"{entry.path} ({context.step(entry.layer)})" for entry in found[:_SHOWN])
+        evidence = tuple(
+            Mention(f"{entry.path} ({context.step(entry.layer)})", entry.layer) for entry in found[:_SHOWN]
+        )
         yield Finding(
             f"expected one kernel, found {len(found)}", "/usr/lib/modules", found[-1].layer, evidence
         )
@@ -256,7 +259,7 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
         path = context.facts.unified_kernels[0]
         raise Undecided(f"{path} carries a kernel, and bootc 1.16 looks for it in /boot/EFI/Linux")
     layer: int | None = None
-    evidence: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
     for entry in context.rootfs.glob("/usr/lib/modules/*"):
         layer, evidence = context.removal(f"{entry.path}/vmlinuz")
     yield Finding(f"expected a kernel at {_KERNELS}, found none", "/usr/lib/modules", layer, evidence)

@@ -9,6 +9,7 @@ from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import find_command
 from cosinspect.formats.text.sysusers import read_account_names, read_sysusers_conf
 from cosinspect.formats.text.tmpfiles import read_tmpfiles_conf
+from cosinspect.report.evidence import Mention
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -52,7 +53,9 @@ def bootc_boot_not_empty(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _crowded(context: CheckContext, top: str, entries: list[Entry]) -> Finding:
-    shown = tuple(f"{entry.path} ({context.step(entry.layer)})" for entry in entries[:_SHOWN])
+    shown = tuple(
+        Mention(f"{entry.path} ({context.step(entry.layer)})", entry.layer) for entry in entries[:_SHOWN]
+    )
     return Finding(f"expected nothing in {top}, found {len(entries)}", top, entries[0].layer, shown)
 
 

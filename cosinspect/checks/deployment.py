@@ -12,6 +12,7 @@ from cosinspect.checks.grub import find_command
 from cosinspect.facts.boot_search import on_host
 from cosinspect.facts.ext2 import geometry
 from cosinspect.report.capabilities import Need
+from cosinspect.report.evidence import Line, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 
@@ -184,17 +185,21 @@ def deployment_capacity_exceeded(context: CheckContext) -> Iterator[Finding | st
     yield f"the image takes {shares[0]} % of the inodes and {shares[1]} % of the blocks of {what}"
 
 
-def _most_files(context: CheckContext) -> tuple[str, ...]:
+def _most_files(context: CheckContext) -> tuple[Mention, ...]:
     counts = sorted(
         ((len(index.entries), number) for number, index in enumerate(context.rootfs.indexes)), reverse=True
     )
-    return tuple(f"{count} entries in {context.step(number)}" for count, number in counts[:3])
+    return tuple(
+        Mention(f"{count} entries in {context.step(number)}", number) for count, number in counts[:3]
+    )
 
 
-def _largest_layers(context: CheckContext) -> tuple[str, ...]:
+def _largest_layers(context: CheckContext) -> tuple[Mention, ...]:
     sizes = [(index.uncompressed_size, number) for number, index in enumerate(context.rootfs.indexes)]
     largest = sorted(sizes, reverse=True)[:3]
-    return tuple(f"{size // _MEBIBYTE} MiB in {context.step(number)}" for size, number in largest)
+    return tuple(
+        Mention(f"{size // _MEBIBYTE} MiB in {context.step(number)}", number) for size, number in largest
+    )
 
 
 @check(
@@ -257,7 +262,7 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
             bad = True
             layer = contexts.entry.layer
             yield Finding(
-                f"{_CONTEXTS}: {why}", _CONTEXTS, layer, (f"{_CONTEXTS}:{number}", context.step(layer))
+                f"{_CONTEXTS}: {why}", _CONTEXTS, layer, (Line(_CONTEXTS, number), context.step(layer))
             )
             break
     if not bad:

@@ -12,6 +12,7 @@ from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.grub import find_command
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.report.evidence import Mention
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -315,7 +316,10 @@ def elemental3_volume_content(context: CheckContext) -> Iterator[Finding | str]:
                 f"expected no files below {top}, found {len(files)}",
                 top,
                 files[-1].layer,
-                tuple(f"{entry.path} ({context.step(entry.layer)})" for entry in files[:_SHOWN]),
+                tuple(
+                    Mention(f"{entry.path} ({context.step(entry.layer)})", entry.layer)
+                    for entry in files[:_SHOWN]
+                ),
             )
 
 

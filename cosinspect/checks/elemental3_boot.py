@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks import subjects
-from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, links_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import CANNOT_READ
 from cosinspect.facts.drivers import drivers_of, loadable_drivers
 from cosinspect.facts.elemental3 import LINK_DEPTH, BootFiles, find_boot_files
 from cosinspect.facts.facts import InitrdFile
 from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.report.evidence import Evidence
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Trace
 
@@ -95,7 +96,7 @@ def elemental3_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
         yield _broken_link(context, found.broken)
     elif not found.kernel:
         layer: int | None = None
-        evidence: tuple[str, ...] = ()
+        evidence: tuple[Evidence, ...] = ()
         for entry in context.rootfs.glob("/usr/lib/modules/*"):
             layer, evidence = context.removal(f"{entry.path}/vmlinuz")
         yield Finding(
@@ -119,7 +120,7 @@ def _broken_link(context: CheckContext, trace: Trace) -> Finding:
         f"expected at most {LINK_DEPTH} links to a kernel, found {len(trace.hops)}",
         trace.path,
         trace.hops[-1].layer,
-        tuple(str(hop) for hop in trace.hops),
+        links_of(trace),
     )
 
 

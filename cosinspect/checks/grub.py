@@ -14,6 +14,7 @@ from cosinspect.facts.execution import PATH
 from cosinspect.formats.boot.bootargs import leftover_placeholders
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.profiles import boot_globs
+from cosinspect.report.evidence import Line
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -53,7 +54,7 @@ def at_line(context: CheckContext, path: str, message: str, line: int | None = N
     """Make the finding for a line of a file."""
     entry = context.rootfs.trace(path).entry
     layer = entry.layer if entry is not None else None
-    evidence = (f"{path}:{line}",) if line is not None else ()
+    evidence = (Line(path, line),) if line is not None else ()
     return Finding(message, path, layer, (*evidence, *((context.step(layer),) if layer is not None else ())))
 
 
@@ -175,7 +176,7 @@ def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
                 for name, missing in empty.items()
                 if missing
             )
-    refused = tuple(f"{path}:{each.line}" for _, each in states[0].problems)
+    refused = tuple(Line(path, each.line) for _, each in states[0].problems)
     for message in unset:
         yield evolve(at_line(context, path, message), evidence=refused[:10])
     if not unset:

@@ -12,7 +12,7 @@ from cosinspect.checks.initrd import READS, REBUILD, about, opened
 from cosinspect.checks.initrd_toolkit import called_in, is_dispensable
 from cosinspect.checks.programs import require_root
 from cosinspect.facts.execution import Execution
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Finding, Level
 
@@ -81,12 +81,14 @@ def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     return starts
 
 
-def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, Fault, str]]:
+def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, ExecutionFault, str]]:
     """Yield what of an initrd is executed and cannot be, each file once."""
     execution = context.facts.execution_in(initrd)
     seen: set[str] = set()
 
-    def looked_at(path: str, effect: str, *, by_shell: bool = False) -> Iterator[tuple[str, Fault, str]]:
+    def looked_at(
+        path: str, effect: str, *, by_shell: bool = False
+    ) -> Iterator[tuple[str, ExecutionFault, str]]:
         member = initrd.lookup(path)
         if member is None or member.path in seen:
             return
@@ -146,7 +148,7 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
             elif fault.path in found:
                 first = found[fault.path]
                 found[fault.path] = evolve(
-                    first, evidence=(*first.evidence, f"{name} does not run either: {effect}")
+                    first, evidence=(*first.grounds, f"{name} does not run either: {effect}")
                 )
             else:
                 message = f"expected {name} to be executable in the initrd, {words_of(name, fault)}; {effect}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS
@@ -13,6 +12,7 @@ from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import functions, read_shell_script
 from cosinspect.formats.text.systemd import exec_commands, read_unit
+from cosinspect.globs import name_matches
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -261,7 +261,7 @@ def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str,
             if not call.guarded and call.name not in known and call.name not in script.functions:
                 yield call.name, f"/{path}", f"line {call.line}"
     for path, body in initrd.bodies.items():
-        if not any(fnmatchcase(path.rpartition("/")[2], name) for name in generation.own_services):
+        if not any(name_matches(path.rpartition("/")[2], name) for name in generation.own_services):
             continue
         unit = read_unit(body.decode("utf-8", "surrogateescape"))
         if unit.last("Service", "RootDirectory") is None:  # with one, the root filesystem's copy is run

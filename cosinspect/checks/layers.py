@@ -15,7 +15,9 @@ from attrs import frozen
 from cosinspect.checks.base import Check, CheckContext, NotApplicable, check
 from cosinspect.errors import InvalidLayer
 from cosinspect.layer.toc import is_announced
-from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, name_layer
+from cosinspect.layer.whiteout import whiteout_path
+from cosinspect.report.evidence import LayerStep
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.tar.names import normalise
 
 __all__ = [
@@ -79,7 +81,7 @@ RULINGS: Mapping[str, Ruling] = {
     "invalid-whiteout": Ruling(
         "COS002",
         "containerd, Docker and umoci refuse the layer, elemental deletes everything below it",
-        "Name in a whiteout what it deletes: .wh.NAME.",
+        f"Name in a whiteout what it deletes: {whiteout_path('NAME')}.",
     ),
     "dangling-hardlink": Ruling("COS002", "whoever unpacks the layer stops at it", _LINKS),
     "forward-hardlink": Ruling(
@@ -253,7 +255,7 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
     "overlay-device": Ruling(
         "COS008",
         "containerd, Docker and Podman on overlayfs delete the lower file by it, umoci and elemental make a device",
-        "Delete by a whiteout (.wh.NAME), and leave the device out.",
+        f"Delete by a whiteout ({whiteout_path('NAME')}), and leave the device out.",
     ),
     "overlay-attribute": Ruling(
         "COS008",
@@ -466,7 +468,7 @@ def unreadable(
         f"{fault.message}; {ruling.who}",
         f"/{fault.after}" if fault.after is not None else None,
         fault.layer,
-        (*place, *before, name_layer(fault.layer, steps[fault.layer])),
+        (*place, *before, LayerStep(fault.layer, steps[fault.layer])),
         ruling.remedy,
     )
     reason = f"layer {fault.layer} cannot be read: {fault.message}"

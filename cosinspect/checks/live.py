@@ -13,6 +13,7 @@ from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_
 from cosinspect.formats.boot.grub_syntax import walk_commands
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.profiles import boot_globs
+from cosinspect.report.evidence import Line
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -268,5 +269,5 @@ def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
                 "expected no fsck.mode=force, for the initrd does not order the mount behind the check",
                 context.facts.bootargs_path,
                 layer,
-                (f"{context.facts.bootargs_path}:{line}",) if line is not None else (),
+                (Line(context.facts.bootargs_path, line),) if line is not None else (),
             )

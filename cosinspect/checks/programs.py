@@ -12,8 +12,9 @@ from cosinspect.checks.grub import find_command
 from cosinspect.checks.tools import tools_of
 from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import service_at
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.evidence import LinkFollowed, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.history import Action
 
@@ -80,7 +81,7 @@ def require_root(context: CheckContext) -> None:
         raise NotApplicable("the image is no root of a system")  # but what goes to an EFI partition
 
 
-def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, Fault, str]]:
+def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, ExecutionFault, str]]:
     """Yield the programs of a list that cannot be executed, with what comes of it."""
     with_systemd = any(map(context.rootfs.exists, _SYSTEMD))
     for start in starts:
@@ -94,7 +95,7 @@ def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[
 
 
 def _told(
-    context: CheckContext, faults: Iterable[tuple[str, Fault, str]], undecided: list[str]
+    context: CheckContext, faults: Iterable[tuple[str, ExecutionFault, str]], undecided: list[str]
 ) -> Iterator[Finding]:
     """Make findings, one for each thing that is to blame."""
     found: dict[str, Finding] = {}
@@ -104,7 +105,7 @@ def _told(
         elif fault.path in found:
             first = found[fault.path]
             found[fault.path] = evolve(
-                first, evidence=(*first.evidence, f"{path} does not run either: {effect}")
+                first, evidence=(*first.grounds, f"{path} does not run either: {effect}")
             )
         else:
             message = f"expected {path} to be executable, {words_of(path, fault)}; without it {effect}"
@@ -112,7 +113,7 @@ def _told(
     yield from found.values()
 
 
-def _gettys(context: CheckContext) -> Iterator[tuple[str, Fault, str]]:
+def _gettys(context: CheckContext) -> Iterator[tuple[str, ExecutionFault, str]]:
     """Yield what the units of login prompts run and cannot."""
     seen = set()
     for name in _GETTYS:
@@ -183,11 +184,13 @@ def program_degraded(context: CheckContext) -> Iterator[Finding | str]:
 _OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 
 
-def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, ...], tuple[str, Fault]]:
+def _unusable(
+    context: CheckContext, capability: Capability
+) -> dict[tuple[str, ...], tuple[str, ExecutionFault]]:
     """Return the commands of an operation that are there and cannot be executed, by their names."""
     table = context.table if capability is not Capability.RECOVERY else None
     own = (*table.own_programs, *table.grub_tools) if table is not None else ()
-    found: dict[tuple[str, ...], tuple[str, Fault]] = {}
+    found: dict[tuple[str, ...], tuple[str, ExecutionFault]] = {}
     for names in dict.fromkeys((*tools_of(context, capability), *own)):
         places = [place for name in names if (place := find_command(context, name)) is not None]
         faults = [(place, context.facts.execution.fault(place, by_shell=True)) for place in places]
@@ -223,7 +226,7 @@ def command_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Follow the commands of each operation to their loaders and libraries."""
     require_root(context)
     undecided: list[str] = []
-    found: dict[str, tuple[str, Fault, str]] = {}
+    found: dict[str, tuple[str, ExecutionFault, str]] = {}
     for capability in _OPERATIONS:
         for place, fault in _unusable(context, capability).values():
             effect = f"{capability.value} stops where it calls it"
@@ -283,7 +286,10 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
             f"expected /{name} to lead to {target.path}, a directory took the link's place: {shown}{more} are gone",
             f"/{name}",
             change.layer,
-            (f"/{name} -> {link.link} (layer {link.layer})", f"{context.step(change.layer)} replaced it"),
+            (
+                LinkFollowed(f"/{name}", link.link, link.layer),
+                Mention(f"{context.step(change.layer)} replaced it", change.layer),
+            ),
         )
     yield f"{seen} directories of programs and libraries are as the base laid them out"
 

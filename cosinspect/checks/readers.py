@@ -13,11 +13,12 @@ from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.oci.documents import Descriptor
+from cosinspect.report.evidence import Evidence, LayerStep
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.rootfs.differences import Comparison, Difference
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Problem
+from cosinspect.rootfs.tree import LayerProblem
 
 __all__ = [
     "containerd_refuses",
@@ -52,7 +53,8 @@ def readers_disagree(context: CheckContext) -> Iterator[Finding | str]:
     for comparison in context.comparisons:
         for cause, found in comparison.by_cause():
             first = found[0]
-            lines = [context.step(cause.layer), f"{cause.item}: {cause.explain(comparison.other.semantics)}"]
+            lines: list[Evidence] = [context.step(cause.layer)]
+            lines.append(f"{cause.item}: {cause.explain(comparison.other.semantics)}")
             lines.extend(comparison.describe(each) for each in found[:SHOWN])
             if len(found) > SHOWN:
                 names = f"{comparison.first.semantics.value},{comparison.other.semantics.value}"
@@ -104,7 +106,9 @@ _WRITE_AGAIN = """Write the layer again with a current tar library, whole, and w
 deliver the image as one layer that such a tool wrote.""".replace("\n", " ")
 
 
-def partial_root(problem: Problem, written: Rootfs, step: str, whole: Rootfs | None = None) -> Finding:
+def partial_root(
+    problem: LayerProblem, written: Rootfs, step: LayerStep, whole: Rootfs | None = None
+) -> Finding:
     """Tell of an image of which elemental installs a part.
 
     Args:
@@ -206,7 +210,7 @@ def worse(first: CheckResult, other: CheckResult, semantics: Semantics) -> Check
     known = {(finding.message, finding.path) for finding in first.findings}
     reading = f"only as {semantics.reader} reads the layers (COS200 readers-disagree tells why)"
     added = tuple(
-        evolve(finding, semantics=semantics.value, evidence=(*finding.evidence, reading))
+        evolve(finding, semantics=semantics.value, evidence=(*finding.grounds, reading))
         for finding in other.findings
         if (finding.message, finding.path) not in known
     )

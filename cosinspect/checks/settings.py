@@ -10,6 +10,7 @@ from cosinspect.checks.grub import find_command
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.formats.text.yaml import parse_yaml
+from cosinspect.report.evidence import Line, Mention
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["fstab_overwritten", "image_exceeds_disk", "selinux_unlabelled", "settings_malformed"]
@@ -79,7 +80,7 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
         for problem in read_env_file(found.text).problems:
             if problem.kind == "syntax":
                 yield Finding(
-                    f"{path}: {problem}", found.trace.entry.path, layer, (f"{path}:{problem.line}", context.step(layer))
+                    f"{path}: {problem}", found.trace.entry.path, layer, (Line(path, problem.line), context.step(layer))
                 )  # fmt: skip
     for entry in (
         each for pattern in _CONFIGURATIONS for each in context.rootfs.glob(pattern) if each.type != "dir"
@@ -130,10 +131,12 @@ def image_exceeds_disk(context: CheckContext) -> Iterator[Finding | str]:
         yield f"the files take {size} MiB of {bound} MiB{where}"
 
 
-def _largest_layers(context: CheckContext) -> tuple[str, ...]:
+def _largest_layers(context: CheckContext) -> tuple[Mention, ...]:
     sizes = [(index.uncompressed_size, number) for number, index in enumerate(context.rootfs.indexes)]
     largest = sorted(sizes, reverse=True)[:3]
-    return tuple(f"{size // _MEBIBYTE} MiB in {context.step(number)}" for size, number in largest)
+    return tuple(
+        Mention(f"{size // _MEBIBYTE} MiB in {context.step(number)}", number) for size, number in largest
+    )
 
 
 @check(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -30,7 +30,7 @@ _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 _REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/usr/local", "/oem")  # noqa: S108 - paths of the image
 
 
-def _fault(context: CheckContext, path: str) -> Fault | None:
+def _fault(context: CheckContext, path: str) -> ExecutionFault | None:
     """Return what keeps a program from being executed.
 
     Raises:

@@ -6,9 +6,9 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, check, links_of
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.facts.unit_tree import Need, Placement
+from cosinspect.facts.unit_tree import Dependency, Placement
 from cosinspect.formats.text.systemd import Unit
 from cosinspect.report.report import Finding, Level
 
@@ -103,8 +103,7 @@ def at_unit(context: CheckContext, place: Placement, message: str, *evidence: st
         layer, removed = context.removal(path)
         return Finding(message, path, layer, (*evidence, *removed))
     trace = context.rootfs.trace(path)
-    links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))
-    return Finding(message, path, entry.layer, (*evidence, *links, context.step(entry.layer)))
+    return Finding(message, path, entry.layer, (*evidence, *links_of(trace), context.step(entry.layer)))
 
 
 @check(
@@ -152,7 +151,7 @@ def system_target_missing(context: CheckContext) -> Iterator[Finding | str]:
         yield f"{_DEFAULT} is {place.id}, and the {sum(need.required for need in needs)} units that it requires are there"
 
 
-def _unreached(context: CheckContext, need: Need) -> Finding:
+def _unreached(context: CheckContext, need: Dependency) -> Finding:
     place = need.placement
     if not need.by:
         message = f"expected {_DEFAULT} to name a target, {place.reason}: systemd asks for the root password for maintenance"
@@ -203,7 +202,7 @@ def required_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
     yield f"local-fs.target requires {count} mounts of units"
 
 
-def _unmountable(need: Need, unit: Unit, labels: set[str]) -> str:
+def _unmountable(need: Dependency, unit: Unit, labels: set[str]) -> str:
     """Return why a mount fails on every machine, "" if it may succeed."""
     if not need.placement.is_there:
         return need.placement.reason

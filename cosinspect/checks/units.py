@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
 from cosinspect.checks.grub import find_command
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
 from cosinspect.report.report import Finding, Level
@@ -210,7 +210,7 @@ def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
     return True
 
 
-def _refusal(context: CheckContext, command: ExecCommand) -> Fault | None:
+def _refusal(context: CheckContext, command: ExecCommand) -> ExecutionFault | None:
     """Return why a program that is there cannot be executed; None where it can, or where another check says so."""
     entry = context.rootfs.trace(command.path).entry if command.path.startswith("/") else None
     if (

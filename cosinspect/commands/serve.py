@@ -17,13 +17,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config", required=True, metavar="FILE", help="the server's configuration, in TOML; docs/server.md"
     )
     parser.add_argument(
-        "--check", action="store_true", help="read the configuration and what it names, say so, and end"
+        "--check", action="store_true", help="verify the configuration and the files that it names, and exit"
     )
     parser.add_argument(
         "--log-format",
         choices=("human", "json"),
         default="human",
-        help="how lines of the log are written to standard error; default: human",
+        help="format of the log on standard error; default: human",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="log errors only")
     parser.add_argument(
@@ -33,9 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     try:
-        # Loaded by their names: the extra may be missing, and no other command waits for them.
+        # Imported on demand: the extra may be missing, and other commands do not need it.
         settings = import_module("cosinspect.server.settings")
         examination = import_module("cosinspect.server.examination")
         listener = import_module("cosinspect.server.listener")

@@ -8,12 +8,12 @@ pkg/utils FindFileWithPrefix) and the first match of a list of patterns (element
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
+from cosinspect.globs import component_expression
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 
 __all__ = [
@@ -166,7 +166,7 @@ def _matches(rootfs: Rootfs, pattern: str) -> Iterator[tuple[str, Entry]]:
             continue
         if entry.type != "dir":
             continue
-        expression = re.compile(fnmatch.translate(left[0]))
+        expression = re.compile(component_expression(left[0]))
         named = sorted(rootfs.children(entry).items(), key=lambda item: _bytes(item[0]), reverse=True)
         waiting.extend(
             (f"{path}/{name}", child, left[1:]) for name, child in named if expression.fullmatch(name)

@@ -7,10 +7,10 @@ Elemental 3 never looks at /boot: it takes the last kernel below /usr/lib/module
 from __future__ import annotations
 
 import posixpath
-from fnmatch import fnmatchcase
 
 from attrs import frozen
 
+from cosinspect.globs import name_matches
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 
 __all__ = ["LINK_DEPTH", "BootFiles", "find_boot_files"]
@@ -76,5 +76,5 @@ def _matches(rootfs: Rootfs, pattern: str) -> list[Entry]:
         item
         for directory in inside
         for name, item in rootfs.children(directory).items()
-        if fnmatchcase(name, pattern)
+        if name_matches(name, pattern)
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from fnmatch import translate
 from functools import cache, cached_property
 
 from attrs import frozen
@@ -34,6 +33,7 @@ from cosinspect.formats.boot.initrd_segments import Stream
 from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
 from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.formats.yip.schema import yip
+from cosinspect.globs import component_expression
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles import generation_tables
@@ -453,7 +453,7 @@ def _own_files() -> tuple[frozenset[str], re.Pattern[str]]:
     named = [name for table in tables for group in table.initrd_scripts for name in group]
     scripts = frozenset((*named, *(f"usr/{name}" for name in named)))  # behind a link into /usr, too
     names = dict.fromkeys(name for table in tables for name in table.own_services)
-    return scripts, re.compile("|".join(translate(f"*/{name}") for name in names) or "(?!)")
+    return scripts, re.compile("|".join(f"(?s:.*)/{component_expression(name)}" for name in names) or "(?!)")
 
 
 def _version_of(trace: Trace, entry: Entry) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 from typing import TypeAlias
 
 from attrs import frozen
@@ -11,6 +10,7 @@ from attrs import frozen
 from cosinspect.facts.elemental3 import find_boot_files
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.globs import name_matches
 from cosinspect.oci.documents import ImageConfig
 from cosinspect.profiles.fingerprints import Condition, Fingerprint, Fingerprints
 from cosinspect.rootfs.rootfs import Rootfs
@@ -30,10 +30,12 @@ class Recognised:
     Attributes:
         name: the name of its table, "" where none is evident.
         evidence: what was found, one line each.
+        releases: the first and the last release that it shows, None where it shows no more than the generation.
     """
 
     name: str
     evidence: tuple[str, ...] = ()
+    releases: tuple[str, str] | None = None
 
 
 @frozen
@@ -58,7 +60,7 @@ def recognise(
     for each in known.fingerprint:
         found = _fits(image, each, known)
         if found is not None:
-            return Recognised(each.generation, found)
+            return Recognised(each.generation, found, each.releases)
     return Recognised("")
 
 
@@ -101,7 +103,7 @@ def _places(image: _Image, item: Condition) -> Iterator[str]:
     elif item.setting:
         yield from _settings(image, item)
     elif item.text is not None:
-        for path in item.files:
+        for path in (path for pattern in item.files for path in _at(image.rootfs, pattern)):
             text = image.read(path)
             if text and item.text in text:
                 yield f"{path} {item.words}".rstrip()
@@ -126,7 +128,7 @@ def _at(rootfs: Rootfs, pattern: str) -> Iterator[str]:
 def _settings(image: _Image, item: Condition) -> Iterator[str]:
     for path in item.files:
         for key, value in read_env_file(image.read(path) or "").values.items():
-            if not fnmatchcase(key, item.setting):
+            if not name_matches(key, item.setting):
                 continue
             if not item.values:
                 yield f"{key} in {path}"

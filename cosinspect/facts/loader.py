@@ -18,7 +18,7 @@ from cosinspect.facts.executables import ExecutableTree, FoundFile
 from cosinspect.formats.boot.elf import Elf
 from cosinspect.formats.boot.loader_cache import read_loader_cache
 
-__all__ = ["Fault", "Linking", "Loader"]
+__all__ = ["ExecutionFault", "Linking", "Loader"]
 
 LIBRARIES = 2000
 """Libraries of one program."""
@@ -44,7 +44,7 @@ _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-
 
 
 @frozen
-class Fault:
+class ExecutionFault:
     """Why a program does not come to run.
 
     Attributes:
@@ -139,7 +139,7 @@ class Linking:
         self._searched: dict[str, None] = {}
         self._doubt = ""
 
-    def run(self) -> Fault | None:
+    def run(self) -> ExecutionFault | None:
         """Find every library; give what is wrong with the first that cannot be had."""
         waiting = [self._main]
         for asker in waiting:
@@ -149,7 +149,7 @@ class Linking:
                 if name in self._known or (self._loader.is_musl and name.startswith(_MUSL_OWN)):
                     continue
                 found = self._find(name, asker)
-                if isinstance(found, Fault):
+                if isinstance(found, ExecutionFault):
                     return found
                 self._known[name] = found
                 if found.elf.soname:
@@ -161,9 +161,9 @@ class Linking:
                 )
         return None if self._loader.is_musl else self._version_fault(waiting)
 
-    def _version_fault(self, loaded: list[_Loaded]) -> Fault | None:
+    def _version_fault(self, loaded: list[_Loaded]) -> ExecutionFault | None:
         """Hold the versions of symbols that each file needs against those that its libraries define, as glibc's loader does."""
-        doubt: Fault | None = None
+        doubt: ExecutionFault | None = None
         for asker in loaded:
             if not asker.elf.versions_known:
                 doubt = doubt or self._fault(asker, asker.path, _UNREAD_VERSIONS, undecided=True)
@@ -184,14 +184,14 @@ class Linking:
         return doubt
 
     def _is_linked(self, loaded: list[_Loaded]) -> bool:
-        """Say whether a file names the loader among its libraries; without that the loader's own versions are not looked at."""
+        """Return whether a file names the loader among its libraries; without that the loader's own versions are not looked at."""
         return any(
             self._known.get(name, self._main).elf is self._loader.elf
             for each in loaded
             for name in each.elf.needed
         )
 
-    def _find(self, name: str, asker: _Loaded) -> _Loaded | Fault:
+    def _find(self, name: str, asker: _Loaded) -> _Loaded | ExecutionFault:
         self._searched = {}
         self._doubt = ""
         for path in self._candidates(name, asker):
@@ -210,7 +210,9 @@ class Linking:
         reason = self._doubt or self._absence(name, where)
         return self._fault(asker, name, reason, searched=where, undecided=bool(self._doubt))
 
-    def _opened(self, name: str, path: str, found: FoundFile, asker: _Loaded) -> _Loaded | Fault | None:
+    def _opened(
+        self, name: str, path: str, found: FoundFile, asker: _Loaded
+    ) -> _Loaded | ExecutionFault | None:
         """Open what a search came to; None has it go on."""
         if found.type != "file":
             return self._fault(asker, path, f"it is a {found.type}")
@@ -318,7 +320,7 @@ class Linking:
         *,
         searched: tuple[str, ...] = (),
         undecided: bool = False,
-    ) -> Fault:
+    ) -> ExecutionFault:
         chain = []
         at, name = asker, path
         while at is not None:
@@ -328,7 +330,7 @@ class Linking:
             at, name = at.asked_by, at.path
         if path == asker.path:
             chain = chain[1:]
-        return Fault(path, reason, tuple(reversed(chain)), searched, undecided)
+        return ExecutionFault(path, reason, tuple(reversed(chain)), searched, undecided)
 
 
 def _kind(elf: Elf) -> tuple[int, int, bool]:

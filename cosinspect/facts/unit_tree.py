@@ -16,7 +16,7 @@ from attrs import frozen
 
 from cosinspect.formats.text.systemd import Unit, read_unit
 
-__all__ = ["SEARCH_PATH", "FileTree", "Need", "Placement", "UnitTree"]
+__all__ = ["SEARCH_PATH", "Dependency", "FileTree", "Placement", "UnitTree"]
 
 SEARCH_PATH = (
     "/etc/systemd/system.control",
@@ -88,7 +88,7 @@ class Placement:
 
 
 @frozen
-class Need:
+class Dependency:
     """A unit that another one pulls in.
 
     Attributes:
@@ -211,11 +211,11 @@ class UnitTree:
         ):
             yield "sysinit.target", True
 
-    def started_by(self, name: str) -> tuple[Need, ...]:
+    def started_by(self, name: str) -> tuple[Dependency, ...]:
         """Return what a start of `name` pulls in, itself first; each unit once, as required if any way to it is."""
-        required: dict[str, Need] = {}
-        wanted: dict[str, Need] = {}
-        waiting = deque([Need(name, "", True, self.find(name))])
+        required: dict[str, Dependency] = {}
+        wanted: dict[str, Dependency] = {}
+        waiting = deque([Dependency(name, "", True, self.find(name))])
         while waiting and len(required) + len(wanted) < _MOST_UNITS:
             need = waiting.popleft()
             known = required if need.required else wanted
@@ -225,5 +225,5 @@ class UnitTree:
             if not need.placement.is_there:
                 continue
             for other, must in self.pulled_in(need.name):
-                waiting.append(Need(other, need.name, need.required and must, self.find(other)))
+                waiting.append(Dependency(other, need.name, need.required and must, self.find(other)))
         return (*required.values(), *(need for each, need in wanted.items() if each not in required))

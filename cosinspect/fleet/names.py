@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +13,7 @@ from attrs import evolve, frozen
 
 from cosinspect.errors import CosinspectError, FormatError, InvalidReference, InvalidScan
 from cosinspect.formats.text.yaml import load_yaml_stream
+from cosinspect.globs import name_matches
 from cosinspect.image.opening import open_image
 from cosinspect.kubernetes_images import ImageFields
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -153,10 +153,10 @@ class Registries:
             raise InvalidReference("expected the host of a registry, such as quay.io", where=host[:300])
         with _Opened(reference, self) as source:
             found = source.repositories()
-        return [f"{host}/{each}" for each in found if any(fnmatchcase(each, glob) for glob in globs)]
+        return [f"{host}/{each}" for each in found if any(name_matches(each, glob) for glob in globs)]
 
     def _wanted(self, tag: str) -> bool:
-        return not _BESIDE.fullmatch(tag) and any(fnmatchcase(tag, glob) for glob in self.tags)
+        return not _BESIDE.fullmatch(tag) and any(name_matches(tag, glob) for glob in self.tags)
 
     def _made(self, name: str) -> datetime:
         """Return when an image was made; what cannot be told is oldest."""

@@ -16,7 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from cosinspect.errors import CosinspectError
 from cosinspect.fleet.names import Unusable
-from cosinspect.fleet.record import ERROR, Record
+from cosinspect.fleet.record import ERROR, ScanRecord
 from cosinspect.fleet.workers import Workers
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.rulebook import Rulebook
@@ -43,7 +43,7 @@ class Finished:
         outcome: of its inspection; None where an earlier scan knew it.
     """
 
-    record: Record
+    record: ScanRecord
     outcome: Outcome | None
 
 
@@ -97,7 +97,7 @@ class Scan:
     seconds: float = DEFAULT_LIMITS.seconds
     jobs: int = 4
     packages: bool = False
-    known: Mapping[str, Record] = field(factory=dict, hash=False)
+    known: Mapping[str, ScanRecord] = field(factory=dict, hash=False)
 
     def run(self, names: Iterable[str | Unusable]) -> Iterator[Finished]:
         """Yield the images as they are done; each name once.
@@ -206,14 +206,14 @@ class Scan:
         # Who asks for it later by another name finds the verdict in the cache.
         del book.subjects[place]
         for each in subject.names:
-            yield Finished(Record.of(each, subject.digest, key, outcome), outcome)
+            yield Finished(ScanRecord.of(each, subject.digest, key, outcome), outcome)
 
     def _resolved(
         self, name: str, subject: _Subject | None, outcome: Outcome | None, book: _Book, key: str
     ) -> Iterator[Finished]:
         if subject is None:
             assert outcome is not None  # noqa: S101 - it says why
-            yield Finished(Record.of(name, None, key, outcome), outcome)
+            yield Finished(ScanRecord.of(name, None, key, outcome), outcome)
             return
         before = self.known.get(name)
         if (

@@ -1,6 +1,6 @@
 """An image: manifest, configuration and layers, and the source of its name.
 
-It may import `blob`, `cache`, `layer`, `oci`, `rootfs` and `sources`. `image` schedules the layers and merges
-them; `opening` selects the source of a name. Add a transport there, in `cosinspect.oci.reference` and in
-`cosinspect.sources`.
+It may import `blob`, `cache`, `layer`, `oci`, `rootfs` and `sources`. `resolution` finds the image's documents, `schedule` reads
+layers side by side, `image` merges them; `opening` chooses the source of a name: a new transport is added there, in
+`cosinspect.oci.reference` and in `cosinspect.sources`.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +20,7 @@ from cosinspect.errors import (
     LimitExceeded,
 )
 from cosinspect.image.resolution import Resolved, resolve_image
+from cosinspect.image.schedule import LayerKey, LayerSchedule, key_of
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Follower
@@ -29,7 +30,6 @@ from cosinspect.layer.toc import is_announced
 from cosinspect.layer.toc_layer import TableLayer, TableUse, open_by_table
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import (
-    Digest,
     Manifest,
     Platform,
 )
@@ -88,7 +88,7 @@ class Image:
         self.name = name
         self._source = source
         self.table_use = TableUse()
-        self._tables: dict[tuple[Digest, Digest], TableLayer] = {}
+        self._tables: dict[LayerKey, TableLayer] = {}
         self.limits = limits
         self.cache = cache
         self.fetched = 0
@@ -191,42 +191,20 @@ class Image:
             InvalidLayer: the runtimes cannot read a layer.
             LimitExceeded: a bound was reached.
         """
-        wanted = Retain(retain, limits=self.limits)
-        cancelled = threading.Event()
         # The layer that probably takes longest comes first; then the largest, so that no worker is left alone
         # with it at the end.
         order = sorted(self.layers, key=lambda layer: (not _builds_initrd(layer), -layer.descriptor.size))
-        found = {(index.descriptor.digest, index.diff_id): index for index in known}
-        unique: dict[tuple[Digest, Digest], Layer] = {}
-        for layer in order:
-            key = (layer.descriptor.digest, layer.diff_id)
-            if key in found or key in unique:
-                continue
-            index = self.cache.layer(layer) if self.cache is not None else None
-            if index is None:
-                unique[key] = layer
-            else:
-                found[key] = index
-        known_by_table = self._by_table(unique, progress) if trust_tables else {}
-        self.fetched += sum(layer.descriptor.size for layer in unique.values())
-        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
+        found = {key_of(index): index for index in known}
+        waiting = self._unknown(order, found, progress, trust_tables=trust_tables)
+        self.fetched += sum(layer.descriptor.size for layer in waiting.values())
         try:
-            futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower)
-                for key, layer in unique.items()
-            }
-            self._await(set(futures.values()))
-            found.update((key, item.result()) for key, item in futures.items())
-        except BaseException as fault:
-            cancelled.set()
-            if semantics is Semantics.ELEMENTAL and isinstance(fault, InvalidLayer) and fault.kind:
+            with self._schedule(waiting, retain, progress, follower) as schedule:
+                found.update(schedule.results())
+        except InvalidLayer as fault:
+            if semantics is Semantics.ELEMENTAL and fault.kind:
                 return self.salvage()
             raise
-        finally:
-            # Waiting for a worker that blocks in a read would delay the error, or an interrupt.
-            pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
-        found.update(known_by_table)
-        indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
+        indexes = [found[key_of(layer)] for layer in self.layers]
         trees = merge_layers if self.cache is None else self.cache.tree
         return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
 
@@ -260,7 +238,7 @@ class Image:
     def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
         """Return the reader of files' contents for each layer, by its index: the layer, or its table of contents."""
         return [
-            layer if index.table is None else self._tables[layer.descriptor.digest, layer.diff_id]
+            layer if index.table is None else self._tables[key_of(layer)]
             for layer, index in zip(self.layers, indexes, strict=True)
         ]
 
@@ -276,43 +254,63 @@ class Image:
 
         Closing the generator cancels reads in progress. Arguments and errors are those of `read_rootfs`.
         """
-        wanted = Retain(retain, limits=self.limits)
-        cancelled = threading.Event()
-        found: dict[tuple[Digest, Digest], LayerIndex] = {}
-        unique: dict[tuple[Digest, Digest], Layer] = {}
-        for layer in reversed(self.layers):
-            key = (layer.descriptor.digest, layer.diff_id)
-            index = self.cache.layer(layer) if self.cache is not None and key not in unique else None
-            if index is not None:
-                found[key] = index
-            else:
-                unique[key] = layer
-        if trust_tables:
-            found.update(self._by_table(unique, progress))
-        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
-        ended = False
-        try:
-            futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower)
-                for key, layer in unique.items()
-            }
-            known: tuple[LayerIndex, ...] = ()
-            for layer in reversed(self.layers):
-                key = (layer.descriptor.digest, layer.diff_id)
+        order = self.layers[::-1]
+        found: dict[LayerKey, LayerIndex] = {}
+        waiting = self._unknown(order, found, progress, trust_tables=trust_tables)
+        with self._schedule(waiting, retain, progress, follower) as schedule:
+            indexes: tuple[LayerIndex, ...] = ()
+            for layer in order:
+                key = key_of(layer)
                 if key not in found:
-                    self._await({futures[key]})
-                    found[key] = futures[key].result()
+                    found.update(schedule.results([key]))
                     self.fetched += layer.descriptor.size
-                known = (found[key], *known)
-                yield known
-            ended = True
-        finally:
-            cancelled.set()
-            pool.shutdown(wait=ended, cancel_futures=True)
+                indexes = (found[key], *indexes)
+                yield indexes
+
+    def _unknown(
+        self,
+        layers: Iterable[Layer],
+        found: dict[LayerKey, LayerIndex],
+        progress: Progress | None,
+        *,
+        trust_tables: bool,
+    ) -> dict[LayerKey, Layer]:
+        """Return the layers that must be read, in their order; put into `found` what the cache and tables of contents know."""
+        unknown: dict[LayerKey, Layer] = {}
+        for layer in layers:
+            key = key_of(layer)
+            if key in found or key in unknown:
+                continue
+            index = self.cache.layer(layer) if self.cache is not None else None
+            if index is None:
+                unknown[key] = layer
+            else:
+                found[key] = index
+        if trust_tables:
+            found.update(self._by_table(unknown, progress))
+        return unknown
+
+    def _schedule(
+        self,
+        layers: dict[LayerKey, Layer],
+        retain: Iterable[str],
+        progress: Progress | None,
+        follower: Follower | None,
+    ) -> LayerSchedule:
+        """Begin to read layers; each that is read goes to the cache."""
+        wanted = Retain(retain, limits=self.limits)
+
+        def read(layer: Layer, cancelled: threading.Event) -> LayerIndex:
+            index = layer.index(wanted, progress=progress, cancelled=cancelled, follower=follower)
+            if self.cache is not None:
+                self.cache.keep_layer(layer, index)
+            return index
+
+        return LayerSchedule(layers, read, jobs=self._jobs, deadline=self.deadline, where=self.name)
 
     def _by_table(
-        self, unique: dict[tuple[Digest, Digest], Layer], progress: Progress | None
-    ) -> dict[tuple[Digest, Digest], LayerIndex]:
+        self, unique: dict[LayerKey, Layer], progress: Progress | None
+    ) -> dict[LayerKey, LayerIndex]:
         """Remove from `unique` the layers that are read by their tables of contents."""
         announced = {key: layer for key, layer in unique.items() if is_announced(layer.descriptor)}
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="table") as pool:
@@ -339,39 +337,6 @@ class Image:
 
     def __repr__(self) -> str:
         return f"<Image {self.name} {self.digest}>"
-
-    def _index(
-        self,
-        layer: Layer,
-        retain: Retain,
-        progress: Progress | None,
-        cancelled: threading.Event,
-        follower: Follower | None,
-    ) -> LayerIndex:
-        index = layer.index(retain, progress=progress, cancelled=cancelled, follower=follower)
-        if self.cache is not None:
-            self.cache.keep_layer(layer, index)
-        return index
-
-    def _await(self, pending: set[Future[LayerIndex]]) -> None:
-        """Wait until every layer is read, or one fails.
-
-        If layers are unreadable, all are waited for and the lowest is reported, so that the result is
-        deterministic.
-        """
-        unreadable: list[InvalidLayer] = []
-        while pending:
-            done, pending = wait(pending, timeout=self.deadline.left(), return_when=FIRST_EXCEPTION)
-            for future in done:
-                fault = future.exception()
-                if isinstance(fault, InvalidLayer) and fault.kind:
-                    unreadable.append(fault)
-                elif fault is not None:
-                    raise fault
-            if pending:
-                self.deadline.heed(self.name)
-        if unreadable:
-            raise min(unreadable, key=lambda fault: fault.layer or 0)
 
     def _layers(self, manifest: Manifest, verify: bool, restartable: bool) -> tuple[Layer, ...]:
         count, expected = len(manifest.layers), len(self.config.diff_ids)

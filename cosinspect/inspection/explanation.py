@@ -12,9 +12,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from cosinspect.checks.base import Check, CheckContext
+from cosinspect.checks.base import Check, CheckContext, links_of
 from cosinspect.errors import PathNotFound
-from cosinspect.layer.retain import glob_expression
+from cosinspect.globs import path_expression
+from cosinspect.layer.whiteout import deleted_by
+from cosinspect.report.evidence import Evidence, LastLink, LayerStep, Line, Removal
 from cosinspect.report.lines import BOOT_CHAIN
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
 from cosinspect.rootfs.history import Action, Change
@@ -27,9 +29,6 @@ SCHEMA = "cosinspect.explanation/1"
 MAX_CHANGES = 5
 """What layers did to one path, told of the last ones."""
 MAX_NAMESAKES = 3
-
-_LINE_OF = re.compile(r"(?P<path>/.*):(?P<line>\d+)")
-_BLAME = re.compile(r"layer \d+( \(.*\))?( removed it: .*| made the last link)?", re.DOTALL)
 
 
 @frozen
@@ -80,7 +79,7 @@ class Explanation:
 
 
 @frozen
-class _Way:
+class _Asker:
     """How something comes to ask for a file: who names the path, and how that path resolves."""
 
     cause: Cause
@@ -158,13 +157,13 @@ class Explainer:
 
     def _chain(self, finding: Finding) -> Iterator[Cause]:
         """Yield what leads to a finding: who asks, through which links, what layers did, what else is known."""
-        told: set[str] = set()
+        told: set[Evidence] = set()
         if finding.path:
             way = self._way(finding.path)
             trace = way.trace if way else self.context.rootfs.trace(finding.path)
             if way:
                 yield way.cause
-            told.update(str(hop) for hop in trace.hops)
+            told.update(links_of(trace))
             done = (*self._links(trace), *self._changes(trace, attributes=False))
             if finding.layer is not None and not any(cause.layer is not None for cause in done):
                 done = ()
@@ -173,14 +172,13 @@ class Explainer:
                 yield self._at(finding.layer, _deed(finding))
         elif finding.layer is not None:
             yield self._at(finding.layer, "this layer is to blame")
-        for line in finding.evidence:
-            place = _LINE_OF.fullmatch(line)
-            if place:
-                yield Cause(f"it stands in line {place['line']} of {place['path']}")
-            elif line not in told and not (finding.path and _BLAME.fullmatch(line)):
-                yield Cause(line)
+        for each in finding.grounds:
+            if isinstance(each, Line) and each.number is not None:
+                yield Cause(f"it stands in line {each.number} of {each.path}")
+            elif each not in told and not (finding.path and isinstance(each, LayerStep | Removal | LastLink)):
+                yield Cause(str(each))
 
-    def _way(self, path: str) -> _Way | None:
+    def _way(self, path: str) -> _Asker | None:
         """Return who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
         facts = self.context.facts
         source = facts.text(facts.bootargs_path)
@@ -192,15 +190,15 @@ class Explainer:
                 line = facts.bootargs_line(variable)
                 if line is None or source.trace.entry is None:
                     text = f"GRUB looks for {item.path}, since no bootargs.cfg sets ${variable}"
-                    return _Way(Cause(text), item.trace)
+                    return _Asker(Cause(text), item.trace)
                 text = f"line {line} of {facts.bootargs_path} sets ${variable} to {item.path}"
-                return _Way(self._at(source.trace.entry.layer, text), item.trace)
+                return _Asker(self._at(source.trace.entry.layer, text), item.trace)
         generation = self.context.table
         if generation is not None and path in (facts.bootargs_path, source.trace.at):
             menu = facts.text(generation.grub_config)
             if menu.text is not None and menu.trace.entry is not None and "bootargs.cfg" in menu.text:
                 text = f"{generation.grub_config} sources bootargs.cfg out of the image that it starts"
-                return _Way(self._at(menu.trace.entry.layer, text), source.trace)
+                return _Asker(self._at(menu.trace.entry.layer, text), source.trace)
         return None
 
     # -- a path --------------------------------------------------------------------------------------------------------
@@ -252,7 +250,7 @@ class Explainer:
             result = results[item.id]
             told = [text for finding in result.findings for text in (finding.message, *finding.evidence)]
             opens = any(
-                re.fullmatch(glob_expression(glob), path.lstrip("/")) for glob in item.reads for path in paths
+                re.fullmatch(path_expression(glob), path.lstrip("/")) for glob in item.reads for path in paths
             )
             if (
                 opens
@@ -334,13 +332,12 @@ def _done(change: Change, path: str) -> str:
 
 def _how(change: Change, path: str) -> str:
     """Say by what a path was taken away where it was not by a whiteout of its own."""
-    directory, _, name = change.cause.rpartition("/")
-    if name == ".wh..wh..opq":
-        return f", with all that was in {directory or '/'}"
-    if name.startswith(".wh."):
-        gone = f"{directory}/{name.removeprefix('.wh.')}"
-        return "" if gone == path else f", with {gone}"
-    return f", by what was put at {change.cause}"
+    gone = deleted_by(change.cause)
+    if gone is None:
+        return f", by what was put at {change.cause}"
+    if gone.endswith("/"):
+        return f", with all that was in {gone[:-1] or '/'}"
+    return "" if gone == path else f", with {gone}"
 
 
 def _kind(change: Change) -> str:
@@ -353,10 +350,9 @@ def _kind(change: Change) -> str:
 
 def _deed(finding: Finding) -> str:
     """Return what the layer that is to blame has done, as far as the evidence tells."""
-    for line in finding.evidence:
-        _, removed, marker = line.partition(" removed it: ")
-        if removed and _BLAME.fullmatch(line):
-            return f"{marker.replace('/.wh.', '/')} was deleted"
+    for each in finding.grounds:
+        if isinstance(each, Removal):
+            return f"{(deleted_by(each.cause) or each.cause).removesuffix('/')} was deleted"
     return f"this is what the layer does to {finding.path}"
 
 

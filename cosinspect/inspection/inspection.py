@@ -25,7 +25,8 @@ from cosinspect.inspection.verification import load_keyless, verify_image
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.layer import Layer, Progress
 from cosinspect.policy import Plan
-from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict, name_layer
+from cosinspect.report.evidence import LayerStep
+from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict
 from cosinspect.rootfs.differences import Comparison, compare_semantics
 from cosinspect.rootfs.overlay import PARTIAL
 from cosinspect.rootfs.rootfs import Rootfs
@@ -301,7 +302,7 @@ class Inspection:
         problem = next((each for each in written.problems if each.kind == PARTIAL), None)
         if problem is None or any(each.fatal for each in written.problems):
             return {}
-        step = name_layer(problem.layer, image.layers[problem.layer].created_by)
+        step = LayerStep(problem.layer, image.layers[problem.layer].created_by)
         return {elemental_refuses.id: partial_root(problem, written, step)}
 
 

@@ -26,6 +26,7 @@ from cosinspect.report.report import Verdict
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
+from cosinspect.version import __version__
 
 __all__ = ["Outcome", "Task", "perform"]
 
@@ -72,6 +73,7 @@ class Outcome:
         transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
         source_error: class of the error where the image's source failed, else empty.
         traceback: of an internal error, else empty.
+        version: of the cosinspect that made it.
     """
 
     verdict: Verdict | None
@@ -81,6 +83,7 @@ class Outcome:
     transient: bool = False
     source_error: str = ""
     traceback: str = field(default="", repr=False)
+    version: str = __version__
 
 
 def perform(task: Task) -> Outcome:

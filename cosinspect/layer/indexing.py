@@ -13,6 +13,7 @@ from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.outline import Outline
 from cosinspect.layer.retain import Retain
+from cosinspect.layer.whiteout import AUFS_PREFIX, NAMELESS, OPAQUE, PREFIX
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.irregularities import Irregularity
@@ -22,10 +23,7 @@ from cosinspect.tar.reader import Header
 __all__ = ["Archive", "Follower", "Indexing", "Sink"]
 
 _HANDED_BYTES = 256 * 1024
-WHITEOUT_PREFIX = ".wh."
-OPAQUE_MARKER = ".wh..wh..opq"
 _STRETCH = 64  # the weight of one region of a sparse map
-_AUFS_PREFIX = ".wh..wh."
 _OVERLAY_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")
 
 _TYPES = {
@@ -207,7 +205,7 @@ class Indexing:
             )
         kind = _TYPES.get(header.type, "unknown")
         as_go = cleaned(name) if escapes or name.startswith("/") else ""
-        if WHITEOUT_PREFIX in path and path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
+        if PREFIX in path and path.rpartition("/")[2].startswith(PREFIX):
             self._take_marker(header, kind, path, as_go)
             return
         if kind == "char" or header.xattrs:
@@ -281,13 +279,13 @@ class Indexing:
     def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
         """Record a whiteout by its name, whatever its type, as umoci and containerd do."""
         directory, _, base = path.rpartition("/")
-        if base == OPAQUE_MARKER:
+        if base == OPAQUE:
             name = as_go and as_go.rpartition("/")[0]
             self.opaques.append(Marker(directory, header.offset, name, kind == "dir", header.data))
             return
-        victim = base.removeprefix(WHITEOUT_PREFIX)
+        victim = base.removeprefix(PREFIX)
         place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
-        if victim in ("", ".", ".."):
+        if base in NAMELESS:
             self.nameless.append(
                 Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir", header.data)
             )
@@ -295,7 +293,7 @@ class Indexing:
                 "invalid-whiteout", header, f"the whiteout {path!r} names nothing that it could delete"
             )
             return
-        if base.startswith(_AUFS_PREFIX):
+        if base.startswith(AUFS_PREFIX):
             self._note(
                 "aufs-metadata", header, f"{path!r} is metadata of AUFS, which has no meaning in an image"
             )

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from cosinspect.errors import LimitExceeded
 from cosinspect.layer.changeset import LayerEntry, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.path_walk import PathWalk
 
 __all__ = ["Note", "Outline"]
 
@@ -142,38 +143,17 @@ class Outline:
 
         A missing name counts as a directory if `..` leads out of it again: readers join such names lexically.
         """
-        waiting = path.split("/")[::-1]
-        stack: list[_Directory | None] = [self._root]
-        hops = self._limits.link_hops
-        while waiting:
-            name = waiting.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                del stack[max(len(stack) - 1, 1) :]
-                continue
-            above = stack[-1]
-            child = above.get(name) if above is not None else None
-            if isinstance(child, dict):
-                stack.append(child)
-            elif not isinstance(child, LayerEntry):
-                if ".." not in waiting:
-                    return None
-                stack.append(None)
-            elif not waiting:
-                return child
-            elif (written := _below(self._behind.get(child.header), waiting[::-1])) is not None:
-                return written
-            elif child.type != "symlink" and ".." in waiting:
-                stack.append(None)
-            elif child.type != "symlink" or hops == 0:
+        walk: PathWalk[LayerEntry | _Directory] = PathWalk(
+            _ENTRIES, self._root, path, follow=False, most=self._limits.link_hops, by_letters=True
+        )
+        for step in walk:
+            if step.node is None and ".." not in walk.waiting:
                 return None
-            else:
-                hops -= 1
-                if child.link.startswith("/"):
-                    del stack[1:]
-                waiting.extend(reversed(child.link.split("/")))
-        return stack[-1]
+            if isinstance(step.node, LayerEntry) and walk.waiting:
+                written = _below(self._behind.get(step.node.header), walk.waiting[::-1])
+                if written is not None:
+                    return written
+        return None if walk.problem else walk.stack[-1][1]
 
     # -- markers ---------------------------------------------------------------------------------------------------
 
@@ -220,6 +200,23 @@ class Outline:
                     self._note("nested-whiteout", marker.offset, message, marker.path)
                     break
                 node = child
+
+
+class _Entries:
+    """The entries of a layer as a walk asks for them (`cosinspect.path_walk`)."""
+
+    def is_directory(self, node: LayerEntry | _Directory, /) -> bool:
+        return isinstance(node, dict)
+
+    def child(self, directory: LayerEntry | _Directory, name: str, /) -> LayerEntry | _Directory | None:
+        found = directory.get(name) if isinstance(directory, dict) else None
+        return found if isinstance(found, (dict, LayerEntry)) else None
+
+    def target(self, node: LayerEntry | _Directory, /) -> str | None:
+        return node.link if isinstance(node, LayerEntry) and node.type == "symlink" else None
+
+
+_ENTRIES = _Entries()
 
 
 def _below(directory: _Directory | None, names: list[str]) -> LayerEntry | _Directory | None:

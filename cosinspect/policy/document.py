@@ -16,7 +16,7 @@ from attrs import field, frozen
 from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy
 from cosinspect.policy.mistakes import Mistakes
-from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, Rule, SizeRule, check_of
+from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, PolicyRule, SizeRule, check_of
 from cosinspect.report.report import Capability, Level, Waiver
 
 __all__ = ["Policy", "load_policy", "parse_policy", "read_policy"]
@@ -54,7 +54,7 @@ class _WireWaiver(msgspec.Struct):
     path: str = ""
 
 
-_RULES: dict[str, type[Rule]] = {
+_RULES: dict[str, type[PolicyRule]] = {
     "files": FileRule,
     "packages": PackageRule,
     "labels": LabelRule,
@@ -63,7 +63,7 @@ _RULES: dict[str, type[Rule]] = {
 _TOP = ("name", "required", "levels", *_RULES, "waivers")
 
 
-class _WireTop(msgspec.Struct):
+class _WirePolicy(msgspec.Struct):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
     required: list[Capability] = []
     levels: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def parse_policy(text: str, where: str) -> Policy:
     except (ValueError, RecursionError) as fault:  # ValueError: also a number too long
         raise InvalidPolicy(f"expected TOML: {fault}", where=where) from fault
     mistakes = Mistakes.of(where, text)
-    top = mistakes.convert(_WireTop, document, ())
+    top = mistakes.convert(_WirePolicy, document, ())
     if isinstance(levels := document.get("levels"), dict):
         for check, level in levels.items():
             if level not in [known.value for known in Level]:
@@ -108,7 +108,7 @@ def parse_policy(text: str, where: str) -> Policy:
     if top is None:
         # What can be read is looked at anyway, so that the next attempt does not meet the next mistake.
         kept = {key: document[key] for key in (*_RULES, "waivers") if isinstance(document.get(key), list)}
-        top = _WireTop("-", **kept)
+        top = _WirePolicy("-", **kept)
     checks: list[Check] = []
     for kind, structure in _RULES.items():
         for number, value in enumerate(getattr(top, kind)):

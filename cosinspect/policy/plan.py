@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from datetime import date
-from fnmatch import fnmatchcase
 
 from attrs import evolve, frozen
 
 from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy, InvalidProfile
 from cosinspect.formats.text.build_manifest import BuildManifest
+from cosinspect.globs import name_matches
 from cosinspect.policy.document import Policy
 from cosinspect.profiles import Profile
 from cosinspect.report.report import SIGNATURE_TAG, Capability, CheckResult, Finding, Kind, Level, Waiver
@@ -69,7 +69,7 @@ class Plan:
             fitting = [
                 waiver
                 for waiver in self.waivers
-                if waiver.check == check and (not waiver.path or fnmatchcase(path or "", waiver.path))
+                if waiver.check == check and (not waiver.path or name_matches(path or "", waiver.path))
             ]
             # One that still holds goes before one that does not.
             found = min(fitting, key=lambda waiver: waiver.expired, default=None)

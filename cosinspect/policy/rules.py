@@ -19,7 +19,7 @@ from cosinspect.policy.quantities import VersionRange, parse_size
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["FileRule", "LabelRule", "PackageRule", "Rule", "SizeRule", "check_of"]
+__all__ = ["FileRule", "LabelRule", "PackageRule", "PolicyRule", "SizeRule", "check_of"]
 
 MOST = 100
 """Findings of one rule; a pattern over a whole tree could have as many as there are files."""
@@ -31,7 +31,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MARKS = ("*", "?", "[")
 
 
-class Rule(msgspec.Struct, kw_only=True, frozen=True):
+class PolicyRule(msgspec.Struct, kw_only=True, frozen=True):
     """What every rule says of itself.
 
     Attributes:
@@ -76,7 +76,7 @@ class Rule(msgspec.Struct, kw_only=True, frozen=True):
         raise NotImplementedError
 
 
-class FileRule(Rule, kw_only=True, frozen=True):
+class FileRule(PolicyRule, kw_only=True, frozen=True):
     """What must be, or must not be, at a path.
 
     Attributes:
@@ -116,7 +116,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
         modes = {"mode": _read_mode, "max_mode": _read_mode}
         patterns = {"contains": Pattern, "lacks": Pattern}
         return {
-            **Rule.parsers(),
+            **PolicyRule.parsers(),
             "path": _read_path,
             **modes,
             **patterns,
@@ -211,7 +211,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
             yield f"expected no match of {self.lacks}, found one in line {line}"
 
 
-class PackageRule(Rule, kw_only=True, frozen=True):
+class PackageRule(PolicyRule, kw_only=True, frozen=True):
     """A package that luet's databases must list, or must not.
 
     Attributes:
@@ -232,7 +232,7 @@ class PackageRule(Rule, kw_only=True, frozen=True):
     @classmethod
     def parsers(cls) -> dict[str, Parser]:
         """Add the package and the range."""
-        return {**Rule.parsers(), "package": _read_package, "version": VersionRange.parse}
+        return {**PolicyRule.parsers(), "package": _read_package, "version": VersionRange.parse}
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -270,7 +270,7 @@ class PackageRule(Rule, kw_only=True, frozen=True):
             yield f"{self.package} is installed"
 
 
-class LabelRule(Rule, kw_only=True, frozen=True):
+class LabelRule(PolicyRule, kw_only=True, frozen=True):
     """A label that the image's configuration must have, or must not.
 
     Attributes:
@@ -291,7 +291,7 @@ class LabelRule(Rule, kw_only=True, frozen=True):
     @classmethod
     def parsers(cls) -> dict[str, Parser]:
         """Add the pattern."""
-        return {**Rule.parsers(), "matches": Pattern}
+        return {**PolicyRule.parsers(), "matches": Pattern}
 
     def problems(self) -> dict[str, str]:
         """Find a condition on what must not be there."""
@@ -315,7 +315,7 @@ class LabelRule(Rule, kw_only=True, frozen=True):
             yield f"{self.label} is {value[:200]}"
 
 
-class SizeRule(Rule, kw_only=True, frozen=True):
+class SizeRule(PolicyRule, kw_only=True, frozen=True):
     """How large an image may be.
 
     Attributes:
@@ -341,7 +341,7 @@ class SizeRule(Rule, kw_only=True, frozen=True):
     def parsers(cls) -> dict[str, Parser]:
         """Add the sizes and the path."""
         sizes = dict.fromkeys(("max_compressed", "max_layer", "max_unpacked"), parse_size)
-        return {**Rule.parsers(), **sizes, "path": _read_path}
+        return {**PolicyRule.parsers(), **sizes, "path": _read_path}
 
     def problems(self) -> dict[str, str]:
         """Find a rule that asks for nothing."""
@@ -394,7 +394,7 @@ class SizeRule(Rule, kw_only=True, frozen=True):
         return total
 
 
-def check_of(rule: Rule) -> Check:
+def check_of(rule: PolicyRule) -> Check:
     """Make the check that a sound rule is."""
     return Check(
         id=rule.id,

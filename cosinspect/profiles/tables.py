@@ -188,6 +188,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         title: the generation in words.
         family: the kind of image.
         derivative: whether the image is laid out as derivatives of cOS are, so that the checks without a condition hold for it.
+        releases: the first and the last release of it, None where that is not known.
         profile: the name of the profile that `auto` chooses for it.
         operations: further generations whose rows of the table of operations hold for it.
         usual: whether its menu sets every variable that any generation's menu sets, so that it stands in where no generation is evident.
@@ -246,6 +247,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     title: str
     family: Family
     derivative: bool = True
+    releases: tuple[str, str] | None = None
     profile: str = "cos"
     operations: tuple[str, ...] = ()
     usual: bool = False

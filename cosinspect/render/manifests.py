@@ -1,7 +1,7 @@
-"""Manifests that put a server into a cluster, filled with what was asked for.
+"""Manifests that deploy a server in a cluster.
 
-They are templates of YAML, so whatever goes into one is held against a pattern first: a name, a glob, a quantity, and nothing that
-could be more YAML than it looks.
+They are YAML templates. Every value is matched with a pattern first (a name, a glob, a quantity), so that
+none can contain further YAML.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.resources import files
 from attrs import field, frozen
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-__all__ = ["Deployment", "ImageGlob", "deployment_manifest", "gatekeeper_manifest"]
+__all__ = ["ClusterDeployment", "ImageGlob", "deployment_manifest", "gatekeeper_manifest"]
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,511}")
@@ -26,14 +26,14 @@ _PROFILE = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 @frozen
 class ImageGlob:
-    """Images that a rule speaks of.
+    """The images of a rule.
 
     Attributes:
         registry: glob of the host.
         repository: glob below it.
 
     Raises:
-        ValueError: it is no such glob.
+        ValueError: the text is not such a glob.
     """
 
     registry: str
@@ -41,7 +41,7 @@ class ImageGlob:
 
     @classmethod
     def parse(cls, text: str) -> ImageGlob:
-        """Read `quay.io/org/os*`."""
+        """Parse `quay.io/org/os*`."""
         registry, slash, repository = text.partition("/")
         if not slash or not registry or not repository or not _GLOB.fullmatch(text):
             raise ValueError(
@@ -51,31 +51,31 @@ class ImageGlob:
 
 
 @frozen(kw_only=True)
-class Deployment:
+class ClusterDeployment:
     """What a server in a cluster is made of.
 
     Attributes:
-        name: of everything that is made.
-        namespace: that it is in.
+        name: of all objects.
+        namespace: of all objects.
         image: of the server.
-        images: that are held to a verdict.
+        images: the images that need a verdict.
         mode: `enforce` or `warn`.
-        profile: a builtin one's name.
-        failure_policy: what the API server does where the server does not answer: `Fail` or `Ignore`.
-        workers: processes that inspect.
+        profile: name of a builtin profile.
+        failure_policy: what the API server does if the server does not answer: `Fail` or `Ignore`.
+        workers: number of inspecting processes.
         storage: for verdicts and cache.
-        memory: that it may take.
-        workloads: whether pods and everything with a template of one are asked about as well.
-        pin: whether tags are pinned to the digest that was checked.
+        memory: memory limit.
+        workloads: whether pods and objects with a pod template are included.
+        pin: whether tags are replaced by the inspected digest.
         cert_manager: whether cert-manager makes the certificate.
         ca_bundle: base64 of the authority's PEM, "" to leave it to cert-manager.
         pull_secret: name of a secret with credentials, "" for none.
-        notifications: whether registries' events are taken.
-        harbor: whether it is a scanner of Harbor's.
-        harbor_addresses: internal addresses of Harbor's registry, each with the host that `images` name.
+        notifications: whether to accept events of registries.
+        harbor: whether to serve as a scanner for Harbor.
+        harbor_addresses: internal addresses of Harbor's registry, each with its host in `images`.
 
     Raises:
-        ValueError: something is not what it should be.
+        ValueError: a value is invalid.
     """
 
     images: tuple[ImageGlob, ...]
@@ -119,34 +119,34 @@ class Deployment:
             raise ValueError("expected a CA bundle where cert-manager does not make one")
 
 
-def deployment_manifest(deployment: Deployment) -> str:
+def deployment_manifest(deployment: ClusterDeployment) -> str:
     """Return everything that runs a server as an admission webhook."""
     return _filled("kubernetes.yaml", deployment)
 
 
-def gatekeeper_manifest(deployment: Deployment, stage: str) -> str:
+def gatekeeper_manifest(deployment: ClusterDeployment, stage: str) -> str:
     """Return what has Gatekeeper ask a server.
 
     Args:
         deployment: the server.
-        stage: `template` for what comes first, `constraint` for what Gatekeeper knows the kind of afterwards, or `all`.
+        stage: `template` for the first step, `constraint` for the second, after Gatekeeper has defined the kind, or `all`.
 
     Raises:
-        ValueError: there is no CA bundle where one is needed.
+        ValueError: a required CA bundle is missing.
     """
     if not deployment.ca_bundle and stage != "constraint":
         raise ValueError("expected a CA bundle: Gatekeeper asks no provider without")
     return _filled("gatekeeper.yaml", deployment, stage=stage)
 
 
-def _filled(template: str, deployment: Deployment, **further: str) -> str:
-    values = {name: getattr(deployment, name) for name in Deployment.__annotations__}
+def _filled(template: str, deployment: ClusterDeployment, **further: str) -> str:
+    values = {name: getattr(deployment, name) for name in ClusterDeployment.__annotations__}
     return _environment().get_template(template).render(values | further).strip() + "\n"
 
 
 @cache
 def _environment() -> Environment:
-    # YAML has no escaping that HTML's would be; the values are held against patterns instead.
+    # YAML has no escaping like HTML's; the values are matched with patterns instead.
     return Environment(
         loader=FunctionLoader(
             lambda name: files("cosinspect.render").joinpath("deployment", name).read_text("utf-8")

@@ -6,11 +6,11 @@ further characters itself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from cosinspect.report.capabilities import NO_NEEDS, CapabilityResult
 from cosinspect.report.display import printable
+from cosinspect.report.evidence import names_layer
 from cosinspect.report.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
 
 __all__ = [
@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 BOOT_CHAIN: tuple[tuple[str, str], ...] = (
-    ("GRUB finds its menu and is told what to load", "boot-menu"),
+    ("GRUB finds its menu, which names what to load", "boot-menu"),
     ("GRUB loads the kernel", "kernel"),
     ("the kernel unpacks the initrd, which finds the image on disk", "initrd"),
     ("systemd takes over and runs the stages", "system"),
-    ("cloud-configs say what is mounted and who can log in", "settings"),
+    ("cloud-configs define mounts and logins", "settings"),
 )
 """The stages from power-on to login, and the tag of the checks of each stage."""
 
@@ -68,7 +68,7 @@ def standing(report: Report) -> str:
 def layer_of(report: Report, finding: Finding) -> str:
     """Return the layer of a finding and its step, "" if it has none or its evidence names it."""
     position = finding.layer
-    if position is None or any(re.search(rf"\blayer {position}\b", line) for line in finding.evidence):
+    if position is None or any(names_layer(each, position) for each in finding.grounds):
         return ""
     layers = report.layers
     step = layers[position].created_by if position < len(layers) else None

@@ -25,6 +25,7 @@ from cosinspect.report.capabilities import (
     Need,
     Status,
 )
+from cosinspect.report.evidence import name_layer, shorten_step
 from cosinspect.report.results import (
     CheckResult,
     Finding,
@@ -34,8 +35,6 @@ from cosinspect.report.results import (
     Rule,
     Stats,
     Waiver,
-    name_layer,
-    shorten_step,
 )
 from cosinspect.signatures.outcome import Verification
 from cosinspect.wire_types import ready
@@ -100,6 +99,41 @@ class _WireCapability(msgspec.Struct):
         return CapabilityResult(self.status, self.because, self.unknown, self.assuming, effect)
 
 
+class _WireFinding(msgspec.Struct):
+    message: str
+    path: str | None = None
+    layer: int | None = None
+    evidence: tuple[str, ...] = ()
+    remedy: str | None = None
+    waiver: Waiver | None = None
+    semantics: str | None = None
+
+    def value(self) -> Finding:
+        return Finding(
+            self.message, self.path, self.layer, self.evidence, self.remedy, self.waiver, self.semantics
+        )
+
+
+class _WireResult(msgspec.Struct):
+    check: str
+    name: str
+    kind: Kind
+    level: Level
+    capabilities: tuple[Capability, ...]
+    findings: tuple[_WireFinding, ...] = ()
+    reason: str = ""
+    evidence: tuple[str, ...] = ()
+    waiver: Waiver | None = None
+    tags: tuple[str, ...] = ()
+
+    def value(self) -> CheckResult:
+        findings = tuple(each.value() for each in self.findings)
+        return CheckResult(
+            self.check, self.name, self.kind, self.level, self.capabilities,
+            findings, self.reason, self.evidence, self.waiver, self.tags,
+        )  # fmt: skip
+
+
 class _WireReport(msgspec.Struct):
     """A report as `Report.to_dict` writes it; keys with a default were added later."""
 
@@ -112,7 +146,7 @@ class _WireReport(msgspec.Struct):
     generation: str
     verdict: Verdict
     capabilities: dict[Capability, _WireCapability]
-    results: tuple[CheckResult, ...]
+    results: tuple[_WireResult, ...]
     signature_required: bool
     signatures: dict[str, Any] | None
     stats: Stats
@@ -198,7 +232,7 @@ class Report:
         """Why the report is provisional, sentences without a full stop; empty if it is not."""
         found = []
         if self.by_table:
-            found.append(f"{_layers(self.by_table)} read by the table of contents alone")
+            found.append(f"{_layers(self.by_table)} read by the table of contents only")
         if self.unread:
             found.append(f"{_layers(self.unread)} not read")
         return tuple(found)
@@ -306,12 +340,13 @@ class Report:
             signatures = None if wire.signatures is None else Verification.from_dict(wire.signatures)
             told = {each: result.value() for each, result in wire.capabilities.items()}
         except (msgspec.ValidationError, InvalidManifest, ValueError) as fault:
-            raise InvalidReport(f"expected a report of the schema {SCHEMA}: {fault}") from fault
+            raise InvalidReport(f"expected a report with the schema {SCHEMA}: {fault}") from fault
         capabilities = {each: told.get(each, CapabilityResult(Status.UNKNOWN, ())) for each in Capability}
         image = wire.image
         return cls(
             image.name, image.digest, image.index, image.platform, image.layers,
-            wire.profile, wire.generation, wire.generation_title, wire.required, wire.results, wire.stats,
+            wire.profile, wire.generation, wire.generation_title, wire.required,
+            tuple(each.value() for each in wire.results), wire.stats,
             policies=wire.policies, unused=wire.unused_waivers, signatures=signatures,
             signature_required=wire.signature_required, semantics=wire.semantics, by_table=wire.by_table,
             unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required,

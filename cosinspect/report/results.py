@@ -1,4 +1,4 @@
-"""The results of checks as values: findings, results, waivers; and the names of layers and steps.
+"""The results of checks as values: findings, results, waivers.
 
 Words follow SARIF 2.1.0: a result's `kind` is pass, fail, open or notApplicable, its `level` is error,
 warning or note.
@@ -7,13 +7,13 @@ warning or note.
 from __future__ import annotations
 
 import enum
-import re
 from datetime import date
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from cosinspect.report.capabilities import Capability
+from cosinspect.report.evidence import Evidence
 
 __all__ = [
     "CheckResult",
@@ -24,8 +24,6 @@ __all__ = [
     "Rule",
     "Stats",
     "Waiver",
-    "name_layer",
-    "shorten_step",
 ]
 
 
@@ -106,7 +104,7 @@ class Finding:
         message: what was expected and what was found, a sentence without a full stop.
         path: the path in the image.
         layer: position of the layer that caused it, counted from 0 at the bottom.
-        evidence: further facts, one per line: links, changes by layers, build steps.
+        grounds: what it rests on: links followed, what layers did, the step that did it; `evidence=` of the constructor.
         remedy: what to do; None means the check's own remedy.
         waiver: the waiver that covers it, expired or not.
         semantics: the semantics to which it is limited, None for the report's own.
@@ -115,10 +113,16 @@ class Finding:
     message: str
     path: str | None = None
     layer: int | None = None
-    evidence: tuple[str, ...] = ()
+    # Equal text is equal evidence: a report that was written and read again has text alone.
+    grounds: tuple[Evidence, ...] = field(default=(), alias="evidence", eq=lambda each: tuple(map(str, each)))
     remedy: str | None = None
     waiver: Waiver | None = None
     semantics: str | None = None
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The grounds as text, one a line."""
+        return tuple(map(str, self.grounds))
 
     @property
     def is_waived(self) -> bool:
@@ -193,15 +197,3 @@ class Stats:
     seconds: float
     bytes: int
     entries: int
-
-
-def shorten_step(created_by: str, width: int = 100) -> str:
-    """Cut a build step to a width; fold blanks, and remove the shell and builders' markers."""
-    text = " ".join(created_by.split()).removesuffix(" # buildkit")
-    text = re.sub(r"^(RUN )?/bin/sh -c (?:#\(nop\) *)?", lambda found: found[1] or "", text)
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def name_layer(position: int, created_by: str | None) -> str:
-    """Return a layer's position and its build step, if known."""
-    return f"layer {position} ({shorten_step(created_by)})" if created_by else f"layer {position}"

@@ -10,15 +10,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
-from cosinspect.layer.changeset import LayerIndex, Marker
+from cosinspect.layer.changeset import LayerIndex
+from cosinspect.layer.whiteout import PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import concerned
 from cosinspect.rootfs.overlay import PARTIAL, extraction_end, merge
 from cosinspect.rootfs.rootfs import Entry, Rootfs, entry_at
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
-from cosinspect.rootfs.tree import IMPLIED_MODE, Node, Problem
+from cosinspect.rootfs.tree import IMPLIED_MODE, LayerProblem, Node
 
-__all__ = ["FLATTEN", "Cause", "Comparison", "Difference", "compare", "compare_semantics", "find_causes"]
+__all__ = [
+    "FLATTEN",
+    "Comparison",
+    "Difference",
+    "DifferenceCause",
+    "compare",
+    "compare_semantics",
+    "find_causes",
+]
 
 
 @frozen
@@ -39,7 +48,7 @@ class Difference:
 
 
 @frozen
-class Cause:
+class DifferenceCause:
     """What makes two readers of the same layers see a path differently.
 
     Attributes:
@@ -128,7 +137,7 @@ _REMEDIES = {
     PARTIAL: "Write the layer again with a current tar library: every field of a header as its type and POSIX have it",
     "global-header": "Leave PAX global headers out: unpack what git archive wrote and add the files",
     "repeated-entry": "Build the layer with a tool that writes each path once",
-    "whiteout-device": "Remove the device from the layer; a deletion is an empty file whose name starts with .wh.",
+    "whiteout-device": f"Remove the device from the layer; a deletion is an empty file whose name starts with {PREFIX}",
     "nameless-whiteout": "Build the layer again with a tool that writes whiteouts of real names only",
     "root-attributes": "Give the root directory mode 0755 and owner 0:0",
 }
@@ -148,10 +157,10 @@ class Comparison:
     first: Rootfs
     other: Rootfs
     differences: tuple[Difference, ...]
-    causes: Mapping[str, Cause] = field(hash=False)
+    causes: Mapping[str, DifferenceCause] = field(hash=False)
 
     @property
-    def refusals(self) -> tuple[Problem, ...]:
+    def refusals(self) -> tuple[LayerProblem, ...]:
         """What the other reader gives the image up for, and the first does without a word."""
         known = {(problem.layer, problem.path) for problem in self.first.problems}
         for layer, index in enumerate(self.first.indexes):
@@ -165,13 +174,13 @@ class Comparison:
         )
 
     @property
-    def partial(self) -> Problem | None:
+    def partial(self) -> LayerProblem | None:
         """What ends the other reader's writing in the middle, without an error."""
         return next((problem for problem in self.other.problems if problem.kind == PARTIAL), None)
 
-    def by_cause(self) -> list[tuple[Cause, list[Difference]]]:
+    def by_cause(self) -> list[tuple[DifferenceCause, list[Difference]]]:
         """Return the differences, those together that have one cause."""
-        found: dict[Cause, list[Difference]] = {}
+        found: dict[DifferenceCause, list[Difference]] = {}
         for each in self.differences:
             found.setdefault(self.causes[each.path], []).append(each)
         return list(found.items())
@@ -304,12 +313,12 @@ def find_causes(
     paths: Iterable[str],
     *,
     limits: Limits = DEFAULT_LIMITS,
-) -> dict[str, Cause]:
+) -> dict[str, DifferenceCause]:
     """Tell for each path that differs with all layers with which layer the difference begins, and what is in that layer.
 
     The layers are merged again up to some of them, found by bisection: without that layer there is no difference.
     """
-    found: dict[str, Cause] = {}
+    found: dict[str, DifferenceCause] = {}
     differing_paths = [path.strip("/") for path in paths]
     # For the reader in place, a few entries decide what is at a few paths.
     few = concerned(indexes, differing_paths) if differing_paths else indexes
@@ -320,10 +329,10 @@ def find_causes(
         if not names:
             continue
         if differing - same == 1:
-            layer = _Reading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
+            layer = _LayerReading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
             for name in names:
                 kind, item = layer.reason(name)
-                found[f"/{name}"] = Cause(same, kind, item)
+                found[f"/{name}"] = DifferenceCause(same, kind, item)
             continue
         middle = (same + differing) // 2
         trees = [
@@ -357,7 +366,7 @@ def _look(node: Node | None) -> tuple[object, ...] | None:
     return (node.type, node.entry.link, owner.mode, owner.uid, owner.gid, content)
 
 
-class _Reading:
+class _LayerReading:
     """A layer, looked at for what two readers take differently.
 
     Everything is looked up by path, for a layer may have as many opaque directories as paths that differ.
@@ -424,11 +433,11 @@ class _Reading:
             return "parent-behind-link", f"/{through}"
         opaque = next((way for way in ways[1:] if way in self._opaques), None)
         if opaque is not None:
-            return "opaque-whiteout", _spelled(opaque, ".wh..wh..opq")
+            return "opaque-whiteout", f"/{opaque_path(opaque)}"
         whiteout = next((self._whiteouts[way] for way in ways if way in self._whiteouts), None)
         if whiteout is not None:
             again = whiteout.path in self._entries or whiteout.path in self._below
-            return "whiteout-and-entry" if again else "whiteout", _whiteout(whiteout)
+            return "whiteout-and-entry" if again else "whiteout", f"/{whiteout_path(whiteout.path)}"
         return self._reason_in_entries(path, ways)
 
     def _reason_in_entries(self, path: str, ways: list[str]) -> tuple[str, str]:
@@ -449,7 +458,7 @@ class _Reading:
         if deleted is not None:
             return "recreated", f"/{deleted}"
         if self._index.opaques and not near:
-            return "opaque-whiteout", _spelled(self._index.opaques[0].path, ".wh..wh..opq")
+            return "opaque-whiteout", f"/{opaque_path(self._index.opaques[0].path)}"
         return ("root-attributes", "/") if not path else ("entry", f"/{near}")
 
 
@@ -464,12 +473,3 @@ def _first_below(paths: Iterable[str]) -> dict[str, str]:
                 break
             first[directory] = path
     return first
-
-
-def _whiteout(marker: Marker) -> str:
-    directory, _, name = marker.path.rpartition("/")
-    return _spelled(directory, f".wh.{name}")
-
-
-def _spelled(directory: str, name: str) -> str:
-    return f"/{directory}/{name}" if directory else f"/{name}"

@@ -13,7 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from attrs import evolve, frozen
 
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.whiteout import opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.node import NODES
 from cosinspect.rootfs.overlay import apply_in_place, prefixes
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Node, Tree
@@ -185,18 +188,18 @@ def _cause_in(index: LayerIndex, path: str, old: _Trail, new: _Trail) -> str:
     ways = {"/".join(names[:length]) for length in range(1, len(names) + 1)}
     for marker in index.whiteouts:
         if marker.path in ways:
-            return _whiteout(marker)
+            return f"/{whiteout_path(marker.path)}"
     for entry in reversed(index.entries):
         if entry.path in ways and (entry.type != "dir" or entry.path == parting):
             return f"/{entry.path}"
     for marker in index.opaques:
         if marker.path in ways or not marker.path:
-            return f"{_below(marker.path)}/.wh..wh..opq"
+            return f"/{opaque_path(marker.path)}"
     return f"/{path}"
 
 
 @frozen
-class _Step:
+class _NameOnWay:
     """One name that was looked up on the way to a path: in which directory, at which real path, and what was there."""
 
     directory: Node
@@ -213,7 +216,7 @@ class _Trail:
         entry: what the node said of itself then; a directory gets other attributes and stays the same node.
     """
 
-    steps: tuple[_Step, ...]
+    steps: tuple[_NameOnWay, ...]
     node: Node | None
     entry: LayerEntry | None
 
@@ -230,38 +233,14 @@ class _Applied:
 
 def _trail(root: Node, path: str, limits: Limits) -> _Trail:
     """Walk to a path as the kernel does."""
-    waiting = [name for name in reversed(path.split("/")) if name not in ("", ".")]
-    stack = [root]
-    places = [""]
-    steps: list[_Step] = []
-    hops = 0
-    while waiting:
-        name = waiting.pop()
-        if name == "..":
-            if len(stack) > 1:
-                stack.pop()
-                places.pop()
-            continue
-        directory, place = stack[-1], f"{places[-1]}/{name}".lstrip("/")
-        if directory.children is None:
-            return _Trail(tuple(steps), None, None)
-        node = directory.children.get(name)
-        steps.append(_Step(directory, place, name, node))
-        if node is None:
-            return _Trail(tuple(steps), None, None)
-        if node.type == "symlink" and node.entry is not None and waiting:
-            hops += 1
-            if hops > limits.link_hops:
-                return _Trail(tuple(steps), None, None)
-            target = node.entry.link
-            if target.startswith("/"):
-                del stack[1:]
-                del places[1:]
-            waiting.extend(name for name in reversed(target.split("/")) if name not in ("", "."))
-            continue
-        stack.append(node)
-        places.append(place)
-    return _Trail(tuple(steps), stack[-1], stack[-1].entry)
+    walk = PathWalk(NODES, root, path, follow=False, most=limits.link_hops)
+    steps = tuple(
+        _NameOnWay(step.directory, walk.path_of(step.name).lstrip("/"), step.name, step.node)
+        for step in walk
+        if step.directory is not None
+    )
+    node = None if walk.problem else walk.stack[-1][1]
+    return _Trail(steps, node, node.entry if node is not None else None)
 
 
 def _change(applied: _Applied, path: str, before: _Trail, now: _Trail) -> Change | None:
@@ -304,7 +283,11 @@ def _cause(applied: _Applied, path: str, before: _Trail, now: _Trail) -> str:
         ):  # a directory replaces nothing by itself
             for marker, directory, name in applied.markers:
                 if directory is at.directory and name in (at.name, None):
-                    return _whiteout(marker) if name is not None else f"{_below(marker.path)}/.wh..wh..opq"
+                    return (
+                        f"/{whiteout_path(marker.path)}"
+                        if name is not None
+                        else f"/{opaque_path(marker.path)}"
+                    )
         if at is not None and there is not None:
             return _written(applied, at.name, there, path)
         break
@@ -321,12 +304,3 @@ def _written(applied: _Applied, name: str, node: Node, path: str) -> str:
         if entry.path.rpartition("/")[2] == name and applied.tree.lookup(entry.path) is node:
             return f"/{entry.path}"
     return f"/{path}"
-
-
-def _whiteout(marker: Marker) -> str:
-    directory, _, name = marker.path.rpartition("/")
-    return f"{_below(directory)}/.wh.{name}"
-
-
-def _below(directory: str) -> str:
-    return directory and f"/{directory}"

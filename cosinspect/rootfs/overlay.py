@@ -3,7 +3,7 @@
 `semantics` has the table of who reads layers how. Here are the three ways of stacking from which most of it follows:
 in place, in parallel, top down. Each writes entries to a `Tree`, whose rules do the rest.
 
-What every reader refuses, and what this one refuses, is left out of the tree and told as a `Problem`: the image is
+What every reader refuses, and what this one refuses, is left out of the tree and told as a `LayerProblem`: the image is
 defective for that reader, and a check says so.
 """
 
@@ -16,9 +16,10 @@ from operator import attrgetter
 from attrs import frozen
 
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
-from cosinspect.rootfs.tree import Node, Problem, Tree, is_name
+from cosinspect.rootfs.tree import LayerProblem, Node, Tree, is_name
 
 __all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "merge", "prefixes"]
 
@@ -34,7 +35,7 @@ class Merged:
     """
 
     root: Node
-    problems: tuple[Problem, ...]
+    problems: tuple[LayerProblem, ...]
     names: int | None = None
 
 
@@ -279,7 +280,7 @@ class _Survivors:
 def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
     """Return the name by which `mutate.Extract` remembers a whiteout."""
     if opaque:
-        base = ".wh..wh..opq" if marker.is_directory else ".wh..opq"
+        base = OPAQUE if marker.is_directory else OPAQUE.removeprefix(PREFIX)
         return f"{name.rstrip('/')}/{base}" if marker.path or marker.name else base
     return _own_name(marker) if marker.is_directory else name  # a directory keeps its name with the prefix
 
@@ -308,10 +309,9 @@ def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -
 
 def _own_name(marker: Marker) -> str:
     """Return the name that a whiteout itself has."""
-    if marker.path.rpartition("/")[2] in (".wh.", ".wh..", ".wh..."):
+    if marker.path.rpartition("/")[2] in NAMELESS:
         return marker.path
-    directory, slash, base = (marker.name or marker.path).rpartition("/")
-    return f"{directory}{slash}.wh.{base}"
+    return whiteout_path(marker.name or marker.path)
 
 
 def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntry | Marker]:
@@ -353,13 +353,13 @@ def _overlaid(trees: Sequence[Tree]) -> Merged:
 def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: Limits) -> Tree:
     """Write one layer to a directory of its own, its markers in the form that overlayfs knows."""
 
-    def inherited(names: list[str]) -> Node | Problem | None:
+    def inherited(names: list[str]) -> Node | LayerProblem | None:
         for tree in lower:
             found = tree.beneath(names)
             if found == "missing":
                 continue
             if isinstance(found, str):
-                return Problem("lower-not-directory", position, "/".join(names), "")
+                return LayerProblem("lower-not-directory", position, "/".join(names), "")
             return found if found.children is not None else None
         return None
 
@@ -409,7 +409,7 @@ def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
         parent.children[name] = Node(_DEVICE, position)
 
 
-def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
+def _laid_over(roots: Sequence[Node], problems: list[LayerProblem]) -> Node:
     """Lay directories over each other, the topmost first, as overlayfs shows them."""
     root = Node(None, 0)  # opaque or not: at the root, overlayfs does not look
     waiting = [("", root, list(roots))]
@@ -424,7 +424,7 @@ def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
                     message = (
                         "a whiteout with nothing below it to hide: the name is listed, and nothing is there"
                     )
-                    problems.append(Problem("phantom-name", top.layer, path, message, fatal=False))
+                    problems.append(LayerProblem("phantom-name", top.layer, path, message, fatal=False))
             elif top.children is None:
                 merged.children[name] = top
             else:

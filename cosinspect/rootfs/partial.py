@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from cosinspect.layer.changeset import LayerIndex
+from cosinspect.layer.whiteout import whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import Action, Change
 from cosinspect.rootfs.rootfs import Bodies, Rootfs
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Node, Problem
+from cosinspect.rootfs.tree import LayerProblem, Node
 
 __all__ = ["PartialRootfs", "Unread"]
 
@@ -129,7 +130,7 @@ class PartialRootfs(Rootfs):
         _unread()
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[LayerProblem, ...]:
         """What could not be done: not known."""
         _unread()
 
@@ -148,9 +149,7 @@ class PartialRootfs(Rootfs):
             _unread()
         for position in range(len(self._indexes) - 1, self._unread - 1, -1):
             if any(marker.path == asked for marker in self._indexes[position].whiteouts):
-                directory, _, name = asked.rpartition("/")
-                cause = f"/{directory}/.wh.{name}" if directory else f"/.wh.{name}"
-                return (Change(position, Action.REMOVED, cause),)
+                return (Change(position, Action.REMOVED, f"/{whiteout_path(asked)}"),)
         _unread()
 
 

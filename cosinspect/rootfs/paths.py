@@ -7,7 +7,8 @@ links pass by pass (`_lexical`), and asks the kernel what stands at each name (`
 from __future__ import annotations
 
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.rootfs.node import Node, is_name
+from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.node import NODES, Node, is_name
 from cosinspect.rootfs.semantics import Rules
 
 __all__ = ["Paths"]
@@ -15,6 +16,9 @@ __all__ = ["Paths"]
 
 _KEPT = 1_000_000
 """Nodes that remembered ways through links depend on; with more of them, all ways are forgotten."""
+
+
+_PROBLEMS = {"loop": "parent-loop", "not-a-directory": "parent-not-directory"}
 
 
 class Paths:
@@ -121,36 +125,20 @@ class Paths:
         directories are made at the end and files in their place replaced, as of that layer; then only links that do not
         end, and names that no directory can have, keep it from being found.
         """
-        waiting = path.split("/")[::-1] if path else []
-        stack: list[tuple[str, Node | None]] = [("", self.root)]
-        hops = self._hops
-        while waiting:
-            name = waiting.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                if len(stack) > 1:
-                    stack.pop()
-                continue
-            above = stack[-1][1]
-            node = above.children.get(name) if above is not None and above.children is not None else None
-            if node is None:
+        straight = self._straight(path)
+        if straight is not None:
+            return straight
+        walk = PathWalk(NODES, self.root, path, most=self._hops, by_letters=True)
+        for step in walk:
+            if step.node is None:
                 self._missed = True
             else:
-                self._touched.append(node)
-            if node is not None and node.entry is not None and node.entry.type == "symlink":
-                self._winding = True
-                hops -= 1
-                if hops < 0:
-                    return "parent-loop"
-                target = node.entry.link
-                if target.startswith("/"):
-                    del stack[1:]
-                waiting.extend(reversed(target.split("/")))
-                continue
-            stack.append((name, node))
+                self._touched.append(step.node)
+            self._winding = self._winding or step.target is not None
+        if walk.problem:
+            return "parent-loop"
         at = self.root
-        for name, node in stack[1:]:
+        for name, node in walk.stack[1:]:
             if node is None or node.children is None:
                 if make is None:
                     return "missing" if node is None else "parent-not-directory"
@@ -168,32 +156,26 @@ class Paths:
 
     def _walked(self, names: list[str]) -> Node | str:
         """Find what stands at a path as the kernel does, links followed, the one at its end too."""
-        waiting = names[::-1]
-        stack = [self.root]
-        hops = self._hops
-        while waiting:
-            name = waiting.pop()
-            if stack[-1].children is None:
-                return "parent-not-directory"
-            if name in ("", "."):
-                continue
-            if name == "..":
-                del stack[max(len(stack) - 1, 1) :]
-                continue
-            node = stack[-1].children.get(name)
-            if node is None:
-                return "missing" if is_name(name) else "unusable-name"
-            self._touched.append(node)
-            if node.entry is not None and node.entry.type == "symlink":
-                hops -= 1
-                if hops < 0:
-                    return "parent-loop"
-                if node.entry.link.startswith("/"):
-                    del stack[1:]
-                waiting.extend(reversed(node.entry.link.split("/")))
-                continue
-            stack.append(node)
-        return stack[-1]
+        walk = PathWalk(NODES, self.root, "/".join(names), most=self._hops)
+        name = ""
+        for step in walk:
+            name = step.name
+            if step.node is not None:
+                self._touched.append(step.node)
+        node = walk.stack[-1][1]
+        if walk.problem == "missing" or node is None:
+            return "missing" if is_name(name) else "unusable-name"
+        return _PROBLEMS[walk.problem] if walk.problem else node
+
+    def _straight(self, path: str) -> Node | None:
+        """Find a directory where every name on the way is one, as most are; None where the way must be walked."""
+        at = self.root
+        for name in path.split("/") if path else ():
+            node = at.children.get(name) if at.children is not None else None
+            if node is None or node.children is None:
+                return None
+            at = node
+        return at
 
     def _lexical(self, path: str, make: int | None = None) -> Node | str:
         """Resolve a path to a directory as containerd's `fs.RootPath` does, and with `make` make what is missing."""

@@ -7,7 +7,6 @@ at most `Limits.link_hops` of them for one path (path_resolution(7)).
 from __future__ import annotations
 
 import copy
-import fnmatch
 import hashlib
 import io
 import re
@@ -24,13 +23,16 @@ from cosinspect.errors import (
     SymlinkLoop,
 )
 from cosinspect.formats.boot.program import Program, read_program
+from cosinspect.globs import alternatives, component_expression, is_literal
 from cosinspect.layer.changeset import LayerEntry, LayerIndex
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
 from cosinspect.rootfs.history import Change, histories
+from cosinspect.rootfs.node import NODES
 from cosinspect.rootfs.overlay import Merged, merge
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Inode, Node, Problem
+from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
 
@@ -50,9 +52,6 @@ class FileStream(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None, /
     ) -> None: ...
-
-
-_MARKS = frozenset("*?[")
 
 
 class Bodies(Protocol):
@@ -108,7 +107,7 @@ class Rootfs:
         tree = trees(indexes, semantics, limits)
         self._indexes = tuple(indexes)
         self.semantics = semantics
-        self._problems: tuple[Problem, ...] = tree.problems
+        self._problems: tuple[LayerProblem, ...] = tree.problems
         self._root = tree.root
         self._names = tree.names
         self._layers = tuple(layers)
@@ -122,7 +121,7 @@ class Rootfs:
         return self._indexes
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[LayerProblem, ...]:
         """What the layers ask for and the reader of these semantics does not do."""
         return self._problems
 
@@ -205,40 +204,16 @@ class Rootfs:
         return Trace(path, (), entry_at(at, node), at, "")
 
     def _winding(self, path: str, *, follow: bool) -> Trace:
-        waiting = [part for part in reversed(path.split("/")) if part]
-        directory_wanted = path.endswith("/") and bool(waiting)
-        stack: list[tuple[str, Node]] = [("", self._root)]
-        hops: list[Hop] = []
-        while waiting:
-            name = waiting.pop()
-            at, directory = stack[-1]
-            if directory.children is None:
-                return Trace(path, tuple(hops), None, at, "not-a-directory")
-            if name == ".":
-                continue
-            if name == "..":
-                if len(stack) > 1:
-                    stack.pop()
-                continue
-            here = f"{at}/{name}"
-            node = directory.children.get(name)
-            if node is None:
-                return Trace(path, tuple(hops), None, here, "missing")
-            if node.type == "symlink" and (waiting or follow or directory_wanted):
-                if len(hops) >= self._limits.link_hops:
-                    return Trace(path, tuple(hops), None, here, "loop")
-                target = node.entry.link if node.entry is not None else ""
-                hops.append(Hop(here, target, node.layer))
-                directory_wanted = directory_wanted or (not waiting and target.endswith("/"))
-                if target.startswith("/"):
-                    del stack[1:]
-                waiting.extend(part for part in reversed(target.split("/")) if part)
-                continue
-            stack.append((here, node))
-        at, node = stack[-1]
-        if directory_wanted and node.children is None:
-            return Trace(path, tuple(hops), None, at, "not-a-directory")
-        return Trace(path, tuple(hops), entry_at(at or "/", node), at or "/", "")
+        walk = PathWalk(NODES, self._root, path, follow=follow, most=self._limits.link_hops)
+        hops = tuple(
+            Hop(walk.path_of(step.name), step.target, step.node.layer)
+            for step in walk
+            if step.target is not None and step.node is not None and walk.links < self._limits.link_hops
+        )
+        node = walk.stack[-1][1]
+        if walk.problem or node is None:
+            return Trace(path, hops, None, walk.at, walk.problem)
+        return Trace(path, hops, entry_at(walk.at or "/", node), walk.at or "/", "")
 
     def stat(self, path: str) -> Entry:
         """Return what is at `path`, links followed.
@@ -319,15 +294,21 @@ class Rootfs:
             yield entry_at(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
-        """Return what matches a pattern, by real path: those of `fnmatch` within a component, `**` for any directories.
+        """Return what matches a glob of paths (`cosinspect.globs`), by real path, sorted.
 
         Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
         """
+        found: dict[str, Entry] = {}
+        for each in alternatives(pattern):
+            found.update((entry.path, entry) for entry in self._glob(each))
+        return [found[path] for path in sorted(found)]
+
+    def _glob(self, pattern: str) -> list[Entry]:
         found = {"/": entry_at("/", self._root)}
         components = [component for component in pattern.split("/") if component]
-        if len(components) == 2 and components[0] == "**" and not _MARKS.intersection(components[1]):
+        if len(components) == 2 and components[0] == "**" and is_literal(components[1]):
             named = {path: entry_at(path, node) for path, node in _named(self._root, components[1])}
-            return [named[path] for path in sorted(named)]
+            return list(named.values())
         for number, component in enumerate(components):
             last = number == len(components) - 1
             found = {
@@ -335,7 +316,7 @@ class Rootfs:
                 for parent in found.values()
                 for entry in self._matches(parent, component, last)
             }
-        return [found[path] for path in sorted(found)]
+        return list(found.values())
 
     def _matches(self, parent: Entry, component: str, last: bool) -> Iterator[Entry]:
         base = parent.path.rstrip("/")
@@ -347,10 +328,10 @@ class Rootfs:
                 if last or node.children is not None
             )
             return
-        if not _MARKS.intersection(component):
+        if is_literal(component):
             names = [component]
         else:
-            expression = re.compile(fnmatch.translate(component))
+            expression = re.compile(component_expression(component))
             names = [name for name in parent.node.children or () if expression.fullmatch(name)]
         for name in names:
             entry = self.trace(f"{base}/{name}", follow=not last).entry

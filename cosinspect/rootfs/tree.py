@@ -4,7 +4,7 @@
 2. A directory over a directory replaces attributes and keeps children; anything else replaces what was there with
    everything below it.
 3. A hard link binds to the file as it is when the link is written, not to the path.
-4. What cannot be written (a dangling hard link, a loop of parents) is left out and told as a `Problem`.
+4. What cannot be written (a dangling hard link, a loop of parents) is left out and told as a `LayerProblem`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from msgspec.structs import replace
 
 from cosinspect.layer.changeset import LayerEntry
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.rootfs.node import IMPLIED_MODE, NAME_BYTES, Inode, Node, Problem, is_name
+from cosinspect.rootfs.node import IMPLIED_MODE, NAME_BYTES, Inode, LayerProblem, Node, is_name
 from cosinspect.rootfs.paths import Paths
 from cosinspect.rootfs.semantics import Rules
 from cosinspect.rootfs.xattrs import refused_attribute
 
-__all__ = ["IMPLIED_MODE", "Inode", "Node", "Problem", "Tree", "is_name"]
+__all__ = ["IMPLIED_MODE", "Inode", "LayerProblem", "Node", "Tree", "is_name"]
 
 LINK_BYTES = 4095
 """The longest target that Linux stores in a symbolic link (PATH_MAX less its NUL)."""
@@ -43,7 +43,7 @@ class Tree(Paths):
         rules: Rules,
         *,
         limits: Limits = DEFAULT_LIMITS,
-        inherit: Callable[[list[str]], Node | Problem | None] | None = None,
+        inherit: Callable[[list[str]], Node | LayerProblem | None] | None = None,
     ) -> None:
         """Begin with an empty root.
 
@@ -54,7 +54,7 @@ class Tree(Paths):
                 being made.
         """
         super().__init__(rules, limits=limits)
-        self.problems: list[Problem] = []
+        self.problems: list[LayerProblem] = []
         self._inherit = inherit
         self._listed: list[tuple[str, int]] = []
         self._replaced = (
@@ -154,7 +154,7 @@ class Tree(Paths):
 
     def problem(self, kind: str, position: int, path: str, message: str, *, fatal: bool = True) -> None:
         """Tell of something that cannot be done."""
-        self.problems.append(Problem(kind, position, path, message, fatal))
+        self.problems.append(LayerProblem(kind, position, path, message, fatal))
 
     def _remove(self, children: dict[str, Node], name: str) -> None:
         old = children.pop(name, None)
@@ -245,7 +245,7 @@ class Tree(Paths):
     def _implied(self, names: list[str], position: int, parent: Node) -> Node | str:
         """Make a directory that the layer uses and does not list."""
         lower = self._inherit(names) if self._inherit is not None else None
-        if isinstance(lower, Problem):
+        if isinstance(lower, LayerProblem):
             return lower.kind
         if lower is None:
             group = _inherited_group(parent)

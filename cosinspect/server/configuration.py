@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import os
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +11,7 @@ import msgspec
 from attrs import frozen
 
 from cosinspect.errors import InvalidConfiguration
+from cosinspect.globs import name_matches
 from cosinspect.kubernetes_images import ImageField
 from cosinspect.oci.reference import Reference
 from cosinspect.policy.mistakes import Key, Mistakes
@@ -28,6 +28,7 @@ from cosinspect.server.spellings import (
 
 __all__ = [
     "Admission",
+    "AdmissionRule",
     "Configuration",
     "Guarded",
     "Harbor",
@@ -35,7 +36,6 @@ __all__ = [
     "Listen",
     "Mode",
     "Otherwise",
-    "Rule",
     "load_configuration",
     "parse_configuration",
     "read_document",
@@ -150,7 +150,7 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unresolved: Otherwise = Otherwise.DENY
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
+class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
     """Which images it fits, and what is required of them. The first rule that fits counts.
 
     Rules are compared by identity: the files that a rule names may change, so an equal rule of a later configuration is another one.
@@ -179,13 +179,13 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, we
 
     def fits(self, reference: Reference, namespace: str) -> bool:
         """Return whether the rule speaks of an image."""
-        return self.names(reference) and any(fnmatchcase(namespace, each) for each in self.namespaces)
+        return self.names(reference) and any(name_matches(namespace, each) for each in self.namespaces)
 
     def names(self, reference: Reference) -> bool:
         """Return whether the rule is for an image in some namespace, by the one name that all its spellings share."""
         normal = reference.normal
-        return any(fnmatchcase(normal.registry, _host_glob(each)) for each in self.registries) and any(
-            fnmatchcase(normal.repository, each) for each in self.repositories
+        return any(name_matches(normal.registry, _host_glob(each)) for each in self.registries) and any(
+            name_matches(normal.repository, each) for each in self.repositories
         )
 
 
@@ -252,12 +252,12 @@ class Configuration:
     listen: Listen
     inspections: Inspections
     admission: Admission
-    rules: tuple[Rule, ...]
+    rules: tuple[AdmissionRule, ...]
     kinds: tuple[ImageField, ...] = ()
     notifications: Guarded | None = None
     harbor: Harbor | None = None
 
-    def rule(self, reference: Reference, namespace: str = "") -> Rule | None:
+    def rule(self, reference: Reference, namespace: str = "") -> AdmissionRule | None:
         """Return the first rule that fits, None if none does."""
         return next((each for each in self.rules if each.fits(reference, namespace)), None)
 
@@ -266,7 +266,7 @@ class Configuration:
         if self.admission.unmatched is Otherwise.DENY:
             return True
         fitting = (
-            each for each in self.rules if any(fnmatchcase(namespace, glob) for glob in each.namespaces)
+            each for each in self.rules if any(name_matches(namespace, glob) for glob in each.namespaces)
         )
         return any(each.mode is Mode.ENFORCE for each in fitting)
 
@@ -422,9 +422,9 @@ class _Reader:
             cache = str(self.directory / cache)
         return msgspec.structs.replace(found, database=database, cache=cache)
 
-    def rule(self, value: object, number: int) -> Rule | None:
+    def rule(self, value: object, number: int) -> AdmissionRule | None:
         key = ("rules", number)
-        found = self.mistakes.convert(Rule, value, key)
+        found = self.mistakes.convert(AdmissionRule, value, key)
         if found is None and not self.thorough:
             return None
         given = value if isinstance(value, dict) else {}

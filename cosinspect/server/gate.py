@@ -9,7 +9,7 @@ from attrs import frozen
 
 from cosinspect.errors import CosinspectError
 from cosinspect.oci.reference import Reference
-from cosinspect.server.configuration import Configuration, Mode, Otherwise, Rule
+from cosinspect.server.configuration import AdmissionRule, Configuration, Mode, Otherwise
 from cosinspect.server.inspector import Decision, Inspector, Standing
 from cosinspect.server.metrics import Metrics
 
@@ -39,7 +39,7 @@ class Passage:
     message: str = ""
     warning: str = ""
     decision: Decision | None = None
-    rule: Rule | None = None
+    rule: AdmissionRule | None = None
 
     @property
     def standing(self) -> str:
@@ -126,7 +126,7 @@ class Gate:
         )
 
 
-def _passage(decision: Decision, admitted: bool, rule: Rule | None) -> Passage:
+def _passage(decision: Decision, admitted: bool, rule: AdmissionRule | None) -> Passage:
     passed = decision.standing is Standing.PASS
     return Passage(
         decision.name,

@@ -24,7 +24,7 @@ from cosinspect.errors import CosinspectError, InvalidReport
 from cosinspect.oci.reference import Reference
 from cosinspect.report.display import printable
 from cosinspect.report.report import CheckResult, Kind, Level, Report, Verdict
-from cosinspect.server.configuration import Configuration, Mode, Otherwise, Rule
+from cosinspect.server.configuration import AdmissionRule, Configuration, Mode, Otherwise
 from cosinspect.server.exchange import Refusal, Reply, parse_json, reply_json
 from cosinspect.server.inspector import Inspector, Standing
 from cosinspect.server.verdicts import Decided
@@ -164,7 +164,7 @@ class Scanner:
         public = harbor.addresses.get(address) if harbor is not None else None
         return evolve(reference, registry=public) if public is not None else reference
 
-    def _report(self, decided: Decided, rule: Rule) -> dict[str, Any]:
+    def _report(self, decided: Decided, rule: AdmissionRule) -> dict[str, Any]:
         """Return a report as Harbor reads it.
 
         Raises:

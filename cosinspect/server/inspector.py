@@ -28,7 +28,7 @@ from cosinspect.inspection.worker import Outcome, Task
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.reference import Reference
 from cosinspect.report.report import Verdict
-from cosinspect.server.configuration import Rule
+from cosinspect.server.configuration import AdmissionRule
 from cosinspect.server.metrics import Metrics
 from cosinspect.server.recent import Recent
 from cosinspect.server.settings import Settings
@@ -125,7 +125,7 @@ class _Job:
     name: str
     asked: _Asked
     place: Place
-    rule: Rule
+    rule: AdmissionRule
     turn: Ticket
     done: asyncio.Future[Decided | str]
     since: float = field(factory=time.monotonic)
@@ -215,7 +215,7 @@ class Inspector:
     async def decide(
         self,
         name: str,
-        rule: Rule,
+        rule: AdmissionRule,
         *,
         until: float,
         authorization: str | None = None,
@@ -266,7 +266,7 @@ class Inspector:
             return Decision(name, Standing.PENDING, told, digest, place=asked.place)
         return _decision(name, asked, found)
 
-    def prefetch(self, reference: Reference, rule: Rule) -> bool:
+    def prefetch(self, reference: Reference, rule: AdmissionRule) -> bool:
         """Have an image inspected that somebody may ask for; False where there is no room, or it needs none.
 
         Args:
@@ -280,25 +280,25 @@ class Inspector:
         return self._job(reference, asked, rule, place, PREFETCHED) is not None
 
     @property
-    def rules(self) -> Iterable[Rule]:
+    def rules(self) -> Iterable[AdmissionRule]:
         """The rules under which images were or are inspected, those of earlier settings included while they are held."""
         return self._books.rules()
 
-    def key(self, rule: Rule) -> str:
+    def key(self, rule: AdmissionRule) -> str:
         """Return the key under which a rule's verdicts are kept."""
         return self._books.key(rule)
 
-    def look_up(self, place: str, digest: str, rule: Rule) -> Decided | None:
+    def look_up(self, place: str, digest: str, rule: AdmissionRule) -> Decided | None:
         """Return a verdict that is known, without having it found out; `place` is the key of where the image comes from."""
         found = self._found(_Asked(place, digest, self.key(rule)))
         return found if isinstance(found, Decided) else None
 
-    def failure(self, place: str, digest: str, rule: Rule) -> str | None:
+    def failure(self, place: str, digest: str, rule: AdmissionRule) -> str | None:
         """Return why an image from there could not be decided a moment ago, None if nothing failed."""
         found = self._found(_Asked(place, digest, self.key(rule)))
         return found if isinstance(found, str) else None
 
-    def is_in_hand(self, place: str, digest: str, rule: Rule) -> bool:
+    def is_in_hand(self, place: str, digest: str, rule: AdmissionRule) -> bool:
         """Return whether an image from there waits or is being inspected."""
         return _Asked(place, digest, self.key(rule)) in self._jobs
 
@@ -353,7 +353,7 @@ class Inspector:
         return decided if decided is not None else self._recent.get(asked)
 
     def _job(
-        self, reference: Reference, asked: _Asked, rule: Rule, place: Place, urgency: int
+        self, reference: Reference, asked: _Asked, rule: AdmissionRule, place: Place, urgency: int
     ) -> _Job | None:
         """Return the job of an image, a new one if there is none and room for one."""
         job = self._jobs.get(asked)
@@ -456,7 +456,7 @@ def _decision(name: str, asked: _Asked, found: Decided | str) -> Decision:
     return Decision(name, standing, f"{name}: {found.message}", asked.digest, found, asked.place)
 
 
-def _is_final(decided: Decided, rule: Rule) -> bool:
+def _is_final(decided: Decided, rule: AdmissionRule) -> bool:
     """Return whether a verdict holds for good: a signature may be added later, what the image is does not change."""
     return decided.verdict is Verdict.PASS or not rule.verify_keys
 

@@ -24,7 +24,7 @@ class Metrics:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self) -> None:
-        self._registry = registry = _Registry()
+        self._registry = registry = _MetricRegistry()
         self.requests = Counter(
             "cosinspect_requests",
             "Requests by protocol and HTTP status.",
@@ -135,7 +135,7 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class _Registry(CollectorRegistry):
+class _MetricRegistry(CollectorRegistry):
     """A registry without the time at which each counter began, which would be a third of all series."""
 
     def collect(self) -> Iterator[Metric]:

@@ -35,14 +35,14 @@ class _Target(msgspec.Struct, rename={"media_type": "mediaType"}):
     repository: str
 
 
-class _Request(msgspec.Struct):
+class _NotificationRequest(msgspec.Struct):
     host: str
 
 
 class _Event(msgspec.Struct):
     action: str
     target: _Target
-    request: _Request
+    request: _NotificationRequest
 
 
 @frozen

@@ -11,14 +11,14 @@ from attrs import define, field
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
 from cosinspect.inspection.rulebook import Rulebook, load_keys, load_rulebook
-from cosinspect.server.configuration import Rule
+from cosinspect.server.configuration import AdmissionRule
 from cosinspect.signatures.keys import PublicKey
 
 __all__ = ["Rulebooks"]
 
 
 @define(eq=False)
-class _Book:
+class _RuleBook:
     """What one rule comes to."""
 
     rulebook: Rulebook
@@ -48,8 +48,8 @@ class Rulebooks:
         InvalidConfiguration: a profile, a policy or a key that a rule names cannot be used.
     """
 
-    def __init__(self, rules: tuple[Rule, ...], platform: str | None) -> None:
-        self._books: WeakKeyDictionary[Rule, _Book] = WeakKeyDictionary()
+    def __init__(self, rules: tuple[AdmissionRule, ...], platform: str | None) -> None:
+        self._books: WeakKeyDictionary[AdmissionRule, _RuleBook] = WeakKeyDictionary()
         for number, rule in enumerate(rules):
             try:
                 signatures = load_keys(rule.verify_keys)
@@ -57,7 +57,7 @@ class Rulebooks:
                     rule.profile, rule.policies, signatures=signatures, platform=platform
                 )
                 attesters = load_keys(rule.attestation_keys)
-                self._books[rule] = _Book(rulebook, attesters.keys if attesters else ())
+                self._books[rule] = _RuleBook(rulebook, attesters.keys if attesters else ())
             except CosinspectError as fault:
                 raise InvalidConfiguration(str(fault), where=f"rules[{number}]") from fault
 
@@ -65,18 +65,18 @@ class Rulebooks:
         """Take over the rulebooks of a configuration that follows this one."""
         self._books.update(later._books)
 
-    def rules(self) -> Iterable[Rule]:
+    def rules(self) -> Iterable[AdmissionRule]:
         """Return the rules that somebody holds."""
         return list(self._books)
 
-    def book(self, rule: Rule) -> Rulebook:
+    def book(self, rule: AdmissionRule) -> Rulebook:
         """Return what a rule requires."""
         return self._books[rule].rulebook
 
-    def attesters(self, rule: Rule) -> tuple[PublicKey, ...]:
+    def attesters(self, rule: AdmissionRule) -> tuple[PublicKey, ...]:
         """Return whose attestations a rule believes."""
         return self._books[rule].attesters
 
-    def key(self, rule: Rule) -> str:
+    def key(self, rule: AdmissionRule) -> str:
         """Return the key of a rule's verdicts."""
         return self._books[rule].key_of(datetime.now(UTC).date())

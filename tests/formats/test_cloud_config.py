@@ -2,7 +2,13 @@
 
 import pytest
 
-from cosinspect.formats.text.cloud_config import LAYOUT_FILE, File, Login, WrittenFile, read_cloud_config
+from cosinspect.formats.text.cloud_config import (
+    LAYOUT_FILE,
+    FileContent,
+    Login,
+    WrittenFile,
+    read_cloud_config,
+)
 from cosinspect.formats.yip.conditions import World
 
 LAYOUT = """\
@@ -78,7 +84,7 @@ def test_stages_and_steps_are_told_in_order():
     assert ["rootfs.before", "rootfs", "boot"] == [stage.name for stage in found.stages]
     recovery, layout, boot = (stage.steps[0] for stage in found.stages)
     assert ("recovery", 'cat /proc/cmdline | grep -q "COS_RECOVERY"') == (recovery.name, recovery.condition)
-    assert (File("/run/cos/recovery_mode", "1"),) == recovery.files
+    assert (FileContent("/run/cos/recovery_mode", "1"),) == recovery.files
     assert ("layout", LAYOUT_FILE) == (layout.name, layout.environment_file)
     assert ("cos", 2) == (boot.hostname, len(boot.commands))
 
@@ -198,7 +204,7 @@ def test_the_first_line_makes_it_cloud_init(header):
     assert ("cloud-init", ()) == (found.kind, found.problems)
     assert ["boot", "initramfs"] == [stage.name for stage in found.stages]
     assert ["joe"] == [login.user for login in found.logins if login.password]
-    assert (("one",), (File("/etc/x", "hello"),)) == (
+    assert (("one",), (FileContent("/etc/x", "hello"),)) == (
         found.stages[0].steps[0].commands,
         found.stages[0].steps[0].files,
     )

@@ -4,7 +4,7 @@ import pytest
 
 from cosinspect.formats.shell.script import (
     MAX_NESTING,
-    Command,
+    ProgramCall,
     external_commands,
     functions,
     read_shell_script,
@@ -55,14 +55,14 @@ exit 0
 
 def test_a_boot_script_s_commands_are_told_in_order_with_their_lines():
     assert [
-        Command("basename", 8, guarded=False),
-        Command("mount", 11, guarded=False),
-        Command("losetup", 14, guarded=False),
-        Command("umount", 16, guarded=False),
-        Command("sort", 19, guarded=False),
-        Command("mkdir", 25, guarded=False),
-        Command("date", 27, guarded=False),
-        Command("note", 27, guarded=True),
+        ProgramCall("basename", 8, guarded=False),
+        ProgramCall("mount", 11, guarded=False),
+        ProgramCall("losetup", 14, guarded=False),
+        ProgramCall("umount", 16, guarded=False),
+        ProgramCall("sort", 19, guarded=False),
+        ProgramCall("mkdir", 25, guarded=False),
+        ProgramCall("date", 27, guarded=False),
+        ProgramCall("note", 27, guarded=True),
     ] == list(external_commands(BOOT_SCRIPT))
 
 
@@ -173,7 +173,7 @@ def test_a_function_of_the_script_is_no_external_command():
 
 
 def test_a_name_is_told_once_at_its_first_call():
-    assert (Command("one", 2, guarded=False),) == external_commands("\nx=`one`; one\none\n")
+    assert (ProgramCall("one", 2, guarded=False),) == external_commands("\nx=`one`; one\none\n")
 
 
 @pytest.mark.parametrize(

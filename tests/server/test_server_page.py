@@ -9,11 +9,11 @@ import pytest
 from cosinspect.kubernetes_images import BUILTIN
 from cosinspect.server.configuration import (
     Admission,
+    AdmissionRule,
     Guarded,
     Harbor,
     Inspections,
     Listen,
-    Rule,
     parse_configuration,
 )
 from cosinspect.server.metrics import Metrics
@@ -24,7 +24,7 @@ TABLES = {
     "listen": Listen,
     "inspections": Inspections,
     "admission": Admission,
-    "rules": Rule,
+    "rules": AdmissionRule,
     "notifications": Guarded,
     "harbor": Harbor,
 }

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from cosinspect.formats.boot.bootargs import Parameter, kernel_parameters
 from cosinspect.formats.boot.grub_values import (
-    Choice,
+    Conditional,
     GrubBound,
     Knowledge,
     Plain,
@@ -113,7 +113,7 @@ def _shown(plain: tuple[Plain, ...], _: Knowledge) -> str:
 def _can_have(segment: Value, key: str) -> bool:
     return any(
         _can_have(part.yes, key) or _can_have(part.no, key)
-        if isinstance(part, Choice)
+        if isinstance(part, Conditional)
         else not isinstance(part, str) or key[:1] in part
         for part in segment
     )

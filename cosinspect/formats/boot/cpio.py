@@ -22,7 +22,7 @@ from cosinspect.errors import FormatError
 
 __all__ = [
     "PATH_BYTES",
-    "Entry",
+    "CpioEntry",
     "Window",
     "body_pieces",
     "read_archive",
@@ -153,7 +153,7 @@ class Window:
 
 
 @frozen(kw_only=True)
-class Entry:
+class CpioEntry:
     """One member of an archive as its header tells it.
 
     Attributes:
@@ -190,7 +190,7 @@ class Entry:
         return 0 if self.target is not None else self.size
 
 
-def read_archive(window: Window) -> Iterator[Entry]:
+def read_archive(window: Window) -> Iterator[CpioEntry]:
     """Yield the members of one archive up to its trailer or the end of the input.
 
     The window stands at the entry's body when it is given; whatever is not taken of it is passed before the next.
@@ -213,7 +213,7 @@ def read_archive(window: Window) -> Iterator[Entry]:
         window.skip_zeros()
 
 
-def read_entry(window: Window) -> Entry | None:
+def read_entry(window: Window) -> CpioEntry | None:
     """Read the header, name and link target at the window's offset; None is the trailer, passed with its padding.
 
     Raises:
@@ -258,7 +258,7 @@ def read_entry(window: Window) -> Entry | None:
         window.skip(size)
         _align(window)
         return None
-    return Entry(
+    return CpioEntry(
         name=_decode(raw),
         type=_TYPES.get(stat.S_IFMT(mode), "unknown"),
         target=target,
@@ -276,7 +276,7 @@ def read_entry(window: Window) -> Entry | None:
     )
 
 
-def read_body(window: Window, entry: Entry) -> bytes:
+def read_body(window: Window, entry: CpioEntry) -> bytes:
     """Take the body of the entry that was just read, and pass its padding.
 
     Raises:
@@ -289,7 +289,7 @@ def read_body(window: Window, entry: Entry) -> bytes:
     return body
 
 
-def body_pieces(window: Window, entry: Entry) -> Iterator[bytes]:
+def body_pieces(window: Window, entry: CpioEntry) -> Iterator[bytes]:
     """Yield the body of the entry that was just read in pieces, and pass its padding once all of them were taken.
 
     Raises:
@@ -305,7 +305,7 @@ def body_pieces(window: Window, entry: Entry) -> Iterator[bytes]:
     _align(window)
 
 
-def skip_body(window: Window, entry: Entry) -> None:
+def skip_body(window: Window, entry: CpioEntry) -> None:
     """Pass the body of the entry that was just read, and its padding.
 
     Raises:
@@ -358,7 +358,7 @@ def _align(window: Window) -> None:
         window.skip(len(window.peek(padding)))
 
 
-def _check_sum(found: int, entry: Entry) -> None:
+def _check_sum(found: int, entry: CpioEntry) -> None:
     if found & 0xFFFFFFFF != entry.checksum:
         raise FormatError(
             f"the bytes of {entry.name} add up to {found & 0xFFFFFFFF:08x} where its cpio header says {entry.checksum:08x}",

@@ -16,7 +16,7 @@ from cosinspect.formats.boot.grub_syntax import Block
 from cosinspect.formats.boot.grub_values import (
     EMPTY,
     Atom,
-    Choice,
+    Conditional,
     Fork,
     GrubBound,
     Knowledge,
@@ -284,9 +284,9 @@ def device_of(path: Plain, root: Plain) -> tuple[str, str] | None:
 
 def _named(value: Value, name: str) -> Value:
     """Return the symbol of a variable's name wherever everything that is not set is unknown."""
-    found: list[str | Symbol | Choice] = []
+    found: list[str | Symbol | Conditional] = []
     for part in value:
-        if isinstance(part, Choice):
+        if isinstance(part, Conditional):
             found.extend(choose(part.atom, _named(part.yes, name), _named(part.no, name)))
         else:
             found.append(Symbol(name))

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.initrd_segments import Segment, Stream, Unpacking
-from cosinspect.formats.boot.initrd_tree import LINK_STEPS, PathWalk
+from cosinspect.formats.boot.initrd_tree import LINK_STEPS, InitrdPaths
 from cosinspect.formats.boot.program import Program
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
@@ -152,7 +152,7 @@ class Initrd:
             path: with or without a leading slash.
             follow: whether a link at the end of the path is followed too.
         """
-        found = PathWalk(self.members, LINK_STEPS).resolve(path, follow=follow)
+        found = InitrdPaths(self.members, LINK_STEPS).resolve(path, follow=follow)
         return None if found is None else self.members.get(found)
 
     def exists(self, path: str) -> bool:
@@ -161,7 +161,7 @@ class Initrd:
 
     def listdir(self, path: str) -> tuple[str, ...]:
         """Name what is in a directory, links followed, sorted; nothing where there is no such directory."""
-        top = PathWalk(self.members, LINK_STEPS).resolve(path, follow=True)
+        top = InitrdPaths(self.members, LINK_STEPS).resolve(path, follow=True)
         if top is None:
             return ()
         prefix = f"{top}/" if top else ""

@@ -13,8 +13,8 @@ from attrs import Factory, define, frozen
 
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate, inflate_stream
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.cpio import Entry, Window, body_pieces, read_body, read_entry, skip_body
-from cosinspect.formats.boot.initrd_tree import Tree
+from cosinspect.formats.boot.cpio import CpioEntry, Window, body_pieces, read_body, read_entry, skip_body
+from cosinspect.formats.boot.initrd_tree import UnpackedInitrd
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.limits import KIB, MIB, Limits
 
@@ -134,7 +134,7 @@ class Unpacking:
     left: int
     wanted: Callable[[str], bool]
     limits: Limits
-    files: Tree = Factory(Tree)
+    files: UnpackedInitrd = Factory(UnpackedInitrd)
     segments: list[Segment] = Factory(list)
     microcode: set[str] = Factory(set)
     count: int = 0
@@ -287,7 +287,7 @@ class Unpacking:
             self.add(window, entry, draft)
             window.skip_zeros()
 
-    def add(self, window: Window, entry: Entry, draft: _Draft) -> None:
+    def add(self, window: Window, entry: CpioEntry, draft: _Draft) -> None:
         """Pass one member's body, and make the member."""
         if self.count >= self.limits.initrd_entries:
             raise FormatError(f"the initrd has more than {self.limits.initrd_entries} members", kind="limit")
@@ -312,7 +312,7 @@ class Unpacking:
                 entry, place, segment=len(self.segments), body=body, wanted=wanted, program=program
             )
 
-    def read_program(self, window: Window, entry: Entry) -> Program:
+    def read_program(self, window: Window, entry: CpioEntry) -> Program:
         """Pass a member's body, and tell what it is to a kernel."""
         if entry.size <= _READ_BYTES:
             program = read_program(read_body(window, entry))
@@ -325,11 +325,11 @@ class Unpacking:
         self.programs_left -= weight_of(program)
         return program
 
-    def has_room(self, entry: Entry) -> bool:
+    def has_room(self, entry: CpioEntry) -> bool:
         """Return whether the limits allow to keep a member's body."""
         return entry.size <= min(self.limits.initrd_body_bytes, BODIES_BYTES - self.bodies)
 
-    def note_early(self, entry: Entry, draft: _Draft) -> None:
+    def note_early(self, entry: CpioEntry, draft: _Draft) -> None:
         """Count what a kernel reads before it unpacks."""
         if entry.type == "directory":
             return

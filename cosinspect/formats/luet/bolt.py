@@ -142,7 +142,7 @@ class BoltDatabase:
             FormatError: as told by its kind: `truncated`, `page` (not the page it should be), `cycle` (reached twice),
                 `element` (outside its page, or overlapping), `depth` or `limit`. Where `damage` is given only `limit`.
         """
-        return _Walk(self.pages, damage, problem, set(bucket.ancestors)).elements(bucket)
+        return _LeafWalk(self.pages, damage, problem, set(bucket.ancestors)).elements(bucket)
 
     def check(self) -> tuple[str, ...]:
         """Walk all buckets and the freelist, and give what is wrong, as `bbolt check` does, in no more than 1000 lines.
@@ -159,7 +159,7 @@ class BoltDatabase:
             if len(found) < _PROBLEMS:
                 found.append(problem)
 
-        walk = _Walk(self.pages, lambda fault: note(fault.message), note, set())
+        walk = _LeafWalk(self.pages, lambda fault: note(fault.message), note, set())
         free = self._free_pages(walk.visited, note)
         buckets = [self.root]
         while buckets:
@@ -199,7 +199,7 @@ class BoltDatabase:
 
 
 @define
-class _Walk:
+class _LeafWalk:
     """A walk over the leaves of buckets, which comes to no page twice."""
 
     pages: BoltPages

@@ -20,13 +20,13 @@ from collections.abc import Collection
 from attrs import Factory, define, frozen
 
 from cosinspect.formats.shell.grammar import ScriptReader
-from cosinspect.formats.shell.quoting import MAX_NESTING, Scanner
+from cosinspect.formats.shell.quoting import MAX_NESTING, ShellLexer
 from cosinspect.formats.shell.words import BUILTINS, RESERVED_WORDS
 from cosinspect.formats.text.problem import MAX_CHARACTERS, Problem
 
 __all__ = [
     "MAX_NESTING",
-    "Command",
+    "ProgramCall",
     "ShellScript",
     "external_commands",
     "functions",
@@ -42,7 +42,7 @@ _INITQUEUE_VALUED = frozenset({"--name", "--env"})
 
 
 @frozen
-class Command:
+class ProgramCall:
     """A program that a script calls.
 
     Attributes:
@@ -69,13 +69,13 @@ class ShellScript:
         problem: why reading stopped before the end, or None.
     """
 
-    commands: tuple[Command, ...]
+    commands: tuple[ProgramCall, ...]
     functions: frozenset[str]
     sourced: tuple[str, ...]
     problem: Problem | None
 
 
-def external_commands(script: str) -> tuple[Command, ...]:
+def external_commands(script: str) -> tuple[ProgramCall, ...]:
     """Tell the external commands that a POSIX shell or bash script surely calls.
 
     Builtins, reserved words and functions of the same script are left out. Functions of files that it sources are not
@@ -98,7 +98,7 @@ def read_shell_script(script: str) -> ShellScript:
     pending = deque([(script, 1)])
     while pending:
         text, line = pending.popleft()
-        scanner = Scanner(text if text.endswith("\n") else text + "\n", line)
+        scanner = ShellLexer(text if text.endswith("\n") else text + "\n", line)
         calls = _Calls(findings)
         reader = ScriptReader(scanner, calls.take)
         reader.read()
@@ -128,7 +128,7 @@ class _Findings:
         known = BUILTINS | RESERVED_WORDS | self.functions
         return ShellScript(
             commands=tuple(
-                Command(name, line, _base_name(name) in self.sought)
+                ProgramCall(name, line, _base_name(name) in self.sought)
                 for name, line in sorted(self.lines.items(), key=lambda item: item[1])
                 if name not in known
             ),

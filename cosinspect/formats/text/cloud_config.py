@@ -28,7 +28,7 @@ __all__ = [
     "LAYOUT_FILE",
     "LAYOUT_VARIABLES",
     "CloudConfig",
-    "File",
+    "FileContent",
     "Login",
     "Stage",
     "Step",
@@ -57,7 +57,7 @@ _GUARDS = ("node", "only_os", "only_os_version", "only_arch", "only_service_mana
 
 
 @frozen
-class File:
+class FileContent:
     """A file that a step writes; the content is None where it is encoded and that is not undone here (gzip)."""
 
     path: str
@@ -110,7 +110,7 @@ class Step:
     condition: str | None
     guarded: bool = False
     commands: tuple[str, ...] = ()
-    files: tuple[File, ...] = ()
+    files: tuple[FileContent, ...] = ()
     environment: Mapping[str, str] = Factory(dict)
     environment_file: str | None = None
     hostname: str | None = None
@@ -307,7 +307,7 @@ def _step(stage: str, step: Mapping[str, Any], limits: Limits, problems: list[Pr
         condition=condition,
         guarded=guarded,
         commands=tuple(step.get("commands") or ()),
-        files=tuple(File(file.get("path", ""), _content(file)) for file in step.get("files") or ()),
+        files=tuple(FileContent(file.get("path", ""), _content(file)) for file in step.get("files") or ()),
         environment=step.get("environment") or {},
         environment_file=step.get("environment_file") or None,
         hostname=step.get("hostname") or None,

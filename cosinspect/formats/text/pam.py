@@ -100,7 +100,7 @@ class Stack:
 
 
 @define
-class _Reading:
+class _StackReader:
     kind: Kind
     read: Callable[[str], str | None]
     handlers: list[Handler] = Factory(list)
@@ -161,7 +161,7 @@ def read_stack(service: str, kind: Kind, read: Callable[[str], str | None]) -> S
     """
     missing: tuple[str, ...] = ()
     for name in (service, "other"):
-        reading = _Reading(kind, read)
+        reading = _StackReader(kind, read)
         reading.load(name, 0, 0)
         if reading.handlers or reading.cut:
             return Stack(tuple(reading.handlers), tuple(reading.missing), reading.cut)

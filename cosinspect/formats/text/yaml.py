@@ -97,7 +97,7 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
             itself) or `scalar` (a value that its tag does not allow). `where` names line and column.
     """
     content = _decoded(text, limits)
-    builder = _Builder(limits.parsed_file_bytes)
+    builder = _ValueBuilder(limits.parsed_file_bytes)
     events = iter(_events(content))
     end = None
     try:
@@ -120,12 +120,12 @@ def load_yaml_stream(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> l
         FormatError: as `parse_yaml` does.
     """
     found: list[Any] = []
-    builder = _Builder(limits.parsed_file_bytes)
+    builder = _ValueBuilder(limits.parsed_file_bytes)
     try:
         for event in _events(_decoded(text, limits)):
             if isinstance(event, yaml.DocumentEndEvent):
                 found.append(builder.value)
-                builder = _Builder(limits.parsed_file_bytes)
+                builder = _ValueBuilder(limits.parsed_file_bytes)
             else:
                 builder.feed(event)
     except yaml.YAMLError as fault:
@@ -200,7 +200,7 @@ class _Frame:
 
 
 @define
-class _Builder:
+class _ValueBuilder:
     """Builds one value from parser events, weighing it as if every alias were a copy."""
 
     max_characters: int

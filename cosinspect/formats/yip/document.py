@@ -14,7 +14,7 @@ from attrs import frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.yip.go_yaml import Budget, Decoded, decode
-from cosinspect.formats.yip.nodes import Tree, read_nodes
+from cosinspect.formats.yip.nodes import DocumentTree, read_nodes
 from cosinspect.formats.yip.schema import CLOUD_CONFIG, DOCUMENT, Yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
@@ -100,7 +100,7 @@ def read_document(
 
 def _load(
     text: bytes, yip: Yip, limits: Limits, budget: Budget, *, cloud_init: bool
-) -> Document | tuple[Tree, Decoded]:
+) -> Document | tuple[DocumentTree, Decoded]:
     """Parse and decode by yip's own schema or by cloud-init's; a `Document` where the parser refuses the text."""
     dialect = yip.cloud_init_yaml if cloud_init else yip.yaml
     dashes = cloud_init and yip.dashes
@@ -119,7 +119,7 @@ def _cloud_init(
     yip: Yip,
     limits: Limits,
     budget: Budget,
-    own: Document | Tree,
+    own: Document | DocumentTree,
     stages: Decoded | None,
 ) -> Document:
     loaded = _load(text, yip, limits, budget, cloud_init=True)

@@ -24,11 +24,11 @@ __all__ = [
     "NODE_DEPTH",
     "Alias",
     "Dialect",
+    "DocumentTree",
     "Mapping",
     "Node",
     "Scalar",
     "Sequence",
-    "Tree",
     "read_nodes",
 ]
 
@@ -96,7 +96,7 @@ Node: TypeAlias = "Scalar | Sequence | Mapping | Alias"
 
 
 @frozen
-class Tree:
+class DocumentTree:
     """The first document of a stream.
 
     Attributes:
@@ -108,7 +108,7 @@ class Tree:
     rest: int | None
 
 
-def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT_LIMITS) -> Tree:
+def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT_LIMITS) -> DocumentTree:
     """Read the first document of `text`.
 
     Args:
@@ -129,7 +129,7 @@ def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT
     marks = _marks(text)
     if marks and dialect == "v1":
         raise FormatError("go-yaml v1 does not read the tag `!`", kind="syntax")
-    builder = _Builder(lazy_aliases=dialect == "v1", marks=marks)
+    builder = _TreeBuilder(lazy_aliases=dialect == "v1", marks=marks)
     rest: int | None = None
     try:
         events: Any = yaml.parse(text or b"\n", Loader=_LOADER)
@@ -144,7 +144,7 @@ def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT
         raise _syntax_error(fault) from fault
     except UnicodeDecodeError as fault:  # the slow loader decodes by itself
         raise FormatError(f"the text is not UTF-8: {fault.reason}", kind="syntax") from fault
-    return Tree(builder.root, rest)
+    return DocumentTree(builder.root, rest)
 
 
 def _rest(events: Any, end: Any, *, strict: bool) -> int | None:
@@ -193,7 +193,7 @@ def _syntax_error(fault: yaml.YAMLError) -> FormatError:
 
 
 @define
-class _Builder:
+class _TreeBuilder:
     """Builds the tree from the parser's events, on a list and never on the interpreter's stack."""
 
     lazy_aliases: bool

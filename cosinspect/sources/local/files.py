@@ -152,7 +152,7 @@ class DirectoryFiles:
 
 
 @frozen
-class _Member:
+class _ArchiveMember:
     offset: int
     size: int
     link: str
@@ -216,7 +216,7 @@ class ArchiveFiles:
             path = normalise(f"{path.rpartition('/')[0]}/{member.link}")[0]
         return ""
 
-    def _find(self, name: str) -> _Member | None:
+    def _find(self, name: str) -> _ArchiveMember | None:
         path = normalise(name)[0]
         for _ in range(_MAX_LINKS):
             member = self._members.get(path)
@@ -226,8 +226,8 @@ class ArchiveFiles:
             path = normalise(f"{path.rpartition('/')[0]}/{member.link}")[0]
         return None
 
-    def _read_headers(self) -> dict[str, _Member]:
-        members: dict[str, _Member] = {}
+    def _read_headers(self) -> dict[str, _ArchiveMember]:
+        members: dict[str, _ArchiveMember] = {}
         stream = self._stream(0)
         try:
             for header in TarStream(iter(stream), limits=self._limits, seek=stream.seek):
@@ -249,9 +249,9 @@ class ArchiveFiles:
                 elif header.name.removeprefix("./") != path:
                     self._doubts[path] = f"found it written {header.name!r:.200}"
                 if header.type == "0":
-                    members[path] = _Member(header.data, header.stored, "")
+                    members[path] = _ArchiveMember(header.data, header.stored, "")
                 elif header.type == "2":
-                    members[path] = _Member(0, 0, header.link)
+                    members[path] = _ArchiveMember(0, 0, header.link)
                 elif header.type == "1" and (target := members.get(normalise(header.link)[0])) is not None:
                     members[path] = target
         except (FormatError, InvalidImage) as fault:

@@ -50,7 +50,7 @@ from cosinspect.sources.registry.error_documents import ErrorDocument, Redactor,
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
 from cosinspect.version import __version__
 
-__all__ = ["Client", "Response"]
+__all__ = ["Client", "RawResponse"]
 
 MAX_REDIRECTS = 5
 MAX_ANSWERS = 4
@@ -66,7 +66,7 @@ _LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
 _LOG = logging.getLogger("cosinspect.registry")
 
 
-class Response:
+class RawResponse:
     """A response whose body comes as it was sent, never decoded.
 
     Attributes:
@@ -198,7 +198,7 @@ class Client:
         """Return the patience for one document or blob, which messages call `where`."""
         return Attempts(self._timeouts, self._retries, self._pause, where)
 
-    def get(self, path: str, headers: Mapping[str, str], attempts: Attempts) -> Response:
+    def get(self, path: str, headers: Mapping[str, str], attempts: Attempts) -> RawResponse:
         """Ask the registry for `path`, until it answers or the patience is at its end; the body is not yet read.
 
         Raises:
@@ -212,7 +212,7 @@ class Client:
             started = self._clock()
             outcome = self._authorised(url, headers)
             attempts.spend(self._clock() - started)
-            if isinstance(outcome, Response):
+            if isinstance(outcome, RawResponse):
                 return outcome
             outcome.settle(attempts)
 
@@ -225,7 +225,7 @@ class Client:
         where: str,
         *,
         accept: tuple[int, ...],
-    ) -> Response:
+    ) -> RawResponse:
         """Send something to the registry, again where that does no harm, and give its answer, whose body nobody waits for.
 
         Args:
@@ -250,14 +250,14 @@ class Client:
             started = self._clock()
             outcome = self._authorised(url, headers, method, body, accept)
             attempts.spend(self._clock() - started)
-            if isinstance(outcome, Response):
+            if isinstance(outcome, RawResponse):
                 outcome.close()
                 return outcome
             outcome.settle(attempts)
 
     def document(
         self, path: str, headers: Mapping[str, str], where: str, *, limit: int, limit_name: str
-    ) -> tuple[Response, bytes]:
+    ) -> tuple[RawResponse, bytes]:
         """Return a small answer with its body, asked for again if the connection is lost.
 
         Raises:
@@ -307,7 +307,7 @@ class Client:
         method: str = "GET",
         body: bytes | None = None,
         accept: tuple[int, ...] = (200, 206),
-    ) -> Response | Failure:
+    ) -> RawResponse | Failure:
         own = url.origin == self._registry.origin  # storage that takes an upload is shown no credentials
         header, fresh = self._authenticator.header() if own else None, not own
         for _ in range(MAX_ANSWERS):
@@ -360,7 +360,7 @@ class Client:
             elif outcome[0].status_code in _TRANSIENT:
                 failure = self._failure(*outcome)
             else:
-                response = Response(*outcome, self._clock, self._deadline)
+                response = RawResponse(*outcome, self._clock, self._deadline)
                 try:
                     body = response.read_whole(attempts, limit=limit, limit_name="token_bytes")
                     return TokenAnswer(response.status, body)
@@ -496,9 +496,9 @@ class Client:
 
     def _judge(
         self, response: requests.Response, at: Url, accept: tuple[int, ...] = (200, 206)
-    ) -> Response | Failure:
+    ) -> RawResponse | Failure:
         if response.status_code in accept:
-            return Response(response, at, self._clock, self._deadline)
+            return RawResponse(response, at, self._clock, self._deadline)
         return self._failure(response, at)
 
     def _failure(self, response: requests.Response, at: Url) -> Failure:

@@ -32,7 +32,7 @@ from cosinspect.sources.config.certificates import find_certificates, tls_contex
 from cosinspect.sources.config.credential import FoundCredential
 from cosinspect.sources.config.docker_config import find_credential
 from cosinspect.sources.registry.auth import Authenticator, Url
-from cosinspect.sources.registry.client import Client, Response
+from cosinspect.sources.registry.client import Client, RawResponse
 from cosinspect.sources.registry.lists import list_referrers, list_repositories, list_tags
 from cosinspect.sources.registry.push import push_blob, push_manifest
 from cosinspect.sources.registry.retries import Retries, Timeouts
@@ -395,10 +395,10 @@ class _BlobStream:
             ) from fault
         self._check()
 
-    def _ask(self, headers: Mapping[str, str]) -> Response:
+    def _ask(self, headers: Mapping[str, str]) -> RawResponse:
         return self._client.get(self._path, headers, self._attempts)
 
-    def _ask_for_part(self) -> Response:
+    def _ask_for_part(self) -> RawResponse:
         try:
             response = self._ask({**self._headers, "Range": self._range()})
         except RegistryError as fault:

@@ -7,10 +7,10 @@ the connection.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 from attrs import evolve, field, frozen
 
+from cosinspect.globs import name_matches
 from cosinspect.testing.registry.messages import Request, Response, error_response
 
 __all__ = ["NO_FAULT", "Fault", "spoiled", "take_fault"]
@@ -120,7 +120,7 @@ NO_FAULT = Fault(times=None)
 def take_fault(faults: list[Fault], request: Request) -> Fault:
     """Return the first fault that matches, and count it off in `faults`; `NO_FAULT` where none does."""
     for number, fault in enumerate(faults):
-        if fnmatchcase(request.method, fault.method) and fnmatchcase(request.path, fault.path):
+        if name_matches(request.method, fault.method) and name_matches(request.path, fault.path):
             if fault.times is not None:
                 left = [evolve(fault, times=fault.times - 1)] if fault.times > 1 else []
                 faults[number : number + 1] = left

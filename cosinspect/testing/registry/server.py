@@ -22,10 +22,10 @@ from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cosinspect.testing.built_images import Built
-from cosinspect.testing.registry.auth import Auth, BasicAuth, Gate, TokenAuth
+from cosinspect.testing.registry.auth import Auth, BasicAuth, TokenAuth, TokenGate
 from cosinspect.testing.registry.faults import NO_FAULT, Fault, spoiled, take_fault
 from cosinspect.testing.registry.messages import Request, Response, partial_response
-from cosinspect.testing.registry.store import Store
+from cosinspect.testing.registry.store import RegistryStore
 
 __all__ = ["BasicAuth", "Fault", "Registry", "Request", "TokenAuth"]
 
@@ -36,7 +36,9 @@ Mishap: TypeAlias = "Callable[[Request], Fault | None]"
 class _Backend:
     """What the server's threads share."""
 
-    def __init__(self, gate: Gate, store: Store, faults: Iterable[Fault], mishap: Mishap | None) -> None:
+    def __init__(
+        self, gate: TokenGate, store: RegistryStore, faults: Iterable[Fault], mishap: Mishap | None
+    ) -> None:
         self.store = store
         self.lock = threading.RLock()
         self.requests: list[Request] = []
@@ -189,7 +191,9 @@ class Registry:
         ranges: bool = True,
         referrers: bool = True,
     ) -> None:
-        self._backend = _Backend(Gate(auth), Store(ranges=ranges, referrers=referrers), faults, mishap)
+        self._backend = _Backend(
+            TokenGate(auth), RegistryStore(ranges=ranges, referrers=referrers), faults, mishap
+        )
         self._server: http.server.ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 

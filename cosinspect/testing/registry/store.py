@@ -22,13 +22,13 @@ from cosinspect.testing.documents import OCI_INDEX
 from cosinspect.testing.layers import digest_of
 from cosinspect.testing.registry.messages import ROUTES, Request, Response, error_response, json_response
 
-__all__ = ["Store"]
+__all__ = ["RegistryStore"]
 
 # image-spec, "Digests".
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 
 
-class Store:
+class RegistryStore:
     """What the repositories hold, and the answers of a registry without faults.
 
     It has no lock of its own.
