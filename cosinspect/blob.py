@@ -53,7 +53,7 @@ class ByteStream(Protocol):
 class Source(Protocol):
     """A place that holds one image: a repository, a layout, an archive. It delivers and verifies nothing.
 
-    An implementation is used from several threads at once.
+    An implementation is thread-safe.
     """
 
     def resolve(self) -> Descriptor:

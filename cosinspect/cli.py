@@ -15,7 +15,9 @@ import io
 import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,7 @@ from typing import NoReturn, TextIO, cast
 from cosinspect import __version__
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
+from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
     CosinspectError,
     InvalidAccess,
@@ -42,6 +45,9 @@ __all__ = ["main", "run"]
 PROGRAM = "cosinspect"
 COLUMNS = (60, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
+
+GRACE = 1.0
+"""Seconds behind its deadline that a command has to end by itself."""
 
 INTERRUPTED = 130
 """128 plus the signal, as in a shell."""
@@ -128,7 +134,8 @@ def run() -> NoReturn:
             # complain.
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if status == INTERRUPTED:
+    alone = all(each.daemon or each is threading.main_thread() for each in threading.enumerate())
+    if status == INTERRUPTED or not alone:
         os._exit(status)  # a worker may block in a read, and the interpreter would wait for it
     sys.exit(status)
 
@@ -142,8 +149,38 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
     verbose = getattr(arguments, "verbose", False)
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
-    with _log_told(err, quiet=silent, verbose=verbose):
+    with _log_told(err, quiet=silent, verbose=verbose), _ended_in_time(arguments):
         return command.run(arguments, _terminal(arguments, out, err))
+
+
+@contextlib.contextmanager
+def _ended_in_time(arguments: argparse.Namespace) -> Iterator[None]:
+    """Hold a command that is on one image to its --timeout, what it computes and writes included.
+
+    An alarm ends what does not look at the clock by itself.
+    """
+    if not getattr(arguments, "on_one_image", False):
+        yield
+        return
+    deadline = Deadline(arguments.timeout)
+    with deadline.running(getattr(arguments, "image", PROGRAM)):
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL
+        ):
+            yield
+            return
+        signal.signal(signal.SIGALRM, _ring)
+        signal.setitimer(signal.ITIMER_REAL, min(deadline.left() + GRACE, 1e8), 0.5)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def _ring(_signal: int, _frame: object) -> NoReturn:
+    raise OutOfTime
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
     +-- InvalidConfiguration (ValueError)  a server's configuration with mistakes
     +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
-    +-- InvalidReport (ValueError)         a document that is no report
+    +-- InvalidReport (ValueError)         a document that is not a report
     +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
 """

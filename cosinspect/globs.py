@@ -20,7 +20,7 @@ _Token = tuple[str, str]  # "text" and a literal, "one" and a set, or "star"
 
 
 def is_literal(component: str) -> bool:
-    """Say whether a component of a path glob, braces expanded, stands for itself alone."""
+    """Return whether a component of a path glob, braces expanded, stands for itself alone."""
     return not _MARKS.intersection(component)
 
 
@@ -63,7 +63,7 @@ def path_expression(pattern: str) -> str:
 
 
 def name_matches(name: str, pattern: str) -> bool:
-    """Say whether a name matches a glob of names, or is equal to it."""
+    """Return whether a name matches a glob of names, or is equal to it."""
     return name == pattern or _name_expression(pattern).fullmatch(name) is not None
 
 
@@ -131,7 +131,7 @@ def _tokens(glob: str) -> list[_Token]:
 
 
 def _set_end(glob: str, at: int) -> int:
-    """Return where the set that begins behind a bracket ends, 0 where it does not."""
+    """Return where the set that begins behind a bracket ends, 0 if it does not."""
     inside = at + 1 if glob.startswith("!", at) else at
     return max(glob.find("]", inside + 1), 0)
 

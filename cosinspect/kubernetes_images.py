@@ -38,12 +38,12 @@ class NamedImage:
     """An image as an object names it.
 
     Attributes:
-        name: what a registry is asked for; the repository alone where `unresolved` says something.
+        name: the name for the registry; only the repository if `unresolved` says something.
         pointer: where it stands in the object (RFC 6901).
         written: the text that stands there; a digest is appended to it.
-        unpinnable: why no digest can be written there, "" where one can.
-        unresolved: why the name has no tag yet, "" where it is complete.
-        ignored: why it is not an OS image to inspect, "" where it is one.
+        unpinnable: why no digest can be written there, "" if one can.
+        unresolved: why the name has no tag yet, "" if it is complete.
+        ignored: why it is not an OS image to inspect, "" if it is one.
     """
 
     name: str
@@ -52,11 +52,6 @@ class NamedImage:
     unpinnable: str = ""
     unresolved: str = ""
     ignored: str = ""
-
-    @property
-    def pinnable(self) -> bool:
-        """Whether a digest can be written in its place."""
-        return not self.unpinnable and "@" not in self.written
 
 
 Body: TypeAlias = "Mapping[str, Any]"
@@ -125,7 +120,7 @@ class _ObjectWalk:
             yield pointer, _text(value, f"{self.kind}{pointer}")
 
     def text(self, path: str) -> str:
-        """Return the text at a path, "" where nothing stands there."""
+        """Return the text at a path, "" if nothing stands there."""
         return next((text for _, text in self.names(path)), "")
 
 
@@ -313,7 +308,7 @@ class ImageField:
         group: the API group, "" for the core one.
         kind: such as `Machine`.
         image: JSONPath of the names.
-        tag: JSONPath of the tag, where the object keeps it apart from the name; None where it does not.
+        tag: JSONPath of the tag, where the object keeps it apart from the name; None if it does not.
     """
 
     group: str
@@ -332,7 +327,7 @@ class ImageField:
         return path_of(self.tag) if self.tag else None
 
     def find(self, walk: _ObjectWalk) -> Iterator[NamedImage]:
-        """Yield the images that an object names here; nothing where it names none.
+        """Yield the images that an object names here; nothing if it names none.
 
         Raises:
             InvalidObject: something else than text stands there.

@@ -72,6 +72,9 @@ class Limits:
     """One chunk of a table of contents; writers make chunks of at most 4 MiB."""
     metadata_characters: int = 256 * MIB
     """Names, links, attributes and sparse maps of one layer, in characters."""
+    index_bytes: int = 800 * MIB
+    """Memory that the entries of all layers take together, in their indexes and in the trees made of them, as estimated: about
+    1.1 million entries with names of 60 characters."""
     program_characters: int = 64 * MIB
     """Names in executable files and libraries of one layer, in characters; names beyond that are read on demand."""
     notes_of_a_kind: int = 1000
@@ -79,11 +82,13 @@ class Limits:
     link_hops: int = 40
     """Symbolic links followed for one path (Linux's own limit)."""
 
-    retained_file_bytes: int = 256 * MIB
+    retained_file_bytes: int = 64 * MIB
     """A file kept in memory while its layer is read; larger ones are read in a second pass."""
-    retained_bytes: int = 512 * MIB
+    retained_bytes: int = 96 * MIB
     """All files of one image kept in memory while layers are read."""
 
+    yaml_events: int = 1_000_000
+    """Scalars, and beginnings and ends of collections, in all YAML files of one image, each reading of a file counted."""
     parsed_file_bytes: int = 16 * MIB
     """A configuration file, script or unit that is parsed whole."""
     database_bytes: int = 128 * MIB

@@ -1,7 +1,7 @@
 """The one follower of symbolic links: a path walked through a tree, as path_resolution(7) says, never above the tree's root.
 
 A tree is whatever answers three questions about its nodes. Two manners exist: the kernel's, which fails where a component is
-missing or is no directory, and the one of readers that join a path by its letters before they look at all of it (securejoin,
+missing or is not a directory, and the one of readers that join a path by its letters before they look at all of it (securejoin,
 `filepath.Join`): there `..` leads out of what is missing again.
 """
 
@@ -24,7 +24,7 @@ class WalkedTree(Protocol[N]):
     """Answers what a walk asks."""
 
     def is_directory(self, node: N, /) -> bool:
-        """Say whether a node can have others in it."""
+        """Return whether a node can have others in it."""
         ...
 
     def child(self, directory: N, name: str, /) -> N | None:
@@ -41,7 +41,7 @@ class LookedUp(Generic[N]):
     """One name that was looked up.
 
     Attributes:
-        directory: in which directory; None where a walk by letters is where nothing is.
+        directory: in which directory; None if a walk by letters is where nothing is.
         name: the name.
         node: what is there, None for nothing.
         target: where it leads if it is a link that the walk follows, else None.
@@ -81,7 +81,7 @@ class PathWalk(Generic[N]):
             path: with or without a leading slash.
             follow: whether a link at the end is followed too. One with a slash behind it always is.
             most: links that are followed; one more is a `loop`.
-            by_letters: whether `..` leads out of what is missing or is no directory.
+            by_letters: whether `..` leads out of what is missing or is not a directory.
         """
         self._tree = tree
         self._follow = follow
@@ -104,7 +104,7 @@ class PathWalk(Generic[N]):
         return "/".join([*(each for each, _ in self.stack), name])
 
     def end(self) -> N | None:
-        """Walk to the end; return what is there, None where nothing is."""
+        """Walk to the end; return what is there, None if nothing is."""
         for _ in self:
             pass
         return None if self.problem else self.stack[-1][1]

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 TOKEN = "admin-of-the-test"
 PATIENCE = 180
+VERSION, PACKAGE = "v1.34.4", "k8s.io/component-base/version"
 SOURCE = Path(__file__).parent / "server/apiserver"
 
 
@@ -25,7 +26,8 @@ def apiserver():
     if not program.exists():
         cache.mkdir(parents=True, exist_ok=True)
         made = program.with_suffix(".new")
-        subprocess.run(["go", "build", "-ldflags=-s -w", "-o", made, "."], cwd=SOURCE, check=True)
+        flags = f"-ldflags=-s -w -X {PACKAGE}.gitVersion={VERSION} -X {PACKAGE}.gitMajor=1 -X {PACKAGE}.gitMinor=34"
+        subprocess.run(["go", "build", flags, "-o", made, "."], cwd=SOURCE, check=True)
         made.replace(program)
     return program
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from attrs import evolve, frozen
 
 from cosinspect.cache import Cache
 from cosinspect.cache.code import code_digest
+from cosinspect.deadline import running
 from cosinspect.errors import ContentError, FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.wire_types import ready
@@ -105,9 +107,12 @@ class Parsed:
         future: Future[object] = Future()
         self._known[key] = future
 
+        deadline = running()
+
         def work() -> None:
             try:
-                future.set_result(self._made(key, parse, confirmed))
+                with deadline.running(kind) if deadline is not None else nullcontext():
+                    future.set_result(self._made(key, parse, confirmed))
             except BaseException as fault:  # noqa: BLE001 - whoever asks is told
                 future.set_exception(fault)
 

@@ -63,11 +63,11 @@ class CheckContext:
         config: the image configuration.
         facts: what files of the image say, each parsed at most once.
         profile: paths and names by generation.
-        steps: what made each layer, bottom first, None where the image does not tell.
-        signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
+        steps: what made each layer, bottom first, None if the image does not tell.
+        signatures: what is known of the image's signatures, None if nobody was named who must have signed it.
         comparisons: what other readers make of the layers, those that the profile names.
-        build: the manifest by which an ISO is made of the image, None where nobody gave one.
-        choice: what was taken of an image index, None where the image was named itself.
+        build: the manifest by which an ISO is made of the image, None if nobody gave one.
+        choice: what was taken of an image index, None if the image was named itself.
     """
 
     rootfs: Rootfs
@@ -94,7 +94,7 @@ class CheckContext:
 
     @property
     def table(self) -> Generation | None:
-        """The table of the image's generation, whatever kind of image it is; None where no generation is evident."""
+        """The table of the image's generation, whatever kind of image it is; None if no generation is evident."""
         return self.profile.generations.get(self.facts.generation)
 
     @property
@@ -148,7 +148,7 @@ class CheckContext:
         return LayerStep(layer, self.steps[layer] if layer < len(self.steps) else None)
 
     def removal(self, path: str) -> tuple[int | None, tuple[Evidence, ...]]:
-        """Return the position of the layer that removed `path`, and the evidence; None and nothing where none did."""
+        """Return the position of the layer that removed `path`, and the evidence; None and nothing if none did."""
         for change in reversed(self.rootfs.history(path)):
             if change.action is Action.REMOVED:
                 return change.layer, (Removal(self.step(change.layer), change.cause),)
@@ -227,7 +227,7 @@ class Check:
     Attributes:
         id: capitals and a number, never used for anything else again; `COS` is the catalogue's alone.
         name: names the defect.
-        level: how grave a failure is.
+        level: how severe a failure is.
         capabilities: what an image cannot do if the check fails.
         summary: the defect in one sentence.
         why: what happens on a machine.
@@ -238,7 +238,7 @@ class Check:
         generations: the names of the generations that it is for, where a plugin is for some only; empty for all.
         tags: what it is about, in words that reports group by: a stage of the boot, `signature`.
         run: what looks.
-        spares: gives the capabilities that a failure does not cost the image at hand; None where it costs all.
+        spares: gives the capabilities that a failure does not cost the image at hand; None if it costs all.
     """
 
     id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))

@@ -293,7 +293,7 @@ def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _shims(context: CheckContext) -> list[Entry]:
-    """Return shim wherever bootupd searches it, none where it does not."""
+    """Return shim wherever bootupd searches it, none if it does not."""
     name = _SHIMS.get(_architecture(context))
     place = next((place for place in (_EFI_LIBRARY, f"{_UPDATES}/EFI") if context.rootfs.exists(place)), None)
     if name is None or place is None:

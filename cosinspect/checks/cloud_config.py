@@ -70,7 +70,7 @@ def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _layout_writer(context: CheckContext) -> str | None:
-    """Name the cloud-config that writes the layout in an ordinary boot, None where none does.
+    """Name the cloud-config that writes the layout in an ordinary boot, None if none does.
 
     Raises:
         Undecided: one may do it, which only the machine shows.
@@ -315,7 +315,7 @@ _ACCOUNTS = "Add an account to a cloud-config in /system/oem (RUN elemental init
 
 
 def _login(context: CheckContext) -> str | None:
-    """Name what gives somebody a login on an installed machine, None where nothing does.
+    """Name what gives somebody a login on an installed machine, None if nothing does.
 
     Raises:
         Undecided: a cloud-config may do it, which only the machine shows.

@@ -281,7 +281,7 @@ def _policy(context: CheckContext) -> Entry | None:
 
 
 def _wrong_context(line: str) -> str | None:
-    """Return why setfiles refuses a line, None where it takes it: a pattern, perhaps a type, and a context (file_contexts(5))."""
+    """Return why setfiles refuses a line, None if it takes it: a pattern, perhaps a type, and a context (file_contexts(5))."""
     fields = line.split()
     if not fields or fields[0].startswith("#"):
         return None

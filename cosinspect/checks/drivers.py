@@ -54,7 +54,7 @@ _TRANSFORMS = {
 
 
 def drivers_for(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Drivers]:
-    """Return what an initrd has for each kernel that boots with it; none where it is for another kernel, which another check reports."""
+    """Return what an initrd has for each kernel that boots with it; none if it is for another kernel, which another check reports."""
     if path.startswith(_BESIDE) or path.endswith(".efi"):  # the kernel beside it or in the same file
         versions: Iterable[str | None] = [context.facts.version_beside(path)]
     else:

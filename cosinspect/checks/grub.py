@@ -145,7 +145,7 @@ def decided_states(context: CheckContext) -> tuple[StateBoot, ...]:
 
 
 def on_condition(way: Loaded) -> str:
-    """Say on which condition something is loaded, "" where it always is."""
+    """Say on which condition something is loaded, "" if it always is."""
     return f", where {' and '.join(way.boot.conditions)}" if way.boot.conditions else ""
 
 
@@ -342,7 +342,7 @@ def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def find_command(context: CheckContext, name: str) -> str | None:
-    """Return the path at which a command is found, as a shell finds it, None where it is not."""
+    """Return the path at which a command is found, as a shell finds it, None if it is not."""
     for top in PATH:
         entry = context.rootfs.trace(f"{top}/{name}").entry
         if entry is not None and entry.is_executable:

@@ -121,7 +121,7 @@ def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
 
 
 def _reason(initrd: Initrd, places: tuple[str, ...], *, must_have_content: bool) -> str:
-    """Return why none of the places has the file, "" where one has; whether a program can run is another check's."""
+    """Return why none of the places has the file, "" if one has; whether a program can run is another check's."""
     found = ""
     for place in places:
         there = initrd.lookup(place, follow=False)

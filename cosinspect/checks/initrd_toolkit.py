@@ -104,7 +104,7 @@ def _has_any(context: CheckContext, initrd: Initrd) -> bool:
 
 
 def _other_generation(context: CheckContext, initrd: Initrd) -> str:
-    """Name the generations whose module an initrd has in place of the image's own, "" where it is that or none."""
+    """Name the generations whose module an initrd has in place of the image's own, "" if it is that or none."""
     if any(initrd.exists(path) for path in context.generation.initrd_markers):
         return ""
     return " or ".join(

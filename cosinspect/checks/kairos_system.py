@@ -47,7 +47,7 @@ _DRIVERS = {
 
 
 def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
-    """Return the version that kairos-init takes of the directories of modules, None where there is none (kernel.go).
+    """Return the version that kairos-init takes of the directories of modules, None if there is none (kernel.go).
 
     Args:
         names: of what is in the directory, sorted.

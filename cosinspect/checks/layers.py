@@ -453,7 +453,7 @@ def unreadable(
         fault: what ended the reading; the blob is known to be the one that the image names.
         checks: those that should have run.
         levels: the profile's levels by id.
-        steps: what made each layer, bottom first, None where the image does not tell.
+        steps: what made each layer, bottom first, None if the image does not tell.
         told: what other checks have found anyway, by their ids.
 
     Raises:

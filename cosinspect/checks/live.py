@@ -44,7 +44,7 @@ _COMPRESSIONS = {"xz": "CONFIG_SQUASHFS_XZ", "zstd": "CONFIG_SQUASHFS_ZSTD", "gz
 
 
 def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
-    """Return whether an initrd or the kernel has a driver; None where it is not in the initrd and nothing tells of the kernel."""
+    """Return whether an initrd or the kernel has a driver; None if it is not in the initrd and nothing tells of the kernel."""
     if name in present:
         return True
     told = False

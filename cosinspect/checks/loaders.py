@@ -155,7 +155,7 @@ def _opens(context: CheckContext, entry: Entry) -> bool:
 def _system(context: CheckContext) -> tuple[str, str, str]:
     """Tell the distribution as elemental does: by ID in the last file of the name os-release; a dangling one ends the search.
 
-    Returns the ID, the path that decided, and why the search fails, "" where it does not.
+    Returns the ID, the path that decided, and why the search fails, "" if it does not.
     """
     last = None
     for entry in sorted(context.rootfs.glob("/**/os-release"), key=lambda entry: entry.path.split("/")):

@@ -187,7 +187,7 @@ def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _usable_pairs(context: CheckContext) -> Iterator[Finding | str]:
-    """Yield what builder takes a pair that boots, or else why each pair does not; nothing where no builder finds both."""
+    """Yield what builder takes a pair that boots, or else why each pair does not; nothing if no builder finds both."""
     bad: list[Finding] = []
     for tool, search in _builders(context).items():
         found = {what: search(what) for what in _WHAT}

@@ -138,7 +138,7 @@ def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _boot_version(context: CheckContext) -> int | None:
-    """Return the release of systemd-boot by what it says of itself, None where it does not."""
+    """Return the release of systemd-boot by what it says of itself, None if it does not."""
     _, boot = _boot_program(context)
     if boot is None or boot.type != "file":
         return None

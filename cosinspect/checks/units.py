@@ -180,7 +180,7 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
 
 
 def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
-    """Read a service, or its template; None where it is not there, masked, or changed by a drop-in."""
+    """Read a service, or its template; None if it is not there, masked, or changed by a drop-in."""
     template = f"{name.partition('@')[0]}@.service" if "@" in name else name
     for unit in dict.fromkeys((name, template)):
         entry = place_of(context, unit)
@@ -211,7 +211,7 @@ def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
 
 
 def _refusal(context: CheckContext, command: ExecCommand) -> ExecutionFault | None:
-    """Return why a program that is there cannot be executed; None where it can, or where another check says so."""
+    """Return why a program that is there cannot be executed; None if it can, or where another check says so."""
     entry = context.rootfs.trace(command.path).entry if command.path.startswith("/") else None
     if (
         entry is None

@@ -20,7 +20,7 @@ from cosinspect.image.image import JOBS, Image
 from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
-from cosinspect.oci.reference import ImageName, Transport
+from cosinspect.oci.reference import FORMS, ImageName, Transport
 from cosinspect.profiles import BUILTIN
 from cosinspect.render import RENDERERS
 from cosinspect.rootfs.rootfs import Rootfs
@@ -65,7 +65,7 @@ def add_image(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "image",
         metavar="IMAGE",
-        help="quay.io/org/os:v1, oci:DIR[:ref], oci-archive:FILE, docker-archive:FILE, dir:DIR",
+        help=", ".join(FORMS.values()),
     )
     add_reach(parser)
     add_verification(parser)
@@ -289,7 +289,8 @@ def trusts_tables(arguments: argparse.Namespace) -> bool:
 
 
 def add_bounds(parser: argparse.ArgumentParser) -> None:
-    """Add the options that bound the work."""
+    """Add the options that bound the work; they hold for the whole command, unless it works on many images."""
+    parser.set_defaults(on_one_image=True)
     parser.add_argument(
         "--timeout",
         type=_seconds,

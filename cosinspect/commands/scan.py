@@ -106,6 +106,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="scheduler of a Dask cluster; requires a --cache that all workers share (extra dask)",
     )
     add_reach(parser)
+    parser.set_defaults(on_one_image=False)
     add_profile(parser)
     add_signatures(parser)
 

@@ -80,7 +80,7 @@ class CloudConfigFile:
         path: in the image.
         directory: one of `CLOUD_CONFIG_DIRECTORIES`.
         config: what it says; without stages where yip refuses it.
-        layer: that it comes from, None where that is not known.
+        layer: that it comes from, None if that is not known.
     """
 
     path: str
@@ -100,7 +100,7 @@ class CloudConfigs:
 
     Attributes:
         yip: the version.
-        told_by: the program of the image that names it, "" where the generation's table does.
+        told_by: the program of the image that names it, "" if the generation's table does.
         files: in the order in which they are read.
     """
 
@@ -120,7 +120,7 @@ class CloudConfigs:
 
     @property
     def unread(self) -> str:
-        """Why something about the files that count is not known: a bound was reached. "" where nothing was."""
+        """Why something about the files that count is not known: a bound was reached. "" if nothing was."""
         bounds = (item for item in self.files if item.config.bound and item.directory == OWN_DIRECTORY)
         return next((f"{item.path}: {item.config.bound}" for item in bounds), "")
 
@@ -228,7 +228,7 @@ def boot_world(
 
     Args:
         rootfs: the image, which the stages behind rootfs see.
-        initrd: which the stage rootfs sees, None where it is not known.
+        initrd: which the stage rootfs sees, None if it is not known.
         active_mode_file: what this generation writes in such a boot, "" for nothing that is known.
         stage: the stage, `.before` and `.after` included.
         recovery_labels: labels that the command line of the recovery system alone has.

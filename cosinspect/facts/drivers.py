@@ -30,11 +30,11 @@ class Drivers:
         version: of the kernel.
         directory: of the modules, without a leading slash.
         modules: the path below `directory` of each module by its name.
-        needs: the paths below `directory` that each module needs, by the index that modprobe reads; empty where it has none.
+        needs: the paths below `directory` that each module needs, by the index that modprobe reads; empty if it has none.
         soft: the names or aliases that a module asks to be loaded before it.
-        builtin: the names of modules built into the kernel, None where nothing lists them.
+        builtin: the names of modules built into the kernel, None if nothing lists them.
         index: the file that modprobe reads, without a leading slash.
-        fault: why modprobe can read no index, "" where it can.
+        fault: why modprobe can read no index, "" if it can.
         unread: whether the index could not be kept for reading.
         aliases: whether udev finds the table of devices, by which it loads the drivers of what is there.
     """
@@ -74,7 +74,7 @@ class Drivers:
 def drivers_of(
     initrd: Initrd, version: str, builtin: frozenset[str] | None, *, by_text: bool | None = None
 ) -> Drivers | None:
-    """Return what an initrd has for a kernel, None where it has no directory for it.
+    """Return what an initrd has for a kernel, None if it has no directory for it.
 
     Args:
         initrd: to look into.

@@ -27,7 +27,7 @@ class BootFiles:
     """What FindKernel returns for an image, or why it returns an error.
 
     Attributes:
-        kernel: the path of the kernel with all links resolved, "" where there is none.
+        kernel: the path of the kernel with all links resolved, "" if there is none.
         names: every name that matches, sorted as Elemental 3 sorts them: the first one wins.
         broken: the first matching link that does not resolve; the search ends there with an error.
     """

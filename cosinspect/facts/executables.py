@@ -43,7 +43,7 @@ class ExecutableTree(Protocol):
     """A tree that programs are executed in."""
 
     def find(self, path: str) -> FoundFile | None:
-        """Return what is at a path, links followed; None where nothing is."""
+        """Return what is at a path, links followed; None if nothing is."""
         ...
 
     def absence(self, path: str) -> str:
@@ -51,15 +51,15 @@ class ExecutableTree(Protocol):
         ...
 
     def program(self, path: str) -> Program | None:
-        """Return what a regular file is to a kernel; None where a bound of ours keeps that from being known."""
+        """Return what a regular file is to a kernel; None if a bound of ours keeps that from being known."""
         ...
 
     def read(self, path: str) -> bytes | None:
-        """Return a small file's content, links followed; None where it cannot be had."""
+        """Return a small file's content, links followed; None if it cannot be had."""
         ...
 
     def names(self, directory: str) -> Collection[str]:
-        """Return the names in a directory, links followed; none where there is no such directory."""
+        """Return the names in a directory, links followed; none if there is no such directory."""
         ...
 
 

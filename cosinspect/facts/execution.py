@@ -29,7 +29,7 @@ NESTED = 5
 """Interpreters of interpreters that a kernel follows."""
 
 KernelOption: TypeAlias = "Callable[[str], str | None]"
-"""Gives the value of an option of the kernel's configuration, None where that is not known."""
+"""Gives the value of an option of the kernel's configuration, None if that is not known."""
 
 # Programs of another architecture that a kernel may run, and the option that has it do so.
 _COMPATIBLE = {
@@ -53,7 +53,7 @@ class Execution:
     def __init__(
         self, tree: ExecutableTree, architecture: str | None, kernel_option: KernelOption = lambda _: None
     ) -> None:
-        """Look into `tree` as a kernel for `architecture` does, None where no machine is to be told from another."""
+        """Look into `tree` as a kernel for `architecture` does, None if no machine is to be told from another."""
         self.tree = tree
         self._architecture = architecture
         self._kernel_option = kernel_option
@@ -64,13 +64,13 @@ class Execution:
         """Return what keeps a file from being executed, None for nothing.
 
         Args:
-            path: as it is asked for, links followed.
+            path: as it is requested, links followed.
             by_shell: whether a shell starts it, which takes a text without `#!` for a script of its own.
         """
         return self._fault(path, by_shell=by_shell, depth=0)
 
     def find(self, name: str) -> str | None:
-        """Return the first place on the usual path where a command is, executable by its mode; None where it is nowhere."""
+        """Return the first place on the usual path where a command is, executable by its mode; None if it is nowhere."""
         if "/" in name:
             return name if self.tree.find(name) is not None else None
         for directory in PATH:

@@ -87,7 +87,7 @@ class KernelFile:
         path: as bootargs.cfg names it.
         trace: how it resolves.
         kernel: what its header says, None if it is not there or none.
-        fault: why it is no kernel, None if it is one or not there.
+        fault: why it is not a kernel, None if it is one or not there.
         description: what libmagic says it is, for people.
         version: of the header, else of its name, else None.
     """
@@ -264,7 +264,7 @@ class Facts(GrubFacts):
         return path.split("/")[-2]
 
     def kernel_option(self, version: str, option: str) -> str | None:
-        """Return `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
+        """Return `y`, `m` or `n` for an option of the kernel's configuration, None if the image has none of it."""
         for path in (
             f"/boot/config-{version}",
             f"/usr/lib/modules/{version}/config",
@@ -278,7 +278,7 @@ class Facts(GrubFacts):
         return None
 
     def builtin_modules(self, version: str) -> frozenset[str] | None:
-        """Return the names of the modules built into a kernel, None where the image does not tell."""
+        """Return the names of the modules built into a kernel, None if the image does not tell."""
         for directory in MODULE_DIRECTORIES:
             text = self.text(f"{directory}/{version}/modules.builtin").text
             if text is not None:
@@ -304,7 +304,7 @@ class Facts(GrubFacts):
 
     @property
     def architecture(self) -> str | None:
-        """What the image is for, as its configuration names it; None where that does not say."""
+        """What the image is for, as its configuration names it; None if that does not say."""
         platform = self._config.platform
         return platform.architecture if platform is not None else None
 

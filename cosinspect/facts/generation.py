@@ -28,9 +28,9 @@ class Recognised:
     """A generation and what shows it.
 
     Attributes:
-        name: the name of its table, "" where none is evident.
+        name: the name of its table, "" if none is evident.
         evidence: what was found, one line each.
-        releases: the first and the last release that it shows, None where it shows no more than the generation.
+        releases: the first and the last release that it shows, None if it shows no more than the generation.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Recognised:
 
 @frozen
 class _Image:
-    """What an image is asked for. Unpacking an initrd takes long: `initrd` is called only where the image alone does not tell."""
+    """The questions to an image. Unpacking an initrd takes long: `initrd` is called only where the image alone does not tell."""
 
     rootfs: Rootfs
     config: ImageConfig
@@ -65,7 +65,7 @@ def recognise(
 
 
 def _fits(image: _Image, fingerprint: Fingerprint, known: Fingerprints) -> tuple[str, ...] | None:
-    """Return what of a fingerprint was found, None where it does not fit."""
+    """Return what of a fingerprint was found, None if it does not fit."""
     if any(_seen(image, item, known) is not None for item in fingerprint.none):
         return None
     found = [seen for item in fingerprint.any if (seen := _seen(image, item, known)) is not None]
@@ -80,7 +80,7 @@ def _fits(image: _Image, fingerprint: Fingerprint, known: Fingerprints) -> tuple
 
 
 def _seen(image: _Image, item: Condition, known: Fingerprints) -> str | None:
-    """Return what shows that a condition holds, None where it does not hold."""
+    """Return what shows that a condition holds, None if it does not hold."""
     for kind in known.traces[item.trace] if item.trace else (item,):
         found = next(_places(image, kind), None)
         if found is not None:

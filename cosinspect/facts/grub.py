@@ -50,10 +50,10 @@ class BootLine:
 
     Attributes:
         state: the state of the machine, such as `active` or `recovery`, as the generation's table names it.
-        menu: the path of the menu in the image, "" where it is the toolkit's own that any machine has.
+        menu: the path of the menu in the image, "" if it is the toolkit's own that any machine has.
         entry: the title of the menu entry, "" with the toolkit's own menu.
         line: the command line.
-        conditions: what must hold for it, in GRUB's own words; empty where it always does.
+        conditions: what must hold for it, in GRUB's own words; empty if it always does.
     """
 
     state: str
@@ -99,7 +99,7 @@ class GrubFacts(ABC):
         return None if text is None else parse_grub_script(text)
 
     def bootargs_line(self, variable: str) -> int | None:
-        """Return the line of bootargs.cfg that sets a variable last, None where none does by its name."""
+        """Return the line of bootargs.cfg that sets a variable last, None if none does by its name."""
         script = self.bootargs
         found = None
         for command in walk_commands(script.scripts) if script is not None else ():
@@ -110,7 +110,7 @@ class GrubFacts(ABC):
 
     @cached_property
     def boot_states(self) -> tuple[StateBoot, ...]:
-        """What GRUB loads in each state of a machine that has the toolkit's menu; empty where no bootargs.cfg is there."""
+        """What GRUB loads in each state of a machine that has the toolkit's menu; empty if no bootargs.cfg is there."""
         return self._boot_states(generation_tables().get(self.generation))
 
     def _boot_states(self, table: Generation | None) -> tuple[StateBoot, ...]:
@@ -134,7 +134,7 @@ class GrubFacts(ABC):
 
     @cached_property
     def own_menu(self) -> OwnMenu | None:
-        """What the image's own menu loads, None where it has none or its generation has no menu."""
+        """What the image's own menu loads, None if it has none or its generation has no menu."""
         table = generation_tables().get(self.generation)
         boot = table.boot if table is not None else None
         if table is None or boot is None:
@@ -210,7 +210,7 @@ class GrubFacts(ABC):
 
     @cached_property
     def boot_bound(self) -> str:
-        """Why it is undecided what GRUB loads, "" where it is decided."""
+        """Why it is undecided what GRUB loads, "" if it is decided."""
         return next((state.bound for state in self.boot_states if state.bound), "")
 
 

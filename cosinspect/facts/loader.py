@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.facts.executables import ExecutableTree, FoundFile
 from cosinspect.formats.boot.elf import Elf
@@ -143,6 +144,7 @@ class Linking:
         """Find every library; give what is wrong with the first that cannot be had."""
         waiting = [self._main]
         for asker in waiting:
+            spend()
             if asker.elf.problem:
                 return self._fault(asker, asker.path, asker.elf.problem, undecided=True)
             for name in asker.elf.needed:
@@ -195,6 +197,7 @@ class Linking:
         self._searched = {}
         self._doubt = ""
         for path in self._candidates(name, asker):
+            spend()
             self._searched[path] = None
             found = self._tree.find(path)
             if found is None:

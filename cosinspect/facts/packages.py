@@ -61,7 +61,7 @@ def luet_config(rootfs: Rootfs) -> LuetConfig | None:
     """Read the image's luet.yaml, None if it has none.
 
     Raises:
-        FormatError: it is no YAML, or not a configuration.
+        FormatError: it is not YAML, or not a configuration.
         CosinspectError: it cannot be read.
     """
     trace = rootfs.trace(LUET_CONFIG)

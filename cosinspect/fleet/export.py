@@ -35,7 +35,7 @@ def write_parquet(records: Iterable[ScanRecord], path: Path) -> None:
         ImportError: the package pyarrow is not installed.
         OSError: it cannot be written.
     """
-    # Loaded by its name: few need it, and it is larger than all the rest.
+    # Imported on demand: few need it, and it is larger than all the rest.
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     rows = [
         {name: _text(value) if isinstance(value, str) else value for name, value in record.row().items()}

@@ -27,8 +27,8 @@ class ScanRecord:
     """What came of one image; nothing in it depends on how long that took, or on what was known before.
 
     Attributes:
-        image: as it was asked for.
-        digest: of what the name meant, None where that is not known.
+        image: as it was requested.
+        digest: of what the name meant, None if that is not known.
         verdict: pass, fail, open, or error.
         message: why, in one line.
         rules: key of the rulebook.

@@ -40,7 +40,7 @@ class Finished:
 
     Attributes:
         record: what is written of it.
-        outcome: of its inspection; None where an earlier scan knew it.
+        outcome: of its inspection; None if an earlier scan knew it.
     """
 
     record: ScanRecord

@@ -70,7 +70,7 @@ def _outcome(ended: Future[Outcome]) -> Outcome:
 
 
 def compare_workers(client: Any, expected: Installation) -> dict[str, str | None]:
-    """Ask each worker of a cluster what it has; return by address what differs, None where the worker judges alike.
+    """Ask each worker of a cluster what it has; return by address what differs, None if the worker judges alike.
 
     Raises:
         TimeoutError: a worker does not answer.

@@ -22,6 +22,7 @@ from typing import Annotated
 import msgspec
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.wire_types import ready
 
@@ -63,7 +64,7 @@ class TocPlace:
     Attributes:
         start: offset of its first compressed byte.
         size: compressed bytes.
-        plain: bytes when inflated; None where that is not said.
+        plain: bytes when inflated; None if that is not said.
     """
 
     start: int
@@ -79,7 +80,7 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
         size: bytes of the file.
         offset: where in the blob its compressed bytes begin.
         inner: how many bytes that are inflated from there come before it.
-        digest: sha256 of its bytes, in hexadecimals.
+        digest: sha256 of its bytes, in hexadecimal digits.
         zeros: whether the table says that it is nothing but zeros.
     """
 
@@ -99,9 +100,9 @@ class TocEntry(msgspec.Struct, frozen=True, gc=False):
         type: `reg`, `dir`, `symlink`, `hardlink`, `char`, `block` or `fifo`.
         mtime: seconds since the epoch, fractions dropped.
         xattrs: extended attributes by name, values with surrogate escapes.
-        digest: sha256 of a file's content in hexadecimals, "" where it is not said.
-        chunks: of a file that is not empty, in order, without gaps; none where a digest is missing.
-        end: where in the blob the compressed bytes of the last chunk end, 0 where that is not said.
+        digest: sha256 of a file's content in hexadecimal digits, "" if it is not said.
+        chunks: of a file that is not empty, in order, without gaps; none if a digest is missing.
+        end: where in the blob the compressed bytes of the last chunk end, 0 if that is not said.
     """
 
     name: str
@@ -237,6 +238,7 @@ def parse_toc(raw: bytes) -> tuple[TocEntry, ...]:
     found: list[TocEntry] = []
     at = 0
     while at < len(entries):
+        spend()
         first = entries[at]
         after = at + 1
         while after < len(entries) and entries[after].type == "chunk":

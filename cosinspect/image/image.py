@@ -25,6 +25,7 @@ from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Follower
 from cosinspect.layer.layer import Layer, Progress
+from cosinspect.layer.ledger import Ledger
 from cosinspect.layer.retain import Retain
 from cosinspect.layer.toc import is_announced
 from cosinspect.layer.toc_layer import TableLayer, TableUse, open_by_table
@@ -195,18 +196,21 @@ class Image:
         # with it at the end.
         order = sorted(self.layers, key=lambda layer: (not _builds_initrd(layer), -layer.descriptor.size))
         found = {key_of(index): index for index in known}
-        waiting = self._unknown(order, found, progress, trust_tables=trust_tables)
+        ledger = Ledger(self.limits)
+        waiting = self._unknown(order, found, progress, ledger, trust_tables=trust_tables)
         self.fetched += sum(layer.descriptor.size for layer in waiting.values())
         try:
-            with self._schedule(waiting, retain, progress, follower) as schedule:
+            with self._schedule(waiting, retain, progress, follower, ledger) as schedule:
                 found.update(schedule.results())
         except InvalidLayer as fault:
             if semantics is Semantics.ELEMENTAL and fault.kind:
                 return self.salvage()
             raise
         indexes = [found[key_of(layer)] for layer in self.layers]
+        self._count_repeated(indexes, ledger)
         trees = merge_layers if self.cache is None else self.cache.tree
-        return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
+        with self.deadline.running(self.name):
+            return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
 
     rootfs = read_rootfs
     """The name that `read_rootfs` had first; it works as ever."""
@@ -218,13 +222,14 @@ class Image:
             as `read_rootfs` does, but InvalidLayer.
         """
         indexes: list[LayerIndex] = []
+        ledger = Ledger(self.limits)
         for layer in reversed(self.layers):
             self.deadline.heed(self.name)
             index = self.cache.layer(layer) if self.cache is not None else None
             try:
-                index = layer.index() if index is None else index
+                index = layer.index(ledger=ledger) if index is None else index
             except InvalidLayer as fault:
-                index = layer.salvage(fault)
+                index = layer.salvage(fault, ledger)
             indexes.insert(0, index)
             if any(cut.reader != "containerd" and not cut.ended for cut in index.cuts):
                 break
@@ -256,8 +261,9 @@ class Image:
         """
         order = self.layers[::-1]
         found: dict[LayerKey, LayerIndex] = {}
-        waiting = self._unknown(order, found, progress, trust_tables=trust_tables)
-        with self._schedule(waiting, retain, progress, follower) as schedule:
+        ledger = Ledger(self.limits)
+        waiting = self._unknown(order, found, progress, ledger, trust_tables=trust_tables)
+        with self._schedule(waiting, retain, progress, follower, ledger) as schedule:
             indexes: tuple[LayerIndex, ...] = ()
             for layer in order:
                 key = key_of(layer)
@@ -272,11 +278,14 @@ class Image:
         layers: Iterable[Layer],
         found: dict[LayerKey, LayerIndex],
         progress: Progress | None,
+        ledger: Ledger,
         *,
         trust_tables: bool,
     ) -> dict[LayerKey, Layer]:
         """Return the layers that must be read, in their order; put into `found` what the cache and tables of contents know."""
         unknown: dict[LayerKey, Layer] = {}
+        for known in found.values():
+            ledger.take_index(known, self.name)
         for layer in layers:
             key = key_of(layer)
             if key in found or key in unknown:
@@ -285,9 +294,10 @@ class Image:
             if index is None:
                 unknown[key] = layer
             else:
+                ledger.take_index(index, self.name)
                 found[key] = index
         if trust_tables:
-            found.update(self._by_table(unknown, progress))
+            found.update(self._by_table(unknown, progress, ledger))
         return unknown
 
     def _schedule(
@@ -296,25 +306,37 @@ class Image:
         retain: Iterable[str],
         progress: Progress | None,
         follower: Follower | None,
+        ledger: Ledger,
     ) -> LayerSchedule:
         """Begin to read layers; each that is read goes to the cache."""
         wanted = Retain(retain, limits=self.limits)
 
         def read(layer: Layer, cancelled: threading.Event) -> LayerIndex:
-            index = layer.index(wanted, progress=progress, cancelled=cancelled, follower=follower)
-            if self.cache is not None:
-                self.cache.keep_layer(layer, index)
-            return index
+            with self.deadline.running(self.name):
+                index = layer.index(
+                    wanted, progress=progress, cancelled=cancelled, follower=follower, ledger=ledger
+                )
+                if self.cache is not None:
+                    self.cache.keep_layer(layer, index)
+                return index
 
         return LayerSchedule(layers, read, jobs=self._jobs, deadline=self.deadline, where=self.name)
 
     def _by_table(
-        self, unique: dict[LayerKey, Layer], progress: Progress | None
+        self, unique: dict[LayerKey, Layer], progress: Progress | None, ledger: Ledger
     ) -> dict[LayerKey, LayerIndex]:
         """Remove from `unique` the layers that are read by their tables of contents."""
         announced = {key: layer for key, layer in unique.items() if is_announced(layer.descriptor)}
+
+        def opened_by_table(layer: Layer) -> TableLayer | None:
+            with self.deadline.running(self.name):
+                found = open_by_table(layer, self.table_use)
+                if found is not None:
+                    ledger.take_index(found.index, self.name)
+                return found
+
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="table") as pool:
-            opened = pool.map(lambda layer: open_by_table(layer, self.table_use), announced.values())
+            opened = pool.map(opened_by_table, announced.values())
             found = {key: item for key, item in zip(announced, opened, strict=True) if item is not None}
         for key in found:
             layer = unique.pop(key)
@@ -337,6 +359,14 @@ class Image:
 
     def __repr__(self) -> str:
         return f"<Image {self.name} {self.digest}>"
+
+    def _count_repeated(self, indexes: Iterable[LayerIndex], ledger: Ledger) -> None:
+        """Count layers that stand in the image more than once: their entries are written to trees as often."""
+        seen: set[int] = set()
+        for index in indexes:
+            if id(index) in seen:
+                ledger.take_index(index, self.name)
+            seen.add(id(index))
 
     def _layers(self, manifest: Manifest, verify: bool, restartable: bool) -> tuple[Layer, ...]:
         count, expected = len(manifest.layers), len(self.config.diff_ids)

@@ -22,7 +22,7 @@ from cosinspect.sources.local.layout import DirSource, LayoutSource
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry.source import RegistrySource
 
-__all__ = ["open_image", "resolve_digest"]
+__all__ = ["open_image", "open_source", "resolve_digest"]
 
 
 def open_image(
@@ -40,7 +40,7 @@ def open_image(
     """Open an image; use it in a `with` statement.
 
     Args:
-        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
+        name: of an image, in a form of `cosinspect.oci.reference.FORMS`, such as `quay.io/org/os:v1` or `oci:DIR`.
         platform: `os/architecture[/variant]`, selects from an image index; by default the host's platform.
         access: access to registries; by default with the credentials of Docker's configuration.
         verify_diff_ids: whether layers must match the diff IDs of the configuration.
@@ -56,13 +56,10 @@ def open_image(
         ContentError: the bytes do not match their digests.
         InvalidImage: there is no image, or none for the platform.
     """
-    parsed = ImageName.parse(name)
     wanted = Platform.parse(platform) if isinstance(platform, str) else platform
-    if access is None:
-        access = Access()
     if deadline is None:
         deadline = Deadline(limits.seconds)
-    source = _source(parsed, access, limits, deadline)
+    source = open_source(name, access=access, limits=limits, deadline=deadline)
     try:
         return Image.open(
             name,
@@ -94,12 +91,34 @@ def resolve_digest(
     Raises:
         CosinspectError: the name cannot be resolved.
     """
-    parsed = ImageName.parse(name)
-    source = _source(parsed, access, limits, deadline or Deadline(limits.seconds))
+    source = open_source(name, access=access, limits=limits, deadline=deadline)
     try:
         return source.resolve().digest
     finally:
         source.close()
+
+
+def open_source(
+    name: str,
+    *,
+    access: Access | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    deadline: Deadline | None = None,
+) -> Source:
+    """Open the source that a name means; whoever opens it closes it.
+
+    Args:
+        name: as for `open_image`.
+        access: how registries are reached and as whom; by default with the credentials of Docker's configuration.
+        limits: bounds for what is read.
+        deadline: by when it must be done; by default `limits.seconds` from now.
+
+    Raises:
+        InvalidReference: the name is none.
+        SourceError: it is not where the name says.
+    """
+    parsed = ImageName.parse(name)
+    return _source(parsed, access or Access(), limits, deadline or Deadline(limits.seconds))
 
 
 def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:

@@ -1,4 +1,4 @@
-"""The one schedule by which an image's layers are read: each once, some side by side, until all are there or one cannot be read."""
+"""The one schedule by which an image's layers are read: each once, some in parallel, until all are there or one cannot be read."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LayerSchedule:
         Args:
             layers: in the order in which they are begun.
             read: reads one, and gives up soon once the event is set.
-            jobs: layers read side by side.
+            jobs: layers read in parallel.
             deadline: by when it must be done.
             where: the image's name, for messages.
         """

@@ -37,7 +37,7 @@ def decide_early(
     follower: Follower | None = None,
     trust_tables: bool = False,
 ) -> tuple[Results | None, tuple[LayerIndex, ...]]:
-    """Read layers from the top down until what is decided is enough, and give that; None where all layers had to be read.
+    """Read layers from the top down until what is decided is enough, and give that; None if all layers had to be read.
 
     Args:
         image: stays open.
@@ -84,7 +84,7 @@ def _look(
     known: tuple[LayerIndex, ...],
     decided: dict[str, CheckResult],
 ) -> str:
-    """Run the checks that are not decided yet, keep what is by now, and give the image's generation, "" where that is not known."""
+    """Run the checks that are not decided yet, keep what is by now, and give the image's generation, "" if that is not known."""
     unread = len(image.layers) - len(known)
     indexes = [*(_nothing(known[0]) for _ in range(unread)), *known]
     first = PartialRootfs(

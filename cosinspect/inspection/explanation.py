@@ -48,9 +48,9 @@ class Explanation:
         subject: the check, the path, or the part of the boot that is explained.
         headline: what is the case, in one sentence without a full stop.
         causes: what leads to it, the first cause first.
-        consequence: what happens on a machine, "" where nothing does.
+        consequence: what happens on a machine, "" if nothing does.
         loses: what the image cannot do for it.
-        remedy: what to do, "" where nothing is to be done.
+        remedy: what to do, "" if nothing is to be done.
         checks: of a path, how the checks that look at it ended: id, name, kind.
     """
 
@@ -63,7 +63,7 @@ class Explanation:
     checks: tuple[tuple[str, str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the value as plain data."""
         return {
             "subject": self.subject,
             "headline": self.headline,
@@ -101,7 +101,7 @@ class Explainer:
     checks: tuple[Check, ...] = field(repr=False)
 
     def report_as_whole(self) -> tuple[Explanation, ...]:
-        """Explain all that fails or is open, gravest first; the boot comes first where the image passes."""
+        """Explain all that fails or is open, most severe first; the boot comes first where the image passes."""
         undecided = [result for result in self.report.results if result.kind is Kind.OPEN]
         found = [each for result in (*self.report.failed, *undecided) for each in self.result(result)]
         if self.report.verdict is Verdict.PASS:

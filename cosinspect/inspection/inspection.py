@@ -40,7 +40,7 @@ def inspect(name: str, options: Options | None = None, /, **keywords: Unpack[Key
     """Find out what an image can do.
 
     Args:
-        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
+        name: of an image, in one of the forms of `cosinspect.oci.reference.FORMS`, such as `quay.io/org/os:v1` or `oci:DIR`.
         options: how to inspect it and what to require; by default `Options()`.
         keywords: options one by one, in place of those in `options`. Beside the attributes of `Options`: `timeout`, the seconds
             that the inspection may take (`limits.seconds`); `plain_http`, to talk to the registry without TLS, and
@@ -149,6 +149,10 @@ class Inspection:
         Raises:
             CosinspectError: a layer cannot be had or read.
         """
+        with self.image.deadline.running(self.image.name):
+            return self._run(trust_tables=trust_tables, fast=fast)
+
+    def _run(self, *, trust_tables: bool, fast: bool) -> Report:
         results = load_results(self.image, self.plan, self.verification)
         if results is not None:
             return self.report(results)
@@ -180,6 +184,12 @@ class Inspection:
         Raises:
             CosinspectError: a layer cannot be had or read.
         """
+        with self.image.deadline.running(self.image.name):
+            return self._run_checks(trust_tables, known, parsed)
+
+    def _run_checks(
+        self, trust_tables: bool, known: tuple[LayerIndex, ...], parsed: Parsed | None
+    ) -> tuple[Results, CheckContext]:
         image, plan = self.image, self.plan
         reads = tuple(dict.fromkeys(pattern for item in plan.checks for pattern in item.reads))
         first = plan.profile.semantics[0]
@@ -217,6 +227,7 @@ class Inspection:
         for comparison in comparisons:
             if comparison.differences:
                 results = _worse(results, comparison, context, plan.checks, image, parsed)
+        image.deadline.heed(image.name)  # a check may have contained that there was no time left
         return Results(facts.generation, len(rootfs), results), context
 
     def report(self, checked: Results, standing: _Standing = _VERIFIED) -> Report:
@@ -255,7 +266,7 @@ class Inspection:
         )
 
     def _read_as_asked(self, *, trust_tables: bool, fast: bool) -> tuple[Results, _Standing]:
-        """Read as much of the image as is asked for, and run the checks; where a table is wrong, read the layers after all."""
+        """Read the needed parts of the image, and run the checks; where a table is wrong, read the layers after all."""
         try:
             if fast:
                 results, standing = self._read_from_top(trust_tables=trust_tables)
@@ -286,6 +297,7 @@ class Inspection:
         if results is None:
             results, context = self.run_checks(known=known, parsed=parsed)
             return results, _Standing(context.rootfs.by_table)
+        image.deadline.heed(image.name)
         unread = len(image.layers) - len(known)
         by_table = tuple(unread + number for number, index in enumerate(known) if index.table is not None)
         return results, _Standing(by_table, tuple(range(unread)))

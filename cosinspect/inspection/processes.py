@@ -143,7 +143,7 @@ class Processes:
         return None, Outcome(None, f"the process that inspected it died, {ATTEMPTS} times")
 
     def _replaced(self, process: _Process | None) -> _Process | None:
-        """Return a process that is alive; None where none can be made now, which the next look tries again."""
+        """Return a process that is alive; None if none can be made now, which the next look tries again."""
         if process is not None and process.is_alive:
             return process
         if process is not None:

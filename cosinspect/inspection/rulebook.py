@@ -37,7 +37,7 @@ class Rulebook:
         profile: a builtin one's name, or the path of a file.
         policies: paths and texts of files.
         profile_text: of the file, None for a builtin one.
-        build_manifest: path and bytes of the manifest by which an ISO is made, None where nobody gave one.
+        build_manifest: path and bytes of the manifest by which an ISO is made, None if nobody gave one.
         signatures: who must have signed them, None for nobody.
         platform: which image of an index is meant; None for what this machine runs.
     """
@@ -127,7 +127,7 @@ def load_rulebook(
 
 
 def load_keys(paths: Iterable[str]) -> SignaturePolicy | None:
-    """Trust the keys in files, None where there are none.
+    """Trust the keys in files, None if there are none.
 
     Raises:
         InvalidSignaturePolicy: a file has no key.

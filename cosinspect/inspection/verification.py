@@ -17,10 +17,10 @@ __all__ = ["load_keyless", "verify_image"]
 
 
 def load_keyless(policy: SignaturePolicy | None) -> Keyless | None:
-    """Return what verifies certificates, None where the policy trusts keys only."""
+    """Return what verifies certificates, None if the policy trusts keys only."""
     if policy is None or not policy.identities:
         return None
-    # Loaded by its name: the extra may be missing, and where it is there it takes half a second that few need.
+    # Imported on demand: the extra may be missing, and where it is there it takes half a second that few need.
     module = import_module("cosinspect.signatures.keyless")
     verifier: Keyless = module.KeylessVerifier(policy.identities, policy.trusted_root)
     return verifier
@@ -35,7 +35,7 @@ def verify_image(
         image: stays open.
         policy: who must have signed it, and where signatures lie.
         access: how the image's own registry is reached and as whom.
-        keyless: verifies certificates; None where the policy trusts keys only.
+        keyless: verifies certificates; None if the policy trusts keys only.
     """
     subject = image.index_digest or image.digest
     parsed = ImageName.parse(image.name)

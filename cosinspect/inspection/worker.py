@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.verdict import find_attested
 from cosinspect.cache import Cache, open_directory
+from cosinspect.deadline import Deadline
 from cosinspect.errors import CosinspectError, SourceError
 from cosinspect.facts.packages import READS, find_databases
 from cosinspect.image.opening import open_image
@@ -66,10 +67,10 @@ class Outcome:
     """How an inspection ended.
 
     Attributes:
-        verdict: None where nothing could be decided.
+        verdict: None if nothing could be decided.
         message: why, in one line, without the image's name.
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
-        packages: databases as JSON, empty where nobody asked for them or there are none.
+        packages: databases as JSON, empty if nobody asked for them or there are none.
         transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
         source_error: class of the error where the image's source failed, else empty.
         traceback: of an internal error, else empty.
@@ -88,37 +89,42 @@ class Outcome:
 
 def perform(task: Task) -> Outcome:
     """Inspect; whatever happens is an outcome."""
-    rulebook = task.rulebook
     limits = evolve(DEFAULT_LIMITS, seconds=task.seconds)
     try:
-        attested = _attested(task, limits) if task.attesters else None
-        if attested is not None:
-            return attested
-        cache = _cache(task.cache, task.local_cache)
-        plan = rulebook.plan(datetime.now(UTC).date())
-        report = inspect(
-            task.name,
-            plan=plan,
-            platform=rulebook.platform,
-            access=task.access,
-            signatures=rulebook.signatures,
-            limits=limits,
-            cache=cache,
-            jobs=task.jobs,
-        )
-        packages = b""
-        if task.packages and report.stats.entries:
-            with open_image(
-                task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
-            ) as image:
-                found = find_databases(image.read_rootfs(READS), image.config, limits=limits)
-                packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
+        with Deadline(task.seconds).running(task.name):
+            return _performed(task, limits)
     except CosinspectError as fault:
         failed = type(fault).__name__ if isinstance(fault, SourceError) else ""
         return Outcome(None, str(fault), source_error=failed)
     except Exception as fault:  # noqa: BLE001 - the next inspection must not meet what this one did
         message = f"internal error: {type(fault).__name__}: {fault}"
         return Outcome(None, message, traceback=traceback.format_exc())
+
+
+def _performed(task: Task, limits: Limits) -> Outcome:
+    rulebook = task.rulebook
+    attested = _attested(task, limits) if task.attesters else None
+    if attested is not None:
+        return attested
+    cache = _cache(task.cache, task.local_cache)
+    plan = rulebook.plan(datetime.now(UTC).date())
+    report = inspect(
+        task.name,
+        plan=plan,
+        platform=rulebook.platform,
+        access=task.access,
+        signatures=rulebook.signatures,
+        limits=limits,
+        cache=cache,
+        jobs=task.jobs,
+    )
+    packages = b""
+    if task.packages and report.stats.entries:
+        with open_image(
+            task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
+        ) as image:
+            found = find_databases(image.read_rootfs(READS), image.config, limits=limits)
+            packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
     summary = "; ".join([standing(report), *told[:REASONS]]) + more
@@ -157,6 +163,6 @@ def _cache(place: str | None, local_cache: str) -> Cache | None:
         return None
     if "://" not in place:
         return Cache(open_directory(Path(place), trusted=True))
-    # Loaded by its name: few need it, and the extra may be missing.
+    # Imported on demand: few need it, and the extra may be missing.
     module = import_module("cosinspect.cache.shared")
     return Cache(module.open_shared(place, open_directory(Path(local_cache), trusted=True)))

@@ -11,6 +11,7 @@ from typing import Protocol
 from cosinspect.errors import LimitExceeded
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.ledger import DIRECTORY_BYTES, ENTRY_BYTES, NOTE_BYTES, Ledger, weight_of_text
 from cosinspect.layer.outline import Outline
 from cosinspect.layer.retain import Retain
 from cosinspect.layer.whiteout import AUFS_PREFIX, NAMELESS, OPAQUE, PREFIX
@@ -24,6 +25,10 @@ __all__ = ["Archive", "Follower", "Indexing", "Sink"]
 
 _HANDED_BYTES = 256 * 1024
 _STRETCH = 64  # the weight of one region of a sparse map
+_MAPPING = 200  # the memory of an entry's attributes
+_TEXT = 150  # the memory of the name and the value of one attribute
+_PAID_AT = 256 * 1024
+_SHARED = 4096
 _OVERLAY_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")
 
 _TYPES = {
@@ -117,10 +122,12 @@ class Indexing:
         limits: Limits = DEFAULT_LIMITS,
         follow: Callable[[LayerEntry], Sink | None] | None = None,
         programs: bool = True,
+        ledger: Ledger | None = None,
     ) -> None:
         """Read `archive`; keep the bodies that `retain` selects, and pass on those that `follow` selects.
 
-        With `programs`, the requirements of executable files and libraries are read from their bodies.
+        With `programs`, the requirements of executable files and libraries are read from their bodies. `ledger` counts the
+        memory that all layers of an image take.
         """
         self._retain = retain
         self._follow = follow
@@ -137,6 +144,11 @@ class Indexing:
         self._programs_left = limits.program_characters if programs else 0
         self.metadata = 0
         self.outline = Outline(archive.note, limits=limits)
+        self._ledger = ledger if ledger is not None else Ledger(limits)
+        self._kept = 0
+        self._directories = 0
+        self._notes = 0
+        self._same: dict[int, int] = {}
 
     def run(self) -> None:
         """Read all headers.
@@ -150,6 +162,9 @@ class Indexing:
             if seen >= most:
                 raise self._limit("entries", most, "entries in a layer")
             self._take(header)
+            if self._kept > _PAID_AT:
+                self._pay()
+        self._pay()
 
     def index(
         self,
@@ -178,6 +193,17 @@ class Indexing:
             self.programs,
         )
 
+    def _pay(self) -> None:
+        """Have what was kept since the last time counted."""
+        directories = self.outline.directories
+        self._kept += DIRECTORY_BYTES * (directories - self._directories)
+        self._directories = directories
+        notes = self._archive.irregularities
+        self._kept += sum(NOTE_BYTES + len(each.message) + len(each.path) for each in notes[self._notes :])
+        self._notes = len(notes)
+        kept, self._kept = self._kept, 0
+        self._ledger.take(kept, f"byte {self._archive.position} of the uncompressed layer")
+
     def _take(self, header: Header) -> None:
         name = header.name
         path, escapes = normalise(name)
@@ -187,22 +213,7 @@ class Indexing:
                 header,
                 f"the name {name[:200]!r} leaves the root",
             )
-        # A character takes at most four bytes.
-        limits, length = self._limits, len(path)
-        longest = limits.path_bytes
-        if 4 * length > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
-            raise self._limit("path_bytes", limits.path_bytes, "bytes in a path")
-        if length >= limits.path_depth and path.count("/") >= limits.path_depth:
-            raise self._limit("path_depth", limits.path_depth, "components in a path")
-        self.metadata += length + len(header.link)
-        if header.xattrs or header.sparse:
-            self.metadata += _weight(header)
-        if self.metadata > limits.metadata_characters:
-            raise self._limit(
-                "metadata_characters",
-                self._limits.metadata_characters,
-                "characters of names and attributes",
-            )
+        self._hold_to_bounds(header, path)
         kind = _TYPES.get(header.type, "unknown")
         as_go = cleaned(name) if escapes or name.startswith("/") else ""
         if PREFIX in path and path.rpartition("/")[2].startswith(PREFIX):
@@ -232,8 +243,14 @@ class Indexing:
             device = _as_stored(device) if kind in ("char", "block") else (0, 0)
         if header.type not in _PLAIN:
             fault = f"{'sparse' if header.type == 'S' else kind} {fault}".rstrip()
+        # Numbers that nearly all entries share are one object each.
+        mode, mtime = header.mode & 0o7777, header.mtime
+        if len(self._same) < _SHARED:
+            mode, mtime = self._same.setdefault(mode, mode), self._same.setdefault(mtime, mtime)
+        else:
+            mode, mtime = self._same.get(mode, mode), self._same.get(mtime, mtime)
         entry = LayerEntry(
-            path, kind, header.mode & 0o7777, uid, gid, header.size, header.mtime, link, device, header.xattrs,
+            path, kind, mode, uid, gid, header.size, mtime, link, device, header.xattrs,
             header.offset, header.data, header.stored, header.sparse, as_go, target, fault,
         )  # fmt: skip
         if kind in ("global", "unknown"):
@@ -243,6 +260,27 @@ class Indexing:
         self.outline.add(entry)
         if kind == "file" and header.sparse is None:
             self._take_body(header, entry)
+
+    def _hold_to_bounds(self, header: Header, path: str) -> None:
+        # A character takes at most four bytes.
+        limits, length = self._limits, len(path)
+        longest = limits.path_bytes
+        if 4 * length > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
+            raise self._limit("path_bytes", limits.path_bytes, "bytes in a path")
+        if length >= limits.path_depth and path.count("/") >= limits.path_depth:
+            raise self._limit("path_depth", limits.path_depth, "components in a path")
+        self.metadata += length + len(header.link)
+        self._kept += ENTRY_BYTES + weight_of_text(path) + weight_of_text(header.link)
+        if header.xattrs or header.sparse:
+            weight = _weight(header)
+            self.metadata += weight
+            self._kept += 2 * weight + (_MAPPING + _TEXT * len(header.xattrs) if header.xattrs else 0)
+        if self.metadata > limits.metadata_characters:
+            raise self._limit(
+                "metadata_characters",
+                self._limits.metadata_characters,
+                "characters of names and attributes",
+            )
 
     def _take_body(self, header: Header, entry: LayerEntry) -> None:
         """Pass on a file's content, keep it, or read what a kernel needs to execute it."""
@@ -266,8 +304,10 @@ class Indexing:
 
     def _note_program(self, data: int, program: Program) -> None:
         # What exceeds the bound is read on demand.
-        self._programs_left -= weight_of(program)
+        weight = weight_of(program)
+        self._programs_left -= weight
         if self._programs_left > 0:
+            self._kept += weight
             self.programs[data] = program
 
     def _hand_on(self, sink: Sink) -> None:

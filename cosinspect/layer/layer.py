@@ -24,6 +24,7 @@ from cosinspect.formats.boot.program import Program, read_pieces
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex
 from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Archive, Follower, Indexing
+from cosinspect.layer.ledger import Ledger
 from cosinspect.layer.retain import Retain
 from cosinspect.layer.stream import LayerStream, ResumedStream
 from cosinspect.layer.toc import Table, is_announced, read_table
@@ -67,6 +68,7 @@ class Layer:
         progress: Progress | None = None,
         cancelled: threading.Event | None = None,
         follower: Follower | None = None,
+        ledger: Ledger | None = None,
     ) -> LayerIndex:
         """Read the whole layer once, and return its index after size, digest and diff_id are verified.
 
@@ -75,6 +77,7 @@ class Layer:
             progress: called with the number of compressed bytes.
             cancelled: stops the reading when it is set.
             follower: selects files whose bytes it receives.
+            ledger: counts the memory that all layers of the image take; by default only this layer's.
 
         Raises:
             SourceError: the source does not deliver the layer.
@@ -91,7 +94,7 @@ class Layer:
         if table is not None:
             archive = AuditedArchive(archive, table)
         follow = partial(follower.follow, self.descriptor) if follower is not None else None
-        work = Indexing(archive, retain or Retain(), limits=self.limits, follow=follow)
+        work = Indexing(archive, retain or Retain(), limits=self.limits, follow=follow, ledger=ledger)
         verified = False
         try:
             work.run()
@@ -119,7 +122,7 @@ class Layer:
             for sink in work.sinks:
                 sink.confirm(verified)
 
-    def salvage(self, fault: InvalidLayer) -> LayerIndex:
+    def salvage(self, fault: InvalidLayer, ledger: Ledger | None = None) -> LayerIndex:
         """Read what Go's readers read of a layer on which `index` raised `fault`, in a second pass.
 
         Raises:
@@ -128,7 +131,7 @@ class Layer:
         raw = VerifiedStream(self.source.open(self.descriptor), self.descriptor)
         stream = LayerStream(raw, None, limits=self.limits, deadline=self.deadline, salvage=True)
         archive = TarStream(iter(stream), limits=self.limits)
-        work = Indexing(archive, Retain(), limits=self.limits)
+        work = Indexing(archive, Retain(), limits=self.limits, ledger=ledger)
         end = None
         try:
             work.run()

@@ -20,16 +20,21 @@ Note: TypeAlias = Callable[[str, int, str, str], None]
 """A callback with an irregularity's kind, offset, message and path."""
 
 _Directory: TypeAlias = "dict[str, _Directory | LayerEntry | int]"
-"""Names to entries and directories; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needs it."""
+"""Names to entries and directories; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needs it. A
+directory with `_GONE` is not part of the tree any more."""
 
 _OWN = ""  # neither can be a name
 _USED = "/"
+_GONE = "//"
 
 
 class Outline:
     """The entries of one layer by directory, filled in the archive's order.
 
     A tree, not a set of paths: the paths of all parents of a deep name take quadratic space.
+
+    Attributes:
+        directories: their number, with those of markers.
     """
 
     def __init__(self, note: Note, *, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -39,7 +44,7 @@ class Outline:
         self._found: dict[str, _Directory] = {"": self._root}
         self._behind: dict[int, _Directory] = {}  # what is written below an entry that is not a directory
         self._waiting: list[LayerEntry] = []  # hard links whose target has not appeared yet
-        self._directories = 0
+        self.directories = 0
 
     def add(self, entry: LayerEntry) -> None:
         """Insert an entry, and note its conflicts.
@@ -49,7 +54,7 @@ class Outline:
         """
         parent, _, name = entry.path.rpartition("/")
         directory = self._found.get(parent)
-        if directory is None:
+        if directory is None or _GONE in directory:
             directory = self._found[parent] = self._descend(parent, entry)
         if entry.type == "hardlink" and self._at(entry.link) is None:
             self._waiting.append(entry)
@@ -68,7 +73,7 @@ class Outline:
         elif old is not None:
             self._duplicate(entry)
         if old is not None and isinstance(old, dict) != (entry.type == "dir"):
-            self._found = {"": self._root}  # entries below it are gone
+            self._detach(old)
         if entry.type != "dir":
             directory[name] = entry
         elif isinstance(old, dict):
@@ -94,12 +99,23 @@ class Outline:
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
+    def _detach(self, old: _Directory | LayerEntry | int) -> None:
+        """Mark what was found below an entry that another kind of entry replaces: it is there no more."""
+        waiting: list[_Directory | LayerEntry | int | None] = [old]
+        while waiting:
+            directory = waiting.pop()
+            if isinstance(directory, LayerEntry):
+                directory = self._behind.pop(directory.header, None)
+            if isinstance(directory, dict) and _GONE not in directory:
+                waiting.extend(directory.values())
+                directory[_GONE] = 0
+
     def _duplicate(self, entry: LayerEntry) -> None:
         self._note("duplicate-entry", entry.header, "a second entry for a path", entry.path)
 
     def _directory(self, key: str, value: LayerEntry | int) -> _Directory:
-        self._directories += 1
-        if self._directories > self._limits.directories:
+        self.directories += 1
+        if self.directories > self._limits.directories:
             raise LimitExceeded(
                 f"expected at most {self._limits.directories} directories in a layer, found more",
                 limit="directories",

@@ -89,7 +89,7 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `sha256:<64 hexadecimals>` or `sha512:<128 hexadecimals>`.
+        """Read `sha256:<64 hexadecimal digits>` or `sha512:<128 hexadecimal digits>`.
 
         Raises:
             InvalidManifest: the text has another form.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Mapping
 from typing import Self
 
 from attrs import evolve, frozen
@@ -15,7 +16,7 @@ from attrs import evolve, frozen
 from cosinspect.errors import InvalidManifest, InvalidReference
 from cosinspect.oci.documents import Digest
 
-__all__ = ["ImageName", "Reference", "Transport"]
+__all__ = ["FORMS", "ImageName", "Reference", "Transport"]
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"
@@ -44,6 +45,16 @@ class Transport(enum.Enum):
     OCI_ARCHIVE = "oci-archive"
     DOCKER_ARCHIVE = "docker-archive"
     DIR = "dir"
+
+
+FORMS: Mapping[Transport, str] = {
+    Transport.DOCKER: "quay.io/org/os:v1",
+    Transport.OCI: "oci:DIR[:ref]",
+    Transport.OCI_ARCHIVE: "oci-archive:FILE[:ref]",
+    Transport.DOCKER_ARCHIVE: "docker-archive:FILE[:repo:tag]",
+    Transport.DIR: "dir:DIR",
+}
+"""How images are named, by transport. Helps and messages take the names from here."""
 
 
 @frozen

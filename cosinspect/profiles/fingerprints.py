@@ -33,7 +33,7 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         initrd: a path of the initrd.
         files_of: a search for boot files that finds all of them.
         trace: the name of conditions one of which holds.
-        values: the values of a label or of a setting that count, in lower case; empty where any does.
+        values: the values of a label or of a setting that count, in lower case; empty if any does.
         files: the files that a setting or a text is looked for in; those of a text may be patterns.
         beside: the path without which the initrd is not opened.
         words: what the report says of it besides.
@@ -70,7 +70,7 @@ class Fingerprint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         all: conditions each of which holds.
         any: conditions one of which holds; empty for none.
         none: conditions none of which holds.
-        releases: the first and the last release that it shows, None where it shows no more than the generation.
+        releases: the first and the last release that it shows, None if it shows no more than the generation.
     """
 
     generation: str

@@ -66,5 +66,5 @@ def operations() -> tuple[Need, ...]:
 
 @cache
 def needs_of(*generations: str) -> tuple[Need, ...]:
-    """Return the rows that hold for any of these generations, in the order of the table; none where they have no rows."""
+    """Return the rows that hold for any of these generations, in the order of the table; none if they have no rows."""
     return tuple(need for need in operations() if not set(generations).isdisjoint(need.generations))

@@ -129,7 +129,7 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         iso_loaders_inside: whether an ISO builder takes EFI programs from the image unless told otherwise.
         disk_builder: whether the command elemental builds disk images, and opens the menu by its path in the unpacked image.
         firstboot_environment: the GRUB environment block that a disk image for a cloud boots the recovery system by.
-        filesystem_mebibytes: the size of the deployed image's file system, 0 where it follows from the image.
+        filesystem_mebibytes: the size of the deployed image's file system, 0 if it follows from the image.
         image_size_key: the key of /etc/cos/config that names the size of an image.
         relabels: when the command elemental runs setfiles in the new root: where file contexts are there, or only beside a policy.
         recovery_squashfs: whether the recovery system is a squashfs.
@@ -164,7 +164,7 @@ class UnifiedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         files: globs of their paths.
         first: whether the first by name is used alone.
         sections: the sections that each of them has.
-        runners: alternatives of executables, one of which is in the initrd; empty where any initrd will do.
+        runners: alternatives of executables, one of which is in the initrd; empty if any initrd will do.
         argument: the argument of the command line by which the initrd finds the system; a digest is its value where `digest` says so.
         digest: whether that argument has a digest for its value.
         versions: whether the modules of the initrd are compared with the kernel; false where another check does.
@@ -188,17 +188,17 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         title: the generation in words.
         family: the kind of image.
         derivative: whether the image is laid out as derivatives of cOS are, so that the checks without a condition hold for it.
-        releases: the first and the last release of it, None where that is not known.
+        releases: the first and the last release of it, None if that is not known.
         profile: the name of the profile that `auto` chooses for it.
         operations: further generations whose rows of the table of operations hold for it.
         usual: whether its menu sets every variable that any generation's menu sets, so that it stands in where no generation is evident.
         deployment: how it is written to disks and media.
-        unified: its unified kernel images, None where it has none.
+        unified: its unified kernel images, None if it has none.
         trusted_boot: whether a unified kernel image is made of the whole tree.
         initrds: where the initrds are that machines boot with: where bootargs.cfg says, beside the kernel that Elemental 3 finds,
             beside each kernel that ostree finds, or in its unified kernel images, where they are the whole system.
         accounts_installed: whether the accounts are made when a machine is installed, so that the image needs none.
-        datasources_built_in: whether the user data of clouds is asked for without a cloud-config.
+        datasources_built_in: whether the user data of clouds is requested without a cloud-config.
         account_files: files of accounts besides /etc/passwd.
         accounts_by_sysusers: whether systemd-sysusers makes accounts at the boot.
         openrc: whether OpenRC may start the system.
@@ -206,18 +206,18 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         sysroot_generator: the generator in the initrd that mounts the partition of the root.
         own_programs: further commands of its own that operations call, each with the names it is looked for by.
         own_initrd_checks: whether checks of its own look at the drivers of its initrd.
-        grub_config: the menu that installation copies to disk, "" where none is.
+        grub_config: the menu that installation copies to disk, "" if none is.
         grub_config_fallback: the menu that is copied where that is missing, "" for none.
-        bootargs: the file that names kernel, initrd and kernel command line, "" where nothing reads one.
-        dracut_module: name of the module as dracut lists it, "" where the initrd is not made by dracut.
+        bootargs: the file that names kernel, initrd and kernel command line, "" if nothing reads one.
+        dracut_module: name of the module as dracut lists it, "" if the initrd is not made by dracut.
         dracut_directory: the module in the image.
         dracut_files: its files there.
         dracut_configs: drop-ins under /etc/dracut.conf.d that build the module into an initrd.
         stage_runners: alternatives, each a set of executables that together run the boot stages.
         units: the units that run the stages after the root was switched.
-        enabled: the links that start units, as `<target>.wants/<unit>`, or `*/<unit>` where releases differ; empty where they are not known.
+        enabled: the links that start units, as `<target>.wants/<unit>`, or `*/<unit>` where releases differ; empty if they are not known.
         unit_directories: where units may be.
-        initrd_files: alternatives of paths, one of each of which must be in the initrd; empty where the image has no initrd.
+        initrd_files: alternatives of paths, one of each of which must be in the initrd; empty if the image has no initrd.
         initrd_markers: paths that only this generation's initrd has, or one with the same initrd.
         initrd_units: units that must be in the initrd with the links that start them.
         initrd_scripts: the toolkit's own scripts, in the initrd, whose commands must be there too.
@@ -226,7 +226,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         layout_required: whether the boot fails without it.
         yip: the version of yip that reads cloud-configs, where no program of the image names its own.
         yip_programs: the programs that have it in them.
-        active_mode_file: what the initrd writes where the active system is booted, "" where that is not known.
+        active_mode_file: what the initrd writes where the active system is booted, "" if that is not known.
         covered: directories over which an installed machine mounts partitions or memory: what the image has there is not seen.
         kept: directories in which what the machine keeps stands in front of what the image has.
         overlays: directories that are mounted over by default, and whose absence stops the boot.
@@ -237,11 +237,11 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         grub_tools: the commands that installation and upgrade call, each with the names it is looked for by.
         install_tools: further commands that installation calls, each with the names it is looked for by.
         image_mebibytes: what an image may take: the file system it is copied into, or a third of a state partition of 8192 MiB
-            without the 256 MiB that each of its three images has free; 0 where that is not known.
+            without the 256 MiB that each of its three images has free; 0 if that is not known.
         root_variable: the GRUB variable in `root=LABEL=$...` that its menu sets.
-        labels: the labels of the file systems that an installation makes; empty where they are not known.
+        labels: the labels of the file systems that an installation makes; empty if they are not known.
         packages: `category/name` of the luet packages that make a derivative of it; empty where luet plays no part.
-        boot: how its menu starts the image, None where that is not known.
+        boot: how its menu starts the image, None if that is not known.
     """
 
     title: str

@@ -36,7 +36,7 @@ class LinkFollowed(msgspec.Struct, frozen=True, tag="link"):
 
 
 class LayerStep(msgspec.Struct, frozen=True, tag="step"):
-    """A layer and the build step that made it, None where the image does not tell."""
+    """A layer and the build step that made it, None if the image does not tell."""
 
     layer: int
     created_by: str | None = None
@@ -80,7 +80,7 @@ class LastLink(msgspec.Struct, frozen=True, tag="last-link"):
 
 
 class Line(msgspec.Struct, frozen=True, tag="line"):
-    """A line of a file, counted from 1; None where it is not known which."""
+    """A line of a file, counted from 1; None if it is not known which."""
 
     path: str
     number: int | None

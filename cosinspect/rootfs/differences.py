@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
+from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.whiteout import PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -262,6 +263,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
     """Walk two trees at once, and give what is not evidently the same file of the same layer in both."""
     waiting: list[tuple[str, Node | None, Node | None]] = [("/", left.root.node, right.root.node)]
     while waiting:
+        spend()
         path, ours, theirs = waiting.pop()
         if ours is None or theirs is None or not _is_one(ours, theirs):
             yield path, _seen(path, ours), _seen(path, theirs)
@@ -331,6 +333,7 @@ def find_causes(
         if differing - same == 1:
             layer = _LayerReading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
             for name in names:
+                spend(name.count("/") + 1)
                 kind, item = layer.reason(name)
                 found[f"/{name}"] = DifferenceCause(same, kind, item)
             continue
@@ -349,6 +352,7 @@ def find_causes(
 def _at(root: Node, path: str) -> Node | None:
     at: Node | None = root
     for name in path.split("/") if path else ():
+        spend()
         at = at.children.get(name) if at is not None and at.children is not None else None
     return at
 
@@ -392,7 +396,7 @@ class _LayerReading:
         self._repeated: set[str] = set()
         self._hardlinks: dict[str, str] = {}
         seen: set[str] = set()
-        for entry in self._index.entries:
+        for entry in in_time(self._index.entries):
             (self._repeated if entry.path in seen else seen).add(entry.path)
             if entry.type == "hardlink":
                 self._hardlinks.setdefault(entry.path, entry.path)
@@ -406,6 +410,7 @@ class _LayerReading:
         places: dict[str, str | None] = {}
         for path in (*(entry.path for entry in self._index.entries), *self._whiteouts):
             directory, _, name = path.rpartition("/")
+            spend()
             if directory not in places:
                 trace = lower.trace(f"/{directory}")
                 places[directory] = trace.at.strip("/") if trace.hops else None
@@ -468,6 +473,7 @@ def _first_below(paths: Iterable[str]) -> dict[str, str]:
     for path in paths:
         directory = path
         while directory:
+            spend()
             directory = directory.rpartition("/")[0]
             if directory in first:
                 break

@@ -70,7 +70,7 @@ class Trace:
     Attributes:
         path: as asked.
         hops: the links followed, in order, those of directories included.
-        entry: what is at the end, None where nothing is.
+        entry: what is at the end, None if nothing is.
         at: where the walk ended: the real path of `entry`, or of the first name that is missing.
         problem: "" on success, else `missing`, `loop`, or `not-a-directory`.
     """

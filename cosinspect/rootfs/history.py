@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import evolve, frozen
 
+from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.layer.whiteout import opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -106,7 +107,7 @@ def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[Layer
     links: dict[str, list[str]] = {}
     for index in indexes:
         parents.update(marker.path for marker in (*index.whiteouts, *index.opaques))
-        for entry in index.entries:
+        for entry in in_time(index.entries):
             parent, _, name = entry.path.rpartition("/")
             parents.add(parent)
             if entry.type == "dir":
@@ -118,6 +119,7 @@ def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[Layer
     names.update(name for parent in parents for name in parent.split("/"))
     waiting = [name for name in names if name in links]
     while waiting:
+        spend()
         for target in links.pop(waiting.pop(), ()):
             for name in target.split("/"):
                 names.add(name)
@@ -128,7 +130,7 @@ def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[Layer
 
 def _of_names(entries: Iterable[LayerEntry], names: set[str]) -> Iterator[LayerEntry]:
     seen: set[str] = set()
-    for entry in entries:
+    for entry in in_time(entries):
         parent, _, name = entry.path.rpartition("/")
         if name in names:
             seen.clear()  # it may take a directory's place, or a link's, and the next entry below it makes one anew
@@ -186,10 +188,10 @@ def _cause_in(index: LayerIndex, path: str, old: _Trail, new: _Trail) -> str:
             break
     names = parting.split("/")
     ways = {"/".join(names[:length]) for length in range(1, len(names) + 1)}
-    for marker in index.whiteouts:
+    for marker in in_time(index.whiteouts):
         if marker.path in ways:
             return f"/{whiteout_path(marker.path)}"
-    for entry in reversed(index.entries):
+    for entry in in_time(reversed(index.entries)):
         if entry.path in ways and (entry.type != "dir" or entry.path == parting):
             return f"/{entry.path}"
     for marker in index.opaques:
@@ -300,7 +302,9 @@ def _written(applied: _Applied, name: str, node: Node, path: str) -> str:
         return f"/{path}"
     if node.inode is None:
         return f"/{node.entry.path}"
-    for entry in reversed(applied.index.entries):  # one of several names, of which the node keeps the first
+    for entry in in_time(
+        reversed(applied.index.entries)
+    ):  # one of several names, of which the node keeps the first
         if entry.path.rpartition("/")[2] == name and applied.tree.lookup(entry.path) is node:
             return f"/{entry.path}"
     return f"/{path}"

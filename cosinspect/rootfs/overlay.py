@@ -15,6 +15,7 @@ from operator import attrgetter
 
 from attrs import frozen
 
+from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -97,7 +98,7 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
             else:
                 directory.children.pop(name, None)
     tree.forget()
-    for entry in index.entries:
+    for entry in in_time(index.entries):
         tree.put(entry, position, kept)
     return doomed
 
@@ -106,7 +107,7 @@ def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
     """Find what a layer's hard links link to in lower layers, by path."""
     kept: dict[str, Node] = {}
     directories: dict[str, Node | None] = {}
-    for entry in index.entries:
+    for entry in in_time(index.entries):
         if entry.type != "hardlink":
             continue
         parent, _, name = entry.link.rpartition("/")
@@ -127,12 +128,12 @@ def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Nod
         return []
     own = {entry.path for entry in index.entries if entry.type == "dir"}
     doomed: list[tuple[Marker, Node, str | None]] = []
-    for marker in index.whiteouts:
+    for marker in in_time(index.whiteouts):
         parent, _, name = marker.path.rpartition("/")
         directory = _lower_directory(tree, parent, own)
         if directory is not None:
             doomed.append((marker, directory, name))
-    for marker in index.opaques:
+    for marker in in_time(index.opaques):
         directory = _lower_directory(tree, marker.path, own)
         if directory is not None:
             doomed.append((marker, directory, None))
@@ -147,6 +148,7 @@ def _lower_directory(tree: Tree, path: str, own: set[str]) -> Node | None:
     node: Node | None = tree.root
     prefix = ""
     for name in path.split("/") if path else ():
+        spend()
         prefix = f"{prefix}/{name}" if prefix else name
         node = node.children.get(name) if node is not None and node.children is not None else None
         if node is None:
@@ -252,7 +254,7 @@ class _Survivors:
             index = self._layers[position]
             opaques = {id(marker) for marker in index.opaques}
             cut = next((each for each in index.cuts if each.reader != "containerd" and not each.ended), None)
-            for item in _in_order(index, opaques=True):
+            for item in in_time(_in_order(index, opaques=True)):
                 if cut is not None and item.data > cut.offset:
                     break
                 name = item.name or item.path or "."
@@ -289,6 +291,7 @@ def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -
     """Return whether something above a name hides it, and remember that of every directory on the way."""
     way = []
     while True:
+        spend()
         directory = name.rpartition("/")[0] or ("/" if name.startswith("/") else ".")
         if name in (directory, "."):
             hidden = False
@@ -371,7 +374,7 @@ def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: L
             )
     opaques = {id(marker) for marker in index.opaques}
     nameless = {id(marker) for marker in index.nameless}
-    for item in _in_order(index, opaques=True):
+    for item in in_time(_in_order(index, opaques=True)):
         if not isinstance(item, Marker):
             if item.fault and item.type in ("global", "unknown"):
                 tree.pass_over(item, position)
@@ -415,6 +418,7 @@ def _laid_over(roots: Sequence[Node], problems: list[LayerProblem]) -> Node:
     waiting = [("", root, list(roots))]
     while waiting:
         at, merged, stack = waiting.pop()
+        spend(len(stack))
         assert merged.children is not None  # noqa: S101 - made as a directory
         for name, nodes in _names(stack).items():
             top = nodes[0]
@@ -438,6 +442,7 @@ def _names(stack: Sequence[Node]) -> dict[str, list[Node]]:
     found: dict[str, list[Node]] = {}
     closed: set[str] = set()
     for directory in stack:
+        spend(len(directory.children or ()))
         for name, node in (directory.children or {}).items():
             if name in closed:
                 continue

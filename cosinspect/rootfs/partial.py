@@ -22,7 +22,7 @@ __all__ = ["PartialRootfs", "Unread"]
 
 
 class Unread(BaseException):
-    """What was asked for depends on layers that were not read.
+    """What was requested depends on layers that were not read.
 
     Not an `Exception`: whoever contains the faults of a check, or remembers that a file is not to be read, would
     take it for an answer.

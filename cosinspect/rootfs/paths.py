@@ -6,6 +6,7 @@ links pass by pass (`_lexical`), and asks the kernel what stands at each name (`
 
 from __future__ import annotations
 
+from cosinspect.deadline import spend
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.node import NODES, Node, is_name
@@ -58,14 +59,14 @@ class Paths:
         self._kept = 0
 
     def directory(self, path: str) -> Node | None:
-        """Find a directory, links followed; None where there is none."""
+        """Find a directory, links followed; None if there is none."""
         found = self._known(path)
         if found is not None:
             return found
         return self._found(path, self._lexical(path) if self._rules.lexical else self._linked(path))
 
     def _known(self, path: str) -> Node | None:
-        """Return the directory that was found at a path before, None where that may have changed."""
+        """Return the directory that was found at a path before, None if that may have changed."""
         found = self._parents.get(path)
         return found if found is not None and found.children is not None else None
 
@@ -87,12 +88,14 @@ class Paths:
         return found
 
     def _look_afresh(self) -> None:
+        spend(len(self._touched))
         self._touched, self._winding, self._missed = [], False, False
 
     def _drop(self, node: Node) -> None:
         """Take note that a node is not in the tree any more, nor what is below it: no way leads through them."""
         waiting = [node]
         while waiting:
+            spend()
             gone = waiting.pop()
             for path in self._ways.pop(id(gone), ()):
                 self._parents.pop(path, None)
@@ -121,7 +124,7 @@ class Paths:
     def _linked(self, path: str, make: int | None = None) -> Node | str:
         """Resolve a path to a directory by its letters, inside the root, links on it followed (umoci: securejoin).
 
-        What does not exist, or is no directory, counts as a directory where `..` leads out of it again. With `make`, missing
+        What does not exist, or is not a directory, counts as a directory where `..` leads out of it again. With `make`, missing
         directories are made at the end and files in their place replaced, as of that layer; then only links that do not
         end, and names that no directory can have, keep it from being found.
         """
@@ -168,7 +171,7 @@ class Paths:
         return _PROBLEMS[walk.problem] if walk.problem else node
 
     def _straight(self, path: str) -> Node | None:
-        """Find a directory where every name on the way is one, as most are; None where the way must be walked."""
+        """Find a directory where every name on the way is one, as most are; None if the way must be walked."""
         at = self.root
         for name in path.split("/") if path else ():
             node = at.children.get(name) if at.children is not None else None

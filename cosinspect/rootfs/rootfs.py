@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
+from cosinspect.deadline import spend
 from cosinspect.errors import (
     LimitExceeded,
     NotADirectory,
@@ -62,7 +63,7 @@ class Bodies(Protocol):
         ...
 
     def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
-        """Return the sha256 of files, in hexadecimals by the offset of their data."""
+        """Return the sha256 of files, in hexadecimal digits by the offset of their data."""
         ...
 
     def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
@@ -157,6 +158,7 @@ class Rootfs:
         seen: set[Inode] = set()
         waiting = [self._root]
         while waiting:
+            spend()
             for node in (waiting.pop().children or {}).values():
                 if node.children is not None:
                     total += 1
@@ -210,6 +212,7 @@ class Rootfs:
             for step in walk
             if step.target is not None and step.node is not None and walk.links < self._limits.link_hops
         )
+        spend(len(path) + sum(len(hop.target) for hop in hops))
         node = walk.stack[-1][1]
         if walk.problem or node is None:
             return Trace(path, hops, None, walk.at, walk.problem)
@@ -249,7 +252,7 @@ class Rootfs:
         """Return the target of a symbolic link as written.
 
         Raises:
-            RootfsError: it is no link; otherwise as `stat` does.
+            RootfsError: it is not a link; otherwise as `stat` does.
         """
         entry = self.lstat(path)
         if entry.type != "symlink":
@@ -331,6 +334,7 @@ class Rootfs:
         if is_literal(component):
             names = [component]
         else:
+            spend(len(parent.node.children or ()))
             expression = re.compile(component_expression(component))
             names = [name for name in parent.node.children or () if expression.fullmatch(name)]
         for name in names:
@@ -401,7 +405,7 @@ class Rootfs:
         return self._indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
 
     def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
-        """Return the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
+        """Return the sha256 of files' contents in hexadecimal digits, by path; a layer whose bodies are not at hand is read again.
 
         Raises:
             SourceError: a layer cannot be had again.
@@ -489,6 +493,7 @@ def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
     """Yield everything below a node, sorted; depth costs no recursion."""
     waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
     while waiting:
+        spend()
         path, node = waiting.pop()
         yield path, node
         if node.children:
@@ -502,6 +507,7 @@ def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
     waiting = [("", top)]
     while waiting:
         base, directory = waiting.pop()
+        spend(len(directory.children or ()))
         children = directory.children or {}
         found = children.get(name)
         if found is not None:

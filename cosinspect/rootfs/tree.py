@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from cosinspect.deadline import in_time
 from cosinspect.layer.changeset import LayerEntry
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.node import IMPLIED_MODE, NAME_BYTES, Inode, LayerProblem, Node, is_name
@@ -147,7 +148,7 @@ class Tree(Paths):
         """End the writing: a reader that comes back to set the times of directories has to find them."""
         if not self._rules.revisits_directories or not self._replaced:
             return
-        for path, position in self._listed:
+        for path, position in in_time(self._listed):
             if isinstance(self.beneath(path.split("/")), str):
                 message = "the directory is not to be found any more when its times are set: something has replaced it"
                 self.problem("directory-replaced", position, path, message)

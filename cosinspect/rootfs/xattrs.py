@@ -1,7 +1,7 @@
 """Which extended attributes of an entry Linux refuses, so that whoever unpacks it stops there.
 
 Follows Linux 6.1 (fs/xattr.c, security/commoncap.c, fs/posix_acl.c) and containerd 1.7.29, which ignores
-attributes that a file system does not support, those of `trusted.`, and those of `user.` on what is no file or directory.
+attributes that a file system does not support, those of `trusted.`, and those of `user.` on what is not a file or directory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 1, 2, 4, 8, 16, 32
 
 
 def refused_attribute(xattrs: Mapping[str, str], kind: str) -> tuple[str, str] | None:
-    """Return the first attribute that cannot be set, and why; None where all can be, or are ignored.
+    """Return the first attribute that cannot be set, and why; None if all can be, or are ignored.
 
     Args:
         xattrs: by name, values with surrogate escapes.

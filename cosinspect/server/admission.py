@@ -79,7 +79,7 @@ class Admissions:
 
         Args:
             body: the document.
-            patience: what the request's own `timeout` says, as Go writes durations; None where it says nothing.
+            patience: what the request's own `timeout` says, as Go writes durations; None if it says nothing.
             arrived: when it came, by `time.monotonic`.
             mutate: whether to pin tags to the digests that were checked.
 

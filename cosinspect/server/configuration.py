@@ -159,7 +159,7 @@ class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=
         name: in the log and the metrics; by default the rule's place, such as `rules[0]`.
         registries: globs of hosts, `*` for any.
         repositories: globs of repositories below the host.
-        namespaces: globs of namespaces; an image that is asked for outside of any fits only `*`.
+        namespaces: globs of namespaces; an image that is requested outside of any fits only `*`.
         mode: what becomes of them.
         profile: a builtin profile's name, or the path of a TOML file.
         policies: paths of TOML files.
@@ -205,7 +205,7 @@ class Guarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A protocol that is spoken only where the configuration has its table.
 
     Attributes:
-        token_file: holds the token that requests must bear; None where they need none.
+        token_file: holds the token that requests must bear; None if they need none.
     """
 
     token_file: str | None = None
@@ -245,8 +245,8 @@ class Configuration:
         admission: what becomes of what cannot be decided.
         rules: in order; there is at least one.
         kinds: where further kinds of objects name images.
-        notifications: of registries; None where they are not taken.
-        harbor: its scanner; None where it is not one.
+        notifications: of registries; None if they are not taken.
+        harbor: its scanner; None if it is not one.
     """
 
     listen: Listen

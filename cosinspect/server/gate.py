@@ -28,10 +28,10 @@ class Passage:
     Attributes:
         admitted: whether.
         warning: what to tell whoever asked though it is, "" for nothing.
-        decision: what is known of the image, None where it was not looked at.
+        decision: what is known of the image, None if it was not looked at.
         message: why it is not admitted, else "".
-        name: the image as it was asked for.
-        rule: that fits the image, None where none does or the name is no name.
+        name: the image as it was requested.
+        rule: that fits the image, None if none does or the name is not a name.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Gate:
 
         Args:
             name: of an image in a registry.
-            namespace: that it is asked for in, "" outside of any.
+            namespace: that it is requested in, "" outside of any.
             until: when an answer is due, by `time.monotonic`.
             protocol: that it is asked by, for the metrics.
             unresolved: why the name has no tag yet; the repository decides the rule then, and nothing is inspected.

@@ -2,7 +2,7 @@
 
 A constraint decides what it makes of an answer. As data each image is an object with `admitted`, `standing`, `digest` and
 `message`; for mutation (`pin`) it is the name with the digest that was checked. What cannot be decided is an error of its key.
-What is not decided yet is no error but an object that is not admitted.
+What is not decided yet is not an error but an object that is not admitted.
 
 Gatekeeper keeps every answer by its key, for minutes, errors too (frameworks/constraint, pkg/externaldata/cache.go). So a key may
 have marks behind the name, each after a `#`: `channel` says that the tag is not known yet; any other makes it another key of the
@@ -26,7 +26,7 @@ __all__ = ["Provider"]
 API_VERSION = "externaldata.gatekeeper.sh/v1beta1"
 MOST_KEYS = 500
 AGAIN_SECONDS = 1.0
-"""What an answer to a key with a mark may take: it is asked for after the one without, within the same 3 s of the webhook."""
+"""What an answer to a key with a mark may take: it is asked after the one without, within the same 3 s of the webhook."""
 CHANNEL = "channel"
 _VALUES = (Standing.FAIL, Standing.PENDING, Standing.BUSY)
 """What is an answer though the image is not admitted."""

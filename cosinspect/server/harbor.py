@@ -97,7 +97,7 @@ class Scanner:
         return reply_json(told, media_type=METADATA)
 
     async def scan(self, body: bytes) -> Reply:
-        """Take an image to inspect, and give the id by which its report is asked for.
+        """Take an image to inspect, and give the id by which its report is requested.
 
         Raises:
             Refusal: it is no request, names no image, or one of which no rule speaks; or there is no room.

@@ -68,12 +68,12 @@ class Decision:
     """What is known of an image at one moment.
 
     Attributes:
-        name: the image as it was asked for.
+        name: the image as it was requested.
         standing: what is known.
         message: why, in one line, with the image's name.
-        digest: what the name meant, None where that is not known.
-        decided: the verdict with its report, if there is one.
-        place: key of where the image comes from, "" where that is not known.
+        digest: what the name meant, None if that is not known.
+        decided: the verdict with its report, if any.
+        place: key of where the image comes from, "" if that is not known.
     """
 
     name: str
@@ -205,7 +205,7 @@ class Inspector:
 
     @property
     def failing(self) -> str | None:
-        """Why nothing can be inspected, None where it can."""
+        """Why nothing can be inspected, None if it can."""
         if self._processes is None or not self._processes.alive:
             return "none of the processes that inspect is alive"
         return None
@@ -348,7 +348,7 @@ class Inspector:
         return await self._tags.digest(name, place.registry, lambda: context.run(ask), until=until)
 
     def _found(self, asked: _Asked) -> Decided | str | None:
-        """Return a verdict, or why there is none; None where the image was not inspected, or not lately."""
+        """Return a verdict, or why there is none; None if the image was not inspected, or not lately."""
         decided = self._verdicts.find(asked.digest, asked.key)
         return decided if decided is not None else self._recent.get(asked)
 

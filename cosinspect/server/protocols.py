@@ -27,8 +27,8 @@ class Protocols:
         settings: that the protocols go by.
         admissions: of Kubernetes.
         provider: of Gatekeeper's external data.
-        notifications: of registries; None where the configuration does not have them.
-        scanner: of Harbor; None where the configuration does not have it.
+        notifications: of registries; None if the configuration does not have them.
+        scanner: of Harbor; None if the configuration does not have it.
     """
 
     settings: Settings

@@ -37,11 +37,11 @@ class Reports:
         """Return the latest report on an image.
 
         Args:
-            digest: of the manifest or index that was asked for.
+            digest: of the manifest or index that was requested.
             accept: the media types that the client names.
 
         Raises:
-            Refusal: it is no digest, or nothing is known of it.
+            Refusal: it is not a digest, or nothing is known of it.
         """
         try:
             parsed = str(Digest.parse(digest))

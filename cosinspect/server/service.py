@@ -39,7 +39,7 @@ class Readiness:
     """Whether the server can decide images.
 
     Attributes:
-        reasons: why it cannot; empty where it can.
+        reasons: why it cannot; empty if it can.
         document: what `/readyz` says.
     """
 

@@ -19,7 +19,7 @@ __all__ = ["Settings", "Stamp"]
 TOKEN_BYTES = 4096
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
-"""What changes when a file does: for each file its time of change, inode and size, None where there is no file."""
+"""What changes when a file does: for each file its time of change, inode and size, None if there is no file."""
 
 FIXED = {"listen": None, "inspections": ("database", "keep", "workers")}
 """Tables, and the keys of them (None: all), that hold until the process ends."""

@@ -80,7 +80,7 @@ class Turns:
             ticket.granted.set_result(None)
 
     def _next(self) -> Ticket | None:
-        """Take the piece of work whose turn it is out of its line; None where none may begin."""
+        """Take the piece of work whose turn it is out of its line; None if none may begin."""
         best: tuple[int, int, int, str] | None = None
         for host in list(self._waiting):
             line = self._waiting[host]

@@ -42,7 +42,7 @@ class Decided:
     """What was found out of an image by a set of rules.
 
     Attributes:
-        digest: of the manifest or index that was asked for.
+        digest: of the manifest or index that was requested.
         rules: key of everything that decides the verdict besides the image.
         verdict: pass, fail, or open.
         message: why, in one line.
@@ -59,7 +59,7 @@ class Decided:
 
 
 class Verdicts:
-    """A file of verdicts, used from several threads.
+    """A file of verdicts, thread-safe.
 
     A file that is damaged is put aside, and a new one begun: a verdict can be had again, a server that does not start
     cannot. What is written is there after the process was killed (SQLite's write-ahead log).
@@ -139,7 +139,7 @@ class Verdicts:
             _logger.warning("a verdict of %s is not on disk: %s", decided.digest, fault)
 
     def probe(self) -> str | None:
-        """Write, and give the reason where that fails, None where it does not.
+        """Write, and give the reason where that fails, None if it does not.
 
         Has a connection of its own, so that a verdict is found while this waits for the disk.
         """

@@ -35,7 +35,7 @@ class SignatureRepository:
 
         Raises:
             SourceError: the registry does not answer, or with an error.
-            ContentError: what comes is not what its digest says.
+            ContentError: the bytes do not match its digest.
             LimitExceeded: it is too large.
         """
         source = self._source.beside(evolve(self._source.reference, tag=tag, digest=None))
@@ -64,7 +64,7 @@ class SignatureRepository:
 
         Raises:
             SourceError: the registry does not have it, or does not answer.
-            ContentError: what comes is not what the descriptor says.
+            ContentError: the bytes do not match the descriptor.
             LimitExceeded: it is too large.
         """
         return read_blob(self._source, descriptor, limit=limit, limit_name=limit_name)

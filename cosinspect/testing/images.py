@@ -59,7 +59,7 @@ class ImageBuilder:
     >>> image = base.layer({"etc/motd": Whiteout()}, created_by="RUN rm /etc/motd").build()
 
     Attributes:
-        platform: operating system, architecture and, where there is one, variant: `linux/arm/v7`.
+        platform: operating system, architecture and, if any, variant: `linux/arm/v7`.
         env: the environment, as `NAME=value`.
         labels: labels of the configuration.
         cmd: the default arguments.
@@ -148,7 +148,7 @@ class ImageBuilder:
         created_by: str = "",
         annotations: Mapping[str, str] | None = None,
     ) -> ImageBuilder:
-        """Add a blob as it is, for a layer that is no archive; without a media type it is called a plain tar."""
+        """Add a blob as it is, for a layer that is not an archive; without a media type it is called a plain tar."""
         return self._with(
             _HistoryStep(
                 history={"created": self.created, "created_by": created_by},

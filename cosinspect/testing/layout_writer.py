@@ -129,7 +129,7 @@ def split_digest(digest: str) -> tuple[str, str]:
     """Return algorithm and digits, neither of which can leave a directory.
 
     Raises:
-        ValueError: it is no digest.
+        ValueError: it is not a digest.
     """
     if not _DIGEST.fullmatch(digest):
         raise ValueError(f"{digest!r} is no digest, so there is no file name for it")

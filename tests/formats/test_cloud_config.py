@@ -70,6 +70,11 @@ ORDINARY = World(
 )
 
 
+def written(found, stage="rootfs"):
+    """The paths of the files that a stage writes, environment files among them."""
+    return {file.path for file in found.written_files(stage)}
+
+
 def config(text: str, name: str = "90_test.yaml", version: str = "0.10"):
     return read_cloud_config(name, text, version=version)
 
@@ -91,7 +96,7 @@ def test_stages_and_steps_are_told_in_order():
 
 def test_files_that_a_stage_writes_are_told_with_their_conditions():
     found = config(LAYOUT)
-    assert {"/run/cos/recovery_mode", LAYOUT_FILE} == found.environment_files("rootfs")
+    assert {"/run/cos/recovery_mode", LAYOUT_FILE} == written(found)
     assert (
         WrittenFile("/etc/greeting", None, "boot", None, "commands"),
         WrittenFile("/var/log/boot", None, "boot", None, "commands"),
@@ -143,7 +148,7 @@ def test_the_layout_may_be_written_as_a_plain_file():
     text = f"stages:\n  rootfs:\n  - files:\n    - path: {LAYOUT_FILE}\n      content: |\n        OVERLAY=tmpfs:30%\n"
     assert ({"OVERLAY": "tmpfs:30%"}, {LAYOUT_FILE}) == (
         config(text).layout(),
-        config(text).environment_files(),
+        written(config(text)),
     )
 
 
@@ -152,25 +157,22 @@ def test_the_layout_may_be_written_as_a_plain_file():
 )
 def test_the_layout_may_be_written_by_a_command(command):
     found = config(f"stages:\n  rootfs.after:\n  - commands:\n    - {command}\n")
-    assert {LAYOUT_FILE} == found.environment_files("rootfs")
+    assert {LAYOUT_FILE} == written(found)
     assert {} == found.layout()
 
 
 def test_an_environment_file_without_variables_is_not_written():
-    assert (
-        frozenset()
-        == config(f"stages:\n  rootfs:\n  - environment_file: {LAYOUT_FILE}\n").environment_files()
-    )
+    assert frozenset() == written(config(f"stages:\n  rootfs:\n  - environment_file: {LAYOUT_FILE}\n"))
 
 
 def test_variables_without_a_file_go_to_etc_environment():
     text = "stages:\n  boot:\n  - environment: {A: 1}\n"
-    assert {"/etc/environment"} == config(text).environment_files("boot")
+    assert {"/etc/environment"} == written(config(text), "boot")
 
 
 def test_another_stage_does_not_count():
     text = f"stages:\n  boot:\n  - environment_file: {LAYOUT_FILE}\n    environment: {{OVERLAY: x}}\n"
-    assert (frozenset(), {}) == (config(text).environment_files("rootfs"), config(text).layout())
+    assert (frozenset(), {}) == (written(config(text)), config(text).layout())
 
 
 @pytest.mark.parametrize(

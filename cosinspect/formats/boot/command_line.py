@@ -39,7 +39,7 @@ class Possibility:
     """What a parameter can be.
 
     Attributes:
-        value: its value, "" for one without a `=`, None where the parameter is not there.
+        value: its value, "" for one without a `=`, None if the parameter is not there.
         conditions: what must hold for it, in GRUB's own words.
     """
 

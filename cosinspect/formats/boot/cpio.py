@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 
 __all__ = [
@@ -100,7 +101,7 @@ class Window:
             self._at = end
             return
         for _ in self.pieces(count):
-            pass
+            spend()
 
     def skip_zeros(self) -> None:
         """Pass every zero byte up to the next other one, or the end."""
@@ -199,6 +200,7 @@ def read_archive(window: Window) -> Iterator[CpioEntry]:
         FormatError: as `read_entry` and `skip_body`.
     """
     while window.peek(1):
+        spend()
         entry = read_entry(window)
         if entry is None:
             return

@@ -83,7 +83,7 @@ _BUILT_IN = re.compile(rb"/(?:[\w.+-]+/)*lib[\w.+-]*/(?:[\w.+-]+/)*\0")
 _LOADER_NAMES = ("ld-", "ld.so", "ld64.")
 
 NameAt: TypeAlias = "Callable[[int], bytes | None]"
-"""Gives the name that begins at an offset of a file, None where it is not at hand."""
+"""Gives the name that begins at an offset of a file, None if it is not at hand."""
 
 
 class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -104,10 +104,10 @@ class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
         runpath: the value of DT_RUNPATH, None for none.
         no_default: whether the loader's default directories are not searched for it (DF_1_NODEFLIB).
         directories: the default directories of a glibc loader; empty for anything else.
-        problem: why its dynamic section is not known, "" where it is.
+        problem: why its dynamic section is not known, "" if it is.
         is_cut: whether the file ends before what its headers refer to.
         wants: the versions of symbols that it needs, by the library that must define them; weak ones are left out.
-        defines: the versions of symbols that it defines as a library; empty where it has none.
+        defines: the versions of symbols that it defines as a library; empty if it has none.
         versions_known: whether the tables of versions were at hand.
     """
 
@@ -174,7 +174,7 @@ class Layout(NamedTuple):
         return self.order + ("Q" if self.wide else "I")
 
     def offset_of(self, address: int) -> int | None:
-        """Return the offset in the file of an address in memory, None where nothing of the file is loaded there."""
+        """Return the offset in the file of an address in memory, None if nothing of the file is loaded there."""
         for offset, start, length in self.loads:
             if start <= address < start + length:
                 return offset + address - start
@@ -185,7 +185,7 @@ def read_layout(head: bytes) -> Layout:
     """Read the header and the program headers of an ELF file.
 
     Raises:
-        FormatError: this is no ELF file (`magic`), or it ends within its header (`truncated`).
+        FormatError: this is not an ELF file (`magic`), or it ends within its header (`truncated`).
     """
     if not head.startswith(MAGIC):
         raise FormatError(f"expected an ELF header, found {head[:4]!r}", kind="magic", offset=0)
@@ -227,14 +227,14 @@ def read_elf(head: bytes) -> Elf:
         head: the file's start; with `ELF_HEAD_BYTES` of it the interpreter is found too.
 
     Raises:
-        FormatError: this is no ELF file (`magic`), or it ends within its header (`truncated`).
+        FormatError: this is not an ELF file (`magic`), or it ends within its header (`truncated`).
     """
     layout = read_layout(head)
     return describe(layout, interpreter_of(layout, head), b"", lambda _: None, lambda _at, _length: None)
 
 
 def interpreter_of(layout: Layout, head: bytes | bytearray) -> str | None:
-    """Return the name in PT_INTERP as a kernel reads it, None where there is none or it lies beyond `head`."""
+    """Return the name in PT_INTERP as a kernel reads it, None if there is none or it lies beyond `head`."""
     place = layout.interpreter
     if place is None or place.offset + place.length > len(head) or place.length > NAME_BYTES:
         return None
@@ -248,10 +248,10 @@ def describe(
 
     Args:
         layout: of the file.
-        interpreter: its loader, None where none is known.
-        dynamic: the bytes of PT_DYNAMIC; none where they are not at hand.
-        name_at: gives the name at an offset of the file, None where it is not at hand.
-        stretch_at: returns so many bytes at an offset of the file, None where they are not at hand.
+        interpreter: its loader, None if none is known.
+        dynamic: the bytes of PT_DYNAMIC; none if they are not at hand.
+        name_at: gives the name at an offset of the file, None if it is not at hand.
+        stretch_at: returns so many bytes at an offset of the file, None if they are not at hand.
     """
     entries = dict[int, list[int]]()
     for tag, value in _entries(layout, dynamic):
@@ -299,7 +299,7 @@ def _versions(
     name_at: NameAt,
     stretch_at: StretchAt,
 ) -> tuple[Any, ...] | None:
-    """Return one table of versions, empty where the file has none, None where it is not at hand."""
+    """Return one table of versions, empty if the file has none, None if it is not at hand."""
     (address, *_) = entries.get(tag, [0])
     (count, *_) = entries.get(tag + 1, [0])
     if not address or not count:

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from attrs import define, field
 
+from cosinspect.deadline import spend
 from cosinspect.formats.boot.grub_expansion import arguments, command_line, has_wildcard, open_condition
 from cosinspect.formats.boot.grub_state import (
     BREAKS,
@@ -108,6 +109,7 @@ class Call:
             Split: internal to the evaluator.
         """
         while isinstance(answer, Fork):
+            spend()
             held = self.state.known.holds(answer.atom)
             if held is None:
                 raise Split(answer.atom)
@@ -115,7 +117,7 @@ class Call:
         return answer
 
     def joined(self, skip: int) -> Value:
-        """Return the command line that the words behind the first `skip` make for a kernel."""
+        """Return the command line that the words after the first `skip` make for a kernel."""
         return command_line(self.command.words[skip:], self.state)
 
 
@@ -141,7 +143,7 @@ class Evaluator:
         commands: what commands do; a name that is none of them and no function is no command.
         work: what may still be done.
         sourced: the files that were read, as GRUB names them, each once.
-        missing: the files that were asked for and not there.
+        missing: the files that were requested and not there.
     """
 
     machine: Machine
@@ -220,6 +222,7 @@ class Evaluator:
     def _statements(self, block: Block, state: State, file: str) -> None:
         done = False
         for index, statement in enumerate(block):
+            spend()
             if isinstance(statement, Function):  # defined while the script is parsed
                 self._define(statement, state, file)
                 continue

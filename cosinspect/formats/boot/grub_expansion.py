@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
+from cosinspect.deadline import spend
 from cosinspect.formats.boot.grub_state import State
 from cosinspect.formats.boot.grub_syntax import GrubWord
 from cosinspect.formats.boot.grub_tokens import Part, PartKind
@@ -33,8 +34,9 @@ _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'"})
 
 
 def open_condition(words: tuple[GrubWord, ...], state: State) -> Atom | None:
-    """Return a condition that decides where words end, None where they are all known: what stands without quotes is split."""
+    """Return a condition that decides where words end, None if they are all known: what stands without quotes is split."""
     for word in words:
+        spend()
         for part in word.parts:
             if part.kind is not PartKind.VARIABLE:
                 continue

@@ -46,7 +46,7 @@ def status_of(answer: Tree[bool]) -> Value:
 
 
 def text_of(word: Plain) -> str | None:
-    """Return the text of a word, None where a part is not known."""
+    """Return the text of a word, None if a part is not known."""
     return "".join(map(str, word)) if all(isinstance(part, str) for part in word) else None
 
 
@@ -75,7 +75,7 @@ def open_status(call: Call) -> Value:
 
 
 def opened_file(call: Call, path: Plain) -> tuple[str, str] | None:
-    """Return the device and the path behind a file's name, the devices of `loopback` resolved; None where that is not known."""
+    """Return the device and the path behind a file's name, the devices of `loopback` resolved; None if that is not known."""
     root = call.plain(call.state.get("root"))[0] if path[:1] != ("(",) else EMPTY
     found = device_of(path, root)  # type: ignore[arg-type]  # `plain` gave it
     if found is None:

@@ -56,14 +56,14 @@ class GrubBoot:
     """What an entry loads.
 
     Attributes:
-        entry: the title, "" where no entry was run.
+        entry: the title, "" if no entry was run.
         id: the entry's id.
         file: the file that defines the entry, as GRUB names it.
         line: where in it.
-        kernel: the file that is loaded as kernel, its device in parentheses, None where nothing is loaded.
+        kernel: the file that is loaded as kernel, its device in parentheses, None if nothing is loaded.
         initrds: the files that are loaded as initrd.
         command_line: what the kernel is given.
-        conditions: what must hold for all this, in GRUB's own words; empty where it always does.
+        conditions: what must hold for all this, in GRUB's own words; empty if it always does.
     """
 
     entry: str
@@ -120,7 +120,7 @@ class GrubMenu:
         return tuple(found)
 
     def choose(self, *names: str) -> tuple[GrubBoot, ...]:
-        """Return what the entry of the first id, title or number loads that the menu has; nothing where it has none.
+        """Return what the entry of the first id, title or number loads that the menu has; nothing if it has none.
 
         Raises:
             GrubBound: a bound was reached.
@@ -164,7 +164,7 @@ class GrubMenu:
 
 
 def open_menu(machine: Machine, device: str, path: str, variables: Mapping[str, Value]) -> GrubMenu | None:
-    """Run a configuration file; None where it is not there.
+    """Run a configuration file; None if it is not there.
 
     Args:
         machine: the disks.

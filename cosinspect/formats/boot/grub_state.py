@@ -82,13 +82,13 @@ class Machine(Protocol):
         """Find the first device by `label`, `fs-uuid` or `file`, None for none."""
 
     def kind(self, device: str, path: str) -> FileKind | None:
-        """Look at a path, links followed, None where there is nothing or no such device."""
+        """Look at a path, links followed, None if there is nothing or no such device."""
 
     def text(self, device: str, path: str) -> str | None:
-        """Read a file, None where there is none."""
+        """Read a file, None if there is none."""
 
     def environment(self, device: str, path: str) -> dict[str, Value] | None:
-        """Read a file of variables as `load_env` does, None where there is none."""
+        """Read a file of variables as `load_env` does, None if there is none."""
 
 
 @frozen(eq=False)
@@ -164,7 +164,7 @@ class State:
         self.variables[_UNSET] = (Symbol(""),)
 
     def loop(self, device: str) -> Value:
-        """Return the file behind a device that `loopback` made, empty where it made none."""
+        """Return the file behind a device that `loopback` made, empty if it made none."""
         return self.get(_LOOP + device)
 
     def set_loop(self, device: str, file: Value) -> None:
@@ -172,7 +172,7 @@ class State:
         self.set(_LOOP + device, file)
 
     def function(self, name: str) -> Value:
-        """Return the number of a function's definition, empty where there is none."""
+        """Return the number of a function's definition, empty if there is none."""
         return self.get(_FUNCTION + name)
 
     def set_function(self, name: str, number: int) -> None:
@@ -267,7 +267,7 @@ def _menus(items: tuple[MenuItem, ...], known: Knowledge, left: list[int]) -> Tr
 
 
 def device_of(path: Plain, root: Plain) -> tuple[str, str] | None:
-    """Part a path into its device, which is `root` where it names none, and what is behind; None where that is not known.
+    """Part a path into its device, which is `root` where it names none, and what is behind; None if that is not known.
 
     Only a path whose every part is known is parted.
     """

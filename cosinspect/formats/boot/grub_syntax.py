@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from attrs import define, field, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.grub_tokens import (
     RESERVED,
@@ -192,6 +193,7 @@ class _ScriptParser:
         """Parse one script of the top level."""
         self._newlines()
         while self.lexer.peek().kind:
+            spend()
             if self.lexer.peek().kind == "function":
                 yield self._function()
             else:
@@ -267,6 +269,7 @@ class _ScriptParser:
     def _arguments(self) -> tuple[GrubWord, ...]:
         words: list[GrubWord] = []
         while self.lexer.peek().kind in _ARGUMENTS:
+            spend()
             token = self.lexer.take()
             words.append(GrubWord(token.parts, token.raw))
         return tuple(words)
@@ -348,6 +351,7 @@ def walk_commands(blocks: Iterable[Block]) -> Iterator[SimpleCommand]:
     """Yield every command of some blocks, wherever it stands, functions' bodies and menu entries included."""
     stack = [iter(block) for block in blocks]
     while stack:
+        spend()
         statement = next(stack[-1], None)
         if statement is None:
             stack.pop()

@@ -17,6 +17,8 @@ from enum import Enum, auto
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
+
 __all__ = [
     "MAX_WORD",
     "GrubSyntaxError",
@@ -135,6 +137,7 @@ def _lines(text: str) -> Iterator[str]:
     if not lines[-1]:
         lines.pop()
     for line in lines:
+        spend()
         yield line.partition("\0")[0]  # a string ends at its first NUL
 
 
@@ -254,6 +257,7 @@ def _continued(raw: str) -> bool:
 def _split(raw: str) -> Iterator[Part]:
     """Split a word into its parts, as the second pass of the lexer does."""
     for match in _PIECE.finditer(raw):
+        spend()
         kind = match.lastgroup
         text = match[kind] if kind else ""
         if kind in {"name", "braced"}:

@@ -145,7 +145,7 @@ class Knowledge:
         return Knowledge({**self.atoms, atom: holds}, symbols)
 
     def holds(self, atom: Atom) -> bool | None:
-        """Return whether a condition holds, None where that is not known."""
+        """Return whether a condition holds, None if that is not known."""
         return self.atoms.get(atom)
 
     def resolve(self, value: Value) -> Value:

@@ -66,7 +66,7 @@ class InitrdProblem:
         kind: one word for the class of the fault, as `FormatError.kind`; `magic` is what is neither an archive nor compressed.
         message: what was expected and what was found, in one sentence without a full stop.
         offset: in the initrd, of the compressed segment where the fault lies in one.
-        remedy: what can be done, or None where nothing general can be said.
+        remedy: what can be done, or None if nothing general can be said.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Initrd:
         segments: in order; the last one may be incomplete.
         members: by path; without the one in which reading stopped, of which a kernel keeps a part.
         bodies: of the members that were wanted, by path.
-        problems: why it was not read to its end; empty where it was.
+        problems: why it was not read to its end; empty if it was.
         left_out: names of members that the kernel cannot create, because a directory on their way is missing or a
             directory that is not empty stands in their place.
         microcode: the CPU vendors whose microcode stands where a kernel finds it, sorted.
@@ -135,13 +135,13 @@ class Initrd:
 
     @property
     def dracut_modules(self) -> tuple[str, ...] | None:
-        """The dracut modules it was made of, in order; None where it does not say."""
+        """The dracut modules it was made of, in order; None if it does not say."""
         text = self._read_dracut("modules.txt")
         return None if text is None else tuple(line.strip() for line in text.splitlines() if line.strip())
 
     @property
     def build_parameters(self) -> str | None:
-        """The arguments that dracut was called with; None where it does not say."""
+        """The arguments that dracut was called with; None if it does not say."""
         text = self._read_dracut("build-parameter.txt")
         return None if text is None else text.strip()
 
@@ -160,7 +160,7 @@ class Initrd:
         return self.lookup(path) is not None
 
     def listdir(self, path: str) -> tuple[str, ...]:
-        """Name what is in a directory, links followed, sorted; nothing where there is no such directory."""
+        """Name what is in a directory, links followed, sorted; nothing if there is no such directory."""
         top = InitrdPaths(self.members, LINK_STEPS).resolve(path, follow=True)
         if top is None:
             return ()

@@ -12,6 +12,7 @@ from typing import Protocol
 from attrs import Factory, define, frozen
 
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate, inflate_stream
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.cpio import CpioEntry, Window, body_pieces, read_body, read_entry, skip_body
 from cosinspect.formats.boot.initrd_tree import UnpackedInitrd
@@ -63,7 +64,7 @@ class Segment:
     Attributes:
         offset: in the initrd.
         compression: None is plain.
-        compressed_size: its bytes in the initrd; None where its end was not found.
+        compressed_size: its bytes in the initrd; None if its end was not found.
         size: its bytes inflated, as far as they were read.
         members: how many were read.
         kind: `microcode` for a plain archive of nothing but what a kernel looks for before it unpacks (CPU microcode, ACPI
@@ -227,6 +228,7 @@ class Unpacking:
             elif not inner.peek(1):
                 raise FormatError(f"the {kind.value} data at offset {start} holds no archive", kind="magic")
             while inner.peek(1):
+                spend()
                 self.read_archive(inner, draft)
                 inner.skip_zeros()
             end = self.window.offset

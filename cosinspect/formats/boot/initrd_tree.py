@@ -62,7 +62,7 @@ class InitrdPaths:
         self._steps = steps
 
     def resolve(self, path: str, *, follow: bool) -> str | None:
-        """Return the path without links; None where nothing is there, a link dangles or more than 40 are met.
+        """Return the path without links; None if nothing is there, a link dangles or more than 40 are met.
 
         Args:
             path: with or without leading slash; `..` does not leave the root.
@@ -75,12 +75,12 @@ class InitrdPaths:
         return PathWalk(self, "", path, follow=follow, most=LINK_HOPS).end()
 
     def is_directory(self, node: str, /) -> bool:
-        """Say whether a directory is at a path."""
+        """Return whether a directory is at a path."""
         found = self._nodes.get(node)
         return found.type == "directory" if found is not None else node in _BUILT_IN
 
     def child(self, directory: str, name: str, /) -> str | None:
-        """Return the path of a name in a directory, None where nothing is there."""
+        """Return the path of a name in a directory, None if nothing is there."""
         path = f"{directory}/{name}" if directory else name
         return path if path in self._nodes or path in _BUILT_IN else None
 
@@ -143,7 +143,7 @@ class UnpackedInitrd:
     _walk: InitrdPaths = Factory(lambda self: InitrdPaths(self.nodes, TREE_STEPS), takes_self=True)
 
     def place(self, entry: CpioEntry) -> str | None:
-        """Return the path at which a member will stand; None where it cannot be made, or is the root.
+        """Return the path at which a member will stand; None if it cannot be made, or is the root.
 
         Raises:
             FormatError: the names so far are longer than is read, or their links take too long to follow (`limit`).

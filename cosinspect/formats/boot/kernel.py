@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 ARCHITECTURES = frozenset({"amd64", "386", "arm64", "arm", "riscv64", "loong64", "s390x", "ppc64le", "ppc64"})
-"""The machines whose kernels `read_kernel` recognises: what it refuses is no kernel for any of them."""
+"""The machines whose kernels `read_kernel` recognises: what it refuses is not a kernel for any of them."""
 
 HEAD_BYTES = 256 * KIB
 """How much of a file `read_kernel` wants; x86 has its version within 65 KiB, a unified kernel image mostly within this."""
@@ -101,14 +101,14 @@ class Kernel:
 
     Attributes:
         kind: `bzImage`, `zImage`, `Image`, `zboot`, `uki`, or `vmlinux` for an ELF executable.
-        architecture: in the words of Go and OCI, or None where the header does not say.
-        version: the release, such as `6.1.0-50-amd64`; None where the header has none.
+        architecture: in the words of Go and OCI, or None if the header does not say.
+        version: the release, such as `6.1.0-50-amd64`; None if the header has none.
         version_string: all that the header says of the version, with builder and date.
         efi_stub: whether firmware can start it as an EFI program.
-        compression: of the kernel proper, or None where it is plain or its compression is not told.
+        compression: of the kernel proper, or None if it is plain or its compression is not told.
         payload_offset: where the compressed kernel proper stands in the file, or None.
         payload_size: of the compressed kernel proper in bytes, or None.
-        size_told: how long its header says that the file is at least, in bytes; None where it does not, and for an Image
+        size_told: how long its header says that the file is at least, in bytes; None if it does not, and for an Image
             within gzip.
         problems: what is wrong with it, in sentences without a full stop.
     """
@@ -167,7 +167,7 @@ def read_kernel(head: bytes, *, size: int) -> Kernel:
 
 
 def find_version(chunks: Iterable[bytes]) -> str | None:
-    """Find the release in the banner `Linux version ...` of a kernel proper; None where it is not met.
+    """Find the release in the banner `Linux version ...` of a kernel proper; None if it is not met.
 
     Args:
         chunks: the kernel proper, inflated, piece by piece; read up to the banner or `VERSION_SEARCH_BYTES`.
@@ -369,7 +369,7 @@ def _read_uki(head: bytes, pe: _PE) -> Kernel:
 
 
 def _read_pe(head: bytes) -> _PE | None:
-    """Read the headers of a PE program as far as `head` holds them; None where it is none."""
+    """Read the headers of a PE program as far as `head` holds them; None if it is none."""
     if head[:2] != b"MZ" or len(head) < _IMAGE_HEADER_BYTES:
         return None
     (start,) = struct.unpack_from("<I", head, 0x3C)
@@ -422,7 +422,7 @@ def _missing_bytes(kernel: Kernel, size: int) -> tuple[str, ...]:
 
 
 def _printable(text: bytes) -> str | None:
-    """Return text that may be shown and compared as it is, None where it is none: no kernel has such a release."""
+    """Return text that may be shown and compared as it is, None if it is none: no kernel has such a release."""
     decoded = text.decode("ascii", "replace")
     return decoded if text.isascii() and decoded.isprintable() else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 
 __all__ = ["CACHE_BYTES", "read_loader_cache"]
@@ -54,6 +55,7 @@ def read_loader_cache(data: bytes) -> Mapping[str, tuple[str, ...]]:
         raise FormatError("the loader's cache ends within its entries", kind="truncated", offset=len(data))
     found: dict[str, list[str]] = {}
     for number in range(_word(data, order, start + 20)):
+        spend()
         at = start + _HEADER_BYTES + number * _ENTRY
         key, value = struct.unpack_from(order + "II", data, at + 4)
         (features,) = struct.unpack_from(order + "Q", data, at + 16)

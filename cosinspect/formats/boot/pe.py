@@ -69,7 +69,7 @@ class PEProgram:
     Attributes:
         machine: the number that the header has.
         bits: 32 or 64.
-        subsystem: 10 is an EFI application, 11 and 12 are EFI drivers; None where the optional header is too short for it.
+        subsystem: 10 is an EFI application, 11 and 12 are EFI drivers; None if the optional header is too short for it.
         sections: in the table's order.
         headers_bytes: the offset behind the section table.
     """
@@ -91,7 +91,7 @@ class PEProgram:
         return max(self.headers_bytes, *(section.end for section in self.sections), 0)
 
     def section(self, name: str) -> PESection | None:
-        """Return the first section of a name, None where there is none."""
+        """Return the first section of a name, None if there is none."""
         return next((section for section in self.sections if section.name == name), None)
 
 

@@ -62,7 +62,7 @@ class Script(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The first line of a script.
 
     Attributes:
-        interpreter: the program that runs it, "" where the kernel finds none in the line.
+        interpreter: the program that runs it, "" if the kernel finds none in the line.
         argument: the rest of the line, without the blanks around it, None for none.
     """
 
@@ -75,7 +75,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         elf: what an ELF file asks for, else None.
-        script: the `#!` line, None where there is none.
+        script: the `#!` line, None if there is none.
         text: whether a shell takes a file that is neither for a script of its own.
     """
 
@@ -103,7 +103,7 @@ def weight_of(program: Program) -> int:
 
 
 def read_script(head: bytes) -> Script | None:
-    """Read a `#!` line as `load_script` of Linux does; None where there is none, or the kernel refuses it with ENOEXEC.
+    """Read a `#!` line as `load_script` of Linux does; None if there is none, or the kernel refuses it with ENOEXEC.
 
     Carriage returns are no blanks: they belong to the name or to the argument.
     """
@@ -129,7 +129,7 @@ def read_script(head: bytes) -> Script | None:
 
 
 def read_interpreter(head: bytes) -> str | None:
-    """Return the program that a script's `#!` line names, or None where there is no such line."""
+    """Return the program that a script's `#!` line names, or None if there is no such line."""
     script = read_script(head)
     return script.interpreter if script is not None else None
 

@@ -18,7 +18,7 @@ MAX_VERSIONS = 2000
 _WEAK = 2
 
 StretchAt: TypeAlias = "Callable[[int, int], bytes | None]"
-"""Returns so many bytes at an offset of a file, None where they are not at hand."""
+"""Returns so many bytes at an offset of a file, None if they are not at hand."""
 _NameAt: TypeAlias = "Callable[[int], bytes | None]"
 
 
@@ -37,7 +37,7 @@ def wanted_versions(
         name_at: returns the name at an offset of the string table.
 
     Returns:
-        None where a part of the table is not at hand.
+        None if a part of the table is not at hand.
     """
     record, auxiliary = struct.Struct(order + "HHIII"), struct.Struct(order + "IHHII")
     found: dict[str, list[str]] = {}
@@ -85,7 +85,7 @@ def defined_versions(
         name_at: returns the name at an offset of the string table.
 
     Returns:
-        None where a part of the table is not at hand.
+        None if a part of the table is not at hand.
     """
     record, auxiliary = struct.Struct(order + "HHHHIII"), struct.Struct(order + "II")
     found: list[str] = []

@@ -55,9 +55,9 @@ class UnifiedKernel:
         texts: the sections of the first profile that are text, by name: `.cmdline`, `.osrel`, `.uname`, and systemd's `.sdmagic`; NUL bytes at
             their ends are left out, and bytes that are not UTF-8 are surrogate escapes.
         profiles: the command lines of the profiles behind the first, None for one that has none of its own.
-        kernel: what the section `.linux` holds, None where it is not there or holds no kernel.
+        kernel: what the section `.linux` holds, None if it is not there or holds no kernel.
         kernel_fault: why it holds none.
-        initrd: what the section `.initrd` unpacks to, None where it is not there or nothing can be unpacked.
+        initrd: what the section `.initrd` unpacks to, None if it is not there or nothing can be unpacked.
         initrd_fault: why nothing can.
         problems: what is wrong with the file, in sentences without a full stop.
     """

@@ -1,7 +1,7 @@
 """A bbolt database, read only, from its bytes.
 
 A database is a tree of buckets, each a B+ tree of its own (bbolt `bucket.go`, `cursor.go`, `tx_check.go`; the pages:
-`bolt_pages`). A bucket is walked when it is asked for, so damage elsewhere hides nothing; what is damaged where one
+`bolt_pages`). A bucket is walked on demand, so damage elsewhere hides nothing; what is damaged where one
 looked is never skipped in silence.
 
 Refused: files and pages as `bolt_pages` does, pages that a walk reaches twice, trees deeper than `TREE_DEPTH`, walks
@@ -16,6 +16,7 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.luet.bolt_pages import BRANCH, LEAF, BoltPages, Meta, Page, Part, damaged, newest_meta
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -39,7 +40,7 @@ class Bucket:
     """Where a bucket's pairs are; `BoltDatabase.elements` reads them.
 
     Attributes:
-        root: the page of its tree's root, or 0 where it is inline.
+        root: the page of its tree's root, or 0 if it is inline.
         sequence: the bucket's counter.
         inline: the image of its only page, where it is inline.
         ancestors: pages that lead to it, and so cannot be its own.
@@ -105,7 +106,7 @@ class BoltDatabase:
         return Bucket(self.meta.root, self.meta.sequence)
 
     def bucket(self, *names: bytes, problem: Problem | None = None) -> Bucket | None:
-        """Find the bucket `names[0]`, in it `names[1]` and so on; None where there is none.
+        """Find the bucket `names[0]`, in it `names[1]` and so on; None if there is none.
 
         Args:
             names: keys from the root bucket downwards.
@@ -163,6 +164,7 @@ class BoltDatabase:
         free = self._free_pages(walk.visited, note)
         buckets = [self.root]
         while buckets:
+            spend()
             # Pages stay visited from bucket to bucket, so the walk ends however they point at each other; to keep each
             # one's ancestors as well would take the square of the depth.
             inner = (element.bucket for element in walk.elements(buckets.pop()))
@@ -180,7 +182,7 @@ class BoltDatabase:
         return tuple(found)
 
     def _free_pages(self, used: set[int], note: Problem) -> set[int] | None:
-        """Return the pages that are free, None where that cannot be known; those of the freelist itself are used."""
+        """Return the pages that are free, None if that cannot be known; those of the freelist itself are used."""
         try:
             freelist = self.pages.freelist()
         except FormatError as fault:
@@ -212,6 +214,7 @@ class _LeafWalk:
     def elements(self, bucket: Bucket) -> Iterator[Element]:
         self.last = b""
         for leaf, path, bound in self._leaves(bucket):
+            spend()
             ordered = self._follows(bound)
             ancestors: frozenset[int] | None = None
             try:
@@ -247,6 +250,7 @@ class _LeafWalk:
             return
         pending: list[tuple[int, tuple[range, ...], bytes]] = [(bucket.root, (), b"")]
         while pending:
+            spend()
             number, path, bound = pending.pop()
             try:
                 page = self._visit(number, len(path))

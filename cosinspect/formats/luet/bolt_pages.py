@@ -14,6 +14,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 
 __all__ = ["BRANCH", "LEAF", "BoltPages", "Meta", "Page", "Part", "damaged", "newest_meta"]
@@ -144,7 +145,7 @@ class BoltPages:
         return Page(number, kind, count, span, self.data[offset:end], offset)
 
     def inline_page(self, image: memoryview) -> Page:
-        """Return the leaf that the bytes behind an inline bucket's header are.
+        """Return the leaf that the bytes after an inline bucket's header are.
 
         Raises:
             FormatError: of kind `element` (too short) or `page`.
@@ -179,6 +180,7 @@ class BoltPages:
         at = _HEADER_BYTES
         left = len(data)
         for index, element in enumerate(layout.iter_unpack(data[at:end])):
+            spend()
             flags, pos, ksize, vsize = element if leaf else (0, element[0], element[1], 0)
             start = at + pos
             at += _ELEMENT_BYTES
@@ -212,7 +214,7 @@ class BoltPages:
         return 0, sequence, value[layout.size :]
 
     def freelist(self) -> tuple[Page, tuple[int, ...]] | None:
-        """Return the freelist's page and the numbers in it; None where the writer stores none.
+        """Return the freelist's page and the numbers in it; None if the writer stores none.
 
         Raises:
             FormatError: as `page` does, or of kind `element`.
@@ -310,7 +312,7 @@ def _no_meta(data: memoryview, kind: str) -> FormatError:
 
 
 def damaged(page: Page, what: str, *, kind: str = "element") -> FormatError:
-    """Make the error that says what is wrong with `page`, and where it is."""
+    """Return the error that says what is wrong with `page`, and where it is."""
     return FormatError(f"{page}: {what}", kind=kind, offset=page.offset)
 
 

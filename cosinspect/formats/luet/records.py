@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import define, field
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.luet.bolt import BoltDatabase, Bucket
 from cosinspect.formats.text.go_json import decode_json, fold_fields
@@ -106,6 +107,7 @@ class StormRecords:
     def _check_codec(self, name: str, metadata: Bucket) -> None:
         try:
             for element in self.database.elements(metadata):
+                spend()
                 codec = bytes(element.value[:40])
                 if element.key == b"codec" and codec != b"json":
                     self._note(f"{name}: codec {codec!r} instead of json")
@@ -125,7 +127,7 @@ class Fields:
     malformed: list[str] = field(factory=list)
 
     def text(self, name: str) -> str:
-        """Return a text, empty where there is none."""
+        """Return a text, empty if there is none."""
         value = self.values.get(name, "")
         if isinstance(value, str):
             return value

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from attrs import Factory, define
 
+from cosinspect.deadline import spend
 from cosinspect.formats.shell.quoting import (
     BREAKS,
     PLAIN,
@@ -85,6 +86,7 @@ class ScriptReader:
         }
         with contextlib.suppress(Stopped):
             while scanner.position < len(scanner.text):
+                spend()
                 frame = scanner.stack[-1]
                 steps[frame.kind](frame, scanner.text[scanner.position])
             if len(scanner.stack) > 1 or scanner.stack[0].compounds:

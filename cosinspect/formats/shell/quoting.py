@@ -86,7 +86,7 @@ class OpenWord:
 
     @property
     def literal(self) -> str | None:
-        """The text without its quotes, or None where an expansion is in it."""
+        """The text without its quotes, or None if an expansion is in it."""
         return None if self.expanded else "".join(self.parts)
 
 

@@ -19,6 +19,7 @@ from collections.abc import Collection
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.shell.grammar import ScriptReader
 from cosinspect.formats.shell.quoting import MAX_NESTING, ShellLexer
 from cosinspect.formats.shell.words import BUILTINS, RESERVED_WORDS
@@ -28,7 +29,6 @@ __all__ = [
     "MAX_NESTING",
     "ProgramCall",
     "ShellScript",
-    "external_commands",
     "functions",
     "read_shell_script",
 ]
@@ -75,15 +75,6 @@ class ShellScript:
     problem: Problem | None
 
 
-def external_commands(script: str) -> tuple[ProgramCall, ...]:
-    """Tell the external commands that a POSIX shell or bash script surely calls.
-
-    Builtins, reserved words and functions of the same script are left out. Functions of files that it sources are not
-    known here: take `functions` of those away.
-    """
-    return read_shell_script(script).commands
-
-
 def functions(script: str) -> frozenset[str]:
     """Tell the functions and aliases that a script defines, in either syntax."""
     return read_shell_script(script).functions
@@ -97,6 +88,7 @@ def read_shell_script(script: str) -> ShellScript:
     problem = None
     pending = deque([(script, 1)])
     while pending:
+        spend()
         text, line = pending.popleft()
         scanner = ShellLexer(text if text.endswith("\n") else text + "\n", line)
         calls = _Calls(findings)

@@ -25,7 +25,7 @@ class LogEntry:
     Attributes:
         kind: and version, such as `hashedrekord 0.0.1`.
         signatures: those that were logged; None for a kind that is not known.
-        payload_sha256: hexadecimals; of the payload that was signed.
+        payload_sha256: hexadecimal digits; of the payload that was signed.
     """
 
     kind: str

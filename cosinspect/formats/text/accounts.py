@@ -21,7 +21,7 @@ class Account:
 
     Attributes:
         name: of the account.
-        uid: its number, None where the file leaves it to systemd-sysusers.
+        uid: its number, None if the file leaves it to systemd-sysusers.
         shell: the program that login starts.
     """
 

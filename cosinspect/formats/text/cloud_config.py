@@ -58,7 +58,7 @@ _GUARDS = ("node", "only_os", "only_os_version", "only_arch", "only_service_mana
 
 @frozen
 class FileContent:
-    """A file that a step writes; the content is None where it is encoded and that is not undone here (gzip)."""
+    """A file that a step writes; the content is None if it is encoded and that is not undone here (gzip)."""
 
     path: str
     content: str | None
@@ -85,7 +85,7 @@ class Login:
     guarded: bool = False
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Return whether the step runs; None where that is not known."""
+        """Return whether the step runs; None if that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -118,7 +118,7 @@ class Step:
     datasources: tuple[str, ...] = ()
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Return whether the step runs; None where that is not known."""
+        """Return whether the step runs; None if that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -136,7 +136,7 @@ class WrittenFile:
 
     Attributes:
         path: where.
-        variables: what it sets, read as an environment file, or None where that cannot be told.
+        variables: what it sets, read as an environment file, or None if that cannot be told.
         stage: the stage that does it.
         condition: the step's `if`, or None.
         means: `environment`, `files` or `commands`.
@@ -151,7 +151,7 @@ class WrittenFile:
     guarded: bool = False
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Return whether the step runs; None where that is not known."""
+        """Return whether the step runs; None if that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -181,7 +181,7 @@ class CloudConfig:
 
     @property
     def refusal(self) -> str:
-        """Why yip refuses the whole file, "" where it takes it."""
+        """Why yip refuses the whole file, "" if it takes it."""
         return next((str(problem) for problem in self.problems if problem.kind in {"type", "syntax"}), "")
 
     def written_files(self, stage: str = "rootfs") -> tuple[WrittenFile, ...]:
@@ -194,10 +194,6 @@ class CloudConfig:
             for step in each.steps
             for file in _written(each.name, step)
         )
-
-    def environment_files(self, stage: str = "rootfs") -> frozenset[str]:
-        """Return the paths of the files that a stage writes, environment files among them."""
-        return frozenset(file.path for file in self.written_files(stage))
 
     def layout(self, world: World = NOTHING_KNOWN) -> Mapping[str, str]:
         """Return the layout variables that the stage rootfs writes to `LAYOUT_FILE`.

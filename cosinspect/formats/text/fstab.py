@@ -28,7 +28,7 @@ class Mount:
     Attributes:
         what: the device, or what names it (`LABEL=`, `UUID=`).
         where: the mount point.
-        type: of the file system, "" where the line ends before it.
+        type: of the file system, "" if the line ends before it.
         options: in order.
         line: counted from 1.
     """

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.text.problem import bounded
 
 __all__ = ["MAX_HANDLERS", "Handler", "Kind", "Stack", "passes", "read_stack"]
@@ -157,7 +158,7 @@ def read_stack(service: str, kind: Kind, read: Callable[[str], str | None]) -> S
     Args:
         service: its name, such as `login`.
         kind: of the lines.
-        read: returns the text of the configuration of a name, None where there is none.
+        read: returns the text of the configuration of a name, None if there is none.
     """
     missing: tuple[str, ...] = ()
     for name in (service, "other"):
@@ -182,6 +183,7 @@ def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = 
     waiting = [start]
     seen = {start}
     while waiting and len(seen) <= _MAX_STATES:
+        spend()
         at, before, impression, status, saved = waiting.pop()
         if at >= len(handlers):
             if status and impression > 0:

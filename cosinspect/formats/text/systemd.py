@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem, bounded
 
 __all__ = ["EXEC_DIRECTIVES", "ExecCommand", "Unit", "exec_commands", "read_unit"]
@@ -82,6 +83,7 @@ def read_unit(text: str) -> Unit:
             problems.append(Problem(kind, message, number))
 
     for number, line in _lines(text):
+        spend()
         if line.startswith("["):
             if line.endswith("]"):
                 section = sections.setdefault(line[1:-1], {})

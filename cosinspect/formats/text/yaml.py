@@ -24,9 +24,17 @@ from attrs import define, field, frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem
+from cosinspect.formats.yaml_events import counted_events
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["YAML_DEPTH", "YAML_NODES", "YamlDocument", "load_yaml", "load_yaml_stream", "parse_yaml"]
+__all__ = [
+    "YAML_DEPTH",
+    "YAML_NODES",
+    "YamlDocument",
+    "load_yaml",
+    "load_yaml_stream",
+    "parse_yaml",
+]
 
 YAML_DEPTH = 100
 """Collections nested in each other, aliases expanded; honest configuration stays below 20."""
@@ -93,12 +101,12 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
 
     Raises:
         FormatError: of kind `limit`, `depth`, `encoding`, `syntax`, `key` (a mapping key that is no scalar), `merge`
-            (`<<` of something that is no mapping), `alias` (of an unknown anchor), `cycle` (a node that contains
+            (`<<` of something that is not a mapping), `alias` (of an unknown anchor), `cycle` (a node that contains
             itself) or `scalar` (a value that its tag does not allow). `where` names line and column.
     """
     content = _decoded(text, limits)
     builder = _ValueBuilder(limits.parsed_file_bytes)
-    events = iter(_events(content))
+    events = iter(_events(content, limits))
     end = None
     try:
         for event in events:
@@ -122,7 +130,7 @@ def load_yaml_stream(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> l
     found: list[Any] = []
     builder = _ValueBuilder(limits.parsed_file_bytes)
     try:
-        for event in _events(_decoded(text, limits)):
+        for event in _events(_decoded(text, limits), limits):
             if isinstance(event, yaml.DocumentEndEvent):
                 found.append(builder.value)
                 builder = _ValueBuilder(limits.parsed_file_bytes)
@@ -151,10 +159,10 @@ def _decoded(text: str | bytes, limits: Limits) -> str:
         ) from fault
 
 
-def _events(content: str) -> Any:
+def _events(content: str, limits: Limits) -> Any:
     try:
-        # The events are made one by one as they are asked for; the stubs do not know the C loader.
-        return yaml.parse(content.encode(), Loader=_LOADER)
+        # The events are made one by one as they are requested; the stubs do not know the C loader.
+        return counted_events(yaml.parse(content.encode(), Loader=_LOADER), limits)
     except UnicodeEncodeError as fault:
         raise FormatError("YAML text must not hold lone surrogates", kind="encoding") from fault
 

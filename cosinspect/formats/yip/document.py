@@ -33,7 +33,7 @@ class Document:
     Attributes:
         cloud_init: whether its header makes it one of cloud-init's.
         empty: whether there is nothing in it.
-        value: yip's structure `Document` as plain values, empty fields left out; None where the document is refused.
+        value: yip's structure `Document` as plain values, empty fields left out; None if the document is refused.
         refusals: why yip refuses it, one line each.
         parsed: whether it is YAML at all.
         lost_stages: why the `stages` of a document of cloud-init are skipped, one line each.

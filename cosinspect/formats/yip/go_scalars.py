@@ -119,7 +119,7 @@ def _float(text: str) -> float | str:
 
 
 def whole(value: float, kind: str) -> int | None:
-    """Return the integer that Go stores, None where it refuses the number."""
+    """Return the integer that Go stores, None if it refuses the number."""
     lowest, highest = INTEGERS[kind]
     if isinstance(value, float):
         top = 2.0**63 if kind == "int" else 2.0**64

@@ -27,6 +27,7 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.yip.go_scalars import (
     BOOLEANS,
@@ -104,6 +105,7 @@ class Budget:
         Raises:
             FormatError: of kind `limit`; there are not so many left.
         """
+        spend(steps)
         self.steps -= steps
         if self.steps < 0:
             raise FormatError(f"more than {MAX_STEPS} values are not decoded", kind="limit")
@@ -114,11 +116,11 @@ class Decoded:
     """What came of a document.
 
     Attributes:
-        value: of the Go type; None where the document cannot be decoded at all.
-        errors: why go-yaml refuses the document, one line each; empty where it takes it.
+        value: of the Go type; None if the document cannot be decoded at all.
+        errors: why go-yaml refuses the document, one line each; empty if it takes it.
         unknown: the keys that the type does not have, by their paths.
         repeated: the keys that stand in one mapping twice, by their paths, where go-yaml takes that.
-        bound: why decoding stopped at a bound of this decoder, "" where it did not. Then nothing is known.
+        bound: why decoding stopped at a bound of this decoder, "" if it did not. Then nothing is known.
     """
 
     value: Any

@@ -1,6 +1,6 @@
 """Files by name, in a directory or in a tar archive: what layouts and saved images are made of.
 
-An archive's headers are read once, its content where it is asked for; a compressed archive is inflated again up to
+An archive's headers are read once, its content on demand; a compressed archive is inflated again up to
 that place, so that nothing is ever written to disk.
 """
 
@@ -47,7 +47,7 @@ class Files(Protocol):
         ...
 
     def doubt(self, name: str) -> str:
-        """Return why readers may take another file for this name than `open` gives, "" where they do not."""
+        """Return why readers may take another file for this name than `open` gives, "" if they do not."""
         ...
 
 
@@ -165,7 +165,7 @@ class ArchiveFiles:
         """Read the archive's headers.
 
         Raises:
-            InvalidLayout: there is no such file, or it is no archive.
+            InvalidLayout: there is no such file, or it is not an archive.
         """
         self._path = path
         self._limits = limits
@@ -201,7 +201,7 @@ class ArchiveFiles:
         return f"{name} in {self._path}"
 
     def doubt(self, name: str) -> str:
-        """Return why readers may take another file for this name than `open` gives, "" where they do not.
+        """Return why readers may take another file for this name than `open` gives, "" if they do not.
 
         Some take the first member of exactly this name, others the last of one that comes to the same path.
         """

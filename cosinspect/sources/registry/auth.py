@@ -340,7 +340,7 @@ class Authenticator:
         return f"Bearer {token}", float(seconds)
 
     def refusal(self, status: int, codes: tuple[str, ...] = ()) -> AccessDenied:
-        """Make the error for a registry that has the last word: what was sent is not enough."""
+        """Return the error for a registry that has the last word: what was sent is not enough."""
         spelt = f" ({', '.join(codes)})" if codes else ""
         return self._denied(f"{self._host} denies access{spelt}", status=status, codes=codes)
 

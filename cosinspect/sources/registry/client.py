@@ -70,7 +70,7 @@ class RawResponse:
     """A response whose body comes as it was sent, never decoded.
 
     Attributes:
-        status: 200, or 206 where a range was asked for.
+        status: 200, or 206 where a range was requested.
         headers: by name, in any case.
     """
 
@@ -124,7 +124,7 @@ class RawResponse:
         return data
 
     def read_whole(self, attempts: Attempts, *, limit: int, limit_name: str) -> bytes:
-        """Return the body of a small answer, and let go of the connection.
+        """Return the body of a small answer, and close the connection.
 
         Raises:
             TransportError: the connection is lost or silent, or `attempts` has no time left.
@@ -150,12 +150,12 @@ class RawResponse:
         return bytes(body)
 
     def close(self) -> None:
-        """Let go of the connection; it is used again if the body was read to its end."""
+        """Close the connection; it is used again if the body was read to its end."""
         self._response.close()
 
 
 class Client:
-    """One repository over HTTP; used from several threads at once."""
+    """One repository over HTTP; thread-safe."""
 
     def __init__(
         self,
@@ -234,11 +234,11 @@ class Client:
             headers: of the request.
             body: of the request.
             where: for messages.
-            accept: statuses that are no errors.
+            accept: statuses that are not errors.
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the answer is an error.
-            TransportError: there is no answer, or the target is no URL.
+            TransportError: there is no answer, or the target is not a URL.
         """
         url = Url.parse(joined(f"{self._registry.text}/", target))
         if url is None or (url.scheme == "http" and self._registry.scheme != "http"):
@@ -277,7 +277,7 @@ class Client:
             failure.settle(attempts)
 
     def shown(self, text: str) -> str:
-        """Return what a registry says as it can be shown; "" where it holds a secret that was sent."""
+        """Return what a registry says as it can be shown; "" if it holds a secret that was sent."""
         return self._redactor.fit(text)
 
     def _require_discretion(self, body: bytes, where: str) -> None:
@@ -510,8 +510,8 @@ class Client:
         wait = retry_after(response.headers)
         error: SourceError
         if status in (401, 403) and own:
-            error = self._authenticator.refusal(status, codes)
-            error.message += document.said
+            refusal = self._authenticator.refusal(status, codes)
+            error = refusal.but(message=refusal.message + document.said)
         elif status == 404:
             unknown = "check repository, tag and digest; some registries say so of private images too"
             error = NotFound(spelt, status=status, codes=codes, remedy=remedy_for(codes, unknown))

@@ -129,7 +129,7 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
     def _validate_conn(self, conn: Any) -> None:
-        """Connect, and warn nobody of a certificate that does not count: that was asked for."""
+        """Connect, and warn nobody of a certificate that does not count: that was requested."""
         if conn.is_closed:
             conn.connect()
 

@@ -54,7 +54,7 @@ class ErrorDocument:
 
     Attributes:
         codes: the specification's error codes, verbatim, in the order given.
-        text: the first message that can be shown, "" where there is none.
+        text: the first message that can be shown, "" if there is none.
     """
 
     codes: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ def remedy_for(codes: tuple[str, ...], otherwise: str | None = None) -> str | No
 
 
 class Redactor:
-    """Knows the secrets that were sent, and keeps them out of what is shown; used from several threads at once."""
+    """Knows the secrets that were sent, and keeps them out of what is shown; thread-safe."""
 
     def __init__(self) -> None:
         self._secrets: frozenset[str] = frozenset()
@@ -100,7 +100,7 @@ class Redactor:
         self._secrets |= {text for text in found if len(text) >= _SHORTEST_SECRET}
 
     def fit(self, text: str) -> str:
-        """Return a text as it can be shown, in one line; "" where it holds a secret."""
+        """Return a text as it can be shown, in one line; "" if it holds a secret."""
         if any(secret in text for secret in self._secrets):
             return ""
         line = " ".join(_URL.sub(r"\1\2", text[: 4 * MAX_TEXT]).split())[:MAX_TEXT]

@@ -1,6 +1,6 @@
 """An image in a registry: its manifest by tag or digest, and blobs as streams that survive a lost connection.
 
-Follows distribution-spec 1.1 ("Pulling manifests", "Pulling blobs"). A tag is asked for once; from then on everything is
+Follows distribution-spec 1.1 ("Pulling manifests", "Pulling blobs"). A tag is requested once; from then on everything is
 asked for by digest. A blob is never held, in memory or on disk. Docker's schema 1 is not asked for, and layers that are
 only linked to (`urls`) are never fetched from there.
 """
@@ -53,7 +53,7 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)
 
 
 class RegistrySource:
-    """One image in a registry, as a `cosinspect.blob.Source`; used from several threads at once.
+    """One image in a registry, as a `cosinspect.blob.Source`; thread-safe.
 
     Args:
         reference: the image.
@@ -137,7 +137,7 @@ class RegistrySource:
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
-            TransportError: it does not answer, or in another content coding than was asked for.
+            TransportError: it does not answer, or in another content coding than was requested.
             DigestMismatch: its bytes are not those of the digest it sends, or that the reference has.
             LimitExceeded: the document is larger than `Limits.manifest_bytes`.
         """
@@ -163,7 +163,7 @@ class RegistrySource:
         )
 
     def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream | None:
-        """Open the bytes from `start` up to `stop` of a blob; None where the registry, or its storage, serves no ranges.
+        """Open the bytes from `start` up to `stop` of a blob; None if the registry, or its storage, serves no ranges.
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
@@ -222,9 +222,9 @@ class RegistrySource:
         return "OCI-Subject" in answer.headers
 
     def referrers(self, digest: Digest, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
-        """List the manifests that name `digest` as their subject; none where nothing refers to it.
+        """List the manifests that name `digest` as their subject; none if nothing refers to it.
 
-        A registry without the referrers API is asked for the tag `sha256-<hexadecimals>` instead, as the distribution
+        Without the referrers API, the tag `sha256-<hexadecimal digits>` is read instead, as the distribution
         specification has it. The descriptors are the registry's word: nothing is verified yet.
 
         Args:
@@ -234,7 +234,7 @@ class RegistrySource:
         Raises:
             AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
             TransportError: it does not answer.
-            InvalidManifest: its answer is no index.
+            InvalidManifest: its answer is not an index.
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
         return list_referrers(
@@ -291,7 +291,7 @@ class RegistrySource:
 
 
 class _RangeRefusedError(Exception):
-    """A part was asked for, and the registry does not serve parts."""
+    """A part was requested, and the registry does not serve parts."""
 
 
 class _BlobStream:
@@ -355,7 +355,7 @@ class _BlobStream:
         return b""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._ended = True
         self._response.close()
 
@@ -419,7 +419,7 @@ class _BlobStream:
         if response.status == 206:
             self._check_range(response.headers.get("Content-Range", ""))
             return
-        # A server that answers from the beginning, whatever was asked for, is right too (RFC 9110, 14.2).
+        # A server that answers from the beginning, whatever was requested, is right too (RFC 9110, 14.2).
         self._skip = position
         if response.encoding and response.length != size:
             # Storage often says gzip of a blob that is kept as it is; then the size is right, and the digest decides.

@@ -75,7 +75,7 @@ class TokenGate:
         self._tokens: dict[str, _IssuedToken] = {}
 
     def challenge(self, request: Request, address: str) -> Response | None:
-        """Return the 401 that the request deserves, or None where it may pass; `address` is the registry's own."""
+        """Return the 401 that the request deserves, or None if it may pass; `address` is the registry's own."""
         match self._auth:
             case None:
                 return None

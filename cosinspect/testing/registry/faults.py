@@ -85,7 +85,7 @@ class Fault:
     def redirect(
         cls, path: str, location: str, *, status: int = 307, method: str = "GET", times: int | None = 1
     ) -> Fault:
-        """Send the client to `location`, in which `{path}` is the path that was asked for."""
+        """Send the client to `location`, in which `{path}` is the path that was requested."""
         return cls(
             path=path, method=method, times=times, code=status, content=b"", fields={"Location": location}
         )
@@ -109,7 +109,7 @@ class Fault:
 
     @classmethod
     def oversend(cls, path: str, extra: bytes, *, method: str = "GET", times: int | None = 1) -> Fault:
-        """Answer with these bytes behind the right ones, and a `Content-Length` that counts them."""
+        """Answer with these bytes after the right ones, and a `Content-Length` that counts them."""
         return cls(path=path, method=method, times=times, extra=extra)
 
 
@@ -129,7 +129,7 @@ def take_fault(faults: list[Fault], request: Request) -> Fault:
 
 
 def spoiled(response: Response, fault: Fault, path: str) -> Response:
-    """Return the answer that comes of a fault; `path` is what was asked for, for redirects."""
+    """Return the answer that comes of a fault; `path` is what was requested, for redirects."""
     body = response.body if fault.content is None else fault.content
     if fault.flip is not None:
         at = range(len(body))[fault.flip]

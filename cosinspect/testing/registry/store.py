@@ -222,7 +222,7 @@ def _subject(document: Mapping[str, Any]) -> str | None:
 
 
 def _page(request: Request, every: list[str], key: str, further: Mapping[str, str]) -> Response:
-    """Answer with the part of a sorted list that was asked for, and a link to what follows."""
+    """Answer with the part of a sorted list that was requested, and a link to what follows."""
     last = request.query.get("last", [""])[0]
     left = [each for each in every if each > last]
     count = request.query.get("n", [str(len(left))])[0]
