@@ -6,19 +6,16 @@ noted: a glob that no name matches, a rule behind one that matches everything.
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from cryptography import x509
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration, InvalidPolicy
 from cosinspect.inspection.rulebook import load_keys, load_rulebook
 from cosinspect.policy import load_policy
 from cosinspect.policy.mistakes import Key, Mistakes
+from cosinspect.server.certificate import require_certificate, require_pair
 from cosinspect.server.configuration import read_document
 from cosinspect.server.settings import TOKEN_BYTES
 from cosinspect.server.spellings import parse_document, read_text
@@ -91,11 +88,11 @@ class _Examiner:
         certificates = list(self._there(listen, "certificate"))
         keys = list(self._there(listen, "key"))
         for path in certificates:
-            self._try(("listen", "certificate"), _require_certificate, path)
+            self._try(("listen", "certificate"), require_certificate, path)
             for key in keys:
-                self._try(("listen", "key"), _require_pair, path, key)
+                self._try(("listen", "key"), require_pair, path, key)
         for path in self._there(listen, "client_ca"):
-            self._try(("listen", "client_ca"), _require_certificate, path)
+            self._try(("listen", "client_ca"), require_certificate, path)
 
     def _inspections(self, inspections: dict[str, Any]) -> None:
         cache = inspections.get("cache")
@@ -183,30 +180,6 @@ class _Examiner:
         else:
             return True
         return False
-
-
-def _require_certificate(path: str) -> None:
-    try:
-        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
-    except ValueError as fault:
-        raise ValueError(f"{path}: expected certificates in PEM, found none that can be read") from fault
-    end = min(each.not_valid_after_utc for each in found)
-    if end < datetime.now(UTC):
-        raise ValueError(f"{path}: the certificate expired on {end.date().isoformat()}; renew it")
-
-
-def _require_pair(certificate: str, key: str) -> None:
-    def ask() -> str:
-        raise ValueError(f"{key}: expected a key without a password; decrypt it")
-
-    if b"PRIVATE KEY" not in Path(key).read_bytes():
-        raise ValueError(f"{key}: expected a private key in PEM")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=ask)
-    except ssl.SSLError as fault:
-        raise ValueError(
-            f"{key}: expected the key of {certificate}: {fault.reason or fault}; use the pair that was made together"
-        ) from fault
 
 
 def _require_token(path: str) -> None:
