@@ -83,7 +83,10 @@ def _outcome(each: Difference) -> str:
 
 
 def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding | str]:
-    comparison = next((each for each in context.comparisons if each.other.semantics is semantics), None)
+    def is_asked(each: Semantics) -> bool:
+        return each is semantics or (each.installs and semantics.installs)
+
+    comparison = next((each for each in context.comparisons if is_asked(each.other.semantics)), None)
     if comparison is None:
         raise NotApplicable(f"the profile does not name the reading {semantics.value}")
     for problem in comparison.refusals:
@@ -94,7 +97,7 @@ def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding |
         yield partial_root(
             comparison.partial, comparison.other, context.step(comparison.partial.layer), context.rootfs
         )
-    yield f"{semantics.reader} can write the image"
+    yield f"{comparison.other.semantics.reader} can write the image"
 
 
 _REMEDIES = {
@@ -121,7 +124,7 @@ def partial_root(
     if whole is not None:
         count = f"{len(written)} of {len(whole)} paths are written"
     return Finding(
-        f"elemental installs a part of the image and reports success: {problem.message}",
+        f"{written.semantics.reader} installs a part of the image and reports success: {problem.message}",
         f"/{problem.path}" if problem.path else None,
         problem.layer,
         (step, f"{count}, upper layers first; the machine does not boot, or boots without what is missing"),

@@ -23,7 +23,7 @@ from cosinspect.report.display import printable
 from cosinspect.report.report import name_layer
 from cosinspect.rootfs.differences import FLATTEN, Comparison, Difference, compare, compare_semantics
 from cosinspect.rootfs.rootfs import Entry, Rootfs
-from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.semantics import USUAL, Semantics
 
 __all__ = ["configure", "run"]
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _diff_readings(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    first, *others = arguments.semantics or tuple(Semantics)
+    first, *others = arguments.semantics or USUAL
     if not others:
         raise WrongUse(
             f"--semantics: expected two semantics to compare, such as oci,elemental; found {first.value}"

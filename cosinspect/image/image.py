@@ -203,8 +203,8 @@ class Image:
             with self._schedule(waiting, retain, progress, follower, ledger) as schedule:
                 found.update(schedule.results())
         except InvalidLayer as fault:
-            if semantics is Semantics.ELEMENTAL and fault.kind:
-                return self.salvage()
+            if semantics.installs and fault.kind:
+                return self.salvage(semantics)
             raise
         indexes = [found[key_of(layer)] for layer in self.layers]
         self._count_repeated(indexes, ledger)
@@ -215,7 +215,7 @@ class Image:
     rootfs = read_rootfs
     """The name that `read_rootfs` had first; it works as ever."""
 
-    def salvage(self) -> Rootfs:
+    def salvage(self, semantics: Semantics = Semantics.ELEMENTAL) -> Rootfs:
         """Return what elemental installs of an image with an unreadable layer; layers are read again from the top down.
 
         Raises:
@@ -238,7 +238,7 @@ class Image:
             LayerIndex(layer.descriptor, layer.diff_id, (), (), (), (), {}, 0)
             for layer in self.layers[:unread]
         )
-        return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=Semantics.ELEMENTAL)
+        return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=semantics)
 
     def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
         """Return the reader of files' contents for each layer, by its index: the layer, or its table of contents."""

@@ -305,10 +305,11 @@ class Inspection:
     def _installed_all_the_same(self) -> dict[str, Finding]:
         """Find out what elemental installs of an image with a layer that cannot be read: it does not notice."""
         image, plan = self.image, self.plan
-        if Semantics.ELEMENTAL not in plan.profile.semantics or elemental_refuses not in plan.checks:
+        installer = next((each for each in plan.profile.semantics if each.installs), None)
+        if installer is None or elemental_refuses not in plan.checks:
             return {}
         try:
-            written = image.salvage()
+            written = image.salvage(installer)
         except CosinspectError:  # then there is nothing to say of it
             return {}
         problem = next((each for each in written.problems if each.kind == PARTIAL), None)

@@ -33,7 +33,7 @@ from cosinspect.profiles.tables import (
 )
 from cosinspect.report.capabilities import Need
 from cosinspect.report.report import Capability, Level
-from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.semantics import USUAL, Semantics
 from cosinspect.wire_types import ready
 
 __all__ = [
@@ -88,13 +88,21 @@ class Profile:
     generations: Mapping[str, Generation] = field(hash=False, repr=False)
     signature_required: bool = False
     verified_required: bool = False
-    semantics: tuple[Semantics, ...] = tuple(Semantics)
+    semantics: tuple[Semantics, ...] = USUAL
     accepts: tuple[str, ...] = ()
     choices: Mapping[str, Profile] = field(factory=dict, hash=False, repr=False)
 
     def choose(self, generation: str) -> Profile:
-        """Return the profile for an image: another one only where this is `auto`."""
-        return self.choices.get(generation, self.choices.get("", self))
+        """Return the profile for an image: another one only where this is `auto`, or where the generation has an installer of its own.
+
+        The reading of that installer takes the place of elemental's, unless the profile names other readings than the usual ones.
+        """
+        found = self.choices.get(generation, self.choices.get("", self))
+        table = found.generations.get(generation)
+        if table is None or table.written_as is Semantics.ELEMENTAL or found.semantics != USUAL:
+            return found
+        own = tuple(table.written_as if each is Semantics.ELEMENTAL else each for each in USUAL)
+        return evolve(found, semantics=own)
 
     def read_as(self, semantics: tuple[Semantics, ...]) -> Profile:
         """Return the same profile with other readings of the layers."""
@@ -129,7 +137,7 @@ class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
     levels: dict[str, Level] = {}
     signature_required: bool = False
     verified_required: bool = False
-    semantics: tuple[Semantics, ...] = tuple(Semantics)
+    semantics: tuple[Semantics, ...] = USUAL
     generations: list[str] = []
     families: list[Family] = []
 

@@ -15,7 +15,7 @@ from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.whiteout import PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import concerned
-from cosinspect.rootfs.overlay import PARTIAL, extraction_end, merge
+from cosinspect.rootfs.overlay import PARTIAL, extraction_end, is_left_out, merge
 from cosinspect.rootfs.rootfs import Entry, Rootfs, entry_at
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import IMPLIED_MODE, LayerProblem, Node
@@ -65,7 +65,10 @@ class DifferenceCause:
     def explain(self, reader: Semantics) -> str:
         """Return why this reader sees another tree than the specification asks for, in a sentence without a full stop."""
         sentences = _SENTENCES.get(self.kind, {})
-        return sentences.get(reader, f"{reader.reader} places the entry otherwise")
+        found = sentences.get(reader)
+        if found is None and reader is Semantics.ELEMENTAL3:  # which is a later release of the same reader
+            found = sentences.get(Semantics.ELEMENTAL, "").replace("elemental", reader.reader)
+        return found or f"{reader.reader} places the entry otherwise"
 
     @property
     def remedy(self) -> str:
@@ -82,6 +85,7 @@ FLATTEN = (
 _SENTENCES: dict[str, dict[Semantics, str]] = {
     "opaque-whiteout": {
         Semantics.ELEMENTAL: "elemental has no opaque whiteouts: what lower layers have in the directory stays on disk",
+        Semantics.ELEMENTAL3: "Elemental 3 has the opaque whiteout hide what lower layers have, and nothing that it has written by then",
         Semantics.OVERLAY: "overlayfs does not look for an opaque mark on the root directory: nothing is hidden",
     },
     "whiteout-and-entry": {
@@ -102,6 +106,9 @@ _SENTENCES: dict[str, dict[Semantics, str]] = {
         Semantics.ELEMENTAL: "elemental makes the hard link to what is at its target by then, which a higher layer may have "
         "written, and gives the file the link's mode and owner",
         Semantics.OVERLAY: "containerd gives the file the hard link's mode and owner",
+    },
+    "link-outside": {
+        Semantics.ELEMENTAL3: "Elemental 3 leaves a link out whose relative target leads out of the root",
     },
     "repeated-entry": {
         Semantics.ELEMENTAL: "the layer has two entries for the name; elemental takes the first, runtimes the last",
@@ -135,6 +142,7 @@ _SENTENCES: dict[str, dict[Semantics, str]] = {
 _REMEDIES = {
     "parent-behind-link": "Write to the real path, for example COPY --chmod=644 x /usr/lib/x instead of /lib/x",
     "hardlink": "Make the hard link and its target in one layer with the same mode and owner, or copy the file",
+    "link-outside": "Make the link absolute, or relative to a path of the image",
     PARTIAL: "Write the layer again with a current tar library: every field of a header as its type and POSIX have it",
     "global-header": "Leave PAX global headers out: unpack what git archive wrote and add the files",
     "repeated-entry": "Build the layer with a tool that writes each path once",
@@ -331,7 +339,9 @@ def find_causes(
         if not names:
             continue
         if differing - same == 1:
-            layer = _LayerReading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
+            layer = _LayerReading(
+                indexes, same, limits, installers=[each for each in semantics if each.installs]
+            )
             for name in names:
                 spend(name.count("/") + 1)
                 kind, item = layer.reason(name)
@@ -377,10 +387,17 @@ class _LayerReading:
     """
 
     def __init__(
-        self, indexes: Sequence[LayerIndex], position: int, limits: Limits, *, partial: bool
+        self, indexes: Sequence[LayerIndex], position: int, limits: Limits, *, installers: Sequence[Semantics]
     ) -> None:
         self._index = indexes[position]
-        self._end = extraction_end(self._index) if partial else None
+        ends = (extraction_end(self._index, each) for each in installers)
+        self._end = next((end for end in ends if end is not None), None)
+        guarded = any(RULES[each].guarded for each in installers)
+        self._outside = {
+            entry.path
+            for entry in self._index.entries
+            if guarded and is_left_out(entry, entry.name or entry.path)
+        }
         self._globals = {entry.path for entry in self._index.name_only}
         self._deleted = {marker.path for index in indexes[:position] for marker in index.whiteouts}
         self._links = {
@@ -427,6 +444,9 @@ class _LayerReading:
         ways = ["/".join(names[:length]) for length in range(len(names), -1, -1)]
         if self._end is not None:
             return PARTIAL, f"/{self._end}"
+        outside = next((way for way in ways if way in self._outside), None)
+        if outside is not None:
+            return "link-outside", f"/{outside}"
         for way in ways:
             if way in self._globals:
                 return "global-header", f"/{way}"

@@ -19,10 +19,11 @@ from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.guarded import OpaqueDirectories, leaves_root, link_leaves_root
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import LayerProblem, Node, Tree, is_name
 
-__all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "merge", "prefixes"]
+__all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "is_left_out", "merge", "prefixes"]
 
 
 @frozen
@@ -53,7 +54,7 @@ def merge(
         return _merge_side_by_side(layers, limits)
     tree = Tree(rules, limits=limits)
     if rules.stacking is Stacking.TOP_DOWN:
-        _extract(tree, layers)
+        _extract(tree, layers, guarded=rules.guarded)
     else:
         for position, index in enumerate(layers):
             apply_in_place(tree, index, position)
@@ -173,13 +174,13 @@ _UNWRITABLE = {
 _CLAIMS_CONTENT = "a size, which its type has no content for, so that go-containerregistry fails to copy that"
 
 
-def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
+def _extract(tree: Tree, layers: Sequence[LayerIndex], *, guarded: bool) -> None:
     """Write what `mutate.Extract` hands on, up to where something ends it.
 
     It ends its archive in good order whatever has happened, and then reports the error to nobody who still listens: so
     what has been written by then is all that is installed.
     """
-    survivors = _Survivors(layers)
+    survivors = _Survivors(layers, guarded=guarded)
     for position, entry in survivors:
         if not entry.fault:
             tree.put(entry, position)
@@ -202,7 +203,10 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
         if why == "size":
             _end(tree, position, entry.path, f"{_article(entry)} has {_CLAIMS_CONTENT}")
             return
-    if survivors.cut is not None:
+    if survivors.outside is not None:
+        position, name = survivors.outside
+        _end(tree, position, name, f"the name {name} leaves the root")
+    elif survivors.cut is not None:
         position, cut = survivors.cut
         if survivors.broken is None:
             _end(tree, position, "", f"its reader meets {cut.reason}")
@@ -211,13 +215,14 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
             tree.problem("content-cut", position, survivors.broken, message)
 
 
-def extraction_end(index: LayerIndex) -> str | None:
+def extraction_end(index: LayerIndex, semantics: Semantics = Semantics.ELEMENTAL) -> str | None:
     """Return the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
+    guarded = RULES[semantics].guarded
     for entry in index.entries:
         why = entry.fault and entry.fault.rpartition(" ")[2]
-        if why in _UNWRITABLE or why == "size":
+        if why in _UNWRITABLE or why == "size" or (guarded and leaves_root(entry.name or entry.path or ".")):
             return entry.path
-    cut = any(each.reader != "containerd" and not each.ended for each in index.cuts)
+    cut = any(each.reader != "containerd" and (guarded or not each.ended) for each in index.cuts)
     return "" if cut else None
 
 
@@ -240,16 +245,20 @@ class _Survivors:
     Attributes:
         cut: position of the layer in whose middle the reading ends, and why it does.
         broken: the entry whose content is cut there, None for none.
+        outside: position and name of an entry that leaves the root, at which a reader with guards ends; None for none.
     """
 
-    def __init__(self, layers: Sequence[LayerIndex]) -> None:
+    def __init__(self, layers: Sequence[LayerIndex], *, guarded: bool) -> None:
         self._layers = layers
+        self._guarded = guarded
+        self.outside: tuple[int, str] | None = None
         self.cut: tuple[int, Cut] | None = None
         self.broken: str | None = None
 
     def __iter__(self) -> Iterator[tuple[int, LayerEntry]]:
         seen: dict[str, bool] = {}  # whether it hides what is below
         directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
+        emptied = OpaqueDirectories()
         for position in range(len(self._layers) - 1, -1, -1):
             index = self._layers[position]
             opaques = {id(marker) for marker in index.opaques}
@@ -258,12 +267,21 @@ class _Survivors:
                 if cut is not None and item.data > cut.offset:
                     break
                 name = item.name or item.path or "."
+                if self._guarded and leaves_root(name):
+                    self.outside = position, name
+                    return
+                if self._guarded and is_left_out(item, name):
+                    continue
+                if self._guarded and id(item) in opaques:
+                    emptied.stage(name)
+                    continue
                 if isinstance(item, Marker):
                     name = _handled_name(item, name, opaque=id(item) in opaques)
                     hides = True
                 else:
                     hides = item.type != "dir"
-                if name in seen or _is_hidden(name, seen, directories):
+                again = self._guarded and isinstance(item, Marker)
+                if (name in seen and not again) or _is_hidden(name, seen, directories) or emptied.hides(name):
                     continue
                 seen[name] = hides
                 if hides and name in directories:
@@ -274,9 +292,19 @@ class _Survivors:
                     self.broken = item.path
                     break
                 yield position, item
+            if cut is None and self._guarded:  # what comes behind the end mark is read as well
+                cut = next((each for each in index.cuts if each.reader != "containerd"), None)
             if cut is not None:
                 self.cut = position, cut
                 return
+            emptied.promote()
+
+
+def is_left_out(item: LayerEntry | Marker, name: str) -> bool:
+    """Return whether it is a link that leaves the root, which a reader with guards skips."""
+    if isinstance(item, Marker) or item.type not in ("symlink", "hardlink"):
+        return False
+    return link_leaves_root(name, item.target or item.link)
 
 
 def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:

@@ -15,7 +15,7 @@ from cosinspect.layer.whiteout import whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import Action, Change
 from cosinspect.rootfs.rootfs import Bodies, Rootfs
-from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.semantics import RULES, Semantics
 from cosinspect.rootfs.tree import LayerProblem, Node
 
 __all__ = ["PartialRootfs", "Unread"]
@@ -174,7 +174,7 @@ class _Settled:
             ]
             self._gone.update(markers)
             # To elemental an opaque whiteout is a name like others, and a whiteout one that a directory above it replaces.
-            if semantics is not Semantics.ELEMENTAL:
+            if not semantics.installs or RULES[semantics].guarded:
                 self._closed.update(markers)
                 self._closed.update(each.path for each in index.opaques if each.path and not each.name)
             whiteouts = (*index.whiteouts, *index.nameless)

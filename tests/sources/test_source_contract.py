@@ -1,21 +1,24 @@
 """The contract of `cosinspect.blob.Source`, run by every source: a new transport adds one line to `PLACES`."""
 
+import gzip
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import zstandard
 from attrs import evolve
 
 from cosinspect.blob import read_blob
-from cosinspect.errors import ContentError, CosinspectError, InvalidImage, SourceError
+from cosinspect.errors import ContentError, CosinspectError, InvalidImage, InvalidLayout, SourceError
 from cosinspect.image.opening import open_source, resolve_digest
 from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest, parse_document
 from cosinspect.oci.reference import Transport
 from cosinspect.sources.config.access import Access
+from cosinspect.sources.local.files import ArchiveFiles, DirectoryFiles
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry.source import RegistrySource
-from cosinspect.testing import ImageBuilder, Registry
+from cosinspect.testing import ImageBuilder, Registry, tar_bytes
 
 IMAGE = (
     ImageBuilder()
@@ -105,6 +108,46 @@ def whole(stream, portion=1 << 16):
         return b"".join(iter(lambda: stream.read(portion), b""))
     finally:
         stream.close()
+
+
+TREE = {"one": b"1" * 700, "d/two": bytes(range(256)) * 300, "empty": b""}
+
+
+def written(directory):
+    for name, data in TREE.items():
+        path = directory / "files" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return DirectoryFiles(directory / "files")
+
+
+def archived(directory, compress=bytes):
+    path = directory / "files.tar"
+    path.write_bytes(compress(tar_bytes(TREE)))
+    return ArchiveFiles(path)
+
+
+FILES = {
+    "directory": written,
+    "archive": archived,
+    "archive in gzip": lambda directory: archived(directory, gzip.compress),
+    "archive in zstd": lambda directory: archived(directory, zstandard.compress),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_files_are_found_by_name_wherever_they_are(kind, tmp_path):
+    """The contract of `cosinspect.sources.local.files.Files`, on which the local sources stand."""
+    files = FILES[kind](tmp_path)
+    for name, data in TREE.items():
+        assert (files.size(name), files.doubt(name)) == (len(data), "")
+        assert name in files.describe(name)
+        for start in (0, 5, len(data), len(data) + 1):
+            assert whole(files.open(name, start)) == data[start:]
+    for name in ("none", "d", "d/none", "one/x"):
+        assert files.size(name) is None
+        with pytest.raises(InvalidLayout):
+            files.open(name)
 
 
 def digest_of(data):
