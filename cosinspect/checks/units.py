@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks import subjects
-from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
@@ -175,7 +175,9 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
         for entry in context.rootfs.glob(f"{top}/*.{kind}/*.service")
     }
     named.update(unit for unit in (table.units if table else ()) if unit.endswith(".service"))
-    return sorted(named)[:_MOST_UNITS]
+    if len(named) > _MOST_UNITS:
+        raise Undecided(f"links start {len(named)} services, and at most {_MOST_UNITS} are followed")
+    return sorted(named)
 
 
 def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
