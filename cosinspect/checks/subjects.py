@@ -6,6 +6,7 @@ from cosinspect.profiles import Family, Generation
 
 __all__ = [
     "bootc",
+    "carrier",
     "deployed_by_elemental",
     "elemental3",
     "installed_by_scripts",
@@ -55,8 +56,13 @@ def bootc(table: Generation) -> bool:
 
 
 def elemental3(table: Generation) -> bool:
-    """Return whether it is Elemental 3."""
-    return table.family is Family.ELEMENTAL3
+    """Return whether it is the system of Elemental 3."""
+    return table.family is Family.ELEMENTAL3 and not table.carries
+
+
+def carrier(table: Generation) -> bool:
+    """Return whether it holds no system, and something else that Elemental 3 reads."""
+    return bool(table.carries)
 
 
 def installed_by_scripts(table: Generation) -> bool:

@@ -41,7 +41,11 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             ("checks", "[ID]", "list the checks, or explain one"),
             ("scan", "IMAGE...", "inspect many images, each layer once"),
             ("serve", "--config FILE", "answer admission requests, registries and scanners"),
-            ("deploy", "kubernetes|gatekeeper|harbor", "print the manifests that deploy a server"),
+            (
+                "deploy",
+                "kubernetes|gatekeeper|harbor|systemd",
+                "print the manifests, or the unit, that deploy a server",
+            ),
             ("attest", "IMAGE --key FILE", "sign the verdict, and push it beside the image"),
             ("cache", "info|verify|prune", "show, verify or shrink the cache of layers and verdicts"),
             ("demo", "[--broken KIND]", "build a small derivative, serve it, and check it"),

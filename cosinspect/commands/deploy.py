@@ -1,4 +1,4 @@
-"""`deploy kubernetes|gatekeeper|harbor`: prints the manifests that deploy a server."""
+"""`deploy kubernetes|gatekeeper|harbor|systemd`: prints the manifests, or the unit, that deploy a server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _PEM = b"-----BEGIN CERTIFICATE-----"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        "target", choices=("kubernetes", "gatekeeper", "harbor"), help="the system that asks the server"
+        "target",
+        choices=("kubernetes", "gatekeeper", "harbor", "systemd"),
+        help="the system that asks the server, or runs it",
     )
     parser.add_argument(
         "--images",
@@ -69,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pull-secret", default="", metavar="NAME", help="secret with the registry's credentials"
     )
+    _add_operation(parser)
     parser.add_argument("--notifications", action="store_true", help="accept events of registries")
     parser.add_argument("--harbor", action="store_true", help="serve as a scanner for Harbor too")
     parser.add_argument(
@@ -105,6 +108,54 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(quiet=False)
 
 
+def _add_operation(parser: argparse.ArgumentParser) -> None:
+    """Add what concerns the server's operation."""
+    parser.add_argument(
+        "--replicas",
+        type=int,
+        default=1,
+        metavar="N",
+        help="pods; more than one need --database-secret; default: 1",
+    )
+    parser.add_argument(
+        "--database-secret",
+        default="",
+        metavar="NAME",
+        help="store verdicts in PostgreSQL; the secret has libpq's variables, such as PGHOST, PGDATABASE, PGUSER, PGPASSWORD",
+    )
+    parser.add_argument(
+        "--exclude-namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="the API server does not ask about objects of this namespace; may be given again",
+    )
+    parser.add_argument("--priority-class", default="", metavar="NAME", help="of the pods")
+    parser.add_argument(
+        "--network-policy",
+        action="store_true",
+        help="restrict the pods' connections to what the server needs",
+    )
+    parser.add_argument(
+        "--monitoring",
+        action="store_true",
+        help="add a ServiceMonitor and alert rules for the operator of Prometheus",
+    )
+    parser.add_argument(
+        "--program",
+        default="/usr/local/bin/cosinspect",
+        metavar="PATH",
+        help="of systemd: the command; default: /usr/local/bin/cosinspect",
+    )
+    parser.add_argument(
+        "--config",
+        dest="unit_config",
+        default="/etc/cosinspect/server.toml",
+        metavar="FILE",
+        help="of systemd: the server's configuration; default: /etc/cosinspect/server.toml",
+    )
+
+
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
     if arguments.target == "harbor":
@@ -117,7 +168,16 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     # Imported on demand: its library takes longer than most commands.
     manifests = import_module("cosinspect.render.manifests")
     try:
-        deployment = manifests.Deployment(
+        if arguments.target == "systemd":
+            unit = manifests.SystemdUnit(
+                name=arguments.name,
+                program=arguments.program,
+                config=arguments.unit_config,
+                memory=arguments.memory,
+            )
+            terminal.out.write(manifests.systemd_unit(unit))
+            return 0
+        deployment = manifests.ClusterDeployment(
             images=tuple(manifests.ImageGlob.parse(text) for text in arguments.images),
             name=arguments.name,
             namespace=arguments.namespace,
@@ -136,6 +196,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             notifications=arguments.notifications,
             harbor=arguments.harbor,
             harbor_addresses=_addresses(arguments.harbor_address),
+            replicas=arguments.replicas,
+            database_secret=arguments.database_secret,
+            exclude_namespaces=tuple(arguments.exclude_namespace),
+            priority_class=arguments.priority_class,
+            network_policy=arguments.network_policy,
+            monitoring=arguments.monitoring,
         )
         text: str
         if arguments.target == "kubernetes":

@@ -194,12 +194,10 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         operations: further generations whose rows of the table of operations hold for it.
         usual: whether its menu sets every variable that any generation's menu sets, so that it stands in where no generation is evident.
         deployment: how it is written to disks and media.
-    <<<<<<< HEAD
-        unified: its unified kernel images, None where it has none.
-        written_as: how what installs it reads layers.
-    =======
         unified: its unified kernel images, None if it has none.
-    >>>>>>> main
+        carries: what the image holds in place of a system, "" for a system.
+        asked: who reads such an image, and what can be asked of it, for people.
+        written_as: how what installs it reads layers.
         trusted_boot: whether a unified kernel image is made of the whole tree.
         initrds: where the initrds are that machines boot with: where bootargs.cfg says, beside the kernel that Elemental 3 finds,
             beside each kernel that ostree finds, or in its unified kernel images, where they are the whole system.
@@ -259,6 +257,8 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     usual: bool = False
     deployment: Deployment = Deployment()
     unified: UnifiedTable | None = None
+    carries: Literal["", "iso", "manifest", "extension", "payload"] = ""
+    asked: str = ""
     written_as: Semantics = Semantics.ELEMENTAL
     trusted_boot: bool = False
     initrds: Literal["bootargs", "elemental3", "ostree", "unified"] = "bootargs"

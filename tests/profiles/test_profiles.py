@@ -53,7 +53,9 @@ def test_every_generation_has_a_table():
 
     derivatives = {name for name, table in generations.items() if table.derivative}
     assert {"G0", "G1", "G2", "G3", "G4", "G5", "kairos", "kairos-trusted"} == derivatives
-    assert {"G6", "bootc", "uki"} == generations.keys() - derivatives
+    carriers = {name for name, table in generations.items() if table.carries}
+    assert {"G6", "bootc", "uki"} == generations.keys() - derivatives - carriers
+    assert {f"elemental3-{what}" for what in ("iso", "manifest", "extension", "payload")} == carriers
     assert all(isinstance(table, Generation) for table in generations.values())
 
 
