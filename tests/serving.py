@@ -20,7 +20,7 @@ RULES = """
 registries = ["127.0.0.1:*"]
 profile = "cos"
 """
-PATIENCE = 60
+PATIENCE = 240
 """Seconds that a busy machine may take for anything here."""
 
 DATA = Path(__file__).parent / "data/kubernetes"

@@ -128,7 +128,7 @@ def _place_of(execution: Execution, name: str) -> str | None:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="A program or script of the initrd cannot be executed.",
-    why="""It is there, and the kernel refuses it, or its loader does: a mode without x, an empty file, a program for another architecture, a
+    why="""The file exists, but the kernel or its loader refuses it: a mode without x, an empty file, a program for another architecture, a
         library or a loader that is missing, a script's interpreter that is missing or ends in a carriage return. The kernel panics within
         seconds, or the boot hangs or ends in the emergency shell.""",
     remedy=f"{REBUILD}; give scripts of dracut modules mode 0755 and line ends without carriage returns before.",
@@ -166,9 +166,8 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="A script of the toolkit in the initrd is empty, or its lines end in carriage returns.",
-    why="""A hook is read by dracut's shell and needs neither mode nor interpreter, but it must say something: with an empty one the boot hangs and
-        nothing tells why. A carriage return at the end of a line belongs to the line's last word, so no command and no keyword is what it
-        was meant to be.""",
+    why="""dracut's shell reads a hook, which needs neither mode nor interpreter, but must not be empty: with an
+        empty one the boot hangs without a message. A carriage return at the end of a line belongs to the line's last word, so commands and keywords are not recognised.""",
     remedy=f"Write the dracut module's files with plain line ends (git: `*.sh text eol=lf`), and build again. {REBUILD}",
     reads=READS,
 )
