@@ -36,7 +36,7 @@ from cosinspect.signatures.outcome import Verification
 __all__ = ["Inspection", "inspect", "inspect_image"]
 
 
-def inspect(name: str, options: Options | None = None, /, **keywords: Unpack[Keywords]) -> Report:
+def inspect(name: str, options: Options | None = None, **keywords: Unpack[Keywords]) -> Report:
     """Find out what an image can do.
 
     Args:

@@ -2,6 +2,6 @@
 
 The server holds no policy of its own: a rule names a profile and policies, as the command line does.
 
-It may import `image`, `inspection`, `kubernetes_images`, `oci`, `policy`, `render`, `report`, `signatures` and `sources`. A protocol is a
+It may import `cache`, `image`, `inspection`, `kubernetes_images`, `oci`, `policy`, `render`, `report`, `signatures` and `sources`. A protocol is a
 module (`admission`, `gatekeeper`, `harbor`); `inspector` decides what is inspected, `verdicts` stores the answers.
 """
