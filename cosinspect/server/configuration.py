@@ -17,6 +17,7 @@ from cosinspect.kubernetes_images import ImageField, path_of
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import Reference
 from cosinspect.policy.mistakes import Key, Mistakes
+from cosinspect.server.postgresql_store import is_postgresql
 
 __all__ = [
     "Admission",
@@ -94,7 +95,7 @@ class Inspections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How images are inspected, and where verdicts are kept.
 
     Attributes:
-        database: file of the verdicts; made if it is not there.
+        database: file of the verdicts, made if it is not there, or an address of PostgreSQL, which several servers can share.
         cache: directory or URL of what is known of layers; None for none.
         workers: processes that inspect.
         queue: images that may wait; who comes beyond is told to come again.
@@ -366,7 +367,9 @@ class _Reader:
         found = self.mistakes.convert(Inspections, value, ("inspections",), {"platform": _platform})
         if found is None:
             return None
-        database = self.file(found.database, ("inspections", "database"), there=False)
+        database: str | None = found.database
+        if not is_postgresql(found.database):
+            database = self.file(found.database, ("inspections", "database"), there=False)
         cache = found.cache
         if cache is not None and "://" not in cache:
             cache = str(self.directory / cache)
