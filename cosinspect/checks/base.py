@@ -135,6 +135,15 @@ class CheckContext:
         """Whether the image is of a generation that is known and is not laid out as derivatives of cOS are."""
         return self.facts.generation != "" and self.derivative is None
 
+    def command(self, name: str) -> str | None:
+        """Return the path at which a command is found, as a shell finds it, None where it is not."""
+        return self.facts.execution.find(name)
+
+    def runs(self, path: str) -> bool:
+        """Return whether nothing is known that keeps a file from being executed; where that is undecided, another check says so."""
+        fault = self.facts.execution.fault(path)
+        return fault is None or fault.is_undecided
+
     def require_toolkit(self) -> None:
         """Leave a check that asks for parts of a derivative where the image is none that is known.
 
@@ -260,7 +269,7 @@ class Check:
 
     @property
     def rule(self) -> Rule:
-        """What reports tell of the check itself."""
+        """The description of the check for reports."""
         return Rule(self.id, self.name, self.level, self.summary, self.why, self.remedy)
 
     @property

@@ -415,7 +415,7 @@ def _at(context: CheckContext, path: str, message: str) -> Finding:
     name="bootc-leftovers",
     level=Level.WARNING,
     summary="Logs of the build are left in /var/log.",
-    why="""`bootc container lint` warns of them (var-log): they do not belong to a machine, tell of the system that built the image, and make
+    why="""`bootc container lint` warns of them (var-log): they do not belong to a machine, describe the system that built the image, and make
         every build another image.""",
     remedy="Delete them in the step that makes them: RUN dnf install -y ... && dnf clean all && rm -rf /var/log/*",
     applies=subjects.bootc,

@@ -9,7 +9,6 @@ from attrs import frozen
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.bootc import prepare_root
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.unified import READS as UNIFIED_READS
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.bootc_install import BootcInstall, merge_bootc_install, read_bootc_install
@@ -117,7 +116,7 @@ def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
     if platform is not None and platform.architecture == "s390x":
         yield from _zipl(context, chosen)
         return
-    command = find_command(context, "bootupctl")
+    command = context.command("bootupctl")
     updates = context.rootfs.exists(_UPDATES)
     unified = _unified(context)
     if chosen == "none" and unified is not None:
@@ -143,7 +142,7 @@ def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _zipl(context: CheckContext, chosen: str) -> Iterator[Finding | str]:
-    found = find_command(context, "zipl")
+    found = context.command("zipl")
     if chosen == "none":
         yield Finding("expected zipl to be used, the settings of installation say none", _CONFIGS[0])
     elif found is not None:
@@ -158,7 +157,7 @@ def _systemd_boot(context: CheckContext) -> Entry | None:
 
 def _with_systemd_boot(context: CheckContext, unified: Entry) -> Iterator[Finding | str]:
     loader = _systemd_boot(context)
-    command = find_command(context, "bootctl")
+    command = context.command("bootctl")
     if command is None:
         yield context.missing(
             "/usr/bin/bootctl", f"expected bootctl for {unified.path}, it is not in the image"
@@ -243,7 +242,7 @@ def _payloads(context: CheckContext) -> tuple[bool, bool]:
 def _require_bootupd(context: CheckContext) -> None:
     if _architecture(context) not in (*_SHIMS, "ppc64le"):
         raise NotApplicable("bootupd has no component for this architecture")
-    if find_command(context, "bootupctl") is None or not context.rootfs.exists(_UPDATES):
+    if context.command("bootupctl") is None or not context.rootfs.exists(_UPDATES):
         raise NotApplicable("bootupd installs nothing here")
 
 
@@ -253,7 +252,7 @@ def _require_bootupd(context: CheckContext) -> None:
     level=Level.ERROR,
     capabilities=INSTALLS,
     summary="bootupd has nothing that it could install, or not exactly one shim.",
-    why="""bootupd passes over a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
+    why="""bootupd ignores a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
         `Found multiple shimx64.efi in the image`, and where there is none.""",
     remedy="Install grub2-efi and shim for the image's platform, and run `bootupctl backend generate-update-metadata /` in the Dockerfile.",
     applies=subjects.bootc,
@@ -349,7 +348,7 @@ def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     if _architecture(context) in _SHIMS:
         wanted.append(("mkfs.fat", "mkfs.vfat"))
     for names in wanted:
-        if not any(find_command(context, name) for name in names):
+        if not any(context.command(name) for name in names):
             yield context.missing(
                 f"/usr/sbin/{names[0]}", f"expected the command {' or '.join(names)}, it is not in the image"
             )

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.grub import find_command
 from cosinspect.formats.text.sysusers import read_account_names, read_sysusers_conf
 from cosinspect.formats.text.tmpfiles import read_tmpfiles_conf
 from cosinspect.report.evidence import Mention
@@ -180,6 +179,6 @@ def bootc_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each in PATH, except those without which installation fails."""
     names = [name for name in _PROGRAMS if name not in REQUIRED_BY_INSTALLATION]
     for name in names:
-        if find_command(context, name) is None:
+        if context.command(name) is None:
             yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
     yield f"{', '.join(names)} were looked for"

@@ -234,7 +234,7 @@ def cloud_config_directory_refused(context: CheckContext) -> Iterator[Finding | 
     name="cloud-config-key-unknown",
     level=Level.NOTE,
     summary="A cloud-config has a key that yip does not read.",
-    why="yip passes over keys that its structures do not have, without a word in the log: what the key is for does not happen.",
+    why="yip ignores keys that its structures do not have, without a word in the log: what the key is for does not happen.",
     remedy="Correct the key's spelling; keys are compared with their case. A key of a newer yip has no effect in this generation.",
     reads=READS,
 )

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, Undecided, check, words_of
 from cosinspect.checks.boot_path import LOADER_READS
-from cosinspect.checks.grub import find_command
 from cosinspect.facts.boot_search import on_host
 from cosinspect.facts.ext2 import geometry
 from cosinspect.report.capabilities import Need
@@ -220,7 +219,7 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
     if contexts.entry is None:
         yield "there are no file contexts, so nothing is labelled"
         return
-    setfiles = find_command(context, "setfiles")
+    setfiles = context.command("setfiles")
     if setfiles is None:
         yield "setfiles is not there, so nothing is labelled"
         return

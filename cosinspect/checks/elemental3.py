@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks import subjects
-from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.grub import find_command
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.report.evidence import Mention
 from cosinspect.report.report import Capability, Finding, Level
@@ -75,7 +74,7 @@ def elemental3_os_release_unreadable(context: CheckContext) -> Iterator[Finding 
             (str(absolute), context.step(absolute.layer)),
         )
     values = read_env_file(found.text)
-    bad = next((problem for problem in values.problems if problem.kind == "syntax"), None)
+    bad = next((problem for problem in values.problems if problem.kind in ("syntax", "quote")), None)
     if bad is not None:
         yield Finding(
             f"expected KEY=VALUE, found {bad}", entry.path, entry.layer, (context.step(entry.layer),)
@@ -151,7 +150,8 @@ def elemental3_snapper_missing(context: CheckContext) -> Iterator[Finding | str]
     program = context.rootfs.trace("/usr/bin/snapper")
     if program.entry is None or not program.entry.is_executable:
         yield context.broken(program, "expected the program /usr/bin/snapper, it is not there")
-    if not any(map(context.rootfs.exists, _TEMPLATES)):
+    templates = (context.rootfs.trace(path).entry for path in _TEMPLATES)
+    if not any(entry is not None and entry.type == "file" for entry in templates):
         yield context.missing(
             _TEMPLATES[1], f"expected snapper's template at {' or '.join(_TEMPLATES)}, found neither"
         )
@@ -221,9 +221,14 @@ def elemental3_selinux_unlabelled(context: CheckContext) -> Iterator[Finding | s
     """Look for both (pkg/selinux/selinux.go)."""
     if not context.rootfs.exists(_CONTEXTS):
         raise NotApplicable("there are no SELinux file contexts")
-    found = find_command(context, "setfiles")
+    found = context.command("setfiles")
+    fault = context.facts.execution.fault(found) if found is not None else None
     if found is None:
         yield context.missing("/usr/sbin/setfiles", f"expected setfiles, as there is {_CONTEXTS}")
+    elif fault is not None and not fault.is_undecided:
+        yield context.unexecutable(
+            found, fault, f"expected {found} to be executable, {words_of(found, fault)}"
+        )
     else:
         yield f"{found} labels the files"
 
@@ -265,7 +270,7 @@ def elemental3_program_missing(context: CheckContext) -> Iterator[Finding | str]
     if trace.entry is None or not trace.entry.is_executable:
         yield context.broken(trace, "expected the program /usr/bin/elemental3ctl, it is not there")
     for name in ("bash", "agetty", "systemctl"):
-        if find_command(context, name) is None:
+        if context.command(name) is None:
             yield context.missing(
                 f"/usr/bin/{name}", f"expected the command {name}, which the installer's unit calls"
             )
@@ -285,7 +290,7 @@ def elemental3_program_missing(context: CheckContext) -> Iterator[Finding | str]
 def elemental3_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the three commands (elemental-lifecycle-manager 6a368d66, internal/plan/os.go)."""
     for name in ("upgrader", "sh", "grep"):
-        if find_command(context, name) is None:
+        if context.command(name) is None:
             yield context.missing(
                 f"/usr/bin/{name}", f"expected the command {name}, which an upgrade plan runs"
             )
@@ -340,7 +345,7 @@ def elemental3_host_tool_missing(context: CheckContext) -> Iterator[Finding | st
     trace = context.rootfs.trace(helper)
     if trace.entry is None or not trace.entry.is_executable:
         yield context.broken(trace, f"expected the program {helper}, it is not there")
-    lacking = [name for name in _HOST_TOOLS if find_command(context, name) is None]
+    lacking = [name for name in _HOST_TOOLS if context.command(name) is None]
     for name in lacking:
         yield context.missing(f"/usr/bin/{name}", f"expected the command {name}, it is not there")
     yield f"{len(_HOST_TOOLS) - len(lacking)} commands are there"

@@ -254,8 +254,14 @@ def _lacks(context: CheckContext, boot: BootFiles, initrd: Initrd) -> list[str]:
     if not _has_driver(context, boot, initrd, "btrfs"):
         lacks.append("the driver btrfs, which the kernel has not built in,")
     generators = ("usr/lib/systemd/system-generators", "lib/systemd/system-generators")
-    if not any(initrd.exists(f"{top}/systemd-fstab-generator") for top in generators):
+    places = [f"{top}/systemd-fstab-generator" for top in generators]
+    faults = [
+        context.facts.execution_in(initrd).fault(f"/{place}") for place in places if initrd.exists(place)
+    ]
+    if not faults:
         lacks.append("systemd-fstab-generator")
+    elif faults[0] is not None and not faults[0].is_undecided:  # systemd skips it
+        lacks.append(f"a systemd-fstab-generator that can be executed ({faults[0].reason})")
     return lacks
 
 

@@ -10,7 +10,6 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.facts.boot_menu import Loaded, StateBoot
 from cosinspect.facts.boot_roots import Fit, fit_of
-from cosinspect.facts.execution import PATH
 from cosinspect.formats.boot.bootargs import leftover_placeholders
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.profiles import boot_globs
@@ -329,22 +328,13 @@ def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     if not context.generation.grub_tools:
         raise NotApplicable(f"{context.generation.title} calls none")
     for names in context.generation.grub_tools:
-        found = next(filter(None, (find_command(context, name) for name in names)), None)
+        found = next(filter(None, (context.command(name) for name in names)), None)
         if found is not None:
             yield f"{found} is there"
             continue
-        known = find_command(context, names[0].replace("grub2", "grub"))
+        known = context.command(names[0].replace("grub2", "grub"))
         evidence = (f"{known} is there, under a name that is not looked for",) if known else ()
         wanted = " or ".join(names)
         yield Finding(
             f"expected the command {wanted}, it is not in the image", f"/usr/sbin/{names[0]}", None, evidence
         )
-
-
-def find_command(context: CheckContext, name: str) -> str | None:
-    """Return the path at which a command is found, as a shell finds it, None if it is not."""
-    for top in PATH:
-        entry = context.rootfs.trace(f"{top}/{name}").entry
-        if entry is not None and entry.is_executable:
-            return f"{top}/{name}"
-    return None

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, check
-from cosinspect.checks.grub import find_command
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.report.report import Finding, Level
 
@@ -53,9 +52,7 @@ def _absent(context: CheckContext, path: str, stage: str, command: str) -> Itera
         if call.guarded or call.name in script.functions or "$" in call.name:
             continue
         there = (
-            context.rootfs.exists(call.name)
-            if "/" in call.name
-            else find_command(context, call.name) is not None
+            context.rootfs.exists(call.name) if "/" in call.name else context.command(call.name) is not None
         )
         if not there:
             yield Finding(

@@ -89,7 +89,8 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
         bad = False
         sourced = _sources_library(context, initrd)
         for name, places, effect in (*_FILES, _DRACUT_LIBRARY) if sourced else _FILES:
-            reason = _reason(initrd, places, must_have_content=name.endswith((".rules", ".sh")))
+            read = name.endswith((".rules", ".sh"))
+            reason = _reason(initrd, places, is_read=read, is_program="." not in name and "/" not in name)
             if reason:
                 bad = True
                 yield about(context, path, f"expected {name} in the initrd, {reason}: {effect}")
@@ -120,8 +121,8 @@ def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
     )
 
 
-def _reason(initrd: Initrd, places: tuple[str, ...], *, must_have_content: bool) -> str:
-    """Return why none of the places has the file, "" if one has; whether a program can run is another check's."""
+def _reason(initrd: Initrd, places: tuple[str, ...], *, is_read: bool, is_program: bool) -> str:
+    """Return why none of the places has the file, "" where one has; what stands there and cannot be executed is another check's."""
     found = ""
     for place in places:
         there = initrd.lookup(place, follow=False)
@@ -132,9 +133,11 @@ def _reason(initrd: Initrd, places: tuple[str, ...], *, must_have_content: bool)
             return f"/{place} masks it"
         if member is None:
             found = found or f"/{place} leads to nothing"
+        elif is_program:
+            return ""
         elif member.type != "file":
             found = found or f"/{place} is a {member.type}"
-        elif not member.size and must_have_content:
+        elif not member.size and is_read:
             found = found or f"/{place} is empty"
         else:
             return ""

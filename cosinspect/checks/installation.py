@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, check
-from cosinspect.checks.grub import find_command
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -18,7 +17,7 @@ __all__ = [
 
 def _wrapper(context: CheckContext, name: str, does: str) -> Iterator[Finding | str]:
     for command in ("elemental", name):
-        found = find_command(context, command)
+        found = context.command(command)
         if found is not None:
             yield f"{found} {does}"
             return

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, REBUILD, about, opened
 from cosinspect.checks.units import mask_of, place_of
 from cosinspect.formats.boot.initrd import Initrd
@@ -75,7 +74,7 @@ _EFI = {
 
 def has_program(context: CheckContext, name: str) -> bool:
     """Return whether kairos-init finds a program: in PATH, or among the providers."""
-    if find_command(context, name) is not None:
+    if context.command(name) is not None:
         return True
     entries = (context.rootfs.trace(f"{top}/{name}").entry for top in _PROVIDERS)
     return any(entry is not None and entry.is_executable for entry in entries)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, about, drivers_in, opened
 from cosinspect.facts.facts import MODULE_DIRECTORIES
 from cosinspect.formats.text.go_version import go_version
@@ -225,7 +224,7 @@ def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command in PATH (agent/pkg/elemental, DeactivateDevices)."""
-    found = find_command(context, "blkdeactivate")
+    found = context.command("blkdeactivate")
     if found is not None:
         yield f"{found} is there"
     else:
@@ -251,11 +250,12 @@ def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | s
         raise Undecided("the image configuration names no platform")
     if platform.architecture not in ("amd64", "386"):
         raise NotApplicable(f"machines of {platform.architecture} start by EFI")
-    command = next((path for path in _GRUB_INSTALLERS if _executes(context, path)), None)
+    command = next((path for path in _GRUB_INSTALLERS if context.runs(path)), None)
     modules = next((path for path in _BIOS_MODULES if context.rootfs.glob(f"{path}/*.mod")), None)
     if command is None:
         yield context.missing(
-            _GRUB_INSTALLERS[0], f"expected one of {', '.join(_GRUB_INSTALLERS)}, none is there"
+            _GRUB_INSTALLERS[0],
+            f"expected one of {', '.join(_GRUB_INSTALLERS)}, none is there that can be executed",
         )
     elif modules is None:
         yield context.missing(
@@ -264,8 +264,3 @@ def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | s
         )
     else:
         yield f"{command} and {modules} are there"
-
-
-def _executes(context: CheckContext, path: str) -> bool:
-    entry = context.rootfs.trace(path).entry
-    return entry is not None and entry.is_executable

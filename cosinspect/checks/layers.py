@@ -48,8 +48,8 @@ class Ruling:
     """What is known of one kind of irregularity.
 
     Attributes:
-        check: the id of the check that tells of it.
-        who: which tools do what with it.
+        check: the id of the check that reports it.
+        who: what each tool does.
         remedy: how it is mended.
     """
 
@@ -112,7 +112,7 @@ RULINGS: Mapping[str, Ruling] = {
     ),
     "parent-loop": Ruling("COS002", "whoever unpacks the layer stops at it", "Break the loop of links."),
     "root-not-directory": Ruling(
-        "COS002", "umoci refuses the layer, others pass over the entry", "Leave out the entry for the root."
+        "COS002", "umoci refuses the layer, others skip the entry", "Leave out the entry for the root."
     ),
     # These become different trees.
     "duplicate-entry": Ruling(
@@ -228,7 +228,7 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
     ),
     "size-without-content": Ruling(
         "COS006",
-        "runtimes ignore the size, elemental installs nothing of what it reads behind it, GNU tar and Python's tarfile pass over as many bytes, entries among them",
+        "runtimes ignore the size, elemental installs nothing of what it reads behind it, GNU tar and Python's tarfile skip as many bytes, entries among them",
         "Write links, directories and devices with size 0.",
     ),
     "data-after-end": Ruling(

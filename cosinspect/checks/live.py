@@ -44,7 +44,7 @@ _COMPRESSIONS = {"xz": "CONFIG_SQUASHFS_XZ", "zstd": "CONFIG_SQUASHFS_ZSTD", "gz
 
 
 def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
-    """Return whether an initrd or the kernel has a driver; None if it is not in the initrd and nothing tells of the kernel."""
+    """Return whether an initrd or the kernel has a driver; None if it is not in the initrd and the kernel's content is unknown."""
     if name in present:
         return True
     told = False
@@ -85,7 +85,7 @@ def _compression(context: CheckContext) -> Iterator[Finding | str]:
     """Read the kernel's configuration: mksquashfs is called with `-comp xz` unless the configuration of elemental says else."""
     named = _compressions(context)
     if not any(item.version for item in context.facts.kernels):
-        return  # other checks tell of the kernel
+        return  # other checks report the kernel
     decided = False
     for item in context.facts.kernels:
         for name in named:
@@ -183,7 +183,7 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.RECOVERY,),
     summary="The recovery entry of the menu does not find bootargs.cfg, the kernel or the initrd.",
     why="""elemental (toolkit v2) copies kernel, initrd and /etc/elemental/bootargs.cfg into the directory boot of the recovery partition; a
-        bootargs.cfg that is only at /etc/cos is passed over without a word, and what it names elsewhere is not there: GRUB prints
+        bootargs.cfg that is only at /etc/cos is ignored silently, and what it names elsewhere is not there: GRUB prints
         `you need to load the kernel first`.""",
     remedy="Keep bootargs.cfg at /etc/elemental, and have it set kernel=/boot/vmlinuz and initramfs=/boot/initrd.",
     reads=boot_globs(),

@@ -153,7 +153,7 @@ def _opens(context: CheckContext, entry: Entry) -> bool:
 
 
 def _system(context: CheckContext) -> tuple[str, str, str]:
-    """Tell the distribution as elemental does: by ID in the last file of the name os-release; a dangling one ends the search.
+    """Return the distribution as elemental does: by ID in the last file of the name os-release; a dangling one ends the search.
 
     Returns the ID, the path that decided, and why the search fails, "" if it does not.
     """

@@ -103,7 +103,7 @@ def _wanted(context: CheckContext) -> dict[str, set[str]]:
     capabilities=(Capability.ISO,),
     summary="What makes an ISO does not find the kernel or the initrd.",
     why="""The builders of ISOs do not read bootargs.cfg: luet-makeiso takes two names in /boot, elemental the first file there with a name on its
-        list, and passes over links that are absolute. They stop with `No Kernel file found` or `No initrd file found`.""",
+        list, and skips absolute links. They stop with `No Kernel file found` or `No initrd file found`.""",
     remedy="""Link both by relative links: RUN ln -sf vmlinuz-<version> /boot/vmlinuz; or name them in luet-makeiso's manifest
         (initramfs.kernel_file, initramfs.rootfs_file), and give it with --manifest.""",
     applies=lambda table: table.deployment.boot_files == "prefixes",
@@ -219,7 +219,7 @@ def _unusable(context: CheckContext, tool: str, kernel: Found, initrd: Found) ->
             yield _taken(context, tool, "kernel", kernel, f"it is for {item.kernel.architecture}")
     for each in (
         () if context.deployment.boot_files == "patterns" else initrds
-    ):  # there another check tells of the initrd
+    ):  # there another check reports the initrd
         if each.fault is not None:
             yield _taken(context, tool, "initrd", initrd, f"it cannot be unpacked: {each.fault}")
         elif each.initrd is not None and not each.initrd.opaque and not each.initrd.squashed:

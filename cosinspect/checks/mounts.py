@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.cloud_config import READS as CLOUD_CONFIG_READS
@@ -33,7 +34,7 @@ _DEPLOYED = frozenset({"/", "/boot", "/boot/efi", "/efi", "/sysroot", "/usr", "/
     remedy="""Have the installation make the file system: name its label in a cloud-config's layout or in /etc/elemental/config.d; or mount it in a
         later stage.""",
     reads=(*CLOUD_CONFIG_READS, "etc/elemental/**/*.yaml"),
-    generations=("G1", "G2", "G3", "G4"),
+    applies=lambda table: table.fstab_written,
 )
 def layout_volume_unknown(context: CheckContext) -> Iterator[Finding | str]:
     """Hold the labels of VOLUMES and of rd.cos.mount= against those of the disk."""
@@ -87,7 +88,7 @@ def _volumes(context: CheckContext) -> Iterator[tuple[str, str]]:
         the boot ends in emergency mode. Such lines come with the root of a virtual machine that an image was made of.""",
     remedy="Delete the lines, or mount by a label with the option nofail: RUN truncate -s 0 /etc/fstab",
     reads=("etc/fstab",),
-    generations=("bootc",),
+    applies=subjects.bootc,
 )
 def fstab_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
     """Look for lines that name a UUID and must succeed; the root and what the deployment mounts are left out."""

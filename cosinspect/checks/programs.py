@@ -8,7 +8,6 @@ from attrs import evolve, frozen
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.tools import tools_of
 from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import service_at
@@ -39,7 +38,7 @@ class _Start:
     Attributes:
         places: where it is looked for; the first that is there counts.
         effect: what happens on a machine without it.
-        required: whether its absence is a defect of its own; else other checks tell of it.
+        required: whether its absence is a defect of its own; else other checks report it.
         with_systemd: whether it is needed only where systemd is.
     """
 
@@ -192,7 +191,7 @@ def _unusable(
     own = (*table.own_programs, *table.grub_tools) if table is not None else ()
     found: dict[tuple[str, ...], tuple[str, ExecutionFault]] = {}
     for names in dict.fromkeys((*tools_of(context, capability), *own)):
-        places = [place for name in names if (place := find_command(context, name)) is not None]
+        places = [place for name in names if (place := context.command(name)) is not None]
         faults = [(place, context.facts.execution.fault(place, by_shell=True)) for place in places]
         broken = [(place, fault) for place, fault in faults if fault is not None]
         if broken and len(broken) == len(faults):

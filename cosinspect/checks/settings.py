@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.grub import find_command
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.formats.text.yaml import parse_yaml
@@ -160,7 +159,7 @@ def selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
             else f"SELinux is {mode or 'not set up'}"
         )
         return
-    found = find_command(context, "setfiles")
+    found = context.command("setfiles")
     if found is None:
         yield context.missing("/usr/sbin/setfiles", "expected the command setfiles, it is not in the image")
     else:

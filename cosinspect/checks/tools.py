@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, about, opened
 from cosinspect.report.report import Capability, Finding, Level
 
@@ -36,7 +35,7 @@ def tools_of(context: CheckContext, capability: Capability) -> tuple[tuple[str, 
 
 
 def _absent(context: CheckContext, tools: tuple[tuple[str, ...], ...]) -> list[tuple[str, ...]]:
-    return [names for names in tools if not any(find_command(context, name) for name in names)]
+    return [names for names in tools if not any(context.command(name) for name in names)]
 
 
 def _required(context: CheckContext, capability: Capability) -> Iterator[Finding | str]:
@@ -187,7 +186,7 @@ def plan_script_missing(context: CheckContext) -> Iterator[Finding | str]:
             entry.layer,
         )
     for name in _PLAN_COMMANDS:
-        if find_command(context, name) is None:
+        if context.command(name) is None:
             yield Finding(
                 f"expected the command {name}, which {_PLAN_SCRIPT} calls, it is not in the image",
                 _PLAN_SCRIPT,

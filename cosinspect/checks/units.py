@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
-from cosinspect.checks.grub import find_command
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
@@ -80,7 +79,7 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     for link in context.generation.enabled:
         unit = link.rpartition("/")[2]
         if place_of(context, unit) is None:
-            continue  # another check tells of a unit that is not there
+            continue  # another check reports a missing unit
         if any(context.rootfs.glob(f"{top}/{link}") for top in DIRECTORIES):
             seen += 1
             continue
@@ -227,7 +226,7 @@ def _runs(context: CheckContext, command: ExecCommand) -> bool:
     if any(mark in command.path for mark in "%$"):
         return True  # known when the machine runs
     if not command.path.startswith("/"):
-        return find_command(context, command.path) is not None
+        return context.command(command.path) is not None
     if command.path.startswith(("/run/", "/sysroot/", "/tmp/")):  # noqa: S108 - paths of the image
         return True
     return context.rootfs.exists(command.path)

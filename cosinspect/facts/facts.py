@@ -457,7 +457,7 @@ def _own_files() -> tuple[frozenset[str], re.Pattern[str]]:
 
 
 def _version_of(trace: Trace, entry: Entry) -> str | None:
-    """Tell a kernel's version by its name: `vmlinuz-<version>`, or `<version>/vmlinuz` among the modules."""
+    """Return a kernel's version by its name: `vmlinuz-<version>`, or `<version>/vmlinuz` among the modules."""
     names = [entry.name, *(hop.target.rpartition("/")[2] for hop in reversed(trace.hops))]
     for name in names:
         found = _VERSIONED.fullmatch(name)

@@ -1,7 +1,7 @@
 """Work that starts before its result is needed: an initrd is unpacked while its layer passes, and others are still being read.
 
 Which file boots is known only when all layers are merged. One that lies in its usual place is very likely it; if another one
-boots, the work was in vain, and no verdict is another one. What is unpacked so is not kept beside what comes of it.
+boots, the work is unused, and the verdict is the same. What is unpacked so is not kept beside what comes of it.
 """
 
 from __future__ import annotations

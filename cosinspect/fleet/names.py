@@ -108,7 +108,7 @@ class Registries:
     """Asks registries what they have.
 
     Attributes:
-        access: gives how a name's registry is reached.
+        access: returns the access for a name's registry.
         limits: bounds for what is read.
         tags: globs, one of which a tag must fit.
         newest: how many of a repository's images, the latest made first; None for all.

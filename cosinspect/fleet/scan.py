@@ -79,7 +79,7 @@ class Scan:
 
     Attributes:
         rulebook: what is required of them.
-        access: gives how a name's registry is reached.
+        access: returns the access for a name's registry.
         workers: what makes inspections.
         cache: directory or URL where what was read is kept: images wait for each other because of it.
         local_cache: directory for what a cache by URL keeps here.

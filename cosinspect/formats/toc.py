@@ -187,7 +187,7 @@ def parse_chunked_position(text: str, size: int) -> TocPlace:
     """Return where the table of a zstd:chunked layer of `size` bytes is, by the annotation `manifest-position`.
 
     Raises:
-        FormatError: it is none, or points out of the layer.
+        FormatError: it is invalid, or points out of the layer.
     """
     found = _POSITION.fullmatch(text)
     if found is None:
@@ -226,7 +226,7 @@ def parse_toc(raw: bytes) -> tuple[TocEntry, ...]:
     """Read a table of contents, in its order.
 
     Raises:
-        FormatError: it is none, or says of itself what cannot be.
+        FormatError: it is invalid, or contradicts itself.
     """
     try:
         table = msgspec.json.decode(raw, type=ready(_Toc))

@@ -109,7 +109,7 @@ class Explainer:
         return tuple(found)
 
     def boot(self) -> Iterator[Explanation]:
-        """Tell the boot from GRUB to the login, with what was seen of it in the image."""
+        """Return the boot from GRUB to the login, with what was seen of it in the image."""
         for headline, stage in BOOT_CHAIN:
             results = [
                 result

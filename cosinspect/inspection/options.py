@@ -38,7 +38,7 @@ class Options:
         semantics: whose readings of the layers count, in place of the profile's; the report is on the first.
         policies: what to require beyond the profile: paths of TOML files, or loaded ones.
         build_manifest: path of the manifest by which an ISO is made of the image, of luet-makeiso or `elemental build-iso`.
-        today: the day that waivers are held against; by default the present one, in UTC.
+        today: the day for the expiry of waivers; by default today, in UTC.
         plan: what to go by, in place of `profile`, `semantics`, `policies`, `build_manifest` and `today`.
         only: ids of the checks to run; the report is on these alone, and confirms no capability.
         signatures: who must have signed the image; without such a signature it does not pass.

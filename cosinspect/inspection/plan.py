@@ -36,7 +36,7 @@ def plan_inspection(
         policies: paths of TOML files, or loaded ones.
         semantics: whose readings of the layers count, in place of the profile's.
         build_manifest: path of the manifest by which an ISO is made of the image, or its name and bytes.
-        today: the day that waivers are held against; by default the present one, in UTC.
+        today: the day for the expiry of waivers; by default today, in UTC.
 
     Raises:
         InvalidProfile: the profile, a policy or the build manifest cannot be used.

@@ -107,7 +107,7 @@ class Layer:
             cuts = _cuts(self.descriptor.media_type, stream, end)
             index = work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
             verified = True
-            return index  # noqa: TRY300 - what comes behind it is told of it
+            return index  # noqa: TRY300 - a later error names it
         except (InvalidLayer, LimitExceeded) as fault:
             told: InvalidLayer | LimitExceeded = fault
             if isinstance(fault, InvalidLayer):

@@ -22,7 +22,7 @@ _BATCH = 256 * 1024
 
 
 def weight_of_text(text: str) -> int:
-    """Say what a name takes: once in the index, and its last component in each tree."""
+    """Return what a name takes: once in the index, and its last component in each tree."""
     return 2 * len(text)
 
 

@@ -189,7 +189,7 @@ class ImageName:
     @classmethod
     def _local(cls, text: str, transport: Transport, details: str) -> Self:
         if not details or details.startswith(":"):
-            raise _invalid(text, f"expected a path behind {transport.value}:")
+            raise _invalid(text, f"expected a path after {transport.value}:")
         if transport is Transport.DIR:
             return cls(text, transport, path=details)
         path, _, digest = details.rpartition("@")
@@ -201,7 +201,7 @@ class ImageName:
                 raise InvalidReference(fault.message, where=text[:300]) from fault
         path, colon, selector = details.partition(":")
         if colon and not selector:
-            raise _invalid(text, "expected a reference behind the second colon")
+            raise _invalid(text, "expected a reference after the second colon")
         return cls(text, transport, path=path, selector=selector or None)
 
     def __str__(self) -> str:

@@ -63,7 +63,7 @@ class InertStream:
         self.raw.flush()
 
     def _inert(self, text: str) -> str:
-        text = _BRACKET.sub(lambda found: f"##{found[1]}\\u005b", text)
+        text = _BRACKET.sub(lambda found: f"##{found[1] or ''}\\u005b", text)
         first, line_break, rest = text.partition("\n") if self._begun else ("", "", text)
         return first + line_break + _COLONS.sub(lambda found: f"{found[1]}\\u003a:", rest)
 

@@ -301,7 +301,7 @@ class _Survivors:
 
 
 def is_left_out(item: LayerEntry | Marker, name: str) -> bool:
-    """Return whether it is a link that leaves the root, which a reader with guards passes over."""
+    """Return whether it is a link that leaves the root, which a reader with guards skips."""
     if isinstance(item, Marker) or item.type not in ("symlink", "hardlink"):
         return False
     return link_leaves_root(name, item.target or item.link)

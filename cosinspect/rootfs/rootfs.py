@@ -278,7 +278,7 @@ class Rootfs:
         """Return the names in a directory, sorted.
 
         Raises:
-            NotADirectory: it is none; otherwise as `stat` does.
+            NotADirectory: it is not a directory; otherwise as `stat` does.
         """
         entry = self.stat(path)
         if entry.node.children is None:
@@ -351,7 +351,7 @@ class Rootfs:
         read is verified when the stream is closed: then `ContentError` is raised if the bytes were others.
 
         Raises:
-            NotARegularFile: it is none; otherwise as `stat` does.
+            NotARegularFile: it is not a regular file; otherwise as `stat` does.
             SourceError: the layer cannot be had again.
         """
         entry = self.stat(path)

@@ -127,7 +127,7 @@ class Admissions:
         return self._answered(request, images, passages, ignored, mutate=mutate)
 
     def _patience(self, told: str | None) -> float:
-        """Return the seconds until an answer is due: before the API server's own patience ends, so that it is heard."""
+        """Return the seconds until an answer is due: before the API server's timeout."""
         patience = self.configuration.admission.seconds
         if told is not None:
             patience = parse_timeout(told)
@@ -220,7 +220,7 @@ def parse_timeout(text: str) -> float:
     """Read a duration as Go writes it (`10s`, `1m30s`), in seconds.
 
     Raises:
-        Refusal: it is none, or none that anybody could wait for.
+        Refusal: it is invalid, or too long to wait for.
     """
     end, seconds = 0, 0.0
     for part in _DURATION.finditer(text[:64]):

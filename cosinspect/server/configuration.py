@@ -49,7 +49,7 @@ class Mode(enum.Enum):
 
 
 class Otherwise(enum.Enum):
-    """What becomes of an image whose verdict is not known, or of which no rule speaks."""
+    """What becomes of an image whose verdict is unknown, or that no rule matches."""
 
     DENY = "deny"
     ADMIT = "admit"

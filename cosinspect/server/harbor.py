@@ -3,7 +3,7 @@
 The protocol knows vulnerabilities only, so a finding is one: its id is the check, its package the path in the image and the
 image's digest. Harbor stores one row for each id, package and version, whatever image it is of (its vulnerability_record).
 
-Harbor refuses a pull by the gravest vulnerability. `Critical` is what the verdict hangs on where the rule enforces; an image that
+Harbor refuses a pull by the most severe vulnerability. `Critical` marks the deciding results if the rule enforces; an image that
 the rules admit has none.
 """
 
@@ -53,7 +53,7 @@ PATH_BYTES = 1000
 TEXT = 4000
 """Characters of a description."""
 VERDICT = "COSINSPECT-VERDICT"
-"""Id of what the verdict hangs on where no check says it."""
+"""The id of a deciding result without a check."""
 
 
 class _Registry(msgspec.Struct):
@@ -100,7 +100,7 @@ class Scanner:
         """Take an image to inspect, and give the id by which its report is requested.
 
         Raises:
-            Refusal: it is no request, names no image, or one of which no rule speaks; or there is no room.
+            Refusal: it is no request, names no image, or one that no rule matches; or the queue is full.
         """
         asked = parse_json(body, _Scan, "a scan request of Harbor")
         url = urlsplit(asked.registry.url)

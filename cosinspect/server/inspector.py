@@ -500,5 +500,5 @@ def _is_final(decided: Decided, rule: AdmissionRule) -> bool:
 
 
 def _reserve(workers: int) -> int:
-    """Return how many images are inspected beyond `workers`, of hosts of which no other is; a process each, begun when needed."""
+    """Return how many images are inspected beyond `workers`, of hosts without another one; a process each, started when needed."""
     return max(2, workers)

@@ -63,7 +63,7 @@ class Notifications:
         """Take an envelope of events.
 
         Raises:
-            Refusal: it is none.
+            Refusal: it is not one.
         """
         for event in parse_json(body, _Envelope, "an envelope of events").events:
             self.metrics.events.labels(self._take(event)).inc()

@@ -297,22 +297,29 @@ class Unpacking:
         place = self.files.place(entry)
         wanted = place is not None and entry.type == "file" and self.wanted(place)
         linked = self.files.linked(entry)
-        body, program = None, None
+        body, program, wrong_sum = None, None, None
         candidate = place is not None and entry.type == "file" and is_candidate(place, entry.mode)
-        if (wanted or (linked is not None and linked.wanted)) and self.has_room(entry):
-            body = read_body(window, entry)
-            self.bodies += len(body)
-            program = read_program(body) if candidate else None
-        elif candidate and self.programs_left > 0:
-            program = self.read_program(window, entry)
-        else:
-            skip_body(window, entry)
+        try:
+            if (wanted or (linked is not None and linked.wanted)) and self.has_room(entry):
+                body = read_body(window, entry)
+                self.bodies += len(body)
+                program = read_program(body) if candidate else None
+            elif candidate and self.programs_left > 0:
+                program = self.read_program(window, entry)
+            else:
+                skip_body(window, entry)
+        except FormatError as fault:
+            if fault.kind != "checksum":
+                raise
+            wrong_sum = fault  # the kernel stops behind the file, which it has written by then
         draft.members += 1
         self.count += 1
         if place is not None:
             self.files.write(
                 entry, place, segment=len(self.segments), body=body, wanted=wanted, program=program
             )
+        if wrong_sum is not None:
+            raise wrong_sum
 
     def read_program(self, window: Window, entry: CpioEntry) -> Program:
         """Pass a member's body, and tell what it is to a kernel."""

@@ -2,8 +2,7 @@
 
 Follows `init/initramfs.c` of Linux 6.1: what a member does to what already stands in its place (`clean_path`,
 `maybe_link`, `do_name`, `do_symlink`). Names are resolved from the root through the symbolic links of their directories. An
-existing entry of another type gives way, but for a directory that is not empty. A member that cannot be made is passed
-over without a word; `UnpackedInitrd.left_out` names it.
+existing entry of another type gives way, but for a directory that is not empty. A member that cannot be made is skipped silently; `UnpackedInitrd.left_out` names it.
 """
 
 from __future__ import annotations

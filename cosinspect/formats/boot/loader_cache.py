@@ -28,7 +28,7 @@ def read_loader_cache(data: bytes) -> Mapping[str, tuple[str, ...]]:
     Entries for processors with certain features (glibc-hwcaps) are left out, as no image tells what it runs on.
 
     Raises:
-        FormatError: it is none that the loader takes (`magic`), or it ends early (`truncated`).
+        FormatError: the loader does not accept it (`magic`), or it ends early (`truncated`).
     """
     if len(data) > CACHE_BYTES:
         raise FormatError(f"the loader's cache is larger than {CACHE_BYTES} bytes", kind="limit")

@@ -49,12 +49,14 @@ class PESection:
         offset: of its content in the file, in bytes.
         size: of its content in bytes, without padding.
         virtual_size: in memory, in bytes.
+        stored: its bytes in the file, padding included.
     """
 
     name: str
     offset: int
     size: int
     virtual_size: int
+    stored: int
 
     @property
     def end(self) -> int:
@@ -89,6 +91,11 @@ class PEProgram:
     def end(self) -> int:
         """How long the headers say that the file is at least, in bytes."""
         return max(self.headers_bytes, *(section.end for section in self.sections), 0)
+
+    @property
+    def stored_end(self) -> int:
+        """The length of the file by its headers, padding included, in bytes."""
+        return max(self.headers_bytes, *(section.offset + section.stored for section in self.sections), 0)
 
     def section(self, name: str) -> PESection | None:
         """Return the first section of a name, None if there is none."""
@@ -152,7 +159,7 @@ def _sections(head: bytes, table: int, count: int) -> Iterator[PESection]:
         virtual_size, _, raw_size, raw_offset = struct.unpack_from("<IIII", head, at + 8)
         name = head[at : at + 8].rstrip(b"\0").decode("latin-1")
         content = min(virtual_size, raw_size) if virtual_size else raw_size
-        yield PESection(name, raw_offset if raw_size else 0, content, virtual_size)
+        yield PESection(name, raw_offset if raw_size else 0, content, virtual_size, raw_size)
 
 
 def _need(head: bytes, end: int, size: int) -> None:

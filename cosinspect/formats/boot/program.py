@@ -49,7 +49,7 @@ WHOLE_BYTES = 128 * 1024 * 1024
 """What is kept where a file is read for its own sake."""
 
 STRINGS_BYTES = 4 * 1024 * 1024
-"""The longest string table that is kept where headers tell of it beforehand."""
+"""The longest string table that is kept if headers announce it."""
 
 _BLANKS = b" \t"
 _SUFFIX = b".so"

@@ -76,7 +76,7 @@ class ShellScript:
 
 
 def functions(script: str) -> frozenset[str]:
-    """Tell the functions and aliases that a script defines, in either syntax."""
+    """Return the functions and aliases that a script defines, in either syntax."""
     return read_shell_script(script).functions
 
 

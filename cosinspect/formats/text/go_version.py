@@ -54,7 +54,7 @@ class GoVersion:
 
 
 def go_version(name: str) -> GoVersion | None:
-    """Read a version, None if it is none."""
+    """Parse a version; return None if it is invalid."""
     found = _VERSION.fullmatch(name) if len(name) <= _MOST_CHARACTERS else None
     if found is None:
         return None

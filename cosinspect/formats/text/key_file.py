@@ -44,7 +44,7 @@ class KeyFile:
         """Return a value as `g_key_file_get_boolean` does, None if it is not set.
 
         Raises:
-            FormatError: it is none of true, false, 1 and 0 (`type`).
+            FormatError: it is not true, false, 1 or 0 (`type`).
         """
         value = self.groups.get(group, {}).get(key)
         if value is None:

@@ -11,8 +11,7 @@ and v3.0.1):
 - `<<` wins over the keys before it in v1 and v2; in v3 the mapping's own keys win.
 - v2 and v3 refuse a document that is mostly made of aliases.
 
-Any scalar but null becomes text where text is wanted, as it is written. Keys that a structure does not have are passed
-over, and their values are not looked at.
+Any scalar but null becomes text where text is wanted, as it is written. Keys that a structure does not have are ignored with their values.
 
 Floats become integers as on amd64.
 """

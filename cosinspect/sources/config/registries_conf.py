@@ -56,7 +56,7 @@ class Mirror:
     pull: Pull = "all"
 
     def serves(self, reference: Reference) -> bool:
-        """Return whether it is requested such a name."""
+        """Return whether the mirror serves such a name."""
         return self.pull == "all" or (self.pull == "digest-only") == (reference.digest is not None)
 
 

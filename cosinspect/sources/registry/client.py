@@ -449,7 +449,7 @@ class Client:
         return failure
 
     def _verify(self, url: Url, usual: bool | str | None) -> bool | str:
-        """Return what certificates are held against: the usual ones, a bundle, or nothing."""
+        """Return the certificate authorities for verification: the default ones, a bundle, or none."""
         own = self._tls is not None and url.text.startswith(f"{self._registry.text}/")
         if own and self._tls is not None and self._tls.verify_mode is ssl.CERT_NONE:
             return False

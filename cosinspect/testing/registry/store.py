@@ -208,7 +208,7 @@ def _matches(digest: str, data: bytes) -> bool:
 
 
 def _document(data: bytes) -> dict[str, Any]:
-    """A manifest as JSON, or nothing of it where it is none."""
+    """A manifest as JSON, or nothing if it is not one."""
     with contextlib.suppress(ValueError):
         document = json.loads(data)
         if isinstance(document, dict):
