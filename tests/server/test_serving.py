@@ -182,10 +182,10 @@ def _rows(directory):
 
 
 def test_sigterm_lets_requests_end(tmp_path):
-    listen = f"plain_http = true\ngrace_seconds = {2 * PATIENCE}"
+    patient = "plain_http = true\ngrace_seconds = 240"
     with (
         Registry(faults=[Fault.stall("/v2/*/blobs/*", 1.0)]) as registry,
-        serving(tmp_path, listen=listen) as server,
+        serving(tmp_path, listen=patient) as server,
     ):
         name = registry.push(derivative(), "org/os:v1")
         answers = []
