@@ -329,7 +329,10 @@ def test_one_module_has_globs():
     assert users == set(), "cosinspect.globs has the one dialect"
 
 
-SAME_NAME: dict[str, str] = {}
+SAME_NAME = {
+    "Limits": "what an image may cost, and how long a machine is watched: both are the limits of their rooms",
+    "Outcome": "how an inspection ends, and how a boot ends: neither room imports the other",
+}
 """Names that two classes may have, and why."""
 
 
