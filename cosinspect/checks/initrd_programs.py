@@ -37,17 +37,10 @@ _INITRD = {
     "/bin/kmod": "no driver is loaded, and no disk appears",
     "/usr/sbin/modprobe": "no driver is loaded, and no disk appears",
     "/sbin/modprobe": "no driver is loaded, and no disk appears",
-    "/usr/lib/ostree/ostree-prepare-root": "the deployment is not mounted, and the boot ends in the emergency shell",
-    "/usr/lib/bootc/bootc-initramfs-setup": "the deployment is not mounted, and the boot ends in the emergency shell",
-    "/usr/lib/bootc/initramfs-setup": "the deployment is not mounted, and the boot ends in the emergency shell",
 }
 # What the tree in memory executes up to a login, where the initrd of a unified kernel image is the whole system.
 _WHOLE_SYSTEM = {
-    **dict.fromkeys(
-        ("/usr/bin/immucore", "/usr/sbin/immucore"), "the kernel finds no working init and panics"
-    ),
-    "/sbin/init": "immucore starts nothing, and the kernel panics",
-    "/usr/bin/kairos-agent": "the stages of the cloud-configs do not run",
+    "/sbin/init": "the first program starts nothing, and the kernel panics",
     **dict.fromkeys(("/sbin/agetty", "/usr/sbin/agetty"), "no login prompt comes"),
     **dict.fromkeys(("/bin/login", "/usr/bin/login"), "the prompt takes a name and asks for no password"),
 }
@@ -65,7 +58,8 @@ def _is_whole_system(context: CheckContext) -> bool:
 
 def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     """Name what an initrd executes and has, with what comes of it where it cannot."""
-    named = {**_INITRD, **_WHOLE_SYSTEM} if _is_whole_system(context) else _INITRD
+    own = context.table.initrd_programs if context.table is not None else {}
+    named = {**_INITRD, **(_WHOLE_SYSTEM if _is_whole_system(context) else {}), **own}
     starts = {path: effect for path, effect in named.items() if initrd.exists(path)}
     table = context.derivative
     if table is None:

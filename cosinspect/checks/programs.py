@@ -146,9 +146,9 @@ def program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     require_root(context)
     undecided: list[str] = []
     starts: tuple[_Start, ...] = _ROOT
-    if context.is_foreign and any(map(context.rootfs.exists, _SYSTEMD)):
-        effect = "the kernel says `Failed to execute /sbin/init`, or panics"
-        starts = (_Start(_SYSTEMD, effect, required=True), *_ROOT)
+    if context.is_foreign:  # of the others another check says so
+        effect = "the initrd finds nothing to switch to: it says `Failed to execute /sbin/init`, or ends in the emergency shell"
+        starts = (_Start((*_SYSTEMD, "/sbin/init"), effect, required=True), *_ROOT)
     faults = {path: (path, fault, effect) for path, fault, effect in _started(context, starts)}
     for path, fault, effect in _gettys(context):
         faults.setdefault(path, (path, fault, effect))
