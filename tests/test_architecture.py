@@ -57,7 +57,9 @@ CONFINED = {
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
     "structlog": {"server/journal.py"},
-    "sqlite3": {"server/verdicts.py"},
+    "sqlite3": {"server/sqlite_store.py"},
+    "psycopg": set(),  # loaded by its name in server/postgresql_store.py
+    "psycopg_pool": set(),
     "multiprocessing": {"inspection/processes.py"},
     "pyarrow": set(),  # loaded by its name in fleet/export.py
     "distributed": set(),  # loaded by its name in commands/scan.py
