@@ -12,6 +12,8 @@ import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from real_registries import certificate, written
+
 TOKEN = "admin-of-the-test"
 PATIENCE = 180
 VERSION, PACKAGE = "v1.34.4", "k8s.io/component-base/version"
@@ -51,12 +53,12 @@ class Cluster:
         self.url = url
         self._session = requests.Session()
         self._session.trust_env = False  # a bundle of the environment would go before the next line
-        self._session.verify = False
+        self._session.verify = str(directory / "apiserver.pem")
         self._session.headers["Authorization"] = f"Bearer {TOKEN}"
         self.kubeconfig = directory / "kubeconfig"
         self.kubeconfig.write_text(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
-            f"clusters: [{{name: c, cluster: {{server: '{url}', insecure-skip-tls-verify: true}}}}]\n"
+            f"clusters: [{{name: c, cluster: {{server: '{url}', certificate-authority: '{directory}/apiserver.pem'}}}}]\n"
             f"users: [{{name: u, user: {{token: {TOKEN}}}}}]\n"
             "contexts: [{name: c, context: {cluster: c, user: u}}]\n"
         )
@@ -107,6 +109,7 @@ def cluster(directory):
         key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
     (directory / "tokens.csv").write_text(f'{TOKEN},admin,1,"system:masters"\n')
+    tls_key, chain = written(directory, "apiserver", certificate("localhost"))
     client, peer, port = (_free_port() for _ in range(3))
     etcd = f"http://127.0.0.1:{client}"
     with ExitStack() as stack:
@@ -123,7 +126,8 @@ def cluster(directory):
         process = stack.enter_context(
             _process(
                 [
-                    *(apiserver(), "--etcd-servers", etcd, "--cert-dir", directory / "certificates"),
+                    *(apiserver(), "--etcd-servers", etcd, "--tls-cert-file", chain),
+                    *("--tls-private-key-file", tls_key),
                     *("--bind-address", "127.0.0.1", "--secure-port", port),
                     *("--advertise-address", address(), "--service-cluster-ip-range", "10.0.0.0/24"),
                     *("--token-auth-file", directory / "tokens.csv", "--authorization-mode", "RBAC"),
@@ -138,7 +142,7 @@ def cluster(directory):
                 directory / "apiserver.log",
             )
         )
-        found = Cluster(f"https://127.0.0.1:{port}", directory)
+        found = Cluster(f"https://localhost:{port}", directory)
         end = time.monotonic() + PATIENCE
         while True:
             assert process.poll() is None, (directory / "apiserver.log").read_text()[-4000:]

@@ -185,11 +185,11 @@ def _config(
     rootfs: Rootfs, entry: Entry, yip: Yip, limits: Limits, budget: Budget, left: int
 ) -> tuple[CloudConfig, int]:
     def unknown(reason: str) -> tuple[CloudConfig, int]:
-        return CloudConfig(entry.path, "yip", None, (), has_stages=False, problems=(), bound=reason), 0
+        return CloudConfig(entry.path, "yip", None, (), problems=(), bound=reason), 0
 
     def refused(reason: str) -> tuple[CloudConfig, int]:
         problem = Problem("syntax", reason, None)
-        return CloudConfig(entry.path, "yip", None, (), has_stages=False, problems=(problem,)), 0
+        return CloudConfig(entry.path, "yip", None, (), problems=(problem,)), 0
 
     if entry.type not in {"file", "symlink"}:
         return unknown(f"it is a {entry.type}")

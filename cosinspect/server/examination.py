@@ -40,7 +40,7 @@ def examine(path: str) -> tuple[str, ...]:
 
 
 class _Examiner:
-    """Reads what one configuration names; what has the wrong type was noted before, and is passed over."""
+    """Reads what one configuration names; what has the wrong type was noted before, and is skipped."""
 
     def __init__(self, mistakes: Mistakes, directory: Path) -> None:
         self._mistakes = mistakes
