@@ -1,4 +1,4 @@
-"""Kubernetes's admission webhooks, admission.k8s.io/v1: objects are admitted if the images that they name are, and may be pinned."""
+"""Kubernetes's admission webhooks, admission.k8s.io/v1: objects are admitted if their images are; tags may be pinned."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from cosinspect.server.exchange import Refusal, Reply, parse_json, reply_json
 from cosinspect.server.gate import Gate, Passage
 from cosinspect.server.inspector import Standing
 from cosinspect.server.journal import bind
+from cosinspect.server.objects import read_object
+from cosinspect.wire_types import ready
 
 __all__ = ["Admissions", "parse_timeout"]
 
@@ -25,9 +27,9 @@ _logger = logging.getLogger("cosinspect.server")
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 WARNING = 240
-"""Characters of a warning; the API server may cut what is longer than 256."""
+"""The maximum length of a warning; the API server may cut longer ones than 256 characters."""
 MESSAGE = 4000
-"""Characters of a denial."""
+"""The maximum length of a denial."""
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _INSPECTED = ("CREATE", "UPDATE")
@@ -50,8 +52,17 @@ class _Request(msgspec.Struct, rename="camel"):
     namespace: str | None = None
     name: str | None = None
     user_info: _User | None = None
-    object: Any = None
-    old_object: Any = None
+    object: msgspec.Raw = msgspec.Raw(b"null")
+    old_object: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str = ""
+    generate_name: str = ""
+
+
+class _Named(msgspec.Struct):
+    metadata: _Metadata
 
 
 class _Review(msgspec.Struct, rename="camel"):
@@ -62,12 +73,12 @@ class _Review(msgspec.Struct, rename="camel"):
 
 @frozen
 class Admissions:
-    """Answers reviews.
+    """Answers admission reviews.
 
     Attributes:
-        configuration: what becomes of objects of which nothing is known.
+        configuration: has the decision for unknown objects.
         fields: where objects name images.
-        gate: lets images pass.
+        gate: decides about images.
     """
 
     configuration: Configuration
@@ -79,12 +90,12 @@ class Admissions:
 
         Args:
             body: the document.
-            patience: what the request's own `timeout` says, as Go writes durations; None if it says nothing.
-            arrived: when it came, by `time.monotonic`.
-            mutate: whether to pin tags to the digests that were checked.
+            patience: the `timeout` of the request as a Go duration; None without one.
+            arrived: the time of arrival, by `time.monotonic`.
+            mutate: whether to replace tags by the inspected digests.
 
         Raises:
-            Refusal: it is no review.
+            Refusal: the document is not a review.
         """
         review = parse_json(body, _Review, f"an {KIND} of {API_VERSION}")
         if (review.api_version, review.kind) != (API_VERSION, KIND):
@@ -135,11 +146,11 @@ class Admissions:
         return patience
 
     async def _images(self, request: _Request) -> tuple[NamedImage, ...]:
-        """Return the images that have to be decided.
+        """Return the images to decide.
 
         Raises:
-            InvalidObject: the object does not say which they are.
-            LookupError: it is not known where objects of the kind name images.
+            InvalidObject: the object does not name its images properly.
+            LookupError: the kind of object is unknown.
         """
         if request.operation not in _INSPECTED:
             return ()
@@ -147,26 +158,44 @@ class Admissions:
         if not self.fields.knows(group, kind):
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
             raise LookupError(f"it is not known where a {told} names images: say so under kinds")
-        # What runs already is not judged anew because somebody changes a label, and what is being deleted must be able to
-        # lose its finalizers. An object that is created brings its images whatever its metadata says.
+        body, before = self._objects(request)
+        # A change of a label does not judge running images again, and an object that is being deleted must be
+        # able to lose its finalizers. An object that is created is judged whatever its metadata.
         if request.operation == "UPDATE" and (
-            _is_deleted(request.object) or self._brings_nothing(group, kind, request)
+            _is_deleted(body) or self._brings_nothing(group, kind, body, before)
         ):
             return ()
-        images = await self._find(group, kind, request.object)
-        if request.operation == "UPDATE" and request.old_object is not None:
+        images = await self._find(group, kind, body)
+        if request.operation == "UPDATE" and before is not None:
             try:
-                before = {image.name for image in await self._find(group, kind, request.old_object)}
+                old = {image.name for image in await self._find(group, kind, before)}
             except InvalidObject:
-                before = set()
-            images = tuple(image for image in images if image.name not in before)
+                old = set()
+            images = tuple(image for image in images if image.name not in old)
         return images
 
-    def _brings_nothing(self, group: str, kind: str, request: _Request) -> bool:
-        """Return whether an update leaves alone all that may name an image; paths of the configuration may lead anywhere."""
+    def _objects(self, request: _Request) -> tuple[Any, Any]:
+        """Return the object and what it was before, None where there was nothing or nothing that can be read.
+
+        Raises:
+            InvalidObject: the object cannot be read.
+        """
+        group, kind = request.kind.group, request.kind.kind
+        if request.operation != "UPDATE":
+            return read_object(request.object, group, kind, self.fields), None
+        try:
+            before = read_object(request.old_object, group, kind, self.fields)
+        except InvalidObject:
+            if bytes(request.object) == bytes(request.old_object):
+                return {}, {}
+            before = None
+        return read_object(request.object, group, kind, self.fields), before
+
+    def _brings_nothing(self, group: str, kind: str, body: object, before: object) -> bool:
+        """Return whether an update changes nothing that may name an image; paths of the configuration may lead anywhere."""
         if self.fields.is_slow(group, kind):
-            return bool(request.object == request.old_object)
-        return bool(_content(request.object) == _content(request.old_object))
+            return bool(body == before)
+        return bool(_content(body) == _content(before))
 
     async def _find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
         """Search an object; JSONPaths of the configuration are followed outside of the event loop."""
@@ -235,10 +264,14 @@ def parse_timeout(text: str) -> float:
 
 def _named(request: _Request) -> str:
     """Name an object as `kubectl` does; an object that is created may have no more than a prefix of a name."""
-    metadata = request.object.get("metadata") if isinstance(request.object, dict) else None
-    told = metadata if isinstance(metadata, dict) else {}
-    name = request.name or told.get("name") or told.get("generateName") or ""
-    return f"{request.kind.kind[:100]}/{str(name)[:253]}"
+    name = request.name or ""
+    if not name:
+        try:
+            metadata = msgspec.json.decode(request.object, type=ready(_Named)).metadata
+            name = metadata.name or metadata.generate_name
+        except msgspec.MsgspecError:
+            name = ""
+    return f"{request.kind.kind[:100]}/{name[:253]}"
 
 
 def _denied(uid: str, message: str, annotations: dict[str, str] | None = None, *, code: int = 403) -> Reply:

@@ -74,7 +74,7 @@ def require_certificate(path: str) -> None:
     """Require a file of certificates of which none has expired.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the file has no certificate.
         OSError: it cannot be read.
     """
     try:

@@ -53,7 +53,7 @@ def parse_document(text: str, where: str) -> dict[str, Any]:
     """Read TOML.
 
     Raises:
-        InvalidConfiguration: it is none.
+        InvalidConfiguration: the text is not TOML.
     """
     try:
         return tomllib.loads(text)
