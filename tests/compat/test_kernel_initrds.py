@@ -228,7 +228,7 @@ def read(data, config):
     if any(f"{option}=y\n" not in config for option in options):
         return False, True
     whole = all(segment.compressed_size is not None for segment in found.segments)
-    between = whole and all(problem.kind in ("alignment", "magic", "checksum") for problem in found.problems)
+    between = whole and all(problem.kind in ("alignment", "magic") for problem in found.problems)
     return found.has_init and (between or not found.problems), bool(found.problems)
 
 
