@@ -366,7 +366,7 @@ class Rootfs:
             return io.BytesIO()
         if not self._layers:
             raise RootfsError(
-                "the content is not at hand: the tree was merged without its layers", where=entry.path
+                "the content is not available: the tree was merged without its layers", where=entry.path
             )
         return self._layers[position].open(layer_entry)
 
@@ -425,7 +425,7 @@ class Rootfs:
         for source, files in waiting.items():
             if not self._layers:
                 raise RootfsError(
-                    "the content is not at hand: the tree was merged without its layers",
+                    "the content is not available: the tree was merged without its layers",
                     where=next(iter(files)),
                 )
             digests = self._layers[source].content_digests(files.values())
@@ -474,7 +474,7 @@ class Rootfs:
         for source, files in waiting.items():
             if not self._layers:
                 raise RootfsError(
-                    "the content is not at hand: the tree was merged without its layers",
+                    "the content is not available: the tree was merged without its layers",
                     where=next(iter(files)),
                 )
             read = self._layers[source].programs(files.values())
