@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         name: _command(name, arguments, summary)
         for name, arguments, summary in (
             ("check", "IMAGE", "say what an image can do, and if not, why"),
+            ("boot", "IMAGE", "start an image in an emulator, and say what came of it"),
             ("explain", "IMAGE [CHECK|PATH]", "tell the chain from cause to verdict"),
             ("diff", "IMAGE [OTHER]", "tell what others see in an image, or what another image has"),
             ("ls", "IMAGE [PATH]", "list the merged tree"),

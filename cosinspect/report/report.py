@@ -123,6 +123,7 @@ class _WireReport(msgspec.Struct):
     selected: tuple[str, ...] = ()
     generation_title: str = ""
     verified_required: bool = False
+    boot: dict[str, Any] | None = None
 
 
 @frozen
@@ -161,6 +162,7 @@ class Report:
         unread: positions of the layers that were not read, as they could change nothing that was asked for.
         verified_required: whether only what was read to its end and verified may pass.
         needs: the rows of the table of operations that hold for the image's generation.
+        boot: what came of a boot, as plain values; None where none was tried.
         published: of a report that was read from a document, the verdict and the capabilities in it.
     """
 
@@ -186,6 +188,7 @@ class Report:
     selected: tuple[str, ...] = ()
     verified_required: bool = False
     needs: tuple[Need, ...] = field(default=(), repr=False)
+    boot: Mapping[str, Any] | None = field(default=None, hash=False)
     published: _Published | None = field(default=None, repr=False, eq=False)
 
     @property
@@ -315,7 +318,7 @@ class Report:
             policies=wire.policies, unused=wire.unused_waivers, signatures=signatures,
             signature_required=wire.signature_required, semantics=wire.semantics, by_table=wire.by_table,
             unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required,
-            published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked,
+            published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked, boot=wire.boot,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -362,6 +365,7 @@ class Report:
                 "bytes": self.stats.bytes,
                 "entries": self.stats.entries,
             },
+            **({"boot": dict(self.boot)} if self.boot is not None else {}),
         }
 
 
