@@ -25,7 +25,7 @@ from cosinspect.facts.facts import Facts
 from cosinspect.profiles import generation_tables
 from cosinspect.rootfs.rootfs import Rootfs
 
-__all__ = ["Trial", "try_boot"]
+__all__ = ["Trial", "copy_files", "start_machine", "try_boot"]
 
 TAIL_LINES = 40
 KVM_SECONDS = 30
@@ -84,12 +84,12 @@ def try_boot(
         layout = _write(rootfs, startup, trial, place)
         machine = Machine(place / "disk.img", place, trial.memory, "tcg")
         if not trial.firmware:
-            _copy(rootfs, (startup.kernel,), place / "kernel")
-            _copy(rootfs, startup.initrds, place / "initrd")
+            copy_files(rootfs, (startup.kernel,), place / "kernel")
+            copy_files(rootfs, startup.initrds, place / "initrd")
             line = startup.shown_line.replace("console=ttyS0", f"console={emulator.serial}")
             machine = evolve(machine, kernel=place / "kernel", initrd=place / "initrd", command_line=line)
         accounts = find_accounts(rootfs)
-        outcome = _run(emulator, machine, trial, accounts, tell)
+        outcome = start_machine(emulator, machine, trial, accounts, tell)
     return evolve(
         outcome,
         entry=trial.entry,
@@ -145,7 +145,7 @@ def _write(rootfs: Rootfs, startup: Startup, trial: Trial, place: Path) -> tuple
     )
 
 
-def _copy(rootfs: Rootfs, paths: tuple[str, ...], target: Path) -> None:
+def copy_files(rootfs: Rootfs, paths: tuple[str, ...], target: Path) -> None:
     """Write files of the image one behind the other, as a boot loader loads initrds: each at a multiple of four bytes."""
     with target.open("wb") as out:
         for path in paths:
@@ -155,14 +155,18 @@ def _copy(rootfs: Rootfs, paths: tuple[str, ...], target: Path) -> None:
             out.write(bytes(-out.tell() % 4))
 
 
-def _run(
+def start_machine(
     emulator: Emulator,
     machine: Machine,
     trial: Trial,
     accounts: tuple[Account, ...],
     tell: Callable[[str], object],
 ) -> Outcome:
-    """Start the machine, with the accelerator that runs it."""
+    """Start a machine with the accelerator that runs it, and watch it to the end of its boot.
+
+    Raises:
+        CannotBoot: no accelerator that is allowed runs it.
+    """
     notes: list[str] = []
     if trial.accel != "tcg" and kvm_usable(emulator.architecture):
         outcome = _once(emulator, evolve(machine, accel="kvm"), trial, accounts, tell)

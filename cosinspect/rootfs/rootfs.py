@@ -70,9 +70,7 @@ class Bodies(Protocol):
         """Tell what executable files ask for, by the offset of their data."""
         ...
 
-    def contents(
-        self, entries: Iterable[LayerEntry], /
-    ) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+    def contents(self, entries: Iterable[LayerEntry], /) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
         """Yield files with their contents."""
         ...
 
