@@ -160,7 +160,7 @@ def start_machine(
     machine: Machine,
     trial: Trial,
     accounts: tuple[Account, ...],
-    tell: Callable[[str], object],
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Outcome:
     """Start a machine with the accelerator that runs it, and watch it to the end of its boot.
 

@@ -17,6 +17,11 @@ import time
 from pathlib import Path
 
 from attrs import evolve
+from tests.boots.cpio import read_cpio
+from tests.boots.layouts import Layouts
+from tests.boots.rows import ROWS
+from tests.boots.table import PAGE, disagreements, write_page
+from tests.boots.trees import Trees
 
 from cosinspect.boot.disk import write_disk
 from cosinspect.boot.emulator import Machine, find_emulator
@@ -32,11 +37,6 @@ from cosinspect.inspection.inspection import examine_image, plan_inspection
 from cosinspect.report.report import Capability
 from cosinspect.testing import File
 from cosinspect.testing.bootfiles import cpio_archive
-from tests.boots.cpio import read_cpio
-from tests.boots.layouts import Layouts
-from tests.boots.rows import ROWS
-from tests.boots.table import PAGE, disagreements, write_page
-from tests.boots.trees import Trees
 
 RESULTS = Path(__file__).parent / "results.json"
 
