@@ -278,7 +278,7 @@ WHOLE = {
     "architecture", "pages", "public_names", "readme",  # of the whole project
     "blob", "errors", "kubernetes_images", "limits", "wire_types",  # of a module of the ground floor
 }  # fmt: skip
-KINDS = {"accuracy", "compat", "data", "fuzz", "golden", "hostile", "property", "real"}
+KINDS = {"accuracy", "boots", "compat", "data", "fuzz", "golden", "hostile", "property", "real"}
 
 
 def test_the_tests_mirror_the_package():
