@@ -111,7 +111,6 @@ def _initrd_rows(generation):
 
 
 def _rows():
-    yield Row("G5-good", "G5", "nothing", True)
     for generation in ("G2", "G5", "G4"):
         yield from _initrd_rows(generation)
     yield Row(
@@ -136,6 +135,7 @@ def _rows():
         False,
         initrd=with_mode("usr/lib/systemd/systemd", 0o644),
     )
+    yield Row("G5-good", "G5", "nothing", True)
     yield Row("G2-good", "G2", "nothing", True)
     yield Row("G4-good", "G4", "nothing", True)
     yield Row(
