@@ -55,6 +55,8 @@ def attribute_block(path: str, xattrs: Mapping[str, str], uses: int = 1) -> byte
             raise _too_large(path)
         padded = -(-len(value) // 4) * 4
         end -= padded
+        if end < 0:
+            raise _too_large(path)
         at = end if value else 0
         own = _entry_hash(name_bytes, value.ljust(padded, b"\0"))
         values.append((end, value))

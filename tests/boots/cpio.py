@@ -19,7 +19,7 @@ def read_cpio(data):
             break
         kind = stat.S_IFMT(mode)
         if kind == stat.S_IFDIR:
-            members[name] = Directory(stat.S_IMODE(mode))
+            members[name] = Directory(mode=stat.S_IMODE(mode))
         elif kind == stat.S_IFLNK:
             members[name] = Symlink(body)
         elif kind == stat.S_IFREG:
