@@ -6,7 +6,41 @@ PAGE = Path(__file__).parent.parent.parent / "docs" / "boots.md"
 HEAD = """\
 # Boots
 
-`cosinspect boot IMAGE` writes the image to a disk as its generation's installation lays it out, starts it in QEMU, and says what came of it.
+`cosinspect boot IMAGE` takes an image from its registry and starts it: no root, no daemon, no loop device, nothing unpacked. It needs
+QEMU (`apt-get install qemu-system-x86`), and OVMF for `--firmware`.
+
+1. The merged tree is written to one sparse file in a private directory: a GUID partition table, COS_GRUB, COS_OEM, COS_RECOVERY,
+   COS_STATE with the image's file, COS_PERSISTENT, as the generation's installation lays them out. Each layer is read once. Directories
+   that installation makes are made.
+2. QEMU starts the kernel, the initrd and the command line that GRUB's evaluation gives for the entry (`--entry active|recovery`), with
+   `console=ttyS0 systemd.show_status=1 systemd.log_target=console panic=-1` in addition, without a network. With `--firmware` OVMF starts the
+   image's own shim, GRUB and menu (G3 to G5).
+3. The console is watched. A prompt proves nothing: a cloud-config on the OEM partition makes the machine say how it is in its stage `boot`,
+   and somebody logs in where the image's own cloud-configs give a password.
+
+| result | means | exit status |
+|---|---|---|
+| booted | somebody logged in; or, where no password is known, the stage `boot` ran our commands and multi-user.target is reached | 0 |
+| half booted | the system is up, and nobody can log in | 1 |
+| emergency in the initrd, emergency in the system | the console shows a maintenance shell, before or after the root is switched | 1 |
+| panic | the kernel gives up | 1 |
+| stuck | nothing new for 60 s of the emulator's own processor time, or a guest that rests for 130 s; "so far" | 1 |
+| restarted | the machine ends by itself | 1 |
+| not started by the firmware | GRUB or the firmware stops, with `--firmware` | 1 |
+| undecided | `--timeout` is reached, which counts processor time, or the tenfold by the clock | 3 |
+
+A boot that cannot be tried ends with 3 and says why: no emulator, no space, no kernel that GRUB finds, a tree that no disk holds. `--anyway` takes
+any kernel and initrd of the image. `--accel auto` uses KVM where a machine runs by it; where /dev/kvm opens and no machine runs, it starts again without,
+and says so. `--format json` is the report of `check` with the key `boot`. Where the inspection and the boot differ, both are shown.
+
+"booted" holds for QEMU, virtio and this disk: not for other hardware, and not for the installation itself. For bootc and images of no evident
+generation the tree is the root of a plain disk, which is called partial. For Elemental 3 (G6) the same: its btrfs subvolumes are not written.
+
+ext2 is written by code of our own: `mke2fs -d` takes an archive from 1.47.1 on and Debian 12 has 1.47.0, `genext2fs` keeps no extended attributes, and what
+reads a directory needs the tree unpacked and root, or fakeroot. e2fsck, debugfs and dissect.extfs judge it.
+
+## Inspection and boot
+
 The table holds the inspection's verdict against boots of good derivatives and their mutations. `python -m tests.boots` makes it: Debian 12
 with the toolkits' own configuration files at their places, stages run by the code of elemental-cli, and stand-ins of our own
 (`tests/boots/standins`) for the toolkits' scripts, which no package registry has. Each row was booted once, without hardware acceleration.
