@@ -236,7 +236,7 @@ def _warm(name: str, runs: int) -> Iterator[Figure]:
 
 def _lookups(name: str, cache: Cache) -> Figure:
     with open_image(name, cache=cache) as image:
-        rootfs = image.rootfs()
+        rootfs = image.read_rootfs()
         paths = [entry.path for entry in rootfs.walk()][:: max(1, len(rootfs) // 5000)]
         started = time.perf_counter()
         for path in paths:

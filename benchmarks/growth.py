@@ -165,7 +165,7 @@ def lookups(name: str, cache: Path, entries: int) -> tuple[float, float]:
     """Look random paths up in a tree that is kept, each for the first time and once more; give how many a second."""
     chosen = [path_of(number) for number in random.Random(1).sample(range(entries), min(LOOKUPS, entries))]
     with open_image(name, cache=Cache(open_directory(cache, trusted=True))) as image:
-        rootfs = image.rootfs()
+        rootfs = image.read_rootfs()
         rootfs.lstat(f"/{chosen[0]}")
         found = []
         for _ in range(2):

@@ -20,6 +20,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -278,7 +279,11 @@ profile = "cos"
     )
     try:
         assert process.stderr is not None
-        yield process, int(process.stderr.readline().rpartition(":")[2])
+        address = next(line for line in process.stderr if "listening at" in line)
+        # The log is a line for each decision; a pipe that nobody reads would stop the server.
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
+        drain.start()
+        yield process, int(address.rpartition(":")[2])
     finally:
         process.kill()
         process.wait()

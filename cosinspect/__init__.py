@@ -5,6 +5,7 @@ from cosinspect.errors import CosinspectError
 from cosinspect.image.image import Image
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import inspect
+from cosinspect.inspection.options import Options
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Report, Status, Verdict
 from cosinspect.signatures.keys import PublicKey
@@ -27,6 +28,7 @@ __all__ = [
     "Kind",
     "Level",
     "Limits",
+    "Options",
     "PublicKey",
     "Report",
     "SignaturePolicy",

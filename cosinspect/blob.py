@@ -1,8 +1,8 @@
-"""The `Source` port, and blobs read through it: verified to their last byte, bounded.
+"""The `Source` port, and bounded reads of blobs that are verified to the last byte.
 
-Whatever a source delivers is unverified. `read_blob` and `LayerStream` (`cosinspect.layer.stream`) are the only ways from a source
-to bytes that may decide something, and neither lets a caller stop before size and digest are known (image-spec,
-descriptor.md, "Verification").
+A source delivers unverified bytes. `read_blob` and `LayerStream` (`cosinspect.layer.stream`) are the only
+ways from a source to bytes that may decide something. Neither lets a caller stop before size and digest are
+verified (image-spec, descriptor.md, "Verification").
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ READ_BYTES = 256 * 1024
 
 
 class Hash(Protocol):
-    """As much of a hash of `hashlib` as is needed here."""
+    """The needed part of the interface of `hashlib`'s hashes."""
 
     def update(self, data: bytes, /) -> None:
-        """Take further bytes."""
+        """Add bytes."""
         ...
 
     def hexdigest(self) -> str:
-        """Give the hash of all bytes so far in hexadecimal digits."""
+        """Return the hash of all bytes so far in hexadecimal digits."""
         ...
 
     def copy(self) -> Self:
-        """Give a hash that goes on from here on its own."""
+        """Return an independent copy in the same state."""
         ...
 
 
 class ByteStream(Protocol):
-    """Bytes that come once, front to back."""
+    """A stream of bytes that is read once, front to back."""
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` further bytes, and none only at the end."""
+        """Return at most `size` further bytes, none only at the end."""
         ...
 
     def close(self) -> None:
-        """Let go of whatever the bytes come from."""
+        """Release the connection or file."""
         ...
 
 
 class Source(Protocol):
     """A place that holds one image: a repository, a layout, an archive. It delivers and verifies nothing.
 
-    An implementation is used from several threads at once.
+    An implementation is thread-safe.
     """
 
     def resolve(self) -> Descriptor:
-        """Say what the image's name points to now; the answer pins it.
+        """Return the descriptor of the image's name now; it pins the image.
 
         Raises:
-            SourceError: the place does not deliver.
-            InvalidImage: what it delivers is no image.
+            SourceError: the place does not answer.
+            InvalidImage: the answer is not an image.
         """
         ...
 
     def open(self, descriptor: Descriptor) -> ByteStream:
-        """Open the content a descriptor names.
+        """Open the content of a descriptor.
 
         Raises:
             SourceError: the place does not deliver it.
@@ -74,7 +74,7 @@ class Source(Protocol):
         ...
 
     def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream | None:
-        """Open the bytes from `start` up to `stop` of a blob; None where the place serves no parts.
+        """Open the bytes from `start` up to `stop` of a blob; return None if the place does not serve ranges.
 
         Raises:
             SourceError: the place does not deliver them.
@@ -82,14 +82,14 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections and files."""
+        """Close connections and files."""
         ...
 
 
 class VerifiedStream:
-    """A blob's bytes as the source sends them; an error at the end unless they are what the descriptor says.
+    """A stream of a blob's bytes that raises an error at the end if they do not match the descriptor.
 
-    Bytes that were read before the end are unverified: use them only after `finish` has returned.
+    Bytes read before the end are unverified: use them only after `finish` has returned.
     """
 
     def __init__(self, stream: ByteStream, descriptor: Descriptor) -> None:
@@ -100,11 +100,11 @@ class VerifiedStream:
         self._ended = False
 
     def read(self, size: int = READ_BYTES, /) -> bytes:
-        """Give at most `size` further bytes, and none only after the whole blob was verified.
+        """Return at most `size` further bytes, none only after the whole blob was verified.
 
         Raises:
-            SizeMismatch: there are more or fewer bytes than the descriptor says.
-            DigestMismatch: they are others.
+            SizeMismatch: the number of bytes differs from the descriptor.
+            DigestMismatch: the bytes differ.
             SourceError: the source fails.
         """
         if self._ended:
@@ -124,11 +124,11 @@ class VerifiedStream:
 
     @property
     def hashed(self) -> Hash:
-        """The hash of what was read so far, to go on from elsewhere."""
+        """The hash of the bytes read so far, so that another stream can continue."""
         return self._hash.copy()
 
     def finish(self) -> None:
-        """Read what is left and verify the whole blob.
+        """Read the rest and verify the whole blob.
 
         Raises:
             as `read` does.
@@ -163,11 +163,11 @@ class VerifiedStream:
 
 
 def read_blob(source: Source, descriptor: Descriptor, *, limit: int, limit_name: str) -> bytes:
-    """Give the verified bytes of a small blob: a manifest, an index, a configuration.
+    """Return the verified bytes of a small blob: a manifest, an index, a configuration.
 
     Raises:
-        LimitExceeded: the descriptor says it is larger than `limit` bytes; nothing is fetched.
-        ContentError: the bytes are not what the descriptor says.
+        LimitExceeded: the descriptor's size exceeds `limit` bytes; nothing is fetched.
+        ContentError: the bytes do not match the descriptor.
         SourceError: the source does not deliver them.
     """
     if descriptor.size > limit:

@@ -1,8 +1,9 @@
-"""The command line: which command, with which arguments, written where, ending with which exit status.
+"""The command line: it selects the command, parses arguments, and maps the result to an exit status.
 
-A name that is no command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. The environment is read
-here and nowhere else: NO_COLOR, TERM, COLUMNS, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME, what says where podman and
-docker keep credentials and settings (`sources.access`), and what env://NAME names. Whatever happens is at most one line on standard error.
+A name that is not a command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. Only this
+module reads the environment: NO_COLOR, TERM, COLUMNS, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME,
+the variables that locate podman's and docker's credentials and settings (`sources.access`), and those that
+env://NAME names. A failure prints at most one line on standard error.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import io
 import logging
 import os
 import shutil
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,6 +27,7 @@ from typing import NoReturn, TextIO, cast
 from cosinspect import __version__
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
+from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
     CosinspectError,
     InvalidAccess,
@@ -40,10 +44,13 @@ __all__ = ["main", "run"]
 
 PROGRAM = "cosinspect"
 COLUMNS = (60, 100, 120)
-"""The narrowest a report is laid out for, what is taken where there is no terminal, and the widest."""
+"""The minimum width of a report, the width without a terminal, and the maximum."""
+
+GRACE = 1.0
+"""Seconds behind its deadline that a command has to end by itself."""
 
 INTERRUPTED = 130
-"""128 and the signal, as a shell has it."""
+"""128 plus the signal, as in a shell."""
 
 EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (KeyboardInterrupt, INTERRUPTED),
@@ -60,22 +67,22 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (BrokenPipeError, 141),
     (Exception, 3),
 )
-"""The exit status for what ends a command; the first that fits."""
+"""The exit status for each error; the first matching class counts."""
 
 _EPILOG = """\
 exit status:
   0  the image has every capability that its profile requires; ls, cat, history: done
   1  it lacks one; ls, cat, history: the path is not in the image
   2  wrong use: arguments, the image's name, the profile
-  3  it cannot be decided: not reachable, damaged, unknown
+  3  it cannot be decided: unreachable, damaged, unknown
 
-An image whose name is that of a command can be checked with: cosinspect check NAME
-Each command tells its options: cosinspect check --help
+To check an image with the name of a command: cosinspect check NAME
+Options of a command: cosinspect check --help
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose faults are exceptions; argparse has no other way to keep it from exiting."""
+class _ArgumentParser(argparse.ArgumentParser):
+    """A parser that raises exceptions; argparse has no other way not to exit."""
 
     def error(self, message: str) -> NoReturn:
         raise WrongUse(f"{message}; see {self.prog} --help")
@@ -84,7 +91,7 @@ class _Parser(argparse.ArgumentParser):
 def main(
     argv: Sequence[str] | None = None, *, stdout: TextIO | None = None, stderr: TextIO | None = None
 ) -> int:
-    """Run a command and give its exit status; nothing is raised.
+    """Run a command and return its exit status; raise nothing.
 
     Args:
         argv: the arguments, without the program's name; by default those of the process.
@@ -92,9 +99,9 @@ def main(
         stderr: for errors and progress.
     """
     with contextlib.ExitStack() as opened:
-        # Python has no stream where the process was started without one.
+        # Python has no stream if the process was started without one.
         nowhere = opened.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-        # A step of a CI system reads both: nothing that comes from an image may command it.
+        # A CI system reads both streams for commands: content of an image must not become one.
         out = cast("TextIO", InertStream(stdout or sys.stdout or nowhere))
         err = cast("TextIO", InertStream(stderr or sys.stderr or nowhere))
         try:
@@ -109,8 +116,8 @@ def main(
 
 
 def run() -> NoReturn:
-    """Be the process: run `main` and exit."""
-    # What libraries want to say is for those who use them, not for those who read a report.
+    """Run `main` and exit the process."""
+    # Warnings of libraries are for developers, not for readers of a report.
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
@@ -123,11 +130,13 @@ def run() -> NoReturn:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
-            # The reader is gone, which `main` has dealt with; the interpreter would try again as it ends, and complain.
+            # The reader is gone, and `main` has handled it; the interpreter would flush again at exit, and
+            # complain.
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    if status == INTERRUPTED:
-        os._exit(status)  # a worker may hang in a read, and the interpreter would wait for it
+    alone = all(each.daemon or each is threading.main_thread() for each in threading.enumerate())
+    if status == INTERRUPTED or not alone:
+        os._exit(status)  # a worker may block in a read, and the interpreter would wait for it
     sys.exit(status)
 
 
@@ -135,16 +144,48 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
     with contextlib.redirect_stdout(out):
         try:
             command, arguments = _parse(argv)
-        except SystemExit:  # --help and --version, which have written what they had to
+        except SystemExit:  # --help and --version have written their text
             return 0
     verbose = getattr(arguments, "verbose", False)
-    with _log_told(err, quiet=getattr(arguments, "quiet", False), verbose=verbose):
+    # A server writes a log of its own.
+    silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
+    with _log_told(err, quiet=silent, verbose=verbose), _ended_in_time(arguments):
         return command.run(arguments, _terminal(arguments, out, err))
 
 
 @contextlib.contextmanager
+def _ended_in_time(arguments: argparse.Namespace) -> Iterator[None]:
+    """Hold a command that is on one image to its --timeout, what it computes and writes included.
+
+    An alarm ends what does not look at the clock by itself.
+    """
+    if not getattr(arguments, "on_one_image", False):
+        yield
+        return
+    deadline = Deadline(arguments.timeout)
+    with deadline.running(getattr(arguments, "image", PROGRAM)):
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL
+        ):
+            yield
+            return
+        signal.signal(signal.SIGALRM, _ring)
+        signal.setitimer(signal.ITIMER_REAL, min(deadline.left() + GRACE, 1e8), 0.5)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def _ring(_signal: int, _frame: object) -> NoReturn:
+    raise OutOfTime
+
+
+@contextlib.contextmanager
 def _log_told(err: TextIO, *, quiet: bool, verbose: bool) -> Iterator[None]:
-    """Tell what the library logs, each in one line: warnings, such as a registry's own, and requests if they are asked for."""
+    """Print what the library logs, one line each: warnings, and requests if `-v` is given."""
     logger, handler = logging.getLogger(PROGRAM), _Teller(err)
     if quiet:
         yield
@@ -161,14 +202,14 @@ def _log_told(err: TextIO, *, quiet: bool, verbose: bool) -> Iterator[None]:
 
 
 class _Teller(logging.Handler):
-    """Writes for people what the logger lets through."""
+    """A logging handler that writes messages for people."""
 
     def __init__(self, err: TextIO) -> None:
         super().__init__(logging.INFO)
         self._err = err
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; where nobody reads it, nobody is warned."""
+        """Write one line; ignore a closed stream."""
         with contextlib.suppress(OSError, ValueError):
             grave = "warning: " if record.levelno >= logging.WARNING else ""
             self._err.write(f"{PROGRAM}: {grave}{printable(record.getMessage())}\n")
@@ -183,14 +224,14 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     implied = command is None
     if command is None:
         command = COMMANDS["check"]
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         allow_abbrev=False,
     )
     command.configure(parser)
     try:
-        # Options may stand between IMAGE and PATH, which plain parsing does not bear with.
+        # Options may be between IMAGE and PATH, which plain parsing does not support.
         arguments = parser.parse_intermixed_args(argv if implied else argv[1:])
     except WrongUse as fault:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
@@ -203,31 +244,31 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _place_cache(arguments: argparse.Namespace) -> None:
-    """Say where the cache is, as far as the environment does (XDG Base Directory Specification)."""
+    """Return the cache's place from the environment (XDG Base Directory Specification)."""
     named = os.environ.get("COSINSPECT_CACHE", "")
     if arguments.cache is None and named:
         arguments.cache = None if named == "off" else named
         arguments.no_cache = arguments.no_cache or named == "off"
     home = os.environ.get("XDG_CACHE_HOME", "")
-    if not Path(home).is_absolute():  # which is to be ignored
+    if not Path(home).is_absolute():  # the specification says to ignore it
         try:
             home = str(Path.home() / ".cache")
-        except RuntimeError:  # somebody without a home
+        except RuntimeError:  # a user without a home directory
             arguments.no_cache = arguments.no_cache or arguments.cache is None
     arguments.cache_home = home
 
 
 def _overview() -> argparse.ArgumentParser:
-    """Make the parser that tells of the program as a whole."""
+    """Return the parser for the program's overview."""
     wide = max(len(f"{command.name} {command.arguments}") for command in COMMANDS.values())
     commands = "\n".join(
         f"  {command.name + ' ' + command.arguments:<{wide}}  {command.summary}"
         for command in COMMANDS.values()
     )
-    parser = _Parser(
+    parser = _ArgumentParser(
         prog=PROGRAM,
         usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
-        description="What can this OS image do? Does it boot and install, and if not, why?",
+        description="What can this OS image do? Does it boot and install? If not, why?",
         epilog=f"commands:\n{commands}\n\n{_EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -237,14 +278,14 @@ def _overview() -> argparse.ArgumentParser:
 
 
 def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Terminal:
-    """Find out what the streams are and what their user wants."""
+    """Return the properties of the terminal and the user's preferences."""
     capable = os.environ.get("TERM") != "dumb"
     plain = bool(os.environ.get("NO_COLOR")) or getattr(arguments, "no_color", False)
     least, usual, most = COLUMNS
     columns = usual
     if out.isatty():
         columns = min(max(shutil.get_terminal_size((usual, 24)).columns, least), most)
-    # Bars and a log would write over each other.
+    # Progress bars and a log would overwrite each other.
     hushed = getattr(arguments, "quiet", False) or getattr(arguments, "verbose", False)
     return Terminal(
         out=out,
@@ -256,7 +297,7 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
 
 
 def _told(fault: BaseException) -> str:
-    """Give the line for what ended a command, "" where nobody is there to read it."""
+    """Return the line for the error that ended a command, "" if nobody can read it."""
     if isinstance(fault, BrokenPipeError):
         return ""
     if isinstance(fault, KeyboardInterrupt):

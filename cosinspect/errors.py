@@ -36,7 +36,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
     +-- InvalidConfiguration (ValueError)  a server's configuration with mistakes
     +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
-    +-- InvalidReport (ValueError)         a document that is no report
+    +-- InvalidReport (ValueError)         a document that is not a report
     +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
     +-- CannotBoot                         a boot cannot be tried: no emulator, no space, a tree that no disk holds
@@ -90,12 +90,12 @@ __all__ = [
 
 
 class CosinspectError(Exception):
-    """What every error of cosinspect is: a message, where it happened, and what to do about it.
+    """The base of all errors of cosinspect: a message, the place, and a remedy.
 
     Attributes:
         message: what was expected and what was found, in one sentence without a full stop.
-        where: the layer, path, offset or key that is concerned, or None.
-        remedy: what the reader can do, or None where nothing general can be said.
+        where: the layer, path, offset or key concerned, or None.
+        remedy: what the reader can do, or None if there is no general advice.
     """
 
     def __init__(self, message: str, *, where: str | None = None, remedy: str | None = None) -> None:
@@ -105,7 +105,7 @@ class CosinspectError(Exception):
         self.remedy = remedy
 
     def but(self, *, message: str | None = None, where: str | None = None, remedy: str | None = None) -> Self:
-        """Return a copy with another message, place or remedy; the error itself, which others may hold, does not change."""
+        """Return a copy with another message, place or remedy; the error itself does not change."""
         other = copy(self)
         other.message = self.message if message is None else message
         other.where = self.where if where is None else where
@@ -113,7 +113,7 @@ class CosinspectError(Exception):
         return other
 
     def __reduce__(self) -> tuple[object, ...]:
-        # By default an exception is made again of its positional arguments, which leaves out the keywords.
+        # By default, pickle rebuilds an exception from its positional arguments and loses the keywords.
         return _remake, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
@@ -139,7 +139,7 @@ class InvalidReference(CosinspectError, ValueError):
 
 
 class SourceError(CosinspectError):
-    """The place an image comes from does not deliver it."""
+    """The source of an image does not deliver it."""
 
 
 class RegistryError(SourceError):
@@ -175,7 +175,7 @@ class NotFound(RegistryError):
 
 
 class AccessDenied(RegistryError):
-    """The registry wants other credentials, or none will do."""
+    """The registry refuses the credentials, or requires some."""
 
 
 class TooManyRequests(RegistryError):
@@ -183,19 +183,19 @@ class TooManyRequests(RegistryError):
 
 
 class TransportError(SourceError):
-    """No usable answer came: connection refused or lost, TLS failure, time-out."""
+    """There was no usable answer: connection refused or lost, TLS failure, time-out."""
 
 
 class InvalidLayout(SourceError):
-    """A layout directory or archive is missing something that makes it one."""
+    """A layout directory or archive is incomplete or invalid."""
 
 
 class ContentError(CosinspectError):
-    """Bytes are not what their descriptor says they are."""
+    """Bytes do not match their descriptor."""
 
 
 class DigestMismatch(ContentError):
-    """The digest of the bytes is not the one that was asked for."""
+    """The digest of the bytes differs from the requested one."""
 
 
 class SizeMismatch(ContentError):
@@ -203,30 +203,30 @@ class SizeMismatch(ContentError):
 
 
 class DiffIDMismatch(ContentError):
-    """A layer's uncompressed bytes are not those that the image configuration names."""
+    """A layer's uncompressed bytes do not match the image configuration."""
 
 
 class TableMismatch(ContentError):
-    """What was read of a layer by its table of contents is not what the table says; the layer itself decides."""
+    """A part of a layer does not match the layer's table of contents; the layer itself decides."""
 
 
 class InvalidImage(CosinspectError):
-    """The bytes are what they should be, but the document or archive breaks its specification."""
+    """The bytes match their digest, but the document or archive violates its specification."""
 
 
 class InvalidManifest(InvalidImage):
-    """A manifest, index or configuration is not one."""
+    """A manifest, index or configuration is invalid."""
 
 
 class InvalidLayer(InvalidImage):
-    """A layer's archive cannot be read to its end as Go's reader reads it.
+    """Go's reader cannot read a layer's archive to its end.
 
     Attributes:
-        kind: one word for the class of the fault, such as `header-checksum`, where no runtime can unpack the layer; ""
-            where another tool may.
-        offset: of the fault, in bytes of the uncompressed layer, or None where it is not known.
-        layer: position of the layer in its image, or None where that is not known.
-        after: path of the last entry that could be read, or None where none could.
+        kind: one word for the class of the fault, such as `header-checksum`, if no runtime can unpack the layer; "" if
+        another tool may.
+        offset: of the fault, in bytes of the uncompressed layer, or None if unknown.
+        layer: position of the layer in its image, or None if unknown.
+        after: path of the last readable entry, or None.
     """
 
     def __init__(
@@ -245,18 +245,18 @@ class InvalidLayer(InvalidImage):
         self.after: str | None = None
 
     def in_layer(self, layer: int, after: str | None) -> Self:
-        """Return a copy that says in which layer it is, and behind which entry."""
+        """Return a copy that names the layer and the last readable entry."""
         other = copy(self)
         other.layer, other.after = layer, after
         return other
 
 
 class UnsupportedMediaType(InvalidImage):
-    """A media type that this version does not, or must not, read."""
+    """A media type that this version does not read, or must not read."""
 
 
 class NoMatchingPlatform(InvalidImage):
-    """An image index has no manifest for the platform that was asked for."""
+    """An image index has no manifest for the requested platform."""
 
 
 class LimitExceeded(CosinspectError):
@@ -276,34 +276,34 @@ class LimitExceeded(CosinspectError):
 
 
 class RootfsError(CosinspectError):
-    """A path of the merged tree cannot be used as asked."""
+    """A path of the merged tree cannot be used in the requested way."""
 
 
 class PathNotFound(RootfsError, FileNotFoundError):
-    """Nothing is at the path, or at the end of its links."""
+    """There is nothing at the path, or at the end of its links."""
 
-    # OSError has a __str__ of its own that would win by the order of the bases.
+    # OSError's own __str__ would take precedence by the order of the bases.
     __str__ = CosinspectError.__str__
 
 
 class SymlinkLoop(RootfsError):
-    """A path takes more symbolic links than are followed."""
+    """A path needs more symbolic links than the limit."""
 
 
 class NotADirectory(RootfsError):
-    """A path is used as a directory and is none."""
+    """A path is used as a directory and is not one."""
 
 
 class NotARegularFile(RootfsError):
-    """A path is read as a file and is none."""
+    """A path is read as a file and is not one."""
 
 
 class FormatError(CosinspectError, ValueError):
-    """A file's bytes are not of the format they are read as.
+    """A file's bytes do not have the expected format.
 
     Attributes:
         kind: one word for the class of the fault, such as `truncated` or `checksum`; stable, for tests and tools.
-        offset: where in the input, in bytes, or None where it is not one place.
+        offset: in the input, in bytes, or None if there is no single place.
     """
 
     def __init__(
@@ -321,23 +321,23 @@ class FormatError(CosinspectError, ValueError):
 
 
 class InvalidAccess(CosinspectError):
-    """What was given for reaching registries cannot be used: a file of credentials, a certificate, registries.conf."""
+    """The configuration for registries cannot be used: a file of credentials, a certificate, registries.conf."""
 
 
 class InvalidCache(CosinspectError):
-    """A place that was named for the cache cannot be used as one."""
+    """The place that was named for the cache cannot be used."""
 
 
 class InvalidProfile(CosinspectError, ValueError):
-    """A profile cannot be read, or asks for nothing."""
+    """A profile cannot be read, or requires nothing."""
 
 
 class InvalidSignaturePolicy(CosinspectError, ValueError):
-    """Nothing can be verified with what was given: a key that is none, an identity without its issuer, no signer at all."""
+    """The given signers cannot verify anything: an invalid key, an identity without its issuer, or no signer."""
 
 
 class _Mistaken(CosinspectError):
-    """A document with mistakes, which are told all at once."""
+    """A document with mistakes; all are reported together."""
 
     def __init__(
         self,
@@ -360,7 +360,7 @@ class InvalidPolicy(_Mistaken, InvalidProfile):
 
 
 class InvalidBuildManifest(InvalidProfile):
-    """A build manifest cannot be read, or is none."""
+    """A build manifest cannot be read, or is not one."""
 
 
 class InvalidConfiguration(_Mistaken, ValueError):
@@ -372,19 +372,19 @@ class InvalidConfiguration(_Mistaken, ValueError):
 
 
 class InvalidObject(CosinspectError, ValueError):
-    """A Kubernetes object has something else where it should name an image."""
+    """A Kubernetes object has another value where it should name an image."""
 
 
 class InvalidReport(CosinspectError, ValueError):
-    """A document is no report of the schema that this version reads."""
+    """A document is not a report of a schema that this version reads."""
 
 
 class InvalidScan(CosinspectError, ValueError):
-    """What names many images, or was written of them before, cannot be used."""
+    """The list of images, or the file of an earlier scan, cannot be used."""
 
 
 class InvalidPlugin(CosinspectError):
-    """A distribution that is installed offers checks that cannot be used."""
+    """An installed distribution provides checks that cannot be used."""
 
 
 class CannotBoot(CosinspectError):

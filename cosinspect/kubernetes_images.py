@@ -38,12 +38,12 @@ class NamedImage:
     """An image as an object names it.
 
     Attributes:
-        name: what a registry is asked for; the repository alone where `unresolved` says something.
+        name: the name for the registry; only the repository if `unresolved` says something.
         pointer: where it stands in the object (RFC 6901).
         written: the text that stands there; a digest is appended to it.
-        unpinnable: why no digest can be written there, "" where one can.
-        unresolved: why the name has no tag yet, "" where it is complete.
-        ignored: why it is not an OS image to inspect, "" where it is one.
+        unpinnable: why no digest can be written there, "" if one can.
+        unresolved: why the name has no tag yet, "" if it is complete.
+        ignored: why it is not an OS image to inspect, "" if it is one.
     """
 
     name: str
@@ -53,14 +53,9 @@ class NamedImage:
     unresolved: str = ""
     ignored: str = ""
 
-    @property
-    def pinnable(self) -> bool:
-        """Whether a digest can be written in its place."""
-        return not self.unpinnable and "@" not in self.written
-
 
 Body: TypeAlias = "Mapping[str, Any]"
-_Finder: TypeAlias = "Callable[[_Walk], Iterator[NamedImage]]"
+_Finder: TypeAlias = "Callable[[_ObjectWalk], Iterator[NamedImage]]"
 
 
 @frozen
@@ -85,7 +80,7 @@ class KnownKind:
 
 
 @define
-class _Walk:
+class _ObjectWalk:
     """Follows plain paths in one object, a bounded number of steps."""
 
     body: Body
@@ -93,7 +88,7 @@ class _Walk:
     left: int = MOST_ITEMS
 
     def at(self, path: str) -> Iterator[tuple[str, object]]:
-        """Give pointer and value of what stands at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
+        """Return pointer and value of what stands at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
         found: list[tuple[str, object]] = [("", self.body)]
         for step in path.split("."):
             key, many, _ = step.partition("[*]")
@@ -116,7 +111,7 @@ class _Walk:
         return iter([(pointer, value) for pointer, value in found if value is not None and value != ""])
 
     def names(self, path: str) -> Iterator[tuple[str, str]]:
-        """Give pointer and text of each name at a path.
+        """Yield pointer and text of each name at a path.
 
         Raises:
             InvalidObject: something else than text stands there.
@@ -125,17 +120,17 @@ class _Walk:
             yield pointer, _text(value, f"{self.kind}{pointer}")
 
     def text(self, path: str) -> str:
-        """Give the text at a path, "" where nothing stands there."""
+        """Return the text at a path, "" if nothing stands there."""
         return next((text for _, text in self.names(path)), "")
 
 
 def _is_named_only(name: str) -> bool:
-    """Say whether a name has neither tag nor digest (distribution/reference, IsNameOnly)."""
+    """Return whether a name has neither tag nor digest (distribution/reference, IsNameOnly)."""
     return "@" not in name and ":" not in name.rpartition("/")[2]
 
 
 def _versioned(name: str, pointer: str, version: str, why: str) -> NamedImage:
-    """Give the image of a container of a plan: its own tag or digest counts, else the plan's version does."""
+    """Return the image of a container of a plan: its own tag or digest counts, else the plan's version does."""
     if not _is_named_only(name):
         return NamedImage(name, pointer, name)
     if version:
@@ -143,7 +138,7 @@ def _versioned(name: str, pointer: str, version: str, why: str) -> NamedImage:
     return NamedImage(name, pointer, name, unresolved=why)
 
 
-def _plan(walk: _Walk) -> Iterator[NamedImage]:
+def _plan(walk: _ObjectWalk) -> Iterator[NamedImage]:
     channel = walk.text("spec.channel")
     why = (
         f"its tag comes from the channel {channel[:_SHOWN]}"
@@ -157,13 +152,13 @@ def _plan(walk: _Walk) -> Iterator[NamedImage]:
 
 
 def _operator_version(name: str) -> str:
-    """Give the version that elemental-operator takes from a name: what is behind the first colon below the host, else `latest`."""
+    """Return the version that elemental-operator takes from a name: what is behind the first colon below the host, else `latest`."""
     head, slash, rest = name.partition("/")
     _, colon, version = (rest if slash else head).partition(":")
     return version if colon else "latest"
 
 
-def _managed_image(walk: _Walk) -> Iterator[NamedImage]:
+def _managed_image(walk: _ObjectWalk) -> Iterator[NamedImage]:
     image = walk.text("spec.osImage")
     other = walk.text("spec.managedOSVersionName")
     version = _operator_version(image) if image or not other else ""
@@ -176,7 +171,7 @@ def _managed_image(walk: _Walk) -> Iterator[NamedImage]:
         yield _versioned(name, pointer, version, why)
 
 
-def _managed_version(walk: _Walk) -> Iterator[NamedImage]:
+def _managed_version(walk: _ObjectWalk) -> Iterator[NamedImage]:
     image = walk.text("spec.metadata.upgradeImage")
     is_iso = walk.text("spec.type").lower() == "iso"
     own = list(walk.names("spec.upgradeContainer.image"))
@@ -189,7 +184,7 @@ def _managed_version(walk: _Walk) -> Iterator[NamedImage]:
         yield _versioned(name, pointer, version, "")
 
 
-def _seed_image(walk: _Walk) -> Iterator[NamedImage]:
+def _seed_image(walk: _ObjectWalk) -> Iterator[NamedImage]:
     raw = walk.text("spec.type").lower() == "raw"
     for pointer, name in walk.names("spec.baseImage"):
         if raw:
@@ -200,8 +195,8 @@ def _seed_image(walk: _Walk) -> Iterator[NamedImage]:
             )
 
 
-def _registration(walk: _Walk) -> Iterator[NamedImage]:
-    """Give what machines install and reset from: a source of elemental, with its scheme."""
+def _registration(walk: _ObjectWalk) -> Iterator[NamedImage]:
+    """Yield what machines install and reset from: a source of elemental, with its scheme."""
     for step in ("install", "reset"):
         for pointer, source in walk.names(f"spec.config.elemental.{step}.system-uri"):
             scheme, colon, rest = source.partition(":")
@@ -212,7 +207,7 @@ def _registration(walk: _Walk) -> Iterator[NamedImage]:
 
 
 def _at(*paths: str) -> _Finder:
-    def find(walk: _Walk) -> Iterator[NamedImage]:
+    def find(walk: _ObjectWalk) -> Iterator[NamedImage]:
         for path in paths:
             for pointer, name in walk.names(path):
                 yield NamedImage(name, pointer, name)
@@ -313,7 +308,7 @@ class ImageField:
         group: the API group, "" for the core one.
         kind: such as `Machine`.
         image: JSONPath of the names.
-        tag: JSONPath of the tag, where the object keeps it apart from the name; None where it does not.
+        tag: JSONPath of the tag, where the object keeps it apart from the name; None if it does not.
     """
 
     group: str
@@ -331,8 +326,8 @@ class ImageField:
     def _compiled_tag(self) -> JSONPath | None:
         return path_of(self.tag) if self.tag else None
 
-    def find(self, walk: _Walk) -> Iterator[NamedImage]:
-        """Give the images that an object names here; nothing where it names none.
+    def find(self, walk: _ObjectWalk) -> Iterator[NamedImage]:
+        """Yield the images that an object names here; nothing if it names none.
 
         Raises:
             InvalidObject: something else than text stands there.
@@ -368,22 +363,22 @@ class ImageFields:
         self._builtin = {(each.group, each.kind): each for each in BUILTIN}
 
     def knows(self, group: str, kind: str) -> bool:
-        """Say whether anything is known of a kind."""
+        """Return whether anything is known of a kind."""
         return (group, kind) in self._own or (group, kind) in self._builtin
 
     def is_slow(self, group: str, kind: str) -> bool:
-        """Say whether a kind is searched by JSONPaths of the configuration, which may take long."""
+        """Return whether a kind is searched by JSONPaths of the configuration, which may take long."""
         return (group, kind) in self._own
 
     def find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
-        """Give the images that an object names, in the paths' order; nothing for kinds of which nothing is known.
+        """Return the images that an object names, in the paths' order; nothing for kinds of which nothing is known.
 
         Raises:
             InvalidObject: it is not an object, names something else than text, too many images, or is too large to search.
         """
         if not isinstance(body, dict):
             raise InvalidObject(f"expected an object, found {type(body).__name__}", where=kind or "object")
-        walk = _Walk(body, kind)
+        walk = _ObjectWalk(body, kind)
         own = self._own.get((group, kind))
         if own is not None:
             _bound(body, kind)

@@ -1,10 +1,10 @@
-"""The bounds that an image may reach by its size, as one value.
+"""The bounds on the size of an image, as one value.
 
-A limit is there so that hostile input ends in a typed error; honest images stay far below each of them. Sizes are
-bytes. Raise one with `attrs.evolve(DEFAULT_LIMITS, ...)` where an image is honest and larger.
+A limit makes hostile input end in a typed error. Honest images stay far below each limit. Sizes are in bytes.
+Use `attrs.evolve(DEFAULT_LIMITS, ...)` to raise one for an honest image that is larger.
 
-Bounds on the shape of one format (how deep a document nests, how many commands a script has, how long a name is) are
-constants of the module that reads the format: they follow from the format and its programs, not from the image's size.
+Bounds on the shape of one format (the depth of a document, the commands of a script, the length of a name)
+are constants of the module that reads the format: they follow from the format, not from the image's size.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Limits:
     config_bytes: int = 4 * MIB
     """An image configuration (what containers/image allows)."""
     token_bytes: int = 1 * MIB
-    """A token server's answer."""
+    """The answer of a token server."""
     error_bytes: int = 64 * KIB
-    """What is read of a registry's error body."""
+    """The part of a registry's error body that is read."""
     listing_bytes: int = 4 * MIB
     """One page of a list of tags or referrers."""
     listed: int = 100_000
@@ -46,9 +46,9 @@ class Limits:
     layers: int = 1000
     """Layers of one image; runtimes stop near 127 or 500."""
     signatures: int = 100
-    """Signatures of one image, and other artifacts that refer to it, that are looked at."""
+    """Signatures of one image, and other referrers, that are examined."""
     signature_bytes: int = 1 * MIB
-    """What one signature is over, or one bundle."""
+    """The payload of one signature, or one bundle."""
 
     inflated_bytes: int = 64 * GIB
     """One layer, uncompressed."""
@@ -59,7 +59,7 @@ class Limits:
     entries: int = 2_000_000
     """Entries of one layer."""
     directories: int = 1_000_000
-    """Directories that one layer has or uses, those that it deletes something in included."""
+    """Directories that one layer lists, uses, or deletes something in."""
     path_bytes: int = 64 * KIB
     """A name in a layer; Linux itself stops at 4 KiB."""
     path_depth: int = 1000
@@ -69,21 +69,26 @@ class Limits:
     table_bytes: int = 64 * MIB
     """A layer's table of contents, compressed or not (containers/storage takes 150 MiB)."""
     chunk_bytes: int = 64 * MIB
-    """What a table of contents has one read at once; writers make chunks of 4 MiB at most by themselves."""
+    """One chunk of a table of contents; writers make chunks of at most 4 MiB."""
     metadata_characters: int = 256 * MIB
     """Names, links, attributes and sparse maps of one layer, in characters."""
+    index_bytes: int = 800 * MIB
+    """Memory that the entries of all layers take together, in their indexes and in the trees made of them, as estimated: about
+    1.1 million entries with names of 60 characters."""
     program_characters: int = 64 * MIB
-    """What executable files and libraries of one layer ask for, in characters; what is beyond is read when it is asked for."""
+    """Names in executable files and libraries of one layer, in characters; names beyond that are read on demand."""
     notes_of_a_kind: int = 1000
-    """Irregularities of one kind that are told of one layer."""
+    """Reported irregularities of one kind in one layer."""
     link_hops: int = 40
     """Symbolic links followed for one path (Linux's own limit)."""
 
-    retained_file_bytes: int = 256 * MIB
-    """A file kept in memory while its layer passes by; larger ones are read in a second pass."""
-    retained_bytes: int = 512 * MIB
-    """All files of one image kept in memory while layers pass by."""
+    retained_file_bytes: int = 64 * MIB
+    """A file kept in memory while its layer is read; larger ones are read in a second pass."""
+    retained_bytes: int = 96 * MIB
+    """All files of one image kept in memory while layers are read."""
 
+    yaml_events: int = 1_000_000
+    """Scalars, and beginnings and ends of collections, in all YAML files of one image, each reading of a file counted."""
     parsed_file_bytes: int = 16 * MIB
     """A configuration file, script or unit that is parsed whole."""
     database_bytes: int = 128 * MIB

@@ -1,8 +1,8 @@
-"""Types that documents are decoded into, made ready one at a time.
+"""Types that documents are decoded into, prepared one at a time.
 
-msgspec finds out what a type is made of when it is first asked for one, and keeps that with the type. Two threads that ask at the same
-time can meet half of it, and end the process (seen with 0.22 as a segmentation fault). So whoever decodes
-into a type of ours says `ready(Type)`.
+msgspec analyses a type at its first use and stores the result with the type. Two threads that use a type for
+the first time at once can see half of it, which crashes the process (seen with 0.22 as a segmentation fault).
+Code that decodes into a type of ours therefore calls `ready(Type)`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _READY: set[object] = set()
 
 
 def ready(kind: type[T]) -> type[T]:
-    """Give `kind`, of which msgspec knows from now on what it is made of."""
+    """Return `kind` after msgspec has analysed it."""
     if kind not in _READY:
         with _LOCK:
             if kind not in _READY:

@@ -14,6 +14,7 @@ from pathlib import Path
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check
 from cosinspect.inspection.inspection import inspect
+from cosinspect.profiles import generation_tables
 from cosinspect.report.report import Kind
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative, derivative_of
 from cosinspect.testing.derivative.variants import VARIANTS
@@ -41,6 +42,9 @@ def applied() -> dict[str, tuple[str, ...]]:
         for result in report.results:
             if result.kind is not Kind.NOT_APPLICABLE and generation not in found[result.check]:
                 found[result.check].append(generation)
+    for item in CATALOGUE:  # what a good image has nothing of
+        if not found[item.id] and item.is_for_some:
+            found[item.id] = [*item.generations_of(generation_tables())]
     return {check: tuple(names) for check, names in found.items()}
 
 

@@ -1,7 +1,7 @@
-"""`python -m tests.generated` writes what pages show of the program: README's excerpt of a session, docs/checks.md, and the table of
-docs/accuracy.md.
+"""`python -m tests.generated` writes the generated parts of pages: README's excerpt of a session, docs/checks.md, and the tables and
+counts of docs/accuracy.md.
 
-What differs between two runs (a port, seconds) is left as it stands where nothing else changed.
+A part is left unchanged if only a port or a time differs.
 """
 
 from __future__ import annotations
@@ -29,15 +29,18 @@ JUDGES = re.compile(r"^\| judge \|.*\n(?:\|.*\n?)+", re.MULTILINE)
 ACCURACY = re.compile(r"^\| generation \|.*\n(?:\|.*\|\n?)+", re.MULTILINE)
 
 
+COUNTS = re.compile(r"(?<=<!-- counts -->\n)(.*?)(?=<!-- /counts -->)", re.DOTALL)
+
+
 def settled(text: str) -> str:
-    """A session without what differs between two runs."""
+    """Return a session without ports and times, which differ between two runs."""
     text = PORT.sub("127.0.0.1:PORT", text)
     text = re.sub(r"\d+\.\d s\b", "N s", text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
 def excerpt(text: str) -> str:
-    """The lines of a failing report that README shows: what it says first, and what fails."""
+    """Return the lines of a failing report that README shows: the verdict and the failures."""
     blocks = text.strip().split("\n\n")
     wanted = [block for block in blocks if block.startswith(("FAIL", "made", "What fails"))]
     lines = [line for block in wanted for line in [*block.splitlines(), ""]]
@@ -58,7 +61,7 @@ def session(match: re.Match[str]) -> str:
 
 
 def accuracy(_: re.Match[str]) -> str:
-    """The table of accuracy as it is while every case is judged rightly, which tests/accuracy holds."""
+    """Return the table of accuracy if every verdict is right, which tests/accuracy verifies."""
     cases = (*mutations(), *variations())
     return (
         "\n".join(table([Outcome(case, RIGHT[0 if case.check else 1], (), frozenset()) for case in cases]))
@@ -66,15 +69,26 @@ def accuracy(_: re.Match[str]) -> str:
     )
 
 
+def counts(_: re.Match[str] | None = None) -> str:
+    """Return the sentences of docs/accuracy.md that count mutations and variations."""
+    broken, harmless = tuple(mutations()), tuple(variations())
+    defects, kinds = (len({case.name for case in cases}) for cases in (broken, harmless))
+    return (
+        f"The {len(broken)} mutations are {defects} different defects, each on every generation that it concerns. The {len(harmless)} images "
+        f"without a defect are {kinds} different variations:\nother compressions, orders and divisions into layers, spellings of links, "
+        "architectures, and defects that concern another generation only.\n"
+    )
+
+
 def judged(match: re.Match[str]) -> str:
-    """The table of judges while every row is judged rightly; as it stands where the files of others are not at hand."""
+    """Return the table of judges if every verdict is right; the old table if the files of the judges are missing."""
     if not (judges.REAL_FILES and judges.CASES):
         return match[0]
     return "\n".join(judges.table(judges.judges())) + "\n"
 
 
 def rewrite(path: Path, *parts: tuple[re.Pattern[str], Callable[[re.Match[str]], str]]) -> None:
-    """Write a page with its generated parts made again."""
+    """Write a page with new generated parts."""
     text = path.read_text()
     for pattern, write in parts:
         text, count = pattern.subn(write, text)
@@ -84,5 +98,5 @@ def rewrite(path: Path, *parts: tuple[re.Pattern[str], Callable[[re.Match[str]],
 
 if __name__ == "__main__":
     rewrite(ROOT / "README.md", (SESSION, session))
-    rewrite(ROOT / "docs" / "accuracy.md", (ACCURACY, accuracy), (JUDGES, judged))
+    rewrite(ROOT / "docs" / "accuracy.md", (ACCURACY, accuracy), (COUNTS, counts), (JUDGES, judged))
     catalogue.PAGE.write_text(catalogue.page())

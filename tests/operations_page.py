@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from cosinspect.profiles.operations import operations
 from cosinspect.report.capabilities import ASSUMPTION, Capability, Need
 
 PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
+
+
+def slug(title: str) -> str:
+    """Return the anchor of a heading, as GitHub and Python-Markdown make it."""
+    return re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+
 
 TITLES = {
     Capability.INSTALL: "install: a machine is installed from a system that runs this image",
@@ -19,32 +26,35 @@ TITLES = {
     Capability.GCP: "gcp: the same for Google's cloud",
 }
 
+CONTENTS = ", ".join(f"[{title.partition(':')[0]}](#{slug(title)})" for title in TITLES.values())
 HEAD = f"""# What operations need
 
-An image *can* do an operation where every need of it holds: the report says `yes`. It says `no` where one does not hold, and `unknown` where a
-check could not decide, or where no check looked at a need; it then names the need. A need of the kind **machine** is one of the machine that
-runs the command: it is looked at in the image, {ASSUMPTION}, and the report says so.
+Contents: {CONTENTS}
 
-| effect | where the need is not met |
+The report says `yes` for an operation if every need of it is met. It says `no` if a need is not met. It says `unknown`, and names the need, if a
+check could not decide or no check looks at the need. A need marked **machine** concerns the machine that runs the command. It is checked in the image,
+{ASSUMPTION}; the report says so.
+
+| effect | if the need is not met |
 |---|---|
-| fails | the command ends with an error |
-| broken | the command succeeds, and what it makes does not work |
-| warning | a lesser function is missing; the operation is not lost |
+| fails | the command fails |
+| broken | the command succeeds, but its result does not work |
+| warning | a minor function is missing; the operation succeeds |
 
-`install` and `recovery` do not follow from `iso`: a medium has a menu of its own, so an ISO can be made of an image without bootargs.cfg or
-grub.cfg, and its live system cannot install. Of an operation without rows for a kind of image nothing is known, and it is `unknown`.
+`iso` does not imply `install` or `recovery`. A medium has its own menu, so an ISO can be made of an image without bootargs.cfg or grub.cfg; its live
+system cannot install. If an operation has no rows for a kind of image, it is `unknown`.
 
-What programs of the build machine do (xorriso, mksquashfs, qemu-img) is not in the image and decides nothing here. An upgrade also needs the stock
-layout, room on the disk, and the tools of the system that runs it; rows say so where that system is one of this image.
+Programs of the build machine (xorriso, mksquashfs, qemu-img) are not part of the image and are not checked. An upgrade also needs the stock
+layout, space on the disk, and the tools of the running system. The rows name these tools if the running system is this image.
 
-The rows are data: `cosinspect/profiles/operations.toml`. A test compares them with the catalogue: a row that no check looks at is seen, and a check that
-decides an operation without a row is seen. This page is generated: `python -m tests.operations_page`. EC is rancher/elemental-cli, ET
+The rows are data: `cosinspect/profiles/operations.toml`. A test compares them with the catalogue. It fails for a row that no check looks at, and for a
+check that decides an operation without a row. This page is generated: `python -m tests.operations_page`. EC is rancher/elemental-cli, ET
 rancher/elemental-toolkit, E3 SUSE/elemental, KM kairos-io/kairos, BC bootc-dev/bootc.
 """
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     return HEAD + "".join(f"\n{line}" for line in _sections())
 
 

@@ -12,6 +12,7 @@ import threading
 from cosinspect.blob import VerifiedStream
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.oci.reference import Reference
+from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
 from cosinspect.testing import ImageBuilder, Registry
 
@@ -35,8 +36,9 @@ def start(*faults, **options):
 
 
 @contextlib.contextmanager
-def client(registry, name="org/os:v1", **options):
+def client(registry, name="org/os:v1", *, plain_http=False, docker_config=None, **options):
     """Give a source for an image of the registry, and the list of how long it should have slept."""
+    options.setdefault("access", Access.of_docker_config(docker_config, plain_http=plain_http))
     address = registry if isinstance(registry, str) else registry.address
     slept = []
     source = RegistrySource(Reference.parse(f"{address}/{name}"), sleep=slept.append, **options)

@@ -75,8 +75,17 @@ class Server:
 
 
 @contextmanager
-def serving(directory, rules=RULES, *, listen="plain_http = true", inspections="", further=""):
-    """Serve by a configuration in a directory while the block runs."""
+def serving(
+    directory,
+    rules=RULES,
+    *,
+    listen="plain_http = true",
+    inspections="",
+    further="",
+    options=(),
+    variables=None,
+):
+    """Serve by a configuration in a directory, with further options and environment variables, while the block runs."""
     if "workers" not in inspections:
         inspections += "\nworkers = 1"  # each takes seconds of a processor to start
     config = directory / "server.toml"
@@ -85,17 +94,17 @@ def serving(directory, rules=RULES, *, listen="plain_http = true", inspections="
         f"{further}\n{rules}\n"
     )
     log = directory / "server.log"
-    environment = {**os.environ, "HOME": str(directory), "DOCKER_CONFIG": str(directory)}
+    environment = {**os.environ, "HOME": str(directory), "DOCKER_CONFIG": str(directory), **(variables or {})}
     with log.open("ab") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cosinspect", "serve", "-v", "--config", str(config)],
+            [sys.executable, "-m", "cosinspect", "serve", "-v", *options, "--config", str(config)],
             stderr=stream,
             env=environment,
         )
     before = log.stat().st_size
     try:
         end = time.monotonic() + PATIENCE
-        while not (found := re.findall(r"listening at (\S+)", log.read_text()[before:])):
+        while not (found := re.findall(r'listening at ([^\s"]+)', log.read_text()[before:])):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.02)

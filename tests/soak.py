@@ -27,11 +27,14 @@ sys.path[:0] = [str(TOP)]
 
 from attrs import define, field  # noqa: E402 - the checkout comes first
 
+from cosinspect.checks import CATALOGUE  # noqa: E402
 from cosinspect.errors import CosinspectError  # noqa: E402
 from cosinspect.image.image import Image  # noqa: E402
 from cosinspect.inspection.inspection import inspect_image  # noqa: E402
 from cosinspect.oci.reference import Reference  # noqa: E402
+from cosinspect.policy import Plan  # noqa: E402
 from cosinspect.profiles import load_profile  # noqa: E402
+from cosinspect.sources.config.access import Access  # noqa: E402
 from cosinspect.sources.registry.source import RegistrySource, Retries, Timeouts  # noqa: E402
 from cosinspect.testing import Fault, Registry, TokenAuth, image_index  # noqa: E402
 from cosinspect.testing.derivative import derivative  # noqa: E402
@@ -178,16 +181,16 @@ def verdict_of(name, directory):
         Reference.parse(name),
         timeouts=SILENCE,
         retries=Retries(attempts=ATTEMPTS),
-        docker_config=directory,
+        access=Access.of_docker_config(directory),
         sleep=lambda _: None,
     )
     try:
-        image = Image(name, source)
+        image = Image.open(name, source)
     except BaseException:
         source.close()
         raise
     with image:
-        report = inspect_image(image, profile=load_profile("cos"))
+        report = inspect_image(image, Plan(load_profile("cos"), CATALOGUE))
     return (
         report.digest,
         report.verdict.value,

@@ -15,12 +15,16 @@ import zstandard
 from attrs import evolve
 
 from cosinspect import inspect, open_image
+from cosinspect.cache import Cache, open_directory
+from cosinspect.deadline import Deadline
 from cosinspect.errors import FormatError, LimitExceeded, SymlinkLoop
 from cosinspect.formats.text.yaml import load_yaml
+from cosinspect.formats.yip.nodes import read_nodes
 from cosinspect.layer.retain import Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci.documents import OCI_LAYER
 from cosinspect.rootfs.rootfs import Rootfs
-from cosinspect.testing import ImageBuilder, Symlink, image_index
+from cosinspect.testing import ImageBuilder, Symlink, digest_of, image_index
 from cosinspect.testing.bootfiles import executable
 from cosinspect.testing.elf_files import elf_file
 from cosinspect.testing.layers import compress
@@ -39,7 +43,7 @@ def merged(built):
     def case(path, limits):
         name = built.write_layout(path)
         with open_image(name, platform="linux/amd64", limits=limits) as image:
-            image.rootfs()
+            image.read_rootfs()
 
     return case
 
@@ -88,14 +92,14 @@ BOTH_SIDES = {
 
 ELSEWHERE = {
     "seconds": "sources/test_bad_days.py",
-    "table_bytes": "test_tables.py",
-    "chunk_bytes": "test_tables.py",
+    "table_bytes": "layer/test_tables.py",
+    "chunk_bytes": "layer/test_tables.py",
     "token_bytes": "sources/test_registry_access.py",
     "error_bytes": "sources/test_registry_faults.py",
     "listing_bytes": "sources/test_registry_lists.py",
     "listed": "sources/test_registry_lists.py",
     "listing_pages": "sources/test_registry_lists.py",
-    "candidates": "test_image.py",
+    "candidates": "image/test_image.py",
     "signatures": "signatures/test_wrong_signatures.py",
     "signature_bytes": "signatures/test_wrong_signatures.py",
     "database_bytes": "formats/test_bolt.py",
@@ -104,7 +108,14 @@ ELSEWHERE = {
     "initrd_body_bytes": "formats/test_initrd_segments.py",
 }
 
-HERE = {"notes_of_a_kind", "program_characters", "retained_file_bytes", "retained_bytes"}
+HERE = {
+    "index_bytes",
+    "yaml_events",
+    "notes_of_a_kind",
+    "program_characters",
+    "retained_file_bytes",
+    "retained_bytes",
+}
 
 
 def test_every_bound_has_a_row():
@@ -163,12 +174,59 @@ def test_of_one_kind_so_many_irregularities_are_told():
     assert "left out" in noted(4)[-1]
 
 
+def many(layers, count):
+    builder = ImageBuilder()
+    for layer in range(layers):
+        builder = builder.layer({f"{layer}-{at}": "" for at in range(count)})
+    return builder.build()
+
+
+def test_memory_is_bounded_for_all_layers_together(tmp_path):
+    limits = evolve(DEFAULT_LIMITS, index_bytes=400_000)
+    merged(many(1, 500))(tmp_path / "one", limits)
+    merged(many(2, 200))(tmp_path / "two", limits)
+    twice = many(1, 400)
+    blob = twice.blobs[twice.layers[0]]
+    same = ImageBuilder()
+    for _ in range(2):
+        same = same.raw_layer(blob, media_type=f"{OCI_LAYER}+gzip", diff_id=digest_of(twice.tars[0]))
+    for name, built in (("layers", many(2, 400)), ("same", same.build())):
+        with pytest.raises(LimitExceeded) as fault:
+            merged(built)(tmp_path / name, limits)
+        assert ("index_bytes", 400_000) == (fault.value.limit, fault.value.bound)
+        assert "`index_bytes`" in str(fault.value)
+
+
+def test_a_layer_that_the_cache_knows_counts_as_well(tmp_path):
+    name = many(2, 400).write_layout(tmp_path / "image")
+    cache = Cache(open_directory(tmp_path / "cache", trusted=True))
+    with open_image(name, cache=cache) as image:
+        image.read_rootfs()
+    limits = evolve(DEFAULT_LIMITS, index_bytes=400_000)
+    with open_image(name, cache=cache, limits=limits) as image, pytest.raises(LimitExceeded):
+        image.read_rootfs()
+
+
+def test_the_yaml_files_of_an_image_are_bounded_together():
+    limits = evolve(DEFAULT_LIMITS, yaml_events=1000)
+    text = "- a\n" * 300
+    load_yaml(text, limits=limits)
+    with Deadline(60).running("image"):
+        for _ in range(3):
+            load_yaml(text, limits=limits)
+        for read in (load_yaml, lambda text, limits: read_nodes(text.encode(), limits=limits)):
+            with pytest.raises(LimitExceeded) as fault:
+                read(text, limits=limits)
+            assert "yaml_events" == fault.value.limit
+    load_yaml(text, limits=limits)
+
+
 def test_what_is_noted_of_programs_is_bounded_and_read_again_beyond_that(tmp_path):
     entries = {f"usr/bin/{name}": executable(elf_file(needed=["libc.so.6"])) for name in "abc"}
     name = ImageBuilder().layer(entries).build().write_layout(tmp_path)
     for bound, noted in ((2000, 3), (800, 2), (0, 0)):
         with open_image(name, limits=evolve(DEFAULT_LIMITS, program_characters=bound)) as image:
-            rootfs = image.rootfs()
+            rootfs = image.read_rootfs()
             found = rootfs.programs(rootfs.stat(f"/{path}") for path in entries)
             assert noted == len(rootfs.indexes[0].programs)
             assert {("libc.so.6",)} == {program.elf.needed for program in found.values()}
@@ -220,6 +278,8 @@ PROGRAM = """
 import resource
 resource.setrlimit(resource.RLIMIT_AS, ({most}, {most}))
 from attrs import evolve
+from cosinspect.cache import Cache, open_directory
+from cosinspect.deadline import Deadline
 from cosinspect.errors import LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.testing.tar_writer import tar_header

@@ -8,17 +8,20 @@ import pytest
 
 from catalogue import PAGE as CHECKS
 from catalogue import rows as check_rows
+from cosinspect import testing
 from cosinspect.cli import main
 from cosinspect.commands import COMMANDS
 from cosinspect.profiles import load_profile
 from cosinspect.report.report import Capability
+from cosinspect.testing import Fault, File
 from cosinspect.testing.derivative import derivative
-from generated import excerpt, settled
+from generated import counts, excerpt, settled
 from test_architecture import own_imports, room_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 API = (ROOT / "docs" / "api.md").read_text()
+TESTING = (ROOT / "docs" / "testing.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 LONGEST = 150
 """Lines of README: who reads it wants to start."""
@@ -60,7 +63,9 @@ def test_every_page_is_in_the_index():
     assert all(f"({page.name})" in index for page in (ROOT / "docs").glob("*.md") if page.name != "README.md")
 
 
-@pytest.mark.parametrize("code", [*blocks(README, "python", "python"), *blocks(API, "python", "python")])
+@pytest.mark.parametrize(
+    "code", [block for page in (README, API, TESTING) for block in blocks(page, "python", "python")]
+)
 def test_the_python_runs(code, tmp_path):
     name = derivative().write_layout(tmp_path)
 
@@ -103,3 +108,18 @@ def test_the_floors_are_those_of_the_imports():
         for name in own_imports(path) if own in level else ():
             other = [*name.split("."), ""][1]
             assert other == own or level.get(other, -1) < level[own], f"{path} imports {name}"
+
+
+def test_the_testing_page_names_every_entry_and_fault():
+    named = {name for row in table("<!-- entries -->", TESTING) for name in re.findall(r"`(\w+)`", row[0])}
+    faults = {
+        name for row in table("<!-- faults -->", TESTING) for name in re.findall(r"`Fault\.(\w+)`", row[0])
+    }
+
+    entries = {name for name in testing.__all__ if getattr(testing, name).__module__ == File.__module__}
+    assert entries <= named
+    assert {name for name, each in vars(Fault).items() if isinstance(each, classmethod)} == faults
+
+
+def test_the_counts_of_accuracy_are_generated():
+    assert counts() in (ROOT / "docs" / "accuracy.md").read_text()

@@ -1,5 +1,5 @@
-"""The verdict as a signed statement beside the image, so that others can enforce it with no server of ours.
+"""The verdict as a signed statement beside the image, which others can enforce without a cosinspect server.
 
-It may import `formats`, `oci`, `report`, `signatures` and `sources`. `statement` is what is signed, `place` finds and stores it, `verdict`
-signs and verifies it.
+It may import `formats`, `oci`, `report`, `signatures` and `sources`. `statement` is the content, `place`
+stores and finds it, `verdict` signs and verifies it.
 """

@@ -1,7 +1,8 @@
-"""Where statements lie beside an image: as referrers that hold a bundle, and under the tag that cosign 2 looks at.
+"""The places of statements about an image: referrers with a bundle, and the tag that cosign 2 reads.
 
-Bundles: sigstore/cosign, specs/BUNDLE_SPEC.md. The tag: specs/ATTESTATION_SPEC.md. Where a registry does not list referrers, the index
-tagged `sha256-<hexadecimals>` does (distribution-spec 1.1, "Pushing Manifests with Subject").
+Bundles: sigstore/cosign, specs/BUNDLE_SPEC.md. The tag: specs/ATTESTATION_SPEC.md. If a registry does not
+list referrers, the index tagged `sha256-<hexadecimal digits>` does (distribution-spec 1.1, "Pushing Manifests with
+Subject").
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ __all__ = ["AttestationRepository", "bundle_of", "envelope_json"]
 _EMPTY_TYPE, _EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
 _ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 _MOST = 100
-"""Statements that are looked at."""
+"""The maximum number of statements that are read."""
 
 
 def envelope_json(payload: bytes, signature: bytes) -> dict[str, Any]:
-    """Give a signed statement as an envelope of the wire (secure-systems-lab/dsse, envelope.md)."""
+    """Return a signed statement as a JSON envelope (secure-systems-lab/dsse, envelope.md)."""
     return {
         "payloadType": IN_TOTO,
         "payload": base64.b64encode(payload).decode(),
@@ -46,7 +47,7 @@ def envelope_json(payload: bytes, signature: bytes) -> dict[str, Any]:
 
 
 def bundle_of(envelope: dict[str, Any], key: PublicKey) -> bytes:
-    """Give a signed statement as a bundle that hints at its key."""
+    """Return a signed statement as a bundle with a hint at its key."""
     hint = base64.b64encode(bytes.fromhex(key.fingerprint)).decode()
     return msgspec.json.encode(
         {
@@ -59,10 +60,10 @@ def bundle_of(envelope: dict[str, Any], key: PublicKey) -> bytes:
 
 @frozen
 class AttestationRepository:
-    """The repository of an image, as the place of statements about it.
+    """The repository of an image as a store of statements.
 
     Attributes:
-        source: any image in the repository; stays open.
+        source: any image in the repository; it is not closed.
         limits: for what is read.
     """
 
@@ -70,10 +71,10 @@ class AttestationRepository:
     limits: Limits = DEFAULT_LIMITS
 
     def put_bundle(self, subject: Descriptor, bundle: bytes, *, created: str) -> Digest:
-        """Have a bundle refer to an image.
+        """Push a bundle as a referrer of an image.
 
         Raises:
-            SourceError: the registry does not take it.
+            SourceError: the registry refuses it.
         """
         config, layer = self.source.push_blob(_EMPTY), self.source.push_blob(bundle)
         annotations = {
@@ -100,11 +101,11 @@ class AttestationRepository:
         return digest
 
     def put_tagged(self, subject: Descriptor, envelope: bytes) -> str:
-        """Add an envelope to those under cosign's tag, in place of an earlier one of ours; give the tag.
+        """Add an envelope under cosign's tag, replacing an earlier one of ours; return the tag.
 
         Raises:
-            SourceError: the registry does not take it.
-            InvalidManifest: what is there is not cosign's.
+            SourceError: the registry refuses it.
+            InvalidManifest: the tag has something other than cosign's manifest.
         """
         tag = f"{subject.digest.algorithm}-{subject.digest.encoded}.att"
         kept: list[dict[str, Any]] = []
@@ -142,11 +143,11 @@ class AttestationRepository:
         return tag
 
     def envelopes(self, subject: Digest) -> Iterator[Envelope]:
-        """Give every envelope that lies beside an image, not yet believed; what cannot be read is passed over.
+        """Yield every envelope beside an image, unverified; skip unreadable ones.
 
         Raises:
             SourceError: the registry does not answer.
-            CosinspectError: its list of referrers is none.
+            CosinspectError: the list of referrers is invalid.
         """
         for descriptor in self.source.referrers(subject)[:_MOST]:
             if descriptor.media_type not in MANIFEST_TYPES or not is_bundle_type(

@@ -1,7 +1,7 @@
-"""A report as an in-toto statement of the type test-result, and what such a statement says.
+"""A report as an in-toto statement of the type test-result, and the content of such a statement.
 
-https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md, v0.1. Whoever reads it must pass over fields that he does
-not know, so the whole report is in one of our own.
+https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md, v0.1. Readers must ignore
+unknown fields, so the whole report is in a field of our own.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _STATEMENT = "https://in-toto.io/Statement/v1"
 
 
 def statement_of(report: Report, rules: str) -> bytes:
-    """Write a report as a statement about the digest that the user named, which an index is, too.
+    """Return a report as a statement about the named digest, which may be that of an index.
 
     Args:
         report: of the inspection.
-        rules: digest of the rulebook that it goes by.
+        rules: digest of the rulebook.
     """
     passed: list[str] = []
     warned: list[str] = []
@@ -72,15 +72,15 @@ def statement_of(report: Report, rules: str) -> bytes:
 
 @frozen
 class TestResult:
-    """What a statement says of an image.
+    """The content of a statement.
 
     Attributes:
-        subjects: digests that it is about.
+        subjects: the digests of its subjects.
         result: PASSED, WARNED or FAILED.
         failed: names of the tests that failed.
         warned: names of those that warned.
-        rules: digest of the rulebook, "" where another tool made it.
-        report: as `Report.to_dict` gives it, None where another tool made it.
+        rules: digest of the rulebook, "" if another tool made it.
+        report: as `Report.to_dict` returns it, None if another tool made it.
     """
 
     subjects: tuple[Digest, ...]
@@ -112,7 +112,7 @@ def read_test_result(raw: bytes) -> TestResult:
     """Read a statement of the type test-result.
 
     Raises:
-        FormatError: of kind `json`, `fields` or `type`; it is none.
+        FormatError: of kind `json`, `fields` or `type`: the input is not such a statement.
     """
     statement = read_statement(raw)
     if statement.predicate_type != TEST_RESULT:
@@ -134,7 +134,7 @@ def read_test_result(raw: bytes) -> TestResult:
     subjects = []
     for subject in statement.subjects:
         for algorithm, encoded in subject.digests.items():
-            # One of an algorithm that is not known says nothing about an image that is known by another.
+            # A digest of an unknown algorithm identifies no image here.
             with contextlib.suppress(InvalidManifest):
                 subjects.append(Digest.parse(f"{algorithm}:{encoded}"))
     return TestResult(
@@ -148,14 +148,14 @@ def read_test_result(raw: bytes) -> TestResult:
 
 
 def _repository(name: str) -> str:
-    """Give a name without its tag and digest: a statement is about what the digest says."""
+    """Return a name without tag and digest: the digest identifies the subject."""
     bare = name.partition("@")[0]
     head, slash, last = bare.rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}" if slash else bare
 
 
 def _plain(value: Any) -> Any:
-    """Give values in which all text is UTF-8: a byte that is not, in a name, is written as an escape."""
+    """Return plain data whose text is UTF-8; other bytes in names are escaped."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Attest to what an inspection found, and believe what somebody else attested."""
+"""Attests the result of an inspection, and verifies attested results."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from cosinspect.signatures.signing import PrivateKey
 __all__ = ["Attested", "Placed", "StatementSigner", "attest", "find_attested"]
 
 _SIGNATURES = 16
-"""Of one envelope, that are looked at."""
+"""The maximum number of signatures read per envelope."""
 
 
 @frozen
 class Placed:
-    """Where an attestation was put.
+    """The place of a pushed attestation.
 
     Attributes:
-        referrer: digest of the artifact that refers to the image.
-        tag: under which cosign 2 finds it, None where it was not asked for.
+        referrer: digest of the referrer.
+        tag: the tag for cosign 2, None if not requested.
         result: PASSED, WARNED or FAILED.
     """
 
@@ -40,11 +40,11 @@ class Placed:
 
 @frozen
 class Attested:
-    """A verdict that somebody attested to.
+    """A verified attestation.
 
     Attributes:
-        key: whose word it is.
-        result: what was said.
+        key: the key that signed it.
+        result: the attested result.
     """
 
     key: PublicKey
@@ -52,10 +52,10 @@ class Attested:
 
 
 class StatementSigner(Protocol):
-    """Signs statements by other means than a key."""
+    """Signs statements without a key."""
 
     def sign(self, statement: bytes) -> bytes:
-        """Give the bundle of a statement.
+        """Return the bundle of a statement.
 
         Raises:
             TransportError: it cannot be signed.
@@ -73,20 +73,20 @@ def attest(
     created: str,
     tagged: bool = True,
 ) -> Placed:
-    """Sign a report as a statement, and put it beside the image.
+    """Sign a report as a statement, and push it beside the image.
 
     Args:
         report: of the image.
-        rules: digest of the rulebook that it goes by.
-        key: signs; what signs by identity gives a bundle, and cosign 2's tag holds none.
+        rules: digest of the rulebook.
+        key: the key or signer; a signer by identity makes a bundle, which cosign 2's tag cannot have.
         repository: of the image.
-        subject: the image, as it was asked for: its index, where it has one.
-        created: now, as RFC 3339 has it.
-        tagged: whether to put it under cosign 2's tag as well.
+        subject: the digest of the name: of the index, if any.
+        created: the current time (RFC 3339).
+        tagged: whether to push it under cosign 2's tag too.
 
     Raises:
-        SourceError: the registry does not take it.
-        InvalidManifest: what stands in its place is something else.
+        SourceError: the registry refuses it.
+        InvalidManifest: its place has something else.
     """
     statement = statement_of(report, rules)
     result = read_test_result(statement).result
@@ -106,19 +106,19 @@ def find_attested(
     keys: tuple[PublicKey, ...],
     repository: AttestationRepository,
 ) -> Attested | None:
-    """Find what one of these keys attested of an image by the same rules; None where nobody attested.
+    """Find an attestation of an image by one of these keys with the same rules; return None without one.
 
     Args:
-        subject: its digest: of the index, where it has one.
-        judged: digest of the manifest that would be inspected here; what was found in an image for another platform of the
-            same index says nothing.
-        rules: digest of the rulebook; what other rules found says nothing.
-        keys: whom to believe.
+        subject: its digest: of the index, if any.
+        judged: digest of the manifest for the platform; attestations of other platforms of the index do not
+        count.
+        rules: digest of the rulebook; attestations with other rules do not count.
+        keys: the trusted keys.
         repository: of the image.
 
     Raises:
         SourceError: the registry does not answer.
-        CosinspectError: its list of referrers is none.
+        CosinspectError: the list of referrers is invalid.
     """
     found: Attested | None = None
     for envelope in repository.envelopes(subject):
@@ -133,14 +133,14 @@ def find_attested(
             continue
         if subject not in result.subjects or result.rules != rules or not _agrees(result, judged):
             continue
-        # Of several the worst counts: a pass must not hide a failure.
+        # The worst of several counts: a pass must not hide a failure.
         if found is None or result.result == "FAILED":
             found = Attested(key, result)
     return found
 
 
 def _agrees(result: TestResult, judged: Digest) -> bool:
-    """Say whether a statement has a report of ours on that manifest, with a verdict that is its result."""
+    """Return whether a statement has a report of ours on that manifest, with a verdict that matches its result."""
     report = result.report or {}
     image = report.get("image")
     verdict = report.get("verdict")

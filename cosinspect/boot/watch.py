@@ -239,16 +239,16 @@ def _success(
     up = proof.complete and proof.multi_user == "active"
     waited = guest.cpu - clock.cpu > limits.settle or guest.wall - clock.wall > 90
     if not talk.accounts:
+        if talk.refused:
+            return Watched(
+                BootResult.HALF_BOOTED, "a login prompt comes, and nobody can log in", "none", proof
+            )
         if up and (console.saw(Sign.LOGIN) or waited):
             return Watched(
                 BootResult.BOOTED,
                 "the image ran our commands, and multi-user.target is reached",
                 "stage",
                 proof,
-            )
-        if talk.refused:
-            return Watched(
-                BootResult.HALF_BOOTED, "a login prompt comes, and nobody can log in", "none", proof
             )
         return None
     if up and not console.saw(Sign.LOGIN) and waited:

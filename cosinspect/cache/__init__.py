@@ -1,10 +1,10 @@
-"""What was found out before, by what it was found out from: layers, merged trees, and whatever else is a function of them.
+"""A cache of layers, merged trees and other results, each under the digest of everything that decides it.
 
-A key is the digest of everything that decides a value: the content's own digests, the bounds it was read within, and the
-code that read it. So nothing here is ever out of date, and no entry needs to be told from another by its age.
+A key is the digest of the content's own digests, the bounds, and the code that read it. Entries therefore
+never become outdated.
 
-It may import `compression`, `formats`, `layer`, `oci`, `rootfs` and `tar`. Which code decides an index or a tree is listed in `code`; where
-records are kept is in `store` and `shared`; values parsed from files are shared through `parsed`.
+It may import `compression`, `formats`, `layer`, `oci`, `rootfs` and `tar`. `code` lists the code that decides
+an index or a tree. `store` and `shared` keep records. `parsed` shares values parsed from files.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ __all__ = ["Cache", "DirectoryStore", "Kept", "Store", "open_directory"]
 
 
 class Cache:
-    """Records of layers, trees and values; used from several threads at once.
+    """Records of layers, trees and values; thread-safe.
 
     Attributes:
-        store: where they are kept.
+        store: keeps the records.
     """
 
     def __init__(self, store: Store) -> None:
-        """Look things up in `store`, and keep them there."""
+        """Read and write records in `store`."""
         self.store = store
 
     def layer(self, layer: Layer) -> LayerIndex | None:
-        """Give the index of a layer without reading it, None if it is not known."""
+        """Return the index of a layer from the cache, or None."""
         key = _layer_key(layer)
         record = self._load("layer", key)
         if record is None:
@@ -53,13 +53,13 @@ class Cache:
             return None
 
     def keep_layer(self, layer: Layer, index: LayerIndex) -> None:
-        """Keep the index of a layer; one whose diff_id was not verified is not kept."""
+        """Store the index of a layer, unless its diff_id was not verified."""
         if layer.verify_diff_id:
             key = _layer_key(layer)
             self.store.save("layer", key, encode_layer(index, key))
 
     def tree(self, indexes: Sequence[LayerIndex], semantics: Semantics, limits: Limits) -> Merged:
-        """Give the tree that layers make; it is merged and kept if it is not known."""
+        """Return the merged tree of layers; merge and store it if it is not in the cache."""
         chain = [f"{index.origin} {index.diff_id}" for index in indexes]
         key = _key(code_digest(TREE_CODE), _bounds(limits), semantics.value, *chain)
 
@@ -78,7 +78,7 @@ class Cache:
         return merged
 
     def value(self, kind: str, *parts: bytes | str) -> bytes | None:
-        """Give a value that was kept under the same kind and parts, None if it is not known."""
+        """Return the value stored under the same kind and parts, or None."""
         key = _key(*parts)
         record = self._load(kind, key)
         if record is None:
@@ -91,7 +91,7 @@ class Cache:
         return record.head
 
     def keep_value(self, value: bytes, kind: str, *parts: bytes | str) -> None:
-        """Keep a value of a kind under everything that decides it."""
+        """Store a value of a kind under everything that decides it."""
         key = _key(*parts)
         self.store.save(kind, key, RecordWriter(key).finish(value))
 
@@ -107,9 +107,9 @@ class Cache:
 
 
 def _layer_key(layer: Layer) -> bytes:
-    # What containerd makes of a layer is a matter of its media type as well.
+    # containerd's reading of a layer also depends on its media type.
     digests = (str(layer.descriptor.digest), layer.descriptor.media_type, str(layer.diff_id))
-    # Whether a layer agrees with its table of contents is a matter of which table the manifest vouches for.
+    # The comparison with a table of contents depends on which table the manifest vouches for.
     tables = [f"{name}={layer.descriptor.annotations.get(name, '')}" for name in ANNOTATIONS]
     if not is_announced(layer.descriptor):
         tables = []
@@ -117,7 +117,7 @@ def _layer_key(layer: Layer) -> bytes:
 
 
 def _bounds(limits: Limits) -> str:
-    """Tell bounds as text; the time that reading took decides nothing about what was read."""
+    """Return bounds as text, without the time limit, which does not change the result."""
     return repr(evolve(limits, seconds=0.0))
 
 

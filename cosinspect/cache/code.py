@@ -1,4 +1,4 @@
-"""Which code made a record: what other code would make of the same bytes may be something else."""
+"""The code that decides a record: other code may read the same bytes differently."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ LAYER_CODE = (
     "compression/",
     "formats/boot/elf.py",
     "formats/boot/program.py",
+    "formats/boot/symbol_versions.py",
     "formats/toc.py",
+    "globs.py",
     "layer/",
+    "path_walk.py",
     "tar/",
     "wire_types.py",
 )
-"""What decides the index of a layer; a name that ends in a slash is a package with all its modules."""
+"""The code that decides the index of a layer; a name that ends in a slash is a package with all its modules."""
 
 TREE_CODE = (*LAYER_CODE, "cache/trees.py", "rootfs/")
-"""What decides a merged tree."""
+"""The code that decides a merged tree."""
 
 
 @cache
 def code_digest(names: tuple[str, ...] = ()) -> bytes:
-    """Give a digest of modules of this package by their source, or of all of it; of the version, where there is no source."""
+    """Return a digest of the source of these modules of the package, or of all modules; of the version if there is no source."""
     package = files("cosinspect")
     found = hashlib.sha256(__version__.encode())
     named = [source for name in names or ("",) for source in _named(package, name)]

@@ -1,7 +1,7 @@
-"""The record of one layer: everything its index says, and the smaller bodies that were retained.
+"""The record of one layer: its index, and the smaller retained bodies.
 
-The head has what every inspection looks at. Entries, markers and bodies are sections that are decoded when they are asked
-for: a merged tree that is cached itself needs none of them.
+The head has what every inspection reads. Entries, markers and bodies are sections that are decoded on demand:
+a cached merged tree needs none of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cosinspect.wire_types import ready
 __all__ = ["BODY_BYTES", "decode_layer", "encode_layer"]
 
 BODY_BYTES = 1 << 20
-"""Larger bodies are not cached, but what was found out about them is."""
+"""Larger bodies are not cached; their parsed values are."""
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class _Part(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         count: of the values.
         size: of the section, unpacked.
-        escaped: whether their text is.
+        escaped: whether their text is escaped.
     """
 
     count: int
@@ -44,7 +44,7 @@ class _Part(msgspec.Struct, frozen=True, array_like=True):
     section: Section
 
 
-class _Head(msgspec.Struct, frozen=True, array_like=True):
+class _LayerHead(msgspec.Struct, frozen=True, array_like=True):
     irregularities: list[tuple[str, int, str, str]]
     uncompressed_size: int
     escaped: bool
@@ -66,8 +66,8 @@ class _Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     data: int
 
 
-class _Reading(Generic[T]):
-    """Decodes a layer's parts, each once; where a section is damaged, the layer is read again."""
+class _LayerDecoder(Generic[T]):
+    """Decodes each part of a layer once; if a section is damaged, the layer is read again."""
 
     def __init__(self, record: Record, again: Callable[[], LayerIndex]) -> None:
         self.record = record
@@ -81,7 +81,7 @@ class _Reading(Generic[T]):
 
 
 class _Values(Sequence[T]):
-    """Values that are decoded when somebody looks at one."""
+    """Values that are decoded at the first access."""
 
     def __init__(self, count: int, load: Callable[[], Sequence[T]]) -> None:
         self._count = count
@@ -108,9 +108,9 @@ class _Values(Sequence[T]):
 
 
 class _Contents(Mapping[int, bytes]):
-    """Bodies that are read from the record when they are asked for."""
+    """Bodies that are read from the record on demand."""
 
-    def __init__(self, sections: dict[int, Section], reading: _Reading[LayerEntry]) -> None:
+    def __init__(self, sections: dict[int, Section], reading: _LayerDecoder[LayerEntry]) -> None:
         self._sections = sections
         self._reading = reading
 
@@ -129,7 +129,7 @@ class _Contents(Mapping[int, bytes]):
 
 
 class _Programs(Mapping[int, Program]):
-    """What programs ask for, decoded when somebody asks."""
+    """The requirements of programs, decoded on demand."""
 
     def __init__(self, load: Callable[[], Mapping[int, Program]], count: int) -> None:
         self._load = load
@@ -152,7 +152,7 @@ class _Programs(Mapping[int, Program]):
 
 
 def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
-    """Give the record of a layer, in pieces."""
+    """Return the record of a layer, in pieces."""
     writer = RecordWriter(key)
     irregularities = [(each.kind, each.offset, each.message, each.path) for each in index.irregularities]
     entries, name_only = (
@@ -169,28 +169,28 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
     cuts = [(each.reader, each.offset, each.ended, each.reason) for each in index.cuts]
     parts = (entries, whiteouts, opaques, nameless, name_only, programs, contents, cuts)
     try:
-        head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, False, *parts))
+        head = msgspec.msgpack.encode(_LayerHead(irregularities, index.uncompressed_size, False, *parts))
     except UnicodeEncodeError:
         irregularities = [
             (kind, offset, escape(message), escape(path)) for kind, offset, message, path in irregularities
         ]
-        head = msgspec.msgpack.encode(_Head(irregularities, index.uncompressed_size, True, *parts))
+        head = msgspec.msgpack.encode(_LayerHead(irregularities, index.uncompressed_size, True, *parts))
     return writer.finish(head)
 
 
 def decode_layer(
     record: Record, descriptor: Descriptor, diff_id: Digest, again: Callable[[], LayerIndex]
 ) -> LayerIndex:
-    """Give the index of a layer; `again` reads the layer itself, should a section turn out to be damaged.
+    """Return the index of a layer; `again` reads the layer itself if a section is damaged.
 
     Raises:
-        Damaged: the head is none.
+        Damaged: the head is invalid.
     """
     try:
-        head = msgspec.msgpack.decode(record.head, type=ready(_Head))
+        head = msgspec.msgpack.decode(record.head, type=ready(_LayerHead))
     except msgspec.DecodeError as fault:
         raise Damaged(f"the head is none of a layer: {fault}") from fault
-    reading = _Reading[LayerEntry](record, again)
+    reading = _LayerDecoder[LayerEntry](record, again)
     text = unescape if head.escaped else str
     irregularities = tuple(
         Irregularity(kind, offset, text(message), text(path))

@@ -1,7 +1,7 @@
-"""What was parsed out of an image's files, each file once: by its place in a layer, whatever its paths and readers.
+"""Values parsed from an image's files, each file once: by its place in a layer, whatever its paths.
 
-With a cache, a later inspection knows it too, so that large files (an initrd, a kernel, a package database) are not read
-again for the little that is asked of them.
+With a cache, later inspections use them too, so that large files (an initrd, a kernel, a package database)
+are read once.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from attrs import evolve, frozen
 
 from cosinspect.cache import Cache
 from cosinspect.cache.code import code_digest
+from cosinspect.deadline import running
 from cosinspect.errors import ContentError, FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.wire_types import ready
@@ -42,26 +44,26 @@ class _Outcome(msgspec.Struct, array_like=True):
 
 
 class Parsed:
-    """Values by what they are and where their bytes are; a file that is not of its format is one, too."""
+    """Values by kind and place of their bytes; the error for a file of another format is a value too."""
 
     def __init__(self, cache: Cache | None = None, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Begin with nothing, or with what `cache` knows of parsing within the same bounds."""
+        """Start empty, or with the values that `cache` has for the same bounds."""
         self._cache = cache
         self._bounds = repr(evolve(limits, seconds=0.0))
         self._known: dict[tuple[str, str, int], object] = {}
 
     def get(self, kind: str, place: tuple[str, int], parse: Callable[[], T], *, type: type[T]) -> T:  # noqa: A002
-        """Give the value of the file at a place, which `parse` makes if it is not known.
+        """Return the value of the file at a place; `parse` makes it if it is not known.
 
         Args:
-            kind: what it is parsed as.
+            kind: of the value.
             place: the digest of a layer and the offset of the content in it (`Rootfs.origin`).
             parse: reads the file.
             type: of the value.
 
         Raises:
-            FormatError: the file is not of that format.
-            CosinspectError: what `parse` raises otherwise; that is not kept.
+            FormatError: the file does not have that format.
+            CosinspectError: other errors of `parse`; they are not stored.
         """
         key = (kind, *place)
         found = self._known.get(key)
@@ -83,17 +85,17 @@ class Parsed:
         type: type[T],  # noqa: A002
         confirmed: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Begin to parse what will be asked for, in a thread of its own; `get` waits for it, and tells what it raised.
+        """Start to parse a file in a separate thread; `get` waits for it, and raises its error.
 
         Args:
-            kind: what it is parsed as.
+            kind: of the value.
             place: as for `get`.
             parse: reads the file.
             type: of the value.
-            confirmed: waits until it is known whether what was read is verified, and says so; else it is nobody's answer.
+            confirmed: waits for the verification of the bytes, and returns its result; unverified values are dropped.
 
         Returns:
-            Whether it was begun; what is known already is not.
+            whether it was started; a known value is not parsed again.
         """
         key = (kind, *place)
         if key in self._known:
@@ -105,13 +107,16 @@ class Parsed:
         future: Future[object] = Future()
         self._known[key] = future
 
+        deadline = running()
+
         def work() -> None:
             try:
-                future.set_result(self._made(key, parse, confirmed))
+                with deadline.running(kind) if deadline is not None else nullcontext():
+                    future.set_result(self._made(key, parse, confirmed))
             except BaseException as fault:  # noqa: BLE001 - whoever asks is told
                 future.set_exception(fault)
 
-        # No pool's thread: nobody waits for it at the end if nobody asks.
+        # Not a thread of a pool: the process does not wait for an unused value at its end.
         threading.Thread(target=work, name=kind, daemon=True).start()
         return True
 
@@ -146,7 +151,7 @@ class Parsed:
             outcome = msgspec.msgpack.decode(data, type=ready(_Outcome))
             if outcome.fault is None:
                 return msgspec.msgpack.decode(outcome.value, type=ready(of))
-        except msgspec.DecodeError:  # a file that somebody made up
+        except msgspec.DecodeError:  # an invented file
             return None
         fault = outcome.fault
         return FormatError(

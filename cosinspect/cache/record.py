@@ -1,9 +1,9 @@
-"""One cached file: a head, and sections that are verified one by one as they are read.
+"""One cached file: a head, and sections that are verified one by one when they are read.
 
     magic 8 | length of the head 4 | digest of the head 16 | digest of the sections 16 | key 32 | head | sections
 
-Numbers are big-endian, digests BLAKE2b of 16 bytes. A section is found by offset, length and digest, which stand in the
-head or in another section, so that reading some of a large file verifies exactly that and costs nothing more.
+Numbers are big-endian, digests are BLAKE2b of 16 bytes. The head or another section has the offset, length
+and digest of a section. Reading a part of a large file verifies only that part.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _DIGEST_BYTES = 16
 
 
 class Damaged(Exception):
-    """A cached file is not what was written; it counts as absent."""
+    """A cached file is damaged; it counts as absent."""
 
 
 class Section(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where a section is, and what it must be.
+    """The place and the digest of a section.
 
     Attributes:
-        offset: in bytes from the first section on.
+        offset: in bytes, from the first section.
         length: in bytes.
         digest: of its bytes.
     """
@@ -46,7 +46,7 @@ class RecordWriter:
     """Collects the sections of a record, in order, and puts the head before them."""
 
     def __init__(self, key: bytes) -> None:
-        """Begin the record that is found by `key`, of 32 bytes."""
+        """Start the record for `key`, which has 32 bytes."""
         self._key = key
         self._sections: list[bytes] = []
         self._length = 0
@@ -61,23 +61,23 @@ class RecordWriter:
         return section
 
     def finish(self, head: bytes) -> list[bytes]:
-        """Give the record in pieces."""
+        """Return the record in pieces."""
         lead = _LEAD.pack(MAGIC, len(head), _digest(head), self._whole.digest(), self._key)
         return [lead, head, *self._sections]
 
 
 class Record:
-    """A record's bytes, of which so far only the head is verified.
+    """A record's bytes; at first only the head is verified.
 
     Attributes:
         head: its bytes.
     """
 
     def __init__(self, data: Buffer, key: bytes) -> None:
-        """Look at what was cached for `key`.
+        """Verify the head of the record for `key`.
 
         Raises:
-            Damaged: it is no record, or one of another key, or its head is another one.
+            Damaged: the bytes are not a record, belong to another key, or have a damaged head.
         """
         self._data = memoryview(data)
         try:
@@ -92,10 +92,10 @@ class Record:
             raise Damaged("the head is damaged")
 
     def read(self, section: Section) -> bytes:
-        """Give a section's verified bytes.
+        """Return a section's verified bytes.
 
         Raises:
-            Damaged: they are others.
+            Damaged: the bytes are damaged.
         """
         data = bytes(self._sections[section.offset : section.offset + section.length])
         if section.offset < 0 or len(data) != section.length or _digest(data) != section.digest:
@@ -106,7 +106,7 @@ class Record:
         """Verify all sections at once.
 
         Raises:
-            Damaged: they are others.
+            Damaged: the bytes are damaged.
         """
         if _digest(self._sections) != self._whole:
             raise Damaged("the sections are damaged")

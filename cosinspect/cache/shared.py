@@ -1,7 +1,7 @@
-"""A cache that machines share: a bucket, or whatever else fsspec reaches by a URL, behind a directory of this machine.
+"""A cache that machines share, in a bucket or another place that fsspec supports, behind a local directory.
 
-What is found there is verified whole before it is kept here, and used from here. Whatever goes wrong there means that
-something is not cached; it is told once.
+Records from there are verified completely and copied to the local directory. A failure means that something
+is not cached; it is reported once.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ __all__ = ["SharedStore", "open_shared"]
 _logger = logging.getLogger("cosinspect.cache")
 
 RECORD_BYTES = 1 << 30
-"""A larger record is not taken from there."""
+"""Larger records are not fetched."""
 
 
 class SharedStore:
-    """A store that looks here first, then there, and keeps what it saves in both places.
+    """A store that reads the local directory first, then the shared place, and writes to both.
 
     Attributes:
-        url: of what is shared, for messages.
-        local: the directory of this machine.
+        url: of the shared place, for messages.
+        local: the local directory.
     """
 
     def __init__(self, url: str, filesystem: Any, root: str, local: DirectoryStore) -> None:
@@ -40,7 +40,7 @@ class SharedStore:
         self._broken = False
 
     def load(self, kind: str, key: bytes) -> Buffer | None:
-        """Give what is here, or there and whole."""
+        """Return a local record, or a verified one from the shared place."""
         found = self.local.load(kind, key)
         if found is not None or self._broken:
             return found
@@ -60,7 +60,7 @@ class SharedStore:
         return data
 
     def save(self, kind: str, key: bytes, pieces: Iterable[bytes]) -> None:
-        """Keep a record here and there."""
+        """Write a record to both places."""
         data = b"".join(pieces)
         self.local.save(kind, key, [data])
         if self._broken or len(data) > RECORD_BYTES:
@@ -73,7 +73,7 @@ class SharedStore:
             self._give_up(fault)
 
     def discard(self, kind: str, key: bytes) -> None:
-        """Forget a record here; there, the next one that saves it mends it."""
+        """Remove a local record; the next write replaces the shared one."""
         self.local.discard(kind, key)
 
     def _path(self, kind: str, key: bytes) -> str:
@@ -83,15 +83,15 @@ class SharedStore:
     def _give_up(self, fault: Exception) -> None:
         if not self._broken:
             self._broken = True
-            # Its words may quote a URL with a secret in it.
+            # The message may contain a URL with a secret.
             _logger.warning("the shared cache is not used any more: it raised %s", type(fault).__name__)
 
 
 def open_shared(url: str, local: DirectoryStore) -> SharedStore:
-    """Open what a URL names, such as `s3://bucket/cosinspect`; nothing is asked for yet.
+    """Open a URL such as `s3://bucket/cosinspect`, without any request.
 
     Raises:
-        InvalidCache: fsspec knows no such filesystem, or lacks the package that it needs.
+        InvalidCache: fsspec does not support the filesystem, or its package is missing.
     """
     try:
         filesystem, root = fsspec.core.url_to_fs(url)

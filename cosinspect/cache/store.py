@@ -1,8 +1,8 @@
-"""Where records are kept: files named after the keys they are found by, in a directory of their own.
+"""The store of records: files named after their keys, in a private directory.
 
-Files appear whole, by renaming, so that any number of processes can read and write at once and a kill leaves at worst a
-file that nobody looks for. Whatever goes wrong (no space, no permission, a damaged file) means that something is not
-cached, which costs time and never an answer.
+Files are renamed into place, so that any number of processes can read and write at once. A killed process
+leaves at worst an unused file. Any failure (no space, no permission, a damaged file) means that something is
+not cached; it costs time and never changes a result.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ __all__ = ["DirectoryStore", "Kept", "Store", "open_directory"]
 _logger = logging.getLogger("cosinspect.cache")
 
 FORMAT = "v1"
-"""What files and their places look like; another number is another cache."""
+"""The version of the format; another number is another cache."""
 _TEMPORARY = ".tmp-"
 _STALE_SECONDS = 3600.0
-"""A file that is still being written after so long is what a killed process left."""
+"""A temporary file of this age belongs to a killed process."""
 _TOUCH_SECONDS = 600.0
-"""How exact the time of the last use is."""
+"""The precision of the time of last use."""
 
 
 class Store(Protocol):
-    """Keeps records by kind and key."""
+    """Stores records by kind and key."""
 
     def load(self, kind: str, key: bytes) -> Buffer | None:
-        """Give what was saved, None if there is nothing."""
+        """Return a record, or None."""
         ...
 
     def save(self, kind: str, key: bytes, pieces: Iterable[bytes]) -> None:
-        """Keep a record; one that is there already is replaced. Nothing is raised."""
+        """Store a record; replace an existing one. Raises nothing."""
         ...
 
     def discard(self, kind: str, key: bytes) -> None:
-        """Forget a record that turned out to be damaged."""
+        """Remove a damaged record."""
         ...
 
 
@@ -58,9 +58,9 @@ class Kept:
     """One file of the cache.
 
     Attributes:
-        kind: of record, "" for what a killed process left.
-        size: in bytes, as they lie on the disk.
-        used: when it was last read or written, in seconds since 1970.
+        kind: of the record, "" for a temporary file of a killed process.
+        size: in bytes on disk.
+        used: the time of the last read or write, in seconds since 1970.
     """
 
     path: Path
@@ -77,14 +77,14 @@ class DirectoryStore:
     """
 
     def __init__(self, path: Path) -> None:
-        """Keep records below `path`, which is made when something is saved."""
+        """Store records below `path`, which is created at the first write."""
         self.path = path
         self._root = path / FORMAT
         self._full = False
         self._lock = threading.Lock()
 
     def load(self, kind: str, key: bytes) -> Buffer | None:
-        """Map a file into memory; None where there is none that can be read."""
+        """Map a file into memory; return None if it cannot be read."""
         path = self._file(kind, key)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -104,7 +104,7 @@ class DirectoryStore:
             os.close(descriptor)
 
     def save(self, kind: str, key: bytes, pieces: Iterable[bytes]) -> None:
-        """Write a file beside its place and rename it; after a failure nothing more is tried."""
+        """Write a temporary file and rename it; after a failure, write nothing more."""
         if self._full:
             return
         path = self._file(kind, key)
@@ -129,14 +129,14 @@ class DirectoryStore:
                 partial.unlink(missing_ok=True)
 
     def discard(self, kind: str, key: bytes) -> None:
-        """Remove a file, if it can be."""
+        """Remove a file, if possible."""
         with contextlib.suppress(OSError):
             self._file(kind, key).unlink(missing_ok=True)
 
     # -- upkeep ----------------------------------------------------------------------------------------------------
 
     def files(self) -> Iterator[Kept]:
-        """Give every file of the cache, in no order; what vanishes meanwhile is left out."""
+        """Yield every file of the cache in any order; skip files that vanish."""
         for directory, kind in self._directories():
             with contextlib.suppress(OSError), os.scandir(directory) as entries:
                 for entry in entries:
@@ -147,7 +147,7 @@ class DirectoryStore:
                             yield Kept(Path(entry.path), name, found.st_blocks * 512, found.st_mtime)
 
     def verify(self) -> Iterator[tuple[Kept, str]]:
-        """Read every record whole, and give those that are damaged with what is wrong; they are removed."""
+        """Read and verify every record; remove damaged ones and return them with the fault."""
         for kept in self.files():
             if not kept.kind:
                 continue
@@ -160,9 +160,9 @@ class DirectoryStore:
                 yield kept, str(fault)
 
     def prune(self, bound: int) -> tuple[int, int]:
-        """Remove what was not used for longest until at most `bound` bytes are left; gives the files and bytes removed.
+        """Remove the least recently used files until at most `bound` bytes are left; return the number of files and bytes removed.
 
-        Files that killed processes left go in any case.
+        Temporary files of killed processes are always removed.
         """
         now = time.time()
         kept: list[Kept] = []
@@ -199,11 +199,11 @@ def open_directory(path: Path, *, trusted: bool) -> DirectoryStore:
 
     Args:
         path: of the directory.
-        trusted: whether the user named it; one that is only the usual place must be the user's own, since whoever writes
-            to it decides verdicts.
+        trusted: whether the user named it; a default directory must belong to the user, because whoever writes to it
+        decides verdicts.
 
     Raises:
-        InvalidCache: it is no directory, or somebody else can write to it.
+        InvalidCache: the path is not a directory, or others can write to it.
     """
     try:
         found = path.stat()

@@ -1,7 +1,7 @@
-"""Text as records hold it: names in layers need not be UTF-8, and UTF-8 is all that msgpack takes.
+"""Text in records: names in layers need not be UTF-8, but msgpack accepts only UTF-8.
 
-Bytes that are none are surrogate escapes here (PEP 383). A record says whether its text is escaped: then a zero stands before
-each such byte, written as the character of its number, and before each zero.
+Bytes that are not UTF-8 are surrogate escapes here (PEP 383). A record states whether its text is escaped:
+then a zero is written before the character of each such byte, and before each zero.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _ESCAPED = re.compile("\x00(.)", re.DOTALL)
 
 
 def escape(text: str) -> str:
-    """Give text that UTF-8 can hold."""
+    """Return text that UTF-8 can hold."""
     return _ODD.sub(lambda found: "\x00" + chr(ord(found[0]) & 0xFF), text)
 
 
 def unescape(text: str) -> str:
-    """Give back what `escape` was given."""
+    """Return the text that `escape` converted."""
     return _ESCAPED.sub(lambda found: "\x00" if found[1] == "\x00" else chr(0xDC00 | ord(found[1])), text)
 
 
 def rewrite(entry: LayerEntry, change: Callable[[str], str]) -> LayerEntry:
-    """Give an entry with all its text changed."""
+    """Return an entry with all its text converted."""
     xattrs = entry.xattrs
     return msgspec.structs.replace(
         entry,

@@ -1,7 +1,7 @@
-"""The record of one merged tree: a section for each directory, decoded when somebody goes there.
+"""The record of one merged tree: a section for each directory, decoded on demand.
 
-A directory's section has what its names stand for, and where the sections of its subdirectories are with their digests,
-so that a path costs the directories on it, and a tree costs nothing until a path is asked for.
+A directory's section has its names, and the places and digests of its subdirectories' sections. Reading a
+path costs only the directories on it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.layer.changeset import LayerEntry
 from cosinspect.rootfs.overlay import Merged
-from cosinspect.rootfs.tree import Inode, Node, Problem
+from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 from cosinspect.wire_types import ready
 
 __all__ = ["decode_tree", "encode_tree"]
@@ -24,9 +24,8 @@ class _Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A name in a directory.
 
     Attributes:
-        entry: as the node has it, without its path where that is the node's own (`own_path`), and without its link where
-            that is a hard link's.
-        inode: a number that all names of one file share, 0 where there is only one.
+        entry: of the node, without its path if that is the node's own (`own_path`), and without the link of a hard link.
+        inode: a number that all names of one file share, 0 for a single name.
         attributes: those of the inode.
         below: the section of a directory that is not empty.
     """
@@ -46,7 +45,7 @@ class _Directory(msgspec.Struct, frozen=True, array_like=True):
     children: list[_Child]
 
 
-class _Head(msgspec.Struct, frozen=True, array_like=True):
+class _TreeHead(msgspec.Struct, frozen=True, array_like=True):
     escaped: bool
     problems: list[tuple[str, int, str, str, bool]]
     root: _Child
@@ -54,7 +53,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _StoredNode(Node):
-    """A directory whose names are decoded when they are asked for."""
+    """A directory whose names are decoded on demand."""
 
     __slots__ = ("_below", "_loaded", "_path", "_stored")
 
@@ -89,7 +88,7 @@ class _Stored:
         self._inodes: dict[int, Inode] = {}
 
     def children(self, section: Section, path: str) -> dict[str, Node]:
-        """Decode a directory; where its section is damaged, the layers are merged again."""
+        """Decode a directory; if its section is damaged, merge the layers again."""
         try:
             found = msgspec.msgpack.decode(self._record.read(section), type=ready(_Directory))
         except (Damaged, msgspec.DecodeError):
@@ -102,7 +101,7 @@ class _Stored:
         return nodes
 
     def node(self, child: _Child, path: str, change: Callable[[str], str] | None) -> Node:
-        """Make the node that a name stands for."""
+        """Return the node of a name."""
         entry = child.entry
         if entry is not None and change is not None:
             entry = rewrite(entry, change)
@@ -132,11 +131,11 @@ class _Stored:
 
 
 def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
-    """Give the record of a tree, in pieces."""
+    """Return the record of a tree, in pieces."""
     writer = RecordWriter(key)
     inodes: dict[int, int] = {}
     names = 0
-    # Directories behind what is in them: a section needs to know those below it.
+    # A directory comes after its subdirectories: its section refers to theirs.
     waiting: list[tuple[Node, str, bool]] = [(merged.root, "", False)]
     sections: dict[int, Section] = {}
     while waiting:
@@ -159,30 +158,30 @@ def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
     root = _Child("", merged.root.entry, False, merged.root.layer, 0, 0, None, sections[id(merged.root)])
     problems = [(each.kind, each.layer, each.path, each.message, each.fatal) for each in merged.problems]
     try:
-        head = msgspec.msgpack.encode(_Head(False, problems, root, names))
+        head = msgspec.msgpack.encode(_TreeHead(False, problems, root, names))
     except UnicodeEncodeError:
         problems = [
             (kind, layer, escape(path), escape(text), fatal) for kind, layer, path, text, fatal in problems
         ]
-        head = msgspec.msgpack.encode(_Head(True, problems, _altered(root, escape), names))
+        head = msgspec.msgpack.encode(_TreeHead(True, problems, _altered(root, escape), names))
     return writer.finish(head)
 
 
 def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
-    """Give a tree; `again` merges the layers, should a section turn out to be damaged.
+    """Return a tree; `again` merges the layers if a section is damaged.
 
     Raises:
-        Damaged: the head is none.
+        Damaged: the head is invalid.
     """
     try:
-        head = msgspec.msgpack.decode(record.head, type=ready(_Head))
+        head = msgspec.msgpack.decode(record.head, type=ready(_TreeHead))
     except msgspec.DecodeError as fault:
         raise Damaged(f"the head is none of a tree: {fault}") from fault
     change = unescape if head.escaped else None
     text = unescape if head.escaped else str
     root = _Stored(record, again).node(head.root, "", change)
     problems = tuple(
-        Problem(kind, layer, text(path), text(message), fatal)
+        LayerProblem(kind, layer, text(path), text(message), fatal)
         for kind, layer, path, message, fatal in head.problems
     )
     return Merged(root, problems, head.names)

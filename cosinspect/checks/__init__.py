@@ -22,6 +22,7 @@ from cosinspect.checks import (
     drivers,
     elemental3,
     elemental3_boot,
+    elemental3_carriers,
     grub,
     hooks,
     image,
@@ -39,8 +40,10 @@ from cosinspect.checks import (
     login,
     lookup,
     luet,
+    mounts,
     programs,
     readers,
+    scripts,
     settings,
     signatures,
     system,
@@ -206,6 +209,10 @@ CATALOGUE: tuple[Check, ...] = (
     drivers.initrd_driver_missing,
     drivers.initrd_disk_drivers_missing,
     bootc_initramfs.bootc_initramfs_foreign,
+    mounts.layout_volume_unknown,
+    mounts.fstab_mount_unknown,
+    programs.base_directory_replaced,
+    scripts.script_command_missing,
     bootc_lints.bootc_boot_not_empty,
     bootc_lints.bootc_run_not_empty,
     bootc_lints.bootc_var_unlisted,
@@ -260,6 +267,7 @@ CATALOGUE: tuple[Check, ...] = (
     elemental3.elemental3_volume_content,
     elemental3.elemental3_host_tool_missing,
     elemental3_boot.elemental3_esp_too_small,
+    elemental3_carriers.elemental3_carrier_unusable,
     unified.unified_unreadable,
     unified.unified_kernel_unusable,
     unified.unified_initrd_unusable,
@@ -284,5 +292,5 @@ CATALOGUE: tuple[Check, ...] = (
 
 
 def find_check(name: str) -> Check | None:
-    """Give the check with this id or name, None if there is none."""
+    """Return the check with this id or name, None if there is none."""
     return next((item for item in CATALOGUE if name.lower() in (item.id.lower(), item.name)), None)

@@ -13,16 +13,17 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 from attrs.validators import matches_re
 
-from cosinspect.errors import CosinspectError, LimitExceeded, SourceError
+from cosinspect.errors import CosinspectError, DigestMismatch, LimitExceeded, SizeMismatch, SourceError
 from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
-from cosinspect.profiles import Generation, Profile
-from cosinspect.profiles.operations import needs_of, operations
-from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule, name_layer
+from cosinspect.profiles import Deployment, Generation, Profile
+from cosinspect.report.capabilities import Need
+from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
 from cosinspect.rootfs.partial import Unread
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
+Applies: TypeAlias = "Callable[[Generation], bool]"
 Spares: TypeAlias = "Callable[[CheckContext], Iterable[Capability]]"
 
 
@@ -61,11 +63,11 @@ class CheckContext:
         config: the image configuration.
         facts: what files of the image say, each parsed at most once.
         profile: paths and names by generation.
-        steps: what made each layer, bottom first, None where the image does not tell.
-        signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
+        steps: what made each layer, bottom first, None if the image does not tell.
+        signatures: what is known of the image's signatures, None if nobody was named who must have signed it.
         comparisons: what other readers make of the layers, those that the profile names.
-        build: the manifest by which an ISO is made of the image, None where nobody gave one.
-        choice: what was taken of an image index, None where the image was named itself.
+        build: the manifest by which an ISO is made of the image, None if nobody gave one.
+        choice: what was taken of an image index, None if the image was named itself.
     """
 
     rootfs: Rootfs
@@ -80,15 +82,37 @@ class CheckContext:
 
     @property
     def generation(self) -> Generation:
-        """The table of the image's generation.
+        """The table of the image's generation, which is laid out as derivatives of cOS are.
 
         Raises:
-            NotApplicable: no generation with a table is evident.
+            NotApplicable: no such generation is evident.
         """
-        found = self.profile.generations.get(self.facts.generation)
-        if found is None:
+        found = self.table
+        if found is None or not found.derivative:
             raise NotApplicable(f"no rules for generation {self.facts.generation or 'unknown'}")
         return found
+
+    @property
+    def table(self) -> Generation | None:
+        """The table of the image's generation, whatever kind of image it is; None if no generation is evident."""
+        return self.profile.generations.get(self.facts.generation)
+
+    @property
+    def derivative(self) -> Generation | None:
+        """The table of the image's generation where the image is laid out as derivatives of cOS are, else None."""
+        found = self.table
+        return found if found is not None and found.derivative else None
+
+    @property
+    def deployment(self) -> Deployment:
+        """How images of this generation are written to disks and media; an empty answer where no generation is evident."""
+        found = self.table
+        return found.deployment if found is not None else Deployment()
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """The rows of the table of operations that hold for the image's generation."""
+        return self.profile.needs(self.facts.generation)
 
     @property
     def cloud_configs(self) -> CloudConfigs:
@@ -101,15 +125,24 @@ class CheckContext:
         return self.facts.cloud_configs(generation.yip, generation.yip_programs)
 
     def boot_world(self, stage: str) -> World:
-        """Say what the conditions of a stage find in an ordinary boot of the active system."""
+        """Return what the conditions of a stage find in an ordinary boot of the active system."""
         initrd = self.facts.initrd if stage.startswith("rootfs") else None
-        return boot_world(self.rootfs, initrd, self.generation.active_mode_file, stage)
+        table = self.generation
+        return boot_world(self.rootfs, initrd, table.active_mode_file, stage, table.recovery_labels)
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the image is of a generation that is known and has no table of rules."""
-        generation = self.facts.generation
-        return generation != "" and generation not in self.profile.generations
+        """Whether the image is of a generation that is known and is not laid out as derivatives of cOS are."""
+        return self.facts.generation != "" and self.derivative is None
+
+    def command(self, name: str) -> str | None:
+        """Return the path at which a command is found, as a shell finds it, None where it is not."""
+        return self.facts.execution.find(name)
+
+    def runs(self, path: str) -> bool:
+        """Return whether nothing is known that keeps a file from being executed; where that is undecided, another check says so."""
+        fault = self.facts.execution.fault(path)
+        return fault is None or fault.is_undecided
 
     def require_toolkit(self) -> None:
         """Leave a check that asks for parts of a derivative where the image is none that is known.
@@ -119,33 +152,32 @@ class CheckContext:
         """
         _ = self.generation
 
-    def step(self, layer: int) -> str:
-        """Name a layer as people know it: its position and the step that made it."""
-        return name_layer(layer, self.steps[layer] if layer < len(self.steps) else None)
+    def step(self, layer: int) -> LayerStep:
+        """Return a layer as people know it: its position and the step that made it."""
+        return LayerStep(layer, self.steps[layer] if layer < len(self.steps) else None)
 
-    def removal(self, path: str) -> tuple[int | None, tuple[str, ...]]:
-        """Tell which layer took `path` away, as the layer's position and lines of evidence."""
+    def removal(self, path: str) -> tuple[int | None, tuple[Evidence, ...]]:
+        """Return the position of the layer that removed `path`, and the evidence; None and nothing if none did."""
         for change in reversed(self.rootfs.history(path)):
             if change.action is Action.REMOVED:
-                return change.layer, (f"{self.step(change.layer)} removed it: {change.cause}",)
+                return change.layer, (Removal(self.step(change.layer), change.cause),)
         return None, ()
 
     def broken(self, trace: Trace, message: str) -> Finding:
         """Make the finding for a path that does not resolve: its links, and the layer that broke it."""
-        links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))  # a circle is told once
         layer, removed = self.removal(trace.at)
         if layer is None and trace.hops:
             layer = trace.hops[-1].layer
-            removed = (f"{self.step(layer)} made the last link",)
-        return Finding(message, trace.path, layer, (*links, *removed))
+            removed = (LastLink(self.step(layer)),)
+        return Finding(message, trace.path, layer, (*links_of(trace), *removed))
 
-    def unexecutable(self, path: str, fault: Fault, message: str) -> Finding:
+    def unexecutable(self, path: str, fault: ExecutionFault, message: str) -> Finding:
         """Make the finding for a program that cannot be executed: who asks for what, and the layer that broke it."""
         entry = self.rootfs.trace(path).entry
         blamed = self.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
         searched = dict.fromkeys((*fault.searched, *((path,) if entry is None else ())))
         layer: int | None = None
-        removed: tuple[str, ...] = ()
+        removed: tuple[Evidence, ...] = ()
         for place in list(searched)[:_MOST_PLACES]:
             layer, removed = self.removal(place)
             if layer is not None:
@@ -166,7 +198,12 @@ class CheckContext:
 _MOST_PLACES = 12
 
 
-def words_of(path: str, fault: Fault) -> str:
+def links_of(trace: Trace) -> tuple[LinkFollowed, ...]:
+    """Return the links that were followed to a path, each once: a circle is told once."""
+    return tuple(dict.fromkeys(LinkFollowed(hop.path, hop.target, hop.layer) for hop in trace.hops))
+
+
+def words_of(path: str, fault: ExecutionFault) -> str:
     """Say in words what keeps a program from being executed, as the end of a sentence that began with its path."""
     return fault.reason if fault.path == path else f"{fault.path} keeps it from running: {fault.reason}"
 
@@ -191,6 +228,8 @@ _STAGE_OF: Mapping[str, tuple[str, ...]] = {
 }
 """By module of this package, the stage of the boot (`cosinspect.report.lines.BOOT_CHAIN`) that its checks look at."""
 
+_STAGES = frozenset(stage for stages in _STAGE_OF.values() for stage in stages)
+
 
 @frozen(kw_only=True)
 class Check:
@@ -199,17 +238,18 @@ class Check:
     Attributes:
         id: capitals and a number, never used for anything else again; `COS` is the catalogue's alone.
         name: names the defect.
-        level: how grave a failure is.
+        level: how severe a failure is.
         capabilities: what an image cannot do if the check fails.
         summary: the defect in one sentence.
         why: what happens on a machine.
         remedy: how it is mended.
         reads: globs of files to keep while layers pass by.
         universal: whether it holds for images of every generation, those without a table of rules included.
-        generations: the generations that it is for; empty for all.
+        applies: says of a generation's table whether the check is for it; None for all.
+        generations: the names of the generations that it is for, where a plugin is for some only; empty for all.
         tags: what it is about, in words that reports group by: a stage of the boot, `signature`.
         run: what looks.
-        spares: gives the capabilities that a failure does not cost the image at hand; None where it costs all.
+        spares: gives the capabilities that a failure does not cost the image at hand; None if it costs all.
     """
 
     id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))
@@ -221,6 +261,7 @@ class Check:
     remedy: str
     reads: tuple[str, ...] = ()
     universal: bool = False
+    applies: Applies | None = field(default=None, repr=False, eq=False)
     generations: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     run: Run = field(repr=False, eq=False)
@@ -228,8 +269,22 @@ class Check:
 
     @property
     def rule(self) -> Rule:
-        """What reports tell of the check itself."""
+        """The description of the check for reports."""
         return Rule(self.id, self.name, self.level, self.summary, self.why, self.remedy)
+
+    @property
+    def is_for_some(self) -> bool:
+        """Whether it is for some generations only."""
+        return self.applies is not None or bool(self.generations)
+
+    def generations_of(self, tables: Mapping[str, Generation]) -> tuple[str, ...]:
+        """Return the names of the generations that it is for, among those with these tables."""
+        return tuple(
+            name
+            for name, table in tables.items()
+            if (self.applies is None or self.applies(table))
+            and (not self.generations or name in self.generations)
+        )
 
 
 def check(
@@ -243,6 +298,7 @@ def check(
     remedy: str,
     reads: Iterable[str] = (),
     universal: bool = False,
+    applies: Applies | None = None,
     generations: Iterable[str] = (),
     tags: Iterable[str] = (),
     spares: Spares | None = None,
@@ -260,6 +316,7 @@ def check(
             remedy=_one_line(remedy),
             reads=tuple(reads),
             universal=universal,
+            applies=applies,
             generations=tuple(generations),
             tags=tuple(dict.fromkeys((*_STAGE_OF.get(run.__module__.rpartition(".")[2], ()), *tags))),
             run=run,
@@ -269,12 +326,15 @@ def check(
     return declare
 
 
-def decided_by(item: Check, generation: str) -> tuple[Capability, ...]:
-    """Give what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
+def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
+    """Return what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
 
-    A capability without rows for that generation, and a check that is not of the catalogue, are as declared.
+    A capability without rows, and a check that is not of the catalogue, are as declared.
+
+    Args:
+        item: the check.
+        needs: the rows that hold for the generation.
     """
-    needs = needs_of(generation)
     if not needs or not item.id.startswith("COS"):
         return item.capabilities
     found = []
@@ -286,7 +346,7 @@ def decided_by(item: Check, generation: str) -> tuple[Capability, ...]:
 
 
 def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
-    """Give what a check decides for this image.
+    """Return what a check decides for this image.
 
     Raises:
         Unread: that depends on layers that are not read, for a capability that is required.
@@ -294,20 +354,20 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
     if not item.capabilities or not item.id.startswith("COS"):
         return item.capabilities
     try:
-        return decided_by(item, context.facts.generation)
+        return decided_by(item, context.needs)
     except CosinspectError:  # the checks that ask for it say why
         return item.capabilities
     except Unread:
         required = {*context.profile.required}
-        names = {name for need in operations() for name in need.generations}
-        every = {frozenset(required.intersection(decided_by(item, name))) for name in ("", *names)}
+        rows = {context.profile.needs(name) for name in ("", *context.profile.generations)}
+        every = {frozenset(required.intersection(decided_by(item, needs))) for needs in rows}
         if len(every) > 1:
             raise
         return item.capabilities
 
 
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
-    """Give what a failure costs this image."""
+    """Return what a failure costs this image."""
     if item.spares is None:
         return capabilities
     try:
@@ -334,9 +394,13 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     seen: list[Finding | str] = []
     ending, reason, transient = Kind.PASS, "", False
     try:
-        if item.generations and context.facts.generation not in item.generations:
-            return result(Kind.NOT_APPLICABLE, f"it is for {' and '.join(item.generations)}")
-        if not item.universal and not item.generations and context.is_foreign:
+        if (table := context.table) is not None and table.carries and _STAGES.intersection(item.tags):
+            return result(Kind.NOT_APPLICABLE, f"{table.title}: there is no system in it")
+        if item.is_for_some:
+            named = item.generations_of(context.profile.generations)
+            if context.facts.generation not in named:
+                return result(Kind.NOT_APPLICABLE, f"it is for {' and '.join(named) or 'no generation'}")
+        elif not item.universal and context.is_foreign:
             # What holds for one generation may be wrong for another: bootc keeps no kernel in /boot.
             return result(Kind.NOT_APPLICABLE, f"no rules for generation {context.facts.generation}")
         seen.extend(item.run(context))  # what came before an exception is kept
@@ -352,8 +416,10 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Say whether another try may decide: a source that did not answer may do so, and time may suffice."""
-    return isinstance(fault, SourceError) or (isinstance(fault, LimitExceeded) and fault.limit == "seconds")
+    """Return whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
+    if isinstance(fault, LimitExceeded):
+        return fault.limit == "seconds"
+    return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)
 
 
 def _one_line(text: str) -> str:

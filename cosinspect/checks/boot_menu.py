@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.checks.grub import READS, at_line, decided_states, line_fit, on_condition
@@ -85,7 +86,7 @@ def _menu(context: CheckContext) -> OwnMenu:
 
 
 def _wrong(context: CheckContext, state: StateBoot, way: Loaded) -> Iterator[str]:
-    """Say what keeps a menu entry from starting the image."""
+    """Yield what keeps a menu entry from starting the image."""
     if way.kernel is None:
         yield "expected it to load a kernel, it loads none"
         return
@@ -143,7 +144,7 @@ def menu_entry_loads_nothing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _bootable_menu(context: CheckContext) -> OwnMenu:
-    """Give the image's menu, where the image boots by another one.
+    """Return the image's menu, where the image boots by another one.
 
     Raises:
         NotApplicable: there is none, or the image boots by none.
@@ -157,7 +158,7 @@ def _bootable_menu(context: CheckContext) -> OwnMenu:
 
 
 def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[tuple[Loaded, str]]:
-    """Give what is wrong with the entries of a state, each fault of an entry once."""
+    """Yield what is wrong with the entries of a state, each fault of an entry once."""
     seen: set[tuple[int, str]] = set()
     states = (menu.default, *menu.states)
     for way in state.ways:
@@ -243,7 +244,11 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
             raise Undecided(f"{path} is longer than is followed")
         for problem in script.problems[:20]:
             yield at_line(context, path, problem.message, problem.line)
-        if not script.problems:
+        marked = (context.facts.text(path).text or "").startswith("\ufeff")
+        if marked:
+            what = "the file begins with a byte order mark, a part of the first word for GRUB: it prints `can't find command`"
+            yield at_line(context, path, what, 1)
+        if not script.problems and not marked:
             yield f"GRUB takes every line of {path}"
     if not seen:
         raise NotApplicable("there is no script for GRUB")
@@ -260,7 +265,7 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
     remedy="""Write bootargs.cfg so that it serves recovery too, as the toolkit's does; toolkit v2 reads it as /etc/elemental/bootargs.cfg, and
         looks for kernel and initrd in /boot.""",
     reads=READS,
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
 )
 def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     """Run the recovery entry: of the image's own menu where it has one, else of the toolkit's."""
@@ -292,7 +297,7 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
                 text = f"{state.state.name}: {message}{on_condition(way)}"
                 missing = tuple(f"{name} is not there" for name in judged.missing)
                 finding = at_line(context, where, text, way.boot.line or None)
-                yield evolve(finding, evidence=(*finding.evidence, *missing[:5]))
+                yield evolve(finding, evidence=(*finding.grounds, *missing[:5]))
             if way.kernel is not None:
                 yield f"{state.state.name}: {way.boot.command_line.text[:160]}"
     if not seen:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from cosinspect.checks.base import CheckContext, Undecided
+from cosinspect.checks.base import CheckContext, Undecided, links_of
 from cosinspect.report.report import Capability, Finding
 from cosinspect.rootfs.rootfs import Trace
 
@@ -81,5 +81,5 @@ def too_deep(traces: Iterable[Trace]) -> Iterator[Finding | str]:
                 f"expected at most {GRUB_LINK_LIMIT} links, found {len(trace.hops)}",
                 trace.path,
                 trace.hops[-1].layer,
-                tuple(str(hop) for hop in trace.hops),
+                links_of(trace),
             )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.initrd import CANNOT_READ
 from cosinspect.checks.kernel import is_of_unread_machine
 from cosinspect.errors import FormatError
 from cosinspect.facts.facts import KernelFile
 from cosinspect.formats.text.key_file import KeyFile, read_key_file
+from cosinspect.report.evidence import Evidence, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -32,7 +34,6 @@ __all__ = [
     "prepare_root",
 ]
 
-BOOTC = ("bootc",)
 # bootc refuses an image at a fatal lint, and whoever builds one runs the lints: it is never deployed.
 REFUSED = (Capability.INSTALL, Capability.UPGRADE)
 STARTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE)
@@ -67,7 +68,7 @@ def _readable(context: CheckContext) -> list[KernelFile]:
     summary="/var/run is no link.",
     why="`bootc container lint` refuses the image: what is written to /var/run must go to /run, and be gone after a reboot.",
     remedy="Link it as the base image had it: RUN rm -rf /var/run && ln -s ../run /var/run",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_var_run(context: CheckContext) -> Iterator[Finding | str]:
     """Look at /var/run itself; it need not be there."""
@@ -84,7 +85,7 @@ def bootc_var_run(context: CheckContext) -> Iterator[Finding | str]:
     summary="There is both /etc and /usr/etc.",
     why="`bootc container lint` refuses the image: /usr/etc is what bootc makes of /etc, and one of them would be lost.",
     remedy="Move what is in /usr/etc to /etc, and delete /usr/etc.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_etc_twice(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both."""
@@ -102,7 +103,7 @@ def bootc_etc_twice(context: CheckContext) -> Iterator[Finding | str]:
     why="bootc stops at it: installation and every upgrade fail.",
     remedy='Mend the TOML: kargs = ["console=ttyS0"], match-architectures = ["x86_64"].',
     reads=("usr/lib/bootc/kargs.d/*.toml",),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_kargs_invalid(context: CheckContext) -> Iterator[Finding | str]:
     """Parse each file below /usr/lib/bootc/kargs.d, which must be a directory (bootc_kargs.rs)."""
@@ -147,13 +148,15 @@ def _kargs_fault(text: str) -> str:
     summary="There is more than one kernel.",
     why="`bootc container lint` and ostree refuse the image: `Found multiple subdirectories in usr/lib/modules`.",
     remedy="Remove the older kernel in the step that installs the newer one: RUN dnf remove -y kernel-core-<version>",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_kernels_several(context: CheckContext) -> Iterator[Finding | str]:
     """Count the directories of modules that have a kernel."""
     found = _kernels(context)
     if len(found) > 1:
-        evidence = tuple(f"{entry.path} ({context.step(entry.layer)})" for entry in found[:_SHOWN])
+        evidence = tuple(
+            Mention(f"{entry.path} ({context.step(entry.layer)})", entry.layer) for entry in found[:_SHOWN]
+        )
         yield Finding(
             f"expected one kernel, found {len(found)}", "/usr/lib/modules", found[-1].layer, evidence
         )
@@ -167,7 +170,7 @@ def bootc_kernels_several(context: CheckContext) -> Iterator[Finding | str]:
     summary="The name of a file is not UTF-8.",
     why="`bootc container lint` refuses the image: neither ostree nor composefs takes such names.",
     remedy="Rename the file, or delete it in the step that made it.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_name_undecodable(context: CheckContext) -> Iterator[Finding | str]:
     """Walk the tree."""
@@ -188,7 +191,7 @@ def bootc_name_undecodable(context: CheckContext) -> Iterator[Finding | str]:
     summary="A directory that the kernel's file systems are mounted on is not in the image.",
     why="`bootc container lint` refuses the image: systemd cannot mount /proc, /sys, /dev, /run, /tmp or /var on a read-only root.",
     remedy="Make them in the Dockerfile: RUN mkdir -p /dev /proc /sys /run /tmp /var",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each, as a directory of its own."""
@@ -210,7 +213,7 @@ def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="The image lacks /sysroot, or /ostree does not lead into it.",
     why="ostree keeps the deployments there; without them the initrd cannot switch to the one that is booted.",
     remedy="Make them as the base image had them: RUN mkdir -p /sysroot && ln -sfn sysroot/ostree /ostree",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at both without following the link, which leads to what only a deployed system has; and at the base's own account."""
@@ -240,7 +243,7 @@ def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="There is no kernel.",
     why="bootc's lints let it pass, as base images for others may have none; such an image cannot be installed.",
     remedy="Install a kernel at /usr/lib/modules/<version>/vmlinuz, or a unified kernel image at /boot/EFI/Linux/<version>.efi.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where ostree looks."""
@@ -256,7 +259,7 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
         path = context.facts.unified_kernels[0]
         raise Undecided(f"{path} carries a kernel, and bootc 1.16 looks for it in /boot/EFI/Linux")
     layer: int | None = None
-    evidence: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
     for entry in context.rootfs.glob("/usr/lib/modules/*"):
         layer, evidence = context.removal(f"{entry.path}/vmlinuz")
     yield Finding(f"expected a kernel at {_KERNELS}, found none", "/usr/lib/modules", layer, evidence)
@@ -271,7 +274,7 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="ostree takes kernel and initramfs from one directory; without the second the kernel finds no root.",
     remedy="Build it: RUN dracut -f /usr/lib/modules/<version>/initramfs.img <version>",
     reads=_READS,
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside each kernel, and unpack what is there by the kernel's rule."""
@@ -307,7 +310,7 @@ def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The boot loader refuses it: `invalid magic number`.",
     remedy="Install the kernel's package again, for the image's platform.",
     reads=_READS,
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header."""
@@ -337,7 +340,7 @@ def bootc_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     summary="A container tool left an empty /etc/hostname or /etc/resolv.conf.",
     why="Machines come up without a name or without name resolution: the empty file takes the place of the generated one.",
     remedy="Build with a tool that leaves none (buildah with --no-hostname, --no-hosts), or delete them in a last layer.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_injected(context: CheckContext) -> Iterator[Finding | str]:
     """Look for regular files without content."""
@@ -355,7 +358,7 @@ def bootc_injected(context: CheckContext) -> Iterator[Finding | str]:
     why="The root of the running system can be changed unnoticed; bootc's lints warn of it.",
     remedy="Write [composefs] enabled = true to /usr/lib/ostree/prepare-root.conf, and build the initramfs again.",
     reads=("{etc,usr/lib}/ostree/prepare-root.conf", "usr/share/doc/bootc/baseimage/base/**"),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_composefs_off(context: CheckContext) -> Iterator[Finding | str]:
     """Read the file that the initramfs goes by (ostree-ext, ostree_prepareroot.rs), and the base's own account of it."""
@@ -378,7 +381,7 @@ def bootc_composefs_off(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def prepare_root(context: CheckContext, top: str = "") -> tuple[str | None, KeyFile | None]:
-    """Give the prepare-root.conf that ostree reads, and what it says: None where GLib cannot read it."""
+    """Return the prepare-root.conf that ostree reads, and what it says: None where GLib cannot read it."""
     for place in _PREPARE_ROOT:
         path = f"{top}{place}"
         text = context.facts.text(path).text
@@ -392,7 +395,7 @@ def prepare_root(context: CheckContext, top: str = "") -> tuple[str | None, KeyF
 
 
 def _has_overlay(config: KeyFile) -> bool:
-    """Say whether the root is composefs or a transient overlay, whose values ostree takes no other way."""
+    """Return whether the root is composefs or a transient overlay, whose values ostree takes no other way."""
     try:
         if config.boolean("root", "transient"):
             return True
@@ -412,10 +415,10 @@ def _at(context: CheckContext, path: str, message: str) -> Finding:
     name="bootc-leftovers",
     level=Level.WARNING,
     summary="Logs of the build are left in /var/log.",
-    why="""`bootc container lint` warns of them (var-log): they do not belong to a machine, tell of the system that built the image, and make
+    why="""`bootc container lint` warns of them (var-log): they do not belong to a machine, describe the system that built the image, and make
         every build another image.""",
     remedy="Delete them in the step that makes them: RUN dnf install -y ... && dnf clean all && rm -rf /var/log/*",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_leftovers(context: CheckContext) -> Iterator[Finding | str]:
     """Look for regular files that are not empty; links and empty files do no harm."""
@@ -436,7 +439,7 @@ def bootc_leftovers(context: CheckContext) -> Iterator[Finding | str]:
     summary="The kernel's modules directory has no modules.dep.",
     why="modprobe finds nothing: drivers that are there are not loaded, and dracut builds an initramfs without them.",
     remedy="Run depmod in the Dockerfile: RUN depmod -a <version>",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside each kernel."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.drivers import DISK_DRIVERS, missing_needs, unindexed
 from cosinspect.checks.initrd import about, opened
@@ -44,7 +45,7 @@ _PREPARES = (
         "usr/lib/modules/*/{vmlinuz,initramfs.img,modules.builtin,modules.dep,config}",
         "boot/EFI/Linux/*.efi",
     ),
-    generations=("bootc",),
+    applies=subjects.bootc,
 )
 def bootc_initramfs_foreign(context: CheckContext) -> Iterator[Finding | str]:
     """Look into each initramfs beside a kernel, or into that of the unified kernel image."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.bootc import BOOTC, prepare_root
-from cosinspect.checks.grub import find_command
+from cosinspect.checks.bootc import prepare_root
 from cosinspect.checks.unified import READS as UNIFIED_READS
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.bootc_install import BootcInstall, merge_bootc_install, read_bootc_install
@@ -64,7 +64,7 @@ def _architecture(context: CheckContext) -> str:
 
 
 def _unified(context: CheckContext) -> Entry | None:
-    """Give the unified kernel image that bootc takes, the first by name."""
+    """Return the unified kernel image that bootc takes, the first by name."""
     return next(iter(context.rootfs.glob("/boot/EFI/Linux/*.efi")), None)
 
 
@@ -107,7 +107,7 @@ def _settings(context: CheckContext) -> _Settings:
     remedy="""Install bootupd with its updates below /usr/lib/bootupd (grub2, shim, and bootupd's own step of the build); for systemd-boot put a
         unified kernel image at /boot/EFI/Linux, or install with --composefs-backend; on s390x install s390utils, which has zipl.""",
     reads=_CONFIG_READS,
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Choose as bootc does: by the settings, by bootupctl and /usr/lib/bootupd/updates, else systemd-boot (install.rs, bootloader.rs)."""
@@ -116,7 +116,7 @@ def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
     if platform is not None and platform.architecture == "s390x":
         yield from _zipl(context, chosen)
         return
-    command = find_command(context, "bootupctl")
+    command = context.command("bootupctl")
     updates = context.rootfs.exists(_UPDATES)
     unified = _unified(context)
     if chosen == "none" and unified is not None:
@@ -142,7 +142,7 @@ def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _zipl(context: CheckContext, chosen: str) -> Iterator[Finding | str]:
-    found = find_command(context, "zipl")
+    found = context.command("zipl")
     if chosen == "none":
         yield Finding("expected zipl to be used, the settings of installation say none", _CONFIGS[0])
     elif found is not None:
@@ -157,7 +157,7 @@ def _systemd_boot(context: CheckContext) -> Entry | None:
 
 def _with_systemd_boot(context: CheckContext, unified: Entry) -> Iterator[Finding | str]:
     loader = _systemd_boot(context)
-    command = find_command(context, "bootctl")
+    command = context.command("bootctl")
     if command is None:
         yield context.missing(
             "/usr/bin/bootctl", f"expected bootctl for {unified.path}, it is not in the image"
@@ -180,7 +180,7 @@ def _with_systemd_boot(context: CheckContext, unified: Entry) -> Iterator[Findin
     why="`bootc install` stops: `Failed to find ostree/prepare-root.conf in /usr/lib or /etc`; bootc's lints only warn.",
     remedy="Write /usr/lib/ostree/prepare-root.conf with [composefs] and enabled = true, and build the initramfs again.",
     reads=("{etc,usr/lib}/ostree/prepare-root.conf",),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file in /etc and in /usr/lib, and read it as GLib does."""
@@ -211,7 +211,7 @@ def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]
         base images set none, so an image made from them has to; Anaconda brings a type of its own.""",
     remedy='Write /usr/lib/bootc/install/00-defaults.toml: [install.filesystem.root] and type = "xfs" (ext4, btrfs); or give --filesystem.',
     reads=_CONFIG_READS,
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_filesystem_unset(context: CheckContext) -> Iterator[Finding | str]:
     """Read the settings of installation as bootc does, for the image's architecture."""
@@ -242,7 +242,7 @@ def _payloads(context: CheckContext) -> tuple[bool, bool]:
 def _require_bootupd(context: CheckContext) -> None:
     if _architecture(context) not in (*_SHIMS, "ppc64le"):
         raise NotApplicable("bootupd has no component for this architecture")
-    if find_command(context, "bootupctl") is None or not context.rootfs.exists(_UPDATES):
+    if context.command("bootupctl") is None or not context.rootfs.exists(_UPDATES):
         raise NotApplicable("bootupd installs nothing here")
 
 
@@ -252,10 +252,10 @@ def _require_bootupd(context: CheckContext) -> None:
     level=Level.ERROR,
     capabilities=INSTALLS,
     summary="bootupd has nothing that it could install, or not exactly one shim.",
-    why="""bootupd passes over a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
+    why="""bootupd ignores a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
         `Found multiple shimx64.efi in the image`, and where there is none.""",
     remedy="Install grub2-efi and shim for the image's platform, and run `bootupctl backend generate-update-metadata /` in the Dockerfile.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the components, and for shim where bootupd searches it (efi.rs, get_efi_vendor)."""
@@ -292,7 +292,7 @@ def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _shims(context: CheckContext) -> list[Entry]:
-    """Give shim wherever bootupd searches it, none where it does not."""
+    """Return shim wherever bootupd searches it, none if it does not."""
     name = _SHIMS.get(_architecture(context))
     place = next((place for place in (_EFI_LIBRARY, f"{_UPDATES}/EFI") if context.rootfs.exists(place)), None)
     if name is None or place is None:
@@ -307,7 +307,7 @@ def _shims(context: CheckContext) -> list[Entry]:
     summary="bootupd installs a boot loader for one kind of firmware alone.",
     why="A machine with the other kind, BIOS or EFI, does not start from the disk: bootupd needs a component for each.",
     remedy="Install grub2-pc-modules and grub2-tools for BIOS, grub2-efi and shim for EFI, and generate bootupd's metadata again.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
     """Look for BIOS.json with GRUB's modules and grub2-install (bios.rs), and for EFI.json, on amd64."""
@@ -335,7 +335,7 @@ def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
     why="`bootc install` runs from a container of the image: the step that runs the command fails, mostly when the disk is already wiped.",
     remedy="Install the packages: util-linux (sfdisk, lsblk, mount, fstrim), dosfstools, xfsprogs, e2fsprogs or btrfs-progs, ostree, skopeo.",
     reads=_CONFIG_READS,
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH, with mkfs of the root filesystem that the settings name."""
@@ -348,7 +348,7 @@ def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     if _architecture(context) in _SHIMS:
         wanted.append(("mkfs.fat", "mkfs.vfat"))
     for names in wanted:
-        if not any(find_command(context, name) for name in names):
+        if not any(context.command(name) for name in names):
             yield context.missing(
                 f"/usr/sbin/{names[0]}", f"expected the command {' or '.join(names)}, it is not in the image"
             )
@@ -363,7 +363,7 @@ def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     why="On a host where SELinux is enabled, `bootc install` stops, for it cannot label what it writes; other hosts install it.",
     remedy="Install selinux-policy-targeted, or give --disable-selinux where the host has SELinux.",
     reads=(_POLICY.removeprefix("/"),),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/selinux/config, and look for the policy's file contexts."""
@@ -386,7 +386,7 @@ def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
         loader beside BOOT its disk images have no boot entry of the vendor.""",
     remedy="Set ID, VERSION_ID and NAME in /usr/lib/os-release, and install the distribution's shim and grub2-efi.",
     reads=("etc/os-release", "usr/lib/os-release"),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
     """Read os-release, and look for the vendor's directory (image-builder, pkg/bib/osinfo/osinfo.go)."""
@@ -421,7 +421,7 @@ def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
         `Specified filesystem xfs does not support fs-verity`.""",
     remedy='Set type = "ext4" or "btrfs" in /usr/lib/bootc/install/*.toml, or allow its absence: composefs=?<digest>.',
     reads=(*_CONFIG_READS, *UNIFIED_READS),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_verity_unsupported(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the root filesystem of the settings with what the command line of the unified kernel image asks for."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.bootc import BOOTC
-from cosinspect.checks.grub import find_command
 from cosinspect.formats.text.sysusers import read_account_names, read_sysusers_conf
 from cosinspect.formats.text.tmpfiles import read_tmpfiles_conf
+from cosinspect.report.evidence import Mention
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -36,7 +36,7 @@ REQUIRED_BY_INSTALLATION = ("skopeo", "ostree")
     why="""`bootc container lint` warns of it (nonempty-boot): bootc fills /boot itself, with the kernel from /usr/lib/modules, and what the image
         has there is hidden.""",
     remedy="Keep the kernel below /usr/lib/modules, and empty /boot in the step that fills it: RUN rm -rf /boot/* && mkdir -p /boot",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_boot_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     """Look for any entry except EFI, where unified kernel images lie."""
@@ -52,7 +52,9 @@ def bootc_boot_not_empty(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _crowded(context: CheckContext, top: str, entries: list[Entry]) -> Finding:
-    shown = tuple(f"{entry.path} ({context.step(entry.layer)})" for entry in entries[:_SHOWN])
+    shown = tuple(
+        Mention(f"{entry.path} ({context.step(entry.layer)})", entry.layer) for entry in entries[:_SHOWN]
+    )
     return Finding(f"expected nothing in {top}, found {len(entries)}", top, entries[0].layer, shown)
 
 
@@ -63,7 +65,7 @@ def _crowded(context: CheckContext, top: str, entries: list[Entry]) -> Finding:
     summary="/run or /tmp is not empty.",
     why="`bootc container lint` warns of it (nonempty-run-tmp): both are mounted over at boot, and what lies there is the build's.",
     remedy="Mount them in the build: RUN --mount=type=tmpfs,target=/run --mount=type=tmpfs,target=/tmp ...; or delete what is left.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     """Look for any entry, directories too; what a container runtime mounts for its resolver is excused, with its parents."""
@@ -94,7 +96,7 @@ def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     remedy="""Make directories and links by an entry, such as `d /var/lib/app 0755 root root - -` in /usr/lib/tmpfiles.d/app.conf, and keep files
         below /usr; caches are deleted in the step that fills them.""",
     reads=("usr/lib/tmpfiles.d/*.conf",),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     """Hold each entry below /var against the paths that files below /usr/lib/tmpfiles.d name (crates/tmpfiles)."""
@@ -135,7 +137,7 @@ def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
         and its services do not start.""",
     remedy='Add an entry, such as `u app - "App" /var/lib/app` in /usr/lib/sysusers.d/app.conf, in place of useradd.',
     reads=("usr/lib/sysusers.d/*.conf", "etc/passwd", "etc/group"),
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_accounts_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     """Hold the names in both files against the entries below /usr/lib/sysusers.d (crates/sysusers)."""
@@ -171,12 +173,12 @@ def bootc_accounts_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     summary="A program that bootc runs is not in the image.",
     why="`bootc container lint` warns of it (runtime-deps, after 1.16.9): the command that runs the program fails on the machine.",
     remedy="Install the packages: podman, skopeo, ostree, zstd, util-linux (setpriv), coreutils (chcon), systemd.",
-    generations=BOOTC,
+    applies=subjects.bootc,
 )
 def bootc_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each in PATH, except those without which installation fails."""
     names = [name for name in _PROGRAMS if name not in REQUIRED_BY_INSTALLATION]
     for name in names:
-        if find_command(context, name) is None:
+        if context.command(name) is None:
             yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
     yield f"{', '.join(names)} were looked for"

@@ -70,7 +70,7 @@ def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _layout_writer(context: CheckContext) -> str | None:
-    """Name the cloud-config that writes the layout in an ordinary boot, None where none does.
+    """Name the cloud-config that writes the layout in an ordinary boot, None if none does.
 
     Raises:
         Undecided: one may do it, which only the machine shows.
@@ -99,7 +99,7 @@ def _layout_steps(context: CheckContext) -> Iterator[tuple[CloudConfigFile, str,
 
 
 def _never(context: CheckContext) -> tuple[str, ...]:
-    """Tell which steps would write the layout, and do not run in an ordinary boot."""
+    """Return which steps would write the layout, and do not run in an ordinary boot."""
     return tuple(
         f"{item.path} writes {path} if `{_shortened(condition)}`, which does not hold in an ordinary boot"
         for item, path, runs, condition in _layout_steps(context)
@@ -186,10 +186,10 @@ def _read_by(context: CheckContext) -> str:
 
 
 def _is_missed(context: CheckContext) -> bool:
-    """Say whether another check finds no layout or no login, and names the files that are refused."""
+    """Return whether another check finds no layout or no login, and names the files that are refused."""
     try:
         layout = context.generation.layout_file and _layout_writer(context) is None
-        return bool(layout) or (context.facts.generation != "kairos" and _login(context) is None)
+        return bool(layout) or (not context.generation.accounts_installed and _login(context) is None)
     except Undecided:
         return False
 
@@ -234,12 +234,12 @@ def cloud_config_directory_refused(context: CheckContext) -> Iterator[Finding | 
     name="cloud-config-key-unknown",
     level=Level.NOTE,
     summary="A cloud-config has a key that yip does not read.",
-    why="yip passes over keys that its structures do not have, without a word in the log: what the key is for does not happen.",
+    why="yip ignores keys that its structures do not have, without a word in the log: what the key is for does not happen.",
     remedy="Correct the key's spelling; keys are compared with their case. A key of a newer yip has no effect in this generation.",
     reads=READS,
 )
 def cloud_config_key_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for keys that were passed over."""
+    """Look for keys that were skipped."""
     configs = context.cloud_configs
     if not configs.files:
         raise NotApplicable("the image has no cloud-config")
@@ -296,9 +296,8 @@ def cloud_config_covered(context: CheckContext) -> Iterator[Finding | str]:
 )
 def login_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a password or key in the cloud-configs, and for a password in /etc/shadow."""
-    context.require_toolkit()
-    if context.facts.generation.startswith("kairos"):
-        raise NotApplicable("Kairos is given its accounts when it is installed")
+    if context.generation.accounts_installed:
+        raise NotApplicable(f"{context.generation.family.title()} is given its accounts when it is installed")
     found = _login(context)
     if found is not None:
         yield found
@@ -308,7 +307,7 @@ def login_missing(context: CheckContext) -> Iterator[Finding | str]:
     yield Finding(
         f"expected a cloud-config in {OWN_DIRECTORY} or /etc/shadow to give an account a password or a key, none does",
         evidence=_passed_over(context),
-        remedy=_ACCOUNTS if context.facts.generation in {"G4", "G5"} else None,
+        remedy=_ACCOUNTS if context.deployment.configured else None,
     )
 
 
@@ -316,7 +315,7 @@ _ACCOUNTS = "Add an account to a cloud-config in /system/oem (RUN elemental init
 
 
 def _login(context: CheckContext) -> str | None:
-    """Name what gives somebody a login on an installed machine, None where nothing does.
+    """Name what gives somebody a login on an installed machine, None if nothing does.
 
     Raises:
         Undecided: a cloud-config may do it, which only the machine shows.
@@ -348,8 +347,8 @@ def _login(context: CheckContext) -> str | None:
 
 
 def _asks(context: CheckContext, provider: str) -> Iterator[Finding | str]:
-    if context.facts.generation.startswith("kairos"):
-        raise NotApplicable("the agent of Kairos asks by itself")
+    if (table := context.derivative) is not None and table.datasources_built_in:
+        raise NotApplicable(f"the agent of {table.family.title()} asks by itself")
     configs = context.cloud_configs
     if not configs.files:
         raise NotApplicable("the image has no cloud-config")
@@ -409,7 +408,7 @@ def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
         empty `root=LABEL=`, and stays in the initrd.""",
     remedy="Install cloud-config/upgrade_grub_hooks, which writes the labels to /grub_oem_env after an upgrade, if such machines are upgraded to it.",
     reads=READS,
-    generations=("G3",),
+    applies=lambda table: table.deployment.upgrade_hook != "",
 )
 def upgrade_hook_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a step behind an upgrade that has to do with GRUB's environment."""
@@ -423,8 +422,9 @@ def upgrade_hook_missing(context: CheckContext) -> Iterator[Finding | str]:
             return
     if configs.unread:
         raise Undecided(configs.unread)
+    path = context.deployment.upgrade_hook
     yield Finding(
         "expected a cloud-config with a step for GRUB in a stage of the upgrade, found none",
-        f"{OWN_DIRECTORY}/01_upgrade_grub_hook.yaml",
-        *context.removal(f"{OWN_DIRECTORY}/01_upgrade_grub_hook.yaml"),
+        path,
+        *context.removal(path),
     )

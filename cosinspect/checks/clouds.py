@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, Undecided, check
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.checks.live import drivers_of
@@ -11,15 +12,13 @@ from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["aws_drivers_missing", "gcp_drivers_missing"]
 
-LUET_TREE_AND_LATER = ("G0", "G1", "G2", "G3", "G4", "G5")
-
 
 def _one_of(
     context: CheckContext, alternatives: tuple[tuple[tuple[str, ...], ...], ...], cloud: str
 ) -> Iterator[Finding | str]:
     """Look for all groups of drivers of one alternative; a group takes one of its names."""
     for path, initrd in opened(context):
-        present = drivers_in(initrd)
+        present = drivers_in(context, initrd)
         best: list[tuple[str, ...]] | None = None
         open_ = False
         for groups in alternatives:
@@ -47,7 +46,7 @@ def _one_of(
     why="The first boot asks AWS for user data in the initrd: without a network card or a disk the machine is never installed.",
     remedy=f'Set add_drivers+=" ena nvme " in /etc/dracut.conf.d. {REBUILD}',
     reads=READS,
-    generations=LUET_TREE_AND_LATER,
+    applies=subjects.toolkit,
 )
 def aws_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for ena and nvme (Nitro), or for Xen's."""
@@ -63,7 +62,7 @@ def aws_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The first boot asks the cloud for user data in the initrd: without a network card or a disk the machine is never installed.",
     remedy=f'Set add_drivers+=" virtio_net virtio_scsi " in /etc/dracut.conf.d. {REBUILD}',
     reads=READS,
-    generations=LUET_TREE_AND_LATER,
+    applies=subjects.toolkit,
 )
 def gcp_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for virtio_net or gve, and for virtio_scsi or nvme."""

@@ -14,11 +14,12 @@ from cosinspect.facts.file_trees import InitrdFiles
 from cosinspect.facts.grub import BootLine
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.grub_values import GrubBound
+from cosinspect.profiles import boot_globs
 from cosinspect.report.report import Finding, Level
 
 __all__ = ["kernel_argument_stops", "kernel_argument_unresolved"]
 
-READS = ("etc/{cos,elemental}/*.cfg", *UNIT_READS)
+READS = (*boot_globs(), *UNIT_READS)
 _UNKNOWN = re.compile("[$%]")
 _SHOWN = 200
 _RUNLEVEL_RESCUE = frozenset({"1", "s", "S", "single", "rescue"})

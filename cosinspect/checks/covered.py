@@ -9,6 +9,7 @@ from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import started_services
 from cosinspect.facts.cloud_configs import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.evidence import Evidence, Mention
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -19,7 +20,7 @@ _PERSISTENT = "/usr/local"
 
 
 def _covered(context: CheckContext) -> tuple[str, ...]:
-    """Give the directories that are mounted over, by the image's own layout where it sets VOLUMES.
+    """Return the directories that are mounted over, by the image's own layout where it sets VOLUMES.
 
     Raises:
         NotApplicable: none is known.
@@ -67,7 +68,7 @@ def _files(context: CheckContext, top: str) -> list[Entry]:
     ]
 
 
-def _listed(context: CheckContext, files: list[Entry]) -> tuple[str, ...]:
+def _listed(context: CheckContext, files: list[Entry]) -> tuple[Evidence, ...]:
     layers = dict.fromkeys(entry.layer for entry in files)
     steps = tuple(context.step(layer) for layer in list(layers)[:_SHOWN])
     return (*(entry.path for entry in files[:_SHOWN]), *steps)
@@ -112,7 +113,7 @@ def covered_program(context: CheckContext) -> Iterator[Finding | str]:
                 f"{command.path}: {top} is mounted over",
                 path,
                 layer,
-                (f"{real.path} comes from {context.step(real.layer)}",),
+                (Mention(f"{real.path} comes from {context.step(real.layer)}", real.layer),),
             )
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")

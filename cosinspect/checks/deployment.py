@@ -5,12 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, Undecided, check, words_of
 from cosinspect.checks.boot_path import LOADER_READS
-from cosinspect.checks.grub import find_command
 from cosinspect.facts.boot_search import on_host
 from cosinspect.facts.ext2 import geometry
-from cosinspect.profiles.operations import needs_of
+from cosinspect.report.capabilities import Need
+from cosinspect.report.evidence import Line, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 
@@ -27,7 +28,6 @@ DEPLOYS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 _MEBIBYTE = 1024 * 1024
 _OVERHEAD_MEBIBYTES = 256
 """What elemental adds to the size of a tree from v0.1 on (pkg/constants ImgOverhead)."""
-_FIXED_MEBIBYTES = {"G2": 3072}
 _BOUND = ("/dev", "/proc", "/sys", "/oem", "/usr/local")
 """What is mounted from outside before a command runs in the new root (pkg/utils/chroot.go)."""
 _BLOCK = 4096
@@ -46,11 +46,11 @@ _POLICY_MAGIC = b"\x8c\xff\x7c\xf9"
     summary="A file, or a link that leads to nothing, stands where elemental makes a directory.",
     why="elemental makes the directories of mount points in the unpacked tree and mounts over them: `mkdir` ends with `not a directory` or `file exists`.",
     remedy="Delete it in the step that made it, or make a directory of it: RUN rm /<name> && mkdir /<name>",
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def deployment_directory_blocked(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each name as MkdirAll does (pkg/utils/common.go CreateDirStructure, pkg/utils/chroot.go)."""
-    found = list(blocked_names(context.rootfs, context.facts.generation))
+    found = list(blocked_names(context.rootfs, context.needs))
     for path, what in found:
         own = context.rootfs.trace(path, follow=False).entry
         layer = own.layer if own is not None else None
@@ -60,9 +60,9 @@ def deployment_directory_blocked(context: CheckContext) -> Iterator[Finding | st
         yield "the names of mount points are directories, or free"
 
 
-def blocked_names(rootfs: Rootfs, generation: str) -> Iterator[tuple[str, str]]:
-    """Give the names where a generation's elemental cannot make a directory, or mount over it, and what stands there."""
-    paths = [path for need in needs_of(generation) for path in need.paths]
+def blocked_names(rootfs: Rootfs, needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:
+    """Yield the names where the elemental with these rows of the table of operations cannot make a directory, or mount over it, and what stands there."""
+    paths = [path for need in needs for path in need.paths]
     for path in dict.fromkeys(paths):
         for part in _prefixes(path):
             what = _blocked(rootfs, part)
@@ -98,7 +98,7 @@ def _blocked(rootfs: Rootfs, path: str) -> str:
     summary="A name, a link or an attribute does not fit into the file system of the deployed image.",
     why="The image is copied into ext2: the copy ends with `File name too long` or `No space left on device`, and the command with an error.",
     remedy="Shorten the name or the link, or drop the attribute, in the step that made it.",
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def deployment_name_refused(context: CheckContext) -> Iterator[Finding | str]:
     """Measure names, link targets, and the attributes of each file (ext2: 255 bytes, one block, one block)."""
@@ -137,9 +137,9 @@ def _rounded(size: int) -> int:
 
 
 def _mebibytes(context: CheckContext) -> int:
-    """Give the size of the file system that elemental makes for this image, in MiB."""
-    fixed = _FIXED_MEBIBYTES.get(context.facts.generation)
-    if fixed is not None:
+    """Return the size of the file system that elemental makes for this image, in MiB."""
+    fixed = context.deployment.filesystem_mebibytes
+    if fixed:
         return fixed
     listed = context.facts.usage(_BLOCK).listed
     return listed // _MEBIBYTE + 1 + _OVERHEAD_MEBIBYTES
@@ -154,7 +154,7 @@ def _mebibytes(context: CheckContext) -> int:
     why="""elemental makes an ext2 file system of 3072 MiB (v0.0.15) or of the size of the files and 256 MiB, with one inode for 16 KiB (4 KiB below
         512 MiB), and copies the image into it: the copy ends with `No space left on device`. Many small files run out of inodes first.""",
     remedy="Delete files that the system does not need: caches, documentation, sources and tests of packages; or have system.size set where it is installed.",
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def deployment_capacity_exceeded(context: CheckContext) -> Iterator[Finding | str]:
     """Compute what mke2fs makes, and hold against it what the tree takes."""
@@ -184,17 +184,21 @@ def deployment_capacity_exceeded(context: CheckContext) -> Iterator[Finding | st
     yield f"the image takes {shares[0]} % of the inodes and {shares[1]} % of the blocks of {what}"
 
 
-def _most_files(context: CheckContext) -> tuple[str, ...]:
+def _most_files(context: CheckContext) -> tuple[Mention, ...]:
     counts = sorted(
         ((len(index.entries), number) for number, index in enumerate(context.rootfs.indexes)), reverse=True
     )
-    return tuple(f"{count} entries in {context.step(number)}" for count, number in counts[:3])
+    return tuple(
+        Mention(f"{count} entries in {context.step(number)}", number) for count, number in counts[:3]
+    )
 
 
-def _largest_layers(context: CheckContext) -> tuple[str, ...]:
+def _largest_layers(context: CheckContext) -> tuple[Mention, ...]:
     sizes = [(index.uncompressed_size, number) for number, index in enumerate(context.rootfs.indexes)]
     largest = sorted(sizes, reverse=True)[:3]
-    return tuple(f"{size // _MEBIBYTE} MiB in {context.step(number)}" for size, number in largest)
+    return tuple(
+        Mention(f"{size // _MEBIBYTE} MiB in {context.step(number)}", number) for size, number in largest
+    )
 
 
 @check(
@@ -207,7 +211,7 @@ def _largest_layers(context: CheckContext) -> tuple[str, ...]:
         the installation or the upgrade.""",
     remedy="Install the policy package as a whole (selinux-policy-targeted), or remove /etc/selinux/targeted.",
     reads=("etc/selinux/targeted/contexts/files/file_contexts", *LOADER_READS),
-    generations=("G3", "G4", "G5"),
+    applies=lambda table: table.deployment.relabels != "",
 )
 def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
     """Look for contexts, policy and setfiles as elemental does, and read the first two as setfiles does."""
@@ -215,11 +219,11 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
     if contexts.entry is None:
         yield "there are no file contexts, so nothing is labelled"
         return
-    setfiles = find_command(context, "setfiles")
+    setfiles = context.command("setfiles")
     if setfiles is None:
         yield "setfiles is not there, so nothing is labelled"
         return
-    second = context.facts.generation == "G5"
+    second = context.deployment.relabels == "contexts"
     policy = _policy(context)
     if policy is None and not second:
         yield "there is no policy, so nothing is labelled"
@@ -257,7 +261,7 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
             bad = True
             layer = contexts.entry.layer
             yield Finding(
-                f"{_CONTEXTS}: {why}", _CONTEXTS, layer, (f"{_CONTEXTS}:{number}", context.step(layer))
+                f"{_CONTEXTS}: {why}", _CONTEXTS, layer, (Line(_CONTEXTS, number), context.step(layer))
             )
             break
     if not bad:
@@ -265,7 +269,7 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _policy(context: CheckContext) -> Entry | None:
-    """Give the first file of the policy's directory whose name begins with `policy.`."""
+    """Return the first file of the policy's directory whose name begins with `policy.`."""
     top = context.rootfs.trace(f"{_SELINUX}/policy").entry
     names = sorted(context.rootfs.children(top)) if top is not None else []
     for name in names:
@@ -276,7 +280,7 @@ def _policy(context: CheckContext) -> Entry | None:
 
 
 def _wrong_context(line: str) -> str | None:
-    """Say why setfiles refuses a line, None where it takes it: a pattern, perhaps a type, and a context (file_contexts(5))."""
+    """Return why setfiles refuses a line, None if it takes it: a pattern, perhaps a type, and a context (file_contexts(5))."""
     fields = line.split()
     if not fields or fields[0].startswith("#"):
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.grub import find_command
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -78,10 +77,10 @@ def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
 )
 def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command."""
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     if table is not None and not table.dracut_module:
         raise NotApplicable(f"{table.title} has no initrd of dracut")
-    if find_command(context, "dracut") is None:
+    if context.command("dracut") is None:
         yield Finding("expected the command dracut, it is not in the image", "/usr/bin/dracut")
 
 

@@ -54,7 +54,7 @@ _TRANSFORMS = {
 
 
 def drivers_for(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Drivers]:
-    """Return what an initrd has for each kernel that boots with it; none where it is for another kernel, which another check reports."""
+    """Return what an initrd has for each kernel that boots with it; none if it is for another kernel, which another check reports."""
     if path.startswith(_BESIDE) or path.endswith(".efi"):  # the kernel beside it or in the same file
         versions: Iterable[str | None] = [context.facts.version_beside(path)]
     else:
@@ -129,8 +129,8 @@ def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Fi
 )
 def initrd_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     """Read modules.dep.bin as kmod does, modules.dep where modprobe is busybox."""
-    if context.facts.generation == "bootc":
-        raise NotApplicable("another check looks into the initramfs of a bootc image")
+    if (table := context.table) is not None and table.own_initrd_checks:
+        raise NotApplicable(f"another check looks into the initramfs of a {table.title} image")
     for path, drivers in _opened(context):
         if drivers.unread:
             raise Undecided(f"/{drivers.index} of {path} is larger than is read")
@@ -197,8 +197,8 @@ _OPTIONS = {"ext4": "CONFIG_EXT4_FS", "loop": "CONFIG_BLK_DEV_LOOP"}
 )
 def initrd_disk_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a driver of each kind of disk, built in or as a module, with what it needs."""
-    if context.facts.generation == "bootc":
-        raise NotApplicable("another check looks into the initramfs of a bootc image")
+    if (table := context.table) is not None and table.own_initrd_checks:
+        raise NotApplicable(f"another check looks into the initramfs of a {table.title} image")
     for path, drivers in _opened(context):
         absent: dict[str, tuple[str, ...]] = {}
         for kind, names in DISK_DRIVERS.items():

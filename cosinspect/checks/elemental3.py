@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.elemental3_boot import G6
-from cosinspect.checks.grub import find_command
+from cosinspect.checks import subjects
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.report.evidence import Mention
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -55,7 +55,7 @@ _SHOWN = 8
         ends with an error. An absolute link is followed on the machine that runs the command.""",
     remedy="Write KEY=VALUE lines with ID=, and link it relatively: RUN ln -sf ../usr/lib/os-release /etc/os-release",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_os_release_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/os-release alone (pkg/bootloader/grub.go)."""
@@ -74,7 +74,7 @@ def elemental3_os_release_unreadable(context: CheckContext) -> Iterator[Finding 
             (str(absolute), context.step(absolute.layer)),
         )
     values = read_env_file(found.text)
-    bad = next((problem for problem in values.problems if problem.kind == "syntax"), None)
+    bad = next((problem for problem in values.problems if problem.kind in ("syntax", "quote")), None)
     if bad is not None:
         yield Finding(
             f"expected KEY=VALUE, found {bad}", entry.path, entry.layer, (context.step(entry.layer),)
@@ -93,7 +93,7 @@ def elemental3_os_release_unreadable(context: CheckContext) -> Iterator[Finding 
     summary="A program that EFI starts is not in /usr/share/efi.",
     why="elemental3ctl copies shim.efi, MokManager.efi and grub.efi from /usr/share/efi/<architecture> and ends with an error without one.",
     remedy="Install the packages that ship them: RUN zypper install -y shim grub2-x86_64-efi (or grub2-arm64-efi).",
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each by its path (pkg/bootloader/grub.go)."""
@@ -121,7 +121,7 @@ def elemental3_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="/usr/share/grub2 is not a directory.",
     why="elemental3ctl copies it to the EFI system partition with rsync, which fails; links in it are left out.",
     remedy="Install GRUB's package, which ships the directory: RUN zypper install -y grub2",
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_grub_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the directory (pkg/bootloader/grub.go, installGrub)."""
@@ -143,14 +143,15 @@ def elemental3_grub_missing(context: CheckContext) -> Iterator[Finding | str]:
         transaction fails without them.""",
     remedy="Install snapper with its templates: RUN zypper install -y snapper",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_snapper_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program, the template and the directories that are written (pkg/snapper/snapper.go, ConfigureRoot)."""
     program = context.rootfs.trace("/usr/bin/snapper")
     if program.entry is None or not program.entry.is_executable:
         yield context.broken(program, "expected the program /usr/bin/snapper, it is not there")
-    if not any(map(context.rootfs.exists, _TEMPLATES)):
+    templates = (context.rootfs.trace(path).entry for path in _TEMPLATES)
+    if not any(entry is not None and entry.type == "file" for entry in templates):
         yield context.missing(
             _TEMPLATES[1], f"expected snapper's template at {' or '.join(_TEMPLATES)}, found neither"
         )
@@ -177,7 +178,7 @@ def elemental3_snapper_missing(context: CheckContext) -> Iterator[Finding | str]
         line) ends the installation with `invalid fstab line`, and a file without the lines leaves /etc, /var, /root and /boot unmounted.""",
     remedy="Delete it in the last step: RUN rm -f /etc/fstab",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_fstab_present(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file and its first line that elemental3ctl refuses (pkg/fstab/fstab.go)."""
@@ -214,15 +215,20 @@ def _fields_fit(line: str) -> bool:
     summary="The image has SELinux file contexts and no setfiles.",
     why="elemental3ctl runs setfiles in a chroot of the new tree wherever there are file contexts, and ends with an error without it.",
     remedy="Install it: RUN zypper install -y policycoreutils",
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both (pkg/selinux/selinux.go)."""
     if not context.rootfs.exists(_CONTEXTS):
         raise NotApplicable("there are no SELinux file contexts")
-    found = find_command(context, "setfiles")
+    found = context.command("setfiles")
+    fault = context.facts.execution.fault(found) if found is not None else None
     if found is None:
         yield context.missing("/usr/sbin/setfiles", f"expected setfiles, as there is {_CONTEXTS}")
+    elif fault is not None and not fault.is_undecided:
+        yield context.unexecutable(
+            found, fault, f"expected {found} to be executable, {words_of(found, fault)}"
+        )
     else:
         yield f"{found} labels the files"
 
@@ -235,7 +241,7 @@ def elemental3_selinux_unlabelled(context: CheckContext) -> Iterator[Finding | s
     summary="A file or a dangling link stands where elemental3ctl makes a directory.",
     why="elemental3ctl makes /dev, /proc, /sys and /etc/elemental in the new tree and mounts over them: the command ends with an error.",
     remedy="Delete it, or make it a directory: RUN rm -f <path> && mkdir -p <path>",
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_directory_blocked(context: CheckContext) -> Iterator[Finding | str]:
     """Look at each name itself (pkg/chroot/chroot.go)."""
@@ -256,7 +262,7 @@ def elemental3_directory_blocked(context: CheckContext) -> Iterator[Finding | st
     summary="/usr/bin/elemental3ctl is not in the image, or cannot be executed.",
     why="A machine made of the image upgrades and resets itself with it, and an ISO installs with it.",
     remedy="Install it: RUN zypper install -y elemental3ctl",
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program and for what its unit needs (internal/customize/templates/auto_installer.sh.tpl)."""
@@ -264,7 +270,7 @@ def elemental3_program_missing(context: CheckContext) -> Iterator[Finding | str]
     if trace.entry is None or not trace.entry.is_executable:
         yield context.broken(trace, "expected the program /usr/bin/elemental3ctl, it is not there")
     for name in ("bash", "agetty", "systemctl"):
-        if find_command(context, name) is None:
+        if context.command(name) is None:
             yield context.missing(
                 f"/usr/bin/{name}", f"expected the command {name}, which the installer's unit calls"
             )
@@ -279,12 +285,12 @@ def elemental3_program_missing(context: CheckContext) -> Iterator[Finding | str]
     why="""The system upgrade controller starts the new image and runs `upgrader` in it with /bin/sh and grep; without them the pod fails.
         `elemental3ctl upgrade` on the machine works.""",
     remedy="Ship the command upgrader of elemental-lifecycle-manager, or upgrade the machines with elemental3ctl.",
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the three commands (elemental-lifecycle-manager 6a368d66, internal/plan/os.go)."""
     for name in ("upgrader", "sh", "grep"):
-        if find_command(context, name) is None:
+        if context.command(name) is None:
             yield context.missing(
                 f"/usr/bin/{name}", f"expected the command {name}, which an upgrade plan runs"
             )
@@ -298,7 +304,7 @@ def elemental3_upgrader_missing(context: CheckContext) -> Iterator[Finding | str
     why="""Files below /var, /root, /opt, /srv, /home and /usr/local reach a machine at its first installation only: an upgrade leaves these
         volumes as they are, so a later image's files never arrive.""",
     remedy="Put what upgrades must bring below /usr, for example with systemd-tmpfiles, and leave the volumes empty.",
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_volume_content(context: CheckContext) -> Iterator[Finding | str]:
     """Look for regular files there (pkg/transaction/snapper_upgrade_helper.go)."""
@@ -315,7 +321,10 @@ def elemental3_volume_content(context: CheckContext) -> Iterator[Finding | str]:
                 f"expected no files below {top}, found {len(files)}",
                 top,
                 files[-1].layer,
-                tuple(f"{entry.path} ({context.step(entry.layer)})" for entry in files[:_SHOWN]),
+                tuple(
+                    Mention(f"{entry.path} ({context.step(entry.layer)})", entry.layer)
+                    for entry in files[:_SHOWN]
+                ),
             )
 
 
@@ -328,7 +337,7 @@ def elemental3_volume_content(context: CheckContext) -> Iterator[Finding | str]:
     why="""Assuming that the machine that installs runs this image, as an ISO made of it does: elemental3ctl calls snapper's
         installation-helper, the tools of btrfs, systemd-repart and others, and ends with an error without one.""",
     remedy="Install the packages: RUN zypper install -y snapper btrfsprogs systemd-experimental dosfstools e2fsprogs squashfs rsync",
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_host_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each (pkg/snapper, pkg/repart/disk_repart.go, pkg/bootloader/grub.go)."""
@@ -336,7 +345,7 @@ def elemental3_host_tool_missing(context: CheckContext) -> Iterator[Finding | st
     trace = context.rootfs.trace(helper)
     if trace.entry is None or not trace.entry.is_executable:
         yield context.broken(trace, f"expected the program {helper}, it is not there")
-    lacking = [name for name in _HOST_TOOLS if find_command(context, name) is None]
+    lacking = [name for name in _HOST_TOOLS if context.command(name) is None]
     for name in lacking:
         yield context.missing(f"/usr/bin/{name}", f"expected the command {name}, it is not there")
     yield f"{len(_HOST_TOOLS) - len(lacking)} commands are there"

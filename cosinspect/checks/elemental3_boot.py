@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks import subjects
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, links_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import CANNOT_READ
+from cosinspect.facts.drivers import drivers_of, loadable_drivers
 from cosinspect.facts.elemental3 import LINK_DEPTH, BootFiles, find_boot_files
 from cosinspect.facts.facts import InitrdFile
 from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.report.evidence import Evidence
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Trace
 
@@ -27,7 +30,6 @@ __all__ = [
     "elemental3_live_modules_missing",
 ]
 
-G6 = ("G6",)
 _READS = (
     "usr/lib/modules/*/{vmlinuz,Image,image,initrd}*",
     "usr/lib/modules/*/{modules.builtin,modules.dep,config}",
@@ -85,7 +87,7 @@ def _initrd(context: CheckContext) -> tuple[str, Initrd]:
         stops with `no kernels found`; a matching link that leads nowhere stops it too.""",
     remedy="Install the kernel's package, and leave its file at /usr/lib/modules/<version>/vmlinuz.",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Search as FindKernel does (pkg/sys/vfs/vfs.go)."""
@@ -94,7 +96,7 @@ def elemental3_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
         yield _broken_link(context, found.broken)
     elif not found.kernel:
         layer: int | None = None
-        evidence: tuple[str, ...] = ()
+        evidence: tuple[Evidence, ...] = ()
         for entry in context.rootfs.glob("/usr/lib/modules/*"):
             layer, evidence = context.removal(f"{entry.path}/vmlinuz")
         yield Finding(
@@ -118,7 +120,7 @@ def _broken_link(context: CheckContext, trace: Trace) -> Finding:
         f"expected at most {LINK_DEPTH} links to a kernel, found {len(trace.hops)}",
         trace.path,
         trace.hops[-1].layer,
-        tuple(str(hop) for hop in trace.hops),
+        links_of(trace),
     )
 
 
@@ -132,7 +134,7 @@ def _broken_link(context: CheckContext, trace: Trace) -> Finding:
     remedy="""Install a kernel package that ships it, or write it: RUN cd /usr/lib/modules/<version> && sha512hmac vmlinuz >
         .vmlinuz.hmac""",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside the kernel that is taken (vfs.go FindKernelHmac; pkg/bootloader/grub.go)."""
@@ -154,7 +156,7 @@ def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="elemental3ctl takes exactly this name in the kernel's directory and stops with `initrd not found`.",
     remedy=_REBUILD,
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside the kernel that is taken (pkg/bootloader/grub.go)."""
@@ -183,7 +185,7 @@ def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The boot loader refuses it: `invalid magic number`.",
     remedy="Install the kernel's package again, for the image's platform.",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header of the kernel that is taken."""
@@ -215,7 +217,7 @@ def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]
         one of them the boot ends in the emergency shell.""",
     remedy=f"{_REBUILD}, with the dracut module btrfs.",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_initrd_unready(context: CheckContext) -> Iterator[Finding | str]:
     """Unpack it; look for its kernel's modules, btrfs and the generator (pkg/deployment, snapper_upgrade_helper.go)."""
@@ -252,17 +254,26 @@ def _lacks(context: CheckContext, boot: BootFiles, initrd: Initrd) -> list[str]:
     if not _has_driver(context, boot, initrd, "btrfs"):
         lacks.append("the driver btrfs, which the kernel has not built in,")
     generators = ("usr/lib/systemd/system-generators", "lib/systemd/system-generators")
-    if not any(initrd.exists(f"{top}/systemd-fstab-generator") for top in generators):
+    places = [f"{top}/systemd-fstab-generator" for top in generators]
+    faults = [
+        context.facts.execution_in(initrd).fault(f"/{place}") for place in places if initrd.exists(place)
+    ]
+    if not faults:
         lacks.append("systemd-fstab-generator")
+    elif faults[0] is not None and not faults[0].is_undecided:  # systemd skips it
+        lacks.append(f"a systemd-fstab-generator that can be executed ({faults[0].reason})")
     return lacks
 
 
 def _has_driver(context: CheckContext, boot: BootFiles, initrd: Initrd, name: str) -> bool:
     builtin = context.facts.builtin_modules(boot.version)
-    if builtin is not None and name in builtin:
-        return True
-    files = (path.rpartition("/")[2] for path in initrd.members)
-    return any(file.startswith(f"{name}.ko") for file in files)
+    drivers = drivers_of(initrd, boot.version, builtin)
+    # Modules of another version alone are reported by themselves.
+    return (
+        drivers.has(name)
+        if drivers is not None
+        else name in loadable_drivers(initrd, ()) | (builtin or frozenset())
+    )
 
 
 @check(
@@ -274,7 +285,7 @@ def _has_driver(context: CheckContext, boot: BootFiles, initrd: Initrd, name: st
     why="Both boot a squashfs with root=live:LABEL=...: without dmsquash-live, squashfs, overlay and loop the boot waits for its root for ever.",
     remedy=f"{_REBUILD} with --add dmsquash-live",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_live_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the dracut module and the drivers (pkg/installer/media.go, pkg/deployment/deployment.go)."""
@@ -297,7 +308,7 @@ def elemental3_live_modules_missing(context: CheckContext) -> Iterator[Finding |
     why="A machine that is installed with a configuration partition, as `elemental3 customize` makes it, starts without its configuration.",
     remedy=f"Install ignition with its dracut module, and then: {_REBUILD}",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_ignition_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the dracut module."""
@@ -319,7 +330,7 @@ def elemental3_ignition_missing(context: CheckContext) -> Iterator[Finding | str
     why="Kernel and initrd of each snapshot lie on a partition of 1024 MiB that never grows: an upgrade fails when it is full.",
     remedy="Build a smaller initrd (compress=zstd, no firmware that machines do not need), or keep fewer snapshots.",
     reads=_READS,
-    generations=G6,
+    applies=subjects.elemental3,
 )
 def elemental3_esp_too_small(context: CheckContext) -> Iterator[Finding | str]:
     """Add up kernel and initrd for the most snapshots there can be (pkg/deployment/deployment.go)."""

@@ -10,9 +10,10 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.facts.boot_menu import Loaded, StateBoot
 from cosinspect.facts.boot_roots import Fit, fit_of
-from cosinspect.facts.execution import PATH
 from cosinspect.formats.boot.bootargs import leftover_placeholders
 from cosinspect.formats.boot.grub_values import GrubBound
+from cosinspect.profiles import boot_globs
+from cosinspect.report.evidence import Line
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -31,12 +32,12 @@ __all__ = [
     "template_placeholder",
 ]
 
-READS = ("etc/{cos,elemental}/*.cfg", "system/oem/*.{yaml,yml}")
+READS = (*boot_globs(), "system/oem/*.{yaml,yml}")
 INSTALLS = (Capability.INSTALL, Capability.RECOVERY)
 
 
 def menu_path(context: CheckContext) -> str:
-    """Give the path of the menu that installation copies.
+    """Return the path of the menu that installation copies.
 
     Raises:
         NotApplicable: the generation has none.
@@ -52,7 +53,7 @@ def at_line(context: CheckContext, path: str, message: str, line: int | None = N
     """Make the finding for a line of a file."""
     entry = context.rootfs.trace(path).entry
     layer = entry.layer if entry is not None else None
-    evidence = (f"{path}:{line}",) if line is not None else ()
+    evidence = (Line(path, line),) if line is not None else ()
     return Finding(message, path, layer, (*evidence, *((context.step(layer),) if layer is not None else ())))
 
 
@@ -125,7 +126,7 @@ def bootargs_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def decided_states(context: CheckContext) -> tuple[StateBoot, ...]:
-    """Give what GRUB loads in each state but recovery.
+    """Return what GRUB loads in each state but recovery.
 
     Raises:
         NotApplicable: there is no bootargs.cfg.
@@ -143,7 +144,7 @@ def decided_states(context: CheckContext) -> tuple[StateBoot, ...]:
 
 
 def on_condition(way: Loaded) -> str:
-    """Say on which condition something is loaded, "" where it always is."""
+    """Say on which condition something is loaded, "" if it always is."""
     return f", where {' and '.join(way.boot.conditions)}" if way.boot.conditions else ""
 
 
@@ -174,7 +175,7 @@ def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
                 for name, missing in empty.items()
                 if missing
             )
-    refused = tuple(f"{path}:{each.line}" for _, each in states[0].problems)
+    refused = tuple(Line(path, each.line) for _, each in states[0].problems)
     for message in unset:
         yield evolve(at_line(context, path, message), evidence=refused[:10])
     if not unset:
@@ -247,7 +248,7 @@ def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def line_fit(context: CheckContext, state: StateBoot, way: Loaded) -> Fit:
-    """Say what the image's initrd makes of a command line.
+    """Return what the image's initrd makes of a command line.
 
     Raises:
         Undecided: the line has more ways than are followed.
@@ -272,7 +273,7 @@ def _has_live(context: CheckContext) -> bool:
 
 
 def _fits(context: CheckContext) -> Iterator[tuple[Loaded, Fit]]:
-    """Give each command line with what the initrd makes of it.
+    """Yield each command line with what the initrd makes of it.
 
     Raises:
         NotApplicable: bootargs.cfg sets no command line.
@@ -327,22 +328,13 @@ def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     if not context.generation.grub_tools:
         raise NotApplicable(f"{context.generation.title} calls none")
     for names in context.generation.grub_tools:
-        found = next(filter(None, (find_command(context, name) for name in names)), None)
+        found = next(filter(None, (context.command(name) for name in names)), None)
         if found is not None:
             yield f"{found} is there"
             continue
-        known = find_command(context, names[0].replace("grub2", "grub"))
+        known = context.command(names[0].replace("grub2", "grub"))
         evidence = (f"{known} is there, under a name that is not looked for",) if known else ()
         wanted = " or ".join(names)
         yield Finding(
             f"expected the command {wanted}, it is not in the image", f"/usr/sbin/{names[0]}", None, evidence
         )
-
-
-def find_command(context: CheckContext, name: str) -> str | None:
-    """Give the path at which a command is found, as a shell finds it, None where it is not."""
-    for top in PATH:
-        entry = context.rootfs.trace(f"{top}/{name}").entry
-        if entry is not None and entry.is_executable:
-            return f"{top}/{name}"
-    return None

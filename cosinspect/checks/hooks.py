@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, check
-from cosinspect.checks.grub import find_command
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.report.report import Finding, Level
 
@@ -27,7 +27,7 @@ _STAGES = tuple(
         logged, and the operation goes on without what the step is for; with `strict` it ends there.""",
     remedy="Install the command in the image, or give the step a condition (`if:`).",
     reads=("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",),
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def chroot_hook_invalid(context: CheckContext) -> Iterator[Finding | str]:
     """Read the commands of the stages, and look for every program that they call; a step with a condition may not run."""
@@ -52,9 +52,7 @@ def _absent(context: CheckContext, path: str, stage: str, command: str) -> Itera
         if call.guarded or call.name in script.functions or "$" in call.name:
             continue
         there = (
-            context.rootfs.exists(call.name)
-            if "/" in call.name
-            else find_command(context, call.name) is not None
+            context.rootfs.exists(call.name) if "/" in call.name else context.command(call.name) is not None
         )
         if not there:
             yield Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, check
+from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["generation_unknown"]
@@ -19,7 +20,7 @@ __all__ = ["generation_unknown"]
     why="""Nothing in the image mounts the immutable root filesystem or runs the boot stages, so what is installed
         from it is no derivative.""",
     remedy="Install the toolkit in the Dockerfile: RUN luet install -y meta/cos-minimal",
-    reads=("etc/systemd/system/cos-setup-boot.service", "{usr/,}lib/systemd/system/cos-setup-boot.service"),
+    reads=fingerprints().files,
     universal=True,
 )
 def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
@@ -29,6 +30,12 @@ def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
     title = profile.title(recognised.name)
     if not recognised.name:
         yield Finding("expected the files of a cOS toolkit, found none of any generation")
+    elif (table := context.table) is not None and table.carries:
+        yield Finding(
+            f"expected the root of a system, found {_article(title)}",
+            evidence=recognised.evidence,
+            remedy=table.asked,
+        )
     elif profile.accepts and recognised.name not in profile.accepts:
         yield Finding(
             f"expected an image of {' or '.join(profile.accepts)} as the profile {profile.name} is for, found {title}",
@@ -38,3 +45,7 @@ def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
     else:
         yield f"{recognised.name} shown by {recognised.evidence[0]}"
         yield from recognised.evidence[1:]
+
+
+def _article(title: str) -> str:
+    return f"{'an' if title[0] in 'AEIOaeio' else 'a'} {title}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.checks.lookup import spares_iso
+from cosinspect.facts.drivers import loadable_drivers
 from cosinspect.formats.boot.dracut import read_build_parameters
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Capability, Finding, Level
@@ -55,7 +57,7 @@ _OPTIONS = {
 
 
 def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
-    """Give the initrds that hold what a kernel finds in them; the others are another check's."""
+    """Yield the initrds that hold what a kernel finds in them; the others are another check's."""
     found = [(item.path, item.initrd) for item in context.facts.booted_initrds if item.initrd is not None]
     if not found:
         raise NotApplicable("there is no initrd to look into")
@@ -72,7 +74,7 @@ def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
 
 
 def _lost_between_segments(initrd: Initrd) -> bool:
-    """Say whether unpacking stops where a segment would begin, so that a kernel has all of those before it."""
+    """Return whether unpacking stops where a segment would begin, so that a kernel has all of those before it."""
     complete = all(segment.compressed_size is not None for segment in initrd.segments)
     return complete and all(problem.kind in ("alignment", "magic") for problem in initrd.problems)
 
@@ -97,7 +99,7 @@ def about(context: CheckContext, path: str, message: str, *evidence: str) -> Fin
 )
 def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     if table is not None and not table.initrd_files:
         raise NotApplicable(f"{table.title} has no initrd of its own")
     yield from missing(context, "initrd", (item.trace for item in context.facts.initrds))
@@ -211,12 +213,10 @@ def initrd_kernel_version(context: CheckContext) -> Iterator[Finding | str]:
                 yield about(context, path, f"expected modules for {version} in the initrd, found {found}")
 
 
-def drivers_in(initrd: Initrd) -> frozenset[str]:
-    return frozenset(
-        path.rpartition("/")[2].partition(".ko")[0].replace("-", "_")
-        for path in initrd.members
-        if "/modules/" in path and ".ko" in path
-    )
+def drivers_in(context: CheckContext, initrd: Initrd) -> frozenset[str]:
+    """Return the names of the modules in an initrd that the kernels of bootargs.cfg can load."""
+    versions = {item.version for item in context.facts.kernels if item.version is not None}
+    return loadable_drivers(initrd, versions)
 
 
 @check(
@@ -233,7 +233,7 @@ def initrd_hostonly(context: CheckContext) -> Iterator[Finding | str]:
     """Look at dracut's arguments and at the drivers that are there; the configuration proves nothing."""
     for path, initrd in opened(context):
         arguments = initrd.build_parameters
-        drivers = drivers_in(initrd)
+        drivers = drivers_in(context, initrd)
         if arguments is not None and read_build_parameters(arguments).hostonly:
             yield about(
                 context,
@@ -416,7 +416,7 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
 )
 def initrds_several(context: CheckContext) -> Iterator[Finding | str]:
     """Search as elemental does (elemental-toolkit v2, GetInitrdPatterns), and compare with what bootargs.cfg names."""
-    if context.facts.generation != "G5":
+    if not subjects.searched_by_patterns(context.generation):
         raise NotApplicable(f"{context.generation.title} does not search by this name")
     files = [
         (entry, real)

@@ -62,7 +62,7 @@ _UNITS = {
 
 
 def starts_with_systemd(initrd: Initrd) -> bool:
-    """Tell whether the /init of an initrd is systemd."""
+    """Return whether the /init of an initrd is systemd."""
     init = initrd.lookup("init")
     return init is not None and init.path.rpartition("/")[2] == "systemd"
 
@@ -89,7 +89,8 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
         bad = False
         sourced = _sources_library(context, initrd)
         for name, places, effect in (*_FILES, _DRACUT_LIBRARY) if sourced else _FILES:
-            reason = _reason(initrd, places, must_have_content=name.endswith((".rules", ".sh")))
+            read = name.endswith((".rules", ".sh"))
+            reason = _reason(initrd, places, is_read=read, is_program="." not in name and "/" not in name)
             if reason:
                 bad = True
                 yield about(context, path, f"expected {name} in the initrd, {reason}: {effect}")
@@ -111,8 +112,8 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
-    """Tell whether scripts of the toolkit in an initrd source dracut's library."""
-    table = context.profile.generations.get(context.facts.generation)
+    """Return whether scripts of the toolkit in an initrd source dracut's library."""
+    table = context.derivative
     scripts = (name for group in (table.initrd_scripts if table is not None else ()) for name in group)
     members = (initrd.lookup(name) for name in scripts)
     return any(
@@ -120,21 +121,23 @@ def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
     )
 
 
-def _reason(initrd: Initrd, places: tuple[str, ...], *, must_have_content: bool) -> str:
-    """Return why none of the places has the file, "" where one has; whether a program can run is another check's."""
+def _reason(initrd: Initrd, places: tuple[str, ...], *, is_read: bool, is_program: bool) -> str:
+    """Return why none of the places has the file, "" where one has; what stands there and cannot be executed is another check's."""
     found = ""
     for place in places:
         there = initrd.lookup(place, follow=False)
         member = initrd.lookup(place)
         if there is None:
             continue
+        if there.target == "/dev/null" or (member is not None and member.type == "character"):
+            return f"/{place} masks it"
         if member is None:
             found = found or f"/{place} leads to nothing"
-        elif member.type == "character" or there.target == "/dev/null":
-            return f"/{place} masks it"
+        elif is_program:
+            return ""
         elif member.type != "file":
             found = found or f"/{place} is a {member.type}"
-        elif not member.size and must_have_content:
+        elif not member.size and is_read:
             found = found or f"/{place} is empty"
         else:
             return ""

@@ -12,7 +12,7 @@ from cosinspect.checks.initrd import READS, REBUILD, about, opened
 from cosinspect.checks.initrd_toolkit import called_in, is_dispensable
 from cosinspect.checks.programs import require_root
 from cosinspect.facts.execution import Execution
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Finding, Level
 
@@ -41,6 +41,16 @@ _INITRD = {
     "/usr/lib/bootc/bootc-initramfs-setup": "the deployment is not mounted, and the boot ends in the emergency shell",
     "/usr/lib/bootc/initramfs-setup": "the deployment is not mounted, and the boot ends in the emergency shell",
 }
+# What the tree in memory executes up to a login, where the initrd of a unified kernel image is the whole system.
+_WHOLE_SYSTEM = {
+    **dict.fromkeys(
+        ("/usr/bin/immucore", "/usr/sbin/immucore"), "the kernel finds no working init and panics"
+    ),
+    "/sbin/init": "immucore starts nothing, and the kernel panics",
+    "/usr/bin/kairos-agent": "the stages of the cloud-configs do not run",
+    **dict.fromkeys(("/sbin/agetty", "/usr/sbin/agetty"), "no login prompt comes"),
+    **dict.fromkeys(("/bin/login", "/usr/bin/login"), "the prompt takes a name and asks for no password"),
+}
 _TOOLKIT_EFFECT = (
     "what it does at the boot is not done: the boot hangs, ends in the emergency shell, or lets nobody log in"
 )
@@ -48,10 +58,16 @@ _HOOKS = "/hooks/"
 _GENERATORS = "/system-generators/"
 
 
+def _is_whole_system(context: CheckContext) -> bool:
+    """Return whether the initrds of the image's generation are the whole system."""
+    return context.table is not None and context.table.initrds == "unified"
+
+
 def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     """Name what an initrd executes and has, with what comes of it where it cannot."""
-    starts = {path: effect for path, effect in _INITRD.items() if initrd.exists(path)}
-    table = context.profile.generations.get(context.facts.generation)
+    named = {**_INITRD, **_WHOLE_SYSTEM} if _is_whole_system(context) else _INITRD
+    starts = {path: effect for path, effect in named.items() if initrd.exists(path)}
+    table = context.derivative
     if table is None:
         return starts
     # What scripts only may call is looked at where they call it; systemd runs every generator that is there.
@@ -65,12 +81,14 @@ def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     return starts
 
 
-def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, Fault, str]]:
-    """Give what of an initrd is executed and cannot be, each file once."""
+def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, ExecutionFault, str]]:
+    """Yield what of an initrd is executed and cannot be, each file once."""
     execution = context.facts.execution_in(initrd)
     seen: set[str] = set()
 
-    def looked_at(path: str, effect: str, *, by_shell: bool = False) -> Iterator[tuple[str, Fault, str]]:
+    def looked_at(
+        path: str, effect: str, *, by_shell: bool = False
+    ) -> Iterator[tuple[str, ExecutionFault, str]]:
         member = initrd.lookup(path)
         if member is None or member.path in seen:
             return
@@ -79,7 +97,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
         if fault is not None:
             yield path, fault, effect
 
-    known = context.facts.generation in context.profile.generations
+    known = context.derivative is not None
     called = list(called_in(context, initrd)) if known else []
     # That a command or an interpreter is not there at all is another check's.
     absent = {name for name, _, _ in called if "/" in name and not initrd.exists(name)}
@@ -96,7 +114,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
 
 
 def _place_of(execution: Execution, name: str) -> str | None:
-    """Give where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
+    """Return where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
     found = execution.find(name)
     if found is not None or "/" in name:
         return found
@@ -119,7 +137,8 @@ def _place_of(execution: Execution, name: str) -> str | None:
 )
 def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Follow init, udev, the toolkit's scripts and all that they call to interpreters, loaders and libraries."""
-    require_root(context)
+    if not _is_whole_system(context):  # an artefact holds no root but the one in its initrd
+        require_root(context)
     undecided: list[str] = []
     for path, initrd in opened(context):
         found: dict[str, Finding] = {}
@@ -129,7 +148,7 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
             elif fault.path in found:
                 first = found[fault.path]
                 found[fault.path] = evolve(
-                    first, evidence=(*first.evidence, f"{name} does not run either: {effect}")
+                    first, evidence=(*first.grounds, f"{name} does not run either: {effect}")
                 )
             else:
                 message = f"expected {name} to be executable in the initrd, {words_of(name, fault)}; {effect}"
@@ -180,7 +199,7 @@ def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _ends_in_returns(body: bytes, *, sourced: bool) -> bool:
-    """Say whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
+    """Return whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
     lines = body.split(b"\n")
     if not sourced and lines[0].endswith(b"\r"):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
@@ -13,6 +12,7 @@ from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import functions, read_shell_script
 from cosinspect.formats.text.systemd import exec_commands, read_unit
+from cosinspect.globs import name_matches
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
 
 _BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-_OWN_SERVICE = re.compile(r".*/(?:cos|elemental)-[^/]*\.service")
 _HEAD = 256  # of a script, which names its interpreter there
 # Commands without which the machine still comes up, as boots without them showed: findmnt only fills a field of
 # fstab, rsync serves PERSISTENT_STATE_BIND only.
@@ -87,7 +86,7 @@ _DRACUT_FUNCTIONS = frozenset(
 
 
 def _with_cos(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
-    """Give the initrds that have anything of the cOS module; without any of it, one check says so."""
+    """Yield the initrds that have anything of the cOS module; without any of it, one check says so."""
     for path, initrd in opened(context):
         other = _other_generation(context, initrd)
         if other:
@@ -105,7 +104,7 @@ def _has_any(context: CheckContext, initrd: Initrd) -> bool:
 
 
 def _other_generation(context: CheckContext, initrd: Initrd) -> str:
-    """Name the generations whose module an initrd has in place of the image's own, "" where it is that or none."""
+    """Name the generations whose module an initrd has in place of the image's own, "" if it is that or none."""
     if any(initrd.exists(path) for path in context.generation.initrd_markers):
         return ""
     return " or ".join(
@@ -196,8 +195,10 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
     for path, initrd in _with_cos(context):
         count = 0
         for group in generation.initrd_files:
-            if not any(initrd.exists(name) for name in group):
-                yield about(context, path, f"expected /{group[0]} in the initrd, it is not there")
+            kinds = [member.type for name in group if (member := initrd.lookup(name)) is not None]
+            if "file" not in kinds:
+                why = f"it is a {kinds[0]}" if kinds else "it is not there"
+                yield about(context, path, f"expected /{group[0]} in the initrd, {why}")
             count += 1
         for unit in generation.initrd_units:
             # systemd goes by the link's name: its target may be wrong, and dracut 059 makes it so.
@@ -221,12 +222,12 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _scripts(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str]]:
-    """Give the toolkit's own scripts in an initrd, each once."""
+    """Yield the toolkit's own scripts in an initrd, each once."""
     seen = set()
     for group in context.generation.initrd_scripts:
         for name in group:
             member = initrd.lookup(name)
-            if member is None or member.path in seen:
+            if member is None or member.type != "file" or member.path in seen:
                 continue
             seen.add(member.path)
             try:
@@ -236,7 +237,7 @@ def _scripts(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str]]
 
 
 def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str, str]]:
-    """Give what scripts and units of the toolkit call in the initrd: command, caller, and place in it."""
+    """Yield what scripts and units of the toolkit call in the initrd: command, caller, and place in it."""
     known = set(_DRACUT_FUNCTIONS)
     generation = context.generation
     # The module's own parts are another check's.
@@ -260,7 +261,7 @@ def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str,
             if not call.guarded and call.name not in known and call.name not in script.functions:
                 yield call.name, f"/{path}", f"line {call.line}"
     for path, body in initrd.bodies.items():
-        if _OWN_SERVICE.fullmatch(path) is None:
+        if not any(name_matches(path.rpartition("/")[2], name) for name in generation.own_services):
             continue
         unit = read_unit(body.decode("utf-8", "surrogateescape"))
         if unit.last("Service", "RootDirectory") is None:  # with one, the root filesystem's copy is run
@@ -300,7 +301,7 @@ def _absent(
 
 
 def _refusal(context: CheckContext, initrd: Initrd, name: str) -> str:
-    """Say what keeps a command from being executed, "" for nothing."""
+    """Return what keeps a command from being executed, "" for nothing."""
     execution = context.facts.execution_in(initrd)
     found = execution.find(name)
     fault = execution.fault(found, by_shell=True) if found is not None else None
@@ -308,7 +309,7 @@ def _refusal(context: CheckContext, initrd: Initrd, name: str) -> str:
 
 
 def is_dispensable(context: CheckContext, name: str) -> bool:
-    """Say whether the boot goes on without a command."""
+    """Return whether the boot goes on without a command."""
     base = name.rpartition("/")[2]
     if base == "rsync":
         return (
@@ -367,7 +368,7 @@ def initrd_overlay_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for overlay.ko, and where it is not for an overlay that is built in."""
     versions = [item.version for item in context.facts.kernels if item.version is not None]
     for path, initrd in _with_cos(context):
-        if "overlay" in drivers_in(initrd):
+        if "overlay" in drivers_in(context, initrd):
             yield f"overlay.ko is in {path}"
             continue
         for version in versions:

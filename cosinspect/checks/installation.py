@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, check
-from cosinspect.checks.grub import find_command
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -14,12 +14,10 @@ __all__ = [
     "upgrader_missing",
 ]
 
-FIRSTBOOT = "/etc/cos/grubenv_firstboot"
-
 
 def _wrapper(context: CheckContext, name: str, does: str) -> Iterator[Finding | str]:
     for command in ("elemental", name):
-        found = find_command(context, command)
+        found = context.command(command)
         if found is not None:
             yield f"{found} {does}"
             return
@@ -36,7 +34,7 @@ def _wrapper(context: CheckContext, name: str, does: str) -> Iterator[Finding | 
     summary="The image has no installer.",
     why="A system that runs it, a live ISO above all, has nothing that could write it to a disk.",
     remedy="Install utils/installer, which has cos-installer.",
-    generations=("G0", "G1"),
+    applies=subjects.installed_by_scripts,
 )
 def installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for cos-installer, or elemental in its place."""
@@ -51,7 +49,7 @@ def installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="The image has no command that upgrades.",
     why="A machine that runs it stays as it is: the next image cannot be rolled out to it.",
     remedy="Install utils/installer, which has cos-upgrade.",
-    generations=("G0", "G1"),
+    applies=subjects.installed_by_scripts,
 )
 def upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for cos-upgrade, or elemental in its place."""
@@ -67,11 +65,12 @@ def upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="An image of a cloud is a disk with the recovery system alone: without /etc/cos/grubenv_firstboot none can be built.",
     remedy="Install system/grub2-config, which has it: a GRUB environment block with next_entry=recovery.",
     reads=("etc/cos/grubenv_firstboot",),
-    generations=("G0", "G1", "G2", "G3"),
+    applies=lambda table: table.deployment.firstboot_environment != "",
 )
 def firstboot_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file that `elemental build-disk` copies."""
-    if context.rootfs.exists(FIRSTBOOT):
-        yield f"{FIRSTBOOT} is there"
+    path = context.deployment.firstboot_environment
+    if context.rootfs.exists(path):
+        yield f"{path} is there"
     else:
-        yield context.missing(FIRSTBOOT, f"expected {FIRSTBOOT}, it is not there")
+        yield context.missing(path, f"expected {path}, it is not there")

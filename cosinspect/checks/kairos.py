@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, REBUILD, about, opened
 from cosinspect.checks.units import mask_of, place_of
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
-    "EVERY_KAIROS",
-    "KAIROS",
     "has_program",
     "is_hadron",
     "is_standard",
@@ -30,9 +28,6 @@ __all__ = [
     "kairos_unit_masked",
 ]
 
-KAIROS = ("kairos",)
-# What holds for the source of a trusted boot image as well.
-EVERY_KAIROS = ("kairos", "kairos-trusted")
 RELEASE = "/etc/kairos-release"
 _RELEASE_READS = ("etc/kairos-release", "etc/os-release", "usr/lib/os-release")
 _PROVIDERS = ("/system/providers", "/system/discovery")
@@ -78,28 +73,28 @@ _EFI = {
 
 
 def has_program(context: CheckContext, name: str) -> bool:
-    """Say whether kairos-init finds a program: in PATH, or among the providers."""
-    if find_command(context, name) is not None:
+    """Return whether kairos-init finds a program: in PATH, or among the providers."""
+    if context.command(name) is not None:
         return True
     entries = (context.rootfs.trace(f"{top}/{name}").entry for top in _PROVIDERS)
     return any(entry is not None and entry.is_executable for entry in entries)
 
 
 def is_standard(context: CheckContext) -> bool:
-    """Say whether the image is of the standard variant, which brings a provider of Kubernetes."""
+    """Return whether the image is of the standard variant, which brings a provider of Kubernetes."""
     release = context.facts.kairos_release
     return release is not None and release[1].get("KAIROS_VARIANT") == "standard"
 
 
 def is_hadron(context: CheckContext) -> bool:
-    """Say whether the image is of Hadron, which has no package manager and no NFS client (validate.go, line 50)."""
+    """Return whether the image is of Hadron, which has no package manager and no NFS client (validate.go, line 50)."""
     release = context.facts.kairos_release
     values = release[1] if release is not None else {}
     return "hadron" in (values.get("KAIROS_FAMILY", "").lower(), values.get("KAIROS_FLAVOR", "").lower())
 
 
 def _shares_target(context: CheckContext, name: str) -> bool:
-    """Say whether a program and the agent are links to one program, which is not there."""
+    """Return whether a program and the agent are links to one program, which is not there."""
     agent = context.rootfs.trace("/usr/bin/kairos-agent")
     if agent.entry is not None or not agent.hops:
         return False
@@ -116,7 +111,7 @@ def _shares_target(context: CheckContext, name: str) -> bool:
     why="immucore must be there to be put into the next initrd, and a standard image needs its provider to form a cluster.",
     remedy="Run kairos-init in the Dockerfile, and let no later step delete what it installed.",
     reads=_RELEASE_READS,
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for immucore, and for a provider where the image says that it is of the standard variant."""
@@ -140,7 +135,7 @@ def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""`kairos-init validate` fails, and what the program is for does not work on the machine: encrypted partitions, NFS volumes,
         becoming root, the cluster's network.""",
     remedy="Run kairos-init with its stage install in the Dockerfile, which brings them.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the programs that kairos-init's validation asks for, except those of another check."""
@@ -164,7 +159,7 @@ def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]
     why="The agent reads /etc/kairos-release to install and to upgrade, and bootargs.cfg takes the machine's model from it.",
     remedy="Run kairos-init in the Dockerfile; it writes /etc/kairos-release.",
     reads=_RELEASE_READS,
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for KAIROS_ keys in /etc/kairos-release or, in older images, /etc/os-release."""
@@ -183,7 +178,7 @@ def kairos_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="kairos-init refuses it; what goes by the key (finding upgrades, the model's boot arguments) does not work.",
     remedy="Run kairos-init again instead of writing the file by hand.",
     reads=_RELEASE_READS,
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_release_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the keys that validation asks for; older images, without the file, knew fewer."""
@@ -218,7 +213,7 @@ def _with_systemd(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
     why="immucore mounts the image that is booted: without its service and link the boot waits for a root that nobody mounts.",
     remedy=REBUILD,
     reads=READS,
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_initrd_service_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the unit and its link by name; releases hang it into different targets."""
@@ -248,7 +243,7 @@ def kairos_initrd_service_missing(context: CheckContext) -> Iterator[Finding | s
     why="dracut leaves out what it does not find and says nothing; without cryptsetup an encrypted machine no longer boots.",
     remedy="Install the command before the initrd is built.",
     reads=READS,
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands that the dracut module of immucore brings."""
@@ -270,7 +265,7 @@ def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | s
     summary="A unit that the system needs is masked or not there.",
     why="Base images for containers mask udev, logind and the login prompts: devices do not appear, or nobody can log in.",
     remedy="Unmask it: RUN systemctl unmask systemd-udevd systemd-logind getty.target",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     """Look at getty.target, systemd-udevd and systemd-logind: links to /dev/null mask them."""
@@ -295,7 +290,7 @@ def kairos_unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     summary="GRUB modules that the menu loads are not in the image.",
     why="The menu of an installed machine stops at the command that the module has; without regexp it finds no kernel.",
     remedy="Install GRUB's modules for the platform, such as grub2-x86_64-efi or grub-efi-amd64-bin.",
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each module in the directories of distributions."""
@@ -319,7 +314,7 @@ def kairos_grub_modules_missing(context: CheckContext) -> Iterator[Finding | str
     summary="There is no GRUB for EFI where installation looks for it.",
     why="The agent copies it to the EFI partition; without it installation stops, or the machine does not start by EFI.",
     remedy="Install the distribution's signed GRUB: grub2-x86_64-efi, grub-efi-amd64-signed, grub2-efi-x64.",
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the places on the agent's list."""
@@ -343,7 +338,7 @@ def kairos_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="There is no /var/lock.",
     why="Programs that lock devices fail on the read-only root, where the directory cannot be made.",
     remedy="Make it: RUN mkdir -p /var/lock, or the link to /run/lock that the base image had.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_lock_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the directory; a link to /run/lock gets its target when the machine starts."""

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, about, drivers_in, opened
-from cosinspect.checks.kairos import EVERY_KAIROS, KAIROS
 from cosinspect.facts.facts import MODULE_DIRECTORIES
 from cosinspect.formats.text.go_version import go_version
 from cosinspect.report.report import Capability, Finding, Level
@@ -47,7 +46,7 @@ _DRIVERS = {
 
 
 def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
-    """Give the version that kairos-init takes of the directories of modules, None where there is none (kernel.go).
+    """Return the version that kairos-init takes of the directories of modules, None if there is none (kernel.go).
 
     Args:
         names: of what is in the directory, sorted.
@@ -74,7 +73,7 @@ def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
     why="""kairos-init looks at the directories of modules, takes the highest version, and links the kernel and builds the initrd for it:
         its next run makes an image with another kernel, or stops.""",
     remedy="Leave one kernel in the image: remove the packages of the others in the step that installs the newer one.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     """Choose by the names below /lib/modules as kairos-init does, and compare with the kernel's version."""
@@ -121,7 +120,7 @@ def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     summary="There is no /boot/vmlinuz or no /boot/initrd.",
     why="`kairos-init validate` fails. The image boots by what bootargs.cfg names; tools that take the usual names do not find it.",
     remedy="Run kairos-init in the Dockerfile, which links both; a step behind it must not delete the links.",
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both where bootargs.cfg names other files; a link to the kernel must lead to one."""
@@ -144,12 +143,12 @@ def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The machine boots unless it needs the driver: for virtual media of management controllers, or for write-protected disks.",
     remedy="Build the initrd with kairos-init, whose drop-ins for dracut name the drivers.",
     reads=READS,
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the drivers that the kernel's directory of modules has, unless they are built in."""
     for path, initrd in opened(context):
-        there = drivers_in(initrd)
+        there = drivers_in(context, initrd)
         for name, harm in _DRIVERS.items():
             shipped = {
                 entry.name.partition(".ko")[0].replace("-", "_")
@@ -169,7 +168,7 @@ def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="The interactive installer is not in the image.",
     why="A live system starts it for whoever sits in front of the machine; installation by a cloud-config does not need it.",
     remedy="Run kairos-init with its stage install, which brings /system/installer/kairos-installer.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where the agent looks (sdk/constants), in images whose agent is the program kairos."""
@@ -183,7 +182,7 @@ def kairos_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def is_multi_call(context: CheckContext) -> bool:
-    """Say whether agent, immucore and the others are one program, as since August 2026."""
+    """Return whether agent, immucore and the others are one program, as since August 2026."""
     trace = context.rootfs.trace("/usr/bin/kairos-agent")
     return bool(trace.hops) and trace.at == "/usr/bin/kairos"
 
@@ -195,7 +194,7 @@ def is_multi_call(context: CheckContext) -> bool:
     summary="There is no /usr/sbin/suc-upgrade.",
     why="Upgrades that Kubernetes plans start it in the new image: the plan's job fails, and the machine keeps its system.",
     remedy="Run kairos-init with its stage install, which writes it.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the script, executable."""
@@ -221,11 +220,11 @@ def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""The agent runs it before it partitions the disk, assuming that the machine runs this image, and ends at its failure:
         `blkdeactivate: executable file not found in $PATH`.""",
     remedy="Install lvm2, which has blkdeactivate.",
-    generations=EVERY_KAIROS,
+    applies=subjects.kairos,
 )
 def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command in PATH (agent/pkg/elemental, DeactivateDevices)."""
-    found = find_command(context, "blkdeactivate")
+    found = context.command("blkdeactivate")
     if found is not None:
         yield f"{found} is there"
     else:
@@ -242,7 +241,7 @@ def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     why="""On such a machine the agent runs grub2-install or grub-install in the image that it has written, with the image's own modules:
         without them installation fails. Machines with EFI are not concerned.""",
     remedy="Install grub2 with its modules for i386-pc: grub2-i386-pc, grub2-pc-modules, grub-pc-bin.",
-    generations=KAIROS,
+    applies=subjects.kairos_by_grub,
 )
 def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command where the agent looks, and for the modules of i386-pc (agent/pkg/utils/grub.go)."""
@@ -251,11 +250,12 @@ def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | s
         raise Undecided("the image configuration names no platform")
     if platform.architecture not in ("amd64", "386"):
         raise NotApplicable(f"machines of {platform.architecture} start by EFI")
-    command = next((path for path in _GRUB_INSTALLERS if _executes(context, path)), None)
+    command = next((path for path in _GRUB_INSTALLERS if context.runs(path)), None)
     modules = next((path for path in _BIOS_MODULES if context.rootfs.glob(f"{path}/*.mod")), None)
     if command is None:
         yield context.missing(
-            _GRUB_INSTALLERS[0], f"expected one of {', '.join(_GRUB_INSTALLERS)}, none is there"
+            _GRUB_INSTALLERS[0],
+            f"expected one of {', '.join(_GRUB_INSTALLERS)}, none is there that can be executed",
         )
     elif modules is None:
         yield context.missing(
@@ -264,8 +264,3 @@ def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | s
         )
     else:
         yield f"{command} and {modules} are there"
-
-
-def _executes(context: CheckContext, path: str) -> bool:
-    entry = context.rootfs.trace(path).entry
-    return entry is not None and entry.is_executable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, links_of
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.checks.lookup import spares_iso
 from cosinspect.facts.facts import MODULE_DIRECTORIES, KernelFile
@@ -32,13 +32,13 @@ READS = (
 
 
 def is_of_unread_machine(context: CheckContext) -> bool:
-    """Tell whether the image is for a machine whose kernels are not recognised, so that what is refused may be one."""
+    """Return whether the image is for a machine whose kernels are not recognised, so that what is refused may be one."""
     platform = context.config.platform
     return platform is not None and platform.architecture not in ARCHITECTURES
 
 
 def _readable(context: CheckContext) -> Iterator[KernelFile]:
-    """Give the kernels that are kernels; those that are not are another check's."""
+    """Yield the kernels that are kernels; those that are not are another check's."""
     found = [item for item in context.facts.kernels if item.kernel is not None]
     if not found:
         raise NotApplicable("there is no kernel to look at")
@@ -118,12 +118,11 @@ def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
         elif item.fault is not None and is_of_unread_machine(context):
             raise Undecided(f"kernels for {context.config.platform} are not read: {item.fault.message}")
         elif item.fault is not None:
-            links = tuple(str(hop) for hop in item.trace.hops)
             yield Finding(
                 f"expected a Linux kernel, found {item.description} ({item.fault.message})",
                 entry.path,
                 entry.layer,
-                (*links, context.step(entry.layer)),
+                (*links_of(item.trace), context.step(entry.layer)),
             )
         elif item.kernel is not None:
             version = f" {item.version}" if item.version else ""

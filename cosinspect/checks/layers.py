@@ -15,7 +15,9 @@ from attrs import frozen
 from cosinspect.checks.base import Check, CheckContext, NotApplicable, check
 from cosinspect.errors import InvalidLayer
 from cosinspect.layer.toc import is_announced
-from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, name_layer
+from cosinspect.layer.whiteout import whiteout_path
+from cosinspect.report.evidence import LayerStep
+from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.tar.names import normalise
 
 __all__ = [
@@ -46,8 +48,8 @@ class Ruling:
     """What is known of one kind of irregularity.
 
     Attributes:
-        check: the id of the check that tells of it.
-        who: which tools do what with it.
+        check: the id of the check that reports it.
+        who: what each tool does.
         remedy: how it is mended.
     """
 
@@ -79,7 +81,7 @@ RULINGS: Mapping[str, Ruling] = {
     "invalid-whiteout": Ruling(
         "COS002",
         "containerd, Docker and umoci refuse the layer, elemental deletes everything below it",
-        "Name in a whiteout what it deletes: .wh.NAME.",
+        f"Name in a whiteout what it deletes: {whiteout_path('NAME')}.",
     ),
     "dangling-hardlink": Ruling("COS002", "whoever unpacks the layer stops at it", _LINKS),
     "forward-hardlink": Ruling(
@@ -110,7 +112,7 @@ RULINGS: Mapping[str, Ruling] = {
     ),
     "parent-loop": Ruling("COS002", "whoever unpacks the layer stops at it", "Break the loop of links."),
     "root-not-directory": Ruling(
-        "COS002", "umoci refuses the layer, others pass over the entry", "Leave out the entry for the root."
+        "COS002", "umoci refuses the layer, others skip the entry", "Leave out the entry for the root."
     ),
     # These become different trees.
     "duplicate-entry": Ruling(
@@ -226,7 +228,7 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
     ),
     "size-without-content": Ruling(
         "COS006",
-        "runtimes ignore the size, elemental installs nothing of what it reads behind it, GNU tar and Python's tarfile pass over as many bytes, entries among them",
+        "runtimes ignore the size, elemental installs nothing of what it reads behind it, GNU tar and Python's tarfile skip as many bytes, entries among them",
         "Write links, directories and devices with size 0.",
     ),
     "data-after-end": Ruling(
@@ -253,7 +255,7 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
     "overlay-device": Ruling(
         "COS008",
         "containerd, Docker and Podman on overlayfs delete the lower file by it, umoci and elemental make a device",
-        "Delete by a whiteout (.wh.NAME), and leave the device out.",
+        f"Delete by a whiteout ({whiteout_path('NAME')}), and leave the device out.",
     ),
     "overlay-attribute": Ruling(
         "COS008",
@@ -274,7 +276,7 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
 
 
 def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
-    """Give the findings of one check, those of the resolver first, then by layer and offset."""
+    """Yield the findings of one check, those of the resolver first, then by layer and offset."""
     # What ends another reader's work is told by COS201 and COS202, which know what it costs.
     told = {
         (problem.layer, problem.path) for comparison in context.comparisons for problem in comparison.refusals
@@ -297,7 +299,7 @@ def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
             if ruling.check != own:
                 continue
             path, _ = normalise(irregularity.path)
-            # A link that the resolver could not make either is told once.
+            # A link that the resolver could not make either is reported once.
             if (layer, path) not in told:
                 yield Finding(
                     f"{irregularity.message}; {ruling.who}",
@@ -445,14 +447,14 @@ def unreadable(
     steps: tuple[str | None, ...],
     told: Mapping[str, Finding] | None = None,
 ) -> tuple[CheckResult, ...]:
-    """Give the results for an image with a layer that no runtime can read: it fails, and nothing else is known.
+    """Return the results for an image with a layer that no runtime can read: it fails, and nothing else is known.
 
     Args:
         fault: what ended the reading; the blob is known to be the one that the image names.
         checks: those that should have run.
         levels: the profile's levels by id.
-        steps: what made each layer, bottom first, None where the image does not tell.
-        told: what other checks have found all the same, by their ids.
+        steps: what made each layer, bottom first, None if the image does not tell.
+        told: what other checks have found anyway, by their ids.
 
     Raises:
         InvalidLayer: `fault`, where another tool may be able to read the layer.
@@ -466,7 +468,7 @@ def unreadable(
         f"{fault.message}; {ruling.who}",
         f"/{fault.after}" if fault.after is not None else None,
         fault.layer,
-        (*place, *before, name_layer(fault.layer, steps[fault.layer])),
+        (*place, *before, LayerStep(fault.layer, steps[fault.layer])),
         ruling.remedy,
     )
     reason = f"layer {fault.layer} cannot be read: {fault.message}"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.grub import menu_path
 from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
 from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_by_pattern, on_host
 from cosinspect.formats.boot.grub_syntax import walk_commands
 from cosinspect.formats.boot.grub_values import GrubBound
+from cosinspect.profiles import boot_globs
+from cosinspect.report.evidence import Line
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -38,12 +41,10 @@ _OPTIONS = {
     "virtio_scsi": "CONFIG_SCSI_VIRTIO",
 }
 _COMPRESSIONS = {"xz": "CONFIG_SQUASHFS_XZ", "zstd": "CONFIG_SQUASHFS_ZSTD", "gzip": "CONFIG_SQUASHFS_ZLIB"}
-_RECOVERY_BOOTARGS = "/etc/elemental/bootargs.cfg"
-_GENERATOR = "usr/lib/systemd/system-generators/dracut-elemental-sysroot-generator"
 
 
 def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
-    """Say whether an initrd or the kernel has a driver; None where it is not in the initrd and nothing tells of the kernel."""
+    """Return whether an initrd or the kernel has a driver; None if it is not in the initrd and the kernel's content is unknown."""
     if name in present:
         return True
     told = False
@@ -65,7 +66,7 @@ def _drivers(
 ) -> Iterator[Finding | str]:
     """Look for one of each group of drivers in the initrd or the kernel."""
     for path, initrd in opened(context):
-        present = drivers_in(initrd)
+        present = drivers_in(context, initrd)
         for names in wanted:
             found = [drivers_of(context, present, name) for name in names]
             if any(found):
@@ -84,7 +85,7 @@ def _compression(context: CheckContext) -> Iterator[Finding | str]:
     """Read the kernel's configuration: mksquashfs is called with `-comp xz` unless the configuration of elemental says else."""
     named = _compressions(context)
     if not any(item.version for item in context.facts.kernels):
-        return  # other checks tell of the kernel
+        return  # other checks report the kernel
     decided = False
     for item in context.facts.kernels:
         for name in named:
@@ -122,12 +123,12 @@ def _compressions(context: CheckContext) -> tuple[str, ...]:
         ends in dracut's emergency shell.""",
     remedy=f'Set add_dracutmodules+=" dmsquash-live " in /etc/dracut.conf.d. {REBUILD}',
     reads=READS,
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
 )
 def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the drivers that dracut's dmsquash-live loads, and for the kernel's squashfs with xz."""
     own: tuple[tuple[str, ...], ...] = (("isofs",), ("overlay", "dm_snapshot"))
-    if context.facts.generation == "G5":  # where another check looks for what recovery needs too
+    if context.deployment.recovery_squashfs:  # where another check looks for what recovery needs too
         yield from _drivers(context, own, "a live system")
         return
     yield from _drivers(context, (("squashfs",), ("loop",), *own), "a live system")
@@ -143,7 +144,7 @@ def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The recovery system of toolkit v2 is a squashfs in a file, as the live system is: the boot ends in dracut's emergency shell.",
     remedy=f'Set add_drivers+=" squashfs loop " in /etc/dracut.conf.d. {REBUILD}',
     reads=READS,
-    generations=("G5",),
+    applies=lambda table: table.deployment.recovery_squashfs,
 )
 def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for squashfs and loop, and for the kernel's squashfs with xz."""
@@ -158,7 +159,7 @@ def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="No cloud-config has a step for the live system or for the recovery system.",
     why="Both boot; a live system does not read the cloud-configs of its medium, and nothing tells people that they are in recovery.",
     remedy="Install the toolkit's cloud-configs: 06_recovery.yaml and 07_live.yaml.",
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the sentinel files of both modes in the cloud-configs."""
@@ -182,11 +183,11 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.RECOVERY,),
     summary="The recovery entry of the menu does not find bootargs.cfg, the kernel or the initrd.",
     why="""elemental (toolkit v2) copies kernel, initrd and /etc/elemental/bootargs.cfg into the directory boot of the recovery partition; a
-        bootargs.cfg that is only at /etc/cos is passed over without a word, and what it names elsewhere is not there: GRUB prints
+        bootargs.cfg that is only at /etc/cos is ignored silently, and what it names elsewhere is not there: GRUB prints
         `you need to load the kernel first`.""",
     remedy="Keep bootargs.cfg at /etc/elemental, and have it set kernel=/boot/vmlinuz and initramfs=/boot/initrd.",
-    reads=("etc/{cos,elemental}/*.cfg",),
-    generations=("G5",),
+    reads=boot_globs(),
+    applies=lambda table: table.recovery_copied,
 )
 def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding | str]:
     """Hold what bootargs.cfg names against what is copied (elemental-toolkit v2, pkg/elemental DeployRecoverySystem)."""
@@ -197,11 +198,10 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
     if not any(each[0] in {"source", "."} and each[-1].endswith(")/boot/bootargs.cfg") for each in words):
         yield "the menu's recovery entry reads bootargs.cfg out of the image"
         return
-    entry, why = on_host(context.rootfs, _RECOVERY_BOOTARGS)
+    bootargs = context.generation.bootargs
+    entry, why = on_host(context.rootfs, bootargs)
     if entry is None:
-        finding = context.missing(
-            _RECOVERY_BOOTARGS, f"expected {_RECOVERY_BOOTARGS} for the recovery system: {why}"
-        )
+        finding = context.missing(bootargs, f"expected {bootargs} for the recovery system: {why}")
         yield finding
         return
     facts = context.facts
@@ -220,7 +220,7 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
             else:
                 yield Finding(
                     f"expected the {what} of the recovery system at {' or '.join(sorted(there))}, bootargs.cfg names {path}",
-                    _RECOVERY_BOOTARGS,
+                    bootargs,
                     entry.layer,
                     (context.step(entry.layer),),
                 )
@@ -235,7 +235,7 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
         fails, and the boot ends in the emergency shell. On a quiet machine three of four boots did.""",
     remedy="Leave fsck.mode=force out of bootargs.cfg, or order the mount behind dracut-initqueue.service.",
     reads=READS,
-    generations=("G5",),
+    applies=lambda table: table.sysroot_generator != "",
 )
 def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the argument in the kernel command line, and for the order in the generator of the initrd."""
@@ -256,10 +256,11 @@ def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
     if not forced:
         yield "no kernel command line forces a check"
         return
+    generator = context.generation.sysroot_generator
     for path, initrd in opened(context):
-        if initrd.lookup(_GENERATOR) is None:
+        if initrd.lookup(generator) is None:
             raise NotApplicable(f"{path} mounts the state partition otherwise")
-        if b"dracut-initqueue" in initrd.read(_GENERATOR):
+        if b"dracut-initqueue" in initrd.read(generator):
             yield f"{path} mounts the state partition behind the check"
         else:
             trace = context.rootfs.trace(context.facts.bootargs_path)
@@ -268,5 +269,5 @@ def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
                 "expected no fsck.mode=force, for the initrd does not order the mount behind the check",
                 context.facts.bootargs_path,
                 layer,
-                (f"{context.facts.bootargs_path}:{line}",) if line is not None else (),
+                (Line(context.facts.bootargs_path, line),) if line is not None else (),
             )

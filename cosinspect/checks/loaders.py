@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import menu_path
 from cosinspect.facts.boot_search import find_by_pattern, on_host
@@ -75,7 +76,7 @@ def _architecture(context: CheckContext) -> str:
     summary="GRUB's modules are not in the image.",
     why="Installation builds GRUB from them, or copies them to the disk: without them it stops.",
     remedy="Install GRUB's modules for the platform: grub2-x86_64-efi, grub2-i386-pc, grub-efi-amd64-bin, grub-pc-bin.",
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
     spares=lambda context: () if _loader_in_image(context) else (Capability.ISO,),
 )
 def grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -83,7 +84,7 @@ def grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     target = _TARGETS.get(_architecture(context))
     if target is None:
         raise NotApplicable(f"GRUB's modules for {_architecture(context) or 'no platform'} are not known")
-    if context.facts.generation in ("G3", "G4", "G5"):
+    if context.deployment.loaders != "directories":
         yield from _efi_modules(context, target)
         return
     targets = ("i386-pc", target) if target == "x86_64-efi" else (target,)
@@ -113,7 +114,7 @@ def _gone(context: CheckContext, directories: list[str], message: str, *evidence
 
 def _efi_modules(context: CheckContext, target: str) -> Iterator[Finding | str]:
     faults: dict[str, str] = {}
-    if context.facts.generation == "G5":
+    if context.deployment.loaders == "patterns":
         wanted = _MODULES
         for name in wanted:
             found = find_by_pattern(context.rootfs, (f"{top}/{name}" for top in _MODULES_V2))
@@ -138,7 +139,7 @@ def _efi_modules(context: CheckContext, target: str) -> Iterator[Finding | str]:
 
 
 def _named(context: CheckContext, name: str) -> list[Entry]:
-    """Give everything of a name that can be opened, in the order in which Go's WalkDir comes by."""
+    """Return everything of a name that can be opened, in the order in which Go's WalkDir comes by."""
     every = sorted(context.rootfs.glob(f"/**/{name}"), key=lambda entry: entry.path.split("/"))
     return [entry for entry in every if _opens(context, entry)]
 
@@ -152,9 +153,9 @@ def _opens(context: CheckContext, entry: Entry) -> bool:
 
 
 def _system(context: CheckContext) -> tuple[str, str, str]:
-    """Tell the distribution as elemental does: by ID in the last file of the name os-release; a dangling one ends the search.
+    """Return the distribution as elemental does: by ID in the last file of the name os-release; a dangling one ends the search.
 
-    Returns the ID, the path that decided, and why the search fails, "" where it does not.
+    Returns the ID, the path that decided, and why the search fails, "" if it does not.
     """
     last = None
     for entry in sorted(context.rootfs.glob("/**/os-release"), key=lambda entry: entry.path.split("/")):
@@ -247,12 +248,13 @@ def _places(patterns: Iterable[str], architecture: str) -> Iterator[str]:
         shim image`. Toolkit v2 wants shim, MokManager and GRUB, whether Secure Boot is on or not.""",
     remedy="""Install shim and GRUB for EFI under the names that are looked for. elemental has names for Fedora and Ubuntu and takes those of SUSE for
         every other distribution: on Debian link shim.efi, MokManager.efi and grub.efi to the signed files.""",
-    generations=("G3", "G4", "G5"),
+    applies=lambda table: table.deployment.loaders in ("names", "patterns"),
     spares=lambda context: (Capability.ISO,) if not _iso_faults(context) else (),
 )
 def efi_artifacts_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where elemental looks: anywhere by name (elemental-cli, toolkit v1), at known places (v2)."""
-    yield from _by_patterns(context) if context.facts.generation == "G5" else _by_names(context)
+    by_patterns = context.deployment.loaders == "patterns"
+    yield from _by_patterns(context) if by_patterns else _by_names(context)
 
 
 @check(
@@ -264,7 +266,7 @@ def efi_artifacts_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""From elemental-cli v0.0.16 on, installation on a machine with EFI copies shim and GRUB from the image by their names, and stops with
         `did not find efi artifacts`; earlier ones call grub2-install, which needs none.""",
     remedy="Install shim and GRUB for EFI under the names in the evidence, or link them: they may be anywhere in the image.",
-    generations=("G2",),
+    applies=lambda table: table.deployment.later_loaders == "names",
     spares=lambda context: (Capability.ISO,) if not _iso_faults(context) else (),
 )
 def efi_artifacts_unknown(context: CheckContext) -> Iterator[Finding | str]:
@@ -273,7 +275,7 @@ def efi_artifacts_unknown(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _loader_in_image(context: CheckContext) -> bool:
-    """Say whether the EFI loaders of an ISO come from the image.
+    """Return whether the EFI loaders of an ISO come from the image.
 
     By default they do from toolkit v1 on, whose documentation builds with `--bootloader-in-rootfs`. Before, packages bring them:
     then they are looked for where the image has a part of them, and one without any is taken to have them brought.
@@ -283,23 +285,23 @@ def _loader_in_image(context: CheckContext) -> bool:
     said = context.build.loader_in_image if context.build is not None else None
     if said is not None:
         return said
-    if context.facts.generation in ("G4", "G5"):
+    if context.deployment.iso_loaders_inside:
         return True
     places = _ISO_LOADERS.get(_architecture(context), ())
     return any(context.rootfs.trace(path, follow=False).entry is not None for path in places)
 
 
 def _iso_faults(context: CheckContext) -> dict[str, str]:
-    """Give the loaders that an ISO builder does not find, with the reason."""
+    """Return the loaders that an ISO builder does not find, with the reason."""
     if not _loader_in_image(context):
         return {}
-    if context.facts.generation == "G5":
+    if context.deployment.iso_loaders == "patterns":
         return {each.path or "": each.message for each in _by_patterns(context) if isinstance(each, Finding)}
     return iso_loader_faults(context.rootfs, _architecture(context))
 
 
 def iso_loader_faults(rootfs: Rootfs, architecture: str) -> dict[str, str]:
-    """Give the paths that `elemental build-iso` before toolkit v2 cannot copy, with the reason (pkg/live/green.go)."""
+    """Return the paths that `elemental build-iso` before toolkit v2 cannot copy, with the reason (pkg/live/green.go)."""
     places = _ISO_LOADERS.get(architecture)
     if places is None:
         return {"": f"elemental build-iso does not support {architecture or 'no architecture'}"}
@@ -321,7 +323,7 @@ def iso_loader_faults(rootfs: Rootfs, architecture: str) -> dict[str, str]:
         missing, a directory, or a link that leads to nothing or out of the image.""",
     remedy="""Install shim and GRUB for EFI of SUSE, or link them: RUN ln -s <shim> /usr/share/efi/x86_64/shim.efi, with MokManager.efi beside it and
         /usr/share/grub2/x86_64-efi/grub.efi; or have an overlay bring the loaders (iso.uefi in the manifest).""",
-    generations=("G2", "G3", "G4"),
+    applies=lambda table: table.deployment.iso_loaders == "paths",
 )
 def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the paths that are copied (elemental-cli v0.3.1, pkg/live/green.go), where no other check found the files missing."""
@@ -350,7 +352,7 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""`elemental build-disk` opens grub.cfg in the unpacked image by its path. A link that is absolute, or that climbs above the root, leads
         to a file of the machine that builds: the build stops, or takes another system's file.""",
     remedy="Make the link relative: RUN ln -sf grub.cfg.default /etc/elemental/grub.cfg, or copy the file.",
-    generations=("G4", "G5"),
+    applies=lambda table: table.deployment.disk_builder,
 )
 def builder_link(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve the menu as the machine that builds does."""

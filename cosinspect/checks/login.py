@@ -33,6 +33,8 @@ _STEPS: dict[Kind, str] = {
     "account": "every account is refused",
     "session": "whoever logs in is logged out at once",
 }
+_ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
+"""Where nss-altfiles finds accounts."""
 
 
 @check(
@@ -75,14 +77,14 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
     """Look for root and its shell."""
     places = ["/etc/passwd"]
     sorted_out = context.facts.text("/etc/nsswitch.conf").text or ""
-    foreign = context.facts.generation == "bootc"
-    if foreign or "altfiles" in sorted_out:
-        places += ["/usr/lib/passwd", "/usr/etc/passwd"]
+    table = context.table
+    own = table.account_files if table is not None else ()
+    places += own or (_ALTERNATIVE_FILES if "altfiles" in sorted_out else ())
     accounts: dict[str, tuple[str, Account]] = {}
     for place in places:
         for account in read_passwd(context.facts.text(place).text or ""):
             accounts.setdefault(account.name, (place, account))
-    if foreign and "root" not in accounts:
+    if table is not None and table.accounts_by_sysusers and "root" not in accounts:
         for entry in context.rootfs.glob("/usr/lib/sysusers.d/*.conf"):
             for account in read_sysusers(context.facts.text(entry.path).text or ""):
                 accounts.setdefault(account.name, (entry.path, account))
@@ -221,6 +223,12 @@ def _obstacles(context: CheckContext, kind: Kind, stack: Stack, effect: str) -> 
             path, f"expected the configuration {path} for the PAM service login, it is not there: {effect}"
         )
     if not passes(stack, lambda _: True, password=kind == "auth"):
+        if (
+            stack.handlers
+            and all(each.source == "other" for each in stack.handlers)
+            and _is_left_out(context)
+        ):
+            yield _without_service(context, effect)
         return  # it lets nobody in with every module there: that is what somebody wanted
     for handler in dict.fromkeys(
         each
@@ -245,6 +253,28 @@ def _obstacles(context: CheckContext, kind: Kind, stack: Stack, effect: str) -> 
             place,
             *removed,
         )
+
+
+def _is_left_out(context: CheckContext) -> bool:
+    return _configuration(context, "login") is None
+
+
+def _without_service(context: CheckContext, effect: str) -> Finding:
+    """Return the finding for a service that has no configuration, where the one for all others refuses everybody."""
+    path = next(
+        (
+            f"{top}/login"
+            for top in _PAM_DIRECTORIES
+            if context.rootfs.trace(f"{top}/login", follow=False).entry is not None
+        ),
+        f"{_PAM_DIRECTORIES[0]}/login",
+    )
+    entry = context.rootfs.trace(path).entry
+    why = f"it is a {entry.type}" if entry is not None else "it is not there"
+    return context.missing(
+        path,
+        f"expected the configuration {path} of the PAM service login, {why}, and `other` refuses: {effect}",
+    )
 
 
 def _configuration(context: CheckContext, name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import GRUB_LINK_LIMIT
 from cosinspect.facts.boot_search import (
@@ -52,23 +53,17 @@ def _by_pattern(context: CheckContext) -> Search:
 
 
 def _builders(context: CheckContext) -> dict[str, Search]:
-    """Give what makes ISOs of images of this generation, or what the manifest is for."""
+    """Return what makes ISOs of images of this generation, or what the manifest is for."""
     manifest = context.build
     if manifest is not None and manifest.tool == "luet-makeiso":
         return {"luet-makeiso, by the manifest,": _exactly(context, manifest)}
     makeiso = {"luet-makeiso": _exactly(context, _DEFAULT)}
-    if context.facts.generation == "G5":
-        return {"elemental build-iso": _by_pattern(context)}
-    elemental = {"elemental build-iso": _by_prefix(context)}
+    by_patterns = context.deployment.boot_files == "patterns"
+    elemental = {"elemental build-iso": _by_pattern(context) if by_patterns else _by_prefix(context)}
     if manifest is not None:
         return elemental
-    match context.facts.generation:
-        case "G0" | "G1":
-            return makeiso
-        case "G2":
-            return {**makeiso, **elemental}
-        case _:
-            return elemental
+    every = makeiso | elemental
+    return {tool: every[tool] for tool in context.deployment.iso_builders or elemental}
 
 
 def spares_iso(context: CheckContext) -> Iterable[Capability]:
@@ -77,13 +72,13 @@ def spares_iso(context: CheckContext) -> Iterable[Capability]:
         found = {what: search(what) for what in _WHAT}
         if any(item.fault for item in found.values()):
             continue
-        if context.facts.generation != "G5" or _version(context, found["kernel"]) is not None:
+        if context.deployment.boot_files != "patterns" or _version(context, found["kernel"]) is not None:
             return (Capability.ISO,)
     return ()
 
 
 def _wanted(context: CheckContext) -> dict[str, set[str]]:
-    """Give the real paths of the kernel and initrd that boot, where there are any; that there are none is another check's."""
+    """Return the real paths of the kernel and initrd that boot, where there are any; that there are none is another check's."""
     facts = context.facts
     traces = {
         "kernel": [item.trace for item in facts.kernels if item.kernel is not None],
@@ -108,10 +103,10 @@ def _wanted(context: CheckContext) -> dict[str, set[str]]:
     capabilities=(Capability.ISO,),
     summary="What makes an ISO does not find the kernel or the initrd.",
     why="""The builders of ISOs do not read bootargs.cfg: luet-makeiso takes two names in /boot, elemental the first file there with a name on its
-        list, and passes over links that are absolute. They stop with `No Kernel file found` or `No initrd file found`.""",
+        list, and skips absolute links. They stop with `No Kernel file found` or `No initrd file found`.""",
     remedy="""Link both by relative links: RUN ln -sf vmlinuz-<version> /boot/vmlinuz; or name them in luet-makeiso's manifest
         (initramfs.kernel_file, initramfs.rootfs_file), and give it with --manifest.""",
-    generations=("G0", "G1", "G2", "G3", "G4", "kairos"),
+    applies=lambda table: table.deployment.boot_files == "prefixes",
 )
 def iso_boot_files_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Search as each builder of the generation does; one that finds both is enough."""
@@ -150,14 +145,14 @@ def _unfound(context: CheckContext, what: str, found: dict[str, Found]) -> Findi
     why="""The search goes by name: a rescue kernel, a backup or an Image beside vmlinuz may come first, and the ISO boots that, with an initrd of
         another version.""",
     remedy="Delete what is left in /boot, or link /boot/vmlinuz and /boot/initrd, which come first among their kind.",
-    generations=("G0", "G1", "G2", "G3", "G4", "G5", "kairos"),
+    applies=lambda table: table.deployment.iso_builders != (),
 )
 def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     """Search as each builder of the generation does, and compare with what bootargs.cfg names."""
     if any(isinstance(each, Finding) for each in _usable_pairs(context)):
         raise NotApplicable("what is taken cannot be booted, which another check tells")
     for what, paths in _wanted(context).items():
-        if context.facts.generation == "G5" and what == "initrd":
+        if what == "initrd" and context.deployment.boot_files == "patterns":
             continue  # another check's, for there installation takes the wrong one as well
         for tool, search in _builders(context).items():
             found = search(what)
@@ -181,7 +176,7 @@ def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     why="""The builders of ISOs go by name and read no content: the ISO is made, and its menu entry ends with `invalid magic number`, a panic,
         or an initrd that has no module for the kernel.""",
     remedy="Delete the file from /boot, or give it a name that no builder looks for.",
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
 )
 def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read what each builder of the generation takes, where that is not what bootargs.cfg names; one good pair is enough."""
@@ -192,7 +187,7 @@ def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _usable_pairs(context: CheckContext) -> Iterator[Finding | str]:
-    """Say what builder takes a pair that boots, or else why each pair does not; nothing where no builder finds both."""
+    """Yield what builder takes a pair that boots, or else why each pair does not; nothing if no builder finds both."""
     bad: list[Finding] = []
     for tool, search in _builders(context).items():
         found = {what: search(what) for what in _WHAT}
@@ -222,7 +217,9 @@ def _unusable(context: CheckContext, tool: str, kernel: Found, initrd: Found) ->
             )
         elif platform is not None and item.kernel.architecture not in ("", None, platform.architecture):
             yield _taken(context, tool, "kernel", kernel, f"it is for {item.kernel.architecture}")
-    for each in initrds if facts.generation != "G5" else ():  # there another check tells of the initrd
+    for each in (
+        () if context.deployment.boot_files == "patterns" else initrds
+    ):  # there another check reports the initrd
         if each.fault is not None:
             yield _taken(context, tool, "initrd", initrd, f"it cannot be unpacked: {each.fault}")
         elif each.initrd is not None and not each.initrd.opaque and not each.initrd.squashed:
@@ -254,7 +251,7 @@ def _taken(context: CheckContext, tool: str, what: str, found: Found, why: str) 
         the kernel's path. The first match decides: where it is a directory, or a link that leads nowhere or out of the image, the search
         ends with an error, and so it does for a kernel called vmlinuz without a version.""",
     remedy="Run `elemental init`, which links /boot/vmlinuz to the kernel with its version, and let no later step change /boot.",
-    generations=("G5",),
+    applies=subjects.searched_by_patterns,
 )
 def boot_files_unfound(context: CheckContext) -> Iterator[Finding | str]:
     """Search as elemental does (elemental-toolkit v2, pkg/utils/common.go)."""
@@ -281,7 +278,7 @@ def boot_files_unfound(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _version(context: CheckContext, kernel: Found) -> str | None:
-    """Give the version that elemental reads out of a kernel's path: the first name in /lib/modules that is a part of it."""
+    """Return the version that elemental reads out of a kernel's path: the first name in /lib/modules that is a part of it."""
     return next((name for name in _versions(context) if name in kernel.path), None)
 
 

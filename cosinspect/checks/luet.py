@@ -156,7 +156,7 @@ def package_files_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _is_judged_elsewhere(context: CheckContext, path: str) -> bool:
-    """Say whether a file's absence is another check's finding, which tells what it means."""
+    """Return whether a file's absence is another check's finding, which tells what it means."""
     generation = context.generation
     single = {
         generation.grub_config,

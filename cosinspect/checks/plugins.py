@@ -23,7 +23,7 @@ GROUP = "cosinspect.checks"
 
 
 def installed_checks() -> tuple[Check, ...]:
-    """Give the catalogue and, behind it, what plugins add, in the order of their entry points' names.
+    """Return the catalogue and, behind it, what plugins add, in the order of their entry points' names.
 
     Raises:
         InvalidPlugin: one cannot be used; the message names it.
@@ -38,7 +38,7 @@ def _installed(places: tuple[tuple[str, int], ...]) -> tuple[Check, ...]:  # noq
 
 
 def _places() -> tuple[tuple[str, int], ...]:
-    """Give where distributions are, and when something was last installed there."""
+    """Return where distributions are, and when something was last installed there."""
     found = []
     for place in sys.path:
         try:

@@ -8,16 +8,17 @@ from attrs import evolve, frozen
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.tools import tools_of
 from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import service_at
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.evidence import LinkFollowed, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.history import Action
 
 __all__ = [
+    "base_directory_replaced",
     "command_unusable",
     "merged_directory_replaced",
     "overlay_without_etc",
@@ -37,7 +38,7 @@ class _Start:
     Attributes:
         places: where it is looked for; the first that is there counts.
         effect: what happens on a machine without it.
-        required: whether its absence is a defect of its own; else other checks tell of it.
+        required: whether its absence is a defect of its own; else other checks report it.
         with_systemd: whether it is needed only where systemd is.
     """
 
@@ -79,8 +80,8 @@ def require_root(context: CheckContext) -> None:
         raise NotApplicable("the image is no root of a system")  # but what goes to an EFI partition
 
 
-def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, Fault, str]]:
-    """Give the programs of a list that cannot be executed, with what comes of it."""
+def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, ExecutionFault, str]]:
+    """Yield the programs of a list that cannot be executed, with what comes of it."""
     with_systemd = any(map(context.rootfs.exists, _SYSTEMD))
     for start in starts:
         if start.with_systemd and not with_systemd:
@@ -93,7 +94,7 @@ def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[
 
 
 def _told(
-    context: CheckContext, faults: Iterable[tuple[str, Fault, str]], undecided: list[str]
+    context: CheckContext, faults: Iterable[tuple[str, ExecutionFault, str]], undecided: list[str]
 ) -> Iterator[Finding]:
     """Make findings, one for each thing that is to blame."""
     found: dict[str, Finding] = {}
@@ -103,7 +104,7 @@ def _told(
         elif fault.path in found:
             first = found[fault.path]
             found[fault.path] = evolve(
-                first, evidence=(*first.evidence, f"{path} does not run either: {effect}")
+                first, evidence=(*first.grounds, f"{path} does not run either: {effect}")
             )
         else:
             message = f"expected {path} to be executable, {words_of(path, fault)}; without it {effect}"
@@ -111,8 +112,8 @@ def _told(
     yield from found.values()
 
 
-def _gettys(context: CheckContext) -> Iterator[tuple[str, Fault, str]]:
-    """Give what the units of login prompts run and cannot."""
+def _gettys(context: CheckContext) -> Iterator[tuple[str, ExecutionFault, str]]:
+    """Yield what the units of login prompts run and cannot."""
     seen = set()
     for name in _GETTYS:
         found = service_at(context, name)
@@ -179,18 +180,18 @@ def program_degraded(context: CheckContext) -> Iterator[Finding | str]:
 
 # -- what operations call ----------------------------------------------------------------------------------------------
 
-# Programs of the generations themselves that are called when a machine is installed or upgraded.
-_OWN = (("immucore",), ("kairos-agent",), ("agent-provider-kairos",), ("bootc",), ("ostree",), ("bootupctl",))
 _OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 
 
-def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, ...], tuple[str, Fault]]:
-    """Give the commands of an operation that are there and cannot be executed, by their names."""
-    table = context.profile.generations.get(context.facts.generation)
-    own = (*_OWN, *(table.grub_tools if table else ())) if capability is not Capability.RECOVERY else ()
-    found: dict[tuple[str, ...], tuple[str, Fault]] = {}
+def _unusable(
+    context: CheckContext, capability: Capability
+) -> dict[tuple[str, ...], tuple[str, ExecutionFault]]:
+    """Return the commands of an operation that are there and cannot be executed, by their names."""
+    table = context.table if capability is not Capability.RECOVERY else None
+    own = (*table.own_programs, *table.grub_tools) if table is not None else ()
+    found: dict[tuple[str, ...], tuple[str, ExecutionFault]] = {}
     for names in dict.fromkeys((*tools_of(context, capability), *own)):
-        places = [place for name in names if (place := find_command(context, name)) is not None]
+        places = [place for name in names if (place := context.command(name)) is not None]
         faults = [(place, context.facts.execution.fault(place, by_shell=True)) for place in places]
         broken = [(place, fault) for place, fault in faults if fault is not None]
         if broken and len(broken) == len(faults):
@@ -199,7 +200,7 @@ def _unusable(context: CheckContext, capability: Capability) -> dict[tuple[str, 
 
 
 def _spared(context: CheckContext) -> tuple[Capability, ...]:
-    """Give the operations that call none of the commands that cannot be executed."""
+    """Return the operations that call none of the commands that cannot be executed."""
     return tuple(
         each
         for each in _OPERATIONS
@@ -224,7 +225,7 @@ def command_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Follow the commands of each operation to their loaders and libraries."""
     require_root(context)
     undecided: list[str] = []
-    found: dict[str, tuple[str, Fault, str]] = {}
+    found: dict[str, tuple[str, ExecutionFault, str]] = {}
     for capability in _OPERATIONS:
         for place, fault in _unusable(context, capability).values():
             effect = f"{capability.value} stops where it calls it"
@@ -284,9 +285,64 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
             f"expected /{name} to lead to {target.path}, a directory took the link's place: {shown}{more} are gone",
             f"/{name}",
             change.layer,
-            (f"/{name} -> {link.link} (layer {link.layer})", f"{context.step(change.layer)} replaced it"),
+            (
+                LinkFollowed(f"/{name}", link.link, link.layer),
+                Mention(f"{context.step(change.layer)} replaced it", change.layer),
+            ),
         )
     yield f"{seen} directories of programs and libraries are as the base laid them out"
+
+
+# What systemd mounts its own file systems over, or keeps its state in.
+_BASE = {
+    **dict.fromkeys(
+        ("/dev", "/proc", "/sys", "/run"), "systemd cannot mount its file systems there and freezes"
+    ),
+    "/etc": "nothing of the system's settings can be read",
+    "/var": "services that keep their state there fail, and the boot ends in emergency mode",
+}
+_TMP = "/tmp"  # noqa: S108 - a path of the image
+_TMP_EFFECT = (
+    "the stage initramfs binds it into the new root and fails, and the boot ends in the emergency shell"
+)
+
+
+def _binds_tmp(context: CheckContext) -> bool:
+    """Return whether the initrd requires the stage initramfs, whose unit binds /tmp."""
+    units = context.derivative.initrd_units if context.derivative is not None else ()
+    return any(
+        each.unit.endswith("-setup-initramfs.service") and each.link.endswith(".requires") for each in units
+    )
+
+
+@check(
+    id="COS192",
+    name="base-directory-replaced",
+    level=Level.ERROR,
+    capabilities=BOOTS,
+    summary="A file stands where every system has a directory.",
+    why="""systemd mounts its own file systems over /dev, /proc, /sys and /run, and services keep their state below /var. A file there, or a link
+        to one, stops the boot before a login.""",
+    remedy="Delete it in the step that made it, and make the directory: RUN rm /<name> && mkdir /<name>",
+    universal=True,
+)
+def base_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
+    """Look at what each name leads to; one that is not there is another check's."""
+    require_root(context)
+    bad = False
+    judged = (
+        (*context.generation.overlays,) if context.facts.generation in context.profile.generations else ()
+    )
+    named = {**_BASE, _TMP: _TMP_EFFECT} if _binds_tmp(context) else _BASE
+    for path, effect in named.items():
+        entry = context.rootfs.trace(path).entry
+        if entry is None or entry.type == "dir" or path in judged:
+            continue
+        bad = True
+        message = f"expected the directory {path}, found a {entry.type}: {effect}"
+        yield Finding(message, path, entry.layer, (context.step(entry.layer),))
+    if not bad:
+        yield "the directories that every system has are directories"
 
 
 @check(

@@ -13,11 +13,12 @@ from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.oci.documents import Descriptor
+from cosinspect.report.evidence import Evidence, LayerStep
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.rootfs.differences import Comparison, Difference
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Problem
+from cosinspect.rootfs.tree import LayerProblem
 
 __all__ = [
     "containerd_refuses",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 SHOWN = 12
-"""Paths of one cause that are told; `cosinspect diff` tells them all."""
+"""Paths of one cause that are reported; `cosinspect diff` tells them all."""
 
 _GRAVITY = (Kind.FAIL, Kind.OPEN, Kind.PASS, Kind.NOT_APPLICABLE)
 
@@ -52,7 +53,8 @@ def readers_disagree(context: CheckContext) -> Iterator[Finding | str]:
     for comparison in context.comparisons:
         for cause, found in comparison.by_cause():
             first = found[0]
-            lines = [context.step(cause.layer), f"{cause.item}: {cause.explain(comparison.other.semantics)}"]
+            lines: list[Evidence] = [context.step(cause.layer)]
+            lines.append(f"{cause.item}: {cause.explain(comparison.other.semantics)}")
             lines.extend(comparison.describe(each) for each in found[:SHOWN])
             if len(found) > SHOWN:
                 names = f"{comparison.first.semantics.value},{comparison.other.semantics.value}"
@@ -81,7 +83,10 @@ def _outcome(each: Difference) -> str:
 
 
 def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding | str]:
-    comparison = next((each for each in context.comparisons if each.other.semantics is semantics), None)
+    def is_asked(each: Semantics) -> bool:
+        return each is semantics or (each.installs and semantics.installs)
+
+    comparison = next((each for each in context.comparisons if is_asked(each.other.semantics)), None)
     if comparison is None:
         raise NotApplicable(f"the profile does not name the reading {semantics.value}")
     for problem in comparison.refusals:
@@ -92,7 +97,7 @@ def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding |
         yield partial_root(
             comparison.partial, comparison.other, context.step(comparison.partial.layer), context.rootfs
         )
-    yield f"{semantics.reader} can write the image"
+    yield f"{comparison.other.semantics.reader} can write the image"
 
 
 _REMEDIES = {
@@ -104,7 +109,9 @@ _WRITE_AGAIN = """Write the layer again with a current tar library, whole, and w
 deliver the image as one layer that such a tool wrote.""".replace("\n", " ")
 
 
-def partial_root(problem: Problem, written: Rootfs, step: str, whole: Rootfs | None = None) -> Finding:
+def partial_root(
+    problem: LayerProblem, written: Rootfs, step: LayerStep, whole: Rootfs | None = None
+) -> Finding:
     """Tell of an image of which elemental installs a part.
 
     Args:
@@ -117,7 +124,7 @@ def partial_root(problem: Problem, written: Rootfs, step: str, whole: Rootfs | N
     if whole is not None:
         count = f"{len(written)} of {len(whole)} paths are written"
     return Finding(
-        f"elemental installs a part of the image and reports success: {problem.message}",
+        f"{written.semantics.reader} installs a part of the image and reports success: {problem.message}",
         f"/{problem.path}" if problem.path else None,
         problem.layer,
         (step, f"{count}, upper layers first; the machine does not boot, or boots without what is missing"),
@@ -202,11 +209,11 @@ def _written(item: Descriptor) -> str:
 
 
 def worse(first: CheckResult, other: CheckResult, semantics: Semantics) -> CheckResult:
-    """Give the worse of two results of one check; what only the other reader sees says so."""
+    """Return the worse of two results of one check; what only the other reader sees says so."""
     known = {(finding.message, finding.path) for finding in first.findings}
     reading = f"only as {semantics.reader} reads the layers (COS200 readers-disagree tells why)"
     added = tuple(
-        evolve(finding, semantics=semantics.value, evidence=(*finding.evidence, reading))
+        evolve(finding, semantics=semantics.value, evidence=(*finding.grounds, reading))
         for finding in other.findings
         if (finding.message, finding.path) not in known
     )

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
-from cosinspect.checks.grub import find_command
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.formats.text.yaml import parse_yaml
+from cosinspect.report.evidence import Line, Mention
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["fstab_overwritten", "image_exceeds_disk", "selinux_unlabelled", "settings_malformed"]
 
-_SETTINGS = ("/etc/os-release", "/etc/cos/config", "/etc/cos-upgrade-image")
 _CONFIGURATIONS = ("/etc/elemental/config.yaml", "/etc/elemental/config.d/*.yaml")
 _SELINUX = "/etc/selinux/config"
 _CONTEXTS = "/etc/selinux/targeted/contexts/files/file_contexts"
 _MEBIBYTE = 1024 * 1024
-_RECOVERY_MEBIBYTES = 1945
-"""What fits uncompressed into the recovery partition of 2048 MiB that `elemental build-disk` v0.0.15 makes."""
 _BLOCK = 4096
 
 
@@ -31,7 +29,7 @@ _BLOCK = 4096
     why="The initrd writes /etc/fstab anew at every boot: what is listed in the image is never mounted.",
     remedy="Set VOLUMES in a cloud-config's stage rootfs, or mount in a later stage or a unit, and leave /etc/fstab empty.",
     reads=("etc/fstab",),
-    generations=("G1", "G2", "G3", "G4"),
+    applies=lambda table: table.fstab_written,
 )
 def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
     """Look for lines that are no comments (fstab(5))."""
@@ -67,12 +65,12 @@ def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
         "etc/elemental/config.yaml",
         "etc/elemental/config.d/*.yaml",
     ),
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
     """Read them as viper does (elemental-cli, cmd/config/config.go)."""
     read = 0
-    for path in _SETTINGS if context.facts.generation in ("G2", "G3") else ():
+    for path in context.deployment.settings:
         found = context.facts.text(path)
         if found.text is None or found.trace.entry is None:
             continue
@@ -81,7 +79,7 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
         for problem in read_env_file(found.text).problems:
             if problem.kind == "syntax":
                 yield Finding(
-                    f"{path}: {problem}", found.trace.entry.path, layer, (f"{path}:{problem.line}", context.step(layer))
+                    f"{path}: {problem}", found.trace.entry.path, layer, (Line(path, problem.line), context.step(layer))
                 )  # fmt: skip
     for entry in (
         each for pattern in _CONFIGURATIONS for each in context.rootfs.glob(pattern) if each.type != "dir"
@@ -114,11 +112,10 @@ def image_exceeds_disk(context: CheckContext) -> Iterator[Finding | str]:
     """Add up what the files take in blocks of 4096 bytes, and hold it against the generation's sizes."""
     bound = context.generation.image_mebibytes
     named = ""
-    if context.facts.generation == "G2":
-        bound = _RECOVERY_MEBIBYTES  # another check holds it against the file system of installation
-    if context.facts.generation in ("G0", "G1"):
+    key = context.deployment.image_size_key
+    if key:
         text = context.facts.text("/etc/cos/config").text
-        named = read_env_file(text).values.get("DEFAULT_IMAGE_SIZE", "") if text else ""
+        named = read_env_file(text).values.get(key, "") if text else ""
         bound = int(named) if named.isascii() and named.isdigit() and len(named) < 9 else bound
     if not bound:
         raise NotApplicable(f"{context.generation.title} makes no file system of a size that is known")
@@ -133,10 +130,12 @@ def image_exceeds_disk(context: CheckContext) -> Iterator[Finding | str]:
         yield f"the files take {size} MiB of {bound} MiB{where}"
 
 
-def _largest_layers(context: CheckContext) -> tuple[str, ...]:
+def _largest_layers(context: CheckContext) -> tuple[Mention, ...]:
     sizes = [(index.uncompressed_size, number) for number, index in enumerate(context.rootfs.indexes)]
     largest = sorted(sizes, reverse=True)[:3]
-    return tuple(f"{size // _MEBIBYTE} MiB in {context.step(number)}" for size, number in largest)
+    return tuple(
+        Mention(f"{size // _MEBIBYTE} MiB in {context.step(number)}", number) for size, number in largest
+    )
 
 
 @check(
@@ -147,7 +146,7 @@ def _largest_layers(context: CheckContext) -> tuple[str, ...]:
     why="elemental labels the files it writes by `setfiles`, and leaves it without a word where that is missing: the policy then refuses everything.",
     remedy="Install policycoreutils, which has setfiles, or set SELINUX=permissive in /etc/selinux/config.",
     reads=("etc/selinux/config",),
-    generations=("G2", "G3", "G4", "G5"),
+    applies=subjects.deployed_by_elemental,
 )
 def selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/selinux/config, and look for the policy's file contexts and the command."""
@@ -160,7 +159,7 @@ def selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
             else f"SELinux is {mode or 'not set up'}"
         )
         return
-    found = find_command(context, "setfiles")
+    found = context.command("setfiles")
     if found is None:
         yield context.missing("/usr/sbin/setfiles", "expected the command setfiles, it is not in the image")
     else:

@@ -26,7 +26,7 @@ MAX_EVIDENCE = 20
     universal=True,
 )
 def signature_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Tell what was found out about the signatures of the digest that was asked for."""
+    """Report the result for the signatures of the digest that was requested."""
     seen = context.signatures
     if seen is None:
         if context.profile.signature_required:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
-from cosinspect.facts.loader import Fault
-from cosinspect.profiles.operations import needs_of
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -31,8 +30,8 @@ _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 _REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/usr/local", "/oem")  # noqa: S108 - paths of the image
 
 
-def _fault(context: CheckContext, path: str) -> Fault | None:
-    """Say what keeps a program from being executed.
+def _fault(context: CheckContext, path: str) -> ExecutionFault | None:
+    """Return what keeps a program from being executed.
 
     Raises:
         Undecided: it may run after all.
@@ -44,7 +43,7 @@ def _fault(context: CheckContext, path: str) -> Fault | None:
 
 
 def starts_openrc(context: CheckContext) -> bool:
-    """Tell whether the image starts with OpenRC in place of systemd, as those of Alpine do."""
+    """Return whether the image starts with OpenRC in place of systemd, as those of Alpine do."""
     runs = any(_fault(context, path) is None for path in ("/sbin/openrc", "/usr/sbin/openrc", "/bin/openrc"))
     return runs and _fault(context, "/sbin/init") is None and not any(map(context.rootfs.exists, _SYSTEMD))
 
@@ -63,7 +62,7 @@ def starts_openrc(context: CheckContext) -> bool:
 )
 def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program; /sbin/init is not needed."""
-    if context.facts.generation.startswith("kairos") and starts_openrc(context):
+    if (table := context.table) is not None and table.openrc and starts_openrc(context):
         raise NotApplicable("it starts with OpenRC")
     faults = {}
     for path in _SYSTEMD:
@@ -207,7 +206,7 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _is_made(path: str, writable: list[str]) -> bool:
-    """Tell whether a directory can be made at boot: below one that is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
+    """Return whether a directory can be made at boot: below one that is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
     tops = (*(posixpath.normpath(each) for each in writable), "/oem", "/run", "/tmp")  # noqa: S108 - paths of the image
     return any(path.startswith(f"{top}/") for top in tops)
 
@@ -225,11 +224,7 @@ def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
     for path in _REPAIRED:
         trace = context.rootfs.trace(path)
         own = context.rootfs.trace(path, follow=False).entry
-        if (
-            own is not None
-            and own.type != "dir"
-            and any(need.paths for need in needs_of(context.facts.generation))
-        ):
+        if own is not None and own.type != "dir" and any(need.paths for need in context.needs):
             continue  # elemental cannot make it either, which another check tells
         if trace.entry is None or trace.entry.type != "dir":
             yield context.broken(trace, f"expected the directory {path}, it is not there")

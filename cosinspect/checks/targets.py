@@ -6,9 +6,9 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks.base import CheckContext, NotApplicable, check, links_of
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.facts.unit_tree import Need, Placement
+from cosinspect.facts.unit_tree import Dependency, Placement
 from cosinspect.formats.text.systemd import Unit
 from cosinspect.report.report import Finding, Level
 
@@ -26,6 +26,16 @@ UNIT_READS = (
     "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.d/*.conf",
 )
 _DEFAULT = "default.target"
+# Targets that nobody logs in at.
+_STOPPING = {
+    "emergency.target": "systemd stops in emergency mode and asks for the root password for maintenance",
+    "rescue.target": "systemd stops in rescue mode and asks for the root password for maintenance",
+    **dict.fromkeys(
+        ("poweroff.target", "halt.target", "shutdown.target"),
+        "the machine is switched off as soon as it runs",
+    ),
+    **dict.fromkeys(("reboot.target", "kexec.target"), "the machine starts again and again"),
+}
 _RULES = {
     "60-persistent-storage.rules": "no file system is found by its label: the mounts of /oem and /usr/local time out",
     "99-systemd.rules": "no device becomes known to systemd: consoles and file systems that wait for theirs time out",
@@ -36,7 +46,7 @@ _RULE_DIRECTORIES = (
     "/usr/lib/udev/rules.d",
     "/lib/udev/rules.d",
 )
-# A unit with one of these is passed over where the machine is another one.
+# A unit with one of these is skipped where the machine is another one.
 _CONDITION = re.compile(r"(?:Condition|Assert)[A-Z]\w+")
 _BY_LABEL = re.compile(r"(?:LABEL=|/dev/disk/by-label/)(.+)")
 _BY_PARTITION = re.compile(r"(?:PARTLABEL=|/dev/disk/by-partlabel/)(.+)")
@@ -93,8 +103,7 @@ def at_unit(context: CheckContext, place: Placement, message: str, *evidence: st
         layer, removed = context.removal(path)
         return Finding(message, path, layer, (*evidence, *removed))
     trace = context.rootfs.trace(path)
-    links = tuple(dict.fromkeys(str(hop) for hop in trace.hops))
-    return Finding(message, path, entry.layer, (*evidence, *links, context.step(entry.layer)))
+    return Finding(message, path, entry.layer, (*evidence, *links_of(trace), context.step(entry.layer)))
 
 
 @check(
@@ -132,12 +141,17 @@ def system_target_missing(context: CheckContext) -> Iterator[Finding | str]:
             told = first or paths[2]
             why = "it is not there" if not first else "it has no rules"
             yield context.missing(told, f"expected udev's rules {name}, {why}: {effect}")
+    place = needs[0].placement
+    if place.is_there and place.id in _STOPPING:
+        bad = True
+        yield at_unit(
+            context, place, f"expected {_DEFAULT} to lead to a login, it is {place.id}: {_STOPPING[place.id]}"
+        )
     if not bad:
-        place = needs[0].placement
         yield f"{_DEFAULT} is {place.id}, and the {sum(need.required for need in needs)} units that it requires are there"
 
 
-def _unreached(context: CheckContext, need: Need) -> Finding:
+def _unreached(context: CheckContext, need: Dependency) -> Finding:
     place = need.placement
     if not need.by:
         message = f"expected {_DEFAULT} to name a target, {place.reason}: systemd asks for the root password for maintenance"
@@ -188,7 +202,7 @@ def required_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
     yield f"local-fs.target requires {count} mounts of units"
 
 
-def _unmountable(need: Need, unit: Unit, labels: set[str]) -> str:
+def _unmountable(need: Dependency, unit: Unit, labels: set[str]) -> str:
     """Return why a mount fails on every machine, "" if it may succeed."""
     if not need.placement.is_there:
         return need.placement.reason

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.initrd import READS, about, opened
-from cosinspect.profiles.operations import needs_of
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -26,15 +25,17 @@ _PLAN_COMMANDS = ("bash", "flock", "nsenter", "systemctl", "diff", "cp", "sort",
 
 
 def tools_of(context: CheckContext, capability: Capability) -> tuple[tuple[str, ...], ...]:
-    """Give the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
-    rows = needs_of(context.facts.generation)
+    """Return the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
     return tuple(
-        tools for need in rows if capability in need.operations and need.machine for tools in need.tools
+        tools
+        for need in context.needs
+        if capability in need.operations and need.machine
+        for tools in need.tools
     )
 
 
 def _absent(context: CheckContext, tools: tuple[tuple[str, ...], ...]) -> list[tuple[str, ...]]:
-    return [names for names in tools if not any(find_command(context, name) for name in names)]
+    return [names for names in tools if not any(context.command(name) for name in names)]
 
 
 def _required(context: CheckContext, capability: Capability) -> Iterator[Finding | str]:
@@ -55,7 +56,7 @@ def _required(context: CheckContext, capability: Capability) -> Iterator[Finding
 
 
 def _spared(context: CheckContext) -> tuple[Capability, ...]:
-    """Give the operations that call none of the missing commands."""
+    """Return the operations that call none of the missing commands."""
     absent = _absent(context, tools_of(context, Capability.INSTALL))
     others = (Capability.UPGRADE, Capability.RECOVERY)
     return tuple(each for each in others if not any(names in absent for names in tools_of(context, each)))
@@ -106,7 +107,7 @@ def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""Installation runs on a system that runs this image: it stops at the first command that is not found. From elemental-cli v0.0.16 to
         toolkit v1 it begins with blkdeactivate of lvm2, even where no LVM is used.""",
     remedy=f"Install {_PACKAGES}.",
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
     spares=_spared,
 )
 def install_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -122,7 +123,7 @@ def install_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="A command that an upgrade cannot do without is not in the image.",
     why="An upgrade runs on a machine that runs this image: it stops at the first command that is not found.",
     remedy=f"Install {_PACKAGES}.",
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
 )
 def upgrade_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH that installation does not call as well."""
@@ -139,12 +140,11 @@ def upgrade_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
         initrd: without a network nothing is asked, without the commands nothing is added, and the machine is never installed.""",
     remedy='Install parted, gptfdisk and e2fsprogs before the initrd is built, and set add_dracutmodules+=" network " in /etc/dracut.conf.d.',
     reads=READS,
-    generations=("G0", "G1", "G2", "G3", "G4", "G5"),
+    applies=subjects.toolkit,
 )
 def firstboot_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a network among dracut's modules, and for the commands of yip's layout plugin."""
-    rows = needs_of(context.facts.generation)
-    tools = [tools for need in rows if "COS226" in need.checks for tools in need.tools]
+    tools = [tools for need in context.needs if "COS226" in need.checks for tools in need.tools]
     for path, initrd in opened(context):
         absent = [
             " or ".join(names)
@@ -171,7 +171,7 @@ def firstboot_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""The elemental operator has its plan start the new image and run /usr/sbin/suc-upgrade in it: without the script the pod fails, and the
         machine can only be upgraded by `elemental upgrade` on it.""",
     remedy="Install the script of the framework (rancher/elemental), with util-linux and diffutils.",
-    generations=("G4", "G5"),
+    applies=lambda table: table.deployment.plan_script != "",
 )
 def plan_script_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the script and the commands that it calls."""
@@ -186,7 +186,7 @@ def plan_script_missing(context: CheckContext) -> Iterator[Finding | str]:
             entry.layer,
         )
     for name in _PLAN_COMMANDS:
-        if find_command(context, name) is None:
+        if context.command(name) is None:
             yield Finding(
                 f"expected the command {name}, which {_PLAN_SCRIPT} calls, it is not in the image",
                 _PLAN_SCRIPT,

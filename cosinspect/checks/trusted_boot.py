@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.report.report import Finding, Level
@@ -21,7 +22,6 @@ __all__ = [
     "trusted_version_missing",
 ]
 
-TRUSTED = ("kairos-trusted",)
 _RELEASE = re.compile(r'^KAIROS_RELEASE="(.*)"', re.MULTILINE)
 _BLOCK = 4096
 _IMMUCORE = "/usr/bin/immucore"
@@ -40,7 +40,7 @@ _OPTIONS = ("CONFIG_EFI_STUB", "CONFIG_BLK_DEV_INITRD", "CONFIG_RD_ZSTD", "CONFI
         unified kernel image: it stops without either, and no image is made.""",
     remedy='Run kairos-init in the Dockerfile, which writes /etc/kairos-release; keep KAIROS_RELEASE="v1" in double quotes.',
     reads=("etc/kairos-release", "etc/os-release", "usr/lib/os-release"),
-    generations=TRUSTED,
+    applies=subjects.trusted_boot,
 )
 def trusted_version_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/kairos-release, else /etc/os-release, by the tool's own expression; look for /etc/os-release."""
@@ -71,7 +71,7 @@ def trusted_version_missing(context: CheckContext) -> Iterator[Finding | str]:
         builds: it stops with `copying kernel` where /boot has no such name, and an absolute link leads it to that machine's files.""",
     remedy="Copy the kernel into /boot and link it there: RUN ln -sf vmlinuz-<version> /boot/vmlinuz",
     reads=("boot/vmlinuz*",),
-    generations=TRUSTED,
+    applies=subjects.trusted_boot,
 )
 def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     """Look where the tool looks; what the file is, the checks on the kernel say."""
@@ -102,7 +102,7 @@ def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     why="""`auroraboot build-uki` links /init to /usr/bin/immucore, and stops where /init is there. Without a program behind the link the
         kernel panics: `No working init found`.""",
     remedy="Run kairos-init in the Dockerfile, which brings immucore, and leave no /init behind.",
-    generations=TRUSTED,
+    applies=subjects.trusted_boot,
 )
 def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Look at /init, and at immucore with the links that lead to it."""
@@ -135,7 +135,7 @@ def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
         the machine stops at that step.""",
     remedy="Install a kernel of the distribution, or build yours with CONFIG_EFI_STUB, CONFIG_RD_ZSTD and CONFIG_TMPFS.",
     reads=("boot/config-*", "{usr/,}lib/modules/*/config"),
-    generations=TRUSTED,
+    applies=subjects.trusted_boot,
 )
 def trusted_kernel_config(context: CheckContext) -> Iterator[Finding | str]:
     """Read the kernel's header, and its configuration where the image has that."""
@@ -167,7 +167,7 @@ def trusted_kernel_config(context: CheckContext) -> Iterator[Finding | str]:
     why="""`auroraboot build-uki` opens the path on the machine that builds, where an absolute link leads to that machine's own file: the boot
         menu then has the builder's name.""",
     remedy="Link it relatively: RUN ln -sf ../usr/lib/os-release /etc/os-release",
-    generations=TRUSTED,
+    applies=subjects.trusted_boot,
 )
 def trusted_boot_name_outside(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the link itself."""
@@ -192,7 +192,7 @@ def trusted_boot_name_outside(context: CheckContext) -> Iterator[Finding | str]:
     summary="The image has one of systemd's EFI stub and systemd-boot, and not the other.",
     why="`auroraboot build-uki --sdboot-in-source` wants both from the image, and stops. Without the option it brings its own.",
     remedy="Install both (systemd-boot-unsigned, systemd-boot-efi), or build without --sdboot-in-source.",
-    generations=TRUSTED,
+    applies=subjects.trusted_boot,
 )
 def trusted_boot_loader_partial(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both by name, anywhere in the image."""

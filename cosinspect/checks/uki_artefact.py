@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.unified import READS, is_kairos_program
@@ -17,7 +18,6 @@ from cosinspect.rootfs.rootfs import Entry
 
 __all__ = ["uki_entry_broken", "uki_file_missing", "uki_settings_missing"]
 
-UKI = ("uki",)
 _FALLBACK = {"amd64": "BOOTX64.EFI", "arm64": "BOOTAA64.EFI", "riscv64": "BOOTRISCV64.EFI"}
 _ROLE = "norole"  # kairos-agent copies what begins so as active, passive, recovery and statereset
 _KEYS = ("PK.auth", "KEK.auth", "db.auth")
@@ -26,7 +26,7 @@ _UKI_KEY_SINCE = 259
 
 
 def _find(context: CheckContext, path: str) -> Entry | None:
-    """Give what is at a path as a FAT file system finds it, whatever the case of its letters."""
+    """Return what is at a path as a FAT file system finds it, whatever the case of its letters."""
     entry: Entry | None = context.rootfs.root
     for name in path.replace("\\", "/").split("/"):
         if not name:
@@ -62,7 +62,7 @@ def _entries(context: CheckContext) -> list[Entry]:
         called norole as active, passive, recovery and statereset. What is missing is not on the installed machine either.""",
     remedy="Build the image again: `auroraboot build-uki --output-type container`.",
     reads=(*READS, "loader/entries/*.conf"),
-    generations=UKI,
+    applies=subjects.uki,
 )
 def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each name as FAT does, and for the role that the agent copies."""
@@ -110,7 +110,7 @@ def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="systemd-boot leaves the entry out of its menu, or prints `Failed to load`; kairos-agent stops at an entry without title or program.",
     remedy="Name a file that is there: uki /EFI/kairos/norole.efi (efi for systemd-boot before 259), and give the entry a title.",
     reads=(*READS, "loader/entries/*.conf"),
-    generations=UKI,
+    applies=subjects.uki,
 )
 def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
     """Read each entry, and look for the program that it names."""
@@ -138,7 +138,7 @@ def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _boot_version(context: CheckContext) -> int | None:
-    """Give the release of systemd-boot by what it says of itself, None where it does not."""
+    """Return the release of systemd-boot by what it says of itself, None if it does not."""
     _, boot = _boot_program(context)
     if boot is None or boot.type != "file":
         return None
@@ -156,7 +156,7 @@ def _boot_version(context: CheckContext) -> int | None:
         it starts, by its own defaults: keys are not enrolled, and the command line can be edited.""",
     remedy="Give auroraboot the keys, and build again: `build-uki --public-keys DIR` with PK.auth, KEK.auth and db.auth.",
     reads=("loader/*.conf",),
-    generations=UKI,
+    applies=subjects.uki,
 )
 def uki_settings_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the three files in /loader/keys/auto, and for /loader/loader.conf."""

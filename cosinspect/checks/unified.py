@@ -6,15 +6,18 @@ lie below /boot/EFI/Linux of the image that they start.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import CANNOT_READ
 from cosinspect.facts.unified import UnifiedKernelFile
 from cosinspect.formats.boot.unified_kernel import UnifiedKernel
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.profiles import UnifiedTable
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -25,45 +28,44 @@ __all__ = [
     "unified_version",
 ]
 
-OF = ("uki", "bootc")
 READS = ("EFI/*/*", "boot/EFI/Linux/*.efi")
-_SECTIONS = {
-    "uki": (".linux", ".initrd", ".cmdline"),
-    # systemd-boot finds them by .osrel, as no entry names them; an addon may bring the command line.
-    "bootc": (".linux", ".initrd", ".osrel"),
-}
 _NAMES = (".osrel", ".uname")
-_INIT_NAMES = {"uki": ("usr/bin/immucore", "usr/sbin/immucore")}
 _EFI_APPLICATION = 10
-# composefs=<digest>, with a question mark where fs-verity may be missing; later releases name the algorithm in the key's value.
-_DIGEST = re.compile(r"composefs[^=]*=.*(?:[0-9a-f]{128}|[0-9a-f]{64})")
+# With a question mark behind the key where fs-verity may be missing; later releases name the algorithm in the key's value.
+_DIGEST = re.compile(r"[^=]*=.*(?:[0-9a-f]{128}|[0-9a-f]{64})")
 
 
 def files(context: CheckContext) -> list[UnifiedKernelFile]:
-    """Give the unified kernel images that start the system.
+    """Return the unified kernel images that start the system.
 
     Raises:
         NotApplicable: the image has none.
     """
-    if context.facts.generation == "uki":
-        entries = [entry for entry in context.rootfs.glob("/EFI/*/*") if is_kairos_program(entry.path)]
-    else:
-        # bootc takes the first by name (crates/lib/src/kernel.rs).
-        entries = context.rootfs.glob("/boot/EFI/Linux/*.efi")[:1]
+    table = _table(context)
+    entries = [entry for pattern in table.files for entry in context.rootfs.glob(pattern)]
+    if table.first:  # bootc takes the first by name (crates/lib/src/kernel.rs)
+        entries = entries[:1]
     found = [context.facts.unified_at(entry.path) for entry in entries]
     if not found:
         raise NotApplicable("there is no unified kernel image")
     return found
 
 
+def _table(context: CheckContext) -> UnifiedTable:
+    found = context.table
+    if found is None or found.unified is None:
+        raise NotApplicable("the generation has no unified kernel images")
+    return found.unified
+
+
 def is_kairos_program(path: str) -> bool:
-    """Say whether a path of an artefact is one of its unified kernel images: /EFI/kairos/*.efi, as FAT compares names."""
+    """Return whether a path of an artefact is one of its unified kernel images: /EFI/kairos/*.efi, as FAT compares names."""
     lowered = path.lower()
     return lowered.startswith("/efi/kairos/") and lowered.endswith(".efi")
 
 
 def _opened(context: CheckContext) -> Iterator[tuple[UnifiedKernelFile, UnifiedKernel]]:
-    """Give those that are EFI programs; the others are another check's."""
+    """Yield those that are EFI programs; the others are another check's."""
     found = [(item, item.unified) for item in files(context) if item.unified is not None]
     if not found:
         raise NotApplicable("none of the unified kernel images is an EFI program")
@@ -86,11 +88,11 @@ def _at(context: CheckContext, item: UnifiedKernelFile, message: str, *evidence:
     why="The firmware refuses to start it, or its stub stops: a kernel, an initrd and what names them must be sections of it.",
     remedy="Build it again: `auroraboot build-uki` for Kairos, `ukify build` with --linux, --initrd, --os-release for bootc.",
     reads=READS,
-    generations=OF,
+    applies=subjects.unified,
 )
 def unified_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the headers and the section table."""
-    wanted = _SECTIONS[context.facts.generation]
+    wanted = _table(context).sections
     platform = context.config.platform
     for item in files(context):
         if item.fault is not None and item.fault.kind in CANNOT_READ:
@@ -128,7 +130,7 @@ def unified_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     why="The stub loads it as an EFI program, and the firmware refuses it: the machine stops before anything is printed.",
     remedy="Install the kernel's package again, for the image's platform, and build the unified kernel image again.",
     reads=READS,
-    generations=OF,
+    applies=subjects.unified,
 )
 def unified_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header of what the section .linux holds."""
@@ -165,7 +167,7 @@ def unified_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     why="The kernel panics: `VFS: Unable to mount root fs` or `No working init found`, or what it starts does not find the system.",
     remedy="Build the initrd again, and the unified kernel image of it: `auroraboot build-uki` for Kairos, dracut and ukify for bootc.",
     reads=READS,
-    generations=OF,
+    applies=subjects.unified,
 )
 def unified_initrd_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Unpack the section .initrd by the kernel's rule, and look for /init and what it is."""
@@ -175,6 +177,7 @@ def unified_initrd_unusable(context: CheckContext) -> Iterator[Finding | str]:
             continue
         seen = True
         initrd, fault = unified.initrd, unified.initrd_fault
+        runners = _table(context).runners
         if fault is not None and fault.kind in CANNOT_READ:
             raise Undecided(f"the initrd of {item.path} cannot be read here: {fault.message}")
         if initrd is None:
@@ -185,8 +188,10 @@ def unified_initrd_unusable(context: CheckContext) -> Iterator[Finding | str]:
             raise Undecided(f"the initrd of {item.path} holds a part that cannot be read")
         elif not initrd.has_init:
             yield _at(context, item, "the initrd has no /init that can be executed")
-        elif (names := _INIT_NAMES.get(context.facts.generation)) and not any(map(initrd.exists, names)):
-            yield _at(context, item, "expected immucore in the initrd, it is not there")
+        elif runners and not any(map(initrd.exists, runners)):
+            yield _at(
+                context, item, f"expected {posixpath.basename(runners[0])} in the initrd, it is not there"
+            )
         else:
             yield f"the initrd of {item.path} unpacks to {len(initrd.members)} files"
     if not seen:
@@ -203,7 +208,7 @@ def unified_initrd_unusable(context: CheckContext) -> Iterator[Finding | str]:
         bootc's initrd finds the deployment by the digest in `composefs=`.""",
     remedy="Build it again: `auroraboot build-uki` writes the line for Kairos; for bootc add composefs=<digest of the image>.",
     reads=READS,
-    generations=OF,
+    applies=subjects.unified,
 )
 def unified_command_line(context: CheckContext) -> Iterator[Finding | str]:
     """Read the section .cmdline of each, in its profiles too."""
@@ -214,12 +219,16 @@ def unified_command_line(context: CheckContext) -> Iterator[Finding | str]:
         for line in (unified.command_line, *filter(None, unified.profiles)):
             seen = True
             words = line.split()
-            if context.facts.generation == "uki":
-                good = any(word.partition("=")[0] == "rd.immucore.uki" for word in words)
-                wanted = "rd.immucore.uki"
+            table = _table(context)
+            if table.digest:
+                values = [
+                    word.removeprefix(table.argument) for word in words if word.startswith(table.argument)
+                ]
+                good = any(map(_DIGEST.fullmatch, values))
+                wanted = f"{table.argument}=<128 hexadecimal digits>"
             else:
-                good = any(_DIGEST.fullmatch(word) for word in words)
-                wanted = "composefs=<128 hexadecimal digits>"
+                good = any(word.partition("=")[0] == table.argument for word in words)
+                wanted = table.argument
             if good:
                 yield f"{item.path}: {line[:120]}"
             else:
@@ -236,14 +245,14 @@ def unified_command_line(context: CheckContext) -> Iterator[Finding | str]:
     why="The boot menu sorts and shows by them, and modules of another version than the kernel's are not loaded.",
     remedy="Build it again with `--uname` of the kernel that it holds and the os-release of the system.",
     reads=READS,
-    generations=OF,
+    applies=subjects.unified,
 )
 def unified_version(context: CheckContext) -> Iterator[Finding | str]:
     """Compare .uname with the kernel's header and the initrd's modules; read ID or NAME in .osrel."""
     seen = False
     for item, unified in _opened(context):
         for name in _NAMES:
-            if not unified.has(name) and name not in _SECTIONS[context.facts.generation]:
+            if not unified.has(name) and name not in _table(context).sections:
                 seen = True
                 yield _at(context, item, f"expected the section {name}, it is not there")
         version = unified.kernel.version if unified.kernel is not None else None
@@ -257,7 +266,7 @@ def unified_version(context: CheckContext) -> Iterator[Finding | str]:
                 item,
                 f"expected {version} in the section .uname as the kernel has it, found {named[:60]}",
             )
-        elif told and modules and told not in modules and context.facts.generation != "bootc":
+        elif told and modules and told not in modules and _table(context).versions:
             seen = True  # COS189 tells it of bootc's
             yield _at(
                 context, item, f"expected modules for {told} in the initrd, found {', '.join(modules[:4])}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
-from cosinspect.checks.grub import find_command
-from cosinspect.facts.loader import Fault
+from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
 from cosinspect.report.report import Finding, Level
@@ -28,7 +28,6 @@ READS = (
 )
 
 DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-TOOLKIT = ("G0", "G1", "G2", "G3", "G4", "G5")
 # Without these no device appears, nothing is mounted, or nobody can log in.
 _NEEDED = (
     "systemd-udevd.service",
@@ -53,13 +52,13 @@ _KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
 
 def place_of(context: CheckContext, unit: str) -> Entry | None:
-    """Give what is at the first place where systemd finds a unit, links not followed."""
+    """Return what is at the first place where systemd finds a unit, links not followed."""
     places = (context.rootfs.trace(f"{top}/{unit}", follow=False).entry for top in DIRECTORIES)
     return next((entry for entry in places if entry is not None), None)
 
 
 def mask_of(entry: Entry) -> str:
-    """Say how a unit's file masks the unit, "" if it does not (systemd.unit(5))."""
+    """Return how a unit's file masks the unit, "" if it does not (systemd.unit(5))."""
     if entry.link == "/dev/null":
         return "links to /dev/null"
     return "is empty" if entry.type == "file" and not entry.size else ""
@@ -72,7 +71,7 @@ def mask_of(entry: Entry) -> str:
     summary="A unit of the toolkit is there, and nothing starts it.",
     why="Its stage of the cloud-configs never runs: what they set up at that point is not set up.",
     remedy="Enable it in the Dockerfile: RUN systemctl enable <unit>; the toolkit's packages come with the link.",
-    generations=TOOLKIT,
+    applies=subjects.toolkit,
 )
 def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the enabling links by name; whether a link resolves does not matter to systemd."""
@@ -80,7 +79,7 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     for link in context.generation.enabled:
         unit = link.rpartition("/")[2]
         if place_of(context, unit) is None:
-            continue  # another check tells of a unit that is not there
+            continue  # another check reports a missing unit
         if any(context.rootfs.glob(f"{top}/{link}") for top in DIRECTORIES):
             seen += 1
             continue
@@ -99,7 +98,7 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     why="""Base images for containers mask units that make no sense there; on a machine devices do not appear, stages do not run, or nobody
         can log in.""",
     remedy="Unmask it: RUN systemctl unmask <unit>",
-    generations=TOOLKIT,
+    applies=subjects.toolkit,
 )
 def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     """Look for links to /dev/null and empty files in the units' place (systemd.unit(5))."""
@@ -130,7 +129,7 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
 )
 def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Read the units that a link starts, and look for what they run."""
-    table = context.profile.generations.get(context.facts.generation)
+    table = context.derivative
     runners = {path for paths in (table.stage_runners if table else ()) for path in paths}  # another check's
     seen = 0
     for name, path, layer, unit in started_services(context):
@@ -161,7 +160,7 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 def started_services(context: CheckContext) -> Iterator[tuple[str, str, int, Unit]]:
     """Read the services that a link starts: each with its name, its file's path and layer."""
-    for name in _started(context, context.profile.generations.get(context.facts.generation)):
+    for name in _started(context, context.derivative):
         found = service_at(context, name)
         if found is not None:
             yield name, *found
@@ -180,7 +179,7 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
 
 
 def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
-    """Read a service, or its template; None where it is not there, masked, or changed by a drop-in."""
+    """Read a service, or its template; None if it is not there, masked, or changed by a drop-in."""
     template = f"{name.partition('@')[0]}@.service" if "@" in name else name
     for unit in dict.fromkeys((name, template)):
         entry = place_of(context, unit)
@@ -199,7 +198,7 @@ def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None
 
 
 def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
-    """Say whether the image has what the unit asks for; one that asks for what is not there is passed over at the boot."""
+    """Return whether the image has what the unit asks for; one that asks for what is not there is skipped at the boot."""
     if unit.values("Service", "RootImage"):
         return False
     for key in _CONDITIONS:
@@ -210,8 +209,8 @@ def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
     return True
 
 
-def _refusal(context: CheckContext, command: ExecCommand) -> Fault | None:
-    """Say why a program that is there cannot be executed; None where it can, or where another check says so."""
+def _refusal(context: CheckContext, command: ExecCommand) -> ExecutionFault | None:
+    """Return why a program that is there cannot be executed; None if it can, or where another check says so."""
     entry = context.rootfs.trace(command.path).entry if command.path.startswith("/") else None
     if (
         entry is None
@@ -227,7 +226,7 @@ def _runs(context: CheckContext, command: ExecCommand) -> bool:
     if any(mark in command.path for mark in "%$"):
         return True  # known when the machine runs
     if not command.path.startswith("/"):
-        return find_command(context, command.path) is not None
+        return context.command(command.path) is not None
     if command.path.startswith(("/run/", "/sysroot/", "/tmp/")):  # noqa: S108 - paths of the image
         return True
     return context.rootfs.exists(command.path)

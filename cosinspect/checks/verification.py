@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks.base import CheckContext, NotApplicable, check
-from cosinspect.checks.grub import find_command
 from cosinspect.checks.luet import require_luet
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.report.report import Capability, Finding, Level
@@ -15,7 +14,7 @@ __all__ = ["cosign_key_missing", "cosign_missing", "luet_cosign_missing"]
 SETTINGS_PATHS = ("/etc/environment", "/etc/cos/config")
 """Environment files whose COSIGN_* settings count on a machine."""
 
-# What luet-cosign and cosign take, and none of it a secret; of others (COSIGN_PASSWORD) only the name is told.
+# What luet-cosign and cosign take, and none of it a secret; of others (COSIGN_PASSWORD) only the name is reported.
 _TOLD = frozenset(
     {
         "COSIGN_DEBUG",
@@ -31,7 +30,7 @@ _KEY = "COSIGN_PUBLIC_KEY_LOCATION"
 
 def _look_for(context: CheckContext, name: str) -> Iterator[Finding | str]:
     context.require_toolkit()
-    found = find_command(context, name)
+    found = context.command(name)
     if found is None:
         yield context.missing(f"/usr/bin/{name}", f"expected the command {name}, it is not in the image")
     else:
@@ -73,12 +72,12 @@ def luet_cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     capabilities=(Capability.VERIFY,),
     summary="The key that the image's cosign settings name is not in the image.",
-    why="luet's plugin for cosign fails on every package and image for want of its key, so nothing can be upgraded.",
+    why="luet's plugin for cosign fails on every package and image without its key, so nothing can be upgraded.",
     remedy="Put the public key where COSIGN_PUBLIC_KEY_LOCATION says: COPY cosign.pub /etc/cosign.pub",
     reads=tuple(path.removeprefix("/") for path in SETTINGS_PATHS),
 )
 def cosign_key_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Tell the settings of cosign that the image brings, and look for the key they name."""
+    """Report the settings of cosign that the image brings, and look for the key they name."""
     settings = tuple(_cosign_settings(context))
     if not settings:
         raise NotApplicable("no COSIGN_* settings in the image")
@@ -94,7 +93,7 @@ def cosign_key_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _cosign_settings(context: CheckContext) -> Iterator[tuple[str, str, str]]:
-    """Give where each setting stands, its name and its value."""
+    """Yield where each setting stands, its name and its value."""
     for item in context.config.env:
         name, equals, value = item.partition("=")
         if equals and name.startswith("COSIGN_"):

@@ -1,7 +1,7 @@
-"""The commands, a module each: what arguments they take and what they do with them.
+"""The commands, one module each: their arguments and what they do.
 
-A module is loaded when its command is used; a verdict that is known takes less time than all of them would.
-It may import every room but `cli`. Options that several commands share are in `options`.
+A module is imported when its command is used: importing all takes longer than a cached verdict. It may import
+every room but `cli`. `options` has the options that several commands share.
 """
 
 from __future__ import annotations
@@ -31,22 +31,26 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
     {
         name: _command(name, arguments, summary)
         for name, arguments, summary in (
-            ("check", "IMAGE", "say what an image can do, and if not, why"),
-            ("boot", "IMAGE", "start an image in an emulator, and say what came of it"),
-            ("explain", "IMAGE [CHECK|PATH]", "tell the chain from cause to verdict"),
-            ("diff", "IMAGE [OTHER]", "tell what others see in an image, or what another image has"),
+            ("check", "IMAGE", "report what an image can do, and why not the rest"),
+            ("boot", "IMAGE", "start an image in QEMU, and report the result"),
+            ("explain", "IMAGE [CHECK|PATH]", "print the chain from cause to verdict"),
+            ("diff", "IMAGE [OTHER]", "compare how runtimes read an image, or two images"),
             ("ls", "IMAGE [PATH]", "list the merged tree"),
-            ("cat", "IMAGE PATH", "write one file, links resolved"),
-            ("history", "IMAGE PATH", "tell what each layer did to a path"),
+            ("cat", "IMAGE PATH", "write one file; resolve links"),
+            ("history", "IMAGE PATH", "print what each layer did to a path"),
             ("packages", "IMAGE", "list the packages of every luet database"),
             ("checks", "[ID]", "list the checks, or explain one"),
             ("scan", "IMAGE...", "inspect many images, each layer once"),
             ("serve", "--config FILE", "answer admission requests, registries and scanners"),
-            ("deploy", "kubernetes|gatekeeper|harbor", "print what puts a server into a cluster"),
-            ("attest", "IMAGE --key FILE", "sign the verdict, and put it beside the image"),
-            ("cache", "info|verify|prune", "show, verify or shrink what is kept of layers and verdicts"),
-            ("demo", "[--broken KIND]", "make a small derivative, serve it, and check it"),
+            (
+                "deploy",
+                "kubernetes|gatekeeper|harbor|systemd",
+                "print the manifests, or the unit, that deploy a server",
+            ),
+            ("attest", "IMAGE --key FILE", "sign the verdict, and push it beside the image"),
+            ("cache", "info|verify|prune", "show, verify or shrink the cache of layers and verdicts"),
+            ("demo", "[--broken KIND]", "build a small derivative, serve it, and check it"),
         )
     }
 )
-"""Every command by its name, in the order in which people are told of them."""
+"""Every command by its name, in the order of the help text."""

@@ -1,4 +1,4 @@
-"""`attest IMAGE --key FILE`: inspects, signs the verdict, and puts it beside the image for others to enforce."""
+"""`attest IMAGE --key FILE`: inspects, signs the verdict, and pushes it beside the image for others to enforce."""
 
 from __future__ import annotations
 
@@ -38,41 +38,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key",
         metavar="FILE|env://NAME",
-        help="private key in PEM that signs, such as cosign.key; its password is in $COSIGN_PASSWORD",
+        help="private key in PEM, such as cosign.key; $COSIGN_PASSWORD has its password",
     )
     parser.add_argument(
         "--identity-token",
         metavar="TOKEN|env://NAME",
-        help="sign by identity instead (extra sigstore): an OpenID Connect token for sigstore, such as $SIGSTORE_ID_TOKEN of GitLab",
+        help="sign by identity (extra sigstore): an OpenID Connect token for sigstore, such as $SIGSTORE_ID_TOKEN of GitLab",
     )
     parser.add_argument(
         "--trust-config",
         metavar="FILE",
-        help="addresses and keys of a sigstore of one's own (ClientTrustConfig); default: the public instance",
+        help="addresses and keys of your own sigstore (ClientTrustConfig); default: the public instance",
     )
     parser.add_argument(
         "--no-tag",
         action="store_true",
-        help="only as a referrer, not under the tag sha256-....att of cosign 2",
+        help="push only a referrer, not the tag sha256-....att of cosign 2",
     )
     parser.add_argument(
         "--print",
         action="store_true",
-        help="write the statement to standard output, and sign and push nothing",
+        help="print the statement; sign and push nothing",
     )
     add_signatures(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     reference = ImageName.parse(arguments.image).reference
     if reference is None and not arguments.print:
-        raise WrongUse("expected an image in a registry: an attestation is put beside it; or --print")
+        raise WrongUse(
+            "expected an image in a registry, because the attestation is pushed beside it; or --print"
+        )
     ways = [arguments.key is not None, arguments.identity_token is not None, arguments.print]
     if ways.count(True) != 1:
-        raise WrongUse(
-            "expected --key or --identity-token to sign with, or --print to write the statement only, one of them"
-        )
+        raise WrongUse("expected exactly one of --key, --identity-token and --print")
     key = _signer(arguments)
     book = rulebook_of(arguments)
     today = datetime.now(UTC)
@@ -122,16 +122,16 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 class _IdentitySigner(StatementSigner, Protocol):
-    """What signs by identity, and knows whose."""
+    """A signer by identity."""
 
     @property
     def name(self) -> str:
-        """Who signs."""
+        """The name of the signer."""
         ...
 
 
 def _signer(arguments: argparse.Namespace) -> PrivateKey | _IdentitySigner | None:
-    """Give what signs, None where nothing is signed."""
+    """Return the signer, None if nothing is signed."""
     environment = arguments.environment
     if arguments.key is not None:
         password = environment.get("COSIGN_PASSWORD")
@@ -145,7 +145,7 @@ def _signer(arguments: argparse.Namespace) -> PrivateKey | _IdentitySigner | Non
         if name not in environment:
             raise WrongUse(f"--identity-token: expected the variable {name[:60]} to be set, it is not")
         token = environment[name]
-    # Loaded by its name: the extra may be missing, and where it is there it takes half a second.
+    # Imported on demand: the extra may be missing, and its import takes half a second.
     module = import_module("cosinspect.signatures.keyless")
     config = Path(arguments.trust_config) if arguments.trust_config else None
     signer: _IdentitySigner = module.KeylessSigner(token, config)

@@ -1,4 +1,4 @@
-"""What `check --from-attestation` writes: a verdict that somebody attested to, and nothing of the image is read."""
+"""`check --from-attestation`: prints an attested verdict without reading the image."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _STATUSES = {"pass": 0, "fail": 1, "open": 3}
 
 
 def attested_status(arguments: argparse.Namespace, terminal: Terminal) -> int | None:
-    """Write what was attested of an image and give the exit status of its verdict; None where nobody attested to it.
+    """Write the attested verdict of an image and return its exit status; return None if there is no attestation.
 
     Raises:
-        WrongUse: the image is in no registry, or a format needs more than an attestation has.
+        WrongUse: the image is not in a registry, or a format needs more than an attestation has.
         CosinspectError: the registry does not answer.
     """
     reference = ImageName.parse(arguments.image).reference
@@ -59,7 +59,7 @@ def attested_status(arguments: argparse.Namespace, terminal: Terminal) -> int | 
     if found is None or found.result.report is None:
         if not arguments.quiet:
             terminal.err.write(
-                "cosinspect: nobody of these keys attested by these rules, so the image is inspected\n"
+                "cosinspect: no attestation by these keys with these rules; inspecting the image\n"
             )
         return None
     report = found.result.report

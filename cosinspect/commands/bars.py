@@ -1,4 +1,4 @@
-"""The bars themselves, which only a terminal gets: loaded by name, for the library takes longer than a cached verdict."""
+"""Progress bars for terminals; imported on demand, because importing the library takes longer than a cached verdict."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["bytes_display", "images_display"]
 
 
 def bytes_display(terminal: Terminal) -> Progress:
-    """Give a display of bytes that come, of so many."""
+    """Return a display of received bytes out of a total."""
     return _display(terminal, DownloadColumn(), TransferSpeedColumn())
 
 
 def images_display(terminal: Terminal) -> Progress:
-    """Give a display of images that are done, of so many."""
+    """Return a display of finished images out of a total."""
     return _display(terminal, MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
 
 
@@ -44,7 +44,7 @@ def _display(terminal: Terminal, *columns: ProgressColumn) -> Progress:
 
 
 class _Rate(ProgressColumn):
-    """Images a minute."""
+    """Images per minute."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{60 * task.speed:.0f} a minute" if task.speed else "")

@@ -16,7 +16,8 @@ from cosinspect.boot.trial import Trial, try_boot
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_format, add_image, add_profile, open_named
 from cosinspect.commands.progress import layer_bars
-from cosinspect.inspection.inspection import examine_image, plan_inspection
+from cosinspect.inspection.inspection import Inspection
+from cosinspect.inspection.plan import plan_inspection
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.report.display import printable, wrap
 from cosinspect.report.report import Capability, Report, Status
@@ -39,7 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     timeout.help = (
         "give the machine up after so many seconds of its own processor time; default: 600, with KVM 120"
     )
-    timeout.default = None
+    # The inspection has its own bound; this one is for the machine.
+    timeout.dest, timeout.default = "machine_seconds", None
+    parser.set_defaults(timeout=DEFAULT_LIMITS.seconds)
     parser.add_argument(
         "--demo",
         action="store_true",
@@ -96,17 +99,17 @@ def boot_named(name: str, arguments: argparse.Namespace, terminal: Terminal) -> 
         CosinspectError: the image cannot be had, or a boot cannot be tried.
         OSError: a file cannot be written.
     """
-    seconds = arguments.timeout
-    arguments.timeout = DEFAULT_LIMITS.seconds
     trial = Trial(
-        arguments.entry, arguments.firmware, seconds, arguments.memory, arguments.accel, arguments.console, arguments.keep,
+        arguments.entry, arguments.firmware, arguments.machine_seconds, arguments.memory, arguments.accel, arguments.console, arguments.keep,
         arguments.anyway,
     )  # fmt: skip
     plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
     with open_named(name, arguments) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)
-            report, context = examine_image(image, plan=plan, progress=bars.advance)
+            inspection = Inspection(image, plan, progress=bars.advance)
+            results, context = inspection.run_checks()
+            report = inspection.report(results)
 
         def tell(text: str) -> None:
             if not arguments.quiet:

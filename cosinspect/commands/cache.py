@@ -1,4 +1,4 @@
-"""`cache info|verify|prune`: what is kept on this machine, whether it is whole, and less of it."""
+"""`cache info|verify|prune`: shows, verifies and shrinks the local cache."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=("info", "verify", "prune"),
-        help="info: what is there; verify: read every file and remove damaged ones; prune: remove what was not used for "
+        help="info: show the content; verify: read every file and remove damaged ones; prune: remove the least recently "
         "longest",
     )
     parser.add_argument(
@@ -35,24 +35,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_size,
         default=0,
         metavar="SIZE",
-        help="what prune leaves, such as 500M or 2G; default: nothing",
+        help="size that prune keeps, such as 500M or 2G; default: 0",
     )
     add_cache(parser)
     add_format(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     store = store_of(arguments)
     if not isinstance(store, DirectoryStore):
-        raise WrongUse(
-            "--cache: expected a directory of this machine; what is elsewhere is kept in order there"
-        )
+        raise WrongUse("--cache: expected a local directory; a shared cache is maintained at its place")
     try:
         status, values, lines = _act(arguments, store)
     except OSError as fault:
         raise InvalidCache(
-            f"expected a cache that can be read, found {fault.strerror}", where=str(store.path)
+            f"expected a readable cache, found {fault.strerror}", where=str(store.path)
         ) from fault
     if arguments.format == "json":
         terminal.out.write(json.dumps(values, indent=2) + "\n")

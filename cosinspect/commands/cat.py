@@ -28,9 +28,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
-    # Where the path is the real one the file is kept as its layer passes; where it leads through links, or is too
-    # large to keep, the layer passes a second time.
+    """Run the command and return the exit status."""
+    # If the path has no links, the file is kept while its layer is read. If it has links, or the file is too
+    # large, the layer is read a second time.
     plain = "/".join(part for part in arguments.path.split("/") if part not in ("", "."))
     with merged_image(arguments, terminal, retain=(plain,)) as (_, rootfs):
         stream = path_in_image(rootfs.open, arguments.path)
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         except CosinspectError as fault:
             if not written:
                 raise
-            remedy = f"do not trust the {written} bytes already written: they are not verified"
+            remedy = f"do not use the {written} bytes already written: they are not verified"
             raise fault.but(remedy=remedy) from fault
         terminal.out.buffer.flush()
     return 0

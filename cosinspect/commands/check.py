@@ -1,4 +1,4 @@
-"""`check IMAGE`: what the image can do, and if it cannot, why."""
+"""`check IMAGE`: reports what the image can do, and why it cannot do the rest."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="read layers from the top down, and no more once the verdict is a failure or every check is decided; the report is "
+        help="read layers from the top down until the verdict is a failure or every check is decided; the report is "
         "provisional then",
     )
     parser.add_argument(
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_ids,
         default=(),
         metavar="ID[,ID...]",
-        help="run these checks alone; no capability is confirmed by some of them",
+        help="run only these checks; no capability becomes yes",
     )
     add_report(parser)
     add_signatures(parser)
@@ -50,18 +50,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE|env://NAME",
-        help="believe a verdict that this key attested by the same rules (cosinspect attest); without one the image is inspected",
+        help="accept a verdict that this key attested with the same rules (cosinspect attest); without one, inspect the image",
     )
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     if arguments.from_attestation and arguments.only:
         raise WrongUse(
-            "--from-attestation and --only exclude each other: an attested verdict is that of all checks"
+            "--from-attestation and --only exclude each other: an attested verdict covers all checks"
         )
     if arguments.from_attestation:
-        # Loaded by its name: few need it.
+        # Imported on demand: few need it.
         attested: int | None = import_module("cosinspect.commands.attested").attested_status(
             arguments, terminal
         )
@@ -71,11 +71,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Inspect an image, write its report where the arguments say, and give the exit status of its verdict.
+    """Inspect an image, write its reports, and return the exit status of its verdict.
 
     Raises:
-        WrongUse: the report could not be written to where it shall go.
-        CosinspectError: it cannot be decided.
+        WrongUse: an output cannot be written.
+        CosinspectError: the verdict cannot be decided.
         OSError: the report cannot be written.
     """
     outputs = report_outputs(arguments.output, arguments.format)

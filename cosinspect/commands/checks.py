@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     every = installed_checks()
     item = None if arguments.check is None else named_check(arguments.check, every)
     if arguments.format == "json":
@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def named_check(wanted: str, every: Sequence[Check]) -> Check:
-    """Give the one of the checks with this id or name.
+    """Return the check with this id or name.
 
     Raises:
-        WrongUse: there is none; the text tells of those with similar names.
+        WrongUse: there is none; the message names checks with similar names.
     """
     known = {item.id.lower(): item for item in every} | {item.name: item for item in every}
     if (found := known.get(wanted.lower())) is not None:

@@ -1,4 +1,4 @@
-"""What a command is, what it is given besides its arguments, and the two ways in which only a command can fail."""
+"""A command, its terminal, and the two errors that only commands raise."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["Command", "NotInImage", "Run", "Terminal", "WrongUse"]
 
 
 class WrongUse(Exception):
-    """The arguments make no sense; the text says what was expected."""
+    """The arguments are invalid; the message says what was expected."""
 
 
 class NotInImage(Exception):
-    """The path that was asked for is not in the image; the text says which."""
+    """The requested path is not in the image; the message names it."""
 
 
 @frozen
 class Terminal:
-    """Where a command writes, be it a terminal or not.
+    """The streams that a command writes to, terminal or not.
 
     Attributes:
-        out: for results; what `out.buffer` gives takes bytes.
-        err: for progress; errors are told by raising them.
-        color: whether `out` is a terminal whose user wants colours.
-        columns: how wide lines should be.
+        out: for results; `out.buffer` accepts bytes.
+        err: for progress; errors are raised.
+        color: whether to use colours on `out`.
+        columns: the width of lines.
         progress: whether `err` is a terminal that can show progress.
     """
 
@@ -47,10 +47,10 @@ class Command:
 
     Attributes:
         name: its first word.
-        arguments: what follows it, for the overview.
-        summary: what it does, in a few words.
+        arguments: its arguments, for the overview.
+        summary: a short description.
         configure: adds its arguments to a parser.
-        run: does it and gives the exit status.
+        run: runs the command and returns the exit status.
     """
 
     name: str

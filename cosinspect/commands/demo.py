@@ -1,4 +1,4 @@
-"""`demo`: the whole way from a registry to a verdict, with nothing else at hand."""
+"""`demo`: the whole way from a registry to a verdict, without any other input."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ __all__ = ["configure", "run"]
 
 NAME = "cos/derivative:demo"
 KINDS = {**BREAKAGES, **DEGRADATIONS}
-"""The ways to break it: first those that cost it a required capability, then the lesser ones."""
+"""The ways to break the image: first those that lose a required capability, then minor ones."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--broken", metavar="KIND", help="break it in one way; --list tells which there are")
+    parser.add_argument("--broken", metavar="KIND", help="break the image in this way; --list prints all")
     parser.add_argument(
-        "--list", action="store_true", help="list the ways to break it, and the check that tells"
+        "--list", action="store_true", help="list the ways to break the image, with the check that finds each"
     )
     add_report(parser)
     add_verification(parser)
     add_bounds(parser)
     add_presentation(parser)
-    # The registry is on localhost, and the image alone in it.
+    # The registry is on localhost and has only this image.
     parser.set_defaults(platform=None, plain_http=False, **without_signatures())
     parser.set_defaults(trust_toc=False, verify=None, fast=False, only=())
-    parser.set_defaults(cache=None, no_cache=True)  # it is made anew each time
+    parser.set_defaults(cache=None, no_cache=True)  # the image is built anew each time
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     if arguments.list:
         _list(terminal)
         return 0
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         name = registry.push(image, NAME)
         if not arguments.quiet:
             broken = f", broken ({arguments.broken})" if arguments.broken else ""
-            terminal.err.write(f"made a small derivative{broken}, serving it from {registry.address}\n")
+            terminal.err.write(f"built a small derivative{broken}; serving it from {registry.address}\n")
             terminal.err.flush()
         return check_image(name, arguments, terminal)
 

@@ -1,4 +1,4 @@
-"""`diff IMAGE [OTHER]`: what readers of one image see differently, or what another image has otherwise."""
+"""`diff IMAGE [OTHER]`: compares how readers read one image, or compares two images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cosinspect.report.display import printable
 from cosinspect.report.report import name_layer
 from cosinspect.rootfs.differences import FLATTEN, Comparison, Difference, compare, compare_semantics
 from cosinspect.rootfs.rootfs import Entry, Rootfs
-from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.semantics import USUAL, Semantics
 
 __all__ = ["configure", "run"]
 
@@ -34,23 +34,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_image(parser)
     parser.add_argument(
-        "other", nargs="?", metavar="OTHER", help="another image; default: IMAGE as others read it"
+        "other", nargs="?", metavar="OTHER", help="another image; default: compare the semantics of IMAGE"
     )
     parser.add_argument(
         "--semantics",
         type=semantics_list,
         metavar="A,B[,...]",
-        help="with one image: whose readings of its layers are compared with the first; default: "
-        "oci,overlay,elemental. With two: whose reading of both; default: oci",
+        help="with one image: semantics that are compared with the first; default: "
+        "oci,overlay,elemental. With two images: the semantics of both; default: oci",
     )
     parser.add_argument(
-        "-R", "--recursive", action="store_true", help="also what is below a directory that one side has not"
+        "-R",
+        "--recursive",
+        action="store_true",
+        help="also list the content of a directory that is on one side only",
     )
     add_format(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     if arguments.other is None:
         return _diff_readings(arguments, terminal)
     return _diff_images(arguments, terminal)
@@ -60,15 +63,15 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _diff_readings(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    first, *others = arguments.semantics or tuple(Semantics)
+    first, *others = arguments.semantics or USUAL
     if not others:
         raise WrongUse(
-            f"--semantics: expected two readings to compare, such as oci,elemental; found {first.value}"
+            f"--semantics: expected two semantics to compare, such as oci,elemental; found {first.value}"
         )
     with open_named(arguments.image, arguments) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)
-            rootfs = image.rootfs(semantics=first, progress=bars.advance)
+            rootfs = image.read_rootfs(semantics=first, progress=bars.advance)
         comparisons = [compare_semantics(rootfs, each, limits=image.limits) for each in others]
         if arguments.format == "json":
             values = {
@@ -151,7 +154,7 @@ def _identity(image: Image) -> dict[str, Any]:
 
 @frozen
 class _Summary:
-    """What people compare first: versions, by what they are versions of."""
+    """The versions that people compare first, by name."""
 
     system: dict[str, str]
     packages: dict[str, str]
@@ -160,7 +163,7 @@ class _Summary:
 def _diff_images(arguments: argparse.Namespace, terminal: Terminal) -> int:
     semantics = arguments.semantics or (Semantics.OCI,)
     if len(semantics) > 1:
-        raise WrongUse("--semantics: expected one reading for two images, such as elemental")
+        raise WrongUse("--semantics: expected one semantics for two images, such as elemental")
     reads = (*READS, *KERNEL_READS, *INITRD_READS)
     with ExitStack() as opened:
         images = [
@@ -171,7 +174,9 @@ def _diff_images(arguments: argparse.Namespace, terminal: Terminal) -> int:
             known = trees[0].indexes if trees else ()
             with layer_bars(terminal) as bars:
                 bars.begin(image)
-                trees.append(image.rootfs(reads, semantics=semantics[0], known=known, progress=bars.advance))
+                trees.append(
+                    image.read_rootfs(reads, semantics=semantics[0], known=known, progress=bars.advance)
+                )
         found = compare(*trees)
         left, right = (_summary(image, tree) for image, tree in zip(images, trees, strict=True))
     if arguments.format == "json":

@@ -1,4 +1,4 @@
-"""`explain IMAGE [CHECK|PATH]`: the chain from cause to verdict, one line after the other."""
+"""`explain IMAGE [CHECK|PATH]`: prints the chain from cause to verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from cosinspect.commands.options import add_format, add_image, add_profile, open
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
 from cosinspect.inspection.explanation import SCHEMA, Cause, Explainer, Explanation
-from cosinspect.inspection.inspection import examine_image, plan_inspection
+from cosinspect.inspection.inspection import Inspection
+from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.display import printable, wrap
 from cosinspect.report.lines import sentence
 from cosinspect.report.report import Report
@@ -27,14 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "what",
         nargs="?",
         metavar="CHECK|PATH",
-        help="such as COS011, kernel-link-dangling, or /boot/vmlinuz; default: all that fails, or how the image boots",
+        help="such as COS011, kernel-link-dangling, or /boot/vmlinuz; default: all failures, or how the image boots",
     )
     add_profile(parser)
     add_format(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
     what = arguments.what
     is_path = what is not None and "/" in what
@@ -49,7 +50,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         layer_bars(terminal) as bars,
     ):
         bars.begin(image)
-        report, context = examine_image(image, plan=plan, progress=bars.advance)
+        inspection = Inspection(image, plan, progress=bars.advance)
+        results, context = inspection.run_checks()
+        report = inspection.report(results)
         explainer = Explainer(report, context, plan.checks)
         if what is None:
             found = explainer.report_as_whole()
@@ -98,7 +101,7 @@ def _page(report: Report, found: tuple[Explanation, ...], columns: int) -> Itera
 def _cause(cause: Cause, mark: str, columns: int) -> Iterator[str]:
     yield from _folded(cause.text, mark, " " * len(mark), columns)
     if cause.layer is not None:
-        step = f", {cause.step}" if cause.step else ", the image does not tell by which step"
+        step = f", {cause.step}" if cause.step else ", the image does not name the build step"
         yield from _folded(f"in layer {cause.layer}{step}", " " * len(mark), " " * (len(mark) + 2), columns)
 
 

@@ -1,4 +1,4 @@
-"""`history IMAGE PATH`: what each layer did to a path, and the step of the Dockerfile that made the layer."""
+"""`history IMAGE PATH`: prints what each layer did to a path, and the layer's build step."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
     add_semantics(parser)
     parser.add_argument(
-        "path", metavar="PATH", help="it need not exist any more; a link at its end is not followed"
+        "path", metavar="PATH", help="path, which need not exist any more; a link at its end is not followed"
     )
     add_format(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     with merged_image(arguments, terminal, restartable=False) as (image, rootfs):
         changes = rootfs.history(arguments.path)
         layers = image.layers
@@ -65,7 +65,7 @@ def _lines(change: Change, layer: Layer, columns: int) -> list[str]:
     step = (
         shorten_step(layer.created_by, columns - 11)
         if layer.created_by
-        else "the image does not tell the step"
+        else "the image does not name the build step"
     )
     return [*lines, f"           {printable(step)}"]
 
@@ -76,5 +76,5 @@ def _what(change: Change) -> str:
     if change.type == "file":
         return f"file, {size(change.size)}"
     if change.action is Action.IMPLIED:
-        return "dir, needed by what the layer puts into it"
+        return "dir, implied by its content in the layer"
     return change.type

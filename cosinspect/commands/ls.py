@@ -1,4 +1,4 @@
-"""`ls IMAGE [PATH]`: the merged tree, and which layer each name in it comes from."""
+"""`ls IMAGE [PATH]`: lists the merged tree, with the layer of each name."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="/",
         metavar="PATH",
-        help="a directory, or a link to one, for what is in it; anything else for itself; default: /",
+        help="a directory, whose content is listed, or another file; default: /",
     )
     parser.add_argument(
-        "-R", "--recursive", action="store_true", help="the directory itself and everything below"
+        "-R", "--recursive", action="store_true", help="list the directory and everything below"
     )
-    add_format(parser, json="json for one JSON object a line")
+    add_format(parser, json="json for one JSON object per line")
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     with merged_image(arguments, terminal, restartable=False) as (_, rootfs):
         for entry in _listed(rootfs, arguments.path, recursive=arguments.recursive):
             line = json.dumps(_values(rootfs, entry)) if arguments.format == "json" else _line(rootfs, entry)
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _listed(rootfs: Rootfs, path: str, *, recursive: bool) -> Iterator[Entry]:
-    """Give what is to be listed, sorted component by component."""
+    """Yield the entries to list, sorted component by component."""
     end = rootfs.trace(path).entry
     if end is None or end.type != "dir":
         yield path_in_image(rootfs.lstat, path)

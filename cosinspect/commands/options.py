@@ -1,4 +1,4 @@
-"""Arguments that several commands have, and how an image is opened by them."""
+"""Arguments that several commands share, and opening an image with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cosinspect.image.image import JOBS, Image
 from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
-from cosinspect.oci.reference import ImageName, Transport
+from cosinspect.oci.reference import FORMS, ImageName, Transport
 from cosinspect.profiles import BUILTIN
 from cosinspect.render import RENDERERS
 from cosinspect.rootfs.rootfs import Rootfs
@@ -55,32 +55,32 @@ __all__ = [
 T = TypeVar("T")
 
 MOST_JOBS = 64
-"""Layers read side by side; more are more than a registry likes and any machine has use for."""
+"""The maximum number of layers read in parallel; more would overload registries without a gain."""
 
 _logger = logging.getLogger("cosinspect.cache")
 
 
 def add_image(parser: argparse.ArgumentParser) -> None:
-    """Add the image's name and how to get it."""
+    """Add the image's name and the options for fetching it."""
     parser.add_argument(
         "image",
         metavar="IMAGE",
-        help="quay.io/org/os:v1, oci:DIR[:ref], oci-archive:FILE, docker-archive:FILE, dir:DIR",
+        help=", ".join(FORMS.values()),
     )
     add_reach(parser)
     add_verification(parser)
 
 
 def add_reach(parser: argparse.ArgumentParser) -> None:
-    """Add how images are got."""
+    """Add the options for fetching images."""
     parser.add_argument(
         "--platform",
         type=_platform,
         metavar="OS/ARCH[/VARIANT]",
-        help="which image of an index; default: what this machine runs",
+        help="platform of the image in an index; default: this machine's",
     )
     parser.add_argument(
-        "--plain-http", action="store_true", help="speak HTTP without TLS, as is always done with localhost"
+        "--plain-http", action="store_true", help="use HTTP without TLS; always the case for localhost"
     )
     add_access(parser)
     add_cache(parser)
@@ -89,11 +89,11 @@ def add_reach(parser: argparse.ArgumentParser) -> None:
 
 
 def add_access(parser: argparse.ArgumentParser) -> None:
-    """Add how registries are reached, and as whom."""
+    """Add the options for access to registries."""
     parser.add_argument(
         "--docker-config",
         metavar="DIR",
-        help="where config.json has credentials, in place of all other files; $DOCKER_CONFIG is one of these",
+        help="directory whose config.json replaces all other files of credentials; unlike $DOCKER_CONFIG, which is one of them",
     )
     parser.add_argument(
         "--authfile",
@@ -103,24 +103,28 @@ def add_access(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--creds",
         metavar="USER:PASSWORD|env://NAME",
-        help="what to log in to the image's registry with, or the variable that has it",
+        help="user and password for the image's registry, or the variable with them",
     )
     parser.add_argument(
         "--registry-token",
         metavar="TOKEN|env://NAME",
-        help="the bearer token for the image's registry, or the variable that has it",
+        help="bearer token for the image's registry, or the variable with it",
     )
-    parser.add_argument("--cert-dir", metavar="DIR", help="*.crt, *.cert and *.key for the registry")
+    parser.add_argument(
+        "--cert-dir",
+        metavar="DIR",
+        help="directory with directory with *.crt, *.cert and *.key for the registry",
+    )
     parser.add_argument(
         "--tls-verify",
         type=_boolean,
         metavar="true|false",
-        help="whether registries' certificates count; default: what registries.conf says, else true",
+        help="whether to verify registries' certificates; default: the setting of registries.conf, else true",
     )
     parser.add_argument(
         "--allow-private-addresses",
         action="store_true",
-        help="let a registry on a public address send to token servers and storage on addresses of this machine or its network",
+        help="allow a registry on a public address to use token servers and storage on addresses of this machine or its network",
     )
     parser.add_argument(
         "--registries-conf",
@@ -130,14 +134,15 @@ def add_access(parser: argparse.ArgumentParser) -> None:
 
 
 def access_of(arguments: argparse.Namespace, name: str) -> Access:
-    """Give how the arguments of `add_access` have registries reached; as one that is alone, where there are none.
+    """Return the access to registries from the arguments of `add_access`.
 
-    For an image that is in no registry, no registries.conf is read: a broken one is no reason not to look into a file.
+    For an image outside a registry, registries.conf is not read: a broken one must not prevent reading a
+    file.
 
     Raises:
-        WrongUse: credentials make no sense, or the variable that shall have them is not set.
-        InvalidReference: the name is none.
-        InvalidAccess: a file that is named cannot be used.
+        WrongUse: credentials are malformed, or their variable is not set.
+        InvalidReference: the name is not an image name.
+        InvalidAccess: a given file cannot be used.
     """
     if not hasattr(arguments, "authfile"):
         return Access(plain_http=arguments.plain_http, auth_files=())
@@ -156,7 +161,7 @@ def access_of(arguments: argparse.Namespace, name: str) -> Access:
     )
     for path in (arguments.authfile, arguments.registries_conf, arguments.cert_dir):
         if path and not Path(path).exists():
-            raise InvalidAccess("expected what was named to be there, it is not", where=path)
+            raise InvalidAccess("expected a file or directory, found none", where=path)
     if named is not None:
         access = evolve(access, auth_files=(Path(named),))
     if arguments.creds is not None:
@@ -173,7 +178,7 @@ def access_of(arguments: argparse.Namespace, name: str) -> Access:
 
 
 def _secret(text: str, option: str, environment: Mapping[str, str]) -> str:
-    """Give what an option says, or the variable that it names."""
+    """Return the value of an option, or of the variable that it names."""
     if not text.startswith("env://"):
         return text
     name = text.removeprefix("env://")
@@ -189,29 +194,29 @@ def _boolean(text: str) -> bool:
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
-    """Add where is kept what was found out of layers."""
+    """Add the options of the cache."""
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--cache",
         metavar="DIR|URL",
-        help="where to keep what was found out of layers and images; default: $COSINSPECT_CACHE, else "
+        help="directory or URL of the cache; default: $COSINSPECT_CACHE, else "
         "$XDG_CACHE_HOME/cosinspect, else ~/.cache/cosinspect",
     )
-    place.add_argument("--no-cache", action="store_true", help="keep nothing, and use nothing that was kept")
+    place.add_argument("--no-cache", action="store_true", help="neither read nor write a cache")
 
 
 def cache_of(arguments: argparse.Namespace) -> Cache | None:
-    """Give the cache that the arguments of `add_cache` ask for, None for none.
+    """Return the cache from the arguments of `add_cache`, or None.
 
     Raises:
-        InvalidCache: the place that they name cannot be used as one.
+        InvalidCache: the given place cannot be used.
     """
     store = store_of(arguments)
     return Cache(store) if store is not None else None
 
 
 def store_of(arguments: argparse.Namespace) -> Store | None:
-    """Give where the cache is that the arguments of `add_cache` ask for, None for none.
+    """Return the store from the arguments of `add_cache`, or None.
 
     Raises:
         InvalidCache: as `cache_of`.
@@ -230,12 +235,12 @@ def store_of(arguments: argparse.Namespace) -> Store | None:
 
 
 def _shared(arguments: argparse.Namespace) -> Store:
-    """Open a cache that is elsewhere, with the usual place in front of it."""
+    """Open a shared cache behind the local one."""
     path = arguments.cache.removeprefix("file://")
     if path != arguments.cache:
         return open_directory(Path(path), trusted=True)
     try:
-        # Loaded by its name: few need it, and the extra may be missing.
+        # Imported on demand: few need it, and the extra may be missing.
         module = import_module("cosinspect.cache.shared")
     except ImportError as fault:
         raise InvalidCache(
@@ -248,34 +253,34 @@ def _shared(arguments: argparse.Namespace) -> Store:
 
 
 def add_verification(parser: argparse.ArgumentParser) -> None:
-    """Add what turns the costlier half of verification off."""
+    """Add the option that skips the verification of diff IDs."""
     parser.add_argument(
         "--no-diff-ids",
         action="store_true",
-        help="do not verify what layers inflate to; their blobs are always verified",
+        help="do not verify diff IDs of layers; their blobs are always verified",
     )
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add whether less than whole layers may be read."""
+    """Add the options that allow reading parts of layers."""
     parser.add_argument(
         "--trust-toc",
         action="store_true",
-        help="believe the tables of contents of eStargz and zstd:chunked layers, and fetch little more than them; what comes "
-        "of it is provisional",
+        help="trust the tables of contents of eStargz and zstd:chunked layers, and fetch only the needed files; "
+        "the report is provisional",
     )
     parser.add_argument(
         "--verify",
         choices=("full",),
-        help="full: read every layer to its end and verify it, which is the default",
+        help="full: read every layer to its end and verify it (the default)",
     )
 
 
 def trusts_tables(arguments: argparse.Namespace) -> bool:
-    """Say whether the arguments of `add_trust` allow for less than whole layers.
+    """Return whether the arguments of `add_trust` allow reading parts of layers.
 
     Raises:
-        WrongUse: they say both.
+        WrongUse: the arguments contradict each other.
     """
     if arguments.verify == "full" and arguments.trust_toc:
         raise WrongUse("--verify full and --trust-toc exclude each other")
@@ -284,20 +289,21 @@ def trusts_tables(arguments: argparse.Namespace) -> bool:
 
 
 def add_bounds(parser: argparse.ArgumentParser) -> None:
-    """Add what bounds the work."""
+    """Add the options that bound the work; they hold for the whole command, unless it works on many images."""
+    parser.set_defaults(on_one_image=True)
     parser.add_argument(
         "--timeout",
         type=_seconds,
         default=DEFAULT_LIMITS.seconds,
         metavar="SECONDS",
-        help=f"give up after so many; default: {DEFAULT_LIMITS.seconds:g}",
+        help=f"maximum time of the inspection in seconds; default: {DEFAULT_LIMITS.seconds:g}",
     )
     parser.add_argument(
         "--jobs",
         type=_jobs,
         default=JOBS,
         metavar="N",
-        help=f"read so many layers side by side, each over a connection of its own; default: {JOBS}",
+        help=f"number of layers read in parallel, each with its own connection; default: {JOBS}",
     )
 
 
@@ -308,75 +314,80 @@ def _jobs(text: str) -> int:
 
 
 def limits_of(arguments: argparse.Namespace) -> Limits:
-    """Give the bounds that the arguments of `add_bounds` ask for."""
+    """Return the bounds from the arguments of `add_bounds`."""
     return evolve(DEFAULT_LIMITS, seconds=arguments.timeout)
 
 
 def add_presentation(parser: argparse.ArgumentParser) -> None:
-    """Add what a terminal is spared of."""
-    parser.add_argument("--no-color", action="store_true", help="no colours; NO_COLOR does the same")
+    """Add the options for the terminal."""
+    parser.add_argument(
+        "--no-color", action="store_true", help="do not use colours; NO_COLOR has the same effect"
+    )
     amount = parser.add_mutually_exclusive_group()
-    amount.add_argument("-q", "--quiet", action="store_true", help="nothing on standard error but errors")
+    amount.add_argument("-q", "--quiet", action="store_true", help="print only errors on standard error")
     amount.add_argument(
-        "-v", "--verbose", action="store_true", help="each request on standard error, without secrets"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="print print each request on standard error, without secrets",
     )
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
-    """Add what is required of an image, and where its report goes."""
+    """Add the requirements of an image, and the outputs."""
     parser.add_argument(
         "--semantics",
         type=semantics_list,
         metavar="A[,B...]",
-        help="whose readings of the layers count, the report being on the first; default: the profile's, which is "
-        "oci,overlay,elemental unless it says otherwise",
+        help="semantics of the layers to compare; the report uses the first; default: the profile's, usually "
+        "oci,overlay,elemental",
     )
     add_profile(parser)
     parser.add_argument(
         "--format",
         choices=tuple(RENDERERS),
-        help=f"{', '.join(RENDERERS)}; default: what the output's name ends in means, else text",
+        help=f"{', '.join(RENDERERS)}; default: the format of the output's suffix, else text",
     )
     parser.add_argument(
         "-o",
         "--output",
         action="append",
         metavar="[FORMAT=]FILE",
-        help="write the report there, - is standard output; may be given again: -o - -o sarif=os.sarif",
+        help="output of the report, - is standard output; may be repeated: -o - -o sarif=os.sarif",
     )
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
-    """Add what is required of an image."""
+    """Add the requirements of an image."""
     parser.add_argument(
         "--profile",
         default="auto",
         metavar="NAME|FILE",
-        help=f"what to require: {', '.join(BUILTIN)}, or a TOML file; default: auto, which goes by the image",
+        help=f"requirements: {', '.join(BUILTIN)}, or a TOML file; default: auto, which selects one by the image",
     )
     parser.add_argument(
         "--policy",
         action="append",
         default=[],
         metavar="FILE",
-        help="what to require beyond the profile, and what is accepted, in TOML; may be given again",
+        help="further requirements and waivers, a TOML file; may be repeated",
     )
     parser.add_argument(
         "--manifest",
         metavar="FILE",
-        help="the manifest by which an ISO is made of the image (luet-makeiso, elemental build-iso): where it has kernel and initrd",
+        help="manifest of luet-makeiso or elemental build-iso, which names the kernel and initrd of an ISO",
     )
 
 
 def add_semantics(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of whose reading of the layers is shown."""
+    """Add the choice of semantics."""
     names = [each.value for each in Semantics]
     parser.add_argument(
         "--semantics",
         type=_reading,
         default=Semantics.OCI,
         metavar="|".join(names),
-        help="whose reading of the layers: the specification's, a node's with overlayfs, or what elemental writes "
+        help="semantics of the layers: the specification, a node with overlayfs, or elemental's writes "
         "to disk; default: oci",
     )
 
@@ -384,7 +395,7 @@ def add_semantics(parser: argparse.ArgumentParser) -> None:
 def _reading(text: str) -> Semantics:
     found = semantics_list(text)
     if len(found) > 1:
-        raise argparse.ArgumentTypeError(f"expected one reading, found {text[:60]!r}")
+        raise argparse.ArgumentTypeError(f"expected one semantics, found {text[:60]!r}")
     return found[0]
 
 
@@ -416,21 +427,21 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not seconds > 0:  # nan neither
+    if not seconds > 0:  # also refuses nan
         raise argparse.ArgumentTypeError(f"expected seconds, more than 0, found {text!r}")
     return seconds
 
 
 def open_named(name: str, arguments: argparse.Namespace, *, restartable: bool = True) -> Image:
-    """Open an image as the arguments of `add_image` say.
+    """Open an image with the arguments of `add_image`.
 
     Args:
         name: of the image.
         arguments: those of `add_image`.
-        restartable: whether the contents of files may be asked for that were not kept.
+        restartable: whether files may be read that were not kept.
 
     Raises:
-        CosinspectError: the image cannot be had.
+        CosinspectError: the image cannot be opened.
     """
     return open_image(
         name,
@@ -452,22 +463,22 @@ def merged_image(
     retain: tuple[str, ...] = (),
     restartable: bool = True,
 ) -> Iterator[tuple[Image, Rootfs]]:
-    """Open the image that the arguments name and merge its layers, with progress for people.
+    """Open the image that the arguments name and merge its layers; show progress.
 
     Args:
         arguments: those of `add_image`.
-        terminal: where progress goes.
-        retain: globs of files to keep while layers pass by.
-        restartable: whether the contents of other files may be asked for.
+        terminal: for progress.
+        retain: globs of files to keep while layers are read.
+        restartable: whether other files may be read.
 
     Raises:
-        CosinspectError: the image cannot be had.
+        CosinspectError: the image cannot be read.
     """
     with open_named(arguments.image, arguments, restartable=restartable) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)
             semantics = getattr(arguments, "semantics", Semantics.OCI)
-            rootfs = image.rootfs(
+            rootfs = image.read_rootfs(
                 retain,
                 semantics=semantics,
                 progress=bars.advance,
@@ -477,10 +488,10 @@ def merged_image(
 
 
 def path_in_image(look: Callable[[str], T], path: str) -> T:
-    """Look at a path that the user asked for.
+    """Return what is at a path given by the user.
 
     Raises:
-        NotInImage: it cannot be used as asked.
+        NotInImage: the path cannot be used in the requested way.
     """
     try:
         return look(path)

@@ -1,4 +1,4 @@
-"""Where reports go, and in which format: `-o - -o sarif=os.sarif -o junit=os.xml` writes three of one inspection."""
+"""The outputs of reports and their formats: `-o - -o sarif=os.sarif -o junit=os.xml` writes three reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Output", "report_outputs"]
 
 @frozen
 class Output:
-    """One report that shall be written.
+    """One report to write.
 
     Attributes:
         format: name of the renderer.
@@ -28,14 +28,14 @@ class Output:
     path: Path | None
 
     def write(self, report: Report, terminal: Terminal) -> None:
-        """Write it; a file is replaced only when its content is complete.
+        """Write the report; replace a file only when the new content is complete.
 
         Raises:
             OSError: it cannot be written.
         """
         renderer = RENDERERS[self.format]
         if self.path is None:
-            # Workflow commands are meant as such, and are made of nothing that could be another one.
+            # Workflow commands are intended here, and their content cannot form another one.
             stream = getattr(terminal.out, "raw", terminal.out) if self.format == "github" else terminal.out
             renderer.render(report, stream, color=terminal.color, width=terminal.columns)
             return
@@ -45,14 +45,14 @@ class Output:
 
 
 def report_outputs(named: Iterable[str] | None, given: str | None) -> tuple[Output, ...]:
-    """Find out before the work where reports go: what would make it useless should not cost it.
+    """Return the outputs; find errors in them before the work begins.
 
     Args:
-        named: each `FILE` or `FORMAT=FILE`; none at all is standard output.
-        given: the format of those that name none; None takes what a file's name ends in, text where that means nothing.
+        named: each `FILE` or `FORMAT=FILE`; none means standard output.
+        given: the format of outputs without one; None takes it from the file's suffix, else text.
 
     Raises:
-        WrongUse: a file cannot be written, or two reports would be written over each other.
+        WrongUse: a file cannot be written, or two reports have the same file.
     """
     outputs = tuple(_output(text, given) for text in named or ("-",))
     places = [output.path and output.path.resolve() for output in outputs]
@@ -72,7 +72,7 @@ def _output(text: str, given: str | None) -> Output:
         return Output(chosen, None)
     path = Path(name)
     if not name:
-        raise WrongUse(f"--output: expected a file behind {text!r}")
+        raise WrongUse(f"--output: expected a file after {text!r}")
     if path.is_dir():
         raise WrongUse(f"--output: expected a file, {path} is a directory")
     if not path.parent.is_dir():

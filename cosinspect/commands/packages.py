@@ -1,4 +1,4 @@
-"""`packages IMAGE`: every luet database of an image, and what it lists."""
+"""`packages IMAGE`: lists the packages of every luet database of an image."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     with merged_image(arguments, terminal, retain=READS) as (image, rootfs):
         databases = find_databases(rootfs, image.config)
     if arguments.format == "json":

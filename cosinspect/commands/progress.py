@@ -1,4 +1,4 @@
-"""Progress for people: a bar for each layer that is being read, or one for many images, gone when all are done."""
+"""Progress for people: a bar for each layer that is being read, or one for many images; removed at the end."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from cosinspect.oci.documents import Digest
 __all__ = ["ImageBar", "LayerBars", "image_bar", "layer_bars"]
 
 SHORT_DIGEST = 12
-"""Hexadecimals by which people tell layers apart, as Docker shows them."""
+"""The number of hexadecimal digits in a short digest, as in Docker."""
 
 
 class _Display(Protocol):
-    """As much of `rich.progress.Progress` as is used here."""
+    """The used part of the interface of `rich.progress.Progress`."""
 
     def add_task(self, description: str, *, total: float | None, visible: bool = True) -> Any: ...
     def advance(self, task_id: Any, advance: float) -> None: ...
@@ -32,7 +32,7 @@ class _Display(Protocol):
 
 
 class LayerBars:
-    """What an inspection tells of its progress; without a display it listens and shows nothing."""
+    """Receives the progress of an inspection; without a display it shows nothing."""
 
     def __init__(self, display: _Display | None) -> None:
         self._display = display
@@ -40,7 +40,7 @@ class LayerBars:
         self._whole: Any = None
 
     def begin(self, image: Image) -> None:
-        """Take note of the layers that will be read."""
+        """Receive the layers that will be read."""
         if self._display is None:
             return
         sizes = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
@@ -50,32 +50,32 @@ class LayerBars:
         self._whole = self._display.add_task(f"{len(sizes)} layers", total=sum(sizes.values()))
 
     def advance(self, layer: Layer, count: int) -> None:
-        """Take note of compressed bytes that came of a layer; called from several threads."""
+        """Receive the number of compressed bytes read of a layer; called from several threads."""
         if self._display is None or self._whole is None:
             return
         task = self._tasks[layer.descriptor.digest]
         self._display.advance(self._whole, count)
         self._display.advance(task, count)
-        # Only what is under way is worth a line: an image may have more layers than a terminal has lines.
+        # Only layers in progress get a line: an image may have more layers than a terminal has lines.
         self._display.update(task, visible=count > 0)
 
 
 class ImageBar:
-    """What a scan tells of its progress: images done, how many a minute, and how long the rest will take."""
+    """Receives the progress of a scan: finished images, images per minute, remaining time."""
 
     def __init__(self, display: _Display | None) -> None:
         self._display = display
         self._task = display.add_task("images", total=None) if display is not None else None
 
     def tell(self, done: int, total: int | None) -> None:
-        """Take note of how many images are done, of so many, as far as that is known."""
+        """Receive the number of finished images, and the total if known."""
         if self._display is not None and self._task is not None:
             self._display.update(self._task, completed=done, total=total)
 
 
 @contextmanager
 def image_bar(terminal: Terminal) -> Iterator[ImageBar]:
-    """Show the progress of a scan on standard error while the block runs, if that is a terminal."""
+    """Show the progress of a scan on standard error while the block runs, if it is a terminal."""
     if not terminal.progress:
         yield ImageBar(None)
         return
@@ -85,7 +85,7 @@ def image_bar(terminal: Terminal) -> Iterator[ImageBar]:
 
 @contextmanager
 def layer_bars(terminal: Terminal) -> Iterator[LayerBars]:
-    """Show progress on standard error while the block runs, if that is a terminal."""
+    """Show progress on standard error while the block runs, if it is a terminal."""
     if not terminal.progress:
         yield LayerBars(None)
         return

@@ -1,4 +1,4 @@
-"""`scan IMAGE...`: many images, each layer once, a line for each image as it is done."""
+"""`scan IMAGE...`: inspects many images, each layer once, and writes a line per image as soon as it is done."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cosinspect.commands.signatures import add_signatures, rulebook_of
 from cosinspect.errors import InvalidScan
 from cosinspect.fleet.export import write_csv, write_parquet
 from cosinspect.fleet.names import Registries, Unusable, listed_names, manifest_names
-from cosinspect.fleet.record import ERROR, Record, read_records
+from cosinspect.fleet.record import ERROR, ScanRecord, read_records
 from cosinspect.fleet.scan import Finished, Scan
 from cosinspect.fleet.workers import DaskWorkers, ProcessWorkers, Workers
 from cosinspect.report.display import printable, size
@@ -33,21 +33,23 @@ from cosinspect.report.display import printable, size
 __all__ = ["configure", "run"]
 
 _WORDS = {"pass": "pass", "fail": "FAIL", "open": "open", ERROR: "error"}
+CONNECT_SECONDS = 10
+"""What a cluster's scheduler may take to answer."""
 _FAILING = 10
-"""Checks that the summary tells of."""
+"""The number of checks in the summary."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    which = parser.add_argument_group("which images")
-    which.add_argument("images", nargs="*", metavar="IMAGE", help="names, as check takes them")
+    which = parser.add_argument_group("images")
+    which.add_argument("images", nargs="*", metavar="IMAGE", help="image names, as for check")
     which.add_argument(
         "--from",
         dest="lists",
         action="append",
         default=[],
         metavar="FILE",
-        help="a list of names, one a line; - is standard input",
+        help="list of names, one per line; - is standard input",
     )
     which.add_argument(
         "--repository", action="append", default=[], metavar="HOST/PATH", help="all tags of a repository"
@@ -58,11 +60,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="GLOB",
-        help="only repositories of the catalogue that fit",
+        help="only matching repositories of the catalogue",
     )
-    which.add_argument("--tag", action="append", default=[], metavar="GLOB", help="only tags that fit")
+    which.add_argument("--tag", action="append", default=[], metavar="GLOB", help="only matching tags")
     which.add_argument(
-        "--newest", type=_count, metavar="N", help="only so many of each repository, the latest made"
+        "--newest", type=_count, metavar="N", help="only the N newest images of each repository"
     )
     which.add_argument(
         "--kubernetes-manifest",
@@ -71,47 +73,50 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the images that objects in a YAML file name",
     )
-    what = parser.add_argument_group("what is written")
+    what = parser.add_argument_group("output")
     what.add_argument(
-        "-o", "--output", metavar="FILE", help="a line of JSON an image as it is done; - is standard output"
+        "-o", "--output", metavar="FILE", help="one line of JSON per image; - is standard output"
     )
     what.add_argument(
         "--resume",
         action="store_true",
-        help="go on with the output of an earlier scan; what still means the same is not inspected again",
+        help="continue the output of an earlier scan; images with the same digest are not inspected again",
     )
-    what.add_argument("--csv", metavar="FILE", help="a table in CSV at the end")
-    what.add_argument("--parquet", metavar="FILE", help="a table in Parquet at the end (extra fleet)")
-    what.add_argument("--html", metavar="DIR", help="a static site: the fleet, and a page for each image")
+    what.add_argument("--csv", metavar="FILE", help="write a CSV table at the end")
+    what.add_argument("--parquet", metavar="FILE", help="write a Parquet table at the end (extra fleet)")
+    what.add_argument(
+        "--html", metavar="DIR", help="write write a static site: the fleet, and a page for each image"
+    )
     what.add_argument(
         "--fail-on",
         choices=("any", "fail", "never"),
         default="any",
-        help="what makes the exit status: any image that does not pass, only those that fail, or none; default: any",
+        help="images that make the exit status: all that do not pass, only those that fail, or none; default: any",
     )
-    where = parser.add_argument_group("where it runs")
+    where = parser.add_argument_group("execution")
     where.add_argument(
         "--workers",
         type=_count,
         metavar="N",
-        help="processes that inspect side by side; default: one a processor",
+        help="number of inspecting processes; default: one per processor",
     )
     where.add_argument(
         "--dask",
         metavar="ADDRESS",
-        help="the scheduler of a Dask cluster, with a --cache that all of it shares (extra dask)",
+        help="scheduler of a Dask cluster; requires a --cache that all workers share (extra dask)",
     )
     add_reach(parser)
+    parser.set_defaults(on_one_image=False)
     add_profile(parser)
     add_signatures(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     if arguments.resume and arguments.output in (None, "-"):
-        raise WrongUse("--resume: expected the file to go on with, as -o FILE")
+        raise WrongUse("--resume: expected the file to continue, as -o FILE")
     if arguments.match and not arguments.catalogue:
-        raise WrongUse("--match: expected --catalogue with it; tags of one repository are chosen with --tag")
+        raise WrongUse("--match: expected --catalogue too; --tag selects tags of a repository")
     rulebook = rulebook_of(arguments)
     pages = _Pages(Path(arguments.html)) if arguments.html else None
     with contextlib.ExitStack() as opened:
@@ -152,8 +157,8 @@ def _scanned(
     terminal: Terminal,
     *,
     quiet: bool,
-) -> list[Record]:
-    records: list[Record] = []
+) -> list[ScanRecord]:
+    records: list[ScanRecord] = []
     with image_bar(terminal) as bar:
         total = len(names) if isinstance(names, list) else None
         for finished in scan.run(names):
@@ -173,12 +178,12 @@ def _scanned(
     return records
 
 
-def _line(record: Record) -> str:
+def _line(record: ScanRecord) -> str:
     told = "" if record.verdict == "pass" else f": {record.message}"
     return f"{_WORDS[record.verdict]:<6}{printable(record.image)}{printable(told)}\n"
 
 
-def _summary(records: list[Record], pages: _Pages | None) -> Iterator[str]:
+def _summary(records: list[ScanRecord], pages: _Pages | None) -> Iterator[str]:
     counts = Counter(record.verdict for record in records)
     told = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
     unique = dict(layer for record in records for layer in record.layers)
@@ -191,7 +196,7 @@ def _summary(records: list[Record], pages: _Pages | None) -> Iterator[str]:
         yield f"pages: {pages.home}"
 
 
-def _status(records: list[Record], policy: str) -> int:
+def _status(records: list[ScanRecord], policy: str) -> int:
     verdicts = {record.verdict for record in records}
     if policy == "never":
         return 0
@@ -204,7 +209,7 @@ def _status(records: list[Record], policy: str) -> int:
 
 
 def _names(arguments: argparse.Namespace) -> Iterable[str | Unusable]:
-    """Give all names; what cannot be had is told before any image is inspected, but for lists, which may be endless."""
+    """Return all names; report errors before any image is inspected, except in lists, which may be endless."""
     found: list[str | Unusable] = list(arguments.images)
     registries = Registries(
         partial(access_of, arguments), limits_of(arguments), tuple(arguments.tag) or ("*",), arguments.newest
@@ -217,7 +222,7 @@ def _names(arguments: argparse.Namespace) -> Iterable[str | Unusable]:
     for repository in repositories:
         found += registries.repository(repository)
     if arguments.kubernetes_manifest:
-        # Loaded by its name: its library takes longer than most commands.
+        # Imported on demand: its library takes longer than most commands.
         fields = import_module("cosinspect.kubernetes_images").ImageFields()
         for path in arguments.kubernetes_manifest:
             found += manifest_names(Path(path), fields)
@@ -262,13 +267,22 @@ def _workers(arguments: argparse.Namespace) -> Workers:
             "--dask needs a package that is not installed: pip install 'cosinspect[dask]'"
         ) from fault
     try:
-        return DaskWorkers(distributed.Client(arguments.dask, timeout=30, set_as_default=False))
+        client = distributed.Client(arguments.dask, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as fault:
-        raise InvalidScan(f"the cluster does not answer: {fault}", where=arguments.dask[:200]) from fault
+        raise InvalidScan(
+            f"the cluster does not answer: {fault}",
+            where=arguments.dask[:200],
+            remedy="expected the address of a Dask scheduler, such as tcp://HOST:8786",
+        ) from fault
+    try:
+        return DaskWorkers(client, arguments.dask)
+    except BaseException:
+        client.close()
+        raise
 
 
 def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple[str, str]:
-    """Give where layers are kept; where nothing shall stay, a directory for as long as the scan."""
+    """Return the cache; with --no-cache, a temporary directory for the scan."""
     local_cache = str(Path(arguments.cache_home, "cosinspect"))
     if not arguments.no_cache and arguments.cache is not None:
         return arguments.cache.removeprefix("file://"), local_cache
@@ -280,7 +294,7 @@ def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple
 
 def _sink(
     arguments: argparse.Namespace, terminal: Terminal, opened: contextlib.ExitStack
-) -> tuple[dict[str, Record], TextIO | None]:
+) -> tuple[dict[str, ScanRecord], TextIO | None]:
     if arguments.output is None:
         return {}, None
     if arguments.output == "-":
@@ -294,7 +308,7 @@ def _sink(
     return {record.image: record for record in records}, file
 
 
-def _parquet(records: list[Record], path: Path) -> None:
+def _parquet(records: list[ScanRecord], path: Path) -> None:
     try:
         write_parquet(records, path)
     except ImportError as fault:
@@ -305,7 +319,7 @@ def _parquet(records: list[Record], path: Path) -> None:
 
 @define
 class _Pages:
-    """A static site that grows as images are done."""
+    """A static site that grows with each finished image."""
 
     directory: Path
     _written: dict[str, str] = field(factory=dict)
@@ -319,7 +333,7 @@ class _Pages:
         return self.directory / "index.html"
 
     def add(self, finished: Finished) -> None:
-        """Write the page of an image; one that an earlier scan knew has its page from then."""
+        """Write the page of an image; an image of an earlier scan keeps its page."""
         digest = finished.record.digest
         if digest is None:
             return
@@ -333,7 +347,7 @@ class _Pages:
         if (self.directory / address).is_file():
             self._written[digest] = address
 
-    def finish(self, records: list[Record]) -> None:
+    def finish(self, records: list[ScanRecord]) -> None:
         """Write the first page."""
         fleet = import_module("cosinspect.render.fleet")
         layers = [layer for record in records for layer in record.layers]

@@ -16,33 +16,37 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config", required=True, metavar="FILE", help="the server's configuration, in TOML; docs/server.md"
     )
     parser.add_argument(
-        "--check", action="store_true", help="read the configuration and what it names, say so, and end"
+        "--check", action="store_true", help="verify the configuration and the files that it names, and exit"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="nothing on standard error but errors")
-    parser.add_argument("-v", "--verbose", action="store_true", help="what the server does on standard error")
+    parser.add_argument(
+        "--log-format",
+        choices=("human", "json"),
+        default="human",
+        help="format of the log on standard error; default: human",
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="log errors only")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log requests to registries and skipped images as well"
+    )
+    parser.set_defaults(own_log=True)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Do it, and give the exit status."""
+    """Run the command and return the exit status."""
     try:
-        # Loaded by their names: the extra may be missing, and no other command waits for them.
-        configuration = import_module("cosinspect.server.configuration")
-        rules = import_module("cosinspect.server.rules")
+        # Imported on demand: the extra may be missing, and other commands do not need it.
+        settings = import_module("cosinspect.server.settings")
         listener = import_module("cosinspect.server.listener")
+        journal = import_module("cosinspect.server.journal")
     except ImportError as fault:
         raise WrongUse(
             f"serve needs a package that is not installed ({fault.name}): pip install 'cosinspect[server]'"
         ) from fault
-    settings = configuration.load_configuration(arguments.config)
     if arguments.check:
-        rules.Rulebooks(settings.rules, settings.inspections.platform)
-        terminal.out.write(f"{arguments.config}: {len(settings.rules)} rules, no mistake\n")
+        found = settings.Settings.load(arguments.config)
+        terminal.out.write(f"{arguments.config}: {len(found.configuration.rules)} rules, no mistake\n")
         return 0
-
-    def ready(address: str) -> None:
-        if not arguments.quiet:
-            terminal.err.write(f"cosinspect: listening at {address}\n")
-            terminal.err.flush()
-
-    listener.listen(settings, arguments.environment, ready=ready)
+    form = journal.LogFormat(arguments.log_format)
+    with journal.journal(terminal.err, form, quiet=arguments.quiet, verbose=arguments.verbose):
+        listener.listen(arguments.config, arguments.environment)
     return 0

@@ -1,4 +1,4 @@
-"""Arguments that say who must have signed an image, named as cosign names them."""
+"""Arguments for required signatures, with cosign's names."""
 
 from __future__ import annotations
 
@@ -19,27 +19,25 @@ _ENVIRONMENT = "env://"
 
 
 def add_signatures(parser: argparse.ArgumentParser) -> None:
-    """Add who must have signed the image, what with, and where signatures are."""
-    group = parser.add_argument_group(
-        "signatures", "without one by somebody named here the image does not pass"
-    )
+    """Add the options for required signers, annotations, and the place of signatures."""
+    group = parser.add_argument_group("signatures", "requires a signature by one of these signers")
     group.add_argument(
         "--verify-key",
         action="append",
         default=[],
         metavar="FILE|env://NAME",
-        help="public key in PEM, such as cosign.pub; may be given several times, any of them will do",
+        help="public key in PEM, such as cosign.pub; may be repeated, one valid signature is enough",
     )
     for what, metavar, text in (
         ("identity", "NAME", "the e-mail address or URI in the signer's certificate"),
-        ("oidc-issuer", "URL", "who vouched for that identity"),
+        ("oidc-issuer", "URL", "the issuer of that identity"),
     ):
         either = group.add_mutually_exclusive_group()
         either.add_argument(f"--certificate-{what}", metavar=metavar, help=text)
         either.add_argument(
             f"--certificate-{what}-regexp",
             metavar="REGEXP",
-            help=f"{text}, as a regular expression found in it",
+            help=f"{text}, as a regular expression that matches anywhere",
         )
     group.add_argument(
         "--trusted-root",
@@ -53,44 +51,44 @@ def add_signatures(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="what the signature must say; may be given several times, all of them must be there",
+        help="annotation that the signature must have; may be repeated, all are required",
     )
     group.add_argument(
         "--signature-repository",
         metavar="HOST/PATH",
-        help="where signatures are; default: $COSIGN_REPOSITORY, else the image's own repository",
+        help="repository of the signatures; default: $COSIGN_REPOSITORY, else the image's repository",
     )
 
 
 def without_signatures() -> dict[str, Any]:
-    """Give what `add_signatures` leaves where nothing is asked for."""
+    """Return the values of `add_signatures` without any option."""
     parser = argparse.ArgumentParser()
     add_signatures(parser)
     return vars(parser.parse_args([]))
 
 
 def signature_policy(arguments: argparse.Namespace) -> SignaturePolicy | None:
-    """Give whom to trust, None where nobody is named.
+    """Return the policy for signatures, None if no signer is given.
 
     Args:
-        arguments: those of `add_signatures`, and the process's `environment`.
+        arguments: of `add_signatures`, and the process's `environment`.
 
     Raises:
-        WrongUse: the arguments do not go together.
-        InvalidSignaturePolicy: a key is none.
-        InvalidReference: the repository is none.
+        WrongUse: the arguments contradict each other.
+        InvalidSignaturePolicy: a key is invalid.
+        InvalidReference: the repository is invalid.
     """
     identities = _identities(arguments)
     if not arguments.verify_key and not identities:
         for name in ("annotation", "trusted_root", "signature_repository"):
             if getattr(arguments, name):
                 raise WrongUse(
-                    f"--{name.replace('_', '-')}: expected somebody to trust with it: --verify-key, or "
+                    f"--{name.replace('_', '-')}: expected a signer too: --verify-key, or "
                     "--certificate-identity and --certificate-oidc-issuer"
                 )
         return None
     if arguments.trusted_root and not identities:
-        raise WrongUse("--trusted-root: expected --certificate-identity with it; keys need no root")
+        raise WrongUse("--trusted-root: expected --certificate-identity too; keys need no root")
     environment: Mapping[str, str] = arguments.environment
     return SignaturePolicy(
         keys=tuple(
@@ -104,7 +102,7 @@ def signature_policy(arguments: argparse.Namespace) -> SignaturePolicy | None:
 
 
 def rulebook_of(arguments: argparse.Namespace) -> Rulebook:
-    """Give what is required, as the arguments of `add_profile` and `add_signatures` and the platform say.
+    """Return the rulebook from the arguments of `add_profile` and `add_signatures` and the platform.
 
     Raises:
         InvalidProfile: the profile, a policy or the manifest cannot be used.
@@ -146,10 +144,10 @@ def _annotation(text: str) -> tuple[str, str]:
 
 
 def read_key_file(text: str, environment: Mapping[str, str]) -> bytes:
-    """Read a key as an argument names it: a file, or env:// and a variable.
+    """Return the key of an argument: a file, or env:// and a variable.
 
     Raises:
-        InvalidSignaturePolicy: there is none.
+        InvalidSignaturePolicy: there is no key.
     """
     if text.startswith(_ENVIRONMENT):
         name = text.removeprefix(_ENVIRONMENT)

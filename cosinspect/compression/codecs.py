@@ -1,7 +1,7 @@
-"""Compressed members: what they are by their first bytes, and their bytes inflated in bounded pieces.
+"""Compressed members: detected by their first bytes, and inflated in bounded pieces.
 
-Layers come in gzip, zstd or plain (image-spec, "Layer media types"); initrds in whatever the kernel's `lib/decompress.c`
-knows. Both may hold several members one behind the other. This is the only module that imports a codec.
+Layers are gzip, zstd or plain (image-spec, "Layer media types"); initrds use any compression of the kernel's
+`lib/decompress.c`. Both may have several consecutive members. Only this module imports codecs.
 """
 
 from __future__ import annotations
@@ -38,39 +38,40 @@ __all__ = [
 ]
 
 MAGIC_BYTES = 6
-"""How many leading bytes `detect` needs."""
+"""The number of leading bytes that `detect` needs."""
 
 READ_BYTES = 256 * 1024
-"""What a caller's `read` is expected to give at once."""
+"""The expected size of one result of a caller's `read`."""
 
 _SMALL_BYTES = 4 * 1024
 
 PIECE_BYTES = 1024 * 1024
-"""The most that one piece of inflated bytes holds, for codecs that can be held to it."""
+"""The maximum size of a piece of inflated bytes, for codecs that support a bound."""
 
-# A zstd block of four bytes may inflate to 128 KiB, and the library has no output bound for a frame read with its end
-# known: fed this much at once it can give at most 16 MiB.
+# A zstd block of four bytes may inflate to 128 KiB, and the library cannot bound its output here. This much
+# input gives at most 16 MiB.
 _ZSTD_SLICE = 512
-# Calls cost more than they inflate at that size: what gave little so far gets four times as much, and 64 MiB at most, once.
+# Calls with so little input are slow. Input that has given little so far is passed in portions four times as
+# large, which give at most 64 MiB, once.
 _ZSTD_HONEST_SLICE = 4 * _ZSTD_SLICE
 _ZSTD_HONEST_RATIO = 64
-# Honest data gives little for so little, so it is put together again to pieces worth passing on.
+# Honest data gives small pieces for small portions; they are joined to larger ones.
 _ZSTD_PIECE = 128 * 1024
-# Making a decompressor takes longer than a small frame, and a layer may hold as many frames as files: those whose frame
-# has ended wait here for the next, by their window.
+# Creating a decompressor takes longer than a small frame, and a layer may have a frame per file. Idle
+# decompressors are kept here by their window.
 _IDLE_ZSTD: dict[int, list[zstandard.ZstdDecompressor]] = {}
-_IDLE_BYTES = 1024 * 1024  # one that has been given a large window does not wait
+_IDLE_BYTES = 1024 * 1024  # decompressors with a larger window are not kept
 # The legacy lz4 format writes blocks of 8 MiB (lz4's lz4io.c, LEGACY_BLOCKSIZE), as does the kernel that reads it.
 _LZ4_BLOCK = 8 * 1024 * 1024
 _LZ4_MAGIC = 0x184C2102
 # The first four bytes of a gzip member end with its flags; deflate is its only compression.
 _GZIP_FLAGS = 10
 _DEFLATE = 8
-# Any dictionary that a tool writes by default fits; what a stranger's header asks for is not just allocated.
+# Every default dictionary of a tool fits; a header cannot make the process allocate more.
 _XZ_MEMORY = 256 * 1024 * 1024
-# What libzstd and liblzma say of a window or dictionary beyond the bound they were given.
+# The messages of libzstd and liblzma for a window or dictionary beyond the bound.
 _TOO_MUCH_MEMORY = ("requires too much memory", "Memory usage limit")
-# What the codecs say of bytes that are not theirs; a FormatError is a ValueError too and passes unchanged.
+# The exceptions of the codecs for invalid input; a FormatError is a ValueError too and passes unchanged.
 _CODEC_ERRORS = (
     IsalError,
     zlib_ng.error,
@@ -84,7 +85,7 @@ _CODEC_ERRORS = (
 
 
 class Compression(enum.Enum):
-    """A compression, told by its magic number."""
+    """A compression, detected by its magic number."""
 
     GZIP = "gzip"
     ZSTD = "zstd"
@@ -96,7 +97,7 @@ class Compression(enum.Enum):
 
 
 def detect(prefix: bytes) -> Compression | None:
-    """Name the compression that `prefix`, the first `MAGIC_BYTES` bytes of a member, starts; None is plain."""
+    """Return the compression of a member by its first `MAGIC_BYTES` bytes; None means uncompressed."""
     if prefix[:2] == b"\x1f\x8b":
         return Compression.GZIP
     if prefix[:4] == b"\x28\xb5\x2f\xfd" or (prefix[1:4] == b"\x2a\x4d\x18" and prefix[0] & 0xF0 == 0x50):
@@ -115,7 +116,7 @@ def detect(prefix: bytes) -> Compression | None:
 
 
 class _Codec(Protocol):
-    """What zlib, lzma and bz2 have in common: bounded output, and what is left when the member ends."""
+    """The common interface of zlib, lzma and bz2: bounded output, and the input after the member."""
 
     @property
     def eof(self) -> bool: ...
@@ -127,13 +128,13 @@ class _Codec(Protocol):
 
 
 class Inflater:
-    """The inflation of one gzip member, of which a copy can be taken wherever all input so far is used up.
+    """The inflation of one gzip member. It can be copied whenever all input so far is consumed.
 
-    zlib-ng takes an eighth longer than isal, which has no such copy.
+    zlib-ng takes an eighth longer than isal, which cannot copy its state.
     """
 
     def __init__(self, state: Any = None) -> None:
-        """Begin a member, or go on from a state of the library."""
+        """Start a member, or continue from a state of the library."""
         self._state: Any = zlib_ng.decompressobj(31) if state is None else state
         self._full = False
 
@@ -145,35 +146,35 @@ class Inflater:
 
     @property
     def needs_input(self) -> bool:
-        """Whether nothing more comes of the input so far."""
+        """Whether the input so far is consumed."""
         return not (self._full or self._state.unconsumed_tail or self._state.eof)
 
     @property
     def unused_data(self) -> bytes:
-        """The input behind the member."""
+        """The input after the member."""
         left: bytes = self._state.unused_data
         return left
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """Take further input, and give at most `max_length` bytes of what comes of it."""
+        """Add input, and return at most `max_length` bytes of output."""
         found: bytes = self._state.decompress(self._state.unconsumed_tail + data, max_length)
         self._full = len(found) == max_length
         return found
 
     def copy(self) -> Inflater:
-        """Give a second one in the same state."""
+        """Return a copy in the same state."""
         return Inflater(self._state.copy())
 
 
 class Tracker:
-    """Told, as members pass, where they begin and how far the present one has come.
+    """A callback for the start and the progress of members.
 
     Attributes:
-        inflater: of the present member, where it is one of gzip.
+        inflater: of the current member, if it is gzip.
     """
 
     def __init__(self, began: Callable[[int], None]) -> None:
-        """Have `began` called at each member with the bytes that were read and lie behind its beginning."""
+        """Call `began` at each member with the bytes read after its start."""
         self.began = began
         self.inflater: Inflater | None = None
 
@@ -191,12 +192,12 @@ def inflate(
     Args:
         kind: the member's compression.
         head: the first bytes of the member, at least its magic number.
-        read: gives further input, and no bytes at its end.
-        limits: for the window that a zstd frame may ask for.
-        inflater: what inflates a member of gzip, by default one of its own that cannot be copied.
+        read: returns further input; no bytes at its end.
+        limits: bounds the window of a zstd frame.
+        inflater: the inflater for a gzip member; by default one that cannot be copied.
 
     Raises:
-        FormatError: the member is damaged (`corrupt`), ends early (`truncated`), asks for more memory than it may have
+        FormatError: the member is damaged (`corrupt`), ends early (`truncated`), needs more memory than allowed
             (`memory`), or is of a compression that cannot be read (`unsupported`).
     """
     try:
@@ -225,11 +226,11 @@ def inflate(
 
 
 def inflate_stream(head: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes]:
-    """Yield the inflated bytes of a deflate stream without header or trailer (RFC 1951), and return the input that follows it.
+    """Yield the inflated bytes of a raw deflate stream (RFC 1951), and return the input after it.
 
     Args:
-        head: the first bytes of the stream, none if none were read.
-        read: gives further input, and no bytes at its end.
+        head: the first bytes of the stream, if any were read.
+        read: returns further input; no bytes at its end.
 
     Raises:
         FormatError: the stream is damaged (`corrupt`) or ends early (`truncated`).
@@ -253,19 +254,19 @@ def inflate_members(
     going_on: Inflater | None = None,
     told: Callable[[str], None] | None = None,
 ) -> Generator[bytes, None, None]:
-    """Yield the inflated bytes of members one behind the other up to the input's end, zero padding left out.
+    """Yield the inflated bytes of consecutive members up to the input's end; skip zero padding.
 
     Args:
-        kind: the members' compression; one of another kind is no member.
+        kind: the members' compression; a member of another kind is an error.
         head: the input's first bytes, if any were read.
-        read: gives further input, and no bytes at its end.
+        read: returns further input; no bytes at its end.
         limits: as for `inflate`.
-        tracker: told of the members; gzip is inflated in a way that can be copied then.
-        going_on: the inflation of a member that the input is in the middle of.
-        told: called with what Go's readers refuse, when all that they give before that has been yielded.
+        tracker: is called for each member; gzip is then inflated so that its state can be copied.
+        going_on: the inflation of a member if the input starts within one.
+        told: is called with what Go's readers refuse, after everything before it has been yielded.
 
     Raises:
-        FormatError: as `inflate` does, and where something else than a member begins.
+        FormatError: as `inflate` does, and if anything but a member follows.
     """
     portions = _Portions(head, read)
     data = portions()
@@ -294,7 +295,7 @@ def inflate_members(
 
 
 def _without_fields(data: bytes, portions: Callable[[], bytes], told: Callable[[str], None] | None) -> bytes:
-    """Give a gzip member with a header that every codec reads: they differ in what they make of its optional fields."""
+    """Return a gzip member with a header that every codec reads the same way, without optional fields."""
     while len(data) < _GZIP_FLAGS and (more := portions()):
         data += more
     if len(data) < _GZIP_FLAGS or (data[2] == _DEFLATE and not data[3]):
@@ -302,7 +303,7 @@ def _without_fields(data: bytes, portions: Callable[[], bytes], told: Callable[[
     while not (header := read_gzip_header(data)).length:
         more = portions()
         if not more:
-            return data  # the codec says that it is cut
+            return data  # the codec reports that it is cut
         data += more
     if header.corrupt:
         raise FormatError(
@@ -316,9 +317,9 @@ def _without_fields(data: bytes, portions: Callable[[], bytes], told: Callable[[
 
 
 class _Portions:
-    """Input in portions that grow as a member goes on.
+    """Input in portions that grow as a member continues.
 
-    What a member leaves over is copied for the next one, which would cost the square of an input of tiny members.
+    The rest after a member is copied for the next one; large portions would make tiny members quadratic.
     """
 
     def __init__(self, head: bytes, read: Callable[[], bytes]) -> None:
@@ -329,7 +330,7 @@ class _Portions:
 
     @property
     def left(self) -> int:
-        """Bytes that were read and not yet given."""
+        """Bytes that were read and not yet returned."""
         return len(self._data) - self._at
 
     def begin_small(self) -> None:
@@ -411,7 +412,7 @@ def _zstd(data: bytes, read: Callable[[], bytes], limits: Limits) -> Generator[b
 
 
 def _lz4(data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes]:
-    """The legacy lz4 format: its magic number, then blocks behind their lengths, up to the end or a length of zero."""
+    """The legacy lz4 format: a magic number, then blocks with their lengths, up to the end or a length of zero."""
     buffer = bytearray(data)
 
     def fill(need: int) -> bool:
@@ -426,7 +427,7 @@ def _lz4(data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes
     del buffer[:4]
     while fill(4):
         (length,) = struct.unpack_from("<I", buffer)
-        if length == _LZ4_MAGIC:  # another archive behind this one
+        if length == _LZ4_MAGIC:  # another archive follows
             del buffer[:4]
             continue
         if length == 0:
@@ -440,7 +441,7 @@ def _lz4(data: bytes, read: Callable[[], bytes]) -> Generator[bytes, None, bytes
         piece: bytes = lz4.block.decompress(bytes(buffer[4 : 4 + length]), uncompressed_size=_LZ4_BLOCK)
         del buffer[: 4 + length]
         yield piece
-    # Less than a length is the end to Linux too (lib/decompress_unlz4.c).
+    # Linux also ends at less than a length (lib/decompress_unlz4.c).
     return bytes(buffer)
 
 
@@ -453,15 +454,15 @@ def _truncated(kind: Compression) -> FormatError:
 
 
 def pack(data: bytes) -> bytes:
-    """Compress what only `unpack` reads again."""
+    """Compress data for `unpack`."""
     return zstandard.ZstdCompressor(level=1).compress(data)
 
 
 def unpack(data: bytes, size: int) -> bytes:
-    """Give back the `size` bytes that `pack` was given.
+    """Return the `size` bytes that `pack` compressed.
 
     Raises:
-        FormatError: `data` is damaged, or of another size.
+        FormatError: `data` is damaged, or has another size.
     """
     try:
         if zstandard.frame_content_size(data) == size:

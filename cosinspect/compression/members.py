@@ -1,7 +1,7 @@
-"""What Go's readers make of the members of a compressed layer, where other readers are kinder or stricter.
+"""How Go's readers read the members of a compressed layer, if other readers differ.
 
-containerd, go-containerregistry and umoci inflate with Go's `compress/gzip` and with klauspost/compress. Headers of gzip
-are read here by the rules of the former (RFC 1952; compress/gzip: gunzip.go), frames of zstd by RFC 8878.
+containerd, go-containerregistry and umoci inflate with Go's `compress/gzip` and with klauspost/compress. gzip
+headers are read by the rules of the former (RFC 1952; compress/gzip: gunzip.go), zstd frames by RFC 8878.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class GzipHeader:
     """The header of one gzip member.
 
     Attributes:
-        length: in bytes; 0 where more bytes are needed to tell.
-        fault: why Go refuses it, "" where it does not.
-        corrupt: whether everybody refuses it.
+        length: in bytes; 0 if more input is needed.
+        fault: why Go refuses it, "" if it does not.
+        corrupt: whether every reader refuses it.
     """
 
     length: int
@@ -36,7 +36,7 @@ class GzipHeader:
 
 
 def read_gzip_header(data: bytes) -> GzipHeader:
-    """Read the header that `data` begins with; Go does not look at flags that are reserved."""
+    """Read the header at the start of `data`; Go ignores reserved flags."""
     if len(data) < GZIP_FIXED_BYTES:
         return GzipHeader(0)
     if data[2] != 8:
@@ -66,7 +66,7 @@ def read_gzip_header(data: bytes) -> GzipHeader:
 
 
 def zstd_header_bytes(data: bytes) -> int:
-    """Give the length of a zstd frame's header, its magic number included (RFC 8878, 3.1.1.1); -1 where more bytes are needed."""
+    """Return the length of a zstd frame's header with its magic number, -1 if more bytes are needed (RFC 8878, 3.1.1.1)."""
     if len(data) < 5:
         return _NO_MORE
     descriptor = data[4]

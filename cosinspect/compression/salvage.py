@@ -1,7 +1,7 @@
-"""What Go's readers give of a damaged layer before they come to the damage.
+"""The bytes that Go's readers return of a damaged layer before the damage.
 
-go-containerregistry hands it on and then ends its archive as if it were whole, so that elemental installs it. The layer was read
-before by `codecs`, which is faster and keeps nothing of the piece in which the damage is.
+go-containerregistry passes them on and ends its archive regularly, so elemental installs them. `codecs` reads
+the layer first; it is faster and drops the piece with the damage.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ __all__ = ["salvage_members"]
 def salvage_members(
     kind: Compression, head: bytes, read: Callable[[], bytes], *, limits: Limits = DEFAULT_LIMITS
 ) -> Generator[bytes, None, None]:
-    """Yield what Go's readers give of damaged members before they come to the damage, and end there.
+    """Yield the bytes that Go's readers return of damaged members before the damage, and end there.
 
-    Every byte counts here and the time does not: gzip is inflated in pieces that shrink before the damage, zstd block by block.
+    It must be exact and may be slow: gzip is inflated in pieces that shrink before the damage, zstd block by
+    block.
     """
     buffer = _Buffer(head, read)
     try:
@@ -40,7 +41,7 @@ def salvage_members(
 
 
 class _Buffer:
-    """Input of which so many bytes can be asked for."""
+    """A buffer over the input that returns a requested number of bytes."""
 
     def __init__(self, head: bytes, read: Callable[[], bytes]) -> None:
         self.data = head
@@ -72,7 +73,7 @@ def _salvage_gzip(buffer: _Buffer) -> Generator[bytes, None, None]:
     size, total, checksum = PIECE_BYTES, 0, 0
     while not state.eof:
         if not state.unconsumed_tail and not buffer.fill(1):
-            pass  # what is decoded already may still have to come
+            pass  # decoded bytes may still follow
         data = state.unconsumed_tail + buffer.take(len(buffer.data))
         before = state.copy()
         try:
@@ -80,7 +81,7 @@ def _salvage_gzip(buffer: _Buffer) -> Generator[bytes, None, None]:
         except zlib_ng.error:  # type: ignore[misc]  # zlib-ng has no types
             if size == 1:
                 raise
-            # The copy has the tail that it was copied with: what was taken goes back to the buffer.
+            # The copy has the old tail: the bytes taken since go back to the buffer.
             buffer.data = data[len(before.unconsumed_tail) :] + buffer.data
             state, size = before, size // 2
             continue
@@ -96,7 +97,7 @@ def _salvage_gzip(buffer: _Buffer) -> Generator[bytes, None, None]:
 
 
 def _salvage_zstd(buffer: _Buffer, limits: Limits) -> Generator[bytes, None, None]:
-    """Yield one frame, each block as soon as it is whole (RFC 8878, 3.1.1)."""
+    """Yield one frame, each block as soon as it is complete (RFC 8878, 3.1.1)."""
     head = buffer.take(8) if buffer.fill(8) else b""
     if detect(head) is not Compression.ZSTD:
         raise FormatError("no frame", kind="corrupt")
@@ -112,7 +113,7 @@ def _salvage_zstd(buffer: _Buffer, limits: Limits) -> Generator[bytes, None, Non
         number = int.from_bytes(block, "little")
         last, kind, size = bool(number & 1), number >> 1 & 3, number >> 3
         stored = 1 if kind == 1 else size
-        # Of the last block klauspost/compress gives nothing where the checksum behind it is cut.
+        # klauspost/compress drops the last block if the checksum after it is cut.
         if last and head[4] & 4 and not buffer.fill(stored + 4):
             raise _cut()
         yield frame.decompress(block + buffer.take(stored))

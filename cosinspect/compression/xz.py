@@ -1,9 +1,9 @@
-"""One .xz stream whose blocks say how long they are, unpacked block beside block.
+"""One .xz stream whose blocks state their lengths, unpacked in parallel.
 
-xz writes such blocks where it runs on several processors, as dracut has it do for an initrd, and one thread takes longer for such a
-file than for everything else of an image together. Follows the .xz file format 1.2.0 (tukaani.org/xz/xz-file-format.txt). Each
-block is handed to liblzma as a stream of its own, so that it is liblzma who verifies headers and checks; what is read here
-are lengths, and the index at the end.
+xz writes such blocks if it runs on several processors, as dracut does for an initrd. One thread takes longer
+for such a file than for everything else of an image. Follows the .xz file format 1.2.0
+(tukaani.org/xz/xz-file-format.txt). Each block is passed to liblzma as a stream, so liblzma verifies headers
+and checks; only lengths and the index at the end are read here.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["are_sized", "unpack_blocks"]
 _STREAM_HEADER = 12
 _MAGIC = b"\xfd7zXZ\0"
 _FOOTER_MAGIC = b"YZ"
-_CHECK_BYTES = {0: 0, 1: 4, 4: 8, 10: 32}  # the checks that liblzma knows
+_CHECK_BYTES = {0: 0, 1: 4, 4: 8, 10: 32}  # the checks that liblzma supports
 _COMPRESSED_SIZE, _UNCOMPRESSED_SIZE = 0x40, 0x80
-_SMALLEST_BLOCK = 256 * 1024  # for less, a thread costs more than it saves
+_SMALLEST_BLOCK = 256 * 1024  # below this, a thread costs more than it saves
 _LARGEST_BLOCK = 32 * 1024 * 1024
 _AHEAD_BYTES = 32 * 1024 * 1024
 _MOST_WORKERS = 4
@@ -41,7 +41,7 @@ _Unpacked: TypeAlias = "tuple[list[bytes], lzma.LZMAError | None]"
 
 
 def are_sized(data: bytes) -> bool:
-    """Say whether a stream, of which `data` has the first block's header, can be unpacked block beside block."""
+    """Return whether the blocks of a stream can be unpacked in parallel; `data` has the first block's header."""
     if data[:6] != _MAGIC or len(data) <= _STREAM_HEADER or data[6] or data[7] not in _CHECK_BYTES:
         return False
     sizes = _sizes(data[_STREAM_HEADER:])
@@ -51,17 +51,17 @@ def are_sized(data: bytes) -> bool:
 def unpack_blocks(
     head: bytes, read: Callable[[], bytes], *, memory: int, truncated: FormatError
 ) -> Generator[bytes, None, bytes]:
-    """Yield what the blocks hold, in their order, and return the input behind the stream.
+    """Yield the content of the blocks in order, and return the input after the stream.
 
     Args:
-        head: the beginning of a stream for which `are_sized`.
-        read: gives further input, and no bytes at its end.
-        memory: what liblzma may take for a block, in bytes.
-        truncated: raised where the input ends early.
+        head: the start of a stream for which `are_sized` returns true.
+        read: returns further input; no bytes at its end.
+        memory: the memory bound of liblzma for a block, in bytes.
+        truncated: is raised if the input ends early.
 
     Raises:
         lzma.LZMAError: the stream is damaged.
-        FormatError: it ends early, or has blocks of another kind among its own.
+        FormatError: the stream ends early, or mixes kinds of blocks.
     """
     data = _Input(head, read)
     start = data.take(_STREAM_HEADER)
@@ -89,7 +89,7 @@ def unpack_blocks(
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     if data.peek(1) != b"\0":
-        # Cut off, or no block that this can read: liblzma says what is wrong with it, as far as it comes.
+        # The stream is cut, or has a block that this cannot read: liblzma reports the error.
         if not (yield from _decoded(start + data.peek(_LARGEST_BLOCK), memory)) and data.at_end:
             raise truncated
         raise FormatError("the xz data has blocks with and without their sizes", kind="unsupported")
@@ -104,14 +104,14 @@ def unpack_blocks(
 
 @frozen
 class _Block:
-    """A block as it stands in its stream, and its record in the index: its size without padding, and its content's."""
+    """A block of the stream, and its record in the index: its size without padding, and the size of its content."""
 
     data: bytes
     record: tuple[int, int]
 
 
 class _Input:
-    """Bytes that come in portions, taken in others."""
+    """A buffer over input that arrives in portions."""
 
     def __init__(self, head: bytes, read: Callable[[], bytes]) -> None:
         self._buffer = bytearray(head)
@@ -120,7 +120,7 @@ class _Input:
         self.at_end = False
 
     def peek(self, size: int) -> bytes:
-        """Give the next bytes and leave them; fewer only at the end."""
+        """Return the next bytes without consuming them; fewer only at the end."""
         if len(self._buffer) - self._at < size:
             del self._buffer[: self._at]
             self._at = 0
@@ -132,22 +132,22 @@ class _Input:
             return bytes(view[self._at : self._at + size])
 
     def take(self, size: int) -> bytes:
-        """Give the next bytes; fewer only at the end."""
+        """Return the next bytes; fewer only at the end."""
         found = self.peek(size)
         self.skip(len(found))
         return found
 
     def skip(self, size: int) -> None:
-        """Pass over bytes that were seen."""
+        """Skip bytes of the buffer."""
         self._at += size
 
     def rest(self) -> bytes:
-        """Give what was read and not taken."""
+        """Return the bytes that were read and not consumed."""
         return bytes(self._buffer[self._at :])
 
 
 def _next_block(data: _Input, check: int) -> _Block | None:
-    """Give the next block, None where there is none that is whole and says how long it is."""
+    """Return the next complete block with stated lengths, or None."""
     sizes = _sizes(data.peek(_LONGEST_HEADER))
     if sizes is None or max(sizes) > _LARGEST_BLOCK:
         return None
@@ -162,7 +162,7 @@ def _next_block(data: _Input, check: int) -> _Block | None:
 
 
 def _sizes(header: bytes) -> tuple[int, int] | None:
-    """Give the sizes, compressed and not, that a block's header has; None where it has not both."""
+    """Return the compressed and uncompressed size in a block's header, or None if one is missing."""
     size = 4 * header[0] + 4 if header else 0
     wanted = _COMPRESSED_SIZE | _UNCOMPRESSED_SIZE
     if size < _SHORTEST_HEADER or len(header) < size or header[1] & wanted != wanted:
@@ -175,7 +175,7 @@ def _sizes(header: bytes) -> tuple[int, int] | None:
 
 
 def _varint(data: bytes, at: int) -> tuple[int | None, int]:
-    """Read a number of variable length, None where it is none, and give where it ends."""
+    """Return a number of variable length (None if invalid) and its end."""
     value = 0
     for number, byte in enumerate(data[at : at + _VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * number)
@@ -185,7 +185,7 @@ def _varint(data: bytes, at: int) -> tuple[int | None, int]:
 
 
 def _ending(start: bytes, records: list[tuple[int, int]]) -> bytes:
-    """Give the index and the footer of a stream with these blocks."""
+    """Return the index and the footer of a stream with these blocks."""
     index = bytearray(b"\0")
     for value in (len(records), *(value for record in records for value in record)):
         rest = value
@@ -200,7 +200,7 @@ def _ending(start: bytes, records: list[tuple[int, int]]) -> bytes:
 
 
 def _unpacked(stream: bytes, memory: int) -> _Unpacked:
-    """Unpack a stream of one block, which has no more than its header says, and give what ended that."""
+    """Unpack a stream of one block, at most its stated size; return the error, if any."""
     pieces: list[bytes] = []
     try:
         pieces.extend(_decoded(stream, memory))
@@ -210,7 +210,7 @@ def _unpacked(stream: bytes, memory: int) -> _Unpacked:
 
 
 def _decoded(stream: bytes, memory: int) -> Generator[bytes, None, bool]:
-    """Yield what a stream holds, and say whether that was all of it."""
+    """Yield the content of a stream, and return whether it was complete."""
     decoder = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=memory)
     yield decoder.decompress(stream, _PIECE_BYTES)
     while not decoder.eof and not decoder.needs_input:

@@ -37,7 +37,7 @@ class ImageFiles:
 
     Attributes:
         kind: what is at a path of the image, links followed as far as GRUB follows them.
-        text: a file of the image as text, None where there is none.
+        text: a file of the image as text, None if there is none.
         copies: names that recovery has beside its image, with the paths of the image that they are copies of.
     """
 
@@ -51,7 +51,7 @@ class BootFile:
     """A file that GRUB is told to load.
 
     Attributes:
-        name: as GRUB is told, the device in parentheses and resolved; "" where it is told nothing.
+        name: as GRUB receives it, with the resolved device in parentheses; "" if it receives none.
         path: of the image; "" for the image's root itself, None for a file that lies elsewhere or is not known.
         is_known: whether every part of the name is known before the boot.
         is_there: whether it is a file.
@@ -69,7 +69,7 @@ class Loaded:
 
     Attributes:
         boot: the entry and its command line.
-        kernel: None where nothing is loaded.
+        kernel: None if nothing is loaded.
         initrds: in their order.
     """
 
@@ -93,10 +93,10 @@ class StateBoot:
 
     Attributes:
         state: the state.
-        ways: what is loaded, one for each way that conditions leave open; empty where the menu has no such entry.
+        ways: what is loaded, one for each way that conditions leave open; empty if the menu has no such entry.
         missing: the files that the scripts asked for and that are not there.
         scripts: the files that were run, by their names.
-        bound: why this is undecided, "" where it is decided.
+        bound: why this is undecided, "" if it is decided.
     """
 
     state: BootState
@@ -117,7 +117,7 @@ class OwnMenu:
 
     Attributes:
         path: in the image.
-        entries: how many entries it has, 0 where that is undecided.
+        entries: how many entries it has, 0 if that is undecided.
         default: what it loads where nobody chooses.
         fallbacks: what it loads where that fails.
         states: what it loads in the other states, where an entry is chosen.
@@ -199,11 +199,12 @@ def _toolkit_script(disk: _Disk) -> str:
     sources = ["boot/bootargs.cfg"] if state.copied else [path.lstrip("/") for path in table.bootargs]
     lines += [f"source ({top})/{subpath}{path}" for path in sources]
     lines += [f"linux ({top})$kernel $kernelcmd", f"initrd ({top})$initramfs"]
-    return "\n".join(lines) + "\n"
+    # `return` ends the entry, as it does in a menu entry.
+    return "\n".join(["function entry {", *lines, "}", "entry"]) + "\n"
 
 
 def _variables(disk: _Disk) -> dict[str, Value]:
-    """Give what GRUB has set before it reads a menu."""
+    """Return what GRUB has set before it reads a menu."""
     return {
         "root": literal(disk.root),
         "prefix": literal(f"({disk.root})/grub2"),
@@ -342,7 +343,7 @@ class _Disk:
         return next((label for label in self._labels if self._device(label) == device), None)
 
     def _in_image(self, device: str, path: str) -> str | None:
-        """Give the path of the image behind a path of the disk, None where it lies elsewhere."""
+        """Return the path of the image behind a path of the disk, None if it lies elsewhere."""
         if device.startswith("("):  # what `loopback` made
             outer, file = _parted(device)
             label = self._label(outer)

@@ -11,9 +11,6 @@ from cosinspect.profiles import BootState, BootTable, Generation
 
 __all__ = ["Fit", "Root", "fit_of", "fits", "is_root_wrong", "names_image", "root_of"]
 
-# Toolkit v2 finds what it boots by the mode where no image is named: the snapshot that is active.
-_ALTERNATIVES = {"elemental.image": ("elemental.image", "elemental.mode")}
-
 
 class Root(Enum):
     """What `root=` names."""
@@ -41,12 +38,12 @@ class Fit(Enum):
 
 
 def _labels_of(table: BootTable) -> frozenset[str]:
-    """Give the label of every file system that a deployment makes."""
+    """Return the label of every file system that a deployment makes."""
     return frozenset((table.root, *table.labels))
 
 
 def root_of(state: BootState, value: str | None) -> Root:
-    """Say what a value of `root=` names in a state; only labels can be judged."""
+    """Return what a value of `root=` names in a state; only labels can be judged."""
     if not value:
         return Root.MISSING
     name = value.removeprefix("live:").removeprefix("block:")
@@ -61,25 +58,24 @@ def root_of(state: BootState, value: str | None) -> Root:
     return Root.UNKNOWN
 
 
-def names_image(line: CommandLine, argument: str) -> bool:
-    """Say whether a command line has a generation's argument for the image, with a value, in every way.
+def names_image(line: CommandLine, *arguments: str) -> bool:
+    """Return whether a command line has one of a generation's arguments for the image, with a value, in every way.
 
     Raises:
         GrubBound: there are more ways than are followed.
     """
-    arguments = _ALTERNATIVES.get(argument, (argument,))
     return any(all(each.value for each in line.last(name)) for name in arguments)
 
 
 def is_live(line: CommandLine) -> bool:
-    """Say whether dracut's own live module boots by a command line."""
+    """Return whether dracut's own live module boots by a command line."""
     return all((each.value or "").startswith("live:") for each in line.last("root")) and names_image(
         line, "rd.live.squashimg"
     )
 
 
 def fits(table: Generation, state: BootState, line: CommandLine) -> bool:
-    """Say whether the initrd of a generation finds the image by a command line, in every way.
+    """Return whether the initrd of a generation finds the image by a command line, in every way.
 
     A way that is not followed counts as fitting: nothing is said against the line.
     """
@@ -87,7 +83,7 @@ def fits(table: Generation, state: BootState, line: CommandLine) -> bool:
         if table.root_variable == "label" and is_live(line):
             return True
         roots = [root_of(state, each.value) for each in line.last("root")]
-        return names_image(line, table.kernel_argument) and all(
+        return names_image(line, table.kernel_argument, *table.kernel_argument_else) and all(
             root in {Root.FITTING, Root.UNKNOWN} for root in roots
         )
     except GrubBound:
@@ -95,7 +91,7 @@ def fits(table: Generation, state: BootState, line: CommandLine) -> bool:
 
 
 def is_root_wrong(table: BootTable, state: BootState, line: CommandLine) -> bool:
-    """Say whether `root=` is missing or empty in some way, or names a label that no deployment makes.
+    """Return whether `root=` is missing or empty in some way, or names a label that no deployment makes.
 
     Raises:
         GrubBound: there are more ways than are followed.
@@ -111,7 +107,7 @@ def is_root_wrong(table: BootTable, state: BootState, line: CommandLine) -> bool
 def fit_of(
     table: Generation, state: BootState, line: CommandLine, *, can_scan: bool, is_known_elsewhere: bool
 ) -> Fit:
-    """Say what the initrd of the image makes of a command line.
+    """Return what the initrd of the image makes of a command line.
 
     Args:
         table: of the image's generation.

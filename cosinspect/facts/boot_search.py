@@ -8,12 +8,13 @@ pkg/utils FindFileWithPrefix) and the first match of a list of patterns (element
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
+from cosinspect.globs import component_expression
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 
 __all__ = [
@@ -44,11 +45,11 @@ class Found:
     """What a search returns.
 
     Attributes:
-        entry: what it returns; a file of the image, a directory or a special file. None where it returns an error.
+        entry: what it returns; a file of the image, a directory or a special file. None if it returns an error.
         name: the path that matched first, or the one that the search asks for first.
         path: the path that the search returns, with the links of its last component resolved.
-        why: why it returns an error, "" where it does not.
-        passed: names that matched and were passed over, with the reason.
+        why: why it returns an error, "" if it does not.
+        passed: names that matched and were skipped, with the reason.
     """
 
     entry: Entry | None
@@ -64,7 +65,7 @@ class Found:
 
     @property
     def fault(self) -> str:
-        """Why the file cannot be copied, "" where it can."""
+        """Why the file cannot be copied, "" if it can."""
         if self.entry is None:
             return self.why
         return "" if self.is_file else f"{self.name} is a {self.entry.type}, and only a file can be copied"
@@ -87,7 +88,7 @@ def on_host(rootfs: Rootfs, path: str, *, follow: bool = True) -> tuple[Entry | 
 
 
 def _clean(directory: str, target: str) -> str | None:
-    """Join a link's target to a directory as Go's filepath.Join does; None where it leaves the image's root."""
+    """Join a link's target to a directory as Go's filepath.Join does; None if it leaves the image's root."""
     kept = [part for part in directory.split("/") if part]
     for part in target.split("/"):
         if part == "..":
@@ -106,7 +107,7 @@ def find_by_name(rootfs: Rootfs, path: str) -> Found:
 
 
 def find_by_prefix(rootfs: Rootfs, prefixes: Sequence[str], directory: str = "/boot") -> Found:
-    """Search a directory for the first name that begins with one of `prefixes`; links that lead to nothing are passed over."""
+    """Search a directory for the first name that begins with one of `prefixes`; links that lead to nothing are skipped."""
     top, why = on_host(rootfs, directory)
     if top is None or top.type != "dir":
         return Found(None, directory, why=why or f"{directory} is a {top.type if top else 'file'}")
@@ -160,13 +161,14 @@ def _matches(rootfs: Rootfs, pattern: str) -> Iterator[tuple[str, Entry]]:
     rest = [part for part in pattern[len(base) :].split("/") if part]
     waiting: list[tuple[str, Entry, list[str]]] = [(base, top, rest)]
     while waiting:
+        spend()
         path, entry, left = waiting.pop()
         if not left:
             yield path, entry
             continue
         if entry.type != "dir":
             continue
-        expression = re.compile(fnmatch.translate(left[0]))
+        expression = re.compile(component_expression(left[0]))
         named = sorted(rootfs.children(entry).items(), key=lambda item: _bytes(item[0]), reverse=True)
         waiting.extend(
             (f"{path}/{name}", child, left[1:]) for name, child in named if expression.fullmatch(name)

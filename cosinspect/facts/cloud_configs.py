@@ -80,7 +80,7 @@ class CloudConfigFile:
         path: in the image.
         directory: one of `CLOUD_CONFIG_DIRECTORIES`.
         config: what it says; without stages where yip refuses it.
-        layer: that it comes from, None where that is not known.
+        layer: that it comes from, None if that is not known.
     """
 
     path: str
@@ -100,7 +100,7 @@ class CloudConfigs:
 
     Attributes:
         yip: the version.
-        told_by: the program of the image that names it, "" where the generation's table does.
+        told_by: the program of the image that names it, "" if the generation's table does.
         files: in the order in which they are read.
     """
 
@@ -120,7 +120,7 @@ class CloudConfigs:
 
     @property
     def unread(self) -> str:
-        """Why something about the files that count is not known: a bound was reached. "" where nothing was."""
+        """Why something about the files that count is not known: a bound was reached. "" if nothing was."""
         bounds = (item for item in self.files if item.config.bound and item.directory == OWN_DIRECTORY)
         return next((f"{item.path}: {item.config.bound}" for item in bounds), "")
 
@@ -147,7 +147,7 @@ class CloudConfigs:
         return tuple(item for item in self.files if item.directory != OWN_DIRECTORY)
 
     def passed_over(self) -> tuple[str, ...]:
-        """Tell which files do not count, any of which may be the one that is looked for, one line each."""
+        """Return which files do not count, any of which may be the one that is looked for, one line each."""
         lines = [f"{item.path} is passed over: {item.refusal}" for item in self.files if item.refusal]
         lines += [
             f"nothing in {directory} runs, for {item.path} cannot be decoded (yip {self.yip.name})"
@@ -156,7 +156,7 @@ class CloudConfigs:
         return tuple(lines)
 
     def layout(self, world: World) -> Mapping[str, str]:
-        """Give the layout variables that the stage rootfs sets, later files over earlier ones."""
+        """Return the layout variables that the stage rootfs sets, later files over earlier ones."""
         found: dict[str, str] = {}
         for item in self.counting:
             found.update(item.config.layout(world))
@@ -217,20 +217,29 @@ def _is_of_machine(path: str) -> bool:
     return any(path == each or path.startswith(f"{each}/") for each in _MACHINE)
 
 
-def boot_world(rootfs: Rootfs, initrd: Initrd | None, active_mode_file: str, stage: str) -> World:
-    """Say what the conditions of a stage find in an ordinary boot of the active system.
+def boot_world(
+    rootfs: Rootfs,
+    initrd: Initrd | None,
+    active_mode_file: str,
+    stage: str,
+    recovery_labels: frozenset[str] = frozenset(),
+) -> World:
+    """Return what the conditions of a stage find in an ordinary boot of the active system.
 
     Args:
         rootfs: the image, which the stages behind rootfs see.
-        initrd: which the stage rootfs sees, None where it is not known.
+        initrd: which the stage rootfs sees, None if it is not known.
         active_mode_file: what this generation writes in such a boot, "" for nothing that is known.
         stage: the stage, `.before` and `.after` included.
+        recovery_labels: labels that the command line of the recovery system alone has.
     """
     early = stage.partition(".")[0] == "rootfs"
+    modes = {"/run/cos", "/run/elemental", active_mode_file.rpartition("/")[0]}
+    words = _OTHER_WORDS.union(recovery_labels)
 
     def test(operator: str, path: str) -> bool | None:
         top, _, name = path.rpartition("/")
-        if top in {"/run/cos", "/run/elemental"} and name in _OTHER_MODES:
+        if top in modes and name in _OTHER_MODES:
             return False
         if path == active_mode_file:
             return operator in {"-e", "-f", "-r", "-s"}
@@ -246,7 +255,7 @@ def boot_world(rootfs: Rootfs, initrd: Initrd | None, active_mode_file: str, sta
 
     return World(
         test=test,
-        command_line=lambda word: False if word in _OTHER_WORDS else None,
+        command_line=lambda word: False if word in words else None,
         label=lambda label: False if label in _OTHER_LABELS else None,
     )
 

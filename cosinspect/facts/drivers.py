@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from attrs import frozen
 
@@ -16,7 +16,7 @@ from cosinspect.formats.boot.module_index import (
     read_soft_dependencies,
 )
 
-__all__ = ["Drivers", "drivers_of", "needs_by_name"]
+__all__ = ["Drivers", "drivers_of", "loadable_drivers", "needs_by_name"]
 
 _TOPS = ("usr/lib/modules", "lib/modules")
 _COMMANDS = ("usr/sbin/modprobe", "usr/bin/modprobe", "sbin/modprobe", "bin/modprobe")
@@ -30,11 +30,11 @@ class Drivers:
         version: of the kernel.
         directory: of the modules, without a leading slash.
         modules: the path below `directory` of each module by its name.
-        needs: the paths below `directory` that each module needs, by the index that modprobe reads; empty where it has none.
+        needs: the paths below `directory` that each module needs, by the index that modprobe reads; empty if it has none.
         soft: the names or aliases that a module asks to be loaded before it.
-        builtin: the names of modules built into the kernel, None where nothing lists them.
+        builtin: the names of modules built into the kernel, None if nothing lists them.
         index: the file that modprobe reads, without a leading slash.
-        fault: why modprobe can read no index, "" where it can.
+        fault: why modprobe can read no index, "" if it can.
         unread: whether the index could not be kept for reading.
         aliases: whether udev finds the table of devices, by which it loads the drivers of what is there.
     """
@@ -51,11 +51,11 @@ class Drivers:
     aliases: bool
 
     def has(self, name: str) -> bool:
-        """Tell whether a driver is in the initrd or built into the kernel."""
+        """Return whether a driver is in the initrd or built into the kernel."""
         return name in self.modules or (self.builtin is not None and name in self.builtin)
 
     def is_unlisted(self, name: str) -> bool:
-        """Tell whether the index has no entry for a module that lies in the initrd."""
+        """Return whether the index has no entry for a module that lies in the initrd."""
         return name in self.modules and not self.fault and not self.unread and name not in self.needs
 
     def absent_for(self, name: str, further: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Drivers:
 def drivers_of(
     initrd: Initrd, version: str, builtin: frozenset[str] | None, *, by_text: bool | None = None
 ) -> Drivers | None:
-    """Return what an initrd has for a kernel, None where it has no directory for it.
+    """Return what an initrd has for a kernel, None if it has no directory for it.
 
     Args:
         initrd: to look into.
@@ -88,11 +88,7 @@ def drivers_of(
     member = initrd.lookup(f"{top}/{version}")
     directory = member.path if member is not None else f"{top}/{version}"
     prefix = f"{directory}/"
-    modules = {
-        module_name(path): path.removeprefix(prefix)
-        for path, each in initrd.members.items()
-        if path.startswith(prefix) and ".ko" in path.rpartition("/")[2] and each.type != "directory"
-    }
+    modules = {name: path.removeprefix(prefix) for name, path in _modules(initrd, (prefix,)).items()}
     if by_text is None:
         by_text = _is_busybox(initrd)
     index = f"{directory}/modules.dep" if by_text else f"{directory}/modules.dep.bin"
@@ -115,6 +111,31 @@ def drivers_of(
         unread=unread,
         aliases=by_text or _holds(initrd, f"{directory}/modules.alias.bin"),
     )
+
+
+def loadable_drivers(initrd: Initrd, versions: Collection[str]) -> frozenset[str]:
+    """Return the names of the modules of an initrd that kernels can load: files with content in the directory of a version.
+
+    Where there is a directory for none of the versions, which another check reports, those of every directory count.
+    """
+    tops = tuple(
+        f"{member.path}/"
+        for version in versions
+        for top in _TOPS
+        if (member := initrd.lookup(f"{top}/{version}")) is not None and member.type == "directory"
+    )
+    return frozenset(_modules(initrd, tops))
+
+
+def _modules(initrd: Initrd, tops: tuple[str, ...]) -> dict[str, str]:
+    """Return the paths of modules by their names; one that is empty, or a link to nothing, cannot be loaded and is none."""
+    found = {}
+    for path in initrd.members:
+        if ".ko" in path.rpartition("/")[2] and "modules/" in path and path.startswith(tops or ("",)):
+            member = initrd.lookup(path)
+            if member is not None and member.type == "file" and member.size:
+                found[module_name(path)] = path
+    return found
 
 
 def needs_by_name(table: Mapping[str, Iterable[str]]) -> Mapping[str, tuple[str, ...]]:

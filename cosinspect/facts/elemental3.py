@@ -7,10 +7,10 @@ Elemental 3 never looks at /boot: it takes the last kernel below /usr/lib/module
 from __future__ import annotations
 
 import posixpath
-from fnmatch import fnmatchcase
 
 from attrs import frozen
 
+from cosinspect.globs import name_matches
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 
 __all__ = ["LINK_DEPTH", "BootFiles", "find_boot_files"]
@@ -27,7 +27,7 @@ class BootFiles:
     """What FindKernel returns for an image, or why it returns an error.
 
     Attributes:
-        kernel: the path of the kernel with all links resolved, "" where there is none.
+        kernel: the path of the kernel with all links resolved, "" if there is none.
         names: every name that matches, sorted as Elemental 3 sorts them: the first one wins.
         broken: the first matching link that does not resolve; the search ends there with an error.
     """
@@ -68,7 +68,7 @@ def find_boot_files(rootfs: Rootfs) -> BootFiles:
 
 
 def _matches(rootfs: Rootfs, pattern: str) -> list[Entry]:
-    """Give the entries that filepath.WalkDir reaches: directories behind links are not entered."""
+    """Return the entries that filepath.WalkDir reaches: directories behind links are not entered."""
     top = rootfs.trace(_DIRECTORY).entry
     directories = rootfs.children(top).values() if top is not None and top.type == "dir" else ()
     inside = [entry for entry in directories if entry.type == "dir"]
@@ -76,5 +76,5 @@ def _matches(rootfs: Rootfs, pattern: str) -> list[Entry]:
         item
         for directory in inside
         for name, item in rootfs.children(directory).items()
-        if fnmatchcase(name, pattern)
+        if name_matches(name, pattern)
     ]

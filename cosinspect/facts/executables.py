@@ -43,7 +43,7 @@ class ExecutableTree(Protocol):
     """A tree that programs are executed in."""
 
     def find(self, path: str) -> FoundFile | None:
-        """Give what is at a path, links followed; None where nothing is."""
+        """Return what is at a path, links followed; None if nothing is."""
         ...
 
     def absence(self, path: str) -> str:
@@ -51,15 +51,15 @@ class ExecutableTree(Protocol):
         ...
 
     def program(self, path: str) -> Program | None:
-        """Give what a regular file is to a kernel; None where a bound of ours keeps that from being known."""
+        """Return what a regular file is to a kernel; None if a bound of ours keeps that from being known."""
         ...
 
     def read(self, path: str) -> bytes | None:
-        """Give a small file's content, links followed; None where it cannot be had."""
+        """Return a small file's content, links followed; None if it cannot be had."""
         ...
 
     def names(self, directory: str) -> Collection[str]:
-        """Give the names in a directory, links followed; none where there is no such directory."""
+        """Return the names in a directory, links followed; none if there is no such directory."""
         ...
 
 
@@ -72,14 +72,14 @@ class RootTree:
         self._left = READ_BY_TABLE if rootfs.by_table else READ_AGAIN
 
     def find(self, path: str) -> FoundFile | None:
-        """Give what is at a path."""
+        """Return what is at a path."""
         entry = self._rootfs.trace(path).entry
         if entry is None:
             return None
         return FoundFile(entry.path, entry.type, entry.mode, entry.size, entry.layer)
 
     def absence(self, path: str) -> str:
-        """Say why nothing is at a path."""
+        """Return why nothing is at a path."""
         trace = self._rootfs.trace(path)
         if trace.problem == "loop":
             return f"its links go in a circle ({trace.chain})"
@@ -88,7 +88,7 @@ class RootTree:
         return f"its links end at {trace.at}, which is not there" if trace.hops else "it is not there"
 
     def program(self, path: str) -> Program | None:
-        """Give what a regular file is to a kernel."""
+        """Return what a regular file is to a kernel."""
         entry = self._rootfs.trace(path).entry
         if entry is None:
             return None
@@ -99,14 +99,14 @@ class RootTree:
         return self._rootfs.programs([entry]).get(entry.path)
 
     def read(self, path: str) -> bytes | None:
-        """Give a small file's content."""
+        """Return a small file's content."""
         try:
             return self._rootfs.read_bytes(path)
         except CosinspectError:
             return None
 
     def names(self, directory: str) -> Collection[str]:
-        """Give the names in a directory."""
+        """Return the names in a directory."""
         entry = self._rootfs.trace(directory).entry
         return () if entry is None else tuple(self._rootfs.children(entry))
 
@@ -119,7 +119,7 @@ class InitrdTree:
         self._initrd = initrd
 
     def find(self, path: str) -> FoundFile | None:
-        """Give what is at a path."""
+        """Return what is at a path."""
         member = self._initrd.lookup(path)
         if member is None:
             return None
@@ -127,26 +127,26 @@ class InitrdTree:
         return FoundFile(f"/{member.path}", kind, member.mode, member.size)
 
     def absence(self, path: str) -> str:
-        """Say why nothing is at a path."""
+        """Return why nothing is at a path."""
         link = self._initrd.lookup(path, follow=False)
         if link is not None and link.target is not None:
             return f"it is a link to {link.target}, where nothing is"
         return "it is not there"
 
     def program(self, path: str) -> Program | None:
-        """Give what a regular file is to a kernel."""
+        """Return what a regular file is to a kernel."""
         member = self._initrd.lookup(path)
         if member is None or (member.program is None and member.size):
             return None
         return member.program or Program()
 
     def read(self, path: str) -> bytes | None:
-        """Give a small file's content, of those that were kept."""
+        """Return a small file's content, of those that were kept."""
         try:
             return self._initrd.read(path)
         except FormatError:
             return None
 
     def names(self, directory: str) -> Collection[str]:
-        """Give the names in a directory."""
+        """Return the names in a directory."""
         return self._initrd.listdir(directory)

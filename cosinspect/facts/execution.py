@@ -13,7 +13,7 @@ from typing import TypeAlias
 from attrs import evolve
 
 from cosinspect.facts.executables import ExecutableTree, FoundFile
-from cosinspect.facts.loader import Fault, Linking, Loader
+from cosinspect.facts.loader import ExecutionFault, Linking, Loader
 from cosinspect.formats.boot.elf import Elf
 from cosinspect.formats.boot.program import Program, Script
 
@@ -29,7 +29,7 @@ NESTED = 5
 """Interpreters of interpreters that a kernel follows."""
 
 KernelOption: TypeAlias = "Callable[[str], str | None]"
-"""Gives the value of an option of the kernel's configuration, None where that is not known."""
+"""Gives the value of an option of the kernel's configuration, None if that is not known."""
 
 # Programs of another architecture that a kernel may run, and the option that has it do so.
 _COMPATIBLE = {
@@ -53,24 +53,24 @@ class Execution:
     def __init__(
         self, tree: ExecutableTree, architecture: str | None, kernel_option: KernelOption = lambda _: None
     ) -> None:
-        """Look into `tree` as a kernel for `architecture` does, None where no machine is to be told from another."""
+        """Look into `tree` as a kernel for `architecture` does, None if no machine is to be told from another."""
         self.tree = tree
         self._architecture = architecture
         self._kernel_option = kernel_option
-        self._known: dict[tuple[str, bool], Fault | None] = {}
-        self._loaders: dict[str, Loader | Fault] = {}
+        self._known: dict[tuple[str, bool], ExecutionFault | None] = {}
+        self._loaders: dict[str, Loader | ExecutionFault] = {}
 
-    def fault(self, path: str, *, by_shell: bool = False) -> Fault | None:
-        """Say what keeps a file from being executed, None for nothing.
+    def fault(self, path: str, *, by_shell: bool = False) -> ExecutionFault | None:
+        """Return what keeps a file from being executed, None for nothing.
 
         Args:
-            path: as it is asked for, links followed.
+            path: as it is requested, links followed.
             by_shell: whether a shell starts it, which takes a text without `#!` for a script of its own.
         """
         return self._fault(path, by_shell=by_shell, depth=0)
 
     def find(self, name: str) -> str | None:
-        """Give the first place on the usual path where a command is, executable by its mode; None where it is nowhere."""
+        """Return the first place on the usual path where a command is, executable by its mode; None if it is nowhere."""
         if "/" in name:
             return name if self.tree.find(name) is not None else None
         for directory in PATH:
@@ -79,16 +79,16 @@ class Execution:
                 return f"{directory}/{name}"
         return None
 
-    def _fault(self, path: str, *, by_shell: bool, depth: int) -> Fault | None:
+    def _fault(self, path: str, *, by_shell: bool, depth: int) -> ExecutionFault | None:
         found = self.tree.find(path)
         if found is None:
-            return Fault(path, self.tree.absence(path), searched=(path,))
+            return ExecutionFault(path, self.tree.absence(path), searched=(path,))
         if found.type != "file":
-            return Fault(path, f"it is a {found.type}")
+            return ExecutionFault(path, f"it is a {found.type}")
         if not found.mode & 0o111:
-            return Fault(path, f"its mode {found.mode:04o} lets nobody execute it")
+            return ExecutionFault(path, f"its mode {found.mode:04o} lets nobody execute it")
         if not found.size:
-            return Fault(path, "it is empty")
+            return ExecutionFault(path, "it is empty")
         key = (found.path, by_shell)
         if key not in self._known:
             program = self.tree.program(found.path)
@@ -98,14 +98,14 @@ class Execution:
 
     def _program_fault(
         self, found: FoundFile, program: Program | None, *, by_shell: bool, depth: int
-    ) -> Fault | None:
+    ) -> ExecutionFault | None:
         if program is None:
-            return Fault(found.path, "it was not read", is_undecided=True)
+            return ExecutionFault(found.path, "it was not read", is_undecided=True)
         if program.elf is not None:
             if found.size <= _HEADER_BYTES and not program.elf.loadable:
                 # No linker writes this. It stands in for a program that is not here, so nothing is known of that.
                 fault = self._machine_fault(found.path, program.elf)
-                return fault or Fault(
+                return fault or ExecutionFault(
                     found.path, "it is the header of an ELF file with nothing behind it", is_undecided=True
                 )
             return self._elf_fault(found.path, program.elf)
@@ -118,98 +118,98 @@ class Execution:
             if program.text
             else "neither a program nor a script"
         )
-        return Fault(found.path, f"it is {what}")
+        return ExecutionFault(found.path, f"it is {what}")
 
     # -- ELF -------------------------------------------------------------------------------------------------------
 
-    def _elf_fault(self, path: str, elf: Elf) -> Fault | None:
+    def _elf_fault(self, path: str, elf: Elf) -> ExecutionFault | None:
         if (fault := self._machine_fault(path, elf)) is not None:
             return fault
         if not elf.loadable:
-            return Fault(path, "it is an ELF file that is no program")
+            return ExecutionFault(path, "it is an ELF file that is no program")
         if elf.is_cut:
-            return Fault(path, "it ends before what its headers refer to")
+            return ExecutionFault(path, "it ends before what its headers refer to")
         if elf.problem:
-            return Fault(path, elf.problem, is_undecided=True)
+            return ExecutionFault(path, elf.problem, is_undecided=True)
         if elf.interpreter is None:
             return None  # static
         loader = self._loader(elf.interpreter, elf)
-        if isinstance(loader, Fault):
+        if isinstance(loader, ExecutionFault):
             return evolve(loader, chain=(f"{path} asks for the loader {elf.interpreter}",))
         return Linking(self.tree, loader, path, elf).run()
 
-    def _machine_fault(self, path: str, elf: Elf) -> Fault | None:
+    def _machine_fault(self, path: str, elf: Elf) -> ExecutionFault | None:
         if self._architecture is None or elf.machine == self._architecture:
             return None
         option = _COMPATIBLE.get((self._architecture, elf.number, elf.bits))
         told = elf.machine or f"the machine {elf.number} with {elf.bits} bits"
         reason = f"it is a program for {told}, the image is for {self._architecture}"
         if option is None:
-            return Fault(path, reason)
+            return ExecutionFault(path, reason)
         value = self._kernel_option(option)
         if value == "y":
             return None
         if value is None:
-            return Fault(
+            return ExecutionFault(
                 path, f"{reason}, and nothing tells whether the kernel has {option}", is_undecided=True
             )
-        return Fault(path, f"{reason}, and the kernel has no {option}")
+        return ExecutionFault(path, f"{reason}, and the kernel has no {option}")
 
-    def _loader(self, name: str, elf: Elf) -> Loader | Fault:
+    def _loader(self, name: str, elf: Elf) -> Loader | ExecutionFault:
         key = f"{name} {elf.number} {elf.bits}"
         if key not in self._loaders:
             self._loaders[key] = self._found_loader(name, elf)
         return self._loaders[key]
 
-    def _found_loader(self, name: str, elf: Elf) -> Loader | Fault:
+    def _found_loader(self, name: str, elf: Elf) -> Loader | ExecutionFault:
         found = self.tree.find(name)
         if found is None:
-            return Fault(name, self.tree.absence(name), searched=(name,))
+            return ExecutionFault(name, self.tree.absence(name), searched=(name,))
         if found.type != "file":
-            return Fault(name, f"it is a {found.type}")
+            return ExecutionFault(name, f"it is a {found.type}")
         if not found.mode & 0o111:
-            return Fault(name, f"its mode {found.mode:04o} lets nobody execute it")
+            return ExecutionFault(name, f"its mode {found.mode:04o} lets nobody execute it")
         if not found.size:
-            return Fault(name, "it is empty")
+            return ExecutionFault(name, "it is empty")
         program = self.tree.program(found.path)
         if program is None:
-            return Fault(name, "it was not read", is_undecided=True)
+            return ExecutionFault(name, "it was not read", is_undecided=True)
         own = program.elf
         if own is None:
-            return Fault(name, "it is no ELF file")
+            return ExecutionFault(name, "it is no ELF file")
         if (own.number, own.bits, own.little_endian) != (elf.number, elf.bits, elf.little_endian):
-            return Fault(
+            return ExecutionFault(
                 name, f"it is for {own.machine or own.number}, the program for {elf.machine or elf.number}"
             )
         if not own.loadable or own.is_cut:
-            return Fault(
+            return ExecutionFault(
                 name, "it is no program" if not own.loadable else "it ends before what its headers refer to"
             )
         return Loader(self.tree, name, found, own)
 
     # -- scripts ---------------------------------------------------------------------------------------------------
 
-    def _script_fault(self, path: str, script: Script, depth: int) -> Fault | None:
+    def _script_fault(self, path: str, script: Script, depth: int) -> ExecutionFault | None:
         name = script.interpreter
         if name.endswith("\r"):
-            return Fault(
+            return ExecutionFault(
                 path,
                 f"its first line ends in a carriage return, so that the kernel looks for {name.rstrip(chr(13))}\\r",
             )
         if depth >= NESTED:
-            return Fault(path, f"more than {NESTED} interpreters are scripts themselves")
+            return ExecutionFault(path, f"more than {NESTED} interpreters are scripts themselves")
         place = name if name.startswith("/") else f"/{name}"
         fault = self._fault(place, by_shell=False, depth=depth + 1)
         if fault is not None:
             return evolve(fault, chain=(f"{path} names the interpreter {name}", *fault.chain))
         return self._argument_fault(path, script)
 
-    def _argument_fault(self, path: str, script: Script) -> Fault | None:
+    def _argument_fault(self, path: str, script: Script) -> ExecutionFault | None:
         """Look at what the interpreter is given: a carriage return, or a command that env(1) looks for."""
         argument = script.argument or ""
         base = posixpath.basename(script.interpreter)
         if argument.endswith("\r") and (base == "env" or _SHELLS.fullmatch(base)):
-            return Fault(
+            return ExecutionFault(
                 path,
                 f"its first line ends in a carriage return, which {base} takes for a part of {argument[:-1]!r}",
             )
@@ -222,6 +222,6 @@ class Execution:
             return None
         command = self.find(words[0])
         if command is None:
-            return Fault(words[0], "it is not there", (f"{path} has env look for {words[0]}",))
+            return ExecutionFault(words[0], "it is not there", (f"{path} has env look for {words[0]}",))
         fault = self.fault(command)
         return evolve(fault, chain=(f"{path} has env look for {words[0]}", *fault.chain)) if fault else None

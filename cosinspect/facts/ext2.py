@@ -69,7 +69,7 @@ def geometry(mebibytes: int) -> Geometry:
 
 
 def _superblocks(groups: int) -> frozenset[int]:
-    """Give the groups that have a copy of the superblock: 0, 1 and powers of 3, 5 and 7 (sparse_super)."""
+    """Return the groups that have a copy of the superblock: 0, 1 and powers of 3, 5 and 7 (sparse_super)."""
     found = {0, 1}
     for base in (3, 5, 7):
         power = base

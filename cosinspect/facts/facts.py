@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 
 from attrs import frozen
 
@@ -33,8 +33,11 @@ from cosinspect.formats.boot.initrd_segments import Stream
 from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
 from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.formats.yip.schema import yip
+from cosinspect.globs import component_expression
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import ImageConfig
+from cosinspect.profiles import generation_tables
+from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
 
@@ -67,7 +70,7 @@ YIP_MODULES = {"github.com/mudler/yip": "", "github.com/rancher/yip": "rancher-"
 # Bodies that checks read out of an initrd: the toolkit's scripts and units, dracut's libraries, what is built in.
 _WANTED = re.compile(
     r"(?:usr/)?s?bin/(?:cos|elemental)-[^/]*|(?:usr/|var/)?lib/dracut/hooks/.*|.*/system-generators/[^/]*(?:cos|elemental|immucore)[^/]*"
-    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/(?:cos|elemental)-[^/]*\.service|.*/modules\.(?:builtin|dep|dep\.bin|softdep)"
+    r"|(?:usr/)?lib/dracut[^/]*lib\.sh|.*/modules\.(?:builtin|dep|dep\.bin|softdep)"
     r"|(?:etc|(?:usr/)?lib)/systemd/system/(?:[^/]+\.d/)?[^/]+\.(?:target|service|mount|socket|conf)"
     r"|etc/ld\.so\.cache|etc/ld-musl-[^/]*\.path"
 )
@@ -84,7 +87,7 @@ class KernelFile:
         path: as bootargs.cfg names it.
         trace: how it resolves.
         kernel: what its header says, None if it is not there or none.
-        fault: why it is no kernel, None if it is one or not there.
+        fault: why it is not a kernel, None if it is one or not there.
         description: what libmagic says it is, for people.
         version: of the header, else of its name, else None.
     """
@@ -168,19 +171,27 @@ class Facts(GrubFacts):
 
     @cached_property
     def booted_initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds that machines boot with: beside the kernels for Elemental 3 and bootc, else those of bootargs.cfg."""
-        if self.generation == "G6":
+        """The initrds that machines boot with: beside the kernels, in unified kernel images, else those of bootargs.cfg."""
+        table = generation_tables().get(self.generation)
+        if table is None or table.initrds == "bootargs":
+            return self.initrds
+        if table.initrds == "unified" and table.unified is not None:
+            entries = [entry for pattern in table.unified.files for entry in self._rootfs.glob(pattern)]
+            return tuple(self._unified_initrd(entry.path) for entry in entries)
+        if table.initrds == "elemental3":
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
-        if self.generation != "bootc":
-            return self.initrds
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
         if unified:  # bootc takes the first by name, whatever lies beside the modules
-            file = self.unified_at(unified[0].path)
-            initrd = file.unified.initrd if file.unified is not None else None
-            return (InitrdFile(file.path, file.trace, initrd, None),)
+            return (self._unified_initrd(unified[0].path),)
         kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
         return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
+
+    def _unified_initrd(self, path: str) -> InitrdFile:
+        """Return the initrd in a unified kernel image; why it cannot be unpacked is not told here."""
+        file = self.unified_at(path)
+        initrd = file.unified.initrd if file.unified is not None else None
+        return InitrdFile(file.path, file.trace, initrd, None)
 
     @cached_property
     def unified_kernels(self) -> tuple[str, ...]:
@@ -244,7 +255,7 @@ class Facts(GrubFacts):
             return unpack_initrd(stream, entry.size, self._limits)
 
     def version_beside(self, path: str) -> str | None:
-        """Give the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
+        """Return the version of the kernel that an initrd of bootc is for: of its directory, or of the unified kernel image that holds it."""
         if path.endswith(".efi"):
             unified = self.unified_at(path).unified
             kernel = unified.kernel if unified is not None else None
@@ -253,7 +264,7 @@ class Facts(GrubFacts):
         return path.split("/")[-2]
 
     def kernel_option(self, version: str, option: str) -> str | None:
-        """Give `y`, `m` or `n` for an option of the kernel's configuration, None where the image has none of it."""
+        """Return `y`, `m` or `n` for an option of the kernel's configuration, None if the image has none of it."""
         for path in (
             f"/boot/config-{version}",
             f"/usr/lib/modules/{version}/config",
@@ -267,7 +278,7 @@ class Facts(GrubFacts):
         return None
 
     def builtin_modules(self, version: str) -> frozenset[str] | None:
-        """Give the names of the modules built into a kernel, None where the image does not tell."""
+        """Return the names of the modules built into a kernel, None if the image does not tell."""
         for directory in MODULE_DIRECTORIES:
             text = self.text(f"{directory}/{version}/modules.builtin").text
             if text is not None:
@@ -293,7 +304,7 @@ class Facts(GrubFacts):
 
     @property
     def architecture(self) -> str | None:
-        """What the image is for, as its configuration names it; None where that does not say."""
+        """What the image is for, as its configuration names it; None if that does not say."""
         platform = self._config.platform
         return platform.architecture if platform is not None else None
 
@@ -369,7 +380,7 @@ class Facts(GrubFacts):
         return found
 
     def _yip_of(self, programs: tuple[str, ...]) -> tuple[str, str] | None:
-        """Give the first program that names its yip, and the version."""
+        """Return the first program that names its yip, and the version."""
         for path in programs:
             entry = self._rootfs.trace(path).entry
             if entry is None or entry.type != "file" or entry.size > MAX_PROGRAM_BYTES:
@@ -383,7 +394,7 @@ class Facts(GrubFacts):
         return None
 
     def usage(self, block: int) -> Usage:
-        """Give what the image takes in an ext2 file system with blocks of `block` bytes."""
+        """Return what the image takes in an ext2 file system with blocks of `block` bytes."""
         found = self._usages.get(block)
         if found is None:
             found = self._usages[block] = measure(self._rootfs, block, data_blocks)
@@ -400,9 +411,14 @@ class Facts(GrubFacts):
     def recognised(self) -> Recognised:
         """The toolkit's generation and what shows it."""
         return recognise(
-            self._rootfs, self._config, lambda path: self.text(path).text, self._initrd_of_any_generation
+            self._rootfs,
+            self._config,
+            lambda path: self.text(path).text,
+            lambda: self._initrd_of_any_generation,
+            fingerprints(),
         )
 
+    @cached_property
     def _initrd_of_any_generation(self) -> Initrd | None:
         """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
         named = self._boot_files(self._boot_states(None), "initramfs")
@@ -421,13 +437,27 @@ def unpack_initrd(stream: Stream, size: int, limits: Limits) -> Initrd:
     Raises:
         FormatError: nothing in it can be unpacked.
     """
+    scripts, services = _own_files()
     return read_initrd(
-        stream, size=size, wanted=lambda name: _WANTED.fullmatch(name) is not None, limits=limits
+        stream,
+        size=size,
+        wanted=lambda name: name in scripts or bool(_WANTED.fullmatch(name) or services.fullmatch(name)),
+        limits=limits,
     )
 
 
+@cache
+def _own_files() -> tuple[frozenset[str], re.Pattern[str]]:
+    """Return the scripts that any generation has in an initrd, and a pattern of its services there."""
+    tables = generation_tables().values()
+    named = [name for table in tables for group in table.initrd_scripts for name in group]
+    scripts = frozenset((*named, *(f"usr/{name}" for name in named)))  # behind a link into /usr, too
+    names = dict.fromkeys(name for table in tables for name in table.own_services)
+    return scripts, re.compile("|".join(f"(?s:.*)/{component_expression(name)}" for name in names) or "(?!)")
+
+
 def _version_of(trace: Trace, entry: Entry) -> str | None:
-    """Tell a kernel's version by its name: `vmlinuz-<version>`, or `<version>/vmlinuz` among the modules."""
+    """Return a kernel's version by its name: `vmlinuz-<version>`, or `<version>/vmlinuz` among the modules."""
     names = [entry.name, *(hop.target.rpartition("/")[2] for hop in reversed(trace.hops))]
     for name in names:
         found = _VERSIONED.fullmatch(name)

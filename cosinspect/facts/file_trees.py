@@ -21,22 +21,22 @@ class RootFiles:
         self._read = read
 
     def names(self, directory: str) -> Iterable[str]:
-        """Return the names in a directory, links followed; none where there is no such directory."""
+        """Return the names in a directory, links followed; none if there is no such directory."""
         entry = self._rootfs.trace(directory).entry
         return entry.node.children or () if entry is not None else ()
 
     def link(self, path: str) -> str | None:
-        """Return the target of the symbolic link at a path, None where there is none."""
+        """Return the target of the symbolic link at a path, None if there is none."""
         entry = self._rootfs.trace(path, follow=False).entry
         return entry.link if entry is not None and entry.type == "symlink" else None
 
     def size(self, path: str) -> int | None:
-        """Return the bytes of the regular file at a path, links followed; None where there is none."""
+        """Return the bytes of the regular file at a path, links followed; None if there is none."""
         entry = self._rootfs.trace(path).entry
         return entry.size if entry is not None and entry.type == "file" else None
 
     def text(self, path: str) -> str | None:
-        """Return the text of the file at a path, links followed; None where it cannot be read."""
+        """Return the text of the file at a path, links followed; None if it cannot be read."""
         return self._read(path)
 
 
@@ -56,22 +56,22 @@ class InitrdFiles:
         return found
 
     def names(self, directory: str) -> Iterable[str]:
-        """Return the names in a directory, links followed; none where there is no such directory."""
+        """Return the names in a directory, links followed; none if there is no such directory."""
         member = self._initrd.lookup(directory)
         return self._directories.get(member.path, ()) if member is not None else ()
 
     def link(self, path: str) -> str | None:
-        """Return the target of the symbolic link at a path, None where there is none."""
+        """Return the target of the symbolic link at a path, None if there is none."""
         member = self._initrd.lookup(path, follow=False)
         return member.target if member is not None else None
 
     def size(self, path: str) -> int | None:
-        """Return the bytes of the regular file at a path, links followed; None where there is none."""
+        """Return the bytes of the regular file at a path, links followed; None if there is none."""
         member = self._initrd.lookup(path)
         return member.size if member is not None and member.type == "file" else None
 
     def text(self, path: str) -> str | None:
-        """Return the text of the file at a path, links followed; None where it was not kept."""
+        """Return the text of the file at a path, links followed; None if it was not kept."""
         try:
             return self._initrd.read(path).decode("utf-8", "surrogateescape")
         except FormatError:

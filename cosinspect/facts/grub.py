@@ -1,4 +1,4 @@
-"""What GRUB is told in an image: its scripts, the files that they load, and the command lines that they make.
+"""The input of GRUB in an image: its scripts, the files that they load, and the command lines that they make.
 
 `boot_menu` evaluates; this gives it the image, and checks what they ask for.
 """
@@ -25,16 +25,10 @@ from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_
 from cosinspect.formats.boot.command_line import CommandLine
 from cosinspect.formats.boot.grub_state import FileKind
 from cosinspect.formats.boot.grub_syntax import GrubScript, parse_grub_script, walk_commands
-from cosinspect.profiles import Generation, generation_tables
+from cosinspect.profiles import BootTable, Generation, generation_tables
 from cosinspect.rootfs.rootfs import Rootfs, Trace
 
 __all__ = ["BootLine", "GrubFacts", "TextFile"]
-
-BOOTARGS_PATHS = ("/etc/cos/bootargs.cfg", "/etc/elemental/bootargs.cfg")
-_TOOLKIT_V2 = ("/usr/lib/dracut/modules.d/30elemental-rootfs", "/etc/elemental/grub.cfg")
-
-# Its menu sets every variable that a menu of any generation sets: for images whose generation is not evident.
-_ANY_GENERATION = "G4"
 
 
 @frozen
@@ -56,10 +50,10 @@ class BootLine:
 
     Attributes:
         state: the state of the machine, such as `active` or `recovery`, as the generation's table names it.
-        menu: the path of the menu in the image, "" where it is the toolkit's own that any machine has.
+        menu: the path of the menu in the image, "" if it is the toolkit's own that any machine has.
         entry: the title of the menu entry, "" with the toolkit's own menu.
         line: the command line.
-        conditions: what must hold for it, in GRUB's own words; empty where it always does.
+        conditions: what must hold for it, in GRUB's own words; empty if it always does.
     """
 
     state: str
@@ -70,7 +64,7 @@ class BootLine:
 
 
 class GrubFacts(ABC):
-    """What GRUB is told in an image; a part of `Facts`."""
+    """The input of GRUB in an image; a part of `Facts`."""
 
     _rootfs: Rootfs
 
@@ -86,11 +80,13 @@ class GrubFacts(ABC):
     @cached_property
     def bootargs_path(self) -> str:
         """The bootargs.cfg that is read last of those that are there, else where it should be."""
-        # The grub.cfg of toolkit v2 sources both, its own behind the older one.
-        second = any(map(self._rootfs.exists, _TOOLKIT_V2))
-        paths = reversed(BOOTARGS_PATHS) if second else BOOTARGS_PATHS
-        found = [path for path in paths if self._rootfs.exists(path)]
-        return found[0] if found else BOOTARGS_PATHS[second]
+        # The generation is not asked: an initrd may have to be found by this file to tell it.
+        tables = generation_tables().values()
+        marked = [table for table in tables if any(map(self._rootfs.exists, table.bootargs_marks))]
+        first = (*marked, _usual())[0]
+        others = (table.boot.bootargs for table in tables if table.boot is not None)
+        paths = (*_last_read(first), *(path for each in others for path in each))
+        return next((path for path in dict.fromkeys(paths) if self._rootfs.exists(path)), first.bootargs)
 
     @cached_property
     def bootargs(self) -> GrubScript | None:
@@ -103,7 +99,7 @@ class GrubFacts(ABC):
         return None if text is None else parse_grub_script(text)
 
     def bootargs_line(self, variable: str) -> int | None:
-        """Give the line of bootargs.cfg that sets a variable last, None where none does by its name."""
+        """Return the line of bootargs.cfg that sets a variable last, None if none does by its name."""
         script = self.bootargs
         found = None
         for command in walk_commands(script.scripts) if script is not None else ():
@@ -114,14 +110,16 @@ class GrubFacts(ABC):
 
     @cached_property
     def boot_states(self) -> tuple[StateBoot, ...]:
-        """What GRUB loads in each state of a machine that has the toolkit's menu; empty where no bootargs.cfg is there."""
+        """What GRUB loads in each state of a machine that has the toolkit's menu; empty if no bootargs.cfg is there."""
         return self._boot_states(generation_tables().get(self.generation))
 
     def _boot_states(self, table: Generation | None) -> tuple[StateBoot, ...]:
-        boot = (table or generation_tables()[_ANY_GENERATION]).boot
+        if table is None or not table.derivative:
+            table = _usual()
+        boot = table.boot
         if self.bootargs is None or boot is None:
             return ()
-        return evaluate_states(self._image_files, boot)
+        return evaluate_states(self._image_files(boot), boot)
 
     @cached_property
     def fitting_generations(self) -> tuple[str, ...]:
@@ -136,7 +134,7 @@ class GrubFacts(ABC):
 
     @cached_property
     def own_menu(self) -> OwnMenu | None:
-        """What the image's own menu loads, None where it has none or its generation has no menu."""
+        """What the image's own menu loads, None if it has none or its generation has no menu."""
         table = generation_tables().get(self.generation)
         boot = table.boot if table is not None else None
         if table is None or boot is None:
@@ -144,7 +142,7 @@ class GrubFacts(ABC):
         for path in filter(None, (table.grub_config, table.grub_config_fallback)):
             text = self.text(path).text
             if text is not None:
-                return evaluate_menu(self._image_files, boot, path, text)
+                return evaluate_menu(self._image_files(boot), boot, path, text)
         return None
 
     @cached_property
@@ -162,8 +160,7 @@ class GrubFacts(ABC):
         )
         return tuple(dict.fromkeys(lines))
 
-    @cached_property
-    def _image_files(self) -> ImageFiles:
+    def _image_files(self, boot: BootTable) -> ImageFiles:
         def kind(path: str) -> FileKind | None:
             entry = self._rootfs.trace(path).entry
             if entry is None:
@@ -172,11 +169,11 @@ class GrubFacts(ABC):
                 return FileKind.DIRECTORY
             return FileKind.FILE if entry.size else FileKind.EMPTY_FILE
 
-        return ImageFiles(kind, lambda path: self.text(path).text, self._recovery_copies)
+        return ImageFiles(kind, lambda path: self.text(path).text, lambda: self._recovery_copies(boot))
 
-    def _recovery_copies(self) -> dict[str, str]:
+    def _recovery_copies(self, boot: BootTable) -> dict[str, str]:
         """What toolkit v2 copies beside the recovery image: kernel and initrd by their names and two more, boot arguments."""
-        copies = {"/boot/bootargs.cfg": BOOTARGS_PATHS[1]}
+        copies = {"/boot/bootargs.cfg": boot.bootargs[-1]}
         for patterns, links in ((KERNEL_PATTERNS, ("vmlinuz", "linux")), (INITRD_PATTERNS, ("initrd",))):
             found = find_by_pattern(self._rootfs, patterns)
             if found.entry is not None and not found.fault:
@@ -213,8 +210,18 @@ class GrubFacts(ABC):
 
     @cached_property
     def boot_bound(self) -> str:
-        """Why it is undecided what GRUB loads, "" where it is decided."""
+        """Why it is undecided what GRUB loads, "" if it is decided."""
         return next((state.bound for state in self.boot_states if state.bound), "")
+
+
+def _usual() -> Generation:
+    """Return the table that stands in where no generation is evident."""
+    return next(table for table in generation_tables().values() if table.usual)
+
+
+def _last_read(table: Generation) -> tuple[str, ...]:
+    """Return the files of boot arguments that a menu reads, the last one first."""
+    return tuple(reversed(table.boot.bootargs)) if table.boot is not None else ()
 
 
 def _installed(menu: OwnMenu) -> tuple[StateBoot, ...]:

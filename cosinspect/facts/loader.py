@@ -1,7 +1,7 @@
 """Which file a dynamic loader takes for the name of a library, as glibc's and musl's do.
 
 Sources: ld.so(8), `elf/dl-load.c` of glibc (`_dl_map_object`, `open_verify`), `ldso/dynlink.c` of musl (`load_library`). glibc's loader
-reads `/etc/ld.so.cache` and never `/etc/ld.so.conf`, which is ldconfig's. A library for another machine or of another class is passed over;
+reads `/etc/ld.so.cache` and never `/etc/ld.so.conf`, which is ldconfig's. A library for another machine or of another class is skipped;
 a file that is none ends the search, and the program with it. musl takes the first file of the name.
 """
 
@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping
 
 from attrs import define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.facts.executables import ExecutableTree, FoundFile
 from cosinspect.formats.boot.elf import Elf
 from cosinspect.formats.boot.loader_cache import read_loader_cache
 
-__all__ = ["Fault", "Linking", "Loader"]
+__all__ = ["ExecutionFault", "Linking", "Loader"]
 
 LIBRARIES = 2000
 """Libraries of one program."""
@@ -38,11 +39,13 @@ _MULTIARCH = {
     "s390x": "s390x-linux-gnu",
     "loong64": "loongarch64-linux-gnu",
 }
+_NUMBERED = re.compile(r"[A-Za-z]+_([0-9]{1,6}(?:\.[0-9]{1,6}){0,4})")
+_UNREAD_VERSIONS = "its table of symbol versions is out of reach"
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
 
 
 @frozen
-class Fault:
+class ExecutionFault:
     """Why a program does not come to run.
 
     Attributes:
@@ -60,7 +63,7 @@ class Fault:
     is_undecided: bool = False
 
     def __str__(self) -> str:
-        """Give path and reason."""
+        """Return path and reason."""
         return f"{self.path}: {self.reason}"
 
 
@@ -81,6 +84,7 @@ class Loader:
         """Take it for musl's or glibc's by the name under which programs ask for it."""
         self._tree = tree
         self.name = name
+        self.path = found.path
         self.elf = elf
         base = posixpath.basename(name)
         musl = _MUSL.fullmatch(base)
@@ -112,7 +116,7 @@ class Loader:
         return first.removeprefix("/usr").strip("/")
 
     def cached(self, name: str) -> tuple[str, ...]:
-        """Give the paths that `/etc/ld.so.cache` has for a name."""
+        """Return the paths that `/etc/ld.so.cache` has for a name."""
         if self._cache is None:
             data = self._tree.read("/etc/ld.so.cache")
             try:
@@ -131,21 +135,23 @@ class Linking:
         self._loader = loader
         self._main = _Loaded(path, posixpath.dirname(path), elf, None)
         own = posixpath.basename(loader.name)
-        self._known: dict[str, _Loaded | None] = dict.fromkeys((loader.name, own, loader.elf.soname))
+        itself = _Loaded(loader.path, posixpath.dirname(loader.path), loader.elf, self._main)
+        self._known: dict[str, _Loaded] = dict.fromkeys((loader.name, own, loader.elf.soname), itself)
         self._searched: dict[str, None] = {}
         self._doubt = ""
 
-    def run(self) -> Fault | None:
+    def run(self) -> ExecutionFault | None:
         """Find every library; give what is wrong with the first that cannot be had."""
         waiting = [self._main]
         for asker in waiting:
+            spend()
             if asker.elf.problem:
                 return self._fault(asker, asker.path, asker.elf.problem, undecided=True)
             for name in asker.elf.needed:
                 if name in self._known or (self._loader.is_musl and name.startswith(_MUSL_OWN)):
                     continue
                 found = self._find(name, asker)
-                if isinstance(found, Fault):
+                if isinstance(found, ExecutionFault):
                     return found
                 self._known[name] = found
                 if found.elf.soname:
@@ -155,12 +161,43 @@ class Linking:
                 return self._fault(
                     asker, asker.path, f"it needs more than {LIBRARIES} libraries", undecided=True
                 )
-        return None
+        return None if self._loader.is_musl else self._version_fault(waiting)
 
-    def _find(self, name: str, asker: _Loaded) -> _Loaded | Fault:
+    def _version_fault(self, loaded: list[_Loaded]) -> ExecutionFault | None:
+        """Hold the versions of symbols that each file needs against those that its libraries define, as glibc's loader does."""
+        doubt: ExecutionFault | None = None
+        for asker in loaded:
+            if not asker.elf.versions_known:
+                doubt = doubt or self._fault(asker, asker.path, _UNREAD_VERSIONS, undecided=True)
+            for name, versions in asker.elf.wants:
+                library = self._known.get(name)
+                if library is None or (library.elf is self._loader.elf and not self._is_linked(loaded)):
+                    reason = f"it needs versions of {name}, and nothing links to that library"
+                    return self._fault(asker, asker.path, reason)
+                if not library.elf.versions_known:
+                    doubt = doubt or self._fault(asker, library.path, _UNREAD_VERSIONS, undecided=True)
+                    continue
+                # One without any definition is taken as it is, with a warning.
+                absent = sorted({*versions}.difference(library.elf.defines)) if library.elf.defines else ()
+                if absent:
+                    last = max(library.elf.defines, key=_by_number)
+                    reason = f"it does not define {', '.join(absent)}, which {asker.path} needs; its latest is {last}"
+                    return self._fault(asker, library.path, reason)
+        return doubt
+
+    def _is_linked(self, loaded: list[_Loaded]) -> bool:
+        """Return whether a file names the loader among its libraries; without that the loader's own versions are not looked at."""
+        return any(
+            self._known.get(name, self._main).elf is self._loader.elf
+            for each in loaded
+            for name in each.elf.needed
+        )
+
+    def _find(self, name: str, asker: _Loaded) -> _Loaded | ExecutionFault:
         self._searched = {}
         self._doubt = ""
         for path in self._candidates(name, asker):
+            spend()
             self._searched[path] = None
             found = self._tree.find(path)
             if found is None:
@@ -176,7 +213,9 @@ class Linking:
         reason = self._doubt or self._absence(name, where)
         return self._fault(asker, name, reason, searched=where, undecided=bool(self._doubt))
 
-    def _opened(self, name: str, path: str, found: FoundFile, asker: _Loaded) -> _Loaded | Fault | None:
+    def _opened(
+        self, name: str, path: str, found: FoundFile, asker: _Loaded
+    ) -> _Loaded | ExecutionFault | None:
         """Open what a search came to; None has it go on."""
         if found.type != "file":
             return self._fault(asker, path, f"it is a {found.type}")
@@ -221,7 +260,7 @@ class Linking:
             yield f"{directory.rstrip('/')}/{name}"
 
     def _own_directories(self, asker: _Loaded) -> Iterator[str]:
-        """Give the search paths that the files bring along."""
+        """Yield the search paths that the files bring along."""
         each: _Loaded | None = asker
         if self._loader.is_musl:
             while each is not None:
@@ -262,7 +301,7 @@ class Linking:
     # -- why there is none -----------------------------------------------------------------------------------------
 
     def _by_processor(self, name: str, searched: tuple[str, ...]) -> str:
-        """Say whether only some processors have the library: it is in a subdirectory of `glibc-hwcaps`, or an older one's."""
+        """Return whether only some processors have the library: it is in a subdirectory of `glibc-hwcaps`, or an older one's."""
         for directory in dict.fromkeys(posixpath.dirname(path) for path in searched):
             for below in self._tree.names(f"{directory}/glibc-hwcaps"):
                 if self._tree.find(f"{directory}/glibc-hwcaps/{below}/{name}") is not None:
@@ -284,7 +323,7 @@ class Linking:
         *,
         searched: tuple[str, ...] = (),
         undecided: bool = False,
-    ) -> Fault:
+    ) -> ExecutionFault:
         chain = []
         at, name = asker, path
         while at is not None:
@@ -294,11 +333,17 @@ class Linking:
             at, name = at.asked_by, at.path
         if path == asker.path:
             chain = chain[1:]
-        return Fault(path, reason, tuple(reversed(chain)), searched, undecided)
+        return ExecutionFault(path, reason, tuple(reversed(chain)), searched, undecided)
 
 
 def _kind(elf: Elf) -> tuple[int, int, bool]:
     return elf.number, elf.bits, elf.little_endian
+
+
+def _by_number(version: str) -> tuple[int, ...]:
+    """Sort versions such as GLIBC_2.36 by their numbers; others come first."""
+    found = _NUMBERED.fullmatch(version)
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 def _words(elf: Elf) -> str:

@@ -39,7 +39,7 @@ class PackageDatabase:
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values: path, layer, problems, packages with category, name, version and files."""
+        """Return plain values: path, layer, problems, packages with category, name, version and files."""
         packages = self.database.packages if self.database is not None else ()
         return {
             "path": self.path,
@@ -61,7 +61,7 @@ def luet_config(rootfs: Rootfs) -> LuetConfig | None:
     """Read the image's luet.yaml, None if it has none.
 
     Raises:
-        FormatError: it is no YAML, or not a configuration.
+        FormatError: it is not YAML, or not a configuration.
         CosinspectError: it cannot be read.
     """
     trace = rootfs.trace(LUET_CONFIG)

@@ -1,7 +1,7 @@
-"""Work that begins before it is asked for: an initrd is unpacked while its layer passes, and others are still being read.
+"""Work that starts before its result is needed: an initrd is unpacked while its layer passes, and others are still being read.
 
 Which file boots is known only when all layers are merged. One that lies in its usual place is very likely it; if another one
-boots, the work was in vain, and no verdict is another one. What is unpacked so is not kept beside what comes of it.
+boots, the work is unused, and the verdict is the same. What is unpacked so is not kept beside what comes of it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class _Pipe:
     # -- for who unpacks it ----------------------------------------------------------------------------------------
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` further bytes, and none at the end."""
+        """Return at most `size` further bytes, and none at the end."""
         if not self._piece and not self._ended:
             self._piece = self._pieces.get()
             self._ended = not self._piece
@@ -113,6 +113,6 @@ class _Pipe:
         self._abandoned.set()
 
     def is_verified(self) -> bool:
-        """Say whether what was read was what the image says; that is known when the layer has passed."""
+        """Return whether what was read was what the image says; that is known when the layer has passed."""
         self._known.wait()
         return self._verified

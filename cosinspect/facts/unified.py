@@ -20,7 +20,7 @@ class UnifiedKernelFile:
         path: as whoever boots it names it.
         trace: how it resolves.
         unified: what its sections hold, None if it is not there or no EFI program.
-        fault: why it is none, None if it is one or not there.
+        fault: why it is not one, None if it is one or missing.
     """
 
     path: str

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.text.systemd import Unit, read_unit
 
-__all__ = ["SEARCH_PATH", "FileTree", "Need", "Placement", "UnitTree"]
+__all__ = ["SEARCH_PATH", "Dependency", "FileTree", "Placement", "UnitTree"]
 
 SEARCH_PATH = (
     "/etc/systemd/system.control",
@@ -38,19 +39,19 @@ class FileTree(Protocol):
     """A tree of files: the root of an image, or an initrd."""
 
     def names(self, directory: str, /) -> Iterable[str]:
-        """Return the names in a directory, links followed; none where there is no such directory."""
+        """Return the names in a directory, links followed; none if there is no such directory."""
         ...
 
     def link(self, path: str, /) -> str | None:
-        """Return the target of the symbolic link at a path, None where there is none."""
+        """Return the target of the symbolic link at a path, None if there is none."""
         ...
 
     def size(self, path: str, /) -> int | None:
-        """Return the bytes of the regular file at a path, links followed; None where there is none."""
+        """Return the bytes of the regular file at a path, links followed; None if there is none."""
         ...
 
     def text(self, path: str, /) -> str | None:
-        """Return the text of the file at a path, links followed; None where it cannot be read."""
+        """Return the text of the file at a path, links followed; None if it cannot be read."""
         ...
 
 
@@ -59,8 +60,8 @@ class Placement:
     """Where systemd finds a unit.
 
     Attributes:
-        name: that was asked for.
-        path: of the file, or of the link that ends nowhere; "" where there is neither.
+        name: that was requested.
+        path: of the file, or of the link that ends nowhere; "" if there is neither.
         id: the name of the unit's file, another one than `name` for an alias or an instance.
         masked: whether it is an empty file or a link to /dev/null.
         dangling: whether a link leads to no file.
@@ -79,7 +80,7 @@ class Placement:
 
     @property
     def reason(self) -> str:
-        """Why systemd cannot load it, in words; "" where it can."""
+        """Why systemd cannot load it, in words; "" if it can."""
         if self.masked:
             return f"{self.path} masks it"
         if self.dangling:
@@ -88,7 +89,7 @@ class Placement:
 
 
 @frozen
-class Need:
+class Dependency:
     """A unit that another one pulls in.
 
     Attributes:
@@ -175,6 +176,7 @@ class UnitTree:
         found: dict[str, str] = {}
         kind = next(iter(names)).rpartition(".")[2]
         for owner in (*sorted(names), kind):
+            spend()
             for top, entries in self._directories.items():
                 if f"{owner}.d" not in entries:
                     continue
@@ -211,12 +213,13 @@ class UnitTree:
         ):
             yield "sysinit.target", True
 
-    def started_by(self, name: str) -> tuple[Need, ...]:
+    def started_by(self, name: str) -> tuple[Dependency, ...]:
         """Return what a start of `name` pulls in, itself first; each unit once, as required if any way to it is."""
-        required: dict[str, Need] = {}
-        wanted: dict[str, Need] = {}
-        waiting = deque([Need(name, "", True, self.find(name))])
+        required: dict[str, Dependency] = {}
+        wanted: dict[str, Dependency] = {}
+        waiting = deque([Dependency(name, "", True, self.find(name))])
         while waiting and len(required) + len(wanted) < _MOST_UNITS:
+            spend()
             need = waiting.popleft()
             known = required if need.required else wanted
             if need.name in required or need.name in known:
@@ -225,5 +228,5 @@ class UnitTree:
             if not need.placement.is_there:
                 continue
             for other, must in self.pulled_in(need.name):
-                waiting.append(Need(other, need.name, need.required and must, self.find(other)))
+                waiting.append(Dependency(other, need.name, need.required and must, self.find(other)))
         return (*required.values(), *(need for each, need in wanted.items() if each not in required))

@@ -7,20 +7,20 @@ from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
-from cosinspect.fleet.record import Record
+from cosinspect.fleet.record import ScanRecord
 
 __all__ = ["write_csv", "write_parquet"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_csv(records: Iterable[Record], path: Path) -> None:
+def write_csv(records: Iterable[ScanRecord], path: Path) -> None:
     """Write a table in CSV (RFC 4180), UTF-8; text that a spreadsheet would take for a formula has an apostrophe before it.
 
     Raises:
         OSError: it cannot be written.
     """
-    columns = list(Record("", None, "", "", "").row())
+    columns = list(ScanRecord("", None, "", "", "").row())
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
@@ -28,21 +28,21 @@ def write_csv(records: Iterable[Record], path: Path) -> None:
             writer.writerow({name: _tame(value) for name, value in record.row().items()})
 
 
-def write_parquet(records: Iterable[Record], path: Path) -> None:
+def write_parquet(records: Iterable[ScanRecord], path: Path) -> None:
     """Write a table in Parquet.
 
     Raises:
         ImportError: the package pyarrow is not installed.
         OSError: it cannot be written.
     """
-    # Loaded by its name: few need it, and it is larger than all the rest.
+    # Imported on demand: few need it, and it is larger than all the rest.
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     rows = [
         {name: _text(value) if isinstance(value, str) else value for name, value in record.row().items()}
         for record in records
     ]
     kinds = {str: arrow.string(), int: arrow.int64()}
-    empty = Record("", None, "", "", "").row()
+    empty = ScanRecord("", None, "", "", "").row()
     schema = arrow.schema([(name, kinds[type(value)]) for name, value in empty.items()])
     parquet.write_table(arrow.Table.from_pylist(rows, schema), path)
 

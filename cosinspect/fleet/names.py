@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +13,7 @@ from attrs import evolve, frozen
 
 from cosinspect.errors import CosinspectError, FormatError, InvalidReference, InvalidScan
 from cosinspect.formats.text.yaml import load_yaml_stream
+from cosinspect.globs import name_matches
 from cosinspect.image.opening import open_image
 from cosinspect.kubernetes_images import ImageFields
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -33,7 +33,7 @@ _FRACTION = re.compile(r"\.(\d{1,6})\d*")
 
 
 def listed_names(file: TextIO) -> Iterator[str]:
-    """Give the names of a list, one a line; empty lines, and what is behind a `#` at a line's beginning or a blank, say nothing."""
+    """Yield the names of a list, one a line; empty lines, and what is behind a `#` at a line's beginning or a blank, say nothing."""
     for line in file:
         name = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
         if name:
@@ -56,7 +56,7 @@ class Unusable:
 def manifest_names(
     path: Path, fields: ImageFields, *, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[str | Unusable]:
-    """Give the images that a file of Kubernetes objects names, in its order; objects of other kinds name none.
+    """Yield the images that a file of Kubernetes objects names, in its order; objects of other kinds name none.
 
     What is wrong with one object, or not known yet, concerns that object alone.
 
@@ -108,7 +108,7 @@ class Registries:
     """Asks registries what they have.
 
     Attributes:
-        access: gives how a name's registry is reached.
+        access: returns the access for a name's registry.
         limits: bounds for what is read.
         tags: globs, one of which a tag must fit.
         newest: how many of a repository's images, the latest made first; None for all.
@@ -120,7 +120,7 @@ class Registries:
     newest: int | None = None
 
     def repository(self, name: str) -> list[str]:
-        """Give the images of a repository, in the registry's order, or the newest first where only some are wanted.
+        """Return the images of a repository, in the registry's order, or the newest first where only some are wanted.
 
         Raises:
             InvalidReference: the name is none of a repository.
@@ -141,7 +141,7 @@ class Registries:
         return sorted(names, key=lambda each: made[each], reverse=True)[: self.newest]
 
     def catalogue(self, host: str, match: Iterable[str] = ("*",)) -> list[str]:
-        """Give the repositories of a registry that fit one of the globs.
+        """Return the repositories of a registry that fit one of the globs.
 
         Raises:
             InvalidReference: it is no host.
@@ -153,13 +153,13 @@ class Registries:
             raise InvalidReference("expected the host of a registry, such as quay.io", where=host[:300])
         with _Opened(reference, self) as source:
             found = source.repositories()
-        return [f"{host}/{each}" for each in found if any(fnmatchcase(each, glob) for glob in globs)]
+        return [f"{host}/{each}" for each in found if any(name_matches(each, glob) for glob in globs)]
 
     def _wanted(self, tag: str) -> bool:
-        return not _BESIDE.fullmatch(tag) and any(fnmatchcase(tag, glob) for glob in self.tags)
+        return not _BESIDE.fullmatch(tag) and any(name_matches(tag, glob) for glob in self.tags)
 
     def _made(self, name: str) -> datetime:
-        """Tell when an image was made; what cannot be told is oldest."""
+        """Return when an image was made; what cannot be told is oldest."""
         try:
             with open_image(name, access=self.access(name), limits=self.limits) as image:
                 told = image.config.created

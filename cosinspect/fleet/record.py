@@ -15,7 +15,7 @@ from cosinspect.inspection.worker import Outcome
 from cosinspect.report.report import Capability
 from cosinspect.wire_types import ready
 
-__all__ = ["ERROR", "SCHEMA", "Record", "read_records"]
+__all__ = ["ERROR", "SCHEMA", "ScanRecord", "read_records"]
 
 SCHEMA = "cosinspect.scan/1"
 ERROR = "error"
@@ -23,12 +23,12 @@ ERROR = "error"
 
 
 @frozen
-class Record:
+class ScanRecord:
     """What came of one image; nothing in it depends on how long that took, or on what was known before.
 
     Attributes:
-        image: as it was asked for.
-        digest: of what the name meant, None where that is not known.
+        image: as it was requested.
+        digest: of what the name meant, None if that is not known.
         verdict: pass, fail, open, or error.
         message: why, in one line.
         rules: key of the rulebook.
@@ -39,6 +39,7 @@ class Record:
         failed: ids of checks that failed, waived ones left out.
         undecided: ids of checks that are open, waived ones left out.
         layers: digests and sizes, bottom first.
+        version: of the cosinspect that judged it, "" in a line of an earlier one that did not say.
     """
 
     image: str
@@ -53,12 +54,13 @@ class Record:
     failed: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
     layers: tuple[tuple[str, int], ...] = ()
+    version: str = ""
 
     @classmethod
-    def of(cls, image: str, digest: str | None, rules: str, outcome: Outcome) -> Record:
+    def of(cls, image: str, digest: str | None, rules: str, outcome: Outcome) -> ScanRecord:
         """Make the record of an inspection."""
         if outcome.verdict is None:
-            return cls(image, digest, ERROR, outcome.message, rules)
+            return cls(image, digest, ERROR, outcome.message, rules, version=outcome.version)
         report = json.loads(outcome.report)
         results = report["results"]
         return cls(
@@ -74,6 +76,7 @@ class Record:
             tuple(each["check"] for each in results if each["kind"] == "fail" and not _waived(each)),
             tuple(each["check"] for each in results if each["kind"] == "open" and not _waived(each)),
             tuple((layer["digest"], layer["size"]) for layer in report["image"]["layers"]),
+            outcome.version,
         )
 
     @property
@@ -82,7 +85,7 @@ class Record:
         return sum(size for _, size in self.layers)
 
     def line(self) -> str:
-        """Give it as one line of JSON in ASCII, with its line break."""
+        """Return it as one line of JSON in ASCII, with its line break."""
         values = {
             "schema": SCHEMA,
             "image": self.image,
@@ -90,6 +93,7 @@ class Record:
             "verdict": self.verdict,
             "message": self.message,
             "rules": self.rules,
+            "version": self.version,
             "platform": self.platform,
             "generation": self.generation,
             "profile": self.profile,
@@ -101,7 +105,7 @@ class Record:
         return json.dumps(values, ensure_ascii=True) + "\n"
 
     def row(self) -> dict[str, Any]:
-        """Give it as flat values, for tables."""
+        """Return it as flat values, for tables."""
         abilities = {each.value: self.capabilities.get(each.value, "") for each in Capability}
         return {
             "image": self.image,
@@ -116,6 +120,7 @@ class Record:
             "layers": len(self.layers),
             "size": self.size,
             "message": self.message,
+            "version": self.version,
         }
 
 
@@ -138,9 +143,10 @@ class _WireRecord(msgspec.Struct):
     failed: list[str] = []
     undecided: list[str] = []
     layers: list[_WireLayer] = []
+    version: str = ""
 
 
-def read_records(path: Path) -> tuple[list[Record], int]:
+def read_records(path: Path) -> tuple[list[ScanRecord], int]:
     """Read what an earlier scan wrote: the records, and up to which byte the file is whole.
 
     A scan that was killed may have left half a line at the end, which is no record.
@@ -148,7 +154,7 @@ def read_records(path: Path) -> tuple[list[Record], int]:
     Raises:
         InvalidScan: it is no such file.
     """
-    found: list[Record] = []
+    found: list[ScanRecord] = []
     end = 0
     try:
         with path.open("rb") as file:
@@ -164,7 +170,7 @@ def read_records(path: Path) -> tuple[list[Record], int]:
     return found, end
 
 
-def _record(line: bytes, path: Path, number: int) -> Record:
+def _record(line: bytes, path: Path, number: int) -> ScanRecord:
     try:
         wire = msgspec.json.decode(line, type=ready(_WireRecord))
         if wire.schema != SCHEMA:
@@ -177,7 +183,7 @@ def _record(line: bytes, path: Path, number: int) -> Record:
             where=f"{path}, line {number}",
             remedy="name another file, or remove this one",
         ) from fault
-    return Record(
+    return ScanRecord(
         wire.image,
         wire.digest,
         wire.verdict,
@@ -190,11 +196,12 @@ def _record(line: bytes, path: Path, number: int) -> Record:
         tuple(wire.failed),
         tuple(wire.undecided),
         tuple((layer.digest, layer.size) for layer in wire.layers),
+        wire.version,
     )
 
 
 def _waived(result: Mapping[str, Any]) -> bool:
-    """Say whether all that keeps a result from passing is waived, as `CheckResult.is_waived` does."""
+    """Return whether all that keeps a result from passing is waived, as `CheckResult.is_waived` does."""
     waivers = (
         [each["waiver"] for each in result["findings"]] if result["kind"] == "fail" else [result["waiver"]]
     )

@@ -16,7 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from cosinspect.errors import CosinspectError
 from cosinspect.fleet.names import Unusable
-from cosinspect.fleet.record import ERROR, Record
+from cosinspect.fleet.record import ERROR, ScanRecord
 from cosinspect.fleet.workers import Workers
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.rulebook import Rulebook
@@ -40,10 +40,10 @@ class Finished:
 
     Attributes:
         record: what is written of it.
-        outcome: of its inspection; None where an earlier scan knew it.
+        outcome: of its inspection; None if an earlier scan knew it.
     """
 
-    record: Record
+    record: ScanRecord
     outcome: Outcome | None
 
 
@@ -79,12 +79,12 @@ class Scan:
 
     Attributes:
         rulebook: what is required of them.
-        access: gives how a name's registry is reached.
+        access: returns the access for a name's registry.
         workers: what makes inspections.
         cache: directory or URL where what was read is kept: images wait for each other because of it.
         local_cache: directory for what a cache by URL keeps here.
         seconds: what one inspection may take.
-        jobs: layers of one image that are read side by side.
+        jobs: layers of one image that are read in parallel.
         packages: whether to list packages, too.
         known: records of an earlier scan by name; an image that still means the same digest is not inspected again.
     """
@@ -97,10 +97,10 @@ class Scan:
     seconds: float = DEFAULT_LIMITS.seconds
     jobs: int = 4
     packages: bool = False
-    known: Mapping[str, Record] = field(factory=dict, hash=False)
+    known: Mapping[str, ScanRecord] = field(factory=dict, hash=False)
 
     def run(self, names: Iterable[str | Unusable]) -> Iterator[Finished]:
-        """Give the images as they are done; each name once.
+        """Yield the images as they are done; each name once.
 
         Args:
             names: may come slowly, and be many.
@@ -206,14 +206,14 @@ class Scan:
         # Who asks for it later by another name finds the verdict in the cache.
         del book.subjects[place]
         for each in subject.names:
-            yield Finished(Record.of(each, subject.digest, key, outcome), outcome)
+            yield Finished(ScanRecord.of(each, subject.digest, key, outcome), outcome)
 
     def _resolved(
         self, name: str, subject: _Subject | None, outcome: Outcome | None, book: _Book, key: str
     ) -> Iterator[Finished]:
         if subject is None:
             assert outcome is not None  # noqa: S101 - it says why
-            yield Finished(Record.of(name, None, key, outcome), outcome)
+            yield Finished(ScanRecord.of(name, None, key, outcome), outcome)
             return
         before = self.known.get(name)
         if (

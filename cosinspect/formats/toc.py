@@ -22,6 +22,7 @@ from typing import Annotated
 import msgspec
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.wire_types import ready
 
@@ -63,7 +64,7 @@ class TocPlace:
     Attributes:
         start: offset of its first compressed byte.
         size: compressed bytes.
-        plain: bytes when inflated; None where that is not said.
+        plain: bytes when inflated; None if that is not said.
     """
 
     start: int
@@ -79,7 +80,7 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
         size: bytes of the file.
         offset: where in the blob its compressed bytes begin.
         inner: how many bytes that are inflated from there come before it.
-        digest: sha256 of its bytes, in hexadecimals.
+        digest: sha256 of its bytes, in hexadecimal digits.
         zeros: whether the table says that it is nothing but zeros.
     """
 
@@ -99,9 +100,9 @@ class TocEntry(msgspec.Struct, frozen=True, gc=False):
         type: `reg`, `dir`, `symlink`, `hardlink`, `char`, `block` or `fifo`.
         mtime: seconds since the epoch, fractions dropped.
         xattrs: extended attributes by name, values with surrogate escapes.
-        digest: sha256 of a file's content in hexadecimals, "" where it is not said.
-        chunks: of a file that is not empty, in order, without gaps; none where a digest is missing.
-        end: where in the blob the compressed bytes of the last chunk end, 0 where that is not said.
+        digest: sha256 of a file's content in hexadecimal digits, "" if it is not said.
+        chunks: of a file that is not empty, in order, without gaps; none if a digest is missing.
+        end: where in the blob the compressed bytes of the last chunk end, 0 if that is not said.
     """
 
     name: str
@@ -152,7 +153,7 @@ class _Toc(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
 
 def parse_stargz_footer(tail: bytes, size: int) -> TocPlace:
-    """Say where the table of an eStargz layer is.
+    """Return where the table of an eStargz layer is.
 
     Args:
         tail: the layer's last `STARGZ_FOOTER_BYTES`.
@@ -183,10 +184,10 @@ def parse_stargz_footer(tail: bytes, size: int) -> TocPlace:
 
 
 def parse_chunked_position(text: str, size: int) -> TocPlace:
-    """Say where the table of a zstd:chunked layer of `size` bytes is, by the annotation `manifest-position`.
+    """Return where the table of a zstd:chunked layer of `size` bytes is, by the annotation `manifest-position`.
 
     Raises:
-        FormatError: it is none, or points out of the layer.
+        FormatError: it is invalid, or points out of the layer.
     """
     found = _POSITION.fullmatch(text)
     if found is None:
@@ -199,7 +200,7 @@ def parse_chunked_position(text: str, size: int) -> TocPlace:
 
 
 def parse_chunked_footer(tail: bytes, size: int) -> TocPlace:
-    """Say where the table of a zstd:chunked layer of `size` bytes is, by its last `CHUNKED_FOOTER_BYTES`.
+    """Return where the table of a zstd:chunked layer of `size` bytes is, by its last `CHUNKED_FOOTER_BYTES`.
 
     Raises:
         FormatError: they are no footer, or one that points out of the layer.
@@ -225,7 +226,7 @@ def parse_toc(raw: bytes) -> tuple[TocEntry, ...]:
     """Read a table of contents, in its order.
 
     Raises:
-        FormatError: it is none, or says of itself what cannot be.
+        FormatError: it is invalid, or contradicts itself.
     """
     try:
         table = msgspec.json.decode(raw, type=ready(_Toc))
@@ -237,6 +238,7 @@ def parse_toc(raw: bytes) -> tuple[TocEntry, ...]:
     found: list[TocEntry] = []
     at = 0
     while at < len(entries):
+        spend()
         first = entries[at]
         after = at + 1
         while after < len(entries) and entries[after].type == "chunk":
@@ -272,7 +274,7 @@ def _entry(first: _Entry, parts: list[_Entry], number: int) -> TocEntry:
 
 
 def _chunks(first: _Entry, parts: list[_Entry], number: int) -> tuple[Chunk, ...]:
-    """Give a file's chunks; a size of zero means up to the next one, or the end."""
+    """Return a file's chunks; a size of zero means up to the next one, or the end."""
     found: list[Chunk] = []
     at = 0
     trusted = True

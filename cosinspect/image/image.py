@@ -5,40 +5,34 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
 from attrs import evolve
 
-from cosinspect.blob import Source, read_blob
+from cosinspect.blob import Source
 from cosinspect.cache import Cache
 from cosinspect.deadline import Deadline
 from cosinspect.errors import (
     InvalidLayer,
     InvalidManifest,
     LimitExceeded,
-    NoMatchingPlatform,
-    UnsupportedMediaType,
 )
+from cosinspect.image.resolution import Resolved, resolve_image
+from cosinspect.image.schedule import LayerKey, LayerSchedule, key_of
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Follower
 from cosinspect.layer.layer import Layer, Progress
+from cosinspect.layer.ledger import Ledger
 from cosinspect.layer.retain import Retain
 from cosinspect.layer.toc import is_announced
 from cosinspect.layer.toc_layer import TableLayer, TableUse, open_by_table
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import (
-    Choice,
-    Descriptor,
-    Digest,
-    ImageConfig,
-    ImageIndex,
     Manifest,
     Platform,
-    no_matching_platform,
-    parse_document,
 )
 from cosinspect.rootfs.rootfs import Bodies, Rootfs, merge_layers
 from cosinspect.rootfs.semantics import Semantics
@@ -46,7 +40,7 @@ from cosinspect.rootfs.semantics import Semantics
 __all__ = ["JOBS", "Image"]
 
 JOBS = 4
-"""Layers read side by side: inflating and hashing let go of the interpreter lock, reading headers does not."""
+"""Layers read in parallel: inflating and hashing release the interpreter lock, reading headers does not."""
 
 _INITRD_STEP = re.compile(r"dracut|initrd|initramfs|elemental init|kairos-init")
 
@@ -56,25 +50,61 @@ def _builds_initrd(layer: Layer) -> bool:
 
 
 class Image:
-    """A container image, everything about it verified; use it in a `with` statement, it holds connections.
+    """A container image with verified content; use it in a `with` statement, because it holds connections.
 
     Attributes:
-        name: as it was asked for.
-        index_digest: of the image index the name pointed to, None if it pointed to the manifest itself.
-        choice: what was taken of the index for the platform, None if there was none to choose from.
+        name: as given.
+        index_digest: of the image index that the name refers to, None if it refers to the manifest.
+        choice: the manifest chosen from the index for the platform, None without an index.
         digest: of the manifest.
         manifest: the manifest.
         config: the image configuration.
         layers: bottom first.
-        limits: the bounds for everything that is read of it.
-        cache: what is known from before, None where nothing is kept.
-        fetched: compressed bytes of the layers that were read whole.
-        table_use: what reading others by their tables of contents came to.
-        deadline: by when that must be done.
+        limits: the bounds for everything that is read.
+        cache: the cache, None without one.
+        fetched: compressed bytes of the layers that were read completely.
+        table_use: the effects of reading layers by their tables of contents.
+        deadline: for all reads.
     """
 
     def __init__(
         self,
+        name: str,
+        source: Source,
+        resolved: Resolved,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        verify_diff_ids: bool = True,
+        cache: Cache | None = None,
+        deadline: Deadline | None = None,
+        jobs: int = JOBS,
+        restartable: bool = True,
+    ) -> None:
+        """Make an image of its documents; `Image.open` reads them and has the same arguments.
+
+        Raises:
+            InvalidManifest: manifest and configuration disagree on the number of layers.
+            LimitExceeded: there are more layers than `limits.layers`.
+        """
+        self.name = name
+        self._source = source
+        self.table_use = TableUse()
+        self._tables: dict[LayerKey, TableLayer] = {}
+        self.limits = limits
+        self.cache = cache
+        self.fetched = 0
+        self._jobs = jobs
+        self.deadline = deadline if deadline is not None else Deadline(limits.seconds)
+        self.index_digest = resolved.index_digest
+        self.choice = resolved.choice
+        self.digest = resolved.digest
+        self.manifest = resolved.manifest
+        self.config = resolved.config
+        self.layers = self._layers(resolved.manifest, verify_diff_ids, restartable)
+
+    @classmethod
+    def open(
+        cls,
         name: str,
         source: Source,
         *,
@@ -85,60 +115,48 @@ class Image:
         deadline: Deadline | None = None,
         jobs: int = JOBS,
         restartable: bool = True,
-    ) -> None:
+    ) -> Self:
         """Resolve the image once and read its documents.
 
         Args:
             name: for messages and reports.
-            source: where it is; closed with the image.
-            platform: chooses from an index, by default what the host runs; an image that is alone must not contradict
-                it if it is given.
+            source: of the image; it is closed with the image.
+            platform: selects from an index, by default the host's platform; an image without an index must not contradict
+        a given platform.
             limits: bounds for everything read.
-            verify_diff_ids: whether layers must inflate to what the configuration names.
-            cache: what is known of layers that were read before, and where to keep what is found out now.
-            deadline: by when everything must be done; by default `limits.seconds` from now.
-            jobs: how many layers are read side by side, at least one.
-            restartable: whether to remember places within layers, so that a file that was not kept is read from the nearest one
-                and not from its layer's beginning; gzip takes an eighth longer to inflate for it.
+            verify_diff_ids: whether layers must match the diff IDs of the configuration.
+            cache: the cache of layers and trees.
+            deadline: for everything; by default `limits.seconds` from now.
+            jobs: how many layers are read in parallel, at least one.
+            restartable: whether to record checkpoints in layers, so that a file that was not kept is read from the nearest
+        one instead of the layer's beginning; inflating gzip then takes an eighth longer.
 
         Raises:
             SourceError: the source does not deliver.
-            ContentError: it delivers other bytes.
-            InvalidImage: what it delivers is no image, or none for the platform.
+            ContentError: the bytes do not match their digests.
+            InvalidImage: there is no image, or none for the platform.
         """
-        self.name = name
-        self._source = source
-        self.table_use = TableUse()
-        self._tables: dict[tuple[Digest, Digest], TableLayer] = {}
-        self.limits = limits
-        self.cache = cache
-        self.fetched = 0
-        self._jobs = jobs
-        self.deadline = deadline if deadline is not None else Deadline(limits.seconds)
-        pinned = source.resolve()
-        document = self._document(pinned)
-        self.index_digest: Digest | None = None
-        self.choice: Choice | None = None
-        if isinstance(document, ImageIndex):
-            self.index_digest = pinned.digest
-            pinned, document, self.config = self._select(document, platform or Platform.of_host(), set())
-        else:
-            self.config = self._config(document)
-            own = self.config.platform
-            if platform is not None and own is not None and own.rank(platform) is None:
-                raise no_matching_platform(platform, [own])
-        self.digest = pinned.digest
-        self.manifest = document
-        self.layers = self._layers(document, verify_diff_ids, restartable)
+        deadline = deadline if deadline is not None else Deadline(limits.seconds)
+        return cls(
+            name,
+            source,
+            resolve_image(source, platform, limits),
+            limits=limits,
+            verify_diff_ids=verify_diff_ids,
+            cache=cache,
+            deadline=deadline,
+            jobs=jobs,
+            restartable=restartable,
+        )
 
     @property
     def platform(self) -> Platform | None:
-        """What the image runs on, as its configuration says."""
+        """The platform in the image's configuration."""
         return self.config.platform
 
     @property
     def chain(self) -> tuple[str, ...]:
-        """What decides the merged tree: each layer's digest and diff_id, bottom first, and the bounds they are read within."""
+        """Everything that decides the merged tree: each layer's digest and diff_id, bottom first, and the bounds."""
         bounds = repr(evolve(self.limits, seconds=0.0))
         return (
             bounds,
@@ -148,7 +166,7 @@ class Image:
             ),
         )
 
-    def rootfs(
+    def read_rootfs(
         self,
         retain: Iterable[str] = (),
         *,
@@ -158,75 +176,60 @@ class Image:
         follower: Follower | None = None,
         trust_tables: bool = False,
     ) -> Rootfs:
-        """Read every layer once and merge them.
+        """Fetch and read every layer once, and merge them.
 
         Args:
-            retain: globs of paths whose content is kept while layers pass by, so that opening them costs no second pass.
-            semantics: whose reading of the layers; `Rootfs.under` gives the others from the same layers.
-            known: indexes of layers that were read before, of another image perhaps; those are not read again.
-            progress: told of compressed bytes as they come, from several threads.
-            follower: asked for each file whether it takes the bytes as they pass, from several threads.
-            trust_tables: believe the tables of contents of layers that have one, and fetch no more of them than is asked for.
+            retain: globs of paths whose content is kept while layers are read, so that opening them needs no second pass.
+            semantics: of the tree; `Rootfs.under` returns the others from the same layers.
+            known: indexes of layers that were read before; those layers are not read again.
+            progress: called with the number of compressed bytes, from several threads.
+            follower: selects files whose bytes it receives, from several threads.
+            trust_tables: trust the tables of contents of layers, and fetch only the needed parts.
 
         Raises:
-            SourceError: a layer cannot be had.
-            ContentError: a layer is not what the image says.
-            InvalidLayer: the runtimes could not read a layer.
+            SourceError: a layer cannot be fetched.
+            ContentError: a layer does not match the image.
+            InvalidLayer: the runtimes cannot read a layer.
             LimitExceeded: a bound was reached.
         """
-        wanted = Retain(retain, limits=self.limits)
-        cancelled = threading.Event()
-        # The one that takes longest to look into comes first, as far as steps tell; then the largest, so that no worker is
-        # left alone with it at the end.
+        # The layer that probably takes longest comes first; then the largest, so that no worker is left alone
+        # with it at the end.
         order = sorted(self.layers, key=lambda layer: (not _builds_initrd(layer), -layer.descriptor.size))
-        found = {(index.descriptor.digest, index.diff_id): index for index in known}
-        unique: dict[tuple[Digest, Digest], Layer] = {}
-        for layer in order:
-            key = (layer.descriptor.digest, layer.diff_id)
-            if key in found or key in unique:
-                continue
-            index = self.cache.layer(layer) if self.cache is not None else None
-            if index is None:
-                unique[key] = layer
-            else:
-                found[key] = index
-        known_by_table = self._by_table(unique, progress) if trust_tables else {}
-        self.fetched += sum(layer.descriptor.size for layer in unique.values())
-        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
+        found = {key_of(index): index for index in known}
+        ledger = Ledger(self.limits)
+        waiting = self._unknown(order, found, progress, ledger, trust_tables=trust_tables)
+        self.fetched += sum(layer.descriptor.size for layer in waiting.values())
         try:
-            futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower)
-                for key, layer in unique.items()
-            }
-            self._await(set(futures.values()))
-            found.update((key, item.result()) for key, item in futures.items())
-        except BaseException as fault:
-            cancelled.set()
-            if semantics is Semantics.ELEMENTAL and isinstance(fault, InvalidLayer) and fault.kind:
-                return self.salvage()
+            with self._schedule(waiting, retain, progress, follower, ledger) as schedule:
+                found.update(schedule.results())
+        except InvalidLayer as fault:
+            if semantics.installs and fault.kind:
+                return self.salvage(semantics)
             raise
-        finally:
-            # A worker that hangs in a read would keep the error, or an interrupt, from being told.
-            pool.shutdown(wait=not cancelled.is_set(), cancel_futures=True)
-        found.update(known_by_table)
-        indexes = [found[layer.descriptor.digest, layer.diff_id] for layer in self.layers]
+        indexes = [found[key_of(layer)] for layer in self.layers]
+        self._count_repeated(indexes, ledger)
         trees = merge_layers if self.cache is None else self.cache.tree
-        return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
+        with self.deadline.running(self.name):
+            return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
 
-    def salvage(self) -> Rootfs:
-        """Give what elemental makes of an image with a layer that cannot be read to its end, layers read again from the top down.
+    rootfs = read_rootfs
+    """The name that `read_rootfs` had first; it works as ever."""
+
+    def salvage(self, semantics: Semantics = Semantics.ELEMENTAL) -> Rootfs:
+        """Return what elemental installs of an image with an unreadable layer; layers are read again from the top down.
 
         Raises:
-            as `rootfs` does, but InvalidLayer.
+            as `read_rootfs` does, but InvalidLayer.
         """
         indexes: list[LayerIndex] = []
+        ledger = Ledger(self.limits)
         for layer in reversed(self.layers):
             self.deadline.heed(self.name)
             index = self.cache.layer(layer) if self.cache is not None else None
             try:
-                index = layer.index() if index is None else index
+                index = layer.index(ledger=ledger) if index is None else index
             except InvalidLayer as fault:
-                index = layer.salvage(fault)
+                index = layer.salvage(fault, ledger)
             indexes.insert(0, index)
             if any(cut.reader != "containerd" and not cut.ended for cut in index.cuts):
                 break
@@ -235,12 +238,12 @@ class Image:
             LayerIndex(layer.descriptor, layer.diff_id, (), (), (), (), {}, 0)
             for layer in self.layers[:unread]
         )
-        return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=Semantics.ELEMENTAL)
+        return Rootfs([*nothing, *indexes], self.layers, limits=self.limits, semantics=semantics)
 
     def bodies(self, indexes: Iterable[LayerIndex]) -> list[Bodies]:
-        """Give for each layer, by its index, what the contents of its files are read from: it, or what its table tells of it."""
+        """Return the reader of files' contents for each layer, by its index: the layer, or its table of contents."""
         return [
-            layer if index.table is None else self._tables[layer.descriptor.digest, layer.diff_id]
+            layer if index.table is None else self._tables[key_of(layer)]
             for layer, index in zip(self.layers, indexes, strict=True)
         ]
 
@@ -252,51 +255,88 @@ class Image:
         follower: Follower | None = None,
         trust_tables: bool = False,
     ) -> Iterator[tuple[LayerIndex, ...]]:
-        """Read layers from the top down, and yield the topmost one, the topmost two, and so on, bottom first.
+        """Read layers from the top down; yield the topmost one, the topmost two, and so on, each bottom first.
 
-        Who stops early has what is under way given up. Arguments and errors are those of `rootfs`.
+        Closing the generator cancels reads in progress. Arguments and errors are those of `read_rootfs`.
         """
-        wanted = Retain(retain, limits=self.limits)
-        cancelled = threading.Event()
-        found: dict[tuple[Digest, Digest], LayerIndex] = {}
-        unique: dict[tuple[Digest, Digest], Layer] = {}
-        for layer in reversed(self.layers):
-            key = (layer.descriptor.digest, layer.diff_id)
-            index = self.cache.layer(layer) if self.cache is not None and key not in unique else None
-            if index is not None:
-                found[key] = index
-            else:
-                unique[key] = layer
-        if trust_tables:
-            found.update(self._by_table(unique, progress))
-        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="layer")
-        ended = False
-        try:
-            futures = {
-                key: pool.submit(self._index, layer, wanted, progress, cancelled, follower)
-                for key, layer in unique.items()
-            }
-            known: tuple[LayerIndex, ...] = ()
-            for layer in reversed(self.layers):
-                key = (layer.descriptor.digest, layer.diff_id)
+        order = self.layers[::-1]
+        found: dict[LayerKey, LayerIndex] = {}
+        ledger = Ledger(self.limits)
+        waiting = self._unknown(order, found, progress, ledger, trust_tables=trust_tables)
+        with self._schedule(waiting, retain, progress, follower, ledger) as schedule:
+            indexes: tuple[LayerIndex, ...] = ()
+            for layer in order:
+                key = key_of(layer)
                 if key not in found:
-                    self._await({futures[key]})
-                    found[key] = futures[key].result()
+                    found.update(schedule.results([key]))
                     self.fetched += layer.descriptor.size
-                known = (found[key], *known)
-                yield known
-            ended = True
-        finally:
-            cancelled.set()
-            pool.shutdown(wait=ended, cancel_futures=True)
+                indexes = (found[key], *indexes)
+                yield indexes
+
+    def _unknown(
+        self,
+        layers: Iterable[Layer],
+        found: dict[LayerKey, LayerIndex],
+        progress: Progress | None,
+        ledger: Ledger,
+        *,
+        trust_tables: bool,
+    ) -> dict[LayerKey, Layer]:
+        """Return the layers that must be read, in their order; put into `found` what the cache and tables of contents know."""
+        unknown: dict[LayerKey, Layer] = {}
+        for known in found.values():
+            ledger.take_index(known, self.name)
+        for layer in layers:
+            key = key_of(layer)
+            if key in found or key in unknown:
+                continue
+            index = self.cache.layer(layer) if self.cache is not None else None
+            if index is None:
+                unknown[key] = layer
+            else:
+                ledger.take_index(index, self.name)
+                found[key] = index
+        if trust_tables:
+            found.update(self._by_table(unknown, progress, ledger))
+        return unknown
+
+    def _schedule(
+        self,
+        layers: dict[LayerKey, Layer],
+        retain: Iterable[str],
+        progress: Progress | None,
+        follower: Follower | None,
+        ledger: Ledger,
+    ) -> LayerSchedule:
+        """Begin to read layers; each that is read goes to the cache."""
+        wanted = Retain(retain, limits=self.limits)
+
+        def read(layer: Layer, cancelled: threading.Event) -> LayerIndex:
+            with self.deadline.running(self.name):
+                index = layer.index(
+                    wanted, progress=progress, cancelled=cancelled, follower=follower, ledger=ledger
+                )
+                if self.cache is not None:
+                    self.cache.keep_layer(layer, index)
+                return index
+
+        return LayerSchedule(layers, read, jobs=self._jobs, deadline=self.deadline, where=self.name)
 
     def _by_table(
-        self, unique: dict[tuple[Digest, Digest], Layer], progress: Progress | None
-    ) -> dict[tuple[Digest, Digest], LayerIndex]:
-        """Take out of `unique` the layers that need not be read, as their tables of contents tell what is in them."""
+        self, unique: dict[LayerKey, Layer], progress: Progress | None, ledger: Ledger
+    ) -> dict[LayerKey, LayerIndex]:
+        """Remove from `unique` the layers that are read by their tables of contents."""
         announced = {key: layer for key, layer in unique.items() if is_announced(layer.descriptor)}
+
+        def opened_by_table(layer: Layer) -> TableLayer | None:
+            with self.deadline.running(self.name):
+                found = open_by_table(layer, self.table_use)
+                if found is not None:
+                    ledger.take_index(found.index, self.name)
+                return found
+
         with ThreadPoolExecutor(self._jobs, thread_name_prefix="table") as pool:
-            opened = pool.map(lambda layer: open_by_table(layer, self.table_use), announced.values())
+            opened = pool.map(opened_by_table, announced.values())
             found = {key: item for key, item in zip(announced, opened, strict=True) if item is not None}
         for key in found:
             layer = unique.pop(key)
@@ -306,7 +346,7 @@ class Image:
         return {key: item.index for key, item in found.items()}
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         self._source.close()
 
     def __enter__(self) -> Self:
@@ -320,105 +360,13 @@ class Image:
     def __repr__(self) -> str:
         return f"<Image {self.name} {self.digest}>"
 
-    def _index(
-        self,
-        layer: Layer,
-        retain: Retain,
-        progress: Progress | None,
-        cancelled: threading.Event,
-        follower: Follower | None,
-    ) -> LayerIndex:
-        index = layer.index(retain, progress=progress, cancelled=cancelled, follower=follower)
-        if self.cache is not None:
-            self.cache.keep_layer(layer, index)
-        return index
-
-    def _await(self, pending: set[Future[LayerIndex]]) -> None:
-        """Wait until every layer is read, or one cannot be.
-
-        Of layers that no runtime can read, all are waited for and the lowest is told, so that it is always the same.
-        """
-        unreadable: list[InvalidLayer] = []
-        while pending:
-            done, pending = wait(pending, timeout=self.deadline.left(), return_when=FIRST_EXCEPTION)
-            for future in done:
-                fault = future.exception()
-                if isinstance(fault, InvalidLayer) and fault.kind:
-                    unreadable.append(fault)
-                elif fault is not None:
-                    raise fault
-            if pending:
-                self.deadline.heed(self.name)
-        if unreadable:
-            raise min(unreadable, key=lambda fault: fault.layer or 0)
-
-    # -- documents -------------------------------------------------------------------------------------------------
-
-    def _document(self, descriptor: Descriptor) -> Manifest | ImageIndex:
-        raw = read_blob(
-            self._source, descriptor, limit=self.limits.manifest_bytes, limit_name="manifest_bytes"
-        )
-        return parse_document(raw, descriptor.media_type)
-
-    def _config(self, manifest: Manifest) -> ImageConfig:
-        limit = self.limits.config_bytes
-        return ImageConfig.from_json(
-            read_blob(self._source, manifest.config, limit=limit, limit_name="config_bytes")
-        )
-
-    def _select(
-        self, index: ImageIndex, wanted: Platform, seen: set[Digest], depth: int = 1
-    ) -> tuple[Descriptor, Manifest, ImageConfig]:
-        """Find the manifest for a platform, best match first, nested indexes searched too, nothing looked at twice."""
-        if depth > self.limits.index_depth:
-            raise LimitExceeded(
-                f"expected at most {self.limits.index_depth} image indexes nested in each other, found more",
-                limit="index_depth",
-                bound=self.limits.index_depth,
-                where="index",
-            )
-        found = [item.platform for item in index.manifests]
-        no_image: UnsupportedMediaType | None = None
-        for candidate in index.select(wanted):
-            if candidate.digest in seen:
-                continue
-            seen.add(candidate.digest)
-            if len(seen) > self.limits.candidates:
-                raise LimitExceeded(
-                    f"expected the platform among the first {self.limits.candidates} manifests and nested indexes",
-                    limit="candidates",
-                    bound=self.limits.candidates,
-                    where="index",
-                    remedy="name the image by the digest of its manifest",
-                )
-            if self.choice is None:
-                self.choice = Choice(wanted, candidate, index.rivals(wanted, candidate))
-            try:
-                document = self._document(candidate)
-            except UnsupportedMediaType as fault:
-                if candidate.platform is not None:
-                    raise
-                no_image = fault  # a signature or the like, which may stand beside images
-                continue
-            if isinstance(document, ImageIndex):
-                try:
-                    return self._select(document, wanted, seen, depth + 1)
-                except NoMatchingPlatform:
-                    found.extend(item.platform for item in document.manifests)
-                    if candidate.platform is not None:
-                        break  # containerd looks at no other
-                    self.choice = None
-                    continue
-            config = self._config(document)
-            if candidate.platform is None and config.platform is not None:
-                found.append(config.platform)
-                if config.platform.rank(wanted) is None:
-                    self.choice = None
-                    continue
-            return candidate, document, config
-        if no_image is not None and not any(found):
-            raise no_image
-        raise no_matching_platform(wanted, found)
+    def _count_repeated(self, indexes: Iterable[LayerIndex], ledger: Ledger) -> None:
+        """Count layers that stand in the image more than once: their entries are written to trees as often."""
+        seen: set[int] = set()
+        for index in indexes:
+            if id(index) in seen:
+                ledger.take_index(index, self.name)
+            seen.add(id(index))
 
     def _layers(self, manifest: Manifest, verify: bool, restartable: bool) -> tuple[Layer, ...]:
         count, expected = len(manifest.layers), len(self.config.diff_ids)

@@ -1,8 +1,7 @@
-"""From the name of an image to the image: which source holds it, and how that is reached."""
+"""From the name of an image to the image: selects the source and its access."""
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -23,15 +22,13 @@ from cosinspect.sources.local.layout import DirSource, LayoutSource
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry.source import RegistrySource
 
-__all__ = ["access_from", "open_image", "resolve_digest"]
+__all__ = ["open_image", "open_source", "resolve_digest"]
 
 
 def open_image(
     name: str,
     *,
     platform: str | Platform | None = None,
-    plain_http: bool = False,
-    docker_config: str | os.PathLike[str] | None = None,
     access: Access | None = None,
     verify_diff_ids: bool = True,
     limits: Limits = DEFAULT_LIMITS,
@@ -40,36 +37,31 @@ def open_image(
     jobs: int = JOBS,
     restartable: bool = True,
 ) -> Image:
-    """Open an image to look into it; use it in a `with` statement.
+    """Open an image; use it in a `with` statement.
 
     Args:
-        name: `quay.io/org/os:v1`, `oci:DIR:ref`, `oci-archive:FILE`, `docker-archive:FILE`, `dir:DIR`.
-        platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
-        plain_http: talk to the registry without TLS, which is the default for localhost only.
-        docker_config: directory or file of the Docker configuration that holds credentials; by default ~/.docker.
-        access: how registries are reached and as whom, in place of `plain_http` and `docker_config`.
-        verify_diff_ids: whether layers must inflate to what the configuration names.
+        name: of an image, in a form of `cosinspect.oci.reference.FORMS`, such as `quay.io/org/os:v1` or `oci:DIR`.
+        platform: `os/architecture[/variant]`, selects from an image index; by default the host's platform.
+        access: access to registries; by default with the credentials of Docker's configuration.
+        verify_diff_ids: whether layers must match the diff IDs of the configuration.
         limits: bounds for everything that is read.
-        cache: what is known from before, and where to keep what is found out now; nothing is kept without.
-        deadline: by when everything must be done; by default `limits.seconds` from now.
-        jobs: how many layers are read side by side, at least one.
-        restartable: whether files that were not kept are to be read from near them, and not from their layer's beginning.
+        cache: the cache of layers and trees; by default none.
+        deadline: for everything; by default `limits.seconds` from now.
+        jobs: how many layers are read in parallel, at least one.
+        restartable: whether files that were not kept are read from a checkpoint instead of the layer's beginning.
 
     Raises:
-        InvalidReference: the name is none.
-        SourceError: it is not where the name says, or that place does not answer.
-        ContentError: what came is not what was asked for.
-        InvalidImage: it is no image, or none for the platform.
+        InvalidReference: the name is not an image name.
+        SourceError: the image is not at that place, or the place does not answer.
+        ContentError: the bytes do not match their digests.
+        InvalidImage: there is no image, or none for the platform.
     """
-    parsed = ImageName.parse(name)
     wanted = Platform.parse(platform) if isinstance(platform, str) else platform
-    if access is None:
-        access = access_from(plain_http, docker_config)
     if deadline is None:
         deadline = Deadline(limits.seconds)
-    source = _source(parsed, access, limits, deadline)
+    source = open_source(name, access=access, limits=limits, deadline=deadline)
     try:
-        return Image(
+        return Image.open(
             name,
             source,
             platform=wanted,
@@ -88,31 +80,45 @@ def open_image(
 def resolve_digest(
     name: str, *, access: Access, limits: Limits = DEFAULT_LIMITS, deadline: Deadline | None = None
 ) -> Digest:
-    """Ask what the name of an image means now: the digest of its manifest or index.
+    """Return the digest of the manifest or index that a name refers to now.
 
     Args:
         name: as for `open_image`.
-        access: how registries are reached and as whom.
-        limits: bounds for what is read.
-        deadline: by when it must be done; by default `limits.seconds` from now.
+        access: access to registries.
+        limits: bounds for all reads.
+        deadline: by default `limits.seconds` from now.
 
     Raises:
-        CosinspectError: it cannot be told.
+        CosinspectError: the name cannot be resolved.
     """
-    parsed = ImageName.parse(name)
-    source = _source(parsed, access, limits, deadline or Deadline(limits.seconds))
+    source = open_source(name, access=access, limits=limits, deadline=deadline)
     try:
         return source.resolve().digest
     finally:
         source.close()
 
 
-def access_from(plain_http: bool, docker_config: str | os.PathLike[str] | None) -> Access:
-    """Give how registries are reached, of the two arguments that most have no more than."""
-    if docker_config is None:
-        return Access(plain_http=plain_http)
-    config = Path(docker_config)
-    return Access(plain_http=plain_http, auth_files=(config / "config.json" if config.is_dir() else config,))
+def open_source(
+    name: str,
+    *,
+    access: Access | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    deadline: Deadline | None = None,
+) -> Source:
+    """Open the source that a name means; whoever opens it closes it.
+
+    Args:
+        name: as for `open_image`.
+        access: how registries are reached and as whom; by default with the credentials of Docker's configuration.
+        limits: bounds for what is read.
+        deadline: by when it must be done; by default `limits.seconds` from now.
+
+    Raises:
+        InvalidReference: the name is none.
+        SourceError: it is not where the name says.
+    """
+    parsed = ImageName.parse(name)
+    return _source(parsed, access or Access(), limits, deadline or Deadline(limits.seconds))
 
 
 def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
@@ -135,7 +141,7 @@ def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline)
 
 
 def _registry(reference: Reference, access: Access, limits: Limits, deadline: Deadline) -> Source:
-    """Give the image's registry, or where there are mirrors or other ways to reach it, all of them in order."""
+    """Return the image's registry; with mirrors or other locations, all of them in order."""
     candidates: list[Candidate] = []
     for endpoint in access.registries.endpoints(reference):
         place, insecure = endpoint.reference, endpoint.insecure

@@ -37,7 +37,7 @@ class Results:
 
 
 def load_results(image: Image, plan: Plan, verification: Verification | None) -> Results | None:
-    """Give what the checks said of the image before, by the same rules; None if that is not known."""
+    """Return what the checks said of the image before, by the same rules; None if that is not known."""
     parts = _parts(image, plan, verification)
     if image.cache is None or parts is None:
         return None
@@ -57,13 +57,13 @@ def store_results(checked: Results, image: Image, plan: Plan, verification: Veri
         return
     try:
         value = msgspec.msgpack.encode(checked)
-    except UnicodeEncodeError:  # a name that is not UTF-8 is told in it
+    except UnicodeEncodeError:  # a name that is not UTF-8 is reported in it
         return
     image.cache.keep_value(value, KIND, *parts)
 
 
 def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple[bytes, ...] | None:
-    """Give everything that decides results, None where code has a part in it that is not known."""
+    """Return everything that decides results, None where code has a part in it that is not known."""
     verified = all(layer.verify_diff_id for layer in image.layers)
     own = {id(item) for item in CATALOGUE}
     others = sum(id(item) not in own for item in plan.checks)

@@ -37,7 +37,7 @@ def decide_early(
     follower: Follower | None = None,
     trust_tables: bool = False,
 ) -> tuple[Results | None, tuple[LayerIndex, ...]]:
-    """Read layers from the top down until what is decided is enough, and give that; None where all layers had to be read.
+    """Read layers from the top down until what is decided is enough, and give that; None if all layers had to be read.
 
     Args:
         image: stays open.
@@ -53,7 +53,7 @@ def decide_early(
         The results, and the layers that were read, bottom first. Checks that could not be decided are open in it.
 
     Raises:
-        as `Image.rootfs` does.
+        as `Image.read_rootfs` does.
     """
     reads = tuple(dict.fromkeys(pattern for item in plan.checks for pattern in item.reads))
     stages = image.from_top(reads, progress=progress, follower=follower, trust_tables=trust_tables)
@@ -84,7 +84,7 @@ def _look(
     known: tuple[LayerIndex, ...],
     decided: dict[str, CheckResult],
 ) -> str:
-    """Run the checks that are not decided yet, keep what is by now, and give the image's generation, "" where that is not known."""
+    """Run the checks that are not decided yet, keep what is by now, and give the image's generation, "" if that is not known."""
     unread = len(image.layers) - len(known)
     indexes = [*(_nothing(known[0]) for _ in range(unread)), *known]
     first = PartialRootfs(
@@ -140,7 +140,7 @@ class _Comparisons(Sequence[Comparison]):
 
 
 def _nothing(like: LayerIndex) -> LayerIndex:
-    """Give the stand-in for a layer that was not read, which keeps the positions of the others."""
+    """Return the stand-in for a layer that was not read, which keeps the positions of the others."""
     return evolve(
         like, entries=(), whiteouts=(), opaques=(), irregularities=(), contents={}, nameless=(), table=None
     )

@@ -12,9 +12,11 @@ from typing import Any
 
 from attrs import field, frozen
 
-from cosinspect.checks.base import Check, CheckContext
+from cosinspect.checks.base import Check, CheckContext, links_of
 from cosinspect.errors import PathNotFound
-from cosinspect.layer.retain import glob_expression
+from cosinspect.globs import path_expression
+from cosinspect.layer.whiteout import deleted_by
+from cosinspect.report.evidence import Evidence, LastLink, LayerStep, Line, Removal
 from cosinspect.report.lines import BOOT_CHAIN
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
 from cosinspect.rootfs.history import Action, Change
@@ -27,9 +29,6 @@ SCHEMA = "cosinspect.explanation/1"
 MAX_CHANGES = 5
 """What layers did to one path, told of the last ones."""
 MAX_NAMESAKES = 3
-
-_LINE_OF = re.compile(r"(?P<path>/.*):(?P<line>\d+)")
-_BLAME = re.compile(r"layer \d+( \(.*\))?( removed it: .*| made the last link)?", re.DOTALL)
 
 
 @frozen
@@ -49,9 +48,9 @@ class Explanation:
         subject: the check, the path, or the part of the boot that is explained.
         headline: what is the case, in one sentence without a full stop.
         causes: what leads to it, the first cause first.
-        consequence: what happens on a machine, "" where nothing does.
+        consequence: what happens on a machine, "" if nothing does.
         loses: what the image cannot do for it.
-        remedy: what to do, "" where nothing is to be done.
+        remedy: what to do, "" if nothing is to be done.
         checks: of a path, how the checks that look at it ended: id, name, kind.
     """
 
@@ -64,7 +63,7 @@ class Explanation:
     checks: tuple[tuple[str, str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return the value as plain data."""
         return {
             "subject": self.subject,
             "headline": self.headline,
@@ -80,7 +79,7 @@ class Explanation:
 
 
 @frozen
-class _Way:
+class _Asker:
     """How something comes to ask for a file: who names the path, and how that path resolves."""
 
     cause: Cause
@@ -102,7 +101,7 @@ class Explainer:
     checks: tuple[Check, ...] = field(repr=False)
 
     def report_as_whole(self) -> tuple[Explanation, ...]:
-        """Explain all that fails or is open, gravest first; the boot comes first where the image passes."""
+        """Explain all that fails or is open, most severe first; the boot comes first where the image passes."""
         undecided = [result for result in self.report.results if result.kind is Kind.OPEN]
         found = [each for result in (*self.report.failed, *undecided) for each in self.result(result)]
         if self.report.verdict is Verdict.PASS:
@@ -110,7 +109,7 @@ class Explainer:
         return tuple(found)
 
     def boot(self) -> Iterator[Explanation]:
-        """Tell the boot from GRUB to the login, with what was seen of it in the image."""
+        """Return the boot from GRUB to the login, with what was seen of it in the image."""
         for headline, stage in BOOT_CHAIN:
             results = [
                 result
@@ -148,7 +147,7 @@ class Explainer:
     def _chains(
         self, findings: tuple[Finding, ...], remedy: str
     ) -> Iterator[tuple[str, tuple[Cause, ...], str]]:
-        """Give what is wrong, what leads to it and what to do; what comes of the same causes is told at once."""
+        """Yield what is wrong, what leads to it and what to do; what comes of the same causes is reported at once."""
         alike: dict[tuple[tuple[Cause, ...], str], list[str]] = {}
         for finding in findings:
             key = tuple(self._chain(finding)), finding.remedy or remedy
@@ -157,14 +156,14 @@ class Explainer:
             yield "; ".join(dict.fromkeys(messages)), causes, todo
 
     def _chain(self, finding: Finding) -> Iterator[Cause]:
-        """Give what leads to a finding: who asks, through which links, what layers did, what else is known."""
-        told: set[str] = set()
+        """Yield what leads to a finding: who asks, through which links, what layers did, what else is known."""
+        told: set[Evidence] = set()
         if finding.path:
             way = self._way(finding.path)
             trace = way.trace if way else self.context.rootfs.trace(finding.path)
             if way:
                 yield way.cause
-            told.update(str(hop) for hop in trace.hops)
+            told.update(links_of(trace))
             done = (*self._links(trace), *self._changes(trace, attributes=False))
             if finding.layer is not None and not any(cause.layer is not None for cause in done):
                 done = ()
@@ -173,15 +172,14 @@ class Explainer:
                 yield self._at(finding.layer, _deed(finding))
         elif finding.layer is not None:
             yield self._at(finding.layer, "this layer is to blame")
-        for line in finding.evidence:
-            place = _LINE_OF.fullmatch(line)
-            if place:
-                yield Cause(f"it stands in line {place['line']} of {place['path']}")
-            elif line not in told and not (finding.path and _BLAME.fullmatch(line)):
-                yield Cause(line)
+        for each in finding.grounds:
+            if isinstance(each, Line) and each.number is not None:
+                yield Cause(f"it stands in line {each.number} of {each.path}")
+            elif each not in told and not (finding.path and isinstance(each, LayerStep | Removal | LastLink)):
+                yield Cause(str(each))
 
-    def _way(self, path: str) -> _Way | None:
-        """Tell who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
+    def _way(self, path: str) -> _Asker | None:
+        """Return who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
         facts = self.context.facts
         source = facts.text(facts.bootargs_path)
         files = (("kernel", facts.kernels), ("initramfs", facts.initrds))
@@ -192,15 +190,15 @@ class Explainer:
                 line = facts.bootargs_line(variable)
                 if line is None or source.trace.entry is None:
                     text = f"GRUB looks for {item.path}, since no bootargs.cfg sets ${variable}"
-                    return _Way(Cause(text), item.trace)
+                    return _Asker(Cause(text), item.trace)
                 text = f"line {line} of {facts.bootargs_path} sets ${variable} to {item.path}"
-                return _Way(self._at(source.trace.entry.layer, text), item.trace)
-        generation = self.context.profile.generations.get(facts.generation)
+                return _Asker(self._at(source.trace.entry.layer, text), item.trace)
+        generation = self.context.table
         if generation is not None and path in (facts.bootargs_path, source.trace.at):
             menu = facts.text(generation.grub_config)
             if menu.text is not None and menu.trace.entry is not None and "bootargs.cfg" in menu.text:
                 text = f"{generation.grub_config} sources bootargs.cfg out of the image that it starts"
-                return _Way(self._at(menu.trace.entry.layer, text), source.trace)
+                return _Asker(self._at(menu.trace.entry.layer, text), source.trace)
         return None
 
     # -- a path --------------------------------------------------------------------------------------------------------
@@ -245,14 +243,14 @@ class Explainer:
                 yield result, finding
 
     def _looking(self, paths: set[str]) -> Iterator[tuple[str, str, str]]:
-        """Give the checks that look at one of the paths: they open it, name it in a finding, or in what they saw."""
+        """Yield the checks that look at one of the paths: they open it, name it in a finding, or in what they saw."""
         results = {result.check: result for result in self.report.results}
         named = re.compile("|".join(rf"(?<![\w/.-]){re.escape(path)}(?![\w/.-])" for path in sorted(paths)))
         for item in self.checks:
             result = results[item.id]
             told = [text for finding in result.findings for text in (finding.message, *finding.evidence)]
             opens = any(
-                re.fullmatch(glob_expression(glob), path.lstrip("/")) for glob in item.reads for path in paths
+                re.fullmatch(path_expression(glob), path.lstrip("/")) for glob in item.reads for path in paths
             )
             if (
                 opens
@@ -262,7 +260,7 @@ class Explainer:
                 yield item.id, item.name, result.kind.value
 
     def _packages(self, path: str) -> Iterator[Cause]:
-        """Tell which luet packages list a path."""
+        """Yield which luet packages list a path."""
         for database in self.context.facts.databases:
             for package in database.database.packages if database.database is not None else ():
                 if path.lstrip("/") in package.files:
@@ -283,7 +281,7 @@ class Explainer:
             yield Cause("the links go in a circle")
 
     def _changes(self, trace: Trace, *, attributes: bool = True) -> Iterator[Cause]:
-        """Tell what layers did where a path ends; where none ever had it, which files of its name were taken away.
+        """Yield what layers did where a path ends; where none ever had it, which files of its name were taken away.
 
         That a directory was listed again with other `attributes` leads to nothing, and is for who asks for all.
         """
@@ -301,11 +299,11 @@ class Explainer:
         if len(changes) > MAX_CHANGES:
             yield Cause(f"{len(changes) - MAX_CHANGES} earlier layers did something to {path} too")
         for change in changes[-MAX_CHANGES:]:
-            if trace.problem != "loop" or change.type != "symlink":  # its links are told already
+            if trace.problem != "loop" or change.type != "symlink":  # its links are reported already
                 yield self._at(change.layer, _done(change, path))
 
     def _namesakes(self, path: str) -> Iterator[Cause]:
-        """Tell which layers took files of the same name away from elsewhere."""
+        """Yield which layers took files of the same name away from elsewhere."""
         name = path.rpartition("/")[2]
         found = 0
         for position, index in enumerate(self.context.rootfs.indexes):
@@ -316,7 +314,7 @@ class Explainer:
 
 
 def _done(change: Change, path: str) -> str:
-    """Say what a layer did to a path."""
+    """Return what a layer did to a path."""
     match change.action:
         case Action.ADDED:
             return f"{path} was put there, {_kind(change)}"
@@ -334,13 +332,12 @@ def _done(change: Change, path: str) -> str:
 
 def _how(change: Change, path: str) -> str:
     """Say by what a path was taken away where it was not by a whiteout of its own."""
-    directory, _, name = change.cause.rpartition("/")
-    if name == ".wh..wh..opq":
-        return f", with all that was in {directory or '/'}"
-    if name.startswith(".wh."):
-        gone = f"{directory}/{name.removeprefix('.wh.')}"
-        return "" if gone == path else f", with {gone}"
-    return f", by what was put at {change.cause}"
+    gone = deleted_by(change.cause)
+    if gone is None:
+        return f", by what was put at {change.cause}"
+    if gone.endswith("/"):
+        return f", with all that was in {gone[:-1] or '/'}"
+    return "" if gone == path else f", with {gone}"
 
 
 def _kind(change: Change) -> str:
@@ -352,11 +349,10 @@ def _kind(change: Change) -> str:
 
 
 def _deed(finding: Finding) -> str:
-    """Say what the layer that is to blame has done, as far as the evidence tells."""
-    for line in finding.evidence:
-        _, removed, marker = line.partition(" removed it: ")
-        if removed and _BLAME.fullmatch(line):
-            return f"{marker.replace('/.wh.', '/')} was deleted"
+    """Return what the layer that is to blame has done, as far as the evidence tells."""
+    for each in finding.grounds:
+        if isinstance(each, Removal):
+            return f"{(deleted_by(each.cause) or each.cause).removesuffix('/')} was deleted"
     return f"this is what the layer does to {finding.path}"
 
 

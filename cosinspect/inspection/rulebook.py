@@ -18,7 +18,7 @@ from cosinspect.cache.code import code_digest
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.plugins import installed_checks
 from cosinspect.errors import InvalidSignaturePolicy
-from cosinspect.inspection.inspection import plan_inspection, read_manifest_file
+from cosinspect.inspection.plan import plan_inspection, read_manifest_file
 from cosinspect.policy import Plan, parse_policy, read_policy
 from cosinspect.profiles import parse_profile, read_profile
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
@@ -37,7 +37,7 @@ class Rulebook:
         profile: a builtin one's name, or the path of a file.
         policies: paths and texts of files.
         profile_text: of the file, None for a builtin one.
-        build_manifest: path and bytes of the manifest by which an ISO is made, None where nobody gave one.
+        build_manifest: path and bytes of the manifest by which an ISO is made, None if nobody gave one.
         signatures: who must have signed them, None for nobody.
         platform: which image of an index is meant; None for what this machine runs.
     """
@@ -65,7 +65,7 @@ class Rulebook:
         )
 
     def key(self, today: date | None = None) -> str:
-        """Give the digest of everything that decides a verdict besides the image, this code included.
+        """Return the digest of everything that decides a verdict besides the image, this code included.
 
         A waiver that has run out makes another key. What code plugins have nobody knows, so with them a key is good for one process.
 
@@ -77,7 +77,7 @@ class Rulebook:
         return hashlib.sha256(code_digest() + told.encode()).hexdigest()
 
     def digest(self, today: date | None = None) -> str:
-        """Give the digest of what is required, whatever code looks after it.
+        """Return the digest of what is required, whatever code looks after it.
 
         Raises:
             InvalidProfile: as `plan`.
@@ -127,7 +127,7 @@ def load_rulebook(
 
 
 def load_keys(paths: Iterable[str]) -> SignaturePolicy | None:
-    """Trust the keys in files, None where there are none.
+    """Trust the keys in files, None if there are none.
 
     Raises:
         InvalidSignaturePolicy: a file has no key.

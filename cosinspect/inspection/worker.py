@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import multiprocessing
-import os
-import signal
-import threading
-import time
-from concurrent.futures import ProcessPoolExecutor
+import traceback
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +13,8 @@ from attrs import evolve, field, frozen
 from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.verdict import find_attested
 from cosinspect.cache import Cache, open_directory
-from cosinspect.errors import CosinspectError
+from cosinspect.deadline import Deadline
+from cosinspect.errors import CosinspectError, SourceError
 from cosinspect.facts.packages import READS, find_databases
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import inspect
@@ -32,8 +27,9 @@ from cosinspect.report.report import Verdict
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
+from cosinspect.version import __version__
 
-__all__ = ["Outcome", "Task", "end_pool", "make_pool", "perform"]
+__all__ = ["Outcome", "Task", "perform"]
 
 REASONS = 3
 """Reasons that a message has; the report has them all."""
@@ -51,7 +47,7 @@ class Task:
         cache: directory or URL; None for none.
         local_cache: directory for what a cache by URL keeps here.
         packages: whether to list what luet's databases say is installed, too.
-        jobs: layers that are read side by side.
+        jobs: layers that are read in parallel.
         attesters: whose word on the same rules is believed in place of an inspection.
     """
 
@@ -71,11 +67,14 @@ class Outcome:
     """How an inspection ended.
 
     Attributes:
-        verdict: None where nothing could be decided.
+        verdict: None if nothing could be decided.
         message: why, in one line, without the image's name.
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
-        packages: databases as JSON, empty where nobody asked for them or there are none.
+        packages: databases as JSON, empty if nobody asked for them or there are none.
         transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
+        source_error: class of the error where the image's source failed, else empty.
+        traceback: of an internal error, else empty.
+        version: of the cosinspect that made it.
     """
 
     verdict: Verdict | None
@@ -83,48 +82,58 @@ class Outcome:
     report: bytes = field(default=b"", repr=False)
     packages: bytes = field(default=b"", repr=False)
     transient: bool = False
+    source_error: str = ""
+    traceback: str = field(default="", repr=False)
+    version: str = __version__
 
 
 def perform(task: Task) -> Outcome:
     """Inspect; whatever happens is an outcome."""
-    rulebook = task.rulebook
     limits = evolve(DEFAULT_LIMITS, seconds=task.seconds)
     try:
-        attested = _attested(task, limits) if task.attesters else None
-        if attested is not None:
-            return attested
-        cache = _cache(task.cache, task.local_cache)
-        plan = rulebook.plan(datetime.now(UTC).date())
-        report = inspect(
-            task.name,
-            plan=plan,
-            platform=rulebook.platform,
-            access=task.access,
-            signatures=rulebook.signatures,
-            limits=limits,
-            cache=cache,
-            jobs=task.jobs,
-        )
-        packages = b""
-        if task.packages and report.stats.entries:
-            with open_image(
-                task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
-            ) as image:
-                found = find_databases(image.rootfs(READS), image.config, limits=limits)
-                packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
+        with Deadline(task.seconds).running(task.name):
+            return _performed(task, limits)
     except CosinspectError as fault:
-        return Outcome(None, str(fault))
+        failed = type(fault).__name__ if isinstance(fault, SourceError) else ""
+        return Outcome(None, str(fault), source_error=failed)
     except Exception as fault:  # noqa: BLE001 - the next inspection must not meet what this one did
-        return Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
+        message = f"internal error: {type(fault).__name__}: {fault}"
+        return Outcome(None, message, traceback=traceback.format_exc())
+
+
+def _performed(task: Task, limits: Limits) -> Outcome:
+    rulebook = task.rulebook
+    attested = _attested(task, limits) if task.attesters else None
+    if attested is not None:
+        return attested
+    cache = _cache(task.cache, task.local_cache)
+    plan = rulebook.plan(datetime.now(UTC).date())
+    report = inspect(
+        task.name,
+        plan=plan,
+        platform=rulebook.platform,
+        access=task.access,
+        signatures=rulebook.signatures,
+        limits=limits,
+        cache=cache,
+        jobs=task.jobs,
+    )
+    packages = b""
+    if task.packages and report.stats.entries:
+        with open_image(
+            task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
+        ) as image:
+            found = find_databases(image.read_rootfs(READS), image.config, limits=limits)
+            packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
-    message = "; ".join([standing(report), *told[:REASONS]]) + more
+    summary = "; ".join([standing(report), *told[:REASONS]]) + more
     transient = any(result.transient for result in report.results)
-    return Outcome(report.verdict, message, json.dumps(report.to_dict()).encode(), packages, transient)
+    return Outcome(report.verdict, summary, json.dumps(report.to_dict()).encode(), packages, transient)
 
 
 def _attested(task: Task, limits: Limits) -> Outcome | None:
-    """Give what somebody attested of the image by the same rules, None if nobody who is believed did."""
+    """Return what somebody attested of the image by the same rules, None if nobody who is believed did."""
     reference = Reference.parse(task.name)
     with open_image(task.name, platform=task.rulebook.platform, access=task.access, limits=limits) as image:
         subject, judged = image.index_digest or image.digest, image.digest
@@ -141,39 +150,6 @@ def _attested(task: Task, limits: Limits) -> Outcome | None:
     return Outcome(Verdict(found.result.report["verdict"]), printable("; ".join(told)), report)
 
 
-def make_pool(count: int) -> ProcessPoolExecutor:
-    """Make so many processes that inspect; they end with this one, however it ends."""
-    return ProcessPoolExecutor(
-        count,
-        # A process that only forks would have this one's threads, locks and sockets in it.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_attend,
-        initargs=(os.getpid(),),
-    )
-
-
-def end_pool(pool: ProcessPoolExecutor) -> None:
-    """End processes that inspect, whatever they are at."""
-    processes = list((pool._processes or {}).values())  # noqa: SLF001 - there is no other way to end what runs
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-
-
-def _attend(parent: int) -> None:
-    """Make ready a process that inspects: the one that asks decides when it ends, and it does not outlive that one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    logging.getLogger("cosinspect").addHandler(logging.NullHandler())
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def _database(database: dict[str, object]) -> dict[str, object]:
     """Leave out the files of packages, of which there are thousands."""
     packages = database["packages"]
@@ -187,6 +163,6 @@ def _cache(place: str | None, local_cache: str) -> Cache | None:
         return None
     if "://" not in place:
         return Cache(open_directory(Path(place), trusted=True))
-    # Loaded by its name: few need it, and the extra may be missing.
+    # Imported on demand: few need it, and the extra may be missing.
     module = import_module("cosinspect.cache.shared")
     return Cache(module.open_shared(place, open_directory(Path(local_cache), trusted=True)))

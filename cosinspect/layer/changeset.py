@@ -1,6 +1,7 @@
-"""What one layer says about the tree below it: the values that a pass over its blob yields.
+"""The content of one layer as values, from one pass over its blob.
 
-Names follow image-spec, layer.md: entries add or replace; whiteouts and opaque whiteouts take away from lower layers.
+Names follow image-spec, layer.md: entries add or replace; whiteouts and opaque whiteouts delete from lower
+layers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["Cut", "LayerEntry", "LayerIndex", "Marker"]
 
 
 class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One entry of a layer, its name normalised; a msgspec structure because a layer has tens of thousands of them.
+    """One entry of a layer, with a normalised name; a msgspec structure for speed.
 
     Attributes:
         path: without leading slash, "" for the root; bytes that are not UTF-8 as surrogate escapes.
@@ -27,12 +28,11 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
         mode: permission bits, setuid, setgid and sticky included.
         link: raw target of a symbolic link; normalised path of a hard link's target.
         header: offset of the entry in the uncompressed layer.
-        data: offset of its content there, `stored` bytes long, spread out by `sparse`.
-        name: as Go's `filepath.Clean` gives it, where that is not `path`: `/etc/x`, `../x`; else "".
-        target: a hard link's target as written, where readers resolve its dots along the links before them; else "".
-        fault: what is out of the ordinary about it, in words parted by blanks, "" for nearly all entries: its type where no
-            file is made of it, `sparse` for type S, `owner` for an owner that chown(2) leaves as it is, and at the end what a reader
-            runs into that writes the entry again, as `tar.header.unwritable` names it.
+        data: offset of its content in the uncompressed layer, `stored` bytes long; `sparse` lists the data regions.
+        name: as Go's `filepath.Clean` returns it, if that differs from `path`: `/etc/x`, `../x`; else "".
+        target: a hard link's target as written, if readers resolve its dots through links; else "".
+        fault: what is unusual about it, words separated by blanks, "" for nearly all entries: its type if no file is made of
+            it, `sparse` for type S, `owner` for an owner that chown(2) keeps, and last the reason of `tar.header.unwritable`.
     """
 
     path: str
@@ -56,14 +56,14 @@ class LayerEntry(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 @frozen
 class Marker:
-    """A whiteout or opaque whiteout: what it acts on, and where it stands.
+    """A whiteout or opaque whiteout: what it acts on, and its place.
 
     Attributes:
-        path: what it takes away, or of an opaque whiteout the directory that it empties.
+        path: the path that it deletes; for an opaque whiteout, the directory that it empties.
         offset: of the entry in the uncompressed layer.
         name: as `LayerEntry.name`, for the path.
-        is_directory: whether it is a directory instead of a file, which some readers take for another name.
-        data: offset behind its header.
+        is_directory: whether it is a directory instead of a file; some readers then create a directory of that name.
+        data: offset after its header.
     """
 
     path: str
@@ -75,13 +75,13 @@ class Marker:
 
 @frozen
 class Cut:
-    """Where a reader's way through a layer ends, although there is more of it.
+    """An offset at which a reader stops, although the layer continues.
 
     Attributes:
         reader: `containerd` or `ggcr` (go-containerregistry), "" for every reader.
-        offset: the bytes of the uncompressed layer that it gets.
-        ended: whether the archive's end mark is among them, so that who stops there sees the whole archive.
-        reason: what it meets, in a sentence without a full stop.
+        offset: the number of bytes of the uncompressed layer that it reads.
+        ended: whether these bytes include the archive's end mark, so that the reader sees the whole archive.
+        reason: why it stops, a sentence without a full stop.
     """
 
     reader: str
@@ -92,23 +92,23 @@ class Cut:
 
 @frozen
 class LayerIndex:
-    """Everything a layer says, and the bodies of the files that were asked for.
+    """The content of a layer, and the bodies of requested files.
 
     Attributes:
-        entries: in the archive's order, later ones winning over earlier ones of the same path.
-        whiteouts: the paths that lower layers lose.
+        entries: in the archive's order; a later entry replaces an earlier one of the same path.
+        whiteouts: the paths that are deleted from lower layers.
         opaques: the directories whose lower children are hidden.
-        name_only: entries that make no file and act by their names all the same: PAX global headers (of type `global`)
-            and entries of a type that no reader knows (`unknown`).
-        cuts: where readers come to no good end.
+        name_only: entries that make no file but whose names have an effect: PAX global headers (type `global`)
+            and entries of an unknown type (`unknown`).
+        cuts: offsets at which readers stop early.
         nameless: whiteouts that name no file (`.wh.`, `.wh..`, `.wh...`), by their own path; `name` is the directory that
-            a reader takes away who believes them.
-        irregularities: what another reader may see differently.
+        some readers delete.
+        irregularities: what other readers may read differently.
         contents: retained bodies by the offset of their data.
-        uncompressed_size: bytes of the whole archive, what follows its end mark included.
-        table: the digest of the table of contents that alone was read, None where the layer itself was, to its end.
-        programs: what the executable files and the libraries ask for, by the offset of their data; those that are not
-            in it were not looked at.
+        uncompressed_size: bytes of the whole archive, including those after its end mark.
+        table: the digest of the table of contents if only that was read; None if the layer was read to its end.
+        programs: what executable files and libraries require, by the offset of their data; missing ones were not
+        examined.
     """
 
     descriptor: Descriptor
@@ -127,7 +127,7 @@ class LayerIndex:
 
     @property
     def origin(self) -> str:
-        """What it is a function of: the layer's digest, or that of its table of contents as well."""
+        """The digests that decide it: the layer's, and that of its table of contents if only the table was read."""
         digest = str(self.descriptor.digest)
         if any(cut.reader == "containerd" for cut in self.cuts):
             digest = f"{digest} as {self.descriptor.media_type}"

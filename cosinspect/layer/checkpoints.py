@@ -1,8 +1,8 @@
-"""Places at which a layer can be read on from, in place of from its beginning: where its inflation stood, and the hash of all before.
+"""Checkpoints: positions in a layer from which reading can resume, with the state of the inflation and the hash so far.
 
-A deflate stream can only be begun in its middle by who has the state that inflating it to there has left; zstd has no such state to
-be had, so its layers restart where a frame begins, and plain ones anywhere. What is read between two such places is verified
-by the hash that was kept at both: it is the blob that was verified to its end before, or an error.
+Resuming a deflate stream needs the state of the inflation. zstd provides no such state, so its layers resume
+at the start of a frame; plain layers resume anywhere. Bytes between two checkpoints are verified with the
+hashes at both: they are those of the blob that was verified before, or there is an error.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from cosinspect.compression.codecs import Compression, Inflater
 __all__ = ["Checkpoint", "CheckpointRecorder", "Checkpoints"]
 
 SPACING_BYTES = 16 * 1024 * 1024
-"""Inflated bytes from one place to the next, at first."""
+"""The initial distance of checkpoints, in inflated bytes."""
 MOST = 256
-"""Places kept of one layer, some 50 KiB each; of a larger layer every other one goes when there are so many."""
+"""Checkpoints per layer, about 50 KiB each; at this number, every other one is dropped."""
 
 
 @frozen
 class Checkpoint:
-    """One place.
+    """One checkpoint.
 
     Attributes:
-        packed: offset in the blob, from which it is read on.
+        packed: offset in the blob from which reading resumes.
         hashed: the hash of the blob up to there.
-        skipped: bytes from there that belong to what lies before.
-        plain: offset in the uncompressed layer of what comes behind these.
-        inflater: the state of the inflation, None where a member begins, or nothing is inflated.
+        skipped: bytes from there that belong to the content before the checkpoint.
+        plain: offset in the uncompressed layer of the content after those bytes.
+        inflater: the state of the inflation; None if a member starts here or nothing is inflated.
     """
 
     packed: int
@@ -42,10 +42,10 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The places of one layer, as they were left by the pass that read it; used from several threads.
+    """The checkpoints of one layer, from the pass that read it; thread-safe.
 
     Attributes:
-        compression: of the layer, once it was read.
+        compression: of the layer, after it was read.
     """
 
     def __init__(self) -> None:
@@ -53,14 +53,14 @@ class Checkpoints:
         self.compression: Compression | None = None
 
     def keep(self, compression: Compression | None, places: list[Checkpoint]) -> None:
-        """Take the places of a pass that verified the whole layer."""
-        self.compression = compression  # first: whoever finds a place needs it
+        """Store the checkpoints of a pass that verified the whole layer."""
+        self.compression = compression  # first: a thread that finds a checkpoint needs it
         self._places = tuple(places)
 
     def around(self, start: int, stop: int) -> tuple[Checkpoint, Checkpoint | None] | None:
-        """Give the last place before a stretch of the uncompressed layer, and the first one behind, None for the layer's end.
+        """Return the last checkpoint before a range of the uncompressed layer, and the first one after it (None for the layer's end).
 
-        None where there is none before it but the beginning.
+        Return None if only the beginning is before the range.
         """
         places = self._places
         first = bisect_right(places, start, key=lambda each: each.plain) - 1
@@ -68,7 +68,7 @@ class Checkpoints:
             return None
         last = bisect_left(places, stop, key=lambda each: each.plain)
         if last < len(places):
-            # What lies before a member reaches up to where it begins, behind where the hash is known.
+            # Content before a member extends up to its start, which is after the position of the hash.
             reach = places[last].packed + places[last].skipped
             while last < len(places) and places[last].packed < reach:
                 last += 1
@@ -76,18 +76,18 @@ class Checkpoints:
 
 
 class CheckpointRecorder:
-    """Places that are noted as a layer passes, at a distance from each other."""
+    """Records checkpoints at a distance while a layer is read."""
 
     def __init__(self) -> None:
         self.places: list[Checkpoint] = []
         self._spacing = SPACING_BYTES
 
     def is_due(self, plain: int) -> bool:
-        """Say whether it is time for one."""
+        """Return whether the distance is reached."""
         return plain - (self.places[-1].plain if self.places else 0) >= self._spacing
 
     def note(self, place: Checkpoint) -> None:
-        """Note one."""
+        """Record a checkpoint."""
         self.places.append(place)
         if len(self.places) >= MOST:
             del self.places[::2]

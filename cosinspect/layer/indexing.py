@@ -1,6 +1,6 @@
-"""From the headers of an archive to what a layer says: names normalised, markers told from files, oddities noted.
+"""From the headers of an archive to the content of a layer: names are normalised, markers recognised, irregularities noted.
 
-The headers come of a tar archive, or of the table of contents that some layers bring along; what they mean is the same.
+The headers come from a tar archive, or from the table of contents of a layer; they have the same meaning.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Protocol
 from cosinspect.errors import LimitExceeded
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.ledger import DIRECTORY_BYTES, ENTRY_BYTES, NOTE_BYTES, Ledger, weight_of_text
 from cosinspect.layer.outline import Outline
 from cosinspect.layer.retain import Retain
+from cosinspect.layer.whiteout import AUFS_PREFIX, NAMELESS, OPAQUE, PREFIX
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.irregularities import Irregularity
@@ -22,10 +24,11 @@ from cosinspect.tar.reader import Header
 __all__ = ["Archive", "Follower", "Indexing", "Sink"]
 
 _HANDED_BYTES = 256 * 1024
-WHITEOUT_PREFIX = ".wh."
-OPAQUE_MARKER = ".wh..wh..opq"
-_STRETCH = 64  # one stretch of a sparse map, as memory goes
-_AUFS_PREFIX = ".wh..wh."
+_STRETCH = 64  # the weight of one region of a sparse map
+_MAPPING = 200  # the memory of an entry's attributes
+_TEXT = 150  # the memory of the name and the value of one attribute
+_PAID_AT = 256 * 1024
+_SHARED = 4096
 _OVERLAY_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")
 
 _TYPES = {
@@ -40,35 +43,35 @@ _TYPES = {
     "g": "global",
 }
 _PLAIN = frozenset("0123456")
-_UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) leaves as it is
+_UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) keeps
 
 
 class Sink(Protocol):
-    """Takes the bytes of one file as they pass."""
+    """Receives the bytes of one file while the layer is read."""
 
     def write(self, data: bytes, /) -> None:
-        """Take further bytes; they are not verified yet."""
+        """Receive bytes; they are not verified yet."""
         ...
 
     def end(self) -> None:
-        """Take note that these were all."""
+        """Receive the end of the file."""
         ...
 
     def confirm(self, verified: bool, /) -> None:
-        """Take note of whether the layer turned out to be what the image says, once that is known."""
+        """Receive whether the layer was verified, as soon as that is known."""
         ...
 
 
 class Follower(Protocol):
-    """Wants the bytes of some files as they pass, in place of having them kept; asked from several threads."""
+    """Selects files whose bytes it receives while the layer is read; thread-safe."""
 
     def follow(self, layer: Descriptor, entry: LayerEntry, /) -> Sink | None:
-        """Give what takes a file's bytes, None for one that is not wanted."""
+        """Return the receiver of a file's bytes, None if they are not wanted."""
         ...
 
 
 class Archive(Protocol):
-    """Headers in their order, the content of the last one, and what was noticed about them."""
+    """A sequence of headers, the content of the last one, and the irregularities so far."""
 
     irregularities: list[Irregularity]
 
@@ -80,7 +83,7 @@ class Archive(Protocol):
     def __iter__(self) -> Iterator[Header]: ...
 
     def read(self, size: int) -> bytes:
-        """Give at most `size` further stored bytes of the current entry, and none at its end."""
+        """Return at most `size` further stored bytes of the current entry, none at its end."""
         ...
 
     def note(self, kind: str, offset: int, message: str, path: str = "") -> None:
@@ -89,12 +92,12 @@ class Archive(Protocol):
 
 
 def _as_stored(device: tuple[int, int]) -> tuple[int, int]:
-    """Give the numbers that Linux makes a device of: 12 bits of the major, 20 of the minor number (linux/kdev_t.h)."""
+    """Return the device numbers as Linux stores them: 12 bits of the major, 20 of the minor number (linux/kdev_t.h)."""
     return device[0] & 0xFFF, device[1] & 0xFFFFF
 
 
 def _weight(header: Header) -> int:
-    """Say what a header's attributes and sparse map come to, in characters."""
+    """Return the size of a header's attributes and sparse map, in characters."""
     weight = 0
     if header.xattrs:
         weight += sum(len(name) + len(value) for name, value in header.xattrs.items())
@@ -107,8 +110,8 @@ class Indexing:
     """The state of one pass.
 
     Attributes:
-        entries: what was read so far.
-        sinks: what files were handed on to, which is waiting to hear whether they are verified.
+        entries: the entries so far.
+        sinks: the receivers that wait for the result of the verification.
     """
 
     def __init__(
@@ -119,10 +122,12 @@ class Indexing:
         limits: Limits = DEFAULT_LIMITS,
         follow: Callable[[LayerEntry], Sink | None] | None = None,
         programs: bool = True,
+        ledger: Ledger | None = None,
     ) -> None:
-        """Read `archive`, keep the bodies that `retain` wants, and hand on those that `follow` gives a sink for.
+        """Read `archive`; keep the bodies that `retain` selects, and pass on those that `follow` selects.
 
-        With `programs`, what executable files and libraries ask for is read from their bodies as well.
+        With `programs`, the requirements of executable files and libraries are read from their bodies. `ledger` counts the
+        memory that all layers of an image take.
         """
         self._retain = retain
         self._follow = follow
@@ -139,19 +144,27 @@ class Indexing:
         self._programs_left = limits.program_characters if programs else 0
         self.metadata = 0
         self.outline = Outline(archive.note, limits=limits)
+        self._ledger = ledger if ledger is not None else Ledger(limits)
+        self._kept = 0
+        self._directories = 0
+        self._notes = 0
+        self._same: dict[int, int] = {}
 
     def run(self) -> None:
         """Read all headers.
 
         Raises:
             InvalidLayer: Go's readers, and so the runtimes, cannot read the archive.
-            LimitExceeded: it is beyond a bound.
+            LimitExceeded: the archive exceeds a bound.
         """
         most = self._limits.entries
         for seen, header in enumerate(self._archive):
             if seen >= most:
                 raise self._limit("entries", most, "entries in a layer")
             self._take(header)
+            if self._kept > _PAID_AT:
+                self._pay()
+        self._pay()
 
     def index(
         self,
@@ -161,8 +174,8 @@ class Indexing:
         table: Digest | None = None,
         cuts: Iterable[Cut] = (),
     ) -> LayerIndex:
-        """Give what the layer says, once all of it was read."""
-        # Runtimes take a whiteout that is a directory for a directory of that name.
+        """Return the content of the layer after all of it was read."""
+        # Runtimes treat a whiteout that is a directory as a directory of that name.
         self.outline.finish((marker for marker in self.whiteouts if not marker.is_directory), self.opaques)
         return LayerIndex(
             descriptor,
@@ -180,6 +193,17 @@ class Indexing:
             self.programs,
         )
 
+    def _pay(self) -> None:
+        """Have what was kept since the last time counted."""
+        directories = self.outline.directories
+        self._kept += DIRECTORY_BYTES * (directories - self._directories)
+        self._directories = directories
+        notes = self._archive.irregularities
+        self._kept += sum(NOTE_BYTES + len(each.message) + len(each.path) for each in notes[self._notes :])
+        self._notes = len(notes)
+        kept, self._kept = self._kept, 0
+        self._ledger.take(kept, f"byte {self._archive.position} of the uncompressed layer")
+
     def _take(self, header: Header) -> None:
         name = header.name
         path, escapes = normalise(name)
@@ -189,25 +213,10 @@ class Indexing:
                 header,
                 f"the name {name[:200]!r} leaves the root",
             )
-        # Four bytes are the most that a character takes.
-        limits, length = self._limits, len(path)
-        longest = limits.path_bytes
-        if 4 * length > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
-            raise self._limit("path_bytes", limits.path_bytes, "bytes in a path")
-        if length >= limits.path_depth and path.count("/") >= limits.path_depth:
-            raise self._limit("path_depth", limits.path_depth, "components in a path")
-        self.metadata += length + len(header.link)
-        if header.xattrs or header.sparse:
-            self.metadata += _weight(header)
-        if self.metadata > limits.metadata_characters:
-            raise self._limit(
-                "metadata_characters",
-                self._limits.metadata_characters,
-                "characters of names and attributes",
-            )
+        self._hold_to_bounds(header, path)
         kind = _TYPES.get(header.type, "unknown")
         as_go = cleaned(name) if escapes or name.startswith("/") else ""
-        if WHITEOUT_PREFIX in path and path.rpartition("/")[2].startswith(WHITEOUT_PREFIX):
+        if PREFIX in path and path.rpartition("/")[2].startswith(PREFIX):
             self._take_marker(header, kind, path, as_go)
             return
         if kind == "char" or header.xattrs:
@@ -234,8 +243,14 @@ class Indexing:
             device = _as_stored(device) if kind in ("char", "block") else (0, 0)
         if header.type not in _PLAIN:
             fault = f"{'sparse' if header.type == 'S' else kind} {fault}".rstrip()
+        # Numbers that nearly all entries share are one object each.
+        mode, mtime = header.mode & 0o7777, header.mtime
+        if len(self._same) < _SHARED:
+            mode, mtime = self._same.setdefault(mode, mode), self._same.setdefault(mtime, mtime)
+        else:
+            mode, mtime = self._same.get(mode, mode), self._same.get(mtime, mtime)
         entry = LayerEntry(
-            path, kind, header.mode & 0o7777, uid, gid, header.size, header.mtime, link, device, header.xattrs,
+            path, kind, mode, uid, gid, header.size, mtime, link, device, header.xattrs,
             header.offset, header.data, header.stored, header.sparse, as_go, target, fault,
         )  # fmt: skip
         if kind in ("global", "unknown"):
@@ -246,8 +261,29 @@ class Indexing:
         if kind == "file" and header.sparse is None:
             self._take_body(header, entry)
 
+    def _hold_to_bounds(self, header: Header, path: str) -> None:
+        # A character takes at most four bytes.
+        limits, length = self._limits, len(path)
+        longest = limits.path_bytes
+        if 4 * length > longest and len(path.encode("utf-8", "surrogateescape")) > longest:
+            raise self._limit("path_bytes", limits.path_bytes, "bytes in a path")
+        if length >= limits.path_depth and path.count("/") >= limits.path_depth:
+            raise self._limit("path_depth", limits.path_depth, "components in a path")
+        self.metadata += length + len(header.link)
+        self._kept += ENTRY_BYTES + weight_of_text(path) + weight_of_text(header.link)
+        if header.xattrs or header.sparse:
+            weight = _weight(header)
+            self.metadata += weight
+            self._kept += 2 * weight + (_MAPPING + _TEXT * len(header.xattrs) if header.xattrs else 0)
+        if self.metadata > limits.metadata_characters:
+            raise self._limit(
+                "metadata_characters",
+                self._limits.metadata_characters,
+                "characters of names and attributes",
+            )
+
     def _take_body(self, header: Header, entry: LayerEntry) -> None:
-        """Hand a file's content on, keep it, or look at what it is to a kernel."""
+        """Pass on a file's content, keep it, or read what a kernel needs to execute it."""
         sink = self._follow(entry) if self._follow is not None else None
         if sink is not None:
             self._hand_on(sink)
@@ -260,16 +296,18 @@ class Indexing:
             self._read_program(header)
 
     def _read_program(self, header: Header) -> None:
-        """Read as much of a body as it takes to tell what it is and what it asks for."""
+        """Read as much of a body as is needed for its type and its requirements."""
         reader = ProgramReader(header.stored)
         while (data := self._archive.read(_HANDED_BYTES)) and reader.feed(data):
             pass
         self._note_program(header.data, reader.finish())
 
     def _note_program(self, data: int, program: Program) -> None:
-        # What does not fit is read when somebody asks for it.
-        self._programs_left -= weight_of(program)
+        # What exceeds the bound is read on demand.
+        weight = weight_of(program)
+        self._programs_left -= weight
         if self._programs_left > 0:
+            self._kept += weight
             self.programs[data] = program
 
     def _hand_on(self, sink: Sink) -> None:
@@ -279,15 +317,15 @@ class Indexing:
         sink.end()
 
     def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
-        """Record a whiteout: by its name alone, whatever type of file it is, as umoci and containerd do."""
+        """Record a whiteout by its name, whatever its type, as umoci and containerd do."""
         directory, _, base = path.rpartition("/")
-        if base == OPAQUE_MARKER:
+        if base == OPAQUE:
             name = as_go and as_go.rpartition("/")[0]
             self.opaques.append(Marker(directory, header.offset, name, kind == "dir", header.data))
             return
-        victim = base.removeprefix(WHITEOUT_PREFIX)
+        victim = base.removeprefix(PREFIX)
         place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
-        if victim in ("", ".", ".."):
+        if base in NAMELESS:
             self.nameless.append(
                 Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir", header.data)
             )
@@ -295,7 +333,7 @@ class Indexing:
                 "invalid-whiteout", header, f"the whiteout {path!r} names nothing that it could delete"
             )
             return
-        if base.startswith(_AUFS_PREFIX):
+        if base.startswith(AUFS_PREFIX):
             self._note(
                 "aufs-metadata", header, f"{path!r} is metadata of AUFS, which has no meaning in an image"
             )
@@ -319,7 +357,7 @@ class Indexing:
         )
 
     def _note_overlay(self, header: Header) -> None:
-        """Note what overlayfs takes for an order to itself (Linux: Documentation/filesystems/overlayfs.rst)."""
+        """Note attributes and devices that overlayfs interprets (Linux: Documentation/filesystems/overlayfs.rst)."""
         if header.type == "3" and _as_stored(header.device) == (0, 0):
             self._note("overlay-device", header, "a character device 0/0, overlayfs' own whiteout")
         if header.xattrs:

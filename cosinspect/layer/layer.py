@@ -1,8 +1,8 @@
-"""One layer blob, mapped once: a single verified pass gives its `LayerIndex`.
+"""One layer blob: a single verified pass makes its `LayerIndex`.
 
-A layer is a changeset (image-spec, layer.md): entries that add or replace, whiteouts and opaque whiteouts that take
-away from lower layers wherever they stand. The index is a pure function of the blob and of which file bodies were
-asked for, and knows nothing of the layers around it.
+A layer is a changeset (image-spec, layer.md): entries add or replace; whiteouts and opaque whiteouts delete
+from lower layers, wherever they are in the archive. The index depends only on the blob and on the requested
+bodies, not on other layers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from cosinspect.formats.boot.program import Program, read_pieces
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex
 from cosinspect.layer.checkpoints import Checkpoints
 from cosinspect.layer.indexing import Archive, Follower, Indexing
+from cosinspect.layer.ledger import Ledger
 from cosinspect.layer.retain import Retain
 from cosinspect.layer.stream import LayerStream, ResumedStream
 from cosinspect.layer.toc import Table, is_announced, read_table
@@ -36,18 +37,18 @@ from cosinspect.tar.reader import TarStream
 __all__ = ["Layer", "LayerFile", "Progress", "zeros"]
 
 Progress: TypeAlias = "Callable[[Layer, int], None]"
-"""Told of a layer and the compressed bytes that have just come of it, from several threads."""
+"""A callback with a layer and the number of compressed bytes just read; called from several threads."""
 
 
 @frozen
 class Layer:
-    """A layer of an image: where it is, what it must be, which step made it.
+    """A layer of an image: its place, its digests, its build step.
 
     Attributes:
         position: counted from 0 at the bottom.
-        created_by: the step of the image's history, None where it does not tell.
-        deadline: by when the image must be read.
-        checkpoints: where it can be read on from, once it was read; None where that is not to be known.
+        created_by: the step of the image's history, or None.
+        deadline: the deadline for reading the image.
+        checkpoints: filled when the layer is read; None if they are not wanted.
     """
 
     descriptor: Descriptor
@@ -67,20 +68,22 @@ class Layer:
         progress: Progress | None = None,
         cancelled: threading.Event | None = None,
         follower: Follower | None = None,
+        ledger: Ledger | None = None,
     ) -> LayerIndex:
-        """Read the whole layer once; it is returned only when size, digest and diff_id are verified.
+        """Read the whole layer once, and return its index after size, digest and diff_id are verified.
 
         Args:
             retain: which files' bodies to keep.
-            progress: told of the compressed bytes as they come.
-            cancelled: ends the reading from outside when it is set.
-            follower: asked for each file whether it takes the bytes as they pass.
+            progress: called with the number of compressed bytes.
+            cancelled: stops the reading when it is set.
+            follower: selects files whose bytes it receives.
+            ledger: counts the memory that all layers of the image take; by default only this layer's.
 
         Raises:
-            SourceError: the source does not deliver it.
-            ContentError: it is not what the image says.
-            InvalidLayer: Go's readers, and so the runtimes, cannot read it.
-            LimitExceeded: it is beyond a bound.
+            SourceError: the source does not deliver the layer.
+            ContentError: the layer does not match the image.
+            InvalidLayer: Go's readers, and so the runtimes, cannot read the layer.
+            LimitExceeded: the layer exceeds a bound.
         """
         table, trouble = self._table()
         stream = self._stream(progress, cancelled)
@@ -91,7 +94,7 @@ class Layer:
         if table is not None:
             archive = AuditedArchive(archive, table)
         follow = partial(follower.follow, self.descriptor) if follower is not None else None
-        work = Indexing(archive, retain or Retain(), limits=self.limits, follow=follow)
+        work = Indexing(archive, retain or Retain(), limits=self.limits, follow=follow, ledger=ledger)
         verified = False
         try:
             work.run()
@@ -104,13 +107,13 @@ class Layer:
             cuts = _cuts(self.descriptor.media_type, stream, end)
             index = work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
             verified = True
-            return index  # noqa: TRY300 - what comes behind it is told of it
+            return index  # noqa: TRY300 - a later error names it
         except (InvalidLayer, LimitExceeded) as fault:
             told: InvalidLayer | LimitExceeded = fault
             if isinstance(fault, InvalidLayer):
                 told = fault.in_layer(self.position, work.entries[-1].path if work.entries else None)
                 with suppress(InvalidLayer):  # the compression has a fault as well, or is the fault
-                    stream.finish()  # if the blob is another one, that is the error to tell
+                    stream.finish()  # a wrong blob is the error to report
             if not (fault.where or "").startswith("layer"):
                 told = told.but(where=f"layer {self.position} ({self.descriptor.digest}), {fault.where}")
             raise told from fault
@@ -119,8 +122,8 @@ class Layer:
             for sink in work.sinks:
                 sink.confirm(verified)
 
-    def salvage(self, fault: InvalidLayer) -> LayerIndex:
-        """Read what Go's readers get of a layer that `index` could not read for `fault`, in a second pass.
+    def salvage(self, fault: InvalidLayer, ledger: Ledger | None = None) -> LayerIndex:
+        """Read what Go's readers read of a layer on which `index` raised `fault`, in a second pass.
 
         Raises:
             as `index` does, but InvalidLayer.
@@ -128,7 +131,7 @@ class Layer:
         raw = VerifiedStream(self.source.open(self.descriptor), self.descriptor)
         stream = LayerStream(raw, None, limits=self.limits, deadline=self.deadline, salvage=True)
         archive = TarStream(iter(stream), limits=self.limits)
-        work = Indexing(archive, Retain(), limits=self.limits)
+        work = Indexing(archive, Retain(), limits=self.limits, ledger=ledger)
         end = None
         try:
             work.run()
@@ -144,7 +147,7 @@ class Layer:
         return work.index(self.descriptor, self.diff_id, stream.uncompressed_size, cuts=cuts)
 
     def open(self, entry: LayerEntry) -> LayerFile:
-        """Open the content of one of this layer's files, from the nearest place before it, or in a second pass over the blob."""
+        """Open the content of one of this layer's files, from the nearest checkpoint before it, or in a second pass over the blob."""
         around = None
         if self.checkpoints is not None:
             around = self.checkpoints.around(entry.data, entry.data + entry.stored)
@@ -161,7 +164,7 @@ class Layer:
         return LayerFile(self._stream(), entry)
 
     def content_digests(self, entries: Iterable[LayerEntry]) -> dict[int, str]:
-        """Give the sha256 of files of this layer, in hexadecimals by the offset of their data, in one further pass.
+        """Return the sha256 of files of this layer, in hexadecimal digits by the offset of their data; it needs another pass.
 
         Raises:
             as `index` does.
@@ -175,7 +178,7 @@ class Layer:
         return found
 
     def programs(self, entries: Iterable[LayerEntry]) -> dict[int, Program]:
-        """Tell what executable files of this layer ask for, by the offset of their data, in one further pass.
+        """Return the requirements of executable files by the offset of their data; it needs another pass.
 
         Raises:
             as `index` does.
@@ -206,7 +209,7 @@ class Layer:
             stream.close()
 
     def _table(self) -> tuple[Table | None, FormatError | None]:
-        """Give the table of contents that the layer has to agree with, or what is wrong with it; neither where it has none."""
+        """Return the table of contents for the comparison with the layer, or its fault; neither if the layer has none."""
         if not is_announced(self.descriptor):
             return None, None
         try:
@@ -233,7 +236,7 @@ class Layer:
 
 
 def _cuts(media_type: str, stream: LayerStream, end: int | None) -> tuple[Cut, ...]:
-    """Say where readers come to no good end of a layer whose archive ends, by its end mark, at `end`."""
+    """Return where readers stop early; the archive's end mark is at `end`."""
     stops = list(stream.stops)
     reason = containerd_refusal(media_type, compressed=stream.compression is not None)
     if reason:
@@ -245,7 +248,7 @@ def _cuts(media_type: str, stream: LayerStream, end: int | None) -> tuple[Cut, .
 
 
 class _Told:
-    """A stream that tells how many bytes came through it."""
+    """A stream that reports the number of bytes read."""
 
     def __init__(self, stream: ByteStream, layer: Layer, progress: Progress) -> None:
         self._stream = stream
@@ -264,21 +267,21 @@ class _Told:
 class LayerFile:
     """The content of one file of a layer as a stream; closing it verifies the rest of the layer.
 
-    Bytes that were read are verified only when `close` has returned. A sparse file's holes are zeros.
+    Bytes are verified only after `close` has returned. A sparse file's holes are zeros.
     """
 
     def __init__(self, stream: LayerStream | ResumedStream, entry: LayerEntry, position: int = 0) -> None:
-        """Read an entry out of a stream that begins at a position in the uncompressed layer."""
+        """Read an entry from a stream that starts at a position in the uncompressed layer."""
         self._stream = stream
         self._chunks = _expanded(_stored(stream, entry, position), entry)
         self._chunk = b""
         self._closed = False
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` further bytes (all that are left for -1), and none at the end.
+        """Return at most `size` further bytes (all that are left for -1), none at the end.
 
         Raises:
-            InvalidLayer: the layer ends before the file does.
+            InvalidLayer: the layer ends within the file.
             SourceError: the source fails.
         """
         if size < 0:
@@ -289,10 +292,10 @@ class LayerFile:
         return data
 
     def close(self) -> None:
-        """Verify the layer to its end and let go of it.
+        """Verify the layer to its end and close it.
 
         Raises:
-            ContentError: the bytes that were read belong to another layer than the one that was asked for.
+            ContentError: the bytes belong to another layer.
         """
         if not self._closed:
             self._closed = True
@@ -315,12 +318,12 @@ class LayerFile:
 
 
 def _stored(stream: LayerStream | ResumedStream, entry: LayerEntry, position: int) -> Iterator[bytes]:
-    """Give the stored bytes of an entry, found by their offset in a stream that begins at `position`."""
+    """Yield the stored bytes of an entry from a stream that starts at `position`."""
     end = entry.data + entry.stored
     while position < end:
         piece = next(stream, b"")
         if not piece:
-            stream.finish()  # if the blob is another one, that is the error to tell
+            stream.finish()  # a wrong blob is the error to report
             raise InvalidLayer(
                 "the layer ends before the file's content", where=f"byte {position} of the uncompressed layer"
             )
@@ -332,7 +335,7 @@ def _stored(stream: LayerStream | ResumedStream, entry: LayerEntry, position: in
 
 
 def _expanded(stored: Iterator[bytes], entry: LayerEntry) -> Iterator[bytes]:
-    """Put the holes back into a sparse file."""
+    """Insert the holes of a sparse file."""
     if entry.sparse is None:
         yield from stored
         return
@@ -354,7 +357,7 @@ def _expanded(stored: Iterator[bytes], entry: LayerEntry) -> Iterator[bytes]:
 
 
 def zeros(count: int) -> Iterator[bytes]:
-    """Yield so many zeros, in bounded pieces."""
+    """Yield zeros in bounded pieces."""
     while count > 0:
         size = min(count, 1 << 20)
         yield bytes(size)

@@ -1,8 +1,7 @@
-"""The outline of one layer: which directories it uses, and what of it contradicts itself or leans on other layers.
+"""The directories that one layer uses, its contradictions, and its dependencies on other layers.
 
-Everything told here is visible in one layer alone. Overlay snapshotters unpack each layer into a directory of its own, so
-what has to be there for an entry must be in the same layer; and what stands twice or in the way of something else is
-taken differently by different tools.
+Everything here is visible in one layer. Overlay snapshotters unpack each layer into its own directory, so an
+entry's prerequisites must be in the same layer. Tools disagree about repeated or conflicting entries.
 """
 
 from __future__ import annotations
@@ -13,23 +12,29 @@ from typing import TypeAlias
 from cosinspect.errors import LimitExceeded
 from cosinspect.layer.changeset import LayerEntry, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.path_walk import PathWalk
 
 __all__ = ["Note", "Outline"]
 
 Note: TypeAlias = Callable[[str, int, str, str], None]
-"""Takes an irregularity's kind, offset, message and path."""
+"""A callback with an irregularity's kind, offset, message and path."""
 
 _Directory: TypeAlias = "dict[str, _Directory | LayerEntry | int]"
-"""Names to what they are; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needed it."""
+"""Names to entries and directories; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needs it. A
+directory with `_GONE` is not part of the tree any more."""
 
-_OWN = ""  # neither is a name, nor can be one
+_OWN = ""  # neither can be a name
 _USED = "/"
+_GONE = "//"
 
 
 class Outline:
     """The entries of one layer by directory, filled in the archive's order.
 
-    A tree and no set of paths: the paths of all parents of a deep name are the square of its length.
+    A tree, not a set of paths: the paths of all parents of a deep name take quadratic space.
+
+    Attributes:
+        directories: their number, with those of markers.
     """
 
     def __init__(self, note: Note, *, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -37,19 +42,19 @@ class Outline:
         self._limits = limits
         self._root: _Directory = {}
         self._found: dict[str, _Directory] = {"": self._root}
-        self._behind: dict[int, _Directory] = {}  # what is written below an entry that is no directory
-        self._waiting: list[LayerEntry] = []  # hard links whose target has not come yet
-        self._directories = 0
+        self._behind: dict[int, _Directory] = {}  # what is written below an entry that is not a directory
+        self._waiting: list[LayerEntry] = []  # hard links whose target has not appeared yet
+        self.directories = 0
 
     def add(self, entry: LayerEntry) -> None:
-        """Put an entry in its place, and note what it runs into.
+        """Insert an entry, and note its conflicts.
 
         Raises:
             LimitExceeded: the layer uses more than `Limits.directories`.
         """
         parent, _, name = entry.path.rpartition("/")
         directory = self._found.get(parent)
-        if directory is None:
+        if directory is None or _GONE in directory:
             directory = self._found[parent] = self._descend(parent, entry)
         if entry.type == "hardlink" and self._at(entry.link) is None:
             self._waiting.append(entry)
@@ -68,7 +73,7 @@ class Outline:
         elif old is not None:
             self._duplicate(entry)
         if old is not None and isinstance(old, dict) != (entry.type == "dir"):
-            self._found = {"": self._root}  # what was found below it is there no more
+            self._detach(old)
         if entry.type != "dir":
             directory[name] = entry
         elif isinstance(old, dict):
@@ -77,7 +82,7 @@ class Outline:
             directory[name] = self._directory(_OWN, entry)
 
     def finish(self, whiteouts: Iterable[Marker], opaques: Iterable[Marker]) -> None:
-        """Note what only shows when the whole layer is known.
+        """Note irregularities that need the whole layer.
 
         Raises:
             LimitExceeded: as `add` does.
@@ -94,12 +99,23 @@ class Outline:
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
+    def _detach(self, old: _Directory | LayerEntry | int) -> None:
+        """Mark what was found below an entry that another kind of entry replaces: it is there no more."""
+        waiting: list[_Directory | LayerEntry | int | None] = [old]
+        while waiting:
+            directory = waiting.pop()
+            if isinstance(directory, LayerEntry):
+                directory = self._behind.pop(directory.header, None)
+            if isinstance(directory, dict) and _GONE not in directory:
+                waiting.extend(directory.values())
+                directory[_GONE] = 0
+
     def _duplicate(self, entry: LayerEntry) -> None:
         self._note("duplicate-entry", entry.header, "a second entry for a path", entry.path)
 
     def _directory(self, key: str, value: LayerEntry | int) -> _Directory:
-        self._directories += 1
-        if self._directories > self._limits.directories:
+        self.directories += 1
+        if self.directories > self._limits.directories:
             raise LimitExceeded(
                 f"expected at most {self._limits.directories} directories in a layer, found more",
                 limit="directories",
@@ -109,7 +125,7 @@ class Outline:
         return {key: value}
 
     def _descend(self, path: str, entry: LayerEntry) -> _Directory:
-        """Find or make the directory for an entry; what is no directory on the way is noted and passed."""
+        """Find or make the directory for an entry; note and replace what is not a directory on the way."""
         node = self._root
         for name in path.split("/"):
             child = node.get(name)
@@ -130,7 +146,7 @@ class Outline:
         return node
 
     def _is_symlink(self, entry: LayerEntry) -> bool:
-        """Say whether an entry is a symbolic link, or another name of one."""
+        """Return whether an entry is a symbolic link, or another name of one."""
         hops = self._limits.link_hops
         found: LayerEntry | _Directory | None = entry
         while isinstance(found, LayerEntry) and found.type == "hardlink" and hops:
@@ -139,47 +155,26 @@ class Outline:
         return isinstance(found, LayerEntry) and found.type == "symlink"
 
     def _at(self, path: str) -> LayerEntry | _Directory | None:
-        """Look up what the layer has at a path, symbolic links on the way followed inside it.
+        """Return what the layer has at a path; symbolic links are followed within the layer.
 
-        What is not there counts as a directory where `..` leads out of it again: readers join such names by their letters.
+        A missing name counts as a directory if `..` leads out of it again: readers join such names lexically.
         """
-        waiting = path.split("/")[::-1]
-        stack: list[_Directory | None] = [self._root]
-        hops = self._limits.link_hops
-        while waiting:
-            name = waiting.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                del stack[max(len(stack) - 1, 1) :]
-                continue
-            above = stack[-1]
-            child = above.get(name) if above is not None else None
-            if isinstance(child, dict):
-                stack.append(child)
-            elif not isinstance(child, LayerEntry):
-                if ".." not in waiting:
-                    return None
-                stack.append(None)
-            elif not waiting:
-                return child
-            elif (written := _below(self._behind.get(child.header), waiting[::-1])) is not None:
-                return written
-            elif child.type != "symlink" and ".." in waiting:
-                stack.append(None)
-            elif child.type != "symlink" or hops == 0:
+        walk: PathWalk[LayerEntry | _Directory] = PathWalk(
+            _ENTRIES, self._root, path, follow=False, most=self._limits.link_hops, by_letters=True
+        )
+        for step in walk:
+            if step.node is None and ".." not in walk.waiting:
                 return None
-            else:
-                hops -= 1
-                if child.link.startswith("/"):
-                    del stack[1:]
-                waiting.extend(reversed(child.link.split("/")))
-        return stack[-1]
+            if isinstance(step.node, LayerEntry) and walk.waiting:
+                written = _below(self._behind.get(step.node.header), walk.waiting[::-1])
+                if written is not None:
+                    return written
+        return None if walk.problem else walk.stack[-1][1]
 
     # -- markers ---------------------------------------------------------------------------------------------------
 
     def _opaques(self, opaques: Iterable[Marker]) -> set[str]:
-        """Note what is odd about opaque whiteouts, and give the directories they are in."""
+        """Note irregular opaque whiteouts, and return their directories."""
         found: set[str] = set()
         for marker in opaques:
             found.add(marker.path)
@@ -223,8 +218,25 @@ class Outline:
                 node = child
 
 
+class _Entries:
+    """The entries of a layer as a walk asks for them (`cosinspect.path_walk`)."""
+
+    def is_directory(self, node: LayerEntry | _Directory, /) -> bool:
+        return isinstance(node, dict)
+
+    def child(self, directory: LayerEntry | _Directory, name: str, /) -> LayerEntry | _Directory | None:
+        found = directory.get(name) if isinstance(directory, dict) else None
+        return found if isinstance(found, (dict, LayerEntry)) else None
+
+    def target(self, node: LayerEntry | _Directory, /) -> str | None:
+        return node.link if isinstance(node, LayerEntry) and node.type == "symlink" else None
+
+
+_ENTRIES = _Entries()
+
+
 def _below(directory: _Directory | None, names: list[str]) -> LayerEntry | _Directory | None:
-    """Look up what is at a path below a directory, no link followed."""
+    """Return what is at a path below a directory, without following links."""
     found: LayerEntry | _Directory | int | None = directory
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None

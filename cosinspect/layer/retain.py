@@ -1,4 +1,4 @@
-"""Which files' bodies are kept while their layer passes by, and the globs that name them."""
+"""Which files' bodies are kept while their layer is read."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import re
 import threading
 from collections.abc import Iterable
 
+from cosinspect.globs import path_expression
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["Retain", "glob_expression"]
+__all__ = ["Retain"]
 
 
 class Retain:
-    """Which files' bodies to keep while their layer passes by, within a budget that all layers share.
+    """The files whose bodies are kept while their layer is read, within a budget that all layers share.
 
-    What does not fit is read in a second pass when it is needed, so a budget changes cost and never results.
+    A file that exceeds the budget is read in a second pass when it is needed; the budget changes the cost,
+    never the result.
     """
 
     def __init__(self, patterns: Iterable[str] = (), *, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Keep files whose path matches one of `patterns`, where `*` stays in a directory and `**` does not."""
-        expressions = [glob_expression(pattern) for pattern in patterns]
+        """Keep files whose path matches one of `patterns`, globs of paths (`cosinspect.globs`)."""
+        expressions = [path_expression(pattern) for pattern in patterns]
         self._expression = re.compile("|".join(expressions)) if expressions else None
         self._file_bytes = limits.retained_file_bytes
         self._left = limits.retained_bytes
         self._lock = threading.Lock()
 
     def wants(self, path: str, size: int) -> bool:
-        """Say whether to keep a file of `size` bytes, and set its bytes aside in the budget."""
+        """Return whether to keep a file of `size` bytes, and subtract it from the budget."""
         if self._expression is None or size > self._file_bytes or not self._expression.fullmatch(path):
             return False
         with self._lock:
@@ -34,36 +36,3 @@ class Retain:
                 return False
             self._left -= size
             return True
-
-
-def glob_expression(pattern: str) -> str:
-    """Translate a glob over whole paths: `*` and `?` stay within a component, `**/` is any number of them, `{a,b}` a choice."""
-    out = []
-    at = 0
-    depth = 0
-    while at < len(pattern):
-        character = pattern[at]
-        if pattern.startswith("**/", at):
-            out.append("(?:[^/]+/)*")
-            at += 3
-            continue
-        if pattern.startswith("**", at):
-            out.append(".*")
-            at += 2
-            continue
-        if character == "*":
-            out.append("[^/]*")
-        elif character == "?":
-            out.append("[^/]")
-        elif character == "{" and "}" in pattern[at:]:
-            out.append("(?:")
-            depth += 1
-        elif character == "}" and depth:
-            out.append(")")
-            depth -= 1
-        elif character == "," and depth:
-            out.append("|")
-        else:
-            out.append(re.escape(character))
-        at += 1
-    return f"(?:{''.join(out)})"

@@ -1,6 +1,6 @@
-"""A layer's bytes as they are read: inflated, verified to the last one, bounded; whole, or a stretch from a place in its middle.
+"""A layer's bytes: inflated, verified to the last one, bounded; the whole layer, or a range that starts at a checkpoint.
 
-A layer's compression is told by its bytes; media types are often wrong about it.
+The bytes decide a layer's compression; media types are often wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from cosinspect.oci.documents import Descriptor, Digest
 __all__ = ["LayerStream", "ResumedStream"]
 
 _TAR_MAGIC = slice(257, 262)
-_SHARED_RATIO_FLOOR = 16 * 1024 * 1024  # a small layer of zeros may inflate by any honest ratio
+_SHARED_RATIO_FLOOR = 16 * 1024 * 1024  # a small layer of zeros may have any ratio
 
 
 def _at_least(size: int, data: bytes, read: Callable[[], bytes]) -> bytes:
@@ -39,16 +39,16 @@ def _at_least(size: int, data: bytes, read: Callable[[], bytes]) -> bytes:
 
 
 class LayerStream:
-    """A layer's uncompressed bytes in pieces, verified at their end against digest, size and diff_id.
+    """A layer's uncompressed bytes in pieces, verified at the end against digest, size and diff_id.
 
-    Iterate to the end; `finish` does so for a reader that saw enough. Gzip members, zstd frames, skippable frames and
-    zero padding behind the last member are read as one stream. A layer that could not be read once stays unread: the
-    error comes again, so that nobody takes what came before it for the whole.
+    Iterate to the end, or call `finish`. Gzip members, zstd frames, skippable frames and zero padding after
+    the last member are one stream. After an error, every further read raises it again, so that no partial
+    layer is used as a whole one.
 
     Attributes:
-        uncompressed_size: the bytes given so far.
-        compression: known once something was given.
-        stops: which readers come no further, with the bytes that they get, and what they meet.
+        uncompressed_size: the number of bytes returned so far.
+        compression: known after the first bytes.
+        stops: the readers that stop early, with the number of bytes that they read, and the reason.
     """
 
     def __init__(
@@ -65,13 +65,13 @@ class LayerStream:
         """Read a layer that must inflate to `diff_id`, if one is given.
 
         Args:
-            stream: the blob.
-            diff_id: what it must inflate to.
+            stream: of the blob.
+            diff_id: the digest of the uncompressed layer.
             limits: bounds for what is inflated.
-            cancelled: ends the reading from outside when it is set.
-            deadline: by when it must be done.
-            checkpoints: given the places at which the layer can be read on from, once all of it is verified.
-            salvage: give of a damaged layer what Go's readers give before the damage, and end there without an error.
+            cancelled: stops the reading when it is set.
+            deadline: of the inspection.
+            checkpoints: receives the checkpoints of the layer after all of it is verified.
+            salvage: return what Go's readers return of a damaged layer, and end there without an error.
         """
         self.uncompressed_size = 0
         self.stops: list[tuple[str, int, str]] = []
@@ -97,10 +97,10 @@ class LayerStream:
         return next(self._pieces)
 
     def finish(self) -> None:
-        """Read what is left, so that everything is verified.
+        """Read the rest, so that everything is verified.
 
         Raises:
-            ContentError: size, digest or diff_id are not what they should be.
+            ContentError: size, digest or diff_id do not match.
             InvalidLayer: the compressed data is damaged.
             LimitExceeded: the layer inflates beyond its bounds.
             SourceError: the source fails.
@@ -115,7 +115,7 @@ class LayerStream:
         self._stream.close()
 
     def _kept(self) -> Generator[bytes, None, None]:
-        """Remember what ended the reading: a generator that has raised would seem to have come to its end."""
+        """Keep the error that ended the reading: a generator that has raised looks exhausted."""
         try:
             yield from self._hashed()
         except Exception as fault:
@@ -131,7 +131,7 @@ class LayerStream:
                 raise self._too_large("inflated_bytes", limits.inflated_bytes, "bytes when inflated")
             allowed = max(self._stream.position * limits.inflated_ratio, _SHARED_RATIO_FLOOR)
             if self.uncompressed_size > allowed:
-                # By default only zstd reaches it: deflate stays below.
+                # By default, only zstd reaches it; deflate stays below.
                 raise self._too_large("inflated_ratio", limits.inflated_ratio, "times its compressed size")
             if self._diff_id is not None:
                 self._hash.update(piece)
@@ -147,7 +147,7 @@ class LayerStream:
             self._checkpoints.keep(self.compression, self._recorder.places)
 
     def _read(self) -> bytes:
-        """Read on, and note before where all that was read so far has been used up."""
+        """Read further bytes; record a checkpoint first if all input so far is consumed."""
         stream, tracker = self._stream, self._tracker
         if tracker is not None:
             self._boundary = stream.position, stream.hashed
@@ -159,7 +159,7 @@ class LayerStream:
         return stream.read()
 
     def _member_began(self, behind: int) -> None:
-        """Note a member, of which `behind` bytes were read already."""
+        """Record the start of a member of which `behind` bytes were read already."""
         if self._boundary is not None and self._recorder.is_due(self.uncompressed_size):
             packed, hashed = self._boundary
             skipped = self._stream.position - behind - packed
@@ -172,9 +172,7 @@ class LayerStream:
         kind = detect(data)
         if kind not in (None, Compression.GZIP, Compression.ZSTD):
             data = _at_least(_TAR_MAGIC.stop, data, read)
-            if (
-                data[_TAR_MAGIC] == b"ustar"
-            ):  # a plain archive whose first name looks like another compression
+            if data[_TAR_MAGIC] == b"ustar":  # a plain archive whose first name looks like a compression
                 kind = None
         self.compression = kind
         if kind in (Compression.GZIP, Compression.ZSTD):
@@ -225,7 +223,7 @@ class LayerStream:
         self.stops.extend((reader, self.uncompressed_size, reason) for reader in ("containerd", "ggcr"))
 
     def _drain(self) -> None:
-        """Read the blob to its end without inflating it: if it is another one, that is the error to tell."""
+        """Read the blob to its end without inflating it; a wrong blob is the error to report."""
         while self._stream.read():
             self._heed()
 
@@ -246,9 +244,9 @@ class LayerStream:
 
 
 class ResumedStream:
-    """A stretch of a layer's uncompressed bytes, read from a place in its middle and verified by the hash kept at the next one.
+    """A range of a layer's uncompressed bytes, read from a checkpoint and verified by the hash of the next one.
 
-    Iterate as long as bytes are wanted; `finish` verifies what was given out.
+    Iterate as long as bytes are wanted; `finish` verifies the bytes returned.
     """
 
     def __init__(
@@ -262,7 +260,7 @@ class ResumedStream:
         limits: Limits = DEFAULT_LIMITS,
         deadline: Deadline | None = None,
     ) -> None:
-        """Read `stream`, which begins at `start` and reaches to `end`, or to the end of the blob."""
+        """Read `stream`, which covers the blob from `start` to `end`, or to the blob's end."""
         self._stream = stream
         self._descriptor = descriptor
         self._start = start
@@ -282,10 +280,10 @@ class ResumedStream:
         return next(self._pieces)
 
     def finish(self) -> None:
-        """Read what is left of the stretch, and verify it.
+        """Read the rest of the range, and verify it.
 
         Raises:
-            DigestMismatch: it is not what was there when the whole layer was verified.
+            DigestMismatch: the bytes differ from those of the verified layer.
             SourceError: the source fails.
         """
         while self._read():
@@ -325,5 +323,5 @@ class ResumedStream:
                 self._compression, head, self._read, limits=self._limits, going_on=going_on
             )
         except FormatError as fault:
-            self.finish()  # if the bytes are others, that is the error to tell
+            self.finish()  # wrong bytes are the error to report
             raise InvalidLayer(fault.message, where=f"layer {self._descriptor.digest}") from fault

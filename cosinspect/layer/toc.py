@@ -1,7 +1,7 @@
-"""A layer's table of contents, had without the layer: found by annotation and footer, read by range, verified by its digest.
+"""A layer's table of contents without the layer: located by annotation and footer, read by range, verified by its digest.
 
-Two kinds of layers have one that a manifest vouches for: eStargz by the digest of its JSON, zstd:chunked by that of its
-compressed bytes. What it says of the layer is its author's word: only who reads the layer as well knows whether it is true.
+A manifest can vouch for the tables of two formats: for eStargz by the digest of its JSON, for zstd:chunked by
+the digest of its compressed bytes. The table is its author's claim; only a reader of the layer can verify it.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ __all__ = [
 ]
 
 TABLE_FILE = "stargz.index.json"
-"""Where an eStargz layer keeps its table; the one name that a table does not list."""
+"""The file with the table in an eStargz layer; the only name that a table does not list."""
 
 _STARGZ = "containerd.io/snapshot/stargz/toc.digest"
 _CHUNKED = "io.github.containers.zstd-chunked.manifest-checksum"
 _CHUNKED_POSITION = "io.github.containers.zstd-chunked.manifest-position"
 ANNOTATIONS = (_STARGZ, _CHUNKED, _CHUNKED_POSITION)
-"""What of a layer's annotations decides how its table is read."""
+"""The annotations of a layer that locate its table."""
 
 _FLAGS = {"reg": "0", "hardlink": "1", "symlink": "2", "char": "3", "block": "4", "dir": "5", "fifo": "6"}
 
 
 class TableUnusable(Exception):
-    """A layer is to be read whole: it has no table, its table is not what the manifest says, or cannot be had alone."""
+    """A layer must be read whole: it has no table, the table does not match the manifest, or cannot be read alone."""
 
 
 @frozen
@@ -63,11 +63,11 @@ class Table:
     """A verified table of contents.
 
     Attributes:
-        digest: what the manifest says that it hashes to.
+        digest: the digest in the manifest.
         compression: of the chunks.
-        entries: in its order.
-        ends: offsets in the blob at which something else than a chunk can begin, ascending.
-        fetched: bytes that it took.
+        entries: in the table's order.
+        ends: offsets in the blob at which something other than a chunk may start, ascending.
+        fetched: the number of bytes fetched.
     """
 
     digest: Digest
@@ -77,7 +77,7 @@ class Table:
     fetched: int
 
     def end_of(self, entry: TocEntry, chunk: Chunk) -> int:
-        """Say up to which byte of the blob a chunk's compressed bytes reach at most."""
+        """Return an upper bound for the end of a chunk's compressed bytes in the blob."""
         if chunk is entry.chunks[-1] and entry.end > chunk.offset:
             return entry.end
         after = bisect_right(self.ends, chunk.offset)
@@ -85,7 +85,7 @@ class Table:
 
 
 def is_announced(descriptor: Descriptor) -> bool:
-    """Say whether a manifest vouches for a table of contents of this layer."""
+    """Return whether a manifest vouches for a table of contents of this layer."""
     return _STARGZ in descriptor.annotations or _CHUNKED in descriptor.annotations
 
 
@@ -95,15 +95,15 @@ def read_table(
     """Read the table of contents of a layer, and verify it.
 
     Args:
-        source: where the layer is.
+        source: of the layer.
         descriptor: of the layer, with its annotations.
-        limits: for the table's size.
-        by_range: whether nothing else of the layer may be fetched; otherwise, where the source serves no ranges, all of it is.
+        limits: bound the table's size.
+        by_range: fetch only the table; otherwise, if the source does not serve ranges, the whole layer is fetched.
 
     Raises:
-        TableUnusable: it has none that could be used, or `by_range` cannot be.
-        FormatError: it has one, and that is not what the manifest says, or none after all.
-        SourceError: the source does not deliver it.
+        TableUnusable: the layer has no usable table, or `by_range` is impossible.
+        FormatError: the table does not match the manifest, or is missing.
+        SourceError: the source does not deliver the table.
     """
     fetch = _Fetch(source, descriptor, by_range=by_range)
     if _CHUNKED in descriptor.annotations:
@@ -138,7 +138,7 @@ def read_table(
 class TableArchive(Notes):
     """A table of contents as the headers of an archive.
 
-    An entry is at the offset that is its number, and so is its content: one of a table is known by nothing else.
+    The offset of an entry and of its content is the entry's number: a table has no other offsets.
     """
 
     def __init__(self, table: Table, *, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -152,12 +152,12 @@ class TableArchive(Notes):
             yield header_of(entry, number)
 
     def read(self, size: int) -> bytes:
-        """Nothing comes along with a table: a file is read when it is asked for."""
+        """Return nothing: a table has no contents; files are read on demand."""
         return b""
 
 
 def header_of(entry: TocEntry, number: int) -> Header:
-    """Give an entry of a table as the header that it stands for."""
+    """Convert an entry of a table to a header."""
     return Header(
         entry.name, _FLAGS[entry.type], entry.mode, entry.uid, entry.gid, entry.mtime, entry.size, entry.link,
         entry.device, number, number, entry.size, None, entry.xattrs,
@@ -241,7 +241,7 @@ def _inflated(kind: Compression, data: bytes, limits: Limits) -> bytes:
 
 
 def _table_file(archive: bytes) -> bytes:
-    """Give the JSON out of the archive that an eStargz table is."""
+    """Return the JSON from the archive of an eStargz table."""
     stream = TarStream(iter([archive]))
     for header in stream:
         if normalise(header.name)[0] == TABLE_FILE and header.type == "0":

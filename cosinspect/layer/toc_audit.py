@@ -1,7 +1,7 @@
-"""A layer's archive held against the table of contents that it brings along: what the one says and the other does not.
+"""The comparison of a layer's archive with its table of contents.
 
-Runtimes that pull lazily take the table's word, everybody else reads the archive. Where the two differ, a container runs one
-image and a machine is installed with another.
+Runtimes that pull lazily use the table; all other readers use the archive. If the two differ, a container
+runs one image and a machine is installed with another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ZEROS = bytes(_CONTENT_BYTES)
 
 
 class AuditedArchive:
-    """A tar archive that is compared, entry by entry and byte by byte, with a table while somebody reads it."""
+    """A tar archive that is compared with a table, entry by entry and byte by byte, while it is read."""
 
     def __init__(self, archive: Archive, table: Table) -> None:
         self._archive = archive
@@ -44,7 +44,7 @@ class AuditedArchive:
 
     def __iter__(self) -> Iterator[Header]:
         for header in self._archive:
-            if header.type == "g":  # no table lists what is no file
+            if header.type == "g":  # no table lists an entry that is not a file
                 yield header
                 continue
             path = normalise(header.name)[0]
@@ -62,7 +62,7 @@ class AuditedArchive:
             if self._content is not None:
                 while self.read(_CONTENT_BYTES):
                     pass
-                # What is between the stretches of a sparse file is in neither.
+                # The holes of a sparse file are in neither.
                 told += self._content.differences() if header.sparse is None and not told else []
                 self._content = None
             if told:
@@ -73,7 +73,7 @@ class AuditedArchive:
                 self.note(KIND, end, "the table lists an entry that the archive does not have", path)
 
     def read(self, size: int) -> bytes:
-        """Give at most `size` further stored bytes of the current entry, and none at its end."""
+        """Return at most `size` further stored bytes of the current entry, none at its end."""
         data = self._archive.read(size)
         if self._content is not None:
             self._content.update(data)
@@ -85,7 +85,7 @@ class AuditedArchive:
 
 
 class _Content:
-    """The digests of a file and of its chunks, as its bytes come."""
+    """The digests of a file and of its chunks, computed while its bytes are read."""
 
     def __init__(self, entry: TocEntry) -> None:
         self._entry = entry
@@ -98,7 +98,7 @@ class _Content:
         self._told: list[str] = []
 
     def update(self, data: bytes) -> None:
-        """Take further bytes."""
+        """Add bytes."""
         self._whole.update(data)
         view = memoryview(data)
         while self._chunk is not None and view:
@@ -127,7 +127,7 @@ class _Content:
             self._told.append(f"the content at byte {chunk.start} is {table} and {archive}")
 
     def differences(self) -> list[str]:
-        """Say in what the file's content differs; a table may leave out the digest of what is empty."""
+        """Return the differences of the file's content; a table may omit the digest of an empty file."""
         stated = self._entry.digest
         for chunk in self._entry.chunks:
             stated = stated or (chunk.digest if len(self._entry.chunks) == 1 else "")
@@ -138,7 +138,7 @@ class _Content:
 
 
 def _differences(header: Header, entry: TocEntry) -> list[str]:
-    """Say in what a header and its line of the table differ, the table's word first."""
+    """Return the differences between a header and its line of the table, the table's value first."""
     other = header_of(entry, 0)
     kind = "0" if header.type == "S" else header.type
     if other.type != kind:
@@ -156,7 +156,7 @@ def _differences(header: Header, entry: TocEntry) -> list[str]:
         pairs.append(("link", other.link, header.link))
     elif kind in "34":
         pairs.append(("device", other.device, header.device))
-    # Writers round fractions of a second, each in its own way.
+    # Writers round fractions of a second differently.
     if abs(other.mtime - header.mtime) > 1:
         pairs.append(("time", other.mtime, header.mtime))
     return [

@@ -1,6 +1,6 @@
-"""A layer known by its table of contents alone: its index, and files' contents chunk by chunk, each verified by its digest.
+"""A layer read by its table of contents: its index, and files' contents chunk by chunk, each verified by its digest.
 
-Nothing here was held against the layer itself; that whoever made the table did not lie is believed, not known.
+Nothing here is compared with the layer itself; the table is trusted.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from cosinspect.layer.toc import Table, TableArchive, TableUnusable, read_table
 __all__ = ["TableLayer", "TableUse", "open_by_table"]
 
 _KEPT_BYTES = 256 * 1024
-"""Files of at most so many bytes are kept once they were read: settings, which several checks ask for."""
+"""Files up to this size are kept after the first read: configuration that several checks read."""
 
 
 @define
 class TableUse:
-    """What reading an image's layers by their tables came to; threads may add to it.
+    """The effects of reading an image's layers by their tables; thread-safe.
 
     Attributes:
         fetched: bytes of layers, tables included.
         kept: bytes of files that were read and are kept.
-        mismatch: what a table said and the layer did not hold, None as long as all agreed.
+        mismatch: the first difference between a table and its layer, None if there is none.
     """
 
     fetched: int = 0
@@ -53,8 +53,8 @@ class TableLayer:
     Attributes:
         layer: the layer.
         table: its table.
-        index: what the table says of it; the contents of small files are kept with it once they were read.
-        use: told of what is fetched, and of what does not agree.
+        index: the content of the table; it keeps the contents of small files after the first read.
+        use: records fetched bytes and mismatches.
     """
 
     layer: Layer
@@ -67,8 +67,8 @@ class TableLayer:
         """Open the content of one of the layer's files.
 
         Raises:
-            TableMismatch: the layer does not hold what the table says.
-            SourceError: the source does not deliver it.
+            TableMismatch: the layer does not match the table.
+            SourceError: the source does not deliver the chunk.
         """
         stream = TableFile(self, self._listed(entry))
         if entry.size > _KEPT_BYTES:
@@ -81,10 +81,10 @@ class TableLayer:
         return io.BytesIO(body)
 
     def content_digests(self, entries: Iterable[LayerEntry]) -> dict[int, str]:
-        """Give the sha256 of files, in hexadecimals by the offset of their data, as the table has it.
+        """Return the sha256 of files, in hexadecimal digits by the offset of their data, from the table.
 
         Raises:
-            TableMismatch: it has none.
+            TableMismatch: the table has none.
         """
         found: dict[int, str] = {}
         for entry in entries:
@@ -94,7 +94,7 @@ class TableLayer:
         return found
 
     def programs(self, entries: Iterable[LayerEntry]) -> dict[int, Program]:
-        """Tell what executable files ask for, by the offset of their data.
+        """Return the requirements of executable files by the offset of their data.
 
         Raises:
             as `open` does.
@@ -127,7 +127,7 @@ class TableLayer:
 
 
 class TableFile:
-    """The content of one file as a stream, of which no byte comes before its chunk was verified."""
+    """The content of one file as a stream; it returns a byte only after its chunk was verified."""
 
     def __init__(self, layer: TableLayer, entry: TocEntry) -> None:
         self._layer = layer
@@ -137,10 +137,10 @@ class TableFile:
         self._piece = b""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` further bytes (all that are left for -1), and none at the end.
+        """Return at most `size` further bytes (all that are left for -1), none at the end.
 
         Raises:
-            TableMismatch: the layer is not what the table says.
+            TableMismatch: the layer does not match the table.
             SourceError: the source fails.
         """
         if size < 0:
@@ -151,7 +151,7 @@ class TableFile:
         return data
 
     def close(self) -> None:
-        """Let go of the layer; there is nothing left to verify."""
+        """Close the layer; everything was verified."""
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -174,7 +174,7 @@ class TableFile:
                 yield from zeros(chunk.size)
                 continue
             end = self._layer.table.end_of(self._entry, chunk)
-            if chunk.offset < at:  # it shares what was inflated for the one before it
+            if chunk.offset < at:  # it shares the inflated bytes of the previous chunk
                 yield self._verified(chunk, window)
                 continue
             self._pass(chunk.offset - at)
@@ -211,7 +211,7 @@ class TableFile:
         return data
 
     def _verified(self, chunk: Chunk, packed: bytes) -> bytes:
-        """Inflate a chunk, which may have others before and behind it, and hold it against its digest."""
+        """Inflate a chunk, which may share a member with others, and verify its digest."""
         limits = self._layer.layer.limits
         end = chunk.inner + chunk.size
         if end > limits.chunk_bytes:
@@ -248,15 +248,15 @@ class TableFile:
 
 
 def open_by_table(layer: Layer, use: TableUse) -> TableLayer | None:
-    """Give a layer by its table of contents, None where it has to be read itself: it has none that holds and can be had alone.
+    """Open a layer by its table of contents; return None if the layer itself must be read.
 
     Args:
         layer: the layer.
-        use: told of what is fetched, and of what does not agree.
+        use: records fetched bytes and mismatches.
 
     Raises:
-        SourceError: the source does not deliver it.
-        LimitExceeded: the table is beyond a bound that holds for every layer.
+        SourceError: the source does not deliver the table.
+        LimitExceeded: the table exceeds a bound of all layers.
     """
     try:
         table = read_table(layer.source, layer.descriptor, limits=layer.limits)
@@ -266,7 +266,7 @@ def open_by_table(layer: Layer, use: TableUse) -> TableLayer | None:
     work = Indexing(TableArchive(table, limits=layer.limits), Retain(), limits=layer.limits, programs=False)
     try:
         work.run()
-    except CosinspectError:  # whoever reads the layer tells what is wrong with it
+    except CosinspectError:  # the reader of the layer reports the fault
         return None
     found = work.index(layer.descriptor, layer.diff_id, 0, table.digest)
     bodies: dict[int, bytes] = {}
@@ -274,7 +274,7 @@ def open_by_table(layer: Layer, use: TableUse) -> TableLayer | None:
 
 
 def _fill(found: bytearray, member: Generator[bytes, None, bytes], end: int) -> bytes:
-    """Fill `found` up to `end` with what a member inflates to, and give what lies behind the member."""
+    """Fill `found` up to `end` with the inflated bytes of a member, and return the input after the member."""
     while len(found) < end:
         try:
             found += next(member)

@@ -1,5 +1,6 @@
-"""The image specification's values: descriptors, manifests, configurations, media types, platforms, names of images.
+"""The values of the image specification: descriptors, manifests, configurations, media types, platforms, image names.
 
-Each document is parsed strictly and is a frozen value afterwards; nothing here does I/O. It may import the ground only.
-A new media type goes to `media_types`, a new document to `documents` (values) and `wire` (its JSON), a new transport to `reference`.
+Each document is parsed strictly into a frozen value. Nothing here does I/O. It may import only the ground.
+Add a media type in `media_types`, a document in `documents` (values) and `wire` (JSON), a transport in
+`reference`.
 """

@@ -1,7 +1,7 @@
-"""The manifest of an artifact: something in a repository that is no image, such as what refers to one.
+"""The manifest of an artifact: a manifest in a repository that is not an image, such as a referrer.
 
-Follows image-spec 1.1 (manifest.md, "Guidelines for Artifact Usage"). What its layers are is for whoever knows the
-artifact's type; here they are descriptors and nothing else.
+Follows image-spec 1.1 (manifest.md, "Guidelines for Artifact Usage"). The layers are descriptors; the code
+that knows the artifact's type interprets them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class ArtifactManifest:
     """A manifest whose layers may be of any type.
 
     Attributes:
-        artifact_type: what the artifact is: its `artifactType`, else the type of its configuration.
+        artifact_type: its `artifactType`, else the media type of its configuration.
         layers: its parts, in order.
-        subject: the manifest or index it refers to, None if it refers to none.
+        subject: the manifest or index that it refers to, or None.
         annotations: as written.
     """
 
@@ -36,15 +36,15 @@ class ArtifactManifest:
 
     @classmethod
     def from_json(cls, raw: bytes, media_type: str = "") -> Self:
-        """Parse a manifest that may be nothing else.
+        """Parse a manifest; refuse a document that could be something else too.
 
         Args:
             raw: the document, already verified against its digest.
-            media_type: what the descriptor or server calls it, where one does.
+            media_type: the media type that the descriptor or server states, if any.
 
         Raises:
-            InvalidManifest: it is not a manifest, or could be read as something else too.
-            UnsupportedMediaType: it is of schema 1.
+            InvalidManifest: the document is not a manifest, or another reader could read it as something else.
+            UnsupportedMediaType: the document is of schema 1.
         """
         document = load_document(raw, "manifest")
         agreed_type(document, media_type, MANIFEST_TYPES, OCI_MANIFEST)

@@ -1,8 +1,9 @@
-"""The values of the OCI image specification, strictly parsed from bytes that stay with them.
+"""The values of the OCI image specification, parsed strictly; each value keeps its bytes.
 
-Implements image-spec v1.1 (descriptor.md, manifest.md, image-index.md, config.md) and Docker's "Image Manifest V2,
-Schema 2". Documents are read as the strictest runtime would: a key twice, a known key in another case (Go's decoder
-would take it), or a document that could be both a manifest and an index (CVE-2021-41190) is refused, as is schema 1.
+Implements image-spec v1.1 (descriptor.md, manifest.md, image-index.md, config.md) and Docker's "Image
+Manifest V2, Schema 2". The parser is as strict as the strictest runtime. It refuses a repeated key, a known
+key in another case (Go's decoder accepts it), a document that could be both a manifest and an index
+(CVE-2021-41190), and schema 1.
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ _MAX_SIZE = 2**63 - 1
 
 @frozen(order=True)
 class Digest:
-    """A content digest of a registered algorithm, in its only legal spelling (image-spec, descriptor.md, "Digests").
+    """A content digest of a registered algorithm in its canonical form (image-spec, descriptor.md, "Digests").
 
-    It is safe in a path and in a URL: nothing but the algorithm's name and lower-case hexadecimals passes `parse`.
+    It is safe in a path and in a URL: `parse` accepts only the algorithm's name and lower-case hexadecimal
+    digits.
     """
 
     algorithm: str
@@ -87,10 +89,10 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `sha256:<64 hexadecimals>` or `sha512:<128 hexadecimals>`.
+        """Read `sha256:<64 hexadecimal digits>` or `sha512:<128 hexadecimal digits>`.
 
         Raises:
-            InvalidManifest: it is anything else.
+            InvalidManifest: the text has another form.
         """
         if not _DIGEST.fullmatch(text):
             raise InvalidManifest(
@@ -105,7 +107,7 @@ class Digest:
         return cls(algorithm, hashlib.new(algorithm, data).hexdigest())
 
     def hasher(self) -> hashlib._Hash:
-        """Give a new hash of this digest's algorithm."""
+        """Return a new hash of this digest's algorithm."""
         return hashlib.new(self.algorithm)
 
     def __str__(self) -> str:
@@ -114,15 +116,15 @@ class Digest:
 
 @frozen
 class Descriptor:
-    """Where content is and what it must be (image-spec, descriptor.md).
+    """A reference to content: media type, digest and size (image-spec, descriptor.md).
 
     Attributes:
         media_type: as written; the bytes decide a layer's compression.
-        digest: what the content hashes to.
-        size: how many bytes it has.
-        platform: of a manifest in an index, where given.
+        digest: the digest of the content.
+        size: in bytes.
+        platform: of a manifest in an index, if stated.
         annotations: as written.
-        artifact_type: of a manifest that is no image's, where given.
+        artifact_type: of a manifest that is not an image's, if stated.
     """
 
     media_type: str
@@ -145,15 +147,15 @@ class Manifest:
 
     @classmethod
     def from_json(cls, raw: bytes, media_type: str = "") -> Self:
-        """Parse a manifest that may be nothing else.
+        """Parse a manifest; refuse a document that could be something else too.
 
         Args:
             raw: the document, already verified against its digest.
-            media_type: what the descriptor or server calls it, where one does.
+            media_type: the media type that the descriptor or server states, if any.
 
         Raises:
-            InvalidManifest: it is not a manifest, or could be read as something else too.
-            UnsupportedMediaType: it describes no image, or one whose layers must not be read.
+            InvalidManifest: the document is not a manifest, or another reader could read it as something else.
+            UnsupportedMediaType: the document does not describe an image, or its layers must not be read.
         """
         document = load_document(raw, "manifest")
         kind = agreed_type(document, media_type, MANIFEST_TYPES, OCI_MANIFEST)
@@ -172,7 +174,7 @@ class Manifest:
 
 @frozen
 class ImageIndex:
-    """An image index or manifest list: manifests for several platforms, with the bytes it was read from."""
+    """An image index or manifest list: manifests for several platforms, with its bytes."""
 
     media_type: str
     manifests: tuple[Descriptor, ...]
@@ -181,10 +183,10 @@ class ImageIndex:
 
     @classmethod
     def from_json(cls, raw: bytes, media_type: str = "") -> Self:
-        """Parse an index that may be nothing else.
+        """Parse an index; refuse a document that could be something else too.
 
         Raises:
-            InvalidManifest: it is not an index, or could be read as something else too.
+            InvalidManifest: the document is not an index, or another reader could read it as something else.
         """
         document = load_document(raw, "index")
         kind = agreed_type(document, media_type, INDEX_TYPES, OCI_INDEX)
@@ -196,12 +198,13 @@ class ImageIndex:
         return cls(kind, manifests, wire.annotations or {}, raw)
 
     def select(self, wanted: Platform) -> tuple[Descriptor, ...]:
-        """Give the manifests that may serve `wanted`, best first: those that say so, then those that say nothing.
+        """Return the manifests that may serve `wanted`, best first.
 
-        Entries of other media types are passed over, as image-index.md asks.
+        Manifests without a platform come after those with a matching one. Entries of other media types are
+        skipped, as image-index.md requires.
 
         Raises:
-            NoMatchingPlatform: none may; the message names the platforms there are.
+            NoMatchingPlatform: there is no such manifest; the message names the available platforms.
         """
         images = [item for item in self.manifests if item.media_type in (*MANIFEST_TYPES, *INDEX_TYPES)]
         ranked = [
@@ -216,7 +219,7 @@ class ImageIndex:
         raise no_matching_platform(wanted, (item.platform for item in self.manifests))
 
     def rivals(self, wanted: Platform, taken: Descriptor) -> tuple[Descriptor, ...]:
-        """Give the other images that serve `wanted` as well as the one that was taken, in their order."""
+        """Return the other images that match `wanted` as well as the chosen one, in their order."""
         if taken.platform is None:
             return ()
         rank = taken.platform.rank(wanted)
@@ -232,12 +235,12 @@ class ImageIndex:
 
 @frozen
 class Choice:
-    """The manifest that was taken of an index for a platform.
+    """The manifest that was chosen from an index for a platform.
 
     Attributes:
         wanted: the platform.
         taken: the manifest, or an index in the index.
-        rivals: others that serve the platform as well, which another reader may take.
+        rivals: others that match the platform equally; another reader may choose them.
     """
 
     wanted: Platform
@@ -247,7 +250,7 @@ class Choice:
 
 @frozen
 class History:
-    """One step of an image's making (image-spec, config.md, "history")."""
+    """One build step of an image (image-spec, config.md, "history")."""
 
     created_by: str
     comment: str
@@ -256,15 +259,15 @@ class History:
 
 @frozen
 class ImageConfig:
-    """An image configuration: what its layers must inflate to and how they were made.
+    """An image configuration: the digests of the uncompressed layers, and how they were built.
 
     Attributes:
-        platform: None where the configuration does not say.
+        platform: None if the configuration does not state it.
         diff_ids: digests of the uncompressed layers, bottom first.
         env: `NAME=value` strings.
         labels: as written.
-        history: steps in order, those without a layer included.
-        created: when it was made, as written (RFC 3339), "" where it does not say.
+        history: build steps in order, including those without a layer.
+        created: the time of creation, as written (RFC 3339); "" if it is not stated.
     """
 
     platform: Platform | None
@@ -280,7 +283,7 @@ class ImageConfig:
         """Parse a configuration.
 
         Raises:
-            InvalidManifest: it is none, or its root filesystem is not made of layers.
+            InvalidManifest: the document is not a configuration, or its root filesystem does not consist of layers.
         """
         wire = convert_document(load_document(raw, "config"), WireConfig, "config")
         if wire.rootfs.type != "layers":
@@ -308,7 +311,7 @@ class ImageConfig:
         )
 
     def steps(self) -> tuple[str | None, ...]:
-        """Name for each layer the step that made it, where the history has one for each layer; None where not."""
+        """Return the build step of each layer; None for each if the history does not match the layers."""
         made = [step.created_by or step.comment or None for step in self.history if not step.empty_layer]
         if len(made) != len(self.diff_ids):
             return (None,) * len(self.diff_ids)
@@ -316,11 +319,11 @@ class ImageConfig:
 
 
 def parse_document(raw: bytes, media_type: str = "") -> Manifest | ImageIndex:
-    """Parse what a name resolves to: a manifest or an index, told by its media type or, without one, by its keys.
+    """Parse a manifest or an index; its media type decides which, or its keys if there is no media type.
 
     Raises:
-        InvalidManifest: it is neither, or contradicts the media type.
-        UnsupportedMediaType: it is of a kind that is not read, such as schema 1.
+        InvalidManifest: the document is neither, or contradicts the media type.
+        UnsupportedMediaType: the document is of an unsupported kind, such as schema 1.
     """
     kind = bare_type(media_type)
     if kind in GENERIC_TYPES:
@@ -362,10 +365,10 @@ def _digest(text: str, where: str) -> Digest:
 
 
 def parse_descriptor(wire: WireDescriptor, where: str) -> Descriptor:
-    """Give a descriptor of the wire as a value; `where` names it in messages.
+    """Convert a descriptor of the wire to a value; `where` names it in messages.
 
     Raises:
-        InvalidManifest: its digest or its size is none.
+        InvalidManifest: the digest or the size is invalid.
     """
     if not 0 <= wire.size <= _MAX_SIZE:
         raise InvalidManifest(

@@ -1,4 +1,4 @@
-"""Media types of images: which documents and layers are read, and why the others are not.
+"""Media types of images: the supported documents and layers, and why others are refused.
 
 image-spec, media-types.md, and Docker's "Image Manifest V2, Schema 2".
 """
@@ -47,15 +47,15 @@ MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
 """Media types of documents that list layers."""
 CONFIG_TYPES = (OCI_CONFIG, DOCKER_CONFIG)
 OLD_CONFIG_TYPES = ("", "application/octet-stream", "application/json", "text/html")
-"""What Docker 1.10 and 1.11 called an image's configuration in its own manifests (moby/moby, distribution/pull_v2.go)."""
+"""The media type of configurations in manifests of Docker 1.10 and 1.11 (moby/moby, distribution/pull_v2.go)."""
 SCHEMA_1_TYPES = (
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 )
-# Servers that know nothing of the document call it by one of these.
+# Servers that do not know the document's type send one of these.
 GENERIC_TYPES = ("", "application/json", "application/octet-stream", "text/plain")
 
-# The compression is told by the bytes, so a suffix only has to be one that a layer may carry.
+# The bytes decide the compression; the suffix only has to be valid for a layer.
 _LAYER_TYPE = re.compile(
     rf"(?:{re.escape(OCI_LAYER)}(?:\+gzip|\+zstd)?|{re.escape(DOCKER_LAYER)}(?:\.gzip|\.zstd|\+gzip|\+zstd)?)"
 )
@@ -65,7 +65,7 @@ _FOREIGN_LAYER_TYPE = re.compile(
 
 
 def refuse_schema_1() -> NoReturn:
-    """Say why a schema 1 manifest is not read.
+    """Refuse a manifest of schema 1, with the reason.
 
     Raises:
         UnsupportedMediaType: always.
@@ -78,16 +78,16 @@ def refuse_schema_1() -> NoReturn:
 
 
 def bare_type(media_type: str) -> str:
-    """Give a media type in lower case without its parameters."""
+    """Return a media type in lower case without its parameters."""
     return media_type.partition(";")[0].strip().lower()
 
 
 def agreed_type(document: dict[str, Any], declared: str, allowed: tuple[str, ...], default: str) -> str:
-    """Give the one media type that the document and whoever sent it agree on.
+    """Return the media type on which the document and its sender agree.
 
     Raises:
-        InvalidManifest: they contradict each other, or agree on one that is not `allowed` (CVE-2021-41190).
-        UnsupportedMediaType: it is schema 1.
+        InvalidManifest: they contradict each other, or the type is not `allowed` (CVE-2021-41190).
+        UnsupportedMediaType: the document is of schema 1.
     """
     said = document.get("mediaType", "")
     outer = bare_type(declared)
@@ -111,11 +111,13 @@ _DOCKER_LAYERS = (DOCKER_LAYER, f"{DOCKER_LAYER}.gzip")
 
 
 def containerd_refusal(media_type: str, *, compressed: bool) -> str:
-    """Say why containerd does not unpack a layer of a type, "" if it does (1.7.29, images/mediatypes.go, diff/stream.go).
+    """Return why containerd does not unpack a layer of this type, "" if it does.
+
+    Source: containerd 1.7.29, images/mediatypes.go, diff/stream.go.
 
     Args:
         media_type: of the layer's descriptor.
-        compressed: whether its bytes are.
+        compressed: whether the layer's bytes are compressed.
     """
     base, *suffixes = media_type.split("+")
     if not media_type.startswith("application/vnd.oci.image.layer.") and base not in _DOCKER_LAYERS:
@@ -130,10 +132,10 @@ def containerd_refusal(media_type: str, *, compressed: bool) -> str:
 
 
 def refuse_layer_type(media_type: str, number: int) -> None:
-    """Let a tar layer pass, of whatever compression: its bytes tell that.
+    """Accept a tar layer of any compression; the bytes decide the compression.
 
     Raises:
-        UnsupportedMediaType: it is foreign, encrypted, or no tar archive; the message says why it must not be read.
+        UnsupportedMediaType: the layer is foreign, encrypted, or not a tar archive; the message states the reason.
     """
     if _LAYER_TYPE.fullmatch(media_type):
         return

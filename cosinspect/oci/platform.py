@@ -1,4 +1,4 @@
-"""What images run on, and which image of several serves a machine (image-spec, image-index.md, "platform")."""
+"""Platforms, and the choice of an image for a platform (image-spec, image-index.md, "platform")."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Platform", "no_matching_platform"]
 
 @frozen
 class Platform:
-    """What an image runs on, in Go's words for operating systems and architectures (image-spec, image-index.md).
+    """The platform of an image in Go's names for operating systems and architectures (image-spec, image-index.md).
 
     Attributes:
-        written: how a document calls it, where that is in other words.
+        written: the name in the document, if it differs.
     """
 
     os: str
@@ -29,10 +29,10 @@ class Platform:
 
     @classmethod
     def of_document(cls, os: str, architecture: str, variant: str = "") -> Self:
-        """Give a platform that an index or a configuration names, in containerd's words for it.
+        """Return the platform that an index or a configuration names, normalised as containerd does.
 
-        Follows containerd/platforms 0.2.1 (database.go, normalizeOS, normalizeArch): no system is Linux, for that is what reads images
-        of machines; uname's names for architectures are known, and variants without their v.
+        Follows containerd/platforms 0.2.1 (database.go, normalizeOS, normalizeArch). A missing operating
+        system is Linux. uname's names for architectures and variants without a v are accepted.
         """
         system = os.lower() or "linux"
         system = "darwin" if system == "macos" else system
@@ -49,10 +49,10 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `os/architecture[/variant]`; uname's names for architectures are understood.
+        """Read `os/architecture[/variant]`; uname's names for architectures are accepted.
 
         Raises:
-            InvalidManifest: it has another shape.
+            InvalidManifest: the text has another form.
         """
         parts = text.lower().split("/")
         if not 2 <= len(parts) <= 3 or not all(re.fullmatch(r"[a-z0-9_.-]+", part) for part in parts):
@@ -62,21 +62,21 @@ class Platform:
         found = cls.of_document(
             parts[0], _MACHINES.get(parts[1], parts[1]), parts[2] if len(parts) == 3 else ""
         )
-        # Of a bare `arm` containerd says no variant either (containerd/platforms, Parse).
+        # containerd adds no variant to a bare `arm` either (containerd/platforms, Parse).
         bare = len(parts) == 2 and (found.architecture, found.variant) == ("arm", "v7")
         return cls(found.os, found.architecture, "" if bare else found.variant)
 
     @classmethod
     def of_host(cls) -> Self:
-        """Name the platform whose images this machine runs; a Mac runs those of Linux."""
+        """Return the platform whose images this machine runs; a Mac runs images of Linux."""
         system = host.system().lower()
         machine = host.machine().lower()
         return cls("linux" if system == "darwin" else system, _HOSTS.get(machine, machine))
 
     def rank(self, wanted: Platform) -> int | None:
-        """Say how well this platform serves `wanted`: None not at all, else lower is better.
+        """Return how well this platform serves `wanted`: None if it does not, else a number, lower is better.
 
-        A machine runs code for lower variants of its architecture too, as containerd's platform matcher has it.
+        A machine also runs code for lower variants of its architecture, as in containerd's platform matcher.
         """
         if (self.os, self.architecture) != (wanted.os, wanted.architecture):
             return None
@@ -94,7 +94,7 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-# Other words for an architecture, with the variant that they imply.
+# Other names of an architecture, with the variant that they imply.
 _UNAME = {
     "i386": ("386", ""),
     "x86_64": ("amd64", ""),
@@ -104,7 +104,7 @@ _UNAME = {
     "armel": ("arm", "v6"),
 }
 _DIGITS = {"arm": ("5", "6", "7", "8"), "arm64": ("8",)}
-# What uname says of machines for which no document has a word.
+# Names of uname that no document uses.
 _MACHINES = {"armv7l": "arm", "i686": "386"}
 _HOSTS = {**_MACHINES, "x86_64": "amd64", "aarch64": "arm64", "armhf": "arm", "i386": "386"}
 _DEFAULT_VARIANTS = {"arm64": "v8", "arm": "v7", "amd64": "v1"}
@@ -112,8 +112,8 @@ _VARIANTS = {"arm": ("v5", "v6", "v7", "v8"), "amd64": ("v1", "v2", "v3", "v4")}
 
 
 def no_matching_platform(wanted: Platform, found: Iterable[Platform | None]) -> NoMatchingPlatform:
-    """Make the error that names the platforms there are."""
-    # Attestations hide behind the platform unknown/unknown (BuildKit, "attestation storage").
+    """Return the error that names the available platforms."""
+    # Attestations have the platform unknown/unknown (BuildKit, "attestation storage").
     names = sorted({str(item) for item in found if item is not None and item.os != "unknown"})
     return NoMatchingPlatform(
         f"expected a manifest for {wanted}, found {', '.join(names) or 'none with a platform'}",

@@ -1,13 +1,14 @@
-"""Image names: which transport, which place, which image there.
+"""Image names: transport, place, and the image at that place.
 
-Names follow containers-transports(5); a name without a transport is a registry reference, whose grammar is that of
-distribution's `reference` package. Nothing here touches the file system or the network.
+Names follow containers-transports(5). A name without a transport is a registry reference in the grammar of
+distribution's `reference` package. Nothing here uses the file system or the network.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Mapping
 from typing import Self
 
 from attrs import evolve, frozen
@@ -15,7 +16,7 @@ from attrs import evolve, frozen
 from cosinspect.errors import InvalidManifest, InvalidReference
 from cosinspect.oci.documents import Digest
 
-__all__ = ["ImageName", "Reference", "Transport"]
+__all__ = ["FORMS", "ImageName", "Reference", "Transport"]
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"
@@ -37,7 +38,7 @@ _OTHER_TRANSPORTS = ("containers-storage", "docker-daemon", "ostree", "sif", "ta
 
 
 class Transport(enum.Enum):
-    """How an image is reached."""
+    """The transports of image names."""
 
     DOCKER = "docker"
     OCI = "oci"
@@ -46,14 +47,24 @@ class Transport(enum.Enum):
     DIR = "dir"
 
 
+FORMS: Mapping[Transport, str] = {
+    Transport.DOCKER: "quay.io/org/os:v1",
+    Transport.OCI: "oci:DIR[:ref]",
+    Transport.OCI_ARCHIVE: "oci-archive:FILE[:ref]",
+    Transport.DOCKER_ARCHIVE: "docker-archive:FILE[:repo:tag]",
+    Transport.DIR: "dir:DIR",
+}
+"""How images are named, by transport. Helps and messages take the names from here."""
+
+
 @frozen
 class Reference:
     """An image in a registry: `registry/repository[:tag][@digest]`; the digest decides where both are given.
 
     Attributes:
-        registry: host and port as written; `docker.io` where none was.
-        repository: full, `library/` included where Docker Hub implies it.
-        tag: None where only a digest is given.
+        registry: host and port as written; `docker.io` by default.
+        repository: the full path, including `library/` if Docker Hub implies it.
+        tag: None if only a digest is given.
     """
 
     registry: str
@@ -63,10 +74,10 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a reference as Docker reads it.
+        """Parse a reference as Docker does.
 
         Raises:
-            InvalidReference: it is none; the message says which part is wrong.
+            InvalidReference: the text is not a reference; the message names the wrong part.
         """
         rest, at, digest_text = text.partition("@")
         if at and not digest_text.startswith(_ALGORITHMS):
@@ -103,15 +114,15 @@ class Reference:
 
     @property
     def identifier(self) -> str:
-        """What to ask the registry for: the digest, else the tag."""
+        """The identifier for the registry: the digest, else the tag."""
         return str(self.digest) if self.digest else self.tag or DEFAULT_TAG
 
     @property
     def normal(self) -> Self:
-        """The same image by the one name that all its spellings share: rules are matched against it.
+        """The normal form, which all spellings of the name share; rules match against it.
 
-        The host is lower case, without a final dot and without the port 443; Docker Hub's hosts are `docker.io`; of a tag
-        and a digest only the digest is left (distribution/reference, ParseDockerRef).
+        The host is in lower case, without a final dot and without the port 443. Docker Hub's hosts become
+        `docker.io`. If there is a digest, the tag is dropped (distribution/reference, ParseDockerRef).
         """
         registry = self.registry.lower().removesuffix(":443").removesuffix(".")
         repository = self.repository
@@ -130,12 +141,12 @@ class ImageName:
     """A parsed image name.
 
     Attributes:
-        text: as it was given.
-        transport: how the image is reached.
-        reference: of the transport `docker`, else None.
-        path: of the local transports, else empty.
-        selector: which image at `path`: a name, or None for the only one there is.
-        digest: which image at `path`, by the digest of its manifest or index.
+        text: the name as given.
+        transport: of the image.
+        reference: for the transport `docker`, else None.
+        path: for local transports, else empty.
+        selector: the name of the image at `path`; None if there is only one.
+        digest: the digest of the manifest or index at `path`.
     """
 
     text: str
@@ -147,10 +158,10 @@ class ImageName:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an image name.
+        """Parse an image name.
 
         Raises:
-            InvalidReference: it is none; the message shows a right one.
+            InvalidReference: the text is not an image name; the message shows a valid one.
         """
         if not text or any(character.isspace() or not character.isprintable() for character in text):
             raise _invalid(text, "expected an image name without blanks")
@@ -178,11 +189,11 @@ class ImageName:
     @classmethod
     def _local(cls, text: str, transport: Transport, details: str) -> Self:
         if not details or details.startswith(":"):
-            raise _invalid(text, f"expected a path behind {transport.value}:")
+            raise _invalid(text, f"expected a path after {transport.value}:")
         if transport is Transport.DIR:
             return cls(text, transport, path=details)
         path, _, digest = details.rpartition("@")
-        # A path may hold an @ of its own.
+        # A path may contain an @.
         if transport is not Transport.DOCKER_ARCHIVE and path and digest.startswith(_ALGORITHMS):
             try:
                 return cls(text, transport, path=path, digest=Digest.parse(digest))
@@ -190,7 +201,7 @@ class ImageName:
                 raise InvalidReference(fault.message, where=text[:300]) from fault
         path, colon, selector = details.partition(":")
         if colon and not selector:
-            raise _invalid(text, "expected a reference behind the second colon")
+            raise _invalid(text, "expected a reference after the second colon")
         return cls(text, transport, path=path, selector=selector or None)
 
     def __str__(self) -> str:
@@ -207,7 +218,7 @@ def _invalid(text: str, message: str) -> InvalidReference:
 
 
 def _shown(text: str) -> str:
-    """Give a name as messages show it: without what stands before an @, which may be a user and a password."""
+    """Return a name as messages show it: without the part before an @, which may be a user and a password."""
     name, at, digest = text.rpartition("@")
     if not digest.startswith(_ALGORITHMS):
         name, at, digest = text, "", ""

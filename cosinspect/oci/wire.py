@@ -1,6 +1,7 @@
-"""OCI documents as they are on the wire, decoded so that every decoder would see the same.
+"""OCI documents as they are on the wire, decoded so that every decoder reads the same.
 
-A key twice, a known key in another case (Go's decoder would take it), text that is no UTF-8, NaN: all refused here.
+It refuses repeated keys, known keys in another case (Go's decoder accepts them), text that is not UTF-8, and
+NaN.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ __all__ = [
     "refuse_other_case",
 ]
 
-# What the documents look like on the wire. Go's encoder writes null for an empty list or map.
+# The documents on the wire. Go's encoder writes null for an empty list or map.
 
 
 class WirePlatform(msgspec.Struct):
@@ -111,10 +112,10 @@ T = TypeVar("T")
 
 
 def load_document(raw: bytes, where: str) -> dict[str, Any]:
-    """Decode a JSON object in which every key means what it means to every decoder.
+    """Decode a JSON object whose keys every decoder reads the same way.
 
     Raises:
-        InvalidManifest: it is no such object; `where` names it in the message.
+        InvalidManifest: the input is not such an object; `where` names it in the message.
     """
     document = load_json(raw, where)
     if not isinstance(document, dict):
@@ -123,10 +124,10 @@ def load_document(raw: bytes, where: str) -> dict[str, Any]:
 
 
 def load_json(raw: bytes, where: str) -> Any:
-    """Decode JSON in which no key is there twice.
+    """Decode JSON without repeated keys.
 
     Raises:
-        InvalidManifest: it is none; `where` names it in the message.
+        InvalidManifest: the input is not such JSON; `where` names it in the message.
     """
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -141,10 +142,10 @@ def load_json(raw: bytes, where: str) -> Any:
         raise InvalidManifest(f"{name} is not JSON", where=where)
 
     try:
-        # Given bytes, json would read UTF-16 too, which other decoders take for damage.
+        # Given bytes, json also accepts UTF-16, which other decoders refuse.
         document = json.loads(raw.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
         if b"\\ud" in raw or b"\\uD" in raw:
-            json.dumps(document, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
+            json.dumps(document, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is not text
     except RecursionError:
         raise InvalidManifest("the document is nested too deeply", where=where) from None
     except ValueError as fault:  # a JSONDecodeError, or a UnicodeError
@@ -156,12 +157,12 @@ def load_json(raw: bytes, where: str) -> Any:
 
 @cache
 def _names(wire: type) -> Mapping[str, str]:
-    """Give the keys of a structure by how they read without case; found out once, since that takes longer than a document."""
+    """Return the keys of a structure by their case-folded form; cached, because computing them takes longer than decoding."""
     return {item.encode_name.casefold(): item.encode_name for item in msgspec.structs.fields(wire)}
 
 
 def refuse_other_case(value: Any, wire: type, where: str) -> None:
-    """Refuse `Layers` beside or instead of `layers`: Go's decoder takes both for the same field.
+    """Refuse `Layers` beside or instead of `layers`: Go's decoder reads both as the same field.
 
     Raises:
         InvalidManifest: there is such a key.
@@ -189,7 +190,7 @@ def refuse_keys(document: dict[str, Any], keys: tuple[str, ...], where: str) -> 
     """Refuse a document with a key that only another kind of document has.
 
     Raises:
-        InvalidManifest: it has one of `keys`, which are in lower case.
+        InvalidManifest: the document has one of `keys` (in lower case).
     """
     for key in document:
         # Go's decoder folds case as Unicode does: `layer\u017f` is `layers` to it.
@@ -202,11 +203,11 @@ def refuse_keys(document: dict[str, Any], keys: tuple[str, ...], where: str) -> 
 
 
 def convert_document(document: dict[str, Any], wire: type[T], where: str) -> T:
-    """Give a document as the structure it must have.
+    """Convert a document to a structure.
 
     Raises:
-        InvalidManifest: it has another; the message names the key.
-        UnsupportedMediaType: it is of schema 1.
+        InvalidManifest: the document has another structure; the message names the key.
+        UnsupportedMediaType: the document is of schema 1.
     """
     refuse_other_case(document, wire, where)
     try:

@@ -1,9 +1,10 @@
-"""Policies: what users require of their images beyond a profile, as data in TOML, and what they accept for a time.
+"""Policies: requirements of users beyond a profile, and waivers, as data in TOML.
 
-A policy extends a profile: its rules become checks beside those of the catalogue, its levels and required capabilities are added,
-its waivers cover findings without hiding them. `docs/policy.md` is the manual.
+A policy extends a profile. Its rules become checks, its levels and required capabilities are added, and its
+waivers cover findings without hiding them. `docs/policy.md` is the manual.
 
-It may import `checks`, `formats`, `profiles`, `report` and `rootfs`. A new rule is a type in `rules`; `plan` puts profile and policies together.
+It may import `checks`, `formats`, `profiles`, `report` and `rootfs`. Add a kind of rule in `rules`; `plan`
+combines profile and policies.
 """
 
 from __future__ import annotations

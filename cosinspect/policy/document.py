@@ -1,4 +1,4 @@
-"""A policy's document: TOML in, a `Policy` out, or every mistake in it."""
+"""The document of a policy: TOML in, a `Policy` or every mistake out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attrs import field, frozen
 from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy
 from cosinspect.policy.mistakes import Mistakes
-from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, Rule, SizeRule, check_of
+from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, PolicyRule, SizeRule, check_of
 from cosinspect.report.report import Capability, Level, Waiver
 
 __all__ = ["Policy", "load_policy", "parse_policy", "read_policy"]
@@ -26,14 +26,14 @@ _MAX_BYTES = 1024 * 1024
 
 @frozen
 class Policy:
-    """What users require beyond a profile, and what they accept for a time.
+    """Requirements beyond a profile, and waivers.
 
     Attributes:
         name: for reports.
-        required: capabilities that are required too.
+        required: further required capabilities.
         levels: levels of checks by id.
         checks: the rules, as checks.
-        waivers: not yet held against a day.
+        waivers: not yet compared with a day.
         where: the file it came from.
         digest: of its text.
     """
@@ -54,7 +54,7 @@ class _WireWaiver(msgspec.Struct):
     path: str = ""
 
 
-_RULES: dict[str, type[Rule]] = {
+_RULES: dict[str, type[PolicyRule]] = {
     "files": FileRule,
     "packages": PackageRule,
     "labels": LabelRule,
@@ -63,7 +63,7 @@ _RULES: dict[str, type[Rule]] = {
 _TOP = ("name", "required", "levels", *_RULES, "waivers")
 
 
-class _WireTop(msgspec.Struct):
+class _WirePolicy(msgspec.Struct):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
     required: list[Capability] = []
     levels: dict[str, Any] = {}
@@ -78,7 +78,7 @@ def load_policy(path: str | os.PathLike[str]) -> Policy:
     """Read a policy from a file.
 
     Raises:
-        InvalidPolicy: it cannot be read, or is wrong; the message tells every mistake with its line and key.
+        InvalidPolicy: the file cannot be read, or has mistakes; the message lists each with its line and key.
     """
     return parse_policy(read_policy(path), str(path))
 
@@ -88,17 +88,17 @@ def parse_policy(text: str, where: str) -> Policy:
 
     Args:
         text: the document.
-        where: where it came from, for messages.
+        where: the file, for messages.
 
     Raises:
-        InvalidPolicy: it is wrong; as `load_policy`.
+        InvalidPolicy: the document has mistakes; as `load_policy`.
     """
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as fault:  # ValueError: also a number too long
         raise InvalidPolicy(f"expected TOML: {fault}", where=where) from fault
     mistakes = Mistakes.of(where, text)
-    top = mistakes.convert(_WireTop, document, ())
+    top = mistakes.convert(_WirePolicy, document, ())
     if isinstance(levels := document.get("levels"), dict):
         for check, level in levels.items():
             if level not in [known.value for known in Level]:
@@ -106,9 +106,9 @@ def parse_policy(text: str, where: str) -> Policy:
                     ("levels", check), f"expected error or warning or note, found {str(level)[:40]!r}"
                 )
     if top is None:
-        # What can be read is looked at all the same, so that the next attempt does not meet the next mistake.
+        # The readable part is verified anyway, so that all mistakes are reported at once.
         kept = {key: document[key] for key in (*_RULES, "waivers") if isinstance(document.get(key), list)}
-        top = _WireTop("-", **kept)
+        top = _WirePolicy("-", **kept)
     checks: list[Check] = []
     for kind, structure in _RULES.items():
         for number, value in enumerate(getattr(top, kind)):
@@ -145,7 +145,7 @@ def read_policy(path: str | os.PathLike[str]) -> str:
     """Read the text of a policy.
 
     Raises:
-        InvalidPolicy: it cannot be read, or is no text.
+        InvalidPolicy: the file cannot be read, or is not text.
     """
     try:
         with Path(path).open("rb") as file:

@@ -1,7 +1,7 @@
-"""Every mistake of a document at once, each with its key and, where it can be told, its line.
+"""All mistakes of a document at once, each with its key and, if possible, its line.
 
-TOML readers keep no positions. So the text is searched for the header of a table and for the key below it, which finds what is
-written the usual way; what is written inline is told by its key alone.
+TOML readers keep no positions. The text is therefore searched for the header of a table and for the key below
+it, which works for the usual spelling. For inline values, only the key is reported.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from cosinspect.wire_types import ready
 __all__ = ["Key", "Mistakes", "Parser"]
 
 Key = tuple[str | int, ...]
-"""Where a value stands: `("files", 0, "mode")`."""
+"""The position of a value: `("files", 0, "mode")`."""
 
 Parser: TypeAlias = "Callable[[Any], object]"
-"""Takes a value of the right type, and raises ValueError where it means nothing."""
+"""Parses a value of the right type; raises ValueError if it is invalid."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([\w.-]+)\s*\]\]?")
 _KEY = re.compile(r"\s*\"?([\w.-]+)\"?\s*=")
 MOST = 20
-"""Mistakes that are told; who has more mends these first."""
+"""The maximum number of reported mistakes."""
 
 
 @define
 class Mistakes:
-    """Collects what is wrong with one document.
+    """Collects the mistakes of one document.
 
     Attributes:
         where: the document's name.
-        kind: what is raised for them.
+        kind: the class of the error.
     """
 
     where: str
@@ -54,23 +54,23 @@ class Mistakes:
     def of(
         cls, where: str, text: str, kind: type[InvalidPolicy | InvalidConfiguration] = InvalidPolicy
     ) -> Mistakes:
-        """Prepare to tell the lines of `text`."""
+        """Prepare to find the lines of `text`."""
         return cls(where, kind, _key_lines(text))
 
     def add(self, key: Key, message: str) -> None:
-        """Note a mistake; the message says what was expected and what was found."""
+        """Add a mistake; the message says what was expected and what was found."""
         self._found.append((key, message))
 
     def convert(
         self, kind: type[T], value: object, key: Key, parsers: Mapping[str, Parser] | None = None
     ) -> T | None:
-        """Make a structure of a table, key by key, and note every key that is wrong; None where one is.
+        """Convert a table to a structure, key by key; add every wrong key, and return None if any.
 
         Args:
             kind: the structure.
             value: the table.
-            key: where it stands.
-            parsers: for keys whose text must mean something; each raises ValueError for what does not.
+            key: its position.
+            parsers: for keys with a syntax; each raises ValueError for an invalid value.
         """
         if not isinstance(value, dict):
             self.add(key, f"expected a table, found {_kind_of(value)}")
@@ -95,7 +95,7 @@ class Mistakes:
         return kind(**made) if len(self._found) == before else None
 
     def end(self) -> None:
-        """Raise an error of `kind` with all that was noted, if anything was."""
+        """Raise an error of `kind` with all mistakes, if any."""
         if not self._found:
             return
         told = sorted((self._line(key) or 0, self._place(key), message) for key, message in self._found)
@@ -111,7 +111,7 @@ class Mistakes:
         return f"line {line}, {name}" if line is not None else name or "the document"
 
     def _line(self, key: Key) -> int | None:
-        """Give the line of a key, else of what it is in."""
+        """Return the line of a key, else of its table."""
         while key:
             if key in self._lines:
                 return self._lines[key]
@@ -137,7 +137,7 @@ def _key_lines(text: str) -> dict[Key, int]:
 
 
 def _converted(value: object, kind: Any) -> Any:
-    """Make one value, an enumeration's with a message that tells what there is."""
+    """Convert one value; for an enumeration, the message lists its values."""
     (inner,) = get_args(kind) if get_origin(kind) is list else (None,)
     if isinstance(inner, enum.EnumType):
         if not isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Patterns that run over contents from strangers: RE2, whose time is linear in the text whatever pattern and text are.
+"""Patterns for content from strangers: RE2, which takes linear time for any pattern and text.
 
-Python's own engine backtracks: an innocent pattern and a file made for it take it years.
+Python's own engine backtracks: a harmless pattern and a hostile file can take it years.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from attrs import field, frozen
 __all__ = ["MAX_PATTERN", "Pattern"]
 
 MAX_PATTERN = 2000
-"""Characters of a pattern."""
+"""The maximum length of a pattern."""
 
 
 @frozen
@@ -29,7 +29,7 @@ class Pattern:
         """Compile it.
 
         Raises:
-            ValueError: it is none, or too large.
+            ValueError: it is invalid, or too large.
         """
         if len(self.text) > MAX_PATTERN:
             raise ValueError(
@@ -39,7 +39,9 @@ class Pattern:
         options.log_errors = False
         try:
             raw = self.text.encode("utf-8", "surrogateescape")
-            re2.compile(raw, options)  # by itself: `a)(b` would be one between the brackets of the next
+            re2.compile(
+                raw, options
+            )  # alone first: `a)(b` would be valid between the brackets of the next line
             compiled = re2.compile(b"(?m:" + raw + b")", options)
         except re2.error as fault:
             reason = fault.args[0]
@@ -48,10 +50,10 @@ class Pattern:
         object.__setattr__(self, "_compiled", compiled)
 
     def line_of(self, content: bytes) -> int | None:
-        """Give the number of the first line that a match begins in, counted from 1, None if there is none."""
+        """Return the number of the line in which the first match starts, counted from 1, or None."""
         match = self._compiled.search(content)
         return None if match is None else content.count(b"\n", 0, match.start()) + 1
 
     def matches(self, text: str) -> bool:
-        """Say whether the whole of a text matches."""
+        """Return whether the whole of a text matches."""
         return self._compiled.fullmatch(text.encode("utf-8", "surrogateescape")) is not None

@@ -1,17 +1,17 @@
-"""What one inspection goes by: profile, checks and waivers, put together and held against each other before any work."""
+"""The plan of an inspection: profile, checks and waivers, combined and verified before any work."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
 from datetime import date
-from fnmatch import fnmatchcase
 
 from attrs import evolve, frozen
 
 from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy, InvalidProfile
 from cosinspect.formats.text.build_manifest import BuildManifest
+from cosinspect.globs import name_matches
 from cosinspect.policy.document import Policy
 from cosinspect.profiles import Profile
 from cosinspect.report.report import SIGNATURE_TAG, Capability, CheckResult, Finding, Kind, Level, Waiver
@@ -21,7 +21,7 @@ __all__ = ["Plan", "make_plan"]
 
 @frozen
 class Plan:
-    """What one inspection goes by.
+    """Everything that an inspection requires.
 
     Attributes:
         profile: with the levels and required capabilities of the policies.
@@ -30,8 +30,8 @@ class Plan:
         waivers: by the id of a check, expired ones marked.
         digests: of the policies' text.
         rules: how many of the checks are the policies'.
-        build: the manifest by which an ISO is made, None where nobody gave one.
-        selected: the ids of the checks that alone are run, empty for all.
+        build: the manifest of an ISO, or None.
+        selected: the ids of the selected checks, empty for all.
     """
 
     profile: Profile
@@ -44,7 +44,7 @@ class Plan:
     selected: tuple[str, ...] = ()
 
     def only(self, ids: tuple[str, ...]) -> Plan:
-        """Give the plan with these checks alone, all of them for none.
+        """Return the plan with only these checks; all checks if empty.
 
         Raises:
             InvalidProfile: there is no such check.
@@ -62,16 +62,16 @@ class Plan:
         )
 
     def waive(self, results: Iterable[CheckResult]) -> tuple[tuple[CheckResult, ...], tuple[Waiver, ...]]:
-        """Cover findings and open results with their waivers; give the results, and the waivers that covered nothing."""
+        """Apply waivers to findings and open results; return the results, and the unused waivers."""
         used: set[Waiver] = set()
 
         def covering(check: str, path: str | None) -> Waiver | None:
             fitting = [
                 waiver
                 for waiver in self.waivers
-                if waiver.check == check and (not waiver.path or fnmatchcase(path or "", waiver.path))
+                if waiver.check == check and (not waiver.path or name_matches(path or "", waiver.path))
             ]
-            # One that still holds goes before one that does not.
+            # A valid waiver comes before an expired one.
             found = min(fitting, key=lambda waiver: waiver.expired, default=None)
             if found is not None:
                 used.add(found)
@@ -95,17 +95,17 @@ class Plan:
 def make_plan(
     profile: Profile, checks: Sequence[Check], policies: Sequence[Policy] = (), *, today: date
 ) -> Plan:
-    """Put together what an inspection goes by.
+    """Combine profile, checks and policies to a plan.
 
     Args:
-        profile: what to require.
-        checks: the catalogue and what plugins add.
-        policies: in order, a later one's levels over an earlier one's.
-        today: the day that waivers are held against.
+        profile: the requirements.
+        checks: the catalogue, and the checks of plugins.
+        policies: in order; levels of later ones replace those of earlier ones.
+        today: the day for the expiry of waivers.
 
     Raises:
-        InvalidProfile: the profile names a check that there is not.
-        InvalidPolicy: a policy does, or two rules have one id or name.
+        InvalidProfile: the profile names an unknown check.
+        InvalidPolicy: a policy names an unknown check, or two rules have the same id or name.
     """
     every = list(checks)
     for policy in policies:

@@ -26,10 +26,10 @@ MAX_VERSION = 200
 
 
 def parse_size(text: str) -> int:
-    """Give the bytes of `800 MB` or `1.5 GiB`.
+    """Return the bytes of `800 MB` or `1.5 GiB`.
 
     Raises:
-        ValueError: it is no size.
+        ValueError: the text is not a size.
     """
     match = _SIZE.fullmatch(text)
     if match is None:
@@ -39,7 +39,7 @@ def parse_size(text: str) -> int:
 
 @frozen
 class VersionRange:
-    """Comparisons that all hold, `>=0.14, <1.0`, by Debian's order: 1.0~rc1 < 1.0 < 1.0-1 < 1.0-2 < 1.0.1.
+    """Comparisons that must all be true, `>=0.14, <1.0`, by Debian's order: 1.0~rc1 < 1.0 < 1.0-1 < 1.0-2 < 1.0.1.
 
     Attributes:
         text: as written.
@@ -54,7 +54,7 @@ class VersionRange:
         """Read a range.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is not a range.
         """
         bounds = []
         for part in text.split(","):
@@ -65,10 +65,10 @@ class VersionRange:
         return cls(text, tuple(bounds))
 
     def holds(self, version: str) -> bool:
-        """Say whether a version is in the range.
+        """Return whether a version is in the range.
 
         Raises:
-            ValueError: it is no version.
+            ValueError: the text is not a version.
         """
         found = _version(version)
         return all(_OPERATORS[sign](found, bound) for sign, bound in self.bounds)

@@ -1,6 +1,7 @@
-"""Users' rules: what may be asked of files, packages, labels and sizes, and how a rule becomes a check.
+"""Users' rules about files, packages, labels and sizes, and their conversion to checks.
 
-A rule is data. Each kind says what is wrong with itself (`problems`), what it opens (`reads`) and what it finds in an image (`run`).
+A rule is data. Each kind returns its own mistakes (`problems`), the files that it opens (`reads`), and the
+findings in an image (`run`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from cosinspect.policy.quantities import VersionRange, parse_size
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["FileRule", "LabelRule", "PackageRule", "Rule", "SizeRule", "check_of"]
+__all__ = ["FileRule", "LabelRule", "PackageRule", "PolicyRule", "SizeRule", "check_of"]
 
 MOST = 100
-"""Findings of one rule; a pattern over a whole tree could have as many as there are files."""
+"""The maximum number of findings of one rule; a pattern over a whole tree could have one per file."""
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**32)]
@@ -31,17 +32,17 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MARKS = ("*", "?", "[")
 
 
-class Rule(msgspec.Struct, kw_only=True, frozen=True):
-    """What every rule says of itself.
+class PolicyRule(msgspec.Struct, kw_only=True, frozen=True):
+    """The common attributes of rules.
 
     Attributes:
         id: capitals and a number, such as `FLEET001`.
         name: names the defect, in small letters with hyphens.
-        level: how grave it is; an error fails the verdict.
+        level: the severity; an error makes the verdict fail.
         summary: the defect in one sentence.
-        why: what happens because of it.
+        why: the consequence.
         remedy: what to do.
-        capabilities: what an image cannot do that breaks the rule.
+        capabilities: the capabilities that an image loses if it breaks the rule.
     """
 
     id: str
@@ -54,21 +55,21 @@ class Rule(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def subject(self) -> str:
-        """What the rule is about, for its summary."""
+        """The subject of the rule, for its summary."""
         return self.name
 
     @classmethod
     def parsers(cls) -> dict[str, Parser]:
-        """Give what reads the keys whose text must mean something."""
+        """Return the parsers of keys with a syntax."""
         return {"id": _read_id, "name": _read_name}
 
     def problems(self) -> dict[str, str]:
-        """Give what is wrong between keys, by the key to change."""
+        """Return contradictions between keys, by the key to change."""
         return {}
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Globs of files whose contents it looks at."""
+        """Globs of files whose contents the rule reads."""
         return ()
 
     def run(self, context: CheckContext) -> Iterator[Finding | str]:
@@ -76,13 +77,13 @@ class Rule(msgspec.Struct, kw_only=True, frozen=True):
         raise NotImplementedError
 
 
-class FileRule(Rule, kw_only=True, frozen=True):
+class FileRule(PolicyRule, kw_only=True, frozen=True):
     """What must be, or must not be, at a path.
 
     Attributes:
         path: absolute; with `*`, `?`, `[...]` within a name and `**` for any directories, all that match.
         exists: whether something must be there, or must not.
-        optional: whether it may be missing; the rest of the rule holds where it is there.
+        optional: whether it may be missing; if it exists, the other conditions apply.
         type: kind of file.
         mode: permission bits in octal, exactly.
         max_mode: permission bits that are allowed at most.
@@ -116,7 +117,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
         modes = {"mode": _read_mode, "max_mode": _read_mode}
         patterns = {"contains": Pattern, "lacks": Pattern}
         return {
-            **Rule.parsers(),
+            **PolicyRule.parsers(),
             "path": _read_path,
             **modes,
             **patterns,
@@ -124,7 +125,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
         }
 
     def problems(self) -> dict[str, str]:
-        """Find conditions on what must not be there, and none on what may."""
+        """Find conditions on a file that must not exist, and an optional file without conditions."""
         found = {}
         asked = ("type", "mode", "max_mode", "uid", "gid", "contains", "lacks", "max_size")
         named = [key for key in asked if getattr(self, key) is not None]
@@ -137,7 +138,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The files whose contents are asked for."""
+        """The files whose contents the rule reads."""
         return (self.path.lstrip("/"),) if self.contains or self.lacks else ()
 
     def run(self, context: CheckContext) -> Iterator[Finding | str]:
@@ -171,7 +172,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
             )
 
     def _entries(self, context: CheckContext) -> list[Entry]:
-        """Give what the path names: itself for a link that is asked for or must not be, else what links lead to."""
+        """Return what the path names: a link itself if the rule is about links or absence, else its target."""
         itself = not self.exists or self.type == "symlink"
         if not any(mark in self.path for mark in _MARKS):
             entry = context.rootfs.trace(self.path, follow=not itself).entry
@@ -183,7 +184,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
         return list({entry.path: entry for entry in led}.values())
 
     def _faults(self, context: CheckContext, entry: Entry) -> Iterator[str]:
-        """Say what is wrong with a file."""
+        """Yield the defects of a file."""
         if self.type is not None and entry.type != self.type:
             yield f"expected a {self.type}, found a {entry.type}"
         if self.mode is not None and entry.mode != int(self.mode, 8):
@@ -211,7 +212,7 @@ class FileRule(Rule, kw_only=True, frozen=True):
             yield f"expected no match of {self.lacks}, found one in line {line}"
 
 
-class PackageRule(Rule, kw_only=True, frozen=True):
+class PackageRule(PolicyRule, kw_only=True, frozen=True):
     """A package that luet's databases must list, or must not.
 
     Attributes:
@@ -232,7 +233,7 @@ class PackageRule(Rule, kw_only=True, frozen=True):
     @classmethod
     def parsers(cls) -> dict[str, Parser]:
         """Add the package and the range."""
-        return {**Rule.parsers(), "package": _read_package, "version": VersionRange.parse}
+        return {**PolicyRule.parsers(), "package": _read_package, "version": VersionRange.parse}
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -270,7 +271,7 @@ class PackageRule(Rule, kw_only=True, frozen=True):
             yield f"{self.package} is installed"
 
 
-class LabelRule(Rule, kw_only=True, frozen=True):
+class LabelRule(PolicyRule, kw_only=True, frozen=True):
     """A label that the image's configuration must have, or must not.
 
     Attributes:
@@ -291,10 +292,10 @@ class LabelRule(Rule, kw_only=True, frozen=True):
     @classmethod
     def parsers(cls) -> dict[str, Parser]:
         """Add the pattern."""
-        return {**Rule.parsers(), "matches": Pattern}
+        return {**PolicyRule.parsers(), "matches": Pattern}
 
     def problems(self) -> dict[str, str]:
-        """Find a condition on what must not be there."""
+        """Find a condition on a label that must not exist."""
         if not self.exists and self.matches is not None:
             return {"matches": "expected nothing to be asked of a label that must not exist"}
         return {}
@@ -315,7 +316,7 @@ class LabelRule(Rule, kw_only=True, frozen=True):
             yield f"{self.label} is {value[:200]}"
 
 
-class SizeRule(Rule, kw_only=True, frozen=True):
+class SizeRule(PolicyRule, kw_only=True, frozen=True):
     """How large an image may be.
 
     Attributes:
@@ -334,17 +335,17 @@ class SizeRule(Rule, kw_only=True, frozen=True):
 
     @property
     def subject(self) -> str:
-        """The size of what."""
+        """The object whose size is limited."""
         return "the image's size" if self.path == "/" else f"the size of {self.path}"
 
     @classmethod
     def parsers(cls) -> dict[str, Parser]:
         """Add the sizes and the path."""
         sizes = dict.fromkeys(("max_compressed", "max_layer", "max_unpacked"), parse_size)
-        return {**Rule.parsers(), **sizes, "path": _read_path}
+        return {**PolicyRule.parsers(), **sizes, "path": _read_path}
 
     def problems(self) -> dict[str, str]:
-        """Find a rule that asks for nothing."""
+        """Find a rule without conditions."""
         found = {}
         if (self.max_compressed, self.max_layer, self.max_layers, self.max_unpacked) == (None,) * 4:
             found["id"] = "expected one of max_compressed, max_layer, max_layers, max_unpacked"
@@ -353,7 +354,7 @@ class SizeRule(Rule, kw_only=True, frozen=True):
         return found
 
     def run(self, context: CheckContext) -> Iterator[Finding | str]:
-        """Add up."""
+        """Compute the sizes and compare them."""
         sizes = [index.descriptor.size for index in context.rootfs.indexes]
         found = 0
         if self.max_layers is not None and len(sizes) > self.max_layers:
@@ -394,8 +395,8 @@ class SizeRule(Rule, kw_only=True, frozen=True):
         return total
 
 
-def check_of(rule: Rule) -> Check:
-    """Make the check that a sound rule is."""
+def check_of(rule: PolicyRule) -> Check:
+    """Return the check of a valid rule."""
     return Check(
         id=rule.id,
         name=rule.name,

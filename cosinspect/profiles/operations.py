@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import tomllib
 from functools import cache
-from importlib import resources
 
 import msgspec
 
 from cosinspect.errors import InvalidProfile
+from cosinspect.profiles.tables import resource_text
 from cosinspect.report.capabilities import Capability, Effect, Need
 from cosinspect.wire_types import ready
 
@@ -60,11 +60,11 @@ def read_operations(text: str) -> tuple[Need, ...]:
 
 @cache
 def operations() -> tuple[Need, ...]:
-    """Give the table that comes with the package."""
-    return read_operations((resources.files(__package__) / "operations.toml").read_text("utf-8"))
+    """Return the table that comes with the package."""
+    return read_operations(resource_text("operations.toml"))
 
 
 @cache
-def needs_of(generation: str) -> tuple[Need, ...]:
-    """Give the rows that hold for a generation, in the order of the table; none where it has no rows."""
-    return tuple(need for need in operations() if generation in need.generations)
+def needs_of(*generations: str) -> tuple[Need, ...]:
+    """Return the rows that hold for any of these generations, in the order of the table; none if they have no rows."""
+    return tuple(need for need in operations() if not set(generations).isdisjoint(need.generations))

@@ -1,7 +1,7 @@
-"""Reports as text: each renderer takes a report and a stream, and knows nothing of images or checks.
+"""Renderers: each writes a report to a stream, and does not read images or run checks.
 
-It may import `checks`, `oci`, `report` and `rootfs`. A new output is a module and an entry in `RENDERERS`; sentences that several
-outputs share are in `cosinspect.report.lines`.
+It may import `checks`, `oci`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`.
+`cosinspect.report.lines` has the sentences that several outputs share.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class Renderer(Protocol):
 
         Args:
             report: what to write.
-            stream: where to; it is neither flushed nor closed.
+            stream: the target; it is neither flushed nor closed.
             color: whether terminal colours may be used.
-            width: how many columns there are, for formats that have lines.
+            width: the number of columns, for formats with lines.
         """
         ...
 
 
 class _Deferred:
-    """A renderer that is loaded when it is used: its library takes longer than most reports."""
+    """A renderer that is imported at its first use: importing its library takes longer than most reports."""
 
     def __init__(self, module: str, name: str) -> None:
         self._module = module
@@ -65,4 +65,4 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
 SUFFIXES: Mapping[str, str] = MappingProxyType(
     {".txt": "text", ".json": "json", ".sarif": "sarif", ".xml": "junit", ".md": "markdown", ".html": "html"}
 )
-"""The format that the name of a file means by its ending."""
+"""Suffixes of file names, and their formats."""

@@ -1,11 +1,11 @@
-"""How differences between trees are told to people: by what causes them, both outcomes side by side, the remedy below."""
+"""Differences between trees for people: grouped by cause, with both results and the remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from cosinspect.report.display import printable, size, wrap
-from cosinspect.rootfs.differences import FLATTEN, Cause, Comparison, Difference
+from cosinspect.rootfs.differences import FLATTEN, Comparison, Difference, DifferenceCause
 from cosinspect.rootfs.rootfs import Entry
 
 __all__ = ["change_lines", "comparison_lines"]
@@ -16,13 +16,13 @@ _SIGNS = {(True, False): "+", (False, True): "-", (False, False): "~"}
 def comparison_lines(
     comparison: Comparison, step: Callable[[int], str], *, width: int, every: bool
 ) -> Iterator[str]:
-    """Tell what two readers of the same layers see differently, cause by cause.
+    """Yield the differences between two semantics of the same layers, grouped by cause.
 
     Args:
-        comparison: the two readings.
-        step: names a layer with the step that made it.
-        width: of the lines, which longer paths pass.
-        every: whether to tell what lies below a directory that is in one of the trees only.
+        comparison: of the two trees.
+        step: returns a layer's name with its build step.
+        width: of the lines; longer paths exceed it.
+        every: whether to list the content of a directory that is in one tree only.
     """
     first, other = comparison.first.semantics, comparison.other.semantics
     fatal = [problem for problem in comparison.other.problems if problem.fatal]
@@ -46,7 +46,7 @@ def comparison_lines(
 
 def _cause_lines(
     comparison: Comparison,
-    cause: Cause,
+    cause: DifferenceCause,
     found: list[Difference],
     step: Callable[[int], str],
     *,
@@ -69,7 +69,7 @@ def _cause_lines(
 
 
 def change_lines(found: Sequence[Difference], *, every: bool) -> Iterator[str]:
-    """Tell what one image has otherwise than another, a line for each path: added, removed, changed."""
+    """Yield the differences between two images, one line per path: added, removed, changed."""
     for each, more in _tops(found, every=every):
         sign = _SIGNS[each.left is None, each.right is None]
         entry = each.right if each.right is not None else each.left
@@ -80,7 +80,7 @@ def change_lines(found: Sequence[Difference], *, every: bool) -> Iterator[str]:
 
 
 def _tops(found: Iterable[Difference], *, every: bool) -> list[tuple[Difference, int]]:
-    """Count what lies below a directory that one side has and the other has not, in place of telling it."""
+    """Count, instead of listing, the content of a directory that is on one side only."""
     tops: list[tuple[Difference, int]] = []
     for each in found:  # sorted, so that a directory comes before what is in it
         top, below = tops[-1] if tops else (None, 0)

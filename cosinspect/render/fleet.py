@@ -1,4 +1,4 @@
-"""Many images as a static site: the fleet at a glance, and a page for each image, searchable without a server."""
+"""Many images as a static site: an overview and a page per image, searchable without a server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cosinspect.report.report import Capability, Status
 __all__ = ["fleet_page"]
 
 MOST_FAILING = 15
-"""Checks that are told of for how many images fail them."""
+"""The number of checks in the list of most frequent failures."""
 
 _ORDER = ("fail", "error", "open", "pass")
 _PLURAL = {"fail": "fail", "error": "could not be inspected", "open": "are undecided", "pass": "pass"}
@@ -27,12 +27,12 @@ def fleet_page(
     *,
     title: str = "Images",
 ) -> str:
-    """Give the page of a fleet.
+    """Return the page of a fleet.
 
     Args:
-        rows: of each image `image`, `digest`, `verdict`, `generation`, `size`, `failed`, `message`, and its capabilities by name.
+        rows: for each image `image`, `digest`, `verdict`, `generation`, `size`, `failed`, `message`, and its capabilities by name.
         layers: digests and sizes of all layers of all images.
-        pages: addresses of the images' own pages by their digests.
+        pages: addresses of the images' pages by digest.
         title: of the page.
     """
     verdicts = Counter(row["verdict"] for row in rows)

@@ -1,8 +1,8 @@
-"""A report as workflow commands of GitHub Actions: a line for each finding that becomes an annotation of the run.
+"""A report as workflow commands of GitHub Actions: one line per finding, which becomes an annotation of the run.
 
-Whoever can start a line with `::` commands the runner (`::add-mask::`, `::stop-commands::`). So every line written here is a command
-of ours, and what comes from an image stands behind it with line breaks, percent signs and, in properties, colons and commas escaped as
-the runner unescapes them.
+A line that starts with `::` commands the runner (`::add-mask::`, `::stop-commands::`). Every line written
+here is one command of ours. Content of the image follows it, with line breaks, percent signs and, in
+properties, colons and commas escaped as the runner unescapes them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COMMANDS = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "notice
 
 
 class GithubRenderer:
-    """Writes a line for each finding, gravest first, and one for the verdict; colour and width have no meaning here."""
+    """Writes a line for the verdict and one for each finding, most severe first; ignores colour and width."""
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write the report."""
@@ -34,8 +34,8 @@ class GithubRenderer:
                 text = "\n".join(result_lines(report, result))
                 stream.write(_line(_command(report, result, result.is_waived), _title(result), text))
         for waiver in report.unused:
-            text = printable(f"a waiver of {waiver.check} covers nothing: {waiver.reason}")
-            stream.write(_line("notice", "waiver without use", text))
+            text = printable(f"a waiver of {waiver.check} matches nothing: {waiver.reason}")
+            stream.write(_line("notice", "unused waiver", text))
 
 
 def _command(report: Report, result: CheckResult, waived: bool) -> str:

@@ -1,7 +1,7 @@
-"""A report as a page that needs nothing else: one file, without scripts or pictures from elsewhere, for phones and screens.
+"""A report as a self-contained page: one file without external scripts or pictures, for phones and screens.
 
-It is made of the document that `Report.to_dict` gives, so that reports that were kept can be shown. Whatever comes from an image is
-made harmless first (`cosinspect.report.display`) and escaped on its way into the page.
+It renders the document of `Report.to_dict`, so that stored reports can be shown. Content of the image is made
+harmless first (`cosinspect.report.display`) and escaped in the page.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ WORDS = {
 _GRAVITY = {"error": 0, "warning": 1, "note": 2}
 _KINDS = ("fail", "open", "pass", "notApplicable")
 STEP = 160
-"""Characters of a build step that are shown."""
+"""The number of characters of a build step that are shown."""
 LINES = 3
-"""Lines of evidence at each stage of the boot chain."""
+"""The number of lines of evidence at each stage of the boot chain."""
 
 
 class HtmlRenderer:
-    """Writes a page; colour and width have no meaning here."""
+    """Writes a page; ignores colour and width."""
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write the report."""
@@ -49,12 +49,12 @@ def report_page(
     home: str | None = None,
     packages: Sequence[Mapping[str, Any]] = (),
 ) -> str:
-    """Give the page of one report.
+    """Return the page of one report.
 
     Args:
-        report: as `Report.to_dict` gives it.
-        home: address of the page that this one belongs to, if any.
-        packages: databases with their packages, as `PackageDatabase.to_dict` gives them.
+        report: as `Report.to_dict` returns it.
+        home: address of the overview, if any.
+        packages: databases with their packages, as `PackageDatabase.to_dict` returns them.
     """
     results = report["results"]
     told = [each for each in results if each["kind"] in ("fail", "open")]
@@ -85,12 +85,12 @@ def report_page(
 
 
 def page(template: str, **values: object) -> str:
-    """Give a page of this package's own, filled with values that are escaped."""
+    """Return a page from a template of this package, with escaped values."""
     return _environment().get_template(template).render(values)
 
 
 def _stage(title: str, tag: str, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Tell one stage of the boot: what its checks that decide booting came to, and what they saw."""
+    """Return one stage of the boot: the results and the evidence of its checks that decide booting."""
     own = [each for each in results if tag in each.get("tags", ())]
     deciding = [each for each in own if "boot" in each["capabilities"]] or own
     kind = min((each["kind"] for each in deciding), key=_KINDS.index, default="notApplicable")

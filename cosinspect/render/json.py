@@ -1,7 +1,7 @@
 r"""A report for programs: `Report.to_dict`, which is versioned, as one JSON document in ASCII.
 
-Bytes that are not UTF-8 stand as escapes of lone surrogates (`\udcff` is the byte 0xFF), which Python's and most other
-decoders hand on; nothing else is ever written to the stream.
+Bytes that are not UTF-8 are escaped as lone surrogates (`\udcff` is the byte 0xFF), which Python's and most
+other decoders keep. Nothing else is written to the stream.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["JsonRenderer"]
 
 
 class JsonRenderer:
-    """Writes an indented document that ends in a line break; colour and width have no meaning here."""
+    """Writes an indented document that ends with a line break; ignores colour and width."""
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write the report."""

@@ -1,9 +1,9 @@
 """A report as JUnit XML, which every CI system shows as a test report: a suite for the image, a test for each check.
 
-A test fails where the verdict hangs on its check, is in error where such a check could not be decided, and is skipped where
-there was nothing to look at, or where somebody answers for it. Lesser findings stand in the output of a test that passes, so that
-a report is red exactly if the command's exit status is not 0. The format has no standard; this is what Ant's task, Maven's Surefire and
-their readers (Jenkins, GitLab) agree on.
+A test fails if its check makes the verdict fail. It is an error if the verdict needs the check and the check
+is undecided. It is skipped if the check does not apply or its findings are waived. Findings of lower level
+are in the output of passed tests, so that a report is red exactly if the exit status is not 0. The format has
+no standard; this is the common subset of Ant's task, Maven's Surefire and their readers (Jenkins, GitLab).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["JunitRenderer"]
 
 
 class JunitRenderer:
-    """Writes one document; colour and width have no meaning here."""
+    """Writes one document; ignores colour and width."""
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write the report."""
@@ -35,10 +35,10 @@ class JunitRenderer:
             case = ET.SubElement(
                 suite, "testcase", classname="cosinspect", name=f"capability {capability.value}", time="0"
             )
-            ET.SubElement(case, "error", message="no check has confirmed it", type="undecided")
+            ET.SubElement(case, "error", message="no check confirms it", type="undecided")
         for waiver in report.unused:
             ET.SubElement(suite, "system-out").text = printable(
-                f"a waiver of {waiver.check} covers nothing: {waiver.reason}"
+                f"a waiver of {waiver.check} matches nothing: {waiver.reason}"
             )
         tests = len(report.results) + len(report.unconfirmed)
         totals = {"tests": str(tests), **{name: str(count) for name, count in counts.items()}}

@@ -1,7 +1,7 @@
 """A report as a Markdown summary, for job summaries and comments on merge requests.
 
-Whatever comes from the image stands in code: Markdown, HTML, mentions and links mean nothing there, and the fence around it is
-longer than any that it holds.
+Content of the image is in code spans, where Markdown, HTML, mentions and links have no effect. The fence is
+longer than any fence in the content.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HEADINGS = {Verdict.PASS: "Passed", Verdict.FAIL: "Failed", Verdict.OPEN: "Unde
 
 
 class MarkdownRenderer:
-    """Writes a page; colour and width have no meaning here."""
+    """Writes a page; ignores colour and width."""
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write the report."""
@@ -30,7 +30,7 @@ class MarkdownRenderer:
 def _page(report: Report) -> Iterator[str]:
     yield f"## {_HEADINGS[report.verdict]}: {_code(report.name)}"
     yield ""
-    yield "| capability | | required | because of |"
+    yield "| capability | | required | reason |"
     yield "|---|---|---|---|"
     for capability, found in report.capabilities.items():
         required = "yes" if capability in report.required else ""
@@ -45,7 +45,7 @@ def _page(report: Report) -> Iterator[str]:
     groups = {
         "What fails": [each for each in standing if report.is_decisive(each)],
         "Undecided": undecided,
-        "Lesser findings": [each for each in standing if not report.is_decisive(each)],
+        "Warnings and notes": [each for each in standing if not report.is_decisive(each)],
         "Waived": [each for each in report.results if each.is_waived],
     }
     for heading, results in groups.items():
@@ -56,7 +56,7 @@ def _page(report: Report) -> Iterator[str]:
             yield from _result(report, result)
     if report.unused:
         yield ""
-        yield "### Waivers without use"
+        yield "### Unused waivers"
         yield ""
         for waiver in report.unused:
             yield f"- {_code(waiver.check)}: {_code(waiver_line(waiver))}"
@@ -78,7 +78,7 @@ def _result(report: Report, result: CheckResult) -> Iterator[str]:
 
 
 def _code(text: str) -> str:
-    """Give text as a code span that nothing in it can end."""
+    """Return text as a code span; the text cannot end it."""
     shown = printable(text)
     fence = "`" * (1 + _longest_run(shown))
     pad = " " if shown.startswith("`") or shown.endswith("`") else ""

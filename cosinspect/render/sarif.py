@@ -1,9 +1,9 @@
 r"""A report as SARIF 2.1.0, the interchange format of static analysis that code scanning services read.
 
-Its words are those of the OASIS standard. A finding stands where it is: physically at the path in the image (relative to
-the base `IMAGE`), logically in the image, the layer and the build step that made the layer. What a fingerprint is made of stays
-the same when an image is built again: no digest, no tag, no position of a layer. The document is ASCII without lone surrogates:
-a byte of a name that is not UTF-8 is written as `\xff`.
+It follows the OASIS standard. The physical location of a finding is the path in the image (relative to the
+base `IMAGE`). The logical locations are the image, the layer and its build step. A fingerprint does not
+change when the image is built again: it has no digest, tag or layer position. The document is ASCII without
+lone surrogates: a byte of a name that is not UTF-8 is written as `\xff`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 BASE = "IMAGE"
 FINGERPRINT = "cosinspect/v1"
 
-# `[text](target)` is a link in a message even where that is plain text; a backslash takes its meaning (section 3.11.6).
+# `[text](target)` is a link even in a plain-text message; a backslash escapes it (section 3.11.6).
 _LINK = re.compile(r"\[(?=[^\]]*\]\()")
 
 
 class SarifRenderer:
-    """Writes one document with one run; colour and width have no meaning here."""
+    """Writes one document with one run; ignores colour and width."""
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write the report."""
@@ -42,7 +42,7 @@ class SarifRenderer:
 
 
 def subject(name: str) -> str:
-    """Give an image's name without tag and digest, which is the same for every build of it."""
+    """Return an image's name without tag and digest; it is the same for every build."""
     try:
         parsed = ImageName.parse(name)
     except InvalidReference:
@@ -65,7 +65,7 @@ def _run(report: Report) -> dict[str, Any]:
                 "rules": [_rule(rule, capabilities.get(rule.check, [])) for rule in report.rules],
             }
         },
-        # What stands before the last slash is the category by which services keep the alerts of two images apart.
+        # The part before the last slash is the category, which separates the alerts of different images.
         "automationDetails": {"id": f"cosinspect/{quote(subject(report.name), safe='/:.-_')}/"},
         "originalUriBaseIds": {
             BASE: {"description": {"text": f"the root of {printable(report.name)} at {report.digest}"}}
@@ -118,10 +118,10 @@ def _rule(rule: Rule, capabilities: list[str]) -> dict[str, Any]:
 
 
 def _results(report: Report, result: CheckResult, positions: dict[str, int]) -> list[dict[str, Any]]:
-    """Give what failed, a result for each finding, and what is open; what passed is nobody's alert."""
+    """Return one result per finding and per open check; passed checks make no alert."""
     if result.kind is Kind.OPEN:
         lines = "\n".join(result_lines(report, result))
-        # Of what is not a failure the standard allows no level but this.
+        # For a result that is not a failure, the standard allows only this level.
         return [_result(report, result, Finding(lines, waiver=result.waiver), positions, lines, 0, "none")]
     seen: Counter[str] = Counter()
     found = []
@@ -156,7 +156,7 @@ def _result(
     }
     if result.check in positions:
         values["ruleIndex"] = positions[result.check]
-    # An empty list says that suppressions were looked for and there is none (section 3.27.23).
+    # An empty list means that there are no suppressions (section 3.27.23).
     values["suppressions"] = (
         [_suppression(finding.waiver)] if finding.waiver and not finding.waiver.expired else []
     )
@@ -164,7 +164,7 @@ def _result(
 
 
 def _fingerprint(result: CheckResult, finding: Finding, number: int) -> str:
-    """Identify a finding across builds: by its check and place, or by its message where it has no place."""
+    """Return an identifier of a finding that is stable across builds: of its check and place, or its message without a place."""
     place = finding.path or (finding.message if result.kind is Kind.FAIL else "")
     return hashlib.sha256(f"{result.check}\n{printable(place)}\n{number}".encode()).hexdigest()[:32]
 
@@ -179,7 +179,7 @@ def _location(report: Report, finding: Finding) -> dict[str, Any]:
 
 
 def _logical(report: Report, finding: Finding) -> list[dict[str, Any]]:
-    """Name the image, the layer and the build step."""
+    """Return the image, the layer and the build step."""
     image = f"{printable(report.name)}@{report.digest}"
     found: list[dict[str, Any]] = [
         {"name": printable(report.name), "fullyQualifiedName": image, "kind": "image"}

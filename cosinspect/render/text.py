@@ -1,7 +1,7 @@
-"""A report for people: the verdict first, then capabilities, what fails with its evidence and remedy, the rest in brief.
+"""A report for people: the verdict first, then capabilities, failures with evidence and remedy, and the rest in brief.
 
-Without colour the output is plain lines that depend on nothing but the report and the width, fit for logs and for
-comparison. Everything that came from the image or its name is made harmless first (`cosinspect.report.display`).
+Without colour, the output depends only on the report and the width, so it suits logs and comparisons. Content
+and names of the image are made harmless first (`cosinspect.report.display`).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from cosinspect.report.report import (
 __all__ = ["TextRenderer"]
 
 MAX_FINDINGS = 10
-"""Findings of one check that are written out; JSON has them all."""
+"""The number of findings of one check that are printed; JSON has all."""
 MAX_EVIDENCE = 12
-"""Lines of evidence of one finding that are written out."""
+"""The number of lines of evidence that are printed per finding."""
 MAX_ALIKE = 5
-"""Checks named one by one that are undecided for one and the same reason."""
+"""The number of checks named one by one that are undecided for the same reason."""
 
 _ABILITIES = {
     Capability.BOOT: "boot",
@@ -52,7 +52,7 @@ _ABILITIES = {
 }
 _SIGNED = {
     Status.YES: "is signed",
-    Status.NO: "is not signed by anybody trusted",
+    Status.NO: "is not signed by a trusted signer",
     Status.UNKNOWN: "unknown whether it is signed",
 }
 _VERDICT_STYLES = {
@@ -63,15 +63,15 @@ _VERDICT_STYLES = {
 _STATUS_STYLES = {Status.YES: "green", Status.NO: "bold red", Status.UNKNOWN: "yellow"}
 _LEVEL_STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.NOTE: "bold cyan"}
 
-# Those that have a table of rules carry their title there.
+# Titles of the other generations are in their tables.
 
 
 class TextRenderer:
-    """Writes lines that fit a width; only words that are longer, such as paths, pass the edge."""
+    """Writes lines that fit a width; only longer words, such as paths, exceed it."""
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write the report."""
-        # Everything is said explicitly, since rich would otherwise look at the environment.
+        # Everything is set explicitly, since rich would otherwise read the environment.
         console = Console(
             file=stream,
             color_system="standard" if color else None,
@@ -97,7 +97,7 @@ class _Page:
     width: int
 
     def lines(self) -> Iterator[Text]:
-        """Give every line, the sections set apart by empty ones."""
+        """Yield every line; empty lines separate sections."""
         standing = [result for result in self.report.failed if not result.is_waived]
         failing = [result for result in standing if self._is_grave(result)]
         lesser = [result for result in standing if not self._is_grave(result)]
@@ -168,7 +168,7 @@ class _Page:
             if value:
                 yield from self._paragraph(printable(value), label=_label(f"  {name:<12}", "dim"))
         if report.provisional:
-            demanded = "; the profile wants everything verified" if report.verified_required else ""
+            demanded = "; the profile requires complete verification" if report.verified_required else ""
             text = f"{', '.join(report.reservations)}{demanded}"
             yield from self._paragraph(text, label=_label(f"  {'provisional':<12}", "yellow"))
 
@@ -196,11 +196,11 @@ class _Page:
             yield from self._title(result, _LEVEL_STYLES[result.level])
             shown = result.findings[:MAX_FINDINGS]
             remedies = list(dict.fromkeys(finding.remedy for finding in result.findings if finding.remedy))
-            # What happened in one place for one reason is told once, below all that it broke.
+            # Findings with the same place and reason are printed once, below all that they break.
             for _, alike in itertools.groupby(shown, lambda each: evolve(each, message="")):
                 yield from self._findings(list(alike), with_remedy=len(remedies) > 1)
             if len(shown) < len(result.findings):
-                yield Text(f"    and {len(result.findings) - len(shown)} more, which the JSON report has")
+                yield Text(f"    and {len(result.findings) - len(shown)} more, see the JSON report")
             if len(remedies) == 1:
                 yield from self._remedy(remedies[0])
 
@@ -212,12 +212,12 @@ class _Page:
         yield from self._paragraph(weight, label=label, style="dim")
 
     def _findings(self, findings: list[Finding], *, with_remedy: bool) -> Iterator[Text]:
-        """Tell of findings that differ in nothing but their messages."""
+        """Yield the lines of findings that differ only in their messages."""
         for finding in findings:
             yield from self._paragraph(printable(finding.message), label=Text("    "), hang=2)
         finding = findings[0]
         layer = layer_of(self.report, finding)
-        # A path that the messages name, with nothing to add to it, would only be said twice.
+        # If the messages name the path, it is not repeated.
         named = all(finding.path and finding.path in each.message for each in findings)
         if layer or (finding.path and (finding.evidence or not named)):
             place = " in ".join(part for part in (finding.path, layer) if part)
@@ -252,7 +252,7 @@ class _Page:
                     yield from self._waiver(result.waiver)
 
     def _waived(self) -> Iterator[Text]:
-        """Tell what somebody answers for, briefly: it is known; and what they answer for in vain."""
+        """Yield waived findings in brief, and unused waivers."""
         waived = [result for result in self.report.results if result.is_waived]
         if waived:
             yield from _heading("Waived", len(waived))
@@ -264,11 +264,13 @@ class _Page:
             for waiver in result.waivers:
                 yield from self._waiver(waiver)
         if self.report.unused:
-            yield from _heading("Waivers without use", len(self.report.unused))
+            yield from _heading("Unused waivers", len(self.report.unused))
         for waiver in self.report.unused:
             place = f" at {waiver.path}" if waiver.path else ""
             label = Text(f"  {waiver.check}  ")
-            yield from self._paragraph(f"finds nothing{printable(place)}; {waiver_line(waiver)}", label=label)
+            yield from self._paragraph(
+                f"matches nothing{printable(place)}; {waiver_line(waiver)}", label=label
+            )
 
     def _waiver(self, waiver: Waiver) -> Iterator[Text]:
         style = "bold yellow" if waiver.expired else "dim"
@@ -279,7 +281,7 @@ class _Page:
         if not passed:
             return
         yield from _heading("Passed", len(passed))
-        # The name of a check is that of a defect, which beside what is right would be read wrongly.
+        # A check's name is that of a defect, which is misleading beside a passed check.
         for result in passed:
             if result.evidence:
                 line = Text("  ").append(result.check, "green").append("  ")
@@ -300,7 +302,7 @@ class _Page:
         return Text(f"{size(stats.bytes)} read, {stats.entries} paths, {stats.seconds:.1f} s", "dim")
 
     def _paragraph(self, text: str, *, label: Text, style: str = "", hang: int = 0) -> Iterator[Text]:
-        """Give wrapped text behind a label, its further lines below its first or `hang` columns further in."""
+        """Yield wrapped text after a label; further lines are indented like the first, or by `hang` columns more."""
         indent = len(label) + hang
         for number, piece in enumerate(wrap(text, self.width - indent)):
             line = label.copy() if number == 0 else Text(" " * indent)
@@ -308,7 +310,7 @@ class _Page:
 
 
 def _label(text: str, style: str) -> Text:
-    """Give text whose style ends with it."""
+    """Return text whose style does not affect what follows."""
     return Text().append(text, style)
 
 
@@ -321,7 +323,7 @@ def _generation(report: Report) -> str:
     if not report.generation and report.generation_title:
         return report.generation_title
     if not report.generation:
-        return "none evident: not a derivative that is known here"
+        return "none found: not a known kind of derivative"
     if report.generation.lower() == report.generation_title.lower():
         return report.generation_title
     return f"{report.generation}, {report.generation_title}"
@@ -333,7 +335,7 @@ def _because(
     if result.unknown:
         return unknown_line(result)
     if not result.because:
-        return "no check has confirmed it"
+        return "no check confirms it"
     if result.status is Status.YES:
         count = len(result.because)
         words = f"{count} check{'' if count == 1 else 's'} passed"
@@ -342,12 +344,12 @@ def _because(
         return f"{words}, {result.assuming}" if result.assuming else words
     listed = ", ".join(f"{check} {names[check]}" for check in result.because)
     if capability is Capability.ISO and result.effect is Effect.BROKEN:
-        return f"one can be made, and does not boot: {listed}"
+        return f"can be made, but does not boot: {listed}"
     return listed
 
 
 def _ranges(ids: Iterable[str]) -> str:
-    """Write `COS001-003, COS007` for ids that follow each other."""
+    """Return ids with ranges: `COS001-003, COS007`."""
     runs: list[list[str]] = []
     for item in ids:
         before = runs[-1][-1] if runs else ""

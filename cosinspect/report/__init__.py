@@ -1,8 +1,8 @@
-"""What the checks found, as values: the report, its findings, its verdict, and its lines of text.
+"""The results of the checks as values: the report, its findings, its verdict, and its lines of text.
 
-It may import `signatures`, and nothing that reads images. `Report.to_dict` is the published schema: keys are added, never changed.
-`display` makes text from an image safe to print; `lines` are the sentences that several formats share. The package exports what `report` defines: plugins and
-programs import it from here.
+It may import `signatures`, and nothing that reads images. `Report.to_dict` is the published schema: keys are
+added, never changed. `display` makes text from an image safe to print. `lines` are sentences that several
+formats share. The package exports the names of `report`; plugins and programs import them from here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an image can be asked to do, what each of that needs, and whether an image has it.
+"""Capabilities: operations of an image, what each needs, and whether an image has it.
 
-A `Need` is one row of the table of operations (`cosinspect/profiles/operations.toml`): what an operation of one generation of the
-toolkit reads from an image, or runs in it, and what happens where that is not so.
+A `Need` is one row of the table of operations (`cosinspect/profiles/operations.toml`): what an operation of
+one generation reads from an image, or runs in it, and the effect if it is missing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class Capability(enum.Enum):
-    """What an image can be asked to do."""
+    """An operation that an image can support."""
 
     BOOT = "boot"
     INSTALL = "install"
@@ -47,32 +47,32 @@ class Status(enum.Enum):
 
 
 class Effect(enum.Enum):
-    """What happens where a need is not met."""
+    """The effect of an unmet need."""
 
     FAILS = "fails"
     """The command ends with an error."""
     BROKEN = "broken"
-    """The command succeeds, and what it makes does not work."""
+    """The command succeeds, but its result does not work."""
     WARNING = "warning"
-    """A lesser function is missing."""
+    """A minor function is missing."""
     IGNORED = "ignored"
 
 
 DECIDABLE = frozenset({Capability.BOOT, Capability.INSTALL, Capability.VERIFY})
-"""The capabilities that checks alone decide; every other one needs rows of the table of operations too."""
+"""The capabilities that checks alone decide; the others need rows of the table of operations too."""
 
 NEEDS: Mapping[Capability, frozenset[Capability]] = {
-    # An image of a cloud is a disk with the recovery system, which installs the machine at its first boot.
+    # The image for a cloud is a disk with the recovery system, which installs the machine at its first boot.
     Capability.AWS: frozenset({Capability.BOOT, Capability.RECOVERY}),
     Capability.GCP: frozenset({Capability.BOOT, Capability.RECOVERY}),
 }
-"""Capabilities that others take: what costs one of these costs the one that needs it."""
+"""Capabilities that others require: losing one of these loses the other too."""
 
-NO_NEEDS = "what it needs is not known for this kind of image"
-"""Why a capability is unknown that no row of the table of operations is about."""
+NO_NEEDS = "its needs are not known for this kind of image"
+"""The reason for `unknown` if the table of operations has no row for a capability."""
 
 ASSUMPTION = "assuming that the machine runs this image"
-"""What a `yes` rests on where a need is one of the machine that runs the command."""
+"""The assumption of a `yes` if a need concerns the machine that runs the command."""
 
 
 @frozen
@@ -81,15 +81,15 @@ class Need:
 
     Attributes:
         operations: the capabilities that it belongs to.
-        generations: the generations of the toolkit that have it.
-        need: what must hold, one sentence.
-        effect: what happens where it does not hold.
-        source: who says so: file and line of the program that runs the operation.
-        machine: whether the machine that runs the command must have it, not the image that it writes.
-        boots: whether every check that decides `boot` looks at it, but for `without`.
-        without: ids of checks that decide `boot` and not this.
-        checks: ids of the checks that look at it.
-        needs: other capabilities that it stands for.
+        generations: the generations to which it applies.
+        need: what must be true, in one sentence.
+        effect: the effect if it is not met.
+        source: file and line of the program that runs the operation.
+        machine: whether the machine that runs the command must meet it, not the image that is written.
+        boots: whether every check that decides `boot`, except `without`, decides it.
+        without: ids of checks that decide `boot` and not this need.
+        checks: ids of the checks that decide it.
+        needs: other capabilities that it requires.
         tools: commands; each tuple has the alternatives of one command.
         paths: directories of the image, without a leading slash.
     """
@@ -109,11 +109,11 @@ class Need:
 
     @property
     def decides(self) -> bool:
-        """Whether an operation is lost where the need is not met."""
+        """Whether an unmet need makes the operation `no`."""
         return self.effect in (Effect.FAILS, Effect.BROKEN)
 
     def is_of(self, check: str, capabilities: tuple[Capability, ...]) -> bool:
-        """Say whether a check that decides `capabilities` looks at it."""
+        """Return whether a check that decides `capabilities` decides this need."""
         return check in self.checks or (
             self.boots and Capability.BOOT in capabilities and check not in self.without
         )
@@ -125,10 +125,10 @@ class CapabilityResult:
 
     Attributes:
         status: yes, no, or unknown.
-        because: ids of the checks that say so.
-        unknown: what nobody looked at: needs without a check that did, in words.
-        assuming: what a `yes` rests on, "" for the image alone.
-        effect: of a `no`: whether the operation fails, or only its result does not work; None where no row says.
+        because: ids of the checks that decide it.
+        unknown: the needs that no check looked at.
+        assuming: the assumption of a `yes`, "" for none.
+        effect: of a `no`: whether the operation fails, or its result does not work; None if no row states it.
     """
 
     status: Status
@@ -138,7 +138,7 @@ class CapabilityResult:
     effect: Effect | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return the value as plain data."""
         return {
             "status": self.status.value,
             "because": list(self.because),

@@ -1,7 +1,8 @@
-"""How single values are shown to people: text from strangers made harmless, sizes, times, widths.
+"""Single values as people read them: harmless text, sizes, times, widths.
 
-Names and contents of files come from whoever built the image. On a terminal they must not be able to move the cursor, to
-change colours or titles, to start a new line, or to run backwards (CVE-2021-42574 is the last of these in source code).
+The names and contents of files come from whoever built the image. On a terminal they must not move the
+cursor, change colours or titles, start a new line, or run backwards (CVE-2021-42574 is the last of these in
+source code).
 """
 
 from __future__ import annotations
@@ -21,31 +22,32 @@ _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    r"""Give text in which only what is visible is left as it is; the rest is escaped as in Python: `\n`, `\x1b`, `\u202e`.
+    r"""Return text with everything invisible escaped as in Python: `\n`, `\x1b`, `\u202e`.
 
-    Escaped are all control characters (C0, DEL, C1), everything that changes direction or is invisible, blanks other than
-    the space, and what Unicode has not assigned. A surrogate escape is shown as the byte that it stands for.
+    It escapes all control characters (C0, DEL, C1), characters that change direction or are invisible, blanks
+    other than the space, and unassigned characters. A surrogate escape is shown as its byte.
     """
     return text if text.isprintable() else _UNPRINTABLE.sub(_escaped, text)
 
 
 class InertStream:
-    r"""A text stream in which no line commands a CI system that reads it; everything else is that of `raw`.
+    r"""A text stream whose lines cannot be commands for a CI system; everything else is passed to `raw`.
 
-    GitHub Actions takes a line that begins with `::`, blanks aside, and `##[` anywhere in a line; Azure Pipelines takes `##vso[`. The
-    colon or the bracket is written as `\u003a` or `\u005b`, which JSON reads as the same text.
+    GitHub Actions executes a line that starts with `::` after blanks, and `##[` anywhere in a line; Azure
+    Pipelines executes `##vso[`. The colon or the bracket is written as `\u003a` or `\u005b`, which is the
+    same text in JSON.
 
     Attributes:
-        raw: the stream itself, for what is meant as a command.
+        raw: the stream itself, for intended commands.
     """
 
     def __init__(self, raw: TextIO) -> None:
         self.raw = raw
         self._held = ""
-        self._begun = False  # whether the line that is held was written in part
+        self._begun = False  # whether a part of the buffered line was written
 
     def write(self, text: str) -> int:
-        """Write the lines that are complete; the rest waits for its end, or for `flush`."""
+        """Write complete lines; buffer the rest until its end, or `flush`."""
         whole, line_break, rest = (self._held + text).rpartition("\n")
         self._held = rest
         if line_break:
@@ -54,14 +56,14 @@ class InertStream:
         return len(text)
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the buffered text."""
         if self._held:
             self.raw.write(self._inert(self._held))
             self._held, self._begun = "", True
         self.raw.flush()
 
     def _inert(self, text: str) -> str:
-        text = _BRACKET.sub(lambda found: f"##{found[1]}\\u005b", text)
+        text = _BRACKET.sub(lambda found: f"##{found[1] or ''}\\u005b", text)
         first, line_break, rest = text.partition("\n") if self._begun else ("", "", text)
         return first + line_break + _COLONS.sub(lambda found: f"{found[1]}\\u003a:", rest)
 
@@ -87,17 +89,17 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """Give text in at most `width` characters; an ellipsis says that there was more."""
+    """Return text cut to `width` characters; an ellipsis marks the cut."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Break text at its blanks; a word that is longer than `width` stays whole, so that paths can be copied."""
+    """Break text at its blanks; a word longer than `width` is not broken, so that paths can be copied."""
     return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def size(count: int) -> str:
-    """Give a number of bytes as people say it, in decimal units: `412.3 MB`."""
+    """Return a number of bytes in decimal units: `412.3 MB`."""
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if value < 999.95 or unit == "TB":
@@ -107,7 +109,7 @@ def size(count: int) -> str:
 
 
 def iso_time(seconds: int) -> str:
-    """Give seconds since the epoch as UTC, `2024-05-01T12:00:00Z`; what no calendar has room for stays a number, `@seconds`."""
+    """Return seconds since the epoch as UTC, `2024-05-01T12:00:00Z`; out-of-range values as `@seconds`."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (OverflowError, ValueError, OSError):

@@ -1,16 +1,16 @@
-"""How a result is told in plain lines, for the formats that have no layout of their own.
+"""A result in plain lines, for the formats without a layout of their own.
 
-Every line is harmless text without line breaks (`cosinspect.report.display.printable`); what a format must escape
-beyond that is its own business.
+Every line is harmless text without line breaks (`cosinspect.report.display.printable`). Each format escapes
+further characters itself.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from cosinspect.report.capabilities import NO_NEEDS, CapabilityResult
 from cosinspect.report.display import printable
+from cosinspect.report.evidence import names_layer
 from cosinspect.report.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
 
 __all__ = [
@@ -26,17 +26,17 @@ __all__ = [
 ]
 
 BOOT_CHAIN: tuple[tuple[str, str], ...] = (
-    ("GRUB finds its menu and is told what to load", "boot-menu"),
+    ("GRUB finds its menu, which names what to load", "boot-menu"),
     ("GRUB loads the kernel", "kernel"),
     ("the kernel unpacks the initrd, which finds the image on disk", "initrd"),
     ("systemd takes over and runs the stages", "system"),
-    ("cloud-configs say what is mounted and who can log in", "settings"),
+    ("cloud-configs define mounts and logins", "settings"),
 )
-"""What happens from power-on to login, and the tag of the checks that look at it."""
+"""The stages from power-on to login, and the tag of the checks of each stage."""
 
 
 def unknown_line(result: CapabilityResult) -> str:
-    """Name the needs of a capability that no check looked at, "" where there are none."""
+    """Return the needs of a capability that no check looked at, "" for none."""
     if not result.unknown:
         return ""
     told = "; ".join(need.rstrip(".") for need in result.unknown)
@@ -44,14 +44,14 @@ def unknown_line(result: CapabilityResult) -> str:
 
 
 def sentence(report: Report) -> str:
-    """Say the verdict in one line: `fail: quay.io/org/os:v1 (profile cos): boot no, install no`."""
+    """Return the verdict in one line: `fail: quay.io/org/os:v1 (profile cos): boot no, install no`."""
     label = "undecided" if report.verdict is Verdict.OPEN else report.verdict.value
     profile = " + ".join([report.profile, *report.policies])
     return printable(f"{label}: {report.name} (profile {profile}): {standing(report)}")
 
 
 def standing(report: Report) -> str:
-    """Say what the verdict hangs on: `boot no, install no, provisional, 2 waived`."""
+    """Return the reasons of the verdict: `boot no, install no, provisional, 2 waived`."""
     statuses = {item.value: report.capabilities[item].status for item in report.required}
     if report.signature_required:
         statuses["signed"] = report.signed
@@ -66,9 +66,9 @@ def standing(report: Report) -> str:
 
 
 def layer_of(report: Report, finding: Finding) -> str:
-    """Name the layer of a finding and its step, "" where it has none or its evidence names it."""
+    """Return the layer of a finding and its step, "" if it has none or its evidence names it."""
     position = finding.layer
-    if position is None or any(re.search(rf"\blayer {position}\b", line) for line in finding.evidence):
+    if position is None or any(names_layer(each, position) for each in finding.grounds):
         return ""
     layers = report.layers
     step = layers[position].created_by if position < len(layers) else None
@@ -76,7 +76,7 @@ def layer_of(report: Report, finding: Finding) -> str:
 
 
 def finding_lines(report: Report, finding: Finding) -> Iterator[str]:
-    """Tell a finding: what is wrong, where, why that is known, what to do, who answers for it."""
+    """Return the lines of a finding: defect, place, evidence, remedy, waiver."""
     yield printable(finding.message)
     place = " in ".join(part for part in (finding.path, layer_of(report, finding)) if part)
     if place:
@@ -90,7 +90,7 @@ def finding_lines(report: Report, finding: Finding) -> Iterator[str]:
 
 
 def result_lines(report: Report, result: CheckResult) -> Iterator[str]:
-    """Tell a result: each of its findings, or why it is open."""
+    """Return the lines of a result: its findings, or why it is open."""
     for finding in result.findings:
         yield from finding_lines(report, finding)
     if result.reason:
@@ -100,14 +100,14 @@ def result_lines(report: Report, result: CheckResult) -> Iterator[str]:
 
 
 def waiver_line(waiver: Waiver) -> str:
-    """Tell who answers for a finding: the reason, and until when."""
+    """Return a line about a waiver: its reason and its last day."""
     if waiver.expired:
         return printable(f"its waiver expired on {waiver.expires.isoformat()}: {waiver.reason}")
     return printable(f"waived until {waiver.expires.isoformat()}: {waiver.reason}")
 
 
 def reasons(report: Report) -> Iterator[str]:
-    """Tell in a line each why the image does not pass: the results that its verdict hangs on."""
+    """Return why the image does not pass, one line for each deciding result."""
     for kind in (Kind.FAIL, Kind.OPEN):
         for result in report.results:
             if result.kind is kind and report.is_decisive(result):

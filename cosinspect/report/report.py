@@ -1,7 +1,7 @@
 """The result of an inspection, as values: findings, results of checks, capabilities, the verdict, the report.
 
-Words follow SARIF 2.1.0 where it has them: a result's `kind` is pass, fail, open or notApplicable, its `level` is
-error, warning or note. `Report.to_dict` is a versioned interface: keys are added, never changed.
+Words follow SARIF 2.1.0: a result's `kind` is pass, fail, open or notApplicable, its `level` is error,
+warning or note. `Report.to_dict` is a versioned interface: keys are added, never changed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from cosinspect.report.capabilities import (
     Need,
     Status,
 )
+from cosinspect.report.evidence import name_layer, shorten_step
 from cosinspect.report.results import (
     CheckResult,
     Finding,
@@ -34,8 +35,6 @@ from cosinspect.report.results import (
     Rule,
     Stats,
     Waiver,
-    name_layer,
-    shorten_step,
 )
 from cosinspect.signatures.outcome import Verification
 from cosinspect.wire_types import ready
@@ -69,7 +68,7 @@ SCHEMA = "cosinspect.report/1"
 
 
 SIGNATURE_TAG = "signature"
-"""Tag of the check that tells of the image's signatures. Where one is required the verdict hangs on it, and nobody can waive it."""
+"""Tag of the check of the image's signatures. If a signature is required, this check decides the verdict and cannot be waived."""
 
 
 class Verdict(enum.Enum):
@@ -100,8 +99,43 @@ class _WireCapability(msgspec.Struct):
         return CapabilityResult(self.status, self.because, self.unknown, self.assuming, effect)
 
 
+class _WireFinding(msgspec.Struct):
+    message: str
+    path: str | None = None
+    layer: int | None = None
+    evidence: tuple[str, ...] = ()
+    remedy: str | None = None
+    waiver: Waiver | None = None
+    semantics: str | None = None
+
+    def value(self) -> Finding:
+        return Finding(
+            self.message, self.path, self.layer, self.evidence, self.remedy, self.waiver, self.semantics
+        )
+
+
+class _WireResult(msgspec.Struct):
+    check: str
+    name: str
+    kind: Kind
+    level: Level
+    capabilities: tuple[Capability, ...]
+    findings: tuple[_WireFinding, ...] = ()
+    reason: str = ""
+    evidence: tuple[str, ...] = ()
+    waiver: Waiver | None = None
+    tags: tuple[str, ...] = ()
+
+    def value(self) -> CheckResult:
+        findings = tuple(each.value() for each in self.findings)
+        return CheckResult(
+            self.check, self.name, self.kind, self.level, self.capabilities,
+            findings, self.reason, self.evidence, self.waiver, self.tags,
+        )  # fmt: skip
+
+
 class _WireReport(msgspec.Struct):
-    """A report as `Report.to_dict` gives it; keys with a default were added later."""
+    """A report as `Report.to_dict` writes it; keys with a default were added later."""
 
     schema: Literal["cosinspect.report/1"]
     image: _WireImage
@@ -112,7 +146,7 @@ class _WireReport(msgspec.Struct):
     generation: str
     verdict: Verdict
     capabilities: dict[Capability, _WireCapability]
-    results: tuple[CheckResult, ...]
+    results: tuple[_WireResult, ...]
     signature_required: bool
     signatures: dict[str, Any] | None
     stats: Stats
@@ -128,7 +162,7 @@ class _WireReport(msgspec.Struct):
 
 @frozen
 class _Published:
-    """What a report said when it was written, by the rules of the version that wrote it."""
+    """The verdict and capabilities of a report read from a document."""
 
     verdict: Verdict
     capabilities: Mapping[Capability, CapabilityResult] = field(hash=False)
@@ -136,34 +170,34 @@ class _Published:
 
 @frozen
 class Report:
-    """Everything an inspection found out.
+    """The result of an inspection.
 
     Attributes:
-        name: the image's name as asked for.
+        name: the image's name as given.
         digest: of the manifest that was inspected.
-        index: digest of the image index it was chosen from, if any.
-        platform: what it runs on, "" where it does not say.
+        index: digest of the image index that listed it, if any.
+        platform: of the image, "" if it states none.
         layers: bottom first.
         profile: name of the profile that was applied.
-        profile_asked: name of the profile that was asked for, which differs where that is `auto`.
+        profile_asked: name of the requested profile; differs if that is `auto`.
         generation: of the toolkit in the image: `G0` to `G5`, `kairos`, `bootc`, or "" if none is evident.
-        generation_title: the same in words.
+        generation_title: a description of the generation.
         required: the capabilities the profile requires.
         results: one for each check, in the catalogue's order.
-        stats: what it cost.
-        rules: what the checks look for, in the order of their results.
+        stats: time and bytes.
+        rules: the rules of the checks, in the order of their results.
         policies: names of the policies that extend the profile.
-        unused: waivers that cover nothing in this image.
-        signatures: what is known of the image's signatures, None where nobody was named who must have signed it.
+        unused: waivers that match nothing in this image.
+        signatures: the image's signatures, None if no signer was given.
         signature_required: whether the image must be signed to pass, whatever it can do.
-        semantics: the readings of the layers that were looked at, the report's own first.
+        semantics: the semantics that were compared, the report's own first.
         by_table: positions of the layers of which only the table of contents was read.
-        selected: ids of the checks that alone were run, empty for all; no capability is confirmed by some of them.
-        unread: positions of the layers that were not read, as they could change nothing that was asked for.
-        verified_required: whether only what was read to its end and verified may pass.
-        needs: the rows of the table of operations that hold for the image's generation.
-        boot: what came of a boot, as plain values; None where none was tried.
-        published: of a report that was read from a document, the verdict and the capabilities in it.
+        selected: ids of the selected checks, empty for all; with a selection, no capability becomes yes.
+        unread: positions of the layers that were not read.
+        verified_required: whether all layers must be read completely and verified.
+        needs: the rows of the table of operations for the image's generation.
+        boot: the result of a boot as plain values, None without one.
+        published: the verdict and capabilities of a report that was read from a document.
     """
 
     name: str
@@ -193,22 +227,22 @@ class Report:
 
     @property
     def provisional(self) -> bool:
-        """Whether it rests on less than all layers, read to their ends and verified."""
+        """Whether some layers were not read completely and verified."""
         return bool(self.by_table or self.unread)
 
     @property
     def reservations(self) -> tuple[str, ...]:
-        """Why it is provisional, a sentence without a full stop each; nothing where it is not."""
+        """Why the report is provisional, sentences without a full stop; empty if it is not."""
         found = []
         if self.by_table:
-            found.append(f"{_layers(self.by_table)} read by the table of contents alone")
+            found.append(f"{_layers(self.by_table)} read by the table of contents only")
         if self.unread:
             found.append(f"{_layers(self.unread)} not read")
         return tuple(found)
 
     @property
     def signed(self) -> Status:
-        """Whether somebody who is trusted signed the image; unknown where nobody was named, or not all could be seen."""
+        """Whether a trusted signer signed the image; unknown if no signer was given, or not all signatures could be read."""
         if self.signatures is None:
             return Status.UNKNOWN
         if self.signatures.verified:
@@ -219,7 +253,7 @@ class Report:
 
     @property
     def capabilities(self) -> Mapping[Capability, CapabilityResult]:
-        """Whether the image has each capability; a waiver changes nothing in that."""
+        """Whether the image has each capability; waivers do not change it."""
         if self.published is not None:
             return self.published.capabilities
         return {capability: self._judge(capability, self.results) for capability in Capability}
@@ -234,15 +268,15 @@ class Report:
     def verdict(self) -> Verdict:
         """Fail if a required capability or signature is missing, else open if one is unknown, else pass.
 
-        A check of level error that decides no capability is required by itself. What is waived is left out; a signature
-        cannot be.
+        A check of level error without capabilities is required by itself. Waived findings are ignored; a
+        signature cannot be waived.
         """
         if self.published is not None:
             return self.published.verdict
         standing = [result for result in self.results if not result.is_waived]
         statuses = {self._judge(capability, standing).status for capability in self.required}
         if self.selected and Status.NO not in statuses:
-            # Of some checks it can be said that they passed, not what the image can do.
+            # A selection of checks decides whether they pass, not what the image can do.
             undecided = any(result.kind is Kind.OPEN for result in standing)
             statuses = {Status.UNKNOWN if undecided else Status.YES}
         if self.signature_required:
@@ -260,12 +294,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether the verdict is pass; an image that is undecided has not passed."""
+        """Whether the verdict is pass; an undecided image has not passed."""
         return self.verdict is Verdict.PASS
 
     @property
     def unconfirmed(self) -> tuple[Capability, ...]:
-        """The required capabilities that no standing check speaks for or against; the verdict is open for them."""
+        """The required capabilities that no check decides; they make the verdict open."""
         standing = [result for result in self.results if not result.is_waived]
         if self.selected:
             return ()
@@ -280,7 +314,7 @@ class Report:
         )
 
     def is_decisive(self, result: CheckResult) -> bool:
-        """Whether the verdict hangs on this result: it decides what is required, and nobody answers for it."""
+        """Return whether this result decides the verdict: it is about a requirement, and is not waived."""
         if self.signature_required and SIGNATURE_TAG in result.tags:
             return True
         decides = not set(result.capabilities).isdisjoint(self.required)
@@ -289,32 +323,33 @@ class Report:
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
-        """The checks that failed, gravest first."""
+        """The failed checks, most severe first."""
         order = list(Level)
         found = [result for result in self.results if result.kind is Kind.FAIL]
         return tuple(sorted(found, key=lambda result: order.index(result.level)))
 
     @classmethod
     def from_dict(cls, plain: object) -> Self:
-        """Return the report that `to_dict` gave as plain values, such as a JSON file has them.
+        """Return the report of a document that `to_dict` wrote, such as a parsed JSON file.
 
-        The verdict and the capabilities are those in the document; they are not decided again. The rules of the checks
-        and the needs of operations are no part of a document, and empty.
+        The verdict and the capabilities are those in the document; they are not decided again. A document has
+        no rules of checks and no needs of operations; both are empty.
 
         Raises:
-            InvalidReport: the values are not of the schema `cosinspect.report/1`.
+            InvalidReport: the document does not have the schema `cosinspect.report/1`.
         """
         try:
             wire = msgspec.convert(plain, type=ready(_WireReport))
             signatures = None if wire.signatures is None else Verification.from_dict(wire.signatures)
             told = {each: result.value() for each, result in wire.capabilities.items()}
         except (msgspec.ValidationError, InvalidManifest, ValueError) as fault:
-            raise InvalidReport(f"expected a report of the schema {SCHEMA}: {fault}") from fault
+            raise InvalidReport(f"expected a report with the schema {SCHEMA}: {fault}") from fault
         capabilities = {each: told.get(each, CapabilityResult(Status.UNKNOWN, ())) for each in Capability}
         image = wire.image
         return cls(
             image.name, image.digest, image.index, image.platform, image.layers,
-            wire.profile, wire.generation, wire.generation_title, wire.required, wire.results, wire.stats,
+            wire.profile, wire.generation, wire.generation_title, wire.required,
+            tuple(each.value() for each in wire.results), wire.stats,
             policies=wire.policies, unused=wire.unused_waivers, signatures=signatures,
             signature_required=wire.signature_required, semantics=wire.semantics, by_table=wire.by_table,
             unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required,
@@ -322,7 +357,7 @@ class Report:
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the report as plain values, by the schema named in it."""
+        """Return the report as plain data in the schema `cosinspect.report/1`."""
         return {
             "schema": SCHEMA,
             "image": {
@@ -372,9 +407,9 @@ class Report:
 def judge(
     capability: Capability, results: Iterable[CheckResult], needs: Iterable[Need] = ()
 ) -> CapabilityResult:
-    """Say whether the results give a capability: no if a check that decides it failed, unknown if one is open.
+    """Return whether the results give a capability: no if a deciding check failed, unknown if one is open.
 
-    A capability that no check has confirmed is never more than unknown; nor is one with a need that no check looked at.
+    A capability that no check confirms is unknown. So is a capability with a need that no check looked at.
     """
     known = tuple(results)
     rows = [need for need in needs if capability in need.operations]
@@ -401,7 +436,7 @@ def _is_looked_at(need: Need, results: tuple[CheckResult, ...]) -> bool:
 
 
 def _effect(failed: tuple[str, ...], deciding: list[CheckResult], rows: list[Need]) -> Effect | None:
-    """Tell whether the operation fails, or succeeds with a result that does not work."""
+    """Return whether the operation fails, or succeeds with a result that does not work."""
     effects = {
         need.effect
         for result in deciding
@@ -413,7 +448,7 @@ def _effect(failed: tuple[str, ...], deciding: list[CheckResult], rows: list[Nee
 
 
 def _layers(positions: tuple[int, ...]) -> str:
-    """Name layers by their positions, neighbours together: `layers 0-3 and 7`."""
+    """Return layers by their positions, with ranges: `layers 0-3 and 7`."""
     runs: list[list[int]] = []
     for position in positions:
         if runs and runs[-1][-1] == position - 1:

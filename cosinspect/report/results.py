@@ -1,19 +1,19 @@
-"""What checks said, as values: findings, results, waivers, and how layers and steps are named.
+"""The results of checks as values: findings, results, waivers.
 
-Words follow SARIF 2.1.0 where it has them: a result's `kind` is pass, fail, open or notApplicable, its `level` is
-error, warning or note.
+Words follow SARIF 2.1.0: a result's `kind` is pass, fail, open or notApplicable, its `level` is error,
+warning or note.
 """
 
 from __future__ import annotations
 
 import enum
-import re
 from datetime import date
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from cosinspect.report.capabilities import Capability
+from cosinspect.report.evidence import Evidence
 
 __all__ = [
     "CheckResult",
@@ -24,13 +24,11 @@ __all__ = [
     "Rule",
     "Stats",
     "Waiver",
-    "name_layer",
-    "shorten_step",
 ]
 
 
 class Level(enum.Enum):
-    """How grave a failed check is."""
+    """The severity of a failed check."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -45,19 +43,19 @@ class Kind(enum.Enum):
     OPEN = "open"
     """It could not be decided."""
     NOT_APPLICABLE = "notApplicable"
-    """There is nothing for it to look at."""
+    """It does not apply to the image."""
 
 
 @frozen
 class Waiver:
-    """What somebody answers for: that a check's findings are known and accepted, for a reason and for a time.
+    """The acceptance of a check's findings, with a reason and a last day.
 
     Attributes:
         check: id of the check.
         reason: why the findings are accepted.
-        expires: the last day on which they are.
+        expires: the last day of the acceptance.
         path: glob of the paths it is limited to, "" for all findings of the check.
-        expired: whether that day has passed: the waiver is told of and accepts nothing.
+        expired: whether that day has passed; the waiver is then reported and has no effect.
     """
 
     check: str
@@ -67,7 +65,7 @@ class Waiver:
     expired: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return the value as plain data."""
         return {
             "check": self.check,
             "reason": self.reason,
@@ -79,15 +77,15 @@ class Waiver:
 
 @frozen
 class Rule:
-    """What a check looks for, as reports that bring their own catalogue tell it.
+    """The description of a check, for reports that contain a catalogue.
 
     Attributes:
         check: its id.
         name: its name, which names the defect.
-        level: how grave a failure is in general; a result has the level that its profile gives it.
+        level: the default severity; a result has the level of its profile.
         summary: the defect in one sentence.
         why: what happens on a machine.
-        remedy: how it is mended.
+        remedy: how to repair it.
     """
 
     check: str
@@ -100,29 +98,35 @@ class Rule:
 
 @frozen
 class Finding:
-    """One defect, where it is and how it is mended.
+    """One defect, its place and its remedy.
 
     Attributes:
         message: what was expected and what was found, a sentence without a full stop.
-        path: the path in the image that is concerned.
+        path: the path in the image.
         layer: position of the layer that caused it, counted from 0 at the bottom.
-        evidence: further facts, one a line: links followed, what layers did, the step that did it.
-        remedy: what to do; None takes the check's own remedy.
+        grounds: what it rests on: links followed, what layers did, the step that did it; `evidence=` of the constructor.
+        remedy: what to do; None means the check's own remedy.
         waiver: the waiver that covers it, expired or not.
-        semantics: the reading of the layers for which alone it holds, None if it holds for the report's own.
+        semantics: the semantics to which it is limited, None for the report's own.
     """
 
     message: str
     path: str | None = None
     layer: int | None = None
-    evidence: tuple[str, ...] = ()
+    # Equal text is equal evidence: a report that was written and read again has text alone.
+    grounds: tuple[Evidence, ...] = field(default=(), alias="evidence", eq=lambda each: tuple(map(str, each)))
     remedy: str | None = None
     waiver: Waiver | None = None
     semantics: str | None = None
 
     @property
+    def evidence(self) -> tuple[str, ...]:
+        """The grounds as text, one a line."""
+        return tuple(map(str, self.grounds))
+
+    @property
     def is_waived(self) -> bool:
-        """Whether somebody answers for it today."""
+        """Whether a waiver that has not expired covers it."""
         return self.waiver is not None and not self.waiver.expired
 
 
@@ -134,14 +138,14 @@ class CheckResult:
         check: its id.
         name: its name, which names the defect.
         kind: how it ended.
-        level: how grave a failure is.
-        capabilities: what the image cannot do if the check fails.
+        level: the severity of a failure.
+        capabilities: the capabilities that are lost if the check fails.
         findings: the defects; empty unless it failed.
         reason: why it is open, not applicable, or failed before its end, else "".
-        evidence: what a passed check saw.
-        waiver: the waiver that covers it as a whole where it is open, expired or not.
-        tags: what the check is about, in words that reports group by.
-        transient: whether it is open for a reason that may pass: a source that did not answer, time that ran out.
+        evidence: the facts that a passed check found.
+        waiver: the waiver that covers an open result, expired or not.
+        tags: the subjects of the check; reports group by them.
+        transient: whether the reason may pass: a source did not answer, or time ran out.
     """
 
     check: str
@@ -158,13 +162,13 @@ class CheckResult:
 
     @property
     def waivers(self) -> tuple[Waiver, ...]:
-        """The waivers of it and of its findings, expired ones included."""
+        """The waivers of the result and of its findings, including expired ones."""
         every: tuple[Finding | CheckResult, ...] = (*self.findings, self)
         return tuple(dict.fromkeys(each.waiver for each in every if each.waiver is not None))
 
     @property
     def is_waived(self) -> bool:
-        """Whether somebody answers for all that keeps it from passing."""
+        """Whether waivers cover everything that prevents it from passing."""
         if self.kind is Kind.FAIL and not self.reason:
             return bool(self.findings) and all(finding.is_waived for finding in self.findings)
         return self.kind is Kind.OPEN and self.waiver is not None and not self.waiver.expired
@@ -172,7 +176,7 @@ class CheckResult:
 
 @frozen
 class LayerSummary:
-    """A layer as reports name it."""
+    """A layer in a report."""
 
     digest: str
     diff_id: str
@@ -182,26 +186,14 @@ class LayerSummary:
 
 @frozen
 class Stats:
-    """What an inspection cost. The only part of a report that differs between two inspections of the same image.
+    """The cost of an inspection; the only part of a report that differs between two inspections of the same image.
 
     Attributes:
         seconds: wall time of the whole inspection.
-        bytes: compressed bytes that came from the source.
+        bytes: compressed bytes from the source.
         entries: names in the merged tree.
     """
 
     seconds: float
     bytes: int
     entries: int
-
-
-def shorten_step(created_by: str, width: int = 100) -> str:
-    """Cut a build step to a width: blanks folded, without the shell and the marks that builders put around it."""
-    text = " ".join(created_by.split()).removesuffix(" # buildkit")
-    text = re.sub(r"^(RUN )?/bin/sh -c (?:#\(nop\) *)?", lambda found: found[1] or "", text)
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def name_layer(position: int, created_by: str | None) -> str:
-    """Name a layer as people know it: its position and the step that made it, where that is known."""
-    return f"layer {position} ({shorten_step(created_by)})" if created_by else f"layer {position}"

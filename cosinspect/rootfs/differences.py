@@ -10,15 +10,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
-from cosinspect.layer.changeset import LayerIndex, Marker
+from cosinspect.deadline import in_time, spend
+from cosinspect.layer.changeset import LayerIndex
+from cosinspect.layer.whiteout import PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import concerned
-from cosinspect.rootfs.overlay import PARTIAL, extraction_end, merge
+from cosinspect.rootfs.overlay import PARTIAL, extraction_end, is_left_out, merge
 from cosinspect.rootfs.rootfs import Entry, Rootfs, entry_at
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
-from cosinspect.rootfs.tree import IMPLIED_MODE, Node, Problem
+from cosinspect.rootfs.tree import IMPLIED_MODE, LayerProblem, Node
 
-__all__ = ["FLATTEN", "Cause", "Comparison", "Difference", "compare", "compare_semantics", "find_causes"]
+__all__ = [
+    "FLATTEN",
+    "Comparison",
+    "Difference",
+    "DifferenceCause",
+    "compare",
+    "compare_semantics",
+    "find_causes",
+]
 
 
 @frozen
@@ -39,7 +49,7 @@ class Difference:
 
 
 @frozen
-class Cause:
+class DifferenceCause:
     """What makes two readers of the same layers see a path differently.
 
     Attributes:
@@ -53,13 +63,16 @@ class Cause:
     item: str
 
     def explain(self, reader: Semantics) -> str:
-        """Say why this reader sees another tree than the specification asks for, in a sentence without a full stop."""
+        """Return why this reader sees another tree than the specification asks for, in a sentence without a full stop."""
         sentences = _SENTENCES.get(self.kind, {})
-        return sentences.get(reader, f"{reader.reader} places the entry otherwise")
+        found = sentences.get(reader)
+        if found is None and reader is Semantics.ELEMENTAL3:  # which is a later release of the same reader
+            found = sentences.get(Semantics.ELEMENTAL, "").replace("elemental", reader.reader)
+        return found or f"{reader.reader} places the entry otherwise"
 
     @property
     def remedy(self) -> str:
-        """Say how the image is built so that all readers see the same."""
+        """Return how the image is built so that all readers see the same."""
         return _REMEDIES.get(self.kind, FLATTEN)
 
 
@@ -72,6 +85,7 @@ FLATTEN = (
 _SENTENCES: dict[str, dict[Semantics, str]] = {
     "opaque-whiteout": {
         Semantics.ELEMENTAL: "elemental has no opaque whiteouts: what lower layers have in the directory stays on disk",
+        Semantics.ELEMENTAL3: "Elemental 3 has the opaque whiteout hide what lower layers have, and nothing that it has written by then",
         Semantics.OVERLAY: "overlayfs does not look for an opaque mark on the root directory: nothing is hidden",
     },
     "whiteout-and-entry": {
@@ -92,6 +106,9 @@ _SENTENCES: dict[str, dict[Semantics, str]] = {
         Semantics.ELEMENTAL: "elemental makes the hard link to what is at its target by then, which a higher layer may have "
         "written, and gives the file the link's mode and owner",
         Semantics.OVERLAY: "containerd gives the file the hard link's mode and owner",
+    },
+    "link-outside": {
+        Semantics.ELEMENTAL3: "Elemental 3 leaves a link out whose relative target leads out of the root",
     },
     "repeated-entry": {
         Semantics.ELEMENTAL: "the layer has two entries for the name; elemental takes the first, runtimes the last",
@@ -125,10 +142,11 @@ _SENTENCES: dict[str, dict[Semantics, str]] = {
 _REMEDIES = {
     "parent-behind-link": "Write to the real path, for example COPY --chmod=644 x /usr/lib/x instead of /lib/x",
     "hardlink": "Make the hard link and its target in one layer with the same mode and owner, or copy the file",
+    "link-outside": "Make the link absolute, or relative to a path of the image",
     PARTIAL: "Write the layer again with a current tar library: every field of a header as its type and POSIX have it",
     "global-header": "Leave PAX global headers out: unpack what git archive wrote and add the files",
     "repeated-entry": "Build the layer with a tool that writes each path once",
-    "whiteout-device": "Remove the device from the layer; a deletion is an empty file whose name starts with .wh.",
+    "whiteout-device": f"Remove the device from the layer; a deletion is an empty file whose name starts with {PREFIX}",
     "nameless-whiteout": "Build the layer again with a tool that writes whiteouts of real names only",
     "root-attributes": "Give the root directory mode 0755 and owner 0:0",
 }
@@ -148,10 +166,10 @@ class Comparison:
     first: Rootfs
     other: Rootfs
     differences: tuple[Difference, ...]
-    causes: Mapping[str, Cause] = field(hash=False)
+    causes: Mapping[str, DifferenceCause] = field(hash=False)
 
     @property
-    def refusals(self) -> tuple[Problem, ...]:
+    def refusals(self) -> tuple[LayerProblem, ...]:
         """What the other reader gives the image up for, and the first does without a word."""
         known = {(problem.layer, problem.path) for problem in self.first.problems}
         for layer, index in enumerate(self.first.indexes):
@@ -165,13 +183,13 @@ class Comparison:
         )
 
     @property
-    def partial(self) -> Problem | None:
+    def partial(self) -> LayerProblem | None:
         """What ends the other reader's writing in the middle, without an error."""
         return next((problem for problem in self.other.problems if problem.kind == PARTIAL), None)
 
-    def by_cause(self) -> list[tuple[Cause, list[Difference]]]:
-        """Give the differences, those together that have one cause."""
-        found: dict[Cause, list[Difference]] = {}
+    def by_cause(self) -> list[tuple[DifferenceCause, list[Difference]]]:
+        """Return the differences, those together that have one cause."""
+        found: dict[DifferenceCause, list[Difference]] = {}
         for each in self.differences:
             found.setdefault(self.causes[each.path], []).append(each)
         return list(found.items())
@@ -183,7 +201,7 @@ class Comparison:
 
 
 def _outcome(entry: Entry | None, difference: Difference) -> str:
-    """Say what is at a path, and of it what the other side has otherwise."""
+    """Return what is at a path, and of it what the other side has otherwise."""
     if entry is None:
         return "nothing"
     words = {"file": "a file", "dir": "a directory", "symlink": f"a link to {entry.link}"}.get(
@@ -214,7 +232,7 @@ def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = D
 
 
 def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
-    """Give every path that differs, sorted component by component.
+    """Return every path that differs, sorted component by component.
 
     Contents of the same size are read, in one further pass over their layers, unless they come of the same place.
 
@@ -253,6 +271,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
     """Walk two trees at once, and give what is not evidently the same file of the same layer in both."""
     waiting: list[tuple[str, Node | None, Node | None]] = [("/", left.root.node, right.root.node)]
     while waiting:
+        spend()
         path, ours, theirs = waiting.pop()
         if ours is None or theirs is None or not _is_one(ours, theirs):
             yield path, _seen(path, ours), _seen(path, theirs)
@@ -267,7 +286,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
 
 
 def _is_one(ours: Node, theirs: Node) -> bool:
-    """Say whether two nodes come of one entry, without other attributes that a hard link brought."""
+    """Return whether two nodes come of one entry, without other attributes that a hard link brought."""
     return (
         ours.entry is theirs.entry
         and ours.source == theirs.source
@@ -304,12 +323,12 @@ def find_causes(
     paths: Iterable[str],
     *,
     limits: Limits = DEFAULT_LIMITS,
-) -> dict[str, Cause]:
+) -> dict[str, DifferenceCause]:
     """Tell for each path that differs with all layers with which layer the difference begins, and what is in that layer.
 
     The layers are merged again up to some of them, found by bisection: without that layer there is no difference.
     """
-    found: dict[str, Cause] = {}
+    found: dict[str, DifferenceCause] = {}
     differing_paths = [path.strip("/") for path in paths]
     # For the reader in place, a few entries decide what is at a few paths.
     few = concerned(indexes, differing_paths) if differing_paths else indexes
@@ -320,10 +339,13 @@ def find_causes(
         if not names:
             continue
         if differing - same == 1:
-            layer = _Reading(indexes, same, limits, partial=Semantics.ELEMENTAL in semantics)
+            layer = _LayerReading(
+                indexes, same, limits, installers=[each for each in semantics if each.installs]
+            )
             for name in names:
+                spend(name.count("/") + 1)
                 kind, item = layer.reason(name)
-                found[f"/{name}"] = Cause(same, kind, item)
+                found[f"/{name}"] = DifferenceCause(same, kind, item)
             continue
         middle = (same + differing) // 2
         trees = [
@@ -340,12 +362,13 @@ def find_causes(
 def _at(root: Node, path: str) -> Node | None:
     at: Node | None = root
     for name in path.split("/") if path else ():
+        spend()
         at = at.children.get(name) if at is not None and at.children is not None else None
     return at
 
 
 def _look(node: Node | None) -> tuple[object, ...] | None:
-    """Give what two nodes at one path must share to be the same."""
+    """Return what two nodes at one path must share to be the same."""
     if node is None:
         return None
     if node.entry is None:
@@ -357,17 +380,24 @@ def _look(node: Node | None) -> tuple[object, ...] | None:
     return (node.type, node.entry.link, owner.mode, owner.uid, owner.gid, content)
 
 
-class _Reading:
+class _LayerReading:
     """A layer, looked at for what two readers take differently.
 
     Everything is looked up by path, for a layer may have as many opaque directories as paths that differ.
     """
 
     def __init__(
-        self, indexes: Sequence[LayerIndex], position: int, limits: Limits, *, partial: bool
+        self, indexes: Sequence[LayerIndex], position: int, limits: Limits, *, installers: Sequence[Semantics]
     ) -> None:
         self._index = indexes[position]
-        self._end = extraction_end(self._index) if partial else None
+        ends = (extraction_end(self._index, each) for each in installers)
+        self._end = next((end for end in ends if end is not None), None)
+        guarded = any(RULES[each].guarded for each in installers)
+        self._outside = {
+            entry.path
+            for entry in self._index.entries
+            if guarded and is_left_out(entry, entry.name or entry.path)
+        }
         self._globals = {entry.path for entry in self._index.name_only}
         self._deleted = {marker.path for index in indexes[:position] for marker in index.whiteouts}
         self._links = {
@@ -383,7 +413,7 @@ class _Reading:
         self._repeated: set[str] = set()
         self._hardlinks: dict[str, str] = {}
         seen: set[str] = set()
-        for entry in self._index.entries:
+        for entry in in_time(self._index.entries):
             (self._repeated if entry.path in seen else seen).add(entry.path)
             if entry.type == "hardlink":
                 self._hardlinks.setdefault(entry.path, entry.path)
@@ -397,6 +427,7 @@ class _Reading:
         places: dict[str, str | None] = {}
         for path in (*(entry.path for entry in self._index.entries), *self._whiteouts):
             directory, _, name = path.rpartition("/")
+            spend()
             if directory not in places:
                 trace = lower.trace(f"/{directory}")
                 places[directory] = trace.at.strip("/") if trace.hops else None
@@ -407,12 +438,15 @@ class _Reading:
         return through
 
     def reason(self, path: str) -> tuple[str, str]:
-        """Give the kind of cause, and the entry or marker."""
+        """Return the kind of cause, and the entry or marker."""
         names = path.split("/") if path else []
         # The path and its parents, itself first.
         ways = ["/".join(names[:length]) for length in range(len(names), -1, -1)]
         if self._end is not None:
             return PARTIAL, f"/{self._end}"
+        outside = next((way for way in ways if way in self._outside), None)
+        if outside is not None:
+            return "link-outside", f"/{outside}"
         for way in ways:
             if way in self._globals:
                 return "global-header", f"/{way}"
@@ -424,11 +458,11 @@ class _Reading:
             return "parent-behind-link", f"/{through}"
         opaque = next((way for way in ways[1:] if way in self._opaques), None)
         if opaque is not None:
-            return "opaque-whiteout", _spelled(opaque, ".wh..wh..opq")
+            return "opaque-whiteout", f"/{opaque_path(opaque)}"
         whiteout = next((self._whiteouts[way] for way in ways if way in self._whiteouts), None)
         if whiteout is not None:
             again = whiteout.path in self._entries or whiteout.path in self._below
-            return "whiteout-and-entry" if again else "whiteout", _whiteout(whiteout)
+            return "whiteout-and-entry" if again else "whiteout", f"/{whiteout_path(whiteout.path)}"
         return self._reason_in_entries(path, ways)
 
     def _reason_in_entries(self, path: str, ways: list[str]) -> tuple[str, str]:
@@ -449,27 +483,19 @@ class _Reading:
         if deleted is not None:
             return "recreated", f"/{deleted}"
         if self._index.opaques and not near:
-            return "opaque-whiteout", _spelled(self._index.opaques[0].path, ".wh..wh..opq")
+            return "opaque-whiteout", f"/{opaque_path(self._index.opaques[0].path)}"
         return ("root-attributes", "/") if not path else ("entry", f"/{near}")
 
 
 def _first_below(paths: Iterable[str]) -> dict[str, str]:
-    """Give for each directory that has some of the paths in it, at any depth, the first of them."""
+    """Return for each directory that has some of the paths in it, at any depth, the first of them."""
     first: dict[str, str] = {}
     for path in paths:
         directory = path
         while directory:
+            spend()
             directory = directory.rpartition("/")[0]
             if directory in first:
                 break
             first[directory] = path
     return first
-
-
-def _whiteout(marker: Marker) -> str:
-    directory, _, name = marker.path.rpartition("/")
-    return _spelled(directory, f".wh.{name}")
-
-
-def _spelled(directory: str, name: str) -> str:
-    return f"/{directory}/{name}" if directory else f"/{name}"

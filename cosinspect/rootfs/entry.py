@@ -70,7 +70,7 @@ class Trace:
     Attributes:
         path: as asked.
         hops: the links followed, in order, those of directories included.
-        entry: what is at the end, None where nothing is.
+        entry: what is at the end, None if nothing is.
         at: where the walk ended: the real path of `entry`, or of the first name that is missing.
         problem: "" on success, else `missing`, `loop`, or `not-a-directory`.
     """
@@ -88,7 +88,7 @@ class Trace:
 
 
 def entry_at(path: str, node: Node) -> Entry:
-    """Give a node of the tree as the entry at `path`."""
+    """Return a node of the tree as the entry at `path`."""
     entry = node.entry
     if entry is None:
         return Entry(path, "dir", IMPLIED_MODE, 0, 0, 0, 0, "", (0, 0), node.layer, {}, node)

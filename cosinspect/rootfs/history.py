@@ -12,8 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import evolve, frozen
 
+from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.whiteout import opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.node import NODES
 from cosinspect.rootfs.overlay import apply_in_place, prefixes
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Node, Tree
@@ -92,7 +96,7 @@ def histories(
 
 
 def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[LayerIndex]:
-    """Give the layers with the entries only that can have to do with `paths`: of a million files a few are worth a second look.
+    """Return the layers with the entries only that can have to do with `paths`: of a million files a few are worth a second look.
 
     What is looked up on the way to a path, or to where an entry or a marker acts, is a name of that path, a directory's name, or a name
     in the target of a link that is met there. So of all else only the first entry of each directory is kept, which may be what the directory is
@@ -103,7 +107,7 @@ def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[Layer
     links: dict[str, list[str]] = {}
     for index in indexes:
         parents.update(marker.path for marker in (*index.whiteouts, *index.opaques))
-        for entry in index.entries:
+        for entry in in_time(index.entries):
             parent, _, name = entry.path.rpartition("/")
             parents.add(parent)
             if entry.type == "dir":
@@ -115,6 +119,7 @@ def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[Layer
     names.update(name for parent in parents for name in parent.split("/"))
     waiting = [name for name in names if name in links]
     while waiting:
+        spend()
         for target in links.pop(waiting.pop(), ()):
             for name in target.split("/"):
                 names.add(name)
@@ -125,7 +130,7 @@ def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[Layer
 
 def _of_names(entries: Iterable[LayerEntry], names: set[str]) -> Iterator[LayerEntry]:
     seen: set[str] = set()
-    for entry in entries:
+    for entry in in_time(entries):
         parent, _, name = entry.path.rpartition("/")
         if name in names:
             seen.clear()  # it may take a directory's place, or a link's, and the next entry below it makes one anew
@@ -183,20 +188,20 @@ def _cause_in(index: LayerIndex, path: str, old: _Trail, new: _Trail) -> str:
             break
     names = parting.split("/")
     ways = {"/".join(names[:length]) for length in range(1, len(names) + 1)}
-    for marker in index.whiteouts:
+    for marker in in_time(index.whiteouts):
         if marker.path in ways:
-            return _whiteout(marker)
-    for entry in reversed(index.entries):
+            return f"/{whiteout_path(marker.path)}"
+    for entry in in_time(reversed(index.entries)):
         if entry.path in ways and (entry.type != "dir" or entry.path == parting):
             return f"/{entry.path}"
     for marker in index.opaques:
         if marker.path in ways or not marker.path:
-            return f"{_below(marker.path)}/.wh..wh..opq"
+            return f"/{opaque_path(marker.path)}"
     return f"/{path}"
 
 
 @frozen
-class _Step:
+class _NameOnWay:
     """One name that was looked up on the way to a path: in which directory, at which real path, and what was there."""
 
     directory: Node
@@ -213,7 +218,7 @@ class _Trail:
         entry: what the node said of itself then; a directory gets other attributes and stays the same node.
     """
 
-    steps: tuple[_Step, ...]
+    steps: tuple[_NameOnWay, ...]
     node: Node | None
     entry: LayerEntry | None
 
@@ -230,38 +235,14 @@ class _Applied:
 
 def _trail(root: Node, path: str, limits: Limits) -> _Trail:
     """Walk to a path as the kernel does."""
-    waiting = [name for name in reversed(path.split("/")) if name not in ("", ".")]
-    stack = [root]
-    places = [""]
-    steps: list[_Step] = []
-    hops = 0
-    while waiting:
-        name = waiting.pop()
-        if name == "..":
-            if len(stack) > 1:
-                stack.pop()
-                places.pop()
-            continue
-        directory, place = stack[-1], f"{places[-1]}/{name}".lstrip("/")
-        if directory.children is None:
-            return _Trail(tuple(steps), None, None)
-        node = directory.children.get(name)
-        steps.append(_Step(directory, place, name, node))
-        if node is None:
-            return _Trail(tuple(steps), None, None)
-        if node.type == "symlink" and node.entry is not None and waiting:
-            hops += 1
-            if hops > limits.link_hops:
-                return _Trail(tuple(steps), None, None)
-            target = node.entry.link
-            if target.startswith("/"):
-                del stack[1:]
-                del places[1:]
-            waiting.extend(name for name in reversed(target.split("/")) if name not in ("", "."))
-            continue
-        stack.append(node)
-        places.append(place)
-    return _Trail(tuple(steps), stack[-1], stack[-1].entry)
+    walk = PathWalk(NODES, root, path, follow=False, most=limits.link_hops)
+    steps = tuple(
+        _NameOnWay(step.directory, walk.path_of(step.name).lstrip("/"), step.name, step.node)
+        for step in walk
+        if step.directory is not None
+    )
+    node = None if walk.problem else walk.stack[-1][1]
+    return _Trail(steps, node, node.entry if node is not None else None)
 
 
 def _change(applied: _Applied, path: str, before: _Trail, now: _Trail) -> Change | None:
@@ -304,7 +285,11 @@ def _cause(applied: _Applied, path: str, before: _Trail, now: _Trail) -> str:
         ):  # a directory replaces nothing by itself
             for marker, directory, name in applied.markers:
                 if directory is at.directory and name in (at.name, None):
-                    return _whiteout(marker) if name is not None else f"{_below(marker.path)}/.wh..wh..opq"
+                    return (
+                        f"/{whiteout_path(marker.path)}"
+                        if name is not None
+                        else f"/{opaque_path(marker.path)}"
+                    )
         if at is not None and there is not None:
             return _written(applied, at.name, there, path)
         break
@@ -317,16 +302,9 @@ def _written(applied: _Applied, name: str, node: Node, path: str) -> str:
         return f"/{path}"
     if node.inode is None:
         return f"/{node.entry.path}"
-    for entry in reversed(applied.index.entries):  # one of several names, of which the node keeps the first
+    for entry in in_time(
+        reversed(applied.index.entries)
+    ):  # one of several names, of which the node keeps the first
         if entry.path.rpartition("/")[2] == name and applied.tree.lookup(entry.path) is node:
             return f"/{entry.path}"
     return f"/{path}"
-
-
-def _whiteout(marker: Marker) -> str:
-    directory, _, name = marker.path.rpartition("/")
-    return f"{_below(directory)}/.wh.{name}"
-
-
-def _below(directory: str) -> str:
-    return directory and f"/{directory}"

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from cosinspect.layer.changeset import LayerEntry
 
-__all__ = ["IMPLIED_MODE", "NAME_BYTES", "Inode", "Node", "Problem", "is_name"]
+__all__ = ["IMPLIED_MODE", "NAME_BYTES", "NODES", "Inode", "LayerProblem", "Node", "is_name"]
 
 IMPLIED_MODE = 0o755
 
@@ -15,7 +15,7 @@ NAME_BYTES = 255
 
 
 @frozen
-class Problem:
+class LayerProblem:
     """Something a layer asks for that its reader cannot do.
 
     Attributes:
@@ -79,8 +79,24 @@ class Node:
         return self.entry is not None and self.entry.type == "char" and self.entry.device == (0, 0)
 
 
+class _Nodes:
+    """Nodes as a walk asks for them (`cosinspect.path_walk`)."""
+
+    def is_directory(self, node: Node, /) -> bool:
+        return node.children is not None
+
+    def child(self, directory: Node, name: str, /) -> Node | None:
+        return directory.children.get(name) if directory.children is not None else None
+
+    def target(self, node: Node, /) -> str | None:
+        return node.entry.link if node.entry is not None and node.entry.type == "symlink" else None
+
+
+NODES = _Nodes()
+
+
 def is_name(name: str) -> bool:
-    """Say whether a directory can have the name: it has no NUL, and at most 255 bytes."""
+    """Return whether a directory can have the name: it has no NUL, and at most 255 bytes."""
     if "\0" in name:
         return False
     return len(name) * 4 <= NAME_BYTES or len(name.encode("utf-8", "surrogateescape")) <= NAME_BYTES

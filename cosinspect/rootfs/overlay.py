@@ -1,9 +1,9 @@
 """The resolver: layer indexes put together into one tree, by the rules of a semantics.
 
 `semantics` has the table of who reads layers how. Here are the three ways of stacking from which most of it follows:
-in place, side by side, top down. Each writes entries to a `Tree`, whose rules do the rest.
+in place, in parallel, top down. Each writes entries to a `Tree`, whose rules do the rest.
 
-What every reader refuses, and what this one refuses, is left out of the tree and told as a `Problem`: the image is
+What every reader refuses, and what this one refuses, is left out of the tree and told as a `LayerProblem`: the image is
 defective for that reader, and a check says so.
 """
 
@@ -15,12 +15,15 @@ from operator import attrgetter
 
 from attrs import frozen
 
+from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.guarded import OpaqueDirectories, leaves_root, link_leaves_root
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
-from cosinspect.rootfs.tree import Node, Problem, Tree, is_name
+from cosinspect.rootfs.tree import LayerProblem, Node, Tree, is_name
 
-__all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "merge", "prefixes"]
+__all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "is_left_out", "merge", "prefixes"]
 
 
 @frozen
@@ -34,7 +37,7 @@ class Merged:
     """
 
     root: Node
-    problems: tuple[Problem, ...]
+    problems: tuple[LayerProblem, ...]
     names: int | None = None
 
 
@@ -51,7 +54,7 @@ def merge(
         return _merge_side_by_side(layers, limits)
     tree = Tree(rules, limits=limits)
     if rules.stacking is Stacking.TOP_DOWN:
-        _extract(tree, layers)
+        _extract(tree, layers, guarded=rules.guarded)
     else:
         for position, index in enumerate(layers):
             apply_in_place(tree, index, position)
@@ -83,16 +86,12 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     """Apply one layer on top of what is there, and give what its markers acted on: a name in a directory, None for all.
 
     A layer's whiteouts and opaque whiteouts act on what its lower layers made, wherever they stand in the layer; its
-    entries follow. A hard link to a file that the layer itself takes away binds to that file all the same, and is told.
+    entries follow. A hard link to a file that the layer itself takes away binds to that file anyway, and is reported.
     """
     tree.forget()
     doomed = _targets_of_markers(tree, index)
     # Lower files that the layer links to, in case it also takes them away.
-    kept = {
-        entry.link: node
-        for entry in index.entries
-        if entry.type == "hardlink" and (node := tree.lookup(entry.link)) is not None
-    }
+    kept = _lower_targets(tree, index)
     for _, directory, name in doomed:
         if directory.children is not None:
             if name is None:
@@ -100,9 +99,28 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
             else:
                 directory.children.pop(name, None)
     tree.forget()
-    for entry in index.entries:
+    for entry in in_time(index.entries):
         tree.put(entry, position, kept)
     return doomed
+
+
+def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
+    """Find what a layer's hard links link to in lower layers, by path."""
+    kept: dict[str, Node] = {}
+    directories: dict[str, Node | None] = {}
+    for entry in in_time(index.entries):
+        if entry.type != "hardlink":
+            continue
+        parent, _, name = entry.link.rpartition("/")
+        if parent not in directories:
+            directories[parent] = tree.directory(parent)
+        directory = directories[parent]
+        node: Node | None = tree.root
+        if name:
+            node = directory.children.get(name) if directory is not None and directory.children else None
+        if node is not None:
+            kept[entry.link] = node
+    return kept
 
 
 def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
@@ -111,12 +129,12 @@ def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Nod
         return []
     own = {entry.path for entry in index.entries if entry.type == "dir"}
     doomed: list[tuple[Marker, Node, str | None]] = []
-    for marker in index.whiteouts:
+    for marker in in_time(index.whiteouts):
         parent, _, name = marker.path.rpartition("/")
         directory = _lower_directory(tree, parent, own)
         if directory is not None:
             doomed.append((marker, directory, name))
-    for marker in index.opaques:
+    for marker in in_time(index.opaques):
         directory = _lower_directory(tree, marker.path, own)
         if directory is not None:
             doomed.append((marker, directory, None))
@@ -131,6 +149,7 @@ def _lower_directory(tree: Tree, path: str, own: set[str]) -> Node | None:
     node: Node | None = tree.root
     prefix = ""
     for name in path.split("/") if path else ():
+        spend()
         prefix = f"{prefix}/{name}" if prefix else name
         node = node.children.get(name) if node is not None and node.children is not None else None
         if node is None:
@@ -155,13 +174,13 @@ _UNWRITABLE = {
 _CLAIMS_CONTENT = "a size, which its type has no content for, so that go-containerregistry fails to copy that"
 
 
-def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
+def _extract(tree: Tree, layers: Sequence[LayerIndex], *, guarded: bool) -> None:
     """Write what `mutate.Extract` hands on, up to where something ends it.
 
     It ends its archive in good order whatever has happened, and then reports the error to nobody who still listens: so
     what has been written by then is all that is installed.
     """
-    survivors = _Survivors(layers)
+    survivors = _Survivors(layers, guarded=guarded)
     for position, entry in survivors:
         if not entry.fault:
             tree.put(entry, position)
@@ -184,7 +203,10 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
         if why == "size":
             _end(tree, position, entry.path, f"{_article(entry)} has {_CLAIMS_CONTENT}")
             return
-    if survivors.cut is not None:
+    if survivors.outside is not None:
+        position, name = survivors.outside
+        _end(tree, position, name, f"the name {name} leaves the root")
+    elif survivors.cut is not None:
         position, cut = survivors.cut
         if survivors.broken is None:
             _end(tree, position, "", f"its reader meets {cut.reason}")
@@ -193,13 +215,14 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex]) -> None:
             tree.problem("content-cut", position, survivors.broken, message)
 
 
-def extraction_end(index: LayerIndex) -> str | None:
-    """Give the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
+def extraction_end(index: LayerIndex, semantics: Semantics = Semantics.ELEMENTAL) -> str | None:
+    """Return the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
+    guarded = RULES[semantics].guarded
     for entry in index.entries:
         why = entry.fault and entry.fault.rpartition(" ")[2]
-        if why in _UNWRITABLE or why == "size":
+        if why in _UNWRITABLE or why == "size" or (guarded and leaves_root(entry.name or entry.path or ".")):
             return entry.path
-    cut = any(each.reader != "containerd" and not each.ended for each in index.cuts)
+    cut = any(each.reader != "containerd" and (guarded or not each.ended) for each in index.cuts)
     return "" if cut else None
 
 
@@ -222,30 +245,43 @@ class _Survivors:
     Attributes:
         cut: position of the layer in whose middle the reading ends, and why it does.
         broken: the entry whose content is cut there, None for none.
+        outside: position and name of an entry that leaves the root, at which a reader with guards ends; None for none.
     """
 
-    def __init__(self, layers: Sequence[LayerIndex]) -> None:
+    def __init__(self, layers: Sequence[LayerIndex], *, guarded: bool) -> None:
         self._layers = layers
+        self._guarded = guarded
+        self.outside: tuple[int, str] | None = None
         self.cut: tuple[int, Cut] | None = None
         self.broken: str | None = None
 
     def __iter__(self) -> Iterator[tuple[int, LayerEntry]]:
         seen: dict[str, bool] = {}  # whether it hides what is below
         directories: dict[str, bool] = {}  # whether something above it, or itself, hides what is in it
+        emptied = OpaqueDirectories()
         for position in range(len(self._layers) - 1, -1, -1):
             index = self._layers[position]
             opaques = {id(marker) for marker in index.opaques}
             cut = next((each for each in index.cuts if each.reader != "containerd" and not each.ended), None)
-            for item in _in_order(index, opaques=True):
+            for item in in_time(_in_order(index, opaques=True)):
                 if cut is not None and item.data > cut.offset:
                     break
                 name = item.name or item.path or "."
+                if self._guarded and leaves_root(name):
+                    self.outside = position, name
+                    return
+                if self._guarded and is_left_out(item, name):
+                    continue
+                if self._guarded and id(item) in opaques:
+                    emptied.stage(name)
+                    continue
                 if isinstance(item, Marker):
                     name = _handled_name(item, name, opaque=id(item) in opaques)
                     hides = True
                 else:
                     hides = item.type != "dir"
-                if name in seen or _is_hidden(name, seen, directories):
+                again = self._guarded and isinstance(item, Marker)
+                if (name in seen and not again) or _is_hidden(name, seen, directories) or emptied.hides(name):
                     continue
                 seen[name] = hides
                 if hides and name in directories:
@@ -256,23 +292,34 @@ class _Survivors:
                     self.broken = item.path
                     break
                 yield position, item
+            if cut is None and self._guarded:  # what comes behind the end mark is read as well
+                cut = next((each for each in index.cuts if each.reader != "containerd"), None)
             if cut is not None:
                 self.cut = position, cut
                 return
+            emptied.promote()
+
+
+def is_left_out(item: LayerEntry | Marker, name: str) -> bool:
+    """Return whether it is a link that leaves the root, which a reader with guards skips."""
+    if isinstance(item, Marker) or item.type not in ("symlink", "hardlink"):
+        return False
+    return link_leaves_root(name, item.target or item.link)
 
 
 def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
-    """Give the name by which `mutate.Extract` remembers a whiteout."""
+    """Return the name by which `mutate.Extract` remembers a whiteout."""
     if opaque:
-        base = ".wh..wh..opq" if marker.is_directory else ".wh..opq"
+        base = OPAQUE if marker.is_directory else OPAQUE.removeprefix(PREFIX)
         return f"{name.rstrip('/')}/{base}" if marker.path or marker.name else base
     return _own_name(marker) if marker.is_directory else name  # a directory keeps its name with the prefix
 
 
 def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -> bool:
-    """Say whether something above a name hides it, and remember that of every directory on the way."""
+    """Return whether something above a name hides it, and remember that of every directory on the way."""
     way = []
     while True:
+        spend()
         directory = name.rpartition("/")[0] or ("/" if name.startswith("/") else ".")
         if name in (directory, "."):
             hidden = False
@@ -292,15 +339,14 @@ def _is_hidden(name: str, seen: dict[str, bool], directories: dict[str, bool]) -
 
 
 def _own_name(marker: Marker) -> str:
-    """Give the name that a whiteout itself has."""
-    if marker.path.rpartition("/")[2] in (".wh.", ".wh..", ".wh..."):
+    """Return the name that a whiteout itself has."""
+    if marker.path.rpartition("/")[2] in NAMELESS:
         return marker.path
-    directory, slash, base = (marker.name or marker.path).rpartition("/")
-    return f"{directory}{slash}.wh.{base}"
+    return whiteout_path(marker.name or marker.path)
 
 
 def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntry | Marker]:
-    """Give entries and markers as they stand in the layer."""
+    """Return entries and markers as they stand in the layer."""
     markers = [*index.whiteouts, *index.nameless]
     if opaques:
         markers.extend(index.opaques)
@@ -315,7 +361,7 @@ def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntr
     )
 
 
-# -- side by side: overlayfs -------------------------------------------------------------------------------------------
+# -- in parallel: overlayfs -------------------------------------------------------------------------------------------
 
 _DEVICE = LayerEntry("", "char", 0, 0, 0, 0, 0, "", (0, 0), None, 0, 0, 0, None)
 """What a whiteout becomes on disk."""
@@ -338,13 +384,13 @@ def _overlaid(trees: Sequence[Tree]) -> Merged:
 def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: Limits) -> Tree:
     """Write one layer to a directory of its own, its markers in the form that overlayfs knows."""
 
-    def inherited(names: list[str]) -> Node | Problem | None:
+    def inherited(names: list[str]) -> Node | LayerProblem | None:
         for tree in lower:
             found = tree.beneath(names)
             if found == "missing":
                 continue
             if isinstance(found, str):
-                return Problem("lower-not-directory", position, "/".join(names), "")
+                return LayerProblem("lower-not-directory", position, "/".join(names), "")
             return found if found.children is not None else None
         return None
 
@@ -356,7 +402,7 @@ def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: L
             )
     opaques = {id(marker) for marker in index.opaques}
     nameless = {id(marker) for marker in index.nameless}
-    for item in _in_order(index, opaques=True):
+    for item in in_time(_in_order(index, opaques=True)):
         if not isinstance(item, Marker):
             if item.fault and item.type in ("global", "unknown"):
                 tree.pass_over(item, position)
@@ -394,12 +440,13 @@ def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
         parent.children[name] = Node(_DEVICE, position)
 
 
-def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
+def _laid_over(roots: Sequence[Node], problems: list[LayerProblem]) -> Node:
     """Lay directories over each other, the topmost first, as overlayfs shows them."""
     root = Node(None, 0)  # opaque or not: at the root, overlayfs does not look
     waiting = [("", root, list(roots))]
     while waiting:
         at, merged, stack = waiting.pop()
+        spend(len(stack))
         assert merged.children is not None  # noqa: S101 - made as a directory
         for name, nodes in _names(stack).items():
             top = nodes[0]
@@ -409,7 +456,7 @@ def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
                     message = (
                         "a whiteout with nothing below it to hide: the name is listed, and nothing is there"
                     )
-                    problems.append(Problem("phantom-name", top.layer, path, message, fatal=False))
+                    problems.append(LayerProblem("phantom-name", top.layer, path, message, fatal=False))
             elif top.children is None:
                 merged.children[name] = top
             else:
@@ -419,10 +466,11 @@ def _laid_over(roots: Sequence[Node], problems: list[Problem]) -> Node:
 
 
 def _names(stack: Sequence[Node]) -> dict[str, list[Node]]:
-    """Give for each name in directories that lie over each other what makes it up: one file, or several directories."""
+    """Return for each name in directories that lie over each other what makes it up: one file, or several directories."""
     found: dict[str, list[Node]] = {}
     closed: set[str] = set()
     for directory in stack:
+        spend(len(directory.children or ()))
         for name, node in (directory.children or {}).items():
             if name in closed:
                 continue

@@ -11,17 +11,18 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from cosinspect.layer.changeset import LayerIndex
+from cosinspect.layer.whiteout import whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.history import Action, Change
 from cosinspect.rootfs.rootfs import Bodies, Rootfs
-from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Node, Problem
+from cosinspect.rootfs.semantics import RULES, Semantics
+from cosinspect.rootfs.tree import LayerProblem, Node
 
 __all__ = ["PartialRootfs", "Unread"]
 
 
 class Unread(BaseException):
-    """What was asked for depends on layers that were not read.
+    """What was requested depends on layers that were not read.
 
     Not an `Exception`: whoever contains the faults of a check, or remembers that a file is not to be read, would
     take it for an answer.
@@ -129,12 +130,12 @@ class PartialRootfs(Rootfs):
         _unread()
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[LayerProblem, ...]:
         """What could not be done: not known."""
         _unread()
 
     def under(self, semantics: Semantics) -> Rootfs:
-        """Give what the same layers settle for another reader."""
+        """Return what the same layers settle for another reader."""
         if semantics is self.semantics:
             return self
         return PartialRootfs(
@@ -142,15 +143,13 @@ class PartialRootfs(Rootfs):
         )
 
     def history(self, path: str) -> tuple[Change, ...]:
-        """Tell which layer took `path` away last, if that is settled; the rest of its history is not known."""
+        """Return which layer took `path` away last, if that is settled; the rest of its history is not known."""
         asked = "/".join(part for part in path.split("/") if part not in ("", "."))
         if self.trace(asked, follow=False).entry is not None:
             _unread()
         for position in range(len(self._indexes) - 1, self._unread - 1, -1):
             if any(marker.path == asked for marker in self._indexes[position].whiteouts):
-                directory, _, name = asked.rpartition("/")
-                cause = f"/{directory}/.wh.{name}" if directory else f"/.wh.{name}"
-                return (Change(position, Action.REMOVED, cause),)
+                return (Change(position, Action.REMOVED, f"/{whiteout_path(asked)}"),)
         _unread()
 
 
@@ -175,7 +174,7 @@ class _Settled:
             ]
             self._gone.update(markers)
             # To elemental an opaque whiteout is a name like others, and a whiteout one that a directory above it replaces.
-            if semantics is not Semantics.ELEMENTAL:
+            if not semantics.installs or RULES[semantics].guarded:
                 self._closed.update(markers)
                 self._closed.update(each.path for each in index.opaques if each.path and not each.name)
             whiteouts = (*index.whiteouts, *index.nameless)

@@ -6,11 +6,20 @@ links pass by pass (`_lexical`), and asks the kernel what stands at each name (`
 
 from __future__ import annotations
 
+from cosinspect.deadline import spend
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.rootfs.node import Node, is_name
+from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.node import NODES, Node, is_name
 from cosinspect.rootfs.semantics import Rules
 
 __all__ = ["Paths"]
+
+
+_KEPT = 1_000_000
+"""Nodes that remembered ways through links depend on; with more of them, all ways are forgotten."""
+
+
+_PROBLEMS = {"loop": "parent-loop", "not-a-directory": "parent-not-directory"}
 
 
 class Paths:
@@ -25,7 +34,15 @@ class Paths:
         self.root = Node(None, 0)
         self._rules = rules
         self._hops = limits.link_hops if rules.link_hops is None else rules.link_hops
+        # By path: directories that were found. A directory that is taken out of the tree loses its children, so that a path
+        # without links on it is right as long as what it led to has some. Ways through links may change with every node that
+        # they touch: `_ways` has, by the identity of such a node, the paths that depend on it.
         self._parents: dict[str, Node] = {}
+        self._ways: dict[int, list[str]] = {}
+        self._touched: list[Node] = []
+        self._winding = False
+        self._missed = False
+        self._kept = 0
 
     def lookup(self, path: str) -> Node | None:
         """Find a name without following it if it is a link itself; its directories are resolved inside the root."""
@@ -38,15 +55,58 @@ class Paths:
     def forget(self) -> None:
         """Forget the directories found so far, after names were taken out of the tree."""
         self._parents.clear()
+        self._ways.clear()
+        self._kept = 0
 
     def directory(self, path: str) -> Node | None:
-        """Find a directory, links followed; None where there is none."""
-        found = self._lexical(path) if self._rules.lexical else self._linked(path)
-        return found if isinstance(found, Node) else None
+        """Find a directory, links followed; None if there is none."""
+        found = self._known(path)
+        if found is not None:
+            return found
+        return self._found(path, self._lexical(path) if self._rules.lexical else self._linked(path))
+
+    def _known(self, path: str) -> Node | None:
+        """Return the directory that was found at a path before, None if that may have changed."""
+        found = self._parents.get(path)
+        return found if found is not None and found.children is not None else None
+
+    def _found(self, path: str, found: Node | str) -> Node | None:
+        """Remember what was found at a path just now."""
+        touched, winding, missed = self._touched, self._winding, self._missed
+        self._look_afresh()
+        if isinstance(found, str):
+            return None
+        if winding and missed:  # what is not there yet may become a link
+            return found
+        if winding:
+            if self._kept + len(touched) > _KEPT:
+                self.forget()
+            self._kept += len(touched)
+            for node in touched:
+                self._ways.setdefault(id(node), []).append(path)
+        self._parents[path] = found
+        return found
+
+    def _look_afresh(self) -> None:
+        spend(len(self._touched))
+        self._touched, self._winding, self._missed = [], False, False
+
+    def _drop(self, node: Node) -> None:
+        """Take note that a node is not in the tree any more, nor what is below it: no way leads through them."""
+        waiting = [node]
+        while waiting:
+            spend()
+            gone = waiting.pop()
+            for path in self._ways.pop(id(gone), ()):
+                self._parents.pop(path, None)
+            if gone.children is not None:
+                waiting.extend(gone.children.values())
+                gone.children = None
 
     def beneath(self, names: list[str]) -> Node | str:
         """Find what stands at a path, links followed to the end; a string says why nothing does."""
         passed = self._resolved(names)
+        self._look_afresh()
         if isinstance(passed, str):
             return passed
         at = self.root
@@ -64,42 +124,31 @@ class Paths:
     def _linked(self, path: str, make: int | None = None) -> Node | str:
         """Resolve a path to a directory by its letters, inside the root, links on it followed (umoci: securejoin).
 
-        What does not exist, or is no directory, counts as a directory where `..` leads out of it again. With `make`, missing
+        What does not exist, or is not a directory, counts as a directory where `..` leads out of it again. With `make`, missing
         directories are made at the end and files in their place replaced, as of that layer; then only links that do not
         end, and names that no directory can have, keep it from being found.
         """
-        waiting = path.split("/")[::-1] if path else []
-        stack: list[tuple[str, Node | None]] = [("", self.root)]
-        hops = self._hops
-        while waiting:
-            name = waiting.pop()
-            if name in ("", "."):
-                continue
-            if name == "..":
-                if len(stack) > 1:
-                    stack.pop()
-                continue
-            above = stack[-1][1]
-            node = above.children.get(name) if above is not None and above.children is not None else None
-            if node is not None and node.entry is not None and node.entry.type == "symlink":
-                hops -= 1
-                if hops < 0:
-                    return "parent-loop"
-                target = node.entry.link
-                if target.startswith("/"):
-                    del stack[1:]
-                waiting.extend(reversed(target.split("/")))
-                continue
-            stack.append((name, node))
+        straight = self._straight(path)
+        if straight is not None:
+            return straight
+        walk = PathWalk(NODES, self.root, path, most=self._hops, by_letters=True)
+        for step in walk:
+            if step.node is None:
+                self._missed = True
+            else:
+                self._touched.append(step.node)
+            self._winding = self._winding or step.target is not None
+        if walk.problem:
+            return "parent-loop"
         at = self.root
-        for name, node in stack[1:]:
+        for name, node in walk.stack[1:]:
             if node is None or node.children is None:
                 if make is None:
                     return "missing" if node is None else "parent-not-directory"
                 if not is_name(name):
                     return "unusable-name"
                 if node is not None:
-                    self._parents.clear()
+                    self._drop(node)
                 made = Node(None, make)
                 assert at.children is not None  # noqa: S101 - directories lead here
                 at.children[name] = made
@@ -110,31 +159,26 @@ class Paths:
 
     def _walked(self, names: list[str]) -> Node | str:
         """Find what stands at a path as the kernel does, links followed, the one at its end too."""
-        waiting = names[::-1]
-        stack = [self.root]
-        hops = self._hops
-        while waiting:
-            name = waiting.pop()
-            if stack[-1].children is None:
-                return "parent-not-directory"
-            if name in ("", "."):
-                continue
-            if name == "..":
-                del stack[max(len(stack) - 1, 1) :]
-                continue
-            node = stack[-1].children.get(name)
-            if node is None:
-                return "missing" if is_name(name) else "unusable-name"
-            if node.entry is not None and node.entry.type == "symlink":
-                hops -= 1
-                if hops < 0:
-                    return "parent-loop"
-                if node.entry.link.startswith("/"):
-                    del stack[1:]
-                waiting.extend(reversed(node.entry.link.split("/")))
-                continue
-            stack.append(node)
-        return stack[-1]
+        walk = PathWalk(NODES, self.root, "/".join(names), most=self._hops)
+        name = ""
+        for step in walk:
+            name = step.name
+            if step.node is not None:
+                self._touched.append(step.node)
+        node = walk.stack[-1][1]
+        if walk.problem == "missing" or node is None:
+            return "missing" if is_name(name) else "unusable-name"
+        return _PROBLEMS[walk.problem] if walk.problem else node
+
+    def _straight(self, path: str) -> Node | None:
+        """Find a directory where every name on the way is one, as most are; None if the way must be walked."""
+        at = self.root
+        for name in path.split("/") if path else ():
+            node = at.children.get(name) if at.children is not None else None
+            if node is None or node.children is None:
+                return None
+            at = node
+        return at
 
     def _lexical(self, path: str, make: int | None = None) -> Node | str:
         """Resolve a path to a directory as containerd's `fs.RootPath` does, and with `make` make what is missing."""
@@ -193,7 +237,12 @@ class Paths:
                     found = here.children.get(name) or ("missing" if is_name(name) else "unusable-name")
             if isinstance(found, str) and found != "missing":
                 return found
+            if isinstance(found, Node):
+                self._touched.append(found)
+            else:
+                self._missed = True
             if isinstance(found, Node) and found.entry is not None and found.entry.type == "symlink":
+                self._winding = True
                 links += 1
                 if links > self._hops:
                     return "parent-loop"

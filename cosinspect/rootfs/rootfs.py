@@ -7,7 +7,6 @@ at most `Limits.link_hops` of them for one path (path_resolution(7)).
 from __future__ import annotations
 
 import copy
-import fnmatch
 import hashlib
 import io
 import re
@@ -15,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
+from cosinspect.deadline import spend
 from cosinspect.errors import (
     LimitExceeded,
     NotADirectory,
@@ -24,13 +24,16 @@ from cosinspect.errors import (
     SymlinkLoop,
 )
 from cosinspect.formats.boot.program import Program, read_program
+from cosinspect.globs import alternatives, component_expression, is_literal
 from cosinspect.layer.changeset import LayerEntry, LayerIndex
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
 from cosinspect.rootfs.history import Change, histories
+from cosinspect.rootfs.node import NODES
 from cosinspect.rootfs.overlay import Merged, merge
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Inode, Node, Problem
+from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
 
@@ -39,7 +42,7 @@ class FileStream(Protocol):
     """A file's content; leaving its `with` block without an error means that what was read is verified."""
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give at most `size` further bytes, all that are left for -1, none at the end."""
+        """Return at most `size` further bytes, all that are left for -1, none at the end."""
         ...
 
     def close(self) -> None:
@@ -52,9 +55,6 @@ class FileStream(Protocol):
     ) -> None: ...
 
 
-_MARKS = frozenset("*?[")
-
-
 class Bodies(Protocol):
     """A layer as far as the contents of its files are concerned."""
 
@@ -63,11 +63,11 @@ class Bodies(Protocol):
         ...
 
     def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
-        """Give the sha256 of files, in hexadecimals by the offset of their data."""
+        """Return the sha256 of files, in hexadecimal digits by the offset of their data."""
         ...
 
     def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
-        """Tell what executable files ask for, by the offset of their data."""
+        """Return what executable files ask for, by the offset of their data."""
         ...
 
     def contents(self, entries: Iterable[LayerEntry], /) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
@@ -112,7 +112,7 @@ class Rootfs:
         tree = trees(indexes, semantics, limits)
         self._indexes = tuple(indexes)
         self.semantics = semantics
-        self._problems: tuple[Problem, ...] = tree.problems
+        self._problems: tuple[LayerProblem, ...] = tree.problems
         self._root = tree.root
         self._names = tree.names
         self._layers = tuple(layers)
@@ -126,12 +126,12 @@ class Rootfs:
         return self._indexes
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[LayerProblem, ...]:
         """What the layers ask for and the reader of these semantics does not do."""
         return self._problems
 
     def under(self, semantics: Semantics) -> Rootfs:
-        """Give the tree that the same layers make for another reader; no layer is read again."""
+        """Return the tree that the same layers make for another reader; no layer is read again."""
         if semantics is self.semantics:
             return self
         return Rootfs(
@@ -139,7 +139,7 @@ class Rootfs:
         )
 
     def alike(self, semantics: Semantics) -> Rootfs:
-        """Give this very tree as that of another reader, of whom it is known that the layers make the same for it, without a problem."""
+        """Return this very tree as that of another reader, of whom it is known that the layers make the same for it, without a problem."""
         same = copy.copy(self)
         same.semantics = semantics
         same._problems = ()  # noqa: SLF001 - a copy of one's own
@@ -151,17 +151,18 @@ class Rootfs:
         return tuple(number for number, index in enumerate(self._indexes) if index.table is not None)
 
     def __len__(self) -> int:
-        """Give how many names there are, the root among them."""
+        """Return how many names there are, the root among them."""
         if self._names is None:
             self._names = sum(1 for _ in _walk("", self._root))
         return self._names + 1
 
     def blocks(self, size: int) -> int:
-        """Give how many blocks of `size` bytes the contents of all files take, each file counted once, a directory as one."""
+        """Return how many blocks of `size` bytes the contents of all files take, each file counted once, a directory as one."""
         total = 1
         seen: set[Inode] = set()
         waiting = [self._root]
         while waiting:
+            spend()
             for node in (waiting.pop().children or {}).values():
                 if node.children is not None:
                     total += 1
@@ -180,7 +181,7 @@ class Rootfs:
         return entry_at("/", self._root)
 
     def children(self, entry: Entry) -> dict[str, Entry]:
-        """Give what is in a directory by name, unsorted; nothing for what is none."""
+        """Return what is in a directory by name, unsorted; nothing for what is none."""
         base = entry.path.rstrip("/")
         return {name: entry_at(f"{base}/{name}", node) for name, node in (entry.node.children or {}).items()}
 
@@ -209,43 +210,20 @@ class Rootfs:
         return Trace(path, (), entry_at(at, node), at, "")
 
     def _winding(self, path: str, *, follow: bool) -> Trace:
-        waiting = [part for part in reversed(path.split("/")) if part]
-        directory_wanted = path.endswith("/") and bool(waiting)
-        stack: list[tuple[str, Node]] = [("", self._root)]
-        hops: list[Hop] = []
-        while waiting:
-            name = waiting.pop()
-            at, directory = stack[-1]
-            if directory.children is None:
-                return Trace(path, tuple(hops), None, at, "not-a-directory")
-            if name == ".":
-                continue
-            if name == "..":
-                if len(stack) > 1:
-                    stack.pop()
-                continue
-            here = f"{at}/{name}"
-            node = directory.children.get(name)
-            if node is None:
-                return Trace(path, tuple(hops), None, here, "missing")
-            if node.type == "symlink" and (waiting or follow or directory_wanted):
-                if len(hops) >= self._limits.link_hops:
-                    return Trace(path, tuple(hops), None, here, "loop")
-                target = node.entry.link if node.entry is not None else ""
-                hops.append(Hop(here, target, node.layer))
-                directory_wanted = directory_wanted or (not waiting and target.endswith("/"))
-                if target.startswith("/"):
-                    del stack[1:]
-                waiting.extend(part for part in reversed(target.split("/")) if part)
-                continue
-            stack.append((here, node))
-        at, node = stack[-1]
-        if directory_wanted and node.children is None:
-            return Trace(path, tuple(hops), None, at, "not-a-directory")
-        return Trace(path, tuple(hops), entry_at(at or "/", node), at or "/", "")
+        walk = PathWalk(NODES, self._root, path, follow=follow, most=self._limits.link_hops)
+        hops = tuple(
+            Hop(walk.path_of(step.name), step.target, step.node.layer)
+            for step in walk
+            if step.target is not None and step.node is not None and walk.links < self._limits.link_hops
+        )
+        spend(len(path) + sum(len(hop.target) for hop in hops))
+        node = walk.stack[-1][1]
+        if walk.problem or node is None:
+            return Trace(path, hops, None, walk.at, walk.problem)
+        return Trace(path, hops, entry_at(walk.at or "/", node), walk.at or "/", "")
 
     def stat(self, path: str) -> Entry:
-        """Tell what is at `path`, links followed.
+        """Return what is at `path`, links followed.
 
         Raises:
             PathNotFound: nothing is, or a link on the way points to nothing.
@@ -255,7 +233,7 @@ class Rootfs:
         return _found(self.trace(path))
 
     def lstat(self, path: str) -> Entry:
-        """Tell what is at `path`, a link at its end not followed.
+        """Return what is at `path`, a link at its end not followed.
 
         Raises:
             as `stat` does.
@@ -263,7 +241,7 @@ class Rootfs:
         return _found(self.trace(path, follow=False))
 
     def resolve(self, path: str) -> str:
-        """Give the real path, every link followed.
+        """Return the real path, every link followed.
 
         Raises:
             as `stat` does.
@@ -271,14 +249,14 @@ class Rootfs:
         return self.stat(path).path
 
     def exists(self, path: str) -> bool:
-        """Say whether something is at `path`, links followed."""
+        """Return whether something is at `path`, links followed."""
         return self.trace(path).entry is not None
 
     def readlink(self, path: str) -> str:
-        """Give the target of a symbolic link as written.
+        """Return the target of a symbolic link as written.
 
         Raises:
-            RootfsError: it is no link; otherwise as `stat` does.
+            RootfsError: it is not a link; otherwise as `stat` does.
         """
         entry = self.lstat(path)
         if entry.type != "symlink":
@@ -286,7 +264,7 @@ class Rootfs:
         return entry.link
 
     def hardlinks(self, entry: Entry) -> tuple[str, ...]:
-        """Give all paths of the file, sorted, if it has more than one; otherwise nothing."""
+        """Return all paths of the file, sorted, if it has more than one; otherwise nothing."""
         if entry.node.inode is None:
             return ()
         if self._hardlinks is None:
@@ -301,10 +279,10 @@ class Rootfs:
     # -- many paths ------------------------------------------------------------------------------------------------
 
     def listdir(self, path: str) -> list[str]:
-        """Give the names in a directory, sorted.
+        """Return the names in a directory, sorted.
 
         Raises:
-            NotADirectory: it is none; otherwise as `stat` does.
+            NotADirectory: it is not a directory; otherwise as `stat` does.
         """
         entry = self.stat(path)
         if entry.node.children is None:
@@ -323,15 +301,21 @@ class Rootfs:
             yield entry_at(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
-        """Give what matches a pattern, by real path: those of `fnmatch` within a component, `**` for any directories.
+        """Return what matches a glob of paths (`cosinspect.globs`), by real path, sorted.
 
         Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
         """
+        found: dict[str, Entry] = {}
+        for each in alternatives(pattern):
+            found.update((entry.path, entry) for entry in self._glob(each))
+        return [found[path] for path in sorted(found)]
+
+    def _glob(self, pattern: str) -> list[Entry]:
         found = {"/": entry_at("/", self._root)}
         components = [component for component in pattern.split("/") if component]
-        if len(components) == 2 and components[0] == "**" and not _MARKS.intersection(components[1]):
+        if len(components) == 2 and components[0] == "**" and is_literal(components[1]):
             named = {path: entry_at(path, node) for path, node in _named(self._root, components[1])}
-            return [named[path] for path in sorted(named)]
+            return list(named.values())
         for number, component in enumerate(components):
             last = number == len(components) - 1
             found = {
@@ -339,7 +323,7 @@ class Rootfs:
                 for parent in found.values()
                 for entry in self._matches(parent, component, last)
             }
-        return [found[path] for path in sorted(found)]
+        return list(found.values())
 
     def _matches(self, parent: Entry, component: str, last: bool) -> Iterator[Entry]:
         base = parent.path.rstrip("/")
@@ -351,10 +335,11 @@ class Rootfs:
                 if last or node.children is not None
             )
             return
-        if not _MARKS.intersection(component):
+        if is_literal(component):
             names = [component]
         else:
-            expression = re.compile(fnmatch.translate(component))
+            spend(len(parent.node.children or ()))
+            expression = re.compile(component_expression(component))
             names = [name for name in parent.node.children or () if expression.fullmatch(name)]
         for name in names:
             entry = self.trace(f"{base}/{name}", follow=not last).entry
@@ -370,7 +355,7 @@ class Rootfs:
         read is verified when the stream is closed: then `ContentError` is raised if the bytes were others.
 
         Raises:
-            NotARegularFile: it is none; otherwise as `stat` does.
+            NotARegularFile: it is not a regular file; otherwise as `stat` does.
             SourceError: the layer cannot be had again.
         """
         entry = self.stat(path)
@@ -392,7 +377,7 @@ class Rootfs:
     def read_bytes(
         self, path: str, *, limit: int | None = None, limit_name: str = "parsed_file_bytes"
     ) -> bytes:
-        """Give a file's verified content, links followed.
+        """Return a file's verified content, links followed.
 
         Raises:
             LimitExceeded: it has more than `limit` bytes (`Limits.parsed_file_bytes` unless given).
@@ -411,7 +396,7 @@ class Rootfs:
             return stream.read()
 
     def read_text(self, path: str, *, limit: int | None = None) -> str:
-        """Give a file's verified content as text, bytes that are not UTF-8 as surrogate escapes.
+        """Return a file's verified content as text, bytes that are not UTF-8 as surrogate escapes.
 
         Raises:
             as `read_bytes` does.
@@ -419,12 +404,12 @@ class Rootfs:
         return self.read_bytes(path, limit=limit).decode("utf-8", "surrogateescape")
 
     def origin(self, entry: Entry) -> tuple[str, int]:
-        """Tell where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
+        """Return where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
         layer_entry = entry.node.entry
         return self._indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
 
     def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
-        """Give the sha256 of files' contents in hexadecimals, by path; a layer whose bodies are not at hand is read again.
+        """Return the sha256 of files' contents in hexadecimal digits, by path; a layer whose bodies are not at hand is read again.
 
         Raises:
             SourceError: a layer cannot be had again.
@@ -452,14 +437,14 @@ class Rootfs:
         return found
 
     def has_program(self, entry: Entry) -> bool:
-        """Say whether `programs` knows a file without reading anything."""
+        """Return whether `programs` knows a file without reading anything."""
         layer_entry = entry.node.entry
         if layer_entry is None or layer_entry.type != "file" or not layer_entry.size:
             return True
         return self._noted(entry) is not None or layer_entry.data in self._indexes[entry.node.source].contents
 
     def _noted(self, entry: Entry) -> Program | None:
-        """Give what was noted of a file as its layer passed, if that is all there is to know."""
+        """Return what was noted of a file as its layer passed, if that is all there is to know."""
         layer_entry = entry.node.entry
         if layer_entry is None:
             return None
@@ -467,7 +452,7 @@ class Rootfs:
         return None if known is None or (known.elf is not None and known.elf.problem) else known
 
     def programs(self, entries: Iterable[Entry]) -> dict[str, Program]:
-        """Tell what regular files are to a kernel, by path, and what they ask for; empty ones are nothing.
+        """Return what regular files are to a kernel, by path, and what they ask for; empty ones are nothing.
 
         What was noted while the layers passed costs nothing. Each layer with other files among `entries` is read once more.
 
@@ -525,7 +510,7 @@ class Rootfs:
         return entry.node.source, layer_entry.data if layer_entry is not None else 0
 
     def history(self, path: str) -> tuple[Change, ...]:
-        """Tell what each layer did to `path`, bottom first; it need not exist any more.
+        """Return what each layer did to `path`, bottom first; it need not exist any more.
 
         The path's directories are resolved at each layer, a link at its end is not followed.
         """
@@ -537,6 +522,7 @@ def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
     """Yield everything below a node, sorted; depth costs no recursion."""
     waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
     while waiting:
+        spend()
         path, node = waiting.pop()
         yield path, node
         if node.children:
@@ -550,6 +536,7 @@ def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
     waiting = [("", top)]
     while waiting:
         base, directory = waiting.pop()
+        spend(len(directory.children or ()))
         children = directory.children or {}
         found = children.get(name)
         if found is not None:

@@ -1,6 +1,6 @@
 """Whose reading of layers: the rules in which runtimes and installers differ, as a table.
 
-image-spec, layer.md leaves room, and not everyone stays inside it. Three readings matter for an OS image:
+image-spec, layer.md leaves room, and not everyone stays inside it. Four readings matter for an OS image:
 
 - `oci`: the specification, and where it is silent `umoci` (with which `oci` is compared in the tests).
 - `overlay`: what a node shows that pulls the image: containerd's `archive.Apply` writes each layer into a directory of
@@ -9,6 +9,7 @@ image-spec, layer.md leaves room, and not everyone stays inside it. Three readin
 - `elemental`: what elemental, luet and kairos-agent write to disk: go-containerregistry's `mutate.Extract` (0.20.3, as
   elemental-toolkit has it) reads the layers top down into one archive, the first entry of a name winning, and
   containerd's `archive.Apply` writes that into one directory.
+- `elemental3`: what Elemental 3 writes to disk: the same two functions at 0.21.9 and 2.3.4 (SUSE/elemental, pkg/unpack/oci.go).
 
 | rule | oci | overlay | elemental |
 |---|---|---|---|
@@ -28,6 +29,16 @@ image-spec, layer.md leaves room, and not everyone stays inside it. Three readin
 | a whiteout that names nothing | ignored, told | the layer is refused | takes the directory away |
 | a directory that its layer replaces by a file | replaced | the layer is refused | the image is refused |
 | a character device 0/0 | a device | a whiteout | a device |
+
+Elemental 3 differs from elemental in these rules:
+
+| rule | elemental | elemental3 |
+|---|---|---|
+| an opaque whiteout | has no effect | hides lower layers |
+| a whiteout of a name that is written already | has no effect | hides what is below the name and read after it |
+| a name that leads out of the root | is written inside | ends the archive, and nobody is told |
+| a relative link that leads out of the root | is written | is left out |
+| damage behind the archive's end mark | is not seen | ends the archive after the layer |
 """
 
 from __future__ import annotations
@@ -36,7 +47,7 @@ import enum
 
 from attrs import frozen
 
-__all__ = ["RULES", "Rules", "Semantics", "Stacking"]
+__all__ = ["RULES", "USUAL", "Rules", "Semantics", "Stacking"]
 
 
 class Semantics(enum.Enum):
@@ -45,6 +56,12 @@ class Semantics(enum.Enum):
     OCI = "oci"
     OVERLAY = "overlay"
     ELEMENTAL = "elemental"
+    ELEMENTAL3 = "elemental3"
+
+    @property
+    def installs(self) -> bool:
+        """Whether it is the reading of a program that writes the image to disk, top down, and that tells nobody where it ends early."""
+        return RULES[self].stacking is Stacking.TOP_DOWN
 
     @property
     def reader(self) -> str:
@@ -56,6 +73,7 @@ _READERS = {
     Semantics.OCI: "the specification",
     Semantics.OVERLAY: "containerd on overlayfs",
     Semantics.ELEMENTAL: "elemental",
+    Semantics.ELEMENTAL3: "Elemental 3",
 }
 
 
@@ -81,6 +99,9 @@ class Rules:
             needed, which a directory replaces otherwise.
         link_hops: symbolic links followed on the way to one entry; None for `Limits.link_hops`.
         sets_attributes: whether an extended attribute that Linux refuses ends everything.
+        guarded: whether a reader that works top down has the guards of `cosinspect.rootfs.guarded`: opaque whiteouts hide, a
+            whiteout hides what comes later even where its name is written, names that leave the root end everything, links that do are
+            left out.
     """
 
     stacking: Stacking
@@ -90,9 +111,10 @@ class Rules:
     lexical: bool
     link_hops: int | None = None
     sets_attributes: bool = False
+    guarded: bool = False
 
 
-def _containerd(stacking: Stacking) -> Rules:
+def _containerd(stacking: Stacking, *, guarded: bool = False) -> Rules:
     """What `archive.Apply` does, whichever directory it writes to (containerd 1.7.29, archive/tar.go)."""
     return Rules(
         stacking=stacking,
@@ -102,6 +124,7 @@ def _containerd(stacking: Stacking) -> Rules:
         lexical=True,
         link_hops=255,
         sets_attributes=True,
+        guarded=guarded,
     )
 
 
@@ -115,5 +138,9 @@ RULES = {
     ),
     Semantics.OVERLAY: _containerd(Stacking.SIDE_BY_SIDE),
     Semantics.ELEMENTAL: _containerd(Stacking.TOP_DOWN),
+    Semantics.ELEMENTAL3: _containerd(Stacking.TOP_DOWN, guarded=True),
 }
 """The rules of each semantics."""
+
+USUAL = (Semantics.OCI, Semantics.OVERLAY, Semantics.ELEMENTAL)
+"""What a profile compares that names no semantics; for images of Elemental 3 its own takes the place of `elemental`."""

@@ -4,7 +4,7 @@
 2. A directory over a directory replaces attributes and keeps children; anything else replaces what was there with
    everything below it.
 3. A hard link binds to the file as it is when the link is written, not to the path.
-4. What cannot be written (a dangling hard link, a loop of parents) is left out and told as a `Problem`.
+4. What cannot be written (a dangling hard link, a loop of parents) is left out and told as a `LayerProblem`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from cosinspect.deadline import in_time
 from cosinspect.layer.changeset import LayerEntry
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.rootfs.node import IMPLIED_MODE, NAME_BYTES, Inode, Node, Problem, is_name
+from cosinspect.rootfs.node import IMPLIED_MODE, NAME_BYTES, Inode, LayerProblem, Node, is_name
 from cosinspect.rootfs.paths import Paths
 from cosinspect.rootfs.semantics import Rules
 from cosinspect.rootfs.xattrs import refused_attribute
 
-__all__ = ["IMPLIED_MODE", "Inode", "Node", "Problem", "Tree", "is_name"]
+__all__ = ["IMPLIED_MODE", "Inode", "LayerProblem", "Node", "Tree", "is_name"]
 
 LINK_BYTES = 4095
 """The longest target that Linux stores in a symbolic link (PATH_MAX less its NUL)."""
@@ -43,7 +44,7 @@ class Tree(Paths):
         rules: Rules,
         *,
         limits: Limits = DEFAULT_LIMITS,
-        inherit: Callable[[list[str]], Node | Problem | None] | None = None,
+        inherit: Callable[[list[str]], Node | LayerProblem | None] | None = None,
     ) -> None:
         """Begin with an empty root.
 
@@ -54,7 +55,7 @@ class Tree(Paths):
                 being made.
         """
         super().__init__(rules, limits=limits)
-        self.problems: list[Problem] = []
+        self.problems: list[LayerProblem] = []
         self._inherit = inherit
         self._listed: list[tuple[str, int]] = []
         self._replaced = (
@@ -63,16 +64,14 @@ class Tree(Paths):
 
     def make_directory(self, path: str, position: int) -> Node | str:
         """Find a directory, links followed, and make what is missing on the way; gives the kind of problem if it cannot."""
-        found = self._parents.get(path)
-        if found is None:
-            made = self._lexical(path, position) if self._rules.lexical else self._linked(path, position)
-            if isinstance(made, str):
-                return made
-            found = self._parents[path] = made
-        return found
+        found = self._known(path)
+        if found is not None:
+            return found
+        made = self._lexical(path, position) if self._rules.lexical else self._linked(path, position)
+        return self._found(path, made) or made
 
     def made(self, path: str, position: int) -> Node | None:
-        """Find or make the directory of a marker; None if it cannot be, which is told then."""
+        """Find or make the directory of a marker; None if it cannot be, which is reported then."""
         found = self.make_directory(path, position)
         if isinstance(found, str):
             self.problem(found, position, path, _WAYS[found])
@@ -149,23 +148,25 @@ class Tree(Paths):
         """End the writing: a reader that comes back to set the times of directories has to find them."""
         if not self._rules.revisits_directories or not self._replaced:
             return
-        for path, position in self._listed:
+        for path, position in in_time(self._listed):
             if isinstance(self.beneath(path.split("/")), str):
                 message = "the directory is not to be found any more when its times are set: something has replaced it"
                 self.problem("directory-replaced", position, path, message)
 
     def problem(self, kind: str, position: int, path: str, message: str, *, fatal: bool = True) -> None:
         """Tell of something that cannot be done."""
-        self.problems.append(Problem(kind, position, path, message, fatal))
+        self.problems.append(LayerProblem(kind, position, path, message, fatal))
 
     def _remove(self, children: dict[str, Node], name: str) -> None:
         old = children.pop(name, None)
-        if old is not None and (old.children is not None or old.type == "symlink"):
-            self._parents.clear()
+        if old is None:
+            return
+        self._drop(old)
+        if old.type in ("dir", "symlink"):
             self._replaced = True
 
     def _with_owner(self, entry: LayerEntry, parent: Node, old: Node | None) -> LayerEntry:
-        """Give an entry the owner that it has where it says to leave that as it is."""
+        """Return an entry the owner that it has where it says to leave that as it is."""
         before = old.entry if entry.type == "dir" and old is not None and old.children is not None else None
         uid, gid = (before.uid, before.gid) if before is not None else (0, _inherited_group(parent))
         if entry.type == "hardlink":
@@ -190,6 +191,7 @@ class Tree(Paths):
         if name in ("", ".", ".."):
             directory = entry.target if name != ".." else directory
         names = self._resolved(directory.split("/"))
+        self._look_afresh()
         if isinstance(names, str):
             return names
         if name == "..":
@@ -227,7 +229,7 @@ class Tree(Paths):
             message = f"the hard link's target /{entry.link} is not there when it is needed"
             self.problem("dangling-hardlink", position, entry.path, message)
             return
-        if target.children is not None:
+        if target.type == "dir":  # one that was taken out of the tree has no children any more
             message = f"the hard link's target /{entry.link} is a directory"
             self.problem("hardlink-to-directory", position, entry.path, message)
             return
@@ -244,7 +246,7 @@ class Tree(Paths):
     def _implied(self, names: list[str], position: int, parent: Node) -> Node | str:
         """Make a directory that the layer uses and does not list."""
         lower = self._inherit(names) if self._inherit is not None else None
-        if isinstance(lower, Problem):
+        if isinstance(lower, LayerProblem):
             return lower.kind
         if lower is None:
             group = _inherited_group(parent)
@@ -267,7 +269,7 @@ def _attributes(node: Node) -> LayerEntry | None:
 
 
 def _inherited_group(parent: Node) -> int:
-    """Give the group that Linux gives a new file, before anybody changes it: a setgid directory's own."""
+    """Return the group that Linux gives a new file, before anybody changes it: a setgid directory's own."""
     entry = parent.entry
     return entry.gid if entry is not None and entry.mode & _SETGID else 0
 

@@ -25,7 +25,7 @@ class Usage:
     """What a tree takes.
 
     Attributes:
-        listed: bytes of everything that is no directory, hard links counted each time, links by the length of their target.
+        listed: bytes of everything that is not a directory, hard links counted each time, links by the length of their target.
         inodes: files, directories, links and devices, a file with several names once.
         blocks: blocks that it takes at least.
         most_blocks: blocks that it takes at most: directories that are indexed, and attributes that are not shared.

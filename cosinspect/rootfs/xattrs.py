@@ -1,7 +1,7 @@
 """Which extended attributes of an entry Linux refuses, so that whoever unpacks it stops there.
 
 Follows Linux 6.1 (fs/xattr.c, security/commoncap.c, fs/posix_acl.c) and containerd 1.7.29, which ignores
-attributes that a file system does not support, those of `trusted.`, and those of `user.` on what is no file or directory.
+attributes that a file system does not support, those of `trusted.`, and those of `user.` on what is not a file or directory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 1, 2, 4, 8, 16, 32
 
 
 def refused_attribute(xattrs: Mapping[str, str], kind: str) -> tuple[str, str] | None:
-    """Give the first attribute that cannot be set, and why; None where all can be, or are ignored.
+    """Return the first attribute that cannot be set, and why; None if all can be, or are ignored.
 
     Args:
         xattrs: by name, values with surrogate escapes.
@@ -61,7 +61,7 @@ def _refusal(name: str, value: bytes, kind: str) -> str:
 
 
 def _is_capability(value: bytes) -> bool:
-    """Say whether Linux takes a value for a capability set (commoncap.c: cap_convert_nscap)."""
+    """Return whether Linux takes a value for a capability set (commoncap.c: cap_convert_nscap)."""
     if len(value) not in (20, 24):
         return False
     revision = int.from_bytes(value[:4], "little") & ~_EFFECTIVE
@@ -72,7 +72,7 @@ def _is_capability(value: bytes) -> bool:
 
 
 def _acl_refusal(value: bytes, kind: str, *, default: bool) -> str:
-    """Say why an access control list cannot be set (posix_acl.c: posix_acl_from_xattr, set_posix_acl, posix_acl_valid)."""
+    """Return why an access control list cannot be set (posix_acl.c: posix_acl_from_xattr, set_posix_acl, posix_acl_valid)."""
     malformed = "a value that is no access control list"
     if len(value) < 4:
         return malformed

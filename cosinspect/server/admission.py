@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from typing import Any
 
@@ -15,8 +16,11 @@ from cosinspect.server.configuration import Configuration, Otherwise
 from cosinspect.server.exchange import Refusal, Reply, parse_json, reply_json
 from cosinspect.server.gate import Gate, Passage
 from cosinspect.server.inspector import Standing
+from cosinspect.server.journal import bind
 
 __all__ = ["Admissions", "parse_timeout"]
+
+_logger = logging.getLogger("cosinspect.server")
 
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
@@ -35,11 +39,17 @@ class _GroupVersionKind(msgspec.Struct):
     version: str = ""
 
 
+class _User(msgspec.Struct):
+    username: str = ""
+
+
 class _Request(msgspec.Struct, rename="camel"):
     uid: str
     kind: _GroupVersionKind
     operation: str
     namespace: str | None = None
+    name: str | None = None
+    user_info: _User | None = None
     object: Any = None
     old_object: Any = None
 
@@ -69,7 +79,7 @@ class Admissions:
 
         Args:
             body: the document.
-            patience: what the request's own `timeout` says, as Go writes durations; None where it says nothing.
+            patience: what the request's own `timeout` says, as Go writes durations; None if it says nothing.
             arrived: when it came, by `time.monotonic`.
             mutate: whether to pin tags to the digests that were checked.
 
@@ -85,15 +95,25 @@ class Admissions:
         request = review.request
         until = arrived + self._patience(patience)
         namespace = request.namespace or ""
+        bind(
+            uid=request.uid,
+            operation=request.operation,
+            object=_named(request),
+            namespace=namespace,
+            user=request.user_info.username if request.user_info else "",
+        )
         try:
             found = await self._images(request)
         except InvalidObject as fault:
             if not self.configuration.enforces(namespace):
+                _logger.info("object admitted with a warning", extra={"reason": str(fault)})
                 return _warned(request.uid, f"cosinspect: {fault}")
+            _logger.info("object refused", extra={"reason": str(fault)})
             return _denied(request.uid, str(fault))
         except LookupError as fault:
             if self.configuration.admission.unlisted is Otherwise.ADMIT:
                 return _reply(request.uid, {"allowed": True})
+            _logger.info("object refused", extra={"reason": str(fault.args[0])})
             return _denied(request.uid, str(fault.args[0]))
         images = tuple(image for image in found if not image.ignored)
         wanted = list(dict.fromkeys((image.name, image.unresolved) for image in images))
@@ -107,7 +127,7 @@ class Admissions:
         return self._answered(request, images, passages, ignored, mutate=mutate)
 
     def _patience(self, told: str | None) -> float:
-        """Give the seconds until an answer is due: before the API server's own patience ends, so that it is heard."""
+        """Return the seconds until an answer is due: before the API server's timeout."""
         patience = self.configuration.admission.seconds
         if told is not None:
             patience = parse_timeout(told)
@@ -115,7 +135,7 @@ class Admissions:
         return patience
 
     async def _images(self, request: _Request) -> tuple[NamedImage, ...]:
-        """Give the images that have to be decided.
+        """Return the images that have to be decided.
 
         Raises:
             InvalidObject: the object does not say which they are.
@@ -143,7 +163,7 @@ class Admissions:
         return images
 
     def _brings_nothing(self, group: str, kind: str, request: _Request) -> bool:
-        """Say whether an update leaves alone all that may name an image; paths of the configuration may lead anywhere."""
+        """Return whether an update leaves alone all that may name an image; paths of the configuration may lead anywhere."""
         if self.fields.is_slow(group, kind):
             return bool(request.object == request.old_object)
         return bool(_content(request.object) == _content(request.old_object))
@@ -200,7 +220,7 @@ def parse_timeout(text: str) -> float:
     """Read a duration as Go writes it (`10s`, `1m30s`), in seconds.
 
     Raises:
-        Refusal: it is none, or none that anybody could wait for.
+        Refusal: it is invalid, or too long to wait for.
     """
     end, seconds = 0, 0.0
     for part in _DURATION.finditer(text[:64]):
@@ -211,6 +231,14 @@ def parse_timeout(text: str) -> float:
     if end != len(text) or not 0 < seconds <= 3600:
         raise Refusal(400, f"expected a timeout such as 10s, found {text[:64]!r}")
     return seconds
+
+
+def _named(request: _Request) -> str:
+    """Name an object as `kubectl` does; an object that is created may have no more than a prefix of a name."""
+    metadata = request.object.get("metadata") if isinstance(request.object, dict) else None
+    told = metadata if isinstance(metadata, dict) else {}
+    name = request.name or told.get("name") or told.get("generateName") or ""
+    return f"{request.kind.kind[:100]}/{str(name)[:253]}"
 
 
 def _denied(uid: str, message: str, annotations: dict[str, str] | None = None, *, code: int = 403) -> Reply:
@@ -232,7 +260,7 @@ def _is_deleted(body: object) -> bool:
 
 
 def _content(body: object) -> object:
-    """Give an object without what controllers and users change beside its images."""
+    """Return an object without what controllers and users change beside its images."""
     if not isinstance(body, dict):
         return body
     return {key: value for key, value in body.items() if key not in ("metadata", "status")}

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import re
+import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from attrs import define
 from starlette.applications import Starlette
@@ -16,64 +18,46 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cosinspect.errors import InvalidConfiguration
-from cosinspect.kubernetes_images import ImageFields
-from cosinspect.server.admission import Admissions
-from cosinspect.server.configuration import Configuration, Guarded
 from cosinspect.server.exchange import Refusal, Reply, reply_json
-from cosinspect.server.gate import Gate
-from cosinspect.server.gatekeeper import Provider
-from cosinspect.server.harbor import ERROR, Scanner
-from cosinspect.server.inspector import Inspector
-from cosinspect.server.metrics import Metrics
-from cosinspect.server.notifications import Notifications
+from cosinspect.server.harbor import ERROR
+from cosinspect.server.journal import bound
 from cosinspect.server.openapi import description
 from cosinspect.server.reports import Reports
-from cosinspect.server.verdicts import Verdicts
+from cosinspect.server.service import Service
 
 __all__ = ["application"]
 
 _logger = logging.getLogger("cosinspect.server")
 
-TOKEN_BYTES = 4096
+REQUEST_ID = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
+Protocol = TypeVar("Protocol")
 Answer = Callable[[Request, bytes, float], Awaitable[Reply]]
 
 
-def application(
-    configuration: Configuration, verdicts: Verdicts, environment: Mapping[str, str]
-) -> Starlette:
-    """Make the application.
-
-    Args:
-        configuration: what it goes by.
-        verdicts: what was decided before; closed with the application.
-        environment: of the process: where credentials and mirrors are.
-
-    Raises:
-        InvalidConfiguration: a rule names what cannot be used.
-    """
-    metrics = Metrics()
-    inspector = Inspector(configuration, verdicts, metrics, environment)
-    metrics.watch(lambda: inspector.waiting)
-    desk = _Desk(configuration, metrics)
-    gate = Gate(configuration, inspector, metrics)
-    admissions = Admissions(configuration, ImageFields(configuration.kinds), gate)
-    provider = Provider(gate, configuration.admission.seconds)
-    reports = Reports(verdicts)
+def application(service: Service) -> Starlette:
+    """Make the application; whatever a request needs of the configuration it takes from the service when it comes."""
+    metrics = service.metrics
+    desk = _Desk(service)
+    reports = Reports(service.verdicts)
 
     def admission(*, mutate: bool) -> Answer:
         async def answer(request: Request, body: bytes, arrived: float) -> Reply:
             timeout = request.query_params.get("timeout")
+            admissions = service.protocols.admissions
             return await admissions.answer(body, patience=timeout, arrived=arrived, mutate=mutate)
 
         return answer
 
     def gatekeeper(*, pin: bool) -> Answer:
         async def answer(_request: Request, body: bytes, arrived: float) -> Reply:
-            return await provider.answer(body, arrived=arrived, pin=pin)
+            return await service.protocols.provider.answer(body, arrived=arrived, pin=pin)
 
         return answer
+
+    async def notify(_request: Request, body: bytes, _arrived: float) -> Reply:
+        return _spoken(service.protocols.notifications).answer(body)
 
     async def report(request: Request, _body: bytes, _arrived: float) -> Reply:
         return await asyncio.to_thread(
@@ -83,107 +67,120 @@ def application(
     async def health(_request: Request, _body: bytes, _arrived: float) -> Reply:
         return reply_json({"status": "ok"})
 
+    async def readiness(_request: Request, _body: bytes, _arrived: float) -> Reply:
+        found = await service.readiness()
+        return reply_json(found.document, status=503 if found.reasons else 200)
+
     described = reply_json(description())
 
     async def describe(_request: Request, _body: bytes, _arrived: float) -> Reply:
         return described
 
-    async def tell(_request: Request, _body: bytes, _arrived: float) -> Reply:
+    async def expose(_request: Request, _body: bytes, _arrived: float) -> Reply:
         return Reply(metrics.text(), media_type=metrics.content_type)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            await service.close()
 
     routes = [
         desk.route("/admission", "admission", admission(mutate=False), "POST"),
         desk.route("/mutate", "mutate", admission(mutate=True), "POST"),
         desk.route("/gatekeeper", "gatekeeper", gatekeeper(pin=False), "POST"),
         desk.route("/gatekeeper/pin", "gatekeeper", gatekeeper(pin=True), "POST"),
+        desk.route("/notifications", "notifications", notify, "POST"),
+        *_harbor(desk, service),
         desk.route("/reports/{digest}", "reports", report, "GET"),
         desk.route("/healthz", "health", health, "GET"),
-        desk.route("/readyz", "health", health, "GET"),
-        desk.route("/metrics", "metrics", tell, "GET"),
+        desk.route("/readyz", "health", readiness, "GET"),
+        desk.route("/metrics", "metrics", expose, "GET"),
         desk.route("/openapi.json", "openapi", describe, "GET"),
     ]
-    if configuration.notifications is not None:
-        notifications = Notifications(configuration, inspector, metrics)
-
-        async def notify(_request: Request, body: bytes, _arrived: float) -> Reply:
-            return notifications.answer(body)
-
-        routes.append(
-            desk.route("/notifications", "notifications", notify, "POST", configuration.notifications)
-        )
-    if configuration.harbor is not None:
-        routes.extend(_harbor(desk, Scanner(configuration, inspector), configuration.harbor))
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        inspector.start()
-        try:
-            yield
-        finally:
-            await inspector.close(configuration.listen.grace_seconds / 2)
-            verdicts.close()
-
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-def _harbor(desk: _Desk, scanner: Scanner, guarded: Guarded) -> list[Route]:
+def _harbor(desk: _Desk, service: Service) -> list[Route]:
     async def metadata(_request: Request, _body: bytes, _arrived: float) -> Reply:
-        return scanner.metadata()
+        return _spoken(service.protocols.scanner).metadata()
 
     async def scan(_request: Request, body: bytes, _arrived: float) -> Reply:
-        return await scanner.scan(body)
+        return await _spoken(service.protocols.scanner).scan(body)
 
     async def report(request: Request, _body: bytes, _arrived: float) -> Reply:
+        scanner = _spoken(service.protocols.scanner)
         return await asyncio.to_thread(scanner.report, request.path_params["scan"])
 
     base = "/scanner/api/v1"
     return [
-        desk.route(f"{base}/metadata", "harbor", metadata, "GET", guarded),
-        desk.route(f"{base}/scan", "harbor", scan, "POST", guarded),
-        desk.route(f"{base}/scan/{{scan}}/report", "harbor", report, "GET", guarded),
+        desk.route(f"{base}/metadata", "harbor", metadata, "GET"),
+        desk.route(f"{base}/scan", "harbor", scan, "POST"),
+        desk.route(f"{base}/scan/{{scan}}/report", "harbor", report, "GET"),
     ]
+
+
+def _spoken(protocol: Protocol | None) -> Protocol:
+    """Return a protocol, which the configuration may not have."""
+    if protocol is None:
+        raise Refusal(404, "the configuration has no table for this protocol")
+    return protocol
 
 
 @define
 class _Desk:
     """Takes requests: bounded in size and time, counted, and answered whatever happens."""
 
-    configuration: Configuration
-    metrics: Metrics
+    service: Service
 
-    def route(
-        self, path: str, protocol: str, answer: Answer, method: str, guarded: Guarded | None = None
-    ) -> Route:
-        token = _token(guarded)
+    def route(self, path: str, protocol: str, answer: Answer, method: str) -> Route:
+        metrics = self.service.metrics
 
         async def endpoint(request: Request) -> Response:
             arrived = time.monotonic()
-            try:
-                _authorize(request, token)
-                body = await self._body(request) if method == "POST" else b""
-                reply = await answer(request, body, arrived)
-            except ClientDisconnect:
-                reply = Reply(status=499)  # nobody hears it
-            except Refusal as fault:
-                reply = _refused(fault, protocol)
-            except Exception:  # the next request must be answered, too; and this one is not admitted
-                _logger.exception("a request of %s cannot be answered", protocol)
-                reply = _refused(Refusal(500, "internal error: the server's log has more"), protocol)
-            self.metrics.requests.labels(protocol, str(reply.status)).inc()
-            self.metrics.answer_seconds.labels(protocol).observe(time.monotonic() - arrived)
+            request_id = _request_id(request)
+            with bound(request_id=request_id):
+                try:
+                    _authorize(request, self._token(protocol))
+                    body = await self._body(request) if method == "POST" else b""
+                    reply = await answer(request, body, arrived)
+                except ClientDisconnect:
+                    reply = Reply(status=499)  # nobody hears it
+                except Refusal as fault:
+                    reply = _refused(fault, protocol)
+                    _logger.log(
+                        logging.WARNING if method == "POST" else logging.DEBUG,
+                        "request refused",
+                        extra={"protocol": protocol, "status": fault.status, "reason": fault.message},
+                    )
+                except Exception:  # the next request must be answered, too; and this one is not admitted
+                    _logger.exception("a request of %s cannot be answered", protocol)
+                    reply = _refused(Refusal(500, "internal error: the server's log has more"), protocol)
+            metrics.requests.labels(protocol, str(reply.status)).inc()
+            metrics.answer_seconds.labels(protocol).observe(time.monotonic() - arrived)
+            headers = {**reply.headers, REQUEST_ID: request_id}
             return Response(
-                reply.body, status_code=reply.status, media_type=reply.media_type, headers=dict(reply.headers)
+                reply.body, status_code=reply.status, media_type=reply.media_type, headers=headers
             )
 
         return Route(path, endpoint, methods=[method])
 
+    def _token(self, protocol: str) -> str:
+        settings = self.service.protocols.settings
+        return {"notifications": settings.notifications_token, "harbor": settings.harbor_token}.get(
+            protocol, ""
+        )
+
     async def _body(self, request: Request) -> bytes:
-        most = self.configuration.listen.body_bytes
+        listen = self.service.protocols.settings.configuration.listen
+        most = listen.body_bytes
         length = request.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > most:
             raise Refusal(413, f"expected at most {most} bytes, {length[:20]} are announced")
         try:
-            async with asyncio.timeout(self.configuration.listen.client_seconds):
+            async with asyncio.timeout(listen.client_seconds):
                 return await _read(request, most)
         except TimeoutError as fault:
             raise Refusal(408, "the request did not come to its end in time") from fault
@@ -207,17 +204,10 @@ def _authorize(request: Request, token: str) -> None:
         raise Refusal(401, "expected the token of the configuration, as Authorization: Bearer")
 
 
-def _token(guarded: Guarded | None) -> str:
-    if guarded is None or guarded.token_file is None:
-        return ""
-    try:
-        with Path(guarded.token_file).open(encoding="utf-8") as file:
-            token = file.read(TOKEN_BYTES).strip()
-    except (OSError, ValueError) as fault:
-        raise InvalidConfiguration(f"the token cannot be read: {fault}", where=guarded.token_file) from fault
-    if not token:
-        raise InvalidConfiguration("expected a token, the file is empty", where=guarded.token_file)
-    return token
+def _request_id(request: Request) -> str:
+    """Return the id by which the log names a request: what the client calls it, where that is an id, or a new one."""
+    given = request.headers.get(REQUEST_ID, "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
 def _refused(fault: Refusal, protocol: str) -> Reply:

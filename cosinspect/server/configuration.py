@@ -5,14 +5,14 @@ from __future__ import annotations
 import enum
 import os
 import tomllib
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from attrs import frozen
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
+from cosinspect.globs import name_matches
 from cosinspect.kubernetes_images import ImageField, path_of
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import Reference
@@ -20,13 +20,14 @@ from cosinspect.policy.mistakes import Key, Mistakes
 
 __all__ = [
     "Admission",
+    "AdmissionRule",
     "Configuration",
     "Guarded",
+    "Harbor",
     "Inspections",
     "Listen",
     "Mode",
     "Otherwise",
-    "Rule",
     "load_configuration",
     "parse_configuration",
 ]
@@ -47,7 +48,7 @@ class Mode(enum.Enum):
 
 
 class Otherwise(enum.Enum):
-    """What becomes of an image whose verdict is not known, or of which no rule speaks."""
+    """What becomes of an image whose verdict is unknown, or that no rule matches."""
 
     DENY = "deny"
     ADMIT = "admit"
@@ -124,7 +125,8 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What becomes of what cannot be decided. Nothing is admitted here unless it says so in full words.
 
     Attributes:
-        seconds: what a request may take that does not say.
+        seconds: what a request may take that does not say, as Gatekeeper's do not; below the 2 s that a Provider waits,
+            and the 3 s of Gatekeeper's own webhook.
         pending: of an image that is still being inspected.
         undecided: of an image that cannot be decided: unreachable, damaged, or with an open verdict.
         unmatched: of an image that no rule fits.
@@ -132,7 +134,7 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unresolved: of an image whose tag is not known yet, as in a Plan that follows a channel, under a rule that enforces.
     """
 
-    seconds: _Seconds = 9.0
+    seconds: _Seconds = 1.5
     pending: Otherwise = Otherwise.DENY
     undecided: Otherwise = Otherwise.DENY
     unmatched: Otherwise = Otherwise.DENY
@@ -140,13 +142,16 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unresolved: Otherwise = Otherwise.DENY
 
 
-class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
     """Which images it fits, and what is required of them. The first rule that fits counts.
 
+    Rules are compared by identity: the files that a rule names may change, so an equal rule of a later configuration is another one.
+
     Attributes:
+        name: in the log and the metrics; by default the rule's place, such as `rules[0]`.
         registries: globs of hosts, `*` for any.
         repositories: globs of repositories below the host.
-        namespaces: globs of namespaces; an image that is asked for outside of any fits only `*`.
+        namespaces: globs of namespaces; an image that is requested outside of any fits only `*`.
         mode: what becomes of them.
         profile: a builtin profile's name, or the path of a TOML file.
         policies: paths of TOML files.
@@ -154,6 +159,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         attestation_keys: PEM files; what one of these keys attested by the same rules is believed, and the image not inspected.
     """
 
+    name: Annotated[str, msgspec.Meta(max_length=100)] = ""
     registries: tuple[str, ...] = ("*",)
     repositories: tuple[str, ...] = ("*",)
     namespaces: tuple[str, ...] = ("*",)
@@ -164,19 +170,19 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attestation_keys: tuple[str, ...] = ()
 
     def fits(self, reference: Reference, namespace: str) -> bool:
-        """Say whether the rule speaks of an image."""
-        return self.names(reference) and any(fnmatchcase(namespace, each) for each in self.namespaces)
+        """Return whether the rule speaks of an image."""
+        return self.names(reference) and any(name_matches(namespace, each) for each in self.namespaces)
 
     def names(self, reference: Reference) -> bool:
-        """Say whether the rule is for an image in some namespace, by the one name that all its spellings share."""
+        """Return whether the rule is for an image in some namespace, by the one name that all its spellings share."""
         normal = reference.normal
-        return any(fnmatchcase(normal.registry, _host_glob(each)) for each in self.registries) and any(
-            fnmatchcase(normal.repository, each) for each in self.repositories
+        return any(name_matches(normal.registry, _host_glob(each)) for each in self.registries) and any(
+            name_matches(normal.repository, each) for each in self.repositories
         )
 
 
 def _host_glob(glob: str) -> str:
-    """Give a glob of hosts in the form of `Reference.normal`."""
+    """Return a glob of hosts in the form of `Reference.normal`."""
     return glob.lower().removesuffix(":443")
 
 
@@ -191,10 +197,20 @@ class Guarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A protocol that is spoken only where the configuration has its table.
 
     Attributes:
-        token_file: holds the token that requests must bear; None where they need none.
+        token_file: holds the token that requests must bear; None if they need none.
     """
 
     token_file: str | None = None
+
+
+class Harbor(Guarded, frozen=True, forbid_unknown_fields=True):
+    """What is known of the Harbor that asks.
+
+    Attributes:
+        addresses: the addresses that it gives its registry, each with the host that rules know it by.
+    """
+
+    addresses: dict[str, str] = {}
 
 
 class _WireTop(msgspec.Struct):
@@ -217,28 +233,28 @@ class Configuration:
         admission: what becomes of what cannot be decided.
         rules: in order; there is at least one.
         kinds: where further kinds of objects name images.
-        notifications: of registries; None where they are not taken.
-        harbor: its scanner; None where it is not one.
+        notifications: of registries; None if they are not taken.
+        harbor: its scanner; None if it is not one.
     """
 
     listen: Listen
     inspections: Inspections
     admission: Admission
-    rules: tuple[Rule, ...]
+    rules: tuple[AdmissionRule, ...]
     kinds: tuple[ImageField, ...] = ()
     notifications: Guarded | None = None
-    harbor: Guarded | None = None
+    harbor: Harbor | None = None
 
-    def rule(self, reference: Reference, namespace: str = "") -> Rule | None:
-        """Give the first rule that fits, None if none does."""
+    def rule(self, reference: Reference, namespace: str = "") -> AdmissionRule | None:
+        """Return the first rule that fits, None if none does."""
         return next((each for each in self.rules if each.fits(reference, namespace)), None)
 
     def enforces(self, namespace: str) -> bool:
-        """Say whether any image could be refused in a namespace."""
+        """Return whether any image could be refused in a namespace."""
         if self.admission.unmatched is Otherwise.DENY:
             return True
         fitting = (
-            each for each in self.rules if any(fnmatchcase(namespace, glob) for glob in each.namespaces)
+            each for each in self.rules if any(name_matches(namespace, glob) for glob in each.namespaces)
         )
         return any(each.mode is Mode.ENFORCE for each in fitting)
 
@@ -289,8 +305,8 @@ def parse_configuration(text: str, *, where: str = "configuration", directory: P
     admission = mistakes.convert(Admission, top.admission, ("admission",))
     rules = tuple(reader.rule(value, number) for number, value in enumerate(top.rules))
     kinds = tuple(field for number, value in enumerate(top.kinds) for field in reader.kind(value, number))
-    notifications = reader.guarded(top.notifications, "notifications")
-    harbor = reader.guarded(top.harbor, "harbor")
+    notifications = reader.guarded(Guarded, top.notifications, "notifications")
+    harbor = reader.guarded(Harbor, top.harbor, "harbor")
     if not top.rules:
         mistakes.add(("rules",), "expected at least one rule: without any, no image is admitted")
     mistakes.end()
@@ -308,6 +324,9 @@ def parse_configuration(text: str, *, where: str = "configuration", directory: P
     )
 
 
+_GuardedKind = TypeVar("_GuardedKind", bound=Guarded)
+
+
 @frozen
 class _Reader:
     """Reads the tables of one configuration."""
@@ -316,7 +335,7 @@ class _Reader:
     directory: Path
 
     def file(self, name: str | None, key: Key, *, there: bool = True) -> str | None:
-        """Give the path of what is named, which must be there."""
+        """Return the path of what is named, which must be there."""
         if name is None:
             return None
         path = self.directory / name
@@ -353,9 +372,9 @@ class _Reader:
             cache = str(self.directory / cache)
         return msgspec.structs.replace(found, database=database, cache=cache)
 
-    def rule(self, value: object, number: int) -> Rule | None:
+    def rule(self, value: object, number: int) -> AdmissionRule | None:
         key = ("rules", number)
-        found = self.mistakes.convert(Rule, value, key)
+        found = self.mistakes.convert(AdmissionRule, value, key)
         if found is None:
             return None
         for name in ("registries", "repositories", "namespaces"):
@@ -368,13 +387,15 @@ class _Reader:
             name: tuple(str(self.file(each, (*key, name))) for each in getattr(found, name))
             for name in ("policies", "verify_keys", "attestation_keys")
         }
-        return msgspec.structs.replace(found, profile=profile, **lists)
+        name = found.name or f"rules[{number}]"
+        return msgspec.structs.replace(found, name=name, profile=profile, **lists)
 
-    def guarded(self, value: object, name: str) -> Guarded | None:
-        found = self.mistakes.convert(Guarded, value, (name,)) if value is not None else None
+    def guarded(self, kind: type[_GuardedKind], value: object, name: str) -> _GuardedKind | None:
+        parsers = {"addresses": _addresses} if kind is Harbor else None
+        found = self.mistakes.convert(kind, value, (name,), parsers) if value is not None else None
         if found is None:
             return None
-        return Guarded(self.file(found.token_file, (name, "token_file")))
+        return msgspec.structs.replace(found, token_file=self.file(found.token_file, (name, "token_file")))
 
     def kind(self, value: object, number: int) -> tuple[ImageField, ...]:
         key = ("kinds", number)
@@ -388,6 +409,16 @@ def _address(text: str) -> None:
     host, colon, port = text.rpartition(":")
     if not host or not colon or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
         raise ValueError(f"expected HOST:PORT, found {text[:60]!r}")
+
+
+def _addresses(addresses: dict[str, str]) -> None:
+    for host in (*addresses, *addresses.values()):
+        try:
+            Reference.parse(f"{host if ':' in host else f'{host}:443'}/os")
+        except CosinspectError as fault:
+            raise ValueError(
+                f"expected a host with an optional port such as core:8080, found {host[:60]!r}"
+            ) from fault
 
 
 def _platform(text: str | None) -> None:

@@ -52,7 +52,7 @@ def parse_json(body: bytes, kind: type[T], what: str) -> T:
     """Read a document of a protocol.
 
     Raises:
-        Refusal: it is none.
+        Refusal: it is not one.
     """
     try:
         return msgspec.json.decode(body, type=ready(kind))

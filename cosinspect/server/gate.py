@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import time
+
 from attrs import frozen
 
 from cosinspect.errors import CosinspectError
 from cosinspect.oci.reference import Reference
-from cosinspect.server.configuration import Configuration, Mode, Otherwise
+from cosinspect.server.configuration import AdmissionRule, Configuration, Mode, Otherwise
 from cosinspect.server.inspector import Decision, Inspector, Standing
 from cosinspect.server.metrics import Metrics
 
 __all__ = ["Gate", "Passage"]
+
+_logger = logging.getLogger("cosinspect.server")
+
+UNMATCHED = "unmatched"
+"""In place of a rule and its mode, for an image that no rule fits."""
 
 
 @frozen
@@ -20,9 +28,10 @@ class Passage:
     Attributes:
         admitted: whether.
         warning: what to tell whoever asked though it is, "" for nothing.
-        decision: what is known of the image, None where it was not looked at.
+        decision: what is known of the image, None if it was not looked at.
         message: why it is not admitted, else "".
-        name: the image as it was asked for.
+        name: the image as it was requested.
+        rule: that fits the image, None if none does or the name is not a name.
     """
 
     name: str
@@ -30,6 +39,7 @@ class Passage:
     message: str = ""
     warning: str = ""
     decision: Decision | None = None
+    rule: AdmissionRule | None = None
 
     @property
     def standing(self) -> str:
@@ -48,21 +58,27 @@ class Gate:
     async def admit(
         self, name: str, namespace: str, *, until: float, protocol: str, unresolved: str = ""
     ) -> Passage:
-        """Say whether an image is admitted, by `until`. The rule that fits is looked up before the image is judged.
+        """Return whether an image is admitted, by `until`. The rule that fits is looked up before the image is judged.
 
         Args:
             name: of an image in a registry.
-            namespace: that it is asked for in, "" outside of any.
+            namespace: that it is requested in, "" outside of any.
             until: when an answer is due, by `time.monotonic`.
             protocol: that it is asked by, for the metrics.
             unresolved: why the name has no tag yet; the repository decides the rule then, and nothing is inspected.
         """
+        started = time.monotonic()
+        passage = await self._admitted(name, namespace, until, unresolved)
+        self._record(passage, protocol, time.monotonic() - started)
+        return passage
+
+    async def _admitted(self, name: str, namespace: str, until: float, unresolved: str) -> Passage:
         doubt = self._configuration.admission
         try:
             reference = Reference.parse(name)
         except CosinspectError as fault:
             decision = Decision(name, Standing.UNDECIDED, str(fault))
-            return self._passage(decision, doubt.undecided is Otherwise.ADMIT, protocol)
+            return _passage(decision, doubt.undecided is Otherwise.ADMIT, None)
         rule = self._configuration.rule(reference, namespace)
         if rule is None:
             if doubt.unmatched is Otherwise.ADMIT:
@@ -70,11 +86,11 @@ class Gate:
             where = f" in the namespace {namespace}" if namespace else ""
             return Passage(name, admitted=False, message=f"{reference}: no rule speaks of it{where}")
         if rule.mode is Mode.SKIP:
-            return Passage(name, admitted=True)
+            return Passage(name, admitted=True, rule=rule)
         if unresolved:
             text = f"{reference.registry}/{reference.repository}: {unresolved}, so it cannot be inspected now"
             admitted = rule.mode is Mode.WARN or doubt.unresolved is Otherwise.ADMIT
-            return self._passage(Decision(name, Standing.UNDECIDED, text), admitted, protocol)
+            return _passage(Decision(name, Standing.UNDECIDED, text), admitted, rule)
         decision = await self._inspector.decide(name, rule, until=until)
         admits = {
             Standing.PASS: True,
@@ -83,15 +99,40 @@ class Gate:
             Standing.PENDING: doubt.pending is Otherwise.ADMIT,
             Standing.BUSY: doubt.pending is Otherwise.ADMIT,
         }
-        return self._passage(decision, admits[decision.standing] or rule.mode is Mode.WARN, protocol)
+        return _passage(decision, admits[decision.standing] or rule.mode is Mode.WARN, rule)
 
-    def _passage(self, decision: Decision, admitted: bool, protocol: str) -> Passage:
-        self._metrics.decisions.labels(protocol, decision.standing.value).inc()
-        passed = decision.standing is Standing.PASS
-        return Passage(
-            decision.name,
-            admitted,
-            message="" if admitted else decision.message,
-            warning=decision.message if admitted and not passed else "",
-            decision=decision,
+    def _record(self, passage: Passage, protocol: str, seconds: float) -> None:
+        """Count a decision, and write its line of the log."""
+        rule, decision = passage.rule, passage.decision
+        name, mode = (rule.name, rule.mode.value) if rule is not None else (UNMATCHED, UNMATCHED)
+        verdict = UNMATCHED if rule is None and decision is None else passage.standing
+        admitted = "yes" if passage.admitted else "no"
+        self._metrics.decisions.labels(protocol, name, mode, verdict, admitted).inc()
+        level = logging.DEBUG if decision is None and passage.admitted else logging.INFO
+        _logger.log(
+            level,
+            "decision",
+            extra={
+                "protocol": protocol,
+                "image": passage.name,
+                "digest": decision.digest if decision else None,
+                "verdict": verdict,
+                "admitted": passage.admitted,
+                "rule": name,
+                "mode": mode,
+                "milliseconds": round(1000 * seconds, 1),
+                "reason": passage.message or passage.warning,
+            },
         )
+
+
+def _passage(decision: Decision, admitted: bool, rule: AdmissionRule | None) -> Passage:
+    passed = decision.standing is Standing.PASS
+    return Passage(
+        decision.name,
+        admitted,
+        message="" if admitted else decision.message,
+        warning=decision.message if admitted and not passed else "",
+        decision=decision,
+        rule=rule,
+    )

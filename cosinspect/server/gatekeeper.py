@@ -2,6 +2,11 @@
 
 A constraint decides what it makes of an answer. As data each image is an object with `admitted`, `standing`, `digest` and
 `message`; for mutation (`pin`) it is the name with the digest that was checked. What cannot be decided is an error of its key.
+What is not decided yet is not an error but an object that is not admitted.
+
+Gatekeeper keeps every answer by its key, for minutes, errors too (frameworks/constraint, pkg/externaldata/cache.go). So a key may
+have marks behind the name, each after a `#`: `channel` says that the tag is not known yet; any other makes it another key of the
+same image, which is answered in less time.
 """
 
 from __future__ import annotations
@@ -20,6 +25,11 @@ __all__ = ["Provider"]
 
 API_VERSION = "externaldata.gatekeeper.sh/v1beta1"
 MOST_KEYS = 500
+AGAIN_SECONDS = 1.0
+"""What an answer to a key with a mark may take: it is asked after the one without, within the same 3 s of the webhook."""
+CHANNEL = "channel"
+_VALUES = (Standing.FAIL, Standing.PENDING, Standing.BUSY)
+"""What is an answer though the image is not admitted."""
 
 
 class _Keys(msgspec.Struct):
@@ -61,35 +71,42 @@ class Provider:
                 400,
                 f"expected ProviderRequest of {API_VERSION}, found {asked.kind[:60]!r} of {asked.api_version[:60]!r}",
             )
-        names = list(dict.fromkeys(asked.request.keys))
-        until = arrived + self.seconds
-        passages = await asyncio.gather(
-            *(self.gate.admit(name, "", until=until, protocol="gatekeeper") for name in names)
-        )
-        items = [_pinned(each) if pin else _item(each) for each in passages]
+        keys = list(dict.fromkeys(asked.request.keys))
+        passages = await asyncio.gather(*(self._passage(key, arrived) for key in keys))
+        told = zip(keys, passages, strict=True)
+        items = [{"key": key, **(_pinned(each) if pin else _item(each))} for key, each in told]
         # Asking again gives the same or more; Gatekeeper demands this of what it mutates by.
         response = {"idempotent": True, "items": items}
         return reply_json({"apiVersion": API_VERSION, "kind": "ProviderResponse", "response": response})
 
+    async def _passage(self, key: str, arrived: float) -> Passage:
+        name, *marks = key.split("#")
+        seconds = min(self.seconds, AGAIN_SECONDS) if set(marks) - {CHANNEL} else self.seconds
+        unresolved = "its tag comes from a channel" if CHANNEL in marks else ""
+        return await self.gate.admit(
+            name, "", until=arrived + seconds, protocol="gatekeeper", unresolved=unresolved
+        )
+
 
 def _item(passage: Passage) -> dict[str, Any]:
     decision = passage.decision
-    if not passage.admitted and (decision is None or decision.standing is not Standing.FAIL):
-        return {"key": passage.name, "error": passage.message}
+    known = decision is not None and decision.standing in _VALUES
+    if not passage.admitted and not known:
+        return {"error": passage.message}
     value = {
         "admitted": passage.admitted,
         "standing": passage.standing,
         "digest": decision.digest if decision else None,
         "message": passage.message or passage.warning,
     }
-    return {"key": passage.name, "value": value}
+    return {"value": value}
 
 
 def _pinned(passage: Passage) -> dict[str, Any]:
     decision = passage.decision
     if not passage.admitted:
-        return {"key": passage.name, "error": passage.message}
+        return {"error": passage.message}
     passed = decision is not None and decision.standing is Standing.PASS and decision.digest is not None
     if decision is None or not passed or "@" in passage.name:
-        return {"key": passage.name, "value": passage.name}
-    return {"key": passage.name, "value": f"{passage.name}@{decision.digest}"}
+        return {"value": passage.name}
+    return {"value": f"{passage.name}@{decision.digest}"}

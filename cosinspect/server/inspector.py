@@ -2,52 +2,49 @@
 
 Requests are answered in one thread and never wait for each other; inspections run in processes of their own, a bounded number
 of them, behind a bounded queue. Whoever waits has a time by which it is answered, if only by "not yet".
+
+Until its bytes are verified, an image is what one repository delivers: two repositories that name the same digest share no
+inspection and no failure. A verdict rests on verified bytes and holds for the digest, wherever it comes from.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import enum
-import itertools
+import hashlib
 import logging
-import os
 import time
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from attrs import define, evolve, field, frozen
 
-from cosinspect.errors import CosinspectError
+from cosinspect.errors import CosinspectError, SourceError
 from cosinspect.image.opening import resolve_digest
-from cosinspect.inspection.worker import Outcome, Task, end_pool, make_pool, perform
+from cosinspect.inspection.processes import Processes
+from cosinspect.inspection.worker import Outcome, Task
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.reference import Reference
 from cosinspect.report.report import Verdict
-from cosinspect.server.configuration import Configuration, Rule
+from cosinspect.server.configuration import AdmissionRule
 from cosinspect.server.metrics import Metrics
-from cosinspect.server.rules import Rulebooks
+from cosinspect.server.recent import Recent
+from cosinspect.server.settings import Settings
+from cosinspect.server.tags import NoRoom, Tags
+from cosinspect.server.turns import Ticket, Turns
 from cosinspect.server.verdicts import Decided, Verdicts
 from cosinspect.sources.config.access import Access
 
-__all__ = ["Decision", "Inspector", "Standing"]
+__all__ = ["Decision", "Inspector", "Place", "Standing"]
 
 _logger = logging.getLogger("cosinspect.server")
 
 ASKED, PREFETCHED = 0, 1
 """Who somebody waits for goes before who somebody may ask for."""
-TAGS = 10_000
-"""Tags and failures that are remembered."""
 RESOLVE_SECONDS = 30.0
 """What a registry may take to say what a tag means."""
-ATTEMPTS = 2
-"""Times that an inspection is begun whose process dies."""
-
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 
 class Standing(enum.Enum):
@@ -71,11 +68,12 @@ class Decision:
     """What is known of an image at one moment.
 
     Attributes:
-        name: the image as it was asked for.
+        name: the image as it was requested.
         standing: what is known.
         message: why, in one line, with the image's name.
-        digest: what the name meant, None where that is not known.
-        decided: the verdict with its report, if there is one.
+        digest: what the name meant, None if that is not known.
+        decided: the verdict with its report, if any.
+        place: key of where the image comes from, "" if that is not known.
     """
 
     name: str
@@ -83,25 +81,41 @@ class Decision:
     message: str
     digest: str | None = None
     decided: Decided | None = None
+    place: str = ""
 
 
 @frozen
-class _Way:
-    """How a registry is reached for somebody."""
+class Place:
+    """Where bytes come from: a repository, and how its registry is reached for somebody.
 
-    environment: Mapping[str, str] = field(repr=False)
-    plain_http: bool
-    authorization: str | None = field(repr=False)
-    private_addresses: bool = False
+    Attributes:
+        registry: host and port, in the one spelling that they all share.
+        repository: below it.
+        plain_http: whether the registry is spoken to without TLS.
+        authorization: a header for the registry, in place of the credentials of this machine.
+    """
 
-    def access(self) -> Access:
-        """Look at what this machine knows now; files are read."""
-        return evolve(
-            Access.of_system(self.environment),
-            plain_http=self.plain_http,
-            authorization=self.authorization,
-            private_addresses=self.private_addresses,
-        )
+    registry: str
+    repository: str
+    plain_http: bool = False
+    authorization: str | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> str:
+        """A short name of it, which gives away no credentials."""
+        told = "\0".join(
+            (self.registry, self.repository, str(self.plain_http), repr(self.authorization))
+        ).encode()
+        return hashlib.blake2b(told, digest_size=16).hexdigest()
+
+
+@frozen
+class _Asked:
+    """What an inspection is known by while it is made: the place, the digest, and the key of the rule."""
+
+    place: str
+    digest: str
+    key: str
 
 
 @define(eq=False)
@@ -109,12 +123,12 @@ class _Job:
     """An inspection that waits or runs."""
 
     name: str
-    way: _Way
-    rule: Rule
-    key: str
-    digest: str
+    asked: _Asked
+    place: Place
+    rule: AdmissionRule
+    turn: Ticket
     done: asyncio.Future[Decided | str]
-    urgency: int
+    since: float = field(factory=time.monotonic)
     begun: bool = False
 
 
@@ -122,42 +136,45 @@ class Inspector:
     """Decides images; lives in one event loop, between `start` and `close`.
 
     Args:
-        configuration: what the server goes by.
+        settings: what the server goes by.
         verdicts: what was decided before; stays open.
         metrics: told of what happens.
         environment: of the process: where credentials and mirrors are.
-
-    Raises:
-        InvalidConfiguration: a rule names what cannot be used.
     """
 
     def __init__(
         self,
-        configuration: Configuration,
+        settings: Settings,
         verdicts: Verdicts,
         metrics: Metrics,
         environment: Mapping[str, str],
     ) -> None:
-        self._settings = configuration.inspections
+        self._settings = settings.configuration.inspections
         self._verdicts = verdicts
         self._metrics = metrics
         self._environment = dict(environment)
-        self._books = Rulebooks(configuration.rules, self._settings.platform)
-        self._jobs: dict[tuple[str, str], _Job] = {}
-        self._queue: asyncio.PriorityQueue[tuple[int, int, _Job]] = asyncio.PriorityQueue()
-        self._order = itertools.count()
-        self._recent: dict[tuple[str, str], tuple[float, Decided | str]] = {}
-        self._tags: dict[str, tuple[float, str]] = {}
-        self._resolving: dict[str, asyncio.Task[str]] = {}
-        self._workers: list[asyncio.Task[None]] = []
-        self._pool: ProcessPoolExecutor | None = None
+        self._books = settings.books
+        self._jobs: dict[_Asked, _Job] = {}
+        self._in_hand: Counter[str] = Counter()
+        self._recent: Recent[_Asked, Decided | str] = Recent()
+        self._tags = Tags(self._settings.tag_seconds)
+        self._turns = Turns(self._settings.workers, _reserve(self._settings.workers))
+        self._running: set[asyncio.Task[None]] = set()
+        self._processes: Processes | None = None
+        self._further: Processes | None = None
+        self._inspecting = 0
 
     # -- its life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin to work; the processes that inspect are made at once, so that nobody waits for them."""
-        self._processes().submit(os.getpid)
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._settings.workers)]
+        self._processes = Processes(self._settings.workers)
+
+    def adopt(self, settings: Settings) -> None:
+        """Go by other settings from now on; inspections under earlier rules end under these."""
+        self._settings = settings.configuration.inspections
+        self._books.adopt(settings.books)
+        self._tags.seconds = self._settings.tag_seconds
 
     async def close(self, seconds: float) -> None:
         """End: what runs may take so long, what waits is given up; verdicts that were found are kept."""
@@ -167,28 +184,44 @@ class Inspector:
         running = [job.done for job in self._jobs.values()]
         if running:
             await asyncio.wait(running, timeout=seconds)
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
-        self._end_pool()
+        for each in self._running:
+            each.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._tags.close()
+        for processes in (self._processes, self._further):
+            if processes is not None:
+                await asyncio.to_thread(processes.close)
 
     @property
     def waiting(self) -> int:
         """How many images wait or are being inspected."""
         return len(self._jobs)
 
+    @property
+    def queue_age(self) -> float:
+        """How long the image has waited that waits longest for a process, in seconds."""
+        since = [job.since for job in list(self._jobs.values()) if not job.begun]
+        return max(0.0, time.monotonic() - min(since)) if since else 0.0
+
+    @property
+    def failing(self) -> str | None:
+        """Why nothing can be inspected, None if it can."""
+        if self._processes is None or not self._processes.alive:
+            return "none of the processes that inspect is alive"
+        return None
+
     # -- what protocols ask ----------------------------------------------------------------------------------------
 
     async def decide(
         self,
         name: str,
-        rule: Rule,
+        rule: AdmissionRule,
         *,
         until: float,
         authorization: str | None = None,
         plain_http: bool = False,
     ) -> Decision:
-        """Say what is known of an image by `until`; what is not is being found out from then on.
+        """Return what is known of an image by `until`; what is not is being found out from then on.
 
         Args:
             name: of an image in a registry.
@@ -202,209 +235,232 @@ class Inspector:
             key = self._books.key(rule)
         except CosinspectError as fault:
             return Decision(name, Standing.UNDECIDED, str(fault))
-        way = self._way(reference, authorization, plain_http=plain_http)
+        place = self._place(reference, authorization, plain_http=plain_http)
         try:
-            digest = await self._digest(reference, way, until)
+            digest = await self._digest(reference, place, until)
         except TimeoutError:
             return Decision(name, Standing.PENDING, f"{name}: its registry has not answered yet")
+        except NoRoom:
+            return Decision(
+                name, Standing.BUSY, f"{name}: too many tags wait for the answer of its registry; try again"
+            )
         except CosinspectError as fault:
             return Decision(name, Standing.UNDECIDED, str(fault))
-        known = self._known(name, digest, key)
+        asked = _Asked(place.key, digest, key)
+        known = self._found(asked)
         if known is not None:
-            return known
-        job = self._job(reference, digest, rule, key, way, ASKED)
+            return _decision(name, asked, known)
+        job = self._job(reference, asked, rule, place, ASKED)
         if job is None:
             return Decision(
                 name,
                 Standing.BUSY,
                 f"{name}: {len(self._jobs)} images wait to be inspected, and there is no room for more; try again",
                 digest,
+                place=asked.place,
             )
         try:
             found = await asyncio.wait_for(asyncio.shield(job.done), max(0.0, until - time.monotonic()))
         except TimeoutError:
-            return Decision(
-                name, Standing.PENDING, f"{name} is being inspected, not decided yet: try again", digest
-            )
-        return _decision(name, digest, found)
+            told = f"{name} is being inspected, not decided yet: try again"
+            return Decision(name, Standing.PENDING, told, digest, place=asked.place)
+        return _decision(name, asked, found)
 
-    def prefetch(self, reference: Reference, rule: Rule) -> bool:
+    def prefetch(self, reference: Reference, rule: AdmissionRule) -> bool:
         """Have an image inspected that somebody may ask for; False where there is no room, or it needs none.
 
         Args:
             reference: has a digest.
             rule: what is required of it.
         """
-        key = self._books.key(rule)
-        digest = str(reference.digest)
-        if self._known(str(reference), digest, key) is not None or (digest, key) in self._jobs:
+        place = self._place(reference, None, plain_http=False)
+        asked = _Asked(place.key, str(reference.digest), self._books.key(rule))
+        if self._found(asked) is not None or asked in self._jobs:
             return False
-        way = self._way(reference, None, plain_http=False)
-        return self._job(reference, digest, rule, key, way, PREFETCHED) is not None
+        return self._job(reference, asked, rule, place, PREFETCHED) is not None
 
-    def key(self, rule: Rule) -> str:
-        """Give the key under which a rule's verdicts are kept."""
+    @property
+    def rules(self) -> Iterable[AdmissionRule]:
+        """The rules under which images were or are inspected, those of earlier settings included while they are held."""
+        return self._books.rules()
+
+    def key(self, rule: AdmissionRule) -> str:
+        """Return the key under which a rule's verdicts are kept."""
         return self._books.key(rule)
 
-    def look_up(self, digest: str, rule: Rule) -> Decided | None:
-        """Give a verdict that is known, without having it found out."""
-        found = self._found(digest, self.key(rule))
+    def look_up(self, place: str, digest: str, rule: AdmissionRule) -> Decided | None:
+        """Return a verdict that is known, without having it found out; `place` is the key of where the image comes from."""
+        found = self._found(_Asked(place, digest, self.key(rule)))
         return found if isinstance(found, Decided) else None
 
-    def failure(self, digest: str, rule: Rule) -> str | None:
-        """Tell why an image could not be decided a moment ago, None if nothing failed."""
-        found = self._found(digest, self.key(rule))
+    def failure(self, place: str, digest: str, rule: AdmissionRule) -> str | None:
+        """Return why an image from there could not be decided a moment ago, None if nothing failed."""
+        found = self._found(_Asked(place, digest, self.key(rule)))
         return found if isinstance(found, str) else None
 
-    def is_in_hand(self, digest: str, rule: Rule) -> bool:
-        """Say whether an image waits or is being inspected."""
-        return (digest, self.key(rule)) in self._jobs
+    def is_in_hand(self, place: str, digest: str, rule: AdmissionRule) -> bool:
+        """Return whether an image from there waits or is being inspected."""
+        return _Asked(place, digest, self.key(rule)) in self._jobs
 
     # -- how it is found out ---------------------------------------------------------------------------------------
 
-    def _way(self, reference: Reference, authorization: str | None, *, plain_http: bool) -> _Way:
+    def _place(self, reference: Reference, authorization: str | None, *, plain_http: bool) -> Place:
         plain = plain_http or reference.registry in self._settings.plain_http
-        return _Way(self._environment, plain, authorization, self._settings.private_addresses)
+        normal = reference.normal
+        return Place(normal.registry, normal.repository, plain, authorization)
+
+    def _access(self, place: Place) -> Access:
+        """Return how a registry is reached, by what this machine knows now; files are read."""
+        return evolve(
+            Access.of_system(self._environment),
+            plain_http=place.plain_http,
+            authorization=place.authorization,
+            private_addresses=self._settings.private_addresses,
+        )
 
     def _task(self, job: _Job) -> Task:
         settings = self._settings
         return Task(
             name=job.name,
             rulebook=self._books.book(job.rule),
-            access=job.way.access(),
+            access=self._access(job.place),
             seconds=settings.seconds,
             cache=settings.cache,
             local_cache=str(Path(settings.database).with_name("cache")),
             attesters=self._books.attesters(job.rule),
         )
 
-    async def _digest(self, reference: Reference, way: _Way, until: float) -> str:
-        """Give what a name means now; a tag means for a moment what it meant."""
+    async def _digest(self, reference: Reference, place: Place, until: float) -> str:
+        """Return what a name means now; a tag means for a moment what it meant."""
         if reference.digest is not None:
             return str(reference.digest)
         name = str(reference)
-        known = self._tags.get(name)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
-        asking = self._resolving.get(name)
-        if asking is None:
-            asking = asyncio.create_task(self._resolve(name, way))
-            self._resolving[name] = asking
-            asking.add_done_callback(lambda done: self._resolved(name, done))
-        return await asyncio.wait_for(asyncio.shield(asking), max(0.0, until - time.monotonic()))
-
-    async def _resolve(self, name: str, way: _Way) -> str:
         limits = evolve(DEFAULT_LIMITS, seconds=min(self._settings.seconds, RESOLVE_SECONDS))
-        found = await asyncio.to_thread(lambda: resolve_digest(name, access=way.access(), limits=limits))
-        return str(found)
 
-    def _resolved(self, name: str, done: asyncio.Task[str]) -> None:
-        self._resolving.pop(name, None)
-        if not done.cancelled() and done.exception() is None and self._settings.tag_seconds:
-            _bound(self._tags)
-            self._tags[name] = time.monotonic() + self._settings.tag_seconds, done.result()
+        def ask() -> str:
+            try:
+                return str(resolve_digest(name, access=self._access(place), limits=limits))
+            except SourceError as fault:
+                self._registry_failed(name, place, type(fault).__name__, str(fault))
+                raise
 
-    def _known(self, name: str, digest: str, key: str) -> Decision | None:
-        found = self._found(digest, key)
-        return _decision(name, digest, found) if found is not None else None
+        context = contextvars.copy_context()  # of the request, which the log names
+        return await self._tags.digest(name, place.registry, lambda: context.run(ask), until=until)
 
-    def _found(self, digest: str, key: str) -> Decided | str | None:
-        """Give a verdict, or why there is none; None where the image was not inspected, or not lately."""
-        decided = self._verdicts.find(digest, key)
-        if decided is not None:
-            return decided
-        recent = self._recent.get((digest, key))
-        return recent[1] if recent is not None and recent[0] > time.monotonic() else None
+    def _found(self, asked: _Asked) -> Decided | str | None:
+        """Return a verdict, or why there is none; None if the image was not inspected, or not lately."""
+        decided = self._verdicts.find(asked.digest, asked.key)
+        return decided if decided is not None else self._recent.get(asked)
 
     def _job(
-        self, reference: Reference, digest: str, rule: Rule, key: str, way: _Way, urgency: int
+        self, reference: Reference, asked: _Asked, rule: AdmissionRule, place: Place, urgency: int
     ) -> _Job | None:
-        """Give the job of an image, a new one if there is none and room for one."""
-        job = self._jobs.get((digest, key))
-        if job is None:
-            if len(self._jobs) >= self._settings.queue + self._settings.workers:
-                self._metrics.refused.inc()
-                return None
-            pinned = f"{reference.registry}/{reference.repository}@{digest}"
-            future: asyncio.Future[Decided | str] = asyncio.get_running_loop().create_future()
-            job = self._jobs[digest, key] = _Job(pinned, way, rule, key, digest, future, urgency)
-        elif job.begun or job.urgency <= urgency:
+        """Return the job of an image, a new one if there is none and room for one."""
+        job = self._jobs.get(asked)
+        if job is not None:
+            self._turns.hurry(job.turn, urgency)
             return job
-        job.urgency = urgency
-        self._queue.put_nowait((urgency, next(self._order), job))
+        if not self._has_room(place.registry):
+            self._metrics.refused.inc()
+            return None
+        pinned = f"{reference.registry}/{reference.repository}@{asked.digest}"
+        turn = self._turns.ask(place.registry, urgency)
+        job = _Job(pinned, asked, place, rule, turn, asyncio.get_running_loop().create_future())
+        self._jobs[asked] = job
+        self._in_hand[place.registry] += 1
+        running = asyncio.create_task(self._work(job))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         return job
 
-    async def _work(self) -> None:
-        while True:
-            _, _, job = await self._queue.get()
-            if job.begun or job.done.done():
-                continue  # it stood in the queue twice, since somebody came to wait for it
+    def _has_room(self, host: str) -> bool:
+        """Return whether one more image of a host may wait: where there is no more room, each host has its share of twice as much."""
+        room = self._settings.queue + self._settings.workers
+        if len(self._jobs) < room:
+            return True
+        hosts = len(self._in_hand.keys() | {host})
+        return len(self._jobs) < room + self._settings.queue and self._in_hand[host] * hosts < room
+
+    async def _work(self, job: _Job) -> None:
+        try:
+            await job.turn.granted
+            if job.done.done():
+                return
             job.begun = True
-            started = time.monotonic()
-            try:
-                outcome = await self._inspected(await asyncio.to_thread(self._task, job))
-            except CosinspectError as fault:
-                outcome = Outcome(None, str(fault))
-            except Exception as fault:  # noqa: BLE001 - the worker must outlive whatever this was
-                outcome = Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
+            self._finish(job, await self._outcome(job))
+        finally:
+            self._turns.give_back(job.turn)
+
+    async def _outcome(self, job: _Job) -> Outcome:
+        started = time.monotonic()
+        try:
+            return await self._inspected(await asyncio.to_thread(self._task, job))
+        except CosinspectError as fault:
+            return Outcome(None, str(fault))
+        except Exception as fault:  # who waits must be answered whatever this was
+            _logger.exception("internal error while %s was inspected", job.name)
+            return Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
+        finally:
             self._metrics.seconds.observe(time.monotonic() - started)
-            self._finish(job, outcome)
 
     async def _inspected(self, task: Task) -> Outcome:
-        for _ in range(ATTEMPTS):
-            pool = self._processes()
-            try:
-                return await asyncio.wrap_future(pool.submit(perform, task))
-            except BrokenProcessPool:
-                _logger.warning("a process died while it inspected %s, or another image beside it", task.name)
-                if pool is self._pool:
-                    self._end_pool()
-        return Outcome(None, f"the process that inspected it died, {ATTEMPTS} times")
+        """Inspect in one of the `workers` processes, or in one of the reserve where all of those are taken."""
+        assert self._processes is not None  # noqa: S101 - `start` has made them
+        if self._inspecting >= self._settings.workers:
+            if self._further is None:
+                self._further = Processes(_reserve(self._settings.workers))
+            return await asyncio.wrap_future(self._further.submit(task))
+        self._inspecting += 1
+        try:
+            return await asyncio.wrap_future(self._processes.submit(task))
+        finally:
+            self._inspecting -= 1
 
     def _finish(self, job: _Job, outcome: Outcome) -> None:
-        key = job.digest, job.key
         self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
+        if outcome.source_error:
+            self._registry_failed(job.name, job.place, outcome.source_error, outcome.message)
+        if outcome.traceback:
+            _logger.error(
+                "internal error while %s was inspected", job.name, extra={"exception": outcome.traceback}
+            )
+        asked = job.asked
         found: Decided | str = outcome.message
         if outcome.verdict is not None:
-            found = Decided(*key, outcome.verdict, outcome.message, outcome.report, time.time())
+            found = Decided(
+                asked.digest, asked.key, outcome.verdict, outcome.message, outcome.report, time.time()
+            )
         if isinstance(found, Decided) and not outcome.transient and _is_final(found, job.rule):
             self._verdicts.keep(found)
         else:
-            _bound(self._recent)
-            self._recent[key] = time.monotonic() + self._settings.retry_seconds, found
-        self._jobs.pop(key, None)
+            self._recent.keep(asked, found, self._settings.retry_seconds)
+        if self._jobs.pop(asked, None) is not None:
+            host = job.place.registry
+            self._in_hand[host] -= 1
+            if not self._in_hand[host]:
+                del self._in_hand[host]
         if not job.done.done():
             job.done.set_result(found)
 
-    def _processes(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = make_pool(self._settings.workers)
-        return self._pool
-
-    def _end_pool(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            end_pool(pool)
+    def _registry_failed(self, name: str, place: Place, error: str, message: str) -> None:
+        self._metrics.registry_error(place.registry, error)
+        told = {"host": place.registry, "image": name, "error": error, "reason": message}
+        _logger.warning("registry failure", extra=told)
 
 
-def _decision(name: str, digest: str, found: Decided | str) -> Decision:
-    """Say what a verdict, or the reason why there is none, means for an image."""
+def _decision(name: str, asked: _Asked, found: Decided | str) -> Decision:
+    """Return what a verdict, or the reason why there is none, means for an image."""
     if isinstance(found, str):
-        return Decision(name, Standing.UNDECIDED, f"{name}: {found}", digest)
-    return Decision(name, _STANDINGS[found.verdict], f"{name}: {found.message}", digest, found)
+        return Decision(name, Standing.UNDECIDED, f"{name}: {found}", asked.digest, place=asked.place)
+    standing = _STANDINGS[found.verdict]
+    return Decision(name, standing, f"{name}: {found.message}", asked.digest, found, asked.place)
 
 
-def _is_final(decided: Decided, rule: Rule) -> bool:
-    """Say whether a verdict holds for good: a signature may be added later, what the image is does not change."""
+def _is_final(decided: Decided, rule: AdmissionRule) -> bool:
+    """Return whether a verdict holds for good: a signature may be added later, what the image is does not change."""
     return decided.verdict is Verdict.PASS or not rule.verify_keys
 
 
-def _bound(known: dict[_Key, tuple[float, _Value]]) -> None:
-    """Forget what has run out, and where that is not enough, all."""
-    if len(known) < TAGS:
-        return
-    now = time.monotonic()
-    for key in [key for key, (until, _) in known.items() if until <= now]:
-        del known[key]
-    if len(known) >= TAGS:
-        known.clear()
+def _reserve(workers: int) -> int:
+    """Return how many images are inspected beyond `workers`, of hosts without another one; a process each, started when needed."""
+    return max(2, workers)

@@ -1,12 +1,12 @@
-"""The process that listens: TLS 1.3 with a certificate that may change under it, clients that are slow, and an end that is orderly."""
+"""The process that listens: TLS 1.3 with a certificate that may change under it, clients that are slow, signals, and an end that is orderly."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
-import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +15,43 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cosinspect.errors import InvalidConfiguration
 from cosinspect.server.application import application
-from cosinspect.server.configuration import Configuration, Listen
+from cosinspect.server.certificate import renew, tls_context
+from cosinspect.server.service import Service
+from cosinspect.server.service_manager import ServiceManager
+from cosinspect.server.settings import Settings
 from cosinspect.server.verdicts import Verdicts
 
 __all__ = ["listen"]
 
 _logger = logging.getLogger("cosinspect.server")
 
-WATCH_SECONDS = 1.0
-"""How often the certificate's files are looked at."""
 KEEP_ALIVE = 75
 """Seconds that a connection may be idle between requests; the API server keeps its own for longer than a moment."""
 
 
-def listen(
-    configuration: Configuration,
-    environment: Mapping[str, str],
-    *,
-    ready: Callable[[str], None] = lambda _address: None,
-) -> None:
-    """Serve until the process is told to end, by SIGTERM or SIGINT; runs in the main thread.
+def listen(path: str, environment: Mapping[str, str]) -> None:
+    """Serve until the process is told to end, by SIGTERM or SIGINT; SIGHUP reloads. Runs in the main thread.
 
     Args:
-        configuration: what the server goes by.
-        environment: of the process: where credentials and mirrors are.
-        ready: told of the address once it can be called.
+        path: of the server's configuration.
+        environment: of the process: where credentials, mirrors and the service manager are.
 
     Raises:
-        InvalidConfiguration: certificate, rules, or the file of verdicts cannot be used.
+        InvalidConfiguration: configuration, certificate, rules, or the store of verdicts cannot be used.
         OSError: the address cannot be had.
     """
+    loaded = Settings.load(path)
+    configuration = loaded.configuration
     settings = configuration.listen
-    context = _context(settings)
     verdicts = Verdicts.open(Path(configuration.inspections.database), keep=configuration.inspections.keep)
     try:
-        app = application(configuration, verdicts, environment)
+        service = Service(path, loaded, verdicts, environment)
+        context = tls_context(settings, service.metrics)
     except BaseException:
         verdicts.close()
         raise
     config = uvicorn.Config(
-        app,
+        application(service),
         host=settings.host,
         port=settings.port,
         http=_patient_for(settings.client_seconds),
@@ -70,98 +67,81 @@ def listen(
     )
     config.load()
     config.ssl = context
-    server = _Server(config, settings, ready)
-    # Uvicorn raises the signal once more when it has ended, which would make of an orderly end a violent one.
-    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-    try:
+    server = _Server(config, service, ServiceManager.of(environment))
+    with _signals():
         server.run()
-    finally:
-        signal.signal(signal.SIGTERM, before)
     if not server.started:
         raise InvalidConfiguration("the server could not start", where=settings.address)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn's server, which tells when it listens and renews the certificate."""
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Take signals so that none ends the process before or after the loop takes them.
 
-    def __init__(self, config: uvicorn.Config, settings: Listen, ready: Callable[[str], None]) -> None:
+    Uvicorn raises SIGTERM once more when it has ended, which would make of an orderly end a violent one.
+    """
+    before = {
+        number: signal.signal(number, lambda _number, _frame: None)
+        for number in (signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which says when it listens, renews the certificate, and reloads on SIGHUP."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, manager: ServiceManager) -> None:
         super().__init__(config)
-        self._settings = settings
-        self._ready = ready
+        self._service = service
+        self._manager = manager
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: Any = None) -> None:
+        settings = self._service.protocols.settings.configuration.listen
         try:
             await super().startup(sockets)
         except SystemExit as fault:  # what uvicorn does where the address is taken
-            raise OSError(f"{self._settings.address} cannot be listened at") from fault
+            raise OSError(f"{settings.address} cannot be listened at") from fault
         if not self.started:
             return
         for server in self.servers:
             for socket in server.sockets:
                 host, port = socket.getsockname()[:2]
-                scheme = "http" if self._settings.plain_http else "https"
-                self._ready(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+                scheme = "http" if settings.plain_http else "https"
+                address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+                _logger.info("listening at %s", address)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
         if self.config.ssl is not None:
-            self._watching = asyncio.create_task(_renew(self.config.ssl, self._settings))
+            self._keep(renew(self.config.ssl, settings, self._service.metrics))
+        self._manager.ready("answering")
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._manager.stopping()
+        _logger.info("ending")
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+        for task in self._tasks:
+            task.cancel()
+        await super().shutdown(sockets)
 
-def _context(settings: Listen) -> ssl.SSLContext | None:
-    if settings.plain_http:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    try:
-        _load(context, settings)
-        if settings.client_ca is not None:
-            context.load_verify_locations(settings.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ValueError) as fault:  # ssl.SSLError is an OSError
-        raise InvalidConfiguration(
-            f"certificate and key cannot be used: {fault}",
-            where="listen",
-            remedy="they must be PEM, belong together, and have no password",
-        ) from fault
-    return context
+    async def _reload(self) -> None:
+        self._manager.reloading()
+        taken = await self._service.reload()
+        self._manager.ready("answering" if taken else "answering by the earlier configuration")
 
-
-def _load(context: ssl.SSLContext, settings: Listen) -> None:
-    assert settings.certificate is not None  # noqa: S101 - the configuration demands it
-    # A key with a password would have OpenSSL ask a terminal for it.
-    context.load_cert_chain(settings.certificate, settings.key, password=lambda: "")
-
-
-async def _renew(context: ssl.SSLContext, settings: Listen) -> None:
-    """Load the certificate again when its files have changed; while they do not fit each other, the old one stays."""
-    seen = _stamp(settings)
-    while True:
-        await asyncio.sleep(WATCH_SECONDS)
-        now = _stamp(settings)
-        if now == seen:
-            continue
-        try:
-            # Into a context of its own first: a half that fits nothing must not replace half of what is in use.
-            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
-            _load(context, settings)
-        except (OSError, ValueError) as fault:
-            _logger.warning("the new certificate cannot be used, the old one stays: %s", fault)
-            continue
-        seen = now
-        _logger.info("the certificate was renewed")
-
-
-def _stamp(settings: Listen) -> tuple[tuple[int, int, int], ...]:
-    found = []
-    for name in (settings.certificate, settings.key):
-        try:
-            told = Path(name or "").stat()
-        except OSError:
-            continue
-        found.append((told.st_mtime_ns, told.st_ino, told.st_size))
-    return tuple(found)
+    def _keep(self, work: Any) -> None:
+        """Run work beside the requests; a task that nobody holds may be collected."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _patient_for(seconds: float) -> type[H11Protocol]:
-    """Give uvicorn's protocol with a bound on what a client takes to send a request's head."""
+    """Return uvicorn's protocol with a bound on what a client takes to send a request's head."""
 
     class Protocol(H11Protocol):
         """Lets go of a connection whose request does not come to the end of its head in time."""

@@ -35,14 +35,14 @@ class _Target(msgspec.Struct, rename={"media_type": "mediaType"}):
     repository: str
 
 
-class _Request(msgspec.Struct):
+class _NotificationRequest(msgspec.Struct):
     host: str
 
 
 class _Event(msgspec.Struct):
     action: str
     target: _Target
-    request: _Request
+    request: _NotificationRequest
 
 
 @frozen
@@ -63,7 +63,7 @@ class Notifications:
         """Take an envelope of events.
 
         Raises:
-            Refusal: it is none.
+            Refusal: it is not one.
         """
         for event in parse_json(body, _Envelope, "an envelope of events").events:
             self.metrics.events.labels(self._take(event)).inc()

@@ -13,7 +13,7 @@ _DIGEST = r"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$"
 
 
 def description() -> dict[str, Any]:
-    """Give the document."""
+    """Return the document."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -50,7 +50,7 @@ def description() -> dict[str, Any]:
                 }
             },
             "/healthz": {"get": _state("health", "Whether the process answers")},
-            "/readyz": {"get": _state("readiness", "Whether requests are taken")},
+            "/readyz": {"get": _readiness()},
             "/metrics": {
                 "get": {
                     "summary": "Counters for Prometheus",
@@ -99,6 +99,31 @@ def _state(name: str, summary: str) -> dict[str, Any]:
     schema = {"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}}
     answer = {"description": "yes", "content": {"application/json": {"schema": schema}}}
     return {"summary": summary, "operationId": name, "responses": {"200": answer}}
+
+
+def _readiness() -> dict[str, Any]:
+    texts = {"type": "array", "items": {"type": "string"}}
+    configuration = {
+        "type": "object",
+        "required": ["file", "loaded", "mistakes", "restart"],
+        "properties": {
+            "file": {"type": "string"},
+            "loaded": {"type": "string", "format": "date-time", "description": "when it was read"},
+            "mistakes": {**texts, "description": "of the file now; the server goes by the earlier one"},
+            "restart": {**texts, "description": "keys whose new values take effect after a restart"},
+        },
+    }
+
+    def answer(status: str, told: str) -> dict[str, Any]:
+        properties = {"status": {"const": status}, "reasons": texts, "configuration": configuration}
+        schema = {"type": "object", "required": list(properties), "properties": properties}
+        return {"description": told, "content": {"application/json": {"schema": schema}}}
+
+    return {
+        "summary": "Whether images can be decided",
+        "operationId": "readiness",
+        "responses": {"200": answer("ok", "yes"), "503": answer("not ready", "no, and why")},
+    }
 
 
 def _error(text: str) -> dict[str, Any]:

@@ -34,14 +34,14 @@ class Reports:
     verdicts: Verdicts
 
     def answer(self, digest: str, accept: str) -> Reply:
-        """Give the latest report on an image.
+        """Return the latest report on an image.
 
         Args:
-            digest: of the manifest or index that was asked for.
+            digest: of the manifest or index that was requested.
             accept: the media types that the client names.
 
         Raises:
-            Refusal: it is no digest, or nothing is known of it.
+            Refusal: it is not a digest, or nothing is known of it.
         """
         try:
             parsed = str(Digest.parse(digest))

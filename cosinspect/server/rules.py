@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from weakref import WeakKeyDictionary
+
+from attrs import define, field
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration
 from cosinspect.inspection.rulebook import Rulebook, load_keys, load_rulebook
-from cosinspect.server.configuration import Rule
+from cosinspect.server.configuration import AdmissionRule
 from cosinspect.signatures.keys import PublicKey
 
 __all__ = ["Rulebooks"]
 
 
+@define(eq=False)
+class _RuleBook:
+    """What one rule comes to."""
+
+    rulebook: Rulebook
+    attesters: tuple[PublicKey, ...]
+    day: date | None = None
+    key: str = field(default="")
+
+    def key_of(self, today: date) -> str:
+        """Return the key of a day."""
+        if today != self.day:
+            fingerprints = " ".join(key.fingerprint for key in self.attesters)
+            told = f"{self.rulebook.key(today)} {fingerprints}"
+            self.key, self.day = hashlib.sha256(told.encode()).hexdigest(), today
+        return self.key
+
+
 class Rulebooks:
     """The rules' rulebooks; files that rules name are read once, a key holds for a day, since a waiver does.
+
+    A rule has its rulebook for as long as somebody holds the rule: a request that began under an earlier configuration ends under it.
 
     Args:
         rules: of the configuration.
@@ -24,37 +48,35 @@ class Rulebooks:
         InvalidConfiguration: a profile, a policy or a key that a rule names cannot be used.
     """
 
-    def __init__(self, rules: tuple[Rule, ...], platform: str | None) -> None:
-        self._books: dict[Rule, Rulebook] = {}
-        self._attesters: dict[Rule, tuple[PublicKey, ...]] = {}
+    def __init__(self, rules: tuple[AdmissionRule, ...], platform: str | None) -> None:
+        self._books: WeakKeyDictionary[AdmissionRule, _RuleBook] = WeakKeyDictionary()
         for number, rule in enumerate(rules):
             try:
                 signatures = load_keys(rule.verify_keys)
-                self._books[rule] = load_rulebook(
+                rulebook = load_rulebook(
                     rule.profile, rule.policies, signatures=signatures, platform=platform
                 )
                 attesters = load_keys(rule.attestation_keys)
-                self._attesters[rule] = attesters.keys if attesters else ()
+                self._books[rule] = _RuleBook(rulebook, attesters.keys if attesters else ())
             except CosinspectError as fault:
                 raise InvalidConfiguration(str(fault), where=f"rules[{number}]") from fault
-        self._day = datetime.now(UTC).date()
-        self._keys: dict[Rule, str] = {}
 
-    def book(self, rule: Rule) -> Rulebook:
-        """Give what a rule requires."""
-        return self._books[rule]
+    def adopt(self, later: Rulebooks) -> None:
+        """Take over the rulebooks of a configuration that follows this one."""
+        self._books.update(later._books)
 
-    def attesters(self, rule: Rule) -> tuple[PublicKey, ...]:
-        """Give whose attestations a rule believes."""
-        return self._attesters[rule]
+    def rules(self) -> Iterable[AdmissionRule]:
+        """Return the rules that somebody holds."""
+        return list(self._books)
 
-    def key(self, rule: Rule) -> str:
-        """Give the key of a rule's verdicts."""
-        today = datetime.now(UTC).date()
-        if today != self._day:
-            self._keys, self._day = {}, today
-        if rule not in self._keys:
-            fingerprints = " ".join(key.fingerprint for key in self._attesters[rule])
-            told = f"{self._books[rule].key(today)} {fingerprints}"
-            self._keys[rule] = hashlib.sha256(told.encode()).hexdigest()
-        return self._keys[rule]
+    def book(self, rule: AdmissionRule) -> Rulebook:
+        """Return what a rule requires."""
+        return self._books[rule].rulebook
+
+    def attesters(self, rule: AdmissionRule) -> tuple[PublicKey, ...]:
+        """Return whose attestations a rule believes."""
+        return self._books[rule].attesters
+
+    def key(self, rule: AdmissionRule) -> str:
+        """Return the key of a rule's verdicts."""
+        return self._books[rule].key_of(datetime.now(UTC).date())

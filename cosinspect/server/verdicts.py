@@ -23,6 +23,8 @@ VERSION = 1
 """Of the table's layout; a file of another one is put aside."""
 REMEMBERED = 4096
 """Verdicts that are held in memory as well."""
+PROBE_SECONDS = 1.0
+"""What a write may take before the file is taken to be unusable."""
 SPARE = 64
 """Verdicts beyond those that are kept, before the oldest go."""
 
@@ -40,7 +42,7 @@ class Decided:
     """What was found out of an image by a set of rules.
 
     Attributes:
-        digest: of the manifest or index that was asked for.
+        digest: of the manifest or index that was requested.
         rules: key of everything that decides the verdict besides the image.
         verdict: pass, fail, or open.
         message: why, in one line.
@@ -57,14 +59,15 @@ class Decided:
 
 
 class Verdicts:
-    """A file of verdicts, used from several threads.
+    """A file of verdicts, thread-safe.
 
     A file that is damaged is put aside, and a new one begun: a verdict can be had again, a server that does not start
     cannot. What is written is there after the process was killed (SQLite's write-ahead log).
     """
 
-    def __init__(self, connection: sqlite3.Connection, keep: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, keep: int, path: Path) -> None:
         self._connection = connection
+        self._path = path
         self._keep = keep
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], Decided] = {}
@@ -85,7 +88,7 @@ class Verdicts:
             InvalidConfiguration: there can be no such file.
         """
         try:
-            return cls(_open(path), keep)
+            return cls(_open(path), keep, path)
         except sqlite3.DatabaseError as fault:
             if isinstance(fault, sqlite3.OperationalError) and not path.is_file():
                 raise InvalidConfiguration(
@@ -97,14 +100,14 @@ class Verdicts:
                 path.replace(aside)
                 for tail in ("-wal", "-shm"):
                     path.with_name(path.name + tail).unlink(missing_ok=True)
-                return cls(_open(path), keep)
+                return cls(_open(path), keep, path)
             except (OSError, sqlite3.Error) as worse:
                 raise InvalidConfiguration(
                     f"the file of verdicts is damaged, and cannot be put aside: {worse}", where=str(path)
                 ) from worse
 
     def find(self, digest: str, rules: str) -> Decided | None:
-        """Give what was decided of an image by these rules, None if nothing was."""
+        """Return what was decided of an image by these rules, None if nothing was."""
         with self._known_lock:
             found = self._known.get((digest, rules))
         if found is not None:
@@ -112,11 +115,11 @@ class Verdicts:
         return self._read("WHERE digest = ? AND rules = ?", (digest, rules))
 
     def latest(self, digest: str) -> Decided | None:
-        """Give what was decided last of an image, by whatever rules."""
+        """Return what was decided last of an image, by whatever rules."""
         return self._read("WHERE digest = ? ORDER BY decided DESC LIMIT 1", (digest,))
 
     def keep(self, decided: Decided) -> None:
-        """Write a verdict; where there is no room it is remembered only, which is told in the log."""
+        """Write a verdict; where there is no room it is kept in memory only; the log says so."""
         self._remember(decided)
         row = (
             decided.digest,
@@ -134,6 +137,18 @@ class Verdicts:
                     self._prune()
         except sqlite3.Error as fault:
             _logger.warning("a verdict of %s is not on disk: %s", decided.digest, fault)
+
+    def probe(self) -> str | None:
+        """Write, and give the reason where that fails, None if it does not.
+
+        Has a connection of its own, so that a verdict is found while this waits for the disk.
+        """
+        try:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=PROBE_SECONDS)) as connection:
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+        except sqlite3.Error as fault:
+            return str(fault)
+        return None
 
     def __len__(self) -> int:
         """How many there are on disk."""

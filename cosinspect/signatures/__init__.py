@@ -1,6 +1,7 @@
-"""Signatures of images: where they lie, who is trusted, and whether one of those signed this digest.
+"""Signatures of images: where they are, who is trusted, and whether a trusted signer signed a digest.
 
-Nothing here talks to a registry: what does so is behind the port `SignatureStore`.
+Nothing here accesses a registry; that is behind the port `SignatureStore`.
 
-It may import `formats` and `oci`. `attached` finds signatures, `verification` decides, `keys` and `keyless` verify one of them.
+It may import `formats` and `oci`. `attached` finds signatures, `verification` decides, `keys` and `keyless`
+verify single signatures.
 """

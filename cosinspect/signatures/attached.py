@@ -1,9 +1,9 @@
-"""Signatures as they lie in a repository: found, read, and not yet believed.
+"""Signatures in a repository: found and read, but not yet verified.
 
-Two schemes are known. In cosign's own, the manifest tagged `sha256-<hex>.sig` has a layer for each signature: the
-payload that was signed, the signature in an annotation (SIGNATURE_SPEC.md); cosign 2 can make it refer to the image
-instead of tagging it (`--registry-referrers-mode oci-1-1`). In the newer one, each signature is an artifact that refers
-to the image and holds a sigstore bundle (BUNDLE_SPEC.md).
+There are two schemes. In cosign's own, the manifest tagged `sha256-<hex>.sig` has a layer for each signature:
+the signed payload, with the signature in an annotation (SIGNATURE_SPEC.md). cosign 2 can make it a referrer
+instead (`--registry-referrers-mode oci-1-1`). In the newer scheme, each signature is a referrer of the image
+with a sigstore bundle (BUNDLE_SPEC.md).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _LOG_BUNDLE = "dev.sigstore.cosign/bundle"
 
 @frozen
 class AttachedPayload:
-    """A signature over a payload of its own.
+    """A signature over its own payload.
 
     Attributes:
-        origin: where it lies, for reports.
-        payload: what was signed.
-        signature: as written: base64.
-        has_certificate: whether a certificate tells the signer.
-        log_bundle: the transparency log's word, as written, None without one.
+        origin: its place, for reports.
+        payload: the signed bytes.
+        signature: in base64, as written.
+        has_certificate: whether a certificate names the signer.
+        log_bundle: the entry of the transparency log, as written, or None.
     """
 
     origin: str
@@ -61,7 +61,7 @@ class AttachedBundle:
     """A sigstore bundle that refers to the image.
 
     Attributes:
-        origin: where it lies, for reports.
+        origin: its place, for reports.
         raw: its JSON.
     """
 
@@ -71,11 +71,11 @@ class AttachedBundle:
 
 @frozen
 class Unreadable:
-    """Something in a signature's place that cannot be read as one.
+    """An artifact in the place of a signature that cannot be read as one.
 
     Attributes:
-        origin: where it lies, for reports.
-        reason: why not.
+        origin: its place, for reports.
+        reason: why it cannot be read.
     """
 
     origin: str
@@ -86,17 +86,17 @@ Attached: TypeAlias = AttachedPayload | AttachedBundle | Unreadable
 
 
 def signature_tag(digest: Digest) -> str:
-    """Name the tag under which cosign keeps the signatures of a manifest or index."""
+    """Return the tag under which cosign stores the signatures of a manifest or index."""
     return f"{digest.algorithm}-{digest.encoded}.sig"
 
 
 def find_signatures(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached]:
-    """Find what may be signatures of `subject`: those that are tagged first, then those that refer to it.
+    """Yield possible signatures of `subject`: tagged ones first, then referrers.
 
-    What is damaged is given as `Unreadable`, so that one bad signature does not hide a good one.
+    Damaged ones are `Unreadable`, so that one bad signature does not hide a good one.
 
     Raises:
-        SourceError: the registry does not answer, or with an error: there may be more than what came before.
+        SourceError: the registry does not answer, or answers with an error; there may be more signatures.
         LimitExceeded: there are more than `Limits.signatures`.
         ContentError, InvalidImage: the list of referrers is damaged.
     """
@@ -114,13 +114,13 @@ def find_signatures(store: SignatureStore, subject: Digest, limits: Limits) -> I
 
 
 def _all(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached | None]:
-    """Give None for what refers to the image and turns out to be no signature: it costs a look all the same."""
+    """Yield candidates; None for a referrer that is not a signature, because it counts for the limit."""
     first: CosinspectError | None = None
     for place in (_tagged, _referring):
         try:
             yield from place(store, subject, limits)
         except (SourceError, ContentError, InvalidImage, LimitExceeded) as fault:
-            first = first or fault  # what lies in the other place may be all that is needed
+            first = first or fault  # the other place may have a valid signature
     if first is not None:
         raise first
 
@@ -140,7 +140,7 @@ def _tagged(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[
 
 def _referring(store: SignatureStore, subject: Digest, limits: Limits) -> Iterator[Attached | None]:
     for descriptor in store.referrers(subject):
-        # What a registry says it is may be wrong, but then it is only not looked at.
+        # The registry's artifact type may be wrong; then the artifact is ignored.
         if descriptor.media_type in MANIFEST_TYPES and _is_signature(descriptor.artifact_type or BUNDLE_V3):
             yield from _referrer(store, subject, descriptor, limits)
 
@@ -175,7 +175,7 @@ def _is_signature(artifact_type: str) -> bool:
 def _payloads(
     store: SignatureStore, place: str, manifest: ArtifactManifest, limits: Limits
 ) -> Iterator[Attached]:
-    read: dict[Digest, bytes] = {}  # many signatures are over the same payload
+    read: dict[Digest, bytes] = {}  # many signatures have the same payload
     for number, layer in enumerate(manifest.layers):
         origin = f"{place}, layer {number}"
         if layer.media_type != SIMPLE_SIGNING:

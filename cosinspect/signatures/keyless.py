@@ -1,4 +1,4 @@
-"""Bundles that are signed with a certificate of sigstore, made and verified by sigstore's own library (extra `sigstore`)."""
+"""Bundles signed with sigstore's certificates, made and verified by sigstore's library (extra `sigstore`)."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _OTHER_NAME = x509.ObjectIdentifier("1.3.6.1.4.1.57264.1.7")
 
 @frozen
 class _Trusted:
-    """A sigstore policy that holds a certificate to an identity; it keeps nothing."""
+    """A sigstore policy that compares a certificate with an identity; it has no state."""
 
     identity: Identity
 
     def verify(self, cert: x509.Certificate) -> None:
-        """Let a certificate pass whose subject and issuer are those of the identity.
+        """Accept a certificate with the identity's subject and issuer.
 
         Raises:
-            VerificationError: they are others.
+            VerificationError: they differ.
         """
         subjects, issuer = _subjects(cert), _issuer(cert)
         if not any(_fits(text, self.identity.subject, self.identity.subject_is_pattern) for text in subjects):
@@ -59,15 +59,15 @@ class _Trusted:
 
 
 class KeylessVerifier:
-    """Verifies certificates against identities; with a trust root of its own it needs no network.
+    """Verifies certificates against identities; with a given trust root it needs no network.
 
     Args:
-        identities: any of them will do.
-        trusted_root: file with sigstore's certificates and keys; None has them fetched from the public instance.
+        identities: the accepted signers; one is enough.
+        trusted_root: file with sigstore's certificates and keys; None fetches them from the public instance.
 
     Raises:
-        InvalidSignaturePolicy: the extra is not installed, or the trust root is none.
-        TransportError: it cannot be fetched.
+        InvalidSignaturePolicy: the extra is not installed, or the trust root is invalid.
+        TransportError: the trust root cannot be fetched.
     """
 
     def __init__(self, identities: tuple[Identity, ...], trusted_root: Path | None = None) -> None:
@@ -83,7 +83,7 @@ class KeylessVerifier:
             else:
                 self._verifier = Verifier(trusted_root=TrustedRoot.from_file(str(trusted_root)))
         except Exception as fault:
-            # Whatever the library makes of a file or of the network: without a root nothing can be verified.
+            # Whatever the library raises for a file or the network: without a root nothing can be verified.
             reason = f"{type(fault).__name__}: {str(fault)[:300]}"
             if trusted_root is not None:
                 raise InvalidSignaturePolicy(
@@ -98,20 +98,20 @@ class KeylessVerifier:
             ) from fault
 
     def verify_envelope(self, bundle: bytes) -> tuple[str, str, bytes]:
-        """Give the signer, the payload's type, and the payload of a bundle with an envelope.
+        """Return the signer, the payload's type, and the payload of a bundle with an envelope.
 
         Raises:
-            FormatError: it does not hold, of kind `untrusted`, or is no bundle.
+            FormatError: the signature is invalid (kind `untrusted`), or the input is not a bundle.
         """
         parsed = _contained(lambda: Bundle.from_json(bundle))
         signer, (kind, payload) = self._first(lambda trusted: self._verifier.verify_dsse(parsed, trusted))
         return signer, kind, payload
 
     def verify_digest(self, bundle: bytes, digest: Digest) -> str:
-        """Give the signer of a bundle over bytes of this digest.
+        """Return the signer of a bundle over bytes of this digest.
 
         Raises:
-            FormatError: it does not hold, of kind `untrusted`, or is no bundle.
+            FormatError: the signature is invalid (kind `untrusted`), or the input is not a bundle.
         """
         parsed = _contained(lambda: Bundle.from_json(bundle))
         hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.encoded))
@@ -133,14 +133,14 @@ class KeylessVerifier:
 
 
 class KeylessSigner:
-    """Signs statements with a certificate that is made for one identity and for some minutes.
+    """Signs statements with a certificate for one identity, valid for some minutes.
 
     Args:
-        token: of OpenID Connect, which says who signs; its audience is `sigstore`.
+        token: an OpenID Connect token of the signer with the audience `sigstore`.
         trust_config: file with an instance's addresses and keys (ClientTrustConfig); None for the public instance.
 
     Raises:
-        InvalidSignaturePolicy: the extra is not installed, the token is none or has run out, or the file is none.
+        InvalidSignaturePolicy: the extra is not installed, the token is invalid or expired, or the file is invalid.
         TransportError: the public instance's addresses cannot be fetched.
     """
 
@@ -174,20 +174,20 @@ class KeylessSigner:
 
     @property
     def name(self) -> str:
-        """Who signs, for reports."""
+        """The signer, for reports."""
         return f"identity {self._token.identity} by {self._token.federated_issuer}"
 
     def sign(self, statement: bytes) -> bytes:
-        """Sign a statement, have the log take it, and give the bundle.
+        """Sign a statement, add it to the log, and return the bundle.
 
         Raises:
-            TransportError: the authority gives no certificate, or the log does not take it.
+            TransportError: the authority issues no certificate, or the log refuses the entry.
         """
         try:
             with self._context.signer(self._token) as signer:
                 return signer.sign_dsse(Statement(statement)).to_json().encode()
         except Exception as fault:
-            # What the library's own errors are has changed with its versions.
+            # The library's errors differ between versions.
             raise TransportError(
                 f"sigstore does not sign: {type(fault).__name__}: {str(fault)[:300]}",
                 where="sigstore",
@@ -196,7 +196,7 @@ class KeylessSigner:
 
 
 def _contained(work: Callable[[], T]) -> T:
-    """Run the library on a stranger's bytes: whatever it raises says that they do not hold."""
+    """Run the library on untrusted bytes; any error means that they are invalid."""
     try:
         return work()
     except Exception as fault:
@@ -206,7 +206,7 @@ def _contained(work: Callable[[], T]) -> T:
 def _fits(found: str, wanted: str, is_pattern: bool) -> bool:
     if not is_pattern:
         return found == wanted
-    # To Python, $ is also what stands before a last line break.
+    # In Python, $ also matches before a final line break.
     return found.isprintable() and re.search(wanted, found) is not None
 
 
@@ -230,7 +230,7 @@ def _issuer(cert: x509.Certificate) -> str:
 
 
 def _der_text(value: bytes) -> str:
-    """Give a DER UTF8String of up to 255 bytes as text, "" for anything else."""
+    """Return a DER UTF8String of up to 255 bytes as text, "" for anything else."""
     if value[:1] != b"\x0c" or len(value) < 2:
         return ""
     head = 2 if value[1] < 0x80 else 3 if value[1] == 0x81 else 0

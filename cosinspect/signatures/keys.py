@@ -1,8 +1,8 @@
-"""Public keys, and whether they made a signature. The one place that knows `cryptography`'s keys.
+"""Public keys, and whether they made a signature. Only this module uses `cryptography`'s public keys.
 
-What cosign takes and makes (sigstore, pkg/signature): ECDSA on P-256, P-384 and P-521, RSA with PKCS #1 v1.5 padding,
-Ed25519. cosign 2 hashes with SHA-256 whatever the key; bundles use the hash that belongs to the curve. Neither names it
-in the signature, so both are tried, which takes nothing from either.
+The same keys as cosign's (sigstore, pkg/signature): ECDSA on P-256, P-384 and P-521, RSA with PKCS #1 v1.5
+padding, Ed25519. cosign 2 always hashes with SHA-256; bundles use the hash of the curve. The signature does
+not name the hash, so both are tried, which is safe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cosinspect.oci.documents import Digest
 __all__ = ["PublicKey"]
 
 KEY_BYTES = 64 * 1024
-"""A file that holds one key."""
+"""The maximum size of a file with one key."""
 RSA_BITS = range(2048, 16385)
 """Shorter ones can be broken, longer ones cost a verifier minutes."""
 
@@ -38,8 +38,8 @@ class PublicKey:
     """A public key that is trusted to sign images.
 
     Attributes:
-        name: where it came from, for reports.
-        fingerprint: SHA-256 of the key as DER (SubjectPublicKeyInfo), hexadecimals: the same key, however written.
+        name: its file, for reports.
+        fingerprint: SHA-256 of the key as DER (SubjectPublicKeyInfo), in hexadecimal digits; independent of the encoding.
     """
 
     name: str
@@ -52,7 +52,7 @@ class PublicKey:
         """Read a key as `cosign generate-key-pair` and `openssl pkey -pubout` write it.
 
         Raises:
-            InvalidSignaturePolicy: it is no public key, or one that nothing should be verified with.
+            InvalidSignaturePolicy: the file is not a public key, or its kind is not accepted.
         """
         if len(pem) > KEY_BYTES:
             raise _invalid(name, f"expected at most {KEY_BYTES} bytes, found {len(pem)}")
@@ -87,13 +87,13 @@ class PublicKey:
         raise _invalid(name, f"expected ECDSA on P-256, P-384 or P-521, RSA or Ed25519, found {kind}")
 
     def signed(self, signature: bytes, message: bytes) -> bool:
-        """Tell whether this key made `signature` over `message`."""
+        """Return whether this key made `signature` over `message`."""
         if isinstance(self._key, ed25519.Ed25519PublicKey):
             return _made(self._key, signature, message, None)
         return any(_made(self._key, signature, message, kind()) for kind in self._hashes)
 
     def signed_digest(self, signature: bytes, digest: Digest) -> bool:
-        """Tell whether this key made `signature` over whatever hashes to `digest`; one of Ed25519 cannot tell."""
+        """Return whether this key made `signature` over whatever hashes to `digest`; one of Ed25519 cannot tell."""
         hashed = bytes.fromhex(digest.encoded)
         return any(
             _made(self._key, signature, hashed, Prehashed(kind()))

@@ -1,4 +1,4 @@
-"""What came of looking at an image's signatures, as values."""
+"""The result of verifying an image's signatures, as values."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["RejectedSignature", "Verification", "VerifiedSignature"]
 
 @frozen
 class VerifiedSignature:
-    """A signature that counts.
+    """A valid signature.
 
     Attributes:
-        origin: where it lies.
+        origin: its place.
         format: `simple-signing` or `bundle`.
-        signer: which of those who are trusted.
-        annotations: what was signed with it, as far as it is text.
+        signer: the trusted signer.
+        annotations: the signed annotations that are text.
     """
 
     origin: str
@@ -33,7 +33,7 @@ class VerifiedSignature:
 
 @frozen
 class RejectedSignature:
-    """What lies where signatures lie and does not count, and why."""
+    """A candidate that is not a valid signature, with the reason."""
 
     origin: str
     reason: str
@@ -50,15 +50,15 @@ class _WireVerification(msgspec.Struct):
 
 @frozen
 class Verification:
-    """What is known of an image's signatures.
+    """The state of an image's signatures.
 
     Attributes:
         subject: the manifest or index that must be signed.
-        repository: where signatures were looked for.
-        signers: who is trusted.
-        verified: the signatures that count.
-        rejected: those that do not.
-        trouble: why there may be more than was seen, "" if everything was.
+        repository: the repository of the signatures.
+        signers: the trusted signers.
+        verified: the valid signatures.
+        rejected: the invalid candidates.
+        trouble: why not all signatures could be read, "" if all were.
     """
 
     subject: Digest
@@ -70,10 +70,10 @@ class Verification:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` was called on.
+        """Return the value that `to_dict` converted.
 
         Raises:
-            InvalidManifest: the subject is no digest.
+            InvalidManifest: the subject is not a digest.
             msgspec.ValidationError: a key has a value of another type, or is missing.
         """
         wire = msgspec.convert(plain, type=ready(_WireVerification))
@@ -87,7 +87,7 @@ class Verification:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values, for reports."""
+        """Return the value as plain data, for reports."""
         return {
             "subject": str(self.subject),
             "repository": self.repository,

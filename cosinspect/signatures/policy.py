@@ -1,4 +1,4 @@
-"""Whom to trust with signing an image, where signatures lie, and what they must say besides."""
+"""The requirements on signatures: trusted signers, their repository, and annotations."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["Identity", "SignaturePolicy"]
 
 @frozen
 class Identity:
-    """A signer whom a certificate names; text that must be equal, or a regular expression that must be found in it.
+    """A signer in a certificate: text that must be equal, or a regular expression that matches anywhere.
 
     Attributes:
         subject: an e-mail address or URI.
-        issuer: who vouched for it: the URL of an OpenID Connect provider.
+        issuer: the URL of the OpenID Connect provider that confirmed it.
         subject_is_pattern: whether `subject` is a regular expression.
         issuer_is_pattern: whether `issuer` is one.
 
     Raises:
-        InvalidSignaturePolicy: one of them is empty, or no regular expression.
+        InvalidSignaturePolicy: one of them is empty, or not a valid regular expression.
     """
 
     subject: str
@@ -60,19 +60,19 @@ class Identity:
 
 @frozen(kw_only=True)
 class SignaturePolicy:
-    """What makes an image a signed one: a signature by one of these keys or identities, with these annotations.
+    """The requirement of a signature by one of these keys or identities, with these annotations.
 
     Attributes:
-        keys: any of them will do.
-        identities: any of them will do, too; they need the extra `sigstore`.
-        annotations: what the signature must say, all of it.
-        repository: where signatures lie, `host/path` as cosign's COSIGN_REPOSITORY has it; None for the image's own.
-        trusted_root: file with sigstore's certificates and keys (`trusted_root.json`) for identities; None has them
-            fetched from sigstore's public instance.
+        keys: accepted keys; one is enough.
+    identities: accepted identities; one is enough; they need the extra `sigstore`.
+        annotations: all are required.
+        repository: of the signatures, `host/path` as in cosign's COSIGN_REPOSITORY; None for the image's own.
+        trusted_root: file with sigstore's certificates and keys (`trusted_root.json`) for identities; None fetches them
+        from sigstore's public instance.
 
     Raises:
         InvalidSignaturePolicy: there is neither a key nor an identity.
-        InvalidReference: the repository is none.
+        InvalidReference: the repository is invalid.
     """
 
     keys: tuple[PublicKey, ...] = ()
@@ -92,10 +92,10 @@ class SignaturePolicy:
 
     @property
     def location(self) -> Reference | None:
-        """Where signatures lie; the tag means nothing. None for the image's own repository.
+        """The repository of the signatures (its tag is ignored), None for the image's own.
 
         Raises:
-            InvalidReference: it is no repository.
+            InvalidReference: the text is not a repository.
         """
         if self.repository is None:
             return None
@@ -110,7 +110,7 @@ class SignaturePolicy:
 
     @property
     def signers(self) -> tuple[str, ...]:
-        """Name everyone who is trusted."""
+        """The names of all trusted signers."""
         return (
             *(f"key {key}" for key in self.keys),
             *(f"identity {identity}" for identity in self.identities),

@@ -1,4 +1,4 @@
-"""Private keys that sign statements: PEM of any kind that `signatures.keys` verifies, cosign's own included."""
+"""Private keys that sign statements: PEM of every kind that `signatures.keys` verifies, and cosign's format."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HASHES: dict[str, type[hashes.HashAlgorithm]] = {
 }
 _COSIGN = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _SCRYPT_MEMORY = 256 * 1024 * 1024
-"""What a key's file may have scrypt take, in bytes: 128 N r (RFC 7914, 5)."""
+"""The memory bound of scrypt for a key's file, in bytes: 128 N r (RFC 7914, 5)."""
 
 
 @frozen
@@ -34,7 +34,7 @@ class PrivateKey:
     """A key that signs.
 
     Attributes:
-        public: what its signatures are verified with.
+        public: the public key.
     """
 
     public: PublicKey
@@ -50,7 +50,7 @@ class PrivateKey:
             password: of the key, None for none.
 
         Raises:
-            InvalidSignaturePolicy: it is no private key, needs another password, or is of a kind that nobody verifies.
+            InvalidSignaturePolicy: the file is not a private key, needs another password, or has an unsupported kind.
         """
         if len(pem) > KEY_BYTES:
             raise _invalid(name, f"expected at most {KEY_BYTES} bytes, found {len(pem)}")
@@ -62,7 +62,7 @@ class PrivateKey:
                 key = serialization.load_der_private_key(der, None)
             else:
                 key = serialization.load_pem_private_key(pem, password)
-        except TypeError as fault:  # a password too much, or none
+        except TypeError as fault:  # an unneeded or missing password
             if "not given" not in str(fault):
                 return cls.from_pem(pem, name)
             raise _invalid(name, "the key has a password", "set COSIGN_PASSWORD") from fault
@@ -102,7 +102,7 @@ def _cosign(text: str, label: str, name: str, password: bytes) -> bytes:
     if not 0 < 128 * n * r * p <= _SCRYPT_MEMORY:
         raise ValueError("its password would take too much memory")
     try:
-        # Loaded by its name: only cosign's own keys need it.
+        # Imported on demand: only cosign's own keys need it.
         nacl = import_module("nacl.secret")
         errors = import_module("nacl.exceptions")
     except ImportError as fault:

@@ -1,4 +1,4 @@
-"""The port to a repository in which signatures lie."""
+"""The port to a repository with signatures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["SignatureStore"]
 
 
 class SignatureStore(Protocol):
-    """One repository of one registry. What it gives is verified against its digest."""
+    """One repository of one registry. Its results are verified against their digests."""
 
     @property
     def repository(self) -> str:
@@ -19,35 +19,35 @@ class SignatureStore(Protocol):
         ...
 
     def tagged(self, tag: str) -> bytes | None:
-        """Give the manifest of a tag, None if there is no such tag.
+        """Return the manifest of a tag, None if there is no such tag.
 
         Raises:
-            SourceError: the registry does not answer, or with an error.
-            ContentError: what comes is not what its digest says.
-            LimitExceeded: it is too large.
+            SourceError: the registry does not answer, or answers with an error.
+            ContentError: the bytes do not match its digest.
+            LimitExceeded: the manifest is too large.
         """
         ...
 
     def referrers(self, subject: Digest) -> Iterable[Descriptor]:
-        """List what refers to a manifest or index, whatever its type; nothing where the repository does not have it.
+        """List the referrers of a manifest or index, of all types; none if the repository does not have it.
 
         Raises:
-            SourceError: the registry does not answer, or with an error.
-            InvalidImage: its list is none.
-            LimitExceeded: it is too large.
+            SourceError: the registry does not answer, or answers with an error.
+            InvalidImage: the list is invalid.
+            LimitExceeded: the list is too large.
         """
         ...
 
     def read(self, descriptor: Descriptor, *, limit: int, limit_name: str) -> bytes:
-        """Give a manifest or blob of at most `limit` bytes.
+        """Return a manifest or blob of at most `limit` bytes.
 
         Raises:
             SourceError: the registry does not have it, or does not answer.
-            ContentError: what comes is not what the descriptor says.
-            LimitExceeded: it is too large.
+            ContentError: the bytes do not match the descriptor.
+            LimitExceeded: the content is too large.
         """
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close connections."""
         ...

@@ -1,8 +1,8 @@
-"""Whether somebody trusted signed this digest, with every signature's fate told.
+"""Whether a trusted signer signed a digest, with the result for every signature.
 
-A signature counts if one of the policy's signers made it, over a claim that names exactly the digest in question, with
-every annotation that the policy asks for. One that counts is enough. Statements about an image that are no signatures of
-it (provenance, bills of materials, results of tests) do not count, whoever signed them: cosign's own `verify` takes them.
+A signature counts if one of the policy's signers made it, its claim names exactly this digest, and it has
+every required annotation. One is enough. Statements that are not signatures of the image (provenance, bills
+of materials, test results) do not count, whoever signed them; cosign's `verify` accepts them.
 """
 
 from __future__ import annotations
@@ -30,36 +30,36 @@ from cosinspect.signatures.store import SignatureStore
 __all__ = ["Keyless", "verify_signatures"]
 
 SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
-"""The predicate type by which cosign tells a signature from other statements."""
+"""The predicate type of cosign's signatures, in contrast to other statements."""
 
 
 _ENVELOPE_SIGNATURES = 16
 _LOG_ENTRIES = 16
-"""Of one bundle, that are looked at; cosign makes one of each."""
+"""The maximum number of log entries read per bundle; cosign makes one."""
 
 
 class Keyless(Protocol):
-    """Verifies what was signed with a certificate instead of a known key."""
+    """Verifies signatures with a certificate instead of a known key."""
 
     def verify_envelope(self, bundle: bytes) -> tuple[str, str, bytes]:
-        """Give the signer, the payload's type, and the payload of a bundle with an envelope.
+        """Return the signer, the payload's type, and the payload of a bundle with an envelope.
 
         Raises:
-            FormatError: it does not hold, of kind `untrusted`, or is no bundle.
+            FormatError: the signature is invalid (kind `untrusted`), or the input is not a bundle.
         """
         ...
 
     def verify_digest(self, bundle: bytes, digest: Digest) -> str:
-        """Give the signer of a bundle over bytes of this digest.
+        """Return the signer of a bundle over bytes of this digest.
 
         Raises:
-            FormatError: it does not hold, of kind `untrusted`, or is no bundle.
+            FormatError: the signature is invalid (kind `untrusted`), or the input is not a bundle.
         """
         ...
 
 
 class _Rejected(Exception):
-    """A signature does not count; the text says why."""
+    """A signature does not count; the message gives the reason."""
 
 
 def verify_signatures(
@@ -70,13 +70,13 @@ def verify_signatures(
     keyless: Keyless | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Verification:
-    """Look at every signature of a manifest or index; nothing is raised for what a registry or a stranger does.
+    """Verify every signature of a manifest or index; faults of the registry or of signatures are results, not errors.
 
     Args:
         subject: its digest, which the caller has verified.
-        store: where signatures lie.
-        policy: whom to trust, and with what.
-        keyless: verifies certificates; None where the policy trusts keys only.
+        store: the repository of the signatures.
+        policy: the requirements.
+        keyless: verifies certificates; None if the policy has keys only.
         limits: bounds of number and size.
     """
     verified: list[VerifiedSignature] = []
@@ -102,20 +102,20 @@ def verify_signatures(
 
 @frozen
 class _Judge:
-    """Decides on one signature at a time."""
+    """Verifies one signature at a time."""
 
     subject: Digest
     policy: SignaturePolicy
     keyless: Keyless | None
 
     def payload(self, attached: AttachedPayload) -> VerifiedSignature:
-        """Judge a signature of the tag scheme."""
+        """Verify a signature of the tag scheme."""
         signature = decode_base64(attached.signature, "signature")
         key = self._key(signature, attached.payload)
         if key is None:
             raise _Rejected(self._nobody(attached.has_certificate))
         if attached.log_bundle is not None:
-            # A log's word for another signature says nothing about this one (CVE-2022-23649).
+            # A log entry of another signature proves nothing about this one (CVE-2022-23649).
             entry = read_log_bundle(attached.log_bundle.encode("utf-8", "replace"))
             if not entry.agrees(signature, attached.payload):
                 raise _Rejected(
@@ -128,7 +128,7 @@ class _Judge:
         return VerifiedSignature(attached.origin, "simple-signing", f"key {key}", _texts(claim.annotations))
 
     def bundle(self, attached: AttachedBundle) -> VerifiedSignature:
-        """Judge a sigstore bundle."""
+        """Verify a sigstore bundle."""
         bundle = read_bundle(attached.raw)
         if isinstance(bundle.content, MessageSignature):
             signer = self._message_signer(bundle, bundle.content, attached.raw)
@@ -156,7 +156,7 @@ class _Judge:
     def _envelope_signer(
         self, bundle: SigstoreBundle, envelope: Envelope, raw: bytes
     ) -> tuple[str, str, bytes]:
-        """Give the signer, and the payload that this signer signed."""
+        """Return the signer and the signed payload."""
         signed = envelope.signed_bytes
         for signature in envelope.signatures[:_ENVELOPE_SIGNATURES]:
             key = self._key(signature, signed)

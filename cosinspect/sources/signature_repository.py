@@ -31,11 +31,11 @@ class SignatureRepository:
         return f"{self._source.reference.registry}/{self._source.reference.repository}"
 
     def tagged(self, tag: str) -> bytes | None:
-        """Give the manifest of a tag, None if there is no such tag.
+        """Return the manifest of a tag, None if there is no such tag.
 
         Raises:
             SourceError: the registry does not answer, or with an error.
-            ContentError: what comes is not what its digest says.
+            ContentError: the bytes do not match its digest.
             LimitExceeded: it is too large.
         """
         source = self._source.beside(evolve(self._source.reference, tag=tag, digest=None))
@@ -60,11 +60,11 @@ class SignatureRepository:
         return self._source.referrers(subject)
 
     def read(self, descriptor: Descriptor, *, limit: int, limit_name: str) -> bytes:
-        """Give a manifest or blob of at most `limit` bytes.
+        """Return a manifest or blob of at most `limit` bytes.
 
         Raises:
             SourceError: the registry does not have it, or does not answer.
-            ContentError: what comes is not what the descriptor says.
+            ContentError: the bytes do not match the descriptor.
             LimitExceeded: it is too large.
         """
         return read_blob(self._source, descriptor, limit=limit, limit_name=limit_name)

@@ -1,4 +1,4 @@
-"""The bytes of an archive as they flow by: blocks of 512 to be looked at, stretches to be taken or passed over."""
+"""The bytes of an archive as a stream: blocks of 512 bytes to look at, and ranges to read or skip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Blocks:
     """
 
     def __init__(self, pieces: Iterator[bytes], *, seek: Callable[[int], int] | None = None) -> None:
-        """Read from `pieces`; `seek`, where the input can, passes over bytes and says how many there were."""
+        """Read from `pieces`; `seek`, if given, skips bytes and returns how many."""
         self.position = 0
         self._pieces = pieces
         self._seek = seek
@@ -26,7 +26,7 @@ class Blocks:
         self._at = 0
 
     def block(self) -> bytes:
-        """Give the next block, shorter than a block only at the archive's end."""
+        """Return the next block; it is shorter only at the archive's end."""
         at = self._at
         block = self._piece[at : at + BLOCK]
         self._at = at + len(block)
@@ -38,7 +38,7 @@ class Blocks:
         return block
 
     def next_within(self, size: int) -> bytes:
-        """Pass over `size` bytes and give the block behind them, if all that is at hand; else give nothing and stay."""
+        """Skip `size` bytes and return the block after them if all are in the buffer; else do nothing."""
         at = self._at + size
         end = at + BLOCK
         if end > len(self._piece):
@@ -48,12 +48,12 @@ class Blocks:
         return self._piece[at:end]
 
     def give_back(self) -> None:
-        """Have the block that `next_within` gave come again."""
+        """Push back the block that `next_within` returned."""
         self._at -= BLOCK
         self.position -= BLOCK
 
     def take(self, size: int) -> bytes:
-        """Give at most `size` further bytes, and none only at the archive's end."""
+        """Return at most `size` further bytes; none only at the archive's end."""
         if self._at >= len(self._piece) and not self._more():
             return b""
         data = self._piece[self._at : self._at + size]
@@ -62,7 +62,7 @@ class Blocks:
         return data
 
     def skip(self, size: int) -> bool:
-        """Pass over `size` bytes, and say whether there were so many."""
+        """Skip `size` bytes, and return whether there were that many."""
         self.position += size
         at = self._at + size
         have = len(self._piece)
@@ -81,7 +81,7 @@ class Blocks:
         return True
 
     def drain(self) -> bool:
-        """Read to the end, and say whether anything but zeros came."""
+        """Read to the end, and return whether there was a byte other than zero."""
         rest, self._piece = self._piece[self._at :], b""
         found = bool(rest.strip(b"\0"))
         for piece in self._pieces:

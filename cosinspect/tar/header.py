@@ -1,6 +1,6 @@
-"""The fields of tar headers and PAX records, read to the letter as Go's `archive/tar` reads them (strconv.go).
+"""The fields of tar headers and PAX records, read exactly as Go's `archive/tar` reads them (strconv.go).
 
-Python's `int` takes underscores, signs and blanks where Go's parser does not, so none of it is used unguarded.
+Python's `int` accepts underscores, signs and blanks that Go's parser refuses, so every use of it is guarded.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ __all__ = [
 ]
 
 SparseMap = tuple[tuple[int, int], ...]
-"""Offset and length of each stretch of a sparse file that has data; the rest is zeros."""
+"""Offset and length of each data region of a sparse file; the rest is zeros."""
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
-    """One entry of an archive, all its extended headers merged in.
+    """One entry of an archive, merged with its extended headers.
 
-    A msgspec structure and no attrs class, because a layer has tens of thousands of them.
+    It is a msgspec structure for speed: a layer has tens of thousands of entries.
 
     Attributes:
         name: raw, bytes that are not UTF-8 as surrogate escapes.
-        type: the type flag as one character; a trailing slash on the old regular type has become "5".
+        type: the type flag as one character; an old regular entry with a trailing slash has "5".
         mode: permission bits as written.
         mtime: seconds since the epoch, fractions dropped.
-        size: of the content as a reader of the file sees it.
+        size: of the file's content, in bytes.
         link: raw target of a symbolic or hard link.
-        device: major and minor number, (0, 0) unless it is a device.
+        device: major and minor number; (0, 0) if the entry is not a device.
         offset: of the first header block, in bytes of the uncompressed archive.
         data: offset of the content.
-        stored: bytes of content in the archive, which differ from `size` for sparse files.
-        sparse: where the stored bytes belong, or None.
+        stored: bytes of content in the archive; differs from `size` for sparse files.
+        sparse: the data regions of a sparse file, or None.
         xattrs: extended attributes by name, values with surrogate escapes.
-        fault: what a tool that writes the header again runs into, "" for nothing; see `unwritable`.
+        fault: why a tool cannot write the header again, "" if it can; see `unwritable`.
     """
 
     name: str
@@ -76,19 +76,20 @@ _NAMED_TYPES = frozenset("0346S")
 def unwritable(
     kind: str, name: str, mode: int, device: tuple[int, int], size: int, *, header_only: bool
 ) -> str:
-    """Name what ends the writing of a program that writes what it reads with Go's `archive/tar`, "" for nothing.
+    """Return why Go's `archive/tar` cannot write an entry that it has read, "" if it can.
 
-    go-containerregistry's `mutate.Extract` writes PAX (archive/tar, common.go: allowedFormats). PAX has no room for a mode
-    or a device number of more than 21 bits (`mode`, `device`), for a name with a NUL (`nul`), which a record of a sparse
-    file can bring, and for the name of a file that ends in a slash (`slash`), which a clean name does only as "/". Where a
-    type without content has a size (`size`), the header is written, and the copying of the content fails.
+    go-containerregistry's `mutate.Extract` writes PAX (archive/tar, common.go: allowedFormats). PAX cannot
+    represent a mode or a device number of more than 21 bits (`mode`, `device`), a name with a NUL (`nul`),
+    which a record of a sparse file can contain, or the name of a file that ends with a slash (`slash`); among
+    clean names only "/" does. If a type without content has a size (`size`), the header is written, and
+    copying the content fails.
 
     Args:
         kind: the type flag.
-        name: as the reader gives it.
+        name: as the reader returns it.
         mode: as written.
         device: as written, whatever the type is.
-        size: as written, or as a PAX record has it.
+        size: as written, or from a PAX record.
         header_only: whether the type has no content.
     """
     if "\0" in name:
@@ -103,7 +104,7 @@ def unwritable(
 
 
 def rewritten_bytes(records: Mapping[str, str], name: str) -> int:
-    """Give the length at most of the PAX header that Go's writer makes of an entry that was read with these records."""
+    """Return an upper bound of the PAX header's length that Go writes for an entry with these records."""
     own = {**records, "path": name}
     total = 0
     for key, value in own.items():
@@ -126,7 +127,7 @@ def _is_root(name: str) -> bool:
 
 
 def parse_number(field: bytes) -> int | None:
-    """Read a numeric field: base-256 where its first bit is set, else octal; None where it is no number."""
+    """Read a numeric field: base-256 where its first bit is set, else octal; None if it is not a number."""
     if field[0] & 0x80:
         value = int.from_bytes(field, "big")
         bits = 8 * len(field) - 1
@@ -138,7 +139,7 @@ def parse_number(field: bytes) -> int | None:
 
 
 def parse_octal(field: bytes) -> int | None:
-    """Read octal digits between NULs and blanks; an empty field is 0, anything else but digits None."""
+    """Read octal digits between NULs and blanks; an empty field is 0, anything but digits is None."""
     text = field.strip(b" \0")
     if b"\0" in text:
         text = text.partition(b"\0")[0]
@@ -167,7 +168,7 @@ def parse_decimal(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not (digits.isascii() and digits.isdigit()):
         return None
-    # Leading zeros are free; Python itself refuses to convert a great many digits.
+    # Leading zeros are allowed; Python refuses to convert very many digits.
     significant = digits.lstrip("0")
     if len(significant) > 19:
         return None
@@ -176,7 +177,7 @@ def parse_decimal(text: str) -> int | None:
 
 
 def parse_pax_records(data: bytes) -> dict[str, str] | None:
-    """Read the records of an extended header (archive/tar: parsePAX), None where one is malformed."""
+    """Read the records of an extended header (archive/tar: parsePAX), or None if one is malformed."""
     records: dict[str, str] = {}
     sparse: list[str] = []
     at = 0
@@ -210,10 +211,10 @@ def parse_pax_records(data: bytes) -> dict[str, str] | None:
 
 
 def is_valid_sparse(found: SparseMap, size: int, stored: int) -> bool:
-    """Say whether a map is ascending, inside the file, and accounts for every byte that is stored.
+    """Return whether a map is ascending, within the file, and covers every stored byte.
 
-    Go checks the first two with the header (archive/tar: validateSparseEntries) and the last when the content is read
-    (sparseFileReader), which whoever unpacks a file does.
+    Go verifies the first two with the header (archive/tar: validateSparseEntries), and the last when the
+    content is read (sparseFileReader), which every unpacking tool does.
     """
     if size < 0:
         return False
@@ -226,7 +227,7 @@ def is_valid_sparse(found: SparseMap, size: int, stored: int) -> bool:
 
 
 class Pending:
-    """What extended headers have said about the entry that follows them."""
+    """The content of extended headers for the entry that follows them."""
 
     __slots__ = ("link", "name", "pax", "saw", "size")
 

@@ -1,4 +1,4 @@
-"""What is legal in a layer and taken differently by different readers, noted where it is read."""
+"""Content that is legal in a layer and that readers read differently, noted by the code that reads it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _PATH_CHARACTERS = 1000
 
 @frozen
 class Irregularity:
-    """Something legal to Go's reader that another reader takes for something else, or that no tool should write.
+    """Content that Go's reader accepts and another reader reads differently, or that no tool should write.
 
     Attributes:
         kind: stable and lower-case, such as `repeated-pax-header`.
         offset: of the header, in bytes of the uncompressed layer.
-        message: what is there and who sees what.
-        path: the name concerned, where one is.
+        message: what was found, and what each reader sees.
+        path: the name concerned, if any.
     """
 
     kind: str
@@ -27,14 +27,14 @@ class Irregularity:
 
 
 class Notes:
-    """Irregularities as they are noticed; of each kind only so many, for a layer may have nothing else.
+    """A list of irregularities with a bound per kind, because a layer may consist of them.
 
     Attributes:
-        irregularities: what was noticed so far.
+        irregularities: all noted so far.
     """
 
     def __init__(self, most: int) -> None:
-        """Take at most `most` of a kind."""
+        """Keep at most `most` of a kind."""
         self.irregularities: list[Irregularity] = []
         self._most = most
         self._counts: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Names in archives: as the runtimes clean them, clamped to the root, and as Go's `filepath.Clean` gives them."""
+"""Names in archives: cleaned as the runtimes do and confined to the root, or as Go's `filepath.Clean` returns them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ODD_COMPONENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
 def cleaned(name: str) -> str:
-    """Give a name as Go's `filepath.Clean` does, "." for nothing: `..` at its start and a leading slash stay."""
+    """Return a name as Go's `filepath.Clean` does, "." for an empty one; a leading `..` or slash stays."""
     kept: list[str] = []
     for component in name.split("/"):
         if component == ".." and (not kept or kept[-1] == ".."):
@@ -26,7 +26,7 @@ def cleaned(name: str) -> str:
 
 
 def normalise(name: str) -> tuple[str, bool]:
-    """Clean a name lexically, clamped to the root as containerd and umoci do, and say whether it tried to leave it."""
+    """Clean a name lexically, confined to the root as containerd and umoci do; return whether it tried to leave the root."""
     path = name.removeprefix("./").removesuffix("/")
     if not _ODD_COMPONENT.search(path):
         return path, False

@@ -1,10 +1,10 @@
 """Tar headers, front to back, by the rules of Go's `archive/tar`.
 
-Every runtime that unpacks layers reads them with that package, so an inspector must see the same names, types and
-sizes, and fail where it fails (see `archive/tar`: reader.go, strconv.go, format.go). ustar, PAX, STAR, old GNU and v7
-headers; GNU long names and base-256 numbers; old GNU and PAX sparse files (0.0, 0.1, 1.0). A missing final padding or
-end mark is accepted, as Go accepts it. What Go refuses is `InvalidLayer`; what Go accepts but another reader takes
-for something else is an `Irregularity` beside the entry.
+Every runtime that unpacks layers uses that package, so an inspector must see the same names, types and sizes,
+and fail on the same input (`archive/tar`: reader.go, strconv.go, format.go). It reads ustar, PAX, STAR, old
+GNU and v7 headers, GNU long names and base-256 numbers, and old GNU and PAX sparse files (0.0, 0.1, 1.0).
+Like Go, it accepts a missing final padding or end mark. Input that Go refuses raises `InvalidLayer`. Input
+that Go accepts and another reader reads differently is an `Irregularity` beside the entry.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from cosinspect.tar.irregularities import Notes
 __all__ = ["Header", "TarStream"]
 
 _ZERO_BLOCK = bytes(BLOCK)
-_CHECKSUM = re.compile(rb"[0-7]{6}\0 ")  # as everybody writes it
-# Size and time, the checksum, a type without surprises, and the target of a link: bytes 124 to 257.
+_CHECKSUM = re.compile(rb"[0-7]{6}\0 ")  # the usual form
+# Size and time, the checksum, a simple type, and the target of a link: bytes 124 to 257.
 _NUMBERS = re.compile(rb"([0-7]{11})[\0 ]([0-7]{11})[\0 ]([0-7]{6})\0 ([025])([^\0]{0,100})", re.DOTALL)
 _CUT = "content-truncated", "the archive ends in the middle of a file's content"
-_LONG = 512 * 1024  # no header that is shorter becomes too long when it is written again
+_LONG = 512 * 1024  # a shorter header never becomes too long when it is written again
 _COMMON_MODE = 0o7777777
 _COMMON_DEVICE = 0o7777777
 _REMEMBERED = 4096
-"""Fields of each kind whose meaning is remembered; their bytes are few, for a field is short."""
-# All types whose size field Go does not believe (archive/tar: isHeaderOnlyType).
+"""Cached fields of each kind; a field is short, so the cache is small."""
+# All types whose size field Go ignores (archive/tar: isHeaderOnlyType).
 _HEADER_ONLY = frozenset(b"123456")
 _KNOWN_TYPES = frozenset(b"0123456S")
 _NUL, _REGULAR, _DIRECTORY = 0, ord("0"), ord("5")
@@ -54,10 +54,10 @@ _XATTR = "SCHILY.xattr."
 
 
 class TarStream(Notes):
-    """Iterates over the headers of an archive that arrives in pieces; the content of the last one can be read.
+    """An iterator over the headers of an archive that arrives in pieces; it can read the content of the last entry.
 
     Attributes:
-        irregularities: what was noticed so far.
+        irregularities: all noted so far.
     """
 
     def __init__(
@@ -67,13 +67,13 @@ class TarStream(Notes):
         limits: Limits = DEFAULT_LIMITS,
         seek: Callable[[int], int] | None = None,
     ) -> None:
-        """Read from `pieces`; `seek`, where the input can, passes over bytes and says how many there were."""
+        """Read from `pieces`; `seek`, if given, skips bytes and returns how many."""
         super().__init__(limits.notes_of_a_kind)
         self._blocks = Blocks(pieces, seek=seek)
         self._limits = limits
         self._left = 0  # stored bytes of the current entry not yet consumed
         self._padding = 0
-        # Headers of one archive have the same owners, modes and tails over and over.
+        # The headers of one archive repeat the same owners, modes and tails.
         self._numbers: dict[bytes, int] = {}
         self._owners: dict[bytes, tuple[int, int, int]] = {}
         self._tails: dict[bytes, tuple[int, int]] = {}
@@ -89,10 +89,10 @@ class TarStream(Notes):
         self._look_behind_the_end()
 
     def read(self, size: int) -> bytes:
-        """Give at most `size` further stored bytes of the current entry, and none at its end.
+        """Return at most `size` further stored bytes of the current entry, none at its end.
 
         Raises:
-            InvalidLayer: the archive ends in the middle of it.
+            InvalidLayer: the archive ends within the entry.
         """
         size = min(size, self._left)
         if size <= 0:
@@ -106,7 +106,7 @@ class TarStream(Notes):
     # -- what every step needs -------------------------------------------------------------------------------------
 
     def _body(self, size: int, what: str) -> bytes:
-        """Read the whole content of an extended header."""
+        """Return the whole content of an extended header."""
         if size > self._limits.pax_bytes:
             raise LimitExceeded(
                 f"expected {what} of at most {self._limits.pax_bytes} bytes, found {size}",
@@ -132,10 +132,10 @@ class TarStream(Notes):
     # -- entries ---------------------------------------------------------------------------------------------------
 
     def _common(self) -> Header | None:
-        """Give the next entry if there is nothing uncommon about it, which `_next` would say the same of in three times the time.
+        """Return the next entry if it has the common form; `_next` returns the same in three times the time.
 
-        That is a file, directory or link in ASCII, with a checksum and numbers as everybody writes them, and an owner and a
-        tail that have come before.
+        The common form is a file, directory or link in ASCII, with the usual form of checksum and numbers,
+        and with an owner and a tail that occurred before.
         """
         blocks = self._blocks
         block = blocks.next_within(self._left + self._padding)
@@ -149,7 +149,7 @@ class TarStream(Notes):
             blocks.give_back()
             return None
         length, time, checksum, kind, link = numbers.groups()
-        # The fields of a header come to the same sum as its bytes, those of the checksum taken for blanks.
+        # The sum of the fields equals the sum of the bytes, with blanks in place of the checksum.
         if int(checksum, 8) != (zlib.adler32(block) & 0xFFFF) - 1 - sum(block[148:156]) + 256:
             blocks.give_back()
             return None
@@ -198,7 +198,7 @@ class TarStream(Notes):
             if kind in (_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK):
                 if size < 0:
                     self._fail("negative-size", "a negative size", offset)
-                # Go parses these too, and refuses a header for any of them.
+                # Go parses these too, and refuses a header if one is invalid.
                 self._numeric_fields(block)
                 self._format_fields(block, offset)
                 pending = pending or Pending()
@@ -210,7 +210,7 @@ class TarStream(Notes):
             return self._entry(block, start, offset, size, pending)
 
     def _header_block(self) -> bytes | None:
-        """Give the next header block, its checksum verified, or None at the archive's end."""
+        """Return the next header block with a verified checksum, or None at the archive's end."""
         offset = self.position
         block = self._blocks.block()
         if not block:
@@ -234,7 +234,7 @@ class TarStream(Notes):
             return None
         field = block[148:156]
         expected = int(field[:6], 8) if _CHECKSUM.fullmatch(field) else parse_octal(field)
-        # An adler-32 carries the sum of bytes in its low half, modulo 65521: exact while no byte is above 127.
+        # The low half of an adler-32 is the sum of the bytes modulo 65521: exact if no byte is above 127.
         total = (zlib.adler32(block) & 0xFFFF) - 1 if block.isascii() else sum(block)
         if expected is None or expected != total - sum(field) + 256:
             signed = sum(block) - 256 * sum(byte > 127 for byte in block)
@@ -254,9 +254,9 @@ class TarStream(Notes):
         return records
 
     def _global(self, block: bytes, start: int, offset: int, size: int, pending: Pending) -> Header:
-        """Give a global header as Go does: an entry of its own, with a name, which ends what came before it.
+        """Return a global header as Go does: as an entry with a name; it ends the pending extended headers.
 
-        Of its records only the path says something about the header itself.
+        Of its records, only the path applies to the header itself.
         """
         name, _ = self._format_fields(block, offset)
         data = self.position
@@ -340,13 +340,13 @@ class TarStream(Notes):
         owner = self._owners.get(block[100:124])
         if owner is None:
             owner = number(block, 100, 8), number(block, 108, 8), number(block, 116, 8)
-            # What comes again is not looked at for faults.
+            # A repeated value is not examined for faults again.
             if 0 <= owner[0] <= _COMMON_MODE and len(self._owners) < _REMEMBERED:
                 self._owners[block[100:124]] = owner
         return *owner, number(block, 136, 12)
 
     def _format_fields(self, block: bytes, offset: int) -> tuple[str, tuple[int, int]]:
-        """Give the name and device of a header as its format's magic number says they are laid out."""
+        """Return name and device of a header in the layout that the format's magic number implies."""
         name = parse_text(block[:100])
         tail = block[257:]
         known = self._tails.get(tail)
@@ -364,7 +364,8 @@ class TarStream(Notes):
         elif magic == b"ustar " and block[263:265] == b" \0":
             device = self._number(block, 329, 8), self._number(block, 337, 8)
             times = (block[345:357], block[357:369])
-            # Go before 1.8 wrote a prefix here: times that are no numbers tell (archive/tar: reader.go).
+            # Go before 1.8 wrote a prefix here; it shows as times that are not numbers (archive/tar:
+            # reader.go).
             if any(field[0] and parse_number(field) is None for field in times):
                 old = block[345:500].partition(b"\0")[0]
                 prefix = old if old.isascii() else b""
@@ -372,7 +373,7 @@ class TarStream(Notes):
             self.note("prefix-without-magic", offset, "bytes where only ustar has a name's prefix", name)
         if prefix[:1] not in (b"", b"\0"):
             return f"{parse_text(prefix)}/{name}", device
-        # Without magic there may be something to note, which is to be noted each time, as faults are.
+        # A header without magic may have an irregularity, which is noted each time, as faults are.
         common = device == (0, 0) or all(0 <= number <= _COMMON_DEVICE for number in device)
         if common and magic[:5] == b"ustar" and len(self._tails) < _REMEMBERED:
             self._tails[tail] = device
@@ -389,11 +390,11 @@ class TarStream(Notes):
         mtime: int,
         size: int,
     ) -> tuple[str, str, int, int, int, int, dict[str, str] | None]:
-        """Apply PAX records to a header (archive/tar: mergePAX); an empty value keeps what the header says."""
+        """Apply PAX records to a header (archive/tar: mergePAX); an empty value keeps the header's value."""
         xattrs: dict[str, str] = {}
         for key, value in pax.items():
             if key.startswith(_XATTR):
-                # Runtimes look into the records themselves, where an empty value is one.
+                # Runtimes read the records themselves, where an empty value counts.
                 xattrs[key.removeprefix(_XATTR)] = value
             elif not value:
                 if key == "path":
@@ -429,7 +430,7 @@ class TarStream(Notes):
                 "pax-malformed", f"expected a time for the PAX record {key!r}, found {value[:40]!r}", offset
             )
         seconds = self._decimal(whole, key, offset)
-        # Before the epoch a fraction leads away from it; Go keeps nanoseconds.
+        # Before the epoch, dropping a fraction rounds away from it; Go keeps nanoseconds.
         below = whole.startswith("-") and fraction[:9].strip("0")
         return seconds - 1 if below and seconds > -(2**63) else seconds
 
@@ -453,7 +454,7 @@ class TarStream(Notes):
     def _sparse(
         self, block: bytes, kind: int, pax: dict[str, str], name: str, size: int, offset: int
     ) -> tuple[str, int, SparseMap | None]:
-        """Read where a sparse file's bytes belong (archive/tar: handleSparseFile) and its real name and size."""
+        """Read the data regions of a sparse file, its real name and size (archive/tar: handleSparseFile)."""
         if kind == _SPARSE:
             if not (block[257:263] == b"ustar " and block[263:265] == b" \0"):
                 self._fail("sparse-malformed", "a sparse file in a header that is not GNU's", offset)
@@ -511,7 +512,7 @@ class TarStream(Notes):
         return tuple(zip(values[::2], values[1::2], strict=True))
 
     def _map_in_data(self, offset: int) -> SparseMap:
-        """Read the map that leads the content of a PAX 1.0 sparse file, padded to whole blocks."""
+        """Read the map at the start of a PAX 1.0 sparse file's content, padded to whole blocks."""
         lines: list[bytes] = []
         tail: list[bytes] = []  # the parts of a line that has not ended yet
         taken = 0
@@ -535,7 +536,7 @@ class TarStream(Notes):
         return tuple((number(), number()) for _ in range(count))
 
     def _whole_block(self, offset: int) -> bytes:
-        """Read a block of the current entry's content."""
+        """Return a block of the current entry's content."""
         block = b""
         while len(block) < BLOCK:
             part = self.read(BLOCK - len(block))
@@ -545,7 +546,7 @@ class TarStream(Notes):
         return block
 
     def _look_behind_the_end(self) -> None:
-        """Notice bytes behind the end mark, which only some readers see; reading on also verifies the blob."""
+        """Note bytes after the end mark, which only some readers see; reading them also verifies the blob."""
         offset = self.position
         if self._blocks.drain():
             self.note("data-after-end", offset, "bytes behind the end mark")

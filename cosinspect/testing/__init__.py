@@ -12,7 +12,7 @@ Public, and kept stable like the rest: whoever writes a profile or a check of th
 
 What stands at a path is in `entries`; `tar_writer` and `layers` make archives and blobs of it, `images` makes images
 and indexes (`built_images`), which `layout_writer` and `docker_archive_writer` write to disk and `registry` serves
-(`registry.store`), asking for credentials (`registry.auth`) and failing (`registry.faults`) as it is told. It may import `tar`
+(`registry.store`), asking for credentials (`registry.auth`) and failing (`registry.faults`) as configured. It may import `tar`
 and the ground: what tests images shares no code with what reads them.
 
 Not imported here, so that only those pay for it who use it: `cosinspect.testing.derivative`, with `derivative()`, a

@@ -57,7 +57,7 @@ class BuiltImage:
         return {self.digest: self.media_type}
 
     def descriptor(self) -> Document:
-        """Give the descriptor of the manifest, for an index or a `subject`."""
+        """Return the descriptor of the manifest, for an index or a `subject`."""
         return descriptor_of(self.media_type, self.manifest)
 
     def with_manifest(self, manifest: bytes, *, media_type: str | None = None) -> BuiltImage:
@@ -129,7 +129,7 @@ class BuiltIndex:
         return digest_of(self.manifest)
 
     def descriptor(self) -> Document:
-        """Give the descriptor of the index, for an index above it."""
+        """Return the descriptor of the index, for an index above it."""
         return descriptor_of(self.media_type, self.manifest)
 
     def with_manifest(self, manifest: bytes, *, media_type: str | None = None) -> BuiltIndex:

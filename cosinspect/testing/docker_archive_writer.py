@@ -55,7 +55,7 @@ class ArchivedImage(Protocol):
         ...
 
     def descriptor(self) -> Document:
-        """Give the descriptor of the manifest."""
+        """Return the descriptor of the manifest."""
         ...
 
 

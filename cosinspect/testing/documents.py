@@ -1,7 +1,7 @@
 """The JSON documents that images are made of: media types, descriptors, and how a document becomes bytes.
 
 Media types are those of image-spec (media-types.md) and of Docker's schema 2. Serialising sorts nothing, and bytes that
-are no UTF-8 (surrogates in a string) come out as they went in.
+are not UTF-8 (surrogates in a string) come out as they went in.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _DOCKER = {
 
 
 def media_types_of(family: MediaTypes) -> Mapping[str, str]:
-    """Give a family's media types: of `index`, `manifest` and `config`, and of layers by their compression.
+    """Return a family's media types: of `index`, `manifest` and `config`, and of layers by their compression.
 
     Raises:
         ValueError: there is no such family.

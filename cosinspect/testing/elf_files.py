@@ -6,7 +6,7 @@ On amd64 and arm64 they run: the first instruction of each calls exit(0). On oth
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["LOADERS", "elf_file", "loader_file"]
 
@@ -53,6 +53,9 @@ def elf_file(
     no_default: bool = False,
     shared: bool = False,
     strings: bytes = b"",
+    wants: Mapping[str, Sequence[str]] | None = None,
+    weak: Sequence[str] = (),
+    defines: Sequence[str] = (),
 ) -> bytes:
     """Make a program, or a library.
 
@@ -66,6 +69,9 @@ def elf_file(
         no_default: keep the loader from its default directories.
         shared: make a library, or a program that can be loaded anywhere, without anything to link.
         strings: further bytes in it.
+        wants: versions of symbols that it needs, by the library that defines them.
+        weak: those of them that it goes on without.
+        defines: versions of symbols that it defines as a library.
     """
     number, wide, little = _MACHINES[architecture]
     order, word = "<" if little else ">", "Q" if wide else "I"
@@ -82,6 +88,8 @@ def elf_file(
         (tag, named(text)) for tag, text in ((14, soname), (15, rpath), (29, runpath)) if text is not None
     ]
     tags += [(0x6FFFFFFB, 0x800)] if no_default else []
+    needs, own_versions = wants or {}, [soname or "", *defines] if defines else []
+    versions = _wanted_table(order, needs, weak, named), _defined_table(order, own_versions, named)
     dynamic = bool(tags) or interpreter is not None or shared
     count = 2 + 2 * (interpreter is not None) + dynamic
     code_at = head_bytes + count * entry_bytes
@@ -91,7 +99,15 @@ def elf_file(
     table_at = name_at + len(name)
     symbols_at = -(-(table_at + len(table)) // 16) * 16
     symbol_bytes = 24 if wide else 16
-    dynamic_at = symbols_at + symbol_bytes + (-symbol_bytes % 16)
+    wanted_at = symbols_at + symbol_bytes + (-symbol_bytes % 16)
+    defined_at = wanted_at + len(versions[0])
+    indexes_at = defined_at + len(versions[1])
+    # With versions a loader reads the version of each symbol; there is one symbol.
+    tags += [(0x6FFFFFFE, wanted_at), (0x6FFFFFFF, len(needs))] if needs else []
+    tags += [(0x6FFFFFFC, defined_at), (0x6FFFFFFD, len(own_versions))] if defines else []
+    tags += [(0x6FFFFFF0, indexes_at)] if needs or defines else []
+    middle = bytes(wanted_at - symbols_at) + b"".join(versions) + (bytes(16) if needs or defines else b"")
+    dynamic_at = symbols_at + len(middle)
     pairs = (
         [*tags, (5, table_at), (10, len(table)), (6, symbols_at), (11, symbol_bytes), (0, 0)]
         if dynamic
@@ -121,8 +137,47 @@ def elf_file(
         head_bytes, entry_bytes, count, 64 if wide else 40, 0, 0,
     )  # fmt: skip
     made = bytearray(header + b"".join(segments) + code + name + table)
-    made.extend(bytes(dynamic_at - len(made)))
-    return bytes(made + section + strings)
+    made.extend(bytes(symbols_at - len(made)))
+    return bytes(made + middle + section + strings)
+
+
+def _wanted_table(
+    order: str, wants: Mapping[str, Sequence[str]], weak: Sequence[str], named: Callable[[str], int]
+) -> bytes:
+    """Write the table of versions that a file needs, padded to 16 bytes."""
+    made = bytearray()
+    number = 2
+    for at, (library, versions) in enumerate(wants.items()):
+        last = at == len(wants) - 1
+        following = 0 if last else 16 + 16 * len(versions)
+        made += struct.pack(order + "HHIII", 1, len(versions), named(library), 16, following)
+        for place, version in enumerate(versions):
+            behind = 0 if place == len(versions) - 1 else 16
+            flags = 2 if version in weak else 0
+            made += struct.pack(order + "IHHII", _hash(version), flags, number, named(version), behind)
+            number += 1
+    return bytes(made) + bytes(-len(made) % 16)
+
+
+def _defined_table(order: str, versions: Sequence[str], named: Callable[[str], int]) -> bytes:
+    """Write the table of versions that a library defines, its own name first, padded to 16 bytes."""
+    made = bytearray()
+    for at, version in enumerate(versions):
+        following = 0 if at == len(versions) - 1 else 28
+        made += struct.pack(
+            order + "HHHHIII", 1, 1 if not at else 0, at + 1, 1, _hash(version), 20, following
+        )
+        made += struct.pack(order + "II", named(version), 0)
+    return bytes(made) + bytes(-len(made) % 16)
+
+
+def _hash(name: str) -> int:
+    """Return the hash of a name in ELF files (System V ABI, chapter 5)."""
+    value = 0
+    for byte in name.encode("utf-8", "surrogateescape"):
+        value = (value << 4) + byte
+        value = (value ^ (value & 0xF0000000) >> 24) & 0x0FFFFFFF
+    return value
 
 
 def loader_file(architecture: str = "amd64", directories: Sequence[str] = ()) -> bytes:

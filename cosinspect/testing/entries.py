@@ -30,7 +30,7 @@ __all__ = [
 
 
 def as_bytes(text: str | bytes) -> bytes:
-    """Give text as UTF-8, surrogates as the bytes that they stand for, and bytes as they are."""
+    """Return text as UTF-8, surrogates as the bytes that they stand for, and bytes as they are."""
     return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 
 
@@ -144,5 +144,5 @@ Entry: TypeAlias = NamedEntry | RawEntry
 Entries: TypeAlias = (
     Mapping[str, Entry] | Mapping[str | RawName, Entry] | Iterable[tuple[str | RawName, Entry]]
 )
-"""A layer: paths to entries, or pairs where order or duplicates matter. Bytes that are no UTF-8 are surrogates in a
+"""A layer: paths to entries, or pairs where order or duplicates matter. Bytes that are not UTF-8 are surrogates in a
 path (`os.fsdecode`)."""

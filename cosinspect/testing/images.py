@@ -41,7 +41,7 @@ def _words(words: Iterable[str]) -> tuple[str, ...]:
 
 
 @frozen(kw_only=True)
-class _Step:
+class _HistoryStep:
     """One entry of the history, with the layer that it made or without."""
 
     history: Document
@@ -59,7 +59,7 @@ class ImageBuilder:
     >>> image = base.layer({"etc/motd": Whiteout()}, created_by="RUN rm /etc/motd").build()
 
     Attributes:
-        platform: operating system, architecture and, where there is one, variant: `linux/arm/v7`.
+        platform: operating system, architecture and, if any, variant: `linux/arm/v7`.
         env: the environment, as `NAME=value`.
         labels: labels of the configuration.
         cmd: the default arguments.
@@ -75,7 +75,7 @@ class ImageBuilder:
     entrypoint: tuple[str, ...] = field(default=(), converter=_words)
     media_types: MediaTypes = "oci"
     created: str = "1970-01-01T00:00:00Z"
-    _steps: tuple[_Step, ...] = field(default=(), alias="_steps", repr=False)
+    _steps: tuple[_HistoryStep, ...] = field(default=(), alias="_steps", repr=False)
     _annotations: Mapping[str, str] = field(factory=dict, alias="_annotations", repr=False)
     _config_edits: tuple[Edit, ...] = field(default=(), alias="_config_edits", repr=False)
     _manifest_edits: tuple[Edit, ...] = field(default=(), alias="_manifest_edits", repr=False)
@@ -103,7 +103,7 @@ class ImageBuilder:
             options: how the archive is written; those of `tar_bytes`.
         """
         return self._with(
-            _Step(
+            _HistoryStep(
                 history={"created": self.created, "created_by": created_by},
                 layer=build_layer(entries, compression=compression, **options),
                 media_type=media_type,
@@ -132,7 +132,7 @@ class ImageBuilder:
         """
         made = seekable_layer(entries, kind=kind, edit_table=edit_table, **options)
         return self._with(
-            _Step(
+            _HistoryStep(
                 history={"created": self.created, "created_by": created_by},
                 layer=made.layer,
                 annotations=made.annotations,
@@ -148,9 +148,9 @@ class ImageBuilder:
         created_by: str = "",
         annotations: Mapping[str, str] | None = None,
     ) -> ImageBuilder:
-        """Add a blob as it is, for a layer that is no archive; without a media type it is called a plain tar."""
+        """Add a blob as it is, for a layer that is not an archive; without a media type it is called a plain tar."""
         return self._with(
-            _Step(
+            _HistoryStep(
                 history={"created": self.created, "created_by": created_by},
                 layer=BuiltLayer(blob, blob, "none"),
                 media_type=media_type,
@@ -162,7 +162,7 @@ class ImageBuilder:
     def empty_layer(self, created_by: str) -> ImageBuilder:
         """Add a line of history that made no layer, such as `ENV X=1`."""
         return self._with(
-            _Step(history={"created": self.created, "created_by": created_by, "empty_layer": True})
+            _HistoryStep(history={"created": self.created, "created_by": created_by, "empty_layer": True})
         )
 
     def annotation(self, key: str, value: str) -> ImageBuilder:
@@ -178,7 +178,7 @@ class ImageBuilder:
         return evolve(self, _manifest_edits=(*self._manifest_edits, edit))
 
     def build(self) -> BuiltImage:
-        """Give the image as it stands.
+        """Return the image as it stands.
 
         Raises:
             ValueError: the platform or the media types are none.
@@ -235,7 +235,7 @@ class ImageBuilder:
             edit(config)
         return dump(config)
 
-    def _with(self, step: _Step) -> ImageBuilder:
+    def _with(self, step: _HistoryStep) -> ImageBuilder:
         return evolve(self, _steps=(*self._steps, step))
 
 

@@ -52,7 +52,7 @@ class Content(Protocol):
         ...
 
     def descriptor(self) -> Document:
-        """Give the descriptor of the document."""
+        """Return the descriptor of the document."""
         ...
 
 
@@ -113,7 +113,7 @@ def write_directory(content: Content, directory: str | PathLike[str]) -> str:
 def layout_files(
     blobs: Mapping[str, bytes], descriptor: Document, annotations: Mapping[str, str]
 ) -> dict[str, bytes]:
-    """Give the files of a layout with one entry, `descriptor` under `annotations`, in the order of their names.
+    """Return the files of a layout with one entry, `descriptor` under `annotations`, in the order of their names.
 
     Raises:
         ValueError: a digest is none, so there is no file name for it.
@@ -126,10 +126,10 @@ def layout_files(
 
 
 def split_digest(digest: str) -> tuple[str, str]:
-    """Give algorithm and digits, neither of which can leave a directory.
+    """Return algorithm and digits, neither of which can leave a directory.
 
     Raises:
-        ValueError: it is no digest.
+        ValueError: it is not a digest.
     """
     if not _DIGEST.fullmatch(digest):
         raise ValueError(f"{digest!r} is no digest, so there is no file name for it")

@@ -68,7 +68,7 @@ def seekable_layer(
     """Write a layer with a table of contents; `options` are those of `tar_bytes`."""
     archive = tar_bytes(entries, **options)
     compression: Literal["gzip", "zstd"] = "gzip" if kind == "estargz" else "zstd"
-    # The end mark of an eStargz layer comes behind its table.
+    # The end mark of an eStargz layer comes after its table.
     cut = archive.rstrip(b"\0") if kind == "estargz" else archive
     cut += bytes(-len(cut) % 512)
     blob = bytearray()

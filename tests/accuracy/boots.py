@@ -97,6 +97,11 @@ def initrd_gone(*names):
     return change
 
 
+def without_accounts(parts):
+    """The initrd of the small derivative has neither file to begin with."""
+    assert {"etc/passwd", "etc/group"}.isdisjoint(parts.initrd)
+
+
 def initrd_changed(edit, *names):
     """Change files of the initrd by their names; one has to be there."""
 
@@ -350,6 +355,7 @@ UML = (
     Boot("initrd: sh gone", "failures", False, initrd_gone("sh")),
     Boot("initrd: initrd-switch-root.service gone", "stuck", False, initrd_gone("initrd-switch-root.service")),
     Boot("initrd: default.target gone", "login, running", True, initrd_gone("default.target")),
+    Boot("initrd: no passwd and group", "login, running", True, without_accounts),
     Boot("initrd: /sysroot gone", "login, running", True, initrd_gone("sysroot")),
     # Not booted; that they fail is inferred.
     Boot("no root=", "not booted", False, written("etc/cos/bootargs.cfg", toolkit.bootargs("G2").replace("root=LABEL=", "noroot=LABEL="))),
@@ -365,7 +371,6 @@ UML = (
 
 NOT_EXPRESSED = {
     "initrd: generator mode 0644": "the layout of the tested machine had defaults, which no release's has; the other table has the true row",
-    "initrd: no passwd and group": "the small derivative's initrd has none to begin with",
     "GRUB: grub.cfg not copied to the state partition": "that is the machine's disk, and in no image",
     "no-kernel, boot-opaque, symlink-parent, symlink-replaced-by-dir, multiarch": "the source says: not run",
 }

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from cosinspect.checks import find_check
 from cosinspect.checks.base import decided_by
+from cosinspect.profiles.operations import needs_of
 from cosinspect.testing import Directory, File, ImageBuilder, Symlink, Whiteout
 from cosinspect.testing.bootfiles import compress_initrd, cpio_archive, executable
 from cosinspect.testing.derivative import BREAKAGES, KERNEL_VERSION, derivative_of
@@ -493,7 +494,9 @@ ISO = frozenset({"iso"})
 def _operations() -> Iterator[Case]:
     """What costs an operation and not the boot: the rows of what operations read, and links that leave an unpacked image."""
     for kind, breakage in OPERATION_DEGRADATIONS.items():
-        lost = frozenset(each.value for each in decided_by(find_check(breakage.check), breakage.generation))
+        lost = frozenset(
+            each.value for each in decided_by(find_check(breakage.check), needs_of(breakage.generation))
+        )
         if lost:
             yield Case(
                 f"{kind}: {breakage.summary}", breakage.generation, changed(breakage.generation, breakage.apply), breakage.check, lost,

@@ -33,7 +33,8 @@ from cosinspect.boot.trial import Trial, copy_files, start_machine
 from cosinspect.cache import Cache, open_directory
 from cosinspect.errors import CannotBoot
 from cosinspect.image.opening import open_image
-from cosinspect.inspection.inspection import examine_image, plan_inspection
+from cosinspect.inspection.inspection import Inspection
+from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.report import Capability
 from cosinspect.testing import File
 from cosinspect.testing.bootfiles import cpio_archive
@@ -88,7 +89,9 @@ class Harness:
         """Inspect and boot a row, and give what came of it."""
         name = self.image(row)
         with open_image(name, cache=self.cache) as image:
-            report, context = examine_image(image, plan=plan_inspection("auto"))
+            inspection = Inspection(image, plan_inspection("auto"))
+            results, context = inspection.run_checks()
+            report = inspection.report(results)
             said = report.capabilities[Capability.BOOT]
             found = {
                 "date": time.strftime("%Y-%m-%d"),

@@ -83,7 +83,7 @@ def test_readings_of_others_are_merged_from_what_is_known(registry, cache):
     name = name_of(registry, None)
     inspect(name, cache=cache)
     with open_image(name, cache=cache) as image, open_image(name) as plain:
-        known, fresh = image.rootfs(), plain.rootfs()
+        known, fresh = image.read_rootfs(), plain.read_rootfs()
         assert 0 == image.fetched < plain.fetched
         assert [str(entry) for entry in known.walk()] == [str(entry) for entry in fresh.walk()]
         assert known.history("/boot/vmlinuz") == fresh.history("/boot/vmlinuz")
@@ -104,7 +104,7 @@ def test_bounds_are_part_of_the_key(registry, cache):
 
 def test_without_diff_ids_no_layer_and_no_verdict_is_kept(registry, cache):
     with open_image(name_of(registry, None), cache=cache, verify_diff_ids=False) as image:
-        image.rootfs()
+        image.read_rootfs()
     inspect(name_of(registry, None), cache=cache, verify_diff_ids=False)
     # The rest follows from the blobs' own digests, which are verified all the same.
     assert {"tree", "parsed", "comparison"} == {kept.kind for kept in cache.store.files()}
@@ -188,8 +188,8 @@ def test_what_is_damaged_is_read_again(registry, cache, spoil, kinds):
             spoil(kept.path)
     assert expected == inspect(name, cache=cache)
     with open_image(name, cache=cache) as image, open_image(name) as plain:
-        assert [str(entry) for entry in image.rootfs().walk()] == [
-            str(entry) for entry in plain.rootfs().walk()
+        assert [str(entry) for entry in image.read_rootfs().walk()] == [
+            str(entry) for entry in plain.read_rootfs().walk()
         ]
 
 

@@ -114,5 +114,5 @@ def test_large_files_are_not_read_again_for_other_rules(cache, tmp_path):
         assert expected == inspect(name, profile=str(other), cache=cache)
         assert 1 == sum("/blobs/" in request.path for request in registry.requests[before:])
         with open_image(name, cache=cache) as image:
-            facts = Facts(image.rootfs(), image.config, parsed=Parsed(cache, limits=image.limits))
+            facts = Facts(image.read_rootfs(), image.config, parsed=Parsed(cache, limits=image.limits))
             assert isinstance(facts.initrd, Initrd)

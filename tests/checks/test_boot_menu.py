@@ -131,7 +131,7 @@ def test_seven_independent_options_are_no_limit(tmp_path):
 def test_the_command_lines_are_a_fact_by_state_and_entry(tmp_path):
     name = derivative_of(parts_of("G2", "amd64")).write_layout(tmp_path)
     with open_image(name) as image:
-        lines = Facts(image.rootfs(), image.config).command_lines
+        lines = Facts(image.read_rootfs(), image.config).command_lines
     (active,) = [each for each in lines if each.state == "active" and not each.menu]
     assert {"LABEL=COS_ACTIVE"} == {each.value for each in active.line.last("root")}
     assert {"", "derivative", "derivative recovery"} <= {each.entry for each in lines}

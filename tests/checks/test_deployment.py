@@ -393,7 +393,7 @@ def test_an_iso_that_is_made_and_does_not_boot_says_so(tmp_path):
     TextRenderer().render(found, out)
 
     assert Effect.BROKEN is found.capabilities[Capability.ISO].effect
-    assert "one can be made, and does not boot: COS219 live-drivers-missing" in out.getvalue()
+    assert "can be made, but does not boot: COS219 live-drivers-missing" in out.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["no-squashfs", "no-isofs", "no-ena", "no-mv", "shim-elsewhere"])

@@ -72,7 +72,15 @@ def test_every_check_is_for_some_generation(tmp_path):
         applied |= {result.check for result in report.results if result.kind is not Kind.NOT_APPLICABLE}
 
     # Those of signatures and tables of contents look at what a user names or an image sets, and COS203 at an index, whatever its generation.
-    assert {item.id for item in CATALOGUE} - {"COS092", "COS093", "COS111", "COS203"} == applied
+    # COS191 looks at an fstab, which no good image of bootc has; COS275 is of images that hold no system.
+    assert {item.id for item in CATALOGUE} - {
+        "COS092",
+        "COS093",
+        "COS111",
+        "COS191",
+        "COS203",
+        "COS275",
+    } == applied
 
 
 def test_an_image_of_no_generation_fails_by_name(tmp_path):

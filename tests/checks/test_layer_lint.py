@@ -175,7 +175,7 @@ def test_the_page_lists_every_ruling():
     rows = [
         f"| {kind} | {rule.check} | {rule.who} | {rule.remedy} |" for kind, rule in sorted(RULINGS.items())
     ]
-    table = "\n".join(["| irregularity | check | who does what | remedy |", "|---|---|---|---|", *rows])
+    table = "\n".join(["| irregularity | check | what readers do | remedy |", "|---|---|---|---|", *rows])
     before, marker, rest = PAGE.read_text().partition("<!-- rulings -->\n")
     if os.environ.get("COSINSPECT_UPDATE_GOLDEN"):
         PAGE.write_text(f"{before}{marker}{table}\n")

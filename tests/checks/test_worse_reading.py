@@ -50,7 +50,7 @@ def test_what_an_opaque_whiteout_hides_comes_back_under_elemental_only(tmp_path)
     name = image(tmp_path, {"boot": Opaque(), "boot/only": "x"})
     with open_image(name) as opened:
         assert isinstance(opened, Image)
-        trees = {each: opened.rootfs(semantics=each) for each in Semantics}
+        trees = {each: opened.read_rootfs(semantics=each) for each in Semantics}
 
     assert not trees[Semantics.OCI].exists("/boot/vmlinuz")
     assert not trees[Semantics.OVERLAY].exists("/boot/vmlinuz")

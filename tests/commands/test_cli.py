@@ -540,7 +540,7 @@ def test_bytes_that_turn_out_wrong_at_the_end_are_disowned():
 
         assert () == registry.unused_faults
     assert (3, b"content\n") == (status, out)
-    assert err.decode().endswith("do not trust the 8 bytes already written: they are not verified\n")
+    assert err.decode().endswith("do not use the 8 bytes already written: they are not verified\n")
 
 
 # -- history ---------------------------------------------------------------------------------------------------------
@@ -584,7 +584,7 @@ def test_history_in_text_is_harmless(tmp_path):
 def test_a_step_that_the_image_does_not_tell_is_not_made_up(tmp_path):
     built = ImageBuilder().layer({"a": "b"}).edit_config(lambda config: config.pop("history")).build()
 
-    assert "the image does not tell the step" in text("history", built.write_layout(tmp_path), "/a")
+    assert "the image does not name the build step" in text("history", built.write_layout(tmp_path), "/a")
 
 
 # -- packages --------------------------------------------------------------------------------------------------------
@@ -684,7 +684,7 @@ def test_the_demonstration_passes_and_says_what_it_does():
     status, out, err = run("demo")
 
     assert 0 == status
-    assert re.fullmatch(rb"made a small derivative, serving it from 127\.0\.0\.1:\d+\n", err)
+    assert re.fullmatch(rb"built a small derivative; serving it from 127\.0\.0\.1:\d+\n", err)
     assert re.match(rb"PASS  127\.0\.0\.1:\d+/cos/derivative:demo can boot and install\n", out)
 
 

@@ -79,7 +79,7 @@ def test_suffixes_mean_formats_that_there_are():
     [
         (["-o", "-", "-o", "json=-"], "expected different files, found - twice"),
         (["-o", "TMP/a", "-o", "json=TMP/./a"], "expected different files"),
-        (["-o", "json="], "expected a file behind 'json='"),
+        (["-o", "json="], "expected a file after 'json='"),
         (["-o", "sarif=/nonexistent/x"], "the directory /nonexistent does not exist"),
         (["-o", "serif=/nonexistent/x"], "formats are text, json, sarif"),
         (["-o", "sarif=TMP"], "is a directory"),

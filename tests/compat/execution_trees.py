@@ -41,6 +41,9 @@ def real_loader():
     return path.resolve().read_bytes() if path.is_file() else None
 
 
+VERSIONS = ["LIB_1.0", "LIB_1.10", "LIB_2.0"]
+
+
 class TreeMaker:
     """Makes trees; the same random numbers make the same one."""
 
@@ -128,7 +131,13 @@ class TreeMaker:
                 other for other in ("libb.so.2", "libc.so.3", "libd.so") if other > name and self.chance(0.4)
             ]
             soname = self.random.choice([name, name, None, f"other-{name}"])
-            good = elf_file(soname=soname, needed=others, shared=True, **self.paths(0.3))
+            good = elf_file(
+                soname=soname,
+                needed=others,
+                shared=True,
+                **self.paths(0.3),
+                **self.versions(others, defines=True),
+            )
             bodies = {
                 "good": File(good, mode=self.random.choice([0o644, 0o755, 0o600])),
                 "empty": b"",
@@ -155,6 +164,23 @@ class TreeMaker:
             found["rpath"] = self.random.choice(RUNPATHS)
         return found
 
+    def versions(self, needed, *, defines):
+        """Versions of symbols: most libraries define those that are asked for, some lack the last, some have none."""
+        found = {}
+        wants = {
+            name: self.random.sample(VERSIONS, self.random.choice([1, 2]))
+            for name in needed
+            if "/" not in name and self.chance(0.4)
+        }
+        if needed and self.chance(0.2):
+            wants["ld-linux-x86-64.so.2"] = [self.random.choice(["GLIBC_2.3", "GLIBC_2.999"])]
+        if wants:
+            found["wants"] = wants
+            found["weak"] = [name for name in VERSIONS if self.chance(0.1)]
+        if defines and self.chance(0.8):
+            found["defines"] = VERSIONS if self.chance(0.8) else VERSIONS[:-1]
+        return found
+
     def place_program(self, number):
         names = ["liba.so.1", "libb.so.2", "libc.so.3", "libd.so", "/opt/lib/libd.so", "$ORIGIN/libd.so"]
         needed = [
@@ -162,7 +188,13 @@ class TreeMaker:
             for name, share in zip(names, (0.4, 0.25, 0.2, 0.25, 0.03, 0.03), strict=True)
             if self.chance(share)
         ]
-        good = elf_file(interpreter=LOADER, needed=needed, no_default=self.chance(0.05), **self.paths(0.4))
+        good = elf_file(
+            interpreter=LOADER,
+            needed=needed,
+            no_default=self.chance(0.05),
+            **self.paths(0.4),
+            **self.versions(needed, defines=False),
+        )
         bodies = {
             "good": File(good, mode=self.random.choice([0o755, 0o100, 0o711, 0o010, 0o001])),
             "static": File(elf_file(), mode=0o755),

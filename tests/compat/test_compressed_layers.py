@@ -121,9 +121,10 @@ def judged(tmp_path, reader, blob, media_type):
     return refused, target, Rootfs([indexed(layer) for layer in layers], layers, semantics=semantics)
 
 
+@pytest.mark.parametrize("reader", ["elemental", "elemental3"])
 @pytest.mark.parametrize("name", BLOBS)
-def test_elemental_writes_what_we_say_of_a_compressed_layer(tmp_path, name):
-    refused, target, rootfs = judged(tmp_path, "elemental", BLOBS[name], f"{OCI}+gzip")
+def test_elemental_writes_what_we_say_of_a_compressed_layer(tmp_path, name, reader):
+    refused, target, rootfs = judged(tmp_path, reader, BLOBS[name], f"{OCI}+gzip")
 
     assert bool(refused) == bool(fatal(rootfs)), (refused, rootfs.problems)
     if not refused:

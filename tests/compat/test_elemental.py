@@ -214,7 +214,7 @@ def test_directories_are_made_where_no_name_is_in_the_way(judge, tmp_path):
         root.mkdir()
         written(tree, root)
         made = judge.ask("make", root) is not None
-        assert made == (not list(blocked_names(rootfs_of(tree), "G2"))), tree
+        assert made == (not list(blocked_names(rootfs_of(tree), needs_of("G2")))), tree
         outcomes[made] += 1
     assert min(outcomes.values()) >= 50, outcomes
 

@@ -44,7 +44,7 @@ def test_what_is_executed_can_be_executed(tmp_path, part):
             entries = read_tree(top, entries)
         image = ImageBuilder().layer(entries, compression="none").build()
         with open_image(image.write_layout(tmp_path / f"{seed}.image")) as opened:
-            execution = Execution(RootTree(opened.rootfs()), "amd64", lambda _: "y")
+            execution = Execution(RootTree(opened.read_rootfs()), "amd64", lambda _: "y")
             told += [(top, path, execution.fault(path)) for path in asked]
     outcomes = executed([(top, path) for top, path, _ in told])
 

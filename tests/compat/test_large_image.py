@@ -37,7 +37,7 @@ def listed(name):
     assert (0, "") == (status, err.getvalue())
     found = {}
     with open_image(name) as image:
-        hashes = content_hashes(image, image.rootfs())
+        hashes = content_hashes(image, image.read_rootfs())
     for line in out.getvalue().splitlines():
         entry = json.loads(line)
         text = hashes.get(entry["path"], "") or entry.get("link", "")

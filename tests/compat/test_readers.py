@@ -91,11 +91,15 @@ STACKS = st.one_of(
 )
 
 
+ELEMENTAL3 = "elemental3"
+"""The reader of Elemental 3, in the versions of SUSE/elemental."""
+
+
 @functools.cache
-def _judge():
+def _judge(folder):
     directory = tempfile.TemporaryDirectory(prefix="readers")
     program = Path(directory.name) / "readers"
-    subprocess.run(["go", "build", "-o", program, "."], cwd=Path(__file__).parent / "readers", check=True)
+    subprocess.run(["go", "build", "-o", program, "."], cwd=Path(__file__).parent / folder, check=True)
     process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def end():
@@ -110,7 +114,7 @@ def _judge():
 
 def ask(reader, target, archives):
     """Have the judge write layers; gives what it refused, "" if nothing."""
-    process = _judge()
+    process = _judge("readers_elemental3" if reader == ELEMENTAL3 else "readers")
     process.stdin.write("\t".join([reader, str(target), *map(str, archives)]) + "\n")
     process.stdin.flush()
     answer = process.stdout.readline().rstrip("\n")
@@ -146,13 +150,13 @@ def fatal(rootfs):
     return [problem for problem in rootfs.problems if problem.fatal]
 
 
-def elemental_agrees(archives):
+def elemental_agrees(archives, reader="elemental"):
     """Hold our tree for elemental against what its reader writes."""
-    rootfs = merged(archives, Semantics.ELEMENTAL)
+    rootfs = merged(archives, Semantics.ELEMENTAL3 if reader == ELEMENTAL3 else Semantics.ELEMENTAL)
     with tempfile.TemporaryDirectory() as work:
         target = Path(work) / "root"
         target.mkdir()
-        refused = ask("elemental", target, written(archives, work))
+        refused = ask(reader, target, written(archives, work))
 
         assert bool(refused) == bool(fatal(rootfs)), (refused, fatal(rootfs))
         if not refused:
@@ -189,6 +193,18 @@ def shown(own, count, merged_directory):
 @given(STACKS)
 def test_elemental_writes_the_same_tree(stack):
     elemental_agrees(archives_of(stack))
+
+
+@WILD
+@given(STACKS)
+def test_elemental_3_writes_the_same_tree(stack):
+    elemental_agrees(archives_of(stack), ELEMENTAL3)
+
+
+@WILD
+@given(WILD_STACKS)
+def test_elemental_3_writes_the_same_tree_of_any_headers(stack):
+    elemental_agrees([each.data for each in stack], ELEMENTAL3)
 
 
 @WILD

@@ -81,7 +81,7 @@ def image_of(stack):
 
 def tree_of(name):
     with open_image(name) as image:
-        return ours(image.rootfs(["**"]))
+        return ours(image.read_rootfs(["**"]))
 
 
 @pytest.mark.skipif(UMOCI is None, reason="umoci is not installed")

@@ -30,7 +30,7 @@ def find(tmp_path, *layers, env=(), limits=DEFAULT_LIMITS):
     for layer in layers:
         builder = builder.layer(layer, parents=False)
     with open_image(builder.build().write_layout(tmp_path)) as image:
-        return find_databases(image.rootfs(READS), image.config, limits=limits)
+        return find_databases(image.read_rootfs(READS), image.config, limits=limits)
 
 
 # -- places ----------------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_a_luet_yaml_that_is_too_large_hides_no_database(tmp_path):
     limits = evolve(DEFAULT_LIMITS, parsed_file_bytes=100)
 
     with open_image(image.write_layout(tmp_path), limits=limits) as opened:
-        (found,) = find_databases(opened.rootfs(READS), opened.config)
+        (found,) = find_databases(opened.read_rootfs(READS), opened.config)
 
     assert "/luet.db" == found.path
 
@@ -240,7 +240,7 @@ def test_a_database_beyond_the_bound_is_told(tmp_path):
 def test_a_layer_that_changed_in_between_is_an_error_and_no_finding(tmp_path):
     image = ImageBuilder().layer({DEFAULT: database()}, compression="none").build()
     with open_image(image.write_layout(tmp_path)) as opened:
-        rootfs = opened.rootfs()  # nothing is kept, so that the database takes a second pass
+        rootfs = opened.read_rootfs()  # nothing is kept, so that the database takes a second pass
         (blob,) = (tmp_path / "blobs/sha256").glob(image.layers[0].removeprefix("sha256:"))
         content = bytearray(blob.read_bytes())
         content[-1] ^= 1
@@ -255,7 +255,7 @@ def test_a_layer_that_changed_in_between_is_an_error_and_no_finding(tmp_path):
 
 def config_of(tmp_path, layer):
     with open_image(ImageBuilder().layer(layer, parents=False).build().write_layout(tmp_path)) as image:
-        return luet_config(image.rootfs(READS))
+        return luet_config(image.read_rootfs(READS))
 
 
 def test_the_configuration_is_read_through_links(tmp_path):

@@ -29,7 +29,7 @@ def begun(image, tmp_path):
     parsed = Parsed()
     with open_image(image.write_layout(tmp_path)) as opened:
         prefetch = InitrdPrefetch(parsed)
-        rootfs = opened.rootfs(("boot/*", "usr/lib/modules/*/*"), follower=prefetch)
+        rootfs = opened.read_rootfs(("boot/*", "usr/lib/modules/*/*"), follower=prefetch)
         known = list(parsed._known)
         # What was handed on is kept nowhere else.
         bodies = {(index.origin, data) for index in rootfs.indexes for data in index.contents}
@@ -85,7 +85,7 @@ def test_what_was_not_verified_is_nobodys_answer_and_is_not_kept(tmp_path, spoil
     with open_image(image.write_layout(tmp_path / "layout"), platform="linux/amd64") as opened:
         failed = False
         try:
-            opened.rootfs(follower=InitrdPrefetch(parsed))
+            opened.read_rootfs(follower=InitrdPrefetch(parsed))
         except ContentError:
             failed = True
         (key,) = parsed._known
@@ -109,7 +109,7 @@ def test_one_that_cannot_be_unpacked_keeps_nobody_waiting(tmp_path, content):
     parsed = Parsed()
     image = ImageBuilder().layer({"boot/initrd-1": content, "etc/last": "1"}).build()
     with open_image(image.write_layout(tmp_path), platform="linux/amd64") as opened:
-        assert opened.rootfs(follower=InitrdPrefetch(parsed)).exists("/etc/last")
+        assert opened.read_rootfs(follower=InitrdPrefetch(parsed)).exists("/etc/last")
     (key,) = parsed._known
 
     with pytest.raises(FormatError):
@@ -131,7 +131,7 @@ def test_what_is_known_from_before_is_not_unpacked_again(tmp_path):
                 return sink
 
         with open_image(name, platform="linux/amd64") as opened:
-            opened.rootfs(follower=Counting())
+            opened.read_rootfs(follower=Counting())
         (key,) = parsed._known
         assert parsed.get(key[0], key[1:], lambda: None, type=Initrd).exists("etc/marker")
         assert expected == len(followed)

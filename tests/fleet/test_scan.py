@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,13 @@ from pathlib import Path
 
 import pytest
 
+import cosinspect
 from cosinspect.cli import main
+from cosinspect.errors import InvalidScan
 from cosinspect.fleet.export import write_csv
-from cosinspect.fleet.record import Record, read_records
+from cosinspect.fleet.installation import Installation
+from cosinspect.fleet.record import ScanRecord, read_records
+from cosinspect.fleet.workers import DaskWorkers, compare_workers, perform_alike
 from cosinspect.testing import ImageBuilder, Registry
 from cosinspect.testing.derivative import derivative
 from cosinspect.testing.registry.faults import Fault
@@ -285,7 +290,8 @@ def test_a_kill_loses_no_line_and_leaves_no_process(tmp_path):
         )
         try:
             _until(lambda: len(read_records(tmp_path / "scan.jsonl")[0]) == 3)
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            threads = Path(f"/proc/{process.pid}/task").glob("*/children")  # whichever has made them
+            children = [child for each in threads for child in each.read_text().split()]
             assert len(children) >= 2
         finally:
             process.send_signal(signal.SIGKILL)
@@ -326,7 +332,7 @@ def test_tables_have_a_row_an_image(registry, tmp_path):
 
 
 def test_a_cell_is_no_formula(tmp_path):
-    write_csv([Record("=1+1", None, "error", "@SUM(A1)", "rules")], tmp_path / "t.csv")
+    write_csv([ScanRecord("=1+1", None, "error", "@SUM(A1)", "rules")], tmp_path / "t.csv")
 
     with (tmp_path / "t.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
@@ -356,7 +362,8 @@ def test_pages_are_whole_and_lead_to_each_other(registry, tmp_path):
 def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(tmp_path, killed):
     pytest.importorskip("distributed")
     stall = [Fault.stall("/v2/*/blobs/*", 0.3, times=None)]
-    with Registry(faults=stall) as registry, _cluster(tmp_path) as (address, workers):
+    with Registry(faults=stall) as registry, _cluster(tmp_path) as cluster:
+        address, workers = cluster.address, cluster.workers
         for number in range(8):
             image = derivative(KINDS[number % 4])
             registry.push(image, f"org/os{number}:v1")
@@ -380,11 +387,70 @@ def test_a_cluster_gives_the_same_bytes_though_a_worker_is_killed(tmp_path, kill
     assert local.count(b"\n") == 8
 
 
-class _cluster:  # noqa: N801 - it reads as a function
-    """A scheduler and two workers, as processes."""
+def test_workers_that_would_judge_otherwise_are_named_with_what_to_do(tmp_path):
+    """The workers are real: one without cosinspect, one with another version of it, one with other rules in the same version."""
+    distributed = pytest.importorskip("distributed")
+    package = Path(cosinspect.__file__).parent
+    for name, file, change in (
+        ("version", "version.py", ('__version__ = "', '__version__ = "9')),
+        ("rules", "profiles/boot.toml", ('"boot"', '"boot", "install"')),
+    ):
+        shutil.copytree(package, tmp_path / name / "cosinspect", ignore=shutil.ignore_patterns("__pycache__"))
+        path = tmp_path / name / "cosinspect" / file
+        path.write_text(path.read_text().replace(*change))
+    with _cluster(tmp_path, workers=0) as cluster, distributed.Client(cluster.address) as client:
+        with pytest.raises(InvalidScan, match=r"found none within 0\.2 s; start some: dask worker tcp://"):
+            DaskWorkers(client, cluster.address, wait_seconds=0.2)
+        # Without `site`, nothing says where cosinspect is; the packages beside it are found.
+        packages = os.pathsep.join(path for path in sys.path if path.endswith("site-packages"))
+        workers = {
+            "lacking": cluster.worker("-S", path=packages),
+            "version": cluster.worker(path=tmp_path / "version"),
+            "rules": cluster.worker(path=tmp_path / "rules"),
+        }
+        _until(lambda: len(client.nthreads()) == len(workers))
+        good = cluster.worker()
+        _until(lambda: len(client.nthreads()) == len(workers) + 1)
 
-    def __init__(self, directory):
+        found = compare_workers(client, Installation.here())
+
+        own = cosinspect.__version__
+        assert len(found) == 4
+        lacking, version, rules, alike = sorted(found.values(), key=_kind)  # by what they say
+        assert lacking == "expected cosinspect, found that it is not installed there"
+        assert version == f"expected cosinspect {own}, found 9{own}"
+        assert re.fullmatch(r"expected the rules \w{12}, found \w{12} under the same version", rules)
+        assert alike is None
+        started = time.monotonic()
+        done = scan(tmp_path, "quay.io/org/os:v1", "--dask", cluster.address)
+        assert done.returncode == 2
+        assert re.search(
+            r"the worker tcp://\S+: expected .*; and 2 more of 4 workers; install cosinspect", done.stderr
+        )
+        assert done.stderr.count("\n") == 1
+        assert time.monotonic() - started < PATIENCE / 2
+
+        # One that joins later is asked with each task.
+        for name in ("lacking", "rules"):
+            workers[name].kill()
+        good.kill()
+        _until(lambda: len(client.nthreads()) == 1)
+        task = client.submit(perform_alike, None, Installation.here(), pure=False)
+        told = task.result(timeout=PATIENCE)
+        assert told.verdict is None
+        assert f"cannot judge it: expected cosinspect {own}, found 9{own}" in told.message
+
+
+def _kind(told):
+    return [told is None, "rules" in (told or ""), "found 9" in (told or "")]
+
+
+class _cluster:  # noqa: N801 - it reads as a function
+    """A scheduler and workers, as processes."""
+
+    def __init__(self, directory, workers=2):
         self._directory = directory
+        self._count = workers
         self._processes = []
 
     def __enter__(self):
@@ -405,27 +471,31 @@ class _cluster:  # noqa: N801 - it reads as a function
         _until(scheduler_file.is_file)
         _until(lambda: scheduler_file.read_text().strip().endswith("}"))
         address = json.loads(scheduler_file.read_text())["address"]
-        workers = [
-            self._begin(
-                [
-                    *(sys.executable, "-m", "distributed.cli.dask_worker", address),
-                    *(
-                        "--nthreads",
-                        "1",
-                        "--no-dashboard",
-                        "--no-nanny",
-                        "--local-directory",
-                        str(self._directory),
-                    ),
-                ]
-            )
-            for _ in range(2)
-        ]
-        return address, workers
+        self.address = address
+        self.workers = [self.worker() for _ in range(self._count)]
+        return self
 
-    def _begin(self, command):
+    def worker(self, *options, path=""):
+        """Begin a worker, with options of Python and a path that it looks for packages in first."""
+        command = [sys.executable, *options, "-m", "distributed.cli.dask_worker", self.address]
+        command += [
+            "--nthreads",
+            "1",
+            "--no-dashboard",
+            "--no-nanny",
+            "--local-directory",
+            str(self._directory),
+        ]
+        return self._begin(command, {**os.environ, "PYTHONPATH": str(path)})
+
+    def _begin(self, command, environment=None):
         process = subprocess.Popen(
-            command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            env=environment,
+            cwd=self._directory,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self._processes.append(process)
         return process

@@ -2,7 +2,13 @@
 
 import pytest
 
-from cosinspect.formats.text.cloud_config import LAYOUT_FILE, File, Login, WrittenFile, read_cloud_config
+from cosinspect.formats.text.cloud_config import (
+    LAYOUT_FILE,
+    FileContent,
+    Login,
+    WrittenFile,
+    read_cloud_config,
+)
 from cosinspect.formats.yip.conditions import World
 
 LAYOUT = """\
@@ -64,6 +70,11 @@ ORDINARY = World(
 )
 
 
+def written(found, stage="rootfs"):
+    """The paths of the files that a stage writes, environment files among them."""
+    return {file.path for file in found.written_files(stage)}
+
+
 def config(text: str, name: str = "90_test.yaml", version: str = "0.10"):
     return read_cloud_config(name, text, version=version)
 
@@ -78,14 +89,14 @@ def test_stages_and_steps_are_told_in_order():
     assert ["rootfs.before", "rootfs", "boot"] == [stage.name for stage in found.stages]
     recovery, layout, boot = (stage.steps[0] for stage in found.stages)
     assert ("recovery", 'cat /proc/cmdline | grep -q "COS_RECOVERY"') == (recovery.name, recovery.condition)
-    assert (File("/run/cos/recovery_mode", "1"),) == recovery.files
+    assert (FileContent("/run/cos/recovery_mode", "1"),) == recovery.files
     assert ("layout", LAYOUT_FILE) == (layout.name, layout.environment_file)
     assert ("cos", 2) == (boot.hostname, len(boot.commands))
 
 
 def test_files_that_a_stage_writes_are_told_with_their_conditions():
     found = config(LAYOUT)
-    assert {"/run/cos/recovery_mode", LAYOUT_FILE} == found.environment_files("rootfs")
+    assert {"/run/cos/recovery_mode", LAYOUT_FILE} == written(found)
     assert (
         WrittenFile("/etc/greeting", None, "boot", None, "commands"),
         WrittenFile("/var/log/boot", None, "boot", None, "commands"),
@@ -137,7 +148,7 @@ def test_the_layout_may_be_written_as_a_plain_file():
     text = f"stages:\n  rootfs:\n  - files:\n    - path: {LAYOUT_FILE}\n      content: |\n        OVERLAY=tmpfs:30%\n"
     assert ({"OVERLAY": "tmpfs:30%"}, {LAYOUT_FILE}) == (
         config(text).layout(),
-        config(text).environment_files(),
+        written(config(text)),
     )
 
 
@@ -146,25 +157,22 @@ def test_the_layout_may_be_written_as_a_plain_file():
 )
 def test_the_layout_may_be_written_by_a_command(command):
     found = config(f"stages:\n  rootfs.after:\n  - commands:\n    - {command}\n")
-    assert {LAYOUT_FILE} == found.environment_files("rootfs")
+    assert {LAYOUT_FILE} == written(found)
     assert {} == found.layout()
 
 
 def test_an_environment_file_without_variables_is_not_written():
-    assert (
-        frozenset()
-        == config(f"stages:\n  rootfs:\n  - environment_file: {LAYOUT_FILE}\n").environment_files()
-    )
+    assert frozenset() == written(config(f"stages:\n  rootfs:\n  - environment_file: {LAYOUT_FILE}\n"))
 
 
 def test_variables_without_a_file_go_to_etc_environment():
     text = "stages:\n  boot:\n  - environment: {A: 1}\n"
-    assert {"/etc/environment"} == config(text).environment_files("boot")
+    assert {"/etc/environment"} == written(config(text), "boot")
 
 
 def test_another_stage_does_not_count():
     text = f"stages:\n  boot:\n  - environment_file: {LAYOUT_FILE}\n    environment: {{OVERLAY: x}}\n"
-    assert (frozenset(), {}) == (config(text).environment_files("rootfs"), config(text).layout())
+    assert (frozenset(), {}) == (written(config(text)), config(text).layout())
 
 
 @pytest.mark.parametrize(
@@ -198,7 +206,7 @@ def test_the_first_line_makes_it_cloud_init(header):
     assert ("cloud-init", ()) == (found.kind, found.problems)
     assert ["boot", "initramfs"] == [stage.name for stage in found.stages]
     assert ["joe"] == [login.user for login in found.logins if login.password]
-    assert (("one",), (File("/etc/x", "hello"),)) == (
+    assert (("one",), (FileContent("/etc/x", "hello"),)) == (
         found.stages[0].steps[0].commands,
         found.stages[0].steps[0].files,
     )

@@ -2,13 +2,13 @@ import pytest
 
 from cosinspect.formats.boot.bootargs import Parameter
 from cosinspect.formats.boot.command_line import CommandLine, Possibility
-from cosinspect.formats.boot.grub_values import Atom, Choice, GrubBound, Symbol
+from cosinspect.formats.boot.grub_values import Atom, Conditional, GrubBound, Symbol
 
 FIRST, SECOND = (Atom("=", ((Symbol(name),), ("y",))) for name in ("m", "n"))
 
 
 def choice(yes, no, atom=FIRST):
-    return Choice(atom, (yes,) if yes else (), (no,) if no else ())
+    return Conditional(atom, (yes,) if yes else (), (no,) if no else ())
 
 
 def test_a_line_is_parted_at_blanks_but_not_within_quotes():

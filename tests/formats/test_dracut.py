@@ -82,15 +82,15 @@ def test_reading_goes_on_after_a_command():
 def test_the_toolkit_s_drop_in_is_understood():
     found = settings(_50_cos_initrd=COS)
     assert (("livenet", "dmsquash-live"), ("multipath",)) == (
-        found.add_dracutmodules,
+        found.words("add_dracutmodules"),
         found.omit_dracutmodules,
     )
-    assert (False, "xz", None) == (found.hostonly, found.compress, found.early_microcode)
+    assert (False, "xz", None) == (found.hostonly, found.compress, found.values.get("early_microcode"))
 
 
 def test_a_later_file_overrides_and_adds():
     found = settings(_99_site='hostonly=yes\nadd_dracutmodules+=" nfs "\n', _50_cos_initrd=COS)
-    assert (True, ("livenet", "dmsquash-live", "nfs")) == (found.hostonly, found.add_dracutmodules)
+    assert (True, ("livenet", "dmsquash-live", "nfs")) == (found.hostonly, found.words("add_dracutmodules"))
     assert ("/etc/dracut.conf.d/99-site.conf",) == found.origins["hostonly"]
     assert ("/etc/dracut.conf.d/50-cos-initrd.conf", "/etc/dracut.conf.d/99-site.conf") == found.origins[
         "add_dracutmodules"
@@ -103,7 +103,7 @@ def test_files_go_by_their_numbers():
 
 def test_values_without_blanks_around_run_together():
     found = settings(a='install_items+="/bin/a"\n', b='install_items+="/bin/b"\n')
-    assert ("/bin/a/bin/b",) == found.install_items
+    assert ("/bin/a/bin/b",) == found.words("install_items")
 
 
 def test_dracut_conf_comes_before_its_drop_ins_and_etc_hides_usr_lib():
@@ -118,8 +118,8 @@ def test_dracut_conf_comes_before_its_drop_ins_and_etc_hides_usr_lib():
             "/etc/dracut.conf.d/40-c.conf.bak": read_dracut_conf("compress=not-read\n"),
         }
     )
-    assert ("shown", False, None) == (found.compress, found.hostonly, found.early_microcode)
-    assert ("x",) == found.force_add_dracutmodules
+    assert ("shown", False, None) == (found.compress, found.hostonly, found.values.get("early_microcode"))
+    assert ("x",) == found.words("force_add_dracutmodules")
 
 
 @pytest.mark.parametrize(

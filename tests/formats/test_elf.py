@@ -1,10 +1,14 @@
 import struct
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.elf import ELF_HEAD_BYTES, read_elf
-from cosinspect.formats.boot.program import read_interpreter
+from cosinspect.formats.boot.program import read_interpreter, read_program
+from cosinspect.formats.boot.symbol_versions import MAX_VERSIONS, defined_versions, wanted_versions
+from cosinspect.testing.elf_files import elf_file
 
 LOADER = b"/lib64/ld-linux-x86-64.so.2\0"
 
@@ -102,3 +106,42 @@ def test_what_is_no_elf_header_is_refused(head, kind):
 )
 def test_a_script_names_its_interpreter(head, interpreter):
     assert interpreter == read_interpreter(head)
+
+
+def test_versions_of_symbols_are_read():
+    program = read_program(
+        elf_file(
+            interpreter="/lib64/ld-linux-x86-64.so.2",
+            needed=["libc.so.6", "libm.so.6"],
+            wants={"libc.so.6": ["GLIBC_2.38", "GLIBC_2.2.5"], "libm.so.6": ["GLIBC_2.29"]},
+            weak=["GLIBC_2.29"],
+        )
+    ).elf
+    library = read_program(
+        elf_file("s390x", soname="libc.so.6", shared=True, defines=["GLIBC_2.2", "GLIBC_2.36"])
+    ).elf
+
+    assert (("libc.so.6", ("GLIBC_2.38", "GLIBC_2.2.5")), ("libm.so.6", ())) == program.wants
+    assert ("libc.so.6", "GLIBC_2.2", "GLIBC_2.36") == library.defines
+    assert program.versions_known
+    assert library.versions_known
+
+
+@given(st.binary(max_size=200), st.integers(0, 400), st.integers(0, 2**32 - 1))
+def test_any_bytes_are_a_table_of_versions_or_none(data, at, count):
+    def read(offset, length):
+        found = data[offset : offset + length]
+        return found if len(found) == length else None
+
+    def name_at(offset):
+        return data[offset : offset + 10] if offset < len(data) else None
+
+    for table in (wanted_versions, defined_versions):
+        found = table("<", at, count, read, name_at)
+        assert found is None or len(found) <= MAX_VERSIONS
+
+
+def test_a_table_of_versions_that_refers_to_itself_is_bounded():
+    record = struct.pack("<HHIII", 1, 65535, 0, 16, 16)
+
+    assert wanted_versions("<", 0, 2**32 - 1, lambda _at, _length: record, lambda _: b"x") is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cosinspect.formats.boot.grub_values import Choice, GrubBound, Symbol, render
+from cosinspect.formats.boot.grub_values import Conditional, GrubBound, Symbol, render
 from grub_machine import run
 
 
@@ -93,7 +93,7 @@ def test_what_is_not_known_stays_a_symbol():
 def test_both_ways_of_an_open_condition_are_kept():
     state = run('set x=0\nif [ "$m" = one ]; then set x=1; fi', unknown=["m"])
     ((part,),) = (state.get("x"),)
-    assert isinstance(part, Choice)
+    assert isinstance(part, Conditional)
     assert (("1",), ("0",)) == (part.yes, part.no)
 
 

@@ -3,10 +3,10 @@ import pytest
 from cosinspect.formats.boot.grub_syntax import (
     MAX_DEPTH,
     MAX_STATEMENTS,
-    Command,
     For,
     Function,
     If,
+    SimpleCommand,
     check_grub_script,
     parse_grub_script,
     walk_commands,
@@ -125,7 +125,7 @@ def test_statements_are_what_they_say():
     loop, function, entry = script.statements
     assert isinstance(loop, For)
     assert isinstance(function, Function)
-    assert isinstance(entry, Command)
+    assert isinstance(entry, SimpleCommand)
     assert entry.block is not None
     assert {"c", "d", "menuentry", "e"} == {each.words[0].raw for each in walk_commands(script.scripts)}
 

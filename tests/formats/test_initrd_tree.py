@@ -9,7 +9,7 @@ import pytest
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot import initrd_tree
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
-from cosinspect.formats.boot.initrd_tree import LINK_HOPS, LINK_STEPS, PathWalk
+from cosinspect.formats.boot.initrd_tree import LINK_HOPS, LINK_STEPS, InitrdPaths
 from cosinspect.testing.bootfiles import cpio_archive, join_segments
 from cosinspect.testing.layers import Device, Directory, File, Symlink
 from raw_cpio import DIRECTORY, FILE, SYMLINK, raw_archive, raw_member
@@ -274,8 +274,8 @@ def test_names_are_bounded(monkeypatch):
 
 
 def test_a_walk_gives_up_when_its_steps_are_used_up():
-    walk = PathWalk({}, 10)
+    walk = InitrdPaths({}, 10)
     with pytest.raises(FormatError) as caught:
         walk.resolve("a/" * 11, follow=True)
     assert caught.value.kind == "limit"
-    assert PathWalk({}, LINK_STEPS).resolve("..//./", follow=True) == ""
+    assert InitrdPaths({}, LINK_STEPS).resolve("..//./", follow=True) == ""

@@ -4,8 +4,7 @@ import pytest
 
 from cosinspect.formats.shell.script import (
     MAX_NESTING,
-    Command,
-    external_commands,
+    ProgramCall,
     functions,
     read_shell_script,
 )
@@ -13,12 +12,17 @@ from cosinspect.formats.shell.words import BASH_BUILTINS, BUILTINS, DASH_BUILTIN
 from cosinspect.formats.text.problem import MAX_CHARACTERS
 
 
+def commands(script):
+    """The external commands that a script surely calls."""
+    return read_shell_script(script).commands
+
+
 def names(script: str) -> list[str]:
-    return [command.name for command in external_commands(script)]
+    return [command.name for command in commands(script)]
 
 
 def guards(script: str) -> dict[str, bool]:
-    return {command.name: command.guarded for command in external_commands(script)}
+    return {command.name: command.guarded for command in commands(script)}
 
 
 BOOT_SCRIPT = """\
@@ -55,15 +59,15 @@ exit 0
 
 def test_a_boot_script_s_commands_are_told_in_order_with_their_lines():
     assert [
-        Command("basename", 8, guarded=False),
-        Command("mount", 11, guarded=False),
-        Command("losetup", 14, guarded=False),
-        Command("umount", 16, guarded=False),
-        Command("sort", 19, guarded=False),
-        Command("mkdir", 25, guarded=False),
-        Command("date", 27, guarded=False),
-        Command("note", 27, guarded=True),
-    ] == list(external_commands(BOOT_SCRIPT))
+        ProgramCall("basename", 8, guarded=False),
+        ProgramCall("mount", 11, guarded=False),
+        ProgramCall("losetup", 14, guarded=False),
+        ProgramCall("umount", 16, guarded=False),
+        ProgramCall("sort", 19, guarded=False),
+        ProgramCall("mkdir", 25, guarded=False),
+        ProgramCall("date", 27, guarded=False),
+        ProgramCall("note", 27, guarded=True),
+    ] == list(commands(BOOT_SCRIPT))
 
 
 def test_a_boot_script_s_functions_and_sources_are_told():
@@ -173,7 +177,7 @@ def test_a_function_of_the_script_is_no_external_command():
 
 
 def test_a_name_is_told_once_at_its_first_call():
-    assert (Command("one", 2, guarded=False),) == external_commands("\nx=`one`; one\none\n")
+    assert (ProgramCall("one", 2, guarded=False),) == commands("\nx=`one`; one\none\n")
 
 
 @pytest.mark.parametrize(

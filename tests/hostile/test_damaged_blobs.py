@@ -62,28 +62,28 @@ TREE = {"/etc/zstd": b"zstd" * 900, "/etc/plain": b"plain" * 100, "/usr/bin/tool
 @contextlib.contextmanager
 def layout(built, root):
     built.write_layout(root / "layout", "v1")
-    with Image("layout", LayoutSource(DirectoryFiles(root / "layout"), "v1"), platform=AMD64) as image:
+    with Image.open("layout", LayoutSource(DirectoryFiles(root / "layout"), "v1"), platform=AMD64) as image:
         yield image
 
 
 @contextlib.contextmanager
 def directory(built, root):
     built.write_directory(root / "dir")
-    with Image("directory", DirSource(DirectoryFiles(root / "dir")), platform=AMD64) as image:
+    with Image.open("directory", DirSource(DirectoryFiles(root / "dir")), platform=AMD64) as image:
         yield image
 
 
 @contextlib.contextmanager
 def oci_archive(built, root):
     built.write_archive(root / "image.tar", "v1", compression="gzip")
-    with Image("archive", LayoutSource(ArchiveFiles(root / "image.tar")), platform=AMD64) as image:
+    with Image.open("archive", LayoutSource(ArchiveFiles(root / "image.tar")), platform=AMD64) as image:
         yield image
 
 
 @contextlib.contextmanager
 def docker_archive(built, root):
     built.write_docker_archive(root / "docker.tar", "org/os:v1")
-    with Image("saved", DockerArchiveSource(ArchiveFiles(root / "docker.tar")), platform=AMD64) as image:
+    with Image.open("saved", DockerArchiveSource(ArchiveFiles(root / "docker.tar")), platform=AMD64) as image:
         yield image
 
 
@@ -92,7 +92,7 @@ def registry(built, _root):
     with Registry() as server:
         reference = Reference.parse(server.push(built, "org/os"))
         source = RegistrySource(reference, sleep=lambda _: None)
-        with contextlib.closing(source), Image("registry", source, platform=AMD64) as image:
+        with contextlib.closing(source), Image.open("registry", source, platform=AMD64) as image:
             yield image
 
 
@@ -111,7 +111,7 @@ everywhere = pytest.mark.parametrize(
 def inspected(place, built, root):
     """Everything that an image has, read once while its layers pass by and once more file by file."""
     with place(built, root) as image:
-        kept, later = image.rootfs(["**"]), image.rootfs()
+        kept, later = image.read_rootfs(["**"]), image.read_rootfs()
         found = {path: kept.read_bytes(path) for path in TREE}
         assert found == {path: later.read_bytes(path) for path in TREE}
         return found
@@ -245,7 +245,7 @@ def test_blobs_that_changed_places_are_always_an_error_of_their_content(place, b
 
 def test_a_layer_that_is_exchanged_behind_our_back_is_an_error_of_its_content(tmp_path):
     with layout(INDEX, tmp_path) as image:
-        rootfs = image.rootfs()
+        rootfs = image.read_rootfs()
         for path, content in TREE.items():
             layer = image.layers[rootfs.lstat(path).layer].descriptor.digest
             blob = tmp_path / "layout/blobs" / layer.algorithm / layer.encoded
@@ -270,7 +270,7 @@ def test_a_damaged_list_of_images_leads_to_the_same_image_or_to_an_error(tmp_pat
         for at in range(len(good)):
             (tmp_path / file).write_bytes(good[:at] + bytes([good[at] ^ 0x01]) + good[at + 1 :])
             try:
-                image = Image(name, LayoutSource(DirectoryFiles(tmp_path), "v1"), platform=AMD64)
+                image = Image.open(name, LayoutSource(DirectoryFiles(tmp_path), "v1"), platform=AMD64)
             except CosinspectError:
                 outcomes.add("error")
             else:
@@ -290,10 +290,10 @@ def test_a_damaged_list_of_saved_images_leads_to_the_same_layers_or_to_an_error(
         path.write_bytes(archive[:at] + bytes([archive[at] ^ 0x01]) + archive[at + 1 :])
         with (
             contextlib.suppress(CosinspectError),
-            Image("x", DockerArchiveSource(ArchiveFiles(path))) as image,
+            Image.open("x", DockerArchiveSource(ArchiveFiles(path))) as image,
         ):
             assert GOOD.config == image.config.raw
-            assert TREE == {path: image.rootfs().read_bytes(path) for path in TREE}
+            assert TREE == {path: image.read_rootfs().read_bytes(path) for path in TREE}
 
 
 def test_a_damaged_header_of_an_archive_is_an_error_or_makes_no_difference(tmp_path):
@@ -302,9 +302,9 @@ def test_a_damaged_header_of_an_archive_is_an_error_or_makes_no_difference(tmp_p
     archive = path.read_bytes()
     for at in [*range(0, 512, 3), *range(1536, 2048, 3)]:
         path.write_bytes(archive[:at] + bytes([archive[at] ^ 0x01]) + archive[at + 1 :])
-        with contextlib.suppress(CosinspectError), Image("x", LayoutSource(ArchiveFiles(path))) as image:
+        with contextlib.suppress(CosinspectError), Image.open("x", LayoutSource(ArchiveFiles(path))) as image:
             assert GOOD.digest == str(image.digest)
-            assert TREE == {path: image.rootfs().read_bytes(path) for path in TREE}
+            assert TREE == {path: image.read_rootfs().read_bytes(path) for path in TREE}
 
 
 @pytest.mark.parametrize("where", ["digest", "size"])
@@ -320,4 +320,4 @@ def test_a_manifest_by_a_wrong_descriptor_is_an_error_even_where_the_bytes_are_r
         (tmp_path / "blobs/sha256" / other.encoded).write_bytes(GOOD.manifest)
     (tmp_path / "index.json").write_text(json.dumps(document))
     with pytest.raises(ContentError):
-        Image("x", LayoutSource(DirectoryFiles(tmp_path)))
+        Image.open("x", LayoutSource(DirectoryFiles(tmp_path)))

@@ -55,7 +55,7 @@ class Memory:
 
 
 def image_of(built, **options):
-    return Image("name", Memory(built), **options)
+    return Image.open("name", Memory(built), **options)
 
 
 def small(platform="linux/amd64", **options):
@@ -94,7 +94,7 @@ def without_platforms(document):
 
 
 def shown(image):
-    return image.rootfs().read_text("/platform")
+    return image.read_rootfs().read_text("/platform")
 
 
 def refused(built, kind, match=None, **options):
@@ -117,38 +117,38 @@ def test_an_image_has_all_its_parts(media_types, compression):
         base.empty_layer("ENV x").layer({"a": Whiteout()}, compression=compression, created_by="two").build()
     )
     source = Memory(built)
-    with Image("name", source) as image:
+    with Image.open("name", source) as image:
         assert (built.digest, None, AMD64) == (str(image.digest), image.index_digest, image.platform)
         assert built.manifest == image.manifest.raw
         assert built.config == image.config.raw
         assert list(built.layers) == [str(layer.descriptor.digest) for layer in image.layers]
         assert [(0, "one"), (1, "two")] == [(layer.position, layer.created_by) for layer in image.layers]
-        assert ["b"] == image.rootfs().listdir("/")
+        assert ["b"] == image.read_rootfs().listdir("/")
         assert not source.closed
     assert source.closed
 
 
 def test_an_image_without_layers_is_an_empty_tree():
-    assert [] == image_of(ImageBuilder().build()).rootfs().listdir("/")
+    assert [] == image_of(ImageBuilder().build()).read_rootfs().listdir("/")
 
 
 def test_a_layer_that_comes_twice_is_read_once():
     base = ImageBuilder().layer({"a": "1"}).layer({"a": Whiteout()}).layer({"a": "1"})
     source = Memory(base.build())
-    assert ["a"] == Image("name", source).rootfs().listdir("/")
+    assert ["a"] == Image.open("name", source).read_rootfs().listdir("/")
     assert 1 == source.asked.count(source.built.layers[0])
 
 
 def test_the_media_type_may_be_left_to_the_document():
     for told in ("", "application/octet-stream"):
-        assert AMD64 == Image("name", Memory(small(), media_type=told)).platform
+        assert AMD64 == Image.open("name", Memory(small(), media_type=told)).platform
 
 
 @pytest.mark.parametrize("more", [1, -1])
 def test_the_size_that_the_source_tells_must_be_right(more):
     built = small()
     with pytest.raises(SizeMismatch):
-        Image("name", Memory(built, size=len(built.manifest) + more))
+        Image.open("name", Memory(built, size=len(built.manifest) + more))
 
 
 @pytest.mark.parametrize(
@@ -190,14 +190,14 @@ def test_a_configuration_that_belongs_to_other_layers_is_told_when_they_are_read
     built = ImageBuilder().layer({"a": "1"}, diff_id=digest_of(b"other")).build()
     image = image_of(built)
     with pytest.raises(DiffIDMismatch):
-        image.rootfs()
-    assert ["a"] == image_of(built, verify_diff_ids=False).rootfs().listdir("/")
+        image.read_rootfs()
+    assert ["a"] == image_of(built, verify_diff_ids=False).read_rootfs().listdir("/")
 
 
 def test_layers_in_another_order_are_told_when_they_are_read():
     built = ImageBuilder().layer({"a": "1"}).layer({"b": "2"})
     with pytest.raises(DiffIDMismatch):
-        image_of(built.edit_manifest(lambda manifest: manifest["layers"].reverse()).build()).rootfs()
+        image_of(built.edit_manifest(lambda manifest: manifest["layers"].reverse()).build()).read_rootfs()
 
 
 def test_an_artifact_is_no_image():
@@ -208,9 +208,9 @@ def test_what_is_missing_is_the_sources_fault():
     built = small()
     for digest in (built.digest, built.config_digest):
         with pytest.raises(SourceError):
-            Image("name", Memory(built.replace_blob(digest, None)))
+            Image.open("name", Memory(built.replace_blob(digest, None)))
     with pytest.raises(SourceError):
-        image_of(built.replace_blob(built.layers[0], None)).rootfs()
+        image_of(built.replace_blob(built.layers[0], None)).read_rootfs()
 
 
 @pytest.mark.parametrize("limit", ["manifest_bytes", "config_bytes"])
@@ -236,7 +236,7 @@ def test_one_damaged_layer_among_many_fails_the_whole():
     for digest in built.layers:
         image = image_of(built.replace_blob(digest, built.blobs[digest][:-1] + b"x"))
         with pytest.raises(DigestMismatch, match=digest):
-            image.rootfs()
+            image.read_rootfs()
 
 
 # -- indexes -------------------------------------------------------------------------------------------------------
@@ -374,7 +374,7 @@ def test_an_index_that_multiplies_itself_is_looked_at_once():
         built = image_index(built, edit=repeat)
     source = Memory(built)
     with pytest.raises(NoMatchingPlatform):
-        Image("name", source, platform=AMD64)
+        Image.open("name", source, platform=AMD64)
     assert 3 == len(source.asked)
 
 
@@ -391,7 +391,7 @@ def test_an_index_of_too_many_candidates_is_given_up():
     built = evolve(built, blobs=dict(built.blobs) | {digest_of(manifest): manifest for manifest in manifests})
     source = Memory(built)
     with pytest.raises(LimitExceeded) as raised:
-        Image("name", source, platform=AMD64)
+        Image.open("name", source, platform=AMD64)
     assert ("candidates", DEFAULT_LIMITS.candidates) == (raised.value.limit, raised.value.bound)
     assert len(source.asked) <= DEFAULT_LIMITS.candidates + 1
 
@@ -452,14 +452,14 @@ def cases(table):
 
 
 def test_the_good_image_passes():
-    assert ["a", "b"] == image_of(GOOD, platform=AMD64).rootfs().listdir("/")
+    assert ["a", "b"] == image_of(GOOD, platform=AMD64).read_rootfs().listdir("/")
 
 
 @pytest.mark.parametrize(("path", "value"), cases(WRONG))
 def test_every_wrong_field_of_a_manifest_ends_in_an_error(path, value):
     built = GOOD.with_manifest(changed(GOOD.manifest, path, value))
     with pytest.raises(CosinspectError) as raised:
-        image_of(built, platform=AMD64).rootfs()
+        image_of(built, platform=AMD64).read_rootfs()
     # The manifest's own digest is right, so nothing but it, or what it leads to, can be blamed.
     assert isinstance(
         raised.value, InvalidImage | SizeMismatch | DiffIDMismatch | SourceError | LimitExceeded
@@ -474,17 +474,17 @@ def test_every_wrong_field_of_a_configuration_ends_in_an_error(path, value):
     built = GOOD.with_manifest(manifest)
     built = evolve(built, blobs=dict(built.blobs) | {digest_of(config): config})
     with pytest.raises((InvalidManifest, DiffIDMismatch)):
-        image_of(built, platform=AMD64).rootfs()
+        image_of(built, platform=AMD64).read_rootfs()
 
 
 def test_a_digest_of_another_algorithm_is_as_good():
     sha512 = "sha512:" + hashlib.sha512(GOOD.blobs[GOOD.layers[0]]).hexdigest()
     built = GOOD.with_manifest(changed(GOOD.manifest, "layers.0.digest", sha512))
     built = evolve(built, blobs=dict(built.blobs) | {sha512: GOOD.blobs[GOOD.layers[0]]})
-    assert ["a", "b"] == image_of(built).rootfs().listdir("/")
+    assert ["a", "b"] == image_of(built).read_rootfs().listdir("/")
     damaged = evolve(built, blobs=dict(built.blobs) | {sha512: GOOD.blobs[GOOD.layers[0]][:-1] + b"x"})
     with pytest.raises(DigestMismatch):
-        image_of(damaged).rootfs()
+        image_of(damaged).read_rootfs()
 
 
 # -- side by side ----------------------------------------------------------------------------------------------------
@@ -513,5 +513,5 @@ def test_as_many_layers_are_read_side_by_side_as_were_asked_for(jobs):
         builder = builder.layer({f"file{number}": os.urandom(2000)})
     source = Meeting(builder.build(), jobs)
 
-    assert 4 == len(Image("name", source, jobs=jobs).rootfs())
+    assert 4 == len(Image.open("name", source, jobs=jobs).read_rootfs())
     assert jobs == len(source.threads)

@@ -11,7 +11,8 @@ from cosinspect.cli import main
 from cosinspect.errors import PathNotFound
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.explanation import Explainer
-from cosinspect.inspection.inspection import examine_image, plan_inspection
+from cosinspect.inspection.inspection import Inspection
+from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.report import Kind, Verdict
 from cosinspect.testing import ImageBuilder, Symlink, Whiteout
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
@@ -32,7 +33,9 @@ def explainer(tmp_path_factory):
 
 def explained(image, directory):
     with open_image(image.write_layout(directory)) as opened:
-        report, context = examine_image(opened, plan=plan_inspection("auto"))
+        inspection = Inspection(opened, plan_inspection("auto"))
+        results, context = inspection.run_checks()
+        report = inspection.report(results)
         return Explainer(report, context, CATALOGUE)
 
 

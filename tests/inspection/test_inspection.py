@@ -25,6 +25,7 @@ from cosinspect.image.image import Image
 from cosinspect.inspection.inspection import inspect_image
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.documents import Descriptor, Digest, Platform
+from cosinspect.policy import Plan
 from cosinspect.profiles import load_profile
 from cosinspect.report.report import Capability, Finding, Kind, Level, Status, Verdict
 from cosinspect.testing import Fault, ImageBuilder, Registry, Whiteout, image_index
@@ -165,7 +166,7 @@ def test_a_layer_that_comes_twice_is_fetched_once_and_applied_twice():
     with Registry() as alone:
         name = alone.push(image, "cos/twice:v1")
         with open_image(name) as opened:
-            rootfs = opened.rootfs()
+            rootfs = opened.read_rootfs()
             actions = [(change.layer, change.action.value) for change in rootfs.history("/etc/motd")]
             assert b"hello" == rootfs.read_bytes("/etc/motd")
         fetched = [request for request in alone.requests if request.path.endswith(image.layers[0])]
@@ -181,7 +182,7 @@ def test_nothing_is_fetched_twice_where_two_layers_share_a_blob():
     image = ImageBuilder().layer({"a": "1"}).layer({"a": "1"}).build()
     with Registry() as alone:
         with open_image(alone.push(image, "cos/twice:v1")) as opened:
-            opened.rootfs(["a"])
+            opened.read_rootfs(["a"])
         paths = Counter(request.path for request in alone.requests)
 
     assert {1} == set(paths.values())
@@ -303,7 +304,7 @@ def made(run, *, capabilities=(Capability.BOOT,), **options):
 def report_with(tmp_path, run, *, image=GOOD, **options):
     """Inspect with one check more than the catalogue has."""
     with open_image(image.write_layout(tmp_path)) as opened:
-        return inspect_image(opened, profile=load_profile("cos"), checks=(*CATALOGUE, made(run, **options)))
+        return inspect_image(opened, Plan(load_profile("cos"), (*CATALOGUE, made(run, **options))))
 
 
 def crashes(_context):
@@ -539,8 +540,8 @@ def test_what_one_layer_raises_cancels_the_others_and_is_what_is_raised(fault):
         },
     )
 
-    with Image("scripted", source) as opened, pytest.raises(type(fault)) as caught:
-        opened.rootfs()
+    with Image.open("scripted", source) as opened, pytest.raises(type(fault)) as caught:
+        opened.read_rootfs()
 
     assert fault in (caught.value, caught.value.__cause__)  # an error of a layer says in which one
     assert closed.wait(10)
@@ -563,7 +564,7 @@ def test_layers_that_were_not_begun_are_not_begun_after_a_failure():
 
     source = Scripted(image, dict.fromkeys(image.layers, stream))
 
-    with Image("scripted", source) as opened, pytest.raises(TransportError):
-        opened.rootfs()
+    with Image.open("scripted", source) as opened, pytest.raises(TransportError):
+        opened.read_rootfs()
 
     assert len(opened_layers) < count

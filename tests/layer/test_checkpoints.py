@@ -163,12 +163,12 @@ def test_from_a_registry_a_file_costs_its_neighbourhood():
     with Registry() as registry:
         name = registry.push(image, "org/os:v1")
         with open_image(name, platform="linux/amd64") as opened:
-            rootfs = opened.rootfs()
+            rootfs = opened.read_rootfs()
             before = len(registry.requests)
             assert FILES["d/100"] == rootfs.read_bytes("/d/100")
             (asked,) = registry.requests[before:]
         with open_image(name, platform="linux/amd64", restartable=False) as opened:
-            rootfs = opened.rootfs()
+            rootfs = opened.read_rootfs()
             before = len(registry.requests)
             assert FILES["d/100"] == rootfs.read_bytes("/d/100")
             (again,) = registry.requests[before:]

@@ -161,7 +161,7 @@ def test_both_kinds_of_reading_less_go_together(tmp_path, policy):
     fast = both(built, tmp_path, policy, ["FLEET1"], trust_tables=True)
 
     assert ((0,), (1, 2)) == (fast.unread, fast.by_table)
-    assert ("layers 1-2 read by the table of contents alone", "layer 0 not read") == fast.reservations
+    assert ("layers 1-2 read by the table of contents only", "layer 0 not read") == fast.reservations
 
 
 def test_the_registry_is_not_asked_for_more_than_was_needed(policy):

@@ -358,7 +358,7 @@ def test_an_inspection_by_tables_says_the_same_for_a_fraction_and_is_provisional
     assert Verdict.PASS == whole.verdict == quick.verdict
     assert not whole.provisional
     assert (0, 1, 2, 3, 4) == quick.by_table
-    assert ("layers 0-4 read by the table of contents alone",) == quick.reservations
+    assert ("layers 0-4 read by the table of contents only",) == quick.reservations
     told = {each["check"]: each for each in plain(whole)["results"]}
     for each in plain(quick)["results"]:
         # It is the one that compares tables with layers.
@@ -453,7 +453,7 @@ def test_annotations_are_part_of_what_a_cached_layer_is_known_by(tmp_path):
         )
         name = builder.build().write_layout(tmp_path / str(len(annotations)))
         with open_image(name, platform="linux/amd64", cache=cache) as image:
-            return [each.kind for each in image.rootfs().indexes[0].irregularities]
+            return [each.kind for each in image.read_rootfs().indexes[0].irregularities]
 
     assert [] == lint({})
     assert ["table-differs"] == lint(built.annotations)
@@ -480,10 +480,10 @@ def test_the_command_says_that_it_is_provisional(tmp_path):
 
     assert 0 == status
     assert ", provisionally" in " ".join(out.split())
-    assert "provisional layers 0-4 read by the table of contents alone" in " ".join(out.split())
+    assert "provisional layers 0-4 read by the table of contents only" in " ".join(out.split())
     for name_of in ("json", "sarif", "junit", "markdown", "html"):
         assert (
-            "layers 0-4 read by the table of contents alone"
+            "layers 0-4 read by the table of contents only"
             in run("check", name, "--trust-toc", "--format", name_of)[1]
         )
         assert "table of contents alone" not in run("check", name, "--format", name_of)[1]

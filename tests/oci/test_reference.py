@@ -1,10 +1,14 @@
 """Image names: containers-transports(5), and registry references by the rules of distribution's `reference` package."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import cosinspect
 from cosinspect.errors import CosinspectError, InvalidReference
 from cosinspect.oci.documents import Digest
-from cosinspect.oci.reference import ImageName, Reference, Transport
+from cosinspect.oci.reference import FORMS, ImageName, Reference, Transport
 
 SHA = "sha256:" + "0123456789abcdef" * 4
 SHA_512 = "sha512:" + "0123456789abcdef" * 8
@@ -250,3 +254,15 @@ def test_a_password_in_a_name_is_not_repeated(text):
 
     assert "s3c" not in str(caught.value)
     assert "quay.io" in str(caught.value)
+
+
+def test_one_table_names_the_transports():
+    """Whoever adds a transport adds its form here, and to README; nothing else lists them by hand."""
+    root = Path(cosinspect.__file__).parent
+    assert set(FORMS) == set(Transport)
+    for transport, form in FORMS.items():
+        assert ImageName.parse(form.partition("[")[0]).transport is transport
+    listing = re.compile(r"oci-archive:[A-Z]+.*docker-archive:[A-Z]+")
+    assert [path for path in root.rglob("*.py") if listing.search(path.read_text())] == []
+    readme = (root.parent / "README.md").read_text()
+    assert [each.value for each in Transport if f"{each.value}:" not in readme] == []

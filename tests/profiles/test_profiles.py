@@ -48,10 +48,14 @@ def test_the_profile_boot_passes_what_cannot_be_installed(tmp_path):
     assert Verdict.FAIL == inspect(name, profile="cos").verdict
 
 
-def test_every_generation_but_bootc_has_a_table():
+def test_every_generation_has_a_table():
     generations = load_profile("cos").generations
 
-    assert {"G0", "G1", "G2", "G3", "G4", "G5", "kairos", "kairos-trusted"} == set(generations)
+    derivatives = {name for name, table in generations.items() if table.derivative}
+    assert {"G0", "G1", "G2", "G3", "G4", "G5", "kairos", "kairos-trusted"} == derivatives
+    carriers = {name for name, table in generations.items() if table.carries}
+    assert {"G6", "bootc", "uki"} == generations.keys() - derivatives - carriers
+    assert {f"elemental3-{what}" for what in ("iso", "manifest", "extension", "payload")} == carriers
     assert all(isinstance(table, Generation) for table in generations.values())
 
 

@@ -11,16 +11,29 @@ from cosinspect.errors import FormatError
 from cosinspect.formats.boot.bootargs import kernel_parameters, leftover_placeholders
 from cosinspect.formats.boot.dracut import merge, read_build_parameters, read_dracut_conf
 from cosinspect.formats.boot.elf import read_elf
+from cosinspect.formats.boot.go_program import read_go_modules
 from cosinspect.formats.boot.grub_commands import COMMANDS
 from cosinspect.formats.boot.grub_evaluator import Evaluator
 from cosinspect.formats.boot.grub_menu import GrubMenu
 from cosinspect.formats.boot.grub_syntax import check_grub_script, parse_grub_script
 from cosinspect.formats.boot.grub_values import GrubBound, render
+from cosinspect.formats.boot.loader_cache import read_loader_cache
+from cosinspect.formats.boot.module_index import (
+    read_builtin,
+    read_dependencies,
+    read_index,
+    read_soft_dependencies,
+)
 from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import read_shell_script
+from cosinspect.formats.text.accounts import read_passwd, read_sysusers
+from cosinspect.formats.text.build_manifest import read_build_manifest
 from cosinspect.formats.text.cloud_config import read_cloud_config
+from cosinspect.formats.text.fstab import read_fstab
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.formats.text.pam import passes, read_stack
 from cosinspect.formats.text.systemd import exec_commands, read_unit
+from cosinspect.formats.toc import parse_chunked_footer, parse_stargz_footer, parse_toc
 from grub_machine import Machine, run
 
 
@@ -42,7 +55,24 @@ def grub_run(text: str) -> None:
     GrubMenu(Evaluator(Machine(), COMMANDS), state)
 
 
+def system(text: str) -> None:
+    """Files that a login, mounts and drivers need."""
+    assert all(account.name for account in (*read_passwd(text), *read_sysusers(text)))
+    read_fstab(text)
+    passes(read_stack("login", "auth", lambda _: text), lambda _: True)
+    for read in (read_dependencies, read_builtin, read_soft_dependencies):
+        read(text)
+    read_go_modules([text.encode("utf-8", "surrogateescape")])
+
+
+def build_manifest(text: str) -> None:
+    with contextlib.suppress(FormatError):
+        read_build_manifest(text)
+
+
 READERS = {
+    "system": system,
+    "build-manifest": build_manifest,
     "grub": lambda text: (parse_grub_script(text), check_grub_script(text)),
     "grub-run": grub_run,
     "kernelcmd": lambda text: (kernel_parameters(text), leftover_placeholders(text)),
@@ -238,3 +268,26 @@ def test_arbitrary_bytes_are_an_executable_s_head_or_refused(rest, start):
         found = read_elf(head)
         assert found.bits in {32, 64}
         assert found.interpreter is None or found.interpreter_known
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        read_index,
+        read_loader_cache,
+        parse_toc,
+        lambda data: parse_stargz_footer(data, 1 << 20),
+        lambda data: parse_chunked_footer(data, 1 << 20),
+    ],
+)
+@pytest.mark.parametrize(
+    "start", [b"", b"\xb0\x07\xf4\x57\0\2\0\1", b"glibc-ld.so.cache1.1", b'{"version":1,"entries":[']
+)
+def test_arbitrary_bytes_are_an_index_or_refused(read, start):
+    @settings(deadline=None, max_examples=40)
+    @given(st.binary(max_size=200))
+    def check(rest):
+        with contextlib.suppress(FormatError):
+            read(start + rest)
+
+    check()

@@ -58,7 +58,7 @@ def test_what_is_waived_is_a_notice_with_its_reason():
     assert "notice" == found["COS011 kernel-link-dangling"][0]
     assert "waived until 2027-03-31" in found["COS011 kernel-link-dangling"][2]
     assert "its waiver expired on 2026-01-31" in found["COS033 microcode-missing"][2]
-    assert "a waiver of COS012 covers nothing: was once needed" == found["waiver without use"][2]
+    assert "a waiver of COS012 matches nothing: was once needed" == found["unused waiver"][2]
 
 
 def test_strangers_command_nothing():

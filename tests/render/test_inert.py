@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cosinspect.cli import main
@@ -72,6 +72,7 @@ def test_no_line_is_a_command(layout, arguments):
         assert [json.loads(line) for line in out.getvalue().splitlines()]
 
 
+@example(parts=["##["])
 @given(parts=st.lists(st.text(alphabet=" :#[vso]\n\t\xa0a", max_size=12) | st.just(None), max_size=12))
 def test_however_it_is_cut_into_pieces_no_line_is_a_command(parts):
     raw = io.StringIO()

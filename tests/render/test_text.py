@@ -84,13 +84,11 @@ def test_sections_without_content_are_left_out():
 
 
 def test_a_capability_without_known_needs_says_so():
-    assert "iso         unknown            what it needs is not known for this kind of image\n" in rendered()
+    assert "iso         unknown            its needs are not known for this kind of image\n" in rendered()
 
 
 def test_an_unknown_generation_says_what_that_means():
-    assert "generation  none evident: not a derivative that is known here\n" in rendered(
-        report(generation="")
-    )
+    assert "generation  none found: not a known kind of derivative\n" in rendered(report(generation=""))
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])
@@ -177,7 +175,7 @@ def test_many_findings_and_much_evidence_are_counted_instead_of_shown():
     text = rendered(report(evolve(handmade.KERNEL, findings=tuple(findings))))
 
     assert [f"defect {number:02}" for number in range(10)] == re.findall(r"defect \d\d", text)
-    assert "and 15 more, which the JSON report has" in text
+    assert "and 15 more, see the JSON report" in text
     assert 10 == text.count("- and 18 more\n")
 
 

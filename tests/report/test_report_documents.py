@@ -25,7 +25,7 @@ reason = "known"
 expires = 2999-01-31
 [[waivers]]
 check = "COS012"
-reason = "covers nothing"
+reason = "matches nothing"
 expires = 2999-01-31
 """
 
@@ -119,7 +119,7 @@ def test_a_report_of_an_earlier_version_has_what_it_has():
     ],
 )  # fmt: skip
 def test_what_is_no_report_is_refused(change):
-    with pytest.raises(InvalidReport, match="expected a report of the schema"):
+    with pytest.raises(InvalidReport, match="expected a report with the schema"):
         Report.from_dict(json.loads(GOLDEN.read_text()) | change)
 
 

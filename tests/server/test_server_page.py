@@ -9,20 +9,24 @@ import pytest
 from cosinspect.kubernetes_images import BUILTIN
 from cosinspect.server.configuration import (
     Admission,
+    AdmissionRule,
     Guarded,
+    Harbor,
     Inspections,
     Listen,
-    Rule,
     parse_configuration,
 )
+from cosinspect.server.metrics import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs/server.md").read_text()
+RUNNING = (Path(__file__).parents[2] / "docs/running-a-server.md").read_text()
 TABLES = {
     "listen": Listen,
     "inspections": Inspections,
     "admission": Admission,
-    "rules": Rule,
-    "notifications`, `harbor": Guarded,
+    "rules": AdmissionRule,
+    "notifications": Guarded,
+    "harbor": Harbor,
 }
 
 
@@ -53,3 +57,10 @@ def test_the_page_lists_each_kind_of_an_operating_system_as_the_code_reads_it():
         if each.group not in ("", "apps", "batch")
     ]
     assert "\n".join(rows) in PAGE
+
+
+def test_the_page_lists_each_metric():
+    described = re.findall(r"^# TYPE (\w+)", Metrics().text().decode(), re.MULTILINE)
+
+    assert described
+    assert [name for name in described if f"`{name}`" not in RUNNING] == []

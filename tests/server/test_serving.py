@@ -221,7 +221,8 @@ def test_a_kill_loses_no_verdict_and_leaves_no_process(tmp_path):
 
 
 def _children(process):
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    threads = Path(f"/proc/{process}/task").glob("*/children")  # which one has made them makes no difference
+    return [int(child) for thread in threads for child in thread.read_text().split()]
 
 
 def _alive(process):
@@ -242,7 +243,7 @@ def test_a_process_that_dies_is_replaced_and_its_image_inspected_again(tmp_path)
 
         for child in _children(server.process.pid):
             command = Path(f"/proc/{child}/cmdline").read_bytes()
-            if b"spawn_main" in command:
+            if b"inspection.processes" in command:
                 os.kill(child, signal.SIGKILL)
         asking.join()
 
@@ -382,7 +383,8 @@ def test_a_configuration_with_mistakes_is_one_line(tmp_path, text, told):
 
     assert done.returncode == (3 if "listened" in told else 2), done.stderr
     assert told in done.stderr
-    assert done.stderr.count("\n") == 1
+    # Where the address cannot be had, a line of the log says why.
+    assert done.stderr.count("\n") == (2 if "listened" in told else 1)
 
 
 def test_a_configuration_can_be_checked(tmp_path):
@@ -407,8 +409,4 @@ def test_a_waiver_that_runs_out_is_another_rule(tmp_path):
         with serving(tmp_path, rules) as server:
             assert server.review(review("Pod", name))["allowed"] is True
             policy.write_text(waiver.format("2020-01-01"))
-            assert server.review(review("Pod", name))["allowed"] is True, (
-                "it was read when the server started"
-            )
-        with serving(tmp_path, rules) as server:
-            assert server.review(review("Pod", name))["allowed"] is False
+            server.until(lambda: server.review(review("Pod", name))["allowed"] is False)

@@ -343,7 +343,7 @@ def test_the_first_mirror_that_has_the_image_gives_all_of_it(tmp_path, registrie
     broken.inject(Fault.status(404, times=None))
     access = mirrored(tmp_path, own, broken, good)
     with open_image(f"{own.address}/org/os:v1", access=access) as image:
-        image.rootfs()
+        image.read_rootfs()
     assert [] == list(own.requests)
     assert {"manifests", "blobs"} == {request.path.split("/")[4] for request in good.requests}
 
@@ -379,7 +379,7 @@ def test_an_authorization_that_was_given_is_sent_from_the_first_request_on():
         name = registry.push(IMAGE, "org/os:v1")
         header = Credential("alice", "pw").basic
         with open_image(name, access=Access(authorization=header, auth_files=())) as image:
-            image.rootfs()
+            image.read_rootfs()
         assert {header} == {request.headers.get("Authorization") for request in registry.requests}
         with pytest.raises(CosinspectError, match="refuses the authorization that was given"):
             open_image(name, access=Access(authorization="Bearer other", auth_files=()))

@@ -43,14 +43,14 @@ OTHER = ImageBuilder().layer({"which": "other"}).build()
 
 def opened(path, selector=None, **options):
     limits = options.get("limits", DEFAULT_LIMITS)
-    return Image(
+    return Image.open(
         "name", DockerArchiveSource(ArchiveFiles(path, limits=limits), selector, limits=limits), **options
     )
 
 
 def which(path, selector=None, **options):
     with opened(path, selector, **options) as image:
-        return image.rootfs().read_text("/which")
+        return image.read_rootfs().read_text("/which")
 
 
 def saved(path, style="docker25", image=IMAGE, tag="org/os:v1", **options):
@@ -101,7 +101,7 @@ def path(tmp_path):
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
 def test_an_image_is_read_whoever_saved_it(path, style, compression):
     with opened(saved(path, style, compression=compression)) as image:
-        assert ["etc", "which"] == sorted(image.rootfs().listdir("/"))
+        assert ["etc", "which"] == sorted(image.read_rootfs().listdir("/"))
         assert IMAGE.config == image.config.raw
         assert ["FROM", "RUN"] == [layer.created_by for layer in image.layers]
         assert AMD64 == image.platform
@@ -130,7 +130,7 @@ def test_a_layer_that_comes_twice_is_read_by_its_link(path, style):
 
 @STYLES
 def test_an_image_without_layers_is_an_empty_tree(path, style):
-    assert [] == opened(saved(path, style, image=ImageBuilder().build())).rootfs().listdir("/")
+    assert [] == opened(saved(path, style, image=ImageBuilder().build())).read_rootfs().listdir("/")
 
 
 @pytest.mark.parametrize("style", ["legacy", "podman"])
@@ -145,7 +145,7 @@ def test_layers_may_be_compressed_inside(path, style, compression, outer):
     rewritten(saved(path, style), change)
     path.write_bytes(compress(path.read_bytes(), outer))
     with opened(path) as image:
-        assert "image" == image.rootfs().read_text("/which")
+        assert "image" == image.read_rootfs().read_text("/which")
         assert {digest_of(compress(tar, compression)) for tar in IMAGE.tars} == {
             str(layer.descriptor.digest) for layer in image.layers
         }
@@ -276,7 +276,7 @@ def test_where_the_layout_does_not_have_the_image_the_older_list_counts(path):
         found["index.json"] = json.dumps({"schemaVersion": 2, "manifests": []})
 
     with opened(rewritten(saved(path), change)) as image:
-        assert "image" == image.rootfs().read_text("/which")
+        assert "image" == image.read_rootfs().read_text("/which")
         assert DOCKER_MANIFEST == image.manifest.media_type
 
 
@@ -538,8 +538,8 @@ def test_what_skopeo_saves_is_read(tmp_path, media_types):
             capture_output=True,
         )
         with opened(target, tag) as image:
-            assert ["d", "which"] == sorted(image.rootfs().listdir("/"))
-            assert "skopeo" == image.rootfs().read_text("/which")
+            assert ["d", "which"] == sorted(image.read_rootfs().listdir("/"))
+            assert "skopeo" == image.read_rootfs().read_text("/which")
             assert built.config == image.config.raw
         with pytest.raises(InvalidLayout, match=tag):
             opened(target, "org/os:v9")

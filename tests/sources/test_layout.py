@@ -43,14 +43,14 @@ def opened(name, **options):
     path = Path(parsed.path)
     limits = options.get("limits", DEFAULT_LIMITS)
     if parsed.transport is Transport.DIR:
-        return Image(name, DirSource(DirectoryFiles(path), limits), **options)
+        return Image.open(name, DirSource(DirectoryFiles(path), limits), **options)
     local = DirectoryFiles if parsed.transport is Transport.OCI else ArchiveFiles
-    return Image(name, LayoutSource(local(path), parsed.selector, parsed.digest, limits), **options)
+    return Image.open(name, LayoutSource(local(path), parsed.selector, parsed.digest, limits), **options)
 
 
 def which(name, **options):
     with opened(name, **options) as image:
-        return image.rootfs().read_text("/which")
+        return image.read_rootfs().read_text("/which")
 
 
 def edit_index(directory, edit):
@@ -76,7 +76,7 @@ def test_the_only_image_of_a_layout_needs_no_name(tmp_path, image):
     name = image.write_layout(tmp_path / "layout", None)
     with opened(name) as found:
         assert (image.digest, None) == (str(found.digest), found.index_digest)
-        assert found.rootfs().read_text("/which") in ("first", "second")
+        assert found.read_rootfs().read_text("/which") in ("first", "second")
 
 
 def test_one_of_several_images_is_chosen_by_its_name(layout):
@@ -149,7 +149,7 @@ def test_index_json_may_itself_be_the_index_of_one_image(tmp_path):
     ARM.write_layout(tmp_path, "b")
     edit_index(tmp_path, platforms)
     with opened(f"oci:{tmp_path}", platform=Platform("linux", "arm64")) as image:
-        assert "arm" == image.rootfs().read_text("/which")
+        assert "arm" == image.read_rootfs().read_text("/which")
         assert Digest.of((tmp_path / "index.json").read_bytes()) == image.index_digest
     assert "first" == which(f"oci:{tmp_path}", platform=AMD64)
 
@@ -328,7 +328,7 @@ def test_a_damaged_blob_in_an_archive_is_told(tmp_path, compression):
 def test_an_image_in_a_directory_is_read(tmp_path, image):
     with opened(image.write_directory(tmp_path / "dir")) as found:
         assert image.digest == str(found.digest)
-        assert found.rootfs().read_text("/which") in ("first", "second")
+        assert found.read_rootfs().read_text("/which") in ("first", "second")
 
 
 def test_an_index_in_a_directory_offers_its_platforms(tmp_path):
@@ -386,7 +386,7 @@ def test_what_skopeo_writes_is_read(tmp_path, media_types, target):
     target = target.format(tmp_path)
     skopeo("copy", built.write_directory(tmp_path / "source"), target)
     with opened(target) as image:
-        rootfs = image.rootfs()
+        rootfs = image.read_rootfs()
         assert ["d", "which"] == sorted(rootfs.listdir("/"))
         assert ("two", "y") == (rootfs.read_text("/which"), rootfs.read_text("/d/kept"))
         if target.startswith("dir:") or media_types == "oci":
@@ -407,7 +407,7 @@ def test_what_skopeo_compresses_is_read(tmp_path, form):
         target,
     )
     with opened(target) as image:
-        assert "one" == image.rootfs().read_text("/which")
+        assert "one" == image.read_rootfs().read_text("/which")
         assert image.manifest.layers[0].media_type.endswith(form)
 
 
@@ -419,7 +419,7 @@ def test_an_index_that_skopeo_copies_whole_is_read(tmp_path):
     skopeo("copy", "--all", source, target)
     with opened(target, platform=Platform("linux", "arm64")) as image:
         assert (built.digest, ARM.digest) == (str(image.index_digest), str(image.digest))
-        assert "arm" == image.rootfs().read_text("/which")
+        assert "arm" == image.read_rootfs().read_text("/which")
 
 
 @pytest.mark.compat
@@ -430,11 +430,11 @@ def test_what_umoci_makes_is_read(tmp_path):
     with pytest.raises(InvalidLayout, match="the layout has none"):
         opened(f"oci:{layout}")
     subprocess.run([UMOCI, "new", "--image", f"{layout}:v1"], check=True)
-    assert [] == opened(f"oci:{layout}:v1").rootfs().listdir("/")
+    assert [] == opened(f"oci:{layout}:v1").read_rootfs().listdir("/")
     (tmp_path / "file").write_text("umoci")
     subprocess.run(
         [UMOCI, "insert", "--rootless", "--image", f"{layout}:v1", tmp_path / "file", "/etc/which"],
         check=True,
     )
     with opened(f"oci:{layout}:v1") as image:
-        assert "umoci" == image.rootfs().read_text("/etc/which")
+        assert "umoci" == image.read_rootfs().read_text("/etc/which")

@@ -26,6 +26,7 @@ from cosinspect.errors import (
 )
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.reference import Reference
+from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
 from cosinspect.testing import BasicAuth, Fault, Registry, TokenAuth
 from registry_client import (
@@ -387,7 +388,7 @@ def test_https_is_never_left_for_http(certificate, monkeypatch):
 )
 def test_plain_http_is_for_localhost_only(name, plain):
     source = RegistrySource(Reference.parse(name))
-    forced = RegistrySource(Reference.parse(name), plain_http=True)
+    forced = RegistrySource(Reference.parse(name), access=Access(plain_http=True))
 
     assert source._client._registry.scheme == ("http" if plain else "https")
     assert forced._client._registry.scheme == "http"
@@ -402,7 +403,8 @@ def test_docker_hub_is_asked_by_its_other_name(tmp_path, monkeypatch):
     with Registry(auth=BasicAuth("alice", "hub")) as registry:
         registry.push(IMAGE, "library/os:latest")
         monkeypatch.setenv("HTTP_PROXY", f"http://{registry.address}")
-        source = RegistrySource(Reference.parse("os"), plain_http=True, docker_config=config)
+        access = Access.of_docker_config(config, plain_http=True)
+        source = RegistrySource(Reference.parse("os"), access=access)
         with contextlib.closing(source):
             assert str(source.resolve().digest) == IMAGE.digest
         hosts = {request.headers["Host"] for request in registry.requests}

@@ -41,7 +41,7 @@ class Placeholder:
 
 @frozen
 class Parameter:
-    """A kernel parameter; the value is None where there is no `=`."""
+    """A kernel parameter; the value is None if there is no `=`."""
 
     key: str
     value: str | None

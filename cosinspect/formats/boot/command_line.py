@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from cosinspect.formats.boot.bootargs import Parameter, kernel_parameters
 from cosinspect.formats.boot.grub_values import (
-    Choice,
+    Conditional,
     GrubBound,
     Knowledge,
     Plain,
@@ -39,7 +39,7 @@ class Possibility:
     """What a parameter can be.
 
     Attributes:
-        value: its value, "" for one without a `=`, None where the parameter is not there.
+        value: its value, "" for one without a `=`, None if the parameter is not there.
         conditions: what must hold for it, in GRUB's own words.
     """
 
@@ -84,7 +84,7 @@ class CommandLine:
         return tuple(found)
 
     def last(self, key: str) -> tuple[Possibility, ...]:
-        """Give what the last parameter of a name can be.
+        """Return what the last parameter of a name can be.
 
         Raises:
             GrubBound: there are more ways than are followed.
@@ -113,7 +113,7 @@ def _shown(plain: tuple[Plain, ...], _: Knowledge) -> str:
 def _can_have(segment: Value, key: str) -> bool:
     return any(
         _can_have(part.yes, key) or _can_have(part.no, key)
-        if isinstance(part, Choice)
+        if isinstance(part, Conditional)
         else not isinstance(part, str) or key[:1] in part
         for part in segment
     )

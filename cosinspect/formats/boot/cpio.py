@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 
 __all__ = [
     "PATH_BYTES",
-    "Entry",
+    "CpioEntry",
     "Window",
     "body_pieces",
     "read_archive",
@@ -67,7 +68,7 @@ class Window:
         return self._fetched - len(self._buffer) + self._at
 
     def peek(self, count: int) -> bytes:
-        """Give the next `count` bytes without taking them; fewer only at the end."""
+        """Return the next `count` bytes without taking them; fewer only at the end."""
         while len(self._buffer) - self._at < count:
             piece = self.piece()
             if not piece:
@@ -77,7 +78,7 @@ class Window:
         return self._buffer[self._at : self._at + count]
 
     def take(self, count: int) -> bytes:
-        """Give and pass the next `count` bytes.
+        """Return and pass the next `count` bytes.
 
         Raises:
             FormatError: there are not that many (`truncated`).
@@ -100,7 +101,7 @@ class Window:
             self._at = end
             return
         for _ in self.pieces(count):
-            pass
+            spend()
 
     def skip_zeros(self) -> None:
         """Pass every zero byte up to the next other one, or the end."""
@@ -112,7 +113,7 @@ class Window:
                 return
 
     def pieces(self, count: int) -> Iterator[bytes]:
-        """Give and pass the next `count` bytes in pieces of the size they come in.
+        """Yield and pass the next `count` bytes in pieces of the size they come in.
 
         Raises:
             FormatError: there are not that many (`truncated`).
@@ -134,13 +135,13 @@ class Window:
             yield piece
 
     def piece(self) -> bytes:
-        """Give the next piece from the source as it comes, behind what the window already holds."""
+        """Return the next piece from the source as it comes, behind what the window already holds."""
         piece = self._read()
         self._fetched += len(piece)
         return piece
 
     def rest(self) -> bytes:
-        """Give and pass what the window holds without reading on."""
+        """Return and pass what the window holds without reading on."""
         held = self._buffer[self._at :] if self._at else self._buffer
         self._buffer = b""
         self._at = 0
@@ -153,12 +154,12 @@ class Window:
 
 
 @frozen(kw_only=True)
-class Entry:
+class CpioEntry:
     """One member of an archive as its header tells it.
 
     Attributes:
         name: as written, up to the first NUL; bytes that are not UTF-8 as surrogate escapes. Empty where it is longer than
-            `PATH_BYTES`: kernels pass over such a member.
+            `PATH_BYTES`: kernels skip such a member.
         type: `file`, `directory`, `symlink`, `character`, `block`, `fifo`, `socket` or `unknown`, by the mode.
         target: where a symbolic link leads, else None; None too where it is longer than `PATH_BYTES`.
         size: of the body, in bytes; 0 for all hard links to a file but the one that carries the body.
@@ -190,7 +191,7 @@ class Entry:
         return 0 if self.target is not None else self.size
 
 
-def read_archive(window: Window) -> Iterator[Entry]:
+def read_archive(window: Window) -> Iterator[CpioEntry]:
     """Yield the members of one archive up to its trailer or the end of the input.
 
     The window stands at the entry's body when it is given; whatever is not taken of it is passed before the next.
@@ -199,6 +200,7 @@ def read_archive(window: Window) -> Iterator[Entry]:
         FormatError: as `read_entry` and `skip_body`.
     """
     while window.peek(1):
+        spend()
         entry = read_entry(window)
         if entry is None:
             return
@@ -213,7 +215,7 @@ def read_archive(window: Window) -> Iterator[Entry]:
         window.skip_zeros()
 
 
-def read_entry(window: Window) -> Entry | None:
+def read_entry(window: Window) -> CpioEntry | None:
     """Read the header, name and link target at the window's offset; None is the trailer, passed with its padding.
 
     Raises:
@@ -258,7 +260,7 @@ def read_entry(window: Window) -> Entry | None:
         window.skip(size)
         _align(window)
         return None
-    return Entry(
+    return CpioEntry(
         name=_decode(raw),
         type=_TYPES.get(stat.S_IFMT(mode), "unknown"),
         target=target,
@@ -276,7 +278,7 @@ def read_entry(window: Window) -> Entry | None:
     )
 
 
-def read_body(window: Window, entry: Entry) -> bytes:
+def read_body(window: Window, entry: CpioEntry) -> bytes:
     """Take the body of the entry that was just read, and pass its padding.
 
     Raises:
@@ -289,8 +291,8 @@ def read_body(window: Window, entry: Entry) -> bytes:
     return body
 
 
-def body_pieces(window: Window, entry: Entry) -> Iterator[bytes]:
-    """Give the body of the entry that was just read in pieces, and pass its padding once all of them were taken.
+def body_pieces(window: Window, entry: CpioEntry) -> Iterator[bytes]:
+    """Yield the body of the entry that was just read in pieces, and pass its padding once all of them were taken.
 
     Raises:
         FormatError: it ends early (`truncated`) or its checksum is not the header's (`checksum`).
@@ -305,7 +307,7 @@ def body_pieces(window: Window, entry: Entry) -> Iterator[bytes]:
     _align(window)
 
 
-def skip_body(window: Window, entry: Entry) -> None:
+def skip_body(window: Window, entry: CpioEntry) -> None:
     """Pass the body of the entry that was just read, and its padding.
 
     Raises:
@@ -358,7 +360,7 @@ def _align(window: Window) -> None:
         window.skip(len(window.peek(padding)))
 
 
-def _check_sum(found: int, entry: Entry) -> None:
+def _check_sum(found: int, entry: CpioEntry) -> None:
     if found & 0xFFFFFFFF != entry.checksum:
         raise FormatError(
             f"the bytes of {entry.name} add up to {found & 0xFFFFFFFF:08x} where its cpio header says {entry.checksum:08x}",

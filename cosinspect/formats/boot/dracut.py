@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem, bounded
 
 __all__ = [
@@ -76,28 +77,13 @@ class DracutSettings:
     origins: Mapping[str, tuple[str, ...]]
 
     def words(self, key: str) -> tuple[str, ...]:
-        """Give the words of a key's value; none where it is not set."""
+        """Return the words of a key's value; none if it is not set."""
         return tuple(self.values.get(key, "").split())
-
-    @property
-    def add_dracutmodules(self) -> tuple[str, ...]:
-        """Modules to add where their own checks allow it."""
-        return self.words("add_dracutmodules")
-
-    @property
-    def force_add_dracutmodules(self) -> tuple[str, ...]:
-        """Modules to add even in hostonly mode."""
-        return self.words("force_add_dracutmodules")
 
     @property
     def omit_dracutmodules(self) -> tuple[str, ...]:
         """Modules to leave out."""
         return self.words("omit_dracutmodules")
-
-    @property
-    def install_items(self) -> tuple[str, ...]:
-        """Files to put into the initrd."""
-        return self.words("install_items")
 
     @property
     def hostonly(self) -> bool | None:
@@ -109,11 +95,6 @@ class DracutSettings:
         """The compressor, or None where dracut chooses."""
         return self.values.get("compress") or None
 
-    @property
-    def early_microcode(self) -> bool | None:
-        """Whether processor microcode comes first; None leaves it to the distribution."""
-        return self.values["early_microcode"] == "yes" if "early_microcode" in self.values else None
-
 
 @frozen
 class BuildParameters:
@@ -121,14 +102,14 @@ class BuildParameters:
 
     Attributes:
         options: each option with the value behind it, or None.
-        hostonly: what they say of hostonly mode; None where it was left to the configuration.
+        hostonly: what they say of hostonly mode; None if it was left to the configuration.
     """
 
     options: tuple[tuple[str, str | None], ...]
     hostonly: bool | None
 
     def values(self, *names: str) -> tuple[str, ...]:
-        """Give the words of the values of the options named, such as `--add` and `-a`."""
+        """Return the words of the values of the options named, such as `--add` and `-a`."""
         return tuple(
             word for name, value in self.options if name in names and value for word in value.split()
         )
@@ -150,6 +131,7 @@ def read_dracut_conf(text: str) -> DracutConf:
             problems.append(Problem(kind, message, line))
 
     while position < len(text):
+        spend()
         if space := _SPACE.match(text, position):
             advance(space.end())
             continue
@@ -172,12 +154,12 @@ def read_dracut_conf(text: str) -> DracutConf:
 
 
 def _expands(quoted: str) -> bool:
-    """Say whether the inside of double quotes, where single ones mean nothing, needs a shell."""
+    """Return whether the inside of double quotes, where single ones mean nothing, needs a shell."""
     return any(match[1] for match in _EXPANSION_IN_QUOTES.finditer(quoted))
 
 
 def merge(confs: Mapping[str, DracutConf]) -> DracutSettings:
-    """Give the settings that several files make together, in the order in which dracut sources them.
+    """Return the settings that several files make together, in the order in which dracut sources them.
 
     That is `dracut.conf`, then the drop-ins `*.conf` by their base names as `sort -V` puts them; of two with the same
     name the one under `/etc` counts (dracut 059, `dropindirs_sort`).

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from cosinspect.errors import FormatError
+from cosinspect.formats.boot.symbol_versions import StretchAt, defined_versions, wanted_versions
 
 __all__ = [
     "DYNAMIC_BYTES",
@@ -48,8 +49,9 @@ HEADERS = 128
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
 _ET_EXEC, _ET_DYN = 2, 3
 _DT_NEEDED, _DT_STRTAB, _DT_SONAME, _DT_RPATH, _DT_RUNPATH, _DT_FLAGS_1 = 1, 5, 14, 15, 29, 0x6FFFFFFB
+_DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD, 0x6FFFFFFE, 0x6FFFFFFF
 _DF_1_NODEFLIB = 0x800
-_SHT_STRTAB, _SHF_ALLOC = 3, 2
+_SHT_STRTAB, _SHT_GNU_VERDEF, _SHT_GNU_VERNEED, _SHF_ALLOC = 3, 0x6FFFFFFD, 0x6FFFFFFE, 2
 
 # Program headers, and where in one its offset, its address and its length in the file stand, by whether it is of 64 bits.
 _SEGMENTS = {
@@ -81,7 +83,7 @@ _BUILT_IN = re.compile(rb"/(?:[\w.+-]+/)*lib[\w.+-]*/(?:[\w.+-]+/)*\0")
 _LOADER_NAMES = ("ld-", "ld.so", "ld64.")
 
 NameAt: TypeAlias = "Callable[[int], bytes | None]"
-"""Gives the name that begins at an offset of a file, None where it is not at hand."""
+"""Gives the name that begins at an offset of a file, None if it is not at hand."""
 
 
 class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -102,8 +104,11 @@ class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
         runpath: the value of DT_RUNPATH, None for none.
         no_default: whether the loader's default directories are not searched for it (DF_1_NODEFLIB).
         directories: the default directories of a glibc loader; empty for anything else.
-        problem: why its dynamic section is not known, "" where it is.
+        problem: why its dynamic section is not known, "" if it is.
         is_cut: whether the file ends before what its headers refer to.
+        wants: the versions of symbols that it needs, by the library that must define them; weak ones are left out.
+        defines: the versions of symbols that it defines as a library; empty if it has none.
+        versions_known: whether the tables of versions were at hand.
     """
 
     machine: str | None
@@ -122,6 +127,9 @@ class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
     directories: tuple[str, ...] = ()
     problem: str = ""
     is_cut: bool = False
+    wants: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    defines: tuple[str, ...] = ()
+    versions_known: bool = True
 
 
 class Wanted(NamedTuple):
@@ -143,7 +151,7 @@ class Layout(NamedTuple):
         loads: offset, address and length of each part that is loaded.
         interpreter: PT_INTERP, or None.
         dynamic: PT_DYNAMIC, or None.
-        strings: where the section headers say that loaded strings are; only as far as they stand in the file's start.
+        tables: where the section headers say that loaded strings and versions are; only as far as they stand in the file's start.
         complete: whether all program headers were at hand.
         end: offset behind the last program header.
     """
@@ -156,7 +164,7 @@ class Layout(NamedTuple):
     loads: tuple[tuple[int, int, int], ...]
     interpreter: Wanted | None
     dynamic: Wanted | None
-    strings: tuple[Wanted, ...]
+    tables: tuple[Wanted, ...]
     complete: bool
     end: int
 
@@ -166,7 +174,7 @@ class Layout(NamedTuple):
         return self.order + ("Q" if self.wide else "I")
 
     def offset_of(self, address: int) -> int | None:
-        """Give the offset in the file of an address in memory, None where nothing of the file is loaded there."""
+        """Return the offset in the file of an address in memory, None if nothing of the file is loaded there."""
         for offset, start, length in self.loads:
             if start <= address < start + length:
                 return offset + address - start
@@ -177,7 +185,7 @@ def read_layout(head: bytes) -> Layout:
     """Read the header and the program headers of an ELF file.
 
     Raises:
-        FormatError: this is no ELF file (`magic`), or it ends within its header (`truncated`).
+        FormatError: this is not an ELF file (`magic`), or it ends within its header (`truncated`).
     """
     if not head.startswith(MAGIC):
         raise FormatError(f"expected an ELF header, found {head[:4]!r}", kind="magic", offset=0)
@@ -208,7 +216,7 @@ def read_layout(head: bytes) -> Layout:
         # A kernel refuses program headers of another size.
         kind in (_ET_EXEC, _ET_DYN) and bool(count) and size == needed, kind == _ET_DYN,
         tuple(loads), places.get(_PT_INTERP), places.get(_PT_DYNAMIC),
-        tuple(_loaded_strings(head, order, wide=wide)), complete, table + count * needed,
+        tuple(_loaded_tables(head, order, wide=wide)), complete, table + count * needed,
     )  # fmt: skip
 
 
@@ -219,28 +227,31 @@ def read_elf(head: bytes) -> Elf:
         head: the file's start; with `ELF_HEAD_BYTES` of it the interpreter is found too.
 
     Raises:
-        FormatError: this is no ELF file (`magic`), or it ends within its header (`truncated`).
+        FormatError: this is not an ELF file (`magic`), or it ends within its header (`truncated`).
     """
     layout = read_layout(head)
-    return describe(layout, interpreter_of(layout, head), b"", lambda _: None)
+    return describe(layout, interpreter_of(layout, head), b"", lambda _: None, lambda _at, _length: None)
 
 
 def interpreter_of(layout: Layout, head: bytes | bytearray) -> str | None:
-    """Give the name in PT_INTERP as a kernel reads it, None where there is none or it lies beyond `head`."""
+    """Return the name in PT_INTERP as a kernel reads it, None if there is none or it lies beyond `head`."""
     place = layout.interpreter
     if place is None or place.offset + place.length > len(head) or place.length > NAME_BYTES:
         return None
     return _text(bytes(head[place.offset : place.offset + place.length]).partition(b"\0")[0])
 
 
-def describe(layout: Layout, interpreter: str | None, dynamic: bytes, name_at: NameAt) -> Elf:
+def describe(
+    layout: Layout, interpreter: str | None, dynamic: bytes, name_at: NameAt, stretch_at: StretchAt
+) -> Elf:
     """Put together what is known of a file.
 
     Args:
         layout: of the file.
-        interpreter: its loader, None where none is known.
-        dynamic: the bytes of PT_DYNAMIC; none where they are not at hand.
-        name_at: gives the name at an offset of the file, None where it is not at hand.
+        interpreter: its loader, None if none is known.
+        dynamic: the bytes of PT_DYNAMIC; none if they are not at hand.
+        name_at: gives the name at an offset of the file, None if it is not at hand.
+        stretch_at: returns so many bytes at an offset of the file, None if they are not at hand.
     """
     entries = dict[int, list[int]]()
     for tag, value in _entries(layout, dynamic):
@@ -267,27 +278,52 @@ def describe(layout: Layout, interpreter: str | None, dynamic: bytes, name_at: N
     soname, rpath, runpath = (
         next(iter(names(tag)[-1:]), None) for tag in (_DT_SONAME, _DT_RPATH, _DT_RUNPATH)
     )
+    tables = {
+        tag: _versions(layout, entries, tag, start, name_at, stretch_at) for tag in (_DT_VERNEED, _DT_VERDEF)
+    }
+    wants, defines = tables[_DT_VERNEED], tables[_DT_VERDEF]
     machine = _ARCHITECTURES.get((layout.machine, layout.wide, layout.order == "<"))
     return Elf(
         machine, layout.machine, 64 if layout.wide else 32, layout.order == "<", layout.loadable, layout.is_shared,
         interpreter, known, needed, soname or "", rpath, runpath,
         any(value & _DF_1_NODEFLIB for value in entries.get(_DT_FLAGS_1, ())), (), problem,
+        False, wants or (), defines or (), wants is not None and defines is not None,
     )  # fmt: skip
 
 
+def _versions(
+    layout: Layout,
+    entries: Mapping[int, list[int]],
+    tag: int,
+    strings: int | None,
+    name_at: NameAt,
+    stretch_at: StretchAt,
+) -> tuple[Any, ...] | None:
+    """Return one table of versions, empty if the file has none, None if it is not at hand."""
+    (address, *_) = entries.get(tag, [0])
+    (count, *_) = entries.get(tag + 1, [0])
+    if not address or not count:
+        return ()
+    at = layout.offset_of(address)
+    if at is None or strings is None:
+        return None
+    read = wanted_versions if tag == _DT_VERNEED else defined_versions
+    return read(layout.order, at, count, stretch_at, lambda offset: name_at(strings + offset))
+
+
 def is_loader(soname: str) -> bool:
-    """Say whether a library is glibc's loader, by its own name."""
+    """Return whether a library is glibc's loader, by its own name."""
     return soname.startswith(_LOADER_NAMES)
 
 
 def built_in_directories(data: bytes) -> tuple[str, ...]:
-    """Give the directories that a glibc loader searches by default, which stand in it each with a slash and a NUL at its end."""
+    """Return the directories that a glibc loader searches by default, which stand in it each with a slash and a NUL at its end."""
     found = dict.fromkeys(match[0][:-2].decode() for match in _BUILT_IN.finditer(data))
     return tuple(found)[:16]
 
 
-def _loaded_strings(head: bytes, order: str, *, wide: bool) -> Iterator[Wanted]:
-    """Give the string tables that section headers in the file's start tell of, as Go's linker writes them."""
+def _loaded_tables(head: bytes, order: str, *, wide: bool) -> Iterator[Wanted]:
+    """Yield the tables of strings and of versions that section headers in the file's start name, as Go's linker writes them."""
     word = order + ("Q" if wide else "I")
     (table,) = struct.unpack_from(word, head, 40 if wide else 32)
     size, count = struct.unpack_from(order + "HH", head, 58 if wide else 46)
@@ -299,7 +335,7 @@ def _loaded_strings(head: bytes, order: str, *, wide: bool) -> Iterator[Wanted]:
             return
         (kind,) = struct.unpack_from(order + "I", head, at + 4)
         (flags,) = struct.unpack_from(word, head, at + 8)
-        if kind == _SHT_STRTAB and flags & _SHF_ALLOC:
+        if kind in (_SHT_STRTAB, _SHT_GNU_VERDEF, _SHT_GNU_VERNEED) and flags & _SHF_ALLOC:
             (offset,) = struct.unpack_from(word, head, at + (24 if wide else 16))
             (length,) = struct.unpack_from(word, head, at + (32 if wide else 20))
             yield Wanted(offset, length)

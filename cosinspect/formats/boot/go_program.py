@@ -17,7 +17,7 @@ _MAX_TEXT = 1024 * 1024
 
 
 def read_go_modules(chunks: Iterable[bytes]) -> Mapping[str, str]:
-    """Give the versions of the modules in a program, by their paths; nothing where there is no such text.
+    """Return the versions of the modules in a program, by their paths; nothing if there is no such text.
 
     Args:
         chunks: the program's bytes in pieces of any size, read only as far as needed.

@@ -43,7 +43,7 @@ from cosinspect.formats.boot.grub_state import (
 from cosinspect.formats.boot.grub_values import (
     EMPTY,
     Atom,
-    Choice,
+    Conditional,
     Fork,
     GrubBound,
     Plain,
@@ -297,7 +297,7 @@ def _menu_entry(call: Call) -> Value:
 
 
 def _named_file(call: Call, path: Plain) -> Value:
-    """Give the name of a file for what was loaded: the device, resolved, and the path; symbols stay in it."""
+    """Return the name of a file for what was loaded: the device, resolved, and the path; symbols stay in it."""
     if not path:
         return literal("()")
     found = opened_file(call, path)
@@ -327,7 +327,7 @@ def _initrd(call: Call) -> Value:
         return BAD_ARGUMENT
     if not call.state.get(KERNEL):
         return FAILURE
-    names: list[str | Symbol | Choice] = []
+    names: list[str | Symbol | Conditional] = []
     there = True
     for path in call.plain():
         names.extend((" ",) if names else ())

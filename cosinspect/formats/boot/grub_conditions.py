@@ -74,7 +74,7 @@ def _ask(atom: Atom, known: Knowledge) -> Tree[bool]:
 
 
 def _differ(first: Plain, second: Plain) -> bool:
-    """Say whether the known beginnings or ends of two texts keep them from being the same."""
+    """Return whether the known beginnings or ends of two texts keep them from being the same."""
     for step in (1, -1):
         a, b = (text[0 if step > 0 else -1] if text else "" for text in (first, second))
         if not isinstance(a, str) or not isinstance(b, str):

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from attrs import define, field
 
+from cosinspect.deadline import spend
 from cosinspect.formats.boot.grub_expansion import arguments, command_line, has_wildcard, open_condition
 from cosinspect.formats.boot.grub_state import (
     BREAKS,
@@ -27,12 +28,12 @@ from cosinspect.formats.boot.grub_state import (
 )
 from cosinspect.formats.boot.grub_syntax import (
     Block,
-    Command,
     For,
     Function,
     GrubScript,
     If,
     Loop,
+    SimpleCommand,
     Statement,
     parse_grub_lines,
     parse_grub_script,
@@ -41,7 +42,7 @@ from cosinspect.formats.boot.grub_tokens import PartKind
 from cosinspect.formats.boot.grub_values import (
     EMPTY,
     Atom,
-    Choice,
+    Conditional,
     Fork,
     GrubBound,
     Plain,
@@ -85,11 +86,11 @@ class Call:
     state: State
     name: str
     arguments: tuple[Value, ...]
-    command: Command
+    command: SimpleCommand
     file: str
 
     def plain(self, *values: Value) -> tuple[Plain, ...]:
-        """Give values without choices; a choice among them splits the way, and the command runs again on both.
+        """Return values without choices; a choice among them splits the way, and the command runs again on both.
 
         Raises:
             Split: internal to the evaluator.
@@ -97,17 +98,18 @@ class Call:
         resolved = tuple(map(self.state.known.resolve, values or self.arguments))
         for value in resolved:
             for part in value:
-                if isinstance(part, Choice):
+                if isinstance(part, Conditional):
                     raise Split(part.atom)
         return resolved  # type: ignore[return-value]  # no choice is left in them
 
     def decide(self, answer: Tree[bool]) -> bool:
-        """Give an answer; an open condition splits the way.
+        """Return an answer; an open condition splits the way.
 
         Raises:
             Split: internal to the evaluator.
         """
         while isinstance(answer, Fork):
+            spend()
             held = self.state.known.holds(answer.atom)
             if held is None:
                 raise Split(answer.atom)
@@ -115,7 +117,7 @@ class Call:
         return answer
 
     def joined(self, skip: int) -> Value:
-        """Give the command line that the words behind the first `skip` make for a kernel."""
+        """Return the command line that the words after the first `skip` make for a kernel."""
         return command_line(self.command.words[skip:], self.state)
 
 
@@ -141,7 +143,7 @@ class Evaluator:
         commands: what commands do; a name that is none of them and no function is no command.
         work: what may still be done.
         sourced: the files that were read, as GRUB names them, each once.
-        missing: the files that were asked for and not there.
+        missing: the files that were requested and not there.
     """
 
     machine: Machine
@@ -220,6 +222,7 @@ class Evaluator:
     def _statements(self, block: Block, state: State, file: str) -> None:
         done = False
         for index, statement in enumerate(block):
+            spend()
             if isinstance(statement, Function):  # defined while the script is parsed
                 self._define(statement, state, file)
                 continue
@@ -248,7 +251,7 @@ class Evaluator:
     def statement(self, statement: Statement, state: State, file: str) -> None:
         """Run one statement, and put its status into `$?`."""
         self.work.spend(1)
-        if isinstance(statement, Command):
+        if isinstance(statement, SimpleCommand):
             self._command(statement, state, file)
         elif isinstance(statement, If):
             self._if(statement, 0, state, file)
@@ -380,7 +383,7 @@ class Evaluator:
 
     # -- commands --------------------------------------------------------------------------------------------------
 
-    def _command(self, command: Command, state: State, file: str) -> None:
+    def _command(self, command: SimpleCommand, state: State, file: str) -> None:
         name = _literal_name(command)
         joining = name in _JOINING
         words = command.words[:2] if joining else command.words
@@ -399,7 +402,7 @@ class Evaluator:
         self._deeper(lambda: state.split(atom, lambda way: self._command(command, way, file)))
 
     def _call(
-        self, words: tuple[Value, ...], command: Command, state: State, file: str, joining: bool
+        self, words: tuple[Value, ...], command: SimpleCommand, state: State, file: str, joining: bool
     ) -> Value:
         """Call what the first word names: a command, else a function, else an assignment."""
         if not words:
@@ -455,7 +458,7 @@ class Evaluator:
         state.arguments = None
 
 
-def _literal_name(command: Command) -> str:
+def _literal_name(command: SimpleCommand) -> str:
     parts = command.words[0].parts
     return parts[0].text if len(parts) == 1 and parts[0].kind is PartKind.TEXT else ""
 
@@ -469,14 +472,14 @@ def _assignment(word: Value) -> tuple[str, Value] | None:
 
 
 def _open_flag(state: State, name: str) -> Atom | None:
-    return next((part.atom for part in state.get(name) if isinstance(part, Choice)), None)
+    return next((part.atom for part in state.get(name) if isinstance(part, Conditional)), None)
 
 
 def _inverted(status: Value) -> Value:
-    found: list[str | Choice] = []
+    found: list[str | Conditional] = []
     for part in status:
-        if isinstance(part, Choice):
-            found.append(Choice(part.atom, _inverted(part.yes), _inverted(part.no)))
+        if isinstance(part, Conditional):
+            found.append(Conditional(part.atom, _inverted(part.yes), _inverted(part.no)))
         elif isinstance(part, str):
             found.append("1" if part == "0" else "0")
     return tuple(found)

@@ -11,10 +11,20 @@ from collections.abc import Iterator
 
 from attrs import define, field
 
+from cosinspect.deadline import spend
 from cosinspect.formats.boot.grub_state import State
-from cosinspect.formats.boot.grub_syntax import Word
+from cosinspect.formats.boot.grub_syntax import GrubWord
 from cosinspect.formats.boot.grub_tokens import Part, PartKind
-from cosinspect.formats.boot.grub_values import EMPTY, Atom, Choice, GrubBound, Symbol, Value, joined, literal
+from cosinspect.formats.boot.grub_values import (
+    EMPTY,
+    Atom,
+    Conditional,
+    GrubBound,
+    Symbol,
+    Value,
+    joined,
+    literal,
+)
 
 __all__ = ["arguments", "command_line", "has_wildcard", "open_condition"]
 
@@ -23,15 +33,16 @@ _SPECIAL = frozenset("#*@")
 _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'"})
 
 
-def open_condition(words: tuple[Word, ...], state: State) -> Atom | None:
-    """Give a condition that decides where words end, None where they are all known: what stands without quotes is split."""
+def open_condition(words: tuple[GrubWord, ...], state: State) -> Atom | None:
+    """Return a condition that decides where words end, None if they are all known: what stands without quotes is split."""
     for word in words:
+        spend()
         for part in word.parts:
             if part.kind is not PartKind.VARIABLE:
                 continue
             for value in _variable(part.text, state):
                 for piece in value:
-                    if isinstance(piece, Choice):
+                    if isinstance(piece, Conditional):
                         return piece.atom
         if len(word.parts) == 1 and word.parts[0].kind is PartKind.VARIABLE:
             for value in _variable(word.parts[0].text, state):
@@ -42,8 +53,8 @@ def open_condition(words: tuple[Word, ...], state: State) -> Atom | None:
     return None
 
 
-def has_wildcard(words: tuple[Word, ...], state: State) -> bool:
-    """Say whether a word may stand for the names of files, as it does once the module `regexp` is there."""
+def has_wildcard(words: tuple[GrubWord, ...], state: State) -> bool:
+    """Return whether a word may stand for the names of files, as it does once the module `regexp` is there."""
     for word in words:
         text = "".join(part.text for part in word.parts if part.kind is PartKind.TEXT)
         for part in word.parts:
@@ -56,7 +67,7 @@ def has_wildcard(words: tuple[Word, ...], state: State) -> bool:
     return False
 
 
-def arguments(words: tuple[Word, ...], state: State) -> tuple[Value, ...]:
+def arguments(words: tuple[GrubWord, ...], state: State) -> tuple[Value, ...]:
     """Make arguments of words, all of whose open conditions are decided."""
     result = _Arguments()
     for word in words:
@@ -75,15 +86,15 @@ def arguments(words: tuple[Word, ...], state: State) -> tuple[Value, ...]:
     return result.finished()
 
 
-def command_line(words: tuple[Word, ...], state: State) -> Value:
+def command_line(words: tuple[GrubWord, ...], state: State) -> Value:
     """Join words to the command line of a kernel, as GRUB's loaders do.
 
     An argument with a blank in it is put between double quotes, and quotes and backslashes get a backslash. What stands
     without quotes is not split here, since the kernel splits it at the same blanks.
     """
-    parts: list[str | Symbol | Choice] = []
+    parts: list[str | Symbol | Conditional] = []
     for word in words:
-        pieces: list[str | Symbol | Choice] = []
+        pieces: list[str | Symbol | Conditional] = []
         quoted = False
         for part in word.parts:
             if part.kind in {PartKind.TEXT, PartKind.QUOTED}:
@@ -106,23 +117,23 @@ def _has_blank(value: Value) -> bool:
     return any(
         _BLANKS.search(part) is not None
         if isinstance(part, str)
-        else isinstance(part, Choice) and (_has_blank(part.yes) or _has_blank(part.no))
+        else isinstance(part, Conditional) and (_has_blank(part.yes) or _has_blank(part.no))
         for part in value
     )
 
 
-def _escaped(value: Value) -> Iterator[str | Symbol | Choice]:
+def _escaped(value: Value) -> Iterator[str | Symbol | Conditional]:
     for part in value:
         if isinstance(part, str):
             yield part.translate(_ESCAPED)
-        elif isinstance(part, Choice):
-            yield Choice(part.atom, tuple(_escaped(part.yes)), tuple(_escaped(part.no)))
+        elif isinstance(part, Conditional):
+            yield Conditional(part.atom, tuple(_escaped(part.yes)), tuple(_escaped(part.no)))
         else:
             yield part
 
 
 def _variable(name: str, state: State) -> tuple[Value, ...]:
-    """Give a variable's values: several for `$@` and `$*`, one for every other."""
+    """Return a variable's values: several for `$@` and `$*`, one for every other."""
     if not (name in _SPECIAL or name.isdigit()):
         return (state.get(name),)
     if state.arguments is None:
@@ -149,7 +160,7 @@ def _append_quoted(part: Part, state: State, result: _Arguments) -> None:
 class _Arguments:
     """Arguments in the making; None is one that nothing was put into, and the next word takes its place."""
 
-    found: list[list[str | Symbol | Choice] | None] = field(factory=list)
+    found: list[list[str | Symbol | Conditional] | None] = field(factory=list)
 
     def next(self) -> None:
         if not self.found or self.found[-1] is not None:
@@ -165,7 +176,7 @@ class _Arguments:
         """Append what stands without quotes: blanks at its two ends part nothing, those within part arguments."""
         begun = gap = False
         for part in value:
-            if isinstance(part, Choice):
+            if isinstance(part, Conditional):
                 raise GrubBound("where a word ends depends on what is not known")
             text = part if isinstance(part, str) else None
             for piece in (part,) if text is None else _BLANKS.split(text):

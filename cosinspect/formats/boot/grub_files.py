@@ -46,12 +46,12 @@ def status_of(answer: Tree[bool]) -> Value:
 
 
 def text_of(word: Plain) -> str | None:
-    """Give the text of a word, None where a part is not known."""
+    """Return the text of a word, None if a part is not known."""
     return "".join(map(str, word)) if all(isinstance(part, str) for part in word) else None
 
 
 def known_text(word: Plain, what: str) -> str:
-    """Give the text of a word.
+    """Return the text of a word.
 
     Raises:
         GrubBound: a part is not known; `what` is what depends on it.
@@ -68,14 +68,14 @@ def options_of(call: Call, name: str | None = None) -> Arguments | None:
 
 
 def open_status(call: Call) -> Value:
-    """Give the status of a command whose success is not known before the boot."""
+    """Return the status of a command whose success is not known before the boot."""
     atom = Atom(call.name, call.plain())
     held = call.state.known.holds(atom)
     return status_of(Fork(atom, True, False) if held is None else held)
 
 
 def opened_file(call: Call, path: Plain) -> tuple[str, str] | None:
-    """Give the device and the path behind a file's name, the devices of `loopback` resolved; None where that is not known."""
+    """Return the device and the path behind a file's name, the devices of `loopback` resolved; None if that is not known."""
     root = call.plain(call.state.get("root"))[0] if path[:1] != ("(",) else EMPTY
     found = device_of(path, root)  # type: ignore[arg-type]  # `plain` gave it
     if found is None:

@@ -56,14 +56,14 @@ class GrubBoot:
     """What an entry loads.
 
     Attributes:
-        entry: the title, "" where no entry was run.
+        entry: the title, "" if no entry was run.
         id: the entry's id.
         file: the file that defines the entry, as GRUB names it.
         line: where in it.
-        kernel: the file that is loaded as kernel, its device in parentheses, None where nothing is loaded.
+        kernel: the file that is loaded as kernel, its device in parentheses, None if nothing is loaded.
         initrds: the files that are loaded as initrd.
         command_line: what the kernel is given.
-        conditions: what must hold for all this, in GRUB's own words; empty where it always does.
+        conditions: what must hold for all this, in GRUB's own words; empty if it always does.
     """
 
     entry: str
@@ -101,7 +101,7 @@ class GrubMenu:
         return tuple(found.values())
 
     def default(self) -> tuple[GrubBoot, ...]:
-        """Give what is loaded where nobody chooses, one for each way that conditions leave open.
+        """Return what is loaded where nobody chooses, one for each way that conditions leave open.
 
         Raises:
             GrubBound: a bound was reached.
@@ -109,7 +109,7 @@ class GrubMenu:
         return tuple(self._chosen(self.state.get("default"), self.state, 0))
 
     def fallbacks(self) -> tuple[GrubBoot, ...]:
-        """Give what the entries load that follow where the default fails.
+        """Return what the entries load that follow where the default fails.
 
         Raises:
             GrubBound: a bound was reached.
@@ -120,7 +120,7 @@ class GrubMenu:
         return tuple(found)
 
     def choose(self, *names: str) -> tuple[GrubBoot, ...]:
-        """Give what the entry of the first id, title or number loads that the menu has; nothing where it has none.
+        """Return what the entry of the first id, title or number loads that the menu has; nothing if it has none.
 
         Raises:
             GrubBound: a bound was reached.
@@ -164,7 +164,7 @@ class GrubMenu:
 
 
 def open_menu(machine: Machine, device: str, path: str, variables: Mapping[str, Value]) -> GrubMenu | None:
-    """Run a configuration file; None where it is not there.
+    """Run a configuration file; None if it is not there.
 
     Args:
         machine: the disks.
@@ -197,7 +197,7 @@ def run_grub_script(
 
 
 def _outcomes(entry: MenuEntry | None, state: State, evaluator: Evaluator) -> Iterator[GrubBoot]:
-    """Give what is loaded in each way."""
+    """Yield what is loaded in each way."""
 
     def answer(plain: tuple[Plain, ...], _: Knowledge) -> tuple[Plain, ...]:
         return plain
@@ -234,7 +234,7 @@ def _ways(tree: Tree[T], known: Knowledge) -> Iterator[tuple[Knowledge, T]]:
 
 
 def _entry_number(entries: tuple[MenuEntry, ...], name: str, known: Knowledge) -> tuple[int | None, str]:
-    """Give the number of the entry that a name means, and what is left of the name for its submenu."""
+    """Return the number of the entry that a name means, and what is left of the name for its submenu."""
     first, rest = _first_part(name)
     for values in (
         [render(known.resolve(entry.id)) for entry in entries],

@@ -27,7 +27,7 @@ class Option:
 
 
 @frozen
-class Command:
+class CommandOptions:
     """The options of a command, and whether a word with a dash that is none of them is an argument."""
 
     options: tuple[Option, ...]
@@ -42,12 +42,12 @@ class Arguments:
     words: list[Plain] = field(factory=list)
 
     def value(self, name: str) -> Plain | None:
-        """Give the last value of an option, None for none."""
+        """Return the last value of an option, None for none."""
         return self.options.get(name, [None])[-1]
 
 
 _HINTS = ("hint", "hint-ieee1275", "hint-bios", "hint-baremetal", "hint-efi", "hint-arc")
-_MENU_ENTRY = Command(
+_MENU_ENTRY = CommandOptions(
     (
         Option("class", "", "yes"),
         Option("users", "", "yes"),
@@ -59,11 +59,11 @@ _MENU_ENTRY = Command(
     accepts_dash=True,
 )
 
-OPTIONS: Mapping[str, Command] = {
+OPTIONS: Mapping[str, CommandOptions] = {
     "menuentry": _MENU_ENTRY,
     "submenu": _MENU_ENTRY,
     "hiddenentry": _MENU_ENTRY,
-    "search": Command(
+    "search": CommandOptions(
         (
             Option("file", "f"),
             Option("label", "l"),
@@ -75,11 +75,11 @@ OPTIONS: Mapping[str, Command] = {
         ),
         accepts_dash=True,
     ),
-    "load_env": Command((Option("file", "f", "yes"), Option("skip-sig", "s"))),
-    "save_env": Command((Option("file", "f", "yes"),)),
-    "loopback": Command((Option("delete", "d"), Option("decompress", "D"))),
-    "regexp": Command((Option("set", "s", "yes"),)),
-    "probe": Command(
+    "load_env": CommandOptions((Option("file", "f", "yes"), Option("skip-sig", "s"))),
+    "save_env": CommandOptions((Option("file", "f", "yes"),)),
+    "loopback": CommandOptions((Option("delete", "d"), Option("decompress", "D"))),
+    "regexp": CommandOptions((Option("set", "s", "yes"),)),
+    "probe": CommandOptions(
         (
             Option("set", "s", "yes"),
             *(
@@ -95,7 +95,7 @@ OPTIONS: Mapping[str, Command] = {
             ),
         )
     ),
-    "echo": Command((Option("", "n"), Option("", "e")), accepts_dash=True),
+    "echo": CommandOptions((Option("", "n"), Option("", "e")), accepts_dash=True),
 }
 """Commands whose options are read; the words of every other command are its arguments as they stand."""
 
@@ -127,7 +127,7 @@ def parse_options(command: str, words: tuple[Plain, ...]) -> Arguments | None:
     return found
 
 
-def _long(known: Command, word: Plain, rest: tuple[Plain, ...], found: Arguments) -> int | None:
+def _long(known: CommandOptions, word: Plain, rest: tuple[Plain, ...], found: Arguments) -> int | None:
     head = str(word[0])
     name, equals, begin = head[2:].partition("=")
     option = next((each for each in known.options if each.name == name and name), None)
@@ -148,7 +148,9 @@ def _long(known: Command, word: Plain, rest: tuple[Plain, ...], found: Arguments
     return used
 
 
-def _short(known: Command, text: str, word: Plain, rest: tuple[Plain, ...], found: Arguments) -> int | None:
+def _short(
+    known: CommandOptions, text: str, word: Plain, rest: tuple[Plain, ...], found: Arguments
+) -> int | None:
     letters = text[1:]
     options = [each for letter in letters for each in known.options if each.short == letter]
     if len(options) != len(letters):

@@ -16,7 +16,7 @@ from cosinspect.formats.boot.grub_syntax import Block
 from cosinspect.formats.boot.grub_values import (
     EMPTY,
     Atom,
-    Choice,
+    Conditional,
     Fork,
     GrubBound,
     Knowledge,
@@ -82,13 +82,13 @@ class Machine(Protocol):
         """Find the first device by `label`, `fs-uuid` or `file`, None for none."""
 
     def kind(self, device: str, path: str) -> FileKind | None:
-        """Look at a path, links followed, None where there is nothing or no such device."""
+        """Look at a path, links followed, None if there is nothing or no such device."""
 
     def text(self, device: str, path: str) -> str | None:
-        """Read a file, None where there is none."""
+        """Read a file, None if there is none."""
 
     def environment(self, device: str, path: str) -> dict[str, Value] | None:
-        """Read a file of variables as `load_env` does, None where there is none."""
+        """Read a file of variables as `load_env` does, None if there is none."""
 
 
 @frozen(eq=False)
@@ -147,7 +147,7 @@ class State:
     loops: int = 0
 
     def get(self, name: str) -> Value:
-        """Give a variable; one that is not set is empty, or a symbol where a file of unknown variables was loaded."""
+        """Return a variable; one that is not set is empty, or a symbol where a file of unknown variables was loaded."""
         value = self.variables.get(name)
         if value is not None:
             return self.known.resolve(value)
@@ -164,7 +164,7 @@ class State:
         self.variables[_UNSET] = (Symbol(""),)
 
     def loop(self, device: str) -> Value:
-        """Give the file behind a device that `loopback` made, empty where it made none."""
+        """Return the file behind a device that `loopback` made, empty if it made none."""
         return self.get(_LOOP + device)
 
     def set_loop(self, device: str, file: Value) -> None:
@@ -172,7 +172,7 @@ class State:
         self.set(_LOOP + device, file)
 
     def function(self, name: str) -> Value:
-        """Give the number of a function's definition, empty where there is none."""
+        """Return the number of a function's definition, empty if there is none."""
         return self.get(_FUNCTION + name)
 
     def set_function(self, name: str, number: int) -> None:
@@ -189,7 +189,7 @@ class State:
         self.menu = ()
 
     def copied(self) -> State:
-        """Give a state of its own with the same content."""
+        """Return a state of its own with the same content."""
         return State(dict(self.variables), self.menu, self.exported, self.arguments, self.known, self.loops)
 
     def split(self, atom: Atom, run: Callable[[State], None]) -> None:
@@ -240,7 +240,7 @@ class State:
 
 
 def menus(items: tuple[MenuItem, ...], known: Knowledge) -> Tree[tuple[MenuEntry, ...]]:
-    """Give the entries of a menu in every way that is open.
+    """Return the entries of a menu in every way that is open.
 
     Raises:
         GrubBound: there are more ways than are followed.
@@ -267,7 +267,7 @@ def _menus(items: tuple[MenuItem, ...], known: Knowledge, left: list[int]) -> Tr
 
 
 def device_of(path: Plain, root: Plain) -> tuple[str, str] | None:
-    """Part a path into its device, which is `root` where it names none, and what is behind; None where that is not known.
+    """Part a path into its device, which is `root` where it names none, and what is behind; None if that is not known.
 
     Only a path whose every part is known is parted.
     """
@@ -283,10 +283,10 @@ def device_of(path: Plain, root: Plain) -> tuple[str, str] | None:
 
 
 def _named(value: Value, name: str) -> Value:
-    """Give the symbol of a variable's name wherever everything that is not set is unknown."""
-    found: list[str | Symbol | Choice] = []
+    """Return the symbol of a variable's name wherever everything that is not set is unknown."""
+    found: list[str | Symbol | Conditional] = []
     for part in value:
-        if isinstance(part, Choice):
+        if isinstance(part, Conditional):
             found.extend(choose(part.atom, _named(part.yes, name), _named(part.no, name)))
         else:
             found.append(Symbol(name))

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from attrs import define, field, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.grub_tokens import (
     RESERVED,
@@ -30,14 +31,14 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_STATEMENTS",
     "Block",
-    "Command",
     "For",
     "Function",
     "GrubScript",
+    "GrubWord",
     "If",
     "Loop",
+    "SimpleCommand",
     "Statement",
-    "Word",
     "check_grub_script",
     "parse_grub_lines",
     "parse_grub_script",
@@ -54,7 +55,7 @@ _ARGUMENTS = frozenset({"name", "word"}) | RESERVED
 
 
 @frozen
-class Word:
+class GrubWord:
     """A word of a command: its parts, which are joined once their variables are put in."""
 
     parts: tuple[Part, ...]
@@ -62,10 +63,10 @@ class Word:
 
 
 @frozen(eq=False)
-class Command:
+class SimpleCommand:
     """A command line: words, the first of which names the command, and a block such as a menu entry's."""
 
-    words: tuple[Word, ...]
+    words: tuple[GrubWord, ...]
     line: int
     block: Block | None = None
 
@@ -84,7 +85,7 @@ class For:
     """A `for`: the variable, the words it goes through, and the body."""
 
     name: str
-    words: tuple[Word, ...]
+    words: tuple[GrubWord, ...]
     body: Block
     line: int
 
@@ -108,7 +109,7 @@ class Function:
     line: int
 
 
-Statement: TypeAlias = "Command | If | For | Loop | Function"
+Statement: TypeAlias = "SimpleCommand | If | For | Loop | Function"
 Block: TypeAlias = "tuple[Statement, ...]"
 
 
@@ -146,7 +147,7 @@ def parse_grub_lines(text: str) -> GrubScript:
 
 
 def check_grub_script(text: str) -> Problem | None:
-    """Give what grub-script-check says of a file: its first fault, or that the file does nothing; None for success."""
+    """Return what grub-script-check says of a file: its first fault, or that the file does nothing; None for success."""
     script = _parse(check_lines(text), too_long=len(text) > MAX_CHARACTERS, stop=True)
     if script.problems:
         return script.problems[0]
@@ -159,7 +160,7 @@ def _parse(lines: Iterator[str], *, too_long: bool, stop: bool = False) -> GrubS
     if too_long:
         problem = Problem("limit", f"nothing behind {MAX_CHARACTERS} characters is read", None)
         return GrubScript((), (problem,))
-    parser = _Parser(Lexer(lines))
+    parser = _ScriptParser(Lexer(lines))
     scripts: list[Block] = []
     problems: list[Problem] = []
     while parser.lexer.begin():
@@ -181,7 +182,7 @@ class _Bound(FormatError):
 
 
 @define
-class _Parser:
+class _ScriptParser:
     """A descent through the grammar; it looks one token ahead, and only where GRUB's own parser does."""
 
     lexer: Lexer
@@ -192,6 +193,7 @@ class _Parser:
         """Parse one script of the top level."""
         self._newlines()
         while self.lexer.peek().kind:
+            spend()
             if self.lexer.peek().kind == "function":
                 yield self._function()
             else:
@@ -261,14 +263,15 @@ class _Parser:
             case "name" | "word":
                 words = self._arguments()
                 block = self._block() if self.lexer.peek().kind == "{" else None
-                return Command(words, token.line, block)
+                return SimpleCommand(words, token.line, block)
         raise self._unexpected("a command")
 
-    def _arguments(self) -> tuple[Word, ...]:
-        words: list[Word] = []
+    def _arguments(self) -> tuple[GrubWord, ...]:
+        words: list[GrubWord] = []
         while self.lexer.peek().kind in _ARGUMENTS:
+            spend()
             token = self.lexer.take()
-            words.append(Word(token.parts, token.raw))
+            words.append(GrubWord(token.parts, token.raw))
         return tuple(words)
 
     def _block(self) -> Block:
@@ -344,14 +347,15 @@ class _Parser:
         return Loop(condition, body, token.kind == "until", token.line)
 
 
-def walk_commands(blocks: Iterable[Block]) -> Iterator[Command]:
-    """Give every command of some blocks, wherever it stands, functions' bodies and menu entries included."""
+def walk_commands(blocks: Iterable[Block]) -> Iterator[SimpleCommand]:
+    """Yield every command of some blocks, wherever it stands, functions' bodies and menu entries included."""
     stack = [iter(block) for block in blocks]
     while stack:
+        spend()
         statement = next(stack[-1], None)
         if statement is None:
             stack.pop()
-        elif isinstance(statement, Command):
+        elif isinstance(statement, SimpleCommand):
             yield statement
             stack.extend([iter(statement.block)] if statement.block else [])
         elif isinstance(statement, If):

@@ -17,6 +17,8 @@ from enum import Enum, auto
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
+
 __all__ = [
     "MAX_WORD",
     "GrubSyntaxError",
@@ -119,13 +121,13 @@ class Token:
 
 
 def boot_lines(text: str) -> Iterator[str]:
-    """Give the lines as the boot loader reads a configuration file; "" stands for a line that is skipped."""
+    """Yield the lines as the boot loader reads a configuration file; "" stands for a line that is skipped."""
     for line in _lines(text.replace("\r", "")):
         yield "" if line.startswith("#") else line
 
 
 def check_lines(text: str) -> Iterator[str]:
-    """Give the lines as grub-script-check reads a file."""
+    """Yield the lines as grub-script-check reads a file."""
     for line in _lines(text):
         yield line.replace("\r", " ").replace("\t", " ")
 
@@ -135,6 +137,7 @@ def _lines(text: str) -> Iterator[str]:
     if not lines[-1]:
         lines.pop()
     for line in lines:
+        spend()
         yield line.partition("\0")[0]  # a string ends at its first NUL
 
 
@@ -244,7 +247,7 @@ class Lexer:
 
 
 def _continued(raw: str) -> bool:
-    """Say whether a word ends in a backslash that hides the end of the line."""
+    """Return whether a word ends in a backslash that hides the end of the line."""
     if not raw.endswith("\\\n"):
         return False
     *_, last = _PIECE.finditer(raw)
@@ -254,6 +257,7 @@ def _continued(raw: str) -> bool:
 def _split(raw: str) -> Iterator[Part]:
     """Split a word into its parts, as the second pass of the lexer does."""
     for match in _PIECE.finditer(raw):
+        spend()
         kind = match.lastgroup
         text = match[kind] if kind else ""
         if kind in {"name", "braced"}:

@@ -1,6 +1,6 @@
 """Values of GRUB's variables where not everything is known: text, symbols, and choices between values.
 
-A `Symbol` stands for text that the image does not hold, such as what the disk's environment has. A `Choice` depends on
+A `Symbol` stands for text that the image does not hold, such as what the disk's environment has. A `Conditional` depends on
 a condition that nobody knows before the boot: it keeps what both ways make of a variable, so that ways can be merged
 behind the branches that part them. A `Fork` is the same for answers: a tree of conditions with an answer at each end.
 """
@@ -17,7 +17,7 @@ __all__ = [
     "MAX_DEPTH",
     "MAX_WEIGHT",
     "Atom",
-    "Choice",
+    "Conditional",
     "Fork",
     "GrubBound",
     "Knowledge",
@@ -71,7 +71,7 @@ class Atom:
 
 
 @frozen(cache_hash=True)
-class Choice:
+class Conditional:
     """One of two values, by a condition."""
 
     atom: Atom
@@ -86,7 +86,7 @@ class Choice:
 
     @depth.default
     def _depth(self) -> int:
-        inner = [part.depth for part in (*self.yes, *self.no) if isinstance(part, Choice)]
+        inner = [part.depth for part in (*self.yes, *self.no) if isinstance(part, Conditional)]
         depth = 1 + max(inner, default=0)
         if depth > MAX_DEPTH:
             raise GrubBound("a variable depends on more conditions than are followed")
@@ -103,7 +103,7 @@ class Fork(Generic[T]):
 
 
 Plain: TypeAlias = "tuple[str | Symbol, ...]"
-Value: TypeAlias = "tuple[str | Symbol | Choice, ...]"
+Value: TypeAlias = "tuple[str | Symbol | Conditional, ...]"
 Tree: TypeAlias = "T | Fork[T]"
 
 EMPTY: Value = ()
@@ -145,7 +145,7 @@ class Knowledge:
         return Knowledge({**self.atoms, atom: holds}, symbols)
 
     def holds(self, atom: Atom) -> bool | None:
-        """Say whether a condition holds, None where that is not known."""
+        """Return whether a condition holds, None if that is not known."""
         return self.atoms.get(atom)
 
     def resolve(self, value: Value) -> Value:
@@ -154,9 +154,9 @@ class Knowledge:
             return value
         return joined(self._parts(value))
 
-    def _parts(self, value: Value) -> Iterator[str | Symbol | Choice]:
+    def _parts(self, value: Value) -> Iterator[str | Symbol | Conditional]:
         for part in value:
-            if isinstance(part, Choice):
+            if isinstance(part, Conditional):
                 known = self.atoms.get(part.atom)
                 if known is None:
                     yes, no = self.resolve(part.yes), self.resolve(part.no)
@@ -170,9 +170,9 @@ class Knowledge:
 
 
 def weight(value: Value) -> int:
-    """Say how much a value holds, in characters of all ways together."""
+    """Return how much a value holds, in characters of all ways together."""
     return sum(
-        len(part) if isinstance(part, str) else part.weight if isinstance(part, Choice) else 1
+        len(part) if isinstance(part, str) else part.weight if isinstance(part, Conditional) else 1
         for part in value
     )
 
@@ -182,13 +182,13 @@ def literal(text: str) -> Value:
     return (text,) if text else ()
 
 
-def joined(parts: Iterable[str | Symbol | Choice]) -> Value:
+def joined(parts: Iterable[str | Symbol | Conditional]) -> Value:
     """Make a value of parts.
 
     Raises:
         GrubBound: it holds more than `MAX_WEIGHT`.
     """
-    found: list[str | Symbol | Choice] = []
+    found: list[str | Symbol | Conditional] = []
     for part in parts:
         if isinstance(part, str) and found and isinstance(found[-1], str):
             found[-1] += part
@@ -209,7 +209,7 @@ def choose(atom: Atom, yes: Value, no: Value) -> Value:
         start += 1
     if start:
         return joined((*yes[:start], *choose(atom, yes[start:], no[start:])))
-    return joined((Choice(atom, yes, no),))
+    return joined((Conditional(atom, yes, no),))
 
 
 def fork(atom: Atom, yes: Tree[T], no: Tree[T]) -> Tree[T]:
@@ -230,7 +230,7 @@ def cases(
     """
     work.spend(1 + sum(map(weight, values)) // 16)
     resolved = tuple(map(known.resolve, values))
-    open_choice = next((part for value in resolved for part in value if isinstance(part, Choice)), None)
+    open_choice = next((part for value in resolved for part in value if isinstance(part, Conditional)), None)
     if open_choice is None:
         return answer(resolved, known)  # type: ignore[arg-type]  # no choice is left in them
     atom = open_choice.atom
@@ -249,7 +249,7 @@ def mapped(tree: Tree[S], change: Callable[[S], Tree[T]]) -> Tree[T]:
 
 
 def leaves(tree: Tree[T], conditions: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], T]]:
-    """Give each answer of a tree with the conditions that lead to it."""
+    """Yield each answer of a tree with the conditions that lead to it."""
     if isinstance(tree, Fork):
         yield from leaves(tree.yes, (*conditions, str(tree.atom)))
         yield from leaves(tree.no, (*conditions, f"not {tree.atom}"))

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.initrd_segments import Segment, Stream, Unpacking
-from cosinspect.formats.boot.initrd_tree import LINK_STEPS, PathWalk
+from cosinspect.formats.boot.initrd_tree import LINK_STEPS, InitrdPaths
 from cosinspect.formats.boot.program import Program
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
@@ -66,7 +66,7 @@ class InitrdProblem:
         kind: one word for the class of the fault, as `FormatError.kind`; `magic` is what is neither an archive nor compressed.
         message: what was expected and what was found, in one sentence without a full stop.
         offset: in the initrd, of the compressed segment where the fault lies in one.
-        remedy: what can be done, or None where nothing general can be said.
+        remedy: what can be done, or None if nothing general can be said.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Initrd:
         segments: in order; the last one may be incomplete.
         members: by path; without the one in which reading stopped, of which a kernel keeps a part.
         bodies: of the members that were wanted, by path.
-        problems: why it was not read to its end; empty where it was.
+        problems: why it was not read to its end; empty if it was.
         left_out: names of members that the kernel cannot create, because a directory on their way is missing or a
             directory that is not empty stands in their place.
         microcode: the CPU vendors whose microcode stands where a kernel finds it, sorted.
@@ -135,13 +135,13 @@ class Initrd:
 
     @property
     def dracut_modules(self) -> tuple[str, ...] | None:
-        """The dracut modules it was made of, in order; None where it does not say."""
+        """The dracut modules it was made of, in order; None if it does not say."""
         text = self._read_dracut("modules.txt")
         return None if text is None else tuple(line.strip() for line in text.splitlines() if line.strip())
 
     @property
     def build_parameters(self) -> str | None:
-        """The arguments that dracut was called with; None where it does not say."""
+        """The arguments that dracut was called with; None if it does not say."""
         text = self._read_dracut("build-parameter.txt")
         return None if text is None else text.strip()
 
@@ -152,16 +152,16 @@ class Initrd:
             path: with or without a leading slash.
             follow: whether a link at the end of the path is followed too.
         """
-        found = PathWalk(self.members, LINK_STEPS).resolve(path, follow=follow)
+        found = InitrdPaths(self.members, LINK_STEPS).resolve(path, follow=follow)
         return None if found is None else self.members.get(found)
 
     def exists(self, path: str) -> bool:
-        """Tell whether something is at a path, links followed."""
+        """Return whether something is at a path, links followed."""
         return self.lookup(path) is not None
 
     def listdir(self, path: str) -> tuple[str, ...]:
-        """Name what is in a directory, links followed, sorted; nothing where there is no such directory."""
-        top = PathWalk(self.members, LINK_STEPS).resolve(path, follow=True)
+        """Name what is in a directory, links followed, sorted; nothing if there is no such directory."""
+        top = InitrdPaths(self.members, LINK_STEPS).resolve(path, follow=True)
         if top is None:
             return ()
         prefix = f"{top}/" if top else ""
@@ -169,7 +169,7 @@ class Initrd:
         return tuple(sorted(name for name in names if name and "/" not in name))
 
     def read(self, path: str) -> bytes:
-        """Give the body of a wanted file, links followed.
+        """Return the body of a wanted file, links followed.
 
         Raises:
             FormatError: nothing is there (`missing`), no file is (`type`), or its body was not wanted or was larger than

@@ -1,7 +1,7 @@
 """The segments of an initrd, unpacked one behind the other as the kernel does it.
 
 Follows `unpack_to_rootfs` and `flush_buffer` of `init/initramfs.c` in Linux 6.1, and `lib/earlycpio.c` for what is looked up
-before anything is unpacked. The rules are told in `initrd`.
+before anything is unpacked. `initrd` describes the rules.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Protocol
 from attrs import Factory, define, frozen
 
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate, inflate_stream
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.cpio import Entry, Window, body_pieces, read_body, read_entry, skip_body
-from cosinspect.formats.boot.initrd_tree import Tree
+from cosinspect.formats.boot.cpio import CpioEntry, Window, body_pieces, read_body, read_entry, skip_body
+from cosinspect.formats.boot.initrd_tree import UnpackedInitrd
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.limits import KIB, MIB, Limits
 
@@ -52,7 +53,7 @@ class Stream(Protocol):
     """What an initrd is read from."""
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` bytes, and none at the end."""
+        """Return at most `size` bytes, and none at the end."""
         ...
 
 
@@ -63,7 +64,7 @@ class Segment:
     Attributes:
         offset: in the initrd.
         compression: None is plain.
-        compressed_size: its bytes in the initrd; None where its end was not found.
+        compressed_size: its bytes in the initrd; None if its end was not found.
         size: its bytes inflated, as far as they were read.
         members: how many were read.
         kind: `microcode` for a plain archive of nothing but what a kernel looks for before it unpacks (CPU microcode, ACPI
@@ -134,7 +135,7 @@ class Unpacking:
     left: int
     wanted: Callable[[str], bool]
     limits: Limits
-    files: Tree = Factory(Tree)
+    files: UnpackedInitrd = Factory(UnpackedInitrd)
     segments: list[Segment] = Factory(list)
     microcode: set[str] = Factory(set)
     count: int = 0
@@ -147,7 +148,7 @@ class Unpacking:
     broken: Exception | None = None
 
     def fetch(self) -> bytes:
-        """Give the next bytes of the initrd."""
+        """Return the next bytes of the initrd."""
         try:
             piece = self.stream.read(min(_READ_BYTES, self.left))
         except Exception as fault:
@@ -227,6 +228,7 @@ class Unpacking:
             elif not inner.peek(1):
                 raise FormatError(f"the {kind.value} data at offset {start} holds no archive", kind="magic")
             while inner.peek(1):
+                spend()
                 self.read_archive(inner, draft)
                 inner.skip_zeros()
             end = self.window.offset
@@ -287,7 +289,7 @@ class Unpacking:
             self.add(window, entry, draft)
             window.skip_zeros()
 
-    def add(self, window: Window, entry: Entry, draft: _Draft) -> None:
+    def add(self, window: Window, entry: CpioEntry, draft: _Draft) -> None:
         """Pass one member's body, and make the member."""
         if self.count >= self.limits.initrd_entries:
             raise FormatError(f"the initrd has more than {self.limits.initrd_entries} members", kind="limit")
@@ -295,24 +297,31 @@ class Unpacking:
         place = self.files.place(entry)
         wanted = place is not None and entry.type == "file" and self.wanted(place)
         linked = self.files.linked(entry)
-        body, program = None, None
+        body, program, wrong_sum = None, None, None
         candidate = place is not None and entry.type == "file" and is_candidate(place, entry.mode)
-        if (wanted or (linked is not None and linked.wanted)) and self.has_room(entry):
-            body = read_body(window, entry)
-            self.bodies += len(body)
-            program = read_program(body) if candidate else None
-        elif candidate and self.programs_left > 0:
-            program = self.read_program(window, entry)
-        else:
-            skip_body(window, entry)
+        try:
+            if (wanted or (linked is not None and linked.wanted)) and self.has_room(entry):
+                body = read_body(window, entry)
+                self.bodies += len(body)
+                program = read_program(body) if candidate else None
+            elif candidate and self.programs_left > 0:
+                program = self.read_program(window, entry)
+            else:
+                skip_body(window, entry)
+        except FormatError as fault:
+            if fault.kind != "checksum":
+                raise
+            wrong_sum = fault  # the kernel stops behind the file, which it has written by then
         draft.members += 1
         self.count += 1
         if place is not None:
             self.files.write(
                 entry, place, segment=len(self.segments), body=body, wanted=wanted, program=program
             )
+        if wrong_sum is not None:
+            raise wrong_sum
 
-    def read_program(self, window: Window, entry: Entry) -> Program:
+    def read_program(self, window: Window, entry: CpioEntry) -> Program:
         """Pass a member's body, and tell what it is to a kernel."""
         if entry.size <= _READ_BYTES:
             program = read_program(read_body(window, entry))
@@ -325,11 +334,11 @@ class Unpacking:
         self.programs_left -= weight_of(program)
         return program
 
-    def has_room(self, entry: Entry) -> bool:
-        """Tell whether the limits allow to keep a member's body."""
+    def has_room(self, entry: CpioEntry) -> bool:
+        """Return whether the limits allow to keep a member's body."""
         return entry.size <= min(self.limits.initrd_body_bytes, BODIES_BYTES - self.bodies)
 
-    def note_early(self, entry: Entry, draft: _Draft) -> None:
+    def note_early(self, entry: CpioEntry, draft: _Draft) -> None:
         """Count what a kernel reads before it unpacks."""
         if entry.type == "directory":
             return

@@ -2,8 +2,7 @@
 
 Follows `init/initramfs.c` of Linux 6.1: what a member does to what already stands in its place (`clean_path`,
 `maybe_link`, `do_name`, `do_symlink`). Names are resolved from the root through the symbolic links of their directories. An
-existing entry of another type gives way, but for a directory that is not empty. A member that cannot be made is passed
-over without a word; `Tree.left_out` names it.
+existing entry of another type gives way, but for a directory that is not empty. A member that cannot be made is skipped silently; `UnpackedInitrd.left_out` names it.
 """
 
 from __future__ import annotations
@@ -14,13 +13,21 @@ from typing import Protocol
 from attrs import Factory, define
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.cpio import PATH_BYTES, Entry
+from cosinspect.formats.boot.cpio import PATH_BYTES, CpioEntry
 from cosinspect.formats.boot.program import Program
+from cosinspect.path_walk import LINKS, PathWalk
 
-__all__ = ["LINK_HOPS", "LINK_STEPS", "NAMES_BYTES", "NAME_BYTES", "Node", "PathWalk", "Tree"]
+__all__ = [
+    "LINK_HOPS",
+    "LINK_STEPS",
+    "NAMES_BYTES",
+    "NAME_BYTES",
+    "InitrdNode",
+    "InitrdPaths",
+    "UnpackedInitrd",
+]
 
-LINK_HOPS = 40
-"""Symbolic links followed for one path (Linux's MAXSYMLINKS)."""
+LINK_HOPS = LINKS
 
 LINK_STEPS = (LINK_HOPS + 1) * PATH_BYTES
 """Components walked for one path with all its links; no path that Linux takes has more."""
@@ -45,7 +52,7 @@ class _Named(Protocol):
     def target(self) -> str | None: ...
 
 
-class PathWalk:
+class InitrdPaths:
     """Paths resolved in a tree that is given as what stands at which path."""
 
     def __init__(self, nodes: Mapping[str, _Named], steps: int) -> None:
@@ -54,7 +61,7 @@ class PathWalk:
         self._steps = steps
 
     def resolve(self, path: str, *, follow: bool) -> str | None:
-        """Give the path without links; None where nothing is there, a link dangles or more than 40 are met.
+        """Return the path without links; None if nothing is there, a link dangles or more than 40 are met.
 
         Args:
             path: with or without leading slash; `..` does not leave the root.
@@ -63,45 +70,35 @@ class PathWalk:
         Raises:
             FormatError: the components allowed are used up (`limit`).
         """
-        at = ""
-        hops = 0
-        rest = self._split(path)
-        while rest:
-            name = rest.pop()
-            if name in {"", "."}:
-                continue
-            if name == "..":
-                at = at.rpartition("/")[0]
-                continue
-            here = f"{at}/{name}" if at else name
-            node = self._nodes.get(here)
-            if node is None:
-                if here not in _BUILT_IN:
-                    return None
-            elif node.target is not None and (rest or follow):
-                hops += 1
-                if hops > LINK_HOPS:
-                    return None
-                if node.target.startswith("/"):
-                    at = ""
-                rest += self._split(node.target)
-                continue
-            elif rest and node.type != "directory":
-                return None
-            at = here
-        return at
+        self._spend(path)
+        return PathWalk(self, "", path, follow=follow, most=LINK_HOPS).end()
 
-    def _split(self, path: str) -> list[str]:
-        names = path.split("/")
-        self._steps -= len(names)
+    def is_directory(self, node: str, /) -> bool:
+        """Return whether a directory is at a path."""
+        found = self._nodes.get(node)
+        return found.type == "directory" if found is not None else node in _BUILT_IN
+
+    def child(self, directory: str, name: str, /) -> str | None:
+        """Return the path of a name in a directory, None if nothing is there."""
+        path = f"{directory}/{name}" if directory else name
+        return path if path in self._nodes or path in _BUILT_IN else None
+
+    def target(self, node: str, /) -> str | None:
+        """Return where a symbolic link leads, None for anything else."""
+        found = self._nodes.get(node)
+        if found is None or found.target is None:
+            return None
+        self._spend(found.target)
+        return found.target
+
+    def _spend(self, path: str) -> None:
+        self._steps -= path.count("/") + 1
         if self._steps < 0:
             raise FormatError("the paths and links of the initrd take too long to follow", kind="limit")
-        names.reverse()
-        return names
 
 
 @define(kw_only=True)
-class Node:
+class InitrdNode:
     """What stands at a path, or at several for a file with hard links.
 
     Attributes:
@@ -129,7 +126,7 @@ class Node:
 
 
 @define(eq=False)
-class Tree:
+class UnpackedInitrd:
     """The files that exist so far.
 
     Attributes:
@@ -137,15 +134,15 @@ class Tree:
         left_out: the names of members that could not be made.
     """
 
-    nodes: dict[str, Node] = Factory(dict)
+    nodes: dict[str, InitrdNode] = Factory(dict)
     left_out: list[str] = Factory(list)
     _names_bytes: int = 0
     _directories: dict[str, str] = Factory(dict)
     _links: dict[tuple[tuple[int, int], int], str] = Factory(dict)
-    _walk: PathWalk = Factory(lambda self: PathWalk(self.nodes, TREE_STEPS), takes_self=True)
+    _walk: InitrdPaths = Factory(lambda self: InitrdPaths(self.nodes, TREE_STEPS), takes_self=True)
 
-    def place(self, entry: Entry) -> str | None:
-        """Give the path at which a member will stand; None where it cannot be made, or is the root.
+    def place(self, entry: CpioEntry) -> str | None:
+        """Return the path at which a member will stand; None if it cannot be made, or is the root.
 
         Raises:
             FormatError: the names so far are longer than is read, or their links take too long to follow (`limit`).
@@ -170,14 +167,14 @@ class Tree:
             self._names_bytes += len(path)
         return path
 
-    def linked(self, entry: Entry) -> Node | None:
-        """Give the file to which a member is another hard link, or None."""
+    def linked(self, entry: CpioEntry) -> InitrdNode | None:
+        """Return the file to which a member is another hard link, or None."""
         first = self._first_link(entry)
         return None if first is None else self.nodes.get(first)
 
     def write(
         self,
-        entry: Entry,
+        entry: CpioEntry,
         path: str,
         *,
         segment: int,
@@ -192,7 +189,7 @@ class Tree:
         if linked is None and there is not None and there.type == kind and kind != "symlink":
             node = there  # written over in place: other links to it see that
         if node is None:
-            node = Node(
+            node = InitrdNode(
                 type=kind,
                 mode=entry.mode,
                 uid=entry.uid,
@@ -235,7 +232,7 @@ class Tree:
         self._directories[path] = found
         return found
 
-    def _can_make(self, entry: Entry, path: str) -> bool:
+    def _can_make(self, entry: CpioEntry, path: str) -> bool:
         kind = entry.type
         if kind == "unknown" or (kind == "symlink" and entry.target is None):
             return False
@@ -253,13 +250,13 @@ class Tree:
         there = self.nodes.get(path)
         return there is None or there.type != "directory" or kind == "directory" or not there.children
 
-    def _first_link(self, entry: Entry) -> str | None:
-        """Give the path that an inode was first met at in this archive."""
+    def _first_link(self, entry: CpioEntry) -> str | None:
+        """Return the path that an inode was first met at in this archive."""
         if entry.type != "file" or entry.nlink < 2:
             return None
         return self._links.get((entry.device, entry.inode))
 
-    def _insert(self, path: str, node: Node) -> None:
+    def _insert(self, path: str, node: InitrdNode) -> None:
         self.nodes[path] = node
         parent = self.nodes.get(path.rpartition("/")[0])
         if parent is not None:

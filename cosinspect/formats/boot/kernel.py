@@ -27,6 +27,7 @@ from attrs import evolve, frozen
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.elf import read_elf
+from cosinspect.formats.boot.pe import PEProgram, read_pe
 from cosinspect.limits import KIB, MIB
 
 # pylibmagic has libmagic and its database in a wheel, but importing it puts both and the current directory into the
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 ARCHITECTURES = frozenset({"amd64", "386", "arm64", "arm", "riscv64", "loong64", "s390x", "ppc64le", "ppc64"})
-"""The machines whose kernels `read_kernel` recognises: what it refuses is no kernel for any of them."""
+"""The machines whose kernels `read_kernel` recognises: what it refuses is not a kernel for any of them."""
 
 HEAD_BYTES = 256 * KIB
 """How much of a file `read_kernel` wants; x86 has its version within 65 KiB, a unified kernel image mostly within this."""
@@ -101,14 +102,14 @@ class Kernel:
 
     Attributes:
         kind: `bzImage`, `zImage`, `Image`, `zboot`, `uki`, or `vmlinux` for an ELF executable.
-        architecture: in the words of Go and OCI, or None where the header does not say.
-        version: the release, such as `6.1.0-50-amd64`; None where the header has none.
+        architecture: in the words of Go and OCI, or None if the header does not say.
+        version: the release, such as `6.1.0-50-amd64`; None if the header has none.
         version_string: all that the header says of the version, with builder and date.
         efi_stub: whether firmware can start it as an EFI program.
-        compression: of the kernel proper, or None where it is plain or its compression is not told.
+        compression: of the kernel proper, or None if it is plain or its compression is not told.
         payload_offset: where the compressed kernel proper stands in the file, or None.
         payload_size: of the compressed kernel proper in bytes, or None.
-        size_told: how long its header says that the file is at least, in bytes; None where it does not, and for an Image
+        size_told: how long its header says that the file is at least, in bytes; None if it does not, and for an Image
             within gzip.
         problems: what is wrong with it, in sentences without a full stop.
     """
@@ -123,21 +124,6 @@ class Kernel:
     payload_size: int | None = None
     size_told: int | None = None
     problems: tuple[str, ...] = ()
-
-
-@frozen
-class _PE:
-    machine: int
-    headers_bytes: int
-    sections: tuple[tuple[str, int, int], ...]  # name, offset and size in the file
-
-    @property
-    def architecture(self) -> str | None:
-        return _MACHINES.get(self.machine)
-
-    @property
-    def end(self) -> int:
-        return max(self.headers_bytes, *(offset + size for _, offset, size in self.sections), 0)
 
 
 def read_kernel(head: bytes, *, size: int) -> Kernel:
@@ -167,7 +153,7 @@ def read_kernel(head: bytes, *, size: int) -> Kernel:
 
 
 def find_version(chunks: Iterable[bytes]) -> str | None:
-    """Find the release in the banner `Linux version ...` of a kernel proper; None where it is not met.
+    """Find the release in the banner `Linux version ...` of a kernel proper; None if it is not met.
 
     Args:
         chunks: the kernel proper, inflated, piece by piece; read up to the banner or `VERSION_SEARCH_BYTES`.
@@ -227,9 +213,9 @@ def _read_plain(head: bytes) -> Kernel:
         return _read_arm(head)
     pe = _read_pe(head)
     if pe is not None and head[0x38:0x3C] == _LINUX_PE_MAGIC:
-        return Kernel(kind="Image", architecture=pe.architecture, efi_stub=True, size_told=pe.end)
+        return Kernel(kind="Image", architecture=pe.architecture, efi_stub=True, size_told=pe.stored_end)
     if pe is not None:
-        if any(name == ".linux" for name, _, _ in pe.sections):
+        if pe.section(".linux") is not None:
             return _read_uki(head, pe)
         raise FormatError("expected a kernel and found an EFI program that has none", kind="magic", offset=0)
     if (power := _read_power(head)) is not None:
@@ -300,7 +286,7 @@ def _read_image(head: bytes) -> Kernel:
         kind="Image",
         architecture=architecture,
         efi_stub=pe is not None,
-        size_told=pe.end if pe is not None else None,
+        size_told=pe.stored_end if pe is not None else None,
         problems=_missing_stub(head, pe),
     )
 
@@ -348,48 +334,35 @@ def _read_zboot(head: bytes) -> Kernel:
         compression=_ZBOOT_COMPRESSIONS.get(name) or detect(head[offset : offset + MAGIC_BYTES]),
         payload_offset=offset,
         payload_size=size,
-        size_told=max(offset + size, pe.end if pe is not None else 0),
+        size_told=max(offset + size, pe.stored_end if pe is not None else 0),
         problems=_missing_stub(head, pe),
     )
 
 
-def _read_uki(head: bytes, pe: _PE) -> Kernel:
+def _read_uki(head: bytes, pe: PEProgram) -> Kernel:
     version = None
-    for name, offset, size in pe.sections:
-        if name == ".uname" and size <= _VERSION_BYTES and offset + size <= len(head):
-            version = _first_word(_printable(head[offset : offset + size].rstrip(b"\0\n")))
+    named = pe.section(".uname")
+    if named is not None and named.size <= _VERSION_BYTES and named.end <= len(head):
+        version = _first_word(_printable(head[named.offset : named.end].rstrip(b"\0\n")))
     return Kernel(
         kind="uki",
         architecture=pe.architecture,
         version=version,
         version_string=version,
         efi_stub=True,
-        size_told=pe.end,
+        size_told=pe.stored_end,
     )
 
 
-def _read_pe(head: bytes) -> _PE | None:
-    """Read the headers of a PE program as far as `head` holds them; None where it is none."""
-    if head[:2] != b"MZ" or len(head) < _IMAGE_HEADER_BYTES:
+def _read_pe(head: bytes) -> PEProgram | None:
+    """Read the headers of a PE program; None where it is none, or `head` does not hold them."""
+    try:
+        return read_pe(head, size=len(head))
+    except FormatError:
         return None
-    (start,) = struct.unpack_from("<I", head, 0x3C)
-    if head[start : start + 4] != b"PE\0\0" or len(head) < start + 24:
-        return None
-    machine, count = struct.unpack_from("<HH", head, start + 4)
-    (optional_bytes,) = struct.unpack_from("<H", head, start + 20)
-    table = start + 24 + optional_bytes
-    sections = []
-    end = table + 40 * min(count, _PE_SECTIONS)
-    for at in range(table, end, 40):
-        if at + 40 > len(head):
-            break
-        raw_size, raw_offset = struct.unpack_from("<II", head, at + 16)
-        name = head[at : at + 8].rstrip(b"\0").decode("latin-1")
-        sections.append((name, raw_offset if raw_size else 0, raw_size))
-    return _PE(machine, end, tuple(sections))
 
 
-def _missing_stub(head: bytes, pe: _PE | None) -> tuple[str, ...]:
+def _missing_stub(head: bytes, pe: PEProgram | None) -> tuple[str, ...]:
     if head[:2] != b"MZ" or pe is not None:
         return ()
     return ("it begins as an EFI program does, but has no EFI header where it says",)
@@ -422,7 +395,7 @@ def _missing_bytes(kernel: Kernel, size: int) -> tuple[str, ...]:
 
 
 def _printable(text: bytes) -> str | None:
-    """Give text that may be shown and compared as it is, None where it is none: no kernel has such a release."""
+    """Return text that may be shown and compared as it is, else None: no kernel has such a release."""
     decoded = text.decode("ascii", "replace")
     return decoded if text.isascii() and decoded.isprintable() else None
 

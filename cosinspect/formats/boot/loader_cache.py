@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 
 __all__ = ["CACHE_BYTES", "read_loader_cache"]
@@ -22,12 +23,12 @@ _NAME_BYTES = 4096
 
 
 def read_loader_cache(data: bytes) -> Mapping[str, tuple[str, ...]]:
-    """Give the paths for each name, in the cache's order; those for other architectures are among them.
+    """Return the paths for each name, in the cache's order; those for other architectures are among them.
 
     Entries for processors with certain features (glibc-hwcaps) are left out, as no image tells what it runs on.
 
     Raises:
-        FormatError: it is none that the loader takes (`magic`), or it ends early (`truncated`).
+        FormatError: the loader does not accept it (`magic`), or it ends early (`truncated`).
     """
     if len(data) > CACHE_BYTES:
         raise FormatError(f"the loader's cache is larger than {CACHE_BYTES} bytes", kind="limit")
@@ -54,6 +55,7 @@ def read_loader_cache(data: bytes) -> Mapping[str, tuple[str, ...]]:
         raise FormatError("the loader's cache ends within its entries", kind="truncated", offset=len(data))
     found: dict[str, list[str]] = {}
     for number in range(_word(data, order, start + 20)):
+        spend()
         at = start + _HEADER_BYTES + number * _ENTRY
         key, value = struct.unpack_from(order + "II", data, at + 4)
         (features,) = struct.unpack_from(order + "Q", data, at + 16)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.problem import bounded
 
@@ -67,6 +68,7 @@ def read_dependencies(text: str) -> Mapping[str, tuple[str, ...]]:
     """
     found: dict[str, tuple[str, ...]] = {}
     for line in bounded(text)[0].splitlines()[:MAX_ENTRIES]:
+        spend()
         path, colon, needs = line.partition(":")
         if colon and path.strip() and not path.startswith("#"):
             found[path.strip()] = tuple(needs.split())
@@ -100,7 +102,7 @@ def read_index(data: bytes) -> Mapping[str, tuple[str, ...]]:
     """Return the entries of a binary index, such as `modules.dep.bin`: each key with its values in order.
 
     Raises:
-        FormatError: it is no index (`magic`), of a version that kmod does not read (`version`), ends early (`truncated`), a
+        FormatError: it is not an index (`magic`), of a version that kmod does not read (`version`), ends early (`truncated`), a
             node lies outside of it or is its own ancestor (`corrupt`), or it has more than is read (`limit`).
     """
     if len(data) < _HEADER.size:
@@ -119,6 +121,7 @@ def read_index(data: bytes) -> Mapping[str, tuple[str, ...]]:
     waiting: list[tuple[int, bytes]] = [(root, b"")]
     nodes = 0
     while waiting:
+        spend()
         node, key = waiting.pop()
         if not node & _OFFSET:
             continue

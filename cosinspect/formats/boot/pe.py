@@ -49,12 +49,14 @@ class PESection:
         offset: of its content in the file, in bytes.
         size: of its content in bytes, without padding.
         virtual_size: in memory, in bytes.
+        stored: its bytes in the file, padding included.
     """
 
     name: str
     offset: int
     size: int
     virtual_size: int
+    stored: int
 
     @property
     def end(self) -> int:
@@ -69,7 +71,7 @@ class PEProgram:
     Attributes:
         machine: the number that the header has.
         bits: 32 or 64.
-        subsystem: 10 is an EFI application, 11 and 12 are EFI drivers; None where the optional header is too short for it.
+        subsystem: 10 is an EFI application, 11 and 12 are EFI drivers; None if the optional header is too short for it.
         sections: in the table's order.
         headers_bytes: the offset behind the section table.
     """
@@ -90,8 +92,13 @@ class PEProgram:
         """How long the headers say that the file is at least, in bytes."""
         return max(self.headers_bytes, *(section.end for section in self.sections), 0)
 
+    @property
+    def stored_end(self) -> int:
+        """The length of the file by its headers, padding included, in bytes."""
+        return max(self.headers_bytes, *(section.offset + section.stored for section in self.sections), 0)
+
     def section(self, name: str) -> PESection | None:
-        """Give the first section of a name, None where there is none."""
+        """Return the first section of a name, None if there is none."""
         return next((section for section in self.sections if section.name == name), None)
 
 
@@ -152,7 +159,7 @@ def _sections(head: bytes, table: int, count: int) -> Iterator[PESection]:
         virtual_size, _, raw_size, raw_offset = struct.unpack_from("<IIII", head, at + 8)
         name = head[at : at + 8].rstrip(b"\0").decode("latin-1")
         content = min(virtual_size, raw_size) if virtual_size else raw_size
-        yield PESection(name, raw_offset if raw_size else 0, content, virtual_size)
+        yield PESection(name, raw_offset if raw_size else 0, content, virtual_size, raw_size)
 
 
 def _need(head: bytes, end: int, size: int) -> None:

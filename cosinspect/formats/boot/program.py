@@ -49,7 +49,7 @@ WHOLE_BYTES = 128 * 1024 * 1024
 """What is kept where a file is read for its own sake."""
 
 STRINGS_BYTES = 4 * 1024 * 1024
-"""The longest string table that is kept where headers tell of it beforehand."""
+"""The longest string table that is kept if headers announce it."""
 
 _BLANKS = b" \t"
 _SUFFIX = b".so"
@@ -62,7 +62,7 @@ class Script(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The first line of a script.
 
     Attributes:
-        interpreter: the program that runs it, "" where the kernel finds none in the line.
+        interpreter: the program that runs it, "" if the kernel finds none in the line.
         argument: the rest of the line, without the blanks around it, None for none.
     """
 
@@ -75,7 +75,7 @@ class Program(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         elf: what an ELF file asks for, else None.
-        script: the `#!` line, None where there is none.
+        script: the `#!` line, None if there is none.
         text: whether a shell takes a file that is neither for a script of its own.
     """
 
@@ -85,24 +85,25 @@ class Program(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def is_candidate(path: str, mode: int) -> bool:
-    """Say whether a file of this name and mode may be executed, or loaded as a library."""
+    """Return whether a file of this name and mode may be executed, or loaded as a library."""
     return bool(mode & 0o111) or ".so" in path.rpartition("/")[2]
 
 
 def weight_of(program: Program) -> int:
-    """Give what a value takes in memory, in characters: its texts, and a hundred for itself."""
+    """Return what a value takes in memory, in characters: its texts, and a hundred for itself."""
     weight = 100
     if program.script is not None:
         weight += len(program.script.interpreter) + len(program.script.argument or "")
     if program.elf is not None:
         elf = program.elf
         texts = (elf.interpreter, elf.soname, elf.rpath, elf.runpath, *elf.needed, *elf.directories)
-        weight += sum(len(text or "") + 50 for text in texts)
+        versions = (version for _, names in elf.wants for version in names)
+        weight += sum(len(text or "") + 50 for text in (*texts, *elf.defines, *versions))
     return weight
 
 
 def read_script(head: bytes) -> Script | None:
-    """Read a `#!` line as `load_script` of Linux does; None where there is none, or the kernel refuses it with ENOEXEC.
+    """Read a `#!` line as `load_script` of Linux does; None if there is none, or the kernel refuses it with ENOEXEC.
 
     Carriage returns are no blanks: they belong to the name or to the argument.
     """
@@ -128,7 +129,7 @@ def read_script(head: bytes) -> Script | None:
 
 
 def read_interpreter(head: bytes) -> str | None:
-    """Give the program that a script's `#!` line names, or None where there is no such line."""
+    """Return the program that a script's `#!` line names, or None if there is no such line."""
     script = read_script(head)
     return script.interpreter if script is not None else None
 
@@ -187,7 +188,7 @@ class ProgramReader:
         return self._at < last
 
     def finish(self) -> Program:
-        """Say what the file is, once all that was wanted has passed."""
+        """Return what the file is, once all that was wanted has passed."""
         if not self._decided:
             self._decide()
         head = bytes(self._start[:ELF_HEAD_BYTES])
@@ -200,7 +201,7 @@ class ProgramReader:
         if interpreter is None and layout.interpreter in self._kept:
             raw = bytes(self._kept[layout.interpreter]).partition(b"\0")[0]
             interpreter = raw.decode("utf-8", "replace")
-        elf = describe(layout, interpreter, dynamic, self._name_at)
+        elf = describe(layout, interpreter, dynamic, self._name_at, self._stretch_at)
         places = [place for place in (layout.interpreter, layout.dynamic) if place is not None]
         if layout.end > self._size or any(place.offset + place.length > self._size for place in places):
             elf = msgspec.structs.replace(elf, is_cut=True)
@@ -226,7 +227,7 @@ class ProgramReader:
         places += (
             [layout.interpreter] if layout.interpreter and layout.interpreter.length <= NAME_BYTES else []
         )
-        places += [place for place in layout.strings if place.length <= STRINGS_BYTES]
+        places += [place for place in layout.tables if place.length <= STRINGS_BYTES]
         for place in places:
             if place.offset + place.length <= self._size and place not in self._kept:
                 # What has passed already lies in the start, as nothing is decided later.
@@ -246,8 +247,15 @@ class ProgramReader:
         self._tail = data[-_TAIL:]
 
     def _is_wanted_whole(self) -> bool:
-        """Say whether the file is a small library without a loader of its own: it may be a loader."""
+        """Return whether the file is a small library without a loader of its own: it may be a loader."""
         return self._layout is not None and self._layout.interpreter is None and self._size <= PREFIX_BYTES
+
+    def _stretch_at(self, offset: int, length: int) -> bytes | None:
+        for start, held in [(0, self._start), *((place.offset, data) for place, data in self._kept.items())]:
+            first = offset - start
+            if first >= 0 and first + length <= len(held):
+                return bytes(held[first : first + length])
+        return None
 
     def _name_at(self, offset: int) -> bytes | None:
         for start, held in [(0, self._start), *((place.offset, data) for place, data in self._kept.items())]:
@@ -260,7 +268,7 @@ class ProgramReader:
 
 
 def _is_text(head: bytes) -> bool:
-    """Say whether a shell takes a file for a script: its first line has no NUL (bash's check_binary_file, POSIX 2.9.1.1)."""
+    """Return whether a shell takes a file for a script: its first line has no NUL (bash's check_binary_file, POSIX 2.9.1.1)."""
     return bool(head) and b"\0" not in head.partition(b"\n")[0][:SCRIPT_BYTES]
 
 

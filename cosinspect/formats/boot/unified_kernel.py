@@ -25,7 +25,7 @@ __all__ = ["SectionFault", "UnifiedKernel", "read_unified_kernel"]
 _TEXTS = (".cmdline", ".osrel", ".uname", ".sdmagic")
 _TEXT_BYTES = 64 * KIB
 _MOST_PROFILES = 100
-_MOST_OPENED = 8  # each time may be a pass over a layer; two do for what a linker writes
+_MOST_OPENED = 8  # each time may need a pass over a layer; two suffice for what a linker writes
 _MOST_PROBLEMS = 20
 _SKIP_BYTES = MIB
 
@@ -55,9 +55,9 @@ class UnifiedKernel:
         texts: the sections of the first profile that are text, by name: `.cmdline`, `.osrel`, `.uname`, and systemd's `.sdmagic`; NUL bytes at
             their ends are left out, and bytes that are not UTF-8 are surrogate escapes.
         profiles: the command lines of the profiles behind the first, None for one that has none of its own.
-        kernel: what the section `.linux` holds, None where it is not there or holds no kernel.
+        kernel: what the section `.linux` holds, None if it is not there or holds no kernel.
         kernel_fault: why it holds none.
-        initrd: what the section `.initrd` unpacks to, None where it is not there or nothing can be unpacked.
+        initrd: what the section `.initrd` unpacks to, None if it is not there or nothing can be unpacked.
         initrd_fault: why nothing can.
         problems: what is wrong with the file, in sentences without a full stop.
     """
@@ -77,7 +77,7 @@ class UnifiedKernel:
         return self.texts.get(".cmdline", "").strip()
 
     def has(self, name: str) -> bool:
-        """Tell whether a section is there and not empty."""
+        """Return whether a section is there and not empty."""
         section = self.program.section(name)
         return section is not None and section.size > 0
 
@@ -139,7 +139,7 @@ def read_unified_kernel(source: Open, *, size: int, unpack: Unpack) -> UnifiedKe
 
 
 def _first_profile(program: PEProgram) -> tuple[PESection, ...]:
-    """Give the sections that are booted by default: those of the first profile in front of those that all profiles share."""
+    """Return the sections that are booted by default: those of the first profile in front of those that all profiles share."""
     starts = _profile_starts(program)
     if not starts:
         return program.sections
@@ -157,7 +157,7 @@ def _profile_starts(program: PEProgram) -> list[int]:
 
 
 def _named(sections: tuple[PESection, ...], *names: str) -> list[PESection]:
-    """Give the first section of each name that is there."""
+    """Return the first section of each name that is there."""
     found: dict[str, PESection] = {}
     for section in sections:
         if section.name in names:
@@ -181,7 +181,7 @@ class _File:
         self._at = 0
 
     def window(self, offset: int, size: int) -> _Window:
-        """Give the stream of `size` bytes from an offset on; a window opened before is then of no use."""
+        """Return the stream of `size` bytes from an offset on; a window opened before is then of no use."""
         if self._stream is None or offset < self._at:
             self._opened += 1
             if self._opened > _MOST_OPENED:
@@ -196,7 +196,7 @@ class _File:
         return _Window(self, size)
 
     def read(self, size: int) -> bytes:
-        """Give at most `size` further bytes, and none at the end."""
+        """Return at most `size` further bytes, and none at the end."""
         data = self._stream.read(size) if self._stream is not None and size else b""
         self._at += len(data)
         return data
@@ -210,13 +210,13 @@ class _Window:
         self._left = size
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` bytes, and none at the end."""
+        """Return at most `size` bytes, and none at the end."""
         data = self._file.read(min(size, self._left))
         self._left -= len(data)
         return data
 
     def take(self) -> bytes:
-        """Give all of it; fewer bytes only where the file ends."""
+        """Return all of it; fewer bytes only where the file ends."""
         found = bytearray()
         while piece := self.read(self._left):
             found += piece

@@ -1,8 +1,8 @@
 """A bbolt database, read only, from its bytes.
 
 A database is a tree of buckets, each a B+ tree of its own (bbolt `bucket.go`, `cursor.go`, `tx_check.go`; the pages:
-`bolt_pages`). A bucket is walked when it is asked for, so damage elsewhere hides nothing; what is damaged where one
-looked is never passed over in silence.
+`bolt_pages`). A bucket is walked on demand, so damage elsewhere hides nothing; what is damaged where one
+looked is never skipped in silence.
 
 Refused: files and pages as `bolt_pages` does, pages that a walk reaches twice, trees deeper than `TREE_DEPTH`, walks
 of more than `ELEMENTS` elements.
@@ -16,6 +16,7 @@ from typing import Literal
 
 from attrs import define, field, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.luet.bolt_pages import BRANCH, LEAF, BoltPages, Meta, Page, Part, damaged, newest_meta
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -39,7 +40,7 @@ class Bucket:
     """Where a bucket's pairs are; `BoltDatabase.elements` reads them.
 
     Attributes:
-        root: the page of its tree's root, or 0 where it is inline.
+        root: the page of its tree's root, or 0 if it is inline.
         sequence: the bucket's counter.
         inline: the image of its only page, where it is inline.
         ancestors: pages that lead to it, and so cannot be its own.
@@ -105,7 +106,7 @@ class BoltDatabase:
         return Bucket(self.meta.root, self.meta.sequence)
 
     def bucket(self, *names: bytes, problem: Problem | None = None) -> Bucket | None:
-        """Find the bucket `names[0]`, in it `names[1]` and so on; None where there is none.
+        """Find the bucket `names[0]`, in it `names[1]` and so on; None if there is none.
 
         Args:
             names: keys from the root bucket downwards.
@@ -131,7 +132,7 @@ class BoltDatabase:
     def elements(
         self, bucket: Bucket, *, problem: Problem | None = None, damage: Damage | None = None
     ) -> Iterator[Element]:
-        """Give the pairs of `bucket` in the order of the file, which is that of the keys where all is well.
+        """Return the pairs of `bucket` in the order of the file, which is that of the keys where all is well.
 
         Args:
             bucket: of this database.
@@ -142,7 +143,7 @@ class BoltDatabase:
             FormatError: as told by its kind: `truncated`, `page` (not the page it should be), `cycle` (reached twice),
                 `element` (outside its page, or overlapping), `depth` or `limit`. Where `damage` is given only `limit`.
         """
-        return _Walk(self.pages, damage, problem, set(bucket.ancestors)).elements(bucket)
+        return _LeafWalk(self.pages, damage, problem, set(bucket.ancestors)).elements(bucket)
 
     def check(self) -> tuple[str, ...]:
         """Walk all buckets and the freelist, and give what is wrong, as `bbolt check` does, in no more than 1000 lines.
@@ -159,10 +160,11 @@ class BoltDatabase:
             if len(found) < _PROBLEMS:
                 found.append(problem)
 
-        walk = _Walk(self.pages, lambda fault: note(fault.message), note, set())
+        walk = _LeafWalk(self.pages, lambda fault: note(fault.message), note, set())
         free = self._free_pages(walk.visited, note)
         buckets = [self.root]
         while buckets:
+            spend()
             # Pages stay visited from bucket to bucket, so the walk ends however they point at each other; to keep each
             # one's ancestors as well would take the square of the depth.
             inner = (element.bucket for element in walk.elements(buckets.pop()))
@@ -180,7 +182,7 @@ class BoltDatabase:
         return tuple(found)
 
     def _free_pages(self, used: set[int], note: Problem) -> set[int] | None:
-        """Give the pages that are free, None where that cannot be known; those of the freelist itself are used."""
+        """Return the pages that are free, None if that cannot be known; those of the freelist itself are used."""
         try:
             freelist = self.pages.freelist()
         except FormatError as fault:
@@ -199,7 +201,7 @@ class BoltDatabase:
 
 
 @define
-class _Walk:
+class _LeafWalk:
     """A walk over the leaves of buckets, which comes to no page twice."""
 
     pages: BoltPages
@@ -212,6 +214,7 @@ class _Walk:
     def elements(self, bucket: Bucket) -> Iterator[Element]:
         self.last = b""
         for leaf, path, bound in self._leaves(bucket):
+            spend()
             ordered = self._follows(bound)
             ancestors: frozenset[int] | None = None
             try:
@@ -233,7 +236,7 @@ class _Walk:
             self._note_order(leaf, ordered=ordered)
 
     def _leaves(self, bucket: Bucket) -> Iterator[tuple[Page, tuple[range, ...], bytes]]:
-        """Give the leaves of a bucket from left to right, with the pages that lead to each and its key in the last one.
+        """Yield the leaves of a bucket from left to right, with the pages that lead to each and its key in the last one.
 
         That key is at most the first one of the leaf, and greater than all that are left of it.
         """
@@ -247,6 +250,7 @@ class _Walk:
             return
         pending: list[tuple[int, tuple[range, ...], bytes]] = [(bucket.root, (), b"")]
         while pending:
+            spend()
             number, path, bound = pending.pop()
             try:
                 page = self._visit(number, len(path))

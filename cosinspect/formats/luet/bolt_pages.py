@@ -14,6 +14,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 
 __all__ = ["BRANCH", "LEAF", "BoltPages", "Meta", "Page", "Part", "damaged", "newest_meta"]
@@ -112,7 +113,7 @@ class BoltPages:
     meta: Meta
 
     def page(self, number: int, *flags: int) -> Page:
-        """Give a page that is inside the file and has one of `flags`.
+        """Return a page that is inside the file and has one of `flags`.
 
         Raises:
             FormatError: of kind `page` or `truncated`.
@@ -144,7 +145,7 @@ class BoltPages:
         return Page(number, kind, count, span, self.data[offset:end], offset)
 
     def inline_page(self, image: memoryview) -> Page:
-        """Give the leaf that the bytes behind an inline bucket's header are.
+        """Return the leaf that the bytes after an inline bucket's header are.
 
         Raises:
             FormatError: of kind `element` (too short) or `page`.
@@ -160,9 +161,9 @@ class BoltPages:
         return Page(None, flags, count, range(0), image)
 
     def parts(self, page: Page, damage: Callable[[FormatError], None] | None = None) -> Iterator[Part]:
-        """Give the elements of a branch or leaf, up to the first that is not where it should be.
+        """Yield the elements of a branch or leaf, up to the first that is not where it should be.
 
-        With `damage` those that lie inside the page are given all the same, as bbolt gives them, which compares no element with
+        With `damage` those that lie inside the page are given anyway, as bbolt gives them, which compares no element with
         another; it takes their faults, of kind `overlap`. No more is given so than the page holds.
 
         Raises:
@@ -179,6 +180,7 @@ class BoltPages:
         at = _HEADER_BYTES
         left = len(data)
         for index, element in enumerate(layout.iter_unpack(data[at:end])):
+            spend()
             flags, pos, ksize, vsize = element if leaf else (0, element[0], element[1], 0)
             start = at + pos
             at += _ELEMENT_BYTES
@@ -196,7 +198,7 @@ class BoltPages:
             yield bytes(data[start:middle]), data[middle:end], flags, 0 if leaf else element[2]
 
     def bucket_header(self, page: Page, value: memoryview) -> tuple[int, int, memoryview | None]:
-        """Give root page, sequence and, where the bucket is inline, the image of its page.
+        """Return root page, sequence and, where the bucket is inline, the image of its page.
 
         Raises:
             FormatError: of kind `element`.
@@ -212,7 +214,7 @@ class BoltPages:
         return 0, sequence, value[layout.size :]
 
     def freelist(self) -> tuple[Page, tuple[int, ...]] | None:
-        """Give the freelist's page and the numbers in it; None where the writer stores none.
+        """Return the freelist's page and the numbers in it; None if the writer stores none.
 
         Raises:
             FormatError: as `page` does, or of kind `element`.
@@ -236,7 +238,7 @@ class BoltPages:
 
 
 def newest_meta(data: memoryview) -> tuple[Meta, tuple[str, ...]]:
-    """Give the valid meta page of the newest transaction, and what is wrong with the other one.
+    """Return the valid meta page of the newest transaction, and what is wrong with the other one.
 
     Raises:
         FormatError: of kind `empty`, `truncated` (fewer than two pages), or where no meta page is valid, `magic` (no bolt
@@ -283,7 +285,7 @@ def _meta(data: memoryview, offset: int, page_size: int | None = None) -> Meta |
     )
     if version != VERSION:
         return "version"
-    # A checksum of 0 passed until bbolt 1.3.6; every writer computes it all the same.
+    # A checksum of 0 passed until bbolt 1.3.6; every writer computes it anyway.
     if checksum != _fnv1a(body[:_CHECKED_BYTES]):
         return "checksum"
     if not _LEAST_PAGE <= size <= _MOST_PAGE or size & (size - 1) or page_size not in {None, size}:
@@ -310,7 +312,7 @@ def _no_meta(data: memoryview, kind: str) -> FormatError:
 
 
 def damaged(page: Page, what: str, *, kind: str = "element") -> FormatError:
-    """Make the error that says what is wrong with `page`, and where it is."""
+    """Return the error that says what is wrong with `page`, and where it is."""
     return FormatError(f"{page}: {what}", kind=kind, offset=page.offset)
 
 

@@ -2,7 +2,7 @@
 
 Follows luet 0.16 to 0.36 (`cmd/util/config.go`, `pkg/api/core/types/config.go` and `repository.go`): luet.yaml is read
 through viper, so keys count in any case, a value of another type is converted where that can be done, and environment
-variables with the prefix `LUET_` come before the file. luet passes over a luet.yaml that is not YAML as if there were none.
+variables with the prefix `LUET_` come before the file. luet skips a luet.yaml that is not YAML as if there were none.
 
 Refused: what is not YAML (see `yaml`), and a document that is not a mapping.
 """
@@ -71,7 +71,7 @@ class LuetRepository:
     reference: str = ""
 
     def enabled_for(self, architecture: str) -> bool:
-        """Tell whether luet uses it on `architecture`, such as `amd64`."""
+        """Return whether luet uses it on `architecture`, such as `amd64`."""
         return self.enable or (self.arch != "" and self.arch == architecture)
 
 
@@ -135,7 +135,7 @@ def parse_repository(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> L
 
 
 def database_paths(config: LuetConfig, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the places of the database, likeliest first: as configured, then where it is known to have been.
+    """Return the places of the database, likeliest first: as configured, then where it is known to have been.
 
     Args:
         config: of the image.

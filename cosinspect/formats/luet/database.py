@@ -16,6 +16,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.formats.luet.records import Fields, StormRecords
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -77,8 +78,8 @@ class LuetPackage:
         category: such as `system`; may be empty.
         name: without category and version.
         version: as stored; its order differs between versions of luet.
-        files: of its file record, none where it has no such record.
-        file_record: the id of that record, None where there is none.
+        files: of its file record, none if it has no such record.
+        file_record: the id of that record, None if there is none.
         id: the record's key.
         bucket: one of `PACKAGE_BUCKETS`.
         requires: packages that it needs.
@@ -154,23 +155,6 @@ class LuetDatabase:
     byteorder: Literal["little", "big"]
     txid: int
 
-    @property
-    def orphans(self) -> tuple[LuetFileRecord, ...]:
-        """File records of no package, as an interrupted installation leaves them."""
-        fingerprints = {package.fingerprint for package in self.packages}
-        return tuple(record for record in self.file_records if record.fingerprint not in fingerprints)
-
-    @property
-    def duplicates(self) -> tuple[LuetPackage, ...]:
-        """Packages that are the same as one before them."""
-        seen: set[str] = set()
-        repeated = []
-        for package in self.packages:
-            if package.fingerprint in seen:
-                repeated.append(package)
-            seen.add(package.fingerprint)
-        return tuple(repeated)
-
 
 def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> LuetDatabase:
     """Read all packages and their files.
@@ -190,6 +174,7 @@ def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) 
     )
     by_fingerprint: dict[str, LuetFileRecord] = {}
     for record in file_records:
+        spend()
         by_fingerprint.setdefault(record.fingerprint, record)  # luet takes the first as well
     packages = tuple(
         _package(bucket, record_id, fields, by_fingerprint)

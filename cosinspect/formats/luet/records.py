@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import define, field
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.luet.bolt import BoltDatabase, Bucket
 from cosinspect.formats.text.go_json import decode_json, fold_fields
@@ -44,7 +45,7 @@ class StormRecords:
     parts: int = 0
 
     def read(self, *names: str) -> Iterator[tuple[int, Fields]]:
-        """Give id and fields of the records in the bucket `names[-1]`, in the order of the file.
+        """Yield id and fields of the records in the bucket `names[-1]`, in the order of the file.
 
         Raises:
             FormatError: a page of the bucket is damaged, or more is in it than is read (`limit`). Elements that
@@ -106,6 +107,7 @@ class StormRecords:
     def _check_codec(self, name: str, metadata: Bucket) -> None:
         try:
             for element in self.database.elements(metadata):
+                spend()
                 codec = bytes(element.value[:40])
                 if element.key == b"codec" and codec != b"json":
                     self._note(f"{name}: codec {codec!r} instead of json")
@@ -125,7 +127,7 @@ class Fields:
     malformed: list[str] = field(factory=list)
 
     def text(self, name: str) -> str:
-        """Give a text, empty where there is none."""
+        """Return a text, empty if there is none."""
         value = self.values.get(name, "")
         if isinstance(value, str):
             return value
@@ -133,7 +135,7 @@ class Fields:
         return ""
 
     def flag(self, name: str) -> bool:
-        """Give a truth value, false where there is none."""
+        """Return a truth value, false where there is none."""
         value = self.values.get(name, False)
         if isinstance(value, bool):
             return value
@@ -141,16 +143,16 @@ class Fields:
         return False
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Give the texts of a list."""
+        """Return the texts of a list."""
         return tuple(self._items(name, str))
 
     def objects(self, name: str) -> Iterator[Fields]:
-        """Give the structures of a list; what is malformed in them is not noted."""
+        """Yield the structures of a list; what is malformed in them is not noted."""
         for item in self._items(name, dict):
             yield Fields(fold_fields(item))
 
     def pairs(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Give the entries of a map from text to text, in the order stored."""
+        """Return the entries of a map from text to text, in the order stored."""
         value = self.values.get(name, {})
         if not isinstance(value, dict):
             self.malformed.append(name)

@@ -1,6 +1,6 @@
 """The grammar of shell scripts, as far as it takes to tell simple commands from everything else.
 
-By POSIX.1-2017, "Shell Command Language", 2.9 and 2.10, with bash's additions. One pass over the text with a stack of
+By POSIX.1-2017, "Shell Command Language", 2.9 and 2.10, with bash's additions. One skip the text with a stack of
 what is open: no recursion, and nothing is read twice but what stands in backquotes, which loses a level of backslashes
 with each reading.
 """
@@ -13,7 +13,17 @@ from collections.abc import Callable
 
 from attrs import Factory, define
 
-from cosinspect.formats.shell.quoting import BREAKS, PLAIN, Frame, Kind, Scanner, State, Stopped, Word
+from cosinspect.deadline import spend
+from cosinspect.formats.shell.quoting import (
+    BREAKS,
+    PLAIN,
+    Frame,
+    FrameKind,
+    OpenWord,
+    ShellLexer,
+    Stopped,
+    WordState,
+)
 from cosinspect.formats.shell.words import RESERVED_WORDS
 
 __all__ = ["ScriptReader"]
@@ -36,15 +46,15 @@ _GOES_ON = {
 }
 _CLOSES = {"fi": "if", "done": "loop", "esac": "case", "}": "{"}
 _OPENS = {
-    "if": ("if", State.COMMAND),
-    "while": ("while", State.COMMAND),
-    "until": ("while", State.COMMAND),
-    "for": ("for", State.FOR_NAME),
-    "select": ("for", State.FOR_NAME),
-    "case": ("case", State.CASE_WORD),
-    "{": ("{", State.COMMAND),
+    "if": ("if", WordState.COMMAND),
+    "while": ("while", WordState.COMMAND),
+    "until": ("while", WordState.COMMAND),
+    "for": ("for", WordState.FOR_NAME),
+    "select": ("for", WordState.FOR_NAME),
+    "case": ("case", WordState.CASE_WORD),
+    "{": ("{", WordState.COMMAND),
 }
-_IN_CASE_HEAD = frozenset({State.CASE_WORD, State.CASE_IN, State.PATTERN})
+_IN_CASE_HEAD = frozenset({WordState.CASE_WORD, WordState.CASE_IN, WordState.PATTERN})
 
 
 @define(eq=False)
@@ -59,7 +69,7 @@ class ScriptReader:
         open_since: the offset of the outermost construct that is open where reading stopped, or None.
     """
 
-    scanner: Scanner
+    scanner: ShellLexer
     report: Callable[[list[str | None], int, int], None]
     functions: set[str] = Factory(set)
     open_since: int | None = None
@@ -67,15 +77,16 @@ class ScriptReader:
     def read(self) -> None:
         """Read to the end, to an unconditional `exit`, or to what cannot be followed."""
         scanner = self.scanner
-        steps: dict[Kind, Callable[[Frame, str], None]] = {
-            Kind.COMMANDS: self._commands,
-            Kind.TEST: self._test,
-            Kind.QUOTES: scanner.quotes,
-            Kind.BRACES: scanner.braces,
-            Kind.PARENS: scanner.parens,
+        steps: dict[FrameKind, Callable[[Frame, str], None]] = {
+            FrameKind.COMMANDS: self._commands,
+            FrameKind.TEST: self._test,
+            FrameKind.QUOTES: scanner.quotes,
+            FrameKind.BRACES: scanner.braces,
+            FrameKind.PARENS: scanner.parens,
         }
         with contextlib.suppress(Stopped):
             while scanner.position < len(scanner.text):
+                spend()
                 frame = scanner.stack[-1]
                 steps[frame.kind](frame, scanner.text[scanner.position])
             if len(scanner.stack) > 1 or scanner.stack[0].compounds:
@@ -114,8 +125,8 @@ class ScriptReader:
         else:
             scanner.quoting(self._begin(frame), character)
 
-    def _begin(self, frame: Frame) -> Word:
-        if frame.word is None and frame.state is State.COMMAND and not frame.redirecting:
+    def _begin(self, frame: Frame) -> OpenWord:
+        if frame.word is None and frame.state is WordState.COMMAND and not frame.redirecting:
             frame.words_start = self.scanner.position
             frame.words_line = self.scanner.line_of(self.scanner.position)
         return self.scanner.word(frame)
@@ -156,7 +167,7 @@ class ScriptReader:
         sign, end = match[0], match.end()
         if sign in {"<", ">"} and scanner.text[end] == "(":
             self._begin(frame).expanded = True
-            scanner.push(Kind.COMMANDS, 2)
+            scanner.push(FrameKind.COMMANDS, 2)
         elif frame.redirecting or frame.state in _IN_CASE_HEAD:
             scanner.misplaced(sign)
         elif sign.startswith("<<") and sign != "<<<":
@@ -174,22 +185,22 @@ class ScriptReader:
         text, at, word = scanner.text, scanner.position, frame.word
         if word is not None and text[at - 1] in "?*+@!":
             word.expanded = True
-            scanner.push(Kind.PARENS, 1, word=word, depth=1)
+            scanner.push(FrameKind.PARENS, 1, word=word, depth=1)
         elif word is not None and _ASSIGNMENT.fullmatch(text, word.start, at):
             word.expanded = True
-            scanner.push(Kind.PARENS, 1, word=word, depth=1, comments=True)
-        elif word is None and frame.state is State.PATTERN and not frame.pattern_begun:
+            scanner.push(FrameKind.PARENS, 1, word=word, depth=1, comments=True)
+        elif word is None and frame.state is WordState.PATTERN and not frame.pattern_begun:
             scanner.position += 1
-        elif word is None and frame.state is State.FOR_NAME and text.startswith("((", at):
-            frame.state = State.COMMAND
-            scanner.push(Kind.PARENS, 2, depth=2)
-        elif word is None and frame.state is State.COMMAND and not frame.redirecting:
-            frame.state = State.AFTER
+        elif word is None and frame.state is WordState.FOR_NAME and text.startswith("((", at):
+            frame.state = WordState.COMMAND
+            scanner.push(FrameKind.PARENS, 2, depth=2)
+        elif word is None and frame.state is WordState.COMMAND and not frame.redirecting:
+            frame.state = WordState.AFTER
             if text.startswith("((", at):
-                scanner.push(Kind.PARENS, 2, depth=2)
+                scanner.push(FrameKind.PARENS, 2, depth=2)
             else:
-                scanner.push(Kind.COMMANDS, 1)
-        elif word is not None and frame.state in {State.COMMAND, State.FUNCTION_NAME}:
+                scanner.push(FrameKind.COMMANDS, 1)
+        elif word is not None and frame.state in {WordState.COMMAND, WordState.FUNCTION_NAME}:
             if _NO_PARAMETERS.match(text, at) is None:
                 scanner.misplaced("(")
             self._end_word(frame)
@@ -199,8 +210,8 @@ class ScriptReader:
     def _close_paren(self, frame: Frame) -> None:
         scanner = self.scanner
         self._end_word(frame)
-        if frame.state is State.PATTERN and frame.pattern_begun:
-            frame.state = State.COMMAND
+        if frame.state is WordState.PATTERN and frame.pattern_begun:
+            frame.state = WordState.COMMAND
             scanner.position += 1
             return
         self._end_command(frame, ")")
@@ -213,14 +224,14 @@ class ScriptReader:
         scanner = self.scanner
         self._end_word(frame)
         if frame.state in _IN_CASE_HEAD:
-            if sign != "\n" and not (sign == "|" and frame.state is State.PATTERN):
+            if sign != "\n" and not (sign == "|" and frame.state is WordState.PATTERN):
                 scanner.misplaced(sign)
-        elif sign != "\n" or frame.state is not State.FOR_IN:
+        elif sign != "\n" or frame.state is not WordState.FOR_IN:
             self._end_command(frame, sign)
         if sign in {";;", ";&", ";;&"}:
             if not frame.compounds or frame.compounds[-1][0] != "case":
                 scanner.misplaced(sign)
-            frame.state, frame.pattern_begun = State.PATTERN, False
+            frame.state, frame.pattern_begun = WordState.PATTERN, False
         scanner.position += len(sign)
         if sign == "\n" and frame.documents:
             self._skip_documents(frame)
@@ -246,32 +257,34 @@ class ScriptReader:
         text = word.literal
         if frame.redirecting:
             frame.redirecting = False
-        elif frame.state is State.ARGUMENT:
+        elif frame.state is WordState.ARGUMENT:
             frame.words.append(text)
-        elif frame.state is State.PATTERN:
+        elif frame.state is WordState.PATTERN:
             if text == "esac" and not word.quoted and not frame.pattern_begun:
                 self._reserved(frame, "esac", word)
             frame.pattern_begun = True
-        elif frame.state in {State.COMMAND, State.AFTER} and text in RESERVED_WORDS and not word.quoted:
+        elif (
+            frame.state in {WordState.COMMAND, WordState.AFTER} and text in RESERVED_WORDS and not word.quoted
+        ):
             self._reserved(frame, text, word)
-        elif frame.state is State.COMMAND:
+        elif frame.state is WordState.COMMAND:
             self._command_word(frame, word)
-        elif frame.state is State.FOR_NAME:
-            frame.state = State.FOR_IN
-        elif frame.state is State.FOR_IN and text in {"in", "do"}:
-            frame.state = State.FOR_WORDS
+        elif frame.state is WordState.FOR_NAME:
+            frame.state = WordState.FOR_IN
+        elif frame.state is WordState.FOR_IN and text in {"in", "do"}:
+            frame.state = WordState.FOR_WORDS
             if text == "do":
                 self._reserved(frame, text, word)
-        elif frame.state is State.CASE_WORD:
-            frame.state = State.CASE_IN
-        elif frame.state is State.CASE_IN and text == "in":
-            frame.state, frame.pattern_begun = State.PATTERN, False
-        elif frame.state is State.FUNCTION_NAME and text:
+        elif frame.state is WordState.CASE_WORD:
+            frame.state = WordState.CASE_IN
+        elif frame.state is WordState.CASE_IN and text == "in":
+            frame.state, frame.pattern_begun = WordState.PATTERN, False
+        elif frame.state is WordState.FUNCTION_NAME and text:
             self._function(frame, text)
-        elif frame.state is not State.FOR_WORDS:
+        elif frame.state is not WordState.FOR_WORDS:
             scanner.misplaced(text or "$")
 
-    def _command_word(self, frame: Frame, word: Word) -> None:
+    def _command_word(self, frame: Frame, word: OpenWord) -> None:
         text, scanner = word.literal, self.scanner
         if _ASSIGNMENT.match(scanner.text, word.start):
             return
@@ -279,43 +292,43 @@ class ScriptReader:
             self._function(frame, text)
             return
         frame.words = [text]
-        frame.state = State.ARGUMENT
+        frame.state = WordState.ARGUMENT
 
     def _function(self, frame: Frame, name: str) -> None:
         self.functions.add(name)
-        frame.state = State.COMMAND
+        frame.state = WordState.COMMAND
         if match := _NO_PARAMETERS.match(self.scanner.text, self.scanner.position):
             self.scanner.position = match.end()
 
-    def _reserved(self, frame: Frame, text: str, word: Word) -> None:
+    def _reserved(self, frame: Frame, text: str, word: OpenWord) -> None:
         scanner, compounds = self.scanner, frame.compounds
         innermost = compounds[-1][0] if compounds else ""
         if text in _CLOSES:
             if innermost != _CLOSES[text]:
                 scanner.misplaced(text)
             compounds.pop()
-            frame.state = State.AFTER
+            frame.state = WordState.AFTER
         elif text in _GOES_ON:
             if innermost not in _GOES_ON[text][0]:
                 scanner.misplaced(text)
             compounds[-1] = (_GOES_ON[text][1], compounds[-1][1])
-            frame.state = State.COMMAND
+            frame.state = WordState.COMMAND
         elif text == "{" and innermost == "for":
             compounds[-1] = ("{", compounds[-1][1])
-            frame.state = State.COMMAND
-        elif frame.state is State.AFTER:
+            frame.state = WordState.COMMAND
+        elif frame.state is WordState.AFTER:
             scanner.misplaced(text)
         elif text in _OPENS:
             compound, frame.state = _OPENS[text]
             compounds.append((compound, word.start))
         elif text == "[[":
-            frame.state = State.AFTER
+            frame.state = WordState.AFTER
             line = scanner.line_of(scanner.position)
-            scanner.push(Kind.TEST, 0, words=["[["], words_line=line)
+            scanner.push(FrameKind.TEST, 0, words=["[["], words_line=line)
         elif text == "function":
-            frame.state = State.FUNCTION_NAME
+            frame.state = WordState.FUNCTION_NAME
         elif text == "coproc":
-            frame.words, frame.state = [None], State.ARGUMENT
+            frame.words, frame.state = [None], WordState.ARGUMENT
         elif text not in {"!", "time"}:
             scanner.misplaced(text)
 
@@ -325,14 +338,14 @@ class ScriptReader:
         if (
             frame.redirecting
             or frame.state in _IN_CASE_HEAD
-            or frame.state in {State.FOR_NAME, State.FUNCTION_NAME}
+            or frame.state in {WordState.FOR_NAME, WordState.FUNCTION_NAME}
         ):
             scanner.misplaced(sign)
-        if frame.state is State.ARGUMENT:
+        if frame.state is WordState.ARGUMENT:
             self.report(frame.words, frame.words_start, frame.words_line)
             last = len(scanner.stack) == 1 and not frame.compounds and sign in {"\n", ";"}
             if last and frame.words[0] == "exit" and frame.before in {"", "\n", ";"}:
                 raise Stopped  # what follows an unconditional exit may be anything, such as an archive
         frame.words = []
-        frame.state = State.COMMAND
+        frame.state = WordState.COMMAND
         frame.before = sign

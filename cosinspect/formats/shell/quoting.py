@@ -14,7 +14,17 @@ from attrs import Factory, define
 
 from cosinspect.formats.text.problem import Problem
 
-__all__ = ["BREAKS", "MAX_NESTING", "PLAIN", "Frame", "Kind", "Scanner", "State", "Stopped", "Word"]
+__all__ = [
+    "BREAKS",
+    "MAX_NESTING",
+    "PLAIN",
+    "Frame",
+    "FrameKind",
+    "OpenWord",
+    "ShellLexer",
+    "Stopped",
+    "WordState",
+]
 
 MAX_NESTING = 200
 """Quotes, substitutions and subshells within each other."""
@@ -40,7 +50,7 @@ class Stopped(Exception):
     """Reading ends here; it never leaves the shell modules."""
 
 
-class State(enum.Enum):
+class WordState(enum.Enum):
     """What the next word of a list of commands is."""
 
     COMMAND = enum.auto()
@@ -55,7 +65,7 @@ class State(enum.Enum):
     FUNCTION_NAME = enum.auto()
 
 
-class Kind(enum.Enum):
+class FrameKind(enum.Enum):
     """What a frame of the stack holds."""
 
     COMMANDS = enum.auto()  # the script, a subshell or a substitution
@@ -66,7 +76,7 @@ class Kind(enum.Enum):
 
 
 @define(eq=False)
-class Word:
+class OpenWord:
     """A word while it is read, and what is known of its text."""
 
     start: int
@@ -76,7 +86,7 @@ class Word:
 
     @property
     def literal(self) -> str | None:
-        """The text without its quotes, or None where an expansion is in it."""
+        """The text without its quotes, or None if an expansion is in it."""
         return None if self.expanded else "".join(self.parts)
 
 
@@ -84,9 +94,11 @@ class Word:
 class Frame:
     """One construct that is open; which fields count depends on its kind."""
 
-    kind: Kind
+    kind: FrameKind
     start: int
-    word: Word | None = None  # the word being read, or of which the quotes, braces or parentheses are part
+    word: OpenWord | None = (
+        None  # the word being read, or of which the quotes, braces or parentheses are part
+    )
     depth: int = 0  # PARENS: parentheses to close
     comments: bool = False  # PARENS: whether `#` starts a comment
     in_quotes: bool = False  # BRACES: whether within double quotes
@@ -94,7 +106,7 @@ class Frame:
     words: list[str | None] = Factory(list)  # COMMANDS, TEST: of the simple command or test
     words_start: int = 0
     words_line: int = 0
-    state: State = State.COMMAND  # COMMANDS, as all that follows
+    state: WordState = WordState.COMMAND  # COMMANDS, as all that follows
     before: str = ""  # the separator before the simple command
     compounds: list[tuple[str, int]] = Factory(list)  # the compound commands open, with their offsets
     documents: list[tuple[str, bool]] = Factory(list)  # here-documents to come: delimiter, whether tabs go
@@ -103,7 +115,7 @@ class Frame:
 
 
 @define(eq=False)
-class Scanner:
+class ShellLexer:
     """A position in a script, and what is open there.
 
     Attributes:
@@ -116,7 +128,7 @@ class Scanner:
     text: str
     line: int = 1
     position: int = 0
-    stack: list[Frame] = Factory(lambda: [Frame(Kind.COMMANDS, 0)])
+    stack: list[Frame] = Factory(lambda: [Frame(FrameKind.COMMANDS, 0)])
     substitutions: list[tuple[str, int, int]] = Factory(list)
     problem: Problem | None = None
     _counted: int = 0
@@ -142,7 +154,7 @@ class Scanner:
             self._counted = position
         return self.line
 
-    def push(self, kind: Kind, width: int, **fields: Any) -> None:
+    def push(self, kind: FrameKind, width: int, **fields: Any) -> None:
         """Open a construct whose opening sign is `width` characters long."""
         if len(self.stack) > MAX_NESTING:
             self.fail("limit", f"the script is nested more than {MAX_NESTING} deep")
@@ -154,20 +166,20 @@ class Scanner:
         self.stack.pop()
         self.position += width
 
-    def word(self, frame: Frame) -> Word:
+    def word(self, frame: Frame) -> OpenWord:
         """The word being read; it starts here if none is."""
         if frame.word is None:
-            frame.word = Word(self.position)
+            frame.word = OpenWord(self.position)
         return frame.word
 
-    def _backslash(self, word: Word) -> None:
+    def _backslash(self, word: OpenWord) -> None:
         following = self.text[self.position + 1 : self.position + 2]
         if following != "\n":
             word.parts.append(following)
             word.quoted = True
         self.position += 2
 
-    def _single_quote(self, word: Word) -> None:
+    def _single_quote(self, word: OpenWord) -> None:
         end = self.text.find("'", self.position + 1)
         if end < 0:
             self.fail("quote", "the quote ' has no other end")
@@ -175,25 +187,25 @@ class Scanner:
         word.quoted = True
         self.position = end + 1
 
-    def _double_quote(self, word: Word) -> None:
+    def _double_quote(self, word: OpenWord) -> None:
         word.quoted = True
-        self.push(Kind.QUOTES, 1, word=word)
+        self.push(FrameKind.QUOTES, 1, word=word)
 
-    def _dollar(self, word: Word, *, in_quotes: bool) -> None:
+    def _dollar(self, word: OpenWord, *, in_quotes: bool) -> None:
         text, at = self.text, self.position
         following = text[at + 1 : at + 2]
         if following == "(":
             word.expanded = True
             if text.startswith("((", at + 1):
-                self.push(Kind.PARENS, 3, word=word, depth=2)
+                self.push(FrameKind.PARENS, 3, word=word, depth=2)
             else:
-                self.push(Kind.COMMANDS, 2)
+                self.push(FrameKind.COMMANDS, 2)
         elif following == "{":
             word.expanded = True
             match = _PARAMETER.match(text, at)
             end = match.end() if match else at + 2
             pattern = text[end] in _PATTERN_OPERATORS
-            self.push(Kind.BRACES, end - at, word=word, in_quotes=in_quotes, pattern=pattern)
+            self.push(FrameKind.BRACES, end - at, word=word, in_quotes=in_quotes, pattern=pattern)
         elif not in_quotes and following == "'":
             match = _ANSI_C.match(text, at)
             if match is None:
@@ -210,7 +222,7 @@ class Scanner:
             word.quoted = True
             self.position += 1
 
-    def _backquote(self, word: Word, *, in_quotes: bool) -> None:
+    def _backquote(self, word: OpenWord, *, in_quotes: bool) -> None:
         match = _BACKQUOTED.match(self.text, self.position)
         if match is None:
             self.fail("quote", "the quote ` has no other end")
@@ -220,7 +232,7 @@ class Scanner:
             self.substitutions.append((inner, self.position, self.line_of(self.position)))
         self.position = match.end()
 
-    def quoting(self, word: Word, character: str, *, in_quotes: bool = False) -> bool:
+    def quoting(self, word: OpenWord, character: str, *, in_quotes: bool = False) -> bool:
         """Take a quote, a backslash, a `$` or a backquote, and tell whether it was one."""
         if character == "\\":
             self._backslash(word)

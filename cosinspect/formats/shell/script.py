@@ -5,9 +5,9 @@ Follows the token and grammar rules of POSIX.1-2017, "Shell Command Language" (2
 here-documents are skipped, and with them the commands they substitute; `((` and `$((` always start arithmetic, never
 two subshells.
 
-Only what is surely a command is told: a literal word in command position, by a bare name or an absolute path. Where the
+Only what is surely a command is reported: a literal word in command position, by a bare name or an absolute path. Where the
 text cannot be followed to its end (a quote or construct that is not closed, a word out of place, nesting beyond
-`MAX_NESTING`), reading stops there and nothing that stands within a construct that is still open is told. Nor is
+`MAX_NESTING`), reading stops there and nothing that stands within a construct that is still open is reported. Nor is
 anything told of a script beyond `MAX_CHARACTERS`.
 """
 
@@ -19,16 +19,16 @@ from collections.abc import Collection
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.shell.grammar import ScriptReader
-from cosinspect.formats.shell.quoting import MAX_NESTING, Scanner
+from cosinspect.formats.shell.quoting import MAX_NESTING, ShellLexer
 from cosinspect.formats.shell.words import BUILTINS, RESERVED_WORDS
 from cosinspect.formats.text.problem import MAX_CHARACTERS, Problem
 
 __all__ = [
     "MAX_NESTING",
-    "Command",
+    "ProgramCall",
     "ShellScript",
-    "external_commands",
     "functions",
     "read_shell_script",
 ]
@@ -42,7 +42,7 @@ _INITQUEUE_VALUED = frozenset({"--name", "--env"})
 
 
 @frozen
-class Command:
+class ProgramCall:
     """A program that a script calls.
 
     Attributes:
@@ -69,23 +69,14 @@ class ShellScript:
         problem: why reading stopped before the end, or None.
     """
 
-    commands: tuple[Command, ...]
+    commands: tuple[ProgramCall, ...]
     functions: frozenset[str]
     sourced: tuple[str, ...]
     problem: Problem | None
 
 
-def external_commands(script: str) -> tuple[Command, ...]:
-    """Tell the external commands that a POSIX shell or bash script surely calls.
-
-    Builtins, reserved words and functions of the same script are left out. Functions of files that it sources are not
-    known here: take `functions` of those away.
-    """
-    return read_shell_script(script).commands
-
-
 def functions(script: str) -> frozenset[str]:
-    """Tell the functions and aliases that a script defines, in either syntax."""
+    """Return the functions and aliases that a script defines, in either syntax."""
     return read_shell_script(script).functions
 
 
@@ -97,8 +88,9 @@ def read_shell_script(script: str) -> ShellScript:
     problem = None
     pending = deque([(script, 1)])
     while pending:
+        spend()
         text, line = pending.popleft()
-        scanner = Scanner(text if text.endswith("\n") else text + "\n", line)
+        scanner = ShellLexer(text if text.endswith("\n") else text + "\n", line)
         calls = _Calls(findings)
         reader = ScriptReader(scanner, calls.take)
         reader.read()
@@ -128,7 +120,7 @@ class _Findings:
         known = BUILTINS | RESERVED_WORDS | self.functions
         return ShellScript(
             commands=tuple(
-                Command(name, line, _base_name(name) in self.sought)
+                ProgramCall(name, line, _base_name(name) in self.sought)
                 for name, line in sorted(self.lines.items(), key=lambda item: item[1])
                 if name not in known
             ),
@@ -146,7 +138,7 @@ class _Calls:
     found: dict[str, tuple[int, int]] = Factory(dict)
 
     def take(self, words: list[str | None], offset: int, line: int) -> None:
-        """Tell what a simple command or test calls, looks for, defines or reads."""
+        """Return what a simple command or test calls, looks for, defines or reads."""
         position = 0
         while position < len(words) and (name := words[position]) is not None:
             arguments = position + 1
@@ -197,7 +189,7 @@ def _base_name(name: str) -> str:
 
 
 def _after_options(words: list[str | None], position: int, valued: Collection[str]) -> int:
-    """Pass over the options at `position`, with the values of those in `valued`, and over `--`."""
+    """Skip the options at `position`, with the values of those in `valued`, and over `--`."""
     while position < len(words) and (word := words[position]) is not None and word.startswith("-"):
         position += 2 if word in valued else 1
         if word == "--":

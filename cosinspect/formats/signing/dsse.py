@@ -45,7 +45,7 @@ class WireEnvelope(msgspec.Struct, rename="camel"):
 
 
 def to_envelope(wire: WireEnvelope, where: str) -> Envelope:
-    """Give an envelope of the wire as a value.
+    """Return an envelope of the wire as a value.
 
     Raises:
         FormatError: of kind `base64`, or `signatures` (there is none).

@@ -25,7 +25,7 @@ class Subject:
 
     Attributes:
         name: as its maker calls it.
-        digests: hexadecimals by algorithm, as written.
+        digests: hexadecimal digits by algorithm, as written.
         annotations: what else the statement says of it.
     """
 

@@ -25,7 +25,7 @@ class LogEntry:
     Attributes:
         kind: and version, such as `hashedrekord 0.0.1`.
         signatures: those that were logged; None for a kind that is not known.
-        payload_sha256: hexadecimals; of the payload that was signed.
+        payload_sha256: hexadecimal digits; of the payload that was signed.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class LogEntry:
     payload_sha256: str
 
     def agrees(self, signature: bytes, payload: bytes) -> bool:
-        """Tell whether the entry is about this signature over this payload; one of an unknown kind is not asked."""
+        """Return whether the entry is about this signature over this payload; one of an unknown kind is not asked."""
         if self.signatures is None:
             return True
         return signature in self.signatures and self.payload_sha256 == hashlib.sha256(payload).hexdigest()
@@ -66,18 +66,18 @@ class _WireDsse(msgspec.Struct, rename="camel"):
     signatures: list[_WireSignature]
 
 
-class _WireEntry(msgspec.Struct, rename="camel"):
+class _WireLogEntry(msgspec.Struct, rename="camel"):
     api_version: str
     kind: str
     spec: dict[str, Any]
 
 
-class _WirePayload(msgspec.Struct):
+class _WireLogPayload(msgspec.Struct):
     body: str
 
 
-class _WireBundle(msgspec.Struct):
-    payload: _WirePayload = msgspec.field(name="Payload")
+class _WireLogBundle(msgspec.Struct):
+    payload: _WireLogPayload = msgspec.field(name="Payload")
 
 
 def read_log_entry(raw: bytes) -> LogEntry:
@@ -86,7 +86,7 @@ def read_log_entry(raw: bytes) -> LogEntry:
     Raises:
         FormatError: of kind `json`, `fields`, `base64` or `algorithm`.
     """
-    wire = read_signed_json(raw, _WireEntry, "log entry")
+    wire = read_signed_json(raw, _WireLogEntry, "log entry")
     kind = f"{wire.kind[:40]} {wire.api_version[:40]}"
     try:
         if kind in ("hashedrekord 0.0.1", "rekord 0.0.1"):
@@ -109,7 +109,7 @@ def read_log_bundle(raw: bytes) -> LogEntry:
     Raises:
         FormatError: of kind `json`, `fields`, `base64` or `algorithm`.
     """
-    wire = read_signed_json(raw, _WireBundle, "log bundle")
+    wire = read_signed_json(raw, _WireLogBundle, "log bundle")
     return read_log_entry(decode_base64(wire.payload.body, "log bundle"))
 
 

@@ -1,4 +1,4 @@
-"""JSON documents about signatures, decoded so that every reader sees the same: no key twice, no text that is no UTF-8."""
+"""JSON documents about signatures, decoded so that every reader sees the same: no key twice, no text that is not UTF-8."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def read_signed_json(raw: bytes, wire: type[T], what: str) -> T:
-    """Give a JSON object as the structure it must have; keys that the structure does not know are passed over.
+    """Return a JSON object as the structure it must have; keys that the structure does not know are skipped.
 
     Raises:
         FormatError: of kind `json` (no JSON object that means one thing) or `fields` (another structure).

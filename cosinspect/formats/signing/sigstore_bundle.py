@@ -85,7 +85,7 @@ class _WireBundle(msgspec.Struct, rename="camel"):
 
 
 def is_bundle_type(media_type: str) -> bool:
-    """Tell whether a media type is that of a bundle of any version."""
+    """Return whether a media type is that of a bundle of any version."""
     return _TYPE.fullmatch(media_type.strip()) is not None
 
 

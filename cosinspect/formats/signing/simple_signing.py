@@ -39,14 +39,14 @@ class _WireIdentity(msgspec.Struct):
     reference: str = msgspec.field(default="", name="docker-reference")
 
 
-class _WireImage(msgspec.Struct):
+class _WireSignedImage(msgspec.Struct):
     # cosign writes the first, its specification the second; its own reader takes any case.
     digest: str | None = msgspec.field(default=None, name="docker-manifest-digest")
     specified: str | None = msgspec.field(default=None, name="Docker-manifest-digest")
 
 
 class _WireCritical(msgspec.Struct):
-    image: _WireImage
+    image: _WireSignedImage
     type: str
     identity: _WireIdentity = msgspec.field(default_factory=_WireIdentity)
 

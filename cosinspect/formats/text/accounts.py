@@ -21,7 +21,7 @@ class Account:
 
     Attributes:
         name: of the account.
-        uid: its number, None where the file leaves it to systemd-sysusers.
+        uid: its number, None if the file leaves it to systemd-sysusers.
         shell: the program that login starts.
     """
 
@@ -31,7 +31,10 @@ class Account:
 
 
 def read_passwd(text: str) -> tuple[Account, ...]:
-    """Return the accounts of a passwd file as glibc reads it: a line that is none is left out, as are comments."""
+    """Return the accounts of a passwd file as glibc reads it: a line that is none is left out, as are comments.
+
+    Blanks and carriage returns at the end of a line belong to the shell's name.
+    """
     found = []
     for line in bounded(text)[0].split("\n"):
         fields = line.lstrip(" \t").split(":")
@@ -39,7 +42,7 @@ def read_passwd(text: str) -> tuple[Account, ...]:
             continue
         if not (fields[2].isascii() and fields[2].isdigit() and len(fields[2]) <= 10):
             continue
-        found.append(Account(fields[0], int(fields[2]), fields[6].rstrip() or DEFAULT_SHELL))
+        found.append(Account(fields[0], int(fields[2]), fields[6] or DEFAULT_SHELL))
         if len(found) >= _MAX_ACCOUNTS:
             break
     return tuple(found)

@@ -1,6 +1,6 @@
 """Settings of `bootc install`: the TOML files below bootc/install (bootc, crates/lib/src/install/config.rs).
 
-The file whose name sorts last counts for each setting. Keys of [install] that are not read here are passed over, as releases have
+The file whose name sorts last counts for each setting. Keys of [install] that are not read here are skipped, as releases have
 different ones.
 """
 
@@ -27,9 +27,9 @@ class BootcInstall:
     """What one file sets, or several together.
 
     Attributes:
-        filesystem: the type of the root filesystem, "" where it is not set.
-        bootloader: `grub`, `grub-cc`, `systemd` or `none`, "" where it is not set.
-        block: what the root may be written to, the default first: `direct` or `tpm2-luks`; None where it is not set.
+        filesystem: the type of the root filesystem, "" if it is not set.
+        bootloader: `grub`, `grub-cc`, `systemd` or `none`, "" if it is not set.
+        block: what the root may be written to, the default first: `direct` or `tpm2-luks`; None if it is not set.
         architectures: those that the file is for, in the words of Rust (`x86_64`); None for all.
     """
 
@@ -63,7 +63,7 @@ def read_bootc_install(text: str) -> BootcInstall:
     """Read one file.
 
     Raises:
-        FormatError: it is no TOML (`syntax`), or a setting is not of its type (`type`).
+        FormatError: it is not TOML (`syntax`), or a setting is not of its type (`type`).
     """
     try:
         values = tomllib.loads(text)

@@ -42,9 +42,9 @@ class BuildManifest:
 
     Attributes:
         tool: `luet-makeiso` or `elemental`.
-        kernel: path in the image, "" where the tool searches for it.
+        kernel: path in the image, "" if the tool searches for it.
         initrd: the same of the initrd.
-        loader_in_image: whether the EFI loaders of the ISO come from the image; None where the manifest does not say.
+        loader_in_image: whether the EFI loaders of the ISO come from the image; None if the manifest does not say.
     """
 
     tool: str
@@ -57,7 +57,7 @@ def read_build_manifest(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -
     """Read a manifest of luet-makeiso or of `elemental build-iso`.
 
     Raises:
-        FormatError: of the kinds that `parse_yaml` names, or `structure`: it is neither, or a name is no text.
+        FormatError: of the kinds that `parse_yaml` names, or `structure`: it is neither, or a name is not text.
     """
     top = parse_yaml(text, limits=limits).value
     if not isinstance(top, dict) or ("iso" not in top and not _MAKEISO & top.keys()):

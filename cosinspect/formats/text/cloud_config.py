@@ -28,7 +28,7 @@ __all__ = [
     "LAYOUT_FILE",
     "LAYOUT_VARIABLES",
     "CloudConfig",
-    "File",
+    "FileContent",
     "Login",
     "Stage",
     "Step",
@@ -57,8 +57,8 @@ _GUARDS = ("node", "only_os", "only_os_version", "only_arch", "only_service_mana
 
 
 @frozen
-class File:
-    """A file that a step writes; the content is None where it is encoded and that is not undone here (gzip)."""
+class FileContent:
+    """A file that a step writes; the content is None if it is encoded and that is not undone here (gzip)."""
 
     path: str
     content: str | None
@@ -85,7 +85,7 @@ class Login:
     guarded: bool = False
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Say whether the step runs; None where that is not known."""
+        """Return whether the step runs; None if that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -110,7 +110,7 @@ class Step:
     condition: str | None
     guarded: bool = False
     commands: tuple[str, ...] = ()
-    files: tuple[File, ...] = ()
+    files: tuple[FileContent, ...] = ()
     environment: Mapping[str, str] = Factory(dict)
     environment_file: str | None = None
     hostname: str | None = None
@@ -118,7 +118,7 @@ class Step:
     datasources: tuple[str, ...] = ()
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Say whether the step runs; None where that is not known."""
+        """Return whether the step runs; None if that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -136,7 +136,7 @@ class WrittenFile:
 
     Attributes:
         path: where.
-        variables: what it sets, read as an environment file, or None where that cannot be told.
+        variables: what it sets, read as an environment file, or None if that cannot be told.
         stage: the stage that does it.
         condition: the step's `if`, or None.
         means: `environment`, `files` or `commands`.
@@ -151,7 +151,7 @@ class WrittenFile:
     guarded: bool = False
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Say whether the step runs; None where that is not known."""
+        """Return whether the step runs; None if that is not known."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -166,7 +166,7 @@ class CloudConfig:
         stages: in the order of the document; none where yip refuses it.
         has_stages: whether there are any.
         problems: of kind `type` or `syntax` (yip refuses the whole file), `lost-stages` (a document of cloud-init whose
-            `stages` are passed over), `stages` (a yip document without any does nothing), `unknown-key`,
+            `stages` are skipped), `stages` (a yip document without any does nothing), `unknown-key`,
             `repeated-key`, `further-document`, or `entity` (the text of an entity is not YAML).
         bound: why nothing is known of it: a bound of this reader was reached. "" else.
     """
@@ -181,11 +181,11 @@ class CloudConfig:
 
     @property
     def refusal(self) -> str:
-        """Why yip refuses the whole file, "" where it takes it."""
+        """Why yip refuses the whole file, "" if it takes it."""
         return next((str(problem) for problem in self.problems if problem.kind in {"type", "syntax"}), "")
 
     def written_files(self, stage: str = "rootfs") -> tuple[WrittenFile, ...]:
-        """Give the files that a stage writes, its `.before` and `.after` included, step after step."""
+        """Return the files that a stage writes, its `.before` and `.after` included, step after step."""
         names = {stage, f"{stage}.before", f"{stage}.after"}
         return tuple(
             file
@@ -195,12 +195,8 @@ class CloudConfig:
             for file in _written(each.name, step)
         )
 
-    def environment_files(self, stage: str = "rootfs") -> frozenset[str]:
-        """Give the paths of the files that a stage writes, environment files among them."""
-        return frozenset(file.path for file in self.written_files(stage))
-
     def layout(self, world: World = NOTHING_KNOWN) -> Mapping[str, str]:
-        """Give the layout variables that the stage rootfs writes to `LAYOUT_FILE`.
+        """Return the layout variables that the stage rootfs writes to `LAYOUT_FILE`.
 
         Later steps count over earlier ones, but a step of which it is not known whether it runs only adds what was not
         there.
@@ -227,7 +223,7 @@ class CloudConfig:
         )
 
     def datasources(self, world: World = NOTHING_KNOWN) -> frozenset[str]:
-        """Give the providers that some step asks for what a cloud has for the machine, unless it never runs."""
+        """Return the providers that some step asks for what a cloud has for the machine, unless it never runs."""
         return frozenset(
             name
             for stage in self.stages
@@ -307,7 +303,7 @@ def _step(stage: str, step: Mapping[str, Any], limits: Limits, problems: list[Pr
         condition=condition,
         guarded=guarded,
         commands=tuple(step.get("commands") or ()),
-        files=tuple(File(file.get("path", ""), _content(file)) for file in step.get("files") or ()),
+        files=tuple(FileContent(file.get("path", ""), _content(file)) for file in step.get("files") or ()),
         environment=step.get("environment") or {},
         environment_file=step.get("environment_file") or None,
         hostname=step.get("hostname") or None,

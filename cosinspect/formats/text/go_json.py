@@ -32,7 +32,7 @@ _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def decode_json(data: bytes | memoryview) -> Any:
-    """Give the value of one JSON text, as builtins.
+    """Return the value of one JSON text, as builtins.
 
     Raises:
         FormatError: of kind `json` (not JSON), or `depth`.
@@ -66,7 +66,7 @@ def _mended_escape(found: re.Match[str]) -> str:
 
 
 def fold_fields(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the values of a structure's fields under their names in lower case; the last spelling of a name counts.
+    """Return the values of a structure's fields under their names in lower case; the last spelling of a name counts.
 
     Go takes `null` for "leave the field as it is", so such values are left out.
     """

@@ -1,6 +1,6 @@
 """Versions as HashiCorp's `go-version` 1.9 reads and compares them, by which kairos-init chooses a kernel.
 
-`6.12` is 6.12.0 and prints so, `6.1.0-50-amd64` is a pre-release of 6.1.0, and a name with an underscore is no version.
+`6.12` is 6.12.0 and prints so, `6.1.0-50-amd64` is a pre-release of 6.1.0, and a name with an underscore is not a version.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class GoVersion:
 
 
 def go_version(name: str) -> GoVersion | None:
-    """Read a version, None where it is none."""
+    """Parse a version; return None if it is invalid."""
     found = _VERSION.fullmatch(name) if len(name) <= _MOST_CHARACTERS else None
     if found is None:
         return None

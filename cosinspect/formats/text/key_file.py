@@ -32,7 +32,7 @@ class KeyFile:
     groups: Mapping[str, Mapping[str, str]]
 
     def string(self, group: str, key: str) -> str | None:
-        """Give a value as `g_key_file_get_string` does, None where it is not set.
+        """Return a value as `g_key_file_get_string` does, None if it is not set.
 
         Raises:
             FormatError: it has an escape that does not exist (`syntax`).
@@ -41,10 +41,10 @@ class KeyFile:
         return None if value is None else _ESCAPE.sub(_unescaped, value)
 
     def boolean(self, group: str, key: str) -> bool | None:
-        """Give a value as `g_key_file_get_boolean` does, None where it is not set.
+        """Return a value as `g_key_file_get_boolean` does, None if it is not set.
 
         Raises:
-            FormatError: it is none of true, false, 1 and 0 (`type`).
+            FormatError: it is not true, false, 1 or 0 (`type`).
         """
         value = self.groups.get(group, {}).get(key)
         if value is None:

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.text.problem import bounded
 
 __all__ = ["MAX_HANDLERS", "Handler", "Kind", "Stack", "passes", "read_stack"]
@@ -100,7 +101,7 @@ class Stack:
 
 
 @define
-class _Reading:
+class _StackReader:
     kind: Kind
     read: Callable[[str], str | None]
     handlers: list[Handler] = Factory(list)
@@ -157,11 +158,11 @@ def read_stack(service: str, kind: Kind, read: Callable[[str], str | None]) -> S
     Args:
         service: its name, such as `login`.
         kind: of the lines.
-        read: returns the text of the configuration of a name, None where there is none.
+        read: returns the text of the configuration of a name, None if there is none.
     """
     missing: tuple[str, ...] = ()
     for name in (service, "other"):
-        reading = _Reading(kind, read)
+        reading = _StackReader(kind, read)
         reading.load(name, 0, 0)
         if reading.handlers or reading.cut:
             return Stack(tuple(reading.handlers), tuple(reading.missing), reading.cut)
@@ -170,7 +171,7 @@ def read_stack(service: str, kind: Kind, read: Callable[[str], str | None]) -> S
 
 
 def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = False) -> bool:
-    """Tell whether any behaviour of the modules that exist makes libpam return success.
+    """Return whether any behaviour of the modules that exist makes libpam return success.
 
     Args:
         stack: the lines.
@@ -182,6 +183,7 @@ def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = 
     waiting = [start]
     seen = {start}
     while waiting and len(seen) <= _MAX_STATES:
+        spend()
         at, before, impression, status, saved = waiting.pop()
         if at >= len(handlers):
             if status and impression > 0:

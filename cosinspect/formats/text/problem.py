@@ -24,7 +24,7 @@ class Problem:
     Attributes:
         kind: one word for the class of the fault; stable, for tests and tools.
         message: what was expected and what was found, in one sentence without a full stop.
-        line: counted from 1, or None where the reader does not know it.
+        line: counted from 1, or None if the reader does not know it.
     """
 
     kind: str

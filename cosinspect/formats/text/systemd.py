@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem, bounded
 
 __all__ = ["EXEC_DIRECTIVES", "ExecCommand", "Unit", "exec_commands", "read_unit"]
@@ -45,11 +46,11 @@ class Unit:
     problems: tuple[Problem, ...]
 
     def values(self, section: str, key: str) -> tuple[str, ...]:
-        """Give all values of a key, in order."""
+        """Return all values of a key, in order."""
         return self.sections.get(section, {}).get(key, ())
 
     def last(self, section: str, key: str) -> str | None:
-        """Give the last value of a key: the one that counts where only one can."""
+        """Return the last value of a key: the one that counts where only one can."""
         values = self.values(section, key)
         return values[-1] if values else None
 
@@ -82,6 +83,7 @@ def read_unit(text: str) -> Unit:
             problems.append(Problem(kind, message, number))
 
     for number, line in _lines(text):
+        spend()
         if line.startswith("["):
             if line.endswith("]"):
                 section = sections.setdefault(line[1:-1], {})
@@ -106,7 +108,7 @@ def read_unit(text: str) -> Unit:
 
 
 def exec_commands(unit: Unit) -> tuple[ExecCommand, ...]:
-    """Give the programs that start a service, in the order in which they run."""
+    """Return the programs that start a service, in the order in which they run."""
     commands = []
     for directive in EXEC_DIRECTIVES:
         for value in unit.values("Service", directive):
@@ -122,7 +124,7 @@ def exec_commands(unit: Unit) -> tuple[ExecCommand, ...]:
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
-    """Give the lines that are neither empty nor comments, put together where they are continued."""
+    """Return the lines that are neither empty nor comments, put together where they are continued."""
     lines: list[tuple[int, str]] = []
     pieces: list[str] = []
     start = 1

@@ -46,6 +46,6 @@ def read_sysusers_conf(text: str) -> SysusersConf:
 
 
 def read_account_names(text: str) -> tuple[str, ...]:
-    """Give the names in a passwd(5) or group(5) file, in order; lines of NIS and comments have none."""
+    """Return the names in a passwd(5) or group(5) file, in order; lines of NIS and comments have none."""
     names = (line.partition(":")[0].strip() for line in text.split("\n") if ":" in line)
     return tuple(dict.fromkeys(name for name in names if name and name[0] not in "+-#"))

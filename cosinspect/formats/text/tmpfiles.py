@@ -60,7 +60,7 @@ def read_tmpfiles_conf(text: str) -> TmpfilesConf:
 
 
 def _path(field: str) -> str | None:
-    """Give the path at a field's start, None where bootc refuses it."""
+    """Return the path at a field's start, None where bootc refuses it."""
     quoted = _QUOTED.match(field)
     raw = quoted[1] if quoted is not None else _PLAIN.match(field)[0]  # type: ignore[index] # it matches nothing, too
     data = bytearray()

@@ -3,7 +3,7 @@
 luet, yip and elemental decode with go-yaml v2 (`resolve.go`, `decode.go`); so the scalar rules here are those of YAML
 1.1 as go-yaml applies them: `yes`, `no`, `on`, `off`, `y` and `n` are booleans, `0644` is octal, but there are no
 base-60 integers, and dates stay text. Keys are always text as written, as Go decodes them into structures; a value that Go
-wants as text is converted all the same, so `version: 1.10` is 1.1 here. Only the first document of a stream is read. The
+wants as text is converted anyway, so `version: 1.10` is 1.1 here. Only the first document of a stream is read. The
 events come from PyYAML's safe loader (libyaml where the wheel has it); nesting is kept on a list, never on the
 interpreter's stack.
 
@@ -24,9 +24,17 @@ from attrs import define, field, frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem
+from cosinspect.formats.yaml_events import counted_events
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["YAML_DEPTH", "YAML_NODES", "YamlDocument", "load_yaml", "load_yaml_stream", "parse_yaml"]
+__all__ = [
+    "YAML_DEPTH",
+    "YAML_NODES",
+    "YamlDocument",
+    "load_yaml",
+    "load_yaml_stream",
+    "parse_yaml",
+]
 
 YAML_DEPTH = 100
 """Collections nested in each other, aliases expanded; honest configuration stays below 20."""
@@ -65,7 +73,7 @@ class YamlDocument:
 
     Attributes:
         value: dict (with text keys), list, str, int, float, bool or None; aliased parts are shared, so do not change it.
-        problems: what go-yaml v2 passes over in silence: `repeated-key`, of which the last one counts (go-yaml v3 refuses
+        problems: what go-yaml v2 skips in silence: `repeated-key`, of which the last one counts (go-yaml v3 refuses
             it), and `further-document`, which nothing reads.
     """
 
@@ -74,7 +82,7 @@ class YamlDocument:
 
 
 def load_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """Give the first document of `text` as dict, list, str, int, float, bool or None; an empty text is None.
+    """Return the first document of `text` as dict, list, str, int, float, bool or None; an empty text is None.
 
     Of repeated keys the last one counts. See `parse_yaml` for what is refused.
 
@@ -93,12 +101,12 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
 
     Raises:
         FormatError: of kind `limit`, `depth`, `encoding`, `syntax`, `key` (a mapping key that is no scalar), `merge`
-            (`<<` of something that is no mapping), `alias` (of an unknown anchor), `cycle` (a node that contains
+            (`<<` of something that is not a mapping), `alias` (of an unknown anchor), `cycle` (a node that contains
             itself) or `scalar` (a value that its tag does not allow). `where` names line and column.
     """
     content = _decoded(text, limits)
-    builder = _Builder(limits.parsed_file_bytes)
-    events = iter(_events(content))
+    builder = _ValueBuilder(limits.parsed_file_bytes)
+    events = iter(_events(content, limits))
     end = None
     try:
         for event in events:
@@ -114,18 +122,18 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
 
 
 def load_yaml_stream(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> list[Any]:
-    """Give every document of `text` as `load_yaml` gives the first one; empty ones are None.
+    """Return every document of `text` as `load_yaml` gives the first one; empty ones are None.
 
     Raises:
         FormatError: as `parse_yaml` does.
     """
     found: list[Any] = []
-    builder = _Builder(limits.parsed_file_bytes)
+    builder = _ValueBuilder(limits.parsed_file_bytes)
     try:
-        for event in _events(_decoded(text, limits)):
+        for event in _events(_decoded(text, limits), limits):
             if isinstance(event, yaml.DocumentEndEvent):
                 found.append(builder.value)
-                builder = _Builder(limits.parsed_file_bytes)
+                builder = _ValueBuilder(limits.parsed_file_bytes)
             else:
                 builder.feed(event)
     except yaml.YAMLError as fault:
@@ -151,10 +159,10 @@ def _decoded(text: str | bytes, limits: Limits) -> str:
         ) from fault
 
 
-def _events(content: str) -> Any:
+def _events(content: str, limits: Limits) -> Any:
     try:
-        # The events are made one by one as they are asked for; the stubs do not know the C loader.
-        return yaml.parse(content.encode(), Loader=_LOADER)
+        # The events are made one by one as they are requested; the stubs do not know the C loader.
+        return counted_events(yaml.parse(content.encode(), Loader=_LOADER), limits)
     except UnicodeEncodeError as fault:
         raise FormatError("YAML text must not hold lone surrogates", kind="encoding") from fault
 
@@ -200,7 +208,7 @@ class _Frame:
 
 
 @define
-class _Builder:
+class _ValueBuilder:
     """Builds one value from parser events, weighing it as if every alias were a copy."""
 
     max_characters: int
@@ -338,7 +346,7 @@ def _shortened(text: str) -> str:
 
 
 def _merge_sources(value: Any, event: Any) -> list[dict[str, Any]]:
-    """Give the mappings that `<<` names; where they share a key the first one counts."""
+    """Return the mappings that `<<` names; where they share a key the first one counts."""
     sources = value if isinstance(value, list) else [value]
     if not all(isinstance(source, dict) for source in sources):
         raise FormatError(
@@ -383,7 +391,7 @@ _TAG_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def _resolved(text: str) -> Any:
-    """Give the value of a plain scalar."""
+    """Return the value of a plain scalar."""
     if text in _NULLS:
         return None
     if text in _BOOLEANS:

@@ -39,7 +39,7 @@ NOTHING_KNOWN = World(lambda _, __: None, lambda _: None, lambda _: None)
 
 
 def holds(condition: str | None, world: World = NOTHING_KNOWN) -> bool | None:
-    """Say whether a step with this `if` runs; None where that is not known, True without a condition."""
+    """Return whether a step with this `if` runs; None if that is not known, True without a condition."""
     if not condition:
         return True
     if len(condition) > MAX_CONDITION or "{{" in condition:
@@ -64,7 +64,7 @@ class _Exit(Exception):
 
 @frozen
 class _Word:
-    """A word of the script: its text, None where it is not known, and whether it may be a sign or a reserved word."""
+    """A word of the script: its text, None if it is not known, and whether it may be a sign or a reserved word."""
 
     text: str | None
     sign: bool = False
@@ -154,7 +154,7 @@ def _double(text: str, at: int) -> tuple[str, int]:
 
 @define
 class _Evaluator:
-    """Evaluates tokens from left to right; a status is True for 0, False for any other, None where it is not known."""
+    """Evaluates tokens from left to right; a status is True for 0, False for any other, None if it is not known."""
 
     tokens: list[_Word | str]
     world: World

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.yip.go_yaml import Budget, Decoded, decode
-from cosinspect.formats.yip.nodes import Tree, read_nodes
+from cosinspect.formats.yip.nodes import DocumentTree, read_nodes
 from cosinspect.formats.yip.schema import CLOUD_CONFIG, DOCUMENT, Yip
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
@@ -33,12 +33,12 @@ class Document:
     Attributes:
         cloud_init: whether its header makes it one of cloud-init's.
         empty: whether there is nothing in it.
-        value: yip's structure `Document` as plain values, empty fields left out; None where the document is refused.
+        value: yip's structure `Document` as plain values, empty fields left out; None if the document is refused.
         refusals: why yip refuses it, one line each.
         parsed: whether it is YAML at all.
-        lost_stages: why the `stages` of a document of cloud-init are passed over, one line each.
-        unknown: the keys that yip passes over, by their paths.
-        repeated: the keys that stand in one mapping twice and are taken all the same.
+        lost_stages: why the `stages` of a document of cloud-init are skipped, one line each.
+        unknown: the keys that yip skips, by their paths.
+        repeated: the keys that stand in one mapping twice and are taken anyway.
         rest: the line where a further document begins, which nothing reads.
         bound: why nothing is known of it: a bound of this reader was reached. "" else.
     """
@@ -56,7 +56,7 @@ class Document:
 
 
 def is_cloud_init(text: bytes, lines: int) -> bool:
-    """Say whether the header stands within the first lines, with nothing but comments and blank lines before it."""
+    """Return whether the header stands within the first lines, with nothing but comments and blank lines before it."""
     pieces = text.split(b"\n", max(lines - 1, 1))
     for piece in pieces[:1] if lines == 1 else pieces:
         line = piece.decode("utf-8", "surrogateescape").rstrip(_SPACE)
@@ -100,7 +100,7 @@ def read_document(
 
 def _load(
     text: bytes, yip: Yip, limits: Limits, budget: Budget, *, cloud_init: bool
-) -> Document | tuple[Tree, Decoded]:
+) -> Document | tuple[DocumentTree, Decoded]:
     """Parse and decode by yip's own schema or by cloud-init's; a `Document` where the parser refuses the text."""
     dialect = yip.cloud_init_yaml if cloud_init else yip.yaml
     dashes = cloud_init and yip.dashes
@@ -119,7 +119,7 @@ def _cloud_init(
     yip: Yip,
     limits: Limits,
     budget: Budget,
-    own: Document | Tree,
+    own: Document | DocumentTree,
     stages: Decoded | None,
 ) -> Document:
     loaded = _load(text, yip, limits, budget, cloud_init=True)

@@ -1,6 +1,6 @@
 """What go-yaml makes of a scalar: null, a truth value, a number or text, by its tag or its text (`resolve.go`).
 
-Of YAML 1.1 as go-yaml applies it: `0644` and `0o644` are octal, `0x` and `0b` count, underscores in numbers are passed over, and there
+Of YAML 1.1 as go-yaml applies it: `0644` and `0o644` are octal, `0x` and `0b` count, underscores in numbers are skipped, and there
 are no base-60 integers. A date is text. v3 takes `yes`, `on`, `y` and their opposites as text, unless a truth value is wanted.
 """
 
@@ -23,7 +23,7 @@ class Failed(Exception):
 
 
 def told_by_text(node: Scalar, dialect: Dialect) -> bool:
-    """Say whether the type of a scalar without a tag is told by its text; quoted ones and blocks are text."""
+    """Return whether the type of a scalar without a tag is told by its text; quoted ones and blocks are text."""
     return node.plain if dialect == "v3" else node.implicit
 
 
@@ -61,7 +61,7 @@ _OWN_TAGS = {
 
 
 def resolve(tag: str, text: str, dialect: Dialect) -> Any:
-    """Give the value of a scalar by its tag and text (`resolve` of resolve.go)."""
+    """Return the value of a scalar by its tag and text (`resolve` of resolve.go)."""
     if tag not in {"", *_OWN_TAGS, "!!timestamp"} or (tag == "!!timestamp" and dialect == "v1"):
         return text
     value = _by_text(text, dialect)
@@ -119,7 +119,7 @@ def _float(text: str) -> float | str:
 
 
 def whole(value: float, kind: str) -> int | None:
-    """Give the integer that Go stores, None where it refuses the number."""
+    """Return the integer that Go stores, None if it refuses the number."""
     lowest, highest = INTEGERS[kind]
     if isinstance(value, float):
         top = 2.0**63 if kind == "int" else 2.0**64

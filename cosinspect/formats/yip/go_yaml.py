@@ -4,15 +4,14 @@ yip decodes its documents into Go structures, and elemental and Kairos carry yip
 depends on go-yaml's rules, which differ between its versions (`decode.go` and `resolve.go` of gopkg.in/yaml.v1, v2.4.0
 and v3.0.1):
 
-- v1 passes over a value of the wrong type; v2 and v3 refuse the document.
+- v1 skips a value of the wrong type; v2 and v3 refuse the document.
 - null empties a value in v1 and v2; in v3 only what can be nil.
 - `yes`, `on`, `y` and their opposites are booleans in v1 and v2; in v3 only where the type is a boolean.
 - a repeated key counts twice in v1 and v2 (v1 appends lists); v3 refuses the document.
 - `<<` wins over the keys before it in v1 and v2; in v3 the mapping's own keys win.
 - v2 and v3 refuse a document that is mostly made of aliases.
 
-Any scalar but null becomes text where text is wanted, as it is written. Keys that a structure does not have are passed
-over, and their values are not looked at.
+Any scalar but null becomes text where text is wanted, as it is written. Keys that a structure does not have are ignored with their values.
 
 Floats become integers as on amd64.
 """
@@ -27,6 +26,7 @@ from typing import Any
 
 from attrs import Factory, define, frozen
 
+from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
 from cosinspect.formats.yip.go_scalars import (
     BOOLEANS,
@@ -71,7 +71,7 @@ class GoType:
         return self.element
 
     def zero(self) -> Any:
-        """Give the value that Go starts from; a struct is a dict without the fields that are zero."""
+        """Return the value that Go starts from; a struct is a dict without the fields that are zero."""
         return {} if self.kind == "struct" else _ZEROS[self.kind]
 
 
@@ -104,6 +104,7 @@ class Budget:
         Raises:
             FormatError: of kind `limit`; there are not so many left.
         """
+        spend(steps)
         self.steps -= steps
         if self.steps < 0:
             raise FormatError(f"more than {MAX_STEPS} values are not decoded", kind="limit")
@@ -114,11 +115,11 @@ class Decoded:
     """What came of a document.
 
     Attributes:
-        value: of the Go type; None where the document cannot be decoded at all.
-        errors: why go-yaml refuses the document, one line each; empty where it takes it.
+        value: of the Go type; None if the document cannot be decoded at all.
+        errors: why go-yaml refuses the document, one line each; empty if it takes it.
         unknown: the keys that the type does not have, by their paths.
         repeated: the keys that stand in one mapping twice, by their paths, where go-yaml takes that.
-        bound: why decoding stopped at a bound of this decoder, "" where it did not. Then nothing is known.
+        bound: why decoding stopped at a bound of this decoder, "" if it did not. Then nothing is known.
     """
 
     value: Any
@@ -220,7 +221,7 @@ class _Decoder:
         return good, current
 
     def _refuse(self, node: Node, target: GoType, found: str) -> bool:
-        """Note a value of the wrong type, which v1 passes over in silence."""
+        """Note a value of the wrong type, which v1 skips in silence."""
         if self.dialect != "v1":
             self._error(node, f"expected {_NAMES[target.kind]}, found {found}")
         return False
@@ -267,7 +268,7 @@ class _Decoder:
         return self._refuse(node, target, described(node, value)), current
 
     def _resolved(self, node: Scalar) -> Any:
-        """Give the value that the scalar stands for: None, a bool, int, float, `_TIME` or text."""
+        """Return the value that the scalar stands for: None, a bool, int, float, `_TIME` or text."""
         tag = node.tag
         if self.dialect == "v3" and tag == "!":
             tag = ""
@@ -389,7 +390,7 @@ class _Decoder:
         return good, value
 
     def _is_merged(self, outer: set[Any] | None, name: str) -> bool:
-        """Say whether a mapping that is merged must not set a key, and note that it does (v3)."""
+        """Return whether a mapping that is merged must not set a key, and note that it does (v3)."""
         if outer is None:
             return False
         if name in outer:
@@ -434,7 +435,7 @@ class _Decoder:
         return current
 
     def _plain(self, key: Node) -> Any:
-        """Give a key as go-yaml decodes it without a type: only text is equal to a field's name."""
+        """Return a key as go-yaml decodes it without a type: only text is equal to a field's name."""
         self._count()
         while isinstance(key, Alias) and key.target is not None:
             key = key.target

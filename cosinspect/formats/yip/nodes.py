@@ -17,6 +17,7 @@ import yaml
 from attrs import Factory, define, frozen
 
 from cosinspect.errors import FormatError
+from cosinspect.formats.yaml_events import counted_events
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
@@ -24,11 +25,11 @@ __all__ = [
     "NODE_DEPTH",
     "Alias",
     "Dialect",
+    "DocumentTree",
     "Mapping",
     "Node",
     "Scalar",
     "Sequence",
-    "Tree",
     "read_nodes",
 ]
 
@@ -85,7 +86,7 @@ class Mapping:
 
 @define(eq=False)
 class Alias:
-    """A reference to a node before it; `target` is None where no node has that anchor (v1 alone decodes so far)."""
+    """A reference to a node before it; `target` is None if no node has that anchor (v1 alone decodes so far)."""
 
     name: str
     line: int
@@ -96,19 +97,19 @@ Node: TypeAlias = "Scalar | Sequence | Mapping | Alias"
 
 
 @frozen
-class Tree:
+class DocumentTree:
     """The first document of a stream.
 
     Attributes:
-        root: its node, None where the stream has no document.
-        rest: the line where the stream goes on behind it, None where it ends.
+        root: its node, None if the stream has no document.
+        rest: the line where the stream goes on behind it, None if it ends.
     """
 
     root: Node | None
     rest: int | None
 
 
-def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT_LIMITS) -> Tree:
+def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT_LIMITS) -> DocumentTree:
     """Read the first document of `text`.
 
     Args:
@@ -126,25 +127,25 @@ def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT
             f"a YAML text of at most {limits.parsed_file_bytes} bytes is read, this one has {len(text)}",
             kind="limit",
         )
-    marks = _marks(text)
+    marks = _marks(text, limits)
     if marks and dialect == "v1":
         raise FormatError("go-yaml v1 does not read the tag `!`", kind="syntax")
-    builder = _Builder(lazy_aliases=dialect == "v1", marks=marks)
+    builder = _TreeBuilder(lazy_aliases=dialect == "v1", marks=marks)
     rest: int | None = None
     try:
-        events: Any = yaml.parse(text or b"\n", Loader=_LOADER)
+        events: Any = counted_events(yaml.parse(text or b"\n", Loader=_LOADER), limits)
         for event in events:
             if isinstance(event, yaml.DocumentEndEvent):
                 rest = _rest(events, event, strict=dialect == "v1")
                 if rest is not None and dialect == "v3":
-                    _scan(text, event)
+                    _scan(text, event, limits)
                 break
             builder.feed(event)
     except yaml.YAMLError as fault:
         raise _syntax_error(fault) from fault
     except UnicodeDecodeError as fault:  # the slow loader decodes by itself
         raise FormatError(f"the text is not UTF-8: {fault.reason}", kind="syntax") from fault
-    return Tree(builder.root, rest)
+    return DocumentTree(builder.root, rest)
 
 
 def _rest(events: Any, end: Any, *, strict: bool) -> int | None:
@@ -158,28 +159,28 @@ def _rest(events: Any, end: Any, *, strict: bool) -> int | None:
     return None if following is None or isinstance(following, yaml.StreamEndEvent) else line
 
 
-def _scan(text: bytes, end: Any) -> None:
+def _scan(text: bytes, end: Any, limits: Limits) -> None:
     """Scan what ends the document and two tokens more, which go-yaml v3 does to find comments."""
     start = end.start_mark.index
     left = 3
-    for token in yaml.scan(text, Loader=_LOADER):
+    for token in counted_events(yaml.scan(text, Loader=_LOADER), limits):
         left -= token.start_mark.index >= start and not isinstance(token, yaml.BlockEndToken)
         if not left:
             break
 
 
-def _marks(text: bytes) -> list[int]:
-    """Give where scalars with the tag `!` begin: libyaml, unlike its ports, hands them out as if they had none."""
+def _marks(text: bytes, limits: Limits) -> list[int]:
+    """Return where scalars with the tag `!` begin: libyaml, unlike its ports, hands them out as if they had none."""
     found: list[int] = []
     if b"!" not in text:
         return found
     try:
         # One by one: where the scanner fails, those before it count.
-        for token in yaml.scan(text, Loader=_LOADER):
+        for token in counted_events(yaml.scan(text, Loader=_LOADER), limits):
             if isinstance(token, yaml.TagToken) and token.value in {("!", ""), ("", "!"), (None, "!")}:
                 found.append(token.end_mark.index)  # noqa: PERF401 - see above
     except yaml.YAMLError:
-        pass  # it is told where the events are read
+        pass  # it is reported where the events are read
     return found
 
 
@@ -193,7 +194,7 @@ def _syntax_error(fault: yaml.YAMLError) -> FormatError:
 
 
 @define
-class _Builder:
+class _TreeBuilder:
     """Builds the tree from the parser's events, on a list and never on the interpreter's stack."""
 
     lazy_aliases: bool

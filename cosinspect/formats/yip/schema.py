@@ -104,7 +104,7 @@ class Yip:
     rancher: bool = False
 
     def type(self, name: str) -> GoType:
-        """Give a structure of the schema, `DOCUMENT` or `CLOUD_CONFIG`."""
+        """Return a structure of the schema, `DOCUMENT` or `CLOUD_CONFIG`."""
         return _structure(name, self.version, self.rancher)
 
 
@@ -117,7 +117,7 @@ _VERSIONS = (
     Yip((1, 21), "1.21", "v3", "v3", False, 1, True, True),
     Yip((1, 22), "1.22", "v3", "v3", False, 10, True, True),
 )
-# rancher's fork decodes with go-yaml v3 from its start, and passes over single files again from 1.9.6 on (1.9.3 to
+# rancher's fork decodes with go-yaml v3 from its start, and skips single files again from 1.9.6 on (1.9.3 to
 # 1.9.5 have not been seen).
 _RANCHER = Yip((1, 4), "1.4", "v3", "v3", False, 1, True, False, rancher=True)
 _RANCHER_EACH_FILE = (1, 9, 6)
@@ -125,7 +125,7 @@ _RANCHER_EACH_FILE = (1, 9, 6)
 
 @cache
 def yip(version: str) -> Yip:
-    """Give what is known of a version: `0.10.1`, `v1.9.3`, or `rancher-1.9.6` for rancher's fork.
+    """Return what is known of a version: `0.10.1`, `v1.9.3`, or `rancher-1.9.6` for rancher's fork.
 
     A version that is not in the tables is read as the latest one before it, and one before 0.9 as 0.9.
 

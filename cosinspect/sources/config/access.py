@@ -45,8 +45,20 @@ class Access:
     private_addresses: bool = False
 
     @classmethod
+    def of_docker_config(cls, config: Path | None, *, plain_http: bool = False) -> Access:
+        """Return the access that has its credentials from one Docker configuration.
+
+        Args:
+            config: the file or its directory; None for the one in the home directory.
+            plain_http: speak HTTP without TLS.
+        """
+        if config is None:
+            return cls(plain_http=plain_http)
+        return cls(plain_http=plain_http, auth_files=(config / "config.json" if config.is_dir() else config,))
+
+    @classmethod
     def of_system(cls, environment: Mapping[str, str], *, mirrors: bool = True) -> Access:
-        """Give what podman and docker would go by on this machine.
+        """Return what podman and docker would go by on this machine.
 
         Args:
             environment: of the process.
@@ -62,12 +74,12 @@ class Access:
         )
 
     def elsewhere(self) -> Access:
-        """Give the same for another registry than the one that was named: without what is meant for that alone."""
+        """Return the same for another registry than the one that was named: without what is meant for that alone."""
         return evolve(self, credential=None, authorization=None)
 
 
 def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Give the files that may have credentials, in order (containers-auth.json(5), docker-login(1))."""
+    """Yield the files that may have credentials, in order (containers-auth.json(5), docker-login(1))."""
     named = environment.get("REGISTRY_AUTH_FILE")
     if named:
         yield Path(named)
@@ -87,7 +99,7 @@ def auth_files(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def registries_conf_files(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Give the files of registries.conf, earlier ones giving way to later ones (containers-registries.conf(5), (5).d)."""
+    """Yield the files of registries.conf, earlier ones giving way to later ones (containers-registries.conf(5), (5).d)."""
     named = environment.get("CONTAINERS_REGISTRIES_CONF")
     if named:
         yield Path(named)
@@ -101,7 +113,7 @@ def registries_conf_files(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def certificate_directories(environment: Mapping[str, str]) -> Iterator[Path]:
-    """Give the directories of certificates by host, in order (containers-certs.d(5)); XDG_CONFIG_HOME moves none of them."""
+    """Yield the directories of certificates by host, in order (containers-certs.d(5)); XDG_CONFIG_HOME moves none of them."""
     home = _home(environment)
     if home is not None:
         yield home / ".config" / "containers" / "certs.d"

@@ -16,7 +16,7 @@ __all__ = ["find_certificates", "tls_context"]
 
 
 def find_certificates(host: str, directories: Iterable[Path]) -> Path | None:
-    """Give the first of `directories` that has one named after a host, with port where the name has one."""
+    """Return the first of `directories` that has one named after a host, with port where the name has one."""
     for directory in directories:
         found = directory / host
         try:
@@ -28,7 +28,7 @@ def find_certificates(host: str, directories: Iterable[Path]) -> Path | None:
 
 
 def tls_context(directory: Path | None, *, verify: bool = True, client: bool = True) -> ssl.SSLContext | None:
-    """Give what TLS is to be spoken with, None for the usual.
+    """Return what TLS is to be spoken with, None for the usual.
 
     Args:
         directory: of certificates.

@@ -30,7 +30,7 @@ class FoundCredential:
     """What looking for a credential came to.
 
     Attributes:
-        credential: None where there is none, or where it could not be had.
+        credential: None if there is none, or where it could not be had.
         problem: what kept it from being had, for the message if access is denied later.
         origin: where it comes from, for messages.
     """

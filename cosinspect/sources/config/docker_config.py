@@ -1,7 +1,7 @@
 """Files of credentials, and the helpers that they name: Docker's `config.json`, podman's `auth.json`, Kubernetes' pull secrets.
 
 Follows containers-auth.json(5) for which entry counts, docker/cli (cli/config/configfile and cli/config/types) for the file and docker-credential-helpers for the
-helpers' protocol; oras finds the file and runs the helpers. A file or helper that cannot be used is no error here: most
+helpers' protocol; oras finds the file and runs the helpers. A file or helper that cannot be used is not an error here: most
 images can be pulled by anybody. What was wrong is said if access is denied later.
 
 | in one file, the first of these that gives something | found under |

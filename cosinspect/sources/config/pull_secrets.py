@@ -20,10 +20,10 @@ _KEYS = (".dockerconfigjson", ".dockercfg")
 
 
 def read_auth_document(raw: bytes) -> Mapping[str, Any]:
-    """Give a configuration with `auths` out of a file of Docker or podman, an old `.dockercfg`, or a Secret in JSON or YAML.
+    """Return a configuration with `auths` out of a file of Docker or podman, an old `.dockercfg`, or a Secret in JSON or YAML.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is not one of these.
         RecursionError: it is nested too deeply.
     """
     document = _document(raw)

@@ -56,7 +56,7 @@ class Mirror:
     pull: Pull = "all"
 
     def serves(self, reference: Reference) -> bool:
-        """Say whether it is asked for such a name."""
+        """Return whether the mirror serves such a name."""
         return self.pull == "all" or (self.pull == "digest-only") == (reference.digest is not None)
 
 
@@ -81,7 +81,7 @@ class RegistryRule:
     where: str = ""
 
     def matches(self, name: str) -> bool:
-        """Say whether `host/repository` is below the prefix."""
+        """Return whether `host/repository` is below the prefix."""
         if self.prefix.startswith("*."):
             return name.partition("/")[0].partition(":")[0].endswith(self.prefix[1:])
         return name == self.prefix or name.startswith(f"{self.prefix}/")
@@ -104,7 +104,7 @@ class RegistriesConf:
     where: str = ""
 
     def endpoints(self, reference: Reference) -> tuple[Endpoint, ...]:
-        """Give the places to try for an image, in order.
+        """Return the places to try for an image, in order.
 
         Raises:
             InvalidAccess: its registry is blocked, or what stands in its place makes no name.
@@ -243,7 +243,7 @@ def _table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
 
 
 def _moved(reference: Reference, name: str, rule: RegistryRule, location: str) -> Reference:
-    """Give the reference with the prefix replaced."""
+    """Return the reference with the prefix replaced."""
     if not location:
         return reference
     rest = name.removeprefix(rule.prefix) if not rule.prefix.startswith("*.") else f"/{reference.repository}"

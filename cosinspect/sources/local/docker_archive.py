@@ -245,7 +245,7 @@ class DockerArchiveSource:
         return descriptor
 
     def _layer(self, name: str, diff_id: Digest) -> tuple[Digest, int]:
-        """Give a layer's digest and size as it is in the archive."""
+        """Return a layer's digest and size as it is in the archive."""
         size = self._files.size(name)
         if size is None:
             raise InvalidLayout("expected a layer, it is not there", where=self._files.describe(name))

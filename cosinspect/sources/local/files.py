@@ -1,6 +1,6 @@
 """Files by name, in a directory or in a tar archive: what layouts and saved images are made of.
 
-An archive's headers are read once, its content where it is asked for; a compressed archive is inflated again up to
+An archive's headers are read once, its content on demand; a compressed archive is inflated again up to
 that place, so that nothing is ever written to disk.
 """
 
@@ -31,7 +31,7 @@ class Files(Protocol):
     """Read-only files by relative name."""
 
     def size(self, name: str) -> int | None:
-        """Give a file's size in bytes, None if there is none."""
+        """Return a file's size in bytes, None if there is none."""
         ...
 
     def open(self, name: str, start: int = 0) -> ByteStream:
@@ -43,11 +43,11 @@ class Files(Protocol):
         ...
 
     def describe(self, name: str) -> str:
-        """Say where a file is, for messages."""
+        """Return where a file is, for messages."""
         ...
 
     def doubt(self, name: str) -> str:
-        """Say why readers may take another file for this name than `open` gives, "" where they do not."""
+        """Return why readers may take another file for this name than `open` gives, "" if they do not."""
         ...
 
 
@@ -75,7 +75,7 @@ class Beginning:
         self._left = size
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` further bytes, and none at the end."""
+        """Return at most `size` further bytes, and none at the end."""
         data = self._stream.read(min(size, self._left)) if self._left > 0 else b""
         self._left -= len(data)
         return data
@@ -86,7 +86,7 @@ class Beginning:
 
 
 def read_file(files: Files, name: str, *, limit: int) -> bytes:
-    """Give a whole small file.
+    """Return a whole small file.
 
     Raises:
         InvalidLayout: there is none.
@@ -125,7 +125,7 @@ class DirectoryFiles:
     path: Path
 
     def size(self, name: str) -> int | None:
-        """Give a file's size in bytes, None if there is none."""
+        """Return a file's size in bytes, None if there is none."""
         try:
             found = (self.path / name).stat()
         except OSError:
@@ -143,7 +143,7 @@ class DirectoryFiles:
         return file
 
     def describe(self, name: str) -> str:
-        """Say where a file is, for messages."""
+        """Return where a file is, for messages."""
         return str(self.path / name)
 
     def doubt(self, name: str) -> str:
@@ -152,7 +152,7 @@ class DirectoryFiles:
 
 
 @frozen
-class _Member:
+class _ArchiveMember:
     offset: int
     size: int
     link: str
@@ -165,7 +165,7 @@ class ArchiveFiles:
         """Read the archive's headers.
 
         Raises:
-            InvalidLayout: there is no such file, or it is no archive.
+            InvalidLayout: there is no such file, or it is not an archive.
         """
         self._path = path
         self._limits = limits
@@ -175,7 +175,7 @@ class ArchiveFiles:
         self._members = self._read_headers()
 
     def size(self, name: str) -> int | None:
-        """Give a file's size in bytes, None if there is none; links are followed inside the archive."""
+        """Return a file's size in bytes, None if there is none; links are followed inside the archive."""
         member = self._find(name)
         return None if member is None else member.size
 
@@ -197,11 +197,11 @@ class ArchiveFiles:
             raise InvalidLayout(fault.message, where=self.describe(name), remedy=fault.remedy) from fault
 
     def describe(self, name: str) -> str:
-        """Say where a file is, for messages."""
+        """Return where a file is, for messages."""
         return f"{name} in {self._path}"
 
     def doubt(self, name: str) -> str:
-        """Say why readers may take another file for this name than `open` gives, "" where they do not.
+        """Return why readers may take another file for this name than `open` gives, "" if they do not.
 
         Some take the first member of exactly this name, others the last of one that comes to the same path.
         """
@@ -216,7 +216,7 @@ class ArchiveFiles:
             path = normalise(f"{path.rpartition('/')[0]}/{member.link}")[0]
         return ""
 
-    def _find(self, name: str) -> _Member | None:
+    def _find(self, name: str) -> _ArchiveMember | None:
         path = normalise(name)[0]
         for _ in range(_MAX_LINKS):
             member = self._members.get(path)
@@ -226,8 +226,8 @@ class ArchiveFiles:
             path = normalise(f"{path.rpartition('/')[0]}/{member.link}")[0]
         return None
 
-    def _read_headers(self) -> dict[str, _Member]:
-        members: dict[str, _Member] = {}
+    def _read_headers(self) -> dict[str, _ArchiveMember]:
+        members: dict[str, _ArchiveMember] = {}
         stream = self._stream(0)
         try:
             for header in TarStream(iter(stream), limits=self._limits, seek=stream.seek):
@@ -249,9 +249,9 @@ class ArchiveFiles:
                 elif header.name.removeprefix("./") != path:
                     self._doubts[path] = f"found it written {header.name!r:.200}"
                 if header.type == "0":
-                    members[path] = _Member(header.data, header.stored, "")
+                    members[path] = _ArchiveMember(header.data, header.stored, "")
                 elif header.type == "2":
-                    members[path] = _Member(0, 0, header.link)
+                    members[path] = _ArchiveMember(0, 0, header.link)
                 elif header.type == "1" and (target := members.get(normalise(header.link)[0])) is not None:
                     members[path] = target
         except (FormatError, InvalidImage) as fault:
@@ -293,7 +293,7 @@ class ArchiveFiles:
 
 
 class _ArchiveStream:
-    """The uncompressed bytes of an archive in pieces, of a plain one with the means to pass over some."""
+    """The uncompressed bytes of an archive in pieces, of a plain one with the means to skip some."""
 
     def __init__(self, file: BinaryIO, pieces: Iterator[bytes], *, seekable: bool) -> None:
         self._file = file
@@ -308,7 +308,7 @@ class _ArchiveStream:
         yield from self._pieces
 
     def skip(self, size: int) -> None:
-        """Pass over the first bytes of a stream that cannot seek."""
+        """Skip the first bytes of a stream that cannot seek."""
         while size > 0:
             piece = next(self._pieces, b"")
             if not piece:
@@ -320,7 +320,7 @@ class _ArchiveStream:
         self._file.close()
 
     def _seek(self, size: int) -> int:
-        """Pass over `size` bytes and say how many there were."""
+        """Skip `size` bytes and say how many there were."""
         here = self._file.tell()
         end = os.fstat(self._file.fileno()).st_size
         self._file.seek(min(here + size, end))

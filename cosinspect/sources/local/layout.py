@@ -107,7 +107,7 @@ class LayoutSource:
 
         Raises:
             InvalidLayout: it is not there.
-            InvalidManifest: it is no index.
+            InvalidManifest: it is not an index.
         """
         if self.files.size("index.json") is None:
             raise InvalidLayout(

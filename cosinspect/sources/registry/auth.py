@@ -104,7 +104,7 @@ class Url:
 
 
 def joined(base: str, location: str) -> str:
-    """Give where a `Location` leads; blanks and bytes beyond ASCII in it are taken as Go's client takes them: escaped."""
+    """Return where a `Location` leads; blanks and bytes beyond ASCII in it are taken as Go's client takes them: escaped."""
     escaped = "".join(
         character if "!" <= character <= "~" else quote(character.encode("latin-1", "replace"))
         for character in location
@@ -242,7 +242,7 @@ class Authenticator:
         self._current: _Token | None = _Token(authorization, math.inf) if authorization else None
 
     def header(self) -> str | None:
-        """Give what the last answer was, while it lasts."""
+        """Return what the last answer was, while it lasts."""
         current = self._current
         return current.header if current and self._clock() < current.expires else None
 
@@ -312,7 +312,7 @@ class Authenticator:
         return Authorization(header, fresh=True)
 
     def _token(self, answer: TokenAnswer, url: Url, found: FoundCredential) -> tuple[str, float]:
-        """Give the header and the seconds that a token server's answer is good for."""
+        """Return the header and the seconds that a token server's answer is good for."""
         if answer.status != 200:
             if found.credential:
                 raise self._denied(
@@ -340,7 +340,7 @@ class Authenticator:
         return f"Bearer {token}", float(seconds)
 
     def refusal(self, status: int, codes: tuple[str, ...] = ()) -> AccessDenied:
-        """Make the error for a registry that has the last word: what was sent is not enough."""
+        """Return the error for a registry that has the last word: what was sent is not enough."""
         spelt = f" ({', '.join(codes)})" if codes else ""
         return self._denied(f"{self._host} denies access{spelt}", status=status, codes=codes)
 

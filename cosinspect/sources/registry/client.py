@@ -50,7 +50,7 @@ from cosinspect.sources.registry.error_documents import ErrorDocument, Redactor,
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
 from cosinspect.version import __version__
 
-__all__ = ["Client", "Response"]
+__all__ = ["Client", "RawResponse"]
 
 MAX_REDIRECTS = 5
 MAX_ANSWERS = 4
@@ -66,11 +66,11 @@ _LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
 _LOG = logging.getLogger("cosinspect.registry")
 
 
-class Response:
+class RawResponse:
     """A response whose body comes as it was sent, never decoded.
 
     Attributes:
-        status: 200, or 206 where a range was asked for.
+        status: 200, or 206 where a range was requested.
         headers: by name, in any case.
     """
 
@@ -102,7 +102,7 @@ class Response:
         return "chunked" in self.headers.get("Transfer-Encoding", "").lower()
 
     def read(self, size: int, attempts: Attempts) -> bytes:
-        """Give at most `size` bytes as soon as there are any, and none at the end.
+        """Return at most `size` bytes as soon as there are any, and none at the end.
 
         Raises:
             TransportError: the connection is lost or silent, or `attempts` has no time left.
@@ -124,7 +124,7 @@ class Response:
         return data
 
     def read_whole(self, attempts: Attempts, *, limit: int, limit_name: str) -> bytes:
-        """Give the body of a small answer, and let go of the connection.
+        """Return the body of a small answer, and close the connection.
 
         Raises:
             TransportError: the connection is lost or silent, or `attempts` has no time left.
@@ -150,12 +150,12 @@ class Response:
         return bytes(body)
 
     def close(self) -> None:
-        """Let go of the connection; it is used again if the body was read to its end."""
+        """Close the connection; it is used again if the body was read to its end."""
         self._response.close()
 
 
 class Client:
-    """One repository over HTTP; used from several threads at once."""
+    """One repository over HTTP; thread-safe."""
 
     def __init__(
         self,
@@ -195,10 +195,10 @@ class Client:
         self._session.mount(f"{registry.text}/", own)
 
     def attempts(self, where: str) -> Attempts:
-        """Give the patience for one document or blob, which messages call `where`."""
+        """Return the patience for one document or blob, which messages call `where`."""
         return Attempts(self._timeouts, self._retries, self._pause, where)
 
-    def get(self, path: str, headers: Mapping[str, str], attempts: Attempts) -> Response:
+    def get(self, path: str, headers: Mapping[str, str], attempts: Attempts) -> RawResponse:
         """Ask the registry for `path`, until it answers or the patience is at its end; the body is not yet read.
 
         Raises:
@@ -212,7 +212,7 @@ class Client:
             started = self._clock()
             outcome = self._authorised(url, headers)
             attempts.spend(self._clock() - started)
-            if isinstance(outcome, Response):
+            if isinstance(outcome, RawResponse):
                 return outcome
             outcome.settle(attempts)
 
@@ -225,20 +225,20 @@ class Client:
         where: str,
         *,
         accept: tuple[int, ...],
-    ) -> Response:
+    ) -> RawResponse:
         """Send something to the registry, again where that does no harm, and give its answer, whose body nobody waits for.
 
         Args:
-            method: HEAD, PUT or POST; what is sent twice must be there once all the same.
+            method: HEAD, PUT or POST; what is sent twice must be there once anyway.
             target: a path, or where the registry said that it goes on: relative to the registry, or a URL.
             headers: of the request.
             body: of the request.
             where: for messages.
-            accept: statuses that are no errors.
+            accept: statuses that are not errors.
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the answer is an error.
-            TransportError: there is no answer, or the target is no URL.
+            TransportError: there is no answer, or the target is not a URL.
         """
         url = Url.parse(joined(f"{self._registry.text}/", target))
         if url is None or (url.scheme == "http" and self._registry.scheme != "http"):
@@ -250,15 +250,15 @@ class Client:
             started = self._clock()
             outcome = self._authorised(url, headers, method, body, accept)
             attempts.spend(self._clock() - started)
-            if isinstance(outcome, Response):
+            if isinstance(outcome, RawResponse):
                 outcome.close()
                 return outcome
             outcome.settle(attempts)
 
     def document(
         self, path: str, headers: Mapping[str, str], where: str, *, limit: int, limit_name: str
-    ) -> tuple[Response, bytes]:
-        """Give a small answer with its body, asked for again if the connection is lost.
+    ) -> tuple[RawResponse, bytes]:
+        """Return a small answer with its body, asked for again if the connection is lost.
 
         Raises:
             LimitExceeded: it is larger than `limit` bytes.
@@ -277,7 +277,7 @@ class Client:
             failure.settle(attempts)
 
     def shown(self, text: str) -> str:
-        """Give what a registry says as it can be shown; "" where it holds a secret that was sent."""
+        """Return what a registry says as it can be shown; "" if it holds a secret that was sent."""
         return self._redactor.fit(text)
 
     def _require_discretion(self, body: bytes, where: str) -> None:
@@ -307,7 +307,7 @@ class Client:
         method: str = "GET",
         body: bytes | None = None,
         accept: tuple[int, ...] = (200, 206),
-    ) -> Response | Failure:
+    ) -> RawResponse | Failure:
         own = url.origin == self._registry.origin  # storage that takes an upload is shown no credentials
         header, fresh = self._authenticator.header() if own else None, not own
         for _ in range(MAX_ANSWERS):
@@ -360,7 +360,7 @@ class Client:
             elif outcome[0].status_code in _TRANSIENT:
                 failure = self._failure(*outcome)
             else:
-                response = Response(*outcome, self._clock, self._deadline)
+                response = RawResponse(*outcome, self._clock, self._deadline)
                 try:
                     body = response.read_whole(attempts, limit=limit, limit_name="token_bytes")
                     return TokenAnswer(response.status, body)
@@ -449,14 +449,14 @@ class Client:
         return failure
 
     def _verify(self, url: Url, usual: bool | str | None) -> bool | str:
-        """Say what certificates are held against: the usual ones, a bundle, or nothing."""
+        """Return the certificate authorities for verification: the default ones, a bundle, or none."""
         own = self._tls is not None and url.text.startswith(f"{self._registry.text}/")
         if own and self._tls is not None and self._tls.verify_mode is ssl.CERT_NONE:
             return False
         return True if usual is None else usual
 
     def _unsent(self, fault: Exception, url: Url) -> Failure:
-        """Say what kept an answer from coming, without the words of `fault`: they quote the URL."""
+        """Return what kept an answer from coming, without the words of `fault`: they quote the URL."""
         message, remedy, again = f"{url} cannot be reached", "check the network and try again", True
         found = tuple(causes(fault))
         if any(isinstance(cause, InternalAddressError) for cause in found):
@@ -496,9 +496,9 @@ class Client:
 
     def _judge(
         self, response: requests.Response, at: Url, accept: tuple[int, ...] = (200, 206)
-    ) -> Response | Failure:
+    ) -> RawResponse | Failure:
         if response.status_code in accept:
-            return Response(response, at, self._clock, self._deadline)
+            return RawResponse(response, at, self._clock, self._deadline)
         return self._failure(response, at)
 
     def _failure(self, response: requests.Response, at: Url) -> Failure:
@@ -510,8 +510,8 @@ class Client:
         wait = retry_after(response.headers)
         error: SourceError
         if status in (401, 403) and own:
-            error = self._authenticator.refusal(status, codes)
-            error.message += document.said
+            refusal = self._authenticator.refusal(status, codes)
+            error = refusal.but(message=refusal.message + document.said)
         elif status == 404:
             unknown = "check repository, tag and digest; some registries say so of private images too"
             error = NotFound(spelt, status=status, codes=codes, remedy=remedy_for(codes, unknown))

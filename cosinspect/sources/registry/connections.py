@@ -28,7 +28,7 @@ POOLED_CONNECTIONS = 32
 
 
 def is_internal(address: str) -> bool:
-    """Say whether an address is one of this machine or of its own network: loopback, link-local, private, or none at all."""
+    """Return whether an address is one of this machine or of its own network: loopback, link-local, private, or none at all."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -47,7 +47,7 @@ class AddressGuard:
     way of a proxy is the proxy's affair.
 
     Args:
-        allowed: whether internal addresses may be asked all the same.
+        allowed: whether internal addresses may be asked anyway.
     """
 
     def __init__(self, *, allowed: bool) -> None:
@@ -84,7 +84,7 @@ class _Connection(HTTPConnection):
         return made
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own is another type than http.client's
-        """Give the answer once its head is there.
+        """Return the answer once its head is there.
 
         Raises:
             TimeoutError: it is not whole within the read time-out, however busily it comes.
@@ -129,13 +129,13 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
     def _validate_conn(self, conn: Any) -> None:
-        """Connect, and warn nobody of a certificate that does not count: that was asked for."""
+        """Connect, and warn nobody of a certificate that does not count: that was requested."""
         if conn.is_closed:
             conn.connect()
 
 
 def _pools(meet: Callable[[str], None] | None) -> dict[str, type[HTTPConnectionPool]]:
-    """Give pools whose connections tell `meet` their addresses."""
+    """Return pools whose connections tell `meet` their addresses."""
     told = {"meet": staticmethod(meet) if meet is not None else None}
     plain = type("_MetPool", (_Pool,), {"ConnectionCls": type("_Met", (_Connection,), told)})
     secure = type("_MetTLSPool", (_TLSPool,), {"ConnectionCls": type("_MetTLS", (_TLSConnection,), told)})
@@ -161,7 +161,7 @@ class PatientAdapter(HTTPAdapter):
         super().init_poolmanager(*arguments, **options)
 
     def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
-        """Give the connections by way of a proxy, with the same patience."""
+        """Return the connections by way of a proxy, with the same patience."""
         if self._tls is not None:
             options["ssl_context"] = self._tls
         manager = super().proxy_manager_for(*arguments, **options)
@@ -170,7 +170,7 @@ class PatientAdapter(HTTPAdapter):
 
 
 def causes(fault: BaseException) -> Iterator[BaseException]:
-    """Give an exception and what it wraps: requests and urllib3 keep it in several places."""
+    """Yield an exception and what it wraps: requests and urllib3 keep it in several places."""
     waiting: list[object] = [fault]
     for _ in range(MAX_CAUSES):
         if not waiting:

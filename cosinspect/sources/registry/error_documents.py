@@ -54,7 +54,7 @@ class ErrorDocument:
 
     Attributes:
         codes: the specification's error codes, verbatim, in the order given.
-        text: the first message that can be shown, "" where there is none.
+        text: the first message that can be shown, "" if there is none.
     """
 
     codes: tuple[str, ...] = ()
@@ -71,12 +71,12 @@ class ErrorDocument:
 
 
 def remedy_for(codes: tuple[str, ...], otherwise: str | None = None) -> str | None:
-    """Give what to do about the first error code that says enough."""
+    """Return what to do about the first error code that says enough."""
     return next((_REMEDIES[code] for code in codes if code in _REMEDIES), otherwise)
 
 
 class Redactor:
-    """Knows the secrets that were sent, and keeps them out of what is shown; used from several threads at once."""
+    """Knows the secrets that were sent, and keeps them out of what is shown; thread-safe."""
 
     def __init__(self) -> None:
         self._secrets: frozenset[str] = frozenset()
@@ -100,7 +100,7 @@ class Redactor:
         self._secrets |= {text for text in found if len(text) >= _SHORTEST_SECRET}
 
     def fit(self, text: str) -> str:
-        """Give a text as it can be shown, in one line; "" where it holds a secret."""
+        """Return a text as it can be shown, in one line; "" if it holds a secret."""
         if any(secret in text for secret in self._secrets):
             return ""
         line = " ".join(_URL.sub(r"\1\2", text[: 4 * MAX_TEXT]).split())[:MAX_TEXT]
@@ -109,7 +109,7 @@ class Redactor:
         )
 
     def is_repeated_in(self, body: bytes) -> bool:
-        """Say whether a document holds a secret that is too long to stand there by chance."""
+        """Return whether a document holds a secret that is too long to stand there by chance."""
         return any(len(secret) >= _SHORTEST_REPEATED and secret.encode() in body for secret in self._secrets)
 
     def error_document(self, body: bytes) -> ErrorDocument:
@@ -132,7 +132,7 @@ class Redactor:
         )
 
     def new_warnings(self, headers: Mapping[str, str]) -> tuple[str, ...]:
-        """Give the texts of a response's `Warning` headers that have not been given before."""
+        """Return the texts of a response's `Warning` headers that have not been given before."""
         header = headers.get("Warning", "")[:MAX_WARNING]
         told = [self.fit(_ESCAPE.sub(r"\1", text)) for text in _WARNING.findall(header)]
         with self._lock:

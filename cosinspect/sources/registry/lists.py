@@ -95,7 +95,7 @@ def list_referrers(
 
     Raises:
         SourceError: the registry does not answer.
-        InvalidManifest: it answers with something that is no index.
+        InvalidManifest: it answers with something that is not an index.
         LimitExceeded: the list is longer than `limits` allows.
     """
     where = f"{where}: referrers of {digest}"
@@ -135,7 +135,7 @@ def _page(raw: bytes, kind: type[T], what: str, where: str) -> T:
 def _pages(
     client: Client, path: str, query: str, headers: Mapping[str, str], where: str, limits: Limits
 ) -> Iterator[bytes]:
-    """Give the pages of a list, one after the other."""
+    """Yield the pages of a list, one after the other."""
     for _ in range(limits.listing_pages):
         response, raw = client.document(
             f"{path}?{query}" if query else path,
@@ -164,7 +164,7 @@ def _pages(
 
 
 def _next_query(header: str, path: str, where: str) -> str | None:
-    """Give the query of the page that a `Link` header calls the next; None where it has no other page.
+    """Return the query of the page that a `Link` header calls the next; None if it has no other page.
 
     A link that says no relation is the next page, as go-containerregistry and containers/image take it.
 

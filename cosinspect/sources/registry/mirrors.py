@@ -72,7 +72,7 @@ class MirroredSource:
         return self._chosen.open_range(descriptor, start, stop)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         if self._chosen is not None:
             self._chosen.close()
 
@@ -97,5 +97,6 @@ class MirroredSource:
                 return found
         assert last is not None  # noqa: S101 - there is one candidate at least
         if len(told) > 1:
-            last.message += f" (before that, {'; '.join(told[:-1])})"
+            before = "; ".join(told[:-1])
+            raise last.but(message=f"{last.message} (before that, {before})") from last
         raise last

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from cosinspect.errors import NotFound, TransportError
 from cosinspect.oci.documents import Digest
-from cosinspect.sources.registry.client import Client, Response
+from cosinspect.sources.registry.client import Client, RawResponse
 
 __all__ = ["push_blob", "push_manifest"]
 
@@ -35,7 +35,7 @@ def push_blob(client: Client, repository: str, data: bytes, where: str) -> Diges
 
 def push_manifest(
     client: Client, repository: str, reference: str, media_type: str, raw: bytes, where: str
-) -> Response:
+) -> RawResponse:
     """Put a manifest or index into a repository, under a tag or its digest; the answer tells whether `subject` was understood.
 
     Raises:

@@ -1,6 +1,6 @@
 """An image in a registry: its manifest by tag or digest, and blobs as streams that survive a lost connection.
 
-Follows distribution-spec 1.1 ("Pulling manifests", "Pulling blobs"). A tag is asked for once; from then on everything is
+Follows distribution-spec 1.1 ("Pulling manifests", "Pulling blobs"). A tag is requested once; from then on everything is
 asked for by digest. A blob is never held, in memory or on disk. Docker's schema 1 is not asked for, and layers that are
 only linked to (`urls`) are never fetched from there.
 """
@@ -12,7 +12,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from cosinspect.blob import ByteStream
@@ -33,7 +32,7 @@ from cosinspect.sources.config.certificates import find_certificates, tls_contex
 from cosinspect.sources.config.credential import FoundCredential
 from cosinspect.sources.config.docker_config import find_credential
 from cosinspect.sources.registry.auth import Authenticator, Url
-from cosinspect.sources.registry.client import Client, Response
+from cosinspect.sources.registry.client import Client, RawResponse
 from cosinspect.sources.registry.lists import list_referrers, list_repositories, list_tags
 from cosinspect.sources.registry.push import push_blob, push_manifest
 from cosinspect.sources.registry.retries import Retries, Timeouts
@@ -54,16 +53,14 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)
 
 
 class RegistrySource:
-    """One image in a registry, as a `cosinspect.blob.Source`; used from several threads at once.
+    """One image in a registry, as a `cosinspect.blob.Source`; thread-safe.
 
     Args:
         reference: the image.
-        plain_http: speak HTTP without TLS; localhost is always spoken to so.
         timeouts: how long requests may take.
         retries: how often they are repeated.
         limits: for manifests, token servers' answers and errors.
-        docker_config: Docker's `config.json` or the directory it is in; None for the one in the home directory.
-        access: how the registry is reached and as whom, in place of `plain_http` and `docker_config`.
+        access: how the registry is reached and as whom; by default with the credentials of Docker's configuration.
         deadline: by when everything must be done; by default `limits.seconds` from now.
         sleep: waits for so many seconds.
         clock: tells the seconds, from any beginning.
@@ -76,11 +73,9 @@ class RegistrySource:
         self,
         reference: Reference,
         *,
-        plain_http: bool = False,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         retries: Retries = DEFAULT_RETRIES,
         limits: Limits = DEFAULT_LIMITS,
-        docker_config: Path | None = None,
         access: Access | None = None,
         deadline: Deadline | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -88,7 +83,7 @@ class RegistrySource:
     ) -> None:
         self.reference = reference
         if access is None:
-            access = Access(plain_http=plain_http, auth_files=_auth_files(docker_config))
+            access = Access()
         self._settings: dict[str, Any] = {
             "access": access,
             "deadline": deadline,
@@ -142,7 +137,7 @@ class RegistrySource:
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
-            TransportError: it does not answer, or in another content coding than was asked for.
+            TransportError: it does not answer, or in another content coding than was requested.
             DigestMismatch: its bytes are not those of the digest it sends, or that the reference has.
             LimitExceeded: the document is larger than `Limits.manifest_bytes`.
         """
@@ -168,7 +163,7 @@ class RegistrySource:
         )
 
     def open_range(self, descriptor: Descriptor, start: int, stop: int) -> ByteStream | None:
-        """Open the bytes from `start` up to `stop` of a blob; None where the registry, or its storage, serves no ranges.
+        """Open the bytes from `start` up to `stop` of a blob; None if the registry, or its storage, serves no ranges.
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
@@ -227,9 +222,9 @@ class RegistrySource:
         return "OCI-Subject" in answer.headers
 
     def referrers(self, digest: Digest, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
-        """List the manifests that name `digest` as their subject; none where nothing refers to it.
+        """List the manifests that name `digest` as their subject; none if nothing refers to it.
 
-        A registry without the referrers API is asked for the tag `sha256-<hexadecimals>` instead, as the distribution
+        Without the referrers API, the tag `sha256-<hexadecimal digits>` is read instead, as the distribution
         specification has it. The descriptors are the registry's word: nothing is verified yet.
 
         Args:
@@ -239,7 +234,7 @@ class RegistrySource:
         Raises:
             AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
             TransportError: it does not answer.
-            InvalidManifest: its answer is no index.
+            InvalidManifest: its answer is not an index.
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
         return list_referrers(
@@ -252,7 +247,7 @@ class RegistrySource:
         )
 
     def beside(self, reference: Reference) -> RegistrySource:
-        """Give a source for another image, with the settings of this one; it has to be closed, too.
+        """Return a source for another image, with the settings of this one; it has to be closed, too.
 
         Raises:
             InvalidReference: the registry's name makes no URL.
@@ -296,7 +291,7 @@ class RegistrySource:
 
 
 class _RangeRefusedError(Exception):
-    """A part was asked for, and the registry does not serve parts."""
+    """A part was requested, and the registry does not serve parts."""
 
 
 class _BlobStream:
@@ -331,7 +326,7 @@ class _BlobStream:
         self._check()
 
     def read(self, size: int, /) -> bytes:
-        """Give at most `size` further bytes, and none only at the end.
+        """Return at most `size` further bytes, and none only at the end.
 
         Raises:
             SourceError: the connection was lost too often, or the blob takes too long.
@@ -360,7 +355,7 @@ class _BlobStream:
         return b""
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._ended = True
         self._response.close()
 
@@ -400,10 +395,10 @@ class _BlobStream:
             ) from fault
         self._check()
 
-    def _ask(self, headers: Mapping[str, str]) -> Response:
+    def _ask(self, headers: Mapping[str, str]) -> RawResponse:
         return self._client.get(self._path, headers, self._attempts)
 
-    def _ask_for_part(self) -> Response:
+    def _ask_for_part(self) -> RawResponse:
         try:
             response = self._ask({**self._headers, "Range": self._range()})
         except RegistryError as fault:
@@ -424,7 +419,7 @@ class _BlobStream:
         if response.status == 206:
             self._check_range(response.headers.get("Content-Range", ""))
             return
-        # A server that answers from the beginning, whatever was asked for, is right too (RFC 9110, 14.2).
+        # A server that answers from the beginning, whatever was requested, is right too (RFC 9110, 14.2).
         self._skip = position
         if response.encoding and response.length != size:
             # Storage often says gzip of a blob that is kept as it is; then the size is right, and the digest decides.
@@ -453,12 +448,6 @@ class _BlobStream:
             self.close()
             raise SizeMismatch(f"expected {size} bytes, the registry has {found[3]}", where=self._where)
         self._skip = 0
-
-
-def _auth_files(docker_config: Path | None) -> tuple[Path, ...] | None:
-    if docker_config is None:
-        return None
-    return (docker_config / "config.json" if docker_config.is_dir() else docker_config,)
 
 
 def _credential(reference: Reference, access: Access) -> FoundCredential:

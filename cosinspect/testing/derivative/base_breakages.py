@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from cosinspect.testing.bootfiles import executable
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.breakage import Breakage, initrd_without, removes, writes
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts
@@ -62,7 +63,27 @@ def _of_another_kernel(parts: Parts) -> None:
         parts.initrd[path.replace(KERNEL_VERSION, "6.1.0-49-amd64")] = parts.initrd.pop(path)
 
 
+def _volume_unknown(parts: Parts) -> None:
+    text = toolkit.CLOUD_CONFIGS["00_rootfs.yaml"].replace(
+        "LABEL=COS_PERSISTENT:/usr/local", "LABEL=DATA:/usr/local"
+    )
+    parts.write("system/oem/00_rootfs.yaml", text)
+
+
 BASE_BREAKAGES: Mapping[str, Breakage] = {
+    "volume-unknown": Breakage("the layout mounts a label that no disk has", "COS190", _volume_unknown),
+    "fstab-of-a-machine": Breakage(
+        "the root of a virtual machine was imported with its fstab",
+        "COS191",
+        writes(
+            "etc/fstab",
+            "UUID=6264d520-3fb9-423f-8ab8-7a0a8e3d3562 / xfs defaults 0 0\nUUID=0c1d-2e3f\t/data\text4\tdefaults 0 2\n",
+        ),
+        "bootc",
+    ),
+    "sys-a-file": Breakage(
+        "a step wrote a file in place of /sys", "COS192", writes("sys", "x"), "kairos", ("COS066",)
+    ),
     "initrd-without-storage-rules": Breakage(
         "the initrd lacks the rules by which disks get their labels",
         "COS180",
@@ -117,6 +138,11 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
 
 BASE_DEGRADATIONS: Mapping[str, Breakage] = {
     "kernel-argument-break": Breakage("bootargs.cfg has rd.break", "COS185", argument("rd.break")),
+    "script-without-command": Breakage(
+        "a script of the toolkit calls a command that no package brought",
+        "COS193",
+        writes("usr/sbin/cos-installer", executable("#!/bin/bash\nset -e\nwhiptail --yesno Install? 8 40\n")),
+    ),
     "initrd-without-sata": Breakage(
         "the initrd was built without the driver of SATA disks", "COS188", _without_modules("ahci")
     ),

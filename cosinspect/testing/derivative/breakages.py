@@ -489,4 +489,4 @@ DEGRADATIONS: Mapping[str, Breakage] = {
     **VARIANT_DEGRADATIONS,
     **ELEMENTAL3_DEGRADATIONS,
 }
-"""Kinds of derivative that boot and can be installed all the same, and what is worse about them."""
+"""Kinds of derivative that boot and can be installed anyway, and what is worse about them."""

@@ -15,7 +15,7 @@ _EFI = {"amd64": "x86_64", "arm64": "aarch64", "riscv64": "riscv64", "386": "i38
 
 
 def image_files(architecture: Architecture, *, runs: File) -> dict[str, Entry]:
-    """Give what the base image of Elemental 3 holds beside kernel and initrd."""
+    """Return what the base image of Elemental 3 holds beside kernel and initrd."""
     efi = f"usr/share/efi/{_EFI[architecture]}"
     return {
         **{f"{top}/{name}": runs for top, names in _COMMANDS.items() for name in names.split()},
@@ -31,7 +31,7 @@ def image_files(architecture: Architecture, *, runs: File) -> dict[str, Entry]:
 
 
 def initrd_files(version: str, *, runs: File) -> dict[str, InitrdEntry]:
-    """Give what an initrd of Elemental 3 holds beside what every one of dracut does."""
+    """Return what an initrd of Elemental 3 holds beside what every one of dracut does."""
     modules = f"usr/lib/modules/{version}/kernel/fs"
     return {
         "usr/lib/systemd/system-generators/systemd-fstab-generator": runs,

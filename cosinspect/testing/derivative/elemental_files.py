@@ -173,7 +173,7 @@ nsenter -t 1 -m -- reboot
 
 
 def image_files(*, second: bool, efi: str, runs: File) -> dict[str, Entry]:
-    """Give what `elemental init` writes into an image.
+    """Return what `elemental init` writes into an image.
 
     Args:
         second: whether it is the toolkit's second version.
@@ -212,7 +212,7 @@ def image_files(*, second: bool, efi: str, runs: File) -> dict[str, Entry]:
 
 
 def initrd_files(*, second: bool, runs: File) -> dict[str, InitrdEntry]:
-    """Give what of the toolkit dracut puts into an initrd."""
+    """Return what of the toolkit dracut puts into an initrd."""
     hooks = "usr/lib/dracut/hooks/cmdline"
     generators = "usr/lib/systemd/system-generators"
     found: dict[str, InitrdEntry] = {

@@ -48,7 +48,7 @@ stages:
 
 
 def kairos_files(*, efi: str, runs: File) -> dict[str, Entry]:
-    """Give what kairos-init writes into an image; `efi` is GRUB's name of the platform's EFI."""
+    """Return what kairos-init writes into an image; `efi` is GRUB's name of the platform's EFI."""
     module = "usr/lib/dracut/modules.d/28immucore"
     found: dict[str, Entry] = {
         "etc/kairos-release": "".join(f'KAIROS_{key}="value"\n' for key in _RELEASE_KEYS)
@@ -84,7 +84,7 @@ def kairos_files(*, efi: str, runs: File) -> dict[str, Entry]:
 
 
 def kairos_initrd_files(*, runs: File) -> dict[str, InitrdEntry]:
-    """Give what of Kairos dracut puts into an initrd."""
+    """Return what of Kairos dracut puts into an initrd."""
     return {
         "usr/bin/immucore": runs,
         "usr/bin/kairos-agent": runs,
@@ -129,7 +129,7 @@ L /var/run - - - - ../run
 
 
 def bootc_files(architecture: Architecture = "amd64", *, runs: File) -> dict[str, Entry]:
-    """Give what makes a system's tree one that bootc deploys, with ostree and bootupd."""
+    """Return what makes a system's tree one that bootc deploys, with ostree and bootupd."""
     shim = _SHIMS.get(architecture, "shimx64.efi")
     found: dict[str, Entry] = {
         "sysroot": Directory(),

@@ -445,5 +445,5 @@ def unified_of(parts: Parts) -> dict[str, bytes]:
 
 
 def luet_database(name: str) -> bytes:
-    """Give one of the databases that come with the package: `luet-0.20.6-minimal.db.xz`, `bad-trunc-half.db.xz`."""
+    """Return one of the databases that come with the package: `luet-0.20.6-minimal.db.xz`, `bad-trunc-half.db.xz`."""
     return lzma.decompress((resources.files("cosinspect.testing") / "data" / name).read_bytes())

@@ -69,7 +69,7 @@ def _asks_only(provider: str) -> Callable[[Parts], None]:
 
 
 def _without_requirement(parts: Parts) -> None:
-    """Give one package another name; the records of bolt have no checksum."""
+    """Return one package another name; the records of bolt have no checksum."""
     data = luet_database("luet-0.20.6-minimal.db.xz")
     renamed = data.replace(
         b'"name":"cos-config","version":"0.1.0-1"', b'"name":"cos-confix","version":"0.1.0-1"'

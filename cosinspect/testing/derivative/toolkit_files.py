@@ -56,7 +56,7 @@ _KERNEL_ARGUMENTS = "panic=5 security=selinux selinux=1 rd.neednet=1 rd.cos.oeml
 
 
 def cloud_configs(generation: GenerationName) -> dict[str, str]:
-    """Give the cloud-configs of a generation; the second toolkit keeps its modes below /run/elemental."""
+    """Return the cloud-configs of a generation; the second toolkit keeps its modes below /run/elemental."""
     if generation != "G5":
         return dict(CLOUD_CONFIGS)
     found = {name: text.replace("/run/cos/", "/run/elemental/") for name, text in CLOUD_CONFIGS.items()}
@@ -77,7 +77,7 @@ stages:
 
 
 def config_directory(generation: GenerationName) -> str:
-    """Give the directory of bootargs.cfg and grub.cfg, without a leading slash."""
+    """Return the directory of bootargs.cfg and grub.cfg, without a leading slash."""
     return "etc/elemental" if generation == "G5" else "etc/cos"
 
 

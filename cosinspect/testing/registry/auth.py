@@ -18,7 +18,7 @@ from attrs import evolve, field, frozen
 
 from cosinspect.testing.registry.messages import ROUTES, Request, Response, error_response, json_response
 
-__all__ = ["Auth", "BasicAuth", "Gate", "TokenAuth"]
+__all__ = ["Auth", "BasicAuth", "TokenAuth", "TokenGate"]
 
 
 @frozen
@@ -61,21 +61,21 @@ Auth: TypeAlias = BasicAuth | TokenAuth
 
 
 @frozen(kw_only=True)
-class _Token:
+class _IssuedToken:
     scopes: frozenset[tuple[str, str]]
     expires: float
     uses: int | None
 
 
-class Gate:
+class TokenGate:
     """Who may do what: challenges, and the tokens that answer them."""
 
     def __init__(self, auth: Auth | None) -> None:
         self._auth = auth
-        self._tokens: dict[str, _Token] = {}
+        self._tokens: dict[str, _IssuedToken] = {}
 
     def challenge(self, request: Request, address: str) -> Response | None:
-        """Give the 401 that the request deserves, or None where it may pass; `address` is the registry's own."""
+        """Return the 401 that the request deserves, or None if it may pass; `address` is the registry's own."""
         match self._auth:
             case None:
                 return None
@@ -128,7 +128,7 @@ class Gate:
         if not known:
             scopes = frozenset((repository, action) for repository, action in scopes if action == "pull")
         name = f"cosinspect-testing-token-{len(self._tokens) + 1}"
-        self._tokens[name] = _Token(scopes=scopes, expires=auth.clock() + auth.seconds, uses=auth.uses)
+        self._tokens[name] = _IssuedToken(scopes=scopes, expires=auth.clock() + auth.seconds, uses=auth.uses)
         return json_response({"token": name, "access_token": name, "expires_in": int(auth.seconds)})
 
 

@@ -7,10 +7,10 @@ the connection.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 from attrs import evolve, field, frozen
 
+from cosinspect.globs import name_matches
 from cosinspect.testing.registry.messages import Request, Response, error_response
 
 __all__ = ["NO_FAULT", "Fault", "spoiled", "take_fault"]
@@ -85,7 +85,7 @@ class Fault:
     def redirect(
         cls, path: str, location: str, *, status: int = 307, method: str = "GET", times: int | None = 1
     ) -> Fault:
-        """Send the client to `location`, in which `{path}` is the path that was asked for."""
+        """Send the client to `location`, in which `{path}` is the path that was requested."""
         return cls(
             path=path, method=method, times=times, code=status, content=b"", fields={"Location": location}
         )
@@ -109,7 +109,7 @@ class Fault:
 
     @classmethod
     def oversend(cls, path: str, extra: bytes, *, method: str = "GET", times: int | None = 1) -> Fault:
-        """Answer with these bytes behind the right ones, and a `Content-Length` that counts them."""
+        """Answer with these bytes after the right ones, and a `Content-Length` that counts them."""
         return cls(path=path, method=method, times=times, extra=extra)
 
 
@@ -118,9 +118,9 @@ NO_FAULT = Fault(times=None)
 
 
 def take_fault(faults: list[Fault], request: Request) -> Fault:
-    """Give the first fault that matches, and count it off in `faults`; `NO_FAULT` where none does."""
+    """Return the first fault that matches, and count it off in `faults`; `NO_FAULT` where none does."""
     for number, fault in enumerate(faults):
-        if fnmatchcase(request.method, fault.method) and fnmatchcase(request.path, fault.path):
+        if name_matches(request.method, fault.method) and name_matches(request.path, fault.path):
             if fault.times is not None:
                 left = [evolve(fault, times=fault.times - 1)] if fault.times > 1 else []
                 faults[number : number + 1] = left
@@ -129,7 +129,7 @@ def take_fault(faults: list[Fault], request: Request) -> Fault:
 
 
 def spoiled(response: Response, fault: Fault, path: str) -> Response:
-    """Give the answer that comes of a fault; `path` is what was asked for, for redirects."""
+    """Return the answer that comes of a fault; `path` is what was requested, for redirects."""
     body = response.body if fault.content is None else fault.content
     if fault.flip is not None:
         at = range(len(body))[fault.flip]

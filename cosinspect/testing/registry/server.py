@@ -22,10 +22,10 @@ from typing import Any, Self, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cosinspect.testing.built_images import Built
-from cosinspect.testing.registry.auth import Auth, BasicAuth, Gate, TokenAuth
+from cosinspect.testing.registry.auth import Auth, BasicAuth, TokenAuth, TokenGate
 from cosinspect.testing.registry.faults import NO_FAULT, Fault, spoiled, take_fault
 from cosinspect.testing.registry.messages import Request, Response, partial_response
-from cosinspect.testing.registry.store import Store
+from cosinspect.testing.registry.store import RegistryStore
 
 __all__ = ["BasicAuth", "Fault", "Registry", "Request", "TokenAuth"]
 
@@ -36,7 +36,9 @@ Mishap: TypeAlias = "Callable[[Request], Fault | None]"
 class _Backend:
     """What the server's threads share."""
 
-    def __init__(self, gate: Gate, store: Store, faults: Iterable[Fault], mishap: Mishap | None) -> None:
+    def __init__(
+        self, gate: TokenGate, store: RegistryStore, faults: Iterable[Fault], mishap: Mishap | None
+    ) -> None:
         self.store = store
         self.lock = threading.RLock()
         self.requests: list[Request] = []
@@ -189,7 +191,9 @@ class Registry:
         ranges: bool = True,
         referrers: bool = True,
     ) -> None:
-        self._backend = _Backend(Gate(auth), Store(ranges=ranges, referrers=referrers), faults, mishap)
+        self._backend = _Backend(
+            TokenGate(auth), RegistryStore(ranges=ranges, referrers=referrers), faults, mishap
+        )
         self._server: http.server.ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -198,7 +202,7 @@ class Registry:
             raise RuntimeError("a registry serves once: make another")
         handler = functools.partial(_Handler, self._backend)
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=False)
-        server.request_queue_size = 128  # clients that fetch layers side by side connect all at once
+        server.request_queue_size = 128  # clients that fetch layers in parallel connect all at once
         server.daemon_threads = False  # closing waits for them
         server.server_bind()
         server.server_activate()
@@ -266,7 +270,7 @@ class Registry:
         return f"{self.address}/{repository}" + (f":{tag}" if colon else f"@{image.digest}")
 
     def read(self, name: str) -> bytes:
-        """Give what is stored as `org/os:v1` or `org/os@sha256:...`: a manifest, or a blob.
+        """Return what is stored as `org/os:v1` or `org/os@sha256:...`: a manifest, or a blob.
 
         Raises:
             KeyError: nothing is.

@@ -22,13 +22,13 @@ from cosinspect.testing.documents import OCI_INDEX
 from cosinspect.testing.layers import digest_of
 from cosinspect.testing.registry.messages import ROUTES, Request, Response, error_response, json_response
 
-__all__ = ["Store"]
+__all__ = ["RegistryStore"]
 
 # image-spec, "Digests".
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 
 
-class Store:
+class RegistryStore:
     """What the repositories hold, and the answers of a registry without faults.
 
     It has no lock of its own.
@@ -208,7 +208,7 @@ def _matches(digest: str, data: bytes) -> bool:
 
 
 def _document(data: bytes) -> dict[str, Any]:
-    """A manifest as JSON, or nothing of it where it is none."""
+    """A manifest as JSON, or nothing if it is not one."""
     with contextlib.suppress(ValueError):
         document = json.loads(data)
         if isinstance(document, dict):
@@ -222,7 +222,7 @@ def _subject(document: Mapping[str, Any]) -> str | None:
 
 
 def _page(request: Request, every: list[str], key: str, further: Mapping[str, str]) -> Response:
-    """Answer with the part of a sorted list that was asked for, and a link to what follows."""
+    """Answer with the part of a sorted list that was requested, and a link to what follows."""
     last = request.query.get("last", [""])[0]
     left = [each for each in every if each > last]
     count = request.query.get("n", [str(len(left))])[0]

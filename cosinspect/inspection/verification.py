@@ -1,0 +1,59 @@
+"""Verification of an image's signatures: where they lie, and who looks at them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from cosinspect.image.image import Image
+from cosinspect.oci.reference import ImageName, Transport
+from cosinspect.signatures.outcome import Verification
+from cosinspect.signatures.policy import SignaturePolicy
+from cosinspect.signatures.verification import Keyless, verify_signatures
+from cosinspect.sources.config.access import Access
+from cosinspect.sources.registry.source import RegistrySource
+from cosinspect.sources.signature_repository import SignatureRepository
+
+__all__ = ["load_keyless", "verify_image"]
+
+
+def load_keyless(policy: SignaturePolicy | None) -> Keyless | None:
+    """Return what verifies certificates, None if the policy trusts keys only."""
+    if policy is None or not policy.identities:
+        return None
+    # Imported on demand: the extra may be missing, and where it is there it takes half a second that few need.
+    module = import_module("cosinspect.signatures.keyless")
+    verifier: Keyless = module.KeylessVerifier(policy.identities, policy.trusted_root)
+    return verifier
+
+
+def verify_image(
+    image: Image, policy: SignaturePolicy, access: Access, keyless: Keyless | None
+) -> Verification:
+    """Verify the digest that the user named, which an index is, too: what is read is a child of it by digest.
+
+    Args:
+        image: stays open.
+        policy: who must have signed it, and where signatures lie.
+        access: how the image's own registry is reached and as whom.
+        keyless: verifies certificates; None if the policy trusts keys only.
+    """
+    subject = image.index_digest or image.digest
+    parsed = ImageName.parse(image.name)
+    place = policy.location or parsed.reference
+    # A docker-archive has no manifest of its own: nobody can have signed the one that is made up from it.
+    if place is None or parsed.transport is Transport.DOCKER_ARCHIVE:
+        return Verification(
+            subject,
+            "",
+            policy.signers,
+            trouble="the image is in no registry, so where its signatures are must be said; give their repository "
+            "(--signature-repository), which helps for every transport but docker-archive: that keeps no digest",
+        )
+    own = parsed.reference is not None and place.registry == parsed.reference.registry
+    reach = access if own else access.elsewhere()
+    source = RegistrySource(place, access=reach, limits=image.limits, deadline=image.deadline)
+    store = SignatureRepository(source, image.limits)
+    try:
+        return verify_signatures(subject, store, policy, keyless=keyless, limits=image.limits)
+    finally:
+        store.close()

@@ -1,0 +1,82 @@
+"""The server's certificate: loaded into a TLS context, and loaded again when its files change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+
+from cosinspect.errors import InvalidConfiguration
+from cosinspect.server.configuration import Listen
+from cosinspect.server.metrics import Metrics
+from cosinspect.server.settings import stamp_of
+
+__all__ = ["renew", "tls_context"]
+
+_logger = logging.getLogger("cosinspect.server")
+
+WATCH_SECONDS = 1.0
+"""How often the certificate's files are looked at."""
+
+
+def tls_context(settings: Listen, metrics: Metrics) -> ssl.SSLContext | None:
+    """Make the context by which connections are accepted, None for plain HTTP.
+
+    Raises:
+        InvalidConfiguration: certificate and key cannot be used.
+    """
+    if settings.plain_http:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        _load(context, settings)
+        if settings.client_ca is not None:
+            context.load_verify_locations(settings.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        metrics.certificate.set(_expiry(settings))
+    except (OSError, ValueError) as fault:  # ssl.SSLError is an OSError
+        raise InvalidConfiguration(
+            f"certificate and key cannot be used: {fault}",
+            where="listen",
+            remedy="they must be PEM, belong together, and have no password",
+        ) from fault
+    return context
+
+
+async def renew(context: ssl.SSLContext, settings: Listen, metrics: Metrics) -> None:
+    """Load the certificate again when its files have changed; while they do not fit each other, the old one stays."""
+    files = [Path(name) for name in (settings.certificate, settings.key) if name is not None]
+    seen = stamp_of(files)
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        now = stamp_of(files)
+        if now == seen:
+            continue
+        try:
+            # Into a context of its own first: a half that fits nothing must not replace half of what is in use.
+            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
+            expiry = _expiry(settings)
+            _load(context, settings)
+        except (OSError, ValueError) as fault:
+            _logger.warning("the new certificate cannot be used, the old one stays: %s", fault)
+            continue
+        seen = now
+        metrics.certificate.set(expiry)
+        _logger.info("the certificate was renewed")
+
+
+def _load(context: ssl.SSLContext, settings: Listen) -> None:
+    assert settings.certificate is not None  # noqa: S101 - the configuration demands it
+    # A key with a password would have OpenSSL ask a terminal for it.
+    context.load_cert_chain(settings.certificate, settings.key, password=lambda: "")
+
+
+def _expiry(settings: Listen) -> float:
+    """Return when the first certificate of the chain that expires does, in seconds since 1970."""
+    assert settings.certificate is not None  # noqa: S101 - the configuration demands it
+    chain = x509.load_pem_x509_certificates(Path(settings.certificate).read_bytes())
+    return min(each.not_valid_after_utc.timestamp() for each in chain)
