@@ -154,7 +154,7 @@ def spend(steps: int = 1) -> None:
     Raises:
         OutOfTime: the deadline that runs in this thread is over.
     """
-    global _steps  # noqa: PLW0603 - a counter of the process; all that hangs on it is when the clock is looked at
+    global _steps  # noqa: PLW0603 - a counter of the process; it decides only when the clock is read
     _steps += steps
     if _steps >= STRIDE:
         _steps = 0

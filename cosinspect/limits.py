@@ -87,16 +87,30 @@ class Limits:
     retained_bytes: int = 96 * MIB
     """All files of one image kept in memory while layers are read."""
 
+    yaml_nodes: int = 500_000
+    """Nodes of one YAML document, aliases expanded where the reader expands them."""
     yaml_events: int = 1_000_000
     """Scalars, and beginnings and ends of collections, in all YAML files of one image, each reading of a file counted."""
     parsed_file_bytes: int = 16 * MIB
     """A configuration file, script or unit that is parsed whole."""
     database_bytes: int = 128 * MIB
     """A package database."""
+    database_records: int = 200_000
+    """Records of one package database."""
+    database_values: int = 5_000_000
+    """Values in all records of one package database."""
+    cloud_config_bytes: int = 8 * MIB
+    """All cloud-configs of one image; the toolkits' own take less than 100 KiB."""
+    program_bytes: int = 512 * MIB
+    """A program that is searched for the modules that it was built from."""
+    units: int = 3000
+    """Units that systemd starts for one target."""
     initrd_bytes: int = 2 * GIB
     """All segments of an initrd, uncompressed."""
     initrd_entries: int = 500_000
     """Members of an initrd."""
+    initrd_segments: int = 1000
+    """Archives that follow each other in an initrd."""
     initrd_body_bytes: int = 4 * MIB
     """One member of an initrd that is kept for reading."""
 

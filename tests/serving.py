@@ -20,7 +20,7 @@ RULES = """
 registries = ["127.0.0.1:*"]
 profile = "cos"
 """
-PATIENCE = 60
+PATIENCE = 240
 """Seconds that a busy machine may take for anything here."""
 
 DATA = Path(__file__).parent / "data/kubernetes"
@@ -84,13 +84,14 @@ def serving(
     further="",
     options=(),
     variables=None,
+    address="127.0.0.1:0",
 ):
     """Serve by a configuration in a directory, with further options and environment variables, while the block runs."""
     if "workers" not in inspections:
         inspections += "\nworkers = 1"  # each takes seconds of a processor to start
     config = directory / "server.toml"
     config.write_text(
-        f'[listen]\naddress = "127.0.0.1:0"\n{listen}\n[inspections]\ndatabase = "verdicts.sqlite"\n{inspections}\n'
+        f'[listen]\naddress = "{address}"\n{listen}\n[inspections]\ndatabase = "verdicts.sqlite"\n{inspections}\n'
         f"{further}\n{rules}\n"
     )
     log = directory / "server.log"

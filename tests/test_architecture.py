@@ -2,6 +2,7 @@
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,25 @@ def test_a_package_imports_what_it_says_it_may(room):
             assert other in allowed, (
                 f"{name_of(path)} imports {name}: import less, or name {other} in {room}/__init__.py"
             )
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_what_is_taken_of_a_module_that_is_loaded_later_is_there(path):
+    """No type checker looks through `import_module`."""
+    tree = ast.parse(path.read_text())
+    loaded = {}
+    for node in ast.walk(tree):
+        value = node.value if isinstance(node, ast.Assign | ast.Attribute) else None
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "import_module":
+            name = value.args[0].value if isinstance(value.args[0], ast.Constant) else ""
+            if name.startswith("cosinspect.") and isinstance(node, ast.Assign):
+                loaded[ast.unparse(node.targets[0])] = name
+            elif name.startswith("cosinspect."):
+                assert hasattr(import_module(name), node.attr), f"{name}.{node.attr}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in loaded:
+            name = loaded[ast.unparse(node.value)]
+            assert hasattr(import_module(name), node.attr), f"{name}.{node.attr}"
 
 
 def test_every_module_that_a_rule_names_exists():

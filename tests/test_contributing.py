@@ -1,6 +1,5 @@
 """The recipes of CONTRIBUTING.md: each step that is missing is a sentence that names the file to change."""
 
-import argparse
 import ast
 import importlib
 import re
@@ -11,11 +10,8 @@ import pytest
 from catalogue import PAGE as CHECKS_PAGE
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check
-from cosinspect.commands.options import add_image
 from cosinspect.compression.codecs import Compression, detect
-from cosinspect.image.opening import open_image
-from cosinspect.inspection.inspection import inspect
-from cosinspect.oci.reference import Transport
+from cosinspect.oci.reference import FORMS, Transport
 from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.profiles.operations import operations
 from cosinspect.profiles.tables import generation_tables
@@ -149,17 +145,11 @@ def test_a_source_is_opened_by_its_transport():
 
 @pytest.mark.parametrize("transport", Transport, ids=lambda each: each.value)
 def test_a_transport_is_named_where_users_look(transport):
+    assert transport in FORMS, (
+        f"FORMS of cosinspect/oci/reference.py has no form of the transport {transport.value}"
+    )
     form = "quay.io/" if transport is Transport.DOCKER else f"{transport.value}:"
-    parser = argparse.ArgumentParser()
-    add_image(parser)
-    helped = parser.format_help()
-    for place, text in (
-        ("the README", README),
-        ("the help of IMAGE in cosinspect/commands/options.py", helped),
-        ("the docstring of open_image", open_image.__doc__),
-        ("the docstring of inspect", inspect.__doc__),
-    ):
-        assert form in re.sub(r"-\s+", "-", text), f"{place} does not name the transport {transport.value}"
+    assert form in README, f"the README does not name the transport {transport.value}"
     assert transport.value in SOURCES, (
         f"SOURCES of tests/sources/test_contract.py has no source of the transport {transport.value}"
     )
@@ -192,9 +182,8 @@ def test_a_compression_is_detected():
 def test_a_generation_has_fingerprint_rows_and_a_line(name):
     table = generation_tables()[name]
     assert name in repr(fingerprints()), f"{name} has no fingerprint in cosinspect/profiles/fingerprints.toml"
-    assert any({name, *table.operations} & set(need.generations) for need in operations()), (
-        f"{name} has no rows in cosinspect/profiles/operations.toml"
-    )
+    rows = any({name, *table.operations} & set(need.generations) for need in operations())
+    assert rows or table.carries, f"{name} has no rows in cosinspect/profiles/operations.toml"
     assert f"`{name}`" in (ROOT / "docs" / "generations.md").read_text(), (
         f"docs/generations.md has no row on {name}"
     )

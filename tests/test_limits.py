@@ -4,6 +4,8 @@ A field without a row fails here, so that no bound is added that nothing holds t
 initrd is tested beside those, and only named here.
 """
 
+import ast
+import re
 import subprocess
 import sys
 import textwrap
@@ -14,6 +16,7 @@ import pytest
 import zstandard
 from attrs import evolve
 
+import cosinspect
 from cosinspect import inspect, open_image
 from cosinspect.cache import Cache, open_directory
 from cosinspect.deadline import Deadline
@@ -103,19 +106,85 @@ ELSEWHERE = {
     "signatures": "signatures/test_wrong_signatures.py",
     "signature_bytes": "signatures/test_wrong_signatures.py",
     "database_bytes": "formats/test_bolt.py",
+    "cloud_config_bytes": "checks/test_cloud_configs.py",
+    "database_records": "formats/test_luet.py",
+    "database_values": "formats/test_luet.py",
+    "units": "facts/test_unit_tree.py",
+    "yaml_nodes": "formats/test_yaml.py",
     "initrd_bytes": "formats/test_initrd_segments.py",
+    "initrd_segments": "formats/test_initrd_segments.py",
     "initrd_entries": "formats/test_initrd_segments.py",
     "initrd_body_bytes": "formats/test_initrd_segments.py",
 }
 
 HERE = {
     "index_bytes",
+    "program_bytes",
     "yaml_events",
     "notes_of_a_kind",
     "program_characters",
     "retained_file_bytes",
     "retained_bytes",
 }
+
+
+OF_A_MODULE = {
+    "facts/boot_search.py": {"_MOST_LINKS"},
+    "facts/ext2.py": {"_MOST_BLOCKS"},
+    "facts/prefetch.py": {"MOST"},
+    "formats/boot/go_program.py": {"_MAX_TEXT"},
+    "formats/boot/grub_evaluator.py": {"MAX_CALLS", "MAX_WORK"},
+    "formats/boot/grub_menu.py": {"MAX_SUBMENUS"},
+    "formats/boot/grub_state.py": {"MAX_MENU"},
+    "formats/boot/grub_syntax.py": {"MAX_DEPTH", "MAX_STATEMENTS"},
+    "formats/boot/grub_tokens.py": {"MAX_WORD"},
+    "formats/boot/grub_values.py": {"MAX_DEPTH", "MAX_WEIGHT"},
+    "formats/boot/module_index.py": {"MAX_ENTRIES", "_MAX_KEY"},
+    "formats/boot/pe.py": {"_MOST_SECTIONS"},
+    "formats/boot/program.py": {"_MOST_NAMES"},
+    "formats/boot/symbol_versions.py": {"MAX_VERSIONS"},
+    "formats/boot/unified_kernel.py": {"_MOST_OPENED", "_MOST_PROBLEMS", "_MOST_PROFILES"},
+    "formats/shell/quoting.py": {"MAX_NESTING"},
+    "formats/text/accounts.py": {"_MAX_ACCOUNTS"},
+    "formats/text/fstab.py": {"MAX_MOUNTS"},
+    "formats/text/go_version.py": {"_MOST_CHARACTERS"},
+    "formats/text/pam.py": {"MAX_HANDLERS", "_MAX_STATES"},
+    "formats/text/problem.py": {"MAX_CHARACTERS", "MAX_PROBLEMS"},
+    "formats/toc.py": {"_MOST"},
+    "formats/yip/conditions.py": {"MAX_CONDITION"},
+    "formats/yip/go_yaml.py": {"MAX_ERRORS", "MAX_NOTES", "MAX_STEPS"},
+    "layer/checkpoints.py": {"MOST"},
+    "rootfs/usage.py": {"_MOST_NOTED"},
+    "compression/xz.py": {"_MOST_BLOCKS", "_MOST_WORKERS"},
+    "oci/documents.py": {"_MAX_SIZE"},
+    "oci/reference.py": {"_MAX_REPOSITORY"},
+}
+"""By module: bounds of one file's shape, of what is told, or of what a program of the field takes."""
+
+ROOMS = ("facts", "formats", "layer", "rootfs", "tar", "compression", "image", "oci", "cache")
+
+
+def named_bounds(path):
+    """The constants of a module whose names say that they bound something."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if re.search(r"(^|_)(MAX|MOST|LIMIT)(_|$)", name):
+                yield name
+
+
+def test_what_bounds_the_cost_of_an_image_is_a_field_of_limits():
+    """A new constant that bounds something is decided on here: it is a field of `Limits`, or is named here."""
+    package = Path(cosinspect.__file__).parent
+    found = {}
+    for room in ROOMS:
+        for path in (package / room).rglob("*.py"):
+            names = set(named_bounds(path))
+            if names:
+                found[str(path.relative_to(package))] = names
+    assert OF_A_MODULE == found, (
+        "add the bound to cosinspect.limits.Limits; if it is of one file's shape, name it here"
+    )
 
 
 def test_every_bound_has_a_row():

@@ -221,8 +221,8 @@ _STAGE_OF: Mapping[str, tuple[str, ...]] = {
             "drivers",
             "bootc_initramfs",
         ),
-        "system": ("system", "units", "targets", "programs"),
-        "settings": ("cloud_config", "login", "covered"),
+        "system": ("system", "units", "targets", "programs", "scripts"),
+        "settings": ("cloud_config", "login", "covered", "mounts"),
     }.items()
     for module in modules
 }

@@ -30,7 +30,7 @@ __all__ = [
     name="root-parameter-wrong",
     level=Level.ERROR,
     capabilities=BOOTS_FROM_DISK,
-    summary="The kernel is not told a root file system that the deployment makes.",
+    summary="The kernel command line does not name a root file system that the deployment makes.",
     why="""Without `root=` the initrd waits for a device that it does not know, and a label that no partition and no image has never
         appears: the boot ends in the emergency shell.""",
     remedy="Write root=LABEL=... with a variable that the menu sets, as the toolkit's bootargs.cfg of this generation does.",
@@ -223,8 +223,8 @@ def menu_overrides_bootargs(context: CheckContext) -> Iterator[Finding | str]:
     name="grub-lines-refused",
     level=Level.WARNING,
     summary="GRUB refuses lines of the image's scripts.",
-    why="""GRUB prints `syntax error`, leaves out the whole construct and goes on with the next line. Where that keeps the machine from
-        booting, another check says so; else the boot stops for ten seconds and what the lines are for does not happen.""",
+    why="""GRUB prints `syntax error`, leaves out the whole construct and goes on with the next line. If that prevents the boot, another check reports it; else the boot stops for ten seconds and the lines
+        have no effect.""",
     remedy="Run grub-script-check on the file, and correct what it names.",
     reads=READS,
 )
@@ -260,8 +260,7 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=(Capability.RECOVERY,),
     summary="The recovery entry of the menu does not start the recovery system.",
-    why="""The recovery system is made of the same image and started with its bootargs.cfg: GRUB loads nothing, or the kernel is told a root that
-        is not there.""",
+    why="""The recovery system is made of the same image and started with its bootargs.cfg: GRUB loads nothing, or the command line names a root that does not exist.""",
     remedy="""Write bootargs.cfg so that it serves recovery too, as the toolkit's does; toolkit v2 reads it as /etc/elemental/bootargs.cfg, and
         looks for kernel and initrd in /boot.""",
     reads=READS,
@@ -308,8 +307,8 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     id="COS117",
     name="fallback-entry-fails",
     level=Level.WARNING,
-    summary="An entry that the image's own menu falls back to does not start what it is for.",
-    why="Where the default entry fails, GRUB tries these one after another: the machine stays at the menu instead of starting an older image.",
+    summary="A fallback entry of the image's own menu does not start its system.",
+    why="If the default entry fails, GRUB tries the fallback entries in order: the machine stays at the menu instead of starting an older image.",
     remedy="Name in `fallback` entries that load a kernel and an initrd, as the toolkit's grub.cfg does.",
     reads=READS,
 )

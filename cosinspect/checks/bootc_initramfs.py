@@ -37,7 +37,7 @@ _PREPARES = (
     level=Level.ERROR,
     capabilities=(Capability.BOOT, Capability.INSTALL, Capability.UPGRADE),
     summary="The initramfs is not for this image: it cannot mount a deployment, is for another kernel, or finds no disk.",
-    why="""bootc copies it as it is. Without the dracut module ostree or bootc the boot ends in the emergency shell, with the modules of
+    why="""bootc copies it unchanged. Without the dracut module ostree or bootc the boot ends in the emergency shell, with the modules of
         another kernel or those of the build container no disk appears.""",
     remedy="""Build it in the Dockerfile behind the last step that changes the kernel: RUN dracut --no-hostonly --add ostree -f
         /usr/lib/modules/<version>/initramfs.img <version>""",

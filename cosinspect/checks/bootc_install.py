@@ -101,9 +101,9 @@ def _settings(context: CheckContext) -> _Settings:
     name="bootc-bootloader-missing",
     level=Level.ERROR,
     capabilities=INSTALLS,
-    summary="There is no boot loader that installation could use.",
-    why="""`bootc install` takes bootupd where the image has bootupctl and its updates, and systemd-boot otherwise. systemd-boot starts unified
-        kernel images alone: with ostree it stops at `bootupd is required for ostree-based installs`.""",
+    summary="There is no boot loader that installation can use.",
+    why="""`bootc install` uses bootupd if the image has bootupctl and its updates, and systemd-boot otherwise.
+        systemd-boot starts unified kernel images only: with ostree it stops at `bootupd is required for ostree-based installs`.""",
     remedy="""Install bootupd with its updates below /usr/lib/bootupd (grub2, shim, and bootupd's own step of the build); for systemd-boot put a
         unified kernel image at /boot/EFI/Linux, or install with --composefs-backend; on s390x install s390utils, which has zipl.""",
     reads=_CONFIG_READS,
@@ -176,7 +176,7 @@ def _with_systemd_boot(context: CheckContext, unified: Entry) -> Iterator[Findin
     name="bootc-prepare-root-missing",
     level=Level.ERROR,
     capabilities=INSTALLS,
-    summary="There is no prepare-root.conf that can be read.",
+    summary="There is no readable prepare-root.conf.",
     why="`bootc install` stops: `Failed to find ostree/prepare-root.conf in /usr/lib or /etc`; bootc's lints only warn.",
     remedy="Write /usr/lib/ostree/prepare-root.conf with [composefs] and enabled = true, and build the initramfs again.",
     reads=("{etc,usr/lib}/ostree/prepare-root.conf",),
@@ -207,8 +207,8 @@ def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]
     level=Level.ERROR,
     capabilities=INSTALLS,
     summary="The image does not say which root filesystem it is installed to.",
-    why="""`bootc install` stops at `No root filesystem specified`, and image-builder at the like, unless --filesystem or --rootfs is given. Fedora's
-        base images set none, so an image made from them has to; Anaconda brings a type of its own.""",
+    why="""`bootc install` stops at `No root filesystem specified`, and image-builder at a similar message, unless --filesystem or --rootfs is given. Fedora's
+        base images set none, so an image made from them has to; Anaconda sets its own type.""",
     remedy='Write /usr/lib/bootc/install/00-defaults.toml: [install.filesystem.root] and type = "xfs" (ext4, btrfs); or give --filesystem.',
     reads=_CONFIG_READS,
     applies=subjects.bootc,
@@ -251,9 +251,9 @@ def _require_bootupd(context: CheckContext) -> None:
     name="bootc-payload-unusable",
     level=Level.ERROR,
     capabilities=INSTALLS,
-    summary="bootupd has nothing that it could install, or not exactly one shim.",
+    summary="bootupd finds nothing to install, or not exactly one shim.",
     why="""bootupd ignores a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
-        `Found multiple shimx64.efi in the image`, and where there is none.""",
+        `Found multiple shimx64.efi in the image`, and if there is none.""",
     remedy="Install grub2-efi and shim for the image's platform, and run `bootupctl backend generate-update-metadata /` in the Dockerfile.",
     applies=subjects.bootc,
 )
@@ -304,7 +304,7 @@ def _shims(context: CheckContext) -> list[Entry]:
     id="COS264",
     name="bootc-firmware-unserved",
     level=Level.WARNING,
-    summary="bootupd installs a boot loader for one kind of firmware alone.",
+    summary="bootupd installs a boot loader for one kind of firmware only.",
     why="A machine with the other kind, BIOS or EFI, does not start from the disk: bootupd needs a component for each.",
     remedy="Install grub2-pc-modules and grub2-tools for BIOS, grub2-efi and shim for EFI, and generate bootupd's metadata again.",
     applies=subjects.bootc,
@@ -360,7 +360,7 @@ def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     name="bootc-policy-missing",
     level=Level.NOTE,
     summary="The image has no SELinux policy.",
-    why="On a host where SELinux is enabled, `bootc install` stops, for it cannot label what it writes; other hosts install it.",
+    why="On a host where SELinux is enabled, `bootc install` stops, because it cannot label files; other hosts install the image.",
     remedy="Install selinux-policy-targeted, or give --disable-selinux where the host has SELinux.",
     reads=(_POLICY.removeprefix("/"),),
     applies=subjects.bootc,
@@ -381,8 +381,8 @@ def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
     id="COS267",
     name="bootc-disk-image",
     level=Level.WARNING,
-    summary="image-builder lacks what it reads in the image.",
-    why="""image-builder (bootc-image-builder before) stops where os-release has no ID, VERSION_ID or NAME; without a directory of the vendor's boot
+    summary="A file that image-builder reads is not in the image.",
+    why="""image-builder (bootc-image-builder before) stops if os-release has no ID, VERSION_ID or NAME; without a directory of the vendor's boot
         loader beside BOOT its disk images have no boot entry of the vendor.""",
     remedy="Set ID, VERSION_ID and NAME in /usr/lib/os-release, and install the distribution's shim and grub2-efi.",
     reads=("etc/os-release", "usr/lib/os-release"),

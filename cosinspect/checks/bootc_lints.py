@@ -32,9 +32,8 @@ REQUIRED_BY_INSTALLATION = ("skopeo", "ostree")
     id="COS165",
     name="bootc-boot-not-empty",
     level=Level.WARNING,
-    summary="/boot is not there, or not empty.",
-    why="""`bootc container lint` warns of it (nonempty-boot): bootc fills /boot itself, with the kernel from /usr/lib/modules, and what the image
-        has there is hidden.""",
+    summary="/boot is missing, or not empty.",
+    why="""`bootc container lint` warns about it (nonempty-boot): bootc fills /boot itself, with the kernel from /usr/lib/modules, and hides the image's files there.""",
     remedy="Keep the kernel below /usr/lib/modules, and empty /boot in the step that fills it: RUN rm -rf /boot/* && mkdir -p /boot",
     applies=subjects.bootc,
 )
@@ -63,7 +62,7 @@ def _crowded(context: CheckContext, top: str, entries: list[Entry]) -> Finding:
     name="bootc-run-not-empty",
     level=Level.WARNING,
     summary="/run or /tmp is not empty.",
-    why="`bootc container lint` warns of it (nonempty-run-tmp): both are mounted over at boot, and what lies there is the build's.",
+    why="`bootc container lint` warns about it (nonempty-run-tmp): both are mounted over at boot, and their content belongs to the build.",
     remedy="Mount them in the build: RUN --mount=type=tmpfs,target=/run --mount=type=tmpfs,target=/tmp ...; or delete what is left.",
     applies=subjects.bootc,
 )
@@ -90,9 +89,8 @@ def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     id="COS167",
     name="bootc-var-unlisted",
     level=Level.WARNING,
-    summary="/var holds what no tmpfiles.d entry makes.",
-    why="""`bootc container lint` warns of it (var-tmpfiles): content of /var is copied at installation only, so what a later image brings there
-        never arrives on a machine that is upgraded.""",
+    summary="/var has content that no tmpfiles.d entry makes.",
+    why="""`bootc container lint` warns about it (var-tmpfiles): content of /var is copied at installation only, so later content never reaches a machine that is upgraded.""",
     remedy="""Make directories and links by an entry, such as `d /var/lib/app 0755 root root - -` in /usr/lib/tmpfiles.d/app.conf, and keep files
         below /usr; caches are deleted in the step that fills them.""",
     reads=("usr/lib/tmpfiles.d/*.conf",),
@@ -133,8 +131,7 @@ def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     name="bootc-accounts-unlisted",
     level=Level.WARNING,
     summary="/etc/passwd or /etc/group has accounts that no sysusers.d entry makes.",
-    why="""`bootc container lint` warns of it (sysusers): on a machine whose /etc/passwd was changed, the accounts of a later image are not there,
-        and its services do not start.""",
+    why="""`bootc container lint` warns about it (sysusers): on a machine whose /etc/passwd was changed, the accounts of a later image are missing, and its services do not start.""",
     remedy='Add an entry, such as `u app - "App" /var/lib/app` in /usr/lib/sysusers.d/app.conf, in place of useradd.',
     reads=("usr/lib/sysusers.d/*.conf", "etc/passwd", "etc/group"),
     applies=subjects.bootc,
@@ -171,7 +168,7 @@ def bootc_accounts_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     name="bootc-program-recommended",
     level=Level.WARNING,
     summary="A program that bootc runs is not in the image.",
-    why="`bootc container lint` warns of it (runtime-deps, after 1.16.9): the command that runs the program fails on the machine.",
+    why="`bootc container lint` warns about it (runtime-deps, after 1.16.9): the command that runs the program fails on the machine.",
     remedy="Install the packages: podman, skopeo, ostree, zstd, util-linux (setpriv), coreutils (chcon), systemd.",
     applies=subjects.bootc,
 )

@@ -128,8 +128,8 @@ def _unseen(context: CheckContext, item: CloudConfigFile) -> str:
     id="COS073",
     name="layout-default",
     level=Level.WARNING,
-    summary="No cloud-config says what is kept over a reboot.",
-    why="The machine boots with the toolkit's defaults: nothing is mounted for persistent data, and what is written is lost.",
+    summary="No cloud-config defines the data that survives a reboot.",
+    why="The machine boots with the toolkit's defaults: nothing is mounted for persistent data, and written data is lost.",
     remedy="Install the toolkit's cloud-configs (elemental init), or write the layout file in the stage rootfs.",
     reads=READS,
 )
@@ -159,7 +159,7 @@ def layout_default(context: CheckContext) -> Iterator[Finding | str]:
     name="cloud-config-invalid",
     level=Level.WARNING,
     summary="A cloud-config cannot be decoded, or has no stages.",
-    why="yip passes over the file, or over a part of it, and what that configures does not happen.",
+    why="yip ignores the file, or a part of it, and its configuration has no effect.",
     remedy="Correct the file: YAML with the key `stages` or a first line `#cloud-config`, and values of the types that yip's documentation gives.",
     reads=READS,
 )
@@ -198,8 +198,8 @@ def _is_missed(context: CheckContext) -> bool:
     id="COS077",
     name="cloud-config-directory-refused",
     level=Level.ERROR,
-    summary="One cloud-config that cannot be decoded keeps its whole directory from being run.",
-    why="""From yip 1.0 on a directory is decoded before anything of it runs. With one file refused the machine boots without the layout, the
+    summary="One cloud-config that cannot be decoded prevents its whole directory from running.",
+    why="""From yip 1.0 on, a directory is decoded before anything in it runs. If one file is refused, the machine boots without the layout, the
         accounts and the network that the directory's other files configure.""",
     remedy="Correct or remove the file. Check it with the yip of the image's generation: yip -s rootfs /system/oem.",
     reads=READS,
@@ -234,7 +234,7 @@ def cloud_config_directory_refused(context: CheckContext) -> Iterator[Finding | 
     name="cloud-config-key-unknown",
     level=Level.NOTE,
     summary="A cloud-config has a key that yip does not read.",
-    why="yip ignores keys that its structures do not have, without a word in the log: what the key is for does not happen.",
+    why="yip ignores keys that its structures do not have, without a message in the log: the key has no effect.",
     remedy="Correct the key's spelling; keys are compared with their case. A key of a newer yip has no effect in this generation.",
     reads=READS,
 )
@@ -258,7 +258,7 @@ def cloud_config_key_unknown(context: CheckContext) -> Iterator[Finding | str]:
     id="COS079",
     name="cloud-config-covered",
     level=Level.WARNING,
-    summary="A cloud-config of the image lies where an installed machine does not see it.",
+    summary="A cloud-config of the image is in a place that an installed machine does not see.",
     why="""In the stage rootfs the initrd reads the image's /system/oem only. From initramfs on the machine's own partitions are mounted at /oem and
         over /usr/local: a live system runs the image's files there, an installed machine does not.""",
     remedy="Move the file to /system/oem.",
@@ -374,8 +374,8 @@ def _asks(context: CheckContext, provider: str) -> Iterator[Finding | str]:
     name="datasource-aws-missing",
     level=Level.NOTE,
     capabilities=(Capability.AWS,),
-    summary="No cloud-config asks AWS for the machine's user data and keys.",
-    why="A machine on AWS boots, and gets neither the keys nor the user data that it was started with.",
+    summary="No cloud-config fetches the machine's user data and keys from AWS.",
+    why="A machine on AWS boots without the keys and the user data of its instance.",
     remedy="Add a step with datasource: {providers: [aws]} to a cloud-config's stage, as 00_rootfs.yaml of the toolkit has it.",
     reads=READS,
 )
@@ -389,8 +389,8 @@ def datasource_aws_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="datasource-gcp-missing",
     level=Level.NOTE,
     capabilities=(Capability.GCP,),
-    summary="No cloud-config asks Google's cloud for the machine's user data and keys.",
-    why="A machine on GCP boots, and gets neither the keys nor the user data that it was started with.",
+    summary="No cloud-config fetches the machine's user data and keys from Google's cloud.",
+    why="A machine on GCP boots without the keys and the user data of its instance.",
     remedy="Add a step with datasource: {providers: [gcp]} to a cloud-config's stage, as 00_rootfs.yaml of the toolkit has it.",
     reads=READS,
 )
@@ -403,8 +403,8 @@ def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
     id="COS076",
     name="upgrade-hook-missing",
     level=Level.WARNING,
-    summary="No cloud-config tells an older menu the labels that this image's bootargs.cfg needs.",
-    why="""The menu on a disk is not renewed by an upgrade. One of toolkit v0.9 or before sets no state_label: the upgraded machine boots with an
+    summary="No cloud-config sets the labels for an older menu that this image's bootargs.cfg needs.",
+    why="""The menu on a disk is not renewed by an upgrade. A menu of toolkit v0.9 or before sets no state_label: the upgraded machine boots with an
         empty `root=LABEL=`, and stays in the initrd.""",
     remedy="Install cloud-config/upgrade_grub_hooks, which writes the labels to /grub_oem_env after an upgrade, if such machines are upgraded to it.",
     reads=READS,

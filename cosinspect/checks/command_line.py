@@ -66,7 +66,7 @@ def _at(context: CheckContext, line: BootLine, message: str) -> Finding:
     name="kernel-argument-unresolved",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="A kernel argument names a program or a unit that is not there.",
+    summary="A kernel argument names a program or a unit that does not exist.",
     why="""With `init=` the initrd finds nothing to switch to and ends in its emergency shell; with `systemd.unit=` systemd does not find
         what to start, and asks for the root password for maintenance.""",
     remedy="Take the argument out of bootargs.cfg, or install what it names.",
@@ -123,7 +123,7 @@ def _unresolved(context: CheckContext, key: str, value: str) -> str | None:
     name="kernel-argument-stops",
     level=Level.WARNING,
     summary="A kernel argument stops every boot before a login.",
-    why="The machine waits at a shell or asks for the root password; it goes on only when somebody at its console lets it.",
+    why="The machine waits at a shell or asks for the root password; it continues only after input at its console.",
     remedy="Take the argument out of bootargs.cfg; it can be typed in GRUB's menu when it is needed.",
     reads=READS,
     universal=True,

@@ -78,9 +78,8 @@ def _listed(context: CheckContext, files: list[Entry]) -> tuple[Evidence, ...]:
     id="COS120",
     name="covered-files",
     level=Level.WARNING,
-    summary="Files lie below a directory that an installed machine mounts something over.",
-    why="""The machine's own partitions are mounted at /oem and over /usr/local, and /run and /tmp are in memory: what the image has there is
-        not seen, though it is in the image and in a container of it.""",
+    summary="Files are in a directory that an installed machine mounts something over.",
+    why="""The machine's own partitions are mounted at /oem and over /usr/local, and /run and /tmp are in memory: the image's files there are hidden on a machine, although a container sees them.""",
     remedy="Put the files elsewhere, such as below /usr, or write them from a cloud-config; delete what a step left in /run and /tmp.",
 )
 def covered_files(context: CheckContext) -> Iterator[Finding | str]:
@@ -92,8 +91,8 @@ def covered_files(context: CheckContext) -> Iterator[Finding | str]:
     id="COS121",
     name="covered-program",
     level=Level.WARNING,
-    summary="A unit that is started runs a program that an installed machine does not see.",
-    why="The machine's persistent partition is mounted over /usr/local: the program is not there, and the service fails at every boot.",
+    summary="An enabled unit runs a program that an installed machine does not see.",
+    why="The machine's persistent partition is mounted over /usr/local: the program is hidden, and the service fails at every boot.",
     remedy="Install the program below /usr, such as in /usr/bin, and name that path in the unit.",
     reads=UNIT_READS,
 )
@@ -124,9 +123,8 @@ def covered_program(context: CheckContext) -> Iterator[Finding | str]:
     id="COS122",
     name="kept-files",
     level=Level.NOTE,
-    summary="Files lie in a directory where what the machine keeps stands in front of what the image has.",
-    why="""The machine sees the image's files until it has files of its own at the same names; what it has changed stays as it is through every
-        upgrade.""",
+    summary="Files are in a directory in which the machine's files hide those of the image.",
+    why="""The machine sees the image's files until it has files of its own at the same names; changed files stay unchanged through every upgrade.""",
     remedy="Put files that an upgrade must be able to change elsewhere below /usr.",
 )
 def kept_files(context: CheckContext) -> Iterator[Finding | str]:
@@ -143,8 +141,8 @@ def kept_files(context: CheckContext) -> Iterator[Finding | str]:
     id="COS123",
     name="covered-link",
     level=Level.WARNING,
-    summary="A link leads to what an installed machine does not see.",
-    why="The machine's own partition is mounted over the link's target: firmware, libraries or programs that it leads to are not there.",
+    summary="A link leads to a file that an installed machine does not see.",
+    why="The machine's own partition is mounted over the link's target: firmware, libraries or programs behind it are hidden.",
     remedy="Move the target below /usr, and let the link lead there.",
 )
 def covered_link(context: CheckContext) -> Iterator[Finding | str]:

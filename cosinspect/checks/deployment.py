@@ -43,7 +43,7 @@ _POLICY_MAGIC = b"\x8c\xff\x7c\xf9"
     name="deployment-directory-blocked",
     level=Level.ERROR,
     capabilities=(*DEPLOYS, Capability.ISO),
-    summary="A file, or a link that leads to nothing, stands where elemental makes a directory.",
+    summary="A file or a dangling link is in the place of a directory that elemental makes.",
     why="elemental makes the directories of mount points in the unpacked tree and mounts over them: `mkdir` ends with `not a directory` or `file exists`.",
     remedy="Delete it in the step that made it, or make a directory of it: RUN rm /<name> && mkdir /<name>",
     applies=subjects.deployed_by_elemental,
@@ -206,8 +206,8 @@ def _largest_layers(context: CheckContext) -> tuple[Mention, ...]:
     name="selinux-relabel-fails",
     level=Level.ERROR,
     capabilities=DEPLOYS,
-    summary="elemental sets SELinux labels, and cannot.",
-    why="""Where the image has file contexts and setfiles (and, before toolkit v2, a policy), elemental runs setfiles in the new root; its error ends
+    summary="elemental cannot set SELinux labels.",
+    why="""If the image has file contexts and setfiles (and, before toolkit v2, a policy), elemental runs setfiles in the new root; its error ends
         the installation or the upgrade.""",
     remedy="Install the policy package as a whole (selinux-policy-targeted), or remove /etc/selinux/targeted.",
     reads=("etc/selinux/targeted/contexts/files/file_contexts", *LOADER_READS),

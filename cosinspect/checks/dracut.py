@@ -25,8 +25,8 @@ _DIRECTORIES = ("/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d")
     id="COS050",
     name="dracut-module-incomplete",
     level=Level.WARNING,
-    summary="The cOS dracut module is not, or not wholly, in the image.",
-    why="The initrd that is there may be complete, but the next one that dracut builds will not boot.",
+    summary="The cOS dracut module is missing or incomplete in the image.",
+    why="The present initrd may be complete, but the next one that dracut builds does not boot.",
     remedy="Install system/immutable-rootfs, and let no later step delete below /usr/lib/dracut.",
 )
 def dracut_module_incomplete(context: CheckContext) -> Iterator[Finding | str]:
@@ -50,7 +50,7 @@ def dracut_module_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     name="dracut-config-missing",
     level=Level.WARNING,
     summary="A dracut drop-in that builds cOS into an initrd is missing.",
-    why="The module is built in only if asked for: the next initrd that dracut builds will lack it, or its services.",
+    why="The module is included only on request: the next initrd that dracut builds lacks it, or its services.",
     remedy="Install system/immutable-rootfs, system/cos-setup and system/base-dracut-modules.",
 )
 def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -72,7 +72,7 @@ def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="dracut-missing",
     level=Level.NOTE,
     summary="dracut is not in the image.",
-    why="No initrd can be built from the image itself; the one that is there is not concerned.",
+    why="No initrd can be built from the image itself; the present one is not affected.",
     remedy="Install dracut, unless initrds are built elsewhere.",
 )
 def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -88,8 +88,8 @@ def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     id="COS053",
     name="dracut-module-unknown",
     level=Level.WARNING,
-    summary="A drop-in of dracut asks for a module that is not in the image.",
-    why="dracut says so in a line among many and builds the initrd without: what the module is for is missing at boot.",
+    summary="A drop-in of dracut requests a module that is not in the image.",
+    why="dracut prints one line and builds the initrd without the module: its function is missing at boot.",
     remedy="Install the package that has the module (dracut-live for livenet and dmsquash-live), or mend the name.",
     reads=_READS,
 )
@@ -128,9 +128,9 @@ def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
     id="COS054",
     name="dracut-hostonly-set",
     level=Level.WARNING,
-    summary="The configuration has dracut build initrds for one machine only.",
-    why="""The initrd that is there may be general, but the next one will have the drivers of the machine, or the container, that builds
-        it, and no other machine boots from it.""",
+    summary="The configuration makes dracut build initrds for one machine only.",
+    why="""The present initrd may be generic, but the next one has only the drivers of the machine or container that
+        builds it; other machines do not boot from it.""",
     remedy='Set hostonly="no" in a drop-in that comes last: of several that set it, the last by name counts.',
     reads=_READS,
 )

@@ -146,7 +146,7 @@ def initrd_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="A driver that finds and mounts the root is not in the initrd, or what it needs is not.",
     why="""Without ext4 no partition can be mounted, without loop the image on it does not become a device; a driver whose own needs are missing
-        does not load. The boot hangs, and nothing on the console tells why.""",
+        does not load. The boot hangs without a message on the console.""",
     remedy="Have dracut take them: echo 'add_drivers+=\" ext4 loop \"' in /etc/dracut.conf.d, and build the initrd again.",
     reads=(*READS, "{usr/,}lib/modules/*/modules.dep"),
 )

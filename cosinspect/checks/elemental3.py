@@ -174,7 +174,7 @@ def elemental3_snapper_missing(context: CheckContext) -> Iterator[Finding | str]
     level=Level.ERROR,
     capabilities=(Capability.INSTALL,),
     summary="The image has an /etc/fstab.",
-    why="""elemental3ctl writes /etc/fstab only where there is none. It edits one that is there: a line without six fields (a comment, an empty
+    why="""elemental3ctl writes /etc/fstab only if there is none. It edits an existing one: a line without six fields (a comment, an empty
         line) ends the installation with `invalid fstab line`, and a file without the lines leaves /etc, /var, /root and /boot unmounted.""",
     remedy="Delete it in the last step: RUN rm -f /etc/fstab",
     reads=_READS,
@@ -213,7 +213,7 @@ def _fields_fit(line: str) -> bool:
     level=Level.ERROR,
     capabilities=_DEPLOYS,
     summary="The image has SELinux file contexts and no setfiles.",
-    why="elemental3ctl runs setfiles in a chroot of the new tree wherever there are file contexts, and ends with an error without it.",
+    why="elemental3ctl runs setfiles in a chroot of the new tree if there are file contexts, and ends with an error without it.",
     remedy="Install it: RUN zypper install -y policycoreutils",
     applies=subjects.elemental3,
 )
@@ -238,7 +238,7 @@ def elemental3_selinux_unlabelled(context: CheckContext) -> Iterator[Finding | s
     name="elemental3-directory-blocked",
     level=Level.ERROR,
     capabilities=_EVERYTHING,
-    summary="A file or a dangling link stands where elemental3ctl makes a directory.",
+    summary="A file or a dangling link is in the place of a directory that elemental3ctl makes.",
     why="elemental3ctl makes /dev, /proc, /sys and /etc/elemental in the new tree and mounts over them: the command ends with an error.",
     remedy="Delete it, or make it a directory: RUN rm -f <path> && mkdir -p <path>",
     applies=subjects.elemental3,
@@ -300,7 +300,7 @@ def elemental3_upgrader_missing(context: CheckContext) -> Iterator[Finding | str
     id="COS246",
     name="elemental3-volume-content",
     level=Level.WARNING,
-    summary="The image has files where each machine keeps its own volume.",
+    summary="The image has files in directories for which each machine has its own volume.",
     why="""Files below /var, /root, /opt, /srv, /home and /usr/local reach a machine at its first installation only: an upgrade leaves these
         volumes as they are, so a later image's files never arrive.""",
     remedy="Put what upgrades must bring below /usr, for example with systemd-tmpfiles, and leave the volumes empty.",

@@ -83,7 +83,7 @@ def _initrd(context: CheckContext) -> tuple[str, Initrd]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="elemental3ctl finds no kernel below /usr/lib/modules.",
-    why="""Elemental 3 never looks at /boot. It takes the last of /usr/lib/modules/*/{uImage,Image,zImage,vmlinuz,image}* by name and
+    why="""Elemental 3 does not read /boot. It uses the last of /usr/lib/modules/*/{uImage,Image,zImage,vmlinuz,image}* by name and
         stops with `no kernels found`; a matching link that leads nowhere stops it too.""",
     remedy="Install the kernel's package, and leave its file at /usr/lib/modules/<version>/vmlinuz.",
     reads=_READS,
@@ -130,7 +130,7 @@ def _broken_link(context: CheckContext, trace: Trace) -> Finding:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="The kernel has no checksum file beside it.",
-    why="elemental3ctl copies `.<kernel>.hmac` with the kernel, with and without FIPS, and fails where it is not there.",
+    why="elemental3ctl copies `.<kernel>.hmac` with the kernel, with and without FIPS, and fails without it.",
     remedy="""Install a kernel package that ships it, or write it: RUN cd /usr/lib/modules/<version> && sha512hmac vmlinuz >
         .vmlinuz.hmac""",
     reads=_READS,
@@ -282,7 +282,7 @@ def _has_driver(context: CheckContext, boot: BootFiles, initrd: Initrd, name: st
     level=Level.ERROR,
     capabilities=(Capability.RECOVERY, Capability.ISO),
     summary="The initrd cannot boot the recovery system or an ISO.",
-    why="Both boot a squashfs with root=live:LABEL=...: without dmsquash-live, squashfs, overlay and loop the boot waits for its root for ever.",
+    why="Both boot a squashfs with root=live:LABEL=...: without dmsquash-live, squashfs, overlay and loop the boot waits for its root forever.",
     remedy=f"{_REBUILD} with --add dmsquash-live",
     reads=_READS,
     applies=subjects.elemental3,
@@ -327,7 +327,7 @@ def elemental3_ignition_missing(context: CheckContext) -> Iterator[Finding | str
     name="elemental3-esp-too-small",
     level=Level.WARNING,
     summary="The EFI system partition does not hold the kernels of all snapshots.",
-    why="Kernel and initrd of each snapshot lie on a partition of 1024 MiB that never grows: an upgrade fails when it is full.",
+    why="The kernel and initrd of each snapshot are on a partition of 1024 MiB that never grows: an upgrade fails when it is full.",
     remedy="Build a smaller initrd (compress=zstd, no firmware that machines do not need), or keep fewer snapshots.",
     reads=_READS,
     applies=subjects.elemental3,

@@ -91,7 +91,7 @@ def about(context: CheckContext, path: str, message: str, *evidence: str) -> Fin
     name="initrd-missing",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="There is no initrd where bootargs.cfg says.",
+    summary="There is no initrd at the path in bootargs.cfg.",
     why="GRUB prints `file not found` and does not start the kernel.",
     remedy=f"{REBUILD}, and link it: RUN ln -sf initrd-<version> /boot/initrd",
     reads=READS,
@@ -111,7 +111,7 @@ def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="initrd-link-dangling",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The link to the initrd points to nothing, or in a circle.",
+    summary="The link to the initrd is dangling, or forms a loop.",
     why="GRUB prints `file not found` and does not start the kernel.",
     remedy="Make the link point to the initrd: RUN ln -sf initrd-<version> /boot/initrd",
     reads=READS,
@@ -328,7 +328,7 @@ def _unpacking_options(initrd: Initrd) -> dict[str, str]:
     id="COS033",
     name="microcode-missing",
     level=Level.NOTE,
-    summary="The initrd brings no microcode for the processor.",
+    summary="The initrd has no microcode for the processor.",
     why="Processors run with the microcode of their firmware, without the vendor's later fixes.",
     remedy="Install the microcode packages (ucode-intel, ucode-amd) before the initrd is built.",
     reads=READS,
@@ -350,8 +350,7 @@ def microcode_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="initrd-tail-ignored",
     level=Level.WARNING,
     summary="The kernel does not unpack the initrd to its end.",
-    why="""The kernel prints `Initramfs unpacking failed` and goes on with what it has: files that were appended behind
-        that place are not there.""",
+    why="""The kernel prints `Initramfs unpacking failed` and continues with the files so far: files after that place are missing.""",
     remedy="Fill what stands in front with zero bytes to a multiple of 4 before anything is appended, or build the initrd again.",
     reads=READS,
 )
@@ -369,8 +368,8 @@ def initrd_tail_ignored(context: CheckContext) -> Iterator[Finding | str]:
     name="initrd-module-left-out",
     level=Level.WARNING,
     summary="A dracut module that drop-ins name is not in the initrd.",
-    why="""dracut leaves out a module whose needs are not met and says so in a line among many, or the drop-in came after the initrd was
-        built: what the module is for (disks over iSCSI, encryption) is missing at boot.""",
+    why="""dracut omits a module whose needs are not met and prints one line, or the drop-in was added after the
+        initrd was built: the module's function (disks over iSCSI, encryption) is missing at boot.""",
     remedy="Install what the module needs, and build the initrd in a step after the drop-in.",
     reads=(*READS, "etc/dracut.conf", "{etc,usr/lib/dracut}/dracut.conf.d/*.conf"),
 )
@@ -410,8 +409,7 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
     summary="Another initrd comes before the one that boots, and elemental takes the first by name.",
-    why="""elemental looks for /boot/elemental.initrd* and takes what sorts first, whatever /boot/initrd points to: an initrd left from an
-        older kernel is written to disk beside the newer one, and the machine finds no modules for it.""",
+    why="""elemental looks for /boot/elemental.initrd* and uses the first by name, whatever /boot/initrd points to: an initrd of an older kernel is written to disk beside the newer one, and the machine finds no modules for it.""",
     remedy="Delete the others in the step that builds the initrd: RUN rm /boot/elemental.initrd-<old version>",
 )
 def initrds_several(context: CheckContext) -> Iterator[Finding | str]:

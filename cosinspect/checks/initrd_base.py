@@ -73,7 +73,7 @@ def starts_with_systemd(initrd: Initrd) -> bool:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="The initrd lacks a part that systemd needs to find the root and to switch to it.",
-    why="""Booted so, machines hang without a message or end in the emergency shell: without udevd, its storage rules or
+    why="""Machines hang without a message or end in the emergency shell: without udevd, its storage rules or
         /etc/initrd-release nothing finds the root, without systemctl or initrd-switch-root.service nothing switches to it.""",
     remedy=f"Install systemd and udev whole, with no file of theirs deleted. {REBUILD}",
     reads=READS,

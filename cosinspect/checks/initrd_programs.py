@@ -37,17 +37,10 @@ _INITRD = {
     "/bin/kmod": "no driver is loaded, and no disk appears",
     "/usr/sbin/modprobe": "no driver is loaded, and no disk appears",
     "/sbin/modprobe": "no driver is loaded, and no disk appears",
-    "/usr/lib/ostree/ostree-prepare-root": "the deployment is not mounted, and the boot ends in the emergency shell",
-    "/usr/lib/bootc/bootc-initramfs-setup": "the deployment is not mounted, and the boot ends in the emergency shell",
-    "/usr/lib/bootc/initramfs-setup": "the deployment is not mounted, and the boot ends in the emergency shell",
 }
 # What the tree in memory executes up to a login, where the initrd of a unified kernel image is the whole system.
 _WHOLE_SYSTEM = {
-    **dict.fromkeys(
-        ("/usr/bin/immucore", "/usr/sbin/immucore"), "the kernel finds no working init and panics"
-    ),
-    "/sbin/init": "immucore starts nothing, and the kernel panics",
-    "/usr/bin/kairos-agent": "the stages of the cloud-configs do not run",
+    "/sbin/init": "the first program starts nothing, and the kernel panics",
     **dict.fromkeys(("/sbin/agetty", "/usr/sbin/agetty"), "no login prompt comes"),
     **dict.fromkeys(("/bin/login", "/usr/bin/login"), "the prompt takes a name and asks for no password"),
 }
@@ -65,7 +58,8 @@ def _is_whole_system(context: CheckContext) -> bool:
 
 def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
     """Name what an initrd executes and has, with what comes of it where it cannot."""
-    named = {**_INITRD, **_WHOLE_SYSTEM} if _is_whole_system(context) else _INITRD
+    own = context.table.initrd_programs if context.table is not None else {}
+    named = {**_INITRD, **(_WHOLE_SYSTEM if _is_whole_system(context) else {}), **own}
     starts = {path: effect for path, effect in named.items() if initrd.exists(path)}
     table = context.derivative
     if table is None:
@@ -128,7 +122,7 @@ def _place_of(execution: Execution, name: str) -> str | None:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="A program or script of the initrd cannot be executed.",
-    why="""It is there, and the kernel refuses it, or its loader does: a mode without x, an empty file, a program for another architecture, a
+    why="""The file exists, but the kernel or its loader refuses it: a mode without x, an empty file, a program for another architecture, a
         library or a loader that is missing, a script's interpreter that is missing or ends in a carriage return. The kernel panics within
         seconds, or the boot hangs or ends in the emergency shell.""",
     remedy=f"{REBUILD}; give scripts of dracut modules mode 0755 and line ends without carriage returns before.",
@@ -166,9 +160,8 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="A script of the toolkit in the initrd is empty, or its lines end in carriage returns.",
-    why="""A hook is read by dracut's shell and needs neither mode nor interpreter, but it must say something: with an empty one the boot hangs and
-        nothing tells why. A carriage return at the end of a line belongs to the line's last word, so no command and no keyword is what it
-        was meant to be.""",
+    why="""dracut's shell reads a hook, which needs neither mode nor interpreter, but must not be empty: with an
+        empty one the boot hangs without a message. A carriage return at the end of a line belongs to the line's last word, so commands and keywords are not recognised.""",
     remedy=f"Write the dracut module's files with plain line ends (git: `*.sh text eol=lf`), and build again. {REBUILD}",
     reads=READS,
 )

@@ -121,7 +121,7 @@ def _other_generation(context: CheckContext, initrd: Initrd) -> str:
     capabilities=BOOTS,
     summary="The initrd has the dracut module of another generation than the image.",
     why="""Kernel arguments, initrd and stages belong together: an initrd that was kept from an older image does not act on
-        the arguments of the newer one, and runs stages with a program that may not be there.""",
+        the arguments of the newer one, and runs stages with a program that may be missing.""",
     remedy=f"{REBUILD}; an initrd that a base image brought must be built again.",
     reads=READS,
 )
@@ -153,9 +153,8 @@ def generation_mixed(context: CheckContext) -> Iterator[Finding | str]:
     name="initrd-without-cos",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The initrd has nothing of the cOS dracut module.",
-    why="""Nothing in it looks for the image on disk: the boot hangs waiting for the root device, and nothing on the
-        console tells why.""",
+    summary="The initrd has no part of the cOS dracut module.",
+    why="""Nothing in it searches the image on disk: the boot waits for the root device without a message on the console.""",
     remedy=f'{REBUILD}; `add_dracutmodules+=" cos-immutable-rootfs "` must stand in /etc/dracut.conf.d',
     reads=READS,
 )
@@ -327,7 +326,7 @@ def is_dispensable(context: CheckContext, name: str) -> bool:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="A command that the cOS scripts in the initrd call is not in it.",
-    why="""dracut leaves out what it does not find and says nothing. An image with every listed file in place looped on
+    why="""dracut omits missing commands silently. An image with every listed file in place looped on
         `basename: command not found` and ended in the emergency shell after 300 seconds.""",
     remedy="Install the command and have dracut take it: echo 'install_items+=\" /usr/bin/<command> \"' in /etc/dracut.conf.d",
     reads=READS,
@@ -342,8 +341,8 @@ def initrd_command_missing(context: CheckContext) -> Iterator[Finding | str]:
     id="COS027",
     name="initrd-command-degraded",
     level=Level.WARNING,
-    summary="A command that the cOS scripts in the initrd call for lesser things is not in it.",
-    why="The machine boots; what the command is for (a complete fstab, bound persistent state) does not work.",
+    summary="A command that the cOS scripts in the initrd call for minor functions is not in it.",
+    why="The machine boots; the command's function (a complete fstab, bound persistent state) does not work.",
     remedy="Install the command and have dracut take it: echo 'install_items+=\" /usr/bin/<command> \"' in /etc/dracut.conf.d",
     reads=READS,
 )

@@ -32,7 +32,7 @@ def _wrapper(context: CheckContext, name: str, does: str) -> Iterator[Finding | 
     level=Level.ERROR,
     capabilities=(Capability.INSTALL,),
     summary="The image has no installer.",
-    why="A system that runs it, a live ISO above all, has nothing that could write it to a disk.",
+    why="A system that runs it, such as a live ISO, cannot write it to a disk.",
     remedy="Install utils/installer, which has cos-installer.",
     applies=subjects.installed_by_scripts,
 )
@@ -47,7 +47,7 @@ def installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     capabilities=(Capability.UPGRADE,),
     summary="The image has no command that upgrades.",
-    why="A machine that runs it stays as it is: the next image cannot be rolled out to it.",
+    why="A machine that runs it cannot be upgraded to the next image.",
     remedy="Install utils/installer, which has cos-upgrade.",
     applies=subjects.installed_by_scripts,
 )
@@ -62,7 +62,7 @@ def upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.NOTE,
     capabilities=(Capability.AWS, Capability.GCP),
     summary="There is no grubenv that boots the recovery system first.",
-    why="An image of a cloud is a disk with the recovery system alone: without /etc/cos/grubenv_firstboot none can be built.",
+    why="The image for a cloud is a disk with only the recovery system: it cannot be built without /etc/cos/grubenv_firstboot.",
     remedy="Install system/grub2-config, which has it: a GRUB environment block with next_entry=recovery.",
     reads=("etc/cos/grubenv_firstboot",),
     applies=lambda table: table.deployment.firstboot_environment != "",

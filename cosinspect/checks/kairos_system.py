@@ -69,8 +69,8 @@ def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
     id="COS141",
     name="kairos-kernel-unchosen",
     level=Level.WARNING,
-    summary="kairos-init takes no kernel, or another one than the one that boots.",
-    why="""kairos-init looks at the directories of modules, takes the highest version, and links the kernel and builds the initrd for it:
+    summary="kairos-init finds no kernel, or another one than the one that boots.",
+    why="""kairos-init uses the highest version among the directories of modules, and links the kernel and builds the initrd for it:
         its next run makes an image with another kernel, or stops.""",
     remedy="Leave one kernel in the image: remove the packages of the others in the step that installs the newer one.",
     applies=subjects.kairos,
@@ -118,7 +118,7 @@ def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     name="kairos-boot-file-missing",
     level=Level.WARNING,
     summary="There is no /boot/vmlinuz or no /boot/initrd.",
-    why="`kairos-init validate` fails. The image boots by what bootargs.cfg names; tools that take the usual names do not find it.",
+    why="`kairos-init validate` fails. The image boots with the files in bootargs.cfg; tools that use the usual names do not find them.",
     remedy="Run kairos-init in the Dockerfile, which links both; a step behind it must not delete the links.",
     applies=subjects.kairos_by_grub,
 )
@@ -139,7 +139,7 @@ def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     id="COS143",
     name="kairos-driver-missing",
     level=Level.NOTE,
-    summary="A driver that kairos-init has put into the initrd is not there.",
+    summary="A driver that kairos-init puts into the initrd is missing.",
     why="The machine boots unless it needs the driver: for virtual media of management controllers, or for write-protected disks.",
     remedy="Build the initrd with kairos-init, whose drop-ins for dracut name the drivers.",
     reads=READS,
@@ -166,7 +166,7 @@ def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="kairos-installer-missing",
     level=Level.WARNING,
     summary="The interactive installer is not in the image.",
-    why="A live system starts it for whoever sits in front of the machine; installation by a cloud-config does not need it.",
+    why="A live system starts it on the console; installation by a cloud-config does not need it.",
     remedy="Run kairos-init with its stage install, which brings /system/installer/kairos-installer.",
     applies=subjects.kairos,
 )
@@ -217,7 +217,7 @@ def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=(Capability.INSTALL,),
     summary="The image has no blkdeactivate.",
-    why="""The agent runs it before it partitions the disk, assuming that the machine runs this image, and ends at its failure:
+    why="""The agent runs it before it partitions the disk, assuming that the machine runs this image, and stops with
         `blkdeactivate: executable file not found in $PATH`.""",
     remedy="Install lvm2, which has blkdeactivate.",
     applies=subjects.kairos,
@@ -239,7 +239,7 @@ def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     level=Level.WARNING,
     summary="The image cannot install GRUB for machines without EFI.",
     why="""On such a machine the agent runs grub2-install or grub-install in the image that it has written, with the image's own modules:
-        without them installation fails. Machines with EFI are not concerned.""",
+        without them installation fails. Machines with EFI are not affected.""",
     remedy="Install grub2 with its modules for i386-pc: grub2-i386-pc, grub2-pc-modules, grub-pc-bin.",
     applies=subjects.kairos_by_grub,
 )

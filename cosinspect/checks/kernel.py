@@ -50,7 +50,7 @@ def _readable(context: CheckContext) -> Iterator[KernelFile]:
     name="kernel-missing",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="There is no kernel where bootargs.cfg says.",
+    summary="There is no kernel at the path in bootargs.cfg.",
     why="GRUB prints `file not found` and `you need to load the kernel first`, and the machine stays there.",
     remedy="""Install a kernel and link it: RUN ln -sf vmlinuz-$(ls /lib/modules | head -n1) /boot/vmlinuz; or set
         another path in bootargs.cfg.""",
@@ -68,7 +68,7 @@ def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="kernel-link-dangling",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The link to the kernel points to nothing, or in a circle.",
+    summary="The link to the kernel is dangling, or forms a loop.",
     why="GRUB prints `file not found` and `you need to load the kernel first`, and the machine stays there.",
     remedy="Make the link point to the installed kernel: RUN ln -sf vmlinuz-$(ls /lib/modules | head -n1) /boot/vmlinuz",
     reads=READS,
@@ -100,7 +100,7 @@ def kernel_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     name="kernel-not-linux",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The file in the kernel's place is no Linux kernel.",
+    summary="The file at the kernel's path is not a Linux kernel.",
     why="GRUB prints `invalid magic number` and `you need to load the kernel first`.",
     remedy="Install the kernel's package again and look at what a later step writes over it.",
     reads=READS,
@@ -188,8 +188,7 @@ def _version(item: KernelFile) -> str:
     name="kernel-modules-missing",
     level=Level.WARNING,
     summary="The root filesystem has no modules directory for the kernel.",
-    why="""The machine boots with the drivers of its initrd only: what is not in there (network, sound, file systems)
-        does not work, and no initrd can be built again.""",
+    why="""The machine boots with the drivers of its initrd only: other drivers (network, sound, file systems) do not work, and no initrd can be rebuilt.""",
     remedy="Install the modules of the very kernel that /boot/vmlinuz points to.",
     reads=READS,
 )
@@ -220,7 +219,7 @@ def kernel_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="kernel-modules-unindexed",
     level=Level.WARNING,
     summary="The kernel's modules directory has no modules.dep.",
-    why="modprobe finds nothing: drivers that are there are not loaded, and dracut builds an initrd without them.",
+    why="modprobe finds nothing: existing drivers are not loaded, and dracut builds an initrd without them.",
     remedy="Run depmod in the Dockerfile: RUN depmod -a <version>",
 )
 def kernel_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:

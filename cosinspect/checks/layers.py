@@ -315,8 +315,8 @@ def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
     name="layer-malformed",
     level=Level.ERROR,
     capabilities=_UNPACKED,
-    summary="A layer asks for something that runtimes refuse to unpack.",
-    why="The image cannot be pulled or written to disk: whoever unpacks it stops at this entry.",
+    summary="A layer has an entry that runtimes refuse to unpack.",
+    why="The image cannot be pulled or written to disk: every unpacker stops at this entry.",
     remedy="Build the layer again with a current tool, and report the tool that wrote it.",
     universal=True,
 )
@@ -330,9 +330,9 @@ def layer_malformed(context: CheckContext) -> Iterator[Finding | str]:
     id="COS003",
     name="layer-ambiguous",
     level=Level.WARNING,
-    summary="A layer holds something that different runtimes unpack differently.",
-    why="""What is on the machine depends on the tool that unpacked the image; what this report says of it holds for
-        readers that follow the specification.""",
+    summary="A layer has an entry that runtimes unpack differently.",
+    why="""The files on the machine depend on the tool that unpacked the image; this report is about readers that
+        follow the specification.""",
     remedy="Build the layer again with a tool that writes each path once and whiteouts as empty files.",
     universal=True,
 )
@@ -347,8 +347,7 @@ def layer_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=_UNPACKED,
     summary="A layer's archive is damaged, so that no runtime can read it to its end.",
-    why="""The bytes are those that the image's digests name, so they were damaged before they were published; nothing
-        that unpacks the image gets past this place.""",
+    why="""The bytes are those that the image's digests name, so they were damaged before they were published; every unpacker stops at this place.""",
     remedy=_CUT,
     universal=True,
 )
@@ -362,8 +361,7 @@ def layer_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     name="layer-reader-dependent",
     level=Level.WARNING,
     summary="A layer's archive is read differently by runtimes and by other readers.",
-    why="""A scanner or signer that is built on another tar reader sees other files than the machine runs; it can be
-        lied to.""",
+    why="""A scanner or signer with another tar reader sees other files than the machine; an attacker can use that.""",
     remedy="Write the archive with a current tar library, and report the tool that wrote it.",
     universal=True,
 )
@@ -378,7 +376,7 @@ def layer_reader_dependent(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=_UNPACKED,
     summary="A name in a layer leads out of the root directory.",
-    why="""No honest tool writes such a name. Docker and Podman refuse to pull the image, and a tool that neither refuses
+    why="""Only hostile or broken tools write such a name. Docker and Podman refuse to pull the image, and a tool that neither refuses
         nor clamps the name writes outside the directory it unpacks to.""",
     remedy="Write names relative to the root, without '..'.",
     universal=True,
@@ -392,9 +390,8 @@ def layer_name_escapes(context: CheckContext) -> Iterator[Finding | str]:
     id="COS008",
     name="layer-overlay-order",
     level=Level.WARNING,
-    summary="A layer holds what overlayfs takes for an order: a whiteout device or an overlay attribute.",
-    why="""It deletes, hides or redirects files on some runtimes only, so that the container that was tested is not
-        what is installed. It can be an attack.""",
+    summary="A layer has a whiteout device or an overlay attribute, which overlayfs interprets.",
+    why="""It deletes, hides or redirects files on some runtimes only, so the tested container differs from the installed system. It can be an attack.""",
     remedy="Export the layer from the mounted file system, not from overlayfs' upper directory.",
     universal=True,
 )
@@ -407,8 +404,8 @@ def layer_overlay_order(context: CheckContext) -> Iterator[Finding | str]:
     id="COS009",
     name="layer-unusual",
     level=Level.NOTE,
-    summary="A layer holds something that no tool should write, although runtimes read it alike.",
-    why="It works today; the tool that wrote it is old or wrong, and lesser readers stumble over it.",
+    summary="A layer has an entry that no tool should write, although all runtimes agree on it.",
+    why="It works today; the tool that wrote it is old or wrong, and some readers fail on it.",
     remedy="Build the layer again with a current tool.",
     universal=True,
 )
@@ -421,10 +418,10 @@ def layer_unusual(context: CheckContext) -> Iterator[Finding | str]:
     id="COS111",
     name="layer-table-differs",
     level=Level.ERROR,
-    summary="A layer's table of contents says something else than its archive.",
-    why="""Runtimes that pull lazily show what the table says, while a machine is installed with what the archive has: what
-        was tested, or scanned, is not what runs. It can be an attack; and of a name that is not UTF-8 the formats' own
-        writers make another one.""",
+    summary="A layer's table of contents differs from its archive.",
+    why="""Runtimes that pull lazily use the table, while a machine is installed from the archive: the tested or
+        scanned files are not those that run. It can be an attack. The formats' own writers also change names
+        that are not UTF-8.""",
     remedy=_TABLE,
     universal=True,
 )

@@ -157,7 +157,7 @@ def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="mode-unrecognised",
     level=Level.NOTE,
     summary="No cloud-config has a step for the live system or for the recovery system.",
-    why="Both boot; a live system does not read the cloud-configs of its medium, and nothing tells people that they are in recovery.",
+    why="Both boot; a live system does not read the cloud-configs of its medium, and no message says that this is the recovery system.",
     remedy="Install the toolkit's cloud-configs: 06_recovery.yaml and 07_live.yaml.",
     applies=subjects.deployed_by_elemental,
 )
@@ -183,7 +183,7 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.RECOVERY,),
     summary="The recovery entry of the menu does not find bootargs.cfg, the kernel or the initrd.",
     why="""elemental (toolkit v2) copies kernel, initrd and /etc/elemental/bootargs.cfg into the directory boot of the recovery partition; a
-        bootargs.cfg that is only at /etc/cos is ignored silently, and what it names elsewhere is not there: GRUB prints
+        bootargs.cfg that is only at /etc/cos is ignored silently, and files that it names elsewhere are missing: GRUB prints
         `you need to load the kernel first`.""",
     remedy="Keep bootargs.cfg at /etc/elemental, and have it set kernel=/boot/vmlinuz and initramfs=/boot/initrd.",
     reads=boot_globs(),
@@ -231,8 +231,7 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
     name="fsck-race",
     level=Level.WARNING,
     summary="The check of file systems races with the mount of the state partition.",
-    why="""`fsck.mode=force` has dracut check every partition while the state partition is being mounted: where the check comes first the mount
-        fails, and the boot ends in the emergency shell. On a quiet machine three of four boots did.""",
+    why="""`fsck.mode=force` has dracut check every partition while the state partition is being mounted: if the check comes first, the mount fails, and the boot ends in the emergency shell. On a quiet machine three of four boots did.""",
     remedy="Leave fsck.mode=force out of bootargs.cfg, or order the mount behind dracut-initqueue.service.",
     reads=READS,
     applies=lambda table: table.sysroot_generator != "",

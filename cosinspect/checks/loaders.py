@@ -243,9 +243,9 @@ def _places(patterns: Iterable[str], architecture: str) -> Iterator[str]:
     name="efi-artifacts-missing",
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.RECOVERY, Capability.ISO),
-    summary="What EFI starts is not in the image.",
+    summary="The EFI programs are not in the image.",
     why="""Installation on a machine with EFI copies shim and GRUB from the image, and stops with `did not find efi artifacts` or `failed to find
-        shim image`. Toolkit v2 wants shim, MokManager and GRUB, whether Secure Boot is on or not.""",
+        shim image`. Toolkit v2 requires shim, MokManager and GRUB, with or without Secure Boot.""",
     remedy="""Install shim and GRUB for EFI under the names that are looked for. elemental has names for Fedora and Ubuntu and takes those of SUSE for
         every other distribution: on Debian link shim.efi, MokManager.efi and grub.efi to the signed files.""",
     applies=lambda table: table.deployment.loaders in ("names", "patterns"),
@@ -262,7 +262,7 @@ def efi_artifacts_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="efi-artifacts-unknown",
     level=Level.WARNING,
     capabilities=(Capability.ISO,),
-    summary="Later releases of elemental do not find what EFI starts.",
+    summary="Later releases of elemental do not find the EFI programs.",
     why="""From elemental-cli v0.0.16 on, installation on a machine with EFI copies shim and GRUB from the image by their names, and stops with
         `did not find efi artifacts`; earlier ones call grub2-install, which needs none.""",
     remedy="Install shim and GRUB for EFI under the names in the evidence, or link them: they may be anywhere in the image.",
@@ -319,8 +319,7 @@ def iso_loader_faults(rootfs: Rootfs, architecture: str) -> dict[str, str]:
     level=Level.WARNING,
     capabilities=(Capability.ISO,),
     summary="The EFI loaders of an ISO are not where its builder copies them from.",
-    why="""`elemental build-iso --bootloader-in-rootfs` copies shim, MokManager and GRUB from fixed paths of the image, and stops where one is
-        missing, a directory, or a link that leads to nothing or out of the image.""",
+    why="""`elemental build-iso --bootloader-in-rootfs` copies shim, MokManager and GRUB from fixed paths of the image, and stops if one is missing, a directory, or a link that leads to nothing or out of the image.""",
     remedy="""Install shim and GRUB for EFI of SUSE, or link them: RUN ln -s <shim> /usr/share/efi/x86_64/shim.efi, with MokManager.efi beside it and
         /usr/share/grub2/x86_64-efi/grub.efi; or have an overlay bring the loaders (iso.uefi in the manifest).""",
     applies=lambda table: table.deployment.iso_loaders == "paths",
@@ -348,7 +347,7 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="builder-link",
     level=Level.WARNING,
     capabilities=(Capability.AWS, Capability.GCP),
-    summary="A file that a disk image is built with is a link out of the image.",
+    summary="A file that a disk image needs is a link out of the image.",
     why="""`elemental build-disk` opens grub.cfg in the unpacked image by its path. A link that is absolute, or that climbs above the root, leads
         to a file of the machine that builds: the build stops, or takes another system's file.""",
     remedy="Make the link relative: RUN ln -sf grub.cfg.default /etc/elemental/grub.cfg, or copy the file.",

@@ -43,7 +43,7 @@ _ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="Nobody can log in at a console.",
-    why="""The machine boots and is of no use: without agetty or its units no prompt appears, without login, /etc/passwd or a module of
+    why="""The machine boots but cannot be used: without agetty or its units no prompt appears, without login, /etc/passwd or a module of
         PAM every login is refused, without root's shell root is logged out at once.""",
     remedy="""Reinstall what is missing (util-linux, login, the modules of PAM, the shell that /etc/passwd names) in the Dockerfile, and let
         no later step delete it.""",

@@ -101,7 +101,7 @@ def _wanted(context: CheckContext) -> dict[str, set[str]]:
     name="iso-boot-files-missing",
     level=Level.WARNING,
     capabilities=(Capability.ISO,),
-    summary="What makes an ISO does not find the kernel or the initrd.",
+    summary="The builder of an ISO does not find the kernel or the initrd.",
     why="""The builders of ISOs do not read bootargs.cfg: luet-makeiso takes two names in /boot, elemental the first file there with a name on its
         list, and skips absolute links. They stop with `No Kernel file found` or `No initrd file found`.""",
     remedy="""Link both by relative links: RUN ln -sf vmlinuz-<version> /boot/vmlinuz; or name them in luet-makeiso's manifest
@@ -141,7 +141,7 @@ def _unfound(context: CheckContext, what: str, found: dict[str, Found]) -> Findi
     id="COS019",
     name="iso-boot-files-other",
     level=Level.WARNING,
-    summary="What makes an ISO takes another kernel or initrd than the one that boots.",
+    summary="The builder of an ISO takes another kernel or initrd than the one that boots.",
     why="""The search goes by name: a rescue kernel, a backup or an Image beside vmlinuz may come first, and the ISO boots that, with an initrd of
         another version.""",
     remedy="Delete what is left in /boot, or link /boot/vmlinuz and /boot/initrd, which come first among their kind.",
@@ -173,7 +173,7 @@ def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     capabilities=(Capability.ISO,),
     summary="The kernel or the initrd that goes onto an ISO cannot be booted.",
-    why="""The builders of ISOs go by name and read no content: the ISO is made, and its menu entry ends with `invalid magic number`, a panic,
+    why="""The builders of ISOs search by name and do not read the content: the ISO is made, and its menu entry ends with `invalid magic number`, a panic,
         or an initrd that has no module for the kernel.""",
     remedy="Delete the file from /boot, or give it a name that no builder looks for.",
     applies=subjects.toolkit,
@@ -247,9 +247,9 @@ def _taken(context: CheckContext, tool: str, what: str, found: Found, why: str) 
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.RECOVERY, Capability.ISO),
     summary="elemental does not find the kernel with its version, or the initrd.",
-    why="""elemental (toolkit v2) searches /boot by patterns, and tells the kernel's version by the directory of modules whose name is in
-        the kernel's path. The first match decides: where it is a directory, or a link that leads nowhere or out of the image, the search
-        ends with an error, and so it does for a kernel called vmlinuz without a version.""",
+    why="""elemental (toolkit v2) searches /boot by patterns, and takes the kernel's version from the directory of modules whose name is in the kernel's path. The
+        first match decides: if it is a directory, or a link that leads nowhere or out of the image, the search
+        ends with an error. The same happens for a kernel called vmlinuz without a version.""",
     remedy="Run `elemental init`, which links /boot/vmlinuz to the kernel with its version, and let no later step change /boot.",
     applies=subjects.searched_by_patterns,
 )

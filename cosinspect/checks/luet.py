@@ -56,7 +56,7 @@ def luet_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="luet-config-invalid",
     level=Level.WARNING,
     summary="The luet.yaml cannot be read.",
-    why="Every luet command stops at it, those of elemental's upgrade channels included.",
+    why="Every luet command fails, including those of elemental's upgrade channels.",
     remedy="Mend the YAML of /etc/luet/luet.yaml.",
     reads=READS,
 )
@@ -93,7 +93,7 @@ def luet_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
     name="luet-database-unreadable",
     level=Level.WARNING,
     summary="A luet database is damaged.",
-    why="luet says nothing and lists no package: it installs everything again, over what is there.",
+    why="luet lists no package, without a message: it installs everything again, over existing files.",
     remedy="Find the step that cut or overwrote the file; reinstalling the packages writes a new one.",
     reads=READS,
 )
@@ -121,7 +121,7 @@ def luet_database_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     name="package-files-missing",
     level=Level.WARNING,
     summary="Files of an installed cOS package are not in the image.",
-    why="The database says the package is installed, yet a later step took some of its files away.",
+    why="The database lists the package as installed, but a later step removed some of its files.",
     remedy="Find the step in the evidence and keep it from deleting, or uninstall the package.",
     reads=READS,
 )
@@ -184,7 +184,7 @@ def _name(package: LuetPackage | LuetSelector) -> str:
     name="package-requirement-missing",
     level=Level.WARNING,
     summary="An installed package requires one that is not installed.",
-    why="What the package needs was uninstalled or never came: meta/cos-minimal without a part of it is no cOS any more.",
+    why="A dependency was uninstalled or never installed: meta/cos-minimal is incomplete without it.",
     remedy="Install what is missing with luet, or install meta/cos-minimal again.",
     reads=READS,
 )
@@ -216,7 +216,7 @@ def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str
     name="package-file-replaced",
     level=Level.NOTE,
     summary="A later step replaced a unit or a script of an installed cOS package.",
-    why="The database says one thing and the image holds another: an upgrade of the package writes its own file over it again.",
+    why="The database does not match the image: an upgrade of the package overwrites the file again.",
     remedy="Change units by drop-ins, which no upgrade overwrites; keep in mind that it undoes a changed script.",
     reads=READS,
 )

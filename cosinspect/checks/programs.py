@@ -133,8 +133,8 @@ def _gettys(context: CheckContext) -> Iterator[tuple[str, ExecutionFault, str]]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="A program that every boot needs is not in the image, or cannot be executed.",
-    why="""The kernel starts the system, and nobody can log in: without udev no device appears, without agetty no prompt, without login or a
-        shell no session. A file that is there is not enough: its mode, its loader, its libraries, its architecture and a script's
+    why="""The kernel starts the system, but nobody can log in: without udev no device appears, without agetty no prompt, without login or a
+        shell no session. The file alone is not enough: its mode, its loader, its libraries, its architecture and a script's
         interpreter count as well.""",
     remedy="""Install the package that has the program with its libraries, for the image's architecture. Where a layer replaced a link such as
         /bin or /lib by a directory, copy to /usr/bin or /usr/lib instead.""",
@@ -146,9 +146,9 @@ def program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     require_root(context)
     undecided: list[str] = []
     starts: tuple[_Start, ...] = _ROOT
-    if context.is_foreign and any(map(context.rootfs.exists, _SYSTEMD)):
-        effect = "the kernel says `Failed to execute /sbin/init`, or panics"
-        starts = (_Start(_SYSTEMD, effect, required=True), *_ROOT)
+    if context.is_foreign:  # of the others another check says so
+        effect = "the initrd finds nothing to switch to: it says `Failed to execute /sbin/init`, or ends in the emergency shell"
+        starts = (_Start((*_SYSTEMD, "/sbin/init"), effect, required=True), *_ROOT)
     faults = {path: (path, fault, effect) for path, fault, effect in _started(context, starts)}
     for path, fault, effect in _gettys(context):
         faults.setdefault(path, (path, fault, effect))
@@ -215,7 +215,7 @@ def _spared(context: CheckContext) -> tuple[Capability, ...]:
     capabilities=_OPERATIONS,
     spares=_spared,
     summary="A command that installation or upgrade calls cannot be executed.",
-    why="""The command is in the image, and the kernel or its loader refuses it: it is for another architecture, a library or an interpreter is
+    why="""The command is in the image, but the kernel or its loader refuses it: it is for another architecture, a library or an interpreter is
         missing, or the file is empty. The operation stops with `Exec format error` or `No such file or directory`.""",
     remedy="Install the package that has the command with its libraries, for the image's architecture.",
     reads=LOADER_READS,
@@ -247,8 +247,8 @@ _SHOWN = 5
     name="merged-directory-replaced",
     level=Level.WARNING,
     summary="A layer replaced a link such as /bin or /lib by a directory.",
-    why="""In an image whose /bin, /sbin and /lib are links into /usr, an archive with an entry for the directory takes the link's place:
-        everything that was reached through it is there no longer at that path: interpreters of scripts, the dynamic loader, programs
+    why="""In an image whose /bin, /sbin and /lib are links into /usr, an archive with an entry for the directory replaces the link: everything behind it is no longer at that
+        path: interpreters of scripts, the dynamic loader, programs
         that units name.""",
     remedy="Copy to /usr/bin, /usr/sbin or /usr/lib, or write the archive without entries for the directories that are links.",
     universal=True,
@@ -320,7 +320,7 @@ def _binds_tmp(context: CheckContext) -> bool:
     name="base-directory-replaced",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="A file stands where every system has a directory.",
+    summary="A file is in the place of a standard directory.",
     why="""systemd mounts its own file systems over /dev, /proc, /sys and /run, and services keep their state below /var. A file there, or a link
         to one, stops the boot before a login.""",
     remedy="Delete it in the step that made it, and make the directory: RUN rm /<name> && mkdir /<name>",

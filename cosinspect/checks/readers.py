@@ -39,10 +39,9 @@ _GRAVITY = (Kind.FAIL, Kind.OPEN, Kind.PASS, Kind.NOT_APPLICABLE)
     id="COS200",
     name="readers-disagree",
     level=Level.WARNING,
-    summary="A machine gets other files than the specification says.",
-    why="""elemental, luet and kairos-agent do not merge layers as the specification asks, and overlayfs cannot everywhere:
-        files come back that were deleted, others are lost. Where that touches what another check looks at, that check
-        tells; everything else is told here.""",
+    summary="A machine gets other files than the specification defines.",
+    why="""elemental, luet and kairos-agent do not merge layers as the specification requires, and overlayfs cannot always do so:
+        deleted files come back, others are lost. If that concerns another check, that check reports it; this check reports everything else.""",
     remedy="Deliver the image as one layer: end the Dockerfile with a stage FROM scratch / COPY --from=build / /",
     universal=True,
 )
@@ -138,10 +137,9 @@ def partial_root(
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
     summary="elemental cannot write the image to disk.",
-    why="""elemental, luet and kairos-agent read the layers top down into one archive and write that. What an entry needs
-        and an upper layer or a whiteout keeps from being there ends installation, upgrade and the making of an ISO. What the
-        archive cannot take, or what keeps a layer from being read to its end, ends the archive, and nobody is told: a part
-        of the image is installed, and that is reported as success.""",
+    why="""elemental, luet and kairos-agent read the layers top down into one archive and write that. If an upper layer or a whiteout removes what an entry needs, installation, upgrade and the build of an
+        ISO fail. If the archive cannot represent an entry, or a layer cannot be read to its end, the archive
+        ends without an error: a part of the image is installed, and elemental reports success.""",
     remedy="""Keep a hard link and its target in one layer, or deliver the image as one layer: end the Dockerfile with a stage
         FROM scratch / COPY --from=build / /""",
     universal=True,
@@ -158,8 +156,8 @@ def elemental_refuses(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.UPGRADE,),
     summary="A node cannot pull the image: containerd on overlayfs refuses a layer.",
     why="""Upgrades that a cluster drives run the image as a container first. containerd writes each layer into a directory of
-        its own, where a hard link to a lower layer's file has no target, and a whiteout no place beside an entry of the
-        same name. It goes by media types, and inflates with Go's readers, which are stricter than others.""",
+        its own, where a hard link to a lower layer's file has no target, and a whiteout conflicts with an entry of the
+        same name. It relies on media types, and inflates with Go's readers, which are stricter than others.""",
     remedy="""Build the layer again with a tool that writes whiteouts first and keeps hard links within a layer, or deliver the
         image as one layer.""",
     universal=True,
@@ -174,9 +172,9 @@ def containerd_refuses(context: CheckContext) -> Iterator[Finding | str]:
     name="index-ambiguous",
     level=Level.WARNING,
     summary="Readers of the image index take different images for one platform.",
-    why="""containerd reads uname's words for an architecture as Go's, and takes the first image that serves the platform best.
-        elemental, luet and kairos-agent compare the words as they are written. What a node runs is then not what is
-        installed, and what this report says holds for containerd's choice.""",
+    why="""containerd reads uname's words for an architecture as Go's, and uses the first best match for the platform. elemental, luet and kairos-agent compare the words
+        literally. A node then runs another image than the one that is installed; this report is about
+        containerd's choice.""",
     remedy="List each platform once in the index, in Go's words: linux/amd64, linux/arm64.",
     universal=True,
 )

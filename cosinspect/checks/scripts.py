@@ -45,8 +45,8 @@ class _Script:
     name="script-command-missing",
     level=Level.WARNING,
     summary="A script of the image calls a command that is not in it.",
-    why="""The script prints `command not found` where it comes to that line and goes on, or ends there: what the command is for is not
-        done.""",
+    why="""The script prints `command not found` at that line and continues, or ends there: the command's work is
+        not done.""",
     remedy="Install the package that has the command, or have the script ask for it first: command -v <command>",
     reads=(*READS, *UNIT_READS),
     universal=True,

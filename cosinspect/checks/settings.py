@@ -26,7 +26,7 @@ _BLOCK = 4096
     name="fstab-overwritten",
     level=Level.WARNING,
     summary="The image's /etc/fstab lists file systems.",
-    why="The initrd writes /etc/fstab anew at every boot: what is listed in the image is never mounted.",
+    why="The initrd writes /etc/fstab anew at every boot: file systems listed in the image are never mounted.",
     remedy="Set VOLUMES in a cloud-config's stage rootfs, or mount in a later stage or a unit, and leave /etc/fstab empty.",
     reads=("etc/fstab",),
     applies=lambda table: table.fstab_written,
@@ -55,7 +55,7 @@ def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
     summary="elemental cannot read one of its configuration files.",
     why="""elemental reads /etc/elemental/config.yaml and config.d when it starts, and before toolkit v1 also os-release, /etc/cos/config and
-        /etc/cos-upgrade-image as environment files: it ends with an error at a file that does not parse.""",
+        /etc/cos-upgrade-image as environment files: it fails if a file does not parse.""",
     remedy="Mend the file: YAML, or KEY=VALUE, a comment or nothing in each line of an environment file.",
     reads=(
         "etc/os-release",
@@ -103,7 +103,7 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
     id="COS103",
     name="image-exceeds-disk",
     level=Level.WARNING,
-    summary="The image is larger than what it is written to.",
+    summary="The image is larger than its target.",
     why="""Installation and upgrade make a file system of a fixed size, or three on one partition, and copy the image into it: the copy ends
         with `no space left on device`. A disk for a cloud has a recovery partition of 2048 MiB (v0.0.15), where a larger image may not fit.""",
     remedy="Make the image smaller, or give the file system and the state partition another size where it is installed.",
@@ -142,8 +142,8 @@ def _largest_layers(context: CheckContext) -> tuple[Mention, ...]:
     id="COS104",
     name="selinux-unlabelled",
     level=Level.WARNING,
-    summary="SELinux is to be enforced, and nothing labels the files.",
-    why="elemental labels the files it writes by `setfiles`, and leaves it without a word where that is missing: the policy then refuses everything.",
+    summary="SELinux is enforced, but nothing labels the files.",
+    why="elemental labels files with `setfiles`, and skips that silently if it is missing: the policy then denies everything.",
     remedy="Install policycoreutils, which has setfiles, or set SELINUX=permissive in /etc/selinux/config.",
     reads=("etc/selinux/config",),
     applies=subjects.deployed_by_elemental,

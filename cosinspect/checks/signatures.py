@@ -19,8 +19,8 @@ MAX_EVIDENCE = 20
     name="signature-missing",
     level=Level.ERROR,
     capabilities=(Capability.VERIFY,),
-    summary="Nobody who is trusted has signed the image.",
-    why="Whoever can push to the repository, or alter what comes from it, decides what machines install.",
+    summary="The image has no signature by a trusted signer.",
+    why="Anyone who can push to the repository, or change data from it, decides what machines install.",
     remedy="""Sign the digest that is deployed, which is the index where there is one:
         cosign sign --key cosign.key IMAGE@DIGEST""",
     universal=True,

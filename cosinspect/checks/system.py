@@ -54,8 +54,7 @@ def starts_openrc(context: CheckContext) -> bool:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="systemd is not in the image, or cannot run.",
-    why="""Without systemd the initrd finds nothing to switch to, and the boot ends in its emergency shell. Without its loader the kernel says
-        `Failed to execute /sbin/init` and stands still; without one of its libraries it panics: `Attempted to kill init`.""",
+    why="""Without systemd the initrd finds nothing to switch to, and the boot ends in its emergency shell. Without its loader the kernel prints `Failed to execute /sbin/init` and stops; without one of its libraries it panics: `Attempted to kill init`.""",
     remedy="""Install systemd, with the libraries that it is linked to and for the image's architecture; a base image for containers often comes
         without it. Where a layer replaced a link such as /lib by a directory, copy to /usr/lib instead.""",
     reads=LOADER_READS,
@@ -82,7 +81,7 @@ def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="init-link-missing",
     level=Level.WARNING,
     summary="There is no /sbin/init.",
-    why="The initrd finds systemd by itself; whoever starts the image otherwise (a container, init=) does not.",
+    why="The initrd finds systemd by itself; other ways to start the image (a container, init=) do not.",
     remedy="Link it: RUN ln -s /usr/lib/systemd/systemd /usr/sbin/init",
 )
 def init_link_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -150,7 +149,7 @@ def cos_units_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="There is neither /etc/os-release nor /usr/lib/os-release.",
-    why="systemd refuses to switch to a root without one: `Failed to start initrd-switch-root.service`.",
+    why="systemd refuses to switch to a root without it: `Failed to start initrd-switch-root.service`.",
     remedy="Write one: the base system's package has it, a step of the Dockerfile removed it.",
     reads=("etc/os-release", "usr/lib/os-release"),
 )
@@ -215,8 +214,8 @@ def _is_made(path: str, writable: list[str]) -> bool:
     id="COS066",
     name="mountpoint-repaired",
     level=Level.NOTE,
-    summary="A mount point is missing that elemental makes when it writes the image to disk.",
-    why="The machine boots if elemental installed or upgraded it; a file system made of the plain tree does not.",
+    summary="A mount point that elemental creates during installation is missing.",
+    why="The machine boots if elemental installed or upgraded it; a file system made from the tree alone does not.",
     remedy="Make the directories in the Dockerfile: RUN mkdir -p /run /sys /proc /dev /tmp /usr/local /oem",
 )
 def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
@@ -235,7 +234,7 @@ def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
     name="machine-id-shared",
     level=Level.WARNING,
     summary="The image carries a machine id.",
-    why="""Every machine that is installed from it has the same identity: DHCP leases, journals and clusters take them for one, and
+    why="""Every machine that is installed from it has the same identity: DHCP leases, journals and clusters treat them as one machine, and
         ConditionFirstBoot never holds.""",
     remedy="Empty it in the last step: RUN truncate -s 0 /etc/machine-id, or write `uninitialized` into it.",
     reads=("etc/machine-id",),
@@ -264,7 +263,7 @@ def machine_id_shared(context: CheckContext) -> Iterator[Finding | str]:
     name="host-keys-shared",
     level=Level.WARNING,
     summary="The image carries SSH host keys.",
-    why="Every machine that runs it has the same keys, and whoever has the image can pose as any of them.",
+    why="Every machine that runs it has the same keys, and anyone with the image can impersonate each of them.",
     remedy="Delete them in the step that installs the SSH server: RUN rm -f /etc/ssh/ssh_host_*_key*",
     universal=True,
 )

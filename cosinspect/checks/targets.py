@@ -113,7 +113,7 @@ def at_unit(context: CheckContext, place: Placement, message: str, *evidence: st
     capabilities=BOOTS,
     summary="A target that systemd must reach is not in the image, or udev lacks the rules by which devices appear.",
     why="""Without default.target or multi-user.target systemd asks for the root password for maintenance, without basic.target it
-        freezes; without udev's rules no console and no file system of the disk becomes known to it.""",
+        freezes; without udev's rules it finds no console and no file system of the disk.""",
     remedy="""Reinstall the package of systemd in the Dockerfile, and let no later step delete or mask its units; the default is
         set by: RUN systemctl set-default multi-user.target""",
     reads=UNIT_READS,

@@ -81,7 +81,7 @@ def _gone(context: CheckContext, names: tuple[str, ...]) -> Finding:
     id="COS105",
     name="install-tool-missing",
     level=Level.WARNING,
-    summary="A command that installation calls for lesser things is not in the image.",
+    summary="A command that installation calls for minor functions is not in the image.",
     why="""Installation and upgrade run on a system that runs this image: without sgdisk a disk that was enlarged cannot be used, without
         mksquashfs no squashfs is made, without e2fsck and resize2fs no partition grows.""",
     remedy=f"Install the package that has it: {_PACKAGES}.",
@@ -103,7 +103,7 @@ def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="install-tools-missing",
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
-    summary="A command that installation cannot do without is not in the image.",
+    summary="A command that installation requires is not in the image.",
     why="""Installation runs on a system that runs this image: it stops at the first command that is not found. From elemental-cli v0.0.16 to
         toolkit v1 it begins with blkdeactivate of lvm2, even where no LVM is used.""",
     remedy=f"Install {_PACKAGES}.",
@@ -120,7 +120,7 @@ def install_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="upgrade-tool-missing",
     level=Level.ERROR,
     capabilities=(Capability.UPGRADE,),
-    summary="A command that an upgrade cannot do without is not in the image.",
+    summary="A command that an upgrade requires is not in the image.",
     why="An upgrade runs on a machine that runs this image: it stops at the first command that is not found.",
     remedy=f"Install {_PACKAGES}.",
     applies=subjects.toolkit,
@@ -136,8 +136,9 @@ def upgrade_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     capabilities=(Capability.AWS, Capability.GCP),
     summary="The initrd lacks what expands a cloud's disk at the first boot.",
-    why="""A disk of a cloud has the recovery system alone. Its first boot asks the cloud for user data and adds the partitions, both in the
-        initrd: without a network nothing is asked, without the commands nothing is added, and the machine is never installed.""",
+    why="""The disk for a cloud has only the recovery system. Its first boot fetches user data from the cloud and
+        adds the partitions, both in the initrd: without a network or the commands the machine is never
+        installed.""",
     remedy='Install parted, gptfdisk and e2fsprogs before the initrd is built, and set add_dracutmodules+=" network " in /etc/dracut.conf.d.',
     reads=READS,
     applies=subjects.toolkit,
@@ -168,7 +169,7 @@ def firstboot_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="plan-script-missing",
     level=Level.WARNING,
     summary="The script that an upgrade plan of Kubernetes runs is not in the image.",
-    why="""The elemental operator has its plan start the new image and run /usr/sbin/suc-upgrade in it: without the script the pod fails, and the
+    why="""The plan of the elemental operator starts the new image and runs /usr/sbin/suc-upgrade in it: without the script the pod fails, and the
         machine can only be upgraded by `elemental upgrade` on it.""",
     remedy="Install the script of the framework (rancher/elemental), with util-linux and diffutils.",
     applies=lambda table: table.deployment.plan_script != "",

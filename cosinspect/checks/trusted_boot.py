@@ -99,7 +99,7 @@ def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="The tree cannot be the initrd of a unified kernel image.",
-    why="""`auroraboot build-uki` links /init to /usr/bin/immucore, and stops where /init is there. Without a program behind the link the
+    why="""`auroraboot build-uki` links /init to /usr/bin/immucore, and stops if /init exists. Without a program behind the link the
         kernel panics: `No working init found`.""",
     remedy="Run kairos-init in the Dockerfile, which brings immucore, and leave no /init behind.",
     applies=subjects.trusted_boot,
@@ -190,7 +190,7 @@ def trusted_boot_name_outside(context: CheckContext) -> Iterator[Finding | str]:
     name="trusted-boot-loader-partial",
     level=Level.NOTE,
     summary="The image has one of systemd's EFI stub and systemd-boot, and not the other.",
-    why="`auroraboot build-uki --sdboot-in-source` wants both from the image, and stops. Without the option it brings its own.",
+    why="`auroraboot build-uki --sdboot-in-source` requires both in the image, and stops. Without the option it uses its own.",
     remedy="Install both (systemd-boot-unsigned, systemd-boot-efi), or build without --sdboot-in-source.",
     applies=subjects.trusted_boot,
 )

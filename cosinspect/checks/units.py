@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cosinspect.checks import subjects
-from cosinspect.checks.base import CheckContext, NotApplicable, check, words_of
+from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
@@ -68,8 +68,8 @@ def mask_of(entry: Entry) -> str:
     id="COS068",
     name="unit-not-enabled",
     level=Level.WARNING,
-    summary="A unit of the toolkit is there, and nothing starts it.",
-    why="Its stage of the cloud-configs never runs: what they set up at that point is not set up.",
+    summary="A unit of the toolkit exists, but nothing starts it.",
+    why="Its stage of the cloud-configs never runs: their setup at that point is missing.",
     remedy="Enable it in the Dockerfile: RUN systemctl enable <unit>; the toolkit's packages come with the link.",
     applies=subjects.toolkit,
 )
@@ -121,8 +121,8 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     id="COS100",
     name="unit-program-missing",
     level=Level.WARNING,
-    summary="A unit that is started runs a program that is not in the image, or cannot be executed.",
-    why="The service fails at every boot, and with it what requires it.",
+    summary="An enabled unit runs a program that is not in the image, or cannot be executed.",
+    why="The service fails at every boot, and so do units that require it.",
     remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
     reads=READS,
     universal=True,
@@ -175,7 +175,9 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
         for entry in context.rootfs.glob(f"{top}/*.{kind}/*.service")
     }
     named.update(unit for unit in (table.units if table else ()) if unit.endswith(".service"))
-    return sorted(named)[:_MOST_UNITS]
+    if len(named) > _MOST_UNITS:
+        raise Undecided(f"links start {len(named)} services, and at most {_MOST_UNITS} are followed")
+    return sorted(named)
 
 
 def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:

@@ -57,7 +57,7 @@ def cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.NOTE,
     capabilities=(Capability.VERIFY,),
     summary="luet's plugin for cosign is not in the image.",
-    why="luet installs packages without looking at their signatures; a plugin must be in PATH.",
+    why="luet installs packages without verifying their signatures; a plugin must be in PATH.",
     remedy="Install meta/cos-verify, if packages are to be verified.",
 )
 def luet_cosign_missing(context: CheckContext) -> Iterator[Finding | str]:

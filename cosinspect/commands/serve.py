@@ -6,6 +6,7 @@ import argparse
 from importlib import import_module
 
 from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.report.display import printable
 
 __all__ = ["configure", "run"]
 
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     try:
         # Imported on demand: the extra may be missing, and other commands do not need it.
         settings = import_module("cosinspect.server.settings")
+        examination = import_module("cosinspect.server.examination")
         listener = import_module("cosinspect.server.listener")
         journal = import_module("cosinspect.server.journal")
     except ImportError as fault:
@@ -43,6 +45,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             f"serve needs a package that is not installed ({fault.name}): pip install 'cosinspect[server]'"
         ) from fault
     if arguments.check:
+        mistakes = examination.examine(arguments.config)
+        for line in mistakes:
+            terminal.err.write(f"{printable(line)}\n")
+        if mistakes:
+            terminal.err.write(f"{arguments.config}: {len(mistakes)} mistakes\n")
+            return 2
         found = settings.Settings.load(arguments.config)
         terminal.out.write(f"{arguments.config}: {len(found.configuration.rules)} rules, no mistake\n")
         return 0

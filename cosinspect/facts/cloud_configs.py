@@ -36,9 +36,6 @@ __all__ = [
 OWN_DIRECTORY = "/system/oem"
 CLOUD_CONFIG_DIRECTORIES = (OWN_DIRECTORY, "/oem", "/usr/local/cloud-config")
 
-MAX_BYTES = 8 * 1024 * 1024
-"""Of all cloud-configs of an image together; the toolkits' own are below 100 KiB."""
-
 _FILE_COST = 1024
 
 # What tells the modes of a machine that was not booted in the ordinary way (below /run/cos and /run/elemental).
@@ -169,7 +166,7 @@ def read_all(rootfs: Rootfs, yip: Yip, limits: Limits, *, told_by: str = "") -> 
 
 
 def _files(rootfs: Rootfs, yip: Yip, limits: Limits) -> Iterator[CloudConfigFile]:
-    left = MAX_BYTES
+    left = limits.cloud_config_bytes
     budget = Budget()
     for directory in CLOUD_CONFIG_DIRECTORIES:
         top = rootfs.trace(directory, follow=False).entry
@@ -188,11 +185,11 @@ def _config(
     rootfs: Rootfs, entry: Entry, yip: Yip, limits: Limits, budget: Budget, left: int
 ) -> tuple[CloudConfig, int]:
     def unknown(reason: str) -> tuple[CloudConfig, int]:
-        return CloudConfig(entry.path, "yip", None, (), has_stages=False, problems=(), bound=reason), 0
+        return CloudConfig(entry.path, "yip", None, (), problems=(), bound=reason), 0
 
     def refused(reason: str) -> tuple[CloudConfig, int]:
         problem = Problem("syntax", reason, None)
-        return CloudConfig(entry.path, "yip", None, (), has_stages=False, problems=(problem,)), 0
+        return CloudConfig(entry.path, "yip", None, (), problems=(problem,)), 0
 
     if entry.type not in {"file", "symlink"}:
         return unknown(f"it is a {entry.type}")
@@ -205,7 +202,7 @@ def _config(
     if target.type != "file":
         return refused(f"its link leads to a {target.type}")
     if target.size > left:
-        return unknown(f"the image's cloud-configs have more than {MAX_BYTES} bytes")
+        return unknown(f"the image's cloud-configs have more than {limits.cloud_config_bytes} bytes")
     try:
         content = rootfs.read_bytes(target.path)
     except (LimitExceeded, RootfsError) as fault:

@@ -61,9 +61,6 @@ BOOTC_UNIFIED_KERNELS = "/boot/EFI/Linux/*.efi"
 KAIROS_RELEASE_PATHS = ("/etc/kairos-release", "/etc/os-release")
 OS_RELEASE_PATHS = ("/etc/os-release", "/usr/lib/os-release")
 
-MAX_PROGRAM_BYTES = 512 * 1024 * 1024
-"""Of a program that is searched for the modules it was built from."""
-
 YIP_MODULES = {"github.com/mudler/yip": "", "github.com/rancher/yip": "rancher-"}
 """Modules that are yip, with what goes before their versions in `cosinspect.formats.yip.schema.yip`."""
 
@@ -339,7 +336,7 @@ class Facts(GrubFacts):
     @cached_property
     def units(self) -> UnitTree:
         """The units of systemd in the root."""
-        return UnitTree(RootFiles(self._rootfs, lambda path: self.text(path).text))
+        return UnitTree(RootFiles(self._rootfs, lambda path: self.text(path).text), limits=self._limits)
 
     @cached_property
     def own_labels(self) -> frozenset[str]:
@@ -383,7 +380,7 @@ class Facts(GrubFacts):
         """Return the first program that names its yip, and the version."""
         for path in programs:
             entry = self._rootfs.trace(path).entry
-            if entry is None or entry.type != "file" or entry.size > MAX_PROGRAM_BYTES:
+            if entry is None or entry.type != "file" or entry.size > self._limits.program_bytes:
                 continue
             with self._rootfs.open(entry.path) as stream:
                 modules = read_go_modules(iter(lambda: stream.read(1 << 20), b""))

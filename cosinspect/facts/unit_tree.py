@@ -15,7 +15,9 @@ from typing import Protocol
 from attrs import frozen
 
 from cosinspect.deadline import spend
+from cosinspect.errors import LimitExceeded
 from cosinspect.formats.text.systemd import Unit, read_unit
+from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["SEARCH_PATH", "Dependency", "FileTree", "Placement", "UnitTree"]
 
@@ -30,7 +32,6 @@ SEARCH_PATH = (
 """Directories that can be in an image, the first one first; the others of systemd are below /run."""
 
 _LINKS = 8
-_MOST_UNITS = 3000
 _REQUIRES = ("Requires", "BindsTo", "Requisite")
 _WANTS = ("Wants", "Upholds")
 
@@ -108,9 +109,10 @@ class Dependency:
 class UnitTree:
     """The units of one tree."""
 
-    def __init__(self, files: FileTree) -> None:
+    def __init__(self, files: FileTree, *, limits: Limits = DEFAULT_LIMITS) -> None:
         """Look into `files` when asked; each directory and unit is read once."""
         self._files = files
+        self._limits = limits
         self._units: dict[str, Unit] = {}
         self._places: dict[str, Placement] = {}
 
@@ -214,12 +216,24 @@ class UnitTree:
             yield "sysinit.target", True
 
     def started_by(self, name: str) -> tuple[Dependency, ...]:
-        """Return what a start of `name` pulls in, itself first; each unit once, as required if any way to it is."""
+        """Return what a start of `name` pulls in, itself first; each unit once, as required if any way to it is.
+
+        Raises:
+            LimitExceeded: it pulls in more than `Limits.units`.
+        """
         required: dict[str, Dependency] = {}
         wanted: dict[str, Dependency] = {}
         waiting = deque([Dependency(name, "", True, self.find(name))])
-        while waiting and len(required) + len(wanted) < _MOST_UNITS:
+        seen = {(name, True)}
+        while waiting:
             spend()
+            if len(required) + len(wanted) >= self._limits.units:
+                raise LimitExceeded(
+                    f"expected {name} to start at most {self._limits.units} units, found more",
+                    limit="units",
+                    bound=self._limits.units,
+                    where=name,
+                )
             need = waiting.popleft()
             known = required if need.required else wanted
             if need.name in required or need.name in known:
@@ -228,5 +242,9 @@ class UnitTree:
             if not need.placement.is_there:
                 continue
             for other, must in self.pulled_in(need.name):
-                waiting.append(Dependency(other, need.name, need.required and must, self.find(other)))
+                spend()
+                further = (other, need.required and must)
+                if further not in seen:
+                    seen.add(further)
+                    waiting.append(Dependency(other, need.name, further[1], self.find(other)))
         return (*required.values(), *(need for each, need in wanted.items() if each not in required))

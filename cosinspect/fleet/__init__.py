@@ -1,5 +1,6 @@
-"""Many images: which they are, in what order they are inspected so that each layer is read once, and what is written of them.
+"""Many images: their names, their inspection with each layer read once, and the output.
 
-It may import `cache`, `checks`, `formats`, `image`, `inspection`, `kubernetes_images`, `oci`, `report` and `sources`. `names` says which images are meant,
-`scan` and `workers` inspect them, `record` and `export` are the output.
+It may import `cache`, `checks`, `formats`, `image`, `inspection`, `kubernetes_images`, `oci`, `report` and
+`sources`. `names` selects the images, `scan` and `workers` inspect them, `record` and `export` are the
+output.
 """

@@ -1,4 +1,4 @@
-"""Tables of what a scan found, for spreadsheets and data frames: a row an image, the same columns in CSV and Parquet."""
+"""Tables of a scan for spreadsheets and data frames: one row per image, with the same columns in CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(records: Iterable[ScanRecord], path: Path) -> None:
-    """Write a table in CSV (RFC 4180), UTF-8; text that a spreadsheet would take for a formula has an apostrophe before it.
+    """Write a table in CSV (RFC 4180), UTF-8; an apostrophe precedes text that a spreadsheet would read as a formula.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     columns = list(ScanRecord("", None, "", "", "").row())
     with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
@@ -33,9 +33,9 @@ def write_parquet(records: Iterable[ScanRecord], path: Path) -> None:
 
     Raises:
         ImportError: the package pyarrow is not installed.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    # Imported on demand: few need it, and it is larger than all the rest.
+    # Imported on demand: few need it, and it is large.
     arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     rows = [
         {name: _text(value) if isinstance(value, str) else value for name, value in record.row().items()}

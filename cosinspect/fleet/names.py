@@ -1,4 +1,4 @@
-"""Which images are meant: lists, a repository's tags, a registry's catalogue, and what Kubernetes manifests name."""
+"""The images of a scan: lists, a repository's tags, a registry's catalogue, and Kubernetes manifests."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from cosinspect.sources.registry.source import RegistrySource
 __all__ = ["Registries", "Unusable", "listed_names", "manifest_names"]
 
 SIDE_BY_SIDE = 8
-"""Tags of one repository whose images are looked at together for when they were made."""
+"""The number of images of a repository whose creation times are read in parallel."""
 
 _BESIDE = re.compile(r"sha256-[0-9a-f]{64}(?:\..*)?")
-"""Tags of what refers to an image: signatures, attestations."""
+"""Tags of signatures and attestations."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _FRACTION = re.compile(r"\.(\d{1,6})\d*")
 
 
 def listed_names(file: TextIO) -> Iterator[str]:
-    """Yield the names of a list, one a line; empty lines, and what is behind a `#` at a line's beginning or a blank, say nothing."""
+    """Yield the names of a list, one per line; skip empty lines, and comments after a `#` at the start or after a blank."""
     for line in file:
         name = re.split(r"(?:^|\s)#", line, maxsplit=1)[0].strip()
         if name:
@@ -42,10 +42,10 @@ def listed_names(file: TextIO) -> Iterator[str]:
 
 @frozen
 class Unusable:
-    """An image that an object means and that cannot be inspected.
+    """An image of an object that cannot be inspected.
 
     Attributes:
-        name: as far as it is known: the repository, or the object.
+        name: the repository, or the object, if the name is incomplete.
         reason: why it cannot be inspected.
     """
 
@@ -58,7 +58,7 @@ def manifest_names(
 ) -> Iterator[str | Unusable]:
     """Yield the images that a file of Kubernetes objects names, in its order; objects of other kinds name none.
 
-    What is wrong with one object, or not known yet, concerns that object alone.
+    A fault of one object, or an unknown tag, concerns that object only.
 
     Raises:
         InvalidScan: the file cannot be read, or is not YAML.
@@ -86,7 +86,7 @@ def manifest_names(
 
 
 def _named(kind: str, body: dict[str, Any]) -> str:
-    """Name an object as `kubectl` does: `Plan/upgrade`."""
+    """Return an object's name as `kubectl` does: `Plan/upgrade`."""
     metadata = body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return f"{kind[:100]}/{str(name)[:100]}" if name else kind[:100] or "object"
@@ -105,13 +105,13 @@ def _objects(documents: Iterable[Any]) -> Iterator[dict[str, Any]]:
 
 @frozen
 class Registries:
-    """Asks registries what they have.
+    """Lists images in registries.
 
     Attributes:
         access: returns the access for a name's registry.
-        limits: bounds for what is read.
-        tags: globs, one of which a tag must fit.
-        newest: how many of a repository's images, the latest made first; None for all.
+        limits: bounds for all reads.
+        tags: globs, one of which a tag must match.
+        newest: the number of a repository's images, newest first; None for all.
     """
 
     access: Callable[[str], Access]
@@ -120,11 +120,11 @@ class Registries:
     newest: int | None = None
 
     def repository(self, name: str) -> list[str]:
-        """Return the images of a repository, in the registry's order, or the newest first where only some are wanted.
+        """Return the images of a repository in the registry's order; newest first if `newest` is set.
 
         Raises:
-            InvalidReference: the name is none of a repository.
-            SourceError: the registry does not say.
+            InvalidReference: the name is not a repository.
+            SourceError: the registry does not list them.
         """
         reference = Reference.parse(name)
         if "@" in name or ":" in name.rpartition("/")[2]:
@@ -141,11 +141,11 @@ class Registries:
         return sorted(names, key=lambda each: made[each], reverse=True)[: self.newest]
 
     def catalogue(self, host: str, match: Iterable[str] = ("*",)) -> list[str]:
-        """Return the repositories of a registry that fit one of the globs.
+        """Return the repositories of a registry that match one of the globs.
 
         Raises:
-            InvalidReference: it is no host.
-            SourceError: the registry does not say.
+            InvalidReference: the text is not a host.
+            SourceError: the registry does not list them.
         """
         globs = tuple(match)
         reference = Reference.parse(f"{host}/repositories")
@@ -159,11 +159,11 @@ class Registries:
         return not _BESIDE.fullmatch(tag) and any(name_matches(tag, glob) for glob in self.tags)
 
     def _made(self, name: str) -> datetime:
-        """Return when an image was made; what cannot be told is oldest."""
+        """Return the creation time of an image; an unknown time is the oldest."""
         try:
             with open_image(name, access=self.access(name), limits=self.limits) as image:
                 told = image.config.created
-            # Go writes nine digits and a Z, and dates of before Python 3.11's liking.
+            # Go writes nine digits and a Z, and dates that Python 3.11 does not parse.
             found = datetime.fromisoformat(_FRACTION.sub(r".\1", told))
         except (CosinspectError, ValueError):
             return _NEVER
@@ -171,7 +171,7 @@ class Registries:
 
 
 class _Opened:
-    """A repository that is open for a block."""
+    """A repository that is open during a block."""
 
     def __init__(self, reference: Reference, registries: Registries) -> None:
         self._source = RegistrySource(

@@ -1,4 +1,4 @@
-"""What is written of one image of many: a line of JSON that can be sorted, compared, and gone on from."""
+"""The record of one image of a scan: a line of JSON that can be sorted, compared, and resumed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ __all__ = ["ERROR", "SCHEMA", "ScanRecord", "read_records"]
 
 SCHEMA = "cosinspect.scan/1"
 ERROR = "error"
-"""The verdict of an image of which nothing could be decided."""
+"""The verdict of an image that could not be inspected."""
 
 
 @frozen
 class ScanRecord:
-    """What came of one image; nothing in it depends on how long that took, or on what was known before.
+    """The result for one image; it does not depend on time or on the cache.
 
     Attributes:
-        image: as it was requested.
-        digest: of what the name meant, None if that is not known.
+        image: as given.
+        digest: of the name, None if unknown.
         verdict: pass, fail, open, or error.
-        message: why, in one line.
+        message: the reason in one line.
         rules: key of the rulebook.
-        platform: that it runs on.
+        platform: of the image.
         generation: of the toolkit in it.
-        profile: that was applied.
-        capabilities: whether it has each.
-        failed: ids of checks that failed, waived ones left out.
-        undecided: ids of checks that are open, waived ones left out.
+        profile: the applied profile.
+        capabilities: the status of each.
+        failed: ids of failed checks, without waived ones.
+        undecided: ids of open checks, without waived ones.
         layers: digests and sizes, bottom first.
         version: of the cosinspect that judged it, "" in a line of an earlier one that did not say.
     """
@@ -147,12 +147,12 @@ class _WireRecord(msgspec.Struct):
 
 
 def read_records(path: Path) -> tuple[list[ScanRecord], int]:
-    """Read what an earlier scan wrote: the records, and up to which byte the file is whole.
+    """Read the file of an earlier scan: return the records, and the offset of the end of the last complete line.
 
-    A scan that was killed may have left half a line at the end, which is no record.
+    A killed scan may leave half a line at the end.
 
     Raises:
-        InvalidScan: it is no such file.
+        InvalidScan: the file is not one of a scan.
     """
     found: list[ScanRecord] = []
     end = 0

@@ -1,7 +1,7 @@
-"""Inspect many images, each unique layer once: an image waits while another one reads a layer that both have.
+"""Inspects many images, each unique layer once: an image waits while another one reads a layer that both share.
 
-What was read is in the cache, so whoever waited finds it there. Names are resolved ahead of the inspections, a bounded number at a
-time, and whatever fails of one image is the record of that image.
+The waiting image takes the layer from the cache. Names are resolved ahead of the inspections, a bounded
+number at a time. An error of one image is the record of that image.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from cosinspect.sources.config.access import Access
 __all__ = ["Finished", "Scan"]
 
 RESOLVERS = 8
-"""Names that are resolved together."""
+"""The number of names that are resolved in parallel."""
 AHEAD = 64
-"""Names that are resolved ahead of the inspections."""
+"""The number of names that are resolved ahead of the inspections."""
 
 
 @frozen
 class Finished:
-    """One image that is done.
+    """One finished image.
 
     Attributes:
-        record: what is written of it.
-        outcome: of its inspection; None if an earlier scan knew it.
+        record: of the image.
+        outcome: of its inspection; None if an earlier scan has it.
     """
 
     record: ScanRecord
@@ -49,7 +49,7 @@ class Finished:
 
 @define(eq=False)
 class _Subject:
-    """What a name means, and who else means it."""
+    """A digest, and all names that refer to it."""
 
     names: list[str]
     task: Task
@@ -59,7 +59,7 @@ class _Subject:
 
 @define
 class _Book:
-    """How far a scan has come."""
+    """The state of a scan."""
 
     ready: deque[_Subject] = field(factory=deque)
     reading: set[str] = field(factory=set)
@@ -78,15 +78,15 @@ class Scan:
     """Inspects many images.
 
     Attributes:
-        rulebook: what is required of them.
+        rulebook: the requirements.
         access: returns the access for a name's registry.
-        workers: what makes inspections.
-        cache: directory or URL where what was read is kept: images wait for each other because of it.
-        local_cache: directory for what a cache by URL keeps here.
-        seconds: what one inspection may take.
-        jobs: layers of one image that are read in parallel.
-        packages: whether to list packages, too.
-        known: records of an earlier scan by name; an image that still means the same digest is not inspected again.
+        workers: execute inspections.
+        cache: directory or URL of the cache, through which images share layers.
+        local_cache: local directory of a cache by URL.
+        seconds: the time limit of one inspection.
+        jobs: the number of layers of one image read in parallel.
+        packages: whether to list packages too.
+        known: records of an earlier scan by name; an image with the same digest is not inspected again.
     """
 
     rulebook: Rulebook
@@ -100,10 +100,10 @@ class Scan:
     known: Mapping[str, ScanRecord] = field(factory=dict, hash=False)
 
     def run(self, names: Iterable[str | Unusable]) -> Iterator[Finished]:
-        """Yield the images as they are done; each name once.
+        """Yield each image when it is done, each name once.
 
         Args:
-            names: may come slowly, and be many.
+            names: may arrive slowly and be many.
 
         Raises:
             InvalidProfile: the rulebook cannot be used.
@@ -130,7 +130,7 @@ class Scan:
         resolvers: ThreadPoolExecutor,
         events: queue.SimpleQueue[_Event],
     ) -> None:
-        """Have further names resolved, as many as there is room for."""
+        """Start to resolve further names, up to the bound."""
         while book.left and book.resolving + len(book.ready) < AHEAD + 2 * self.workers.count:
             name = next(names, None)
             if name is None:
@@ -143,7 +143,7 @@ class Scan:
                 resolvers.submit(self._resolve, name, events)
 
     def _resolve(self, name: str, events: queue.SimpleQueue[_Event]) -> None:
-        """Find out what a name means, and which layers that has."""
+        """Return the digest of a name, and its layers."""
         platform = self.rulebook.platform
         wanted = Platform.parse(platform) if platform else None
         try:
@@ -175,7 +175,7 @@ class Scan:
             events.put((name, _Subject([name], task, digest, layers), None))
 
     def _begin(self, book: _Book, events: queue.SimpleQueue[_Event]) -> None:
-        """Have inspected what need not wait for a layer that another image reads."""
+        """Start the inspections that need not wait for a layer of another image."""
         count = self.workers.count
         for _ in range(len(book.ready)):
             if book.running >= count:
@@ -203,7 +203,7 @@ class Scan:
         if outcome.verdict is not None:
             book.read |= missing
         place = subject.task.name
-        # Who asks for it later by another name finds the verdict in the cache.
+        # A later name for it finds the verdict in the cache.
         del book.subjects[place]
         for each in subject.names:
             yield Finished(ScanRecord.of(each, subject.digest, key, outcome), outcome)

@@ -1,4 +1,4 @@
-"""Where inspections of many images run: processes of this machine, or a Dask cluster; the same tasks, the same outcomes."""
+"""The execution of inspections: processes of this machine, or a Dask cluster, with the same tasks and outcomes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ PROBE_SECONDS = 15.0
 
 
 class Workers(Protocol):
-    """What makes inspections.
+    """Executes inspections.
 
     Attributes:
-        count: how many run in parallel.
+        count: the number of parallel inspections.
     """
 
     @property
     def count(self) -> int:
-        """How many run in parallel."""
+        """The number of parallel inspections."""
         ...
 
     def submit(self, task: Task, done: Callable[[Outcome], None]) -> None:
-        """Have a task made; `done` is called once, from some thread, whatever becomes of it."""
+        """Start a task; `done` is called once, from any thread, for every outcome."""
         ...
 
     def close(self) -> None:
-        """End, whatever still runs."""
+        """Stop all tasks."""
         ...
 
 
@@ -53,15 +53,15 @@ class ProcessWorkers:
 
     @property
     def count(self) -> int:
-        """How many run in parallel."""
+        """The number of parallel inspections."""
         return self._processes.count
 
     def submit(self, task: Task, done: Callable[[Outcome], None]) -> None:
-        """Have a task made."""
+        """Start a task."""
         self._processes.submit(task).add_done_callback(lambda ended: done(_outcome(ended)))
 
     def close(self) -> None:
-        """End, whatever still runs."""
+        """Stop all tasks."""
         self._processes.close()
 
 
@@ -102,7 +102,7 @@ def perform_alike(task: Task, expected: Installation) -> Outcome:
 
 
 class DaskWorkers:
-    """A Dask cluster. Its scheduler gives the tasks of workers that die to others; they join and leave as they like.
+    """A Dask cluster. Its scheduler moves the tasks of dead workers to others; workers may join and leave.
 
     Args:
         client: `distributed.Client`.
@@ -159,14 +159,14 @@ class DaskWorkers:
         return max(1, sum(threads.values()))
 
     def submit(self, task: Task, done: Callable[[Outcome], None]) -> None:
-        """Have a task made."""
+        """Start a task."""
         future = self._client.submit(perform_alike, task, self._installation, pure=False, retries=ATTEMPTS)
         with self._lock:
-            self._held.add(future)  # the cluster drops what nobody holds
+            self._held.add(future)  # the cluster drops futures without a reference
         future.add_done_callback(lambda ended: self._ended(ended, done))
 
     def close(self) -> None:
-        """Let go of the cluster, which goes on without us."""
+        """Disconnect from the cluster, which continues."""
         with self._lock:
             held, self._held = self._held, set()
         if held:

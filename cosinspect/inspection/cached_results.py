@@ -1,6 +1,6 @@
-"""What the checks said of an image, as a value that can be kept: the same image, rules and code give the same again.
+"""The results of the checks of an image as a value in the cache: the same image, rules and code give the same results.
 
-They hold for the digest of a manifest, which names everything that was read.
+They are stored under the digest of the manifest, which identifies everything that was read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KIND = "results"
 
 @frozen
 class Results:
-    """What the checks said.
+    """The results of the checks.
 
     Attributes:
         generation: of the toolkit in the image, as in the report.
@@ -37,7 +37,7 @@ class Results:
 
 
 def load_results(image: Image, plan: Plan, verification: Verification | None) -> Results | None:
-    """Return what the checks said of the image before, by the same rules; None if that is not known."""
+    """Return the cached results for the image with the same rules, or None."""
     parts = _parts(image, plan, verification)
     if image.cache is None or parts is None:
         return None
@@ -46,24 +46,24 @@ def load_results(image: Image, plan: Plan, verification: Verification | None) ->
         return None
     try:
         return msgspec.msgpack.decode(value, type=ready(Results))
-    except msgspec.DecodeError:  # a file that somebody made up
+    except msgspec.DecodeError:  # an invented file
         return None
 
 
 def store_results(checked: Results, image: Image, plan: Plan, verification: Verification | None) -> None:
-    """Keep what the checks said of an image, if it is theirs alone to say and no passing trouble kept one from deciding."""
+    """Store the results for an image, unless plugins took part or a check is open for a transient reason."""
     parts = _parts(image, plan, verification)
     if image.cache is None or parts is None or any(result.transient for result in checked.results):
         return
     try:
         value = msgspec.msgpack.encode(checked)
-    except UnicodeEncodeError:  # a name that is not UTF-8 is reported in it
+    except UnicodeEncodeError:  # a result has a name that is not UTF-8
         return
     image.cache.keep_value(value, KIND, *parts)
 
 
 def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple[bytes, ...] | None:
-    """Return everything that decides results, None where code has a part in it that is not known."""
+    """Return everything that decides the results, None if unknown code takes part."""
     verified = all(layer.verify_diff_id for layer in image.layers)
     own = {id(item) for item in CATALOGUE}
     others = sum(id(item) not in own for item in plan.checks)

@@ -37,20 +37,20 @@ def decide_early(
     follower: Follower | None = None,
     trust_tables: bool = False,
 ) -> tuple[Results | None, tuple[LayerIndex, ...]]:
-    """Read layers from the top down until what is decided is enough, and give that; None if all layers had to be read.
+    """Read layers from the top down until the results suffice, and return them; None if all layers had to be read.
 
     Args:
-        image: stays open.
-        plan: what to go by.
-        verification: what is known of the image's signatures.
-        parsed: what was parsed of files so far.
-        settles: says whether no more needs to be decided.
-        progress: told of compressed bytes as they come, from several threads.
-        follower: asked for each file whether it takes the bytes as they pass, from several threads.
-        trust_tables: believe layers' tables of contents.
+        image: the open image; it is not closed.
+        plan: the plan.
+        verification: the result for the image's signatures.
+        parsed: values parsed so far.
+        settles: returns whether the results suffice.
+        progress: called with the number of compressed bytes, from several threads.
+        follower: selects files whose bytes it receives, from several threads.
+        trust_tables: trust layers' tables of contents.
 
     Returns:
-        The results, and the layers that were read, bottom first. Checks that could not be decided are open in it.
+        The results, and the layers that were read, bottom first. Undecided checks are open.
 
     Raises:
         as `Image.read_rootfs` does.
@@ -62,7 +62,7 @@ def decide_early(
     with closing(stages):  # type: ignore[type-var] # a generator, which has it
         for known in stages:
             unread = len(image.layers) - len(known)
-            # Each look costs a merge of what is there: not after every layer of many.
+            # Each attempt costs a merge, so it is not made after every layer.
             if not unread or len(known) & (len(known) - 1):
                 continue
             generation = _look(image, plan, verification, parsed, known, decided)
@@ -84,7 +84,7 @@ def _look(
     known: tuple[LayerIndex, ...],
     decided: dict[str, CheckResult],
 ) -> str:
-    """Run the checks that are not decided yet, keep what is by now, and give the image's generation, "" if that is not known."""
+    """Run the undecided checks, store decided results, and return the image's generation, "" if unknown."""
     unread = len(image.layers) - len(known)
     indexes = [*(_nothing(known[0]) for _ in range(unread)), *known]
     first = PartialRootfs(
@@ -94,7 +94,7 @@ def _look(
     try:
         generation = facts.generation
     except Unread:
-        if plan.profile.choices:  # it depends on the generation what the rules are
+        if plan.profile.choices:  # the generation decides the rules
             return ""
         generation = ""
     profile = plan.profile.choose(generation)
@@ -130,7 +130,7 @@ def _look(
 
 
 class _Comparisons(Sequence[Comparison]):
-    """What other readers make of the layers: not known before all are read, neither how many nor which."""
+    """The trees of other readers, which are unknown before all layers are read."""
 
     def __len__(self) -> NoReturn:
         raise Unread
@@ -140,7 +140,7 @@ class _Comparisons(Sequence[Comparison]):
 
 
 def _nothing(like: LayerIndex) -> LayerIndex:
-    """Return the stand-in for a layer that was not read, which keeps the positions of the others."""
+    """Return the stand-in for an unread layer, which keeps the positions of the others."""
     return evolve(
         like, entries=(), whiteouts=(), opaques=(), irregularities=(), contents={}, nameless=(), table=None
     )

@@ -1,7 +1,7 @@
-"""Why a check ended as it did: the chain from what asks for a file, through links and layers, to what happens on a machine.
+"""Explanations: the chain from what reads a file, through links and layers, to the effect on a machine.
 
-A report tells each fact once, beside others of its kind. An explanation puts the facts of one defect in the order in which one leads
-to the next, so that it can be followed by somebody who did not build the image.
+A report lists each fact once, beside others of its kind. An explanation orders the facts of one defect by
+cause and effect, for readers who did not build the image.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = ["SCHEMA", "Cause", "Explainer", "Explanation"]
 SCHEMA = "cosinspect.explanation/1"
 
 MAX_CHANGES = 5
-"""What layers did to one path, told of the last ones."""
+"""The maximum number of changes to one path that are listed, the last ones."""
 MAX_NAMESAKES = 3
 
 
 @frozen
 class Cause:
-    """One link of a chain: what is so, and the layer and build step that made it so."""
+    """One link of a chain: a fact, and its layer and build step."""
 
     text: str
     layer: int | None = None
@@ -45,13 +45,13 @@ class Explanation:
     """One chain.
 
     Attributes:
-        subject: the check, the path, or the part of the boot that is explained.
-        headline: what is the case, in one sentence without a full stop.
-        causes: what leads to it, the first cause first.
-        consequence: what happens on a machine, "" if nothing does.
-        loses: what the image cannot do for it.
-        remedy: what to do, "" if nothing is to be done.
-        checks: of a path, how the checks that look at it ended: id, name, kind.
+        subject: the explained check, path, or stage of the boot.
+        headline: the state, one sentence without a full stop.
+        causes: the causes, first cause first.
+        consequence: the effect on a machine, "" for none.
+        loses: the capabilities that are lost.
+        remedy: what to do, "" for nothing.
+        checks: for a path, the results of the checks that read it: id, name, kind.
     """
 
     subject: str
@@ -80,7 +80,7 @@ class Explanation:
 
 @frozen
 class _Asker:
-    """How something comes to ask for a file: who names the path, and how that path resolves."""
+    """The origin of a path: what names it, and how it resolves."""
 
     cause: Cause
     trace: Trace
@@ -91,9 +91,9 @@ class Explainer:
     """Explains the report of one image.
 
     Attributes:
-        report: what the checks found.
-        context: what they saw.
-        checks: those that ran.
+        report: of the image.
+        context: of the checks.
+        checks: the checks that ran.
     """
 
     report: Report
@@ -101,7 +101,7 @@ class Explainer:
     checks: tuple[Check, ...] = field(repr=False)
 
     def report_as_whole(self) -> tuple[Explanation, ...]:
-        """Explain all that fails or is open, most severe first; the boot comes first where the image passes."""
+        """Explain all failures and open results, most severe first; if the image passes, explain the boot."""
         undecided = [result for result in self.report.results if result.kind is Kind.OPEN]
         found = [each for result in (*self.report.failed, *undecided) for each in self.result(result)]
         if self.report.verdict is Verdict.PASS:
@@ -109,7 +109,7 @@ class Explainer:
         return tuple(found)
 
     def boot(self) -> Iterator[Explanation]:
-        """Return the boot from GRUB to the login, with what was seen of it in the image."""
+        """Return the boot from GRUB to the login, with the evidence in the image."""
         for headline, stage in BOOT_CHAIN:
             results = [
                 result
@@ -126,7 +126,7 @@ class Explainer:
     # -- a check -------------------------------------------------------------------------------------------------------
 
     def result(self, result: CheckResult) -> tuple[Explanation, ...]:
-        """Explain how a check ended: each of its findings, or why there is none."""
+        """Explain the result of a check: each finding, or why there is none."""
         rule = next(item.rule for item in self.checks if item.id == result.check)
         subject = f"{result.check} {result.name}"
         if result.kind is Kind.FAIL:
@@ -147,7 +147,7 @@ class Explainer:
     def _chains(
         self, findings: tuple[Finding, ...], remedy: str
     ) -> Iterator[tuple[str, tuple[Cause, ...], str]]:
-        """Yield what is wrong, what leads to it and what to do; what comes of the same causes is reported at once."""
+        """Yield defects with causes and remedies; defects with the same causes are joined."""
         alike: dict[tuple[tuple[Cause, ...], str], list[str]] = {}
         for finding in findings:
             key = tuple(self._chain(finding)), finding.remedy or remedy
@@ -156,7 +156,7 @@ class Explainer:
             yield "; ".join(dict.fromkeys(messages)), causes, todo
 
     def _chain(self, finding: Finding) -> Iterator[Cause]:
-        """Yield what leads to a finding: who asks, through which links, what layers did, what else is known."""
+        """Yield the causes of a finding: what reads the path, links, changes by layers, other facts."""
         told: set[Evidence] = set()
         if finding.path:
             way = self._way(finding.path)
@@ -179,7 +179,7 @@ class Explainer:
                 yield Cause(str(each))
 
     def _way(self, path: str) -> _Asker | None:
-        """Return who asks for a path, if that is known: GRUB for what bootargs.cfg names, its menu for bootargs.cfg."""
+        """Return what reads a path, if known: GRUB for paths in bootargs.cfg, its menu for bootargs.cfg."""
         facts = self.context.facts
         source = facts.text(facts.bootargs_path)
         files = (("kernel", facts.kernels), ("initramfs", facts.initrds))
@@ -204,10 +204,10 @@ class Explainer:
     # -- a path --------------------------------------------------------------------------------------------------------
 
     def path(self, path: str) -> Explanation:
-        """Explain a path: what is there, through which links, what each layer did to it, which checks look at it.
+        """Explain a path: its entry, links, changes by each layer, and the checks that read it.
 
         Raises:
-            PathNotFound: nothing is there and no layer ever had it.
+            PathNotFound: it does not exist and no layer ever had it.
         """
         path = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
         trace = self.context.rootfs.trace(path)
@@ -243,7 +243,7 @@ class Explainer:
                 yield result, finding
 
     def _looking(self, paths: set[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield the checks that look at one of the paths: they open it, name it in a finding, or in what they saw."""
+        """Yield the checks about one of the paths: they open it, or name it in a finding or in evidence."""
         results = {result.check: result for result in self.report.results}
         named = re.compile("|".join(rf"(?<![\w/.-]){re.escape(path)}(?![\w/.-])" for path in sorted(paths)))
         for item in self.checks:
@@ -260,7 +260,7 @@ class Explainer:
                 yield item.id, item.name, result.kind.value
 
     def _packages(self, path: str) -> Iterator[Cause]:
-        """Yield which luet packages list a path."""
+        """Yield the luet packages that list a path."""
         for database in self.context.facts.databases:
             for package in database.database.packages if database.database is not None else ():
                 if path.lstrip("/") in package.files:
@@ -281,13 +281,13 @@ class Explainer:
             yield Cause("the links go in a circle")
 
     def _changes(self, trace: Trace, *, attributes: bool = True) -> Iterator[Cause]:
-        """Yield what layers did where a path ends; where none ever had it, which files of its name were taken away.
+        """Yield the changes by layers at the end of a path; if none ever had it, the deleted files with its name.
 
-        That a directory was listed again with other `attributes` leads to nothing, and is for who asks for all.
+        Changes of a directory's `attributes` alone are listed only on request.
         """
         path = trace.at
         if not trace.hops and self.context.rootfs.history(trace.path):
-            path = trace.path  # a directory of it that is missing is not all that there was
+            path = trace.path  # a missing directory may not be the whole story
         changes = [
             change
             for change in self.context.rootfs.history(path)
@@ -299,11 +299,11 @@ class Explainer:
         if len(changes) > MAX_CHANGES:
             yield Cause(f"{len(changes) - MAX_CHANGES} earlier layers did something to {path} too")
         for change in changes[-MAX_CHANGES:]:
-            if trace.problem != "loop" or change.type != "symlink":  # its links are reported already
+            if trace.problem != "loop" or change.type != "symlink":  # its links are listed already
                 yield self._at(change.layer, _done(change, path))
 
     def _namesakes(self, path: str) -> Iterator[Cause]:
-        """Yield which layers took files of the same name away from elsewhere."""
+        """Yield the layers that deleted files of the same name elsewhere."""
         name = path.rpartition("/")[2]
         found = 0
         for position, index in enumerate(self.context.rootfs.indexes):
@@ -314,7 +314,7 @@ class Explainer:
 
 
 def _done(change: Change, path: str) -> str:
-    """Return what a layer did to a path."""
+    """Return a layer's change of a path in words."""
     match change.action:
         case Action.ADDED:
             return f"{path} was put there, {_kind(change)}"
@@ -331,7 +331,7 @@ def _done(change: Change, path: str) -> str:
 
 
 def _how(change: Change, path: str) -> str:
-    """Say by what a path was taken away where it was not by a whiteout of its own."""
+    """Return how a path was deleted, if not by its own whiteout."""
     gone = deleted_by(change.cause)
     if gone is None:
         return f", by what was put at {change.cause}"
@@ -349,7 +349,7 @@ def _kind(change: Change) -> str:
 
 
 def _deed(finding: Finding) -> str:
-    """Return what the layer that is to blame has done, as far as the evidence tells."""
+    """Return what the responsible layer did, according to the evidence."""
     for each in finding.grounds:
         if isinstance(each, Removal):
             return f"{(deleted_by(each.cause) or each.cause).removesuffix('/')} was deleted"

@@ -1,4 +1,4 @@
-"""The pipeline: from the name of an image to its report. The one place that wires the floors together."""
+"""The pipeline from the name of an image to its report: the only place that connects all floors."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from cosinspect.signatures.outcome import Verification
 __all__ = ["Inspection", "inspect", "inspect_image"]
 
 
-def inspect(name: str, options: Options | None = None, /, **keywords: Unpack[Keywords]) -> Report:
-    """Find out what an image can do.
+def inspect(name: str, options: Options | None = None, **keywords: Unpack[Keywords]) -> Report:
+    """Inspect an image and return what it can do.
 
     Args:
         name: of an image, in one of the forms of `cosinspect.oci.reference.FORMS`, such as `quay.io/org/os:v1` or `oci:DIR`.
-        options: how to inspect it and what to require; by default `Options()`.
-        keywords: options one by one, in place of those in `options`. Beside the attributes of `Options`: `timeout`, the seconds
-            that the inspection may take (`limits.seconds`); `plain_http`, to talk to the registry without TLS, and
-            `docker_config`, the directory or file with its credentials (both make the `access`).
+        options: the options; by default `Options()`.
+        keywords: single options, which replace those in `options`. In addition to the attributes of `Options`: `timeout`, the seconds
+        that the inspection may take (`limits.seconds`); `plain_http`, to use the registry without TLS, and
+        `docker_config`, the directory or file with its credentials (both make the `access`).
 
     Raises:
-        CosinspectError: it cannot be decided; the subclass says whether name, source, content or image are to blame.
-        TypeError: a keyword is no option.
+        CosinspectError: it cannot be decided; the subclass distinguishes name, source, content and image.
+        TypeError: a keyword is not an option.
     """
     started = time.monotonic()
     chosen = (Options() if options is None else options).but(**keywords)
-    # A profile that cannot be loaded should not cost a connection.
+    # An invalid profile should not cost a connection.
     plan = chosen.make_plan()
     keyless = load_keyless(chosen.signatures)
     with open_image(
@@ -64,7 +64,7 @@ def inspect(name: str, options: Options | None = None, /, **keywords: Unpack[Key
         cache=chosen.cache,
         deadline=Deadline(chosen.limits.seconds),
         jobs=chosen.jobs,
-        restartable=False,  # checks say beforehand what they read
+        restartable=False,  # checks declare what they read
     ) as image:
         if chosen.on_image is not None:
             chosen.on_image(image)
@@ -92,19 +92,19 @@ def inspect_image(
     trust_tables: bool = False,
     fast: bool = False,
 ) -> Report:
-    """Find out what an open image can do.
+    """Inspect an open image and return what it can do.
 
     Args:
-        image: stays open.
-        plan: what to go by.
-        verification: what is known of the image's signatures; if it is given, the image must be signed to pass.
-        progress: called with each layer and the compressed bytes that came of it, from several threads.
-        started: when the work began, by `time.monotonic`, for the report's statistics.
+        image: the open image; it is not closed.
+        plan: the plan.
+        verification: the result for the image's signatures; if given, the image must be signed to pass.
+        progress: called with each layer and the number of its compressed bytes, from several threads.
+        started: the start, by `time.monotonic`, for the report's statistics.
         trust_tables: as in `Options`.
         fast: as in `Options`.
 
     Raises:
-        CosinspectError: a layer cannot be had or read.
+        CosinspectError: a layer cannot be fetched or read.
     """
     begin = time.monotonic() if started is None else started
     return Inspection(image, plan, verification, progress, begin).run(trust_tables=trust_tables, fast=fast)
@@ -112,7 +112,7 @@ def inspect_image(
 
 @frozen
 class _Standing:
-    """What the results rest on less than layers that were read to their ends for: positions, by how they were read."""
+    """The positions of layers that were not read completely: by table, or not at all."""
 
     by_table: tuple[int, ...] = ()
     unread: tuple[int, ...] = ()
@@ -126,11 +126,11 @@ class Inspection:
     """One inspection of an open image.
 
     Attributes:
-        image: stays open.
-        plan: what to go by.
-        verification: what is known of the image's signatures; if it is given, the image must be signed to pass.
-        progress: called with each layer and the compressed bytes that came of it, from several threads.
-        started: when the work began, by `time.monotonic`.
+        image: the open image; it is not closed.
+        plan: the plan.
+        verification: the result for the image's signatures; if given, the image must be signed to pass.
+        progress: called with each layer and the number of its compressed bytes, from several threads.
+        started: the start, by `time.monotonic`.
     """
 
     image: Image
@@ -147,7 +147,7 @@ class Inspection:
             fast: as in `Options`.
 
         Raises:
-            CosinspectError: a layer cannot be had or read.
+            CosinspectError: a layer cannot be fetched or read.
         """
         with self.image.deadline.running(self.image.name):
             return self._run(trust_tables=trust_tables, fast=fast)
@@ -174,15 +174,15 @@ class Inspection:
         known: tuple[LayerIndex, ...] = (),
         parsed: Parsed | None = None,
     ) -> tuple[Results, CheckContext]:
-        """Read the image, as far as it is not known, and run the checks; return what they found, and what they saw.
+        """Read the unknown layers of the image, and run the checks; return the results and the context.
 
         Args:
             trust_tables: as in `Options`.
             known: indexes of layers that were read before.
-            parsed: what was parsed of files before.
+            parsed: values parsed before.
 
         Raises:
-            CosinspectError: a layer cannot be had or read.
+            CosinspectError: a layer cannot be fetched or read.
         """
         with self.image.deadline.running(self.image.name):
             return self._run_checks(trust_tables, known, parsed)
@@ -210,7 +210,7 @@ class Inspection:
         if profile.semantics[0] is not first:
             rootfs = rootfs.under(profile.semantics[0])
             facts = Facts(rootfs, image.config, limits=image.limits, parsed=parsed)
-        # Before any check asks for the initrd, which may still be on its way.
+        # Before any check needs the initrd, which may still be parsed.
         comparisons = tuple(_compared(image, rootfs, each) for each in profile.semantics[1:])
         context = CheckContext(
             rootfs,
@@ -227,11 +227,11 @@ class Inspection:
         for comparison in comparisons:
             if comparison.differences:
                 results = _worse(results, comparison, context, plan.checks, image, parsed)
-        image.deadline.heed(image.name)  # a check may have contained that there was no time left
+        image.deadline.heed(image.name)  # a check may have contained the error that no time was left
         return Results(facts.generation, len(rootfs), results), context
 
     def report(self, checked: Results, standing: _Standing = _VERIFIED) -> Report:
-        """Put a report together; where nothing is in the tree, a layer could not be read."""
+        """Return the report; an empty tree means that a layer could not be read."""
         image, plan = self.image, self.plan
         read = checked.entries > 0
         profile = plan.profile.choose(checked.generation)
@@ -266,7 +266,7 @@ class Inspection:
         )
 
     def _read_as_asked(self, *, trust_tables: bool, fast: bool) -> tuple[Results, _Standing]:
-        """Read the needed parts of the image, and run the checks; where a table is wrong, read the layers after all."""
+        """Read the needed parts of the image, and run the checks; if a table is wrong, read the layers completely."""
         try:
             if fast:
                 results, standing = self._read_from_top(trust_tables=trust_tables)
@@ -276,13 +276,13 @@ class Inspection:
         except TableMismatch:
             pass
         else:
-            # A check that met a mismatch has contained it.
+            # A check contains the error of a mismatch.
             if self.image.table_use.mismatch is None:
                 return results, standing
         return self.run_checks()[0], _VERIFIED
 
     def _read_from_top(self, *, trust_tables: bool) -> tuple[Results, _Standing]:
-        """Read layers from the top down until the verdict is a failure, or nothing is left to decide."""
+        """Read layers from the top down until the verdict is a failure, or everything is decided."""
         image = self.image
         parsed = Parsed(image.cache, limits=image.limits)
         prefetch = InitrdPrefetch(parsed, limits=image.limits)
@@ -303,14 +303,14 @@ class Inspection:
         return results, _Standing(by_table, tuple(range(unread)))
 
     def _installed_all_the_same(self) -> dict[str, Finding]:
-        """Find out what elemental installs of an image with a layer that cannot be read: it does not notice."""
+        """Return what elemental installs of an image with an unreadable layer, which it does not notice."""
         image, plan = self.image, self.plan
         installer = next((each for each in plan.profile.semantics if each.installs), None)
         if installer is None or elemental_refuses not in plan.checks:
             return {}
         try:
             written = image.salvage(installer)
-        except CosinspectError:  # then there is nothing to say of it
+        except CosinspectError:  # then there is nothing to report
             return {}
         problem = next((each for each in written.problems if each.kind == PARTIAL), None)
         if problem is None or any(each.fatal for each in written.problems):
@@ -320,7 +320,7 @@ class Inspection:
 
 
 def _compared(image: Image, rootfs: Rootfs, semantics: Semantics) -> Comparison:
-    """Compare with what another reader sees; that it sees the same is known from then on."""
+    """Compare with another reader's tree; cache the result that both are equal."""
     tables = (index.origin for index in rootfs.indexes if index.table is not None)
     parts = (code_digest(), *image.chain, *tables, rootfs.semantics.value, semantics.value)
     if image.cache is not None and image.cache.value("comparison", *parts) == b"same":
@@ -330,7 +330,7 @@ def _compared(image: Image, rootfs: Rootfs, semantics: Semantics) -> Comparison:
         return found
     if image.cache is not None:
         image.cache.keep_value(b"same", "comparison", *parts)
-    # A second tree that says the same would only take memory until the checks are done.
+    # An equal second tree would only take memory until the checks are done.
     return Comparison(rootfs, rootfs.alike(semantics), (), {})
 
 
@@ -342,7 +342,7 @@ def _worse(
     image: Image,
     parsed: Parsed,
 ) -> tuple[CheckResult, ...]:
-    """Run the checks again on what another reader sees, and give of each the worse result."""
+    """Run the checks again on another reader's tree, and return the worse result of each."""
     tree = comparison.other
     facts = Facts(tree, context.config, limits=image.limits, parsed=parsed)
     again = evolve(context, rootfs=tree, facts=facts)

@@ -1,4 +1,4 @@
-"""How an image is inspected, as one value; the keywords of `inspect` make it."""
+"""The options of an inspection as one value; the keywords of `inspect` make it."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from cosinspect.sources.config.access import Access
 __all__ = ["Keywords", "Options"]
 
 _PARTS = {"timeout", "plain_http", "docker_config"}
-"""Keywords that stand for a part of an option."""
+"""Keywords for a part of an option."""
 
 
 @frozen(kw_only=True)
 class Options:
-    """How an image is inspected and what is required of it. Every option has a default.
+    """The options of an inspection, and its requirements. Every option has a default.
 
     Attributes:
-        profile: what to require: a builtin profile's name (`auto` chooses by the image), the path of a TOML file, or a
-            loaded one.
-        semantics: whose readings of the layers count, in place of the profile's; the report is on the first.
-        policies: what to require beyond the profile: paths of TOML files, or loaded ones.
-        build_manifest: path of the manifest by which an ISO is made of the image, of luet-makeiso or `elemental build-iso`.
+        profile: the requirements: a builtin profile's name (`auto` selects by the image), the path of a TOML file, or a
+        loaded one.
+        semantics: the semantics to compare, instead of the profile's; the report uses the first.
+        policies: further requirements: paths of TOML files, or loaded ones.
+        build_manifest: path of the manifest of luet-makeiso or `elemental build-iso` for an ISO of the image.
         today: the day for the expiry of waivers; by default today, in UTC.
-        plan: what to go by, in place of `profile`, `semantics`, `policies`, `build_manifest` and `today`.
-        only: ids of the checks to run; the report is on these alone, and confirms no capability.
-        signatures: who must have signed the image; without such a signature it does not pass.
-        platform: `os/architecture[/variant]`, chooses from an image index; by default what the host runs.
-        access: how registries are reached and as whom.
-        verify_diff_ids: whether layers must inflate to what the configuration names.
-        limits: bounds for everything that is read, the time included.
+        plan: the plan, instead of `profile`, `semantics`, `policies`, `build_manifest` and `today`.
+        only: ids of the checks to run; the report is about these only, and no capability becomes yes.
+        signatures: the required signers; without a signature the image does not pass.
+        platform: `os/architecture[/variant]`, selects from an image index; by default the host's platform.
+        access: access to registries.
+        verify_diff_ids: whether layers must match the diff IDs of the configuration.
+        limits: bounds for everything that is read, and the time.
         cache: stores layers and results, and supplies them again; None stores nothing.
         jobs: how many layers are read in parallel, at least one.
-        trust_tables: believe the tables of contents that layers bring along (eStargz, zstd:chunked) and fetch little more; the
-            report is provisional then, unless a table turns out to be wrong: then everything is read.
-        fast: read layers from the top down, and no further once the verdict is a failure or every check is decided; the report is
-            provisional then and names the layers that were not read.
+        trust_tables: trust the tables of contents of layers (eStargz, zstd:chunked) and fetch only needed parts; the report is then
+        provisional. If a table is wrong, everything is read.
+        fast: read layers from the top down until the verdict is a failure or every check is decided; the report is then
+        provisional and names the layers that were not read.
         on_image: called with the image before its layers are read.
-        progress: called with each layer and the compressed bytes that came of it, from several threads.
+        progress: called with each layer and the number of its compressed bytes, from several threads.
     """
 
     profile: str | Profile = "auto"
@@ -76,7 +76,7 @@ class Options:
     progress: Progress | None = None
 
     def but(self, **keywords: Unpack[Keywords]) -> Options:
-        """Return the same options with others in their place, as `inspect` takes them.
+        """Return a copy with other options, named as for `inspect`.
 
         Raises:
             TypeError: there is no such option.
@@ -92,11 +92,11 @@ class Options:
         return evolve(self, **changes)
 
     def make_plan(self) -> Plan:
-        """Put together what the inspection goes by.
+        """Return the plan of the inspection.
 
         Raises:
             InvalidProfile: the profile, a policy or the build manifest cannot be used, or `only` names no check.
-            InvalidPlugin: an installed plugin cannot.
+            InvalidPlugin: an installed plugin cannot be used.
         """
         plan = self.plan
         if plan is None:
@@ -111,7 +111,7 @@ class Options:
 
 
 class Keywords(TypedDict, total=False):
-    """The options one by one, and three that stand for a part of one: `timeout`, `plain_http`, `docker_config`."""
+    """The single options, and three for a part of one: `timeout`, `plain_http`, `docker_config`."""
 
     profile: str | Profile
     semantics: tuple[Semantics, ...] | None

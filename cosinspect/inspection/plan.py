@@ -1,4 +1,4 @@
-"""What an inspection goes by: profile, checks, policies and the manifest of an ISO, put together before anything is fetched."""
+"""The plan of an inspection: profile, checks, policies and the manifest of an ISO, before anything is fetched."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def plan_inspection(
     build_manifest: str | os.PathLike[str] | tuple[str, bytes] | None = None,
     today: date | None = None,
 ) -> Plan:
-    """Put together what an inspection goes by: the profile, the checks of plugins, the policies.
+    """Combine the profile, the checks of plugins and the policies to a plan.
 
     Args:
         profile: its name, the path of a TOML file, or a loaded one.
         policies: paths of TOML files, or loaded ones.
-        semantics: whose readings of the layers count, in place of the profile's.
-        build_manifest: path of the manifest by which an ISO is made of the image, or its name and bytes.
+        semantics: the semantics to compare, instead of the profile's.
+        build_manifest: path of the manifest of an ISO, or its name and bytes.
         today: the day for the expiry of waivers; by default today, in UTC.
 
     Raises:
         InvalidProfile: the profile, a policy or the build manifest cannot be used.
-        InvalidPlugin: an installed plugin cannot.
+        InvalidPlugin: an installed plugin cannot be used.
     """
     rules = load_profile(profile) if isinstance(profile, str) else profile
     plan = make_plan(
@@ -60,7 +60,7 @@ def read_manifest_file(path: Path) -> bytes:
     """Read the file of a build manifest.
 
     Raises:
-        InvalidBuildManifest: it cannot be read.
+        InvalidBuildManifest: the file cannot be read.
     """
     try:
         with path.open("rb") as stream:

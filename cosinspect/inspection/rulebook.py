@@ -1,6 +1,6 @@
-"""What is required of images, as a value that goes from one process to another: texts, and no code.
+"""Requirements of images as a value that can be sent to another process: texts without code.
 
-Files are read once, here. Who goes by a rulebook goes by what they said then, however they change.
+Files are read here once. A rulebook keeps their content, even if the files change.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _PROCESS = secrets.token_hex(8)
 
 @frozen
 class Rulebook:
-    """What is required of images.
+    """The requirements of images.
 
     Attributes:
         profile: a builtin one's name, or the path of a file.
         policies: paths and texts of files.
         profile_text: of the file, None for a builtin one.
-        build_manifest: path and bytes of the manifest by which an ISO is made, None if nobody gave one.
-        signatures: who must have signed them, None for nobody.
-        platform: which image of an index is meant; None for what this machine runs.
+        build_manifest: path and bytes of the manifest of an ISO, or None.
+        signatures: the required signers, None for none.
+        platform: selects from an index; None for this machine's platform.
     """
 
     profile: str = "auto"
@@ -50,7 +50,7 @@ class Rulebook:
     platform: str | None = None
 
     def plan(self, today: date) -> Plan:
-        """Put together what an inspection goes by on a day.
+        """Return the plan of an inspection on a day.
 
         Raises:
             InvalidProfile: the profile, a policy or the build manifest cannot be used.
@@ -65,9 +65,10 @@ class Rulebook:
         )
 
     def key(self, today: date | None = None) -> str:
-        """Return the digest of everything that decides a verdict besides the image, this code included.
+        """Return the digest of everything but the image that decides a verdict, including the code.
 
-        A waiver that has run out makes another key. What code plugins have nobody knows, so with them a key is good for one process.
+        An expired waiver changes the key. The code of plugins is unknown, so with plugins a key is valid for
+        one process.
 
         Raises:
             InvalidProfile: as `plan`.
@@ -77,7 +78,7 @@ class Rulebook:
         return hashlib.sha256(code_digest() + told.encode()).hexdigest()
 
     def digest(self, today: date | None = None) -> str:
-        """Return the digest of what is required, whatever code looks after it.
+        """Return the digest of the requirements, independent of the code.
 
         Raises:
             InvalidProfile: as `plan`.
@@ -102,17 +103,17 @@ def load_rulebook(
     signatures: SignaturePolicy | None = None,
     platform: str | None = None,
 ) -> Rulebook:
-    """Read everything that is required of images.
+    """Read all requirements of images.
 
     Args:
         profile: a builtin one's name, or the path of a TOML file.
         policies: paths of TOML files.
-        build_manifest: path of the manifest by which an ISO is made.
-        signatures: who must have signed them.
-        platform: which image of an index is meant.
+        build_manifest: path of the manifest of an ISO.
+        signatures: the required signers.
+        platform: selects from an index.
 
     Raises:
-        InvalidProfile: something cannot be read, or is wrong.
+        InvalidProfile: a file cannot be read, or has mistakes.
     """
     made = Rulebook(
         profile,
@@ -127,7 +128,7 @@ def load_rulebook(
 
 
 def load_keys(paths: Iterable[str]) -> SignaturePolicy | None:
-    """Trust the keys in files, None if there are none.
+    """Return a policy that trusts the keys in files, None without files.
 
     Raises:
         InvalidSignaturePolicy: a file has no key.

@@ -1,4 +1,4 @@
-"""Verification of an image's signatures: where they lie, and who looks at them."""
+"""The verification of an image's signatures: selects the repository and the verifier."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["load_keyless", "verify_image"]
 
 
 def load_keyless(policy: SignaturePolicy | None) -> Keyless | None:
-    """Return what verifies certificates, None if the policy trusts keys only."""
+    """Return the verifier of certificates, None if the policy has keys only."""
     if policy is None or not policy.identities:
         return None
-    # Imported on demand: the extra may be missing, and where it is there it takes half a second that few need.
+    # Imported on demand: the extra may be missing, and its import takes half a second.
     module = import_module("cosinspect.signatures.keyless")
     verifier: Keyless = module.KeylessVerifier(policy.identities, policy.trusted_root)
     return verifier
@@ -29,18 +29,18 @@ def load_keyless(policy: SignaturePolicy | None) -> Keyless | None:
 def verify_image(
     image: Image, policy: SignaturePolicy, access: Access, keyless: Keyless | None
 ) -> Verification:
-    """Verify the digest that the user named, which an index is, too: what is read is a child of it by digest.
+    """Verify the digest that the user named, perhaps of an index: the inspected manifest is its child by digest.
 
     Args:
-        image: stays open.
-        policy: who must have signed it, and where signatures lie.
-        access: how the image's own registry is reached and as whom.
-        keyless: verifies certificates; None if the policy trusts keys only.
+        image: the open image; it is not closed.
+        policy: the required signers, and the repository of signatures.
+        access: access to the image's registry.
+        keyless: verifies certificates; None if the policy has keys only.
     """
     subject = image.index_digest or image.digest
     parsed = ImageName.parse(image.name)
     place = policy.location or parsed.reference
-    # A docker-archive has no manifest of its own: nobody can have signed the one that is made up from it.
+    # A docker-archive has no manifest of its own: the synthetic one cannot have been signed.
     if place is None or parsed.transport is Transport.DOCKER_ARCHIVE:
         return Verification(
             subject,

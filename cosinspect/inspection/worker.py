@@ -1,4 +1,4 @@
-"""One inspection in a process of its own, whose memory and faults are no business of the one that wants to know."""
+"""One inspection in a separate process, which isolates its memory and its faults."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ from cosinspect.version import __version__
 __all__ = ["Outcome", "Task", "perform"]
 
 REASONS = 3
-"""Reasons that a message has; the report has them all."""
+"""The number of reasons in a message; the report has all."""
 
 
 @frozen
 class Task:
-    """An inspection that is to be made; a value that goes from one process to another.
+    """An inspection to make; a value that can be sent to another process.
 
     Attributes:
-        name: the image, by its digest where it is in a registry.
-        rulebook: what is required of it.
-        access: how its registry is reached.
-        seconds: what it may take.
+        name: the image, by digest if it is in a registry.
+        rulebook: the requirements.
+        access: access to its registry.
+        seconds: the time limit.
         cache: directory or URL; None for none.
-        local_cache: directory for what a cache by URL keeps here.
-        packages: whether to list what luet's databases say is installed, too.
-        jobs: layers that are read in parallel.
-        attesters: whose word on the same rules is believed in place of an inspection.
+        local_cache: local directory of a cache by URL.
+        packages: whether to list the packages in luet's databases too.
+        jobs: the number of layers read in parallel.
+        attesters: keys whose attestations with the same rules replace an inspection.
     """
 
     name: str
@@ -64,17 +64,17 @@ class Task:
 
 @frozen
 class Outcome:
-    """How an inspection ended.
+    """The outcome of an inspection.
 
     Attributes:
         verdict: None if nothing could be decided.
-        message: why, in one line, without the image's name.
+        message: the reason in one line, without the image's name.
         report: as JSON (`cosinspect.report/1`), empty without a verdict.
-        packages: databases as JSON, empty if nobody asked for them or there are none.
-        transient: whether a check is open for a reason that may pass, so that the verdict must not be kept.
-        source_error: class of the error where the image's source failed, else empty.
+        packages: databases as JSON, empty if not requested or none exist.
+        transient: whether a check is open for a transient reason, so that the verdict must not be stored.
+        source_error: class of the error of the image's source, else empty.
         traceback: of an internal error, else empty.
-        version: of the cosinspect that made it.
+        version: of the cosinspect that made the outcome.
     """
 
     verdict: Verdict | None
@@ -88,7 +88,7 @@ class Outcome:
 
 
 def perform(task: Task) -> Outcome:
-    """Inspect; whatever happens is an outcome."""
+    """Inspect; return an outcome for every result and error."""
     limits = evolve(DEFAULT_LIMITS, seconds=task.seconds)
     try:
         with Deadline(task.seconds).running(task.name):
@@ -133,7 +133,7 @@ def _performed(task: Task, limits: Limits) -> Outcome:
 
 
 def _attested(task: Task, limits: Limits) -> Outcome | None:
-    """Return what somebody attested of the image by the same rules, None if nobody who is believed did."""
+    """Return the attestation of the image by a trusted key with the same rules, or None."""
     reference = Reference.parse(task.name)
     with open_image(task.name, platform=task.rulebook.platform, access=task.access, limits=limits) as image:
         subject, judged = image.index_digest or image.digest, image.digest
@@ -151,7 +151,7 @@ def _attested(task: Task, limits: Limits) -> Outcome | None:
 
 
 def _database(database: dict[str, object]) -> dict[str, object]:
-    """Leave out the files of packages, of which there are thousands."""
+    """Return a database without the files of packages, which are thousands."""
     packages = database["packages"]
     assert isinstance(packages, list)  # noqa: S101 - `PackageDatabase.to_dict` made it
     kept = [{name: each[name] for name in ("category", "name", "version")} for each in packages]

@@ -94,12 +94,16 @@ class Mistakes:
                 self.add(key, f"expected the key {name}, it is missing")
         return kind(**made) if len(self._found) == before else None
 
+    def lines(self) -> tuple[str, ...]:
+        """Return what was noted, in the order of the document: the place and what is wrong there."""
+        told = sorted((self._line(key) or 0, self._place(key), message) for key, message in self._found)
+        return tuple(dict.fromkeys(f"{place}: {message}" for _, place, message in told))
+
     def end(self) -> None:
         """Raise an error of `kind` with all mistakes, if any."""
-        if not self._found:
+        lines = self.lines()
+        if not lines:
             return
-        told = sorted((self._line(key) or 0, self._place(key), message) for key, message in self._found)
-        lines = tuple(f"{place}: {message}" for _, place, message in told)
         more = f"; and {len(lines) - MOST} more" if len(lines) > MOST else ""
         raise self.kind("; ".join(lines[:MOST]) + more, where=self.where, mistakes=lines)
 
@@ -126,9 +130,9 @@ def _key_lines(text: str) -> dict[Key, int]:
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             name = header[2]
-            table = (name,)
+            table = tuple(name.split("."))
             if header[1] == "[[":
-                table = (name, counts[name])
+                table = (*table, counts[name])
                 counts[name] += 1
             found.setdefault(table, number)
         elif key := _KEY.match(line):

@@ -226,6 +226,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         initrd_units: units that must be in the initrd with the links that start them.
         initrd_scripts: the toolkit's own scripts, in the initrd, whose commands must be there too.
         initrd_runners: alternatives of executables that run stages in the initrd.
+        initrd_programs: further programs that the initrd executes where it has them, each with the effect if it cannot, in words.
         layout_file: what a cloud-config writes in the stage `rootfs`, by the end of its path; "" for nothing.
         layout_required: whether the boot fails without it.
         yip: the version of yip that reads cloud-configs, where no program of the image names its own.
@@ -287,6 +288,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     initrd_units: tuple[InitrdUnit, ...] = ()
     initrd_scripts: tuple[tuple[str, ...], ...] = ()
     initrd_runners: tuple[tuple[str, ...], ...] = ()
+    initrd_programs: dict[str, str] = {}
     layout_file: str = ""
     layout_required: bool = False
     yip: str = ""

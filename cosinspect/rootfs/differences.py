@@ -1,7 +1,7 @@
-"""Where two merged trees differ, and which layer makes the difference where both come of the same layers.
+"""The differences between two merged trees, and the layer that causes each if both come from the same layers.
 
-Compared is what a machine sees: type, content, target of a link, device, mode, owner. Times are not: a directory that
-a runtime makes gets the time of unpacking.
+It compares what a machine sees: type, content, target of a link, device, mode, owner. Times are ignored: a
+directory that a runtime creates gets the time of unpacking.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = [
 
 @frozen
 class Difference:
-    """One path that is not the same in both trees.
+    """One path that differs between two trees.
 
     Attributes:
-        path: absolute, no link on it followed.
-        left: what the first tree has there, None for nothing.
-        right: what the second tree has there.
+        path: absolute, without following links.
+        left: the first tree's entry, or None.
+        right: the second tree's entry, or None.
         aspects: what differs: `presence`, `type`, `content`, `link`, `device`, `mode`, `owner`.
     """
 
@@ -50,10 +50,10 @@ class Difference:
 
 @frozen
 class DifferenceCause:
-    """What makes two readers of the same layers see a path differently.
+    """The cause of a difference between two readers of the same layers.
 
     Attributes:
-        layer: position of the layer with which the difference begins.
+        layer: position of the layer with which the difference starts.
         kind: stable and lower-case, such as `opaque-whiteout`.
         item: the entry or marker in that layer, as a path: `/d/.wh..wh..opq`.
     """
@@ -63,16 +63,16 @@ class DifferenceCause:
     item: str
 
     def explain(self, reader: Semantics) -> str:
-        """Return why this reader sees another tree than the specification asks for, in a sentence without a full stop."""
+        """Return why this reader sees another tree than the specification requires, a sentence without a full stop."""
         sentences = _SENTENCES.get(self.kind, {})
         found = sentences.get(reader)
-        if found is None and reader is Semantics.ELEMENTAL3:  # which is a later release of the same reader
+        if found is None and reader is Semantics.ELEMENTAL3:  # a later release of the same reader
             found = sentences.get(Semantics.ELEMENTAL, "").replace("elemental", reader.reader)
         return found or f"{reader.reader} places the entry otherwise"
 
     @property
     def remedy(self) -> str:
-        """Return how the image is built so that all readers see the same."""
+        """Return how to build the image so that all readers see the same."""
         return _REMEDIES.get(self.kind, FLATTEN)
 
 
@@ -80,7 +80,7 @@ FLATTEN = (
     "Deliver the image as one layer, in which nothing is deleted: end the Dockerfile with a stage "
     "FROM scratch / COPY --from=build / /"
 )
-"""What helps against every disagreement and refusal."""
+"""The remedy for every difference and refusal."""
 
 _SENTENCES: dict[str, dict[Semantics, str]] = {
     "opaque-whiteout": {
@@ -154,13 +154,13 @@ _REMEDIES = {
 
 @frozen
 class Comparison:
-    """What two readers make of the same layers.
+    """The comparison of two readers of the same layers.
 
     Attributes:
-        first: the tree of the one.
+        first: the tree of the first.
         other: the tree of the other.
-        differences: where the trees differ; empty if the other gives the image up, for then it has none.
-        causes: what makes them differ, by path.
+        differences: the differing paths; empty if the other refuses the image, because it then has no tree.
+        causes: the causes, by path.
     """
 
     first: Rootfs
@@ -170,7 +170,7 @@ class Comparison:
 
     @property
     def refusals(self) -> tuple[LayerProblem, ...]:
-        """What the other reader gives the image up for, and the first does without a word."""
+        """The problems for which the other reader refuses the image, and the first does not."""
         known = {(problem.layer, problem.path) for problem in self.first.problems}
         for layer, index in enumerate(self.first.indexes):
             known.update((layer, each.path) for each in index.nameless)
@@ -184,24 +184,24 @@ class Comparison:
 
     @property
     def partial(self) -> LayerProblem | None:
-        """What ends the other reader's writing in the middle, without an error."""
+        """The problems that end the other reader's writing early, without an error."""
         return next((problem for problem in self.other.problems if problem.kind == PARTIAL), None)
 
     def by_cause(self) -> list[tuple[DifferenceCause, list[Difference]]]:
-        """Return the differences, those together that have one cause."""
+        """Return the differences, grouped by cause."""
         found: dict[DifferenceCause, list[Difference]] = {}
         for each in self.differences:
             found.setdefault(self.causes[each.path], []).append(each)
         return list(found.items())
 
     def describe(self, each: Difference) -> str:
-        """Tell both outcomes for a path in a line."""
+        """Return both results for a path in one line."""
         left, right = self.first.semantics.value, self.other.semantics.value
         return f"{each.path}: {left} {_outcome(each.left, each)}, {right} {_outcome(each.right, each)}"
 
 
 def _outcome(entry: Entry | None, difference: Difference) -> str:
-    """Return what is at a path, and of it what the other side has otherwise."""
+    """Return what is at a path, and its attributes that differ on the other side."""
     if entry is None:
         return "nothing"
     words = {"file": "a file", "dir": "a directory", "symlink": f"a link to {entry.link}"}.get(
@@ -217,10 +217,10 @@ def _outcome(entry: Entry | None, difference: Difference) -> str:
 
 
 def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = DEFAULT_LIMITS) -> Comparison:
-    """Put the layers of a tree together as another reader does, and compare.
+    """Merge the layers of a tree as another reader does, and compare the trees.
 
     Raises:
-        SourceError, ContentError: a layer whose content is to be compared cannot be read again.
+        SourceError, ContentError: a layer with content to compare cannot be read again.
     """
     other = first.under(semantics)
     if any(problem.fatal for problem in other.problems):
@@ -234,7 +234,8 @@ def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = D
 def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
     """Return every path that differs, sorted component by component.
 
-    Contents of the same size are read, in one further pass over their layers, unless they come of the same place.
+    Contents of the same size are read in one further pass over their layers, unless they are in the same
+    place.
 
     Raises:
         SourceError, ContentError: such a layer cannot be read again.
@@ -268,7 +269,7 @@ def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
 
 
 def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Entry | None]]:
-    """Walk two trees at once, and give what is not evidently the same file of the same layer in both."""
+    """Walk two trees at once, and yield the pairs that are not evidently the same file of the same layer."""
     waiting: list[tuple[str, Node | None, Node | None]] = [("/", left.root.node, right.root.node)]
     while waiting:
         spend()
@@ -286,7 +287,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
 
 
 def _is_one(ours: Node, theirs: Node) -> bool:
-    """Return whether two nodes come of one entry, without other attributes that a hard link brought."""
+    """Return whether two nodes come from one entry, without other attributes from a hard link."""
     return (
         ours.entry is theirs.entry
         and ours.source == theirs.source
@@ -324,13 +325,14 @@ def find_causes(
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> dict[str, DifferenceCause]:
-    """Tell for each path that differs with all layers with which layer the difference begins, and what is in that layer.
+    """Return for each path that differs after all layers the layer with which the difference starts, and its cause there.
 
-    The layers are merged again up to some of them, found by bisection: without that layer there is no difference.
+    The layers are merged again up to some of them, found by bisection: without that layer there is no
+    difference.
     """
     found: dict[str, DifferenceCause] = {}
     differing_paths = [path.strip("/") for path in paths]
-    # For the reader in place, a few entries decide what is at a few paths.
+    # For the reader in place, few entries decide a few paths.
     few = concerned(indexes, differing_paths) if differing_paths else indexes
     own = [few if RULES[each].stacking is Stacking.IN_PLACE else indexes for each in semantics]
     waiting = [(0, len(indexes), differing_paths)]
@@ -368,7 +370,7 @@ def _at(root: Node, path: str) -> Node | None:
 
 
 def _look(node: Node | None) -> tuple[object, ...] | None:
-    """Return what two nodes at one path must share to be the same."""
+    """Return the attributes that two equal nodes at one path share."""
     if node is None:
         return None
     if node.entry is None:
@@ -381,9 +383,9 @@ def _look(node: Node | None) -> tuple[object, ...] | None:
 
 
 class _LayerReading:
-    """A layer, looked at for what two readers take differently.
+    """Finds in a layer what two readers read differently.
 
-    Everything is looked up by path, for a layer may have as many opaque directories as paths that differ.
+    All lookups are by path, because a layer may have as many opaque directories as differing paths.
     """
 
     def __init__(
@@ -422,7 +424,7 @@ class _LayerReading:
         self._through_below = _first_below(self._through.values())
 
     def _find_through(self, lower: Rootfs) -> dict[str, str]:
-        """Find entries and markers that reach their place through a link of a lower layer: by that place, and by their name."""
+        """Return entries and markers that reach their place through a link of a lower layer, by place and by name."""
         through: dict[str, str] = {}
         places: dict[str, str | None] = {}
         for path in (*(entry.path for entry in self._index.entries), *self._whiteouts):

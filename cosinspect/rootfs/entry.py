@@ -1,4 +1,4 @@
-"""What is at a path of a merged tree, and how the way there went."""
+"""An entry of a merged tree, and the resolution of a path to it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["Entry", "Hop", "Trace", "entry_at"]
 
 @frozen
 class Entry:
-    """One name of the merged tree and the file it stands for.
+    """One name of the merged tree and its file.
 
     Attributes:
-        path: absolute, every directory on it a real one; bytes that are not UTF-8 as surrogate escapes.
+        path: absolute and without links; bytes that are not UTF-8 as surrogate escapes.
         type: `file`, `dir`, `symlink`, `char`, `block` or `fifo`.
         mode: permission bits, setuid, setgid and sticky included.
         size: bytes of a file's content, 0 for everything else.
         mtime: seconds since the epoch; 0 for a directory that no layer lists.
         link: target of a symbolic link as written, else "".
         device: major and minor number of a device, else (0, 0).
-        layer: position of the layer that gave the name (of a directory: its attributes), counted from 0 at the bottom.
+        layer: position of the layer with the name (for a directory: with its attributes), counted from 0 at the bottom.
         xattrs: extended attributes by name, values with surrogate escapes.
     """
 
@@ -47,13 +47,13 @@ class Entry:
 
     @property
     def is_executable(self) -> bool:
-        """Whether it is a regular file that somebody may execute."""
+        """Whether it is a regular file with an execute bit."""
         return self.type == "file" and bool(self.mode & 0o111)
 
 
 @frozen
 class Hop:
-    """One symbolic link that was followed: where it is, where it points, which layer put it there."""
+    """One symbolic link that was followed: its path, its target, its layer."""
 
     path: str
     target: str
@@ -68,9 +68,9 @@ class Trace:
     """How a path resolves, or why it does not.
 
     Attributes:
-        path: as asked.
-        hops: the links followed, in order, those of directories included.
-        entry: what is at the end, None if nothing is.
+        path: as given.
+        hops: the links followed, in order, including those of directories.
+        entry: what is at the end, or None.
         at: where the walk ended: the real path of `entry`, or of the first name that is missing.
         problem: "" on success, else `missing`, `loop`, or `not-a-directory`.
     """
@@ -83,12 +83,12 @@ class Trace:
 
     @property
     def chain(self) -> str:
-        """The path and each link it goes through, as people write it: `/boot/vmlinuz -> vmlinuz-6.1`."""
+        """The path and each link on it, in the usual notation: `/boot/vmlinuz -> vmlinuz-6.1`."""
         return " -> ".join([self.path, *(hop.target for hop in self.hops)])
 
 
 def entry_at(path: str, node: Node) -> Entry:
-    """Return a node of the tree as the entry at `path`."""
+    """Convert a node of the tree to the entry at `path`."""
     entry = node.entry
     if entry is None:
         return Entry(path, "dir", IMPLIED_MODE, 0, 0, 0, 0, "", (0, 0), node.layer, {}, node)

@@ -1,7 +1,7 @@
-"""What each layer did to a path: the layers put together again, with an eye on one place.
+"""The changes of each layer to a path: the layers are merged again, and one place is observed.
 
-In place, a layer's effect is seen as it is applied. The other semantics do not work layer by layer: there the effect of a
-layer is the difference between the images that end below it and with it.
+In place, a layer's effect is observed as it is applied. The other semantics do not work layer by layer: the
+effect of a layer is the difference between the images without and with it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Action(enum.Enum):
 
     ADDED = "added"
     IMPLIED = "implied"
-    """A directory that the layer uses and does not list."""
+    """A directory that the layer uses but does not list."""
     REPLACED = "replaced"
     ATTRIBUTES = "attributes"
     """A directory kept its children and got other attributes."""
     REMOVED = "removed"
     RELINKED = "relinked"
-    """A link above it was made or changed, and the path leads to another place."""
+    """A link above it was created or changed, and the path leads to another place."""
 
 
 @frozen
@@ -46,10 +46,10 @@ class Change:
     Attributes:
         layer: position of the layer, counted from 0 at the bottom.
         action: what happened.
-        cause: the entry or marker that did it, as a path in the layer: `/boot/.wh.vmlinuz`, `/boot/.wh..wh..opq`.
-        type: kind of file that is at the path afterwards, "" if none.
+        cause: the entry or marker, as a path in the layer: `/boot/.wh.vmlinuz`, `/boot/.wh..wh..opq`.
+        type: kind of file at the path afterwards, "" if none.
         size: of its content, in bytes.
-        link: target, where it is a symbolic link.
+        link: target of a symbolic link.
     """
 
     layer: int
@@ -67,14 +67,14 @@ def histories(
     semantics: Semantics = Semantics.OCI,
     limits: Limits = DEFAULT_LIMITS,
 ) -> dict[str, tuple[Change, ...]]:
-    """Tell for each of `paths` what every layer did to it, layers that left it alone not mentioned.
+    """Return for each of `paths` the changes by each layer; layers without a change are omitted.
 
     A path's directories are resolved in the tree of each layer; a link at its end is not followed.
 
     Args:
         indexes: the layers, bottom first.
         paths: without a leading slash.
-        semantics: whose reading of the layers.
+        semantics: of the tree.
         limits: for the links followed.
     """
     changes: dict[str, list[Change]] = {path: [] for path in paths}
@@ -96,11 +96,12 @@ def histories(
 
 
 def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[LayerIndex]:
-    """Return the layers with the entries only that can have to do with `paths`: of a million files a few are worth a second look.
+    """Return the layers with only the entries that can concern `paths`, a few of a million.
 
-    What is looked up on the way to a path, or to where an entry or a marker acts, is a name of that path, a directory's name, or a name
-    in the target of a link that is met there. So of all else only the first entry of each directory is kept, which may be what the directory is
-    there for. Markers are all kept. Readers that let a marker hide an entry of its own layer need more than this.
+    Resolving a path, or the place of an entry or a marker, looks up names of that path, names of directories,
+    and names in the targets of links on the way. Of all other entries, only the first of each directory is
+    kept, which may imply the directory. All markers are kept. Readers that let a marker hide an entry of its
+    own layer need more than this.
     """
     names = {name for path in paths for name in path.split("/")}
     parents: set[str] = set()
@@ -133,9 +134,9 @@ def _of_names(entries: Iterable[LayerEntry], names: set[str]) -> Iterator[LayerE
     for entry in in_time(entries):
         parent, _, name = entry.path.rpartition("/")
         if name in names:
-            seen.clear()  # it may take a directory's place, or a link's, and the next entry below it makes one anew
+            seen.clear()  # it may replace a directory or a link, and the next entry below it creates one again
         if name in names or parent not in seen:
-            if entry.type != "hardlink":  # one without its target makes no directory
+            if entry.type != "hardlink":  # a hard link without its target creates no directory
                 seen.add(parent)
             yield entry
 
@@ -180,7 +181,7 @@ def _action(old: Node | None, new: Node | None, position: int) -> Action:
 
 
 def _cause_in(index: LayerIndex, path: str, old: _Trail, new: _Trail) -> str:
-    """Name the marker or entry of a layer that stands where two ways part, or above it."""
+    """Return the marker or entry of a layer at the place where two ways diverge, or above it."""
     parting = path
     for before, after in itertools.zip_longest(old.steps, new.steps):
         if before is None or after is None or not _is_same(before.node, after.node):
@@ -202,7 +203,7 @@ def _cause_in(index: LayerIndex, path: str, old: _Trail, new: _Trail) -> str:
 
 @frozen
 class _NameOnWay:
-    """One name that was looked up on the way to a path: in which directory, at which real path, and what was there."""
+    """One name that was looked up on the way to a path: its directory, its real path, and its node."""
 
     directory: Node
     path: str
@@ -212,10 +213,10 @@ class _NameOnWay:
 
 @frozen
 class _Trail:
-    """The way to a path through one tree: every name looked up, and what is at its end.
+    """The way to a path through one tree: every name looked up, and the node at its end.
 
     Attributes:
-        entry: what the node said of itself then; a directory gets other attributes and stays the same node.
+        entry: the node's entry at that time; a directory may get other attributes and stay the same node.
     """
 
     steps: tuple[_NameOnWay, ...]
@@ -225,7 +226,7 @@ class _Trail:
 
 @frozen
 class _Applied:
-    """A layer that was just applied, and what its markers pointed to before that."""
+    """A layer that was just applied, and the targets of its markers before that."""
 
     index: LayerIndex
     position: int
@@ -273,8 +274,8 @@ def _size_and_link(entry: LayerEntry | None) -> tuple[int, str]:
 
 
 def _cause(applied: _Applied, path: str, before: _Trail, now: _Trail) -> str:
-    """Name what took a path away or led it elsewhere: what changed at the first name where the two ways part."""
-    # Up to there both are the same, so that they part at one name of one directory.
+    """Return what removed a path or led it elsewhere: the change at the first name where the two ways diverge."""
+    # Both are equal up to there, so they diverge at one name of one directory.
     for old, new in itertools.zip_longest(before.steps, now.steps):
         if old is not None and new is not None and old.node is new.node:
             continue
@@ -297,7 +298,7 @@ def _cause(applied: _Applied, path: str, before: _Trail, now: _Trail) -> str:
 
 
 def _written(applied: _Applied, name: str, node: Node, path: str) -> str:
-    """Name the entry that made a node, as its layer writes it; a directory that it only uses has none."""
+    """Return the entry that created a node, as its layer writes it; an implied directory has none."""
     if node.entry is None:
         return f"/{path}"
     if node.inode is None:

@@ -1,4 +1,4 @@
-"""The nodes of a tree: names, the files that they share, and what a reader cannot do."""
+"""The nodes of a tree: names, shared files, and problems of a reader."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NAME_BYTES = 255
 
 @frozen
 class LayerProblem:
-    """Something a layer asks for that its reader cannot do.
+    """An entry or marker that a reader cannot apply.
 
     Attributes:
         kind: stable and lower-case, such as `dangling-hardlink`.
         layer: position of the layer.
         path: the entry concerned.
         message: what was expected and found.
-        fatal: whether the reader gives the whole image up; else it goes on, and somebody sees another tree.
+        fatal: whether the reader refuses the whole image; else it continues with another tree.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class Inode:
     """The identity that all names of one file share.
 
     Attributes:
-        attributes: the entry whose mode and owner the file has, if not that of its content.
+        attributes: the entry with the file's mode and owner, if not that of its content.
     """
 
     __slots__ = ("attributes",)
@@ -50,12 +50,12 @@ class Node:
     """One name in a tree.
 
     Attributes:
-        entry: what the layer says of it; None for a directory that no layer lists, only uses.
-        layer: position of the layer that gave this name, or the attributes of a directory.
-        source: position of the layer that holds the content; differs from `layer` for a hard link to a lower file.
-        inode: set when the file has several names.
+        entry: the layer's entry; None for an implied directory.
+        layer: position of the layer with this name, or with the attributes of a directory.
+        source: position of the layer with the content; differs from `layer` for a hard link to a lower file.
+        inode: set if the file has several names.
         children: of a directory by name, else None.
-        opaque: whether a directory hides what lower layers have in it, where layers are laid over each other.
+        opaque: whether a directory hides the content of lower layers, for overlayfs.
     """
 
     __slots__ = ("children", "entry", "inode", "layer", "opaque", "source")
@@ -75,12 +75,12 @@ class Node:
 
     @property
     def is_whiteout(self) -> bool:
-        """Whether overlayfs takes it for the absence of a file: a character device 0/0, whoever made it."""
+        """Whether overlayfs treats it as a missing file: any character device 0/0."""
         return self.entry is not None and self.entry.type == "char" and self.entry.device == (0, 0)
 
 
 class _Nodes:
-    """Nodes as a walk asks for them (`cosinspect.path_walk`)."""
+    """Nodes for a walk (`cosinspect.path_walk`)."""
 
     def is_directory(self, node: Node, /) -> bool:
         return node.children is not None

@@ -1,10 +1,11 @@
-"""The resolver: layer indexes put together into one tree, by the rules of a semantics.
+"""The resolver: merges layer indexes into one tree, by the rules of a semantics.
 
-`semantics` has the table of who reads layers how. Here are the three ways of stacking from which most of it follows:
-in place, in parallel, top down. Each writes entries to a `Tree`, whose rules do the rest.
+`semantics` has the table of differences. Here are the three ways of stacking layers, from which most
+differences follow: in place, in parallel, top down. Each writes entries to a `Tree`, which applies the other
+rules.
 
-What every reader refuses, and what this one refuses, is left out of the tree and told as a `LayerProblem`: the image is
-defective for that reader, and a check says so.
+What every reader refuses, and what this one refuses, is left out of the tree and reported as a
+`LayerProblem`: the image is defective for that reader, and a check reports it.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ __all__ = ["PARTIAL", "Merged", "apply_in_place", "extraction_end", "is_left_out
 
 @frozen
 class Merged:
-    """One tree made of all layers.
+    """The merged tree of all layers.
 
     Attributes:
-        root: the root directory; nobody may change it.
-        problems: what the layers ask for and the reader does not do.
-        names: how many there are, the root not counted, where that is known without looking.
+        root: the root directory; it must not be changed.
+        problems: the entries that the reader cannot apply.
+        names: the number of names without the root, if known without counting.
     """
 
     root: Node
@@ -68,7 +69,7 @@ def merge(
 def prefixes(
     indexes: Sequence[LayerIndex], semantics: Semantics, *, limits: Limits = DEFAULT_LIMITS
 ) -> Iterator[Merged]:
-    """Merge the lowest layer, then the lowest two, and so on up to all of them."""
+    """Yield the merge of the lowest layer, of the lowest two, and so on up to all."""
     if RULES[semantics].stacking is not Stacking.SIDE_BY_SIDE:
         for count in range(1, len(indexes) + 1):
             yield merge(indexes[:count], semantics, limits=limits)
@@ -83,14 +84,15 @@ def prefixes(
 
 
 def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[Marker, Node, str | None]]:
-    """Apply one layer on top of what is there, and give what its markers acted on: a name in a directory, None for all.
+    """Apply one layer to a tree, and return what its markers acted on: a name in a directory, None for all names.
 
-    A layer's whiteouts and opaque whiteouts act on what its lower layers made, wherever they stand in the layer; its
-    entries follow. A hard link to a file that the layer itself takes away binds to that file anyway, and is reported.
+    A layer's whiteouts and opaque whiteouts act on lower layers, wherever they are in the archive; its
+    entries follow. A hard link to a file that the layer itself deletes binds to that file anyway, and is
+    reported.
     """
     tree.forget()
     doomed = _targets_of_markers(tree, index)
-    # Lower files that the layer links to, in case it also takes them away.
+    # Lower files that the layer links to, in case it also deletes them.
     kept = _lower_targets(tree, index)
     for _, directory, name in doomed:
         if directory.children is not None:
@@ -105,7 +107,7 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
 
 
 def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
-    """Find what a layer's hard links link to in lower layers, by path."""
+    """Return the targets of a layer's hard links in lower layers, by path."""
     kept: dict[str, Node] = {}
     directories: dict[str, Node | None] = {}
     for entry in in_time(index.entries):
@@ -124,7 +126,7 @@ def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
 
 
 def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
-    """Find what a layer's markers will act on, all before any of them acts."""
+    """Return the targets of a layer's markers, before any of them acts."""
     if not index.whiteouts and not index.opaques:
         return []
     own = {entry.path for entry in index.entries if entry.type == "dir"}
@@ -142,7 +144,7 @@ def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Nod
 
 
 def _lower_directory(tree: Tree, path: str, own: set[str]) -> Node | None:
-    """Find the directory of a marker, unless the layer puts a directory of its own in the place of a link to it."""
+    """Return the directory of a marker, unless the layer replaces a link to it by its own directory."""
     found = tree.directory(path)
     if found is None or not own:
         return found
@@ -364,7 +366,7 @@ def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntr
 # -- in parallel: overlayfs -------------------------------------------------------------------------------------------
 
 _DEVICE = LayerEntry("", "char", 0, 0, 0, 0, 0, "", (0, 0), None, 0, 0, 0, None)
-"""What a whiteout becomes on disk."""
+"""The device that represents a whiteout on disk."""
 
 
 def _merge_side_by_side(layers: Sequence[LayerIndex], limits: Limits) -> Merged:
@@ -382,7 +384,7 @@ def _overlaid(trees: Sequence[Tree]) -> Merged:
 
 
 def _own_tree(index: LayerIndex, position: int, lower: Sequence[Tree], limits: Limits) -> Tree:
-    """Write one layer to a directory of its own, its markers in the form that overlayfs knows."""
+    """Write one layer to its own directory, with markers in overlayfs' form."""
 
     def inherited(names: list[str]) -> Node | LayerProblem | None:
         for tree in lower:
@@ -441,7 +443,7 @@ def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
 
 
 def _laid_over(roots: Sequence[Node], problems: list[LayerProblem]) -> Node:
-    """Lay directories over each other, the topmost first, as overlayfs shows them."""
+    """Merge directories, the topmost first, as overlayfs does."""
     root = Node(None, 0)  # opaque or not: at the root, overlayfs does not look
     waiting = [("", root, list(roots))]
     while waiting:
@@ -466,7 +468,7 @@ def _laid_over(roots: Sequence[Node], problems: list[LayerProblem]) -> Node:
 
 
 def _names(stack: Sequence[Node]) -> dict[str, list[Node]]:
-    """Return for each name in directories that lie over each other what makes it up: one file, or several directories."""
+    """Return for each name in stacked directories its source: one file, or several directories."""
     found: dict[str, list[Node]] = {}
     closed: set[str] = set()
     for directory in stack:

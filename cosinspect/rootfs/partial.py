@@ -1,8 +1,9 @@
-"""The tree of an image of which only the upper layers were read: what they settle can be asked for, and nothing else.
+"""The tree of an image of which only the upper layers were read: it answers only what they decide.
 
-An upper layer settles a name by an entry for it, by a whiteout, or by an opaque whiteout or a whiteout above it. Everything else depends on
-layers below, and asking for it raises `Unread`. Where an upper layer uses a directory that none of them lists, or replaces one, nothing is settled: below, there may
-be a link in its place, and then what the layer has in it is somewhere else, in the place of anything.
+An upper layer decides a name by an entry for it, by a whiteout, or by an opaque whiteout or a whiteout above
+it. Everything else depends on lower layers and raises `Unread`. If an upper layer uses a directory that none
+of them lists, or replaces one, nothing is decided there: a lower layer may have a link in its place, and then
+the layer's content is elsewhere.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ __all__ = ["PartialRootfs", "Unread"]
 
 
 class Unread(BaseException):
-    """What was requested depends on layers that were not read.
+    """The answer depends on layers that were not read.
 
-    Not an `Exception`: whoever contains the faults of a check, or remembers that a file is not to be read, would
-    take it for an answer.
+    It is not an `Exception`, because code that contains a check's errors, or caches that a file is
+    unreadable, would treat it as an answer.
     """
 
 
@@ -34,7 +35,7 @@ def _unread() -> NoReturn:
 
 
 class _Names(dict[str, Node]):
-    """A directory's names as far as upper layers settle them: those that are there, and those that are gone."""
+    """The names of a directory that upper layers decide: existing and deleted ones."""
 
     def __init__(self, known: dict[str, Node], gone: set[str]) -> None:
         super().__init__(known)
@@ -70,7 +71,7 @@ class _Names(dict[str, Node]):
     def __ne__(self, other: object) -> bool:
         _unread()
 
-    __hash__ = None  # as of every dict
+    __hash__ = None  # as for every dict
 
     def __reversed__(self) -> Iterator[str]:
         _unread()
@@ -99,7 +100,7 @@ class _Names(dict[str, Node]):
 
 
 class PartialRootfs(Rootfs):
-    """The merged tree as far as the upper layers settle it; whatever else is asked raises `Unread`."""
+    """The merged tree as far as the upper layers decide it; everything else raises `Unread`."""
 
     def __init__(
         self,
@@ -113,11 +114,11 @@ class PartialRootfs(Rootfs):
         """Merge `indexes`, of which the lowest `unread` are empty stand-ins.
 
         Args:
-            indexes: of all layers, so that positions are those of the image.
+            indexes: of all layers, so that positions match the image.
             layers: all of them, for the contents of files.
-            unread: how many are not known.
+            unread: the number of unread layers.
             limits: for the links followed.
-            semantics: whose reading of the layers.
+            semantics: of the tree.
         """
         super().__init__(indexes, layers, limits=limits, semantics=semantics)
         self._unread = unread
@@ -135,7 +136,7 @@ class PartialRootfs(Rootfs):
         _unread()
 
     def under(self, semantics: Semantics) -> Rootfs:
-        """Return what the same layers settle for another reader."""
+        """Return the tree that the same layers decide for another reader."""
         if semantics is self.semantics:
             return self
         return PartialRootfs(
@@ -143,7 +144,7 @@ class PartialRootfs(Rootfs):
         )
 
     def history(self, path: str) -> tuple[Change, ...]:
-        """Return which layer took `path` away last, if that is settled; the rest of its history is not known."""
+        """Return the layer that last deleted `path`, if that is decided; the rest of its history is unknown."""
         asked = "/".join(part for part in path.split("/") if part not in ("", "."))
         if self.trace(asked, follow=False).entry is not None:
             _unread()
@@ -154,7 +155,7 @@ class PartialRootfs(Rootfs):
 
 
 class _Settled:
-    """What upper layers say for good, by path: names that are gone, and directories that hide all that lower layers have in them."""
+    """The final decisions of upper layers, by path: deleted names, and directories that hide all lower content."""
 
     def __init__(self, indexes: Sequence[LayerIndex], semantics: Semantics) -> None:
         self._gone: set[str] = set()
@@ -166,7 +167,7 @@ class _Settled:
             for entry in index.entries:
                 own.add(entry.path)
                 own.update(_parents(entry.path))
-            # A marker beside what it acts on is taken in one way by one reader and in another by the next.
+            # Readers disagree about a marker beside its target.
             markers = [
                 each.path
                 for each in index.whiteouts
@@ -193,15 +194,15 @@ class _Settled:
                 self._use(f"{marker.path}/")
 
     def _use(self, path: str) -> None:
-        """Note whether a directory on the way to `path` is one that no layer so far has listed."""
+        """Note whether a directory on the way to `path` is not listed by any layer so far."""
         self._lost = self._lost or path.rpartition("/")[0] not in self._listed
 
     def _leave(self, path: str) -> None:
-        """Note that a directory is one no longer: what was listed in it may come to lie elsewhere."""
+        """Note that a directory is replaced: its content may be elsewhere."""
         self._lost = self._lost or path in self._listed
 
     def mark(self, root: Node) -> None:
-        """Have each directory that lower layers can add to answer for no more than is settled."""
+        """Make each directory that lower layers can add to answer only what is decided."""
         if self._lost:
             root.children = _Names({}, set())
             return

@@ -1,7 +1,7 @@
-"""Ways through a tree: how readers find a directory, links followed inside the root.
+"""Path resolution: how readers find a directory, with links followed inside the root.
 
-umoci joins names by their letters and follows links as it meets them (`_linked`); containerd's `fs.RootPath` replaces
-links pass by pass (`_lexical`), and asks the kernel what stands at each name (`_walked`).
+umoci joins names lexically and follows links as it meets them (`_linked`). containerd's `fs.RootPath`
+replaces links pass by pass (`_lexical`), and asks the kernel for each name (`_walked`).
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ __all__ = ["Paths"]
 
 
 _KEPT = 1_000_000
-"""Nodes that remembered ways through links depend on; with more of them, all ways are forgotten."""
+"""The maximum number of nodes on which cached ways through links depend; beyond it, the cache is cleared."""
 
 
 _PROBLEMS = {"loop": "parent-loop", "not-a-directory": "parent-not-directory"}
 
 
 class Paths:
-    """A tree as far as its directories are looked for.
+    """The lookup of directories in a tree.
 
     Attributes:
         root: the root directory.
     """
 
     def __init__(self, rules: Rules, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Begin with an empty root."""
+        """Start with an empty root."""
         self.root = Node(None, 0)
         self._rules = rules
         self._hops = limits.link_hops if rules.link_hops is None else rules.link_hops
@@ -45,7 +45,7 @@ class Paths:
         self._kept = 0
 
     def lookup(self, path: str) -> Node | None:
-        """Find a name without following it if it is a link itself; its directories are resolved inside the root."""
+        """Return the node of a name without following a link at its end; its directories are resolved inside the root."""
         parent, _, name = path.rpartition("/")
         if not name:
             return self.root
@@ -53,30 +53,30 @@ class Paths:
         return found.children.get(name) if found is not None and found.children is not None else None
 
     def forget(self) -> None:
-        """Forget the directories found so far, after names were taken out of the tree."""
+        """Clear the cache of directories, after names were removed from the tree."""
         self._parents.clear()
         self._ways.clear()
         self._kept = 0
 
     def directory(self, path: str) -> Node | None:
-        """Find a directory, links followed; None if there is none."""
+        """Return a directory, links followed, or None."""
         found = self._known(path)
         if found is not None:
             return found
         return self._found(path, self._lexical(path) if self._rules.lexical else self._linked(path))
 
     def _known(self, path: str) -> Node | None:
-        """Return the directory that was found at a path before, None if that may have changed."""
+        """Return the cached directory at a path, None if it may have changed."""
         found = self._parents.get(path)
         return found if found is not None and found.children is not None else None
 
     def _found(self, path: str, found: Node | str) -> Node | None:
-        """Remember what was found at a path just now."""
+        """Cache the directory found at a path."""
         touched, winding, missed = self._touched, self._winding, self._missed
         self._look_afresh()
         if isinstance(found, str):
             return None
-        if winding and missed:  # what is not there yet may become a link
+        if winding and missed:  # a missing name may become a link
             return found
         if winding:
             if self._kept + len(touched) > _KEPT:
@@ -92,7 +92,7 @@ class Paths:
         self._touched, self._winding, self._missed = [], False, False
 
     def _drop(self, node: Node) -> None:
-        """Take note that a node is not in the tree any more, nor what is below it: no way leads through them."""
+        """Drop a node and everything below it from the cache after its removal from the tree."""
         waiting = [node]
         while waiting:
             spend()
@@ -104,7 +104,7 @@ class Paths:
                 gone.children = None
 
     def beneath(self, names: list[str]) -> Node | str:
-        """Find what stands at a path, links followed to the end; a string says why nothing does."""
+        """Return the node at a path, links followed; a string gives the reason if there is none."""
         passed = self._resolved(names)
         self._look_afresh()
         if isinstance(passed, str):
@@ -122,11 +122,11 @@ class Paths:
     # -- ways -----------------------------------------------------------------------------------------------
 
     def _linked(self, path: str, make: int | None = None) -> Node | str:
-        """Resolve a path to a directory by its letters, inside the root, links on it followed (umoci: securejoin).
+        """Resolve a path to a directory lexically, inside the root, with links on it followed (umoci: securejoin).
 
-        What does not exist, or is not a directory, counts as a directory where `..` leads out of it again. With `make`, missing
-        directories are made at the end and files in their place replaced, as of that layer; then only links that do not
-        end, and names that no directory can have, keep it from being found.
+        A missing name, or one that is not a directory, counts as a directory if `..` leads out of it again.
+        With `make`, missing directories are created at the end and files in their place are replaced, by that
+        layer; then only link loops and invalid names prevent the resolution.
         """
         straight = self._straight(path)
         if straight is not None:
@@ -158,7 +158,7 @@ class Paths:
         return at
 
     def _walked(self, names: list[str]) -> Node | str:
-        """Find what stands at a path as the kernel does, links followed, the one at its end too."""
+        """Return the node at a path as the kernel does, with all links followed."""
         walk = PathWalk(NODES, self.root, "/".join(names), most=self._hops)
         name = ""
         for step in walk:
@@ -171,7 +171,7 @@ class Paths:
         return _PROBLEMS[walk.problem] if walk.problem else node
 
     def _straight(self, path: str) -> Node | None:
-        """Find a directory where every name on the way is one, as most are; None if the way must be walked."""
+        """Return a directory if every name on the way is a directory, the common case; None if the way must be walked."""
         at = self.root
         for name in path.split("/") if path else ():
             node = at.children.get(name) if at.children is not None else None
@@ -181,7 +181,7 @@ class Paths:
         return at
 
     def _lexical(self, path: str, make: int | None = None) -> Node | str:
-        """Resolve a path to a directory as containerd's `fs.RootPath` does, and with `make` make what is missing."""
+        """Resolve a path to a directory as containerd's `fs.RootPath` does, and create missing directories with `make`."""
         names = self._resolved(path.split("/") if path else [])
         if isinstance(names, str):
             return names
@@ -215,7 +215,7 @@ class Paths:
                 return names
 
     def _pass(self, names: list[str]) -> tuple[list[str], int] | str:
-        """Go along a way once; each link on it is replaced by its target, joined to its directory as text."""
+        """Follow a path once; replace each link by its target, joined to its directory as text."""
         at: list[str] = []
         links = 0
         here: Node | str = self.root
@@ -246,15 +246,15 @@ class Paths:
                 links += 1
                 if links > self._hops:
                     return "parent-loop"
-                # The target is joined to where the walk stands, whatever dots have led to the link.
+                # The target is joined to the current position, whatever dots led to the link.
                 at = _joined([] if found.entry.link.startswith("/") else at, found.entry.link)
-                here = self._walked(at)  # what asks for the next name is the kernel, which follows links
+                here = self._walked(at)  # the kernel resolves the next name and follows links
             else:
                 at, here = way, found
         return at, links
 
     def _unfollowed(self, names: list[str]) -> Node | str:
-        """Find what stands at a path as lstat(2) does."""
+        """Return the node at a path as lstat(2) does."""
         if not names:
             return self.root
         above = self._walked(names[:-1])
@@ -265,12 +265,12 @@ class Paths:
         return above.children.get(names[-1]) or "missing"
 
     def _implied(self, names: list[str], position: int, parent: Node) -> Node | str:
-        """Make the directory at a path that is used and not listed; a string says why it cannot be made."""
+        """Create the implied directory at a path; a string gives the reason if that fails."""
         return Node(None, position)
 
 
 def _joined(directory: list[str], target: str) -> list[str]:
-    """Join a link's target to the directory it stands in, by its letters alone, inside the root."""
+    """Join a link's target to its directory lexically, inside the root."""
     names = list(directory)
     for name in target.split("/"):
         if name == "..":

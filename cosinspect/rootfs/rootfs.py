@@ -1,7 +1,7 @@
-"""The root filesystem of an image as people use it: a view of the merged tree, never a copy of it.
+"""The root filesystem of an image: a view of the merged tree, without a copy.
 
-Paths are absolute inside the image (a leading slash may be left out). Links resolve inside the root by Linux's rules,
-at most `Limits.link_hops` of them for one path (path_resolution(7)).
+Paths are absolute inside the image (a leading slash may be left out). Links resolve inside the root by
+Linux's rules, at most `Limits.link_hops` of them for one path (path_resolution(7)).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"
 
 
 class FileStream(Protocol):
-    """A file's content; leaving its `with` block without an error means that what was read is verified."""
+    """A file's content; if its `with` block ends without an error, the bytes were verified."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return at most `size` further bytes, all that are left for -1, none at the end."""
         ...
 
     def close(self) -> None:
-        """Verify the rest and let go."""
+        """Verify the rest and close the stream."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -56,7 +56,7 @@ class FileStream(Protocol):
 
 
 class Bodies(Protocol):
-    """A layer as far as the contents of its files are concerned."""
+    """The contents of a layer's files."""
 
     def open(self, entry: LayerEntry, /) -> FileStream:
         """Open the content of one of its files."""
@@ -67,7 +67,7 @@ class Bodies(Protocol):
         ...
 
     def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
-        """Return what executable files ask for, by the offset of their data."""
+        """Return the requirements of executable files, by the offset of their data."""
         ...
 
     def contents(self, entries: Iterable[LayerEntry], /) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
@@ -76,7 +76,7 @@ class Bodies(Protocol):
 
 
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
-"""Gives the tree that layers make for a reader."""
+"""A function that returns the merged tree of layers under a semantics."""
 
 
 def merge_layers(indexes: Sequence[LayerIndex], semantics: Semantics, limits: Limits) -> Merged:
@@ -88,7 +88,7 @@ class Rootfs:
     """The merged tree of an image.
 
     Attributes:
-        semantics: whose reading of the layers this is.
+        semantics: of the tree.
     """
 
     def __init__(
@@ -100,14 +100,14 @@ class Rootfs:
         semantics: Semantics = Semantics.OCI,
         trees: Merge = merge_layers,
     ) -> None:
-        """Merge `indexes`, bottom first, as `semantics` says; with `layers`, file contents can be read too.
+        """Merge `indexes`, bottom first, under `semantics`; with `layers`, file contents can be read too.
 
         Args:
             indexes: of the layers.
             layers: the layers themselves.
-            limits: bounds for what is read, and the links followed.
-            semantics: whose reading of the layers.
-            trees: gives the merged tree, which somebody may know already.
+            limits: bounds for reads and links.
+            semantics: of the tree.
+            trees: returns the merged tree, perhaps from a cache.
         """
         tree = trees(indexes, semantics, limits)
         self._indexes = tuple(indexes)
@@ -122,16 +122,16 @@ class Rootfs:
 
     @property
     def indexes(self) -> tuple[LayerIndex, ...]:
-        """What each layer says, bottom first."""
+        """The indexes of the layers, bottom first."""
         return self._indexes
 
     @property
     def problems(self) -> tuple[LayerProblem, ...]:
-        """What the layers ask for and the reader of these semantics does not do."""
+        """The entries that the reader of these semantics cannot apply."""
         return self._problems
 
     def under(self, semantics: Semantics) -> Rootfs:
-        """Return the tree that the same layers make for another reader; no layer is read again."""
+        """Return the tree of the same layers under another semantics; no layer is read again."""
         if semantics is self.semantics:
             return self
         return Rootfs(
@@ -139,7 +139,7 @@ class Rootfs:
         )
 
     def alike(self, semantics: Semantics) -> Rootfs:
-        """Return this very tree as that of another reader, of whom it is known that the layers make the same for it, without a problem."""
+        """Return this tree as that of another semantics, which is known to give the same tree without a problem."""
         same = copy.copy(self)
         same.semantics = semantics
         same._problems = ()  # noqa: SLF001 - a copy of one's own
@@ -151,13 +151,13 @@ class Rootfs:
         return tuple(number for number, index in enumerate(self._indexes) if index.table is not None)
 
     def __len__(self) -> int:
-        """Return how many names there are, the root among them."""
+        """Return the number of names, including the root."""
         if self._names is None:
             self._names = sum(1 for _ in _walk("", self._root))
         return self._names + 1
 
     def blocks(self, size: int) -> int:
-        """Return how many blocks of `size` bytes the contents of all files take, each file counted once, a directory as one."""
+        """Return the number of blocks of `size` bytes for all files, each file counted once, a directory as one block."""
         total = 1
         seen: set[Inode] = set()
         waiting = [self._root]
@@ -181,18 +181,18 @@ class Rootfs:
         return entry_at("/", self._root)
 
     def children(self, entry: Entry) -> dict[str, Entry]:
-        """Return what is in a directory by name, unsorted; nothing for what is none."""
+        """Return the nodes of a directory by name, unsorted; empty if it is not a directory."""
         base = entry.path.rstrip("/")
         return {name: entry_at(f"{base}/{name}", node) for name, node in (entry.node.children or {}).items()}
 
     # -- one path --------------------------------------------------------------------------------------------------
 
     def trace(self, path: str, *, follow: bool = True) -> Trace:
-        """Walk to `path` and tell everything about the way; it never fails. `follow` decides on a link at the end."""
+        """Resolve `path` and return the whole way; it never fails. `follow` decides about a link at the end."""
         return self._straight(path, follow=follow) or self._winding(path, follow=follow)
 
     def _straight(self, path: str, *, follow: bool) -> Trace | None:
-        """Walk to what is there, with no link on the way and no dots: what nearly all walks are, in a third of the time."""
+        """Resolve a path without links and dots, the common case, in a third of the time."""
         names = [name for name in path.split("/") if name]
         if path.endswith("/") and names:
             return None
@@ -226,14 +226,14 @@ class Rootfs:
         """Return what is at `path`, links followed.
 
         Raises:
-            PathNotFound: nothing is, or a link on the way points to nothing.
-            NotADirectory: a file stands where a directory must be.
+            PathNotFound: there is nothing, or a link on the way is dangling.
+            NotADirectory: a file is in the place of a directory.
             SymlinkLoop: the links do not end.
         """
         return _found(self.trace(path))
 
     def lstat(self, path: str) -> Entry:
-        """Return what is at `path`, a link at its end not followed.
+        """Return what is at `path`, without following a link at its end.
 
         Raises:
             as `stat` does.
@@ -290,7 +290,7 @@ class Rootfs:
         return sorted(entry.node.children)
 
     def walk(self, path: str = "/") -> Iterator[Entry]:
-        """Yield what is at `path` and everything below it, directories before their contents, sorted, no link followed.
+        """Yield what is at `path` and everything below it, directories before their contents, sorted, without following links.
 
         Raises:
             as `stat` does.
@@ -301,9 +301,9 @@ class Rootfs:
             yield entry_at(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
-        """Return what matches a glob of paths (`cosinspect.globs`), by real path, sorted.
+        """Return the entries that match a glob of paths (`cosinspect.globs`), by real path, sorted.
 
-        Links are followed where the pattern names them and at a match's end they are not; `**` follows none.
+        Links are followed if the pattern names them, but not at the end of a match; `**` follows none.
         """
         found: dict[str, Entry] = {}
         for each in alternatives(pattern):
@@ -351,12 +351,12 @@ class Rootfs:
     def open(self, path: str) -> FileStream:
         """Open a file's content, links followed; use it in a `with` statement.
 
-        A body that was retained is at hand, verified. Any other is read in a second pass over its layer, and what was
-        read is verified when the stream is closed: then `ContentError` is raised if the bytes were others.
+        A retained body is in memory and verified. Others are read in a second pass over their layer, and
+        verified when the stream is closed; `close` raises `ContentError` if they do not match.
 
         Raises:
             NotARegularFile: it is not a regular file; otherwise as `stat` does.
-            SourceError: the layer cannot be had again.
+            SourceError: the layer cannot be fetched again.
         """
         entry = self.stat(path)
         layer_entry = entry.node.entry
@@ -380,7 +380,7 @@ class Rootfs:
         """Return a file's verified content, links followed.
 
         Raises:
-            LimitExceeded: it has more than `limit` bytes (`Limits.parsed_file_bytes` unless given).
+            LimitExceeded: the file has more than `limit` bytes (by default `Limits.parsed_file_bytes`).
             as `open` does, and ContentError.
         """
         bound = self._limits.parsed_file_bytes if limit is None else limit
@@ -404,16 +404,16 @@ class Rootfs:
         return self.read_bytes(path, limit=limit).decode("utf-8", "surrogateescape")
 
     def origin(self, entry: Entry) -> tuple[str, int]:
-        """Return where a file's content comes from: the digest of the layer, and the offset in it. The same is the same."""
+        """Return the origin of a file's content: the digest of the layer, and the offset in it. Equal origins mean equal contents."""
         layer_entry = entry.node.entry
         return self._indexes[entry.node.source].origin, layer_entry.data if layer_entry else 0
 
     def content_digests(self, entries: Iterable[Entry]) -> dict[str, str]:
-        """Return the sha256 of files' contents in hexadecimal digits, by path; a layer whose bodies are not at hand is read again.
+        """Return the sha256 of files' contents in hexadecimal digits, by path; layers with other bodies are read again.
 
         Raises:
-            SourceError: a layer cannot be had again.
-            ContentError: it is another one now.
+            SourceError: a layer cannot be fetched again.
+            ContentError: its bytes have changed.
         """
         found: dict[str, str] = {}
         waiting: dict[int, dict[str, LayerEntry]] = {}
@@ -437,14 +437,14 @@ class Rootfs:
         return found
 
     def has_program(self, entry: Entry) -> bool:
-        """Return whether `programs` knows a file without reading anything."""
+        """Return whether `programs` needs no read for a file."""
         layer_entry = entry.node.entry
         if layer_entry is None or layer_entry.type != "file" or not layer_entry.size:
             return True
         return self._noted(entry) is not None or layer_entry.data in self._indexes[entry.node.source].contents
 
     def _noted(self, entry: Entry) -> Program | None:
-        """Return what was noted of a file as its layer passed, if that is all there is to know."""
+        """Return what was noted about a file while its layer was read, if that is complete."""
         layer_entry = entry.node.entry
         if layer_entry is None:
             return None
@@ -452,9 +452,10 @@ class Rootfs:
         return None if known is None or (known.elf is not None and known.elf.problem) else known
 
     def programs(self, entries: Iterable[Entry]) -> dict[str, Program]:
-        """Return what regular files are to a kernel, by path, and what they ask for; empty ones are nothing.
+        """Return how a kernel executes regular files, by path, and their requirements; empty files have none.
 
-        What was noted while the layers passed costs nothing. Each layer with other files among `entries` is read once more.
+        What was noted while the layers were read costs nothing. Each layer with other files among `entries`
+        is read once more.
 
         Raises:
             as `content_digests` does.
@@ -510,7 +511,7 @@ class Rootfs:
         return entry.node.source, layer_entry.data if layer_entry is not None else 0
 
     def history(self, path: str) -> tuple[Change, ...]:
-        """Return what each layer did to `path`, bottom first; it need not exist any more.
+        """Return the changes by each layer to `path`, bottom first; it need not exist any more.
 
         The path's directories are resolved at each layer, a link at its end is not followed.
         """
@@ -519,7 +520,7 @@ class Rootfs:
 
 
 def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
-    """Yield everything below a node, sorted; depth costs no recursion."""
+    """Yield everything below a node, sorted, without recursion."""
     waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
     while waiting:
         spend()
@@ -532,7 +533,7 @@ def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
-    """Yield everything of a name, without looking at more of the other names than that they are directories."""
+    """Yield all entries of a name; of other names, only test whether they are directories."""
     waiting = [("", top)]
     while waiting:
         base, directory = waiting.pop()

@@ -1,9 +1,9 @@
-"""Whose reading of layers: the rules in which runtimes and installers differ, as a table.
+"""Semantics: the rules in which runtimes and installers differ, as a table.
 
-image-spec, layer.md leaves room, and not everyone stays inside it. Four readings matter for an OS image:
+image-spec, layer.md leaves some cases open, and some readers violate it. Four semantics matter for an OS image:
 
-- `oci`: the specification, and where it is silent `umoci` (with which `oci` is compared in the tests).
-- `overlay`: what a node shows that pulls the image: containerd's `archive.Apply` writes each layer into a directory of
+- `oci`: the specification, and `umoci` where it does not decide (tests compare `oci` with it).
+- `overlay`: what a node shows: containerd's `archive.Apply` writes each layer into a directory of
   its own, whiteouts as character devices 0/0 and opaque whiteouts as an attribute, and the kernel's overlayfs lays
   them over each other. Docker and Podman differ from it in the modes of implied directories only.
 - `elemental`: what elemental, luet and kairos-agent write to disk: go-containerregistry's `mutate.Extract` (0.20.3, as
@@ -13,20 +13,20 @@ image-spec, layer.md leaves room, and not everyone stays inside it. Four reading
 
 | rule | oci | overlay | elemental |
 |---|---|---|---|
-| layers are read | bottom up, onto one tree | bottom up, each onto its own | top down, the first of a name wins |
-| a whiteout | takes away from lower layers | hides lower layers | hides what is read after it, its own layer's too |
-| and an entry of its name before it | stays | the layer is refused | stays |
-| and a directory of its name behind it | starts empty | shows lower children again | is lost |
-| an opaque whiteout | empties the lower directory | hides lower layers, not at the root | has no effect |
+| order of layers | bottom up, onto one tree | bottom up, each into its own directory | top down, the first entry of a name wins |
+| a whiteout | deletes from lower layers | hides lower layers | hides everything read after it, in its own layer too |
+| an entry of the same name before the whiteout | stays | the layer is refused | stays |
+| a directory of the same name after the whiteout | starts empty | shows lower children again | is lost |
+| an opaque whiteout | empties the lower directory | hides lower layers, except at the root | has no effect |
 | a name twice in a layer | the last counts | the last counts | the first counts |
-| a file in the place of a parent | becomes a directory | in its own layer: the layer is refused | the image is refused |
-| a parent behind a lower layer's link | is written through | becomes a directory | is written, then replaced by the link |
-| a parent that no layer lists | 0755 | as the lower layer has it | 0755 |
+| a file where a parent directory is needed | becomes a directory | in the same layer: the layer is refused | the image is refused |
+| a parent that is a link of a lower layer | written through the link | becomes a directory | written, then replaced by the link |
+| a parent that no layer lists | 0755 | as in the lower layer | 0755 |
 | a hard link to a lower layer's file | that file | the layer is refused | the image is refused |
-| a hard link whose target a higher layer replaces | stays as it was | stays as it was | gets the new content |
+| a hard link whose target a higher layer replaces | keeps its content | keeps its content | gets the new content |
 | a hard link's own attributes | not applied | applied to the file | applied to the file |
 | attributes of the root | applied | ignored | ignored |
-| a whiteout that names nothing | ignored, told | the layer is refused | takes the directory away |
+| a whiteout without a name | ignored, reported | the layer is refused | deletes the directory |
 | a directory that its layer replaces by a file | replaced | the layer is refused | the image is refused |
 | a character device 0/0 | a device | a whiteout | a device |
 
@@ -35,10 +35,10 @@ Elemental 3 differs from elemental in these rules:
 | rule | elemental | elemental3 |
 |---|---|---|
 | an opaque whiteout | has no effect | hides lower layers |
-| a whiteout of a name that is written already | has no effect | hides what is below the name and read after it |
-| a name that leads out of the root | is written inside | ends the archive, and nobody is told |
+| a whiteout of a name that was written before | has no effect | hides everything below the name that is read later |
+| a name that leads out of the root | is written inside | ends the archive without an error |
 | a relative link that leads out of the root | is written | is left out |
-| damage behind the archive's end mark | is not seen | ends the archive after the layer |
+| damage after the archive's end mark | is not seen | ends the archive after the layer |
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = ["RULES", "USUAL", "Rules", "Semantics", "Stacking"]
 
 
 class Semantics(enum.Enum):
-    """Whose reading of layers."""
+    """The semantics of a reader of layers."""
 
     OCI = "oci"
     OVERLAY = "overlay"
@@ -60,12 +60,12 @@ class Semantics(enum.Enum):
 
     @property
     def installs(self) -> bool:
-        """Whether it is the reading of a program that writes the image to disk, top down, and that tells nobody where it ends early."""
+        """Whether it is that of a program that writes the image to disk, top down, and may end early without an error."""
         return RULES[self].stacking is Stacking.TOP_DOWN
 
     @property
     def reader(self) -> str:
-        """Name who reads so, for sentences."""
+        """The name of the reader, for sentences."""
         return _READERS[self]
 
 
@@ -78,7 +78,7 @@ _READERS = {
 
 
 class Stacking(enum.Enum):
-    """How layers come together, from which the rules on whiteouts and repeated names follow."""
+    """How layers are stacked; it implies the rules for whiteouts and repeated names."""
 
     IN_PLACE = "bottom up, onto one tree"
     SIDE_BY_SIDE = "each onto a tree of its own, then laid over each other"
@@ -143,4 +143,4 @@ RULES = {
 """The rules of each semantics."""
 
 USUAL = (Semantics.OCI, Semantics.OVERLAY, Semantics.ELEMENTAL)
-"""What a profile compares that names no semantics; for images of Elemental 3 its own takes the place of `elemental`."""
+"""The default of a profile; for images of Elemental 3, `elemental3` replaces `elemental`."""

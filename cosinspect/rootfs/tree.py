@@ -1,10 +1,10 @@
-"""One directory tree, and how a reader of layers writes entries to it; which reader, its `Rules` say.
+"""One directory tree, and how a reader of layers writes entries to it; `Rules` define the reader.
 
 1. The parent of an entry is found through symbolic links, inside the root, and made where it is missing.
 2. A directory over a directory replaces attributes and keeps children; anything else replaces what was there with
    everything below it.
 3. A hard link binds to the file as it is when the link is written, not to the path.
-4. What cannot be written (a dangling hard link, a loop of parents) is left out and told as a `LayerProblem`.
+4. What cannot be written (a dangling hard link, a loop of parents) is left out and reported as a `LayerProblem`.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from cosinspect.rootfs.xattrs import refused_attribute
 __all__ = ["IMPLIED_MODE", "Inode", "LayerProblem", "Node", "Tree", "is_name"]
 
 LINK_BYTES = 4095
-"""The longest target that Linux stores in a symbolic link (PATH_MAX less its NUL)."""
+"""The longest target that Linux stores in a symbolic link (PATH_MAX without its NUL)."""
 
-_UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) leaves as it is
+_UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) keeps
 _SETGID = 0o2000
 _SHORT = NAME_BYTES // 4
 
 
 class Tree(Paths):
-    """A directory that entries are written to.
+    """A directory tree to which entries are written.
 
     Attributes:
         root: the root directory.
-        problems: what could not be done.
+        problems: the entries that could not be applied.
     """
 
     def __init__(
@@ -46,13 +46,12 @@ class Tree(Paths):
         limits: Limits = DEFAULT_LIMITS,
         inherit: Callable[[list[str]], Node | LayerProblem | None] | None = None,
     ) -> None:
-        """Begin with an empty root.
+        """Start with an empty root.
 
         Args:
             rules: of the reader.
             limits: for the links followed.
-            inherit: gives, for a directory that has to be made, the one whose attributes it gets, or what keeps it from
-                being made.
+            inherit: returns, for a directory to create, the one whose attributes it gets, or why it cannot be created.
         """
         super().__init__(rules, limits=limits)
         self.problems: list[LayerProblem] = []
@@ -63,7 +62,7 @@ class Tree(Paths):
         )
 
     def make_directory(self, path: str, position: int) -> Node | str:
-        """Find a directory, links followed, and make what is missing on the way; gives the kind of problem if it cannot."""
+        """Return a directory, links followed; create missing ones on the way; return the kind of problem if that fails."""
         found = self._known(path)
         if found is not None:
             return found
@@ -71,7 +70,7 @@ class Tree(Paths):
         return self._found(path, made) or made
 
     def made(self, path: str, position: int) -> Node | None:
-        """Find or make the directory of a marker; None if it cannot be, which is reported then."""
+        """Return or create the directory of a marker; report a failure and return None."""
         found = self.make_directory(path, position)
         if isinstance(found, str):
             self.problem(found, position, path, _WAYS[found])
@@ -91,7 +90,7 @@ class Tree(Paths):
             self.problem(parent, position, entry.path, _WAYS[parent])
             return
         odd = entry.fault
-        # No shorter name has more bytes than a file's may have, and only odd ones have a NUL.
+        # Shorter names cannot exceed the limit, and only irregular ones have a NUL.
         if (odd or len(name) > _SHORT) and not is_name(name):
             self.problem("unusable-name", position, entry.path, _WAYS["unusable-name"])
             return
@@ -129,7 +128,7 @@ class Tree(Paths):
                 self._set_attributes(entry, entry.type, position)
 
     def pass_over(self, entry: LayerEntry, position: int) -> None:
-        """Do what containerd does at an entry that it makes no file of: its parents are made, and what has its name goes."""
+        """Apply an entry of which containerd makes no file: create its parents, and delete what has its name."""
         directory, _, name = entry.path.rpartition("/")
         if not name:
             return
@@ -137,7 +136,7 @@ class Tree(Paths):
         if parent is None or parent.children is None:
             return
         if not is_name(name) and entry.type == "global":
-            # Looking at the name fails, which is taken for its absence.
+            # The lookup of the name fails, which counts as absence.
             return
         self._remove(parent.children, name)
         if entry.type == "unknown":
@@ -145,7 +144,7 @@ class Tree(Paths):
             self.problem("unknown-type", position, entry.path, message)
 
     def close(self) -> None:
-        """End the writing: a reader that comes back to set the times of directories has to find them."""
+        """End the writing: a reader that sets the times of directories at the end must find them."""
         if not self._rules.revisits_directories or not self._replaced:
             return
         for path, position in in_time(self._listed):
@@ -154,7 +153,7 @@ class Tree(Paths):
                 self.problem("directory-replaced", position, path, message)
 
     def problem(self, kind: str, position: int, path: str, message: str, *, fatal: bool = True) -> None:
-        """Tell of something that cannot be done."""
+        """Report an entry that cannot be applied."""
         self.problems.append(LayerProblem(kind, position, path, message, fatal))
 
     def _remove(self, children: dict[str, Node], name: str) -> None:
@@ -166,7 +165,7 @@ class Tree(Paths):
             self._replaced = True
 
     def _with_owner(self, entry: LayerEntry, parent: Node, old: Node | None) -> LayerEntry:
-        """Return an entry the owner that it has where it says to leave that as it is."""
+        """Return an entry with the existing owner if it says to keep it."""
         before = old.entry if entry.type == "dir" and old is not None and old.children is not None else None
         uid, gid = (before.uid, before.gid) if before is not None else (0, _inherited_group(parent))
         if entry.type == "hardlink":
@@ -183,7 +182,7 @@ class Tree(Paths):
             self.problem("attribute-refused", position, entry.path, message)
 
     def _target(self, entry: LayerEntry) -> Node | str | None:
-        """Find what a hard link links to; a string says why it cannot be looked for."""
+        """Return the target of a hard link; a string gives the reason if it cannot be resolved."""
         if not entry.target or not self._rules.lexical:
             return self.lookup(entry.link)
         # containerd 1.7.29, archive/tar.go: hardlinkRootPath
@@ -229,7 +228,7 @@ class Tree(Paths):
             message = f"the hard link's target /{entry.link} is not there when it is needed"
             self.problem("dangling-hardlink", position, entry.path, message)
             return
-        if target.type == "dir":  # one that was taken out of the tree has no children any more
+        if target.type == "dir":  # a removed directory has no children any more
             message = f"the hard link's target /{entry.link} is a directory"
             self.problem("hardlink-to-directory", position, entry.path, message)
             return
@@ -244,7 +243,7 @@ class Tree(Paths):
         children[name] = node
 
     def _implied(self, names: list[str], position: int, parent: Node) -> Node | str:
-        """Make a directory that the layer uses and does not list."""
+        """Create an implied directory."""
         lower = self._inherit(names) if self._inherit is not None else None
         if isinstance(lower, LayerProblem):
             return lower.kind

@@ -1,4 +1,4 @@
-"""What a tree takes when it is copied into a file system: bytes, inodes, and how large its directories and links are."""
+"""The space that a tree needs in a file system: bytes, inodes, and the sizes of its directories and links."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cosinspect.rootfs.tree import Inode, Node
 __all__ = ["Usage", "measure"]
 
 _FAST_LINK = 60
-"""Bytes of a link's target from which on it takes a block of its own (ext2: i_block has 60 bytes)."""
+"""The length of a link's target from which it needs a block (ext2: i_block has 60 bytes)."""
 _LONG_NAME = 63
-"""Characters up to which a name has at most 255 bytes, whatever they are."""
+"""The number of characters up to which a name has at most 255 bytes."""
 _LONG_LINK = 255
 _LARGE_ATTRIBUTES = 512
 _MOST_NOTED = 1000
@@ -22,13 +22,13 @@ _MOST_NOTED = 1000
 
 @frozen
 class Usage:
-    """What a tree takes.
+    """The space that a tree needs.
 
     Attributes:
         listed: bytes of everything that is not a directory, hard links counted each time, links by the length of their target.
         inodes: files, directories, links and devices, a file with several names once.
-        blocks: blocks that it takes at least.
-        most_blocks: blocks that it takes at most: directories that are indexed, and attributes that are not shared.
+        blocks: a lower bound of the blocks.
+        most_blocks: an upper bound of the blocks: with indexed directories, and attributes that are not shared.
         odd: paths, at most 1000, that a file system may refuse: a long name, a long link, or large attributes.
     """
 
@@ -40,9 +40,9 @@ class Usage:
 
 
 def measure(rootfs: Rootfs, block: int, data_blocks: Callable[[int, int], int]) -> Usage:
-    """Add up what a tree takes in blocks of `block` bytes; `data_blocks` gives the blocks of a file's content.
+    """Return the space of a tree in blocks of `block` bytes; `data_blocks` returns the blocks of a file's content.
 
-    Of the root directory only what it takes beyond the first block counts, for a new file system has that.
+    The first block of the root directory does not count, because a new file system has it.
     """
     root = rootfs.root.node
     listed, inodes = 0, 0
@@ -86,7 +86,7 @@ def measure(rootfs: Rootfs, block: int, data_blocks: Callable[[int, int], int]) 
 
 
 def _directory(node: Node, block: int) -> int:
-    """Count the blocks of a directory whose entries stand one behind another, none over the end of a block."""
+    """Return the blocks of a directory whose entries are consecutive and do not cross blocks."""
     blocks, used = 1, 24  # `.` and `..`
     for name in node.children or ():
         length = 8 + (len(name.encode("utf-8", "surrogateescape")) + 3) // 4 * 4

@@ -1,7 +1,8 @@
-"""Which extended attributes of an entry Linux refuses, so that whoever unpacks it stops there.
+"""The extended attributes that Linux refuses, at which every unpacker stops.
 
 Follows Linux 6.1 (fs/xattr.c, security/commoncap.c, fs/posix_acl.c) and containerd 1.7.29, which ignores
-attributes that a file system does not support, those of `trusted.`, and those of `user.` on what is not a file or directory.
+attributes that a file system does not support, those of `trusted.`, and those of `user.` on what is not a
+file or directory.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ _USER_OBJ, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 1, 2, 4, 8, 16, 32
 
 
 def refused_attribute(xattrs: Mapping[str, str], kind: str) -> tuple[str, str] | None:
-    """Return the first attribute that cannot be set, and why; None if all can be, or are ignored.
+    """Return the first attribute that cannot be set, with the reason; None if all can be set, or are ignored.
 
     Args:
         xattrs: by name, values with surrogate escapes.
-        kind: of the file that gets them: `file`, `dir`, `symlink` and so on.
+        kind: of the file: `file`, `dir`, `symlink` and so on.
     """
     for name, text in xattrs.items():
         if name.startswith("trusted."):
@@ -61,7 +62,7 @@ def _refusal(name: str, value: bytes, kind: str) -> str:
 
 
 def _is_capability(value: bytes) -> bool:
-    """Return whether Linux takes a value for a capability set (commoncap.c: cap_convert_nscap)."""
+    """Return whether Linux accepts a value as a capability set (commoncap.c: cap_convert_nscap)."""
     if len(value) not in (20, 24):
         return False
     revision = int.from_bytes(value[:4], "little") & ~_EFFECTIVE
@@ -77,7 +78,7 @@ def _acl_refusal(value: bytes, kind: str, *, default: bool) -> str:
     if len(value) < 4:
         return malformed
     if value[:4] != b"\x02\0\0\0":
-        return ""  # an unknown version is not supported, and so ignored
+        return ""  # an unknown version is not supported and therefore ignored
     if (len(value) - 4) % 8:
         return malformed
     entries = list(struct.iter_unpack("<HHI", value[4:]))

@@ -1,7 +1,8 @@
-"""The verdict where it is enforced: protocols of clusters and registries, each mapped to the same inspection.
+"""The server: protocols of clusters and registries, each mapped to the same inspection.
 
-The server holds no policy of its own: a rule names a profile and policies, as the command line does.
+The server has no policy of its own: a rule names a profile and policies, as the command line does.
 
-It may import `image`, `inspection`, `kubernetes_images`, `oci`, `policy`, `render`, `report`, `signatures` and `sources`. A protocol is a
-module (`admission`, `gatekeeper`, `harbor`); `inspector` decides what is inspected, `verdicts` stores the answers.
+It may import `cache`, `image`, `inspection`, `kubernetes_images`, `oci`, `policy`, `render`, `report`,
+`signatures` and `sources`. A protocol is a module (`admission`, `gatekeeper`, `harbor`); `inspector` decides
+what is inspected, `verdicts` stores the answers.
 """

@@ -1,4 +1,4 @@
-"""Kubernetes's admission webhooks, admission.k8s.io/v1: objects are admitted if the images that they name are, and may be pinned."""
+"""Kubernetes's admission webhooks, admission.k8s.io/v1: objects are admitted if their images are; tags may be pinned."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _logger = logging.getLogger("cosinspect.server")
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 WARNING = 240
-"""Characters of a warning; the API server may cut what is longer than 256."""
+"""The maximum length of a warning; the API server may cut longer ones than 256 characters."""
 MESSAGE = 4000
-"""Characters of a denial."""
+"""The maximum length of a denial."""
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _INSPECTED = ("CREATE", "UPDATE")
@@ -62,12 +62,12 @@ class _Review(msgspec.Struct, rename="camel"):
 
 @frozen
 class Admissions:
-    """Answers reviews.
+    """Answers admission reviews.
 
     Attributes:
-        configuration: what becomes of objects of which nothing is known.
+        configuration: has the decision for unknown objects.
         fields: where objects name images.
-        gate: lets images pass.
+        gate: decides about images.
     """
 
     configuration: Configuration
@@ -79,12 +79,12 @@ class Admissions:
 
         Args:
             body: the document.
-            patience: what the request's own `timeout` says, as Go writes durations; None if it says nothing.
-            arrived: when it came, by `time.monotonic`.
-            mutate: whether to pin tags to the digests that were checked.
+            patience: the `timeout` of the request as a Go duration; None without one.
+            arrived: the time of arrival, by `time.monotonic`.
+            mutate: whether to replace tags by the inspected digests.
 
         Raises:
-            Refusal: it is no review.
+            Refusal: the document is not a review.
         """
         review = parse_json(body, _Review, f"an {KIND} of {API_VERSION}")
         if (review.api_version, review.kind) != (API_VERSION, KIND):
@@ -135,11 +135,11 @@ class Admissions:
         return patience
 
     async def _images(self, request: _Request) -> tuple[NamedImage, ...]:
-        """Return the images that have to be decided.
+        """Return the images to decide.
 
         Raises:
-            InvalidObject: the object does not say which they are.
-            LookupError: it is not known where objects of the kind name images.
+            InvalidObject: the object does not name its images properly.
+            LookupError: the kind of object is unknown.
         """
         if request.operation not in _INSPECTED:
             return ()
@@ -147,8 +147,8 @@ class Admissions:
         if not self.fields.knows(group, kind):
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
             raise LookupError(f"it is not known where a {told} names images: say so under kinds")
-        # What runs already is not judged anew because somebody changes a label, and what is being deleted must be able to
-        # lose its finalizers. An object that is created brings its images whatever its metadata says.
+        # A change of a label does not judge running images again, and an object that is being deleted must be
+        # able to lose its finalizers. An object that is created is judged whatever its metadata.
         if request.operation == "UPDATE" and (
             _is_deleted(request.object) or self._brings_nothing(group, kind, request)
         ):
@@ -163,7 +163,7 @@ class Admissions:
         return images
 
     def _brings_nothing(self, group: str, kind: str, request: _Request) -> bool:
-        """Return whether an update leaves alone all that may name an image; paths of the configuration may lead anywhere."""
+        """Return whether an update changes nothing that may name an image; paths of the configuration may lead anywhere."""
         if self.fields.is_slow(group, kind):
             return bool(request.object == request.old_object)
         return bool(_content(request.object) == _content(request.old_object))

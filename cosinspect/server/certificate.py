@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -14,7 +15,7 @@ from cosinspect.server.configuration import Listen
 from cosinspect.server.metrics import Metrics
 from cosinspect.server.settings import stamp_of
 
-__all__ = ["renew", "tls_context"]
+__all__ = ["renew", "require_certificate", "require_pair", "tls_context"]
 
 _logger = logging.getLogger("cosinspect.server")
 
@@ -67,6 +68,43 @@ async def renew(context: ssl.SSLContext, settings: Listen, metrics: Metrics) -> 
         seen = now
         metrics.certificate.set(expiry)
         _logger.info("the certificate was renewed")
+
+
+def require_certificate(path: str) -> None:
+    """Require a file of certificates of which none has expired.
+
+    Raises:
+        ValueError: the file has no certificate.
+        OSError: it cannot be read.
+    """
+    try:
+        found = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except ValueError as fault:
+        raise ValueError(f"{path}: expected certificates in PEM, found none that can be read") from fault
+    end = min(each.not_valid_after_utc for each in found)
+    if end < datetime.now(UTC):
+        raise ValueError(f"{path}: the certificate expired on {end.date().isoformat()}; renew it")
+
+
+def require_pair(certificate: str, key: str) -> None:
+    """Require the private key of a certificate, without a password.
+
+    Raises:
+        ValueError: it is another, or none.
+        OSError: a file cannot be read.
+    """
+
+    def ask() -> str:
+        raise ValueError(f"{key}: expected a key without a password; decrypt it")
+
+    if b"PRIVATE KEY" not in Path(key).read_bytes():
+        raise ValueError(f"{key}: expected a private key in PEM")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=ask)
+    except ssl.SSLError as fault:
+        raise ValueError(
+            f"{key}: expected the key of {certificate}: {fault.reason or fault}; use the pair that was made together"
+        ) from fault
 
 
 def _load(context: ssl.SSLContext, settings: Listen) -> None:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import enum
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from attrs import frozen
 
-from cosinspect.errors import CosinspectError, InvalidConfiguration
+from cosinspect.errors import InvalidConfiguration
 from cosinspect.globs import name_matches
-from cosinspect.kubernetes_images import ImageField, path_of
-from cosinspect.oci.documents import Platform
+from cosinspect.kubernetes_images import ImageField
 from cosinspect.oci.reference import Reference
 from cosinspect.policy.mistakes import Key, Mistakes
+from cosinspect.server.spellings import (
+    check_address,
+    check_addresses,
+    check_hosts,
+    check_path,
+    check_paths,
+    check_platform,
+    parse_document,
+    read_text,
+)
 
 __all__ = [
     "Admission",
@@ -30,9 +38,9 @@ __all__ = [
     "Otherwise",
     "load_configuration",
     "parse_configuration",
+    "read_document",
 ]
 
-_MAX_BYTES = 1024 * 1024
 _Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 
 
@@ -214,13 +222,17 @@ class Harbor(Guarded, frozen=True, forbid_unknown_fields=True):
 
 
 class _WireTop(msgspec.Struct):
-    listen: dict[str, Any] = {}
-    inspections: dict[str, Any] = {}
-    admission: dict[str, Any] = {}
-    notifications: dict[str, Any] | None = None
-    harbor: dict[str, Any] | None = None
-    kinds: list[Any] = []
-    rules: list[Any] = []
+    listen: Any = None
+    inspections: Any = None
+    admission: Any = None
+    notifications: Any = None
+    harbor: Any = None
+    kinds: Any = None
+    rules: Any = None
+
+
+_TABLES = frozenset(_WireTop.__struct_fields__)
+_RELATIVE = "a path is relative to the configuration's directory"
 
 
 @frozen
@@ -265,21 +277,7 @@ def load_configuration(path: str | os.PathLike[str]) -> Configuration:
     Raises:
         InvalidConfiguration: it cannot be read, or is wrong; the message tells every mistake with its line and key.
     """
-    file = Path(path)
-    try:
-        with file.open("rb") as stream:
-            raw = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
-        reason = fault.strerror if isinstance(fault, OSError) else None
-        raise InvalidConfiguration(
-            f"the configuration cannot be read: {reason or fault}", where=str(path)
-        ) from fault
-    if len(raw) > _MAX_BYTES:
-        raise InvalidConfiguration(f"expected at most {_MAX_BYTES} bytes", where=str(path))
-    try:
-        return parse_configuration(raw.decode(), where=str(path), directory=file.parent)
-    except UnicodeDecodeError as fault:
-        raise InvalidConfiguration("the configuration is not UTF-8", where=str(path)) from fault
+    return parse_configuration(read_text(path), where=str(path), directory=Path(path).parent)
 
 
 def parse_configuration(text: str, *, where: str = "configuration", directory: Path) -> Configuration:
@@ -293,32 +291,45 @@ def parse_configuration(text: str, *, where: str = "configuration", directory: P
     Raises:
         InvalidConfiguration: as `load_configuration`.
     """
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as fault:
-        raise InvalidConfiguration(f"expected TOML: {fault}", where=where) from fault
     mistakes = Mistakes.of(where, text, InvalidConfiguration)
-    top = mistakes.convert(_WireTop, document, ()) or _WireTop()
-    reader = _Reader(mistakes, directory)
-    listen = reader.listen(top.listen)
-    inspections = reader.inspections(top.inspections)
-    admission = mistakes.convert(Admission, top.admission, ("admission",))
-    rules = tuple(reader.rule(value, number) for number, value in enumerate(top.rules))
-    kinds = tuple(field for number, value in enumerate(top.kinds) for field in reader.kind(value, number))
-    notifications = reader.guarded(Guarded, top.notifications, "notifications")
-    harbor = reader.guarded(Harbor, top.harbor, "harbor")
-    if not top.rules:
-        mistakes.add(("rules",), "expected at least one rule: without any, no image is admitted")
+    found = read_document(parse_document(text, where), mistakes, directory)
     mistakes.end()
-    assert listen is not None  # noqa: S101 - what is None was a mistake
-    assert inspections is not None  # noqa: S101
-    assert admission is not None  # noqa: S101
+    assert found is not None  # noqa: S101 - what is None was a mistake
+    return found
+
+
+def read_document(
+    document: dict[str, Any], mistakes: Mistakes, directory: Path, *, thorough: bool = False
+) -> Configuration | None:
+    """Read a configuration from a document; None where it has mistakes, which are noted.
+
+    Args:
+        document: the TOML.
+        mistakes: takes what is wrong.
+        directory: what relative paths are relative to.
+        thorough: whether a table with a mistake is searched for more, which may come of the same.
+    """
+    given = {name: value for name, value in document.items() if name in _TABLES}
+    for name in document.keys() - given.keys():
+        mistakes.convert(_WireTop, {name: document[name]}, ())
+    reader = _Reader(mistakes, directory, thorough)
+    listen = reader.listen(given.get("listen", {}))
+    inspections = reader.inspections(given.get("inspections", {}))
+    admission = mistakes.convert(Admission, given.get("admission", {}), ("admission",))
+    rules = [reader.rule(value, number) for number, value in enumerate(reader.tables(given, "rules"))]
+    kinds = [reader.kind(value, number) for number, value in enumerate(reader.tables(given, "kinds"))]
+    notifications = reader.guarded(Guarded, given.get("notifications"), "notifications")
+    harbor = reader.guarded(Harbor, given.get("harbor"), "harbor")
+    if not given.get("rules", []):
+        mistakes.add(("rules",), "expected at least one rule: without any, no image is admitted")
+    if listen is None or inspections is None or admission is None:
+        return None
     return Configuration(
         listen,
         inspections,
         admission,
         tuple(rule for rule in rules if rule is not None),
-        kinds,
+        tuple(field for fields in kinds for field in fields),
         notifications,
         harbor,
     )
@@ -333,40 +344,79 @@ class _Reader:
 
     mistakes: Mistakes
     directory: Path
+    thorough: bool
+
+    def tables(self, document: dict[str, Any], name: str) -> list[Any]:
+        """Return the tables of an array."""
+        value = document.get(name, [])
+        if isinstance(value, list):
+            return value
+        self.mistakes.add((name,), f"expected an array of tables, which begin with [[{name}]]")
+        return []
 
     def file(self, name: str | None, key: Key, *, there: bool = True) -> str | None:
         """Return the path of what is named, which must be there."""
         if name is None:
             return None
         path = self.directory / name
-        if there and not path.is_file():
-            self.mistakes.add(key, f"expected a file, there is none: {path}")
-        if not there and not path.parent.is_dir():
-            self.mistakes.add(key, f"expected a place for a file, there is no {path.parent}")
+        try:
+            if there and not path.is_file():
+                what = "this is a directory" if path.is_dir() else "there is none"
+                self.mistakes.add(key, f"expected a file, {what}: {path}; {_RELATIVE}")
+            if not there and not path.parent.is_dir():
+                self.mistakes.add(
+                    key, f"expected a place for a file, there is no {path.parent}; make the directory"
+                )
+            if not there and path.is_dir():
+                self.mistakes.add(key, f"expected a file or nothing, this is a directory: {path}")
+        except ValueError:  # a NUL
+            self.mistakes.add(key, f"expected the name of a file, found {name[:60]!r}")
         return str(path)
 
+    def files(self, value: object, names: tuple[str, ...], key: Key) -> dict[str, Any]:
+        """Return the paths of the files that a table names, whatever else is wrong with it."""
+        found: dict[str, Any] = {}
+        for name in names:
+            given = value.get(name) if isinstance(value, dict) else None
+            if isinstance(given, str):
+                found[name] = self.file(given, (*key, name))
+            elif isinstance(given, list) and all(isinstance(each, str) for each in given):
+                found[name] = tuple(str(self.file(each, (*key, name))) for each in given)
+        return found
+
     def listen(self, value: object) -> Listen | None:
-        found = self.mistakes.convert(Listen, value, ("listen",), {"address": _address})
-        if found is None:
+        found = self.mistakes.convert(Listen, value, ("listen",), {"address": check_address})
+        if found is None and not self.thorough:
             return None
-        if found.plain_http == (found.certificate is not None):
+        files = self.files(value, ("certificate", "key", "client_ca"), ("listen",))
+        given = value if isinstance(value, dict) else {}
+        plain = given.get("plain_http") is True
+        if ("certificate" in given) != ("key" in given):
+            self.mistakes.add(("listen",), "expected certificate and key together; give both")
+        elif plain == ("certificate" in given):
             self.mistakes.add(
                 ("listen",),
                 "expected either certificate and key, or plain_http = true for a proxy that has them",
             )
-        if (found.certificate is None) != (found.key is None):
-            self.mistakes.add(("listen",), "expected certificate and key together")
-        files = {
-            name: self.file(getattr(found, name), ("listen", name))
-            for name in ("certificate", "key", "client_ca")
-        }
-        return msgspec.structs.replace(found, **files)
+        if plain and "client_ca" in given:
+            self.mistakes.add(
+                ("listen", "client_ca"),
+                "expected TLS, without which clients show no certificate; take plain_http or this out",
+            )
+        return msgspec.structs.replace(found, **files) if found is not None else None
 
     def inspections(self, value: object) -> Inspections | None:
-        found = self.mistakes.convert(Inspections, value, ("inspections",), {"platform": _platform})
+        key = ("inspections",)
+        found = self.mistakes.convert(
+            Inspections, value, key, {"platform": check_platform, "plain_http": check_hosts}
+        )
+        if found is None and not self.thorough:
+            return None
+        given = value if isinstance(value, dict) else {}
+        name = given.get("database", Inspections().database)
+        database = self.file(name, (*key, "database"), there=False) if isinstance(name, str) else None
         if found is None:
             return None
-        database = self.file(found.database, ("inspections", "database"), there=False)
         cache = found.cache
         if cache is not None and "://" not in cache:
             cache = str(self.directory / cache)
@@ -375,64 +425,33 @@ class _Reader:
     def rule(self, value: object, number: int) -> AdmissionRule | None:
         key = ("rules", number)
         found = self.mistakes.convert(AdmissionRule, value, key)
+        if found is None and not self.thorough:
+            return None
+        given = value if isinstance(value, dict) else {}
+        for name in ("registries", "repositories", "namespaces"):
+            if given.get(name) == []:
+                self.mistakes.add((*key, name), 'expected at least one glob, such as "*"')
+        profile = given.get("profile", "")
+        files = self.files(value, ("policies", "verify_keys", "attestation_keys"), key)
+        if isinstance(profile, str) and profile.endswith(".toml"):
+            files |= self.files(value, ("profile",), key)
         if found is None:
             return None
-        for name in ("registries", "repositories", "namespaces"):
-            if not getattr(found, name):
-                self.mistakes.add((*key, name), 'expected at least one glob, such as "*"')
-        profile = found.profile
-        if profile.endswith(".toml"):
-            profile = str(self.file(profile, (*key, "profile")))
-        lists = {
-            name: tuple(str(self.file(each, (*key, name))) for each in getattr(found, name))
-            for name in ("policies", "verify_keys", "attestation_keys")
-        }
-        name = found.name or f"rules[{number}]"
-        return msgspec.structs.replace(found, name=name, profile=profile, **lists)
+        return msgspec.structs.replace(found, name=found.name or f"rules[{number}]", **files)
 
     def guarded(self, kind: type[_GuardedKind], value: object, name: str) -> _GuardedKind | None:
-        parsers = {"addresses": _addresses} if kind is Harbor else None
-        found = self.mistakes.convert(kind, value, (name,), parsers) if value is not None else None
-        if found is None:
+        parsers = {"addresses": check_addresses} if kind is Harbor else None
+        if value is None:
             return None
-        return msgspec.structs.replace(found, token_file=self.file(found.token_file, (name, "token_file")))
+        found = self.mistakes.convert(kind, value, (name,), parsers)
+        if found is None and not self.thorough:
+            return None
+        files = self.files(value, ("token_file",), (name,))
+        return msgspec.structs.replace(found, **files) if found is not None else None
 
     def kind(self, value: object, number: int) -> tuple[ImageField, ...]:
         key = ("kinds", number)
-        found = self.mistakes.convert(_WireKind, value, key, {"images": _paths, "tag": _path})
+        found = self.mistakes.convert(_WireKind, value, key, {"images": check_paths, "tag": check_path})
         if found is None:
             return ()
         return tuple(ImageField(found.group, found.kind, each, found.tag) for each in found.images)
-
-
-def _address(text: str) -> None:
-    host, colon, port = text.rpartition(":")
-    if not host or not colon or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
-        raise ValueError(f"expected HOST:PORT, found {text[:60]!r}")
-
-
-def _addresses(addresses: dict[str, str]) -> None:
-    for host in (*addresses, *addresses.values()):
-        try:
-            Reference.parse(f"{host if ':' in host else f'{host}:443'}/os")
-        except CosinspectError as fault:
-            raise ValueError(
-                f"expected a host with an optional port such as core:8080, found {host[:60]!r}"
-            ) from fault
-
-
-def _platform(text: str | None) -> None:
-    try:
-        _ = Platform.parse(text) if text is not None else None
-    except CosinspectError as fault:
-        raise ValueError(fault.message) from fault
-
-
-def _path(text: str | None) -> None:
-    if text is not None:
-        path_of(text)
-
-
-def _paths(texts: list[str]) -> None:
-    for text in texts:
-        path_of(text)

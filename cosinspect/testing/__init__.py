@@ -1,6 +1,6 @@
-"""What policy tests are written with: images made of a few lines, and a registry to pull them from.
+"""The testing kit: images in a few lines of code, and a registry that serves them.
 
-Public, and kept stable like the rest: whoever writes a profile or a check of their own tests it with these.
+It is public and stable, for tests of profiles, policies and plugins. docs/testing.md is the manual.
 
     from cosinspect.testing import ImageBuilder, Registry, Symlink, Whiteout
 
@@ -10,14 +10,14 @@ Public, and kept stable like the rest: whoever writes a profile or a check of th
         with Registry() as registry:
             name = registry.push(image, "org/os:v1")
 
-What stands at a path is in `entries`; `tar_writer` and `layers` make archives and blobs of it, `images` makes images
-and indexes (`built_images`), which `layout_writer` and `docker_archive_writer` write to disk and `registry` serves
-(`registry.store`), asking for credentials (`registry.auth`) and failing (`registry.faults`) as configured. It may import `tar`
-and the ground: what tests images shares no code with what reads them.
+`entries` has the content of layers; `tar_writer` and `layers` make archives and blobs; `images` makes images
+and indexes (`built_images`); `layout_writer` and `docker_archive_writer` write them to disk; `registry`
+serves them (`registry.store`) with authentication (`registry.auth`) and faults (`registry.faults`). It may
+import `tar` and the ground: the code that builds test images is independent of the code that reads images.
 
-Not imported here, so that only those pay for it who use it: `cosinspect.testing.derivative`, with `derivative()`, a
-small image that has what the checks ask of a derivative that boots, and `BREAKAGES`, the ways in which derivatives
-really broke, each with the check that must find it. Its kernels and initrds are made by `cosinspect.testing.bootfiles`.
+Import `cosinspect.testing.derivative` separately, because it takes time: it has `derivative()`, a small image
+that passes all checks, and `BREAKAGES`, known defects, each with the check that must find it.
+`cosinspect.testing.bootfiles` makes its kernels and initrds.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Kernels and initrds for test images: true formats with nothing in them that could run.
+"""Kernels and initrds for test images: real formats without runnable code.
 
 Kernels have the headers of the Linux documentation (`arch/x86/boot.rst`, `arch/arm64/booting.rst`,
-`arch/riscv/boot-image-header.rst`), EFI stub and version included, and file(1) takes them for what they claim to be. Initrds
-are newc cpio archives compressed as a kernel can inflate them, written from the same values as layers
-(`cosinspect.testing.layers`). The same arguments are the same bytes.
+`arch/riscv/boot-image-header.rst`) with EFI stub and version; file(1) recognises them. Initrds are newc cpio
+archives in a compression that a kernel can inflate, made from the same values as layers
+(`cosinspect.testing.layers`). The same arguments give the same bytes.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ Architecture: TypeAlias = Literal["amd64", "386", "arm64", "riscv64"]
 InitrdCompression: TypeAlias = Literal["gzip", "xz", "zstd", "lz4", "bzip2", "lzma", "none"]
 
 InitrdEntry: TypeAlias = str | bytes | File | Directory | Symlink | Hardlink | Device
-"""What can stand at a path of an initrd; text or bytes are a regular file of mode 0644."""
+"""A member of an initrd; text or bytes are a regular file of mode 0644."""
 
 _MACHINES = {"386": 0x014C, "amd64": 0x8664, "arm64": 0xAA64, "riscv64": 0x5064}
 _PE_START = 0x40
-_SETUP_BYTES = 16 * 1024  # 31 sectors behind the boot sector
+_SETUP_BYTES = 16 * 1024  # 31 sectors after the boot sector
 _VERSION_OFFSET = 0x3000
 _PAYLOAD_OFFSET = 0x400
 _TEXT_OFFSET = 0x1000
@@ -64,9 +64,9 @@ def linux_kernel(
 
     Args:
         version: the release; on x86 in the header, elsewhere only in the banner within the body.
-        architecture: what it says that it is for.
+        architecture: of the kernel.
         size: in bytes, rounded up to a multiple of 16; at least 32 KiB.
-        efi_stub: whether it is an EFI program too.
+        efi_stub: whether it is also an EFI program.
     """
     size = -(-max(size, 32 * 1024) // 16) * 16
     if architecture in {"amd64", "386"}:
@@ -95,7 +95,7 @@ def unified_kernel_image(
     profiles: Sequence[str] = (),
     leave_out: Collection[str] = (),
 ) -> bytes:
-    """Make an EFI program with a kernel, an initrd and the kernel's release in sections of their own.
+    """Make an EFI program with a kernel, an initrd and the kernel's release in separate sections.
 
     Args:
         kernel: for the section .linux.
@@ -126,11 +126,11 @@ def unified_kernel_image(
 
 
 def efi_program(architecture: Architecture = "amd64", *, loader: str | None = None) -> bytes:
-    """Make an EFI program with nothing in it that could run.
+    """Make an EFI program without runnable code.
 
     Args:
         architecture: of the program.
-        loader: what it says of itself as systemd-boot does, such as `systemd-boot 257.8`.
+        loader: the name that it states as systemd-boot does, such as `systemd-boot 257.8`.
     """
     image = bytearray(_TEXT_OFFSET + 512)
     sections = [(".text", _TEXT_OFFSET, 512)]
@@ -145,18 +145,18 @@ def efi_program(architecture: Architecture = "amd64", *, loader: str | None = No
 
 
 def executable(content: str | bytes = "#!/bin/sh\n") -> File:
-    """A file of mode 0755."""
+    """Return a file of mode 0755."""
     return File(content, mode=0o755)
 
 
 def cpio_archive(
     members: Mapping[str, InitrdEntry], *, trailer: bool = True, checksums: bool = False
 ) -> bytes:
-    """Write a newc archive, padded to 512 bytes as cpio(1) does; directories that are not given are put in front.
+    """Write a newc archive, padded to 512 bytes as cpio(1) does; missing directories are added in front.
 
     Args:
-        members: paths, without a leading slash, to what stands there, in the order they are written. The body of a file
-            with hard links stands at the last of them.
+        members: paths, without a leading slash, to members, in the order of the archive. The body of a file with hard links is
+        at the last of them.
         trailer: whether the archive ends with its trailer.
         checksums: write the variant with checksums, 070702.
     """
@@ -185,7 +185,7 @@ def cpio_archive(
 
 
 def microcode_archive(*vendors: Literal["AuthenticAMD", "GenuineIntel"]) -> bytes:
-    """Write what dracut puts in front of an initrd: microcode of CPU vendors, of both where none is named."""
+    """Make the archive that dracut writes before an initrd: microcode of the given CPU vendors, by default of both."""
     members: dict[str, InitrdEntry] = {"early_cpio": "1\n"}
     for vendor in vendors or ("AuthenticAMD", "GenuineIntel"):
         members[f"kernel/x86/microcode/{vendor}.bin"] = b"\x01\x00\x00\x00" * 512
@@ -193,7 +193,7 @@ def microcode_archive(*vendors: Literal["AuthenticAMD", "GenuineIntel"]) -> byte
 
 
 def compress_initrd(data: bytes, compression: InitrdCompression) -> bytes:
-    """Compress archives in a way that a kernel can inflate: xz with CRC32 and a small dictionary, lz4 in the legacy format."""
+    """Compress archives so that a kernel can inflate them: xz with CRC32 and a small dictionary, lz4 in the legacy format."""
     match compression:
         case "none":
             return data
@@ -217,7 +217,7 @@ def compress_initrd(data: bytes, compression: InitrdCompression) -> bytes:
 
 
 def join_segments(*segments: bytes) -> bytes:
-    """Join segments of an initrd, with zero bytes between them so that each stands at a multiple of 4."""
+    """Join segments of an initrd, with zero bytes between them so that each starts at a multiple of 4."""
     joined = b""
     for segment in segments:
         joined += bytes(-len(joined) % 4) + segment
@@ -309,7 +309,7 @@ def _with_parents(members: Mapping[str, InitrdEntry]) -> Iterator[tuple[str, Ini
 
 
 def _link_groups(entries: Mapping[str, InitrdEntry]) -> dict[str, list[str]]:
-    """Group the paths that are one file by the path that the file itself stands at, which comes first."""
+    """Group hard-linked paths by the path of the file itself, which comes first."""
     groups: dict[str, list[str]] = {}
     for path, entry in entries.items():
         if isinstance(entry, Hardlink):

@@ -1,7 +1,7 @@
-"""Images and indexes as they were built: documents and blobs, as bytes, that can be pushed, written, and told to lie.
+"""Built images and indexes: documents and blobs as bytes that can be pushed, written and falsified.
 
-They write themselves in every form that the readers know, with `cosinspect.testing.layout_writer` and
-`cosinspect.testing.docker_archive_writer`; the names they give are those of containers-transports(5).
+They are written in every form that the readers support, with `cosinspect.testing.layout_writer` and
+`cosinspect.testing.docker_archive_writer`. The returned names follow containers-transports(5).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class BuiltImage:
 
     Attributes:
         manifest: the manifest.
-        media_type: what the manifest is served as.
+        media_type: of the manifest.
         config: the configuration.
-        blobs: everything by digest: layers, configuration, manifest. The `replace_blob` of a hostile image may have
-            made a digest name other bytes.
+        blobs: everything by digest: layers, configuration, manifest. After `replace_blob`, a digest may name other
+        bytes.
         layers: the digests of the layers, lowest first, as built.
         tars: the layers uncompressed, lowest first, as built.
     """
@@ -61,26 +61,26 @@ class BuiltImage:
         return descriptor_of(self.media_type, self.manifest)
 
     def with_manifest(self, manifest: bytes, *, media_type: str | None = None) -> BuiltImage:
-        """Put another manifest, any bytes at all, over the same blobs."""
+        """Return the image with another manifest, any bytes, over the same blobs."""
         blobs = _exchange(self.blobs, self.digest, manifest)
         return evolve(self, manifest=manifest, media_type=media_type or self.media_type, blobs=blobs)
 
     def replace_blob(self, digest: str, data: bytes | None) -> BuiltImage:
-        """Let `digest` name other bytes, which are then not what it says, or with None nothing at all."""
+        """Return the image with other bytes under `digest`, or without that blob for None."""
         return evolve(self, blobs=_replace(self.blobs, digest, data))
 
     def write_layout(self, directory: str | PathLike[str], ref: str | None = "latest") -> str:
-        """Add the image to an OCI layout, made if need be, and give its name, `oci:DIRECTORY:REF`."""
+        """Add the image to an OCI layout, created if necessary, and return its name, `oci:DIRECTORY:REF`."""
         return write_layout(self, directory, ref)
 
     def write_archive(
         self, file: str | PathLike[str], ref: str | None = "latest", *, compression: Compression = "none"
     ) -> str:
-        """Write an OCI layout as one archive, and give its name, `oci-archive:FILE:REF`."""
+        """Write an OCI layout as one archive, and return its name, `oci-archive:FILE:REF`."""
         return write_archive(self, file, ref, compression)
 
     def write_directory(self, directory: str | PathLike[str]) -> str:
-        """Write what skopeo's `dir:` transport does: manifest.json, version, and blobs; give its name."""
+        """Write the image as skopeo's `dir:` transport does: manifest.json, version, and blobs; return its name."""
         return write_directory(self, directory)
 
     def write_docker_archive(
@@ -91,10 +91,10 @@ class BuiltImage:
         style: DockerArchiveStyle = "docker25",
         compression: Compression = "none",
     ) -> str:
-        """Write what `docker save` or `podman save` does, and give its name, `docker-archive:FILE:TAG`.
+        """Write the image as `docker save` or `podman save` does, and return its name, `docker-archive:FILE:TAG`.
 
         Args:
-            file: where to.
+            file: the path of the archive.
             tag: repository and tag, such as `org/os:v1`.
             style: `legacy` is Docker before 25 (a directory with layer.tar for each layer; a layer that comes twice is
                 a link to the other), `podman` is podman and skopeo (<diff id>.tar), `docker25` is an OCI layout with
@@ -109,12 +109,12 @@ class BuiltImage:
 
 @frozen(kw_only=True)
 class BuiltIndex:
-    """An image index, or Docker's manifest list, with all that it leads to.
+    """An image index, or Docker's manifest list, with its images.
 
     Attributes:
         manifest: the index document.
-        media_type: what it is served as.
-        blobs: everything by digest, the documents of the index and of what is in it included.
+        media_type: of the index.
+        blobs: everything by digest, including the documents of the index and its images.
         manifests: the digests of `blobs` that are manifests or indexes, with their media types.
     """
 
@@ -133,7 +133,7 @@ class BuiltIndex:
         return descriptor_of(self.media_type, self.manifest)
 
     def with_manifest(self, manifest: bytes, *, media_type: str | None = None) -> BuiltIndex:
-        """Put another index document, any bytes at all, over the same images."""
+        """Return the index with another document, any bytes, over the same images."""
         kind = media_type or self.media_type
         blobs = _exchange(self.blobs, self.digest, manifest)
         manifests = {digest: name for digest, name in self.manifests.items() if digest != self.digest}
@@ -141,26 +141,26 @@ class BuiltIndex:
         return evolve(self, manifest=manifest, media_type=kind, blobs=blobs, manifests=manifests)
 
     def replace_blob(self, digest: str, data: bytes | None) -> BuiltIndex:
-        """Let `digest` name other bytes, which are then not what it says, or with None nothing at all."""
+        """Return the index with other bytes under `digest`, or without that blob for None."""
         return evolve(self, blobs=_replace(self.blobs, digest, data))
 
     def write_layout(self, directory: str | PathLike[str], ref: str | None = "latest") -> str:
-        """Add the index to an OCI layout, made if need be, and give its name, `oci:DIRECTORY:REF`."""
+        """Add the index to an OCI layout, created if necessary, and return its name, `oci:DIRECTORY:REF`."""
         return write_layout(self, directory, ref)
 
     def write_archive(
         self, file: str | PathLike[str], ref: str | None = "latest", *, compression: Compression = "none"
     ) -> str:
-        """Write an OCI layout as one archive, and give its name, `oci-archive:FILE:REF`."""
+        """Write an OCI layout as one archive, and return its name, `oci-archive:FILE:REF`."""
         return write_archive(self, file, ref, compression)
 
     def write_directory(self, directory: str | PathLike[str]) -> str:
-        """Write what `skopeo copy --all` to its `dir:` transport does; give its name."""
+        """Write the index as `skopeo copy --all` to its `dir:` transport does; return its name."""
         return write_directory(self, directory)
 
 
 Built: TypeAlias = BuiltImage | BuiltIndex
-"""What can be pushed, written, and put into an index."""
+"""An image or an index."""
 
 
 def _exchange(blobs: Mapping[str, bytes], old: str, new: bytes) -> Mapping[str, bytes]:

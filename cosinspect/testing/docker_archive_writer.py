@@ -1,8 +1,8 @@
 """Images written as `docker save` (legacy, and since Docker 25), `podman save` and skopeo write them.
 
-Members, their order, links and modes are those of the programs; names are those of containers-transports(5). The same
-image gives the same bytes: nothing looks at a clock. Nothing is checked, since hostile images are what tests are about;
-but no digest becomes a member's name unless it is one.
+Members, their order, links and modes are those of the programs; names follow containers-transports(5). The
+same image gives the same bytes. Nothing is verified, because tests need hostile images; but only a valid
+digest becomes a member's name.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from cosinspect.testing.tar_writer import tar_bytes
 __all__ = ["ArchivedImage", "DockerArchiveStyle", "write_docker_archive"]
 
 DockerArchiveStyle: TypeAlias = Literal["legacy", "podman", "docker25"]
-"""Whose archive it is: Docker's before 25, podman's and skopeo's, or Docker's since 25."""
+"""The program that writes it: Docker's before 25, podman's and skopeo's, or Docker's since 25."""
 
 
 class ArchivedImage(Protocol):
-    """An image as these archives have it."""
+    """An image in these archives."""
 
     @property
     def config(self) -> bytes:
@@ -67,7 +67,7 @@ def write_docker_archive(
     style: DockerArchiveStyle,
     compression: Compression,
 ) -> str:
-    """Write one image under one tag, and give its name, `docker-archive:FILE:TAG`.
+    """Write one image under one tag, and return its name, `docker-archive:FILE:TAG`.
 
     Raises:
         ValueError: the tag has no tag, there is no such style or compression, or a digest is none.

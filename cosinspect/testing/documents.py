@@ -1,7 +1,7 @@
-"""The JSON documents that images are made of: media types, descriptors, and how a document becomes bytes.
+"""The JSON documents of images: media types, descriptors, and serialisation.
 
-Media types are those of image-spec (media-types.md) and of Docker's schema 2. Serialising sorts nothing, and bytes that
-are not UTF-8 (surrogates in a string) come out as they went in.
+Media types are those of image-spec (media-types.md) and of Docker's schema 2. Serialisation keeps the order,
+and bytes that are not UTF-8 (surrogates in a string).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Document: TypeAlias = dict[str, Any]
 """A JSON document before it is serialised."""
 
 Edit: TypeAlias = Callable[[Document], object]
-"""Changes a document in place; what it returns is not used."""
+"""Changes a document in place; its result is ignored."""
 
 MediaTypes: TypeAlias = Literal["oci", "docker"]
 """The families of documents: image-spec's, and Docker's schema 2."""
@@ -54,11 +54,11 @@ def media_types_of(family: MediaTypes) -> Mapping[str, str]:
 
 
 def dump(document: object) -> bytes:
-    """Serialise a document without white space, in the order in which it was made."""
+    """Serialise a document without white space, in its own order."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape")
 
 
 def descriptor_of(media_type: str, data: bytes, annotations: Mapping[str, str] | None = None) -> Document:
-    """Describe `data` as the OCI specifications do: media type, digest, size, and annotations if there are any."""
+    """Return the descriptor of `data`: media type, digest, size, and annotations if there are any."""
     descriptor: Document = {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}
     return descriptor | ({"annotations": dict(annotations)} if annotations else {})

@@ -1,6 +1,7 @@
-"""ELF programs and libraries for test images: whole files that a kernel loads and a dynamic loader links, and that exit at once.
+"""ELF programs and libraries for test images: complete files that a kernel loads, a dynamic loader links, and that exit at once.
 
-On amd64 and arm64 they run: the first instruction of each calls exit(0). On other architectures nothing stands where they start.
+On amd64 and arm64 they run: the first instruction of each calls exit(0). On other architectures there is no
+code at the entry point.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MACHINES = {
     "s390x": (22, True, False),
     "loong64": (258, True, True),
 }
-# What the first instructions do: leave with status 0.
+# The first instructions: exit with status 0.
 _CODE = {
     "amd64": bytes.fromhex("31ff b83c000000 0f05"),
     "arm64": bytes.fromhex("000080d2 a80b80d2 010000d4"),
@@ -39,7 +40,7 @@ LOADERS = {
     "s390x": "lib/ld64.so.1",
     "loong64": "lib64/ld-linux-loongarch-lp64d.so.1",
 }
-"""Where programs of an architecture look for glibc's loader, without a leading slash."""
+"""The path of glibc's loader by architecture, without a leading slash."""
 
 
 def elf_file(
@@ -61,16 +62,16 @@ def elf_file(
 
     Args:
         architecture: as an image's platform names it.
-        interpreter: the loader that it asks for; a program without is static.
+        interpreter: the requested loader; a program without one is static.
         needed: the libraries that it is linked to.
         soname: its name as a library.
-        rpath: where its libraries are looked for first, and those of its libraries.
-        runpath: where its libraries are looked for.
-        no_default: keep the loader from its default directories.
+        rpath: directories searched first, also for libraries of its libraries.
+        runpath: directories searched for its libraries.
+        no_default: exclude the loader's default directories.
         shared: make a library, or a program that can be loaded anywhere, without anything to link.
         strings: further bytes in it.
         wants: versions of symbols that it needs, by the library that defines them.
-        weak: those of them that it goes on without.
+        weak: those of them that are optional.
         defines: versions of symbols that it defines as a library.
     """
     number, wide, little = _MACHINES[architecture]
@@ -127,7 +128,7 @@ def elf_file(
         # By the program headers' own entry a loader knows where the program was loaded.
         own = segment(6, 4, head_bytes, count * entry_bytes, 8)
         segments = [own, segment(3, 4, name_at, len(name), 1), *segments]
-    base = 0 if dynamic else _PAGE * 64  # what is not to be moved must not begin at 0
+    base = 0 if dynamic else _PAGE * 64  # a program that is not relocatable must not start at 0
     if base:
         segments = [_moved(each, base, order, wide=wide) for each in segments]
     identity = b"\x7fELF" + bytes([2 if wide else 1, 1 if little else 2, 1, 0]) + bytes(8)
@@ -181,7 +182,7 @@ def _hash(name: str) -> int:
 
 
 def loader_file(architecture: str = "amd64", directories: Sequence[str] = ()) -> bytes:
-    """Make what stands for glibc's loader; like the real one it holds the directories that it searches.
+    """Make a stand-in for glibc's loader; like the real one, it contains the directories that it searches.
 
     Args:
         architecture: of the image.

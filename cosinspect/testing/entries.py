@@ -1,7 +1,7 @@
-"""What can stand at a path of a layer: files, directories, links, devices, whiteouts, and what no builder would write.
+"""The entries of a layer: files, directories, links, devices, whiteouts, and entries that no builder writes.
 
-Values only; `cosinspect.testing.tar_writer` makes archives of them. Whiteouts are those of image-spec, layer.md. Where
-bytes may be given as text, the text becomes UTF-8, and surrogates the bytes that they stand for (`os.fsdecode`).
+They are values; `cosinspect.testing.tar_writer` makes archives of them. Whiteouts follow image-spec,
+layer.md. Text in place of bytes is encoded as UTF-8, and surrogates as their bytes (`os.fsdecode`).
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ __all__ = [
 
 
 def as_bytes(text: str | bytes) -> bytes:
-    """Return text as UTF-8, surrogates as the bytes that they stand for, and bytes as they are."""
+    """Return text as UTF-8, with surrogates as their bytes; return bytes unchanged."""
     return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 
 
 @frozen
 class RawName:
-    """A name that is written as it stands: `RawName("./a")`, `RawName("/abs")`, `RawName("a/../b")`.
+    """A name that is written unchanged: `RawName("./a")`, `RawName("/abs")`, `RawName("a/../b")`.
 
-    It is neither checked nor changed (a directory gets no trailing slash), and no parents are written for it.
+    It is neither verified nor changed (a directory gets no trailing slash), and no parents are added.
     """
 
     name: bytes = field(converter=as_bytes)
@@ -58,7 +58,7 @@ class File:
 
 @frozen(kw_only=True)
 class Directory:
-    """A directory entry of its own, for its mode or owner, or to be empty."""
+    """A directory, for a mode, an owner, or an empty directory."""
 
     mode: int = 0o755
     uid: int = 0
@@ -69,7 +69,7 @@ class Directory:
 
 @frozen
 class Symlink:
-    """A symbolic link; `target` is written as it stands."""
+    """A symbolic link; `target` is written unchanged."""
 
     target: bytes = field(converter=as_bytes)
     mode: int = field(default=0o777, kw_only=True)
@@ -118,17 +118,17 @@ class Fifo:
 
 @frozen
 class Whiteout:
-    """The path it stands at is deleted from lower layers: `{"etc/motd": Whiteout()}` writes `etc/.wh.motd`."""
+    """Deletes its path from lower layers: `{"etc/motd": Whiteout()}` writes `etc/.wh.motd`."""
 
 
 @frozen
 class Opaque:
-    """The directory it stands at hides what lower layers put there: writes `<path>/.wh..wh..opq`."""
+    """Hides the content of its directory in lower layers; writes `<path>/.wh..wh..opq`."""
 
 
 @frozen
 class RawEntry:
-    """Bytes put into the archive as they are, headers, padding and all; the path it stands at is not used."""
+    """Bytes that are put into the archive unchanged, with headers and padding; its path is ignored."""
 
     data: bytes
 
@@ -136,13 +136,13 @@ class RawEntry:
 NamedEntry: TypeAlias = (
     str | bytes | File | Directory | Symlink | Hardlink | Device | Fifo | Whiteout | Opaque
 )
-"""What has headers of its own; text or bytes are a regular file of mode 0644."""
+"""An entry with a header; text or bytes are a regular file of mode 0644."""
 
 Entry: TypeAlias = NamedEntry | RawEntry
-"""What can stand at a path."""
+"""An entry at a path."""
 
 Entries: TypeAlias = (
     Mapping[str, Entry] | Mapping[str | RawName, Entry] | Iterable[tuple[str | RawName, Entry]]
 )
-"""A layer: paths to entries, or pairs where order or duplicates matter. Bytes that are not UTF-8 are surrogates in a
-path (`os.fsdecode`)."""
+"""A layer: paths to entries, or pairs if order or duplicates matter. Bytes that are not UTF-8 are surrogates in a path (`os.fsdecode`).
+"""

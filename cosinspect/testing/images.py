@@ -1,10 +1,10 @@
-"""Images and indexes built in memory, honest or not.
+"""Images and indexes built in memory, valid or hostile.
 
-Documents follow image-spec (config.md, manifest.md, image-index.md) or Docker's schema 2. The same calls give the same
-digests: nothing looks at a clock. What comes of it is in `cosinspect.testing.built_images`, whose names can be imported
-from here too, as can those of `cosinspect.testing.documents` that a builder's arguments are annotated with.
+Documents follow image-spec (config.md, manifest.md, image-index.md) or Docker's schema 2. The same calls give
+the same digests: no clock is read. The results are those of `cosinspect.testing.built_images`; its names, and
+the types of `cosinspect.testing.documents`, can be imported from here too.
 
-Nothing is checked, since hostile images are what tests are about.
+Nothing is verified, because tests need hostile images.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _words(words: Iterable[str]) -> tuple[str, ...]:
 
 @frozen(kw_only=True)
 class _HistoryStep:
-    """One entry of the history, with the layer that it made or without."""
+    """One entry of the history, with its layer, if any."""
 
     history: Document
     layer: BuiltLayer | None = None
@@ -53,17 +53,17 @@ class _HistoryStep:
 
 @frozen(kw_only=True)
 class ImageBuilder:
-    """An image in the making; each method gives a new builder, so a common base can be kept and built upon.
+    """A builder of images; each method returns a new builder, so images can share a base.
 
-    >>> base = ImageBuilder(labels={"flavor": "green"}).layer({"etc/os-release": "ID=cos"})
-    >>> image = base.layer({"etc/motd": Whiteout()}, created_by="RUN rm /etc/motd").build()
+    >>> base = ImageBuilder(labels={"flavor": "green"}).layer({"etc/os-release": "ID=cos"}) >>> image =
+    base.layer({"etc/motd": Whiteout()}, created_by="RUN rm /etc/motd").build()
 
     Attributes:
         platform: operating system, architecture and, if any, variant: `linux/arm/v7`.
         env: the environment, as `NAME=value`.
         labels: labels of the configuration.
         cmd: the default arguments.
-        entrypoint: the program that is started.
+        entrypoint: the entrypoint.
         media_types: the family of the documents, `oci` or `docker`.
         created: the time that the configuration and its history name.
     """
@@ -94,13 +94,13 @@ class ImageBuilder:
         """Add a layer.
 
         Args:
-            entries: what is in it; see `cosinspect.testing.tar_writer`.
+            entries: its content; see `cosinspect.testing.tar_writer`.
             created_by: the command, for the history.
             compression: of the blob.
-            media_type: instead of the one that belongs to the compression.
-            diff_id: instead of the true one, for a configuration that lies.
+            media_type: replaces the media type of the compression.
+            diff_id: replaces the true one, for a false configuration.
             annotations: of the layer's descriptor.
-            options: how the archive is written; those of `tar_bytes`.
+            options: of the archive, as for `tar_bytes`.
         """
         return self._with(
             _HistoryStep(
@@ -121,14 +121,14 @@ class ImageBuilder:
         edit_table: EditTable | None = None,
         **options: Unpack[TarOptions],
     ) -> ImageBuilder:
-        """Add a layer that brings a table of contents along, which its annotations vouch for.
+        """Add a layer with a table of contents, which its annotations vouch for.
 
         Args:
-            entries: what is in it.
+            entries: its content.
             created_by: the command, for the history.
             kind: `estargz` or `zstd:chunked`.
-            edit_table: changes the table before it is written, for one that lies.
-            options: how the archive is written; those of `tar_bytes`.
+            edit_table: changes the table before it is written, for a false one.
+            options: of the archive, as for `tar_bytes`.
         """
         made = seekable_layer(entries, kind=kind, edit_table=edit_table, **options)
         return self._with(
@@ -148,7 +148,7 @@ class ImageBuilder:
         created_by: str = "",
         annotations: Mapping[str, str] | None = None,
     ) -> ImageBuilder:
-        """Add a blob as it is, for a layer that is not an archive; without a media type it is called a plain tar."""
+        """Add a blob unchanged, for a layer that is not an archive; its default media type is that of a plain tar."""
         return self._with(
             _HistoryStep(
                 history={"created": self.created, "created_by": created_by},
@@ -160,7 +160,7 @@ class ImageBuilder:
         )
 
     def empty_layer(self, created_by: str) -> ImageBuilder:
-        """Add a line of history that made no layer, such as `ENV X=1`."""
+        """Add a build step without a layer, such as `ENV X=1`."""
         return self._with(
             _HistoryStep(history={"created": self.created, "created_by": created_by, "empty_layer": True})
         )
@@ -178,10 +178,10 @@ class ImageBuilder:
         return evolve(self, _manifest_edits=(*self._manifest_edits, edit))
 
     def build(self) -> BuiltImage:
-        """Return the image as it stands.
+        """Return the image.
 
         Raises:
-            ValueError: the platform or the media types are none.
+            ValueError: the platform or the media types are invalid.
         """
         types = media_types_of(self.media_types)
         built = [(step, step.layer) for step in self._steps if step.layer]
@@ -245,7 +245,7 @@ def image_index(
     annotations: Mapping[str, str] | None = None,
     edit: Edit | None = None,
 ) -> BuiltIndex:
-    """Put images, or further indexes, into one index; platforms are those of the images' configurations.
+    """Return an index of images or further indexes, with the platforms of the images' configurations.
 
     Args:
         images: in the order of the index.

@@ -1,7 +1,7 @@
-"""Layers as they are published: an archive of entries, compressed, with the digests of both.
+"""Published layers: a compressed archive of entries, with the digests of both.
 
-What a layer is made of can be imported from here too: the entries of `cosinspect.testing.entries`, and the writer of
-`cosinspect.testing.tar_writer`. Compression keeps neither a name nor a time: the same entries are the same blob.
+The entries of `cosinspect.testing.entries` and the writer of `cosinspect.testing.tar_writer` can be imported
+from here too. Compression stores no name and no time: the same entries give the same blob.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ def compress(data: bytes, compression: Compression) -> bytes:
 
 @frozen
 class BuiltLayer:
-    """A layer as it is published.
+    """A published layer.
 
     Attributes:
         tar: the uncompressed archive.
-        blob: what is stored and pulled.
-        compression: what lies between the two.
+        blob: the stored bytes.
+        compression: of the blob.
     """
 
     tar: bytes = field(repr=False)
@@ -107,5 +107,5 @@ def build_layer(
 
 
 def digest_of(data: bytes) -> str:
-    """Name `data` as the OCI specifications do: `sha256:` and 64 hexadecimal digits."""
+    """Return the digest of `data`: `sha256:` and 64 hexadecimal digits."""
     return "sha256:" + hashlib.sha256(data).hexdigest()

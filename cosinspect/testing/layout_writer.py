@@ -1,7 +1,7 @@
 """Images and indexes written as OCI layouts, as archives of them, and as skopeo's `dir:` transport.
 
-Follows image-spec, image-layout.md, and containers-transports(5) for names and for `dir:`. Nothing is checked, since
-hostile images are what tests are about; but no digest becomes a path outside the directory that is written to.
+Follows image-spec, image-layout.md, and containers-transports(5) for names and for `dir:`. Nothing is
+verified, because tests need hostile images; but no digest becomes a path outside the target directory.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ __all__ = [
 ]
 
 REF_NAME = "org.opencontainers.image.ref.name"
-"""The annotation that an entry of a layout's index has its reference in."""
+"""The annotation with the reference of an entry in a layout's index."""
 
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]+")
 
 
 class Content(Protocol):
-    """An image or index as writers see it: a document, and all that it leads to."""
+    """An image or index for writers: a document, and its blobs."""
 
     @property
     def digest(self) -> str:
-        """The digest of the document that the name points to."""
+        """The digest of the document."""
         ...
 
     @property
@@ -57,12 +57,12 @@ class Content(Protocol):
 
 
 def write_layout(content: Content, directory: str | PathLike[str], ref: str | None) -> str:
-    """Add `content` to a layout, made if need be, and give its name, `oci:DIRECTORY[:REF]`.
+    """Add `content` to a layout, created if necessary, and return its name, `oci:DIRECTORY[:REF]`.
 
-    What had the reference before is no longer in the index; its blobs stay.
+    An earlier entry with the reference is removed from the index; its blobs stay.
 
     Raises:
-        ValueError: a digest is none, so there is no file name for it.
+        ValueError: a digest is invalid, so there is no file name for it.
     """
     root = Path(directory)
     files = layout_files(content.blobs, content.descriptor(), _ref(ref))
@@ -84,10 +84,10 @@ def write_layout(content: Content, directory: str | PathLike[str], ref: str | No
 def write_archive(
     content: Content, file: str | PathLike[str], ref: str | None, compression: Compression
 ) -> str:
-    """Write a layout as one archive, and give its name, `oci-archive:FILE[:REF]`.
+    """Write a layout as one archive, and return its name, `oci-archive:FILE[:REF]`.
 
     Raises:
-        ValueError: a digest is none, so there is no file name for it; or there is no such compression.
+        ValueError: a digest is invalid, so there is no file name for it; or there is no such compression.
     """
     files = layout_files(content.blobs, content.descriptor(), _ref(ref))
     Path(file).write_bytes(compress(tar_bytes(files), compression))
@@ -95,10 +95,10 @@ def write_archive(
 
 
 def write_directory(content: Content, directory: str | PathLike[str]) -> str:
-    """Write manifest.json, version, and blobs by their digits, and give the name, `dir:DIRECTORY`.
+    """Write manifest.json, version, and blobs by their digits, and return the name, `dir:DIRECTORY`.
 
     Raises:
-        ValueError: a digest is none, so there is no file name for it.
+        ValueError: a digest is invalid, so there is no file name for it.
     """
     root = Path(directory)
     root.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def layout_files(
     """Return the files of a layout with one entry, `descriptor` under `annotations`, in the order of their names.
 
     Raises:
-        ValueError: a digest is none, so there is no file name for it.
+        ValueError: a digest is invalid, so there is no file name for it.
     """
     files = {"/".join(("blobs", *split_digest(digest))): data for digest, data in blobs.items()}
     entry = descriptor | ({"annotations": dict(annotations)} if annotations else {})

@@ -1,7 +1,7 @@
-"""Layers that bring a table of contents along, as eStargz and zstd:chunked do, honest or not.
+"""Layers with a table of contents, as in eStargz and zstd:chunked, valid or hostile.
 
-Small files are one chunk each; larger ones are cut at `CHUNK_BYTES`. What is written is read by stargz-snapshotter and
-containers/storage, whose own writers choose other places to cut.
+Small files are one chunk each; larger ones are cut at `CHUNK_BYTES`. stargz-snapshotter and
+containers/storage read the result; their own writers cut at other places.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from cosinspect.testing.tar_writer import TarOptions, tar_bytes
 __all__ = ["CHUNK_BYTES", "EditTable", "SeekableFormat", "SeekableLayer", "seekable_layer"]
 
 CHUNK_BYTES = 64 * 1024
-"""Where files are cut."""
+"""The size at which files are cut."""
 
 SeekableFormat: TypeAlias = Literal["estargz", "zstd:chunked"]
 EditTable: TypeAlias = Callable[[dict[str, Any]], None]
-"""Changes the document of a table in place, so that it says something else than the archive."""
+"""Changes the document of a table in place, so that it differs from the archive."""
 
 _STARGZ_FILE = "stargz.index.json"
 _TYPES = {
@@ -50,7 +50,7 @@ class SeekableLayer:
     Attributes:
         layer: the archive and the blob.
         annotations: those of its descriptor that vouch for the table.
-        table: the document as it was written.
+        table: the written document.
     """
 
     layer: BuiltLayer

@@ -1,12 +1,13 @@
-"""Tar archives of a layer's entries, honest or hostile.
+"""Tar archives of a layer's entries, valid or hostile.
 
-A layer is a mapping of paths to entries, or a sequence of `(path, entry)` pairs where order or duplicates matter. The
-archive is POSIX ustar with PAX records where ustar has no room (IEEE 1003.1, pax), or GNU tar's dialect; whiteouts are
-those of image-spec, layer.md. Nothing is sorted, no clock and no file system is looked at: the same entries are the same
-bytes. What the writer would never write itself (bad checksums, odd type flags, two PAX headers) is put in with
-`RawEntry`, made by hand or with `tar_header` and `pax_header`.
+A layer is a mapping of paths to entries, or a sequence of `(path, entry)` pairs if order or duplicates
+matter. The archive is POSIX ustar with PAX records if ustar has no room (IEEE 1003.1, pax), or GNU tar's
+dialect. Whiteouts follow image-spec, layer.md. Entries are not sorted, and no clock and no file system is
+read: the same entries give the same bytes. Use `RawEntry` with `tar_header` and `pax_header` for content that
+the writer does not make (bad checksums, odd type flags, two PAX headers).
 
-It refuses paths that can only be mistakes in an honest layer (empty, `.` or `..` components); `RawName` lets them pass.
+It refuses paths that can only be mistakes in a valid layer (empty, `.` or `..` components); `RawName` permits
+them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ BLOCK = 512
 
 
 class TarOptions(TypedDict, total=False):
-    """How a layer's archive is written; see `tar_bytes`."""
+    """Options of a layer's archive; see `tar_bytes`."""
 
     parents: bool
     format: Literal["pax", "gnu"]
@@ -61,13 +62,13 @@ def tar_bytes(
 
     Args:
         entries: the layer.
-        parents: write a directory entry (0755, root) for each parent that the layer uses and has no entry for, once,
-            before its first child. Such an entry replaces what lower layers have at that path, a symbolic link for
-            one; with False the parents stay implied.
+        parents: write a directory entry (0755, root) for each parent without an entry of its own, once, before its first child.
+        Such an entry replaces what lower layers have at that path, such as a symbolic link; with False the parents
+        stay implied.
         format: `pax` (as Go and Python write) or `gnu` (long names as entries, numbers in base 256).
-        end_blocks: how many zero blocks end the archive, 2 as POSIX asks for; 0 leaves the end mark out.
+        end_blocks: the number of zero blocks at the end: 2 as POSIX requires; 0 omits the end mark.
         pad_to: fill with zeros to a multiple of this; GNU tar's records are 10240.
-        trailing: bytes behind all of it.
+        trailing: bytes after the archive.
 
     Raises:
         ValueError: a path is a mistake (see `RawName`), or the format cannot hold an entry.
@@ -98,10 +99,11 @@ def tar_header(
     magic: bytes = b"ustar\x0000",
     checksum: int | None = None,
 ) -> bytes:
-    r"""Lay out one header block with exactly these fields, however little sense they make.
+    r"""Return one header block with exactly these fields, valid or not.
 
-    Fields longer than their room are cut. Numbers that octal digits cannot hold are written in GNU's base 256. The
-    checksum is right unless one is given. With `magic=b"ustar  \x00"` the block is GNU tar's, with zeros it is V7's.
+    Fields that are too long are cut. Numbers too large for octal digits are written in GNU's base 256. The
+    checksum is right unless one is given. With `magic=b"ustar \x00"` the block is GNU tar's, with zeros it is
+    V7's.
     """
     block = b"".join(
         [
@@ -111,7 +113,7 @@ def tar_header(
             typeflag[:1].ljust(1, b"\0"),
             as_bytes(linkname)[:100].ljust(100, b"\0"),
             magic[:8].ljust(8, b"\0"),
-            bytes(64),  # user and group names: builders leave them empty
+            bytes(64),  # user and group names; builders leave them empty
             _number(major, 8) + _number(minor, 8),
             prefix[:155].ljust(167, b"\0"),
         ]
@@ -121,7 +123,7 @@ def tar_header(
 
 
 def pax_header(records: Mapping[str, str | bytes], *, typeflag: bytes = b"x") -> bytes:
-    """Lay out a PAX header with its records, for the entry behind it (`x`) or for all that follow (`g`)."""
+    """Return a PAX header with its records, for the next entry (`x`) or for all that follow (`g`)."""
     body = b"".join(_pax_record(as_bytes(key), as_bytes(value)) for key, value in records.items())
     header = tar_header("PaxHeaders.0/entry", typeflag=typeflag, size=len(body))
     return header + _padded(body)
@@ -148,7 +150,7 @@ def _number(value: int, width: int) -> bytes:
 
 @frozen(kw_only=True)
 class _Member:
-    """An entry as tar sees it."""
+    """An entry of a tar archive."""
 
     name: bytes
     typeflag: bytes
@@ -251,7 +253,7 @@ def _write(member: _Member, *, gnu: bool) -> bytes:
 
 
 def _write_pax(member: _Member) -> bytes:
-    """A ustar header, behind a PAX header where ustar has no room; PAX names are the raw bytes, as Go writes them."""
+    """A ustar header, after a PAX header if ustar has no room; PAX names are the raw bytes, as Go writes them."""
     records: dict[str, str | bytes] = {}
     name, prefix, linkname = member.name, b"", member.linkname
     if not name.isascii() or len(name) > 100:
@@ -324,5 +326,5 @@ def _split(name: bytes) -> tuple[bytes, bytes]:
 
 
 def _ascii(text: bytes) -> bytes:
-    """What stands in the header for readers that know no PAX."""
+    """The header's name for readers without PAX support."""
     return bytes(byte for byte in text if byte < 0x80)[:100].rstrip(b"/")

@@ -1,8 +1,10 @@
 """Which cloud-configs count on a machine, by the yip of the generation, the place of the file and the conditions of its steps."""
 
 import pytest
+from attrs import evolve
 
 from cosinspect import inspect
+from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.report.report import Capability, Kind, Status
 from cosinspect.testing import Directory, File, Symlink
 from cosinspect.testing.derivative import derivative_of
@@ -14,13 +16,13 @@ ORDINARY = "if: '[ ! -f \"/run/cos/recovery_mode\" ]'"
 BROKEN = "stages:\n  boot: text\n"
 
 
-def report(tmp_path, generation, changes, removed=()):
+def report(tmp_path, generation, changes, removed=(), limits=DEFAULT_LIMITS):
     parts = parts_of(generation, "amd64")
     for path in removed:
         parts.packages.pop(path)
     for path, entry in changes.items():
         parts.packages[path] = File(entry, mode=0o600) if isinstance(entry, str) else entry
-    return inspect(derivative_of(parts).write_layout(tmp_path))
+    return inspect(derivative_of(parts).write_layout(tmp_path), limits=limits)
 
 
 def result(found, check):
@@ -164,10 +166,10 @@ def test_a_directory_may_have_the_name_of_a_file(tmp_path):
     assert set() == failed(report(tmp_path, "G4", changes))
 
 
-def test_more_than_is_read_leaves_the_layout_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("cosinspect.facts.cloud_configs.MAX_BYTES", 3000)
+def test_more_than_is_read_leaves_the_layout_open(tmp_path):
+    limits = evolve(DEFAULT_LIMITS, cloud_config_bytes=3000)
     changes = {"system/oem/90_layout.yaml": LAYOUT}
-    found = report(tmp_path, "G2", changes, removed=["system/oem/00_rootfs.yaml"])
+    found = report(tmp_path, "G2", changes, ["system/oem/00_rootfs.yaml"], limits)
     assert Kind.OPEN is result(found, "COS070").kind
     assert "bytes" in result(found, "COS070").reason
 

@@ -124,11 +124,6 @@ CASES = {
     "bzip2-two": lambda: aligned(bz2.compress(OTHER), bz2.compress(MAIN)),
     "bzip2-cut": lambda: bz2.compress(MAIN)[:-200],
     "lzma": lambda: compress_initrd(MAIN, "lzma"),
-    "lzma-known-length": lambda: (
-        (packed := lzma.compress(MAIN, format=lzma.FORMAT_ALONE))[:5]
-        + struct.pack("<Q", len(MAIN))
-        + packed[13:]
-    ),
     "lzma-cut": lambda: lzma.compress(MAIN, format=lzma.FORMAT_ALONE)[:-300],
     "lzma-other-properties": lambda: lzma.compress(
         MAIN, format=lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "lc": 1, "lp": 2, "pb": 0}]
@@ -196,17 +191,18 @@ def kernel(tmp_path_factory):
 
 
 def booted(image, initrd):
-    """Boot a kernel with an initrd; give whether it started /init and whether it complained of the unpacking."""
-    done = subprocess.run(
-        [
-            QEMU, "-accel", "tcg", "-m", "640", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
-            "-kernel", image, "-initrd", initrd,
-            "-append", "console=ttyS0 loglevel=7 panic=-1 tsc=reliable mitigations=off",
-        ],
-        capture_output=True,
-        timeout=SECONDS,
-        check=False,
-    )  # fmt: skip
+    """Boot a kernel with an initrd; give whether /init was run to its end, and whether the kernel complained of the unpacking."""
+    command = [
+        QEMU, "-accel", "tcg", "-m", "640", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
+        "-kernel", image, "-initrd", initrd, "-append", "console=ttyS0 loglevel=7 panic=-1 tsc=reliable mitigations=off",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired as hung:
+        # Behind gzip data without its last eight bytes the kernel reads on for ever.
+        if b"Unpacking initramfs" not in (hung.stdout or b""):
+            raise
+        return False, True
     text = done.stdout.decode(errors="replace")
     assert "Kernel panic" in text, text[-2000:] + done.stderr.decode(errors="replace")
     # It exits at once, for which the kernel panics.
@@ -214,7 +210,7 @@ def booted(image, initrd):
 
 
 def read(data, config):
-    """What our reader says: whether /init is started and whether unpacking stops early, None where it cannot read the format."""
+    """What is said of it: whether it starts and whether unpacking stops early, None where the format cannot be read."""
     try:
         found = read_initrd(io.BytesIO(data), size=len(data), wanted=lambda _: False, limits=DEFAULT_LIMITS)
     except FormatError as fault:
@@ -224,7 +220,9 @@ def read(data, config):
     options = {f"CONFIG_XZ_DEC_{name}" for segment in found.segments for name in segment.filters}
     if any(f"{option}=y\n" not in config for option in options):
         return False, True
-    return found.has_init, bool(found.problems)
+    whole = all(segment.compressed_size is not None for segment in found.segments)
+    between = whole and all(problem.kind in ("alignment", "magic", "checksum") for problem in found.problems)
+    return found.has_init and (between or not found.problems), bool(found.problems)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -243,6 +241,7 @@ def test_a_kernel_unpacks_what_our_reader_says(kernel, tmp_path, name):
     judged = booted(image, path)
 
     if told is not None:
+        # A kernel may start what it has of one that is cut; nobody should rely on that.
         assert judged[0] == told[0], (judged, told)
         # Of what is cut the kernel says nothing, and where it complains there is a reason.
         assert told[1] or not judged[1], (judged, told)

@@ -7,8 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from cosinspect.errors import LimitExceeded
 from cosinspect.facts.unit_tree import SEARCH_PATH, UnitTree
+from cosinspect.limits import DEFAULT_LIMITS
 
 UNITS = "/usr/lib/systemd/system"
 ENABLED = "/etc/systemd/system"
@@ -104,6 +107,17 @@ def test_what_is_required_is_told_from_what_is_wanted(tmp_path):
         name for name, must in found.items() if must
     }
     assert {"b.target", "d.target", "e.service"} == {name for name, must in found.items() if not must}
+
+
+def test_more_units_than_the_bound_are_undecided(tmp_path):
+    names = [f"u{at}.target" for at in range(20)]
+    all_of_them = f"[Unit]\nRequires={' '.join(names)}\n"
+    tree(tmp_path, {f"{UNITS}/{name}": all_of_them for name in names})
+    files = Folder(tmp_path)
+    assert 20 == len(UnitTree(files, limits=evolve(DEFAULT_LIMITS, units=20 + 1)).started_by("u0.target"))
+    with pytest.raises(LimitExceeded) as fault:
+        UnitTree(files, limits=evolve(DEFAULT_LIMITS, units=19)).started_by("u0.target")
+    assert "units" == fault.value.limit
 
 
 def test_units_that_require_each_other_end(tmp_path):

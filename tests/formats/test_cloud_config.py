@@ -85,7 +85,12 @@ def kinds(text: str, version: str = "0.10") -> list[str]:
 
 def test_stages_and_steps_are_told_in_order():
     found = config(LAYOUT)
-    assert ("yip", "Where things go", True, ()) == (found.kind, found.title, found.has_stages, found.problems)
+    assert ("yip", "Where things go", True, ()) == (
+        found.kind,
+        found.title,
+        bool(found.stages),
+        found.problems,
+    )
     assert ["rootfs.before", "rootfs", "boot"] == [stage.name for stage in found.stages]
     recovery, layout, boot = (stage.steps[0] for stage in found.stages)
     assert ("recovery", 'cat /proc/cmdline | grep -q "COS_RECOVERY"') == (recovery.name, recovery.condition)

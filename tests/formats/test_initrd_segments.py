@@ -380,10 +380,10 @@ def test_inflated_bytes_are_bounded_zeros_between_archives_too():
         read(bytes(4 * 1024 * 1024), limits=limits)
 
 
-def test_segments_are_bounded(monkeypatch):
-    monkeypatch.setattr(initrd_segments, "SEGMENTS", 3)
-    assert read(EXTRA * 3).complete
-    assert kinds(read(EXTRA * 4)) == ["limit"]
+def test_segments_are_bounded():
+    limits = evolve(DEFAULT_LIMITS, initrd_segments=3)
+    assert read(EXTRA * 3, limits=limits).complete
+    assert kinds(read(EXTRA * 4, limits=limits)) == ["limit"]
 
 
 def test_bodies_are_bounded_each_and_together(monkeypatch):

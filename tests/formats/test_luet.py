@@ -360,29 +360,25 @@ def test_an_empty_file_is_no_database():
 # Limits
 
 
-def limit_of(data: bytes) -> str:
+def limit_of(data: bytes, **bounds: int) -> str:
     with pytest.raises(FormatError) as raised:
-        read_database(data)
+        read_database(data, limits=evolve(DEFAULT_LIMITS, **bounds))
     return raised.value.kind
 
 
-def test_records_are_counted(monkeypatch):
+def test_records_are_counted():
     data = luet_file([b"{}"], [b"{}"])
 
-    monkeypatch.setattr(luet_records, "RECORDS", 2)
-    assert len(read_database(data).packages) == 1
-    monkeypatch.setattr(luet_records, "RECORDS", 1)
-    assert limit_of(data) == "limit"
+    assert len(read_database(data, limits=evolve(DEFAULT_LIMITS, database_records=2)).packages) == 1
+    assert limit_of(data, database_records=1) == "limit"
 
 
 @pytest.mark.parametrize("record", [b'{"Files":["a","b","c"]}', b'{"x":[[],[]]}', b'{"x":{"y":{}}}'])
-def test_values_are_counted_before_they_are_decoded(record, monkeypatch):
+def test_values_are_counted_before_they_are_decoded(record):
     data = luet_file(files=[record])
 
-    monkeypatch.setattr(luet_records, "PARTS", 10)
-    assert len(read_database(data).file_records) == 1
-    monkeypatch.setattr(luet_records, "PARTS", 4)
-    assert limit_of(data) == "limit"
+    assert len(read_database(data, limits=evolve(DEFAULT_LIMITS, database_values=10)).file_records) == 1
+    assert limit_of(data, database_values=4) == "limit"
 
 
 def test_one_record_may_not_be_huge():

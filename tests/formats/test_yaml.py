@@ -7,7 +7,7 @@ from attrs import evolve
 
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem
-from cosinspect.formats.text.yaml import YAML_DEPTH, YAML_NODES, load_yaml, parse_yaml
+from cosinspect.formats.text.yaml import YAML_DEPTH, load_yaml, parse_yaml
 from cosinspect.limits import DEFAULT_LIMITS
 
 
@@ -190,7 +190,7 @@ def test_nesting_through_aliases_counts():
 
 
 def test_more_nodes_than_the_limit_are_refused():
-    assert fault("- a\n" * YAML_NODES).kind == "limit"
+    assert fault("- a\n" * DEFAULT_LIMITS.yaml_nodes).kind == "limit"
 
 
 def test_aliases_cannot_multiply_nodes():

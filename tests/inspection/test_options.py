@@ -20,7 +20,7 @@ def test_options_and_keywords_say_the_same(tmp_path):
     name = derivative("kernel-removed").write_layout(tmp_path)
     options = Options(profile="boot", only=["COS010"])
     said = [inspect(name, options), inspect(name, profile="boot", only=["COS010"])]
-    said.append(inspect(name, Options(only=["COS020"]), profile="boot", only=["COS010"]))
+    said.append(inspect(name=name, options=Options(only=["COS020"]), profile="boot", only=["COS010"]))
     results = [(report.profile, report.selected, report.results) for report in said]
     assert results[0] == results[1] == results[2]
 

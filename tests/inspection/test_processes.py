@@ -78,7 +78,7 @@ def test_one_that_forgets_its_deadline_is_ended_and_replaced(two, how):
 def test_the_time_that_others_take_is_not_ones_own():
     pool = Processes(1, work=act, grace=0.1)
     try:
-        waiting = [pool.submit(task("sleep 0.3", 0.8)) for _ in range(4)]
+        waiting = [pool.submit(task("sleep 1.2", 4.0)) for _ in range(4)]  # 4.8 s in all
         assert {"sleep"} == {future.result(60).message.split()[0] for future in waiting}
     finally:
         pool.close()

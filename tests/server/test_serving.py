@@ -182,7 +182,11 @@ def _rows(directory):
 
 
 def test_sigterm_lets_requests_end(tmp_path):
-    with Registry(faults=[Fault.stall("/v2/*/blobs/*", 1.0)]) as registry, serving(tmp_path) as server:
+    patient = "plain_http = true\ngrace_seconds = 240"
+    with (
+        Registry(faults=[Fault.stall("/v2/*/blobs/*", 1.0)]) as registry,
+        serving(tmp_path, listen=patient) as server,
+    ):
         name = registry.push(derivative(), "org/os:v1")
         answers = []
         asking = threading.Thread(target=lambda: answers.append(server.review(review("Pod", name))))

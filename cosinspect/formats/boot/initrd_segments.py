@@ -19,13 +19,10 @@ from cosinspect.formats.boot.initrd_tree import UnpackedInitrd
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.limits import KIB, MIB, Limits
 
-__all__ = ["BODIES_BYTES", "SEGMENTS", "Segment", "Stream", "Unpacking"]
+__all__ = ["BODIES_BYTES", "Segment", "Stream", "Unpacking"]
 
 BODIES_BYTES = 64 * MIB
 """All bodies of one initrd that are kept; those behind are as if they had not been wanted."""
-
-SEGMENTS = 1000
-"""Segments of one initrd; bootloaders and image builders join a handful."""
 
 _READ_BYTES = 256 * KIB
 _GZIP_HEADER_BYTES, _GZIP_TRAILER_BYTES, _GZIP_DEFLATE, _GZIP_NAME = 10, 8, 8, 8
@@ -181,8 +178,10 @@ class Unpacking:
             self.fault_offset = window.offset
             if not head:
                 break
-            if len(self.segments) >= SEGMENTS:
-                raise FormatError(f"the initrd has more than {SEGMENTS} segments", kind="limit")
+            if len(self.segments) >= self.limits.initrd_segments:
+                raise FormatError(
+                    f"the initrd has more than {self.limits.initrd_segments} segments", kind="limit"
+                )
             if head[:1] == b"0" and window.offset % 4 == 0:
                 self.read_plain()
             else:

@@ -355,7 +355,7 @@ def _read_uki(head: bytes, pe: PEProgram) -> Kernel:
 
 
 def _read_pe(head: bytes) -> PEProgram | None:
-    """Read the headers of a PE program; None where it is none, or `head` does not hold them."""
+    """Read the headers of a PE program; None if there are none, or `head` does not have them."""
     try:
         return read_pe(head, size=len(head))
     except FormatError:

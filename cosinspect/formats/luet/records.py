@@ -2,7 +2,7 @@
 
 Storm (`store.go`, `metadata.go`, `codec/json`) puts each record under a key of eight bytes, big endian whatever the file's
 own order, as a JSON object. Go sets fields by key in any case and stops at a value of another type; here that field
-stays empty and is named in `Fields.malformed`. Refused: more than `RECORDS` records, or more than `PARTS` values in them.
+stays empty and is named in `Fields.malformed`. Refused: more than `Limits.database_records` records, or more than `Limits.database_values` values in them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ from cosinspect.formats.luet.bolt import BoltDatabase, Bucket
 from cosinspect.formats.text.go_json import decode_json, fold_fields
 from cosinspect.limits import Limits
 
-__all__ = ["PARTS", "RECORDS", "Fields", "StormRecords"]
-
-RECORDS = 200_000
-"""Records of one database."""
-
-PARTS = 5_000_000
-"""Values in all records of one database, first of all names of files; an image of a whole distribution has 200,000."""
+__all__ = ["Fields", "StormRecords"]
 
 # As many as any value needs: what is between values, opens them, or is an escape in a text.
 _MARKS = b",:[{\\"
@@ -81,8 +75,8 @@ class StormRecords:
 
     def _record(self, name: str, key: bytes, value: memoryview) -> dict[str, Any] | None:
         self.count += 1
-        if self.count > RECORDS:
-            raise FormatError(f"at most {RECORDS} records are read", kind="limit")
+        if self.count > self.limits.database_records:
+            raise FormatError(f"at most {self.limits.database_records} records are read", kind="limit")
         if len(value) > self.limits.parsed_file_bytes:
             raise FormatError(
                 f"a record of at most {self.limits.parsed_file_bytes} bytes is read, this one has {len(value)}",
@@ -92,8 +86,10 @@ class StormRecords:
         content = bytes(value)
         # Counted before they are decoded: an empty list takes three bytes here, and sixty once it is one.
         self.parts += 1 + len(content) - len(content.translate(None, _MARKS))
-        if self.parts > PARTS:
-            raise FormatError(f"records with at most {PARTS} values are read", kind="limit")
+        if self.parts > self.limits.database_values:
+            raise FormatError(
+                f"records with at most {self.limits.database_values} values are read", kind="limit"
+            )
         try:
             record = decode_json(content)
         except FormatError as fault:

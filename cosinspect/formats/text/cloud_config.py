@@ -164,7 +164,6 @@ class CloudConfig:
         kind: `yip`, `cloud-init` (yip's keys count there too) or `other`: no file that yip reads.
         title: the document's `name`.
         stages: in the order of the document; none where yip refuses it.
-        has_stages: whether there are any.
         problems: of kind `type` or `syntax` (yip refuses the whole file), `lost-stages` (a document of cloud-init whose
             `stages` are skipped), `stages` (a yip document without any does nothing), `unknown-key`,
             `repeated-key`, `further-document`, or `entity` (the text of an entity is not YAML).
@@ -175,7 +174,6 @@ class CloudConfig:
     kind: str
     title: str | None
     stages: tuple[Stage, ...]
-    has_stages: bool
     problems: tuple[Problem, ...]
     bound: str = ""
 
@@ -251,7 +249,7 @@ def read_cloud_config(
         budget: for the values in it; one of its own without it.
     """
     if not name.endswith(_EXTENSIONS):
-        return CloudConfig(name, "other", None, (), has_stages=False, problems=())
+        return CloudConfig(name, "other", None, (), problems=())
     raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     release = version if isinstance(version, Yip) else yip(version)
     document = read_document(raw, release, limits=limits, budget=budget)
@@ -266,7 +264,6 @@ def read_cloud_config(
         kind="cloud-init" if document.cloud_init else "yip",
         title=value.get("name") or None,
         stages=stages,
-        has_stages=bool(stages),
         problems=tuple(problems),
         bound=document.bound,
     )

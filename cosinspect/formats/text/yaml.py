@@ -7,7 +7,7 @@ wants as text is converted anyway, so `version: 1.10` is 1.1 here. Only the firs
 events come from PyYAML's safe loader (libyaml where the wheel has it); nesting is kept on a list, never on the
 interpreter's stack.
 
-Refused: more than `Limits.parsed_file_bytes`, nesting beyond `YAML_DEPTH`, more than `YAML_NODES` nodes with aliases
+Refused: more than `Limits.parsed_file_bytes`, nesting beyond `YAML_DEPTH`, more than `Limits.yaml_nodes` nodes with aliases
 expanded, aliases that contain themselves, keys that are not scalars. No tag ever makes anything but plain values.
 """
 
@@ -29,7 +29,6 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
     "YAML_DEPTH",
-    "YAML_NODES",
     "YamlDocument",
     "load_yaml",
     "load_yaml_stream",
@@ -38,9 +37,6 @@ __all__ = [
 
 YAML_DEPTH = 100
 """Collections nested in each other, aliases expanded; honest configuration stays below 20."""
-
-YAML_NODES = 500_000
-"""Nodes of one document, aliases expanded."""
 
 # libyaml's binding has the same events at a tenth of the time; a source build of PyYAML may lack it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -105,7 +101,7 @@ def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDoc
             itself) or `scalar` (a value that its tag does not allow). `where` names line and column.
     """
     content = _decoded(text, limits)
-    builder = _ValueBuilder(limits.parsed_file_bytes)
+    builder = _ValueBuilder(limits.parsed_file_bytes, limits.yaml_nodes)
     events = iter(_events(content, limits))
     end = None
     try:
@@ -128,12 +124,12 @@ def load_yaml_stream(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> l
         FormatError: as `parse_yaml` does.
     """
     found: list[Any] = []
-    builder = _ValueBuilder(limits.parsed_file_bytes)
+    builder = _ValueBuilder(limits.parsed_file_bytes, limits.yaml_nodes)
     try:
         for event in _events(_decoded(text, limits), limits):
             if isinstance(event, yaml.DocumentEndEvent):
                 found.append(builder.value)
-                builder = _ValueBuilder(limits.parsed_file_bytes)
+                builder = _ValueBuilder(limits.parsed_file_bytes, limits.yaml_nodes)
             else:
                 builder.feed(event)
     except yaml.YAMLError as fault:
@@ -212,6 +208,7 @@ class _ValueBuilder:
     """Builds one value from parser events, weighing it as if every alias were a copy."""
 
     max_characters: int
+    max_nodes: int
     value: Any = None
     problems: list[Problem] = field(factory=list)
     stack: list[_Frame] = field(factory=list)
@@ -249,9 +246,9 @@ class _ValueBuilder:
     def _weigh(self, nodes: int, characters: int, event: Any) -> None:
         self.nodes += nodes
         self.characters += characters
-        if self.nodes > YAML_NODES or self.characters > self.max_characters:
+        if self.nodes > self.max_nodes or self.characters > self.max_characters:
             raise FormatError(
-                f"a YAML document of at most {YAML_NODES} nodes and {self.max_characters} characters is read, "
+                f"a YAML document of at most {self.max_nodes} nodes and {self.max_characters} characters is read, "
                 "and this one has more once its aliases are expanded",
                 kind="limit",
                 where=_where(event.start_mark),

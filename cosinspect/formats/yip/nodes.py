@@ -21,7 +21,6 @@ from cosinspect.formats.yaml_events import counted_events
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = [
-    "NODES",
     "NODE_DEPTH",
     "Alias",
     "Dialect",
@@ -39,8 +38,6 @@ Dialect: TypeAlias = Literal["v1", "v2", "v3"]
 NODE_DEPTH = 100
 """Collections nested in each other; honest configuration stays below 20."""
 
-NODES = 200_000
-"""Nodes of one document, aliases not expanded."""
 
 # libyaml's binding has the same events at a tenth of the time; a source build of PyYAML may lack it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -130,7 +127,7 @@ def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT
     marks = _marks(text, limits)
     if marks and dialect == "v1":
         raise FormatError("go-yaml v1 does not read the tag `!`", kind="syntax")
-    builder = _TreeBuilder(lazy_aliases=dialect == "v1", marks=marks)
+    builder = _TreeBuilder(lazy_aliases=dialect == "v1", marks=marks, most=limits.yaml_nodes)
     rest: int | None = None
     try:
         events: Any = counted_events(yaml.parse(text or b"\n", Loader=_LOADER), limits)
@@ -199,6 +196,7 @@ class _TreeBuilder:
 
     lazy_aliases: bool
     marks: list[int]
+    most: int
     root: Node | None = None
     open: list[Sequence | Mapping] = Factory(list)
     keys: list[Node | None] = Factory(list)
@@ -244,8 +242,8 @@ class _TreeBuilder:
 
     def _place(self, node: Node, anchor: str | None) -> None:
         self.count += 1
-        if self.count > NODES:
-            raise FormatError(f"a YAML document of at most {NODES} nodes is read", kind="limit")
+        if self.count > self.most:
+            raise FormatError(f"a YAML document of at most {self.most} nodes is read", kind="limit")
         if anchor is not None:
             self.anchors[anchor] = node
         if not self.open:

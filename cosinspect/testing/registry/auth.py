@@ -1,7 +1,7 @@
-"""Who may do what in a test's registry: Basic, or Docker's bearer tokens.
+"""Authorisation of a test's registry: Basic, or Docker's bearer tokens.
 
-Follows Docker's token authentication (GET with Basic credentials) and its OAuth 2 form (POST); challenges are those of
-RFC 9110 and RFC 6750. Tokens are counted names and mean nothing elsewhere.
+Follows Docker's token authentication (GET with Basic credentials) and its OAuth 2 form (POST); challenges are
+those of RFC 9110 and RFC 6750. Tokens are counted names and mean nothing elsewhere.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class TokenAuth:
     """Every request must carry a token from this registry's own `/token`, for the repository and the action.
 
     Attributes:
-        user: whom tokens are given to; None for nobody but the anonymous.
+        user: the user who gets tokens; None for anonymous only.
         password: of the user.
-        anonymous: give tokens, for pulling only, to those who do not say who they are.
-        identity_token: a refresh token that is taken instead of user and password (OAuth 2, by POST).
-        uses: how many requests a token is good for; None for any number.
-        seconds: how long a token is good for, as `expires_in` tells the client too.
+        anonymous: issue tokens for pulling without credentials.
+        identity_token: a refresh token that is accepted instead of user and password (OAuth 2, by POST).
+        uses: the number of requests per token; None for any number.
+        seconds: the lifetime of a token, also sent as `expires_in`.
         service: the service that challenges name.
-        realm: where challenges send clients, instead of to this registry's own `/token`.
-        clock: what tells the seconds.
+        realm: the token server in challenges, instead of this registry's own `/token`.
+        clock: returns the seconds.
     """
 
     user: str | None = None
@@ -57,7 +57,7 @@ class TokenAuth:
 
 
 Auth: TypeAlias = BasicAuth | TokenAuth
-"""What requests must carry."""
+"""The required authorisation."""
 
 
 @frozen(kw_only=True)
@@ -68,14 +68,14 @@ class _IssuedToken:
 
 
 class TokenGate:
-    """Who may do what: challenges, and the tokens that answer them."""
+    """Issues challenges and tokens, and verifies them."""
 
     def __init__(self, auth: Auth | None) -> None:
         self._auth = auth
         self._tokens: dict[str, _IssuedToken] = {}
 
     def challenge(self, request: Request, address: str) -> Response | None:
-        """Return the 401 that the request deserves, or None if it may pass; `address` is the registry's own."""
+        """Return a 401 for the request, or None if it is authorised; `address` is the registry's own."""
         match self._auth:
             case None:
                 return None

@@ -1,7 +1,6 @@
-"""What goes wrong in a test's registry: which requests a fault meets, and what becomes of their answers.
+"""Faults of a test's registry: which requests they affect, and how they change the answers.
 
-Answers are spoiled here as far as they are values; cutting, stalling and dropping are left to the server of
-the connection.
+Changes to the answer itself are made here; the server cuts, stalls and drops the connection.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ __all__ = ["NO_FAULT", "Fault", "spoiled", "take_fault"]
 
 @frozen(kw_only=True)
 class Fault:
-    """What goes wrong with the next requests that match; made by the class methods, consumed by the registry.
+    """A fault of the next matching requests; the class methods make it, and the registry consumes it.
 
-    All of them take `path`, a shell pattern over the request's path (`*` crosses slashes), `method` (`*` for any) and
-    `times`, how many requests it spoils (None for all). The first fault of the list that matches is the one that is
-    used. A request that is only challenged for credentials uses none up.
+    All class methods have `path`, a shell pattern for the request's path (`*` matches slashes too), `method`
+    (`*` for any) and `times`, the number of affected requests (None for all). The first matching fault of the
+    list is used. A request that is only challenged for credentials does not use one.
     """
 
     path: str = "*"
@@ -60,7 +59,7 @@ class Fault:
 
     @classmethod
     def corrupt(cls, path: str, at: int, *, method: str = "GET", times: int | None = 1) -> Fault:
-        """Turn over the bits of one byte, at this offset of the whole document or blob."""
+        """Invert the bits of one byte, at this offset of the whole document or blob."""
         return cls(path=path, method=method, times=times, flip=at)
 
     @classmethod
@@ -78,14 +77,14 @@ class Fault:
         method: str = "GET",
         times: int | None = 1,
     ) -> Fault:
-        """Keep silent for so long, before the answer or in its body behind `after` bytes; closing ends it."""
+        """Wait this long, before the answer or after `after` bytes of its body; closing the registry ends it."""
         return cls(path=path, method=method, times=times, wait=seconds, cut=after)
 
     @classmethod
     def redirect(
         cls, path: str, location: str, *, status: int = 307, method: str = "GET", times: int | None = 1
     ) -> Fault:
-        """Send the client to `location`, in which `{path}` is the path that was requested."""
+        """Redirect the client to `location`; `{path}` in it is the requested path."""
         return cls(
             path=path, method=method, times=times, code=status, content=b"", fields={"Location": location}
         )
@@ -94,7 +93,7 @@ class Fault:
     def header(
         cls, path: str, name: str, value: str | None, *, method: str = "GET", times: int | None = 1
     ) -> Fault:
-        """Answer with this header, or with None without it; no `Content-Length` means that closing ends the body."""
+        """Answer with this header, or without it for None; without `Content-Length`, closing ends the body."""
         return cls(path=path, method=method, times=times, fields={name: value})
 
     @classmethod
