@@ -7,7 +7,8 @@ It proves that the way from a registry to a login works here, in seconds; of sys
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from attrs import frozen
 from cosinspect.compression.codecs import detect, inflate
 from cosinspect.errors import CannotBoot
 from cosinspect.formats.boot.kernel import HEAD_BYTES, read_kernel
-from cosinspect.testing import BuiltImage, File, Symlink
+from cosinspect.testing import BuiltImage, File, Registry, Symlink
 from cosinspect.testing.bootfiles import executable
 from cosinspect.testing.derivative.image import derivative_of
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, parts_of
 
-__all__ = ["demo_image"]
+__all__ = ["demo_image", "served_demo"]
 
 _KERNELS = ("/boot/vmlinuz-*", "/usr/lib/modules/*/vmlinuz", "/lib/modules/*/vmlinuz")
+_NAME = "cos/derivative:demo"
 _MODULES = ("/usr/lib/modules", "/lib/modules")
 _BUSYBOXES = ("/bin/busybox", "/usr/bin/busybox", "/usr/lib/initramfs-tools/bin/busybox")
 _APPLETS = [
@@ -166,6 +168,18 @@ def demo_image() -> BuiltImage:
         "system/oem/04_accounting.yaml": File(_ACCOUNT, mode=0o600),
     }
     return derivative_of(parts)
+
+
+@contextmanager
+def served_demo() -> Iterator[str]:
+    """Serve the image from a registry inside the process, and give its name.
+
+    Raises:
+        CannotBoot: as `demo_image` does.
+    """
+    image = demo_image()
+    with Registry() as registry:
+        yield registry.push(image, _NAME)
 
 
 def _renamed(parts: Parts, version: str) -> Parts:

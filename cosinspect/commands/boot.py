@@ -86,9 +86,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.demo == (arguments.image is not None):
         raise WrongUse("expected an image, or --demo for one that is made on the spot")
     if arguments.demo:
+        # It is made anew each time.
+        arguments.cache, arguments.no_cache, arguments.platform = None, True, None
         # Loaded by its name: few need it.
-        status: int = import_module("cosinspect.commands.boot_demo").run_demo(arguments, terminal)
-        return status
+        with import_module("cosinspect.boot.demo").served_demo() as name:
+            return boot_named(name, arguments, terminal)
     return boot_named(arguments.image, arguments, terminal)
 
 
