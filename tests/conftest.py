@@ -5,10 +5,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # modules that tests share: stacks, oracle, judges
 
 os.environ["COSINSPECT_CACHE"] = "off"  # what one test finds out is no help to another
+
+# A busy machine is slow, which is no fault of an example; in CI the examples are the same each time.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    database=None if os.environ.get("CI") else settings.default.database,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 SKIPS_ALLOWED = not os.environ.get("CI")
 

@@ -58,7 +58,9 @@ CONFINED = {
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
     "structlog": {"server/journal.py"},
-    "sqlite3": {"server/verdicts.py"},
+    "sqlite3": {"server/sqlite_store.py"},
+    "psycopg": set(),  # loaded by its name in server/postgresql_store.py
+    "psycopg_pool": set(),
     "multiprocessing": {"inspection/processes.py"},
     "pyarrow": set(),  # loaded by its name in fleet/export.py
     "distributed": set(),  # loaded by its name in commands/scan.py
@@ -328,7 +330,10 @@ def test_one_module_has_globs():
     assert users == set(), "cosinspect.globs has the one dialect"
 
 
-SAME_NAME: dict[str, str] = {}
+SAME_NAME = {
+    "Limits": "what an image may cost, and how long a machine is watched: both are the limits of their rooms",
+    "Outcome": "how an inspection ends, and how a boot ends: neither room imports the other",
+}
 """Names that two classes may have, and why."""
 
 

@@ -17,7 +17,7 @@ from cosinspect.profiles.operations import operations
 from cosinspect.profiles.tables import generation_tables
 from cosinspect.render import RENDERERS
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS
-from sources.test_contract import SOURCES
+from sources.test_source_contract import PLACES
 
 ROOT = Path(__file__).parents[1]
 PACKAGE, TESTS = ROOT / "cosinspect", ROOT / "tests"
@@ -150,8 +150,8 @@ def test_a_transport_is_named_where_users_look(transport):
     )
     form = "quay.io/" if transport is Transport.DOCKER else f"{transport.value}:"
     assert form in README, f"the README does not name the transport {transport.value}"
-    assert transport.value in SOURCES, (
-        f"SOURCES of tests/sources/test_contract.py has no source of the transport {transport.value}"
+    assert transport in {each for each, _ in PLACES.values()}, (
+        f"PLACES of tests/sources/test_source_contract.py has no source of the transport {transport.value}"
     )
 
 

@@ -1,8 +1,8 @@
-"""The catalogue: every check, in the order of its id.
+"""The catalogue of all checks.
 
-It may import `facts`, `formats`, `layer`, `oci`, `profiles`, `report`, `rootfs`, `signatures` and `tar`. A new check is added to its
-subject's module and to this tuple; what several checks need is a fact in `cosinspect.facts`. `plugins` finds the checks that other
-distributions add.
+It may import `facts`, `formats`, `layer`, `oci`, `profiles`, `report`, `rootfs`, `signatures` and `tar`. Add
+a check to its subject's module and to this tuple. Information that several checks need is a fact in
+`cosinspect.facts`. `plugins` finds the checks that other distributions add.
 """
 
 from __future__ import annotations
@@ -292,5 +292,5 @@ CATALOGUE: tuple[Check, ...] = (
 
 
 def find_check(name: str) -> Check | None:
-    """Return the check with this id or name, None if there is none."""
+    """Return the check with this id or name, or None."""
     return next((item for item in CATALOGUE if name.lower() in (item.id.lower(), item.name)), None)

@@ -1,8 +1,8 @@
-"""How a check is declared and run.
+"""The declaration and execution of checks.
 
-A check is a function from a `CheckContext` to what it saw: it yields a `Finding` for each defect and plain text for
-each fact that speaks for the image. One that has nothing to look at raises `NotApplicable`, one that cannot decide
-raises `Undecided`; whatever else it raises makes its capabilities unknown and never ends the inspection.
+A check is a function of a `CheckContext`. It yields a `Finding` for each defect, and text for each fact that
+supports a pass. It raises `NotApplicable` if it does not concern the image, and `Undecided` if it cannot
+decide. Any other exception makes its capabilities unknown and never ends the inspection.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ Spares: TypeAlias = "Callable[[CheckContext], Iterable[Capability]]"
 
 
 class NotApplicable(Exception):
-    """There is nothing for a check to look at; the text says what is not there."""
+    """A check does not concern the image; the text says what is missing."""
 
 
 class Undecided(Exception):
-    """A check cannot decide; the text says why."""
+    """A check cannot decide; the text gives the reason."""
 
 
 @frozen
 class CheckContext:
-    """What a check sees of an image; it cannot fetch, and it cannot see the profile's verdict.
+    """The input of a check; it cannot fetch data, and has no verdict.
 
     Attributes:
         rootfs: the merged tree.
         config: the image configuration.
-        facts: what files of the image say, each parsed at most once.
+        facts: the facts in the image's files, each parsed at most once.
         profile: paths and names by generation.
-        steps: what made each layer, bottom first, None if the image does not tell.
-        signatures: what is known of the image's signatures, None if nobody was named who must have signed it.
-        comparisons: what other readers make of the layers, those that the profile names.
-        build: the manifest by which an ISO is made of the image, None if nobody gave one.
-        choice: what was taken of an image index, None if the image was named itself.
+        steps: the build step of each layer, bottom first, None if unknown.
+        signatures: the result for the image's signatures, None if no signer was given.
+        comparisons: the trees of the other readers that the profile names.
+        build: the manifest of an ISO, or None.
+        choice: the choice from an image index, None without an index.
     """
 
     rootfs: Rootfs
@@ -82,10 +82,10 @@ class CheckContext:
 
     @property
     def generation(self) -> Generation:
-        """The table of the image's generation, which is laid out as derivatives of cOS are.
+        """The table of the image's generation, which has the layout of derivatives of cOS.
 
         Raises:
-            NotApplicable: no such generation is evident.
+            NotApplicable: there is no such generation.
         """
         found = self.table
         if found is None or not found.derivative:
@@ -94,66 +94,66 @@ class CheckContext:
 
     @property
     def table(self) -> Generation | None:
-        """The table of the image's generation, whatever kind of image it is; None if no generation is evident."""
+        """The table of the image's generation, for every kind of image; None if no generation is recognised."""
         return self.profile.generations.get(self.facts.generation)
 
     @property
     def derivative(self) -> Generation | None:
-        """The table of the image's generation where the image is laid out as derivatives of cOS are, else None."""
+        """The table of the image's generation if it has the layout of derivatives of cOS, else None."""
         found = self.table
         return found if found is not None and found.derivative else None
 
     @property
     def deployment(self) -> Deployment:
-        """How images of this generation are written to disks and media; an empty answer where no generation is evident."""
+        """How images of this generation are written to disks and media; empty if no generation is recognised."""
         found = self.table
         return found.deployment if found is not None else Deployment()
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """The rows of the table of operations that hold for the image's generation."""
+        """The rows of the table of operations for the image's generation."""
         return self.profile.needs(self.facts.generation)
 
     @property
     def cloud_configs(self) -> CloudConfigs:
-        """The cloud-configs as the yip of the image's generation reads them.
+        """The cloud-configs as the image's version of yip reads them.
 
         Raises:
-            NotApplicable: no generation with a table is evident.
+            NotApplicable: no generation with a table is recognised.
         """
         generation = self.generation
         return self.facts.cloud_configs(generation.yip, generation.yip_programs)
 
     def boot_world(self, stage: str) -> World:
-        """Return what the conditions of a stage find in an ordinary boot of the active system."""
+        """Return the environment of a stage's conditions in an ordinary boot of the active system."""
         initrd = self.facts.initrd if stage.startswith("rootfs") else None
         table = self.generation
         return boot_world(self.rootfs, initrd, table.active_mode_file, stage, table.recovery_labels)
 
     @property
     def is_foreign(self) -> bool:
-        """Whether the image is of a generation that is known and is not laid out as derivatives of cOS are."""
+        """Whether the image has a known generation without the layout of derivatives of cOS."""
         return self.facts.generation != "" and self.derivative is None
 
     def command(self, name: str) -> str | None:
-        """Return the path at which a command is found, as a shell finds it, None where it is not."""
+        """Return the path of a command as a shell finds it, or None."""
         return self.facts.execution.find(name)
 
     def runs(self, path: str) -> bool:
-        """Return whether nothing is known that keeps a file from being executed; where that is undecided, another check says so."""
+        """Return whether nothing known prevents the execution of a file; another check reports undecided cases."""
         fault = self.facts.execution.fault(path)
         return fault is None or fault.is_undecided
 
     def require_toolkit(self) -> None:
-        """Leave a check that asks for parts of a derivative where the image is none that is known.
+        """Skip a check of a derivative's parts if the image is not a known derivative.
 
         Raises:
-            NotApplicable: no generation with a table is evident.
+            NotApplicable: no generation with a table is recognised.
         """
         _ = self.generation
 
     def step(self, layer: int) -> LayerStep:
-        """Return a layer as people know it: its position and the step that made it."""
+        """Return a layer's position and build step as text."""
         return LayerStep(layer, self.steps[layer] if layer < len(self.steps) else None)
 
     def removal(self, path: str) -> tuple[int | None, tuple[Evidence, ...]]:
@@ -164,7 +164,7 @@ class CheckContext:
         return None, ()
 
     def broken(self, trace: Trace, message: str) -> Finding:
-        """Make the finding for a path that does not resolve: its links, and the layer that broke it."""
+        """Return the finding for a path that does not resolve, with its links and the layer that broke it."""
         layer, removed = self.removal(trace.at)
         if layer is None and trace.hops:
             layer = trace.hops[-1].layer
@@ -172,7 +172,7 @@ class CheckContext:
         return Finding(message, trace.path, layer, (*links_of(trace), *removed))
 
     def unexecutable(self, path: str, fault: ExecutionFault, message: str) -> Finding:
-        """Make the finding for a program that cannot be executed: who asks for what, and the layer that broke it."""
+        """Return the finding for a program that cannot be executed, with what requires it and the layer that broke it."""
         entry = self.rootfs.trace(path).entry
         blamed = self.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
         searched = dict.fromkeys((*fault.searched, *((path,) if entry is None else ())))
@@ -189,22 +189,22 @@ class CheckContext:
         return Finding(message, path if entry is None else entry.path, layer, (*fault.chain, *removed))
 
     def missing(self, path: str, message: str) -> Finding:
-        """Make the finding for a path that is not there, with the layer that removed it if one did."""
+        """Return the finding for a missing path, with the layer that removed it, if any."""
         trace = self.rootfs.trace(path)
         return self.broken(trace, message)
 
 
-# Places at which a library may have been, whose histories are looked at.
+# The number of places of a missing library whose histories are examined.
 _MOST_PLACES = 12
 
 
 def links_of(trace: Trace) -> tuple[LinkFollowed, ...]:
-    """Return the links that were followed to a path, each once: a circle is told once."""
+    """Return the links that were followed to a path, each once, also in a loop."""
     return tuple(dict.fromkeys(LinkFollowed(hop.path, hop.target, hop.layer) for hop in trace.hops))
 
 
 def words_of(path: str, fault: ExecutionFault) -> str:
-    """Say in words what keeps a program from being executed, as the end of a sentence that began with its path."""
+    """Return why a program cannot be executed, as the end of a sentence that starts with its path."""
     return fault.reason if fault.path == path else f"{fault.path} keeps it from running: {fault.reason}"
 
 
@@ -226,30 +226,30 @@ _STAGE_OF: Mapping[str, tuple[str, ...]] = {
     }.items()
     for module in modules
 }
-"""By module of this package, the stage of the boot (`cosinspect.report.lines.BOOT_CHAIN`) that its checks look at."""
+"""The stage of the boot (`cosinspect.report.lines.BOOT_CHAIN`) for each module's checks."""
 
 _STAGES = frozenset(stage for stages in _STAGE_OF.values() for stage in stages)
 
 
 @frozen(kw_only=True)
 class Check:
-    """A check: its identity, what it decides, and what people need to know about it.
+    """A check: its identity, the capabilities that it decides, and its description.
 
     Attributes:
-        id: capitals and a number, never used for anything else again; `COS` is the catalogue's alone.
+        id: capital letters and a number, never reused; the prefix `COS` is reserved for the catalogue.
         name: names the defect.
-        level: how severe a failure is.
-        capabilities: what an image cannot do if the check fails.
+        level: the severity of a failure.
+        capabilities: the capabilities that are lost if the check fails.
         summary: the defect in one sentence.
         why: what happens on a machine.
-        remedy: how it is mended.
-        reads: globs of files to keep while layers pass by.
-        universal: whether it holds for images of every generation, those without a table of rules included.
-        applies: says of a generation's table whether the check is for it; None for all.
-        generations: the names of the generations that it is for, where a plugin is for some only; empty for all.
-        tags: what it is about, in words that reports group by: a stage of the boot, `signature`.
-        run: what looks.
-        spares: gives the capabilities that a failure does not cost the image at hand; None if it costs all.
+        remedy: how to repair it.
+        reads: globs of files to keep while layers are read.
+        universal: whether it applies to images of every generation, also without a table.
+        applies: returns whether the check applies to a generation's table; None for all.
+        generations: the names of the generations of a plugin's check; empty for all.
+        tags: the subjects by which reports group: a stage of the boot, `signature`.
+        run: the function.
+        spares: returns the capabilities that this image keeps in spite of a failure; None for none.
     """
 
     id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))
@@ -274,11 +274,11 @@ class Check:
 
     @property
     def is_for_some(self) -> bool:
-        """Whether it is for some generations only."""
+        """Whether it applies to some generations only."""
         return self.applies is not None or bool(self.generations)
 
     def generations_of(self, tables: Mapping[str, Generation]) -> tuple[str, ...]:
-        """Return the names of the generations that it is for, among those with these tables."""
+        """Return the names of the generations to which it applies, among those with these tables."""
         return tuple(
             name
             for name, table in tables.items()
@@ -303,7 +303,7 @@ def check(
     tags: Iterable[str] = (),
     spares: Spares | None = None,
 ) -> Callable[[Run], Check]:
-    """Declare the function below as a check; it has the tag of its module's stage of the boot, too."""
+    """Declare the function below as a check, with the tag of its module's stage of the boot."""
 
     def declare(run: Run) -> Check:
         return Check(
@@ -327,13 +327,13 @@ def check(
 
 
 def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
-    """Return what a check decides for images of a generation: of what it declares, what a row of the table of operations names it for.
+    """Return the capabilities that a check decides for a generation: the declared ones for which a row of operations names it.
 
     A capability without rows, and a check that is not of the catalogue, are as declared.
 
     Args:
         item: the check.
-        needs: the rows that hold for the generation.
+        needs: the rows for the generation.
     """
     if not needs or not item.id.startswith("COS"):
         return item.capabilities
@@ -346,16 +346,16 @@ def decided_by(item: Check, needs: tuple[Need, ...]) -> tuple[Capability, ...]:
 
 
 def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
-    """Return what a check decides for this image.
+    """Return the capabilities that a check decides for this image.
 
     Raises:
-        Unread: that depends on layers that are not read, for a capability that is required.
+        Unread: that depends on unread layers, for a required capability.
     """
     if not item.capabilities or not item.id.startswith("COS"):
         return item.capabilities
     try:
         return decided_by(item, context.needs)
-    except CosinspectError:  # the checks that ask for it say why
+    except CosinspectError:  # the checks that need it report the reason
         return item.capabilities
     except Unread:
         required = {*context.profile.required}
@@ -367,7 +367,7 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
 
 
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
-    """Return what a failure costs this image."""
+    """Return the capabilities that this image loses by a failure."""
     if item.spares is None:
         return capabilities
     try:
@@ -378,7 +378,7 @@ def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ..
 
 
 def run_check(item: Check, context: CheckContext) -> CheckResult:
-    """Run a check and contain whatever happens in it."""
+    """Run a check and contain every exception in it."""
     level = context.profile.levels.get(item.id, item.level)
     capabilities = _decided(item, context)
 
@@ -401,22 +401,22 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
             if context.facts.generation not in named:
                 return result(Kind.NOT_APPLICABLE, f"it is for {' and '.join(named) or 'no generation'}")
         elif not item.universal and context.is_foreign:
-            # What holds for one generation may be wrong for another: bootc keeps no kernel in /boot.
+            # Rules of one generation may be wrong for another: bootc has no kernel in /boot.
             return result(Kind.NOT_APPLICABLE, f"no rules for generation {context.facts.generation}")
-        seen.extend(item.run(context))  # what came before an exception is kept
+        seen.extend(item.run(context))  # results before an exception are kept
     except NotApplicable as given:
         ending, reason = Kind.NOT_APPLICABLE, str(given)
     except (Undecided, CosinspectError) as given:
         ending, reason, transient = Kind.OPEN, str(given), _may_pass(given)
     except Exception as fault:  # noqa: BLE001 - a crashed check must not hide the others, nor pass
         ending, reason = Kind.OPEN, f"the check crashed: {type(fault).__name__}: {fault}"
-    if any(isinstance(each, Finding) for each in seen):  # a defect stays one, whatever came after it
+    if any(isinstance(each, Finding) for each in seen):  # a defect remains one, whatever follows
         return result(Kind.FAIL, reason, seen=seen)
     return evolve(result(ending, reason, seen=seen if ending is Kind.PASS else ()), transient=transient)
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Return whether another try may decide: a source may answer, or deliver what the digest names, and time may suffice."""
+    """Return whether another try may decide: a source may answer, deliver the right bytes, or time may suffice."""
     if isinstance(fault, LimitExceeded):
         return fault.limit == "seconds"
     return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)

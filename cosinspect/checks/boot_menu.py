@@ -1,4 +1,4 @@
-"""Checks on what GRUB loads once its scripts have run: `root=`, the entries of the image's own menu, the recovery entry."""
+"""Checks of the result of GRUB's scripts: `root=`, the entries of the image's own menu, the recovery entry."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ __all__ = [
     reads=READS,
 )
 def root_parameter_wrong(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at `root=` of every command line with which the toolkit's menu starts the image."""
+    """Read `root=` of every command line with which the toolkit's menu starts the image."""
     path = context.facts.bootargs_path
     found: dict[str, None] = {}
     fitting: dict[str, None] = {}
     for state in decided_states(context):
         for way in state.ways:
             if not way.boot.command_line.text:
-                continue  # another check says that there is none
+                continue  # another check reports a missing one
             roots = _roots(way)
             if _is_wrong(context, state, way):
                 found[f"expected root=LABEL={state.state.labels[0]}, found {roots}{on_condition(way)}"] = None
@@ -86,7 +86,7 @@ def _menu(context: CheckContext) -> OwnMenu:
 
 
 def _wrong(context: CheckContext, state: StateBoot, way: Loaded) -> Iterator[str]:
-    """Yield what keeps a menu entry from starting the image."""
+    """Yield the reasons why a menu entry does not start the image."""
     if way.kernel is None:
         yield "expected it to load a kernel, it loads none"
         return
@@ -129,7 +129,7 @@ def _is_whole(context: CheckContext, state: StateBoot) -> bool:
     reads=READS,
 )
 def menu_entry_loads_nothing(context: CheckContext) -> Iterator[Finding | str]:
-    """Run the default entry."""
+    """Evaluate the default entry."""
     menu = _bootable_menu(context)
     loads: dict[str, None] = {}
     wrong = False
@@ -144,11 +144,11 @@ def menu_entry_loads_nothing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _bootable_menu(context: CheckContext) -> OwnMenu:
-    """Return the image's menu, where the image boots by another one.
+    """Return the image's own menu, if the image boots with another one.
 
     Raises:
-        NotApplicable: there is none, or the image boots by none.
-        Undecided: what it does is not decided.
+        NotApplicable: there is none, or the image boots without a menu.
+        Undecided: its effect is undecided.
     """
     menu = _menu(context)
     bootable = [each for each in context.facts.boot_states if not each.state.recovery]
@@ -158,13 +158,13 @@ def _bootable_menu(context: CheckContext) -> OwnMenu:
 
 
 def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[tuple[Loaded, str]]:
-    """Yield what is wrong with the entries of a state, each fault of an entry once."""
+    """Yield the faults of the entries of a state, each once."""
     seen: set[tuple[int, str]] = set()
     states = (menu.default, *menu.states)
     for way in state.ways:
         named = [each for each in states if way.boot.id in each.state.entries]
         faults = [tuple(_wrong(context, each, way)) for each in (named or states)]
-        for message in min(faults, key=len):  # of an entry with a name of its own nobody knows what it is for
+        for message in min(faults, key=len):  # the purpose of an entry with an unknown name is unknown
             if (way.boot.line, message) not in seen:
                 seen.add((way.boot.line, message))
                 yield way, message
@@ -229,7 +229,7 @@ def menu_overrides_bootargs(context: CheckContext) -> Iterator[Finding | str]:
     reads=READS,
 )
 def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
-    """Parse every script that a boot runs, by GRUB's own grammar."""
+    """Parse every script of a boot with GRUB's grammar."""
     paths = [context.facts.bootargs_path]
     menu = context.facts.own_menu
     if menu is not None:
@@ -267,7 +267,7 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
     applies=subjects.toolkit,
 )
 def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
-    """Run the recovery entry: of the image's own menu where it has one, else of the toolkit's."""
+    """Evaluate the recovery entry of the image's own menu, else of the toolkit's."""
     states = context.facts.boot_states
     if not states:
         raise NotApplicable("there is no bootargs.cfg")
@@ -289,7 +289,7 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
             wanted = " or ".join(state.state.entries)
             yield at_line(context, path, f"expected a menu entry with the id {wanted}, found none")
         if judged.state.copied and not all(way.is_complete for way in judged.ways):
-            continue  # what is not copied beside the recovery image is another check's
+            continue  # another check reports files that are not copied beside the recovery image
         for way in judged.ways:
             for message in _wrong(context, judged, way):
                 where = path or context.facts.bootargs_path
@@ -313,14 +313,14 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     reads=READS,
 )
 def fallback_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
-    """Run the entries that GRUB falls back to."""
+    """Evaluate GRUB's fallback entries."""
     menu = _bootable_menu(context)
     judged = {way.boot.line for way in menu.default.ways}
     judged |= {way.boot.line for each in menu.states if each.state.recovery for way in each.ways}
     wrong = False
     for way, message in _faults(context, menu, menu.fallbacks):
         if way.boot.line in judged:
-            continue  # other checks look at the default entry and at recovery's
+            continue  # other checks read the default and the recovery entry
         wrong = True
         text = f"fallback entry `{way.boot.entry}`: {message}{on_condition(way)}"
         yield at_line(context, menu.path, text, way.boot.line or None)

@@ -1,4 +1,4 @@
-"""How GRUB reaches a file that bootargs.cfg names: what the checks on the kernel and on the initrd have in common."""
+"""The path by which GRUB reaches a file of bootargs.cfg; shared by the checks of the kernel and the initrd."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ __all__ = [
 ]
 
 BOOTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO)
-"""What an image cannot do that cannot boot."""
+"""The capabilities that an image without a boot loses."""
 
 LOADER_READS = ("etc/ld.so.cache", "etc/ld-musl-*.path")
-"""What dynamic loaders read to find libraries."""
+"""The files that dynamic loaders read to find libraries."""
 BOOTS_FROM_DISK = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
-"""What an image cannot do whose bootargs.cfg is wrong: an ISO has a menu of its own and does not read it."""
+"""The capabilities that a wrong bootargs.cfg loses: an ISO has its own menu and does not read it."""
 
 GRUB_LINK_LIMIT = 7
-"""Symbolic links that GRUB follows for one path, those of directories included (GRUB 2.06, seen at 7 and 8)."""
+"""The number of symbolic links that GRUB follows for one path, including directories (GRUB 2.06, seen at 7 and 8)."""
 
 
 def require_known(context: CheckContext, variable: str) -> None:
-    """Leave a check undecided where GRUB loads a file whose name nobody knows before the boot.
+    """Leave a check undecided if GRUB loads a file whose name is unknown before the boot.
 
     Raises:
-        Undecided: it does so for `variable`, or a bound was reached.
+        Undecided: the value of `variable` is unknown, or a bound was reached.
     """
     if context.facts.boot_bound:
         raise Undecided(f"what GRUB loads is undecided: {context.facts.boot_bound}")
@@ -45,10 +45,10 @@ def require_known(context: CheckContext, variable: str) -> None:
 
 
 def missing(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterator[Finding | str]:
-    """Find the paths with nothing at them; one that ends in a broken link is for `dangling`.
+    """Yield findings for missing paths; `dangling` handles broken links.
 
     Raises:
-        Undecided: nothing is there, and a unified kernel image may be booted instead.
+        Undecided: the file is missing, and a unified kernel image may be booted instead.
     """
     traces = tuple(traces)
     unified = context.facts.unified_kernels
@@ -64,7 +64,7 @@ def missing(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterat
 
 
 def dangling(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterator[Finding | str]:
-    """Find the paths whose links end nowhere, resolved as GRUB's ext2 driver does: absolute ones start at the image's root."""
+    """Yield findings for dangling links, resolved as GRUB's ext2 driver does: absolute ones start at the image's root."""
     for trace in traces:
         if trace.entry is None and trace.hops:
             how = "they go in a circle" if trace.problem == "loop" else f"{trace.at} is not there"
@@ -74,7 +74,7 @@ def dangling(context: CheckContext, what: str, traces: Iterable[Trace]) -> Itera
 
 
 def too_deep(traces: Iterable[Trace]) -> Iterator[Finding | str]:
-    """Find the paths that take more links than GRUB follows."""
+    """Yield findings for paths with more links than GRUB follows."""
     for trace in traces:
         if trace.entry is not None and len(trace.hops) > GRUB_LINK_LIMIT:
             yield Finding(

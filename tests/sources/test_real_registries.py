@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import time
@@ -281,6 +282,7 @@ def test_dockers_registry_that_stops_and_goes_on_is_waited_for(tmp_path):
     ]
     with running(command, address) as process:
         process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         with (
             client(address, timeouts=QUICK, retries=ONCE) as (source, _),
             pytest.raises(TransportError, match=r"no answer within 0\.3 s"),
