@@ -84,6 +84,7 @@ def serving(
     further="",
     options=(),
     variables=None,
+    database="verdicts.sqlite",
     address="127.0.0.1:0",
 ):
     """Serve by a configuration in a directory, with further options and environment variables, while the block runs."""
@@ -91,7 +92,7 @@ def serving(
         inspections += "\nworkers = 1"  # each takes seconds of a processor to start
     config = directory / "server.toml"
     config.write_text(
-        f'[listen]\naddress = "{address}"\n{listen}\n[inspections]\ndatabase = "verdicts.sqlite"\n{inspections}\n'
+        f'[listen]\naddress = "{address}"\n{listen}\n[inspections]\ndatabase = "{database}"\n{inspections}\n'
         f"{further}\n{rules}\n"
     )
     log = directory / "server.log"

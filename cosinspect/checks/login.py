@@ -8,7 +8,7 @@ from cosinspect.checks.base import CheckContext, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.targets import UNIT_READS, at_unit, require_root, require_systemd
 from cosinspect.facts.unit_tree import Placement
-from cosinspect.formats.text.accounts import Account, read_passwd, read_sysusers
+from cosinspect.formats.text.accounts import PasswdEntry, read_passwd, read_sysusers
 from cosinspect.formats.text.pam import Handler, Kind, Stack, passes, read_stack
 from cosinspect.formats.text.systemd import exec_commands
 from cosinspect.report.report import Finding, Level
@@ -80,7 +80,7 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
     table = context.table
     own = table.account_files if table is not None else ()
     places += own or (_ALTERNATIVE_FILES if "altfiles" in sorted_out else ())
-    accounts: dict[str, tuple[str, Account]] = {}
+    accounts: dict[str, tuple[str, PasswdEntry]] = {}
     for place in places:
         for account in read_passwd(context.facts.text(place).text or ""):
             accounts.setdefault(account.name, (place, account))

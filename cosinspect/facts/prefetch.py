@@ -15,7 +15,7 @@ from cosinspect.cache.parsed import Parsed
 from cosinspect.facts.facts import unpack_initrd
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.layer.changeset import LayerEntry
-from cosinspect.layer.indexing import Sink
+from cosinspect.layer.indexing import BodySink
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor
 
@@ -43,7 +43,7 @@ class InitrdPrefetch:
         self._lock = threading.Lock()
         self._layers: set[str] = set()
 
-    def follow(self, layer: Descriptor, entry: LayerEntry) -> Sink | None:
+    def follow(self, layer: Descriptor, entry: LayerEntry) -> BodySink | None:
         """Take a file that is likely the initrd; called from the threads that read layers."""
         if entry.size < _WORTH_BYTES or not _USUAL.fullmatch(entry.path):
             return None

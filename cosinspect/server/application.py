@@ -146,6 +146,9 @@ class _Desk:
                     _authorize(request, self._token(protocol))
                     body = await self._body(request) if method == "POST" else b""
                     reply = await answer(request, body, arrived)
+                except asyncio.CancelledError:  # the server ends, and this request took longer than its grace
+                    reply = _refused(Refusal(503, "the server is ending, try again"), protocol)
+                    _logger.warning("a request of %s was not done when the server ended", protocol)
                 except ClientDisconnect:
                     reply = Reply(status=499)  # nobody hears it
                 except Refusal as fault:

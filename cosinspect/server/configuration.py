@@ -15,6 +15,7 @@ from cosinspect.globs import name_matches
 from cosinspect.kubernetes_images import ImageField
 from cosinspect.oci.reference import Reference
 from cosinspect.policy.mistakes import Key, Mistakes
+from cosinspect.server.postgresql_store import is_postgresql
 from cosinspect.server.spellings import (
     check_address,
     check_addresses,
@@ -102,7 +103,7 @@ class Inspections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How images are inspected, and where verdicts are kept.
 
     Attributes:
-        database: file of the verdicts; made if it is not there.
+        database: file of the verdicts, made if it is not there, or an address of PostgreSQL, which several servers can share.
         cache: directory or URL of what is known of layers; None for none.
         workers: processes that inspect.
         queue: images that may wait; who comes beyond is told to come again.
@@ -414,7 +415,9 @@ class _Reader:
             return None
         given = value if isinstance(value, dict) else {}
         name = given.get("database", Inspections().database)
-        database = self.file(name, (*key, "database"), there=False) if isinstance(name, str) else None
+        database: str | None = name if isinstance(name, str) else None
+        if database is not None and not is_postgresql(database):
+            database = self.file(database, (*key, "database"), there=False)
         if found is None:
             return None
         cache = found.cache

@@ -17,6 +17,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
@@ -30,6 +31,7 @@ from cosinspect.oci.reference import Reference
 from cosinspect.report.report import Verdict
 from cosinspect.server.configuration import AdmissionRule
 from cosinspect.server.metrics import Metrics
+from cosinspect.server.postgresql_store import is_postgresql
 from cosinspect.server.recent import Recent
 from cosinspect.server.settings import Settings
 from cosinspect.server.tags import NoRoom, Tags
@@ -43,6 +45,8 @@ _logger = logging.getLogger("cosinspect.server")
 
 ASKED, PREFETCHED = 0, 1
 """Who somebody waits for goes before who somebody may ask for."""
+STORING = 4
+"""Verdicts that are read or written at once."""
 RESOLVE_SECONDS = 30.0
 """What a registry may take to say what a tag means."""
 
@@ -163,6 +167,8 @@ class Inspector:
         self._processes: Processes | None = None
         self._further: Processes | None = None
         self._inspecting = 0
+        # Its own: what waits for a store that is slow must not wait in line with what reads files.
+        self._storing = ThreadPoolExecutor(STORING, thread_name_prefix="verdicts")
 
     # -- its life --------------------------------------------------------------------------------------------------
 
@@ -180,7 +186,7 @@ class Inspector:
         """End: what runs may take so long, what waits is given up; verdicts that were found are kept."""
         for job in list(self._jobs.values()):
             if not job.begun:
-                self._finish(job, Outcome(None, "the server is ending"))
+                self._finish(job, "the server is ending")
         running = [job.done for job in self._jobs.values()]
         if running:
             await asyncio.wait(running, timeout=seconds)
@@ -188,6 +194,7 @@ class Inspector:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._tags.close()
+        self._storing.shutdown(wait=False)
         for processes in (self._processes, self._further):
             if processes is not None:
                 await asyncio.to_thread(processes.close)
@@ -247,7 +254,7 @@ class Inspector:
         except CosinspectError as fault:
             return Decision(name, Standing.UNDECIDED, str(fault))
         asked = _Asked(place.key, digest, key)
-        known = self._found(asked)
+        known = self._remembered(asked) or await self._stored(asked, until) or self._remembered(asked)
         if known is not None:
             return _decision(name, asked, known)
         job = self._job(reference, asked, rule, place, ASKED)
@@ -275,7 +282,7 @@ class Inspector:
         """
         place = self._place(reference, None, plain_http=False)
         asked = _Asked(place.key, str(reference.digest), self._books.key(rule))
-        if self._found(asked) is not None or asked in self._jobs:
+        if self._remembered(asked) is not None or asked in self._jobs:
             return False
         return self._job(reference, asked, rule, place, PREFETCHED) is not None
 
@@ -289,13 +296,20 @@ class Inspector:
         return self._books.key(rule)
 
     def look_up(self, place: str, digest: str, rule: AdmissionRule) -> Decided | None:
-        """Return a verdict that is known, without having it found out; `place` is the key of where the image comes from."""
-        found = self._found(_Asked(place, digest, self.key(rule)))
+        """Return a verdict that is known, without having it found out; may wait for the store.
+
+        Args:
+            place: the key of where the image comes from.
+            digest: of the image.
+            rule: what is required of it.
+        """
+        asked = _Asked(place, digest, self.key(rule))
+        found = self._verdicts.find(digest, asked.key) or self._recent.get(asked)
         return found if isinstance(found, Decided) else None
 
     def failure(self, place: str, digest: str, rule: AdmissionRule) -> str | None:
         """Return why an image from there could not be decided a moment ago, None if nothing failed."""
-        found = self._found(_Asked(place, digest, self.key(rule)))
+        found = self._remembered(_Asked(place, digest, self.key(rule)))
         return found if isinstance(found, str) else None
 
     def is_in_hand(self, place: str, digest: str, rule: AdmissionRule) -> bool:
@@ -326,9 +340,16 @@ class Inspector:
             access=self._access(job.place),
             seconds=settings.seconds,
             cache=settings.cache,
-            local_cache=str(Path(settings.database).with_name("cache")),
+            local_cache=self._local_cache(),
             attesters=self._books.attesters(job.rule),
         )
+
+    def _local_cache(self) -> str:
+        """Return the directory for what a cache by URL keeps on this machine: beside the file of verdicts, if there is one."""
+        if not is_postgresql(self._settings.database):
+            return str(Path(self._settings.database).with_name("cache"))
+        home = self._environment.get("XDG_CACHE_HOME") or Path(self._environment.get("HOME", "/"), ".cache")
+        return str(Path(home, "cosinspect"))
 
     async def _digest(self, reference: Reference, place: Place, until: float) -> str:
         """Return what a name means now; a tag means for a moment what it meant."""
@@ -347,10 +368,21 @@ class Inspector:
         context = contextvars.copy_context()  # of the request, which the log names
         return await self._tags.digest(name, place.registry, lambda: context.run(ask), until=until)
 
-    def _found(self, asked: _Asked) -> Decided | str | None:
-        """Return a verdict, or why there is none; None if the image was not inspected, or not lately."""
-        decided = self._verdicts.find(asked.digest, asked.key)
+    def _remembered(self, asked: _Asked) -> Decided | str | None:
+        """Return a verdict in memory, or why there is none; None where the image was not inspected, or not lately."""
+        decided = self._verdicts.remembered(asked.digest, asked.key)
         return decided if decided is not None else self._recent.get(asked)
+
+    async def _stored(self, asked: _Asked, until: float | None = None) -> Decided | None:
+        """Return a verdict of the store, which may be one that another server made; None where it has none by `until`."""
+        finding = asyncio.get_running_loop().run_in_executor(
+            self._storing, self._verdicts.find, asked.digest, asked.key
+        )
+        try:
+            patience = None if until is None else max(0.0, until - time.monotonic())
+            return await asyncio.wait_for(finding, patience)
+        except TimeoutError:
+            return None
 
     def _job(
         self, reference: Reference, asked: _Asked, rule: AdmissionRule, place: Place, urgency: int
@@ -387,7 +419,8 @@ class Inspector:
             if job.done.done():
                 return
             job.begun = True
-            self._finish(job, await self._outcome(job))
+            stored = await self._stored(job.asked)  # meanwhile another server may have decided it
+            self._finish(job, stored or await self._decided(job, await self._outcome(job)))
         finally:
             self._turns.give_back(job.turn)
 
@@ -416,7 +449,8 @@ class Inspector:
         finally:
             self._inspecting -= 1
 
-    def _finish(self, job: _Job, outcome: Outcome) -> None:
+    async def _decided(self, job: _Job, outcome: Outcome) -> Decided | str:
+        """Return what an inspection comes to; a verdict that holds for good is written before anybody hears of it."""
         self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
         if outcome.source_error:
             self._registry_failed(job.name, job.place, outcome.source_error, outcome.message)
@@ -424,15 +458,19 @@ class Inspector:
             _logger.error(
                 "internal error while %s was inspected", job.name, extra={"exception": outcome.traceback}
             )
+        if outcome.verdict is None:
+            return outcome.message
         asked = job.asked
-        found: Decided | str = outcome.message
-        if outcome.verdict is not None:
-            found = Decided(
-                asked.digest, asked.key, outcome.verdict, outcome.message, outcome.report, time.time()
-            )
-        if isinstance(found, Decided) and not outcome.transient and _is_final(found, job.rule):
-            self._verdicts.keep(found)
-        else:
+        found = Decided(
+            asked.digest, asked.key, outcome.verdict, outcome.message, outcome.report, time.time()
+        )
+        if not outcome.transient and _is_final(found, job.rule):
+            await asyncio.get_running_loop().run_in_executor(self._storing, self._verdicts.keep, found)
+        return found
+
+    def _finish(self, job: _Job, found: Decided | str) -> None:
+        asked = job.asked
+        if self._verdicts.remembered(asked.digest, asked.key) is not found:
             self._recent.keep(asked, found, self._settings.retry_seconds)
         if self._jobs.pop(asked, None) is not None:
             host = job.place.registry

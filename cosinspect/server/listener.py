@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -43,7 +42,7 @@ def listen(path: str, environment: Mapping[str, str]) -> None:
     loaded = Settings.load(path)
     configuration = loaded.configuration
     settings = configuration.listen
-    verdicts = Verdicts.open(Path(configuration.inspections.database), keep=configuration.inspections.keep)
+    verdicts = Verdicts.open(configuration.inspections.database, keep=configuration.inspections.keep)
     try:
         service = Service(path, loaded, verdicts, environment)
         context = tls_context(settings, service.metrics)

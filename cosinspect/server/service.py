@@ -14,6 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from cosinspect.errors import InvalidConfiguration
+from cosinspect.server.examination import examine
 from cosinspect.server.inspector import Inspector
 from cosinspect.server.metrics import Metrics
 from cosinspect.server.protocols import Protocols
@@ -102,7 +103,7 @@ class Service:
             try:
                 found = await asyncio.to_thread(Settings.load, self._path)
             except InvalidConfiguration as fault:
-                self._refused(fault)
+                self._refused(fault, await asyncio.to_thread(self._examined))
                 return False
             except Exception as fault:  # the earlier settings are sound, whatever this was
                 _logger.exception("the configuration cannot be loaded")
@@ -122,9 +123,17 @@ class Service:
                 )
             return True
 
-    def _refused(self, fault: InvalidConfiguration) -> None:
+    def _examined(self) -> tuple[str, ...]:
+        """Return every mistake, not only those that ended the loading; none where that fails."""
+        try:
+            return examine(self._path)
+        except Exception:  # the first mistake is known, whatever this was
+            _logger.exception("the configuration cannot be examined")
+            return ()
+
+    def _refused(self, fault: InvalidConfiguration, examined: tuple[str, ...] = ()) -> None:
         self._retry = time.monotonic() + RETRY_SECONDS
-        mistakes = tuple(fault.mistakes) or (str(fault),)
+        mistakes = examined or tuple(fault.mistakes) or (str(fault),)
         self.metrics.reloads.labels("failure").inc()
         self.metrics.reload_failed.set(1)
         if mistakes == self._mistakes:

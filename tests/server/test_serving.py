@@ -200,6 +200,29 @@ def test_sigterm_lets_requests_end(tmp_path):
         assert answers[0]["allowed"] is True
 
 
+def test_a_request_that_outlasts_the_grace_is_told_to_come_again(tmp_path):
+    listen = "plain_http = true\ngrace_seconds = 2"
+    with (
+        Registry(faults=[Fault.stall("/v2/*/blobs/*", 30.0)]) as registry,
+        serving(tmp_path, listen=listen) as server,
+    ):
+        name = registry.push(derivative(), "org/os:v1")
+        answers = []
+        asking = threading.Thread(
+            target=lambda: answers.append(server.post("/admission", review("Pod", name)))
+        )
+        asking.start()
+        server.until(lambda: server.counted("cosinspect_waiting"))
+
+        assert server.end(signal.SIGTERM) == 0
+        asking.join()
+
+    (answer,) = answers
+    assert answer.status_code in (200, 503), "answered in time that it is pending, or told to come again"
+    assert "try again" in answer.text
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_a_kill_loses_no_verdict_and_leaves_no_process(tmp_path):
     with Registry() as registry, serving(tmp_path) as server:
         name = registry.push(derivative("kernel-dangling"), "org/os:v1")

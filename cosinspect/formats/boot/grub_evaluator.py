@@ -23,7 +23,7 @@ from cosinspect.formats.boot.grub_state import (
     RETURNS,
     STOPS,
     WILDCARDS,
-    Machine,
+    GrubMachine,
     State,
 )
 from cosinspect.formats.boot.grub_syntax import (
@@ -146,7 +146,7 @@ class Evaluator:
         missing: the files that were requested and not there.
     """
 
-    machine: Machine
+    machine: GrubMachine
     commands: Mapping[str, Run]
     work: Work = field(factory=lambda: Work(MAX_WORK))
     sourced: dict[str, GrubScript] = field(factory=dict)
