@@ -145,7 +145,7 @@ class Console:
             self._look(_STAMP.sub("", clean(self._open)))
 
     def saw(self, sign: Sign) -> bool:
-        """Say whether a sign was seen."""
+        """Return whether a sign was seen."""
         return any(each.sign is sign for each in self.signs)
 
     def line_of(self, sign: Sign) -> str:

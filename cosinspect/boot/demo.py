@@ -183,7 +183,7 @@ def served_demo() -> Iterator[str]:
 
 
 def _renamed(parts: Parts, version: str) -> Parts:
-    """Give the parts the version of another kernel."""
+    """Return the parts the version of another kernel."""
 
     def text(value: str) -> str:
         return value.replace(KERNEL_VERSION, version)

@@ -111,7 +111,7 @@ def find_firmware() -> tuple[Path, Path]:
 
 
 def kvm_usable(architecture: str) -> bool:
-    """Say whether the kernel's accelerator can be opened; whether it runs a machine shows only when it does."""
+    """Return whether the kernel's accelerator can be opened; whether it runs a machine shows only when it does."""
     own = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine)
     return own == architecture and os.access("/dev/kvm", os.R_OK | os.W_OK)
 

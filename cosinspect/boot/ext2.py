@@ -264,7 +264,7 @@ class Ext2:
                 yield Extent(group * GROUP_BLOCKS + own, count)
 
     def _allocate(self) -> None:
-        """Give every file its blocks, one file behind the other."""
+        """Return every file its blocks, one file behind the other."""
         cursor = _Cursor(self._free_extents())
         for each in self._files:
             each.blocks = cursor.take(each.data_blocks)

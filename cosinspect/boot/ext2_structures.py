@@ -97,7 +97,7 @@ def device(major: int, minor: int) -> tuple[int, int]:
 
 
 def has_copy(group: int) -> bool:
-    """Say whether a group has a copy of the superblock (sparse_super): 0, 1, and powers of 3, 5 and 7."""
+    """Return whether a group has a copy of the superblock (sparse_super): 0, 1, and powers of 3, 5 and 7."""
     if group <= 1:
         return True
     for base in (3, 5, 7):

@@ -101,7 +101,7 @@ def try_boot(
 
 @contextmanager
 def _directory(keep: Path | None) -> Iterator[Path]:
-    """Give a private directory, which is removed unless it shall be kept."""
+    """Yield a private directory, which is removed unless it shall be kept."""
     if keep is not None:
         keep.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("disk.img", "kernel", "initrd"):
@@ -211,7 +211,7 @@ def _once(
 
 
 def _comes_up(guest: RunningMachine, console: Console) -> bool:
-    """Say whether the machine comes to the kernel's first line, or to its firmware's."""
+    """Return whether the machine comes to the kernel's first line, or to its firmware's."""
     while guest.wall < KVM_SECONDS:
         data = guest.read(0.5)
         if data is None:

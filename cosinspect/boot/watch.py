@@ -172,7 +172,7 @@ class _Transcript:
 
 
 def _ended(console: Console, guest: Guest) -> Watched:
-    """Say what it means that the machine ended by itself."""
+    """Return what it means that the machine ended by itself."""
     proof = read_proof(guest.proof)
     if console.saw(Sign.PANIC):
         return Watched(BootResult.PANIC, console.line_of(Sign.PANIC), "none", proof)
@@ -263,7 +263,7 @@ def _success(
 
 
 def _silence(console: Console, guest: Guest, clock: _Clock, limits: Limits, proof: Proof) -> Watched | None:
-    """Give a machine up that prints nothing new."""
+    """Return a machine up that prints nothing new."""
     silent, idle = guest.cpu - clock.cpu, guest.wall - clock.wall
     resting = idle > limits.idle_wall and clock.busy * 5 < clock.looks
     if silent > limits.silent_cpu or resting:

@@ -177,7 +177,7 @@ def _rows(report: Report, outcome: Outcome) -> Iterator[tuple[str, str]]:
 
 
 def _difference(report: Report, outcome: Outcome) -> str:
-    """Say where the inspection and the boot do not agree."""
+    """Return where the inspection and the boot do not agree."""
     said = report.capabilities[Capability.BOOT].status
     if said is Status.YES and outcome.booted is False:
         return "the inspection finds nothing that stops the boot, and the image did not boot here; please report it"

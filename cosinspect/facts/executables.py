@@ -15,7 +15,7 @@ from cosinspect.rootfs.rootfs import Rootfs
 __all__ = ["ExecutableTree", "FoundFile", "InitrdTree", "RootTree"]
 
 READ_AGAIN = 12
-"""The maximum number of programs that are read in further passes over a layer."""
+"""The maximum number of programs that are read in further skips a layer."""
 READ_BY_TABLE = 500
 """Programs that are fetched one by one out of layers that are known by their tables of contents."""
 
