@@ -26,6 +26,13 @@ from raw_cpio import TRAILER, raw_member
 QEMU = shutil.which("qemu-system-x86_64")
 PACKAGE = "linux-image-cloud-amd64"
 SECONDS = 120
+ENDS = (
+    "Attempted to kill init",
+    "No working init",
+    "Unable to mount root fs",
+    "Requested init",
+    "Failed to execute",
+)
 # What a kernel is built with is a matter of its configuration, and another check's.
 CANNOT_READ = {"unsupported", "limit"}
 
@@ -194,7 +201,7 @@ def booted(image, initrd):
     """Boot a kernel with an initrd; give whether /init was run to its end, and whether the kernel complained of the unpacking."""
     command = [
         QEMU, "-accel", "tcg", "-m", "640", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio",
-        "-kernel", image, "-initrd", initrd, "-append", "console=ttyS0 loglevel=7 panic=-1 tsc=reliable mitigations=off",
+        "-kernel", image, "-initrd", initrd, "-append", "console=ttyS0 loglevel=7 panic=-1 no_timer_check mitigations=off",
     ]  # fmt: skip
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
@@ -204,7 +211,7 @@ def booted(image, initrd):
             raise
         return False, True
     text = done.stdout.decode(errors="replace")
-    assert "Kernel panic" in text, text[-2000:] + done.stderr.decode(errors="replace")
+    assert any(each in text for each in ENDS), text[-2000:] + done.stderr.decode(errors="replace")
     # It exits at once, for which the kernel panics.
     return "Attempted to kill init" in text, "Initramfs unpacking failed" in text
 
@@ -242,6 +249,7 @@ def test_a_kernel_unpacks_what_our_reader_says(kernel, tmp_path, name):
 
     if told is not None:
         # A kernel may start what it has of one that is cut; nobody should rely on that.
-        assert judged[0] == told[0], (judged, told)
+        cut = judged == (True, True) and told == (False, True)
+        assert cut or judged[0] == told[0], (judged, told)
         # Of what is cut the kernel says nothing, and where it complains there is a reason.
         assert told[1] or not judged[1], (judged, told)
