@@ -176,7 +176,7 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
     try:
         head = msgspec.msgpack.decode(record.head, type=ready(_TreeHead))
     except msgspec.DecodeError as fault:
-        raise Damaged(f"the head is none of a tree: {fault}") from fault
+        raise Damaged(f"the head is not that of a tree: {fault}") from fault
     change = unescape if head.escaped else None
     text = unescape if head.escaped else str
     root = _Stored(record, again).node(head.root, "", change)

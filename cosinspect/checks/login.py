@@ -148,9 +148,7 @@ def _prompts(context: CheckContext) -> tuple[list[Finding], set[str]]:
             context.rootfs.exists(path) for path in ("/sbin/agetty", "/usr/sbin/agetty", "/usr/bin/agetty")
         )
     ):
-        raise Undecided(
-            "no unit asks for a login at a console, and a machine may be meant to be reached by SSH alone"
-        )
+        raise Undecided("no unit offers a login at a console; the machine may be intended for SSH only")
     if "display-manager.service" in needs and needs["display-manager.service"].is_there:
         good.add("display-manager.service")
     findings = [
@@ -179,7 +177,7 @@ def _programs(context: CheckContext) -> Iterator[Finding | str]:
     if trace.entry is None or trace.entry.type != "file":
         yield context.broken(
             trace,
-            f"expected {_LOGIN}, which agetty starts, it is not there: a prompt appears, and nobody is asked for a password",
+            f"expected {_LOGIN}, which agetty starts, it is missing: a prompt appears, but no login",
         )
 
 

@@ -390,7 +390,7 @@ class Evaluator:
         atom = open_condition(words, state)
         if atom is None:
             if state.get(WILDCARDS) and has_wildcard(words, state):
-                raise GrubBound("the names that a wildcard stands for are not followed")
+                raise GrubBound("the names that match a wildcard are not followed")
             found = arguments(words, state)
             try:
                 status = self._call(found, command, state, file, joining)
