@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -158,6 +159,36 @@ async def steady(client_of: list[Client], scene: Scene, rate: int, seconds: floa
         asked.append(asyncio.create_task(ask(names[number % len(names)], due)))
     await asyncio.gather(*asked)
     return sorted(times)
+
+
+async def hostile(port: int, context: ssl.SSLContext, scene: Scene, slow: str, ended: asyncio.Event) -> None:
+    """Be one hostile tenant: images of a registry that never delivers, and objects that are as large as a request may be."""
+    item = b"{},"
+    tail = b'{}],"upgrade":{"image":"%s/org/os:v1"}}}}}' % slow.encode()
+    large = (
+        b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","kind":{"group":'
+        b'"upgrade.cattle.io","version":"v1","kind":"Plan"},"operation":"CREATE","namespace":"bad","object":{"metadata":{},'
+        b'"spec":{"list":['
+    ) + item * 2_600_000
+    numbers = itertools.count()
+
+    async def images() -> None:
+        client = Client(port, context)
+        while not ended.is_set():
+            number = next(numbers)
+            await client.post("/admission?timeout=1s", review(f"{slow}/org/os{number}:v1"))
+            scene.told["images of a registry that never delivers"] += 1
+        client.close()
+
+    async def objects() -> None:
+        client = Client(port, context)
+        while not ended.is_set():
+            await client.post("/admission?timeout=1s", large + tail)
+            scene.told["objects of 7.8 MB"] += 1
+            await asyncio.sleep(5.0)
+        client.close()
+
+    await asyncio.gather(*(images() for _ in range(8)), objects())
 
 
 async def mixed(port: int, context: ssl.SSLContext, scene: Scene, count: int, rate: float, seed: int) -> None:
@@ -323,16 +354,23 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000, help="of the mixed part")
     parser.add_argument("--outage", type=float, default=60.0, help="seconds for which the registry is gone")
     parser.add_argument("--rounds", type=int, default=1, help="of the mixed part; memory is read after each")
+    parser.add_argument("--hostile", action="store_true", help="a hostile tenant during the steady part")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="cosinspect-load-"))
     down = {"now": False}
     mishap = lambda _request: Fault.drop("*") if down["now"] else None  # noqa: E731 - one expression
     try:
-        with Registry(mishap=mishap) as registry, served(directory) as (process, port):
+        endless = Fault.stall("*", 3600.0, method="*", times=None)
+        with (
+            Registry(mishap=mishap) as registry,
+            Registry(faults=[endless]) as never,
+            served(directory) as (process, port),
+        ):
             scene = _scene(registry)
             context = ssl.create_default_context(cafile=str(directory / "ca.pem"))
-            return asyncio.run(_measured(given, process, port, context, scene, down, directory))
+            slow = never.address if given.hostile else ""
+            return asyncio.run(_measured(given, process, port, context, scene, down, directory, slow))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -385,13 +423,19 @@ async def _measured(
     scene: Scene,
     down: dict[str, bool],
     directory: Path,
+    slow: str,
 ) -> int:
     clients = [Client(port, context) for _ in range(CONNECTIONS)]
     await _warm(clients[0], scene)
     await steady(clients, scene, 20, 2.0)  # connections are made
     before = held(process.pid)
+    ended = asyncio.Event()
+    foe = asyncio.create_task(hostile(port, context, scene, slow, ended)) if slow else None
     reloads = asyncio.create_task(reloading(process, directory, scene))
     times = await steady(clients, scene, given.rate, given.seconds)
+    if foe is not None:
+        ended.set()
+        await foe
     print(f"warm admissions: {len(times)} at {given.rate} a second")
     for name, share in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)):
         print(f"  {name:<6}{1000 * times[min(int(share * len(times)), len(times) - 1)]:8.2f} ms")

@@ -69,6 +69,7 @@ class KnownKind:
         formed: how the controller forms the image's name.
         privileged: whether what runs may change the machine.
         find: gives the images of an object.
+        further: what else `find` reads.
     """
 
     group: str
@@ -77,6 +78,7 @@ class KnownKind:
     formed: str
     privileged: bool
     find: _Finder = field(repr=False)
+    further: tuple[str, ...] = ()
 
 
 @define
@@ -233,6 +235,7 @@ BUILTIN: tuple[KnownKind, ...] = (
         "the image's own tag or digest; where it has neither, spec.version with + as -; spec.channel gives a name that is not known yet",
         privileged=True,
         find=_plan,
+        further=("spec.version", "spec.channel"),
     ),
     KnownKind(
         _OPERATOR,
@@ -241,6 +244,7 @@ BUILTIN: tuple[KnownKind, ...] = (
         "upgradeContainer.image in place of osImage; a name without tag takes the tag of osImage, else latest",
         privileged=True,
         find=_managed_image,
+        further=("spec.managedOSVersionName",),
     ),
     KnownKind(
         _OPERATOR,
@@ -249,6 +253,7 @@ BUILTIN: tuple[KnownKind, ...] = (
         "as for ManagedOSImage; of type iso nothing is inspected",
         privileged=True,
         find=_managed_version,
+        further=("spec.type", "spec.metadata.uri"),
     ),
     KnownKind(
         _OPERATOR,
@@ -257,6 +262,7 @@ BUILTIN: tuple[KnownKind, ...] = (
         "of type raw as written; of type iso it is a URL or an image that carries an ISO, which is not inspected",
         privileged=False,
         find=_seed_image,
+        further=("spec.type",),
     ),
     KnownKind(
         _OPERATOR,
@@ -369,6 +375,11 @@ class ImageFields:
     def is_slow(self, group: str, kind: str) -> bool:
         """Return whether a kind is searched by JSONPaths of the configuration, which may take long."""
         return (group, kind) in self._own
+
+    def reads(self, group: str, kind: str) -> tuple[str, ...]:
+        """Return the paths of all that decides the images of a kind that is built in; none for another."""
+        found = self._builtin.get((group, kind))
+        return (*found.paths, *found.further) if found is not None else ()
 
     def find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
         """Return the images that an object names, in the paths' order; nothing for kinds of which nothing is known.

@@ -17,6 +17,8 @@ from cosinspect.server.exchange import Refusal, Reply, parse_json, reply_json
 from cosinspect.server.gate import Gate, Passage
 from cosinspect.server.inspector import Standing
 from cosinspect.server.journal import bind
+from cosinspect.server.objects import read_object
+from cosinspect.wire_types import ready
 
 __all__ = ["Admissions", "parse_timeout"]
 
@@ -50,8 +52,17 @@ class _Request(msgspec.Struct, rename="camel"):
     namespace: str | None = None
     name: str | None = None
     user_info: _User | None = None
-    object: Any = None
-    old_object: Any = None
+    object: msgspec.Raw = msgspec.Raw(b"null")
+    old_object: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str = ""
+    generate_name: str = ""
+
+
+class _Named(msgspec.Struct):
+    metadata: _Metadata
 
 
 class _Review(msgspec.Struct, rename="camel"):
@@ -147,26 +158,44 @@ class Admissions:
         if not self.fields.knows(group, kind):
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
             raise LookupError(f"it is not known where a {told} names images: say so under kinds")
+        body, before = self._objects(request)
         # A change of a label does not judge running images again, and an object that is being deleted must be
         # able to lose its finalizers. An object that is created is judged whatever its metadata.
         if request.operation == "UPDATE" and (
-            _is_deleted(request.object) or self._brings_nothing(group, kind, request)
+            _is_deleted(body) or self._brings_nothing(group, kind, body, before)
         ):
             return ()
-        images = await self._find(group, kind, request.object)
-        if request.operation == "UPDATE" and request.old_object is not None:
+        images = await self._find(group, kind, body)
+        if request.operation == "UPDATE" and before is not None:
             try:
-                before = {image.name for image in await self._find(group, kind, request.old_object)}
+                old = {image.name for image in await self._find(group, kind, before)}
             except InvalidObject:
-                before = set()
-            images = tuple(image for image in images if image.name not in before)
+                old = set()
+            images = tuple(image for image in images if image.name not in old)
         return images
 
-    def _brings_nothing(self, group: str, kind: str, request: _Request) -> bool:
+    def _objects(self, request: _Request) -> tuple[Any, Any]:
+        """Return the object and what it was before, None where there was nothing or nothing that can be read.
+
+        Raises:
+            InvalidObject: the object cannot be read.
+        """
+        group, kind = request.kind.group, request.kind.kind
+        if request.operation != "UPDATE":
+            return read_object(request.object, group, kind, self.fields), None
+        try:
+            before = read_object(request.old_object, group, kind, self.fields)
+        except InvalidObject:
+            if bytes(request.object) == bytes(request.old_object):
+                return {}, {}
+            before = None
+        return read_object(request.object, group, kind, self.fields), before
+
+    def _brings_nothing(self, group: str, kind: str, body: object, before: object) -> bool:
         """Return whether an update changes nothing that may name an image; paths of the configuration may lead anywhere."""
         if self.fields.is_slow(group, kind):
-            return bool(request.object == request.old_object)
-        return bool(_content(request.object) == _content(request.old_object))
+            return bool(body == before)
+        return bool(_content(body) == _content(before))
 
     async def _find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
         """Search an object; JSONPaths of the configuration are followed outside of the event loop."""
@@ -235,10 +264,14 @@ def parse_timeout(text: str) -> float:
 
 def _named(request: _Request) -> str:
     """Name an object as `kubectl` does; an object that is created may have no more than a prefix of a name."""
-    metadata = request.object.get("metadata") if isinstance(request.object, dict) else None
-    told = metadata if isinstance(metadata, dict) else {}
-    name = request.name or told.get("name") or told.get("generateName") or ""
-    return f"{request.kind.kind[:100]}/{str(name)[:253]}"
+    name = request.name or ""
+    if not name:
+        try:
+            metadata = msgspec.json.decode(request.object, type=ready(_Named)).metadata
+            name = metadata.name or metadata.generate_name
+        except msgspec.MsgspecError:
+            name = ""
+    return f"{request.kind.kind[:100]}/{name[:253]}"
 
 
 def _denied(uid: str, message: str, annotations: dict[str, str] | None = None, *, code: int = 403) -> Reply:

@@ -23,6 +23,7 @@ from attacks import ATTACKS  # noqa: E402 - the checkout comes first
 from attrs import frozen  # noqa: E402
 
 MIB = 1024
+MOST_MEBIBYTES = 1024
 GRACE = 2.0
 
 COMMAND = """
@@ -64,6 +65,7 @@ def run(name: str, place: Path, timeout: float) -> Outcome:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen([sys.executable, "-c", COMMAND, *words], stdout=out, stderr=err, cwd=TOP)
         _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
         err.seek(0)
         out.seek(0)
         said = [line for line in err.read().decode(errors="replace").splitlines() if line.strip()]
@@ -71,7 +73,7 @@ def run(name: str, place: Path, timeout: float) -> Outcome:
     return Outcome(
         usage.ru_utime + usage.ru_stime,
         usage.ru_maxrss // MIB,
-        os.waitstatus_to_exitcode(status),
+        process.returncode,
         (said or head or [""])[-1 if said else 0],
     )
 
@@ -100,7 +102,9 @@ def main() -> int:
         finally:
             shutil.rmtree(place)
         over = (
-            found.seconds > given.timeout + GRACE or found.mebibytes > 1024 or found.status not in (0, 1, 3)
+            found.seconds > given.timeout + GRACE
+            or found.mebibytes > MOST_MEBIBYTES
+            or found.status not in (0, 1, 3)
         )
         late += over
         said = found.said.replace(str(place), "").replace("|", "\\|")
