@@ -39,6 +39,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- InvalidReport (ValueError)         a document that is not a report
     +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
+    +-- CannotBoot                         a boot cannot be tried: no emulator, no space, a tree that no disk holds
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from typing import Self
 
 __all__ = [
     "AccessDenied",
+    "CannotBoot",
     "ContentError",
     "CosinspectError",
     "DiffIDMismatch",
@@ -383,3 +385,7 @@ class InvalidScan(CosinspectError, ValueError):
 
 class InvalidPlugin(CosinspectError):
     """An installed distribution provides checks that cannot be used."""
+
+
+class CannotBoot(CosinspectError):
+    """A boot cannot be tried here: the emulator or space is missing, or no file system can hold the tree."""

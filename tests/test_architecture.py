@@ -25,6 +25,7 @@ FLOORS = [
     {"checks"},
     {"policy", "render"},
     {"inspection"},
+    {"boot"},
     {"", "fleet", "server"},  # "" is the package itself: the names it exports
     {"commands"},
     {"cli"},
@@ -64,7 +65,7 @@ CONFINED = {
     "pyarrow": set(),  # loaded by its name in fleet/export.py
     "distributed": set(),  # loaded by its name in commands/scan.py
     "rich": {"render/text.py", "commands/bars.py"},
-    "subprocess": {"inspection/processes.py"},  # credential helpers are run by oras
+    "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression/codecs.py"} for codec in CODECS},
     "lzma": {"compression/codecs.py", "compression/xz.py"},
@@ -329,7 +330,10 @@ def test_one_module_has_globs():
     assert users == set(), "cosinspect.globs has the one dialect"
 
 
-SAME_NAME: dict[str, str] = {}
+SAME_NAME = {
+    "Limits": "what an image may cost, and how long a machine is watched: both are the limits of their rooms",
+    "Outcome": "how an inspection ends, and how a boot ends: neither room imports the other",
+}
 """Names that two classes may have, and why."""
 
 
@@ -378,7 +382,7 @@ WHOLE = {
     "architecture", "pages", "public_names", "readme",  # of the whole project
     "blob", "deadline", "errors", "kubernetes_images", "limits", "wire_types",  # of a module of the ground floor
 }  # fmt: skip
-KINDS = {"accuracy", "compat", "data", "fuzz", "golden", "hostile", "property", "real"}
+KINDS = {"accuracy", "boots", "compat", "data", "fuzz", "golden", "hostile", "property", "real"}
 
 
 def test_the_tests_mirror_the_package():

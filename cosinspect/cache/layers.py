@@ -189,7 +189,7 @@ def decode_layer(
     try:
         head = msgspec.msgpack.decode(record.head, type=ready(_LayerHead))
     except msgspec.DecodeError as fault:
-        raise Damaged(f"the head is none of a layer: {fault}") from fault
+        raise Damaged(f"the head is not that of a layer: {fault}") from fault
     reading = _LayerDecoder[LayerEntry](record, again)
     text = unescape if head.escaped else str
     irregularities = tuple(

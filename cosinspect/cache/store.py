@@ -219,7 +219,7 @@ def open_directory(path: Path, *, trusted: bool) -> DirectoryStore:
         )
     if not trusted and (found.st_uid != os.getuid() or found.st_mode & 0o022):
         raise InvalidCache(
-            "expected a directory that nobody else can write to, for who can decides verdicts",
+            "expected a directory that others cannot write to, because its writers decide verdicts",
             where=str(path),
             remedy="take the others' right to write away (chmod go-w), name another directory (--cache DIR), or do "
             "without (--no-cache)",

@@ -40,7 +40,7 @@ class _Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
     below: Section | None
 
 
-class _Directory(msgspec.Struct, frozen=True, array_like=True):
+class _TreeDirectory(msgspec.Struct, frozen=True, array_like=True):
     escaped: bool
     children: list[_Child]
 
@@ -90,7 +90,7 @@ class _Stored:
     def children(self, section: Section, path: str) -> dict[str, Node]:
         """Decode a directory; if its section is damaged, merge the layers again."""
         try:
-            found = msgspec.msgpack.decode(self._record.read(section), type=ready(_Directory))
+            found = msgspec.msgpack.decode(self._record.read(section), type=ready(_TreeDirectory))
         except (Damaged, msgspec.DecodeError):
             return self._merged(path)
         change = unescape if found.escaped else None
@@ -176,7 +176,7 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
     try:
         head = msgspec.msgpack.decode(record.head, type=ready(_TreeHead))
     except msgspec.DecodeError as fault:
-        raise Damaged(f"the head is none of a tree: {fault}") from fault
+        raise Damaged(f"the head is not that of a tree: {fault}") from fault
     change = unescape if head.escaped else None
     text = unescape if head.escaped else str
     root = _Stored(record, again).node(head.root, "", change)
@@ -202,9 +202,9 @@ def _child(name: str, node: Node, path: str, sections: dict[int, Section], inode
 
 def _encode_directory(children: Sequence[_Child]) -> bytes:
     try:
-        return msgspec.msgpack.encode(_Directory(False, list(children)))
+        return msgspec.msgpack.encode(_TreeDirectory(False, list(children)))
     except UnicodeEncodeError:
-        return msgspec.msgpack.encode(_Directory(True, [_altered(child, escape) for child in children]))
+        return msgspec.msgpack.encode(_TreeDirectory(True, [_altered(child, escape) for child in children]))
 
 
 def _altered(child: _Child, change: Callable[[str], str]) -> _Child:

@@ -77,7 +77,7 @@ def _roots(way: Loaded) -> str:
 def _menu(context: CheckContext) -> OwnMenu:
     menu = context.facts.own_menu
     if menu is None:
-        raise NotApplicable("the image has no menu of its own")
+        raise NotApplicable("the image has no own menu")
     if menu.default.bound:
         raise Undecided(f"what {menu.path} does is undecided: {menu.default.bound}")
     if not menu.entries:

@@ -60,7 +60,7 @@ def missing(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterat
         if trace.entry is not None:
             yield f"{what} {trace.chain} (layer {trace.entry.layer})"
         elif not trace.hops:
-            yield context.broken(trace, f"expected the {what} at {trace.path}, nothing is there")
+            yield context.broken(trace, f"expected the {what} at {trace.path}, it is missing")
 
 
 def dangling(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterator[Finding | str]:
@@ -69,7 +69,7 @@ def dangling(context: CheckContext, what: str, traces: Iterable[Trace]) -> Itera
         if trace.entry is None and trace.hops:
             how = "they go in a circle" if trace.problem == "loop" else f"{trace.at} is not there"
             yield context.broken(
-                trace, f"expected the {what} behind {trace.path}, the links end nowhere: {how}"
+                trace, f"expected the {what} behind {trace.path}, the links are dangling: {how}"
             )
 
 

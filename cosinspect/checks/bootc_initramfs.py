@@ -73,7 +73,7 @@ def _unprepared(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Fi
 def _undriven(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Finding]:
     version = context.facts.version_beside(path)
     if version is None:
-        raise Undecided(f"nothing tells the version of the kernel in {path}")
+        raise Undecided(f"the version is unknown of the kernel in {path}")
     arguments = initrd.build_parameters
     if arguments is not None and read_build_parameters(arguments).hostonly:
         yield about(
@@ -86,13 +86,13 @@ def _undriven(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Find
     if drivers is None:
         found = ", ".join(initrd.kernel_versions) or "none"
         if found == "none" and context.facts.builtin_modules(version) is None:
-            raise Undecided(f"{path} has no modules, and nothing tells which drivers {version} has built in")
+            raise Undecided(f"{path} has no modules, and it is unknown which drivers {version} has built in")
         yield about(context, path, f"expected modules for {version} in the initramfs, found {found}")
         return
     yield from unindexed(context, path, drivers)
     names = ["virtio_scsi", *(name for each in DISK_DRIVERS.values() for name in each)]
     if drivers.builtin is None and not any(drivers.has(name) for name in names):
-        raise Undecided(f"nothing tells which drivers {version} has built in")
+        raise Undecided(f"it is unknown which drivers {version} has built in")
     if not any(drivers.has(name) and not list(missing_needs(context, drivers, name)) for name in names):
         yield about(
             context,

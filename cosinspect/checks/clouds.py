@@ -32,7 +32,7 @@ def _one_of(
         listed = ", ".join(" or ".join(names) for names in best or [])
         if open_:
             raise Undecided(
-                f"{listed} are not in {path}, and nothing tells whether the kernel has them built in"
+                f"{listed} are not in {path}, and it is unknown whether the kernel has them built in"
             )
         yield about(context, path, f"expected the drivers {listed} in the initrd for {cloud}, not there")
 

@@ -117,9 +117,7 @@ def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
                 )
                 or settings.origins[key]
             )
-            yield Finding(
-                f"expected the dracut module {name}, as {named[0]} asks for, there is none", named[0]
-            )
+            yield Finding(f"expected the dracut module {name}, as {named[0]} requests, found none", named[0])
     if wanted.keys() <= known:
         yield f"the {len(wanted)} modules that drop-ins name are there"
 

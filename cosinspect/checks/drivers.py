@@ -61,7 +61,7 @@ def drivers_for(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Dr
         versions = dict.fromkeys(item.version for item in context.facts.kernels if item.kernel is not None)
     for version in versions:
         if version is None:
-            raise Undecided("neither header nor name of the kernel tells its version")
+            raise Undecided("neither the header nor the name of the kernel has its version")
         found = drivers_of(initrd, version, context.facts.builtin_modules(version))
         if found is not None:
             yield found
@@ -111,7 +111,7 @@ def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Fi
         yield about(
             context,
             path,
-            f"expected /{drivers.directory}/modules.alias.bin in the initrd, by which udev loads drivers, it is not there",
+            f"expected /{drivers.directory}/modules.alias.bin in the initrd, with which udev loads drivers, it is missing",
         )
 
 
@@ -163,7 +163,7 @@ def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
                     and context.facts.kernel_option(drivers.version, _OPTIONS[name]) != "m"
                 ):
                     raise Undecided(
-                        f"{name} is not in {path}, and nothing tells whether the kernel has it built in"
+                        f"{name} is not in {path}, and it is unknown whether the kernel has it built in"
                     )
                 bad = True
                 yield about(
@@ -205,7 +205,7 @@ def initrd_disk_drivers_missing(context: CheckContext) -> Iterator[Finding | str
             if any(drivers.has(name) and not list(missing_needs(context, drivers, name)) for name in names):
                 continue
             if drivers.builtin is None and not any(drivers.has(name) for name in names):
-                raise Undecided(f"nothing tells which drivers {drivers.version} has built in")
+                raise Undecided(f"it is unknown which drivers {drivers.version} has built in")
             absent[kind] = names
         if not any(drivers.has(name) for name in GENERIC_DRIVERS):
             raise NotApplicable(f"{path} is for one machine, which another check reports")

@@ -40,7 +40,7 @@ def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
         yield Finding(
             f"expected an image of {' or '.join(profile.accepts)} as the profile {profile.name} is for, found {title}",
             evidence=recognised.evidence,
-            remedy="Use --profile auto, which goes by the image.",
+            remedy="Use --profile auto, which selects by the image.",
         )
     else:
         yield f"{recognised.name} shown by {recognised.evidence[0]}"

@@ -205,7 +205,7 @@ def initrd_kernel_version(context: CheckContext) -> Iterator[Finding | str]:
     for path, initrd in opened(context):
         for version in versions:
             if version is None:
-                raise Undecided("neither header nor name of the kernel tells its version")
+                raise Undecided("neither the header nor the name of the kernel has its version")
             if version in initrd.kernel_versions:
                 yield f"{path} has modules for {version}"
             else:
@@ -337,7 +337,7 @@ def microcode_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for an early microcode archive."""
     platform = context.config.platform
     if platform is not None and platform.architecture not in ("amd64", "386"):
-        raise NotApplicable(f"{platform.architecture} takes no microcode from an initrd")
+        raise NotApplicable(f"{platform.architecture} does not read microcode from an initrd")
     for path, initrd in opened(context):
         if initrd.microcode:
             yield f"microcode for {' and '.join(initrd.microcode)} in {path}"
@@ -396,7 +396,7 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
             yield about(
                 context,
                 path,
-                f"expected the dracut modules {', '.join(absent)} in its list, they are not there",
+                f"expected the dracut modules {', '.join(absent)} in its list, they are missing",
                 f"the last drop-in that names modules is {last}",
             )
         else:

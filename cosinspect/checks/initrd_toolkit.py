@@ -382,5 +382,5 @@ def initrd_overlay_missing(context: CheckContext) -> Iterator[Finding | str]:
                 break
         else:
             raise Undecided(
-                f"overlay.ko is not in {path}, and nothing tells whether the kernel has it built in"
+                f"overlay.ko is not in {path}, and it is unknown whether the kernel has it built in"
             )

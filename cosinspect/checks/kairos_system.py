@@ -255,7 +255,7 @@ def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | s
     if command is None:
         yield context.missing(
             _GRUB_INSTALLERS[0],
-            f"expected one of {', '.join(_GRUB_INSTALLERS)}, none is there that can be executed",
+            f"expected one of {', '.join(_GRUB_INSTALLERS)}, found none that can be executed",
         )
     elif modules is None:
         yield context.missing(

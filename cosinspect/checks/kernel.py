@@ -167,7 +167,7 @@ def kernel_architecture(context: CheckContext) -> Iterator[Finding | str]:
         if platform is None:
             raise Undecided("the image configuration names no platform")
         if told is None:
-            raise Undecided(f"the header of {item.path} tells no architecture")
+            raise Undecided(f"the header of {item.path} has no architecture")
         if told != platform.architecture:
             entry = item.trace.entry
             yield Finding(
@@ -179,7 +179,7 @@ def kernel_architecture(context: CheckContext) -> Iterator[Finding | str]:
 
 def _version(item: KernelFile) -> str:
     if item.version is None:
-        raise Undecided(f"neither header nor name of {item.path} tells the kernel's version")
+        raise Undecided(f"neither header nor name of {item.path} has the kernel's version")
     return item.version
 
 

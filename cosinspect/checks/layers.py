@@ -70,7 +70,7 @@ RULINGS: Mapping[str, Ruling] = {
     # Nobody, or hardly anybody, unpacks these.
     "unknown-type": Ruling(
         "COS002",
-        "containerd and umoci refuse the layer, elemental refuses the image, Python's tarfile takes the entry for a file",
+        "containerd and umoci refuse the layer, elemental refuses the image, Python's tarfile reads the entry as a file",
         "Leave it out.",
     ),
     "sparse-type": Ruling(
@@ -83,7 +83,7 @@ RULINGS: Mapping[str, Ruling] = {
         "containerd, Docker and umoci refuse the layer, elemental deletes everything below it",
         f"Name in a whiteout what it deletes: {whiteout_path('NAME')}.",
     ),
-    "dangling-hardlink": Ruling("COS002", "whoever unpacks the layer stops at it", _LINKS),
+    "dangling-hardlink": Ruling("COS002", "every unpacker stops at it", _LINKS),
     "forward-hardlink": Ruling(
         "COS002", "containerd, Docker, Podman, umoci and elemental stop at it", _LINKS
     ),
@@ -101,7 +101,7 @@ RULINGS: Mapping[str, Ruling] = {
     ),
     "unusable-name": Ruling(
         "COS002",
-        "no file system stores it: whoever unpacks the layer stops at it",
+        "no file system stores it: every unpacker stops at it",
         "Give the file a name of at most 255 bytes.",
     ),
     "empty-symlink": Ruling("COS002", "no file system stores one", "Give the link a target."),
@@ -110,7 +110,7 @@ RULINGS: Mapping[str, Ruling] = {
         "containerd, Docker and Podman stop at it; elemental loses the entry",
         "Have a directory where something is below it, or remove the file in a layer before.",
     ),
-    "parent-loop": Ruling("COS002", "whoever unpacks the layer stops at it", "Break the loop of links."),
+    "parent-loop": Ruling("COS002", "every unpacker stops at it", "Break the loop of links."),
     "root-not-directory": Ruling(
         "COS002", "umoci refuses the layer, others skip the entry", "Leave out the entry for the root."
     ),
@@ -133,7 +133,7 @@ RULINGS: Mapping[str, Ruling] = {
     "whiteout-beside-entry": Ruling(
         "COS003",
         "if the whiteout is last, runtimes on overlayfs refuse the layer; if it is first, elemental loses the entry",
-        "Replace a file by its new entry alone, and empty a directory by an opaque whiteout.",
+        "Replace a file by its new entry only, and empty a directory by an opaque whiteout.",
     ),
     "nested-whiteout": Ruling(
         "COS003",
@@ -166,21 +166,21 @@ RULINGS: Mapping[str, Ruling] = {
     # The archive itself ends there for every runtime.
     "header-checksum": Ruling(
         "COS005",
-        "runtimes refuse the layer, Python's tarfile takes it for the end, GNU tar goes on behind it",
+        "runtimes refuse the layer, Python's tarfile reads it as the end, GNU tar continues after it",
         _CUT,
     ),
     "header-truncated": Ruling(
-        "COS005", "runtimes refuse the layer, Python's tarfile takes it for the end", _CUT
+        "COS005", "runtimes refuse the layer, Python's tarfile reads it as the end", _CUT
     ),
     "content-truncated": Ruling("COS005", "runtimes and GNU tar refuse the layer", _CUT),
-    "end-truncated": Ruling("COS005", "runtimes refuse the layer, other readers take it for the end", _CUT),
+    "end-truncated": Ruling("COS005", "runtimes refuse the layer, other readers read it as the end", _CUT),
     "lone-zero-block": Ruling(
         "COS005",
-        "runtimes refuse the layer, Python's tarfile and GNU tar take it for the end",
+        "runtimes refuse the layer, Python's tarfile and GNU tar read it as the end",
         "End the archive with two blocks of zeros, and have none in it before.",
     ),
     "negative-size": Ruling(
-        "COS005", "runtimes and GNU tar refuse the layer, Python's tarfile takes it for 0", _TAR
+        "COS005", "runtimes and GNU tar refuse the layer, Python's tarfile reads it as 0", _TAR
     ),
     "number-malformed": Ruling("COS005", "runtimes refuse the layer, other readers guess", _TAR),
     "pax-malformed": Ruling("COS005", "runtimes refuse the layer, other readers guess", _TAR),
@@ -189,7 +189,7 @@ RULINGS: Mapping[str, Ruling] = {
     ),
     "compression-damaged": Ruling(
         "COS005",
-        "nobody can inflate the layer to its end; elemental installs what comes before the damage",
+        "no reader can inflate the layer to its end; elemental installs the part before the damage",
         _CUT,
     ),
     # Runtimes agree on these; other readers, scanners among them, see something else.
@@ -228,7 +228,7 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
     ),
     "size-without-content": Ruling(
         "COS006",
-        "runtimes ignore the size, elemental installs nothing of what it reads behind it, GNU tar and Python's tarfile skip as many bytes, entries among them",
+        "runtimes ignore the size, elemental installs nothing that follows it, GNU tar and Python's tarfile skip as many bytes, including entries",
         "Write links, directories and devices with size 0.",
     ),
     "data-after-end": Ruling(
@@ -263,14 +263,14 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
         "Export the layer from the mounted file system, not from overlayfs' upper directory.",
     ),
     # Everybody sees the same, and still no tool should write it.
-    "odd-whiteout": Ruling("COS009", "every runtime takes it for a whiteout all the same", _WHITEOUTS),
+    "odd-whiteout": Ruling("COS009", "every runtime treats it as a whiteout anyway", _WHITEOUTS),
     "sparse": Ruling(
         "COS009",
-        "runtimes expand it, readers that know less of sparse files see its map as content",
+        "runtimes expand it, readers without support for sparse files see its map as content",
         "Write files whole (GNU tar: without --sparse).",
     ),
     "missing-padding": Ruling("COS009", "runtimes accept it, GNU tar reports an unexpected end", _CUT),
-    "missing-end": Ruling("COS009", "runtimes accept it, and nobody can tell it from a cut one", _CUT),
+    "missing-end": Ruling("COS009", "runtimes accept it, and it looks like a cut one", _CUT),
 }
 """Every kind of irregularity: who does what with it, and how it is mended."""
 
@@ -433,7 +433,7 @@ def layer_table_differs(context: CheckContext) -> Iterator[Finding | str]:
         raise NotApplicable("no layer has a table of contents that the manifest vouches for")
     compared = sum(index.table is None for index in tables)
     if not compared:
-        raise NotApplicable("layers were read by their tables of contents alone")
+        raise NotApplicable("layers were read by their tables of contents only")
     yield f"tables and archives of {compared} layers say the same"
 
 

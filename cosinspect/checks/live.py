@@ -73,7 +73,7 @@ def _drivers(
                 continue
             if None in found:
                 raise Undecided(
-                    f"{' or '.join(names)} is not in {path}, and nothing tells whether the kernel has it built in"
+                    f"{' or '.join(names)} is not in {path}, and it is unknown whether the kernel has it built in"
                 )
             yield about(
                 context, path, f"expected the driver {' or '.join(names)} for {what}, it is not there"
@@ -101,7 +101,7 @@ def _compression(context: CheckContext) -> Iterator[Finding | str]:
             decided = decided or value is not None
     if not decided:
         raise Undecided(
-            f"the image has no kernel configuration that tells whether a squashfs of {' or '.join(named)} can be read"
+            f"the image has no kernel configuration, so it is unknown whether a squashfs of {' or '.join(named)} can be read"
         )
 
 
@@ -265,7 +265,7 @@ def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
             trace = context.rootfs.trace(context.facts.bootargs_path)
             layer = trace.entry.layer if trace.entry is not None else None
             yield Finding(
-                "expected no fsck.mode=force, for the initrd does not order the mount behind the check",
+                "expected no fsck.mode=force, because the initrd does not order the mount after the check",
                 context.facts.bootargs_path,
                 layer,
                 (Line(context.facts.bootargs_path, line),) if line is not None else (),

@@ -178,7 +178,7 @@ def _by_names(context: CheckContext) -> Iterator[Finding | str]:
     """Look for shim and GRUB by name, anywhere: without shim the command fails, without GRUB the disk does not boot."""
     system, decided, why = _system(context)
     if why and context.facts.os_release is None:
-        raise NotApplicable("there is no os-release, which another check tells")
+        raise NotApplicable("there is no os-release; another check reports that")
     if why:
         yield Finding(f"expected an os-release that elemental can read: {why}", decided or None)
         return
@@ -330,7 +330,7 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
         yield "the EFI loaders of an ISO come from packages or an overlay"
         return
     if context.facts.os_release is not None and any(isinstance(each, Finding) for each in _by_names(context)):
-        raise NotApplicable("another check tells which loaders are missing")
+        raise NotApplicable("another check reports the missing loaders")
     faults = _iso_faults(context)
     for path, why in faults.items():
         entry = context.rootfs.trace(path, follow=False).entry

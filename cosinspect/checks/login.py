@@ -8,7 +8,7 @@ from cosinspect.checks.base import CheckContext, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.targets import UNIT_READS, at_unit, require_root, require_systemd
 from cosinspect.facts.unit_tree import Placement
-from cosinspect.formats.text.accounts import Account, read_passwd, read_sysusers
+from cosinspect.formats.text.accounts import PasswdEntry, read_passwd, read_sysusers
 from cosinspect.formats.text.pam import Handler, Kind, Stack, passes, read_stack
 from cosinspect.formats.text.systemd import exec_commands
 from cosinspect.report.report import Finding, Level
@@ -80,7 +80,7 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
     table = context.table
     own = table.account_files if table is not None else ()
     places += own or (_ALTERNATIVE_FILES if "altfiles" in sorted_out else ())
-    accounts: dict[str, tuple[str, Account]] = {}
+    accounts: dict[str, tuple[str, PasswdEntry]] = {}
     for place in places:
         for account in read_passwd(context.facts.text(place).text or ""):
             accounts.setdefault(account.name, (place, account))
@@ -148,9 +148,7 @@ def _prompts(context: CheckContext) -> tuple[list[Finding], set[str]]:
             context.rootfs.exists(path) for path in ("/sbin/agetty", "/usr/sbin/agetty", "/usr/bin/agetty")
         )
     ):
-        raise Undecided(
-            "no unit asks for a login at a console, and a machine may be meant to be reached by SSH alone"
-        )
+        raise Undecided("no unit offers a login at a console; the machine may be intended for SSH only")
     if "display-manager.service" in needs and needs["display-manager.service"].is_there:
         good.add("display-manager.service")
     findings = [
@@ -179,7 +177,7 @@ def _programs(context: CheckContext) -> Iterator[Finding | str]:
     if trace.entry is None or trace.entry.type != "file":
         yield context.broken(
             trace,
-            f"expected {_LOGIN}, which agetty starts, it is not there: a prompt appears, and nobody is asked for a password",
+            f"expected {_LOGIN}, which agetty starts, it is missing: a prompt appears, but no login",
         )
 
 

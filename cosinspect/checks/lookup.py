@@ -150,7 +150,7 @@ def _unfound(context: CheckContext, what: str, found: dict[str, Found]) -> Findi
 def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     """Search as each builder of the generation does, and compare with what bootargs.cfg names."""
     if any(isinstance(each, Finding) for each in _usable_pairs(context)):
-        raise NotApplicable("what is taken cannot be booted, which another check tells")
+        raise NotApplicable("the chosen file cannot be booted; another check reports that")
     for what, paths in _wanted(context).items():
         if what == "initrd" and context.deployment.boot_files == "patterns":
             continue  # another check's, for there installation takes the wrong one as well

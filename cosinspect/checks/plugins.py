@@ -64,11 +64,11 @@ def plugin_checks(points: Iterable[metadata.EntryPoint], taken: Sequence[Check])
         plugin = _named(point)
         for item in _load(point, plugin):
             if item.id.startswith("COS") and item.id[3:].isdigit():
-                raise InvalidPlugin(f"expected an id of its own, {item.id} is the catalogue's", where=plugin)
+                raise InvalidPlugin(f"expected a unique id, {item.id} belongs to the catalogue", where=plugin)
             for key in (item.id, item.name):
                 if key in owners:
                     raise InvalidPlugin(
-                        f"expected an id and a name of its own, {key} is taken by {owners[key]}", where=plugin
+                        f"expected a unique id and name, {key} is taken by {owners[key]}", where=plugin
                     )
                 owners[key] = plugin
             found.append(item)

@@ -101,15 +101,19 @@ def _told(
     for path, fault, effect in faults:
         if fault.is_undecided:
             undecided.append(f"whether {path} runs is not known: {words_of(path, fault)}")
-        elif fault.path in found:
-            first = found[fault.path]
-            found[fault.path] = evolve(
-                first, evidence=(*first.grounds, f"{path} does not run either: {effect}")
-            )
+        elif (blamed := _blamed(context, fault)) in found:
+            first = found[blamed]
+            found[blamed] = evolve(first, evidence=(*first.grounds, f"{path} does not run either: {effect}"))
         else:
             message = f"expected {path} to be executable, {words_of(path, fault)}; without it {effect}"
-            found[fault.path] = context.unexecutable(path, fault, message)
+            found[blamed] = context.unexecutable(path, fault, message)
     yield from found.values()
+
+
+def _blamed(context: CheckContext, fault: ExecutionFault) -> str:
+    """Return the file that keeps a program from running, whichever of its links it was asked for by."""
+    entry = context.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
+    return entry.path if entry is not None else fault.path
 
 
 def _gettys(context: CheckContext) -> Iterator[tuple[str, ExecutionFault, str]]:

@@ -34,7 +34,7 @@ def signature_missing(context: CheckContext) -> Iterator[Finding | str]:
                 f"the profile {context.profile.name} requires a signature, and nobody is named who must have made it; "
                 "give --verify-key, or --certificate-identity and --certificate-oidc-issuer"
             )
-        raise NotApplicable("nobody is named who must have signed it")
+        raise NotApplicable("no signer is given")
     for signature in seen.verified:
         yield f"signed by {signature.signer}: {signature.origin} in {seen.repository}"
     if seen.verified:

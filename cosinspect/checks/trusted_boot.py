@@ -113,7 +113,7 @@ def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
         )
     trace = context.rootfs.trace(_IMMUCORE)
     if trace.entry is None:
-        raise NotApplicable("immucore is not there, which another check says")
+        raise NotApplicable("immucore is missing; another check reports that")
     if not trace.entry.is_executable:
         yield Finding(
             f"expected {_IMMUCORE} to be executable, its mode is {trace.entry.mode:04o}",

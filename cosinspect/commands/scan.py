@@ -174,7 +174,7 @@ def _scanned(
                 terminal.out.flush()
             bar.tell(len(records), total)
     if not records:
-        raise InvalidScan("expected images to scan, there are none")
+        raise InvalidScan("expected images to scan, found none")
     return records
 
 

@@ -1,11 +1,12 @@
 """What GRUB loads of an image that is deployed, in each state that a machine of its generation can start in.
 
-Two menus are evaluated over the image's own files. The toolkit's menu does what every release of a generation does
-(`profiles`, `BootTable`): it says what a machine that has such a menu makes of the image, after an upgrade too, which
-leaves the menu on the disk as it is. The image's own menu is what installation copies to the disk.
+Two menus are evaluated over the image's own files. The toolkit's menu does what every release of a generation
+does (`profiles`, `BootTable`). It decides how a machine with such a menu boots the image, also after an
+upgrade, which does not change the menu on the disk. The image's own menu is what installation copies to the
+disk.
 
-The disk is as a deployment makes it: its file systems by their labels, the image's root in a file or a subvolume, the
-variables that the toolkit writes; nothing that a person put there.
+The disk is as a deployment makes it: its file systems by their labels, the image's root in a file or a
+subvolume, the variables that the toolkit writes; nothing that a person put there.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from cosinspect.profiles import BootState, BootTable
 __all__ = ["BootFile", "ImageFiles", "Loaded", "OwnMenu", "StateBoot", "evaluate_menu", "evaluate_states"]
 
 MENU_PATH = "/grub2/grub.cfg"
-"""Where the menu lies on the disk; releases differ, and no menu asks."""
+"""The path of the menu on the disk; releases differ, and no menu depends on it."""
 
 _ENVIRONMENT = "/grub_oem_env"
 _PLATFORM = Symbol("grub_platform")
@@ -37,7 +38,7 @@ class ImageFiles:
 
     Attributes:
         kind: what is at a path of the image, links followed as far as GRUB follows them.
-        text: a file of the image as text, None if there is none.
+        text: returns a file of the image as text, or None.
         copies: names that recovery has beside its image, with the paths of the image that they are copies of.
     """
 
@@ -48,11 +49,11 @@ class ImageFiles:
 
 @frozen
 class BootFile:
-    """A file that GRUB is told to load.
+    """A file that GRUB loads.
 
     Attributes:
         name: as GRUB receives it, with the resolved device in parentheses; "" if it receives none.
-        path: of the image; "" for the image's root itself, None for a file that lies elsewhere or is not known.
+        path: of the image; "" for the image's root itself, None for a file that is elsewhere or unknown.
         is_known: whether every part of the name is known before the boot.
         is_there: whether it is a file.
     """
@@ -94,7 +95,7 @@ class StateBoot:
     Attributes:
         state: the state.
         ways: what is loaded, one for each way that conditions leave open; empty if the menu has no such entry.
-        missing: the files that the scripts asked for and that are not there.
+        missing: the requested files that do not exist.
         scripts: the files that were run, by their names.
         bound: why this is undecided, "" if it is decided.
     """
@@ -118,7 +119,7 @@ class OwnMenu:
     Attributes:
         path: in the image.
         entries: how many entries it has, 0 if that is undecided.
-        default: what it loads where nobody chooses.
+        default: what it loads without a choice by the user.
         fallbacks: what it loads where that fails.
         states: what it loads in the other states, where an entry is chosen.
     """
@@ -140,7 +141,7 @@ def evaluate_states(files: ImageFiles, table: BootTable) -> tuple[StateBoot, ...
 
 
 def evaluate_menu(files: ImageFiles, table: BootTable, path: str, text: str) -> OwnMenu:
-    """Evaluate the image's own menu, which lies at `path`."""
+    """Evaluate the image's own menu at `path`."""
     first, *others = table.states
     entries = 0
     default = fallbacks = StateBoot(first)
@@ -316,7 +317,7 @@ class _Disk:
         return None if text is None else dict(_environment_block(text))
 
     def file(self, name: str) -> BootFile:
-        """Find out what the name of a file that is loaded stands for."""
+        """Return the file of the image for a loaded name."""
         if "${" in name or not name.startswith("("):
             return BootFile(name, None, "${" not in name, False)
         device, path = _parted(name)
@@ -343,7 +344,7 @@ class _Disk:
         return next((label for label in self._labels if self._device(label) == device), None)
 
     def _in_image(self, device: str, path: str) -> str | None:
-        """Return the path of the image behind a path of the disk, None if it lies elsewhere."""
+        """Return the image's path for a path of the disk, None if it is elsewhere."""
         if device.startswith("("):  # what `loopback` made
             outer, file = _parted(device)
             label = self._label(outer)

@@ -46,7 +46,7 @@ class Found:
 
     Attributes:
         entry: what it returns; a file of the image, a directory or a special file. None if it returns an error.
-        name: the path that matched first, or the one that the search asks for first.
+        name: the first matching path, or the first one that the search tries.
         path: the path that the search returns, with the links of its last component resolved.
         why: why it returns an error, "" if it does not.
         passed: names that matched and were skipped, with the reason.
@@ -72,9 +72,10 @@ class Found:
 
 
 def on_host(rootfs: Rootfs, path: str, *, follow: bool = True) -> tuple[Entry | None, str]:
-    """Resolve a path as the machine does that has the image unpacked in a directory.
+    """Resolve a path as a machine does that has the image unpacked in a directory.
 
-    Returns what is there, and why nothing is: an absolute link, or one that climbs above the root, leaves the image.
+    Returns what is there, or why there is nothing: an absolute link, or one that climbs above the root,
+    leaves the image.
     """
     trace = rootfs.trace(path, follow=follow)
     for hop in trace.hops:

@@ -1,11 +1,12 @@
 """The image's cloud-configs as the yip of its generation reads them: which count on an installed machine, and why not.
 
-The directories are read in order, and the files below each of them in the order of their paths. Links are not followed
-where yip does not follow them (Go's `filepath.Walk`): a directory that is a link has no files, and a file that is a link
-is read where it leads.
+The directories are read in order, and the files below each of them in the order of their paths. Links are not
+followed if yip does not follow them (Go's `filepath.Walk`): a directory that is a link has no files, and a
+file that is a link is read where it leads.
 
-On an installed machine only the image's own directory counts: in the stage rootfs the initrd sees nothing else of the
-image, and from initramfs on partitions are mounted over the others. A live system sees all of them, but in rootfs.
+On an installed machine only the image's own directory counts: in the stage rootfs the initrd sees nothing
+else of the image, and from initramfs on partitions are mounted over the others. A live system sees all of
+them, but in rootfs.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ CLOUD_CONFIG_DIRECTORIES = (OWN_DIRECTORY, "/oem", "/usr/local/cloud-config")
 
 _FILE_COST = 1024
 
-# What tells the modes of a machine that was not booted in the ordinary way (below /run/cos and /run/elemental).
+# The files that mark special boot modes (below /run/cos and /run/elemental).
 _OTHER_MODES = frozenset(
     ("recovery_mode", "live_mode", "passive_mode", "autoreset_mode", "uki_boot_mode", "uki_install_mode")
 )
-# Words of other command lines than that of an ordinary boot, as the toolkits' own conditions ask for them.
+# Words on other command lines than that of an ordinary boot, as in the toolkits' own conditions.
 _OTHER_WORDS = frozenset(
     [
         *(
@@ -61,7 +62,7 @@ _OTHER_WORDS = frozenset(
 )
 # Labels of file systems that only the recovery and the live system have in sight.
 _OTHER_LABELS = frozenset(("COS_SYSTEM", "COS_LIVE"))
-# What is mounted, made or kept by the machine: the image does not show what is there.
+# Directories that the machine mounts, creates or keeps: the image does not show their content.
 _MACHINE = (
     *("/run", "/proc", "/sys", "/dev", "/oem", "/usr/local", "/sysroot", "/mnt", "/boot", "/host"),
     "/tmp",  # noqa: S108 - a path of the image
@@ -76,8 +77,8 @@ class CloudConfigFile:
     Attributes:
         path: in the image.
         directory: one of `CLOUD_CONFIG_DIRECTORIES`.
-        config: what it says; without stages where yip refuses it.
-        layer: that it comes from, None if that is not known.
+        config: its content; without stages if yip refuses it.
+        layer: of the file, None if unknown.
     """
 
     path: str
@@ -144,7 +145,7 @@ class CloudConfigs:
         return tuple(item for item in self.files if item.directory != OWN_DIRECTORY)
 
     def passed_over(self) -> tuple[str, ...]:
-        """Return which files do not count, any of which may be the one that is looked for, one line each."""
+        """Return the files that do not count, one line each; the wanted one may be among them."""
         lines = [f"{item.path} is passed over: {item.refusal}" for item in self.files if item.refusal]
         lines += [
             f"nothing in {directory} runs, for {item.path} cannot be decoded (yip {self.yip.name})"

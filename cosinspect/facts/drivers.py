@@ -36,7 +36,7 @@ class Drivers:
         index: the file that modprobe reads, without a leading slash.
         fault: why modprobe can read no index, "" if it can.
         unread: whether the index could not be kept for reading.
-        aliases: whether udev finds the table of devices, by which it loads the drivers of what is there.
+        aliases: whether udev finds the table with which it loads drivers of devices.
     """
 
     version: str
@@ -55,7 +55,7 @@ class Drivers:
         return name in self.modules or (self.builtin is not None and name in self.builtin)
 
     def is_unlisted(self, name: str) -> bool:
-        """Return whether the index has no entry for a module that lies in the initrd."""
+        """Return whether the index has no entry for a module of the initrd."""
         return name in self.modules and not self.fault and not self.unread and name not in self.needs
 
     def absent_for(self, name: str, further: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ def drivers_of(
     Args:
         initrd: to look into.
         version: of the kernel.
-        builtin: what the image's root lists as built in, where the initrd lists nothing.
+        builtin: the built-in modules that the image's root lists, if the initrd lists none.
         by_text: whether modprobe reads `modules.dep` as busybox does; by default by what modprobe is.
     """
     top = next((each for each in _TOPS if _is_directory(initrd, f"{each}/{version}")), None)
@@ -128,7 +128,7 @@ def loadable_drivers(initrd: Initrd, versions: Collection[str]) -> frozenset[str
 
 
 def _modules(initrd: Initrd, tops: tuple[str, ...]) -> dict[str, str]:
-    """Return the paths of modules by their names; one that is empty, or a link to nothing, cannot be loaded and is none."""
+    """Return the paths of modules by name; empty files and dangling links cannot be loaded and do not count."""
     found = {}
     for path in initrd.members:
         if ".ko" in path.rpartition("/")[2] and "modules/" in path and path.startswith(tops or ("",)):

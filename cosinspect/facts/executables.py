@@ -15,7 +15,7 @@ from cosinspect.rootfs.rootfs import Rootfs
 __all__ = ["ExecutableTree", "FoundFile", "InitrdTree", "RootTree"]
 
 READ_AGAIN = 12
-"""Programs that are read in passes of their own over a layer, where nobody looked at them as the layer passed."""
+"""The maximum number of programs that are read in further skips a layer."""
 READ_BY_TABLE = 500
 """Programs that are fetched one by one out of layers that are known by their tables of contents."""
 

@@ -53,7 +53,7 @@ class Execution:
     def __init__(
         self, tree: ExecutableTree, architecture: str | None, kernel_option: KernelOption = lambda _: None
     ) -> None:
-        """Look into `tree` as a kernel for `architecture` does, None if no machine is to be told from another."""
+        """Execute programs of `tree` as a kernel for `architecture` does; None accepts every machine."""
         self.tree = tree
         self._architecture = architecture
         self._kernel_option = kernel_option
@@ -61,11 +61,11 @@ class Execution:
         self._loaders: dict[str, Loader | ExecutionFault] = {}
 
     def fault(self, path: str, *, by_shell: bool = False) -> ExecutionFault | None:
-        """Return what keeps a file from being executed, None for nothing.
+        """Return why a file cannot be executed, None if it can.
 
         Args:
-            path: as it is requested, links followed.
-            by_shell: whether a shell starts it, which takes a text without `#!` for a script of its own.
+            path: as requested, links followed.
+            by_shell: whether a shell starts it, which executes a text without `#!` as its own script.
         """
         return self._fault(path, by_shell=by_shell, depth=0)
 
@@ -86,7 +86,7 @@ class Execution:
         if found.type != "file":
             return ExecutionFault(path, f"it is a {found.type}")
         if not found.mode & 0o111:
-            return ExecutionFault(path, f"its mode {found.mode:04o} lets nobody execute it")
+            return ExecutionFault(path, f"its mode {found.mode:04o} does not permit its execution")
         if not found.size:
             return ExecutionFault(path, "it is empty")
         key = (found.path, by_shell)
@@ -106,7 +106,7 @@ class Execution:
                 # No linker writes this. It stands in for a program that is not here, so nothing is known of that.
                 fault = self._machine_fault(found.path, program.elf)
                 return fault or ExecutionFault(
-                    found.path, "it is the header of an ELF file with nothing behind it", is_undecided=True
+                    found.path, "it is the header of an ELF file without content", is_undecided=True
                 )
             return self._elf_fault(found.path, program.elf)
         if program.script is not None:
@@ -151,7 +151,7 @@ class Execution:
             return None
         if value is None:
             return ExecutionFault(
-                path, f"{reason}, and nothing tells whether the kernel has {option}", is_undecided=True
+                path, f"{reason}, and it is unknown whether the kernel has {option}", is_undecided=True
             )
         return ExecutionFault(path, f"{reason}, and the kernel has no {option}")
 
@@ -168,7 +168,7 @@ class Execution:
         if found.type != "file":
             return ExecutionFault(name, f"it is a {found.type}")
         if not found.mode & 0o111:
-            return ExecutionFault(name, f"its mode {found.mode:04o} lets nobody execute it")
+            return ExecutionFault(name, f"its mode {found.mode:04o} does not permit its execution")
         if not found.size:
             return ExecutionFault(name, "it is empty")
         program = self.tree.program(found.path)
@@ -211,7 +211,7 @@ class Execution:
         if argument.endswith("\r") and (base == "env" or _SHELLS.fullmatch(base)):
             return ExecutionFault(
                 path,
-                f"its first line ends in a carriage return, which {base} takes for a part of {argument[:-1]!r}",
+                f"its first line ends with a carriage return, which {base} reads as a part of {argument[:-1]!r}",
             )
         if base != "env":
             return None

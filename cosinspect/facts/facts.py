@@ -78,13 +78,13 @@ _VERSIONED = re.compile(r"(?:vmlinuz|vmlinux|zImage|uImage|Image|bzImage)-(.+)")
 
 @frozen
 class KernelFile:
-    """A kernel that the boot loader is told to load.
+    """A kernel that the boot loader loads.
 
     Attributes:
         path: as bootargs.cfg names it.
         trace: how it resolves.
-        kernel: what its header says, None if it is not there or none.
-        fault: why it is not a kernel, None if it is one or not there.
+        kernel: the content of its header, None if it is missing or not a kernel.
+        fault: why it is not a kernel, None if it is one or missing.
         description: what libmagic says it is, for people.
         version: of the header, else of its name, else None.
     """
@@ -99,13 +99,13 @@ class KernelFile:
 
 @frozen
 class InitrdFile:
-    """An initrd that the boot loader is told to load.
+    """An initrd that the boot loader loads.
 
     Attributes:
         path: as bootargs.cfg names it.
         trace: how it resolves.
-        initrd: what it unpacks to, None if it is not there or holds nothing.
-        fault: why nothing can be unpacked, None if something can or it is not there.
+        initrd: its unpacked content, None if it is missing or empty.
+        fault: why nothing can be unpacked, None if something can or it is missing.
     """
 
     path: str
@@ -158,12 +158,12 @@ class Facts(GrubFacts):
 
     @cached_property
     def kernels(self) -> tuple[KernelFile, ...]:
-        """The kernels that GRUB loads, or the usual one where none is named."""
+        """The kernels that GRUB loads, or the default one if none is named."""
         return tuple(self.kernel_at(path) for path in self._boot_paths("kernel", DEFAULT_KERNEL))
 
     @cached_property
     def initrds(self) -> tuple[InitrdFile, ...]:
-        """The initrds that GRUB loads, or the usual one where none is named."""
+        """The initrds that GRUB loads, or the default one if none is named."""
         return tuple(self.initrd_at(path) for path in self._boot_paths("initramfs", DEFAULT_INITRAMFS))
 
     @cached_property
@@ -179,13 +179,13 @@ class Facts(GrubFacts):
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
-        if unified:  # bootc takes the first by name, whatever lies beside the modules
+        if unified:  # bootc uses the first by name, whatever is beside the modules
             return (self._unified_initrd(unified[0].path),)
         kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
         return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
 
     def _unified_initrd(self, path: str) -> InitrdFile:
-        """Return the initrd in a unified kernel image; why it cannot be unpacked is not told here."""
+        """Return the initrd in a unified kernel image; errors of unpacking are ignored here."""
         file = self.unified_at(path)
         initrd = file.unified.initrd if file.unified is not None else None
         return InitrdFile(file.path, file.trace, initrd, None)
@@ -364,8 +364,8 @@ class Facts(GrubFacts):
         """Read the cloud-configs as a version of yip does.
 
         Args:
-            version: of yip, where no program of the image names one.
-            programs: that have yip in them. They are large, so they are asked only where versions may differ.
+            version: of yip, if no program of the image names one.
+            programs: programs that contain yip. They are large, so they are read only if versions may differ.
         """
         found = self._cloud_configs.get((version, programs))
         if found is None:

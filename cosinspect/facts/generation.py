@@ -40,7 +40,7 @@ class Recognised:
 
 @frozen
 class _Image:
-    """The questions to an image. Unpacking an initrd takes long: `initrd` is called only where the image alone does not tell."""
+    """The questions to an image. Unpacking an initrd takes long: `initrd` is called only if the image alone does not decide."""
 
     rootfs: Rootfs
     config: ImageConfig

@@ -1,6 +1,6 @@
 """The input of GRUB in an image: its scripts, the files that they load, and the command lines that they make.
 
-`boot_menu` evaluates; this gives it the image, and checks what they ask for.
+`boot_menu` evaluates; this module supplies the image to it, and the result to checks.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TextFile:
 
     Attributes:
         trace: how its path resolves.
-        text: its content, None if it is not there, no regular file, or too large.
+        text: its content, None if it is missing, not a regular file, or too large.
     """
 
     trace: Trace
@@ -79,7 +79,7 @@ class GrubFacts(ABC):
 
     @cached_property
     def bootargs_path(self) -> str:
-        """The bootargs.cfg that is read last of those that are there, else where it should be."""
+        """The existing bootargs.cfg that is read last, else its expected path."""
         # The generation is not asked: an initrd may have to be found by this file to tell it.
         tables = generation_tables().values()
         marked = [table for table in tables if any(map(self._rootfs.exists, table.bootargs_marks))]
@@ -90,11 +90,11 @@ class GrubFacts(ABC):
 
     @cached_property
     def bootargs(self) -> GrubScript | None:
-        """The statements of bootargs.cfg, None if it is not there."""
+        """The statements of bootargs.cfg, None if it is missing."""
         return self.grub_script(self.bootargs_path)
 
     def grub_script(self, path: str) -> GrubScript | None:
-        """Parse a file of GRUB's script language, None if it is not there."""
+        """Parse a file of GRUB's script language; return None if it is missing."""
         text = self.text(path).text
         return None if text is None else parse_grub_script(text)
 
@@ -110,7 +110,7 @@ class GrubFacts(ABC):
 
     @cached_property
     def boot_states(self) -> tuple[StateBoot, ...]:
-        """What GRUB loads in each state of a machine that has the toolkit's menu; empty if no bootargs.cfg is there."""
+        """What GRUB loads in each state of a machine with the toolkit's menu; empty without a bootargs.cfg."""
         return self._boot_states(generation_tables().get(self.generation))
 
     def _boot_states(self, table: Generation | None) -> tuple[StateBoot, ...]:
@@ -200,7 +200,7 @@ class GrubFacts(ABC):
 
     @cached_property
     def unknown_paths(self) -> Mapping[str, str]:
-        """The names of kernel and initramfs that depend on what nobody knows before the boot."""
+        """The names of kernel and initramfs that are unknown before the boot."""
         return {
             what: each.name
             for what in ("kernel", "initramfs")
@@ -215,7 +215,7 @@ class GrubFacts(ABC):
 
 
 def _usual() -> Generation:
-    """Return the table that stands in where no generation is evident."""
+    """Return the default table if no generation is recognised."""
     return next(table for table in generation_tables().values() if table.usual)
 
 

@@ -1,8 +1,9 @@
 """Which file a dynamic loader takes for the name of a library, as glibc's and musl's do.
 
-Sources: ld.so(8), `elf/dl-load.c` of glibc (`_dl_map_object`, `open_verify`), `ldso/dynlink.c` of musl (`load_library`). glibc's loader
-reads `/etc/ld.so.cache` and never `/etc/ld.so.conf`, which is ldconfig's. A library for another machine or of another class is skipped;
-a file that is none ends the search, and the program with it. musl takes the first file of the name.
+Sources: ld.so(8), `elf/dl-load.c` of glibc (`_dl_map_object`, `open_verify`), `ldso/dynlink.c` of musl
+(`load_library`). glibc's loader reads `/etc/ld.so.cache` and never `/etc/ld.so.conf`, which is ldconfig's. A
+library for another machine or of another class is skipped; a file that is not a library ends the search and
+the program. musl uses the first file of the name.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ class ExecutionFault:
     Attributes:
         path: the file that is to blame, or that is missing.
         reason: what is wrong, about `path`.
-        chain: who asks for it, outermost first, one line each.
-        searched: the places where it was looked for.
-        is_undecided: whether it may run after all, as it depends on what no image tells, or on a bound of ours.
+        chain: the requesting files, outermost first, one line each.
+        searched: the searched places.
+        is_undecided: whether it may run after all, because the image does not decide it, or a bound was reached.
     """
 
     path: str
@@ -69,7 +70,7 @@ class ExecutionFault:
 
 @define(eq=False)
 class _Loaded:
-    """A file that is in memory: where it was found, and for whom."""
+    """A loaded file: its place, and the file that requested it."""
 
     path: str
     origin: str
@@ -78,10 +79,10 @@ class _Loaded:
 
 
 class Loader:
-    """The loader that programs of a tree ask for, at its real path."""
+    """The loader that programs of a tree request, at its real path."""
 
     def __init__(self, tree: ExecutableTree, name: str, found: FoundFile, elf: Elf) -> None:
-        """Take it for musl's or glibc's by the name under which programs ask for it."""
+        """Recognise musl's or glibc's loader by the name that programs request."""
         self._tree = tree
         self.name = name
         self.path = found.path
@@ -111,7 +112,7 @@ class Loader:
 
     @property
     def library_directory(self) -> str:
-        """What `$LIB` stands for."""
+        """The value of `$LIB`."""
         first = self.directories[0] if self.elf.directories else ("/lib64" if self.elf.bits == 64 else "/lib")
         return first.removeprefix("/usr").strip("/")
 
@@ -177,7 +178,7 @@ class Linking:
                 if not library.elf.versions_known:
                     doubt = doubt or self._fault(asker, library.path, _UNREAD_VERSIONS, undecided=True)
                     continue
-                # One without any definition is taken as it is, with a warning.
+                # A library without definitions is accepted with a warning.
                 absent = sorted({*versions}.difference(library.elf.defines)) if library.elf.defines else ()
                 if absent:
                     last = max(library.elf.defines, key=_by_number)
@@ -298,7 +299,8 @@ class Linking:
             values = {"ORIGIN": owner.origin, "LIB": self._loader.library_directory}
             yield _TOKEN.sub(lambda match, values=values: values[match[1] or match[2]], name)  # type: ignore[misc]
 
-    # -- why there is none -----------------------------------------------------------------------------------------
+    # -- reasons
+    # ----------------------------------------------------------------------------------------------------
 
     def _by_processor(self, name: str, searched: tuple[str, ...]) -> str:
         """Return whether only some processors have the library: it is in a subdirectory of `glibc-hwcaps`, or an older one's."""

@@ -1,4 +1,4 @@
-"""The luet databases of an image: where they may be, and what each of them holds."""
+"""The luet databases of an image: their places and their content."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Work that starts before its result is needed: an initrd is unpacked while its layer passes, and others are still being read.
 
-Which file boots is known only when all layers are merged. One that lies in its usual place is very likely it; if another one
-boots, the work is unused, and the verdict is the same. What is unpacked so is not kept beside what comes of it.
+Which file boots is known only when all layers are merged. An initrd in its usual place is very likely the one
+that boots; if another one boots, the work is unused, and the verdict is the same. What is unpacked so is not
+kept beside what comes of it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from cosinspect.cache.parsed import Parsed
 from cosinspect.facts.facts import unpack_initrd
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.layer.changeset import LayerEntry
-from cosinspect.layer.indexing import Sink
+from cosinspect.layer.indexing import BodySink
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor
 
@@ -36,13 +37,13 @@ class InitrdPrefetch:
     """Begins to unpack the initrds of layers as they come; of several in a layer, the first."""
 
     def __init__(self, parsed: Parsed, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Put what comes of it into `parsed`, where whoever asks finds it."""
+        """Store the result in `parsed`."""
         self._parsed = parsed
         self._limits = limits
         self._lock = threading.Lock()
         self._layers: set[str] = set()
 
-    def follow(self, layer: Descriptor, entry: LayerEntry) -> Sink | None:
+    def follow(self, layer: Descriptor, entry: LayerEntry) -> BodySink | None:
         """Take a file that is likely the initrd; called from the threads that read layers."""
         if entry.size < _WORTH_BYTES or not _USUAL.fullmatch(entry.path):
             return None
@@ -109,7 +110,7 @@ class _Pipe:
         return data
 
     def abandon(self) -> None:
-        """Read no more; whoever writes is not kept waiting."""
+        """Stop reading; the writer does not wait."""
         self._abandoned.set()
 
     def is_verified(self) -> bool:

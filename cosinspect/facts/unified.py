@@ -17,9 +17,9 @@ class UnifiedKernelFile:
     """A file that should be a unified kernel image.
 
     Attributes:
-        path: as whoever boots it names it.
+        path: as the boot loader names it.
         trace: how it resolves.
-        unified: what its sections hold, None if it is not there or no EFI program.
+        unified: the content of its sections, None if it is missing or not an EFI program.
         fault: why it is not one, None if it is one or missing.
     """
 
@@ -35,7 +35,7 @@ def read_unified_file(rootfs: Rootfs, path: str, parsed: Parsed, unpack: Unpack)
     Args:
         rootfs: the merged tree.
         path: of the file.
-        parsed: what is known of files from before, and where it is kept.
+        parsed: the cache of parsed files.
         unpack: reads an initrd of a stream and its size.
     """
     trace = rootfs.trace(path)

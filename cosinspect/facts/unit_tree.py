@@ -95,9 +95,9 @@ class Dependency:
 
     Attributes:
         name: of the unit that is pulled in.
-        by: of the unit that does; "" for where it starts.
+        by: of the requiring unit; "" for the start.
         required: whether the whole way from the start to it is made of requirements, so that the start fails without it.
-        placement: where it is.
+        placement: its place.
     """
 
     name: str
@@ -152,7 +152,7 @@ class UnitTree:
                 return Placement(asked, path, name, masked=True)
             alias = where.rpartition("/")[2]
             if where.startswith(tuple(f"{each}/" for each in SEARCH_PATH)) and alias != name:
-                # An alias goes by the name that it leads to, not by the place.
+                # An alias has the name of its target.
                 if hops >= _LINKS:
                     return Placement(asked, path, name, dangling=True)
                 found = self._named(asked, alias, hops + 1)
@@ -165,7 +165,7 @@ class UnitTree:
         return Placement(asked, "", name)
 
     def unit(self, name: str) -> Unit:
-        """Return what a unit says, its drop-ins put behind it; an empty one where it is not there."""
+        """Return a unit with its drop-ins; an empty one if it is missing."""
         known = self._units.get(name)
         if known is None:
             place = self.find(name)
@@ -200,7 +200,7 @@ class UnitTree:
                 for top, entries in self._directories.items():
                     directory = f"{owner}.{kind}"
                     if directory in entries:
-                        # The link's name counts; where it leads does not matter, unless it masks.
+                        # The link's name counts; its target does not matter, unless it masks.
                         yield from (
                             (link, required)
                             for link in sorted(self._files.names(f"{top}/{directory}"))

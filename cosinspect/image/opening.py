@@ -124,7 +124,7 @@ def open_source(
 def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
     path = Path(name.path)
     if name.transport in (Transport.OCI, Transport.DIR) and not path.is_dir():
-        raise InvalidLayout("expected a directory, there is none", where=name.path)
+        raise InvalidLayout("expected a directory, found none", where=name.path)
     match name.transport:
         case Transport.OCI:
             return LayoutSource(DirectoryFiles(path), name.selector, name.digest, limits)

@@ -28,7 +28,7 @@ from cosinspect.tar.irregularities import Irregularity
 from cosinspect.tar.names import cleaned, normalise
 from cosinspect.tar.reader import Header
 
-__all__ = ["Archive", "Follower", "Indexing", "Sink"]
+__all__ = ["Archive", "BodySink", "Follower", "Indexing"]
 
 _HANDED_BYTES = 256 * 1024
 _STRETCH = 64  # the weight of one region of a sparse map
@@ -53,7 +53,7 @@ _PLAIN = frozenset("0123456")
 _UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) keeps
 
 
-class Sink(Protocol):
+class BodySink(Protocol):
     """Receives the bytes of one file while the layer is read."""
 
     def write(self, data: bytes, /) -> None:
@@ -72,7 +72,7 @@ class Sink(Protocol):
 class Follower(Protocol):
     """Selects files whose bytes it receives while the layer is read; thread-safe."""
 
-    def follow(self, layer: Descriptor, entry: LayerEntry, /) -> Sink | None:
+    def follow(self, layer: Descriptor, entry: LayerEntry, /) -> BodySink | None:
         """Return the receiver of a file's bytes, None if they are not wanted."""
         ...
 
@@ -127,7 +127,7 @@ class Indexing:
         retain: Retain,
         *,
         limits: Limits = DEFAULT_LIMITS,
-        follow: Callable[[LayerEntry], Sink | None] | None = None,
+        follow: Callable[[LayerEntry], BodySink | None] | None = None,
         programs: bool = True,
         ledger: Ledger | None = None,
     ) -> None:
@@ -138,7 +138,7 @@ class Indexing:
         """
         self._retain = retain
         self._follow = follow
-        self.sinks: list[Sink] = []
+        self.sinks: list[BodySink] = []
         self._archive = archive
         self._limits = limits
         self.entries: list[LayerEntry] = []
@@ -321,7 +321,7 @@ class Indexing:
             self._kept += weight
             self.programs[data] = program
 
-    def _hand_on(self, sink: Sink) -> None:
+    def _hand_on(self, sink: BodySink) -> None:
         self.sinks.append(sink)
         while data := self._archive.read(_HANDED_BYTES):
             sink.write(data)

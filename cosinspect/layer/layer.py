@@ -170,7 +170,7 @@ class Layer:
             as `index` does.
         """
         found: dict[int, str] = {}
-        for entry, pieces in self._files(entries):
+        for entry, pieces in self.contents(entries):
             content = hashlib.sha256()
             for piece in pieces:
                 content.update(piece)
@@ -184,12 +184,18 @@ class Layer:
             as `index` does.
         """
         found: dict[int, Program] = {}
-        for entry, pieces in self._files(entries):
+        for entry, pieces in self.contents(entries):
             found[entry.data] = read_pieces(pieces, entry.size)
         return found
 
-    def _files(self, entries: Iterable[LayerEntry]) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
-        """Yield files with their contents, in the order of the archive, in one verified pass."""
+    def contents(self, entries: Iterable[LayerEntry]) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+        """Yield files with their contents, in the order of the archive, in one pass that is verified at its end.
+
+        Take the pieces of a file before the next file: they are read as they are taken.
+
+        Raises:
+            as `index` does.
+        """
         wanted = {entry.data: entry for entry in entries}
         stream = self._stream()
         try:

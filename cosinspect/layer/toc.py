@@ -131,7 +131,7 @@ def read_table(
     ends = {chunk.offset for entry in entries for chunk in entry.chunks}
     ends |= {entry.end for entry in entries if entry.end}
     if any(not 0 <= end <= place.start for end in ends):
-        raise FormatError("the table names chunks that lie behind the table itself", kind="toc")
+        raise FormatError("the table names chunks after the table itself", kind="toc")
     return Table(digest, compression, entries, tuple(sorted({*ends, place.start})), fetch.fetched)
 
 

@@ -105,6 +105,16 @@ class TableLayer:
                 found[entry.data] = read_pieces(iter(lambda: stream.read(1 << 18), b""), entry.size)
         return found
 
+    def contents(self, entries: Iterable[LayerEntry]) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+        """Yield files with their contents, as `Layer.contents` does.
+
+        Raises:
+            as `open` does.
+        """
+        for entry in entries:
+            with TableFile(self, self._listed(entry)) as stream:
+                yield entry, iter(lambda: stream.read(1 << 20), b"")
+
     def _listed(self, entry: LayerEntry) -> TocEntry:
         return self.table.entries[entry.data]
 

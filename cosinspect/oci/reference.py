@@ -82,7 +82,7 @@ class Reference:
         rest, at, digest_text = text.partition("@")
         if at and not digest_text.startswith(_ALGORITHMS):
             raise InvalidReference(
-                "expected a digest such as sha256:<64 lower-case hexadecimals> behind the @",
+                "expected a digest such as sha256:<64 lower-case hexadecimals> after the @",
                 where=_shown(text),
                 remedy="a user and a password do not belong into a name: log in with docker login",
             )

@@ -134,7 +134,7 @@ def load_json(raw: bytes, where: str) -> Any:
         found: dict[str, Any] = {}
         for key, value in items:
             if key in found:
-                raise InvalidManifest(f"the key {key[:60]!r} is there twice", where=where)
+                raise InvalidManifest(f"the key {key[:60]!r} is repeated", where=where)
             found[key] = value
         return found
 
@@ -175,7 +175,7 @@ def refuse_other_case(value: Any, wire: type, where: str) -> None:
         known = names.get(key.casefold(), key)
         if known != key:
             raise InvalidManifest(
-                f"the key {key!r} stands for {known!r} to some readers and for nothing to others", where=where
+                f"the key {key!r} stands for {known!r} to some readers and is unknown to others", where=where
             )
         if key not in nested:
             continue

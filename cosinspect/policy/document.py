@@ -118,7 +118,7 @@ def parse_policy(text: str, where: str) -> Policy:
                 for name, message in rule.problems().items():
                     mistakes.add((*key, name), message)
                 if rule.id in {item.id for item in checks}:
-                    mistakes.add((*key, "id"), f"expected an id of its own, {rule.id} is another rule's")
+                    mistakes.add((*key, "id"), f"expected a unique id, {rule.id} belongs to another rule")
                 else:
                     checks.append(check_of(rule))
     waivers = list(_waivers(top.waivers, mistakes))

@@ -56,7 +56,7 @@ __all__ = [
 BUILTIN = ("auto", "boot", "bootc", "cos", "kairos")
 """The profiles that come with the package."""
 
-# What `auto` chooses where no generation is evident.
+# The choice of `auto` if no generation is recognised.
 _USUAL = "cos"
 
 _MAX_BYTES = 1024 * 1024
@@ -75,7 +75,7 @@ class Profile:
         semantics: whose readings of the layers matter, the first being the one that is reported on.
         levels: levels of checks by id that differ from the checks' own.
         generations: tables by generation.
-        signature_required: whether the image must be signed by somebody who is named when it is inspected.
+        signature_required: whether the image must be signed by a signer given for the inspection.
         verified_required: whether a report that rests on less than all layers, read to their ends, may not pass.
         accepts: the generations that it is for; empty for every image.
         choices: profiles that take its place, by the image's generation.
@@ -93,9 +93,10 @@ class Profile:
     choices: Mapping[str, Profile] = field(factory=dict, hash=False, repr=False)
 
     def choose(self, generation: str) -> Profile:
-        """Return the profile for an image: another one only where this is `auto`, or where the generation has an installer of its own.
+        """Return the profile for an image: another one only if this is `auto`, or if the generation has its own installer.
 
-        The reading of that installer takes the place of elemental's, unless the profile names other readings than the usual ones.
+        The semantics of that installer replaces elemental's, unless the profile names other semantics than
+        the default.
         """
         found = self.choices.get(generation, self.choices.get("", self))
         table = found.generations.get(generation)
@@ -143,7 +144,7 @@ class _WireProfile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def load_profile(name: str) -> Profile:
-    """Load a profile by its name, `auto` for the one that suits the image, or from a TOML file whose path contains a slash or ends in `.toml`.
+    """Load a profile by name (`auto` selects by the image), or from a TOML file whose path has a slash or ends with `.toml`.
 
     Raises:
         InvalidProfile: there is none, it is malformed, or it requires nothing.
@@ -187,7 +188,7 @@ def parse_profile(text: str, name: str) -> Profile:
 
     Args:
         text: the document.
-        name: where it came from, for messages.
+        name: the file, for messages.
 
     Raises:
         InvalidProfile: it is malformed, or requires nothing.

@@ -74,11 +74,11 @@ class BootState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     Attributes:
         name: in words.
-        entries: the ids of the menu entry, the first of which the menu has.
+        entries: the ids of the menu entry; the first existing one counts.
         image: the file that holds the image's root, or the directory that is it where that ends in a slash.
         variables: what the menu sets before it reads the file of boot arguments.
         environment: what is in the disk's environment besides what every state has.
-        labels: the labels of file systems one of which `root=` must name.
+        labels: the labels of file systems; `root=` must name one of them.
         recovery: whether the recovery system is what is started.
         copied: whether kernel, initrd and boot arguments are read from copies beside the image, not from within it.
         also: further names under which earlier releases have the image's file.
@@ -104,7 +104,7 @@ class BootTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         device: the name of the loop device that the menu makes of the image's file.
         bootargs: the files of boot arguments that it reads, in this order; those that are missing are skipped.
         environment: the disk's environment, by variable.
-        states: the states; the first is what a machine does that nobody touches.
+        states: the states; the first is the boot without user input.
     """
 
     root: str
@@ -195,7 +195,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         usual: whether its menu sets every variable that any generation's menu sets, so that it stands in where no generation is evident.
         deployment: how it is written to disks and media.
         unified: its unified kernel images, None if it has none.
-        carries: what the image holds in place of a system, "" for a system.
+        carries: the image's content instead of a system, "" for a system.
         asked: who reads such an image, and what can be asked of it, for people.
         written_as: how what installs it reads layers.
         trusted_boot: whether a unified kernel image is made of the whole tree.
@@ -209,7 +209,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         fstab_written: whether the initrd writes /etc/fstab at every boot.
         sysroot_generator: the generator in the initrd that mounts the partition of the root.
         own_programs: further commands of its own that operations call, each with the names it is looked for by.
-        own_initrd_checks: whether checks of its own look at the drivers of its initrd.
+        own_initrd_checks: whether own checks read the drivers of its initrd.
         grub_config: the menu that installation copies to disk, "" if none is.
         grub_config_fallback: the menu that is copied where that is missing, "" for none.
         bootargs: the file that names kernel, initrd and kernel command line, "" if nothing reads one.
@@ -229,14 +229,14 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         initrd_programs: further programs that the initrd executes where it has them, each with the effect if it cannot, in words.
         layout_file: what a cloud-config writes in the stage `rootfs`, by the end of its path; "" for nothing.
         layout_required: whether the boot fails without it.
-        yip: the version of yip that reads cloud-configs, where no program of the image names its own.
+        yip: the version of yip that reads cloud-configs, if no program of the image names its own.
         yip_programs: the programs that have it in them.
-        active_mode_file: what the initrd writes where the active system is booted, "" if that is not known.
+        active_mode_file: the file that the initrd writes when the active system boots, "" if unknown.
         covered: directories over which an installed machine mounts partitions or memory: what the image has there is not seen.
         kept: directories in which what the machine keeps stands in front of what the image has.
         overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.
-        kernel_argument_else: arguments that will do where the image is not named.
+        kernel_argument_else: arguments that suffice if the image is not named.
         own_services: patterns of names of its own services, which it may have in the initrd, too.
         bootargs_marks: files whose presence shows that its menu reads the bootargs.cfg, before the generation is known.
         grub_tools: the commands that installation and upgrade call, each with the names it is looked for by.

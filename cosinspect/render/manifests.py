@@ -138,7 +138,7 @@ class ClusterDeployment:
             ("failure policy", re.compile("Fail|Ignore"), self.failure_policy),
         ):
             if not pattern.fullmatch(text):
-                raise ValueError(f"expected a {what} such as Kubernetes takes, found {text[:80]!r}")
+                raise ValueError(f"expected a {what} that Kubernetes accepts, found {text[:80]!r}")
         for host in (each for pair in self.harbor_addresses for each in pair):
             if not _HOST.fullmatch(host):
                 raise ValueError(f"expected a host such as core:8080, found {host[:80]!r}")
@@ -179,7 +179,7 @@ class SystemdUnit:
             ("memory", _QUANTITY, self.memory),
         ):
             if not pattern.fullmatch(text):
-                raise ValueError(f"expected a {what} such as systemd takes, found {text[:80]!r}")
+                raise ValueError(f"expected a {what} that systemd accepts, found {text[:80]!r}")
 
 
 def systemd_unit(unit: SystemdUnit) -> str:

@@ -157,6 +157,7 @@ class _WireReport(msgspec.Struct):
     selected: tuple[str, ...] = ()
     generation_title: str = ""
     verified_required: bool = False
+    boot: dict[str, Any] | None = None
 
 
 @frozen
@@ -195,6 +196,7 @@ class Report:
         unread: positions of the layers that were not read.
         verified_required: whether all layers must be read completely and verified.
         needs: the rows of the table of operations for the image's generation.
+        boot: the result of a boot as plain values, None without one.
         published: the verdict and capabilities of a report that was read from a document.
     """
 
@@ -220,6 +222,7 @@ class Report:
     selected: tuple[str, ...] = ()
     verified_required: bool = False
     needs: tuple[Need, ...] = field(default=(), repr=False)
+    boot: Mapping[str, Any] | None = field(default=None, hash=False)
     published: _Published | None = field(default=None, repr=False, eq=False)
 
     @property
@@ -350,7 +353,7 @@ class Report:
             policies=wire.policies, unused=wire.unused_waivers, signatures=signatures,
             signature_required=wire.signature_required, semantics=wire.semantics, by_table=wire.by_table,
             unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required,
-            published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked,
+            published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked, boot=wire.boot,
         )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
@@ -397,6 +400,7 @@ class Report:
                 "bytes": self.stats.bytes,
                 "entries": self.stats.entries,
             },
+            **({"boot": dict(self.boot)} if self.boot is not None else {}),
         }
 
 

@@ -436,7 +436,7 @@ def _put_whiteout(tree: Tree, marker: Marker, position: int) -> None:
             "whiteout-over-entry",
             position,
             marker.path,
-            "the layer deletes a name behind an entry, or another whiteout, for the same name",
+            "the layer deletes a name after an entry, or another whiteout, of the same name",
         )
     else:
         parent.children[name] = Node(_DEVICE, position)

@@ -70,6 +70,10 @@ class Bodies(Protocol):
         """Return the requirements of executable files, by the offset of their data."""
         ...
 
+    def contents(self, entries: Iterable[LayerEntry], /) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+        """Yield files with their contents."""
+        ...
+
 
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
 """A function that returns the merged tree of layers under a semantics."""
@@ -366,7 +370,7 @@ class Rootfs:
             return io.BytesIO()
         if not self._layers:
             raise RootfsError(
-                "the content is not at hand: the tree was merged without its layers", where=entry.path
+                "the content is not available: the tree was merged without its layers", where=entry.path
             )
         return self._layers[position].open(layer_entry)
 
@@ -425,7 +429,7 @@ class Rootfs:
         for source, files in waiting.items():
             if not self._layers:
                 raise RootfsError(
-                    "the content is not at hand: the tree was merged without its layers",
+                    "the content is not available: the tree was merged without its layers",
                     where=next(iter(files)),
                 )
             digests = self._layers[source].content_digests(files.values())
@@ -474,12 +478,37 @@ class Rootfs:
         for source, files in waiting.items():
             if not self._layers:
                 raise RootfsError(
-                    "the content is not at hand: the tree was merged without its layers",
+                    "the content is not available: the tree was merged without its layers",
                     where=next(iter(files)),
                 )
             read = self._layers[source].programs(files.values())
             found.update((path, read[file.data]) for path, file in files.items())
         return found
+
+    def contents(self, entries: Iterable[Entry]) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
+        """Yield what regular files contain, by `place`, each content once, with one pass over each layer.
+
+        Take the pieces of a content before the next one. What was taken is verified when the iteration has ended.
+
+        Raises:
+            as `open` does, and ContentError.
+        """
+        waiting: dict[int, dict[int, LayerEntry]] = {}
+        for entry in entries:
+            layer_entry = entry.node.entry
+            if layer_entry is not None and layer_entry.type == "file" and layer_entry.size:
+                waiting.setdefault(entry.node.source, {})[layer_entry.data] = layer_entry
+        if waiting and not self._layers:
+            raise RootfsError("the contents are not at hand: the tree was merged without its layers")
+        for source, files in waiting.items():
+            for file, pieces in self._layers[source].contents(files.values()):
+                yield (source, file.data), pieces
+
+    @staticmethod
+    def place(entry: Entry) -> tuple[int, int]:
+        """Return where a file's content is: the position of its layer, and the offset in it."""
+        layer_entry = entry.node.entry
+        return entry.node.source, layer_entry.data if layer_entry is not None else 0
 
     def history(self, path: str) -> tuple[Change, ...]:
         """Return the changes by each layer to `path`, bottom first; it need not exist any more.

@@ -107,7 +107,7 @@ def find_signatures(store: SignatureStore, subject: Digest, limits: Limits) -> I
                 limit="signatures",
                 bound=limits.signatures,
                 where=store.repository,
-                remedy="remove those that nobody needs (cosign clean), or raise the limit",
+                remedy="remove unneeded ones (cosign clean), or raise the limit",
             )
         if found is not None:
             yield found
@@ -184,7 +184,7 @@ def _payloads(
             )
             continue
         if _SIGNATURE not in layer.annotations:
-            yield Unreadable(origin, f"expected a signature in the annotation {_SIGNATURE}, there is none")
+            yield Unreadable(origin, f"expected a signature in the annotation {_SIGNATURE}, found none")
             continue
         try:
             if layer.digest not in read:

@@ -1,4 +1,4 @@
-"""A registry's repository as the place where signatures lie."""
+"""A registry's repository as the store of signatures."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class SignatureRepository:
             source.close()
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
-        """List what refers to a manifest or index, whatever its type.
+        """List the referrers of a manifest or index, of all types.
 
         Raises:
-            SourceError: the registry does not answer, or with an error.
-            InvalidImage: its list is none.
-            LimitExceeded: it is too large.
+            SourceError: the registry does not answer, or answers with an error.
+            InvalidImage: the list is invalid.
+            LimitExceeded: the list is too large.
         """
         return self._source.referrers(subject)
 

@@ -189,7 +189,7 @@ class TarStream(Notes):
             block = self._header_block()
             if block is None:
                 if pending is not None:
-                    self.note("dangling-extension", start, "an extended header has no entry behind it")
+                    self.note("dangling-extension", start, "an extended header has no entry after it")
                 return None
             if start < 0:
                 start = offset

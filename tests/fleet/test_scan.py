@@ -513,7 +513,7 @@ class _cluster:  # noqa: N801 - it reads as a function
     ("arguments", "told"),
     [
         ([], "expected images to scan"),
-        (["--resume", "a"], "expected the file to go on with"),
+        (["--resume", "a"], "expected the file to continue"),
         (["--match", "x", "a"], "expected --catalogue"),
         (["--tag", "x", "a"], "expected --repository or --catalogue"),
         (["--newest", "0", "a"], "at least 1"),

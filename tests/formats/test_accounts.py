@@ -6,12 +6,12 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cosinspect.formats.text.accounts import Account, read_passwd, read_sysusers
+from cosinspect.formats.text.accounts import PasswdEntry, read_passwd, read_sysusers
 
 
 def test_accounts_of_passwd():
     text = "root:x:0:0:root:/root:/bin/bash\n# no:x:1:1::/:\n+nis::::::\nbroken:x\nbin:x:one:1::/:/bin/false\nuser:x:1000:100::/home/user:\n"
-    assert (Account("root", 0, "/bin/bash"), Account("user", 1000, "/bin/sh")) == read_passwd(text)
+    assert (PasswdEntry("root", 0, "/bin/bash"), PasswdEntry("user", 1000, "/bin/sh")) == read_passwd(text)
 
 
 def test_the_machine_reads_its_own_file_as_we_do():

@@ -279,7 +279,7 @@ def _menu_entry(call: Call) -> Value:
     if found is None or (body is None) == (source is None) or not found.words:
         return BAD_ARGUMENT
     if body is None:
-        raise GrubBound("the body of a menu entry that `--source` gives is not followed")
+        raise GrubBound("the body of a menu entry from `--source` is not followed")
     title = found.words[0]
     identifier = found.value("id")
     call.state.add_entry(

@@ -23,7 +23,7 @@ from cosinspect.formats.boot.grub_state import (
     RETURNS,
     STOPS,
     WILDCARDS,
-    Machine,
+    GrubMachine,
     State,
 )
 from cosinspect.formats.boot.grub_syntax import (
@@ -146,7 +146,7 @@ class Evaluator:
         missing: the files that were requested and not there.
     """
 
-    machine: Machine
+    machine: GrubMachine
     commands: Mapping[str, Run]
     work: Work = field(factory=lambda: Work(MAX_WORK))
     sourced: dict[str, GrubScript] = field(factory=dict)
@@ -390,7 +390,7 @@ class Evaluator:
         atom = open_condition(words, state)
         if atom is None:
             if state.get(WILDCARDS) and has_wildcard(words, state):
-                raise GrubBound("the names that a wildcard stands for are not followed")
+                raise GrubBound("the names that match a wildcard are not followed")
             found = arguments(words, state)
             try:
                 status = self._call(found, command, state, file, joining)

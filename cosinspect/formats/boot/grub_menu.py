@@ -20,7 +20,7 @@ from cosinspect.formats.boot.grub_state import (
     INITRD,
     KERNEL,
     STOPS,
-    Machine,
+    GrubMachine,
     MenuEntry,
     State,
     menus,
@@ -163,7 +163,9 @@ class GrubMenu:
         yield from _outcomes(entry, state, self.evaluator)
 
 
-def open_menu(machine: Machine, device: str, path: str, variables: Mapping[str, Value]) -> GrubMenu | None:
+def open_menu(
+    machine: GrubMachine, device: str, path: str, variables: Mapping[str, Value]
+) -> GrubMenu | None:
     """Run a configuration file; None if it is not there.
 
     Args:
@@ -183,7 +185,7 @@ def open_menu(machine: Machine, device: str, path: str, variables: Mapping[str, 
 
 
 def run_grub_script(
-    machine: Machine, script: GrubScript, variables: Mapping[str, Value]
+    machine: GrubMachine, script: GrubScript, variables: Mapping[str, Value]
 ) -> tuple[tuple[GrubBoot, ...], Evaluator]:
     """Run a script that loads a kernel by itself; give what it loads in each way, and what was read for it.
 

@@ -38,7 +38,7 @@ __all__ = [
     "STOPS",
     "WILDCARDS",
     "FileKind",
-    "Machine",
+    "GrubMachine",
     "MenuChoice",
     "MenuEntry",
     "MenuItem",
@@ -71,7 +71,7 @@ class FileKind(Enum):
     DIRECTORY = "directory"
 
 
-class Machine(Protocol):
+class GrubMachine(Protocol):
     """The disks that GRUB sees.
 
     A device is named without parentheses; one that `loopback` made has the name of its file, the file's own device in

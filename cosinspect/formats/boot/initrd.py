@@ -22,7 +22,7 @@ from cosinspect.formats.boot.initrd_tree import LINK_STEPS, InitrdPaths
 from cosinspect.formats.boot.program import Program
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["Initrd", "InitrdProblem", "Member", "Segment", "read_initrd"]
+__all__ = ["Initrd", "InitrdProblem", "Segment", "UnpackedFile", "read_initrd"]
 
 # dracut's, and with its older names: what holds the true root of a "squash" initrd.
 _SQUASHED = ("squash-root.img", "squashfs-root.img", "erofs-root.img", "squash/root.img")
@@ -33,7 +33,7 @@ _DRACUT_NOTES = frozenset(
 
 
 @frozen(kw_only=True)
-class Member:
+class UnpackedFile:
     """A file of an initrd once it is unpacked.
 
     Attributes:
@@ -90,7 +90,7 @@ class Initrd:
     """
 
     segments: tuple[Segment, ...]
-    members: Mapping[str, Member]
+    members: Mapping[str, UnpackedFile]
     bodies: Mapping[str, bytes]
     problems: tuple[InitrdProblem, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ class Initrd:
         text = self._read_dracut("build-parameter.txt")
         return None if text is None else text.strip()
 
-    def lookup(self, path: str, *, follow: bool = True) -> Member | None:
+    def lookup(self, path: str, *, follow: bool = True) -> UnpackedFile | None:
         """Find what is at a path, through at most 40 symbolic links; None for nothing, a dangling link and a loop.
 
         Args:
@@ -203,7 +203,7 @@ def read_initrd(
     Args:
         stream: the initrd; not read beyond `size`.
         size: of the initrd, in bytes.
-        wanted: says of a path, as `Member.path`, whether the file's body is to be kept. What dracut says of itself is always.
+        wanted: says of a path, as `UnpackedFile.path`, whether the file's body is to be kept. What dracut says of itself is always.
         limits: `initrd_bytes`, `initrd_entries`, `initrd_body_bytes` and `zstd_window_bytes` apply.
 
     Raises:
@@ -229,7 +229,7 @@ def read_initrd(
             ),
         )
     members = {
-        path: Member(
+        path: UnpackedFile(
             path=path,
             type=node.type,
             mode=node.mode & 0o7777,

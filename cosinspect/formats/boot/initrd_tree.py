@@ -45,7 +45,7 @@ NAMES_BYTES = 64 * 1024 * 1024
 _BUILT_IN = frozenset({"", "dev", "root"})
 
 
-class _Named(Protocol):
+class _LinkOrFile(Protocol):
     @property
     def type(self) -> str: ...
     @property
@@ -55,7 +55,7 @@ class _Named(Protocol):
 class InitrdPaths:
     """Paths resolved in a tree that is given as what stands at which path."""
 
-    def __init__(self, nodes: Mapping[str, _Named], steps: int) -> None:
+    def __init__(self, nodes: Mapping[str, _LinkOrFile], steps: int) -> None:
         """Walk over `nodes`, by paths without leading slash, and over no more than `steps` components in all."""
         self._nodes = nodes
         self._steps = steps

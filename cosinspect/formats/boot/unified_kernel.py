@@ -94,7 +94,7 @@ def read_unified_kernel(source: Open, *, size: int, unpack: Unpack) -> UnifiedKe
         FormatError: it is no EFI program, or not all of it is read; kinds as for `read_pe`.
     """
     with ExitStack() as stack:
-        file = _File(source, stack)
+        file = _ForwardFile(source, stack)
         head = file.window(0, min(size, PE_HEAD_BYTES)).take()
         program = read_pe(head, size=size)
         first = _first_profile(program)
@@ -165,12 +165,12 @@ def _named(sections: tuple[PESection, ...], *names: str) -> list[PESection]:
     return list(found.values())
 
 
-def _text(file: _File, section: PESection) -> str:
+def _text(file: _ForwardFile, section: PESection) -> str:
     data = file.window(section.offset, min(section.size, _TEXT_BYTES)).take()
     return data.rstrip(b"\0").decode("utf-8", "surrogateescape")
 
 
-class _File:
+class _ForwardFile:
     """A file that can only be read forward, and is opened again for what stands before."""
 
     def __init__(self, source: Open, stack: ExitStack) -> None:
@@ -205,7 +205,7 @@ class _File:
 class _Window:
     """A bounded part of a file as a stream."""
 
-    def __init__(self, file: _File, size: int) -> None:
+    def __init__(self, file: _ForwardFile, size: int) -> None:
         self._file = file
         self._left = size
 

@@ -6,7 +6,7 @@ from attrs import frozen
 
 from cosinspect.formats.text.problem import bounded
 
-__all__ = ["DEFAULT_SHELL", "Account", "read_passwd", "read_sysusers"]
+__all__ = ["DEFAULT_SHELL", "PasswdEntry", "read_passwd", "read_sysusers"]
 
 DEFAULT_SHELL = "/bin/sh"
 """What login starts for an account without a shell of its own (passwd(5))."""
@@ -16,7 +16,7 @@ _MAX_ACCOUNTS = 10_000
 
 
 @frozen
-class Account:
+class PasswdEntry:
     """An account.
 
     Attributes:
@@ -30,7 +30,7 @@ class Account:
     shell: str
 
 
-def read_passwd(text: str) -> tuple[Account, ...]:
+def read_passwd(text: str) -> tuple[PasswdEntry, ...]:
     """Return the accounts of a passwd file as glibc reads it: a line that is none is left out, as are comments.
 
     Blanks and carriage returns at the end of a line belong to the shell's name.
@@ -42,13 +42,13 @@ def read_passwd(text: str) -> tuple[Account, ...]:
             continue
         if not (fields[2].isascii() and fields[2].isdigit() and len(fields[2]) <= 10):
             continue
-        found.append(Account(fields[0], int(fields[2]), fields[6] or DEFAULT_SHELL))
+        found.append(PasswdEntry(fields[0], int(fields[2]), fields[6] or DEFAULT_SHELL))
         if len(found) >= _MAX_ACCOUNTS:
             break
     return tuple(found)
 
 
-def read_sysusers(text: str) -> tuple[Account, ...]:
+def read_sysusers(text: str) -> tuple[PasswdEntry, ...]:
     """Return the accounts that the `u` lines of a sysusers.d file make; those with specifiers in their name are left out."""
     found = []
     for line in bounded(text)[0].split("\n"):
@@ -61,7 +61,9 @@ def read_sysusers(text: str) -> tuple[Account, ...]:
         shell = behind[1] if len(behind) > 1 and behind[1] != "-" else ""
         uid = int(number) if number.isascii() and number.isdigit() and len(number) <= 10 else None
         # systemd-sysusers gives root a shell of its own and others none to log in with.
-        found.append(Account(words[1], uid, shell or (DEFAULT_SHELL if uid == 0 else "/usr/sbin/nologin")))
+        found.append(
+            PasswdEntry(words[1], uid, shell or (DEFAULT_SHELL if uid == 0 else "/usr/sbin/nologin"))
+        )
         if len(found) >= _MAX_ACCOUNTS:
             break
     return tuple(found)

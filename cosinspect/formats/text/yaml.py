@@ -347,7 +347,9 @@ def _merge_sources(value: Any, event: Any) -> list[dict[str, Any]]:
     sources = value if isinstance(value, list) else [value]
     if not all(isinstance(source, dict) for source in sources):
         raise FormatError(
-            "a merge key takes a mapping or a list of mappings", kind="merge", where=_where(event.start_mark)
+            "a merge key requires a mapping or a list of mappings",
+            kind="merge",
+            where=_where(event.start_mark),
         )
     return sources
 

@@ -417,7 +417,7 @@ class _Decoder:
             held = source.target if isinstance(source, Alias) else source
             # v1 finds out about an unknown anchor where it decodes the alias.
             if not isinstance(held, Mapping) and not (isinstance(source, Alias) and held is None):
-                raise Failed(f"line {source.line}: `<<` takes a mapping or a list of mappings")
+                raise Failed(f"line {source.line}: `<<` requires a mapping or a list of mappings")
         return sources
 
     def _merge(self, value: Node, target: GoType, current: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How registries are reached, and as whom: one value for all that a user can say of it."""
+"""Access to registries: one value for all settings of a user."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ __all__ = ["Access", "auth_files", "certificate_directories", "registries_conf_f
 
 @frozen(kw_only=True)
 class Access:
-    """How registries are reached, and as whom.
+    """The access to registries.
 
-    What is secret in it (`credential`, `authorization`) goes to the registry that the image's name has, and to no mirror.
+    Secrets (`credential`, `authorization`) are sent to the registry in the image's name only, never to a
+    mirror.
 
     Attributes:
-        plain_http: speak HTTP without TLS; localhost is always spoken to so.
-        tls_verify: whether registries' certificates count; where they do not, plain HTTP is tried, too. None for what the
-            configuration says of each registry, which is yes unless it says otherwise.
+        plain_http: use HTTP without TLS; always the case for localhost.
+        tls_verify: whether to verify registries' certificates; otherwise plain HTTP is tried too. None uses the
+        configuration of each registry, by default yes.
         auth_files: files of credentials, the first that knows the registry counts; None for Docker's in the home directory.
-        credential: what to log in with, in place of what the files have.
-        authorization: an `Authorization` header to send, such as `Bearer ...`, in place of any other.
+        credential: replaces the credentials in files.
+        authorization: an `Authorization` header, such as `Bearer ...`, which replaces every other.
         registries: prefixes, mirrors and what is blocked.
         certificates: directories in which each registry may have one with certificates.
         certificate_directory: of certificates for the registry, whatever its name.
@@ -58,7 +59,7 @@ class Access:
 
     @classmethod
     def of_system(cls, environment: Mapping[str, str], *, mirrors: bool = True) -> Access:
-        """Return what podman and docker would go by on this machine.
+        """Return the access of podman and docker on this machine.
 
         Args:
             environment: of the process.
@@ -74,7 +75,7 @@ class Access:
         )
 
     def elsewhere(self) -> Access:
-        """Return the same for another registry than the one that was named: without what is meant for that alone."""
+        """Return the access for another registry: without the secrets of the named one."""
         return evolve(self, credential=None, authorization=None)
 
 

@@ -67,7 +67,7 @@ def tls_context(directory: Path | None, *, verify: bool = True, client: bool = T
                 getattr(fault, "reason", None) or getattr(fault, "strerror", None) or type(fault).__name__
             )
             raise InvalidAccess(
-                f"expected a certificate in PEM that OpenSSL takes, found one it refuses: {reason}",
+                f"expected a certificate in PEM that OpenSSL accepts, found one that it refuses: {reason}",
                 where=str(path),
             ) from fault
     return context

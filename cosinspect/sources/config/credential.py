@@ -1,4 +1,4 @@
-"""What a registry is asked with: a user and a secret, and what was found of them."""
+"""Credentials for a registry, and the result of looking for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Credential", "FoundCredential"]
 
 @frozen
 class Credential:
-    """What a registry knows a user by: a name and a password, or an identity token instead of both."""
+    """A name and a password, or an identity token."""
 
     user: str = field(default="", repr=False)
     password: str = field(default="", repr=False)
@@ -27,12 +27,12 @@ class Credential:
 
 @frozen
 class FoundCredential:
-    """What looking for a credential came to.
+    """The result of looking for a credential.
 
     Attributes:
-        credential: None if there is none, or where it could not be had.
-        problem: what kept it from being had, for the message if access is denied later.
-        origin: where it comes from, for messages.
+        credential: None if there is none, or it could not be read.
+        problem: why it could not be read, for the message if access is denied later.
+        origin: its source, for messages.
     """
 
     credential: Credential | None = None

@@ -1,8 +1,9 @@
 """Where images come from: prefixes, other locations, mirrors, and what is blocked.
 
-Follows containers-registries.conf(5), version 2. The longest prefix counts; `*.example.com` stands for every host below. What two
-files say of one prefix, the later says. Names without a registry mean Docker Hub, as for skopeo and docker; where the configuration
-would have podman take them from elsewhere, they are refused, for nobody can tell which image is meant.
+Follows containers-registries.conf(5), version 2. The longest prefix counts; `*.example.com` matches every
+host below. The later of two files counts for a prefix. Names without a registry mean Docker Hub, as for
+skopeo and docker; if the configuration makes podman use another registry, they are refused, because the
+intended image is unknown.
 """
 
 from __future__ import annotations
@@ -89,12 +90,12 @@ class RegistryRule:
 
 @frozen
 class RegistriesConf:
-    """What the configuration says of all registries.
+    """The configuration of all registries.
 
     Attributes:
         rules: by prefix, each once.
         search: registries in which podman looks for names without one.
-        aliases: names without a registry, and what they stand for.
+        aliases: names without a registry, and their full names.
         where: the files, for messages.
     """
 
@@ -127,10 +128,10 @@ class RegistriesConf:
         )
 
     def refuse_short(self, text: str) -> None:
-        """Leave a name without a registry to mean Docker Hub only where nobody says otherwise.
+        """Refuse a name without a registry if the configuration gives it another meaning than Docker Hub.
 
         Raises:
-            InvalidReference: the configuration has it mean something else.
+            InvalidReference: the configuration gives it another meaning.
         """
         head, slash, _ = text.partition("/")
         if "://" in text or (slash and (any(mark in head for mark in ".:") or head == "localhost")):
@@ -174,10 +175,10 @@ class _WireConf(msgspec.Struct, rename="kebab"):
 
 
 def load_registries_conf(paths: Iterable[Path]) -> RegistriesConf:
-    """Read configuration files, later ones over earlier ones; one that is not there says nothing.
+    """Read configuration files; later ones override earlier ones; missing ones are ignored.
 
     Raises:
-        InvalidAccess: one cannot be read, or is none.
+        InvalidAccess: a file cannot be read, or is invalid.
     """
     rules: dict[str, RegistryRule] = {}
     search: tuple[str, ...] = ()
@@ -226,7 +227,7 @@ def _read(path: Path) -> _WireConf | None:
             raise InvalidAccess(
                 "expected version 2 of registries.conf, found version 1",
                 where=str(path),
-                remedy="write [[registry]] tables in place of [registries.search] and its like",
+                remedy="use [[registry]] tables instead of [registries.search] and similar ones",
             )
         return msgspec.convert(document, ready(_WireConf))
     except FileNotFoundError:

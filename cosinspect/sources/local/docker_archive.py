@@ -75,10 +75,10 @@ class DockerArchiveSource:
         self._layout = LayoutSource(files, limits=limits)
 
     def resolve(self) -> Descriptor:
-        """Find the image, and make up its manifest where the archive has none.
+        """Return the descriptor of the image; make a manifest if the archive has none.
 
         Raises:
-            InvalidLayout: this is no saved image, the image is not in it, or there are several.
+            InvalidLayout: this is not a saved image, the image is not in it, or there are several.
         """
         item = self._choose(self._items())
         require_certain(self._files, item.config, *(item.layers or ()))
@@ -92,7 +92,7 @@ class DockerArchiveSource:
         """Open a blob.
 
         Raises:
-            InvalidLayout: it is not there.
+            InvalidLayout: the blob is missing.
         """
         with self._lock:
             made = self._manifest
@@ -105,7 +105,7 @@ class DockerArchiveSource:
         """Open the bytes from `start` up to `stop` of a layer.
 
         Raises:
-            InvalidLayout: it is not there.
+            InvalidLayout: the layer is missing.
         """
         name = self._names.get(descriptor.digest)
         if name is None:
@@ -187,7 +187,7 @@ class DockerArchiveSource:
         return None
 
     def _compare(self, item: _Item, document: Manifest) -> None:
-        """Let pass what has the same layers in both lists: some readers go by the one, some by the other."""
+        """Require the same layers in both lists: some readers use the one, some the other."""
         if [posixpath.normpath(name) for name in item.layers or ()] != [
             _blob(layer.digest) for layer in document.layers
         ]:
@@ -215,7 +215,7 @@ class DockerArchiveSource:
         named = _CONFIG_NAME.fullmatch(item.config)
         if named and named[1] != config_digest.encoded:
             raise DigestMismatch(
-                f"expected the configuration that its name tells, found {config_digest}",
+                f"expected the configuration of its name, found {config_digest}",
                 where=self._files.describe(item.config),
                 remedy="save the image again",
             )
@@ -245,7 +245,7 @@ class DockerArchiveSource:
         return descriptor
 
     def _layer(self, name: str, diff_id: Digest) -> tuple[Digest, int]:
-        """Return a layer's digest and size as it is in the archive."""
+        """Return the digest and size of a layer in the archive."""
         size = self._files.size(name)
         if size is None:
             raise InvalidLayout("expected a layer, it is not there", where=self._files.describe(name))

@@ -31,14 +31,14 @@ class Files(Protocol):
     """Read-only files by relative name."""
 
     def size(self, name: str) -> int | None:
-        """Return a file's size in bytes, None if there is none."""
+        """Return a file's size in bytes, None if it is missing."""
         ...
 
     def open(self, name: str, start: int = 0) -> ByteStream:
         """Open a file, from byte `start` on.
 
         Raises:
-            InvalidLayout: there is none.
+            InvalidLayout: the file is missing.
         """
         ...
 
@@ -89,8 +89,8 @@ def read_file(files: Files, name: str, *, limit: int) -> bytes:
     """Return a whole small file.
 
     Raises:
-        InvalidLayout: there is none.
-        LimitExceeded: it has more than `limit` bytes.
+        InvalidLayout: the file is missing.
+        LimitExceeded: the file has more than `limit` bytes.
     """
     stream = files.open(name)
     try:
@@ -125,7 +125,7 @@ class DirectoryFiles:
     path: Path
 
     def size(self, name: str) -> int | None:
-        """Return a file's size in bytes, None if there is none."""
+        """Return a file's size in bytes, None if it is missing."""
         try:
             found = (self.path / name).stat()
         except OSError:
@@ -136,7 +136,7 @@ class DirectoryFiles:
         """Open a file, from byte `start` on.
 
         Raises:
-            InvalidLayout: there is none.
+            InvalidLayout: the file is missing.
         """
         file = _open_regular(self.path / name, "a file")
         file.seek(start)
@@ -175,7 +175,7 @@ class ArchiveFiles:
         self._members = self._read_headers()
 
     def size(self, name: str) -> int | None:
-        """Return a file's size in bytes, None if there is none; links are followed inside the archive."""
+        """Return a file's size in bytes, None if it is missing; links are followed inside the archive."""
         member = self._find(name)
         return None if member is None else member.size
 
@@ -183,7 +183,7 @@ class ArchiveFiles:
         """Open a file, from byte `start` on.
 
         Raises:
-            InvalidLayout: there is none.
+            InvalidLayout: the file is missing.
         """
         member = self._find(name)
         if member is None:

@@ -39,11 +39,11 @@ class LayoutSource:
     limits: Limits = DEFAULT_LIMITS
 
     def resolve(self) -> Descriptor:
-        """Find the image in `index.json`.
+        """Return the descriptor of the image in `index.json`.
 
         Raises:
-            InvalidLayout: this is no layout, the image is not in it, or there are several; the message names them.
-            InvalidManifest: the index is none.
+            InvalidLayout: this is not a layout, the image is not in it, or there are several; the message names them.
+            InvalidManifest: the index is invalid.
         """
         self._check_version()
         raw, index = self.index()
@@ -73,7 +73,7 @@ class LayoutSource:
         """Open a blob.
 
         Raises:
-            InvalidLayout: it is not there.
+            InvalidLayout: the blob is missing.
         """
         return self._open(descriptor, 0)
 
@@ -81,7 +81,7 @@ class LayoutSource:
         """Open the bytes from `start` up to `stop` of a blob.
 
         Raises:
-            InvalidLayout: it is not there.
+            InvalidLayout: the blob is missing.
         """
         return Beginning(self._open(descriptor, start), stop - start)
 
@@ -106,7 +106,7 @@ class LayoutSource:
         """Read `index.json`.
 
         Raises:
-            InvalidLayout: it is not there.
+            InvalidLayout: the file is missing.
             InvalidManifest: it is not an index.
         """
         if self.files.size("index.json") is None:
@@ -171,7 +171,7 @@ class DirSource:
         """Read `manifest.json`.
 
         Raises:
-            InvalidLayout: it is not there.
+            InvalidLayout: the file is missing.
         """
         if self.files.size("manifest.json") is None:
             raise InvalidLayout(
@@ -186,7 +186,7 @@ class DirSource:
         """Open a blob or manifest.
 
         Raises:
-            InvalidLayout: it is not there.
+            InvalidLayout: the blob is missing.
         """
         return self._open(descriptor, 0)
 
@@ -194,7 +194,7 @@ class DirSource:
         """Open the bytes from `start` up to `stop` of a blob.
 
         Raises:
-            InvalidLayout: it is not there.
+            InvalidLayout: the blob is missing.
         """
         return Beginning(self._open(descriptor, start), stop - start)
 

@@ -1,9 +1,9 @@
-"""Who asks: challenges of RFC 9110 and Docker's bearer tokens, without any input or output of its own.
+"""Authentication: challenges of RFC 9110 and Docker's bearer tokens, without I/O.
 
-Follows RFC 9110, 11.6.1 (`WWW-Authenticate`), and distribution's token specification (docs/spec/auth/token.md and
-oauth.md). `Authenticator.answer` is a generator of token requests: whoever drives it sends them and hands the answers
-back. Credentials are never sent in the clear, except to a registry that is itself spoken to over plain HTTP, and no
-secret is part of a message or a representation.
+Follows RFC 9110, 11.6.1 (`WWW-Authenticate`), and distribution's token specification (docs/spec/auth/token.md
+and oauth.md). `Authenticator.answer` is a generator of token requests: the caller sends them and returns the
+answers. Credentials are never sent in the clear, except to a registry that is itself spoken to over plain
+HTTP, and no secret is part of a message or a representation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 CLIENT_ID = "cosinspect"
 TOKEN_SECONDS = 60.0
-"""How long a token is taken to be good where the server does not say or says less (what containers/image does)."""
+"""The lifetime of a token if the server states none or a shorter one (as in containers/image)."""
 MAX_CHALLENGES = 16
 MAX_TOKENS = 16
 
@@ -61,7 +61,7 @@ class Url:
         text: all of it, without a fragment; it may carry a signature and belongs into no message.
         scheme: `http` or `https`.
         host: in lower case.
-        port: the scheme's own where none is written.
+        port: the scheme's default if none is written.
     """
 
     text: str = field(repr=False)
@@ -71,7 +71,7 @@ class Url:
 
     @classmethod
     def parse(cls, text: str) -> Url | None:
-        """Read a URL; None for one that is relative, of another scheme, carries a user, or is none at all."""
+        """Parse a URL; return None if it is relative, of another scheme, has a user, or is invalid."""
         try:
             parts = urlsplit(text)
             port = parts.port
@@ -87,7 +87,7 @@ class Url:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Whom credentials for this URL may go to, and nobody else."""
+        """The only receiver of credentials for this URL."""
         return self.scheme, self.host, self.port
 
     @property
@@ -104,7 +104,7 @@ class Url:
 
 
 def joined(base: str, location: str) -> str:
-    """Return where a `Location` leads; blanks and bytes beyond ASCII in it are taken as Go's client takes them: escaped."""
+    """Return the target of a `Location`; blanks and bytes beyond ASCII are escaped, as in Go's client."""
     escaped = "".join(
         character if "!" <= character <= "~" else quote(character.encode("latin-1", "replace"))
         for character in location
@@ -167,10 +167,10 @@ def _end(pattern: re.Pattern[str], text: str, position: int) -> int:
 
 @frozen
 class TokenRequest:
-    """A request for a token, to be sent by whoever drives `Authenticator.answer`.
+    """A request for a token, which the caller of `Authenticator.answer` sends.
 
     Attributes:
-        url: where to send it.
+        url: the target.
         authorization: its `Authorization` header, or None.
         form: for a POST, the encoded form; None for a GET.
     """
@@ -208,16 +208,16 @@ class _Token:
 
 
 class Authenticator:
-    """What a repository's requests are authorised by; `answer` is to be driven by one thread at a time.
+    """The authorisation of a repository's requests; only one thread at a time may use `answer`.
 
     Args:
-        registry: where the repository is.
+        registry: of the repository.
         host: the registry as the user calls it, for messages.
         repository: whose content is pulled.
         where: the image's name, for messages.
-        lookup: finds the credential when one is called for.
-        authorization: a header to send from the first request on, in place of any other.
-        clock: tells the seconds.
+        lookup: finds the credential on demand.
+        authorization: a header for all requests, which replaces every other.
+        clock: returns the seconds.
     """
 
     def __init__(

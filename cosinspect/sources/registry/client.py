@@ -92,13 +92,13 @@ class RawResponse:
 
     @property
     def length(self) -> int | None:
-        """What `Content-Length` says, where it says something."""
+        """The value of `Content-Length`, if any."""
         text = self.headers.get("Content-Length", "").strip()
         return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else None
 
     @property
     def chunked(self) -> bool:
-        """Whether the body's end can be told from a lost connection, although its length is not known."""
+        """Whether the body's end differs from a lost connection, although its length is unknown."""
         return "chunked" in self.headers.get("Transfer-Encoding", "").lower()
 
     def read(self, size: int, attempts: Attempts) -> bytes:
@@ -190,7 +190,7 @@ class Client:
         guard = AddressGuard(allowed=private_addresses)
         self._session.mount("https://", PatientAdapter(tls_elsewhere, meet=guard.meet_other))
         self._session.mount("http://", PatientAdapter(meet=guard.meet_other))
-        # For the registry alone: nobody else is shown its client's certificate.
+        # For the registry only: no other host gets its client's certificate.
         own = PatientAdapter(tls if tls is not None else tls_elsewhere, meet=guard.meet_registry)
         self._session.mount(f"{registry.text}/", own)
 
@@ -226,11 +226,11 @@ class Client:
         *,
         accept: tuple[int, ...],
     ) -> RawResponse:
-        """Send something to the registry, again where that does no harm, and give its answer, whose body nobody waits for.
+        """Send a request to the registry, with retries if they are safe; return the answer without its body.
 
         Args:
-            method: HEAD, PUT or POST; what is sent twice must be there once anyway.
-            target: a path, or where the registry said that it goes on: relative to the registry, or a URL.
+            method: HEAD, PUT or POST; a repeated request must have the same effect.
+            target: a path, or the location that the registry returned: relative to the registry, or a URL.
             headers: of the request.
             body: of the request.
             where: for messages.
@@ -344,7 +344,7 @@ class Client:
         return authorization
 
     def _ask(self, asked: TokenRequest) -> TokenAnswer:
-        """Send a request for a token, with a patience of its own."""
+        """Send a request for a token, with its own retries."""
         attempts = self.attempts(self._where)
         headers = {"Accept": "application/json"}
         if asked.form is not None:
@@ -376,7 +376,7 @@ class Client:
         authorization: str | None,
         form: bytes | None = None,
     ) -> tuple[requests.Response, Url] | Failure:
-        """Send a request and follow where it is redirected; `authorization` goes to the first host only."""
+        """Send a request and follow redirects; only the first host gets `authorization`."""
         at = url
         for _ in range(MAX_REDIRECTS + 1):
             sent = {

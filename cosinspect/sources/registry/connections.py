@@ -28,7 +28,7 @@ POOLED_CONNECTIONS = 32
 
 
 def is_internal(address: str) -> bool:
-    """Return whether an address is one of this machine or of its own network: loopback, link-local, private, or none at all."""
+    """Return whether an address belongs to this machine or its network: loopback, link-local, private, or invalid."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -55,7 +55,7 @@ class AddressGuard:
         self._registry_is_internal = False
 
     def meet_registry(self, address: str) -> None:
-        """Take note of where the registry itself is."""
+        """Record the address of the registry."""
         if is_internal(address):
             self._registry_is_internal = True
 
@@ -84,10 +84,10 @@ class _Connection(HTTPConnection):
         return made
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # urllib3's own is another type than http.client's
-        """Return the answer once its head is there.
+        """Return the answer when its head is complete.
 
         Raises:
-            TimeoutError: it is not whole within the read time-out, however busily it comes.
+            TimeoutError: the head is not complete within the read time-out, even if bytes arrive.
         """
         late = threading.Event()
 
@@ -129,7 +129,7 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
     def _validate_conn(self, conn: Any) -> None:
-        """Connect, and warn nobody of a certificate that does not count: that was requested."""
+        """Connect without a warning about an unverified certificate: that was requested."""
         if conn.is_closed:
             conn.connect()
 
@@ -143,7 +143,7 @@ def _pools(meet: Callable[[str], None] | None) -> dict[str, type[HTTPConnectionP
 
 
 class PatientAdapter(HTTPAdapter):
-    """The adapter of a registry's client; it never repeats a request by itself."""
+    """The adapter of a registry's client; it never repeats a request."""
 
     def __init__(
         self, tls: ssl.SSLContext | None = None, *, meet: Callable[[str], None] | None = None

@@ -1,7 +1,8 @@
-"""What a registry says in words: error documents and warnings, made fit to be shown.
+"""Error documents and warnings of registries, made safe to print.
 
-Follows distribution-spec 1.1 ("Error codes", "Warnings"). Servers echo what they were sent, and some write signed URLs
-into their messages: nothing that holds a secret which was sent is repeated, and of a URL neither user nor query.
+Follows distribution-spec 1.1 ("Error codes", "Warnings"). Servers echo what they were sent, and some write
+signed URLs into their messages: nothing that holds a secret which was sent is repeated, and of a URL neither
+user nor query.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ _REMEDIES = {
 
 @frozen
 class ErrorDocument:
-    """What a registry's error document says.
+    """The content of a registry's error document.
 
     Attributes:
         codes: the specification's error codes, verbatim, in the order given.

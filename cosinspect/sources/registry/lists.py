@@ -26,7 +26,7 @@ __all__ = ["list_referrers", "list_repositories", "list_tags"]
 T = TypeVar("T")
 
 PAGE = 1000
-"""Tags asked for at once; registries give fewer where they like."""
+"""The number of tags per request; registries may return fewer."""
 
 _ACCEPT_INDEX = {"Accept": ", ".join(INDEX_TYPES)}
 # What registries from before the API say to its path.

@@ -14,10 +14,10 @@ _BYTES = {"Content-Type": "application/octet-stream"}
 
 
 def push_blob(client: Client, repository: str, data: bytes, where: str) -> Digest:
-    """Put a blob into a repository, unless it is there.
+    """Push a blob to a repository, unless it exists.
 
     Raises:
-        SourceError: the registry does not take it.
+        SourceError: the registry refuses it.
     """
     digest = Digest.of(data)
     where = f"{where}: {digest}"
@@ -36,10 +36,10 @@ def push_blob(client: Client, repository: str, data: bytes, where: str) -> Diges
 def push_manifest(
     client: Client, repository: str, reference: str, media_type: str, raw: bytes, where: str
 ) -> RawResponse:
-    """Put a manifest or index into a repository, under a tag or its digest; the answer tells whether `subject` was understood.
+    """Push a manifest or index under a tag or its digest; return whether the registry understood `subject`.
 
     Raises:
-        SourceError: the registry does not take it.
+        SourceError: the registry refuses it.
     """
     path = f"/v2/{repository}/manifests/{reference}"
     return client.send(

@@ -1,6 +1,6 @@
-"""How often and how long a registry is asked before it is given up: time-outs, retries, back-off, `Retry-After`.
+"""Time-outs, retries, back-off, `Retry-After`.
 
-Follows RFC 9110, 10.2.3 for `Retry-After`. Nothing here waits without a bound or talks to anybody.
+Follows RFC 9110, 10.2.3 for `Retry-After`. Nothing here waits without a bound or uses the network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Timeouts:
 
     Attributes:
         connect: until a connection stands.
-        read: until an answer's head is there whole, and from then on without a single byte.
+        read: until an answer's head is complete, and then the maximum time without a byte.
         total: waiting for one document or blob, from the first request to its last byte, retries included.
     """
 
@@ -39,7 +39,7 @@ class Retries:
         attempts: requests in all, the first included.
         backoff: seconds before the second; doubled before each further one.
         longest_backoff: the most that this comes to.
-        longest_retry_after: what a server may ask for with `Retry-After`; if it asks for more, there is no retry.
+        longest_retry_after: the maximum `Retry-After` of a server; there is no retry after a larger one.
     """
 
     attempts: int = 4
@@ -84,10 +84,10 @@ class Attempts:
 
         Args:
             failure: what ended this one.
-            retry_after: the seconds that the server asks for, if it does.
+            retry_after: the seconds that the server requests, if any.
 
         Raises:
-            SourceError: `failure`, when there is no attempt left, or the server asks for too much patience.
+            SourceError: `failure`, if no attempt is left, or the server requests a longer wait.
         """
         policy = self._retries
         if self._made >= policy.attempts or (retry_after or 0) > policy.longest_retry_after:
@@ -108,7 +108,7 @@ class Failure:
     retry_after: float | None = None
 
     def settle(self, attempts: Attempts) -> None:
-        """Wait for the next attempt, or raise the error where there is none."""
+        """Wait for the next attempt, or raise the error if none is left."""
         error = self.error.but(where=attempts.where)
         if not self.again:
             raise error

@@ -1,8 +1,8 @@
 """An image in a registry: its manifest by tag or digest, and blobs as streams that survive a lost connection.
 
-Follows distribution-spec 1.1 ("Pulling manifests", "Pulling blobs"). A tag is requested once; from then on everything is
-asked for by digest. A blob is never held, in memory or on disk. Docker's schema 1 is not asked for, and layers that are
-only linked to (`urls`) are never fetched from there.
+Follows distribution-spec 1.1 ("Pulling manifests", "Pulling blobs"). A tag is resolved once; everything else
+is fetched by digest. A blob is never stored, in memory or on disk. Docker's schema 1 is not requested, and
+layers are never fetched from `urls`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RegistrySource:
         access: how the registry is reached and as whom; by default with the credentials of Docker's configuration.
         deadline: by when everything must be done; by default `limits.seconds` from now.
         sleep: waits for so many seconds.
-        clock: tells the seconds, from any beginning.
+        clock: returns seconds since any fixed time.
 
     Raises:
         InvalidReference: the registry's name makes no URL.
@@ -95,7 +95,7 @@ class RegistrySource:
         }
         host = _ENDPOINTS.get(reference.registry, reference.registry)
         certificates = access.certificate_directory or find_certificates(host, access.certificates)
-        # This machine's own registry is spoken to without TLS, unless somebody asks for it.
+        # A registry on this machine is used without TLS, unless TLS is requested.
         plain = _is_localhost(host) and access.tls_verify is None and certificates is None
         scheme = "http" if access.plain_http or plain else "https"
         registry = Url.parse(f"{scheme}://{host}")
@@ -181,23 +181,23 @@ class RegistrySource:
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
-            TransportError: it does not answer, or with a list that is none.
+            TransportError: it does not answer, or returns an invalid list.
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
         return list_tags(self._client, self.reference.repository, str(self.reference), self._limits)
 
     def repositories(self) -> tuple[str, ...]:
-        """List the repositories of the image's registry, in its order, as far as it tells them.
+        """List the repositories of the image's registry, in its order, if it supports that.
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
-            TransportError: it does not answer, or with a list that is none.
+            TransportError: it does not answer, or returns an invalid list.
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
         return list_repositories(self._client, self.reference.registry, self._limits)
 
     def push_blob(self, data: bytes) -> Digest:
-        """Put a small blob into the image's repository, unless it is there.
+        """Push a small blob to the image's repository, unless it exists.
 
         Raises:
             AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
@@ -206,7 +206,7 @@ class RegistrySource:
         return push_blob(self._client, self.reference.repository, data, str(self.reference))
 
     def push_manifest(self, reference: str, media_type: str, raw: bytes) -> bool:
-        """Put a manifest or index into the image's repository, and tell whether the registry lists it with its subject.
+        """Push a manifest or index to the image's repository; return whether the registry lists it with its subject.
 
         Args:
             reference: a tag, or its digest.
@@ -291,13 +291,13 @@ class RegistrySource:
 
 
 class _RangeRefusedError(Exception):
-    """A part was requested, and the registry does not serve parts."""
+    """A range was requested, but the registry does not serve ranges."""
 
 
 class _BlobStream:
-    """A blob as it comes, asked for again from where it broke off; at most one byte more than its descriptor says.
+    """A blob's bytes, resumed after a lost connection; at most one byte more than its descriptor states.
 
-    With `part` it is that range of it, and not a byte more.
+    With `part`, exactly that range.
     """
 
     def __init__(
@@ -366,7 +366,7 @@ class _BlobStream:
             return b"", fault
 
     def _resume(self, lost: TransportError | None) -> None:
-        """Ask for what is missing."""
+        """Request the missing bytes."""
         self._response.close()
         position, size = self._position, self._size
         if position - self._resumed_at >= PROGRESS_BYTES:
@@ -414,7 +414,7 @@ class _BlobStream:
         return f"bytes={self._position}-{self._stop - 1 if self._part else ''}"
 
     def _check(self) -> None:
-        """Hold the headers against the descriptor, and see where the body begins."""
+        """Compare the headers with the descriptor, and return where the body starts."""
         response, position, size = self._response, self._position, self._size
         if response.status == 206:
             self._check_range(response.headers.get("Content-Range", ""))
@@ -422,7 +422,7 @@ class _BlobStream:
         # A server that answers from the beginning, whatever was requested, is right too (RFC 9110, 14.2).
         self._skip = position
         if response.encoding and response.length != size:
-            # Storage often says gzip of a blob that is kept as it is; then the size is right, and the digest decides.
+            # Storage often states gzip for an unchanged blob; then the size is right, and the digest decides.
             self.close()
             raise _encoded(response.encoding, self._where)
         if response.length not in (None, size):

@@ -1,0 +1,2 @@
+#!/bin/bash
+exec /usr/lib/systemd/systemd-fsck "$1"
