@@ -178,6 +178,7 @@ async def hostile(port: int, context: ssl.SSLContext, scene: Scene, slow: str, e
             number = next(numbers)
             await client.post("/admission?timeout=1s", review(f"{slow}/org/os{number}:v1"))
             scene.told["images of a registry that never delivers"] += 1
+            await asyncio.sleep(0.2)
         client.close()
 
     async def objects() -> None:

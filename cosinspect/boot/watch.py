@@ -196,7 +196,7 @@ def _emergency(console: Console, proof: Proof) -> Watched:
 
 
 def _failure(console: Console, guest: Guest, clock: _Clock) -> Watched | None:
-    """Tell a failure that the console names, once its last lines had time to come."""
+    """Return a failure that the console names, once its last lines had time to come."""
     grave = [
         sign for sign in (Sign.PANIC, Sign.EMERGENCY, Sign.FREEZE, Sign.FIRMWARE_END) if console.saw(sign)
     ]
