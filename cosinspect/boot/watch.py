@@ -223,7 +223,7 @@ def _success(
     clock: _Clock,
     limits: Limits,
 ) -> Watched | None:
-    """Tell that the machine lives, or that it only looks so."""
+    """Return whether the machine lives, or only looks so."""
     if told.complete:
         late = (
             ""
