@@ -2,7 +2,8 @@
 
 One process serves over TLS, another asks. First warm admissions at a steady rate, each answered whatever became of the one before; then
 mixed requests of which a fifth are malformed, too large, slow, or broken off, while the registry is gone for a while and the certificate is
-renewed. Every answer is held against what is known of its image; memory and descriptors are read before and after.
+renewed. In both parts the configuration is reloaded again and again, every third time with a mistake in it, which must be refused. Every answer
+is held against what is known of its image; memory and descriptors are read before and after.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ from cosinspect.testing.registry.faults import Fault
 CONNECTIONS = 24
 EDGE = 10.0
 """Seconds before and after the registry is gone."""
+RELOAD_SECONDS = 2.0
+"""How often the configuration changes."""
+WARM_SECONDS = 120.0
+"""What a busy machine may take for the first verdicts, and for the last reload."""
 SETTLE = 15.0
 """Seconds after which what is still held is taken for lost: slow clients are let go by then."""
 
@@ -74,13 +79,14 @@ class Client:
             self._streams[1].transport.abort()
             self._streams = None
 
-    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+    async def post(self, path: str, body: bytes, *, method: str = "POST") -> tuple[int, bytes]:
         """Send a request and give status and body; once more where the server had just let go."""
         for attempt in range(2):
             reader, writer = await self.opened()
             try:
                 writer.write(
-                    b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(body))
+                    b"%s %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+                    % (method.encode(), path.encode(), len(body))
                     + body
                 )
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -172,6 +178,7 @@ async def hostile(port: int, context: ssl.SSLContext, scene: Scene, slow: str, e
             number = next(numbers)
             await client.post("/admission?timeout=1s", review(f"{slow}/org/os{number}:v1"))
             scene.told["images of a registry that never delivers"] += 1
+            await asyncio.sleep(0.2)
         client.close()
 
     async def objects() -> None:
@@ -262,6 +269,26 @@ def held(process: int) -> tuple[float, int]:
     return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024, len(
         list(Path(f"/proc/{process}/fd").iterdir())
     )
+
+
+async def reloading(process: subprocess.Popen[str], directory: Path, scene: Scene) -> None:
+    """Change the configuration and say so, until cancelled; every third one has mistakes."""
+    config = directory / "server.toml"
+    good = config.read_text()
+    number = 0
+    try:
+        while True:
+            await asyncio.sleep(RELOAD_SECONDS)
+            number += 1
+            if number % 3:
+                config.write_text(f'{good}\n[[rules]]\nname = "change {number}"\nmode = "skip"\n')
+            else:
+                config.write_text(f"{good}\n[[rules]]\nmode = {number}\n")
+            process.send_signal(signal.SIGHUP)
+            scene.told["reloads with a mistake" if number % 3 == 0 else "reloads"] += 1
+    finally:
+        config.write_text(good)
+        process.send_signal(signal.SIGHUP)
 
 
 def certify(directory: Path) -> None:
@@ -400,10 +427,12 @@ async def _measured(
     slow: str,
 ) -> int:
     clients = [Client(port, context) for _ in range(CONNECTIONS)]
-    await steady(clients, scene, 20, 2.0)  # verdicts are made, and connections
+    await _warm(clients[0], scene)
+    await steady(clients, scene, 20, 2.0)  # connections are made
     before = held(process.pid)
     ended = asyncio.Event()
     foe = asyncio.create_task(hostile(port, context, scene, slow, ended)) if slow else None
+    reloads = asyncio.create_task(reloading(process, directory, scene))
     times = await steady(clients, scene, given.rate, given.seconds)
     if foe is not None:
         ended.set()
@@ -419,6 +448,9 @@ async def _measured(
         await asyncio.sleep(SETTLE)
         after = held(process.pid)
         print(f"after {(number + 1) * given.requests}: {after[0]:.0f} MiB, {after[1]} descriptors")
+    reloads.cancel()
+    await asyncio.gather(reloads, return_exceptions=True)
+    await _require_reloads(Client(port, context), scene)
     for word, count in sorted(scene.told.items()):
         print(f"  {count:>7} {word}")
     print(f"  {len(scene.wrong):>7} wrong answers")
@@ -431,6 +463,37 @@ async def _measured(
         f"SIGTERM: status {status} after {time.monotonic() - started:.1f} s; median {1000 * median(times):.2f} ms"
     )
     return 1 if scene.wrong or status else 0
+
+
+async def _warm(client: Client, scene: Scene) -> None:
+    """Ask for each image until its verdict is there: what is measured are answers that are looked up."""
+    end = time.monotonic() + WARM_SECONDS
+    for name in scene.names:
+        while time.monotonic() < end:
+            status, body = await client.post("/admission?timeout=30s", review(name))
+            response = json.loads(body)["response"] if status == 200 else {}
+            if response.get("allowed") or response.get("status", {}).get("code") == 403:
+                break
+            await asyncio.sleep(0.2)
+
+
+async def _require_reloads(client: Client, scene: Scene) -> None:
+    """Hold the server's own count of reloads against what was done; the last configuration is a good one."""
+    end = time.monotonic() + WARM_SECONDS
+    while True:
+        status, text = await client.post("/metrics", b"", method="GET")
+        counts = dict(re.findall(r'reloads_total{outcome="(\w+)"} (\d+)', text.decode()))
+        refused = re.search(r"^cosinspect_configuration_reload_failed (\S+)", text.decode(), re.MULTILINE)
+        if (refused is not None and not float(refused[1])) or time.monotonic() > end:
+            break
+        await asyncio.sleep(0.5)
+    client.close()
+    print(f"reloads by the server's count: {counts}")
+    # Signals that arrive while a reload runs may be one; a refused file is read again by itself.
+    few = int(counts.get("success", 0)) < scene.told["reloads"] / 2
+    few |= int(counts.get("failure", 0)) < scene.told["reloads with a mistake"] / 2
+    if status != 200 or few or refused is None or float(refused[1]):
+        scene.wrong.append(f"reloads: {status} {counts} {refused}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ PROGRAM = "cosinspect"
 COLUMNS = (60, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
 
-GRACE = 1.0
+GRACE = 0.5
 """Seconds behind its deadline that a command has to end by itself."""
 
 INTERRUPTED = 130

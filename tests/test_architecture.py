@@ -186,7 +186,7 @@ def test_no_cycles_between_what_a_package_holds(package):
 def test_a_package_says_what_it_is_for(package):
     said = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
     assert 3 <= len(said.splitlines()), "what the room is for, what it may import, where to change what"
-    assert "may import" in said
+    assert "may import" in " ".join(said.split())
 
 
 GROUND = {"errors", "globs", "limits", "deadline", "path_walk", "version", "wire_types"}
@@ -379,7 +379,7 @@ def test_no_two_test_modules_share_a_name():
 
 
 WHOLE = {
-    "architecture", "pages", "public_names", "readme",  # of the whole project
+    "architecture", "pages", "public_names", "readme", "contributing", "words",  # of the whole project
     "blob", "deadline", "errors", "kubernetes_images", "limits", "wire_types",  # of a module of the ground floor
 }  # fmt: skip
 KINDS = {"accuracy", "boots", "compat", "data", "fuzz", "golden", "hostile", "property", "real"}

@@ -196,7 +196,7 @@ def _emergency(console: Console, proof: Proof) -> Watched:
 
 
 def _failure(console: Console, guest: Guest, clock: _Clock) -> Watched | None:
-    """Tell a failure that the console names, once its last lines had time to come."""
+    """Return a failure that the console names, once its last lines had time to come."""
     grave = [
         sign for sign in (Sign.PANIC, Sign.EMERGENCY, Sign.FREEZE, Sign.FIRMWARE_END) if console.saw(sign)
     ]
@@ -223,7 +223,7 @@ def _success(
     clock: _Clock,
     limits: Limits,
 ) -> Watched | None:
-    """Tell that the machine lives, or that it only looks so."""
+    """Return whether the machine lives, or only looks so."""
     if told.complete:
         late = (
             ""

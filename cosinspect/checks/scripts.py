@@ -94,12 +94,19 @@ def _scripts(context: CheckContext) -> Iterator[_Script]:
             yield _Script(entry.path, entry.layer, text, caller)
 
 
+def _runners(context: CheckContext) -> Iterator[str]:
+    """Yield the names of what runs the stages of the boot, which another check looks for."""
+    table = context.derivative
+    for runners in table.stage_runners if table is not None else ():
+        yield from map(posixpath.basename, runners)
+
+
 def _absent(context: CheckContext, script: _Script) -> list[tuple[str, int]]:
     """Return the commands that a script calls and the image lacks, with the line of the first call."""
     read = read_shell_script(script.text)
     if read.problem is not None:
         return []
-    known = set(read.functions)
+    known = {*read.functions, *_runners(context)}
     for name in read.sourced:
         text = context.facts.text(name).text if name.startswith("/") else None
         if text is None:

@@ -11,7 +11,14 @@ from typing import Protocol
 from cosinspect.errors import LimitExceeded
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
-from cosinspect.layer.ledger import DIRECTORY_BYTES, ENTRY_BYTES, NOTE_BYTES, Ledger, weight_of_text
+from cosinspect.layer.ledger import (
+    DIRECTORY_BYTES,
+    ENTRY_BYTES,
+    IMPLIED_BYTES,
+    NOTE_BYTES,
+    Ledger,
+    weight_of_text,
+)
 from cosinspect.layer.outline import Outline
 from cosinspect.layer.retain import Retain
 from cosinspect.layer.whiteout import AUFS_PREFIX, NAMELESS, OPAQUE, PREFIX
@@ -147,6 +154,8 @@ class Indexing:
         self._ledger = ledger if ledger is not None else Ledger(limits)
         self._kept = 0
         self._directories = 0
+        self._implied = 0
+        self._listed = 0
         self._notes = 0
         self._same: dict[int, int] = {}
 
@@ -195,9 +204,10 @@ class Indexing:
 
     def _pay(self) -> None:
         """Have what was kept since the last time counted."""
-        directories = self.outline.directories
+        directories, implied = self.outline.directories, max(0, self.outline.directories - self._listed)
         self._kept += DIRECTORY_BYTES * (directories - self._directories)
-        self._directories = directories
+        self._kept += IMPLIED_BYTES * max(0, implied - self._implied)
+        self._directories, self._implied = directories, max(implied, self._implied)
         notes = self._archive.irregularities
         self._kept += sum(NOTE_BYTES + len(each.message) + len(each.path) for each in notes[self._notes :])
         self._notes = len(notes)
@@ -257,6 +267,7 @@ class Indexing:
             self.name_only.append(entry)
             return
         self.entries.append(entry)
+        self._listed += kind == "dir"
         self.outline.add(entry)
         if kind == "file" and header.sparse is None:
             self._take_body(header, entry)

@@ -8,12 +8,22 @@ from cosinspect.errors import LimitExceeded
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["DIRECTORY_BYTES", "ENTRY_BYTES", "MARKER_BYTES", "NOTE_BYTES", "Ledger", "weight_of_text"]
+__all__ = [
+    "DIRECTORY_BYTES",
+    "ENTRY_BYTES",
+    "IMPLIED_BYTES",
+    "MARKER_BYTES",
+    "NOTE_BYTES",
+    "Ledger",
+    "weight_of_text",
+]
 
 ENTRY_BYTES = 640
 """What an entry takes besides its name: in its layer's index, and as a node in two merged trees."""
-DIRECTORY_BYTES = 800
+DIRECTORY_BYTES = 600
 """What a directory takes besides, listed or not: the names in it, in the layer's outline and in two merged trees."""
+IMPLIED_BYTES = 300
+"""What a directory that no entry lists takes on top of that: its nodes and its name."""
 MARKER_BYTES = 320
 """What a whiteout takes besides its name."""
 NOTE_BYTES = 320

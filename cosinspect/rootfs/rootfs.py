@@ -486,7 +486,7 @@ class Rootfs:
         return found
 
     def contents(self, entries: Iterable[Entry]) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
-        """Yield what regular files contain, by `place`, each content once, with one pass over each layer.
+        """Yield what regular files contain, by `place`, each content once; each layer is read once.
 
         Take the pieces of a content before the next one. What was taken is verified when the iteration has ended.
 

@@ -17,6 +17,7 @@ from cosinspect.policy import load_policy
 from cosinspect.policy.mistakes import Key, Mistakes
 from cosinspect.server.certificate import require_certificate, require_pair
 from cosinspect.server.configuration import read_document
+from cosinspect.server.postgresql_store import is_postgresql, require_address
 from cosinspect.server.settings import TOKEN_BYTES
 from cosinspect.server.spellings import parse_document, read_text
 
@@ -95,6 +96,9 @@ class _Examiner:
             self._try(("listen", "client_ca"), require_certificate, path)
 
     def _inspections(self, inspections: dict[str, Any]) -> None:
+        database = inspections.get("database")
+        if isinstance(database, str) and is_postgresql(database):
+            self._try(("inspections", "database"), require_address, database)
         cache = inspections.get("cache")
         if not isinstance(cache, str):
             return

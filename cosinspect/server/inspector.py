@@ -451,7 +451,10 @@ class Inspector:
 
     async def _decided(self, job: _Job, outcome: Outcome) -> Decided | str:
         """Return what an inspection comes to; a verdict that holds for good is written before anybody hears of it."""
-        self._metrics.inspected.labels(outcome.verdict.value if outcome.verdict else "error").inc()
+        verdict = outcome.verdict.value if outcome.verdict else "error"
+        self._metrics.inspected.labels(verdict).inc()
+        told = {"image": job.name, "verdict": verdict, "reason": outcome.message}
+        _logger.info("inspection", extra=told)
         if outcome.source_error:
             self._registry_failed(job.name, job.place, outcome.source_error, outcome.message)
         if outcome.traceback:

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from cosinspect.errors import InvalidConfiguration
 from cosinspect.server.verdict_store import COLUMNS, Decided, StoreFailure
 
-__all__ = ["PostgresqlStore", "is_postgresql"]
+__all__ = ["PostgresqlStore", "is_postgresql", "require_address"]
 
 SCHEMES = ("postgresql://", "postgres://")
 CONNECTIONS = 4
@@ -43,6 +43,28 @@ def is_postgresql(database: str) -> bool:
     return database.startswith(SCHEMES)
 
 
+def require_address(address: str) -> None:
+    """Require an address that libpq can read; nothing is connected.
+
+    Raises:
+        InvalidConfiguration: the address is none, or the package psycopg is not installed.
+    """
+    try:
+        # Imported by name: the extra may be missing.
+        psycopg = import_module("psycopg")
+        import_module("psycopg_pool")
+    except ImportError as fault:
+        raise InvalidConfiguration(
+            f"PostgreSQL needs a package that is not installed ({fault.name})",
+            remedy="pip install 'cosinspect[postgresql]'",
+        ) from fault
+    try:
+        psycopg.conninfo.conninfo_to_dict(address)
+    except psycopg.Error:
+        # Its message may have the password.
+        raise InvalidConfiguration("expected an address such as postgresql://USER@HOST/DATABASE") from None
+
+
 class PostgresqlStore:
     """A table of verdicts. The database may be away at any time, at the start too: the table is made when it answers.
 
@@ -55,23 +77,9 @@ class PostgresqlStore:
     """
 
     def __init__(self, address: str, *, keep: int) -> None:
-        try:
-            # Imported by name: the extra may be missing.
-            self._psycopg = import_module("psycopg")
-            pools = import_module("psycopg_pool")
-        except ImportError as fault:
-            raise InvalidConfiguration(
-                f"PostgreSQL needs a package that is not installed ({fault.name})",
-                where="inspections.database",
-                remedy="pip install 'cosinspect[postgresql]'",
-            ) from fault
-        try:
-            self._psycopg.conninfo.conninfo_to_dict(address)
-        except self._psycopg.Error:
-            # Its message may have the password.
-            raise InvalidConfiguration(
-                "expected an address such as postgresql://USER@HOST/DATABASE", where="inspections.database"
-            ) from None
+        require_address(address)
+        self._psycopg = import_module("psycopg")
+        pools = import_module("psycopg_pool")
         self._keep = keep
         self._written = 0
         self._lock = threading.Lock()

@@ -74,6 +74,8 @@ ELSEWHERE = {
     ("initrd-without-basename", "G0"): "its scripts do not call it",
     ("initrd-without-basename", "G3"): "its scripts do not call it",
     ("no-layout", "G0"): "it has no layout file",
+    ("volume-unknown", "G0"): "it has no layout file",
+    ("volume-unknown", "G5"): "elemental mount reads other settings",
     ("bootargs-v2", "G5"): "is its own",
     ("no-opt", "G4"): "its script goes on without a directory",
     ("no-opt", "G5"): "elemental mount makes directories",

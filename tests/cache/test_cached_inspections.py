@@ -423,7 +423,7 @@ def test_the_usual_place_is_not_used_where_others_can_write(registry, tmp_path, 
     (tmp_path / "cosinspect").chmod(0o777)
     status, _, err = run(capsys, name_of(registry, None))
     assert 0 == status
-    assert "nobody else can write to" in err
+    assert "others cannot write to" in err
     assert [] == list((tmp_path / "cosinspect").iterdir())
 
 

@@ -148,7 +148,7 @@ def test_an_image_that_passes_tells_its_lesser_faults_after_that(explainer):
 @pytest.mark.parametrize(
     ("kind", "check", "begins"),
     [
-        (None, "COS011", "it passes; it would fail if: the link to the kernel points to nothing"),
+        (None, "COS011", "it passes; it would fail if: the link to the kernel is dangling"),
         ("kernel-dangling", "COS013", "there is nothing for it to look at: there is no kernel"),
     ],
 )

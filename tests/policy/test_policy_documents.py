@@ -89,7 +89,7 @@ def test_all_mistakes_are_told_at_once(tmp_path):
 
 def test_two_rules_with_one_id(tmp_path):
     text = GOOD + '[[labels]]\nid = "FLEET001"\nname = "other"\nlabel = "x"\n'
-    assert any("FLEET001 is another rule's" in each for each in mistakes(tmp_path, text))
+    assert any("FLEET001 belongs to another rule" in each for each in mistakes(tmp_path, text))
 
 
 @pytest.mark.parametrize(

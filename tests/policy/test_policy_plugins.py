@@ -118,7 +118,7 @@ def test_what_a_plugin_said_is_not_kept(install, tmp_path):
         ("CHECKS = (", "loading them raised SyntaxError"),
         ("OTHER = 1", "loading them raised AttributeError"),
         ("CHECKS = [1]", "found a int"),
-        (plugin(check="COS500"), "COS500 is the catalogue's"),
+        (plugin(check="COS500"), "COS500 belongs to the catalogue"),
         (plugin(name="kernel-missing"), "kernel-missing is taken by cosinspect itself"),
     ],
 )

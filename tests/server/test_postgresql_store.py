@@ -9,6 +9,7 @@ import pytest
 from cosinspect.errors import InvalidConfiguration
 from cosinspect.report.report import Verdict
 from cosinspect.server import postgresql_store
+from cosinspect.server.examination import examine
 from cosinspect.server.verdict_store import StoreFailure
 from cosinspect.server.verdicts import Decided, Verdicts
 from cosinspect.testing import Registry
@@ -124,3 +125,17 @@ def test_an_address_that_is_none_is_told_without_its_password():
     with pytest.raises(InvalidConfiguration) as caught:
         Verdicts.open("postgresql://user:s3cret@host:port:port/?nonsense=1", keep=1)
     assert "s3cret" not in str(caught.value)
+
+
+def test_the_check_of_a_configuration_reads_the_address(tmp_path):
+    path = tmp_path / "server.toml"
+    base = "[listen]\nplain_http = true\n[inspections]\ndatabase = '{}'\n[[rules]]\n"
+    path.write_text(base.format("postgresql://user@/verdicts"))
+    assert examine(str(path)) == ()
+    path.write_text(base.format("postgresql://user:s3cret@host:port:port/?nonsense=1"))
+
+    (told,) = examine(str(path))
+
+    assert "inspections.database" in told
+    assert "expected an address such as postgresql://USER@HOST/DATABASE" in told
+    assert "s3cret" not in told

@@ -111,7 +111,7 @@ def test_a_kind_of_which_nothing_is_known_is_refused(server):
     response = server.review(document)
 
     assert response["allowed"] is False
-    assert "say so under kinds" in response["status"]["message"]
+    assert "add it under kinds" in response["status"]["message"]
 
 
 def test_a_kind_that_the_configuration_tells_of_is_looked_into(server, names):

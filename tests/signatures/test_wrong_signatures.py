@@ -67,7 +67,7 @@ WRONG_PAYLOADS = {
     "of another type": (*by(payload_of(kind="atomic container signature")), "expected 'cosign container image"),
     "no JSON": (*by(b"{"), "expected a JSON document"),
     "a list": (*by(b"[]"), "expected a JSON object"),
-    "a key twice": (*by(GOOD[:-1] + b', "critical": {}}'), "is there twice"),
+    "a key twice": (*by(GOOD[:-1] + b', "critical": {}}'), "is repeated"),
     "without a digest": (*by(b'{"critical": {"image": {}, "type": "cosign container image signature"}}'), "found 0"),
     "with half a digest": (*by(payload_of(DIGEST[:-1])), "expected a digest"),
     "with a log entry for another signature": (
