@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import glob
-import os
+import json
 import shutil
 import subprocess
 import sys
@@ -35,6 +35,15 @@ from cosinspect.cli import run
 run()
 """
 
+# Linux counts what a process had resident before it ran its program: a small one begins the command.
+LAUNCHER = """
+import json, os, subprocess, sys
+process = subprocess.Popen([sys.executable, "-c", *sys.argv[2:]])
+_, status, usage = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss, os.waitstatus_to_exitcode(status)], file)
+"""
+
 
 @frozen
 class Outcome:
@@ -56,24 +65,23 @@ class Outcome:
 def run(name: str, place: Path, timeout: float) -> Outcome:
     """Write the image of an attack and have the command meet it."""
     attack = ATTACKS[name]
-    # By a process of its own: Linux counts what a process had resident before it ran the command.
     writer = [sys.executable, __file__, "--write", str(place), glob.escape(name)]
     subprocess.run(writer, check=True)
     image = (place / "name").read_text()
     other = [f"oci:{place / 'other'}:latest"] if attack.command == ("diff",) else []
     words = [*attack.command, image, *other, *attack.arguments, "--timeout", f"{timeout:g}", "--no-cache"]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = subprocess.Popen([sys.executable, "-c", COMMAND, *words], stdout=out, stderr=err, cwd=TOP)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        launch = [sys.executable, "-S", "-c", LAUNCHER, str(place / "usage"), COMMAND, *words]
+        subprocess.run(launch, stdout=out, stderr=err, cwd=TOP, check=True)
+        seconds, resident, status = json.loads((place / "usage").read_text())
         err.seek(0)
         out.seek(0)
         said = [line for line in err.read().decode(errors="replace").splitlines() if line.strip()]
         head = out.read(400).decode(errors="replace").splitlines()
     return Outcome(
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss // MIB,
-        process.returncode,
+        seconds,
+        resident // MIB,
+        status,
         (said or head or [""])[-1 if said else 0],
     )
 
