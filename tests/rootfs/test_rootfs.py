@@ -559,7 +559,7 @@ def test_without_layers_only_what_was_kept_can_be_read():
     tree = Rootfs([layer_of(ARCHIVE).index(Retain(["kept"]))])
 
     assert b"kept" == tree.read_bytes("/kept")
-    with pytest.raises(RootfsError, match="/dropped: the content is not at hand"):
+    with pytest.raises(RootfsError, match="/dropped: the content is not available"):
         tree.read_bytes("/dropped")
 
 
