@@ -157,7 +157,7 @@ class Admissions:
         group, kind = request.kind.group, request.kind.kind
         if not self.fields.knows(group, kind):
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
-            raise LookupError(f"it is not known where a {told} names images: say so under kinds")
+            raise LookupError(f"it is not known where a {told} names images: add it under kinds")
         body, before = self._objects(request)
         # A change of a label does not judge running images again, and an object that is being deleted must be
         # able to lose its finalizers. An object that is created is judged whatever its metadata.
