@@ -195,7 +195,7 @@ def booted(image, initrd):
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired as hung:
         # Behind gzip data without its last eight bytes the kernel reads on for ever.
-        if b"Unpacking initramfs" not in (hung.stdout or b""):
+        if b"Trying to unpack rootfs" not in (hung.stdout or b""):
             raise
         return False, True
     text = done.stdout.decode(errors="replace")
