@@ -394,7 +394,8 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     seen: list[Finding | str] = []
     ending, reason, transient = Kind.PASS, "", False
     try:
-        if (table := context.table) is not None and table.carries and _STAGES.intersection(item.tags):
+        # The generation is asked only where it matters: lower layers may decide it that --fast does not read.
+        if _STAGES.intersection(item.tags) and (table := context.table) is not None and table.carries:
             return result(Kind.NOT_APPLICABLE, f"{table.title}: there is no system in it")
         if item.is_for_some:
             named = item.generations_of(context.profile.generations)
