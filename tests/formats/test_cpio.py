@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.cpio import PATH_BYTES, Window, read_archive, read_body, read_entry
+from cosinspect.formats.boot.cpio import PATH_BYTES, Window, body_pieces, read_archive, read_entry
 from raw_cpio import TRAILER
 from raw_cpio import raw_member as member
 
@@ -47,7 +47,10 @@ def read(data: bytes, piece: int = 1 << 20) -> list[tuple[str, bytes]]:
     """Names and bodies; the target is the body of a symbolic link."""
     view = window(data, piece)
     return [
-        (entry.name, read_body(view, entry) if entry.target is None else os.fsencode(entry.target))
+        (
+            entry.name,
+            b"".join(body_pieces(view, entry)) if entry.target is None else os.fsencode(entry.target),
+        )
         for entry in read_archive(view)
     ]
 
@@ -66,7 +69,7 @@ def test_every_field_of_a_header_is_read():
     assert (entry.inode, entry.nlink, entry.mtime, entry.size) == (10, 1, 0x65920080, 5)
     assert (entry.device, entry.node, entry.checksum, entry.offset) == ((8, 17), (0, 0), None, 0)
     assert (entry.type, entry.target) == ("file", None)
-    assert read_body(view, entry) == b"world"
+    assert b"".join(body_pieces(view, entry)) == b"world"
     assert len(HELLO) == view.offset
 
 
@@ -226,7 +229,7 @@ def test_what_cpio_packs_is_read_as_it_was(tmp_path, kind):
         assert int(found.st_mtime) == entry.mtime
         if entry.type == "symlink":
             assert str(there.readlink()) == entry.target
-        bodies[entry.name] = read_body(view, entry)
+        bodies[entry.name] = b"".join(body_pieces(view, entry))
         if entry.size and entry.type == "file":
             assert there.read_bytes() == bodies[entry.name]
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")} == set(bodies)

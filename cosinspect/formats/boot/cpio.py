@@ -27,7 +27,6 @@ __all__ = [
     "Window",
     "body_pieces",
     "read_archive",
-    "read_body",
     "read_entry",
     "skip_body",
 ]
@@ -276,19 +275,6 @@ def read_entry(window: Window) -> CpioEntry | None:
         checksum=checksum if header[:6] == _CRC else None,
         offset=start,
     )
-
-
-def read_body(window: Window, entry: CpioEntry) -> bytes:
-    """Take the body of the entry that was just read, and pass its padding.
-
-    Raises:
-        FormatError: it ends early (`truncated`) or its checksum is not the header's (`checksum`).
-    """
-    body = window.take(entry.body_bytes)
-    if entry.checksum is not None and entry.type == "file":
-        _check_sum(sum(body), entry)
-    _align(window)
-    return body
 
 
 def body_pieces(window: Window, entry: CpioEntry) -> Iterator[bytes]:

@@ -14,9 +14,9 @@ from attrs import Factory, define, frozen
 from cosinspect.compression.codecs import MAGIC_BYTES, Compression, detect, inflate, inflate_stream
 from cosinspect.deadline import spend
 from cosinspect.errors import FormatError
-from cosinspect.formats.boot.cpio import CpioEntry, Window, body_pieces, read_body, read_entry, skip_body
+from cosinspect.formats.boot.cpio import CpioEntry, Window, body_pieces, read_entry, skip_body
 from cosinspect.formats.boot.initrd_tree import UnpackedInitrd
-from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
+from cosinspect.formats.boot.program import ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.limits import KIB, MIB, Limits
 
 __all__ = ["BODIES_BYTES", "Segment", "Stream", "Unpacking"]
@@ -296,21 +296,33 @@ class Unpacking:
         place = self.files.place(entry)
         wanted = place is not None and entry.type == "file" and self.wanted(place)
         linked = self.files.linked(entry)
-        body, program, wrong_sum = None, None, None
         candidate = place is not None and entry.type == "file" and is_candidate(place, entry.mode)
+        keeps = (wanted or (linked is not None and linked.wanted)) and self.has_room(entry)
+        looks = candidate and not keeps and self.programs_left > 0
+        reader = ProgramReader(entry.size) if looks and entry.size > _READ_BYTES else None
+        pieces: list[bytes] = []
+        wrong_sum = None
         try:
-            if (wanted or (linked is not None and linked.wanted)) and self.has_room(entry):
-                body = read_body(window, entry)
-                self.bodies += len(body)
-                program = read_program(body) if candidate else None
-            elif candidate and self.programs_left > 0:
-                program = self.read_program(window, entry)
+            if keeps or looks:
+                more = True
+                for piece in body_pieces(window, entry):
+                    if reader is None:
+                        pieces.append(piece)
+                    else:
+                        more = more and reader.feed(piece)
             else:
                 skip_body(window, entry)
         except FormatError as fault:
             if fault.kind != "checksum":
                 raise
             wrong_sum = fault  # the kernel stops behind the file, which it has written by then
+        whole, program = b"".join(pieces), None
+        if candidate and (keeps or looks):
+            program = read_program(whole) if reader is None else reader.finish()
+        if looks and program is not None:
+            self.programs_left -= weight_of(program)
+        body = whole if keeps else None
+        self.bodies += len(body or b"")
         draft.members += 1
         self.count += 1
         if place is not None:
@@ -319,19 +331,6 @@ class Unpacking:
             )
         if wrong_sum is not None:
             raise wrong_sum
-
-    def read_program(self, window: Window, entry: CpioEntry) -> Program:
-        """Pass a member's body, and tell what it is to a kernel."""
-        if entry.size <= _READ_BYTES:
-            program = read_program(read_body(window, entry))
-        else:
-            reader = ProgramReader(entry.size)
-            more = True
-            for piece in body_pieces(window, entry):
-                more = more and reader.feed(piece)
-            program = reader.finish()
-        self.programs_left -= weight_of(program)
-        return program
 
     def has_room(self, entry: CpioEntry) -> bool:
         """Return whether the limits allow to keep a member's body."""
