@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import started_services
@@ -81,6 +82,7 @@ def _listed(context: CheckContext, files: list[Entry]) -> tuple[Evidence, ...]:
     summary="Files are in a directory that an installed machine mounts something over.",
     why="""The machine's own partitions are mounted at /oem and over /usr/local, and /run and /tmp are in memory: the image's files there are hidden on a machine, although a container sees them.""",
     remedy="Put the files elsewhere, such as below /usr, or write them from a cloud-config; delete what a step left in /run and /tmp.",
+    cure=remedies.by_hand("put the files elsewhere below /usr, or write them from a cloud-config"),
 )
 def covered_files(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files below each mount point; directories do no harm there."""
@@ -107,13 +109,15 @@ def covered_program(context: CheckContext) -> Iterator[Finding | str]:
             top = _below(command.path, tops) or (_below(real.path, tops) if real is not None else None)
             if top is None or real is None or command.may_fail:
                 continue
-            yield Finding(
+            finding = Finding(
                 f"expected {command.directive} of {name} to run a program that an installed machine sees, found "
                 f"{command.path}: {top} is mounted over",
                 path,
                 layer,
                 (Mention(f"{real.path} comes from {context.step(real.layer)}", real.layer),),
             )
+            lead = f"install {real.path} in /usr/bin, and name that path in the unit"
+            yield remedies.with_cure(context, finding, remedies.by_hand(lead))
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
     yield f"{seen} services run nothing below {' '.join(tops)}"
@@ -126,6 +130,7 @@ def covered_program(context: CheckContext) -> Iterator[Finding | str]:
     summary="Files are in a directory in which the machine's files hide those of the image.",
     why="""The machine sees the image's files until it has files of its own at the same names; changed files stay unchanged through every upgrade.""",
     remedy="Put files that an upgrade must be able to change elsewhere below /usr.",
+    cure=remedies.by_hand("put the files elsewhere below /usr"),
 )
 def kept_files(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files in the persistent directories of the image's own system."""
@@ -144,6 +149,7 @@ def kept_files(context: CheckContext) -> Iterator[Finding | str]:
     summary="A link leads to a file that an installed machine does not see.",
     why="The machine's own partition is mounted over the link's target: firmware, libraries or programs behind it are hidden.",
     remedy="Move the target below /usr, and let the link lead there.",
+    cure=remedies.by_hand("move the target below /usr, and let the link lead there"),
 )
 def covered_link(context: CheckContext) -> Iterator[Finding | str]:
     """Look for links from outside the mount points whose targets lie below them in the image."""
