@@ -220,12 +220,7 @@ def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]
     remedy="Name the root filesystem in a file of /usr/lib/bootc/install, or give --filesystem.",
     reads=_CONFIG_READS,
     applies=subjects.bootc,
-    cure=file_remedies.writes(
-        "name the root filesystem",
-        "/usr/lib/bootc/install/00-defaults.toml",
-        "[install.filesystem.root]",
-        'type = "xfs"',
-    ),
+    cure=file_remedies.root_filesystem("xfs", "ext4", "btrfs", name="00-defaults.toml"),
 )
 def bootc_filesystem_unset(context: CheckContext) -> Iterator[Finding | str]:
     """Read the settings of installation as bootc does, for the image's architecture."""
@@ -296,12 +291,15 @@ def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
     if len(shims) == 1:
         yield f"{shims[0].path} is there"
     elif shims:
-        yield Finding(
+        finding = Finding(
             f"expected one {name} in {places[0]}, found {len(shims)}",
             places[0],
             shims[-1].layer,
             tuple(entry.path for entry in shims[:8]),
         )
+        later = sorted(shims, key=lambda entry: entry.layer)[1:]
+        steps = [f"RUN rm -f {remedies.quoted(entry.path)}" for entry in later]
+        yield remedies.with_cure(context, finding, remedies.runs("leave one of them", lambda *_: steps))
     else:
         yield context.missing(f"{places[0]}/{name}", f"expected one {name} in {places[0]}, found none")
 
@@ -445,7 +443,7 @@ def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Choose ext4 or btrfs in /usr/lib/bootc/install, or allow the absence of fs-verity by a `?` in front of the digest.",
     reads=(*_CONFIG_READS, *UNIFIED_READS),
     applies=subjects.bootc,
-    cure=file_remedies.edits("choose a file system with fs-verity", 's/^type *=.*/type = "ext4"/'),
+    cure=file_remedies.root_filesystem("ext4", "btrfs", name="90-filesystem.toml"),
 )
 def bootc_verity_unsupported(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the root filesystem of the settings with what the command line of the unified kernel image asks for."""

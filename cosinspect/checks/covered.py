@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attrs import evolve
+
 from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.units import READS as UNIT_READS
@@ -11,6 +13,7 @@ from cosinspect.checks.units import started_services
 from cosinspect.facts.cloud_configs import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.formats.text.systemd import exec_commands
 from cosinspect.report.evidence import Evidence, Mention
+from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -47,14 +50,29 @@ def _findings(context: CheckContext, tops: tuple[str, ...], why: str) -> Iterato
     for top in tops:
         if files := _files(context, top):
             clean = False
-            yield Finding(
+            finding = Finding(
                 f"expected no files in {top}, {why}, found {len(files)}",
                 top,
                 files[0].layer,
                 _listed(context, files),
             )
+            yield evolve(finding, remedy=_moved(top, files))
     if clean:
         yield f"nothing lies in {' '.join(tops)}"
+
+
+def _moved(top: str, files: list[Entry]) -> Remedy:
+    """Return the remedy: leave the files out of their layer if it is one, or put them elsewhere."""
+    layers = {entry.layer for entry in files}
+    layer = layers.pop() if len(layers) == 1 else 0
+    lead = "put the files elsewhere below /usr, or write them from a cloud-config"
+    if top in ("/run", "/tmp"):  # noqa: S108 - paths of the image
+        return Remedy.of(
+            "Delete the files in the step that made them", f"RUN rm -rf {top}/*", omits=layer or None
+        )
+    if layer:
+        return Remedy(f"Leave the files out of layer {layer}, or {lead}.", omits=layer)
+    return Remedy(f"{lead[:1].upper()}{lead[1:]}.")
 
 
 def _files(context: CheckContext, top: str) -> list[Entry]:
@@ -82,7 +100,6 @@ def _listed(context: CheckContext, files: list[Entry]) -> tuple[Evidence, ...]:
     summary="Files are in a directory that an installed machine mounts something over.",
     why="""The machine's own partitions are mounted at /oem and over /usr/local, and /run and /tmp are in memory: the image's files there are hidden on a machine, although a container sees them.""",
     remedy="Put the files elsewhere, such as below /usr, or write them from a cloud-config; delete what a step left in /run and /tmp.",
-    cure=remedies.by_hand("put the files elsewhere below /usr, or write them from a cloud-config"),
 )
 def covered_files(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files below each mount point; directories do no harm there."""
@@ -130,7 +147,6 @@ def covered_program(context: CheckContext) -> Iterator[Finding | str]:
     summary="Files are in a directory in which the machine's files hide those of the image.",
     why="""The machine sees the image's files until it has files of its own at the same names; changed files stay unchanged through every upgrade.""",
     remedy="Put files that an upgrade must be able to change elsewhere below /usr.",
-    cure=remedies.by_hand("put the files elsewhere below /usr"),
 )
 def kept_files(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files in the persistent directories of the image's own system."""

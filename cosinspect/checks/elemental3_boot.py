@@ -94,14 +94,16 @@ def elemental3_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Search as FindKernel does (pkg/sys/vfs/vfs.go)."""
     found = find_boot_files(context.rootfs)
     if found.broken is not None:
-        yield _broken_link(context, found.broken)
+        yield remedies.with_cure(
+            context, _broken_link(context, found.broken), remedies.deletes("delete the link")
+        )
     elif not found.kernel:
         layer: int | None = None
         evidence: tuple[Evidence, ...] = ()
         for entry in context.rootfs.glob("/usr/lib/modules/*"):
             layer, evidence = context.removal(f"{entry.path}/vmlinuz")
         yield Finding(
-            "expected a kernel at /usr/lib/modules/<version>/vmlinuz, found none",
+            "expected a kernel `vmlinuz` in a directory of /usr/lib/modules, found none",
             "/usr/lib/modules",
             layer,
             evidence,

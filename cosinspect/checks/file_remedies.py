@@ -7,7 +7,16 @@ import re
 import shlex
 
 from cosinspect.checks.base import CheckContext, Cure
-from cosinspect.checks.remedies import install, installs, link, quoted, rebuild_steps, remedy_of, runs
+from cosinspect.checks.remedies import (
+    install,
+    installs,
+    link,
+    quoted,
+    rebuild_steps,
+    remedy_of,
+    runs,
+    written,
+)
 from cosinspect.formats.text.systemd import read_unit
 from cosinspect.report.evidence import Line, LinkFollowed
 from cosinspect.report.remedy import Instruction, Remedy
@@ -29,6 +38,7 @@ __all__ = [
     "os_release_for_elemental3",
     "prepare_root",
     "replaces_by_directory",
+    "root_filesystem",
     "unmasks",
     "writes",
 ]
@@ -135,7 +145,7 @@ def writes(lead: str, path: str, *lines: str, then: str = "") -> Cure:
     def cure(context: CheckContext, finding: Finding) -> Remedy | None:
         directory = posixpath.dirname(path)
         before = "" if context.rootfs.exists(directory) else f"mkdir -p {quoted(directory)} && "
-        step = f"RUN {before}printf '%s\\n' {' '.join(map(shlex.quote, lines))} > {quoted(path)}"
+        step = f"RUN {before}{written(*lines)} > {quoted(path)}"
         after = rebuild_steps(context, finding) if then else ()
         return remedy_of(context, finding, lead, step, *after)
 
@@ -144,8 +154,24 @@ def writes(lead: str, path: str, *lines: str, then: str = "") -> Cure:
 
 def appends(lead: str, path: str, *lines: str) -> Cure:
     """Return a cure that adds lines to the end of a file."""
-    words = " ".join(map(shlex.quote, lines))
-    return runs(lead, lambda *_: (f"RUN printf '%s\\n' {words} >> {quoted(path)}",))
+    return runs(lead, lambda *_: (f"RUN {written(*lines)} >> {quoted(path)}",))
+
+
+def root_filesystem(*types: str, name: str) -> Cure:
+    """Return a cure that names the root filesystem of an installation, one that the image can make.
+
+    Args:
+        types: what is allowed, the best first.
+        name: of the file, which must come behind the others that name one.
+    """
+
+    def cure(context: CheckContext, finding: Finding) -> Remedy | None:
+        usable = next((each for each in types if context.command(f"mkfs.{each}")), types[0])
+        path = f"/usr/lib/bootc/install/{name}"
+        lines = ("[install.filesystem.root]", f'type = "{usable}"')
+        return writes(f"choose {usable} for the root", path, *lines)(context, finding)
+
+    return cure
 
 
 def prepare_root(context: CheckContext, finding: Finding) -> Remedy | None:
@@ -155,7 +181,7 @@ def prepare_root(context: CheckContext, finding: Finding) -> Remedy | None:
     if "[composefs]" in lines:
         step = f"RUN sed -i '/^\\[composefs\\]/,/^\\[/s/^enabled.*/enabled = true/' {quoted(path)}"
     else:
-        step = f"RUN printf '%s\\n' '[composefs]' 'enabled = true' >> {quoted(path)}"
+        step = f"RUN {written('[composefs]', 'enabled = true')} >> {quoted(path)}"
     return remedy_of(
         context,
         finding,

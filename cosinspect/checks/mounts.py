@@ -12,6 +12,7 @@ from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.cloud_config import READS as CLOUD_CONFIG_READS
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.formats.text.fstab import read_fstab
+from cosinspect.report.evidence import Line
 from cosinspect.report.report import Finding, Level
 
 __all__ = ["fstab_mount_unknown", "layout_volume_unknown"]
@@ -109,7 +110,7 @@ def fstab_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
             f"expected no file system of one machine in /etc/fstab, found {mount.what} at {mount.where}",
             entry.path,
             entry.layer,
-            (f"/etc/fstab:{mount.line}", context.step(entry.layer)),
+            (Line("/etc/fstab", mount.line), context.step(entry.layer)),
         )
     if not bad:
         yield f"/etc/fstab names {len(mounts)} file systems, none by what only one machine has"

@@ -24,6 +24,7 @@ __all__ = [
     "brings",
     "by_hand",
     "deletes",
+    "flatten",
     "from_toolkit",
     "install",
     "installs",
@@ -39,6 +40,7 @@ __all__ = [
     "runs",
     "toolkit_step",
     "with_cure",
+    "written",
 ]
 
 Steps = Callable[[CheckContext, Finding], "Iterable[str | Instruction | None] | None"]
@@ -60,6 +62,13 @@ def quoted(path: str) -> str:
     if not _PLAIN.fullmatch(path):
         raise ValueError("the path cannot be typed")
     return shlex.quote(path)
+
+
+def written(*lines: str) -> str:
+    """Return the command that prints lines."""
+    if len(lines) == 1 and "\\" not in lines[0]:
+        return f"echo {shlex.quote(lines[0])}"
+    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))}"
 
 
 # -- what caused it ----------------------------------------------------------------------------------------------------
@@ -282,16 +291,25 @@ def runs(lead: str, steps: Steps, *, unwanted: bool = False) -> Cure:
 
 def deletes(lead: str = "delete it") -> Cure:
     """Return a cure that deletes the path of the finding."""
-    return runs(
-        lead,
-        lambda _, finding: (f"RUN rm -rf {quoted(finding.path or '')}",) if finding.path else None,
-        unwanted=True,
-    )
+
+    def steps(context: CheckContext, finding: Finding) -> tuple[str, ...] | None:
+        entry = context.rootfs.trace(finding.path or "", follow=False).entry
+        if entry is None:
+            return None
+        return (f"RUN rm {'-rf' if entry.type == 'dir' else '-f'} {quoted(entry.path)}",)
+
+    return runs(lead, steps, unwanted=True)
 
 
 def by_hand(lead: str, *, unwanted: bool = False) -> Cure:
     """Return a cure of words alone, and of the step to leave out."""
     return lambda context, finding: remedy_of(context, finding, lead, unwanted=unwanted)
+
+
+def flatten(context: CheckContext, finding: Finding) -> Remedy:  # noqa: ARG001 - a cure has both
+    """Deliver the image as one layer, which all readers read alike."""
+    lead = "Deliver the image as one layer: call the last stage `build`, and add a stage behind it"
+    return Remedy.of(lead, "FROM scratch", "COPY --from=build / /")
 
 
 def link(context: CheckContext, path: str, target: str) -> str:
@@ -353,8 +371,7 @@ def rebuild_steps(
     if not context.command("dracut") and (step := install(context, "dracut")):
         before.append(step)
     if settings:
-        lines = " ".join(shlex.quote(each) for each in settings)
-        before.append(f"RUN printf '%s\\n' {lines} > /etc/dracut.conf.d/90-{name}.conf")
+        before.append(f"RUN {written(*settings)} > /etc/dracut.conf.d/90-{name}.conf")
     extra = f"{options} " if options else ""
     return (*before, f"RUN dracut --no-hostonly {extra}-f {quoted(path)} {quoted(version)}")
 

@@ -62,6 +62,8 @@ class Instruction:
     @property
     def needs(self) -> Needs:
         """What it requires besides the files of the image."""
+        if self.text.startswith(("FROM scratch", "COPY --from=build ")):
+            return Needs.NOTHING
         if not self.command:
             return Needs.NETWORK if "--from=" in self.text else Needs.CONTEXT
         command = re.sub(r"^(--\S+ )+", "", self.command)
