@@ -219,9 +219,13 @@ def _outcome(entry: Entry | None, difference: Difference) -> str:
 def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = DEFAULT_LIMITS) -> Comparison:
     """Merge the layers of a tree as another reader does, and compare the trees.
 
+    The other tree is the first one where the layers show that both are equal (`cosinspect.rootfs.agreement`).
+
     Raises:
         SourceError, ContentError: a layer with content to compare cannot be read again.
     """
+    if first.is_alike(semantics):
+        return Comparison(first, first.alike(semantics), (), {})
     other = first.under(semantics)
     if any(problem.fatal for problem in other.problems):
         return Comparison(first, other, (), {})

@@ -21,7 +21,7 @@ from cosinspect.rootfs.paths import Paths
 from cosinspect.rootfs.semantics import Rules
 from cosinspect.rootfs.xattrs import refused_attribute
 
-__all__ = ["IMPLIED_MODE", "Inode", "LayerProblem", "Node", "Tree", "is_name"]
+__all__ = ["IMPLIED_MODE", "Inode", "LayerProblem", "Node", "Tree", "is_name", "is_storable"]
 
 LINK_BYTES = 4095
 """The longest target that Linux stores in a symbolic link (PATH_MAX without its NUL)."""
@@ -112,7 +112,7 @@ class Tree(Paths):
             self.problem("sparse-type", position, entry.path, message)
         elif entry.type == "hardlink":
             self._link(entry, position, children, name, kept or {})
-        elif entry.type == "symlink" and not _is_storable(entry.link):
+        elif entry.type == "symlink" and not is_storable(entry.link):
             self.problem(
                 "empty-symlink" if not entry.link else "long-symlink",
                 position,
@@ -286,7 +286,8 @@ def _with_ids(entry: LayerEntry, uid: int, gid: int) -> LayerEntry:
     )
 
 
-def _is_storable(link: str) -> bool:
+def is_storable(link: str) -> bool:
+    """Return whether Linux stores a symbolic link with this target."""
     return bool(link) and (
         len(link) * 4 <= LINK_BYTES or len(link.encode("utf-8", "surrogateescape")) <= LINK_BYTES
     )
