@@ -37,6 +37,7 @@ from cosinspect.errors import (
     InvalidReference,
     InvalidScan,
     InvalidSignaturePolicy,
+    MissingPackage,
 )
 from cosinspect.report.display import InertStream, printable
 
@@ -62,6 +63,7 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (InvalidCache, 2),
     (InvalidConfiguration, 2),
     (InvalidScan, 2),
+    (MissingPackage, 2),
     (NotInImage, 1),
     (CosinspectError, 3),
     (BrokenPipeError, 141),
