@@ -3,7 +3,7 @@
 A name that is not a command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. Only this
 module reads the environment: NO_COLOR, TERM, COLUMNS, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME,
 the variables that locate podman's and docker's credentials and settings (`sources.access`), and those that
-env://NAME names. A failure prints at most one line on standard error.
+env://NAME names. A failure prints one line on standard error; the mistakes of a document follow, one a line.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ __all__ = ["main", "run"]
 PROGRAM = "cosinspect"
 COLUMNS = (60, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
+
+MOST_MISTAKES = 50
+"""The number of mistakes of one document that are printed."""
 
 GRACE = 0.5
 """Seconds behind its deadline that a command has to end by itself."""
@@ -332,6 +335,14 @@ def _told(fault: BaseException) -> str:
         return ""
     if isinstance(fault, KeyboardInterrupt):
         return f"{PROGRAM}: interrupted\n"
+    mistakes: tuple[str, ...] = getattr(fault, "mistakes", ())
+    if mistakes:
+        where = fault.where if isinstance(fault, CosinspectError) else None
+        if len(mistakes) == 1:
+            return f"{PROGRAM}: error: {printable(f'{where}, ' if where else '')}{printable(mistakes[0])}\n"
+        shown = "".join(f"  {printable(line)}\n" for line in mistakes[:MOST_MISTAKES])
+        more = f"  and {len(mistakes) - MOST_MISTAKES} more\n" if len(mistakes) > MOST_MISTAKES else ""
+        return f"{PROGRAM}: error: {printable(f'{where}: ' if where else '')}{len(mistakes)} mistakes\n{shown}{more}"
     if isinstance(fault, (CosinspectError, WrongUse, NotInImage)):
         text = str(fault)
     elif isinstance(fault, OSError):
