@@ -123,15 +123,15 @@ class Past:
         return histories(indexes, [path], semantics=self._semantics, limits=self._limits)[path]
 
     @cached_property
-    def _names(self) -> _Names:
-        return _Names(self._indexes)
+    def _names(self) -> _NameMap:
+        return _NameMap(self._indexes)
 
     @cached_property
     def _skeleton(self) -> _Skeleton:
         return _Skeleton(self._indexes)
 
 
-class _Names:
+class _NameMap:
     """The names that any reader can make of the layers; membership may be claimed wrongly, absence never is.
 
     It holds a byte for each value of a hash: a set of a million names would take as much memory as a tree of them.

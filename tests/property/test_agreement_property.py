@@ -12,7 +12,17 @@ from cosinspect.rootfs.differences import compare
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import RULES, Semantics
 from cosinspect.tar.irregularities import Irregularity
-from cosinspect.testing import Device, Directory, File, Hardlink, Opaque, Symlink, Whiteout, tar_bytes
+from cosinspect.testing import (
+    Device,
+    Directory,
+    File,
+    Hardlink,
+    Opaque,
+    RawName,
+    Symlink,
+    Whiteout,
+    tar_bytes,
+)
 from random_stacks import STACKS
 from random_stacks import index_of as index_of_items
 from stacks import SCALE, index_of, layer_of
@@ -112,6 +122,8 @@ def test_ordinary_layers_agree(layers):
         [{"a": Symlink("." * 4096)}],
         [{"a": File("1", xattrs={"security.capability": "bad"})}],
         [{"n" * 256: "1"}],
+        [{"a": "1"}, {RawName("/a"): "2"}],
+        [{"a": "1"}, {"a": File("2", uid=2**32 - 1)}],
     ],
 )
 def test_layers_of_which_some_reader_makes_another_tree_do_not_agree(layers):
