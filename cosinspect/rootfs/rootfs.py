@@ -115,6 +115,7 @@ class Rootfs:
         self._problems: tuple[LayerProblem, ...] = tree.problems
         self._root = tree.root
         self._names = tree.names
+        self._unambiguous = tree.unambiguous
         self._layers = tuple(layers)
         self._limits = limits
         self._trees = trees
@@ -129,6 +130,11 @@ class Rootfs:
     def problems(self) -> tuple[LayerProblem, ...]:
         """The entries that the reader of these semantics cannot apply."""
         return self._problems
+
+    @property
+    def is_unambiguous(self) -> bool:
+        """Whether all readers are known to make this tree (`cosinspect.rootfs.agreement`), those without guards at least."""
+        return self._unambiguous
 
     def under(self, semantics: Semantics) -> Rootfs:
         """Return the tree of the same layers under another semantics; no layer is read again."""
