@@ -328,14 +328,6 @@ class InvalidCache(CosinspectError):
     """The place that was named for the cache cannot be used."""
 
 
-class InvalidProfile(CosinspectError, ValueError):
-    """A profile cannot be read, or requires nothing."""
-
-
-class InvalidSignaturePolicy(CosinspectError, ValueError):
-    """The given signers cannot verify anything: an invalid key, an identity without its issuer, or no signer."""
-
-
 class _Mistaken(CosinspectError):
     """A document with mistakes; all are reported together."""
 
@@ -351,7 +343,19 @@ class _Mistaken(CosinspectError):
         self.mistakes = mistakes
 
 
-class InvalidPolicy(_Mistaken, InvalidProfile):
+class InvalidProfile(_Mistaken, ValueError):
+    """A profile cannot be read, is wrong, or requires nothing.
+
+    Attributes:
+        mistakes: every mistake with its place, in the document's order.
+    """
+
+
+class InvalidSignaturePolicy(CosinspectError, ValueError):
+    """The given signers cannot verify anything: an invalid key, an identity without its issuer, or no signer."""
+
+
+class InvalidPolicy(InvalidProfile):
     """A policy cannot be read, or is wrong.
 
     Attributes:

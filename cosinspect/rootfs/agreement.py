@@ -56,9 +56,7 @@ class Agreement:
     def entry(self, entry: LayerEntry, old: Node | None, position: int) -> None:
         """Observe an entry before it is written over `old`."""
         kind = entry.type
-        if entry.fault or entry.name or entry.target or (kind == "char" and entry.device == (0, 0)):
-            self.holds = False
-        elif entry.xattrs and refused_attribute(entry.xattrs, "file" if kind == "hardlink" else kind):
+        if _is_read_differently(entry):
             self.holds = False
         elif old is None:
             if self._gone and entry.path in self._gone:
@@ -120,6 +118,15 @@ class Agreement:
                 if parent in self._gone:  # one whiteout below another
                     self.holds = False
                     return
+
+
+def _is_read_differently(entry: LayerEntry) -> bool:
+    kind = entry.type
+    if entry.fault or entry.name or entry.target or (kind == "char" and entry.device == (0, 0)):
+        return True
+    if not entry.xattrs:
+        return False
+    return refused_attribute(entry.xattrs, "file" if kind == "hardlink" else kind) is not None
 
 
 def _has_several_names(top: Node) -> bool:

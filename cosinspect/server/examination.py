@@ -13,8 +13,8 @@ from typing import Any
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration, InvalidPolicy
 from cosinspect.inspection.rulebook import load_keys, load_rulebook
+from cosinspect.mistakes import Key, Mistakes
 from cosinspect.policy import load_policy
-from cosinspect.policy.mistakes import Key, Mistakes
 from cosinspect.server.certificate import require_certificate, require_pair
 from cosinspect.server.configuration import read_document
 from cosinspect.server.postgresql_store import is_postgresql, require_address
