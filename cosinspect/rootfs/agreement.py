@@ -1,165 +1,153 @@
-"""Layers of which every reader provably makes the same tree, so that the other readers' trees need not be built.
+"""The proof that all readers make the same tree of some layers, collected while the layers are merged in place.
 
-The rules in which readers differ (`semantics`) concern markers, links on the way to an entry, repeated names, hard links, and
-attributes that Linux refuses. Most images have none of these, and one pass over the entries shows it.
+The readers of `cosinspect.rootfs.semantics` differ only in the cases of its tables. If the merge in place meets none of these
+cases, no other reader's tree needs to be made. The proof is one-sided: without it the trees may still be equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from cosinspect.deadline import in_time
-from cosinspect.layer.changeset import LayerEntry, LayerIndex
-from cosinspect.rootfs.node import IMPLIED_MODE, is_name
-from cosinspect.rootfs.overlay import is_left_out
-from cosinspect.rootfs.tree import is_storable
+from cosinspect.deadline import in_time, spend
+from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.rootfs.guarded import leaves_root, link_leaves_root
+from cosinspect.rootfs.node import IMPLIED_MODE, Node
 from cosinspect.rootfs.xattrs import refused_attribute
 
-__all__ = ["readers_agree"]
+__all__ = ["Agreement", "meets_guards"]
 
 _SETGID = 0o2000
-_SHORT = 63  # a name of so many characters has at most 255 bytes
+_DEEP = 100  # whose parents' paths take no quadratic time
 
 
-def readers_agree(indexes: Iterable[LayerIndex], *, guarded: bool) -> bool:
-    """Return whether all readers certainly make equal trees of the layers, without a problem.
+class Agreement:
+    """Observes a merge in place, and holds as long as no reader can differ.
 
-    `False` means that their trees must be built and compared; they may be equal all the same. Equal trees have the same paths
-    with the same type, content, link, device, mode and owner.
+    It requires:
 
-    Args:
-        indexes: the layers, bottom first.
-        guarded: whether readers with the guards of `Rules.guarded` count as well.
-    """
-    layers = list(indexes)
-    return all(not _is_irregular(index) for index in layers) and _Evidence(guarded=guarded).holds(layers)
-
-
-def _is_irregular(index: LayerIndex) -> bool:
-    """Return whether a layer has markers, or anything that another tar reader may read differently."""
-    return bool(
-        index.whiteouts
-        or index.opaques
-        or index.nameless
-        or index.name_only
-        or index.cuts
-        or index.irregularities
-    )
-
-
-class _Evidence:
-    """What was found in the layers so far.
-
-    Attributes:
-        directories: every path that is a directory, listed or implied.
-        targets: paths of files that hard links of their own layer lead to.
+    - a path keeps its kind through all layers, and a layer has one entry for it;
+    - an entry is at its own path, below directories and not below links;
+    - a hard link is behind its target, in the target's layer, and has the target's mode and owner; no layer replaces or deletes
+      a file with several names;
+    - a whiteout deletes something from a directory that some layer lists, and no layer has an entry there again;
+    - there is no opaque whiteout, no device 0/0, no irregular entry, and no attribute that Linux refuses.
     """
 
-    def __init__(self, *, guarded: bool) -> None:
-        self._guarded = guarded
-        self.directories: set[str] = {""}
-        self.targets: set[str] = set()
+    def __init__(self) -> None:
+        self.holds = True
+        self._gone: set[str] = set()
         self._implies = False
-        self._inherits = False
+        self._passes_group_on = False
 
-    def holds(self, layers: Sequence[LayerIndex]) -> bool:
-        """Return whether no rule in which the readers differ concerns these layers."""
-        if not all(self._is_common(index.entries) for index in layers):
-            return False
-        if self._implies and self._inherits:
-            return False  # the group of an implied directory depends on the order of entries
-        return self._keeps_kinds(layers)
+    def end(self) -> None:
+        """State that some reader may differ."""
+        self.holds = False
 
-    def _is_common(self, entries: Sequence[LayerEntry]) -> bool:
-        """Return whether the readers write each entry of a layer to its own path in the same way."""
-        paths: set[str] = set()
-        listed = {""}
-        links: list[LayerEntry] = []
-        roots = 0
-        last = ""
-        for entry in in_time(entries):
-            path = entry.path
-            if entry.fault or entry.name or (entry.xattrs and not _takes_attributes(entry)):
-                return False
-            above, _, name = path.rpartition("/")
-            if above != last:
-                if above not in listed and not self._imply(above):
-                    return False
-                last = above
-            if len(name) > _SHORT and not is_name(name):
-                return False
-            paths.add(path)
-            kind = entry.type
-            if kind == "dir":
-                if not path:
-                    roots += 1
-                    if not _is_plain_root(entry):
-                        return False
-                listed.add(path)
-                self._inherits = self._inherits or bool(entry.mode & _SETGID)
-            elif kind != "file" and not self._takes(entry, links):
-                return False
-            if self._guarded and ("\\" in path or path[1:2] == ":"):
-                return False  # perhaps a name that leads out of the root
-        self.directories |= listed
-        # A name that stands twice in a layer is the first entry for one reader, the last for another.
-        return len(paths) == len(entries) and roots <= 1 and self._bind(entries, links)
+    def layer(self, index: LayerIndex) -> None:
+        """Observe a layer before its markers and entries."""
+        if index.opaques or index.nameless or index.name_only or index.cuts:
+            self.holds = False
 
-    def _takes(self, entry: LayerEntry, links: list[LayerEntry]) -> bool:
-        """Return whether the readers agree on an entry that is neither a directory nor a regular file."""
-        if entry.type == "hardlink":
-            links.append(entry)
-            return not entry.target and not entry.xattrs
-        if entry.type == "symlink":
-            return is_storable(entry.link) and not (self._guarded and is_left_out(entry, entry.path))
-        return entry.type != "char" or entry.device != (0, 0)  # to overlayfs a whiteout
+    def root(self, entry: LayerEntry) -> None:
+        """Observe an entry for the root: only the reader in place applies it."""
+        if (entry.mode, entry.uid, entry.gid) != (IMPLIED_MODE, 0, 0) or entry.fault or entry.name:
+            self.holds = False
 
-    def _imply(self, path: str) -> bool:
-        """Record a directory that its layer has not listed so far; return whether its names are valid."""
+    def entry(self, entry: LayerEntry, old: Node | None, position: int) -> None:
+        """Observe an entry before it is written over `old`."""
+        kind = entry.type
+        if _is_read_differently(entry):
+            self.holds = False
+        elif old is None:
+            if self._gone and entry.path in self._gone:
+                self.holds = False
+        elif kind == "dir":
+            # A directory that the layer itself has implied gets its attributes here.
+            if old.children is None or (old.layer == position and old.entry is not None):
+                self.holds = False
+        elif old.children is not None or old.layer == position or old.inode is not None:
+            self.holds = False
+        if kind == "dir" and entry.mode & _SETGID and entry.gid:
+            self._passes_group_on = True
+            self.holds = self.holds and not self._implies
+
+    def link(self, entry: LayerEntry, target: Node, position: int) -> None:
+        """Observe a hard link to a file."""
+        file = target.entry
+        if (
+            file is None
+            or file.type != "file"
+            or not target.layer == target.source == position
+            or (file.mode, file.uid, file.gid) != (entry.mode, entry.uid, entry.gid)
+        ):
+            self.holds = False
+
+    def implied(self) -> None:
+        """Observe a directory that is made because an entry needs it: its group depends on when its parent is written.
+
+        A whiteout may have deleted it; its path is not looked up, since paths of all parents of deep names take quadratic time.
+        """
         self._implies = True
-        while path and path not in self.directories:
-            self.directories.add(path)
-            path, _, name = path.rpartition("/")
-            if not is_name(name):
-                return False
-        return True
+        if self._passes_group_on or self._gone:
+            self.holds = False
 
-    def _bind(self, entries: Sequence[LayerEntry], links: Sequence[LayerEntry]) -> bool:
-        """Return whether each hard link of a layer is another name of an earlier file of it, with the same attributes."""
-        wanted = {entry.link for entry in links}
-        if not wanted:
+    def whiteouts(self, index: LayerIndex, doomed: Sequence[tuple[Marker, Node, str | None]]) -> None:
+        """Observe the whiteouts of a layer, with what they are going to delete."""
+        if not index.whiteouts:
+            return
+        if len(doomed) != len(index.whiteouts):  # something has no directory to be in
+            self.holds = False
+        for marker, directory, name in in_time(doomed):
+            node = None if name is None or directory.children is None else directory.children.get(name)
+            if (
+                marker.is_directory
+                or marker.name
+                or node is None
+                or (directory.entry is None and "/" in marker.path)  # not even made if nothing is left in it
+                or marker.path.count("/") > _DEEP
+                or marker.path in self._gone
+                or _has_several_names(node)
+            ):
+                self.holds = False
+            if not self.holds:
+                return
+            self._gone.add(marker.path)
+        for marker in in_time(index.whiteouts):
+            parent = marker.path
+            while parent := parent.rpartition("/")[0]:
+                if parent in self._gone:  # one whiteout below another
+                    self.holds = False
+                    return
+
+
+def _is_read_differently(entry: LayerEntry) -> bool:
+    kind = entry.type
+    if entry.fault or entry.name or entry.target or (kind == "char" and entry.device == (0, 0)):
+        return True
+    if not entry.xattrs:
+        return False
+    return refused_attribute(entry.xattrs, "file" if kind == "hardlink" else kind) is not None
+
+
+def _has_several_names(top: Node) -> bool:
+    waiting = [top]
+    while waiting:
+        spend()
+        node = waiting.pop()
+        if node.inode is not None:
             return True
-        files = {entry.path: entry for entry in entries if entry.type == "file" and entry.path in wanted}
-        for link in links:
-            file = files.get(link.link)
-            if file is None or file.header >= link.header:
-                return False
-            if (file.mode, file.uid, file.gid) != (link.mode, link.uid, link.gid):
-                return False
-        self.targets |= wanted
-        return True
-
-    def _keeps_kinds(self, layers: Sequence[LayerIndex]) -> bool:
-        """Return whether no path is a directory in one place and another kind of file elsewhere, and no link's target is replaced."""
-        directories, targets = self.directories, self.targets
-        seen: set[str] = set()
-        for index in layers:
-            for entry in in_time(index.entries):
-                path = entry.path
-                if path in directories and entry.type != "dir":
-                    return False
-                if targets and path in targets:
-                    if path in seen:
-                        return False
-                    seen.add(path)
-        return True
+        waiting.extend((node.children or {}).values())
+    return False
 
 
-def _takes_attributes(entry: LayerEntry) -> bool:
-    """Return whether Linux sets the extended attributes of an entry."""
-    return refused_attribute(entry.xattrs or {}, entry.type) is None
-
-
-def _is_plain_root(entry: LayerEntry) -> bool:
-    """Return whether an entry for the root gives it the attributes that it has without one."""
-    return entry.type == "dir" and (entry.mode, entry.uid, entry.gid) == (IMPLIED_MODE, 0, 0)
+def meets_guards(indexes: Iterable[LayerIndex]) -> bool:
+    """Return whether a reader with guards leaves something out of the layers, or ends at it (`cosinspect.rootfs.guarded`)."""
+    for index in indexes:
+        if any(leaves_root(marker.path) for marker in in_time(index.whiteouts)):
+            return True
+        for entry in in_time(index.entries):
+            if leaves_root(entry.path or "."):
+                return True
+            if entry.link and link_leaves_root(entry.path, entry.link):
+                return True
+    return False
