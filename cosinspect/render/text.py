@@ -298,8 +298,7 @@ class _Page:
             yield from self._paragraph(_ranges(ids), label=label)
 
     def _cost(self) -> Text:
-        stats = self.report.stats
-        return Text(f"{size(stats.bytes)} read, {stats.entries} paths, {stats.seconds:.1f} s", "dim")
+        return Text(self.report.stats.line, "dim")
 
     def _paragraph(self, text: str, *, label: Text, style: str = "", hang: int = 0) -> Iterator[Text]:
         """Yield wrapped text after a label; further lines are indented like the first, or by `hang` columns more."""

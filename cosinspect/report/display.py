@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from cosinspect.cost import size
+
 __all__ = ["InertStream", "cut", "iso_time", "printable", "size", "wrap"]
 
 _BRACKET = re.compile(r"##(vso)?\[")
@@ -96,16 +98,6 @@ def cut(text: str, width: int) -> str:
 def wrap(text: str, width: int) -> list[str]:
     """Break text at its blanks; a word longer than `width` is not broken, so that paths can be copied."""
     return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in decimal units: `412.3 MB`."""
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if value < 999.95 or unit == "TB":
-            break
-        value /= 1000
-    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
 
 
 def iso_time(seconds: int) -> str:
