@@ -14,7 +14,7 @@ from attrs import evolve
 from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.statement import statement_of
 from cosinspect.attestation.verdict import StatementSigner, attest
-from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.commands.command import ExitStatus, Terminal, WrongUse
 from cosinspect.commands.options import access_of, add_image, add_profile, cache_of, limits_of
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.signatures import add_signatures, read_key_file, rulebook_of
@@ -28,7 +28,11 @@ from cosinspect.sources.registry.source import RegistrySource
 
 __all__ = ["configure", "run"]
 
-EXIT_STATUSES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.OPEN: 3}
+EXIT_STATUSES = {
+    Verdict.PASS: ExitStatus.YES,
+    Verdict.FAIL: ExitStatus.NO,
+    Verdict.OPEN: ExitStatus.UNDECIDED,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
