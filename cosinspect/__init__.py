@@ -4,7 +4,7 @@ A public name is imported at its first use: `import cosinspect` costs next to no
 what it uses.
 """
 
-from cosinspect.deferred import deferred_names
+from cosinspect.deferred import deferred_names as _deferred_names
 
 # Type checkers and editors take this name for true; `typing` itself is not imported for it.
 TYPE_CHECKING = False
@@ -86,7 +86,7 @@ _MODULES = {
 
 # Hidden from type checkers, for whom a module with `__getattr__` has every name.
 if not TYPE_CHECKING:
-    __getattr__ = deferred_names(__name__, _MODULES)
+    __getattr__ = _deferred_names(__name__, _MODULES)
 
     def __dir__():  # noqa: ANN202 - as above
         return sorted({*globals(), *_MODULES})

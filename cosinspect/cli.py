@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
 from cosinspect import __version__
+from cosinspect.cache.answers import Question
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import (
     STATUS_MEANINGS,
@@ -94,7 +95,11 @@ class _ArgumentParser(argparse.ArgumentParser):
 
 
 def main(
-    argv: Sequence[str] | None = None, *, stdout: TextIO | None = None, stderr: TextIO | None = None
+    argv: Sequence[str] | None = None,
+    *,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+    question: Question | None = None,
 ) -> int:
     """Run a command and return its exit status; raise nothing.
 
@@ -102,6 +107,7 @@ def main(
         argv: the arguments, without the program's name; by default those of the process.
         stdout: for results; for `cat` it must have a `buffer`.
         stderr: for errors and progress.
+        question: under which an answer is stored, None to store none.
     """
     with contextlib.ExitStack() as opened:
         # Python has no stream if the process was started without one.
@@ -110,7 +116,7 @@ def main(
         out = cast("TextIO", InertStream(stdout or sys.stdout or nowhere))
         err = cast("TextIO", InertStream(stderr or sys.stderr or nowhere))
         try:
-            status = _run(list(sys.argv[1:] if argv is None else argv), out, err)
+            status = _run(list(sys.argv[1:] if argv is None else argv), out, err, question)
             out.flush()
         except (Exception, KeyboardInterrupt, SystemExit) as fault:  # noqa: BLE001 - a traceback is no message
             with contextlib.suppress(OSError, ValueError):
@@ -120,8 +126,12 @@ def main(
         return status
 
 
-def run() -> NoReturn:
-    """Run `main` and exit the process."""
+def run(question: Question | None = None) -> NoReturn:
+    """Run `main` and exit the process.
+
+    Args:
+        question: as for `main`.
+    """
     # Warnings of libraries are for developers, not for readers of a report.
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
@@ -129,7 +139,7 @@ def run() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    status = main()
+    status = main(question=question)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -145,12 +155,13 @@ def run() -> NoReturn:
     sys.exit(status)
 
 
-def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
+def _run(argv: list[str], out: TextIO, err: TextIO, question: Question | None) -> int:
     with contextlib.redirect_stdout(out):
         try:
             command, arguments = _parse(argv)
         except SystemExit:  # --help and --version have written their text
             return 0
+    arguments.question = question
     verbose = getattr(arguments, "verbose", False)
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)

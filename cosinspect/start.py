@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from importlib import import_module
 
 from cosinspect.cache.answers import Question, Surroundings
 
@@ -25,18 +26,21 @@ def run() -> NoReturn:
     started = time.monotonic()
     question = _question(sys.argv[1:])
     answer = question.stored() if question is not None else None
-    if answer is not None and not answer.image:
-        try:
-            sys.stdout.reconfigure(errors="backslashreplace")
-            sys.stdout.write(answer.text(time.monotonic() - started))
-            sys.stdout.flush()
-        except (OSError, ValueError, AttributeError):
-            pass  # a closed pipe, a full disk: the command line meets it too, and says so
-        else:
-            sys.exit(answer.status)
-    from cosinspect import cli
+    if answer is not None and not answer.image and _printed(answer.text(time.monotonic() - started)):
+        sys.exit(answer.status)
+    import_module("cosinspect.cli").run(question)
+    raise AssertionError  # `cli.run` does not return
 
-    cli.run(question)
+
+def _printed(text: str) -> bool:
+    """Print a text; return False if the command line must do it, because it says what is wrong with standard output."""
+    try:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # or it is caught
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        return False
+    return True
 
 
 def _question(words: list[str]) -> Question | None:

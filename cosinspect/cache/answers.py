@@ -27,7 +27,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["HOLES", "KIND", "Answer", "Question", "Surroundings", "file_digest", "split_text", "today"]
+__all__ = [
+    "HOLES",
+    "KIND",
+    "Answer",
+    "Question",
+    "Surroundings",
+    "content_digest",
+    "file_digest",
+    "split_text",
+    "today",
+]
 
 KIND = "answer"
 
@@ -40,6 +50,9 @@ VARIABLES = frozenset({
 
 HOLES = ("line", "time", "seconds", "bytes")
 """What an answer leaves open: the line of the cost, the time in JUnit, and two numbers in JSON."""
+
+DIRECTORY = "directory"
+"""What stands for the digest of a directory."""
 
 FILE_BYTES = 8 << 20
 """Larger files are not read again: an answer that needs one is not stored."""
@@ -108,7 +121,10 @@ class Question:
         if not named:
             home = environment.get("XDG_CACHE_HOME", "")
             if not home.startswith("/"):
-                home = os.path.join(environment.get("HOME", ""), ".cache")
+                own = environment.get("HOME", "")
+                if not own.startswith("/"):
+                    return None
+                home = os.path.join(own, ".cache")
             directory = os.path.join(home, "cosinspect")
         if directory == "off" or "://" in directory:
             return None
@@ -253,7 +269,7 @@ def today() -> str:
 
 
 def file_digest(path: str) -> str | None:
-    """Return the digest of a file's content, "" if there is none, None if it is too large or cannot be read."""
+    """Return the digest of a file's content: "" if nothing is there, "directory" for a directory, None if it cannot be read."""
     try:
         # Without O_NONBLOCK a FIFO in the file's place would hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -262,13 +278,23 @@ def file_digest(path: str) -> str | None:
     except (OSError, ValueError):
         return None
     try:
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            return DIRECTORY
+        if not stat.S_ISREG(mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(FILE_BYTES + 1)
     except OSError:
         return None
-    return blake2b(data, digest_size=32).hexdigest() if len(data) <= FILE_BYTES else None
+    finally:
+        os.close(descriptor)
+    return content_digest(data) if len(data) <= FILE_BYTES else None
+
+
+def content_digest(data: bytes) -> str:
+    """Return the digest of a file with this content."""
+    return blake2b(data, digest_size=32).hexdigest()
 
 
 def _installed() -> Iterable[str]:

@@ -14,8 +14,7 @@ import stat
 from binascii import Error, a2b_base64
 from hashlib import sha256
 
-import cosinspect
-from cosinspect.version import __version__
+from cosinspect import version
 
 TYPE_CHECKING = False
 
@@ -65,7 +64,7 @@ def recorded_digests(package: str) -> dict[str, bytes] | None:
         package: its directory.
     """
     try:
-        with open(f"{package}-{__version__}.dist-info/RECORD", "rb") as file:
+        with open(f"{package}-{version.__version__}.dist-info/RECORD", "rb") as file:
             written = os.fstat(file.fileno()).st_ctime_ns
             rows = file.read().decode().splitlines()
         recorded = dict(_row(row) for row in rows if row.startswith(f"{os.path.basename(package)}/"))
@@ -91,7 +90,7 @@ def _row(row: str) -> tuple[str, tuple[int, bytes]]:
 
 
 def _digest(package: str, names: tuple[str, ...], recorded: dict[str, bytes] | None) -> bytes:
-    found = sha256(__version__.encode())
+    found = sha256(version.__version__.encode())
     for chosen in names or ("",):
         whole = not chosen or chosen.endswith("/")
         places = _files(package, chosen) if whole else iter([(chosen, f"{package}/{chosen}")])
@@ -126,4 +125,4 @@ def _files(package: str, below: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _directory() -> str:
-    return os.path.dirname(os.path.abspath(cosinspect.__file__))
+    return os.path.dirname(os.path.abspath(version.__file__))

@@ -19,7 +19,11 @@ PACKAGE = Path(cosinspect.__file__).parent
 def installed(tmp_path):
     """A small package as pip leaves it: its files, then the RECORD of its distribution."""
     package = tmp_path / "cosinspect"
-    for name, content in {"cli.py": "a = 1\n", "layer/stream.py": "b = 2\n", "profiles/cos.toml": "c = 3\n"}.items():
+    for name, content in {
+        "cli.py": "a = 1\n",
+        "layer/stream.py": "b = 2\n",
+        "profiles/cos.toml": "c = 3\n",
+    }.items():
         path = package / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
@@ -86,7 +90,9 @@ def test_it_changes_whenever_a_file_does(installed, change):
     assert before != digest(installed)
 
 
-@pytest.mark.parametrize("damage", ["", "cosinspect/cli.py,sha256=,6\n", "cosinspect/cli.py\n", "\xff,,\n", None])
+@pytest.mark.parametrize(
+    "damage", ["", "cosinspect/cli.py,sha256=,6\n", "cosinspect/cli.py\n", "\xff,,\n", None]
+)
 def test_the_files_are_read_if_record_cannot_be_used(installed, damage):
     path = installed.parent / f"cosinspect-{__version__}.dist-info" / "RECORD"
     expected = code._digest(str(installed), (), None)
