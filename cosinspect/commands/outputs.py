@@ -9,7 +9,7 @@ from pathlib import Path
 from attrs import frozen
 
 from cosinspect.commands.command import Terminal, WrongUse
-from cosinspect.render import RENDERERS, SUFFIXES
+from cosinspect.render import DEFAULT_CHOICES, RENDERERS, SUFFIXES, Choices, chosen_renderer
 from cosinspect.report.report import Report
 
 __all__ = ["Output", "report_outputs"]
@@ -27,13 +27,13 @@ class Output:
     format: str
     path: Path | None
 
-    def write(self, report: Report, terminal: Terminal) -> None:
+    def write(self, report: Report, terminal: Terminal, choices: Choices = DEFAULT_CHOICES) -> None:
         """Write the report; replace a file only when the new content is complete.
 
         Raises:
             OSError: it cannot be written.
         """
-        renderer = RENDERERS[self.format]
+        renderer = chosen_renderer(self.format, choices)
         if self.path is None:
             # Workflow commands are intended here, and their content cannot form another one.
             stream = getattr(terminal.out, "raw", terminal.out) if self.format == "github" else terminal.out
