@@ -1,18 +1,37 @@
-"""What can this OS image do? Does it boot, install, upgrade, make an ISO, and if not, why?"""
+"""What can this OS image do? Does it boot, install, upgrade, make an ISO, and if not, why?
 
-from cosinspect.cache import Cache
-from cosinspect.errors import CosinspectError
-from cosinspect.image.image import Image
-from cosinspect.image.opening import open_image
-from cosinspect.inspection.inspection import inspect
-from cosinspect.inspection.options import Options
-from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Report, Status, Verdict
-from cosinspect.signatures.keys import PublicKey
-from cosinspect.signatures.policy import Identity, SignaturePolicy
-from cosinspect.sources.config.access import Access
-from cosinspect.sources.config.credential import Credential
-from cosinspect.version import __version__
+A public name is imported at its first use: `import cosinspect` costs next to nothing, and a command loads only
+what it uses.
+"""
+
+from importlib import import_module as _import_module
+
+# Type checkers and editors take this name for true; `typing` itself is not imported for it.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from cosinspect.cache import Cache
+    from cosinspect.errors import CosinspectError
+    from cosinspect.image.image import Image
+    from cosinspect.image.opening import open_image
+    from cosinspect.inspection.inspection import inspect
+    from cosinspect.inspection.options import Options
+    from cosinspect.limits import DEFAULT_LIMITS, Limits
+    from cosinspect.report.report import (
+        Capability,
+        CheckResult,
+        Finding,
+        Kind,
+        Level,
+        Report,
+        Status,
+        Verdict,
+    )
+    from cosinspect.signatures.keys import PublicKey
+    from cosinspect.signatures.policy import Identity, SignaturePolicy
+    from cosinspect.sources.config.access import Access
+    from cosinspect.sources.config.credential import Credential
+    from cosinspect.version import __version__
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -38,3 +57,50 @@ __all__ = [
     "inspect",
     "open_image",
 ]
+
+_MODULES = {
+    "DEFAULT_LIMITS": "limits",
+    "Access": "sources.config.access",
+    "Cache": "cache",
+    "Capability": "report.report",
+    "CheckResult": "report.report",
+    "CosinspectError": "errors",
+    "Credential": "sources.config.credential",
+    "Finding": "report.report",
+    "Identity": "signatures.policy",
+    "Image": "image.image",
+    "Kind": "report.report",
+    "Level": "report.report",
+    "Limits": "limits",
+    "Options": "inspection.options",
+    "PublicKey": "signatures.keys",
+    "Report": "report.report",
+    "SignaturePolicy": "signatures.policy",
+    "Status": "report.report",
+    "Verdict": "report.report",
+    "__version__": "version",
+    "inspect": "inspection.inspection",
+    "open_image": "image.opening",
+}
+"""The module of each public name; the imports above are for type checkers."""
+
+# Hidden from type checkers, for whom a module with `__getattr__` has every name.
+if not TYPE_CHECKING:
+
+    def __getattr__(name):  # noqa: ANN001, ANN202 - PEP 562; no type checker reads it
+        """Import a public name, or a module of the package, at its first use."""
+        if name in _MODULES:
+            found = getattr(_import_module(f"cosinspect.{_MODULES[name]}"), name)
+            globals()[name] = found
+            return found
+        if not name.startswith("_"):
+            try:
+                return _import_module(f"cosinspect.{name}")
+            except ModuleNotFoundError as fault:
+                if fault.name != f"cosinspect.{name}":
+                    raise
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message, name=name)
+
+    def __dir__():  # noqa: ANN202 - as above
+        return sorted({*globals(), *_MODULES})

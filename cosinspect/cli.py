@@ -3,7 +3,7 @@
 A name that is not a command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. Only this
 module reads the environment: NO_COLOR, TERM, COLUMNS, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME,
 the variables that locate podman's and docker's credentials and settings (`sources.access`), and those that
-env://NAME names. A failure prints at most one line on standard error.
+env://NAME names. A failure prints one line on standard error; the mistakes of a document follow, one a line.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
 import io
 import logging
 import os
@@ -26,7 +27,14 @@ from typing import NoReturn, TextIO, cast
 
 from cosinspect import __version__
 from cosinspect.commands import COMMANDS
-from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
+from cosinspect.commands.command import (
+    STATUS_MEANINGS,
+    Command,
+    ExitStatus,
+    NotInImage,
+    Terminal,
+    WrongUse,
+)
 from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
     CosinspectError,
@@ -37,7 +45,9 @@ from cosinspect.errors import (
     InvalidReference,
     InvalidScan,
     InvalidSignaturePolicy,
+    MissingPackage,
 )
+from cosinspect.image.recognition import local_name
 from cosinspect.report.display import InertStream, printable
 
 __all__ = ["main", "run"]
@@ -46,39 +56,39 @@ PROGRAM = "cosinspect"
 COLUMNS = (40, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
 
+MOST_MISTAKES = 50
+"""The number of mistakes of one document that are printed."""
+
 GRACE = 0.5
 """Seconds behind its deadline that a command has to end by itself."""
 
-INTERRUPTED = 130
-"""128 plus the signal, as in a shell."""
-
-EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
-    (KeyboardInterrupt, INTERRUPTED),
-    (WrongUse, 2),
-    (InvalidReference, 2),
-    (InvalidProfile, 2),
-    (InvalidSignaturePolicy, 2),
-    (InvalidAccess, 2),
-    (InvalidCache, 2),
-    (InvalidConfiguration, 2),
-    (InvalidScan, 2),
-    (NotInImage, 1),
-    (CosinspectError, 3),
-    (BrokenPipeError, 141),
-    (Exception, 3),
+EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
+    (KeyboardInterrupt, ExitStatus.INTERRUPTED),
+    (WrongUse, ExitStatus.WRONG_USE),
+    (InvalidReference, ExitStatus.WRONG_USE),
+    (InvalidProfile, ExitStatus.WRONG_USE),
+    (InvalidSignaturePolicy, ExitStatus.WRONG_USE),
+    (InvalidAccess, ExitStatus.WRONG_USE),
+    (InvalidCache, ExitStatus.WRONG_USE),
+    (InvalidConfiguration, ExitStatus.WRONG_USE),
+    (InvalidScan, ExitStatus.WRONG_USE),
+    (MissingPackage, ExitStatus.WRONG_USE),
+    (NotInImage, ExitStatus.NO),
+    (CosinspectError, ExitStatus.UNDECIDED),
+    (BrokenPipeError, ExitStatus.READER_GONE),
+    (SystemExit, ExitStatus.READER_GONE),  # rich's way to say that nobody reads
+    (Exception, ExitStatus.UNDECIDED),
 )
 """The exit status for each error; the first matching class counts."""
 
-_EPILOG = """\
-exit status:
-  0  the image has every capability that its profile requires; ls, cat, history: done
-  1  it lacks one; ls, cat, history: the path is not in the image
-  2  wrong use: arguments, the image's name, the profile
-  3  it cannot be decided: unreachable, damaged, unknown
 
-To check an image with the name of a command: cosinspect check NAME
-Options of a command: cosinspect check --help
-"""
+def _epilog() -> str:
+    rows = "\n".join(f"  {status:<3}  {meaning}" for status, meaning in STATUS_MEANINGS.items())
+    return (
+        f"exit status, of every command:\n{rows}\n\n"
+        f"To check an image with the name of a command: {PROGRAM} check NAME\n"
+        f"Options of a command: {PROGRAM} help COMMAND\n"
+    )
 
 
 class _ArgumentParser(argparse.ArgumentParser):
@@ -107,7 +117,7 @@ def main(
         try:
             status = _run(list(sys.argv[1:] if argv is None else argv), out, err)
             out.flush()
-        except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001 - a traceback is no message
+        except (Exception, KeyboardInterrupt, SystemExit) as fault:  # noqa: BLE001 - a traceback is no message
             with contextlib.suppress(OSError, ValueError):
                 err.write(_told(fault))
                 err.flush()
@@ -135,7 +145,7 @@ def run() -> NoReturn:
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     alone = all(each.daemon or each is threading.main_thread() for each in threading.enumerate())
-    if status == INTERRUPTED or not alone:
+    if status == ExitStatus.INTERRUPTED or not alone:
         os._exit(status)  # a worker may block in a read, and the interpreter would wait for it
     sys.exit(status)
 
@@ -150,7 +160,16 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
     with _log_told(err, quiet=silent, debug=debug), _ended_in_time(arguments):
+        _take_paths(arguments)
         return command.run(arguments, _terminal(arguments, out, err))
+
+
+def _take_paths(arguments: argparse.Namespace) -> None:
+    """Replace local paths in place of image names by names with a transport."""
+    for name in ("image", "other"):
+        given = getattr(arguments, name, None)
+        if given:
+            setattr(arguments, name, local_name(given))
 
 
 @contextlib.contextmanager
@@ -216,9 +235,23 @@ class _Teller(logging.Handler):
 
 
 def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
-    if not argv:
-        raise WrongUse(f"expected an image, such as quay.io/org/os:v1, or a command; see {PROGRAM} --help")
+    if not argv or argv == ["help"]:
+        argv = ["--help"]
+    if argv[0] == "version":
+        argv = ["--version", *argv[1:]]
+    if argv[0] == "help":
+        if argv[1] not in COMMANDS or len(argv) > 2:
+            near = difflib.get_close_matches(argv[1], COMMANDS, n=1)
+            raise WrongUse(
+                f"help: expected one command, found {' '.join(argv[1:])[:100]}; "
+                + (f"did you mean {PROGRAM} help {near[0]}?" if near else f"{PROGRAM} --help lists them")
+            )
+        argv = [argv[1], "--help"]
     if argv[0] in ("-h", "--help", "--version"):
+        if len(argv) > 1 and not argv[1].startswith("-"):
+            raise WrongUse(
+                f"{argv[0]}: expected nothing behind it, found {argv[1][:100]}; see {PROGRAM} --help"
+            )
         _overview().parse_args(argv[:1])
     command = COMMANDS.get(argv[0])
     implied = command is None
@@ -269,7 +302,7 @@ def _overview() -> argparse.ArgumentParser:
         prog=PROGRAM,
         usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
         description="What can this OS image do? Does it boot and install? If not, why?",
-        epilog=f"commands:\n{commands}\n\n{_EPILOG}",
+        epilog=f"commands:\n{commands}\n\n{_epilog()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -298,14 +331,24 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
 
 def _told(fault: BaseException) -> str:
     """Return the line for the error that ended a command, "" if nobody can read it."""
-    if isinstance(fault, BrokenPipeError):
+    if isinstance(fault, (BrokenPipeError, SystemExit)):
         return ""
     if isinstance(fault, KeyboardInterrupt):
         return f"{PROGRAM}: interrupted\n"
+    mistakes: tuple[str, ...] = getattr(fault, "mistakes", ())
+    if mistakes:
+        where = fault.where if isinstance(fault, CosinspectError) else None
+        if len(mistakes) == 1:
+            return f"{PROGRAM}: error: {printable(f'{where}, ' if where else '')}{printable(mistakes[0])}\n"
+        shown = "".join(f"  {printable(line)}\n" for line in mistakes[:MOST_MISTAKES])
+        more = f"  and {len(mistakes) - MOST_MISTAKES} more\n" if len(mistakes) > MOST_MISTAKES else ""
+        return f"{PROGRAM}: error: {printable(f'{where}: ' if where else '')}{len(mistakes)} mistakes\n{shown}{more}"
     if isinstance(fault, (CosinspectError, WrongUse, NotInImage)):
         text = str(fault)
     elif isinstance(fault, OSError):
         text = ": ".join(str(part) for part in (fault.filename, fault.strerror or fault) if part)
+        if fault.errno == errno.ENOSPC:
+            text += "; free some space, or write elsewhere"
     else:
         last = traceback.extract_tb(fault.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"

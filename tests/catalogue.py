@@ -10,6 +10,7 @@ from __future__ import annotations
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import Check
@@ -17,10 +18,11 @@ from cosinspect.inspection.inspection import inspect
 from cosinspect.profiles import generation_tables
 from cosinspect.report.report import Kind
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative, derivative_of
+from cosinspect.testing.derivative.toolkit_files import GenerationName
 from cosinspect.testing.derivative.variants import VARIANTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
-GENERATIONS = ("G0", "G1", "G2", "G3", "G4", "G5", "G6", "kairos", "bootc")
+GENERATIONS: tuple[GenerationName, ...] = get_args(GenerationName)
 
 HEAD = """# The checks
 

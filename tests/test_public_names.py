@@ -1,8 +1,10 @@
 """What is exported is what is there, sorted, documented and typed."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
 import pytest
 
@@ -38,13 +40,27 @@ def test_public_things_are_documented(name):
             assert inspect.getdoc(thing), f"{name}.{item}"
 
 
-def test_the_package_exports_exactly_its_public_names():
-    public = {
-        name
-        for name, thing in vars(cosinspect).items()
-        if not name.startswith("_") and not inspect.ismodule(thing)
-    }
-    assert public | {"__version__"} == set(cosinspect.__all__)
+def test_type_checkers_see_the_public_names_where_they_are():
+    """`cosinspect` imports a name at its first use; the imports that only type checkers read say the same."""
+    read = ast.parse(Path(cosinspect.__file__).read_text())
+    only = next(node for node in read.body if isinstance(node, ast.If))
+    assert ast.unparse(only.test) == "TYPE_CHECKING"
+    seen = {alias.name: node.module for node in only.body for alias in node.names}
+    assert seen == {name: f"cosinspect.{module}" for name, module in cosinspect._MODULES.items()}
+    assert sorted(seen) == sorted(cosinspect.__all__)
+
+
+def test_the_package_has_its_public_names_and_its_modules_and_nothing_else():
+    for name in cosinspect.__all__:
+        module = importlib.import_module(f"cosinspect.{cosinspect._MODULES[name]}")
+        assert getattr(cosinspect, name) is getattr(module, name)
+    assert set(cosinspect.__all__) <= set(dir(cosinspect))
+    public = {name for name, thing in vars(cosinspect).items() if not inspect.ismodule(thing)}
+    assert {name for name in public if not name.startswith("_")} <= {*cosinspect.__all__, "TYPE_CHECKING"}
+    assert cosinspect.errors is importlib.import_module("cosinspect.errors")
+    for name in ("nothing", "_nothing", "__path_hooks__"):
+        with pytest.raises(AttributeError, match=name):
+            getattr(cosinspect, name)
 
 
 def test_every_error_descends_from_one_root_and_is_drawn():

@@ -23,6 +23,7 @@ from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Deployment, Generation, Profile
 from cosinspect.report.capabilities import Need
 from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
+from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
@@ -43,6 +44,7 @@ __all__ = [
 
 Run: TypeAlias = "Callable[[CheckContext], Iterator[Finding | str]]"
 Applies: TypeAlias = "Callable[[Generation], bool]"
+Cure: TypeAlias = "Callable[[CheckContext, Finding], Remedy | None]"
 Spares: TypeAlias = "Callable[[CheckContext], Iterable[Capability]]"
 
 
@@ -242,7 +244,7 @@ class Check:
         capabilities: the capabilities that are lost if the check fails.
         summary: the defect in one sentence.
         why: what happens on a machine.
-        remedy: how to repair it.
+        remedy: how to repair it, for images of every generation.
         reads: globs of files to keep while layers are read.
         universal: whether it applies to images of every generation, also without a table.
         applies: returns whether the check applies to a generation's table; None for all.
@@ -250,6 +252,7 @@ class Check:
         tags: the subjects by which reports group: a stage of the boot, `signature`.
         run: the function.
         spares: returns the capabilities that this image keeps in spite of a failure; None for none.
+        cure: returns the remedy for a finding of this image, None where `remedy` holds; None for checks that have none.
     """
 
     id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))
@@ -266,6 +269,7 @@ class Check:
     tags: tuple[str, ...] = ()
     run: Run = field(repr=False, eq=False)
     spares: Spares | None = field(default=None, repr=False, eq=False)
+    cure: Cure | None = field(default=None, repr=False, eq=False)
 
     @property
     def rule(self) -> Rule:
@@ -302,6 +306,7 @@ def check(
     generations: Iterable[str] = (),
     tags: Iterable[str] = (),
     spares: Spares | None = None,
+    cure: Cure | None = None,
 ) -> Callable[[Run], Check]:
     """Declare the function below as a check, with the tag of its module's stage of the boot."""
 
@@ -321,6 +326,7 @@ def check(
             tags=tuple(dict.fromkeys((*_STAGE_OF.get(run.__module__.rpartition(".")[2], ()), *tags))),
             run=run,
             spares=spares,
+            cure=cure,
         )
 
     return declare
@@ -366,6 +372,14 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
         return item.capabilities
 
 
+def _cured(item: Check, context: CheckContext, finding: Finding) -> Remedy | str:
+    """Return the remedy for a finding: the one that its evidence and the generation allow, else the check's own."""
+    try:
+        return (item.cure(context, finding) if item.cure is not None else None) or item.remedy
+    except (Exception, Unread):  # noqa: BLE001 - a defect remains one, also where its remedy cannot be made
+        return item.remedy
+
+
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
     """Return the capabilities that this image loses by a failure."""
     if item.spares is None:
@@ -386,7 +400,8 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))
         evidence = tuple(each for each in seen if isinstance(each, str))
         mended = tuple(
-            finding if finding.remedy else evolve(finding, remedy=item.remedy) for finding in findings
+            finding if finding.remedy else evolve(finding, remedy=_cured(item, context, finding))
+            for finding in findings
         )
         lost = _lost(item, context, capabilities) if kind is Kind.FAIL else capabilities
         return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence, tags=item.tags)

@@ -45,15 +45,6 @@ CANNOT_READ = frozenset({"unsupported", "limit"})
 GENERIC_DRIVERS = ("ahci", "nvme", "sd_mod", "virtio_blk")
 # Dracut modules of which other checks tell.
 _JUDGED = {"dmsquash-live", "livenet"}
-_OPTIONS = {
-    "gzip": "GZIP",
-    "bzip2": "BZIP2",
-    "lzma": "LZMA",
-    "xz": "XZ",
-    "lzo": "LZO",
-    "lz4": "LZ4",
-    "zstd": "ZSTD",
-}
 
 
 def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
@@ -319,7 +310,8 @@ def _unpacking_options(initrd: Initrd) -> dict[str, str]:
     for segment in initrd.segments:
         if segment.compression is not None:
             kind = segment.compression.value
-            found[f"CONFIG_RD_{_OPTIONS[kind]}"] = kind
+            # The kernel names each option after its format.
+            found[f"CONFIG_RD_{kind.upper()}"] = kind
             found |= {f"CONFIG_XZ_DEC_{name}": f"xz with the filter {name}" for name in segment.filters}
     return found
 

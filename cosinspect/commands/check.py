@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.commands.command import ExitStatus, Terminal, WrongUse
 from cosinspect.commands.options import (
     access_of,
     add_image,
@@ -24,7 +24,11 @@ from cosinspect.report.report import Verdict
 
 __all__ = ["check_image", "configure", "run"]
 
-EXIT_STATUSES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.OPEN: 3}
+EXIT_STATUSES = {
+    Verdict.PASS: ExitStatus.YES,
+    Verdict.FAIL: ExitStatus.NO,
+    Verdict.OPEN: ExitStatus.UNDECIDED,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

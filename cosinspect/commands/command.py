@@ -1,14 +1,39 @@
-"""A command, its terminal, and the two errors that only commands raise."""
+"""A command, its terminal, its exit statuses, and the two errors that only commands raise."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from enum import IntEnum
 from typing import TextIO, TypeAlias
 
 from attrs import frozen
 
-__all__ = ["Command", "NotInImage", "Run", "Terminal", "WrongUse"]
+__all__ = ["STATUS_MEANINGS", "Command", "ExitStatus", "NotInImage", "Run", "Terminal", "WrongUse"]
+
+
+class ExitStatus(IntEnum):
+    """The exit statuses, the same for every command."""
+
+    YES = 0
+    NO = 1
+    WRONG_USE = 2
+    UNDECIDED = 3
+    INTERRUPTED = 130
+    """128 plus the signal, as in a shell."""
+    READER_GONE = 141
+    """As a program that SIGPIPE ends."""
+
+
+STATUS_MEANINGS: dict[ExitStatus, str] = {
+    ExitStatus.YES: "the answer is yes, or the work is done: every required capability, no difference, the path",
+    ExitStatus.NO: "the answer is no: a required capability is missing, there is a difference, no such path",
+    ExitStatus.WRONG_USE: "wrong use: arguments, the image's name, a file of yours such as a profile",
+    ExitStatus.UNDECIDED: "it cannot be decided: not there, unreachable, damaged, unknown, disk full",
+    ExitStatus.INTERRUPTED: "interrupted (Ctrl-C); what is done is kept",
+    ExitStatus.READER_GONE: "whoever reads the output has gone; this is no verdict",
+}
+"""What each status means, for the help and the pages."""
 
 
 class WrongUse(Exception):

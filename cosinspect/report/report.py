@@ -26,6 +26,7 @@ from cosinspect.report.capabilities import (
     Status,
 )
 from cosinspect.report.evidence import name_layer, shorten_step
+from cosinspect.report.remedy import Instruction, Remedy
 from cosinspect.report.results import (
     CheckResult,
     Finding,
@@ -105,12 +106,15 @@ class _WireFinding(msgspec.Struct):
     layer: int | None = None
     evidence: tuple[str, ...] = ()
     remedy: str | None = None
+    remedy_commands: tuple[str, ...] = ()
     waiver: Waiver | None = None
     semantics: str | None = None
 
     def value(self) -> Finding:
+        steps = tuple(Instruction(each) for each in self.remedy_commands)
+        remedy = Remedy(self.remedy, steps) if self.remedy is not None else None
         return Finding(
-            self.message, self.path, self.layer, self.evidence, self.remedy, self.waiver, self.semantics
+            self.message, self.path, self.layer, self.evidence, remedy, self.waiver, self.semantics
         )
 
 
@@ -474,6 +478,7 @@ def _result(result: CheckResult) -> dict[str, Any]:
                 "layer": finding.layer,
                 "evidence": list(finding.evidence),
                 "remedy": finding.remedy,
+                "remedy_commands": list(finding.remedy_commands),
                 "waiver": finding.waiver.to_dict() if finding.waiver else None,
                 "semantics": finding.semantics,
             }

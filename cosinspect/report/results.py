@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from cosinspect.report.capabilities import Capability
 from cosinspect.report.evidence import Evidence
+from cosinspect.report.remedy import Remedy, as_remedy
 
 __all__ = [
     "CheckResult",
@@ -105,7 +106,7 @@ class Finding:
         path: the path in the image.
         layer: position of the layer that caused it, counted from 0 at the bottom.
         grounds: what it rests on: links followed, what layers did, the step that did it; `evidence=` of the constructor.
-        remedy: what to do; None means the check's own remedy.
+        cure: what to do, `remedy=` of the constructor, which takes text as well; None means the check's own remedy.
         waiver: the waiver that covers it, expired or not.
         semantics: the semantics to which it is limited, None for the report's own.
     """
@@ -115,9 +116,22 @@ class Finding:
     layer: int | None = None
     # Equal text is equal evidence: a report that was written and read again has text alone.
     grounds: tuple[Evidence, ...] = field(default=(), alias="evidence", eq=lambda each: tuple(map(str, each)))
-    remedy: str | None = None
+    # A report that was written and read again has no more than the text and the steps.
+    cure: Remedy | None = field(
+        default=None, alias="remedy", converter=as_remedy, eq=lambda each: each and (each.text, each.steps)
+    )
     waiver: Waiver | None = None
     semantics: str | None = None
+
+    @property
+    def remedy(self) -> str | None:
+        """What to do, as text; None if nothing is known."""
+        return self.cure.text if self.cure is not None else None
+
+    @property
+    def remedy_commands(self) -> tuple[str, ...]:
+        """The steps of a Containerfile that repair it, in order; empty if there are none."""
+        return tuple(map(str, self.cure.steps)) if self.cure is not None else ()
 
     @property
     def evidence(self) -> tuple[str, ...]:

@@ -146,6 +146,7 @@ def _report() -> dict[str, Any]:
             "layer": {"type": ["integer", "null"]},
             "evidence": texts,
             "remedy": maybe,
+            "remedy_commands": texts,
             "waiver": {"type": ["object", "null"]},
             "semantics": maybe,
         },

@@ -1,11 +1,14 @@
 """One good derivative, and each way it breaks: the check named for it fails and no other."""
 
+from typing import get_args
+
 import pytest
 
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
 from cosinspect.report.report import Capability, Kind, Level, Status, Verdict
 from cosinspect.testing.derivative import BREAKAGES, derivative
+from cosinspect.testing.derivative.toolkit_files import GenerationName
 
 
 def report(tmp_path, broken=None, **options):
@@ -13,7 +16,7 @@ def report(tmp_path, broken=None, **options):
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-@pytest.mark.parametrize("generation", ["G0", "G1", "G2", "G3", "G4", "G5", "G6", "kairos", "bootc"])
+@pytest.mark.parametrize("generation", get_args(GenerationName))
 def test_a_good_derivative_passes_every_check(tmp_path, generation, architecture):
     found = report(tmp_path, generation=generation, architecture=architecture)
 

@@ -1,5 +1,7 @@
 """Generations are told from the image with what shows them; each has a profile, and what is unknown is none."""
 
+from typing import get_args
+
 import pytest
 
 from cosinspect import inspect
@@ -10,6 +12,7 @@ from cosinspect.testing.bootfiles import unified_kernel_image
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative, derivative_of
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.parts import parts_of
+from cosinspect.testing.derivative.toolkit_files import GenerationName
 from cosinspect.testing.derivative.variants import VARIANTS
 
 SHOWN_BY = {
@@ -24,6 +27,10 @@ SHOWN_BY = {
     "bootc": "label containers.bootc=1",
 }
 PROFILES = {"kairos": "kairos", "bootc": "bootc"}
+
+
+def test_every_generation_of_the_testing_kit_is_shown_by_something():
+    assert set(get_args(GenerationName)) == set(SHOWN_BY)
 
 
 def of(tmp_path, generation="G2", change=lambda _: None, **options):

@@ -10,6 +10,7 @@ from attrs import evolve
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
 from cosinspect.report.lines import BOOT_CHAIN
+from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import (
     DECIDABLE,
     SCHEMA,
@@ -264,6 +265,7 @@ SHAPE = {
                     "layer": MAYBE_NUMBER,
                     "evidence": [TEXT],
                     "remedy": MAYBE_TEXT,
+                    "remedy_commands": [TEXT],
                     "waiver": WAIVER,
                     "semantics": MAYBE_TEXT,
                 }
@@ -316,7 +318,7 @@ def test_the_words_of_a_report_are_those_that_are_promised():
 
 
 def test_everything_of_a_report_is_in_its_plain_values():
-    finding = Finding("broken", "/boot/vmlinuz", 1, ("one", "two"), "mend it")
+    finding = Finding("broken", "/boot/vmlinuz", 1, ("one", "two"), Remedy.of("mend it", "RUN true"))
     found = CheckResult(
         "COS011",
         "dangling",
@@ -372,7 +374,8 @@ def test_everything_of_a_report_is_in_its_plain_values():
                     "path": "/boot/vmlinuz",
                     "layer": 1,
                     "evidence": ["one", "two"],
-                    "remedy": "mend it",
+                    "remedy": "mend it: RUN true",
+                    "remedy_commands": ["RUN true"],
                     "waiver": None,
                     "semantics": None,
                 }
