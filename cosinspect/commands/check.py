@@ -12,6 +12,7 @@ from cosinspect.commands.options import (
     add_report,
     add_trust,
     cache_of,
+    choices_of,
     limits_of,
     trusts_tables,
 )
@@ -20,7 +21,7 @@ from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.signatures import add_signatures, signature_policy
 from cosinspect.commands.stored_answers import AnswerRecorder, answer_recorder
 from cosinspect.inspection.inspection import inspect
-from cosinspect.report.report import Verdict
+from cosinspect.report.report import Report, Verdict
 
 __all__ = ["check_image", "configure", "run"]
 
@@ -72,8 +73,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         )
         if attested is not None:
             return attested
-    outputs = report_outputs(arguments.output, arguments.format)
-    recorder = answer_recorder(arguments, outputs, _defaults())
+    recorder = answer_recorder(arguments, _defaults())
     if recorder is None:
         return check_image(arguments.image, arguments, terminal)
     with recorder.watching():
@@ -122,11 +122,15 @@ def check_image(
             on_image=bars.begin,
             progress=bars.advance,
         )
-    for output in outputs:
-        output.write(report, terminal)
+
+    def write(report: Report, terminal: Terminal) -> None:
+        for output in outputs:
+            output.write(report, terminal, choices_of(arguments))
+
+    write(report, terminal)
     status = EXIT_STATUSES[report.verdict]
     if recorder is not None:
-        recorder.store(report, status, terminal, cache)
+        recorder.store(report, status, terminal, cache, write)
     return status
 
 

@@ -10,10 +10,10 @@ import argparse
 import io
 import logging
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TextIO, TypeAlias, cast
 
 from attrs import evolve, frozen
 
@@ -33,7 +33,6 @@ from cosinspect.cache.record_writer import RecordWriter
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.plugins import installed_checks
 from cosinspect.commands.command import Terminal
-from cosinspect.commands.outputs import Output
 from cosinspect.errors import CosinspectError
 from cosinspect.image.resolution import resolve_image
 from cosinspect.limits import DEFAULT_LIMITS
@@ -47,6 +46,8 @@ from cosinspect.sources.local.files import DirectoryFiles, read_file
 from cosinspect.sources.local.layout import DirSource, LayoutSource
 
 __all__ = ["AnswerRecorder", "answer_recorder"]
+
+Write: TypeAlias = Callable[[Report, Terminal], None]
 
 KNOWN = frozenset({
     "cache", "cache_home", "environment", "format", "image", "jobs", "manifest", "no_color", "no_cache", "only", "output",
@@ -64,11 +65,10 @@ class AnswerRecorder:
         told: whether the library logged something, which an answer would not repeat.
     """
 
-    def __init__(self, question: Question, arguments: argparse.Namespace, outputs: Sequence[Output]) -> None:
+    def __init__(self, question: Question, arguments: argparse.Namespace) -> None:
         self.question = question
         self.told = False
         self._arguments = arguments
-        self._outputs = outputs
         self.files = self._named_files()
 
     @contextmanager
@@ -81,8 +81,18 @@ class AnswerRecorder:
         finally:
             logger.removeHandler(handler)
 
-    def store(self, report: Report, status: int, terminal: Terminal, cache: Cache | None) -> None:
-        """Store the answer, unless it depends on something that is not known."""
+    def store(
+        self, report: Report, status: int, terminal: Terminal, cache: Cache | None, write: Write
+    ) -> None:
+        """Store the answer, unless it depends on something that is not known.
+
+        Args:
+            report: what was printed.
+            status: the exit status.
+            terminal: on which it was printed.
+            cache: where the answer is stored.
+            write: prints a report.
+        """
         if cache is None or not self._is_settled(report) or self.files != self._named_files():
             return
         store = cache.store
@@ -91,7 +101,7 @@ class AnswerRecorder:
         files = self._image_files(report)
         if files is None:
             return
-        pieces = self._pieces(report, terminal)
+        pieces = self._pieces(report, terminal, write)
         if pieces is None:
             return
         files.update(self.files)
@@ -149,7 +159,7 @@ class AnswerRecorder:
             return None
         return files.noted
 
-    def _pieces(self, report: Report, terminal: Terminal) -> list[str] | None:
+    def _pieces(self, report: Report, terminal: Terminal, write: Write) -> list[str] | None:
         """Return the text with holes in the place of its cost; None if what is filled in is not what is printed."""
         mark = f"hole{secrets.token_hex(16)}"
         marks = {
@@ -159,23 +169,22 @@ class AnswerRecorder:
             "bytes": f'"{mark}bytes"',
         }
         stats = report.stats
-        pieces = split_text(
-            self._printed(evolve(report, stats=_MarkedStats(0.0, 0, stats.entries, mark)), terminal), marks
-        )
+        marked = evolve(report, stats=_MarkedStats(0.0, 0, stats.entries, mark))
+        pieces = split_text(_printed(write, marked, terminal), marks)
         answer = Answer(0, stats.entries, "", "", {}, pieces)
         for seconds in (0.02, 12.345):
             alike = evolve(report, stats=Stats(seconds, 0, stats.entries))
-            if answer.text(seconds) != self._printed(alike, terminal):
+            if answer.text(seconds) != _printed(write, alike, terminal):
                 return None
         return pieces
 
-    def _printed(self, report: Report, terminal: Terminal) -> str:
-        out = io.StringIO()
-        inert = cast("TextIO", InertStream(out))
-        for output in self._outputs:
-            output.write(report, evolve(terminal, out=inert))
-        inert.flush()
-        return out.getvalue()
+
+def _printed(write: Write, report: Report, terminal: Terminal) -> str:
+    out = io.StringIO()
+    inert = cast("TextIO", InertStream(out))
+    write(report, evolve(terminal, out=inert))
+    inert.flush()
+    return out.getvalue()
 
 
 class _Notice(logging.Handler):
@@ -238,26 +247,22 @@ class _NotedFiles:
         return self._files.doubt(name)
 
 
-def answer_recorder(
-    arguments: argparse.Namespace, outputs: Sequence[Output], defaults: Mapping[str, object]
-) -> AnswerRecorder | None:
+def answer_recorder(arguments: argparse.Namespace, defaults: Mapping[str, object]) -> AnswerRecorder | None:
     """Return the recorder for a check; None if an answer cannot be stored.
 
     Args:
         arguments: of the command.
-        outputs: where the report is written.
         defaults: the default of each argument.
     """
     question = getattr(arguments, "question", None)
-    if question is None or any(output.path is not None for output in outputs):
+    if question is None or set(arguments.output or ()) - {"-"} or arguments.format == "html":
         return None
-    given = vars(arguments)
     if any(
         name not in KNOWN and (name not in defaults or value != defaults[name])
-        for name, value in given.items()
+        for name, value in vars(arguments).items()
     ):
         return None
     if len(installed_checks()) != len(CATALOGUE):
         return None
-    recorder = AnswerRecorder(question, arguments, outputs)
+    recorder = AnswerRecorder(question, arguments)
     return None if None in recorder.files.values() else recorder

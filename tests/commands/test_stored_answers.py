@@ -128,7 +128,7 @@ def test_the_stored_answer_is_what_the_command_prints(place, name, form, columns
 
 UNSTORED = {
     "an output in a file": ["-o", "report.txt"],
-    "requests are printed": ["-v"],
+    "requests are printed": ["--debug"],
     "a page has a date": ["--format=html"],
     "signatures can be added": ["--verify-key=key.pem", "--signature-repository=127.0.0.1:1/none/at/all"],
     "layers from the top": ["--fast"],
