@@ -11,8 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import TypeAlias
 
 from cosinspect.deadline import spend
 from cosinspect.errors import (
@@ -28,6 +27,7 @@ from cosinspect.globs import alternatives, component_expression, is_literal
 from cosinspect.layer.changeset import LayerEntry, LayerIndex
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.bodies import Bodies, FileStream
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
 from cosinspect.rootfs.history import Change, histories
 from cosinspect.rootfs.node import NODES
@@ -36,43 +36,6 @@ from cosinspect.rootfs.semantics import Semantics
 from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
-
-
-class FileStream(Protocol):
-    """A file's content; if its `with` block ends without an error, the bytes were verified."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return at most `size` further bytes, all that are left for -1, none at the end."""
-        ...
-
-    def close(self) -> None:
-        """Verify the rest and close the stream."""
-        ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
-
-
-class Bodies(Protocol):
-    """The contents of a layer's files."""
-
-    def open(self, entry: LayerEntry, /) -> FileStream:
-        """Open the content of one of its files."""
-        ...
-
-    def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
-        """Return the sha256 of files, in hexadecimal digits by the offset of their data."""
-        ...
-
-    def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
-        """Return the requirements of executable files, by the offset of their data."""
-        ...
-
-    def contents(self, entries: Iterable[LayerEntry], /) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
-        """Yield files with their contents."""
-        ...
 
 
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
@@ -485,10 +448,13 @@ class Rootfs:
             found.update((path, read[file.data]) for path, file in files.items())
         return found
 
-    def contents(self, entries: Iterable[Entry]) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
+    def contents(
+        self, entries: Iterable[Entry], *, holes: bool = True
+    ) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
         """Yield what regular files contain, by `place`, each content once; each layer is read once.
 
-        Take the pieces of a content before the next one. What was taken is verified when the iteration has ended.
+        Take the pieces of a content before the next one. What was taken of a layer is verified when the first content of the next
+        layer is yielded, or the iteration has ended. Without `holes`, only the data regions of sparse files are yielded.
 
         Raises:
             as `open` does, and ContentError.
@@ -501,7 +467,7 @@ class Rootfs:
         if waiting and not self._layers:
             raise RootfsError("the contents are not at hand: the tree was merged without its layers")
         for source, files in waiting.items():
-            for file, pieces in self._layers[source].contents(files.values()):
+            for file, pieces in self._layers[source].contents(files.values(), holes=holes):
                 yield (source, file.data), pieces
 
     @staticmethod
