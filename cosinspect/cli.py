@@ -3,7 +3,7 @@
 A name that is not a command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. Only this
 module reads the environment: NO_COLOR, TERM, COLUMNS, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME,
 the variables that locate podman's and docker's credentials and settings (`sources.access`), and those that
-env://NAME names. A failure prints at most one line on standard error.
+env://NAME names. A failure prints one line on standard error; the mistakes of a document follow, one a line.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from cosinspect.errors import (
     InvalidReference,
     InvalidScan,
     InvalidSignaturePolicy,
+    MissingPackage,
 )
 from cosinspect.image.recognition import local_name
 from cosinspect.report.display import InertStream, printable
@@ -52,8 +53,11 @@ from cosinspect.report.display import InertStream, printable
 __all__ = ["main", "run"]
 
 PROGRAM = "cosinspect"
-COLUMNS = (60, 100, 120)
+COLUMNS = (40, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
+
+MOST_MISTAKES = 50
+"""The number of mistakes of one document that are printed."""
 
 GRACE = 0.5
 """Seconds behind its deadline that a command has to end by itself."""
@@ -68,6 +72,7 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (InvalidCache, ExitStatus.WRONG_USE),
     (InvalidConfiguration, ExitStatus.WRONG_USE),
     (InvalidScan, ExitStatus.WRONG_USE),
+    (MissingPackage, ExitStatus.WRONG_USE),
     (NotInImage, ExitStatus.NO),
     (CosinspectError, ExitStatus.UNDECIDED),
     (BrokenPipeError, ExitStatus.READER_GONE),
@@ -151,10 +156,10 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
             command, arguments = _parse(argv)
         except SystemExit:  # --help and --version have written their text
             return 0
-    verbose = getattr(arguments, "verbose", False)
+    debug = getattr(arguments, "debug", False)
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
-    with _log_told(err, quiet=silent, verbose=verbose), _ended_in_time(arguments):
+    with _log_told(err, quiet=silent, debug=debug), _ended_in_time(arguments):
         _take_paths(arguments)
         return command.run(arguments, _terminal(arguments, out, err))
 
@@ -198,14 +203,14 @@ def _ring(_signal: int, _frame: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _log_told(err: TextIO, *, quiet: bool, verbose: bool) -> Iterator[None]:
-    """Print what the library logs, one line each: warnings, and requests if `-v` is given."""
+def _log_told(err: TextIO, *, quiet: bool, debug: bool) -> Iterator[None]:
+    """Print what the library logs, one line each: warnings, and requests if `--debug` is given."""
     logger, handler = logging.getLogger(PROGRAM), _Teller(err)
     if quiet:
         yield
         return
     level = logger.level
-    if verbose:
+    if debug:
         logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
@@ -314,7 +319,7 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
     if out.isatty():
         columns = min(max(shutil.get_terminal_size((usual, 24)).columns, least), most)
     # Progress bars and a log would overwrite each other.
-    hushed = getattr(arguments, "quiet", False) or getattr(arguments, "verbose", False)
+    hushed = getattr(arguments, "quiet", False) or getattr(arguments, "debug", False)
     return Terminal(
         out=out,
         err=err,
@@ -330,6 +335,14 @@ def _told(fault: BaseException) -> str:
         return ""
     if isinstance(fault, KeyboardInterrupt):
         return f"{PROGRAM}: interrupted\n"
+    mistakes: tuple[str, ...] = getattr(fault, "mistakes", ())
+    if mistakes:
+        where = fault.where if isinstance(fault, CosinspectError) else None
+        if len(mistakes) == 1:
+            return f"{PROGRAM}: error: {printable(f'{where}, ' if where else '')}{printable(mistakes[0])}\n"
+        shown = "".join(f"  {printable(line)}\n" for line in mistakes[:MOST_MISTAKES])
+        more = f"  and {len(mistakes) - MOST_MISTAKES} more\n" if len(mistakes) > MOST_MISTAKES else ""
+        return f"{PROGRAM}: error: {printable(f'{where}: ' if where else '')}{len(mistakes)} mistakes\n{shown}{more}"
     if isinstance(fault, (CosinspectError, WrongUse, NotInImage)):
         text = str(fault)
     elif isinstance(fault, OSError):

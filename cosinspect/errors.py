@@ -38,6 +38,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
     +-- InvalidReport (ValueError)         a document that is not a report
     +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
+    +-- MissingPackage                     an optional package that the request needs is not installed
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
     +-- CannotBoot                         a boot cannot be tried: no emulator, no space, a tree that no disk holds
 """
@@ -72,6 +73,7 @@ __all__ = [
     "InvalidScan",
     "InvalidSignaturePolicy",
     "LimitExceeded",
+    "MissingPackage",
     "NoMatchingPlatform",
     "NotADirectory",
     "NotARegularFile",
@@ -328,14 +330,6 @@ class InvalidCache(CosinspectError):
     """The place that was named for the cache cannot be used."""
 
 
-class InvalidProfile(CosinspectError, ValueError):
-    """A profile cannot be read, or requires nothing."""
-
-
-class InvalidSignaturePolicy(CosinspectError, ValueError):
-    """The given signers cannot verify anything: an invalid key, an identity without its issuer, or no signer."""
-
-
 class _Mistaken(CosinspectError):
     """A document with mistakes; all are reported together."""
 
@@ -351,7 +345,19 @@ class _Mistaken(CosinspectError):
         self.mistakes = mistakes
 
 
-class InvalidPolicy(_Mistaken, InvalidProfile):
+class InvalidProfile(_Mistaken, ValueError):
+    """A profile cannot be read, is wrong, or requires nothing.
+
+    Attributes:
+        mistakes: every mistake with its place, in the document's order.
+    """
+
+
+class InvalidSignaturePolicy(CosinspectError, ValueError):
+    """The given signers cannot verify anything: an invalid key, an identity without its issuer, or no signer."""
+
+
+class InvalidPolicy(InvalidProfile):
     """A policy cannot be read, or is wrong.
 
     Attributes:
@@ -381,6 +387,10 @@ class InvalidReport(CosinspectError, ValueError):
 
 class InvalidScan(CosinspectError, ValueError):
     """The list of images, or the file of an earlier scan, cannot be used."""
+
+
+class MissingPackage(CosinspectError):
+    """The request needs an optional package, which is not installed."""
 
 
 class InvalidPlugin(CosinspectError):

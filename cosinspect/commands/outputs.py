@@ -11,7 +11,8 @@ from attrs import frozen
 
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.files import require_file, write_whole
-from cosinspect.render import RENDERERS, SUFFIXES
+from cosinspect.extras import require_extra
+from cosinspect.render import DEFAULT_CHOICES, PACKAGES, RENDERERS, SUFFIXES, Choices, chosen_renderer
 from cosinspect.report.report import Report
 
 __all__ = ["Output", "report_outputs"]
@@ -29,13 +30,13 @@ class Output:
     format: str
     path: Path | None
 
-    def write(self, report: Report, terminal: Terminal) -> None:
+    def write(self, report: Report, terminal: Terminal, choices: Choices = DEFAULT_CHOICES) -> None:
         """Write the report; replace a file only when the new content is complete.
 
         Raises:
             OSError: it cannot be written.
         """
-        renderer = RENDERERS[self.format]
+        renderer = chosen_renderer(self.format, choices)
         if self.path is None:
             # Workflow commands are intended here, and their content cannot form another one.
             stream = getattr(terminal.out, "raw", terminal.out) if self.format == "github" else terminal.out
@@ -55,6 +56,7 @@ def report_outputs(named: Iterable[str] | None, given: str | None) -> tuple[Outp
 
     Raises:
         WrongUse: a file cannot be written, or two reports have the same file.
+        MissingPackage: a format needs a package that is not installed.
     """
     outputs = tuple(_output(text, given) for text in named or ("-",))
     places = [output.path and output.path.resolve() for output in outputs]
@@ -76,6 +78,8 @@ def _output(text: str, given: str | None) -> Output:
         )
     else:
         name, chosen = text, given or SUFFIXES.get(Path(text).suffix.lower(), "text")
+    if chosen in PACKAGES:
+        require_extra(*PACKAGES[chosen])
     if name == "-":
         return Output(chosen, None)
     if not name:

@@ -2,6 +2,6 @@
 
 It may import `formats`, `layer` and `tar`. `semantics` is a table of the differences between runtimes; `tree` writes
 entries by it, `overlay` merges indexes, `rootfs` is the view that checks use, `history` finds each layer's
-changes, `effects` counts them, `differences` compares two trees, `archive` writes one as a tar archive, `partial`
-is the view before all layers are read.
+changes, `effects` counts them, `differences` compares two trees, `agreement` shows that readers make the same one,
+`archive` writes one as a tar archive, `partial` is the view before all layers are read.
 """

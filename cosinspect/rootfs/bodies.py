@@ -1,4 +1,4 @@
-"""The contents of a layer's files: what a merged tree asks of its layers."""
+"""The ports through which a tree reads what its files contain."""
 
 from __future__ import annotations
 
