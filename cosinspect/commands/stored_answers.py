@@ -182,7 +182,7 @@ class AnswerRecorder:
 def _printed(write: Write, report: Report, terminal: Terminal) -> str:
     out = io.StringIO()
     inert = cast("TextIO", InertStream(out))
-    write(report, evolve(terminal, out=inert))
+    write(report, Terminal(inert, terminal.err, color=terminal.color, columns=terminal.columns))
     inert.flush()
     return out.getvalue()
 
