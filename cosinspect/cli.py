@@ -46,6 +46,7 @@ from cosinspect.errors import (
     InvalidReference,
     InvalidScan,
     InvalidSignaturePolicy,
+    MissingPackage,
 )
 from cosinspect.image.recognition import local_name
 from cosinspect.report.display import InertStream, printable
@@ -72,6 +73,7 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (InvalidCache, ExitStatus.WRONG_USE),
     (InvalidConfiguration, ExitStatus.WRONG_USE),
     (InvalidScan, ExitStatus.WRONG_USE),
+    (MissingPackage, ExitStatus.WRONG_USE),
     (NotInImage, ExitStatus.NO),
     (CosinspectError, ExitStatus.UNDECIDED),
     (BrokenPipeError, ExitStatus.READER_GONE),

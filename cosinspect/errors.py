@@ -38,6 +38,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
     +-- InvalidReport (ValueError)         a document that is not a report
     +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
+    +-- MissingPackage                     an optional package that the request needs is not installed
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
     +-- CannotBoot                         a boot cannot be tried: no emulator, no space, a tree that no disk holds
 """
@@ -72,6 +73,7 @@ __all__ = [
     "InvalidScan",
     "InvalidSignaturePolicy",
     "LimitExceeded",
+    "MissingPackage",
     "NoMatchingPlatform",
     "NotADirectory",
     "NotARegularFile",
@@ -385,6 +387,10 @@ class InvalidReport(CosinspectError, ValueError):
 
 class InvalidScan(CosinspectError, ValueError):
     """The list of images, or the file of an earlier scan, cannot be used."""
+
+
+class MissingPackage(CosinspectError):
+    """The request needs an optional package, which is not installed."""
 
 
 class InvalidPlugin(CosinspectError):

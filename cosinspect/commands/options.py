@@ -6,7 +6,6 @@ import argparse
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from cosinspect.cache import Cache, Store, open_directory
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import CosinspectError, InvalidAccess, InvalidCache, RootfsError
+from cosinspect.extras import load_extra
 from cosinspect.image.image import JOBS, Image
 from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -239,14 +239,8 @@ def _shared(arguments: argparse.Namespace) -> Store:
     path = arguments.cache.removeprefix("file://")
     if path != arguments.cache:
         return open_directory(Path(path), trusted=True)
-    try:
-        # Imported on demand: few need it, and the extra may be missing.
-        module = import_module("cosinspect.cache.shared")
-    except ImportError as fault:
-        raise InvalidCache(
-            "expected the package fsspec for a cache by URL, it is not installed",
-            remedy="pip install 'cosinspect[cache]'",
-        ) from fault
+    # Imported on demand: few need it.
+    module = load_extra("cosinspect.cache.shared", "cache")
     local = open_directory(Path(arguments.cache_home, "cosinspect"), trusted=False)
     store: Store = module.open_shared(arguments.cache, local)
     return store

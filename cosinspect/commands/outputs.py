@@ -11,7 +11,8 @@ from attrs import frozen
 
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.files import require_file, write_whole
-from cosinspect.render import RENDERERS, SUFFIXES
+from cosinspect.extras import require_extra
+from cosinspect.render import PACKAGES, RENDERERS, SUFFIXES
 from cosinspect.report.report import Report
 
 __all__ = ["Output", "report_outputs"]
@@ -55,6 +56,7 @@ def report_outputs(named: Iterable[str] | None, given: str | None) -> tuple[Outp
 
     Raises:
         WrongUse: a file cannot be written, or two reports have the same file.
+        MissingPackage: a format needs a package that is not installed.
     """
     outputs = tuple(_output(text, given) for text in named or ("-",))
     places = [output.path and output.path.resolve() for output in outputs]
@@ -76,6 +78,8 @@ def _output(text: str, given: str | None) -> Output:
         )
     else:
         name, chosen = text, given or SUFFIXES.get(Path(text).suffix.lower(), "text")
+    if chosen in PACKAGES:
+        require_extra(*PACKAGES[chosen])
     if name == "-":
         return Output(chosen, None)
     if not name:

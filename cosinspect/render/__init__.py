@@ -11,6 +11,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, TextIO
 
+from cosinspect.extras import load_extra
 from cosinspect.render.github import GithubRenderer
 from cosinspect.render.json import JsonRenderer
 from cosinspect.render.junit import JunitRenderer
@@ -18,7 +19,7 @@ from cosinspect.render.markdown import MarkdownRenderer
 from cosinspect.render.sarif import SarifRenderer
 from cosinspect.report.report import Report
 
-__all__ = ["RENDERERS", "SUFFIXES", "Renderer"]
+__all__ = ["PACKAGES", "RENDERERS", "SUFFIXES", "Renderer"]
 
 
 class Renderer(Protocol):
@@ -39,13 +40,15 @@ class Renderer(Protocol):
 class _Deferred:
     """A renderer that is imported at its first use: importing its library takes longer than most reports."""
 
-    def __init__(self, module: str, name: str) -> None:
+    def __init__(self, module: str, name: str, *, extra: str = "") -> None:
         self._module = module
         self._name = name
+        self._extra = extra
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write `report`."""
-        renderer: Renderer = getattr(import_module(self._module), self._name)()
+        module = load_extra(self._module, self._extra) if self._extra else import_module(self._module)
+        renderer: Renderer = getattr(module, self._name)()
         renderer.render(report, stream, color=color, width=width)
 
 
@@ -57,10 +60,13 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "junit": JunitRenderer(),
         "github": GithubRenderer(),
         "markdown": MarkdownRenderer(),
-        "html": _Deferred("cosinspect.render.html", "HtmlRenderer"),
+        "html": _Deferred("cosinspect.render.html", "HtmlRenderer", extra="html"),
     }
 )
 """Renderers by the name of their format."""
+
+PACKAGES: Mapping[str, tuple[str, str]] = MappingProxyType({"html": ("jinja2", "html")})
+"""The package that a format needs beyond those of the library, and the extra that brings it."""
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
     {".txt": "text", ".json": "json", ".sarif": "sarif", ".xml": "junit", ".md": "markdown", ".html": "html"}

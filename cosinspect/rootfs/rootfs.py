@@ -11,8 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import TypeAlias
 
 from cosinspect.deadline import spend
 from cosinspect.errors import (
@@ -28,6 +27,7 @@ from cosinspect.globs import alternatives, component_expression, is_literal
 from cosinspect.layer.changeset import LayerEntry, LayerIndex
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.bodies import Bodies, FileStream
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
 from cosinspect.rootfs.history import Change, histories
 from cosinspect.rootfs.node import NODES
@@ -36,43 +36,6 @@ from cosinspect.rootfs.semantics import Semantics
 from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
-
-
-class FileStream(Protocol):
-    """A file's content; if its `with` block ends without an error, the bytes were verified."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return at most `size` further bytes, all that are left for -1, none at the end."""
-        ...
-
-    def close(self) -> None:
-        """Verify the rest and close the stream."""
-        ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
-
-
-class Bodies(Protocol):
-    """The contents of a layer's files."""
-
-    def open(self, entry: LayerEntry, /) -> FileStream:
-        """Open the content of one of its files."""
-        ...
-
-    def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
-        """Return the sha256 of files, in hexadecimal digits by the offset of their data."""
-        ...
-
-    def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
-        """Return the requirements of executable files, by the offset of their data."""
-        ...
-
-    def contents(self, entries: Iterable[LayerEntry], /) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
-        """Yield files with their contents."""
-        ...
 
 
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
@@ -115,6 +78,7 @@ class Rootfs:
         self._problems: tuple[LayerProblem, ...] = tree.problems
         self._root = tree.root
         self._names = tree.names
+        self._unambiguous = tree.unambiguous
         self._layers = tuple(layers)
         self._limits = limits
         self._trees = trees
@@ -129,6 +93,11 @@ class Rootfs:
     def problems(self) -> tuple[LayerProblem, ...]:
         """The entries that the reader of these semantics cannot apply."""
         return self._problems
+
+    @property
+    def is_unambiguous(self) -> bool:
+        """Whether all readers are known to make this tree (`cosinspect.rootfs.agreement`), those without guards at least."""
+        return self._unambiguous
 
     def under(self, semantics: Semantics) -> Rootfs:
         """Return the tree of the same layers under another semantics; no layer is read again."""
