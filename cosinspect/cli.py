@@ -35,7 +35,7 @@ from cosinspect.commands.command import (
     Terminal,
     WrongUse,
 )
-from cosinspect.commands.settings import Settings
+from cosinspect.commands.settings import OptionSources
 from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
     CosinspectError,
@@ -268,7 +268,7 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     )
     command.configure(parser)
     try:
-        arguments = Settings.of(os.environ).parse(parser, argv if implied else argv[1:], command.name)
+        arguments = OptionSources.of(os.environ).parse(parser, argv if implied else argv[1:], command.name)
     except WrongUse as fault:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
         raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from cosinspect.commands import COMMANDS
 from cosinspect.errors import InvalidConfiguration
 
-__all__ = ["FILE_NAME", "Settings", "long_options", "user_file", "variable_of"]
+__all__ = ["FILE_NAME", "OptionSources", "long_options", "user_file", "variable_of"]
 
 PREFIX = "COSINSPECT_"
 FILE_NAME = "cosinspect.toml"
@@ -85,7 +85,7 @@ class _Source(NamedTuple):
         return (table, option) if table else (option,)
 
 
-class Settings(NamedTuple):
+class OptionSources(NamedTuple):
     """Where options come from that are not given as arguments.
 
     Attributes:
@@ -97,7 +97,7 @@ class Settings(NamedTuple):
     files: tuple[tuple[Path, bool], ...] = ()
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Settings:
+    def of(cls, environment: Mapping[str, str]) -> OptionSources:
         """Return the settings of a process: its variables, and the files that exist.
 
         Raises:

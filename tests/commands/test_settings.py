@@ -9,7 +9,7 @@ import pytest
 from cosinspect.cli import main
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import STATUS_MEANINGS
-from cosinspect.commands.settings import USER_ONLY, Settings, long_options, user_file, variable_of
+from cosinspect.commands.settings import USER_ONLY, OptionSources, long_options, user_file, variable_of
 from cosinspect.errors import InvalidConfiguration
 
 
@@ -27,7 +27,7 @@ def parsed(command, words, environment=(), directory=None, user=None, monkeypatc
         place.write_text(user)
     parser = argparse.ArgumentParser()
     COMMANDS[command].configure(parser)
-    return Settings.of(environment).parse(parser, words, command)
+    return OptionSources.of(environment).parse(parser, words, command)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_what_sends_secrets_trusts_or_writes_is_not_taken_from_a_directory(monke
     monkeypatch.chdir(tmp_path)
     Path("cosinspect.toml").write_text(f"{option} = 'x'\n")
     with pytest.raises(InvalidConfiguration, match="the file of a directory may be anybody's"):
-        Settings.of({}).parse(_parser(command), [], command)
+        OptionSources.of({}).parse(_parser(command), [], command)
 
 
 def _parser(command):
@@ -158,7 +158,7 @@ def test_the_rule_holds_for_every_option(command):
     assert all(name.removeprefix("COSINSPECT_").replace("_", "").isalnum() for name in names)
     for name, action in options.items():
         if action.nargs == 0:
-            found = Settings({variable_of(name): "true"}).parse(_parser(command), [], command)
+            found = OptionSources({variable_of(name): "true"}).parse(_parser(command), [], command)
             assert getattr(found, action.dest)
 
 
