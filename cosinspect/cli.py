@@ -54,7 +54,7 @@ from cosinspect.report.display import InertStream, printable
 __all__ = ["main", "run"]
 
 PROGRAM = "cosinspect"
-COLUMNS = (60, 100, 120)
+COLUMNS = (40, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
 
 MOST_MISTAKES = 50
@@ -157,10 +157,10 @@ def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
             command, arguments = _parse(argv)
         except SystemExit:  # --help and --version have written their text
             return 0
-    verbose = getattr(arguments, "verbose", False)
+    debug = getattr(arguments, "debug", False)
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
-    with _log_told(err, quiet=silent, verbose=verbose), _ended_in_time(arguments):
+    with _log_told(err, quiet=silent, debug=debug), _ended_in_time(arguments):
         for notice in getattr(arguments, "notices", ()):
             logging.getLogger(PROGRAM).warning(notice)
         _take_paths(arguments)
@@ -206,14 +206,14 @@ def _ring(_signal: int, _frame: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _log_told(err: TextIO, *, quiet: bool, verbose: bool) -> Iterator[None]:
-    """Print what the library logs, one line each: warnings, and requests if `-v` is given."""
+def _log_told(err: TextIO, *, quiet: bool, debug: bool) -> Iterator[None]:
+    """Print what the library logs, one line each: warnings, and requests if `--debug` is given."""
     logger, handler = logging.getLogger(PROGRAM), _Teller(err)
     if quiet:
         yield
         return
     level = logger.level
-    if verbose:
+    if debug:
         logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
@@ -320,7 +320,7 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
     if out.isatty():
         columns = min(max(shutil.get_terminal_size((usual, 24)).columns, least), most)
     # Progress bars and a log would overwrite each other.
-    hushed = getattr(arguments, "quiet", False) or getattr(arguments, "verbose", False)
+    hushed = getattr(arguments, "quiet", False) or getattr(arguments, "debug", False)
     return Terminal(
         out=out,
         err=err,

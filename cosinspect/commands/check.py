@@ -12,6 +12,7 @@ from cosinspect.commands.options import (
     add_report,
     add_trust,
     cache_of,
+    choices_of,
     limits_of,
     trusts_tables,
 )
@@ -108,7 +109,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             progress=bars.advance,
         )
     for output in outputs:
-        output.write(report, terminal)
+        output.write(report, terminal, choices_of(arguments))
     return EXIT_STATUSES[report.verdict]
 
 

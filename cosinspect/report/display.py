@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-__all__ = ["InertStream", "cut", "iso_time", "printable", "size", "wrap"]
+__all__ = ["InertStream", "counted", "cut", "iso_time", "printable", "size", "wrap"]
 
 _BRACKET = re.compile(r"##(vso)?\[")
 _COLONS = re.compile(r"^([^\S\n]*)::", re.MULTILINE)
@@ -96,6 +96,11 @@ def cut(text: str, width: int) -> str:
 def wrap(text: str, width: int) -> list[str]:
     """Break text at its blanks; a word longer than `width` is not broken, so that paths can be copied."""
     return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 layer`, `2 layers`."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
 def size(count: int) -> str:
