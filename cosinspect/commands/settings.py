@@ -11,7 +11,7 @@ import argparse
 import difflib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -157,9 +157,8 @@ class OptionSources(NamedTuple):
         `notices` of the arguments are what to say of variables that are nearly options.
         """
         options = long_options(parser)
-        given = {
-            action for action in options.values() if getattr(arguments, action.dest) not in (_UNSET, None)
-        }
+        dests = {action.dest for action in options.values()}
+        given = {dest for dest in dests if getattr(arguments, dest) not in (_UNSET, None)}
         notices, variables = self._variables(options)
         arguments.notices = notices
         sources = [_converted(parser, variables, [])] if variables else []
@@ -168,15 +167,14 @@ class OptionSources(NamedTuple):
             for path, trusted in self.files
         ]
         for source in sources:
-            if source is not None:
-                taken = _taken(parser, given)
-                for name, value in source.values.items():
-                    if options[name] not in taken:
-                        setattr(arguments, options[name].dest, value)
-                        given.add(options[name])
-        for action in options.values():
-            if action not in given:
-                setattr(arguments, action.dest, _default(action))
+            taken = _taken(parser, given)
+            for name, value in source.values.items():
+                if options[name].dest not in taken:
+                    setattr(arguments, options[name].dest, value)
+                    given.add(options[name].dest)
+        for dest, default in _defaults(options.values()).items():
+            if dest not in given:
+                setattr(arguments, dest, default)
 
     def _variables(self, options: Mapping[str, argparse.Action]) -> tuple[tuple[str, ...], _Source | None]:
         """Return what to say of variables that are nearly options, and the options that variables set."""
@@ -236,20 +234,24 @@ def _is_list(action: argparse.Action) -> bool:
     return isinstance(action, argparse._AppendAction)  # noqa: SLF001 - argparse has no public name for it
 
 
-def _default(action: argparse.Action) -> Any:
-    """Return the default of an option as argparse does."""
-    default = action.default
-    if isinstance(default, str) and callable(action.type):
-        return action.type(default)
-    return list(default) if isinstance(default, list) else default
+def _defaults(actions: Iterable[argparse.Action]) -> dict[str, Any]:
+    """Return the defaults of options as argparse does: of several with one destination, the first has it."""
+    found: dict[str, Any] = {}
+    for action in actions:
+        default = action.default
+        if isinstance(default, str) and callable(action.type):
+            default = action.type(default)
+        found.setdefault(action.dest, list(default) if isinstance(default, list) else default)
+    return found
 
 
-def _taken(parser: argparse.ArgumentParser, given: set[argparse.Action]) -> set[argparse.Action]:
-    """Return the options that a more important source has set, and those that exclude one of them."""
+def _taken(parser: argparse.ArgumentParser, given: set[str]) -> set[str]:
+    """Return the destinations that a more important source has set, and those that exclude one of them."""
     taken = set(given)
     for group in parser._mutually_exclusive_groups:  # noqa: SLF001 - argparse has no other way to list them
-        if given & set(group._group_actions):  # noqa: SLF001 - the same
-            taken |= set(group._group_actions)  # noqa: SLF001 - the same
+        dests = {action.dest for action in group._group_actions}  # noqa: SLF001 - the same
+        if given & dests:
+            taken |= dests
     return taken
 
 
@@ -260,10 +262,12 @@ def _converted(parser: argparse.ArgumentParser, source: _Source, mistakes: _Foun
         InvalidConfiguration: some are wrong, or there were mistakes before.
     """
     options = long_options(parser)
+    defaults = _defaults(options.values())
     values = {}
     for name, raw in source.values.items():
         try:
-            values[name] = _value(options[name], raw, from_text=not source.text)
+            value = _value(options[name], raw, from_text=not source.text)
+            values[name] = defaults[options[name].dest] if value is _UNSET else value
         except argparse.ArgumentTypeError as fault:
             mistakes.append((source.key(name), str(fault)))
     mistakes += _exclusive(parser, source, options)
@@ -376,7 +380,7 @@ def _text(path: Path) -> str:
 
 
 def _value(action: argparse.Action, raw: object, *, from_text: bool) -> Any:
-    """Convert one setting as its argument would be.
+    """Convert one setting as its argument would be; a flag that is false sets nothing.
 
     Raises:
         ArgumentTypeError: it is wrong; the message says what was expected.
@@ -386,7 +390,7 @@ def _value(action: argparse.Action, raw: object, *, from_text: bool) -> Any:
             raw = raw.lower() in ("true", "1")
         if not isinstance(raw, bool):
             raise argparse.ArgumentTypeError(f"expected true or false, found {_shown(raw)}")
-        return action.const if raw else action.default
+        return action.const if raw else _UNSET
     if _is_list(action):
         if from_text and isinstance(raw, str):
             try:
