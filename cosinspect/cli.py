@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
 from cosinspect import __version__
+from cosinspect.cache.answers import Question
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import (
     STATUS_MEANINGS,
@@ -100,7 +101,11 @@ class _ArgumentParser(argparse.ArgumentParser):
 
 
 def main(
-    argv: Sequence[str] | None = None, *, stdout: TextIO | None = None, stderr: TextIO | None = None
+    argv: Sequence[str] | None = None,
+    *,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+    question: Question | None = None,
 ) -> int:
     """Run a command and return its exit status; raise nothing.
 
@@ -108,6 +113,7 @@ def main(
         argv: the arguments, without the program's name; by default those of the process.
         stdout: for results; for `cat` it must have a `buffer`.
         stderr: for errors and progress.
+        question: under which an answer is stored, None to store none.
     """
     with contextlib.ExitStack() as opened:
         # Python has no stream if the process was started without one.
@@ -116,7 +122,7 @@ def main(
         out = cast("TextIO", InertStream(stdout or sys.stdout or nowhere))
         err = cast("TextIO", InertStream(stderr or sys.stderr or nowhere))
         try:
-            status = _run(list(sys.argv[1:] if argv is None else argv), out, err)
+            status = _run(list(sys.argv[1:] if argv is None else argv), out, err, question)
             out.flush()
         except (Exception, KeyboardInterrupt, SystemExit) as fault:  # noqa: BLE001 - a traceback is no message
             with contextlib.suppress(OSError, ValueError):
@@ -126,8 +132,12 @@ def main(
         return status
 
 
-def run() -> NoReturn:
-    """Run `main` and exit the process."""
+def run(question: Question | None = None) -> NoReturn:
+    """Run `main` and exit the process.
+
+    Args:
+        question: as for `main`.
+    """
     # Warnings of libraries are for developers, not for readers of a report.
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
@@ -135,7 +145,7 @@ def run() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    status = main()
+    status = main(question=question)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -151,12 +161,13 @@ def run() -> NoReturn:
     sys.exit(status)
 
 
-def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
+def _run(argv: list[str], out: TextIO, err: TextIO, question: Question | None) -> int:
     with contextlib.redirect_stdout(out):
         try:
             command, arguments = _parse(argv)
         except SystemExit:  # --help and --version have written their text
             return 0
+    arguments.question = question
     debug = getattr(arguments, "debug", False)
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
