@@ -77,3 +77,4 @@ def _question(words: list[str]) -> Question | None:
         found: Question | None = answers.Question.of(words, surroundings)
     except (OSError, ValueError, AttributeError):  # no standard output, or a directory that is gone
         return None
+    return found

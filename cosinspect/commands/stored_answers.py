@@ -50,7 +50,7 @@ __all__ = ["AnswerRecorder", "answer_recorder"]
 Write: TypeAlias = Callable[[Report, Terminal], None]
 
 KNOWN = frozenset({
-    "cache", "cache_home", "environment", "format", "image", "jobs", "manifest", "no_color", "no_cache", "only", "output",
+    "cache", "cache_home", "environment", "format", "image", "jobs", "manifest", "no_color", "no_cache", "notices", "only", "output",
     "plain_http", "platform", "policy", "profile", "question", "quiet", "semantics", "show", "timeout", "tls_verify",
 })  # fmt: skip
 """Arguments whose effect on an answer is known: they are in the key, and the files that they name are compared."""
@@ -256,6 +256,8 @@ def answer_recorder(arguments: argparse.Namespace, defaults: Mapping[str, object
     """
     question = getattr(arguments, "question", None)
     if question is None or set(arguments.output or ()) - {"-"} or arguments.format == "html":
+        return None
+    if getattr(arguments, "notices", ()):  # they are printed each time
         return None
     if any(
         name not in KNOWN and (name not in defaults or value != defaults[name])
