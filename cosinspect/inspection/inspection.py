@@ -48,9 +48,11 @@ def inspect(name: str, options: Options | None = None, **keywords: Unpack[Keywor
 
     Raises:
         CosinspectError: it cannot be decided; the subclass distinguishes name, source, content and image.
-        TypeError: a keyword is not an option.
+        TypeError: a keyword is not an option, or `options` is not an `Options`.
     """
     started = time.monotonic()
+    if options is not None and not isinstance(options, Options):
+        raise TypeError(f"expected options, found {options!r:.60}; a single option has a name: profile='boot'")
     chosen = (Options() if options is None else options).but(**keywords)
     # An invalid profile should not cost a connection.
     plan = chosen.make_plan()

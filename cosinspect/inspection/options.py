@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -81,6 +82,11 @@ class Options:
         Raises:
             TypeError: there is no such option.
         """
+        names = {*Keywords.__annotations__}
+        for name in keywords.keys() - names:
+            near = difflib.get_close_matches(name, names, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(names))}"
+            raise TypeError(f"there is no option {name}; {meant}")
         changes: dict[str, Any] = {name: value for name, value in keywords.items() if name not in _PARTS}
         if changes.get("access") is None and (keywords.keys() & {"access", "plain_http", "docker_config"}):
             config = keywords.get("docker_config")
