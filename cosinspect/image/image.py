@@ -237,7 +237,7 @@ class Image:
         """Return what elemental installs of an image with an unreadable layer; layers are read again from the top down.
 
         Raises:
-            as `read_rootfs` does, but InvalidLayer.
+            CosinspectError: as `read_rootfs` raises it, but no InvalidLayer.
         """
         indexes: list[LayerIndex] = []
         ledger = Ledger(self.limits)

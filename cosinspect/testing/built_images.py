@@ -30,7 +30,7 @@ class BuiltImage:
         media_type: of the manifest.
         config: the configuration.
         blobs: everything by digest: layers, configuration, manifest. After `replace_blob`, a digest may name other
-        bytes.
+            bytes.
         layers: the digests of the layers, lowest first, as built.
         tars: the layers uncompressed, lowest first, as built.
     """
