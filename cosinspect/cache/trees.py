@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
+from cosinspect.cache.record import Damaged, Record
+from cosinspect.cache.record_writer import RecordWriter
+from cosinspect.cache.section import Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.layer.changeset import LayerEntry
 from cosinspect.rootfs.overlay import Merged
@@ -50,6 +52,7 @@ class _TreeHead(msgspec.Struct, frozen=True, array_like=True):
     problems: list[tuple[str, int, str, str, bool]]
     root: _Child
     names: int
+    unambiguous: bool
 
 
 class _StoredNode(Node):
@@ -158,12 +161,14 @@ def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
     root = _Child("", merged.root.entry, False, merged.root.layer, 0, 0, None, sections[id(merged.root)])
     problems = [(each.kind, each.layer, each.path, each.message, each.fatal) for each in merged.problems]
     try:
-        head = msgspec.msgpack.encode(_TreeHead(False, problems, root, names))
+        head = msgspec.msgpack.encode(_TreeHead(False, problems, root, names, merged.unambiguous))
     except UnicodeEncodeError:
         problems = [
             (kind, layer, escape(path), escape(text), fatal) for kind, layer, path, text, fatal in problems
         ]
-        head = msgspec.msgpack.encode(_TreeHead(True, problems, _altered(root, escape), names))
+        head = msgspec.msgpack.encode(
+            _TreeHead(True, problems, _altered(root, escape), names, merged.unambiguous)
+        )
     return writer.finish(head)
 
 
@@ -184,7 +189,7 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
         LayerProblem(kind, layer, text(path), text(message), fatal)
         for kind, layer, path, message, fatal in head.problems
     )
-    return Merged(root, problems, head.names)
+    return Merged(root, problems, head.names, head.unambiguous)
 
 
 def _child(name: str, node: Node, path: str, sections: dict[int, Section], inodes: dict[int, int]) -> _Child:

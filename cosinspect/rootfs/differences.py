@@ -14,6 +14,7 @@ from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.whiteout import PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.agreement import meets_guards
 from cosinspect.rootfs.history import concerned
 from cosinspect.rootfs.overlay import PARTIAL, extraction_end, is_left_out, merge
 from cosinspect.rootfs.rootfs import Entry, Rootfs, entry_at
@@ -171,6 +172,8 @@ class Comparison:
     @property
     def refusals(self) -> tuple[LayerProblem, ...]:
         """The problems for which the other reader refuses the image, and the first does not."""
+        if not any(problem.fatal for problem in self.other.problems):
+            return ()
         known = {(problem.layer, problem.path) for problem in self.first.problems}
         for layer, index in enumerate(self.first.indexes):
             known.update((layer, each.path) for each in index.nameless)
@@ -222,6 +225,8 @@ def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = D
     Raises:
         SourceError, ContentError: a layer with content to compare cannot be read again.
     """
+    if first.is_unambiguous and not (RULES[semantics].guarded and meets_guards(first.indexes)):
+        return Comparison(first, first.alike(semantics), (), {})
     other = first.under(semantics)
     if any(problem.fatal for problem in other.problems):
         return Comparison(first, other, (), {})

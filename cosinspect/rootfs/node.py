@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.layer.changeset import LayerEntry
 
-__all__ = ["IMPLIED_MODE", "NAME_BYTES", "NODES", "Inode", "LayerProblem", "Node", "is_name"]
+__all__ = [
+    "IMPLIED_MODE",
+    "NAME_BYTES",
+    "NODES",
+    "Inode",
+    "LayerProblem",
+    "Node",
+    "count_below",
+    "is_name",
+    "named_below",
+    "walk_below",
+]
 
 IMPLIED_MODE = 0o755
 
@@ -100,3 +114,44 @@ def is_name(name: str) -> bool:
     if "\0" in name:
         return False
     return len(name) * 4 <= NAME_BYTES or len(name.encode("utf-8", "surrogateescape")) <= NAME_BYTES
+
+
+def walk_below(base: str, top: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the paths and nodes of everything below a node, sorted, without recursion; `base` is the path of the node."""
+    waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
+    while waiting:
+        spend()
+        path, node = waiting.pop()
+        yield path, node
+        if node.children:
+            waiting.extend(
+                (f"{path}/{name}", child) for name, child in sorted(node.children.items(), reverse=True)
+            )
+
+
+def count_below(top: Node) -> int:
+    """Return the number of names below a node, at any depth."""
+    count = 0
+    waiting = [top]
+    while waiting:
+        children = waiting.pop().children
+        if children:
+            count += len(children)
+            spend(len(children))
+            waiting.extend([node for node in children.values() if node.children is not None])
+    return count
+
+
+def named_below(top: Node, name: str) -> Iterator[tuple[str, Node]]:
+    """Yield the paths and nodes of one name below a node, at any depth, unsorted."""
+    waiting = [("", top)]
+    while waiting:
+        base, directory = waiting.pop()
+        spend(len(directory.children or ()))
+        children = directory.children or {}
+        found = children.get(name)
+        if found is not None:
+            yield f"{base}/{name}", found
+        waiting.extend(
+            (f"{base}/{below}", child) for below, child in children.items() if child.children is not None
+        )

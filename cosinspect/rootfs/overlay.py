@@ -20,6 +20,7 @@ from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.agreement import Agreement
 from cosinspect.rootfs.guarded import OpaqueDirectories, leaves_root, link_leaves_root
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import LayerProblem, Node, Tree, is_name
@@ -35,11 +36,13 @@ class Merged:
         root: the root directory; it must not be changed.
         problems: the entries that the reader cannot apply.
         names: the number of names without the root, if known without counting.
+        unambiguous: whether all readers are known to make the same tree.
     """
 
     root: Node
     problems: tuple[LayerProblem, ...]
     names: int | None = None
+    unambiguous: bool = False
 
 
 def merge(
@@ -57,13 +60,15 @@ def merge(
     if rules.stacking is Stacking.TOP_DOWN:
         _extract(tree, layers, guarded=rules.guarded)
     else:
+        tree.agreement = Agreement()
         for position, index in enumerate(layers):
             apply_in_place(tree, index, position)
             for cut in index.cuts:
                 if not cut.reader:
                     tree.problem("layer-refused", position, "", cut.reason)
     tree.close()
-    return Merged(tree.root, tuple(tree.problems))
+    agreed = tree.agreement is not None and tree.agreement.holds
+    return Merged(tree.root, tuple(tree.problems), unambiguous=agreed)
 
 
 def prefixes(
@@ -91,7 +96,11 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     reported.
     """
     tree.forget()
+    if tree.agreement is not None:
+        tree.agreement.layer(index)
     doomed = _targets_of_markers(tree, index)
+    if tree.agreement is not None:
+        tree.agreement.whiteouts(index, doomed)
     # Lower files that the layer links to, in case it also deletes them.
     kept = _lower_targets(tree, index)
     for _, directory, name in doomed:

@@ -122,6 +122,7 @@ class PartialRootfs(Rootfs):
         """
         super().__init__(indexes, layers, limits=limits, semantics=semantics)
         self._unread = unread
+        self._unambiguous = False  # unread layers are not known to be like the empty ones in their place
         settled = _Settled(indexes[unread:], semantics)
         settled.mark(self._root)
 

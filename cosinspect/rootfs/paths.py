@@ -9,6 +9,7 @@ from __future__ import annotations
 from cosinspect.deadline import spend
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.agreement import Agreement
 from cosinspect.rootfs.node import NODES, Node, is_name
 from cosinspect.rootfs.semantics import Rules
 
@@ -27,11 +28,13 @@ class Paths:
 
     Attributes:
         root: the root directory.
+        agreement: observes what is written, if asked for.
     """
 
     def __init__(self, rules: Rules, *, limits: Limits = DEFAULT_LIMITS) -> None:
         """Start with an empty root."""
         self.root = Node(None, 0)
+        self.agreement: Agreement | None = None
         self._rules = rules
         self._hops = limits.link_hops if rules.link_hops is None else rules.link_hops
         # By path: directories that were found. A directory that is taken out of the tree loses its children, so that a path
@@ -138,6 +141,8 @@ class Paths:
             else:
                 self._touched.append(step.node)
             self._winding = self._winding or step.target is not None
+        if self._winding and self.agreement is not None:
+            self.agreement.end()
         if walk.problem:
             return "parent-loop"
         at = self.root
@@ -149,6 +154,10 @@ class Paths:
                     return "unusable-name"
                 if node is not None:
                     self._drop(node)
+                if self.agreement is not None:
+                    if node is not None:
+                        self.agreement.end()
+                    self.agreement.implied()
                 made = Node(None, make)
                 assert at.children is not None  # noqa: S101 - directories lead here
                 at.children[name] = made

@@ -97,6 +97,8 @@ class Tree(Paths):
         children = parent.children
         assert children is not None  # noqa: S101 - make_directory gives directories
         old = children.get(name)
+        if self.agreement is not None:
+            self.agreement.entry(entry, old, position)
         if odd and "owner" in odd:
             entry = self._with_owner(entry, parent, old)
         if old is not None:
@@ -155,6 +157,8 @@ class Tree(Paths):
     def problem(self, kind: str, position: int, path: str, message: str, *, fatal: bool = True) -> None:
         """Report an entry that cannot be applied."""
         self.problems.append(LayerProblem(kind, position, path, message, fatal))
+        if self.agreement is not None:
+            self.agreement.end()
 
     def _remove(self, children: dict[str, Node], name: str) -> None:
         old = children.pop(name, None)
@@ -210,6 +214,8 @@ class Tree(Paths):
                 before = self.root.entry
                 entry = _with_ids(entry, before.uid if before else 0, before.gid if before else 0)
             self.root.entry, self.root.layer = entry, position
+            if self.agreement is not None:
+                self.agreement.root(entry)
         else:
             message = f"the root is a {entry.type} instead of a directory"
             self.problem("root-not-directory", position, entry.path, message)
@@ -232,6 +238,8 @@ class Tree(Paths):
             message = f"the hard link's target /{entry.link} is a directory"
             self.problem("hardlink-to-directory", position, entry.path, message)
             return
+        if self.agreement is not None:
+            self.agreement.link(entry, target, position)
         if target.inode is None:
             target.inode = Inode()
         if self._rules.hardlinks_carry_attributes:
