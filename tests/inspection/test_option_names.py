@@ -16,7 +16,7 @@ def test_every_option_is_a_keyword():
 
 
 def test_a_wrong_keyword_is_named_with_the_one_that_is_meant():
-    with pytest.raises(TypeError, match="there is no option profil; did you mean profile?"):
+    with pytest.raises(TypeError, match="there is no option profil; did you mean profile"):
         inspect("oci:/nowhere", profil="boot")
     with pytest.raises(TypeError, match="there is no option colour; known are access, "):
         inspect("oci:/nowhere", colour=True)
