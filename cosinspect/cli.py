@@ -36,6 +36,7 @@ from cosinspect.commands.command import (
     Terminal,
     WrongUse,
 )
+from cosinspect.commands.settings import OptionSources
 from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
     CosinspectError,
@@ -171,6 +172,8 @@ def _run(argv: list[str], out: TextIO, err: TextIO, question: Question | None) -
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
     with _log_told(err, quiet=silent, debug=debug), _ended_in_time(arguments):
+        for notice in getattr(arguments, "notices", ()):
+            logging.getLogger(PROGRAM).warning(notice)
         _take_paths(arguments)
         return command.run(arguments, _terminal(arguments, out, err))
 
@@ -271,12 +274,12 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     parser = _ArgumentParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        epilog="Each option is also a variable (--no-color is COSINSPECT_NO_COLOR) and a key of cosinspect.toml: docs/command-line.md.",
         allow_abbrev=False,
     )
     command.configure(parser)
     try:
-        # Options may be between IMAGE and PATH, which plain parsing does not support.
-        arguments = parser.parse_intermixed_args(argv if implied else argv[1:])
+        arguments = OptionSources.of(os.environ).parse(parser, argv if implied else argv[1:], command.name)
     except WrongUse as fault:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
         raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
@@ -288,11 +291,9 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _place_cache(arguments: argparse.Namespace) -> None:
-    """Return the cache's place from the environment (XDG Base Directory Specification)."""
-    named = os.environ.get("COSINSPECT_CACHE", "")
-    if arguments.cache is None and named:
-        arguments.cache = None if named == "off" else named
-        arguments.no_cache = arguments.no_cache or named == "off"
+    """Return the cache's place from the environment (XDG Base Directory Specification); `off` is none."""
+    if arguments.cache == "off":
+        arguments.cache, arguments.no_cache = None, True
     home = os.environ.get("XDG_CACHE_HOME", "")
     if not Path(home).is_absolute():  # the specification says to ignore it
         try:
