@@ -14,8 +14,8 @@ import pytest
 from attrs import field, frozen
 
 from cosinspect.errors import CosinspectError
-from cosinspect.tar.common import header_of
 from cosinspect.tar.reader import TarStream
+from cosinspect.tar.runs import header_of
 
 LARGE = 8 << 20
 """Of what is larger the judge reads only so much."""

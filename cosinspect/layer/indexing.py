@@ -27,10 +27,10 @@ from cosinspect.layer.whiteout import AUFS_PREFIX, NAMELESS, OPAQUE, PREFIX
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.blocks import BLOCK
-from cosinspect.tar.common import CommonEntry, header_of
 from cosinspect.tar.irregularities import Irregularity
 from cosinspect.tar.names import cleaned, normalise
 from cosinspect.tar.reader import Header, TarStream
+from cosinspect.tar.runs import CommonEntry, header_of
 
 __all__ = ["Archive", "BodySink", "Follower", "Indexing"]
 

@@ -17,7 +17,6 @@ from typing import NoReturn
 from cosinspect.errors import InvalidLayer, LimitExceeded
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.tar.blocks import BLOCK, Blocks
-from cosinspect.tar.common import COMMON_NUMBER, REMEMBERED, CommonEntry, CommonHeaders, header_of
 from cosinspect.tar.header import (
     HEADER_BYTES,
     Header,
@@ -33,6 +32,7 @@ from cosinspect.tar.header import (
     unwritable,
 )
 from cosinspect.tar.irregularities import Notes
+from cosinspect.tar.runs import COMMON_NUMBER, REMEMBERED, CommonEntry, CommonHeaders, header_of
 
 __all__ = ["Header", "TarStream"]
 

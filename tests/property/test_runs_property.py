@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from cosinspect.errors import CosinspectError
+from cosinspect.errors import CosinspectError, InvalidLayer
 from cosinspect.globs import path_expression
 from cosinspect.layer.indexing import Indexing
 from cosinspect.layer.ledger import Ledger
@@ -16,14 +16,14 @@ from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest
 from cosinspect.tar.reader import TarStream
 from cosinspect.testing import tar_header
-from raw_tar import extended, padded, records
+from raw_tar import extended, padded, patched, records
 from stacks import SCALE
 
 DESCRIPTOR = Descriptor(OCI_LAYER, Digest("sha256", "0" * 64), 0)
 SCRIPT = b"#!/bin/sh -e\n" + b"true\n" * 150
 NAMES = [
     "a", "a/", "a/x", "a/b", "a/b/", "a/b/x", "a/b/lib.so.1", "./a/x", "./a/y", "./", ".", "./a/b/z", "top", "lib.so",
-    "a/.x", "a/.wh.x", ".wh.top", "a/.wh..wh..opq", "a//x", "a/../b", "../c", "/a/x", "/", "//a", ".//a", "a/x/", "a/b//", "",
+    "a/.x", "a/.wh.x", ".wh.top", "a/.wh..wh..opq", "a//x", "a/../b", "../c", "/a/x", "/", "/.", "//a", ".//a", "a/x/", "a/b//", "",
     "a/\u00e9", "d/e/f/g", "d/e/", "l/x", "x" * 99, "x" * 100, f"a/b/{'y' * 96}",
 ]  # fmt: skip
 PATTERNS = ["a/x", "a/*/x", "**/z", "**/top", "d/**", "l/x", "a/.x", "{top,b}"]
@@ -147,6 +147,18 @@ def test_common_files_do_come_in_runs():
         stream.enter(entry)
         assert stream.read(10) == b"1"
     assert stream.following() is None
+
+
+def test_a_time_before_the_epoch_is_no_size():
+    negative = (-512).to_bytes(12, "big", signed=True)
+    early = patched(tar_header("a"), {136: negative}, signed=False)
+    wrong = patched(tar_header("b"), {124: negative}, signed=False)
+    stream = TarStream(iter([tar_header("z") + early + tar_header("c") + wrong]))
+
+    assert stream.following().name == "z"
+    assert [-512, 0] == [entry[4] for entry in stream.run(10)]
+    with pytest.raises(InvalidLayer, match="a negative size"):
+        stream.following()
 
 
 GLOBS = st.lists(
