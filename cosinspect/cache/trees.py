@@ -6,7 +6,7 @@ path costs only the directories on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 
 import msgspec
 
@@ -61,7 +61,7 @@ class _StoredNode(Node):
     def __init__(
         self, entry: LayerEntry | None, layer: int, stored: _Stored, below: Section, path: str
     ) -> None:
-        self._loaded: dict[str, Node] | None = None
+        self._loaded: MutableMapping[str, Node] | None = None
         self._stored = stored
         self._below = below
         self._path = path
@@ -69,13 +69,13 @@ class _StoredNode(Node):
         self._loaded = None
 
     @property
-    def children(self) -> dict[str, Node] | None:
+    def children(self) -> MutableMapping[str, Node] | None:
         if self._loaded is None:
             self._loaded = self._stored.children(self._below, self._path)
         return self._loaded
 
     @children.setter
-    def children(self, value: dict[str, Node] | None) -> None:
+    def children(self, value: MutableMapping[str, Node] | None) -> None:
         self._loaded = value
 
 
@@ -88,7 +88,7 @@ class _Stored:
         self._fresh: Node | None = None
         self._inodes: dict[int, Inode] = {}
 
-    def children(self, section: Section, path: str) -> dict[str, Node]:
+    def children(self, section: Section, path: str) -> MutableMapping[str, Node]:
         """Decode a directory; if its section is damaged, merge the layers again."""
         try:
             found = msgspec.msgpack.decode(self._record.read(section), type=ready(_TreeDirectory))
@@ -122,7 +122,7 @@ class _Stored:
             node.inode = inode
         return node
 
-    def _merged(self, path: str) -> dict[str, Node]:
+    def _merged(self, path: str) -> MutableMapping[str, Node]:
         if self._fresh is None:
             self._fresh = self._again().root
         at: Node | None = self._fresh

@@ -294,7 +294,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
 def _is_one(ours: Node, theirs: Node) -> bool:
     """Return whether two nodes come from one entry, without other attributes from a hard link."""
     return (
-        ours.entry is theirs.entry
+        ours.entry == theirs.entry
         and ours.source == theirs.source
         and (ours.inode is None or ours.inode.attributes is None)
         and (theirs.inode is None or theirs.inode.attributes is None)

@@ -167,7 +167,7 @@ def _by_prefix(
 def _is_same(old: Node | None, new: Node | None) -> bool:
     if old is None or new is None:
         return old is new
-    return old.entry is new.entry and old.layer == new.layer
+    return old.entry == new.entry and old.layer == new.layer
 
 
 def _action(old: Node | None, new: Node | None, position: int) -> Action:

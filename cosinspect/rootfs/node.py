@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+
 from attrs import frozen
 
 from cosinspect.layer.changeset import LayerEntry
 
-__all__ = ["IMPLIED_MODE", "NAME_BYTES", "NODES", "Inode", "LayerProblem", "Node", "is_name"]
+__all__ = [
+    "IMPLIED_MODE",
+    "LINK_BYTES",
+    "NAME_BYTES",
+    "NODES",
+    "Inode",
+    "LayerProblem",
+    "Node",
+    "is_name",
+    "is_storable",
+]
 
 IMPLIED_MODE = 0o755
 
 NAME_BYTES = 255
 """The longest name in a directory (NAME_MAX), on every file system that Linux installs to."""
+
+LINK_BYTES = 4095
+"""The longest target that Linux stores in a symbolic link (PATH_MAX without its NUL)."""
 
 
 @frozen
@@ -65,7 +80,7 @@ class Node:
         self.layer = layer
         self.source = layer if source is None else source
         self.inode: Inode | None = None
-        self.children: dict[str, Node] | None = {} if entry is None or entry.type == "dir" else None
+        self.children: MutableMapping[str, Node] | None = {} if entry is None or entry.type == "dir" else None
         self.opaque = False
 
     @property
@@ -100,3 +115,10 @@ def is_name(name: str) -> bool:
     if "\0" in name:
         return False
     return len(name) * 4 <= NAME_BYTES or len(name.encode("utf-8", "surrogateescape")) <= NAME_BYTES
+
+
+def is_storable(link: str) -> bool:
+    """Return whether a symbolic link can have the target: it has 1 to 4095 bytes."""
+    return bool(link) and (
+        len(link) * 4 <= LINK_BYTES or len(link.encode("utf-8", "surrogateescape")) <= LINK_BYTES
+    )

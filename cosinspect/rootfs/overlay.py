@@ -18,9 +18,11 @@ from attrs import frozen
 
 from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.entry_table import table_of
 from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.agreement import Agreement
+from cosinspect.rootfs.batches import Batches
 from cosinspect.rootfs.guarded import OpaqueDirectories, leaves_root, link_leaves_root
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import LayerProblem, Node, Tree, is_name
@@ -110,6 +112,10 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
             else:
                 directory.children.pop(name, None)
     tree.forget()
+    batches = Batches.of(table_of(index.entries), tree.root)
+    if batches is not None:
+        tree.put_batches(batches, position)
+        return doomed
     for entry in in_time(index.entries):
         tree.put(entry, position, kept)
     return doomed
@@ -119,9 +125,9 @@ def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
     """Return the targets of a layer's hard links in lower layers, by path."""
     kept: dict[str, Node] = {}
     directories: dict[str, Node | None] = {}
-    for entry in in_time(index.entries):
-        if entry.type != "hardlink":
-            continue
+    table = table_of(index.entries)
+    for row in in_time(table.rows_of_type("hardlink")):
+        entry = table[row]
         parent, _, name = entry.link.rpartition("/")
         if parent not in directories:
             directories[parent] = tree.directory(parent)
@@ -138,7 +144,8 @@ def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Nod
     """Return the targets of a layer's markers, before any of them acts."""
     if not index.whiteouts and not index.opaques:
         return []
-    own = {entry.path for entry in index.entries if entry.type == "dir"}
+    table = table_of(index.entries)
+    own = {table[row].path for row in table.rows_of_type("dir")}
     doomed: list[tuple[Marker, Node, str | None]] = []
     for marker in in_time(index.whiteouts):
         parent, _, name = marker.path.rpartition("/")
