@@ -12,8 +12,7 @@ from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.layer.entry_table import EntryTable
 from cosinspect.rootfs.guarded import leaves_root, link_leaves_root
-from cosinspect.rootfs.node import IMPLIED_MODE, Node
-from cosinspect.rootfs.packed_names import held
+from cosinspect.rootfs.node import IMPLIED_MODE, Node, held
 from cosinspect.rootfs.xattrs import refused_attribute
 
 __all__ = ["Agreement", "meets_guards"]
@@ -148,7 +147,7 @@ def _has_several_names(top: Node) -> bool:
         node = waiting.pop()
         if node.inode is not None:
             return True
-        waiting.extend(held(node.children))
+        waiting.extend(held(node))
     return False
 
 

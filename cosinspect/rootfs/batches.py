@@ -40,7 +40,7 @@ class Batches:
         ) or table.has_in_names("\0"):
             return None
         found = cls(table)
-        if found._is_orderless() and found._stand_straight(root):  # noqa: SLF001 - its own
+        if found._is_orderless() and found._stand_straight(root):
             return found
         return None
 

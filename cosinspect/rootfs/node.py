@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, MutableMapping
 
 from attrs import frozen
 
+from cosinspect.deadline import spend
 from cosinspect.layer.changeset import LayerEntry
 
 __all__ = [
@@ -15,9 +17,14 @@ __all__ = [
     "NODES",
     "Inode",
     "LayerProblem",
+    "Names",
     "Node",
+    "count_below",
+    "held",
     "is_name",
     "is_storable",
+    "named_below",
+    "walk_below",
 ]
 
 IMPLIED_MODE = 0o755
@@ -94,6 +101,26 @@ class Node:
         return self.entry is not None and self.entry.type == "char" and self.entry.device == (0, 0)
 
 
+class Names(MutableMapping[str, Node]):
+    """The children of a directory that makes nodes for files when they are asked for; subdirectories always have one."""
+
+    @abstractmethod
+    def held(self) -> Iterable[Node]:
+        """Return the nodes that exist."""
+
+    @abstractmethod
+    def held_items(self) -> Iterable[tuple[str, Node]]:
+        """Return them with their names."""
+
+
+def held(directory: Node) -> Iterable[Node]:
+    """Return those children whose nodes exist: all directories, and all that have several names or are on a way that is known."""
+    children = directory.children
+    if children is None:
+        return ()
+    return children.held() if isinstance(children, Names) else children.values()
+
+
 class _Nodes:
     """Nodes for a walk (`cosinspect.path_walk`)."""
 
@@ -122,3 +149,44 @@ def is_storable(link: str) -> bool:
     return bool(link) and (
         len(link) * 4 <= LINK_BYTES or len(link.encode("utf-8", "surrogateescape")) <= LINK_BYTES
     )
+
+
+def walk_below(base: str, top: Node) -> Iterator[tuple[str, Node]]:
+    """Yield the paths and nodes of everything below a node, sorted, without recursion; `base` is the path of the node."""
+    waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
+    while waiting:
+        spend()
+        path, node = waiting.pop()
+        yield path, node
+        if node.children:
+            waiting.extend(
+                (f"{path}/{name}", child) for name, child in sorted(node.children.items(), reverse=True)
+            )
+
+
+def count_below(top: Node) -> int:
+    """Return the number of names below a node, at any depth."""
+    count = 0
+    waiting = [top]
+    while waiting:
+        directory = waiting.pop()
+        if directory.children:
+            below = len(directory.children)
+            count += below
+            spend(below)
+            waiting.extend([node for node in held(directory) if node.children is not None])
+    return count
+
+
+def named_below(top: Node, name: str) -> Iterator[tuple[str, Node]]:
+    """Yield the paths and nodes of one name below a node, at any depth, unsorted."""
+    waiting = [("", top)]
+    while waiting:
+        base, directory = waiting.pop()
+        children = directory.children or {}
+        spend(len(children))
+        found = children.get(name)
+        if found is not None:
+            yield f"{base}/{name}", found
+        named = children.held_items() if isinstance(children, Names) else children.items()
+        waiting.extend((f"{base}/{below}", child) for below, child in named if child.children is not None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence, ValuesView
 from collections.abc import ItemsView as Items
+from collections.abc import Iterable, Iterator, Sequence, ValuesView
 from typing import TypeVar, overload
 
 from cosinspect.layer.entry_table import EntryTable
-from cosinspect.rootfs.node import Node
+from cosinspect.rootfs.node import Names, Node
 
-__all__ = ["PackedNames", "held"]
+__all__ = ["PackedNames"]
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ _ROW_BITS = 32
 _ROW = (1 << _ROW_BITS) - 1
 
 
-class PackedNames(MutableMapping[str, "Node"]):
+class PackedNames(Names):
     """The children of a directory, of which most are rows of tables, with 8 bytes for each.
 
     A node that `get` returns stays the node of its name. Iterations make nodes for the names that nothing has asked for, and
@@ -53,7 +53,11 @@ class PackedNames(MutableMapping[str, "Node"]):
 
     def held(self) -> Iterable[Node]:
         """Return the nodes that exist."""
-        return self._own.values()
+        return list(self._own.values())
+
+    def held_items(self) -> Iterable[tuple[str, Node]]:
+        """Return the nodes that exist, with their names."""
+        return list(self._own.items())
 
     def _unite(self) -> None:
         """Merge the last two packs."""
@@ -98,6 +102,7 @@ class PackedNames(MutableMapping[str, "Node"]):
     @overload
     def get(self, name: str, default: Node | T, /) -> Node | T: ...
     def get(self, name: str, default: T | None = None, /) -> Node | T | None:
+        """Return the node of a name, the same one each time."""
         node = self._own.get(name)
         if node is not None:
             return node
@@ -179,10 +184,3 @@ class _Values(ValuesView["Node"]):
 
     def __iter__(self) -> Iterator[Node]:
         return (node for _, node in self._names.pairs())
-
-
-def held(children: MutableMapping[str, Node] | None) -> Iterable[Node]:
-    """Return those children of a directory whose nodes exist: only they can have several names, or be on a way that is known."""
-    if children is None:
-        return ()
-    return children.held() if isinstance(children, PackedNames) else children.values()

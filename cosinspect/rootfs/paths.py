@@ -10,8 +10,7 @@ from cosinspect.deadline import spend
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.agreement import Agreement
-from cosinspect.rootfs.node import NODES, Node, is_name
-from cosinspect.rootfs.packed_names import held
+from cosinspect.rootfs.node import NODES, Node, held, is_name
 from cosinspect.rootfs.semantics import Rules
 
 __all__ = ["Paths"]
@@ -104,7 +103,7 @@ class Paths:
             for path in self._ways.pop(id(gone), ()):
                 self._parents.pop(path, None)
             if gone.children is not None:
-                waiting.extend(held(gone.children))
+                waiting.extend(list(held(gone)))
                 gone.children = None
 
     def beneath(self, names: list[str]) -> Node | str:

@@ -29,11 +29,11 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.bodies import Bodies, FileStream
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
-from cosinspect.rootfs.history import Change, histories
-from cosinspect.rootfs.node import NODES
+from cosinspect.rootfs.history import Change, Past
+from cosinspect.rootfs.node import NODES, count_below, named_below, walk_below
 from cosinspect.rootfs.overlay import Merged, merge
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Inode, LayerProblem, Node
+from cosinspect.rootfs.tree import Inode, LayerProblem
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
 
@@ -83,6 +83,7 @@ class Rootfs:
         self._limits = limits
         self._trees = trees
         self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
+        self._past: Past | None = None
 
     @property
     def indexes(self) -> tuple[LayerIndex, ...]:
@@ -112,6 +113,7 @@ class Rootfs:
         same = copy.copy(self)
         same.semantics = semantics
         same._problems = ()  # noqa: SLF001 - a copy of one's own
+        same._past = None  # noqa: SLF001 - as above
         return same
 
     @property
@@ -122,7 +124,7 @@ class Rootfs:
     def __len__(self) -> int:
         """Return the number of names, including the root."""
         if self._names is None:
-            self._names = sum(1 for _ in _walk("", self._root))
+            self._names = count_below(self._root)
         return self._names + 1
 
     def blocks(self, size: int) -> int:
@@ -238,7 +240,7 @@ class Rootfs:
             return ()
         if self._hardlinks is None:
             names: dict[Inode, list[str]] = {}
-            for path, node in _walk("", self._root):
+            for path, node in walk_below("", self._root):
                 if node.inode is not None:
                     names.setdefault(node.inode, []).append(path)
             self._hardlinks = {inode: tuple(sorted(paths)) for inode, paths in names.items()}
@@ -266,7 +268,7 @@ class Rootfs:
         """
         start = self.stat(path)
         yield start
-        for below, node in _walk(start.path.rstrip("/"), start.node):
+        for below, node in walk_below(start.path.rstrip("/"), start.node):
             yield entry_at(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
@@ -283,7 +285,7 @@ class Rootfs:
         found = {"/": entry_at("/", self._root)}
         components = [component for component in pattern.split("/") if component]
         if len(components) == 2 and components[0] == "**" and is_literal(components[1]):
-            named = {path: entry_at(path, node) for path, node in _named(self._root, components[1])}
+            named = {path: entry_at(path, node) for path, node in named_below(self._root, components[1])}
             return list(named.values())
         for number, component in enumerate(components):
             last = number == len(components) - 1
@@ -300,7 +302,7 @@ class Rootfs:
             yield parent
             yield from (
                 entry_at(path, node)
-                for path, node in _walk(base, parent.node)
+                for path, node in walk_below(base, parent.node)
                 if last or node.children is not None
             )
             return
@@ -485,35 +487,9 @@ class Rootfs:
         The path's directories are resolved at each layer, a link at its end is not followed.
         """
         asked = "/".join(part for part in path.split("/") if part not in ("", "."))
-        return histories(self._indexes, [asked], semantics=self.semantics, limits=self._limits)[asked]
-
-
-def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
-    """Yield everything below a node, sorted, without recursion."""
-    waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
-    while waiting:
-        spend()
-        path, node = waiting.pop()
-        yield path, node
-        if node.children:
-            waiting.extend(
-                (f"{path}/{name}", child) for name, child in sorted(node.children.items(), reverse=True)
-            )
-
-
-def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
-    """Yield all entries of a name; of other names, only test whether they are directories."""
-    waiting = [("", top)]
-    while waiting:
-        base, directory = waiting.pop()
-        spend(len(directory.children or ()))
-        children = directory.children or {}
-        found = children.get(name)
-        if found is not None:
-            yield f"{base}/{name}", found
-        waiting.extend(
-            (f"{base}/{below}", child) for below, child in children.items() if child.children is not None
-        )
+        if self._past is None:
+            self._past = Past(self._indexes, semantics=self.semantics, limits=self._limits)
+        return self._past.changes(asked)
 
 
 def _found(trace: Trace) -> Entry:
