@@ -17,6 +17,7 @@ from cosinspect.compression.codecs import pack, unpack
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.program import Program
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.entry_table import EntryTable, LazyEntries, table_of
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.irregularities import Irregularity
 from cosinspect.wire_types import ready
@@ -197,15 +198,15 @@ def decode_layer(
         for kind, offset, message, path in head.irregularities
     )
 
-    def entries(
-        part: _Part, fresh: Callable[[LayerIndex], Sequence[LayerEntry]]
-    ) -> Callable[[], Sequence[LayerEntry]]:
-        def load() -> Sequence[LayerEntry]:
+    def entries(part: _Part, fresh: Callable[[LayerIndex], Sequence[LayerEntry]]) -> Callable[[], EntryTable]:
+        def load() -> EntryTable:
             try:
                 found = _values(record, part, list[LayerEntry])
             except Damaged:
-                return fresh(reading.fresh())
-            return [rewrite(each, unescape) for each in found] if part.escaped else found
+                return table_of(fresh(reading.fresh()))
+            return (
+                EntryTable(rewrite(each, unescape) for each in found) if part.escaped else EntryTable(found)
+            )
 
         return load
 
@@ -232,14 +233,14 @@ def decode_layer(
     return LayerIndex(
         descriptor,
         diff_id,
-        _Values(head.entries.count, entries(head.entries, lambda index: index.entries)),
+        LazyEntries(head.entries.count, entries(head.entries, lambda index: index.entries)),
         markers(head.whiteouts, lambda index: index.whiteouts),
         markers(head.opaques, lambda index: index.opaques),
         irregularities,
         _Contents(head.contents, reading),
         head.uncompressed_size,
         markers(head.nameless, lambda index: index.nameless),
-        name_only=_Values(head.name_only.count, entries(head.name_only, lambda index: index.name_only)),
+        name_only=LazyEntries(head.name_only.count, entries(head.name_only, lambda index: index.name_only)),
         cuts=tuple(Cut(*each) for each in head.cuts),
         programs=_Programs(programs, head.programs.count),
     )

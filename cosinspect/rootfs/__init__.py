@@ -2,5 +2,5 @@
 
 It may import `formats` and `layer`. `semantics` is a table of the differences between runtimes; `tree` writes
 entries by it, `overlay` merges indexes, `rootfs` is the view that checks use, `history` finds each layer's
-changes, `differences` compares two trees, `agreement` shows that readers make the same one, `partial` is the view before all layers are read.
+changes, `differences` compares two trees, `agreement` shows that readers make the same one, `batches` writes a directory's files at once, `partial` is the view before all layers are read.
 """

@@ -15,6 +15,7 @@ from cosinspect.rootfs.node import NAME_BYTES, Node, is_name, is_storable
 __all__ = ["Batches"]
 
 _SHORT = NAME_BYTES // 4
+_MOST_TEXT = 64 << 20  # characters in the paths of all parents, which are quadratic for deep names
 
 
 class Batches:
@@ -80,25 +81,27 @@ class Batches:
         """Return whether each directory with an entry is a directory, in the layer and in the tree, or is in neither."""
         table = self.table
         known: dict[str, Node | None] = {"": root}
+        text = 0
         for directory in table.directories:
             way = []
-            while directory not in known:
+            above = directory
+            while above not in known:
                 spend()
-                way.append(directory)
-                if len(way) > _DEEP:
+                way.append(above)
+                text += len(above)
+                if text > _MOST_TEXT:
                     return False
-                directory = directory.rpartition("/")[0]
+                above = above.rpartition("/")[0]
             for path in reversed(way):
                 name = path.rpartition("/")[2]
                 row = table.find(path)
                 if (row is not None and table.type(row) != "dir") or not is_name(name) or not name:
                     return False
-                above = known[path.rpartition("/")[0]]
-                node = above.children.get(name) if above is not None and above.children is not None else None
+                parent = known[path.rpartition("/")[0]]
+                node = (
+                    parent.children.get(name) if parent is not None and parent.children is not None else None
+                )
                 if node is not None and node.children is None:
                     return False
                 known[path] = node
         return True
-
-
-_DEEP = 100  # the paths of all parents of a deep name take quadratic space

@@ -18,7 +18,7 @@ from attrs import frozen
 
 from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
-from cosinspect.layer.entry_table import table_of
+from cosinspect.layer.entry_table import EntryTable, table_of
 from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.agreement import Agreement
@@ -100,11 +100,12 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     tree.forget()
     if tree.agreement is not None:
         tree.agreement.layer(index)
-    doomed = _targets_of_markers(tree, index)
+    table = table_of(index.entries)
+    doomed = _targets_of_markers(tree, index, table)
     if tree.agreement is not None:
         tree.agreement.whiteouts(index, doomed)
     # Lower files that the layer links to, in case it also deletes them.
-    kept = _lower_targets(tree, index)
+    kept = _lower_targets(tree, table)
     for _, directory, name in doomed:
         if directory.children is not None:
             if name is None:
@@ -112,7 +113,7 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
             else:
                 directory.children.pop(name, None)
     tree.forget()
-    batches = Batches.of(table_of(index.entries), tree.root)
+    batches = Batches.of(table, tree.root)
     if batches is not None:
         tree.put_batches(batches, position)
         return doomed
@@ -121,11 +122,10 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     return doomed
 
 
-def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
+def _lower_targets(tree: Tree, table: EntryTable) -> dict[str, Node]:
     """Return the targets of a layer's hard links in lower layers, by path."""
     kept: dict[str, Node] = {}
     directories: dict[str, Node | None] = {}
-    table = table_of(index.entries)
     for row in in_time(table.rows_of_type("hardlink")):
         entry = table[row]
         parent, _, name = entry.link.rpartition("/")
@@ -140,11 +140,12 @@ def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
     return kept
 
 
-def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
+def _targets_of_markers(
+    tree: Tree, index: LayerIndex, table: EntryTable
+) -> list[tuple[Marker, Node, str | None]]:
     """Return the targets of a layer's markers, before any of them acts."""
     if not index.whiteouts and not index.opaques:
         return []
-    table = table_of(index.entries)
     own = {table[row].path for row in table.rows_of_type("dir")}
     doomed: list[tuple[Marker, Node, str | None]] = []
     for marker in in_time(index.whiteouts):
