@@ -51,6 +51,7 @@ class _TreeHead(msgspec.Struct, frozen=True, array_like=True):
     root: _Child
     names: int
     unambiguous: bool
+    is_literal: bool
 
 
 class _StoredNode(Node):
@@ -158,15 +159,14 @@ def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
         sections[id(node)] = writer.add(_encode_directory(made))
     root = _Child("", merged.root.entry, False, merged.root.layer, 0, 0, None, sections[id(merged.root)])
     problems = [(each.kind, each.layer, each.path, each.message, each.fatal) for each in merged.problems]
+    known = merged.unambiguous, merged.is_literal
     try:
-        head = msgspec.msgpack.encode(_TreeHead(False, problems, root, names, merged.unambiguous))
+        head = msgspec.msgpack.encode(_TreeHead(False, problems, root, names, *known))
     except UnicodeEncodeError:
         problems = [
             (kind, layer, escape(path), escape(text), fatal) for kind, layer, path, text, fatal in problems
         ]
-        head = msgspec.msgpack.encode(
-            _TreeHead(True, problems, _altered(root, escape), names, merged.unambiguous)
-        )
+        head = msgspec.msgpack.encode(_TreeHead(True, problems, _altered(root, escape), names, *known))
     return writer.finish(head)
 
 
@@ -187,7 +187,7 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
         LayerProblem(kind, layer, text(path), text(message), fatal)
         for kind, layer, path, message, fatal in head.problems
     )
-    return Merged(root, problems, head.names, head.unambiguous)
+    return Merged(root, problems, head.names, head.unambiguous, head.is_literal)
 
 
 def _child(name: str, node: Node, path: str, sections: dict[int, Section], inodes: dict[int, int]) -> _Child:

@@ -39,12 +39,14 @@ class Merged:
         problems: the entries that the reader cannot apply.
         names: the number of names without the root, if known without counting.
         unambiguous: whether all readers are known to make the same tree.
+        is_literal: whether each entry and marker was applied at its own path, not behind a link, in layers that have a path once.
     """
 
     root: Node
     problems: tuple[LayerProblem, ...]
     names: int | None = None
     unambiguous: bool = False
+    is_literal: bool = False
 
 
 def merge(
@@ -60,6 +62,7 @@ def merge(
         return _merge_side_by_side(layers, limits)
     tree = Tree(rules, limits=limits)
     if rules.stacking is Stacking.TOP_DOWN:
+        tree.is_literal = False
         _extract(tree, layers, guarded=rules.guarded)
     else:
         tree.agreement = Agreement()
@@ -70,7 +73,7 @@ def merge(
                     tree.problem("layer-refused", position, "", cut.reason)
     tree.close()
     agreed = tree.agreement is not None and tree.agreement.holds
-    return Merged(tree.root, tuple(tree.problems), unambiguous=agreed)
+    return Merged(tree.root, tuple(tree.problems), unambiguous=agreed, is_literal=tree.is_literal)
 
 
 def prefixes(
@@ -117,6 +120,7 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     if batches is not None:
         tree.put_batches(batches, position)
         return doomed
+    tree.is_literal = False
     for entry in in_time(index.entries):
         tree.put(entry, position, kept)
     return doomed
