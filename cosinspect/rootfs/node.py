@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, ValuesView
 
 from attrs import frozen
 
@@ -111,6 +111,36 @@ class Names(MutableMapping[str, Node]):
     @abstractmethod
     def held_items(self) -> Iterable[tuple[str, Node]]:
         """Return them with their names."""
+
+    @abstractmethod
+    def pairs(self) -> Iterator[tuple[str, Node]]:
+        """Yield all names with their nodes, of which some are made and forgotten."""
+
+    def items(self) -> ItemsView[str, Node]:
+        """Return the names with their nodes, as `pairs` does."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[Node]:
+        """Return the nodes, as `pairs` does."""
+        return _Values(self)
+
+
+class _Items(ItemsView[str, Node]):
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self._names = names
+
+    def __iter__(self) -> Iterator[tuple[str, Node]]:
+        return self._names.pairs()
+
+
+class _Values(ValuesView[Node]):
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self._names = names
+
+    def __iter__(self) -> Iterator[Node]:
+        return (node for _, node in self._names.pairs())
 
 
 def held(directory: Node) -> Iterable[Node]:

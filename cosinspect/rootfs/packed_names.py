@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import ItemsView as Items
-from collections.abc import Iterable, Iterator, Sequence, ValuesView
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar, overload
 
 from cosinspect.layer.entry_table import EntryTable
@@ -151,14 +150,6 @@ class PackedNames(Names):
         self._packs.clear()
         self._dropped = None
 
-    def items(self) -> Items[str, Node]:
-        """Return the names with their nodes."""
-        return _Items(self)
-
-    def values(self) -> ValuesView[Node]:
-        """Return the nodes."""
-        return _Values(self)
-
     def pairs(self) -> Iterator[tuple[str, Node]]:
         """Yield the names with their nodes."""
         own = list(self._own.items())
@@ -166,21 +157,3 @@ class PackedNames(Names):
         yield from own
         for name, place in rows:
             yield name, self._own.get(name) or self._node(place)
-
-
-class _Items(Items[str, "Node"]):
-    def __init__(self, names: PackedNames) -> None:
-        super().__init__(names)
-        self._names = names
-
-    def __iter__(self) -> Iterator[tuple[str, Node]]:
-        return self._names.pairs()
-
-
-class _Values(ValuesView["Node"]):
-    def __init__(self, names: PackedNames) -> None:
-        super().__init__(names)
-        self._names = names
-
-    def __iter__(self) -> Iterator[Node]:
-        return (node for _, node in self._names.pairs())
