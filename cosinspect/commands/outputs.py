@@ -12,7 +12,7 @@ from attrs import frozen
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.files import require_file, write_whole
 from cosinspect.extras import require_extra
-from cosinspect.render import PACKAGES, RENDERERS, SUFFIXES
+from cosinspect.render import DEFAULT_CHOICES, PACKAGES, RENDERERS, SUFFIXES, Choices, chosen_renderer
 from cosinspect.report.report import Report
 
 __all__ = ["Output", "report_outputs"]
@@ -30,13 +30,13 @@ class Output:
     format: str
     path: Path | None
 
-    def write(self, report: Report, terminal: Terminal) -> None:
+    def write(self, report: Report, terminal: Terminal, choices: Choices = DEFAULT_CHOICES) -> None:
         """Write the report; replace a file only when the new content is complete.
 
         Raises:
             OSError: it cannot be written.
         """
-        renderer = RENDERERS[self.format]
+        renderer = chosen_renderer(self.format, choices)
         if self.path is None:
             # Workflow commands are intended here, and their content cannot form another one.
             stream = getattr(terminal.out, "raw", terminal.out) if self.format == "github" else terminal.out

@@ -33,7 +33,7 @@ from cosinspect.report.display import printable, size
 
 __all__ = ["configure", "run"]
 
-_WORDS = {"pass": "pass", "fail": "FAIL", "open": "open", ERROR: "error"}
+_WORDS = {"pass": "pass", "fail": "FAIL", "open": "undecided", ERROR: "error"}
 CONNECT_SECONDS = 10
 """What a cluster's scheduler may take to answer."""
 _FAILING = 10
@@ -181,12 +181,12 @@ def _scanned(
 
 def _line(record: ScanRecord) -> str:
     told = "" if record.verdict == "pass" else f": {record.message}"
-    return f"{_WORDS[record.verdict]:<6}{printable(record.image)}{printable(told)}\n"
+    return f"{_WORDS[record.verdict]:<11}{printable(record.image)}{printable(told)}\n"
 
 
 def _summary(records: list[ScanRecord], pages: _Pages | None) -> Iterator[str]:
     counts = Counter(record.verdict for record in records)
-    told = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
+    told = ", ".join(f"{counts[word]} {shown.lower()}" for word, shown in _WORDS.items() if counts[word])
     unique = dict(layer for record in records for layer in record.layers)
     yield ""
     yield f"{len(records)} images: {told}; {len(unique)} layers, {size(sum(unique.values()))} compressed"

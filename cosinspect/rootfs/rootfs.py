@@ -457,10 +457,13 @@ class Rootfs:
             found.update((path, read[file.data]) for path, file in files.items())
         return found
 
-    def contents(self, entries: Iterable[Entry]) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
+    def contents(
+        self, entries: Iterable[Entry], *, holes: bool = True
+    ) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
         """Yield what regular files contain, by `place`, each content once; each layer is read once.
 
-        Take the pieces of a content before the next one. What was taken is verified when the iteration has ended.
+        Take the pieces of a content before the next one. What was taken of a layer is verified when the first content of the next
+        layer is yielded, or the iteration has ended. Without `holes`, only the data regions of sparse files are yielded.
 
         Raises:
             as `open` does, and ContentError.
@@ -473,7 +476,7 @@ class Rootfs:
         if waiting and not self._layers:
             raise RootfsError("the contents are not at hand: the tree was merged without its layers")
         for source, files in waiting.items():
-            for file, pieces in self._layers[source].contents(files.values()):
+            for file, pieces in self._layers[source].contents(files.values(), holes=holes):
                 yield (source, file.data), pieces
 
     @staticmethod

@@ -202,7 +202,7 @@ def test_a_broken_derivative_fails(broken):
     assert "COS010 kernel-missing" in out.decode()
 
 
-def test_what_cannot_be_decided_is_open(tmp_path):
+def test_what_cannot_be_decided_is_undecided(tmp_path):
     good = derivative(generation="bootc").write_layout(tmp_path / "image")
     profile = tmp_path / "strict.toml"
     profile.write_text("name = 'strict'\nrequired = ['boot', 'recovery']\n")
@@ -210,7 +210,7 @@ def test_what_cannot_be_decided_is_open(tmp_path):
     status, out, err = run("check", good, "--profile", profile)
 
     assert (3, b"") == (status, err)
-    assert " ".join(out.decode().split()).startswith(f"OPEN {good} unknown whether it can ")
+    assert " ".join(out.decode().split()).startswith(f"UNDECIDED {good} unknown whether it can ")
 
 
 @pytest.mark.parametrize(

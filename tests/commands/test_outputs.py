@@ -34,7 +34,7 @@ def test_text_for_the_eye_and_files_for_programs_come_of_one_inspection(image, t
     assert out.startswith("FAIL ")
     assert "COS011" == json.loads(sarif.read_text())["runs"][0]["results"][0]["ruleId"]
     assert 1 == JUnitXml.fromfile(str(junit)).failures
-    assert page.read_text().startswith("## Failed")
+    assert page.read_text().startswith("## Fail: ")
 
 
 def test_without_a_dash_nothing_comes_to_standard_output(image, tmp_path):

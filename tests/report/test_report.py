@@ -37,7 +37,7 @@ from cosinspect.testing.derivative import derivative
 
 BOOT, INSTALL, UPGRADE = Capability.BOOT, Capability.INSTALL, Capability.UPGRADE
 UNDECIDABLE = sorted(set(Capability) - DECIDABLE, key=str)
-UNKNOWN = ("its needs are not known for this kind of image",)
+UNKNOWN = ("the needs are not known for this kind of image",)
 
 
 def result(kind, *capabilities, check="COS001", level=Level.ERROR):
