@@ -125,7 +125,7 @@ class _StoredNames(Names):
         first = self._count + number
         data = self._children[self._ends[first - 1] if number else 0 : self._ends[first]]
         return self._stored.node(
-            self._stored.children_decoder.decode(data),
+            self._stored.child(data),
             f"{self._path}/{name}" if self._path else name,
             self._change,
         )
@@ -188,18 +188,18 @@ class _StoredNames(Names):
 
 
 class _Stored:
-    """A tree's record while it is read from.
-
-    Attributes:
-        children_decoder: decodes what has a name.
-    """
+    """A tree's record while it is read from."""
 
     def __init__(self, record: Record, again: Callable[[], Merged]) -> None:
         self._record = record
         self._again = again
         self._fresh: Node | None = None
         self._inodes: dict[int, Inode] = {}
-        self.children_decoder = msgspec.msgpack.Decoder(ready(_Child))
+        self._child = ready(_Child)
+
+    def child(self, data: bytes) -> _Child:
+        """Decode what has a name."""
+        return msgspec.msgpack.decode(data, type=self._child)
 
     def children(self, section: Section, path: str) -> MutableMapping[str, Node]:
         """Decode a directory; if its section is damaged, merge the layers again."""
