@@ -195,11 +195,10 @@ class _Stored:
         self._again = again
         self._fresh: Node | None = None
         self._inodes: dict[int, Inode] = {}
-        self._child = ready(_Child)
 
     def child(self, data: bytes) -> _Child:
         """Decode what has a name."""
-        return msgspec.msgpack.decode(data, type=self._child)
+        return msgspec.msgpack.decode(data, type=ready(_Child))
 
     def children(self, section: Section, path: str) -> MutableMapping[str, Node]:
         """Decode a directory; if its section is damaged, merge the layers again."""
