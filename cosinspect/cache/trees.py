@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from itertools import accumulate
 from typing import NoReturn, TypeVar
@@ -135,8 +134,15 @@ class _StoredNames(Names):
             wanted = name.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:  # no name of a file
             return None
-        number = bisect_left(range(self._count), wanted, key=self._name)
-        return number if number < self._count and self._name(number) == wanted else None
+        names, ends = self._names, self._ends
+        low, high = 0, self._count
+        while low < high:  # as bisect_left does, without a call for each name
+            middle = (low + high) // 2
+            if names[ends[middle - 1] if middle else 0 : ends[middle]] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < self._count and self._name(low) == wanted else None
 
     def get(self, name: str, default: T | None = None, /) -> Node | T | None:  # type: ignore[override]
         """Return the node of a name, the same one each time."""

@@ -6,11 +6,11 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import overload
+from typing import NamedTuple, overload
 
 from cosinspect.layer.changeset import LayerEntry
 
-__all__ = ["EntryTable", "LazyEntries", "table_of"]
+__all__ = ["COLUMNS", "Columns", "EntryTable", "LazyEntries", "table_of"]
 
 _BATCH_BITS = 12
 _BATCH = 1 << _BATCH_BITS
@@ -20,7 +20,29 @@ _CODES = {name: code for code, name in enumerate(_TYPES)}
 _NO_DEVICE = (0, 0)
 _DEVICES = ("char", "block")
 _KINDS = "HIIqqqq"  # mode, uid, gid, size, mtime, header, data
+COLUMNS = "II" + _KINDS
+"""The type codes of the columns of numbers (`array`): where the name ends, the directory, then those of `_KINDS`."""
 _ZERO = LayerEntry("", "file", 0, 0, 0, 0, 0, "", _NO_DEVICE, None, 0, 0, 0, None)
+
+
+class Columns(NamedTuple):
+    """What a table consists of.
+
+    Attributes:
+        directories: the paths of all directories that have an entry.
+        names: the last components of the paths, those of 4096 entries joined.
+        numbers: by entry, the end of its name within those, the number of its directory, and `COLUMNS` but these two.
+        types: by entry.
+        irregular: as in the table.
+        links: as in the table.
+    """
+
+    directories: list[str]
+    names: list[str]
+    numbers: Sequence[array[int]]
+    types: bytes
+    irregular: dict[int, LayerEntry]
+    links: dict[int, str]
 
 
 class EntryTable(Sequence[LayerEntry]):
@@ -95,6 +117,27 @@ class EntryTable(Sequence[LayerEntry]):
         self._ends.extend(accumulate(map(len, names)))
         self._parents.extend(parents)
         self._types.extend([_CODES[entry.type] for entry in batch])
+
+    def columns(self) -> Columns:
+        """Return what the sealed table consists of."""
+        numbers = (self._ends, self._parents, *self._numbers)
+        return Columns(self._paths, self._names, numbers, bytes(self._types), self.irregular, self.links)
+
+    @classmethod
+    def of_columns(cls, columns: Columns) -> EntryTable:
+        """Return the table that consists of these columns."""
+        table = cls()
+        (
+            table._paths,
+            table._names,
+            (table._ends, table._parents, *numbers),
+            types,
+            table.irregular,
+            table.links,
+        ) = columns
+        table._numbers, table._types = tuple(numbers), bytearray(types)
+        table._directories = {path: number for number, path in enumerate(table._paths)}
+        return table
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class Batches:
             spend(len(names))
             if len(set(names)) != len(names):
                 return False
-            if any(len(name) > _SHORT and not is_name(name) for name in names):
+            if max(map(len, names)) > _SHORT and not all(map(is_name, names)):
                 return False
         for row, link in table.links.items():
             kind = table.type(row)

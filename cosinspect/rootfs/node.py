@@ -118,14 +118,14 @@ class Names(MutableMapping[str, Node]):
 
     def items(self) -> ItemsView[str, Node]:
         """Return the names with their nodes, as `pairs` does."""
-        return _Items(self)
+        return _NodeItems(self)
 
     def values(self) -> ValuesView[Node]:
         """Return the nodes, as `pairs` does."""
-        return _Values(self)
+        return _NodeValues(self)
 
 
-class _Items(ItemsView[str, Node]):
+class _NodeItems(ItemsView[str, Node]):
     def __init__(self, names: Names) -> None:
         super().__init__(names)
         self._names = names
@@ -134,7 +134,7 @@ class _Items(ItemsView[str, Node]):
         return self._names.pairs()
 
 
-class _Values(ValuesView[Node]):
+class _NodeValues(ValuesView[Node]):
     def __init__(self, names: Names) -> None:
         super().__init__(names)
         self._names = names

@@ -86,6 +86,10 @@ class PackedNames(Names):
                 return pack[at]
         return None
 
+    def _is_in(self, pack: array[int], name: str) -> bool:
+        at = bisect_left(pack, name, key=self._name)
+        return at < len(pack) and self._name(pack[at]) == name
+
     def _rows(self) -> Iterator[tuple[str, int]]:
         """Return the names that have no node now, with their places."""
         while len(self._packs) > 1:
@@ -133,7 +137,13 @@ class PackedNames(Names):
         return isinstance(name, str) and (name in self._own or self._find(name) is not None)
 
     def __len__(self) -> int:
-        return len(self._own) + sum(1 for _ in self._rows())
+        while len(self._packs) > 1:
+            self._unite()
+        if not self._packs:
+            return len(self._own)
+        (pack,) = self._packs
+        settled = {*self._own, *(self._dropped or ())}
+        return len(self._own) + len(pack) - sum(self._is_in(pack, name) for name in settled)
 
     def __bool__(self) -> bool:
         return bool(self._own) or next(self._rows(), None) is not None
