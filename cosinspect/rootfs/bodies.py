@@ -44,6 +44,8 @@ class Bodies(Protocol):
         """Return the requirements of executable files, by the offset of their data."""
         ...
 
-    def contents(self, entries: Iterable[LayerEntry], /) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
-        """Yield files with their contents."""
+    def contents(
+        self, entries: Iterable[LayerEntry], /, *, holes: bool = True
+    ) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+        """Yield files with their contents; without `holes`, only the data regions of sparse files."""
         ...
