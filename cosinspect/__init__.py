@@ -4,7 +4,7 @@ A public name is imported at its first use: `import cosinspect` costs next to no
 what it uses.
 """
 
-from importlib import import_module as _import_module
+from cosinspect.deferred import deferred_names as _deferred_names
 
 # Type checkers and editors take this name for true; `typing` itself is not imported for it.
 TYPE_CHECKING = False
@@ -86,21 +86,7 @@ _MODULES = {
 
 # Hidden from type checkers, for whom a module with `__getattr__` has every name.
 if not TYPE_CHECKING:
-
-    def __getattr__(name):  # noqa: ANN001, ANN202 - PEP 562; no type checker reads it
-        """Import a public name, or a module of the package, at its first use."""
-        if name in _MODULES:
-            found = getattr(_import_module(f"cosinspect.{_MODULES[name]}"), name)
-            globals()[name] = found
-            return found
-        if not name.startswith("_"):
-            try:
-                return _import_module(f"cosinspect.{name}")
-            except ModuleNotFoundError as fault:
-                if fault.name != f"cosinspect.{name}":
-                    raise
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message, name=name)
+    __getattr__ = _deferred_names(__name__, _MODULES)
 
     def __dir__():  # noqa: ANN202 - as above
         return sorted({*globals(), *_MODULES})

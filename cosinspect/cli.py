@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
 from cosinspect import __version__
+from cosinspect.cache.answers import Question
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import (
     STATUS_MEANINGS,
@@ -35,6 +36,7 @@ from cosinspect.commands.command import (
     Terminal,
     WrongUse,
 )
+from cosinspect.commands.settings import OptionSources
 from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
     CosinspectError,
@@ -99,7 +101,11 @@ class _ArgumentParser(argparse.ArgumentParser):
 
 
 def main(
-    argv: Sequence[str] | None = None, *, stdout: TextIO | None = None, stderr: TextIO | None = None
+    argv: Sequence[str] | None = None,
+    *,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+    question: Question | None = None,
 ) -> int:
     """Run a command and return its exit status; raise nothing.
 
@@ -107,6 +113,7 @@ def main(
         argv: the arguments, without the program's name; by default those of the process.
         stdout: for results; for `cat` it must have a `buffer`.
         stderr: for errors and progress.
+        question: under which an answer is stored, None to store none.
     """
     with contextlib.ExitStack() as opened:
         # Python has no stream if the process was started without one.
@@ -115,7 +122,7 @@ def main(
         out = cast("TextIO", InertStream(stdout or sys.stdout or nowhere))
         err = cast("TextIO", InertStream(stderr or sys.stderr or nowhere))
         try:
-            status = _run(list(sys.argv[1:] if argv is None else argv), out, err)
+            status = _run(list(sys.argv[1:] if argv is None else argv), out, err, question)
             out.flush()
         except (Exception, KeyboardInterrupt, SystemExit) as fault:  # noqa: BLE001 - a traceback is no message
             with contextlib.suppress(OSError, ValueError):
@@ -125,8 +132,12 @@ def main(
         return status
 
 
-def run() -> NoReturn:
-    """Run `main` and exit the process."""
+def run(question: Question | None = None) -> NoReturn:
+    """Run `main` and exit the process.
+
+    Args:
+        question: as for `main`.
+    """
     # Warnings of libraries are for developers, not for readers of a report.
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
@@ -134,7 +145,7 @@ def run() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    status = main()
+    status = main(question=question)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -150,16 +161,19 @@ def run() -> NoReturn:
     sys.exit(status)
 
 
-def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
+def _run(argv: list[str], out: TextIO, err: TextIO, question: Question | None) -> int:
     with contextlib.redirect_stdout(out):
         try:
             command, arguments = _parse(argv)
         except SystemExit:  # --help and --version have written their text
             return 0
+    arguments.question = question
     debug = getattr(arguments, "debug", False)
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
     with _log_told(err, quiet=silent, debug=debug), _ended_in_time(arguments):
+        for notice in getattr(arguments, "notices", ()):
+            logging.getLogger(PROGRAM).warning(notice)
         _take_paths(arguments)
         return command.run(arguments, _terminal(arguments, out, err))
 
@@ -260,12 +274,12 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     parser = _ArgumentParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        epilog="Each option is also a variable (--no-color is COSINSPECT_NO_COLOR) and a key of cosinspect.toml: docs/command-line.md.",
         allow_abbrev=False,
     )
     command.configure(parser)
     try:
-        # Options may be between IMAGE and PATH, which plain parsing does not support.
-        arguments = parser.parse_intermixed_args(argv if implied else argv[1:])
+        arguments = OptionSources.of(os.environ).parse(parser, argv if implied else argv[1:], command.name)
     except WrongUse as fault:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
         raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
@@ -277,11 +291,9 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _place_cache(arguments: argparse.Namespace) -> None:
-    """Return the cache's place from the environment (XDG Base Directory Specification)."""
-    named = os.environ.get("COSINSPECT_CACHE", "")
-    if arguments.cache is None and named:
-        arguments.cache = None if named == "off" else named
-        arguments.no_cache = arguments.no_cache or named == "off"
+    """Return the cache's place from the environment (XDG Base Directory Specification); `off` is none."""
+    if arguments.cache == "off":
+        arguments.cache, arguments.no_cache = None, True
     home = os.environ.get("XDG_CACHE_HOME", "")
     if not Path(home).is_absolute():  # the specification says to ignore it
         try:

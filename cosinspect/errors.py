@@ -34,7 +34,7 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     |   +-- InvalidBuildManifest           a manifest that no ISO is made by
     |   +-- InvalidPolicy                  a policy with mistakes
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
-    +-- InvalidConfiguration (ValueError)  a server's configuration with mistakes
+    +-- InvalidConfiguration (ValueError)  a configuration of the server or the command with mistakes
     +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
     +-- InvalidReport (ValueError)         a document that is not a report
     +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
@@ -370,7 +370,7 @@ class InvalidBuildManifest(InvalidProfile):
 
 
 class InvalidConfiguration(_Mistaken, ValueError):
-    """A server's configuration cannot be read, or is wrong.
+    """A configuration of the server or of the command cannot be read, or is wrong.
 
     Attributes:
         mistakes: every mistake with its place, in the document's order.

@@ -11,7 +11,9 @@ from typing import Generic, TypeVar, overload
 
 import msgspec
 
-from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
+from cosinspect.cache.record import Damaged, Record
+from cosinspect.cache.record_writer import RecordWriter
+from cosinspect.cache.section import Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.compression.codecs import pack, unpack
 from cosinspect.errors import FormatError

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from cosinspect.cache.record import Damaged, Record, RecordWriter, Section
+from cosinspect.cache.record import Damaged, Record
+from cosinspect.cache.record_writer import RecordWriter
+from cosinspect.cache.section import Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.layer.changeset import LayerEntry
 from cosinspect.rootfs.overlay import Merged

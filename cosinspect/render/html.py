@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from cosinspect.cost import cost_line
 from cosinspect.report.display import printable, size
 from cosinspect.report.lines import BOOT_CHAIN
 from cosinspect.report.report import Report, shorten_step
@@ -80,7 +81,7 @@ def report_page(
         passed=[each for each in results if each["kind"] == "pass"],
         skipped=[each["check"] for each in results if each["kind"] == "notApplicable"],
         packages=packages,
-        cost=f"{size(stats['bytes'])} read, {stats['entries']} paths, {stats['seconds']:.1f} s",
+        cost=cost_line(stats["seconds"], stats["bytes"], stats["entries"]),
     )
 
 

@@ -376,9 +376,7 @@ class _Page:
             yield from self._paragraph(f"{', '.join(told)}{how}", label=Text(), style="dim")
 
     def _cost(self) -> Iterator[Text]:
-        stats = self.report.stats
-        told = f"{size(stats.bytes)} read, {counted(stats.entries, 'path')}, {stats.seconds:.1f} s"
-        yield from self._paragraph(told, label=Text(), style="dim")
+        yield from self._paragraph(self.report.stats.line, label=Text(), style="dim")
 
     def _paragraph(self, text: str, *, label: Text, style: str = "", hang: int = 0) -> Iterator[Text]:
         """Yield wrapped text after a label; further lines are indented like the first, or by `hang` columns more."""

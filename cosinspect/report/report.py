@@ -399,11 +399,7 @@ class Report:
             "signature_required": self.signature_required,
             "verified_required": self.verified_required,
             "signatures": self.signatures.to_dict() if self.signatures is not None else None,
-            "stats": {
-                "seconds": round(self.stats.seconds, 3),
-                "bytes": self.stats.bytes,
-                "entries": self.stats.entries,
-            },
+            "stats": self.stats.to_dict(),
             **({"boot": dict(self.boot)} if self.boot is not None else {}),
         }
 
