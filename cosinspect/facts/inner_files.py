@@ -177,7 +177,7 @@ def _head(stream: Stream, size: int) -> bytes:
     return head
 
 
-class _Part:
+class _SectionStream:
     """A part of a stream."""
 
     def __init__(self, stream: Stream, offset: int, size: int) -> None:
@@ -226,7 +226,7 @@ class _Program:
         @contextmanager
         def opened() -> Iterator[Stream]:
             with self._source() as stream:
-                yield _Part(stream, section.offset, section.size)
+                yield _SectionStream(stream, section.offset, section.size)
 
         return section.size, opened
 
