@@ -12,6 +12,7 @@ from typing import Protocol
 from cosinspect.errors import LimitExceeded
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.entry_table import EntryTable
 from cosinspect.layer.ledger import (
     DIRECTORY_BYTES,
     ENTRY_BYTES,
@@ -155,7 +156,7 @@ class Indexing:
         self.sinks: list[BodySink] = []
         self._archive = archive
         self._limits = limits
-        self.entries: list[LayerEntry] = []
+        self.entries = EntryTable()
         self.whiteouts: list[Marker] = []
         self.opaques: list[Marker] = []
         self.nameless: list[Marker] = []
@@ -216,7 +217,7 @@ class Indexing:
         return LayerIndex(
             descriptor,
             diff_id,
-            tuple(self.entries),
+            self.entries.seal(),
             tuple(self.whiteouts),
             tuple(self.opaques),
             tuple(self._archive.irregularities),
