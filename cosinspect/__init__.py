@@ -4,7 +4,7 @@ A public name is imported at its first use: `import cosinspect` costs next to no
 what it uses.
 """
 
-from importlib import import_module as _import_module
+from cosinspect.deferred import deferred_names as _deferred_names
 
 # Type checkers and editors take this name for true; `typing` itself is not imported for it.
 TYPE_CHECKING = False
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from cosinspect.inspection.inspection import inspect
     from cosinspect.inspection.options import Options
     from cosinspect.limits import DEFAULT_LIMITS, Limits
+    from cosinspect.oci.platform import Platform
+    from cosinspect.policy import Policy, load_policy
+    from cosinspect.profiles import Profile, load_profile
     from cosinspect.report.report import (
         Capability,
         CheckResult,
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
         Status,
         Verdict,
     )
+    from cosinspect.rootfs.rootfs import Rootfs
+    from cosinspect.rootfs.semantics import Semantics
     from cosinspect.signatures.keys import PublicKey
     from cosinspect.signatures.policy import Identity, SignaturePolicy
     from cosinspect.sources.config.access import Access
@@ -48,13 +53,20 @@ __all__ = [
     "Level",
     "Limits",
     "Options",
+    "Platform",
+    "Policy",
+    "Profile",
     "PublicKey",
     "Report",
+    "Rootfs",
+    "Semantics",
     "SignaturePolicy",
     "Status",
     "Verdict",
     "__version__",
     "inspect",
+    "load_policy",
+    "load_profile",
     "open_image",
 ]
 
@@ -73,34 +85,27 @@ _MODULES = {
     "Level": "report.report",
     "Limits": "limits",
     "Options": "inspection.options",
+    "Platform": "oci.platform",
+    "Policy": "policy",
+    "Profile": "profiles",
     "PublicKey": "signatures.keys",
     "Report": "report.report",
+    "Rootfs": "rootfs.rootfs",
+    "Semantics": "rootfs.semantics",
     "SignaturePolicy": "signatures.policy",
     "Status": "report.report",
     "Verdict": "report.report",
     "__version__": "version",
     "inspect": "inspection.inspection",
+    "load_policy": "policy",
+    "load_profile": "profiles",
     "open_image": "image.opening",
 }
 """The module of each public name; the imports above are for type checkers."""
 
 # Hidden from type checkers, for whom a module with `__getattr__` has every name.
 if not TYPE_CHECKING:
-
-    def __getattr__(name):  # noqa: ANN001, ANN202 - PEP 562; no type checker reads it
-        """Import a public name, or a module of the package, at its first use."""
-        if name in _MODULES:
-            found = getattr(_import_module(f"cosinspect.{_MODULES[name]}"), name)
-            globals()[name] = found
-            return found
-        if not name.startswith("_"):
-            try:
-                return _import_module(f"cosinspect.{name}")
-            except ModuleNotFoundError as fault:
-                if fault.name != f"cosinspect.{name}":
-                    raise
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message, name=name)
+    __getattr__ = _deferred_names(__name__, _MODULES)
 
     def __dir__():  # noqa: ANN202 - as above
         return sorted({*globals(), *_MODULES})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cosinspect.cli import run
+from cosinspect.start import run
 
 if __name__ == "__main__":
     run()

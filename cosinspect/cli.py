@@ -3,7 +3,7 @@
 A name that is not a command is an image to check: `cosinspect IMAGE` is `cosinspect check IMAGE`. Only this
 module reads the environment: NO_COLOR, TERM, COLUMNS, COSIGN_REPOSITORY, COSINSPECT_CACHE, XDG_CACHE_HOME,
 the variables that locate podman's and docker's credentials and settings (`sources.access`), and those that
-env://NAME names. A failure prints at most one line on standard error.
+env://NAME names. A failure prints one line on standard error; the mistakes of a document follow, one a line.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
 import io
 import logging
 import os
@@ -25,8 +26,17 @@ from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
 from cosinspect import __version__
+from cosinspect.cache.answers import Question
 from cosinspect.commands import COMMANDS
-from cosinspect.commands.command import Command, NotInImage, Terminal, WrongUse
+from cosinspect.commands.command import (
+    Command,
+    ExitStatus,
+    NotInImage,
+    Terminal,
+    WrongUse,
+)
+from cosinspect.commands.overview import PROGRAM, overview
+from cosinspect.commands.settings import OptionSources
 from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
     CosinspectError,
@@ -37,48 +47,40 @@ from cosinspect.errors import (
     InvalidReference,
     InvalidScan,
     InvalidSignaturePolicy,
+    MissingPackage,
 )
+from cosinspect.image.recognition import local_name
 from cosinspect.report.display import InertStream, printable
 
 __all__ = ["main", "run"]
 
-PROGRAM = "cosinspect"
-COLUMNS = (60, 100, 120)
+COLUMNS = (40, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
+
+MOST_MISTAKES = 50
+"""The number of mistakes of one document that are printed."""
 
 GRACE = 0.5
 """Seconds behind its deadline that a command has to end by itself."""
 
-INTERRUPTED = 130
-"""128 plus the signal, as in a shell."""
-
-EXIT_STATUSES: tuple[tuple[type[BaseException], int], ...] = (
-    (KeyboardInterrupt, INTERRUPTED),
-    (WrongUse, 2),
-    (InvalidReference, 2),
-    (InvalidProfile, 2),
-    (InvalidSignaturePolicy, 2),
-    (InvalidAccess, 2),
-    (InvalidCache, 2),
-    (InvalidConfiguration, 2),
-    (InvalidScan, 2),
-    (NotInImage, 1),
-    (CosinspectError, 3),
-    (BrokenPipeError, 141),
-    (Exception, 3),
+EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
+    (KeyboardInterrupt, ExitStatus.INTERRUPTED),
+    (WrongUse, ExitStatus.WRONG_USE),
+    (InvalidReference, ExitStatus.WRONG_USE),
+    (InvalidProfile, ExitStatus.WRONG_USE),
+    (InvalidSignaturePolicy, ExitStatus.WRONG_USE),
+    (InvalidAccess, ExitStatus.WRONG_USE),
+    (InvalidCache, ExitStatus.WRONG_USE),
+    (InvalidConfiguration, ExitStatus.WRONG_USE),
+    (InvalidScan, ExitStatus.WRONG_USE),
+    (MissingPackage, ExitStatus.WRONG_USE),
+    (NotInImage, ExitStatus.NO),
+    (CosinspectError, ExitStatus.UNDECIDED),
+    (BrokenPipeError, ExitStatus.READER_GONE),
+    (SystemExit, ExitStatus.READER_GONE),  # rich's way to say that nobody reads
+    (Exception, ExitStatus.UNDECIDED),
 )
 """The exit status for each error; the first matching class counts."""
-
-_EPILOG = """\
-exit status:
-  0  the image has every capability that its profile requires; ls, cat, history: done
-  1  it lacks one; ls, cat, history: the path is not in the image
-  2  wrong use: arguments, the image's name, the profile
-  3  it cannot be decided: unreachable, damaged, unknown
-
-To check an image with the name of a command: cosinspect check NAME
-Options of a command: cosinspect check --help
-"""
 
 
 class _ArgumentParser(argparse.ArgumentParser):
@@ -89,7 +91,11 @@ class _ArgumentParser(argparse.ArgumentParser):
 
 
 def main(
-    argv: Sequence[str] | None = None, *, stdout: TextIO | None = None, stderr: TextIO | None = None
+    argv: Sequence[str] | None = None,
+    *,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+    question: Question | None = None,
 ) -> int:
     """Run a command and return its exit status; raise nothing.
 
@@ -97,6 +103,7 @@ def main(
         argv: the arguments, without the program's name; by default those of the process.
         stdout: for results; for `cat` it must have a `buffer`.
         stderr: for errors and progress.
+        question: under which an answer is stored, None to store none.
     """
     with contextlib.ExitStack() as opened:
         # Python has no stream if the process was started without one.
@@ -105,9 +112,9 @@ def main(
         out = cast("TextIO", InertStream(stdout or sys.stdout or nowhere))
         err = cast("TextIO", InertStream(stderr or sys.stderr or nowhere))
         try:
-            status = _run(list(sys.argv[1:] if argv is None else argv), out, err)
+            status = _run(list(sys.argv[1:] if argv is None else argv), out, err, question)
             out.flush()
-        except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001 - a traceback is no message
+        except (Exception, KeyboardInterrupt, SystemExit) as fault:  # noqa: BLE001 - a traceback is no message
             with contextlib.suppress(OSError, ValueError):
                 err.write(_told(fault))
                 err.flush()
@@ -115,8 +122,12 @@ def main(
         return status
 
 
-def run() -> NoReturn:
-    """Run `main` and exit the process."""
+def run(question: Question | None = None) -> NoReturn:
+    """Run `main` and exit the process.
+
+    Args:
+        question: as for `main`.
+    """
     # Warnings of libraries are for developers, not for readers of a report.
     logging.getLogger().addHandler(logging.NullHandler())
     if not sys.warnoptions:
@@ -124,7 +135,7 @@ def run() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    status = main()
+    status = main(question=question)
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -135,22 +146,34 @@ def run() -> NoReturn:
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     alone = all(each.daemon or each is threading.main_thread() for each in threading.enumerate())
-    if status == INTERRUPTED or not alone:
+    if status == ExitStatus.INTERRUPTED or not alone:
         os._exit(status)  # a worker may block in a read, and the interpreter would wait for it
     sys.exit(status)
 
 
-def _run(argv: list[str], out: TextIO, err: TextIO) -> int:
+def _run(argv: list[str], out: TextIO, err: TextIO, question: Question | None) -> int:
     with contextlib.redirect_stdout(out):
         try:
             command, arguments = _parse(argv)
         except SystemExit:  # --help and --version have written their text
             return 0
-    verbose = getattr(arguments, "verbose", False)
+    arguments.question = question
+    debug = getattr(arguments, "debug", False)
     # A server writes a log of its own.
     silent = getattr(arguments, "quiet", False) or getattr(arguments, "own_log", False)
-    with _log_told(err, quiet=silent, verbose=verbose), _ended_in_time(arguments):
+    with _log_told(err, quiet=silent, debug=debug), _ended_in_time(arguments):
+        for notice in getattr(arguments, "notices", ()):
+            logging.getLogger(PROGRAM).warning(notice)
+        _take_paths(arguments)
         return command.run(arguments, _terminal(arguments, out, err))
+
+
+def _take_paths(arguments: argparse.Namespace) -> None:
+    """Replace local paths in place of image names by names with a transport."""
+    for name in ("image", "other"):
+        given = getattr(arguments, name, None)
+        if given:
+            setattr(arguments, name, local_name(given))
 
 
 @contextlib.contextmanager
@@ -184,14 +207,14 @@ def _ring(_signal: int, _frame: object) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _log_told(err: TextIO, *, quiet: bool, verbose: bool) -> Iterator[None]:
-    """Print what the library logs, one line each: warnings, and requests if `-v` is given."""
+def _log_told(err: TextIO, *, quiet: bool, debug: bool) -> Iterator[None]:
+    """Print what the library logs, one line each: warnings, and requests if `--debug` is given."""
     logger, handler = logging.getLogger(PROGRAM), _Teller(err)
     if quiet:
         yield
         return
     level = logger.level
-    if verbose:
+    if debug:
         logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
@@ -216,10 +239,25 @@ class _Teller(logging.Handler):
 
 
 def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
-    if not argv:
-        raise WrongUse(f"expected an image, such as quay.io/org/os:v1, or a command; see {PROGRAM} --help")
+    if not argv or argv == ["help"]:
+        argv = ["--help"]
+    if argv[0] == "version":
+        argv = ["--version", *argv[1:]]
+    if argv[0] == "help":
+        if argv[1] not in COMMANDS or len(argv) > 2:
+            near = difflib.get_close_matches(argv[1], COMMANDS, n=1)
+            raise WrongUse(
+                f"help: expected one command, found {' '.join(argv[1:])[:100]}; "
+                + (f"did you mean {PROGRAM} help {near[0]}?" if near else f"{PROGRAM} --help lists them")
+            )
+        argv = [argv[1], "--help"]
     if argv[0] in ("-h", "--help", "--version"):
-        _overview().parse_args(argv[:1])
+        if len(argv) > 1 and not argv[1].startswith("-"):
+            raise WrongUse(
+                f"{argv[0]}: expected nothing behind it, found {argv[1][:100]}; see {PROGRAM} --help"
+            )
+        sys.stdout.write(overview(argv[0], shutil.get_terminal_size().columns) or "")
+        raise SystemExit
     command = COMMANDS.get(argv[0])
     implied = command is None
     if command is None:
@@ -227,12 +265,12 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     parser = _ArgumentParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+        epilog="Each option is also a variable (--no-color is COSINSPECT_NO_COLOR) and a key of cosinspect.toml: docs/command-line.md.",
         allow_abbrev=False,
     )
     command.configure(parser)
     try:
-        # Options may be between IMAGE and PATH, which plain parsing does not support.
-        arguments = parser.parse_intermixed_args(argv if implied else argv[1:])
+        arguments = OptionSources.of(os.environ).parse(parser, argv if implied else argv[1:], command.name)
     except WrongUse as fault:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
         raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
@@ -244,11 +282,9 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
 
 
 def _place_cache(arguments: argparse.Namespace) -> None:
-    """Return the cache's place from the environment (XDG Base Directory Specification)."""
-    named = os.environ.get("COSINSPECT_CACHE", "")
-    if arguments.cache is None and named:
-        arguments.cache = None if named == "off" else named
-        arguments.no_cache = arguments.no_cache or named == "off"
+    """Return the cache's place from the environment (XDG Base Directory Specification); `off` is none."""
+    if arguments.cache == "off":
+        arguments.cache, arguments.no_cache = None, True
     home = os.environ.get("XDG_CACHE_HOME", "")
     if not Path(home).is_absolute():  # the specification says to ignore it
         try:
@@ -256,25 +292,6 @@ def _place_cache(arguments: argparse.Namespace) -> None:
         except RuntimeError:  # a user without a home directory
             arguments.no_cache = arguments.no_cache or arguments.cache is None
     arguments.cache_home = home
-
-
-def _overview() -> argparse.ArgumentParser:
-    """Return the parser for the program's overview."""
-    wide = max(len(f"{command.name} {command.arguments}") for command in COMMANDS.values())
-    commands = "\n".join(
-        f"  {command.name + ' ' + command.arguments:<{wide}}  {command.summary}"
-        for command in COMMANDS.values()
-    )
-    parser = _ArgumentParser(
-        prog=PROGRAM,
-        usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
-        description="What can this OS image do? Does it boot and install? If not, why?",
-        epilog=f"commands:\n{commands}\n\n{_EPILOG}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    return parser
 
 
 def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Terminal:
@@ -286,7 +303,7 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
     if out.isatty():
         columns = min(max(shutil.get_terminal_size((usual, 24)).columns, least), most)
     # Progress bars and a log would overwrite each other.
-    hushed = getattr(arguments, "quiet", False) or getattr(arguments, "verbose", False)
+    hushed = getattr(arguments, "quiet", False) or getattr(arguments, "debug", False)
     return Terminal(
         out=out,
         err=err,
@@ -298,14 +315,24 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
 
 def _told(fault: BaseException) -> str:
     """Return the line for the error that ended a command, "" if nobody can read it."""
-    if isinstance(fault, BrokenPipeError):
+    if isinstance(fault, (BrokenPipeError, SystemExit)):
         return ""
     if isinstance(fault, KeyboardInterrupt):
         return f"{PROGRAM}: interrupted\n"
+    mistakes: tuple[str, ...] = getattr(fault, "mistakes", ())
+    if mistakes:
+        where = fault.where if isinstance(fault, CosinspectError) else None
+        if len(mistakes) == 1:
+            return f"{PROGRAM}: error: {printable(f'{where}, ' if where else '')}{printable(mistakes[0])}\n"
+        shown = "".join(f"  {printable(line)}\n" for line in mistakes[:MOST_MISTAKES])
+        more = f"  and {len(mistakes) - MOST_MISTAKES} more\n" if len(mistakes) > MOST_MISTAKES else ""
+        return f"{PROGRAM}: error: {printable(f'{where}: ' if where else '')}{len(mistakes)} mistakes\n{shown}{more}"
     if isinstance(fault, (CosinspectError, WrongUse, NotInImage)):
         text = str(fault)
     elif isinstance(fault, OSError):
         text = ": ".join(str(part) for part in (fault.filename, fault.strerror or fault) if part)
+        if fault.errno == errno.ENOSPC:
+            text += "; free some space, or write elsewhere"
     else:
         last = traceback.extract_tb(fault.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"

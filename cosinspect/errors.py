@@ -34,10 +34,11 @@ An exception means *cannot decide*. A defect of the image is never one of these:
     |   +-- InvalidBuildManifest           a manifest that no ISO is made by
     |   +-- InvalidPolicy                  a policy with mistakes
     +-- InvalidSignaturePolicy (ValueError)   keys or identities that no signature can be verified with
-    +-- InvalidConfiguration (ValueError)  a server's configuration with mistakes
+    +-- InvalidConfiguration (ValueError)  a configuration of the server or the command with mistakes
     +-- InvalidObject (ValueError)         a Kubernetes object whose images cannot be told
     +-- InvalidReport (ValueError)         a document that is not a report
     +-- InvalidScan (ValueError)           what names many images, or was written of them, cannot be used
+    +-- MissingPackage                     an optional package that the request needs is not installed
     +-- InvalidPlugin                      an installed distribution whose checks cannot be used
     +-- CannotBoot                         a boot cannot be tried: no emulator, no space, a tree that no disk holds
 """
@@ -72,6 +73,7 @@ __all__ = [
     "InvalidScan",
     "InvalidSignaturePolicy",
     "LimitExceeded",
+    "MissingPackage",
     "NoMatchingPlatform",
     "NotADirectory",
     "NotARegularFile",
@@ -328,14 +330,6 @@ class InvalidCache(CosinspectError):
     """The place that was named for the cache cannot be used."""
 
 
-class InvalidProfile(CosinspectError, ValueError):
-    """A profile cannot be read, or requires nothing."""
-
-
-class InvalidSignaturePolicy(CosinspectError, ValueError):
-    """The given signers cannot verify anything: an invalid key, an identity without its issuer, or no signer."""
-
-
 class _Mistaken(CosinspectError):
     """A document with mistakes; all are reported together."""
 
@@ -351,7 +345,19 @@ class _Mistaken(CosinspectError):
         self.mistakes = mistakes
 
 
-class InvalidPolicy(_Mistaken, InvalidProfile):
+class InvalidProfile(_Mistaken, ValueError):
+    """A profile cannot be read, is wrong, or requires nothing.
+
+    Attributes:
+        mistakes: every mistake with its place, in the document's order.
+    """
+
+
+class InvalidSignaturePolicy(CosinspectError, ValueError):
+    """The given signers cannot verify anything: an invalid key, an identity without its issuer, or no signer."""
+
+
+class InvalidPolicy(InvalidProfile):
     """A policy cannot be read, or is wrong.
 
     Attributes:
@@ -364,7 +370,7 @@ class InvalidBuildManifest(InvalidProfile):
 
 
 class InvalidConfiguration(_Mistaken, ValueError):
-    """A server's configuration cannot be read, or is wrong.
+    """A configuration of the server or of the command cannot be read, or is wrong.
 
     Attributes:
         mistakes: every mistake with its place, in the document's order.
@@ -381,6 +387,10 @@ class InvalidReport(CosinspectError, ValueError):
 
 class InvalidScan(CosinspectError, ValueError):
     """The list of images, or the file of an earlier scan, cannot be used."""
+
+
+class MissingPackage(CosinspectError):
+    """The request needs an optional package, which is not installed."""
 
 
 class InvalidPlugin(CosinspectError):

@@ -11,13 +11,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-import jsonpath
 from attrs import define, field, frozen
-from jsonpath import JSONPath
 
 from cosinspect.errors import InvalidObject
+from cosinspect.extras import load_extra
 
-__all__ = ["BUILTIN", "ImageField", "ImageFields", "KnownKind", "NamedImage", "path_of"]
+__all__ = [
+    "BUILTIN",
+    "ImageField",
+    "ImageFields",
+    "KnownKind",
+    "NamedImage",
+    "PathNotFollowed",
+    "ValuePath",
+    "path_of",
+]
 
 MOST_IMAGES = 200
 """Images that one object may name; honest ones name a handful."""
@@ -289,21 +297,47 @@ BUILTIN: tuple[KnownKind, ...] = (
 """The kinds that are known without being told."""
 
 
-def path_of(text: str) -> JSONPath:
+class PathNotFollowed(ValueError):
+    """A JSONPath cannot be followed in an object: it is too deep, or the path asks too much."""
+
+
+@frozen
+class ValuePath:
+    """A compiled JSONPath (RFC 9535)."""
+
+    _path: Any = field(repr=False)
+
+    def find(self, body: Body) -> Iterator[tuple[str, Any]]:
+        """Yield pointer (RFC 6901) and value of all that the path selects.
+
+        Raises:
+            PathNotFollowed: the object is too deep, or the path asks too much.
+        """
+        errors = load_extra("jsonpath", "server").JSONPathError
+        try:
+            for match in self._path.finditer(body):
+                yield str(match.pointer()), match.value
+        except errors as fault:
+            raise PathNotFollowed(str(fault)) from fault
+
+
+def path_of(text: str) -> ValuePath:
     """Compile a JSONPath that selects values below the object, such as `$.spec.osImage`.
 
     Raises:
         ValueError: it is not one.
+        MissingPackage: the extra `server` is not installed.
     """
+    jsonpath = load_extra("jsonpath", "server")
     try:
         found = jsonpath.compile(text)
     except Exception as fault:  # its errors share no root with ValueError, and patterns bring those of `re`
         raise ValueError(
             f"expected a JSONPath such as $.spec.osImage: {str(fault).splitlines()[0]}"
         ) from fault
-    if not isinstance(found, JSONPath) or not text.startswith("$"):
+    if not isinstance(found, jsonpath.JSONPath) or not text.startswith("$"):
         raise ValueError(f"expected one JSONPath that begins with $, found {text[:_SHOWN]!r}")
-    return found
+    return ValuePath(found)
 
 
 @frozen
@@ -321,15 +355,15 @@ class ImageField:
     kind: str
     image: str
     tag: str | None = None
-    _image: JSONPath = field(init=False, repr=False, eq=False)
-    _tag: JSONPath | None = field(init=False, repr=False, eq=False)
+    _image: ValuePath = field(init=False, repr=False, eq=False)
+    _tag: ValuePath | None = field(init=False, repr=False, eq=False)
 
     @_image.default
-    def _compiled(self) -> JSONPath:
+    def _compiled(self) -> ValuePath:
         return path_of(self.image)
 
     @_tag.default
-    def _compiled_tag(self) -> JSONPath | None:
+    def _compiled_tag(self) -> ValuePath | None:
         return path_of(self.tag) if self.tag else None
 
     def find(self, walk: _ObjectWalk) -> Iterator[NamedImage]:
@@ -338,15 +372,14 @@ class ImageField:
         Raises:
             InvalidObject: something else than text stands there.
         """
-        for match in self._image.finditer(walk.body):
-            pointer = str(match.pointer())
-            if match.value is None or match.value == "":
+        for pointer, value in self._image.find(walk.body):
+            if value is None or value == "":
                 continue
-            name = _text(match.value, f"{self.kind}{pointer}")
+            name = _text(value, f"{self.kind}{pointer}")
             if self._tag is None or not _is_named_only(name):
                 yield NamedImage(name, pointer, name)
                 continue
-            tag = next((each.value for each in self._tag.finditer(walk.body)), None)
+            tag = next((each for _, each in self._tag.find(walk.body)), None)
             if not tag:
                 yield NamedImage(name, pointer, name, unresolved=f"there is no tag at {self.tag}")
             else:
@@ -406,7 +439,7 @@ class ImageFields:
                         raise InvalidObject(
                             f"expected at most {MOST_IMAGES} images in one object", where=kind
                         )
-        except (RecursionError, jsonpath.JSONPathError) as fault:
+        except (RecursionError, PathNotFollowed) as fault:
             raise InvalidObject(f"the paths cannot be followed: {str(fault)[:_SHOWN]}", where=kind) from fault
         return tuple(found)
 

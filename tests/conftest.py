@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # modules that tests share: stacks, oracle, judges
 
+os.environ["COSINSPECT_CONFIG_FILE"] = "off"  # nor is what this user prefers
 os.environ["COSINSPECT_CACHE"] = "off"  # what one test finds out is no help to another
 
 # A busy machine is slow, which is no fault of an example; in CI the examples are the same each time.

@@ -29,9 +29,9 @@ from cosinspect.boot.ext2_structures import (
     pointer_tree,
 )
 from cosinspect.boot.ext2_xattrs import attribute_block
-from cosinspect.boot.member import Member
 from cosinspect.boot.sinks import Extent, Region, Sink
 from cosinspect.errors import CannotBoot
+from cosinspect.rootfs.member import Member
 
 __all__ = ["BLOCK", "Ext2"]
 

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from cosinspect.boot.member import Member, directory, text_file
 from cosinspect.boot.startup import Startup
 from cosinspect.errors import CannotBoot
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.profiles import generation_tables
+from cosinspect.rootfs.member import Member, directory, text_file
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 
 __all__ = ["NO_FIRMWARE", "FirmwareFiles", "firmware_files"]

@@ -9,9 +9,9 @@ from attrs import field, frozen
 
 from cosinspect.boot.ext2 import Ext2
 from cosinspect.boot.fat import Fat32
-from cosinspect.boot.member import Member, directory
 from cosinspect.boot.partitions import EFI_SYSTEM, LINUX
 from cosinspect.boot.startup import PLAIN_LABEL, Startup
+from cosinspect.rootfs.member import Member, directory
 
 __all__ = ["MEBIBYTE", "Volume", "lay_out"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from cosinspect.boot.member import Member, text_file
+from cosinspect.rootfs.member import Member, text_file
 from cosinspect.rootfs.rootfs import Rootfs
 
 __all__ = ["Account", "Proof", "find_accounts", "login_commands", "oem_members", "read_proof"]

@@ -12,8 +12,10 @@ from typing import Any
 
 import fsspec
 
-from cosinspect.cache.record import Buffer, Damaged, Record
-from cosinspect.cache.store import FORMAT, DirectoryStore
+from cosinspect.cache.location import FORMAT
+from cosinspect.cache.record import Damaged, Record
+from cosinspect.cache.section import Buffer
+from cosinspect.cache.store import DirectoryStore
 from cosinspect.errors import InvalidCache
 
 __all__ = ["SharedStore", "open_shared"]

@@ -21,20 +21,18 @@ from typing import Protocol
 
 from attrs import frozen
 
-from cosinspect.cache.record import Buffer, Damaged, Record
+from cosinspect.cache.location import FORMAT, is_private, open_record, record_path
+from cosinspect.cache.record import Damaged, Record
+from cosinspect.cache.section import Buffer
 from cosinspect.errors import InvalidCache
 
 __all__ = ["DirectoryStore", "Kept", "Store", "open_directory"]
 
 _logger = logging.getLogger("cosinspect.cache")
 
-FORMAT = "v1"
-"""The version of the format; another number is another cache."""
 _TEMPORARY = ".tmp-"
 _STALE_SECONDS = 3600.0
 """A temporary file of this age belongs to a killed process."""
-_TOUCH_SECONDS = 600.0
-"""The precision of the time of last use."""
 
 
 class Store(Protocol):
@@ -85,18 +83,10 @@ class DirectoryStore:
 
     def load(self, kind: str, key: bytes) -> Buffer | None:
         """Map a file into memory; return None if it cannot be read."""
-        path = self._file(kind, key)
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
+        descriptor = open_record(record_path(str(self.path), kind, key))
+        if descriptor is None:
             return None
         try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or not found.st_size:
-                return None
-            if time.time() - found.st_mtime > _TOUCH_SECONDS:
-                with contextlib.suppress(OSError):
-                    os.utime(descriptor)
             return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):
             return None
@@ -190,8 +180,7 @@ class DirectoryStore:
                     yield from ((directory, kind.name) for directory in kind.iterdir())
 
     def _file(self, kind: str, key: bytes) -> Path:
-        name = key.hex()
-        return self._root / kind / name[:2] / name
+        return Path(record_path(str(self.path), kind, key))
 
 
 def open_directory(path: Path, *, trusted: bool) -> DirectoryStore:
@@ -217,7 +206,7 @@ def open_directory(path: Path, *, trusted: bool) -> DirectoryStore:
         raise InvalidCache(
             "expected a directory for the cache, found a file", where=str(path), remedy=_REMEDY
         )
-    if not trusted and (found.st_uid != os.getuid() or found.st_mode & 0o022):
+    if not trusted and not is_private(found):
         raise InvalidCache(
             "expected a directory that others cannot write to, because its writers decide verdicts",
             where=str(path),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -14,10 +13,11 @@ from attrs import evolve
 from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.statement import statement_of
 from cosinspect.attestation.verdict import StatementSigner, attest
-from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.commands.command import ExitStatus, Terminal, WrongUse
 from cosinspect.commands.options import access_of, add_image, add_profile, cache_of, limits_of
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.signatures import add_signatures, read_key_file, rulebook_of
+from cosinspect.extras import load_extra
 from cosinspect.inspection.inspection import inspect
 from cosinspect.oci.documents import Digest
 from cosinspect.oci.reference import ImageName
@@ -28,7 +28,11 @@ from cosinspect.sources.registry.source import RegistrySource
 
 __all__ = ["configure", "run"]
 
-EXIT_STATUSES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.OPEN: 3}
+EXIT_STATUSES = {
+    Verdict.PASS: ExitStatus.YES,
+    Verdict.FAIL: ExitStatus.NO,
+    Verdict.OPEN: ExitStatus.UNDECIDED,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -145,8 +149,8 @@ def _signer(arguments: argparse.Namespace) -> PrivateKey | _IdentitySigner | Non
         if name not in environment:
             raise WrongUse(f"--identity-token: expected the variable {name[:60]} to be set, it is not")
         token = environment[name]
-    # Imported on demand: the extra may be missing, and its import takes half a second.
-    module = import_module("cosinspect.signatures.keyless")
+    # Imported on demand: its import takes half a second.
+    module = load_extra("cosinspect.signatures.keyless", "sigstore")
     config = Path(arguments.trust_config) if arguments.trust_config else None
     signer: _IdentitySigner = module.KeylessSigner(token, config)
     return signer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 from attrs import evolve
@@ -16,6 +15,7 @@ from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import access_of, limits_of
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.signatures import read_key_file, rulebook_of
+from cosinspect.extras import load_extra
 from cosinspect.image.opening import open_image
 from cosinspect.oci.reference import ImageName
 from cosinspect.report.display import printable
@@ -76,7 +76,7 @@ def _written(form: str, name: str, found: Attested, report: Mapping[str, Any]) -
     if form == "json":
         return json.dumps(report, indent=2) + "\n"
     if form == "html":
-        page: str = import_module("cosinspect.render.html").report_page(report)
+        page: str = load_extra("cosinspect.render.html", "html").report_page(report)
         return page
     return "".join(f"{printable(line)}\n" for line in _lines(name, found))
 

@@ -5,25 +5,31 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.commands.command import ExitStatus, Terminal, WrongUse
 from cosinspect.commands.options import (
     access_of,
     add_image,
     add_report,
     add_trust,
     cache_of,
+    choices_of,
     limits_of,
     trusts_tables,
 )
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.signatures import add_signatures, signature_policy
+from cosinspect.commands.stored_answers import AnswerRecorder, answer_recorder
 from cosinspect.inspection.inspection import inspect
-from cosinspect.report.report import Verdict
+from cosinspect.report.report import Report, Verdict
 
 __all__ = ["check_image", "configure", "run"]
 
-EXIT_STATUSES = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.OPEN: 3}
+EXIT_STATUSES = {
+    Verdict.PASS: ExitStatus.YES,
+    Verdict.FAIL: ExitStatus.NO,
+    Verdict.OPEN: ExitStatus.UNDECIDED,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -67,11 +73,23 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         )
         if attested is not None:
             return attested
-    return check_image(arguments.image, arguments, terminal)
+    recorder = answer_recorder(arguments, _defaults())
+    if recorder is None:
+        return check_image(arguments.image, arguments, terminal)
+    with recorder.watching():
+        return check_image(arguments.image, arguments, terminal, recorder)
 
 
-def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) -> int:
+def check_image(
+    name: str, arguments: argparse.Namespace, terminal: Terminal, recorder: AnswerRecorder | None = None
+) -> int:
     """Inspect an image, write its reports, and return the exit status of its verdict.
+
+    Args:
+        name: of the image.
+        arguments: those of `configure`.
+        terminal: for the report and the progress.
+        recorder: stores what is printed, None for nothing.
 
     Raises:
         WrongUse: an output cannot be written.
@@ -83,6 +101,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
     if arguments.fast and arguments.verify == "full":
         raise WrongUse("--verify full and --fast exclude each other")
     policy = signature_policy(arguments)
+    cache = cache_of(arguments)
     with layer_bars(terminal) as bars:
         report = inspect(
             name,
@@ -95,7 +114,7 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             verify_diff_ids=not arguments.no_diff_ids,
             signatures=policy,
             limits=limits_of(arguments),
-            cache=cache_of(arguments),
+            cache=cache,
             jobs=arguments.jobs,
             trust_tables=trust_tables,
             fast=arguments.fast,
@@ -103,9 +122,23 @@ def check_image(name: str, arguments: argparse.Namespace, terminal: Terminal) ->
             on_image=bars.begin,
             progress=bars.advance,
         )
-    for output in outputs:
-        output.write(report, terminal)
-    return EXIT_STATUSES[report.verdict]
+
+    def write(report: Report, terminal: Terminal) -> None:
+        for output in outputs:
+            output.write(report, terminal, choices_of(arguments))
+
+    write(report, terminal)
+    status = EXIT_STATUSES[report.verdict]
+    if recorder is not None:
+        recorder.store(report, status, terminal, cache, write)
+    return status
+
+
+def _defaults() -> dict[str, object]:
+    """Return the default of each argument of the command."""
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    return vars(parser.parse_args(["image"]))
 
 
 def _ids(text: str) -> tuple[str, ...]:

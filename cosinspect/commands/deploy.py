@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.extras import load_extra
 
 __all__ = ["configure", "run"]
 
@@ -166,7 +166,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.target == "kubernetes" and not arguments.images:
         raise WrongUse("--images: expected the images that need a verdict, such as quay.io/org/os*")
     # Imported on demand: its library takes longer than most commands.
-    manifests = import_module("cosinspect.render.manifests")
+    manifests = load_extra("cosinspect.render.manifests", "server")
     try:
         if arguments.target == "systemd":
             unit = manifests.SystemdUnit(

@@ -6,7 +6,6 @@ import argparse
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,13 +15,14 @@ from cosinspect.cache import Cache, Store, open_directory
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import CosinspectError, InvalidAccess, InvalidCache, RootfsError
+from cosinspect.extras import load_extra
 from cosinspect.image.image import JOBS, Image
 from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import FORMS, ImageName, Transport
 from cosinspect.profiles import BUILTIN
-from cosinspect.render import RENDERERS
+from cosinspect.render import RENDERERS, Choices, ReportPart
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.sources.config.access import Access
@@ -43,6 +43,7 @@ __all__ = [
     "add_trust",
     "add_verification",
     "cache_of",
+    "choices_of",
     "limits_of",
     "merged_image",
     "open_named",
@@ -239,14 +240,8 @@ def _shared(arguments: argparse.Namespace) -> Store:
     path = arguments.cache.removeprefix("file://")
     if path != arguments.cache:
         return open_directory(Path(path), trusted=True)
-    try:
-        # Imported on demand: few need it, and the extra may be missing.
-        module = import_module("cosinspect.cache.shared")
-    except ImportError as fault:
-        raise InvalidCache(
-            "expected the package fsspec for a cache by URL, it is not installed",
-            remedy="pip install 'cosinspect[cache]'",
-        ) from fault
+    # Imported on demand: few need it.
+    module = load_extra("cosinspect.cache.shared", "cache")
     local = open_directory(Path(arguments.cache_home, "cosinspect"), trusted=False)
     store: Store = module.open_shared(arguments.cache, local)
     return store
@@ -326,10 +321,9 @@ def add_presentation(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("-q", "--quiet", action="store_true", help="print only errors on standard error")
     amount.add_argument(
-        "-v",
-        "--verbose",
+        "--debug",
         action="store_true",
-        help="print print each request on standard error, without secrets",
+        help="print each request to a registry on standard error, without secrets",
     )
 
 
@@ -355,6 +349,39 @@ def add_report(parser: argparse.ArgumentParser) -> None:
         metavar="[FORMAT=]FILE",
         help="output of the report, - is standard output; may be repeated: -o - -o sarif=os.sarif",
     )
+    parser.add_argument(
+        "--show",
+        type=_parts,
+        default=frozenset(),
+        metavar="PART[,PART...]",
+        help=f"parts that the text report lists instead of counting them: {', '.join(each.value for each in ReportPart)}, all",
+    )
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        dest="show",
+        action="store_const",
+        const=frozenset(ReportPart),
+        help="list all checks; the same as --show all",
+    )
+
+
+def choices_of(arguments: argparse.Namespace) -> Choices:
+    """Return the choices about reports from the arguments of `add_report`."""
+    return Choices(show=arguments.show)
+
+
+def _parts(text: str) -> frozenset[ReportPart]:
+    names = [name.strip() for name in text.split(",")]
+    if "all" in names:
+        names = [*(name for name in names if name != "all"), *(part.value for part in ReportPart)]
+    try:
+        return frozenset(map(ReportPart, names))
+    except ValueError as fault:
+        known = ", ".join(part.value for part in ReportPart)
+        raise argparse.ArgumentTypeError(
+            f"expected parts out of {known}, all; found {text[:60]!r}"
+        ) from fault
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
@@ -408,10 +435,12 @@ def semantics_list(text: str) -> tuple[Semantics, ...]:
         raise argparse.ArgumentTypeError(f"expected names out of {names}, found {text[:60]!r}") from fault
 
 
-def add_format(parser: argparse.ArgumentParser, *, json: str = "JSON for programs") -> None:
+def add_format(
+    parser: argparse.ArgumentParser, *, json: str = "JSON for programs", default: str | None = "text"
+) -> None:
     """Add the choice between text and JSON."""
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help=f"text for people, {json}; default: text"
+        "--format", choices=("text", "json"), default=default, help=f"text for people, {json}; default: text"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,9 @@ from pathlib import Path
 from attrs import frozen
 
 from cosinspect.commands.command import Terminal, WrongUse
-from cosinspect.render import RENDERERS, SUFFIXES
+from cosinspect.commands.files import require_file, write_whole
+from cosinspect.extras import require_extra
+from cosinspect.render import DEFAULT_CHOICES, PACKAGES, RENDERERS, SUFFIXES, Choices, chosen_renderer
 from cosinspect.report.report import Report
 
 __all__ = ["Output", "report_outputs"]
@@ -27,13 +30,13 @@ class Output:
     format: str
     path: Path | None
 
-    def write(self, report: Report, terminal: Terminal) -> None:
+    def write(self, report: Report, terminal: Terminal, choices: Choices = DEFAULT_CHOICES) -> None:
         """Write the report; replace a file only when the new content is complete.
 
         Raises:
             OSError: it cannot be written.
         """
-        renderer = RENDERERS[self.format]
+        renderer = chosen_renderer(self.format, choices)
         if self.path is None:
             # Workflow commands are intended here, and their content cannot form another one.
             stream = getattr(terminal.out, "raw", terminal.out) if self.format == "github" else terminal.out
@@ -41,7 +44,7 @@ class Output:
             return
         text = io.StringIO()
         renderer.render(report, text)
-        self.path.write_text(text.getvalue(), "utf-8", "backslashreplace")
+        write_whole(self.path, text.getvalue())
 
 
 def report_outputs(named: Iterable[str] | None, given: str | None) -> tuple[Output, ...]:
@@ -53,6 +56,7 @@ def report_outputs(named: Iterable[str] | None, given: str | None) -> tuple[Outp
 
     Raises:
         WrongUse: a file cannot be written, or two reports have the same file.
+        MissingPackage: a format needs a package that is not installed.
     """
     outputs = tuple(_output(text, given) for text in named or ("-",))
     places = [output.path and output.path.resolve() for output in outputs]
@@ -66,18 +70,25 @@ def _output(text: str, given: str | None) -> Output:
     prefix, mark, rest = text.partition("=")
     if mark and prefix in RENDERERS:
         name, chosen = rest, prefix
+    elif mark and _is_word(prefix):
+        near = difflib.get_close_matches(prefix, RENDERERS, n=1)
+        raise WrongUse(
+            f"--output: expected one of the formats {', '.join(RENDERERS)} before the =, found {prefix}; "
+            + (f"did you mean {near[0]}={rest}?" if near else f"for a file of that name write ./{text}")
+        )
     else:
         name, chosen = text, given or SUFFIXES.get(Path(text).suffix.lower(), "text")
+    if chosen in PACKAGES:
+        require_extra(*PACKAGES[chosen])
     if name == "-":
         return Output(chosen, None)
-    path = Path(name)
     if not name:
-        raise WrongUse(f"--output: expected a file after {text!r}")
-    if path.is_dir():
-        raise WrongUse(f"--output: expected a file, {path} is a directory")
-    if not path.parent.is_dir():
-        near = (
-            f"; formats are {', '.join(RENDERERS)}" if mark and prefix.isalpha() and "/" not in prefix else ""
-        )
-        raise WrongUse(f"--output: the directory {path.parent} does not exist{near}")
+        raise WrongUse(f"--output: expected a file after {text}" if text else "--output: expected a file")
+    path = Path(name)
+    require_file("--output", path)
     return Output(chosen, path)
+
+
+def _is_word(text: str) -> bool:
+    """Return whether text before a = can only be meant as a format: a path has a dot or a slash."""
+    return text.replace("-", "").replace("_", "").isalnum()

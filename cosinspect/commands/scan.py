@@ -23,6 +23,7 @@ from cosinspect.commands.options import access_of, add_profile, add_reach, limit
 from cosinspect.commands.progress import image_bar
 from cosinspect.commands.signatures import add_signatures, rulebook_of
 from cosinspect.errors import InvalidScan
+from cosinspect.extras import load_extra
 from cosinspect.fleet.export import write_csv, write_parquet
 from cosinspect.fleet.names import Registries, Unusable, listed_names, manifest_names
 from cosinspect.fleet.record import ERROR, ScanRecord, read_records
@@ -32,7 +33,7 @@ from cosinspect.report.display import printable, size
 
 __all__ = ["configure", "run"]
 
-_WORDS = {"pass": "pass", "fail": "FAIL", "open": "open", ERROR: "error"}
+_WORDS = {"pass": "pass", "fail": "FAIL", "open": "undecided", ERROR: "error"}
 CONNECT_SECONDS = 10
 """What a cluster's scheduler may take to answer."""
 _FAILING = 10
@@ -142,7 +143,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.csv:
         write_csv(records, Path(arguments.csv))
     if arguments.parquet:
-        _parquet(records, Path(arguments.parquet))
+        write_parquet(records, Path(arguments.parquet))
     if not arguments.quiet:
         stream = terminal.err if arguments.output == "-" else terminal.out
         stream.writelines(line + "\n" for line in _summary(records, pages))
@@ -180,12 +181,12 @@ def _scanned(
 
 def _line(record: ScanRecord) -> str:
     told = "" if record.verdict == "pass" else f": {record.message}"
-    return f"{_WORDS[record.verdict]:<6}{printable(record.image)}{printable(told)}\n"
+    return f"{_WORDS[record.verdict]:<11}{printable(record.image)}{printable(told)}\n"
 
 
 def _summary(records: list[ScanRecord], pages: _Pages | None) -> Iterator[str]:
     counts = Counter(record.verdict for record in records)
-    told = ", ".join(f"{counts[word]} {word}" for word in _WORDS if counts[word])
+    told = ", ".join(f"{counts[word]} {shown.lower()}" for word, shown in _WORDS.items() if counts[word])
     unique = dict(layer for record in records for layer in record.layers)
     yield ""
     yield f"{len(records)} images: {told}; {len(unique)} layers, {size(sum(unique.values()))} compressed"
@@ -260,12 +261,7 @@ def _workers(arguments: argparse.Namespace) -> Workers:
         return ProcessWorkers(arguments.workers or os.cpu_count() or 1)
     if arguments.cache is None:
         raise WrongUse("--dask: expected --cache with it: a directory or URL that all workers reach")
-    try:
-        distributed = import_module("distributed")
-    except ImportError as fault:
-        raise WrongUse(
-            "--dask needs a package that is not installed: pip install 'cosinspect[dask]'"
-        ) from fault
+    distributed = load_extra("distributed", "dask")
     try:
         client = distributed.Client(arguments.dask, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as fault:
@@ -308,15 +304,6 @@ def _sink(
     return {record.image: record for record in records}, file
 
 
-def _parquet(records: list[ScanRecord], path: Path) -> None:
-    try:
-        write_parquet(records, path)
-    except ImportError as fault:
-        raise WrongUse(
-            "--parquet needs a package that is not installed: pip install 'cosinspect[fleet]'"
-        ) from fault
-
-
 @define
 class _Pages:
     """A static site that grows with each finished image."""
@@ -340,7 +327,7 @@ class _Pages:
         address = f"images/{digest.replace(':', '-')}.html"
         outcome = finished.outcome
         if outcome is not None and outcome.report:
-            html = import_module("cosinspect.render.html")
+            html = load_extra("cosinspect.render.html", "html")
             packages = json.loads(outcome.packages) if outcome.packages else ()
             text = html.report_page(json.loads(outcome.report), home="../index.html", packages=packages)
             (self.directory / address).write_text(text, "utf-8")
@@ -349,7 +336,7 @@ class _Pages:
 
     def finish(self, records: list[ScanRecord]) -> None:
         """Write the first page."""
-        fleet = import_module("cosinspect.render.fleet")
+        fleet = load_extra("cosinspect.render.fleet", "html")
         layers = [layer for record in records for layer in record.layers]
         text = fleet.fleet_page([record.row() for record in records], layers, self._written)
         self.home.write_text(text, "utf-8")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 
-from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.commands.command import Terminal
+from cosinspect.extras import load_extra
 from cosinspect.report.display import printable
 
 __all__ = ["configure", "run"]
@@ -34,16 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
-    try:
-        # Imported on demand: the extra may be missing, and other commands do not need it.
-        settings = import_module("cosinspect.server.settings")
-        examination = import_module("cosinspect.server.examination")
-        listener = import_module("cosinspect.server.listener")
-        journal = import_module("cosinspect.server.journal")
-    except ImportError as fault:
-        raise WrongUse(
-            f"serve needs a package that is not installed ({fault.name}): pip install 'cosinspect[server]'"
-        ) from fault
+    # Imported on demand: other commands do not need it.
+    settings = load_extra("cosinspect.server.settings", "server")
+    examination = load_extra("cosinspect.server.examination", "server")
+    listener = load_extra("cosinspect.server.listener", "server")
+    journal = load_extra("cosinspect.server.journal", "server")
     if arguments.check:
         mistakes = examination.examine(arguments.config)
         for line in mistakes:

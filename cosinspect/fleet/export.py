@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 
+from cosinspect.extras import load_extra
 from cosinspect.fleet.record import ScanRecord
 
 __all__ = ["write_csv", "write_parquet"]
@@ -32,11 +32,11 @@ def write_parquet(records: Iterable[ScanRecord], path: Path) -> None:
     """Write a table in Parquet.
 
     Raises:
-        ImportError: the package pyarrow is not installed.
+        MissingPackage: the extra `fleet` is not installed.
         OSError: the file cannot be written.
     """
     # Imported on demand: few need it, and it is large.
-    arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    arrow, parquet = load_extra("pyarrow", "fleet"), load_extra("pyarrow.parquet", "fleet")
     rows = [
         {name: _text(value) if isinstance(value, str) else value for name, value in record.row().items()}
         for record in records

@@ -10,14 +10,15 @@ from attrs import evolve
 from cosinspect.blob import Source
 from cosinspect.cache import Cache
 from cosinspect.deadline import Deadline
-from cosinspect.errors import InvalidLayout
 from cosinspect.image.image import JOBS, Image
+from cosinspect.image.recognition import require_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Digest, Platform
 from cosinspect.oci.reference import ImageName, Reference, Transport
 from cosinspect.sources.config.access import Access
+from cosinspect.sources.local.archives import open_archive
 from cosinspect.sources.local.docker_archive import DockerArchiveSource
-from cosinspect.sources.local.files import ArchiveFiles, DirectoryFiles
+from cosinspect.sources.local.files import DirectoryFiles
 from cosinspect.sources.local.layout import DirSource, LayoutSource
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry.source import RegistrySource
@@ -123,15 +124,15 @@ def open_source(
 
 def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
     path = Path(name.path)
-    if name.transport in (Transport.OCI, Transport.DIR) and not path.is_dir():
-        raise InvalidLayout("expected a directory, found none", where=name.path)
+    if name.transport is not Transport.DOCKER:
+        require_image(name.transport, path, limits=limits)
     match name.transport:
         case Transport.OCI:
             return LayoutSource(DirectoryFiles(path), name.selector, name.digest, limits)
         case Transport.OCI_ARCHIVE:
-            return LayoutSource(ArchiveFiles(path, limits=limits), name.selector, name.digest, limits)
+            return LayoutSource(open_archive(path, limits=limits), name.selector, name.digest, limits)
         case Transport.DOCKER_ARCHIVE:
-            return DockerArchiveSource(ArchiveFiles(path, limits=limits), name.selector, limits=limits)
+            return DockerArchiveSource(open_archive(path, limits=limits), name.selector, limits=limits)
         case Transport.DIR:
             return DirSource(DirectoryFiles(path), limits)
         case Transport.DOCKER:

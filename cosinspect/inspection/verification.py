@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
+from cosinspect.extras import load_extra
 from cosinspect.image.image import Image
 from cosinspect.oci.reference import ImageName, Transport
 from cosinspect.signatures.outcome import Verification
@@ -17,11 +16,15 @@ __all__ = ["load_keyless", "verify_image"]
 
 
 def load_keyless(policy: SignaturePolicy | None) -> Keyless | None:
-    """Return the verifier of certificates, None if the policy has keys only."""
+    """Return the verifier of certificates, None if the policy has keys only.
+
+    Raises:
+        MissingPackage: the extra `sigstore` is not installed.
+    """
     if policy is None or not policy.identities:
         return None
-    # Imported on demand: the extra may be missing, and its import takes half a second.
-    module = import_module("cosinspect.signatures.keyless")
+    # Imported on demand: its import takes half a second.
+    module = load_extra("cosinspect.signatures.keyless", "sigstore")
     verifier: Keyless = module.KeylessVerifier(policy.identities, policy.trusted_root)
     return verifier
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import traceback
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 
 from attrs import evolve, field, frozen
@@ -15,6 +14,7 @@ from cosinspect.attestation.verdict import find_attested
 from cosinspect.cache import Cache, open_directory
 from cosinspect.deadline import Deadline
 from cosinspect.errors import CosinspectError, SourceError
+from cosinspect.extras import load_extra
 from cosinspect.facts.packages import READS, find_databases
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import inspect
@@ -163,6 +163,6 @@ def _cache(place: str | None, local_cache: str) -> Cache | None:
         return None
     if "://" not in place:
         return Cache(open_directory(Path(place), trusted=True))
-    # Imported on demand: few need it, and the extra may be missing.
-    module = import_module("cosinspect.cache.shared")
+    # Imported on demand: few need it.
+    module = load_extra("cosinspect.cache.shared", "cache")
     return Cache(module.open_shared(place, open_directory(Path(local_cache), trusted=True)))

@@ -34,7 +34,7 @@ from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.oci.media_types import containerd_refusal
 from cosinspect.tar.reader import TarStream
 
-__all__ = ["Layer", "LayerFile", "Progress", "zeros"]
+__all__ = ["Layer", "LayerFile", "Progress", "expanded", "zeros"]
 
 Progress: TypeAlias = "Callable[[Layer, int], None]"
 """A callback with a layer and the number of compressed bytes just read; called from several threads."""
@@ -94,7 +94,10 @@ class Layer:
         if table is not None:
             archive = AuditedArchive(archive, table)
         follow = partial(follower.follow, self.descriptor) if follower is not None else None
-        work = Indexing(archive, retain or Retain(), limits=self.limits, follow=follow, ledger=ledger)
+        least = follower.least if follower is not None else 0
+        work = Indexing(
+            archive, retain or Retain(), limits=self.limits, follow=follow, least=least, ledger=ledger
+        )
         verified = False
         try:
             work.run()
@@ -188,10 +191,13 @@ class Layer:
             found[entry.data] = read_pieces(pieces, entry.size)
         return found
 
-    def contents(self, entries: Iterable[LayerEntry]) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+    def contents(
+        self, entries: Iterable[LayerEntry], *, holes: bool = True
+    ) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
         """Yield files with their contents, in the order of the archive, in one pass that is verified at its end.
 
-        Take the pieces of a file before the next file: they are read as they are taken.
+        Take the pieces of a file before the next file: they are read as they are taken. Without `holes`, only the data regions of
+        sparse files are yielded.
 
         Raises:
             as `index` does.
@@ -203,7 +209,8 @@ class Layer:
             for header in archive:
                 entry = wanted.get(header.data)
                 if entry is not None and header.offset == entry.header:
-                    yield entry, _expanded(iter(lambda: archive.read(1 << 20), b""), entry)
+                    stored = iter(lambda: archive.read(1 << 20), b"")
+                    yield entry, expanded(stored, entry) if holes else stored
             stream.finish()
         finally:
             stream.close()
@@ -273,7 +280,7 @@ class LayerFile:
     def __init__(self, stream: LayerStream | ResumedStream, entry: LayerEntry, position: int = 0) -> None:
         """Read an entry from a stream that starts at a position in the uncompressed layer."""
         self._stream = stream
-        self._chunks = _expanded(_stored(stream, entry, position), entry)
+        self._chunks = expanded(_stored(stream, entry, position), entry)
         self._chunk = b""
         self._closed = False
 
@@ -334,8 +341,8 @@ def _stored(stream: LayerStream | ResumedStream, entry: LayerEntry, position: in
             yield wanted
 
 
-def _expanded(stored: Iterator[bytes], entry: LayerEntry) -> Iterator[bytes]:
-    """Insert the holes of a sparse file."""
+def expanded(stored: Iterator[bytes], entry: LayerEntry) -> Iterator[bytes]:
+    """Yield the content of a file from its stored bytes: the holes of a sparse file are zeros."""
     if entry.sparse is None:
         yield from stored
         return

@@ -105,8 +105,10 @@ class TableLayer:
                 found[entry.data] = read_pieces(iter(lambda: stream.read(1 << 18), b""), entry.size)
         return found
 
-    def contents(self, entries: Iterable[LayerEntry]) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
-        """Yield files with their contents, as `Layer.contents` does.
+    def contents(
+        self, entries: Iterable[LayerEntry], *, holes: bool = True
+    ) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
+        """Yield files with their contents, as `Layer.contents` does; tables of contents have no sparse files.
 
         Raises:
             as `open` does.

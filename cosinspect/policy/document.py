@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy
-from cosinspect.policy.mistakes import Mistakes
+from cosinspect.mistakes import Mistakes
 from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, PolicyRule, SizeRule, check_of
 from cosinspect.report.report import Capability, Level, Waiver
 

@@ -5,8 +5,11 @@ Python's own engine backtracks: a harmless pattern and a hostile file can take i
 
 from __future__ import annotations
 
-import re2
+from typing import Any
+
 from attrs import field, frozen
+
+from cosinspect.extras import load_extra
 
 __all__ = ["MAX_PATTERN", "Pattern"]
 
@@ -23,25 +26,26 @@ class Pattern:
     """
 
     text: str
-    _compiled: re2._Regexp = field(init=False, repr=False, eq=False)
+    _compiled: Any = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         """Compile it.
 
         Raises:
             ValueError: it is invalid, or too large.
+            MissingPackage: the extra `policy` is not installed.
         """
         if len(self.text) > MAX_PATTERN:
             raise ValueError(
                 f"expected a pattern of at most {MAX_PATTERN} characters, found {len(self.text)}"
             )
+        re2 = load_extra("re2", "policy")
         options = re2.Options()
         options.log_errors = False
         try:
             raw = self.text.encode("utf-8", "surrogateescape")
-            re2.compile(
-                raw, options
-            )  # alone first: `a)(b` would be valid between the brackets of the next line
+            # Alone first: `a)(b` would be valid between the brackets of the next line.
+            re2.compile(raw, options)
             compiled = re2.compile(b"(?m:" + raw + b")", options)
         except re2.error as fault:
             reason = fault.args[0]

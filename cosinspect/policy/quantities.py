@@ -5,9 +5,11 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
+from typing import Any
 
 from attrs import frozen
-from debian_inspector.version import Version
+
+from cosinspect.extras import load_extra
 
 __all__ = ["VersionRange", "parse_size"]
 
@@ -18,7 +20,7 @@ _UNITS = {
     **{f"{letter}iB": 1024**power for power, letter in enumerate("KMGT", 1)},
 }
 _COMPARISON = re.compile(r"(>=|<=|!=|==|=|<|>)\s*(\S+)")
-_OPERATORS: dict[str, Callable[[Version, Version], bool]] = {
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, "<=": operator.le, "<": operator.lt, ">": operator.gt,
     "!=": operator.ne, "==": operator.eq, "=": operator.eq,
 }  # fmt: skip
@@ -47,7 +49,7 @@ class VersionRange:
     """
 
     text: str
-    bounds: tuple[tuple[str, Version], ...]
+    bounds: tuple[tuple[str, Any], ...]
 
     @classmethod
     def parse(cls, text: str) -> VersionRange:
@@ -55,6 +57,7 @@ class VersionRange:
 
         Raises:
             ValueError: the text is not a range.
+            MissingPackage: the extra `policy` is not installed.
         """
         bounds = []
         for part in text.split(","):
@@ -74,10 +77,10 @@ class VersionRange:
         return all(_OPERATORS[sign](found, bound) for sign, bound in self.bounds)
 
 
-def _version(text: str) -> Version:
+def _version(text: str) -> Any:
     if len(text) > MAX_VERSION:
         raise ValueError(f"expected a version, found {len(text)} characters")
     try:
-        return Version.from_string(text)
+        return load_extra("debian_inspector.version", "policy").Version.from_string(text)
     except ValueError as fault:
         raise ValueError(f"expected a version that begins with a digit, found {text[:40]!r}") from fault

@@ -14,7 +14,7 @@ import msgspec
 
 from cosinspect.checks.base import Check, CheckContext, NotApplicable, Undecided
 from cosinspect.errors import LimitExceeded
-from cosinspect.policy.mistakes import Parser
+from cosinspect.mistakes import Parser
 from cosinspect.policy.patterns import Pattern
 from cosinspect.policy.quantities import VersionRange, parse_size
 from cosinspect.report.report import Capability, Finding, Level

@@ -12,12 +12,12 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 from attrs import evolve, field, frozen
 
 from cosinspect.errors import InvalidProfile
+from cosinspect.mistakes import Mistakes
 from cosinspect.profiles.operations import needs_of
 from cosinspect.profiles.tables import (
     BootState,
@@ -35,7 +35,6 @@ from cosinspect.profiles.tables import (
 from cosinspect.report.capabilities import Need
 from cosinspect.report.report import Capability, Level
 from cosinspect.rootfs.semantics import USUAL, Semantics
-from cosinspect.wire_types import ready
 
 __all__ = [
     "BUILTIN",
@@ -62,8 +61,6 @@ BUILTIN = ("auto", "boot", "bootc", "cos", "kairos")
 _USUAL = "cos"
 
 _MAX_BYTES = 1024 * 1024
-
-T = TypeVar("T")
 
 
 @frozen
@@ -195,26 +192,33 @@ def parse_profile(text: str, name: str) -> Profile:
     Raises:
         InvalidProfile: it is malformed, or requires nothing.
     """
-    wire = _convert(text, _WireProfile, name)
-    if not wire.required:
-        raise InvalidProfile(
-            "the profile requires no capability, so it could only pass",
-            where=name,
-            remedy="set for example required = ['boot', 'install']",
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as fault:  # ValueError: also a number too long
+        raise InvalidProfile(f"expected TOML: {fault}", where=name) from fault
+    mistakes = Mistakes.of(name, text, InvalidProfile)
+    wire = mistakes.convert(_WireProfile, document, ())
+    if document.get("required") == []:
+        mistakes.add(
+            ("required",),
+            'expected a capability, found none: the profile could only pass; set for example required = ["boot", "install"]',
         )
-    if not wire.semantics:
-        raise InvalidProfile(
-            "the profile names no reading of the layers",
-            where=name,
-            remedy="leave semantics out, or set for example semantics = ['oci', 'elemental']",
+    if document.get("semantics") == []:
+        mistakes.add(
+            ("semantics",),
+            "expected a reading of the layers, found none; leave semantics out, or set for example "
+            'semantics = ["oci", "elemental"]',
         )
     generations = generation_tables()
-    unknown = sorted(set(wire.generations) - generations.keys())
-    if unknown:
-        known = ", ".join(generations)
-        raise InvalidProfile(
-            f"there is no generation {unknown[0][:60]!r}", where=f"{name}, generations", remedy=f"use {known}"
-        )
+    given = document.get("generations")
+    for number, unknown in enumerate(given if isinstance(given, list) else ()):
+        if isinstance(unknown, str) and unknown not in generations:
+            mistakes.add(
+                ("generations",),
+                f"there is no generation {unknown[:60]!r} (number {number + 1} of the array); use {', '.join(generations)}",
+            )
+    mistakes.end()
+    assert wire is not None  # noqa: S101 - without mistakes there is one
     of_families = [name for name, table in generations.items() if table.family in wire.families]
     return Profile(
         wire.name,
@@ -250,14 +254,3 @@ def _read(path: Path) -> str:
         return raw.decode()
     except UnicodeDecodeError as fault:
         raise InvalidProfile("the profile is not UTF-8", where=str(path)) from fault
-
-
-def _convert(text: str, kind: type[T], where: str) -> T:
-    try:
-        return msgspec.convert(tomllib.loads(text), ready(kind))
-    except (
-        ValueError,
-        msgspec.ValidationError,
-        RecursionError,
-    ) as fault:  # ValueError: also a number too long
-        raise InvalidProfile(f"the profile is malformed: {fault}", where=where) from fault

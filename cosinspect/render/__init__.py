@@ -1,6 +1,7 @@
 """Renderers: each writes a report to a stream, and does not read images or run checks.
 
-It may import `checks`, `oci`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`.
+It may import `checks`, `oci`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`. What a
+reader may choose about some of them is a value, `Choices`.
 `cosinspect.report.lines` has the sentences that several outputs share.
 """
 
@@ -11,6 +12,8 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Protocol, TextIO
 
+from cosinspect.extras import load_extra
+from cosinspect.render.choices import DEFAULT_CHOICES, Choices, ReportPart
 from cosinspect.render.github import GithubRenderer
 from cosinspect.render.json import JsonRenderer
 from cosinspect.render.junit import JunitRenderer
@@ -18,7 +21,16 @@ from cosinspect.render.markdown import MarkdownRenderer
 from cosinspect.render.sarif import SarifRenderer
 from cosinspect.report.report import Report
 
-__all__ = ["RENDERERS", "SUFFIXES", "Renderer"]
+__all__ = [
+    "DEFAULT_CHOICES",
+    "PACKAGES",
+    "RENDERERS",
+    "SUFFIXES",
+    "Choices",
+    "Renderer",
+    "ReportPart",
+    "chosen_renderer",
+]
 
 
 class Renderer(Protocol):
@@ -39,13 +51,16 @@ class Renderer(Protocol):
 class _Deferred:
     """A renderer that is imported at its first use: importing its library takes longer than most reports."""
 
-    def __init__(self, module: str, name: str) -> None:
+    def __init__(self, module: str, name: str, *arguments: object, extra: str = "") -> None:
         self._module = module
         self._name = name
+        self._arguments = arguments
+        self._extra = extra
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write `report`."""
-        renderer: Renderer = getattr(import_module(self._module), self._name)()
+        module = load_extra(self._module, self._extra) if self._extra else import_module(self._module)
+        renderer: Renderer = getattr(module, self._name)(*self._arguments)
         renderer.render(report, stream, color=color, width=width)
 
 
@@ -57,12 +72,22 @@ RENDERERS: Mapping[str, Renderer] = MappingProxyType(
         "junit": JunitRenderer(),
         "github": GithubRenderer(),
         "markdown": MarkdownRenderer(),
-        "html": _Deferred("cosinspect.render.html", "HtmlRenderer"),
+        "html": _Deferred("cosinspect.render.html", "HtmlRenderer", extra="html"),
     }
 )
-"""Renderers by the name of their format."""
+"""Renderers by the name of their format, with the default choices."""
+
+PACKAGES: Mapping[str, tuple[str, str]] = MappingProxyType({"html": ("jinja2", "html")})
+"""The package that a format needs beyond those of the library, and the extra that brings it."""
 
 SUFFIXES: Mapping[str, str] = MappingProxyType(
     {".txt": "text", ".json": "json", ".sarif": "sarif", ".xml": "junit", ".md": "markdown", ".html": "html"}
 )
 """Suffixes of file names, and their formats."""
+
+
+def chosen_renderer(name: str, choices: Choices) -> Renderer:
+    """Return the renderer of a format with a reader's choices; a format ignores choices that do not concern it."""
+    if name == "text":
+        return _Deferred("cosinspect.render.text", "TextRenderer", choices.show)
+    return RENDERERS[name]

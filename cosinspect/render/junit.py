@@ -42,7 +42,7 @@ class JunitRenderer:
             )
         tests = len(report.results) + len(report.unconfirmed)
         totals = {"tests": str(tests), **{name: str(count) for name, count in counts.items()}}
-        suite.attrib.update(totals, time=f"{report.stats.seconds:.3f}")
+        suite.attrib.update(totals, time=report.stats.long_seconds)
         root = ET.Element("testsuites", {"name": "cosinspect", **totals, "time": suite.attrib["time"]})
         root.append(suite)
         ET.indent(root)

@@ -16,7 +16,7 @@ from cosinspect.report.report import CheckResult, Kind, Report, Status, Verdict
 
 __all__ = ["MarkdownRenderer"]
 
-_HEADINGS = {Verdict.PASS: "Passed", Verdict.FAIL: "Failed", Verdict.OPEN: "Undecided"}
+_HEADINGS = {Verdict.PASS: "Pass", Verdict.FAIL: "Fail", Verdict.OPEN: "Undecided"}
 
 
 class MarkdownRenderer:

@@ -1,6 +1,6 @@
-"""A report for people: the verdict first, then capabilities, failures with evidence and remedy, and the rest in brief.
+"""A report for people: the verdict, what the image is, its capabilities, the findings with evidence and remedy, the verdict again.
 
-Without colour, the output depends only on the report and the width, so it suits logs and comparisons. Content
+The checks that pass or do not apply are counted; a reader can ask for them (`ReportPart`). Without colour, the output depends only on the report and the width, so it suits logs and comparisons. Content
 and names of the image are made harmless first (`cosinspect.report.display`).
 """
 
@@ -15,8 +15,10 @@ from attrs import evolve, frozen
 from rich.console import Console
 from rich.text import Text
 
-from cosinspect.report.display import cut, printable, size, wrap
-from cosinspect.report.lines import layer_of, unknown_line, waiver_line
+from cosinspect.render.choices import ReportPart
+from cosinspect.report.display import counted, cut, printable, size, wrap
+from cosinspect.report.lines import joined, layer_of, unknown_line, verdict_words, waiver_line
+from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import (
     Capability,
     CapabilityResult,
@@ -30,6 +32,7 @@ from cosinspect.report.report import (
     Verdict,
     Waiver,
 )
+from cosinspect.report.undecided import remedy_of
 
 __all__ = ["TextRenderer"]
 
@@ -39,22 +42,10 @@ MAX_EVIDENCE = 12
 """The number of lines of evidence that are printed per finding."""
 MAX_ALIKE = 5
 """The number of checks named one by one that are undecided for the same reason."""
+MIN_TEXT = 20
+"""The number of columns that text beside a label has at least; with less, it stands below the label."""
 
-_ABILITIES = {
-    Capability.BOOT: "boot",
-    Capability.INSTALL: "install",
-    Capability.UPGRADE: "upgrade",
-    Capability.RECOVERY: "recover",
-    Capability.ISO: "make an ISO",
-    Capability.VERIFY: "be verified",
-    Capability.AWS: "run on AWS",
-    Capability.GCP: "run on GCP",
-}
-_SIGNED = {
-    Status.YES: "is signed",
-    Status.NO: "is not signed by a trusted signer",
-    Status.UNKNOWN: "unknown whether it is signed",
-}
+_VERDICTS = {Verdict.PASS: "PASS", Verdict.FAIL: "FAIL", Verdict.OPEN: "UNDECIDED"}
 _VERDICT_STYLES = {
     Verdict.PASS: "bold green",
     Verdict.FAIL: "bold red",
@@ -63,11 +54,16 @@ _VERDICT_STYLES = {
 _STATUS_STYLES = {Status.YES: "green", Status.NO: "bold red", Status.UNKNOWN: "yellow"}
 _LEVEL_STYLES = {Level.ERROR: "bold red", Level.WARNING: "bold yellow", Level.NOTE: "bold cyan"}
 
-# Titles of the other generations are in their tables.
 
-
+@frozen
 class TextRenderer:
-    """Writes lines that fit a width; only longer words, such as paths, exceed it."""
+    """Writes lines that fit a width; only longer words, such as paths, exceed it.
+
+    Attributes:
+        show: the parts that are listed instead of counted.
+    """
+
+    show: frozenset[ReportPart] = frozenset()
 
     def render(self, report: Report, stream: TextIO, *, color: bool = False, width: int = 100) -> None:
         """Write the report."""
@@ -84,7 +80,7 @@ class TextRenderer:
             emoji=False,
             _environ={},
         )
-        for line in _Page(report, width).lines():
+        for line in _Page(report, width, self.show).lines():
             line.rstrip()
             console.print(line, soft_wrap=True)
 
@@ -95,6 +91,7 @@ class _Page:
 
     report: Report
     width: int
+    show: frozenset[ReportPart]
 
     def lines(self) -> Iterator[Text]:
         """Yield every line; empty lines separate sections."""
@@ -103,19 +100,25 @@ class _Page:
         lesser = [result for result in standing if not self._is_grave(result)]
         results = self.report.results
         undecided = [result for result in results if result.kind is Kind.OPEN and not result.is_waived]
+        notes = [result for result in lesser if result.level is Level.NOTE]
         yield from self._verdict()
         yield Text()
         yield from self._subject()
         yield from self._capabilities()
         yield from self._failures("What fails", failing)
         yield from self._undecided(undecided)
-        for level, heading in ((Level.WARNING, "Warnings"), (Level.NOTE, "Notes")):
-            yield from self._failures(heading, [result for result in lesser if result.level is level])
+        yield from self._failures("Warnings", [result for result in lesser if result not in notes])
+        yield from self._failures("Notes", notes) if ReportPart.NOTES in self.show else self._in_brief(notes)
         yield from self._waived()
-        yield from self._passed()
-        yield from self._not_applicable()
+        if ReportPart.PASSED in self.show:
+            yield from self._passed()
+        if ReportPart.NOT_APPLICABLE in self.show:
+            yield from self._not_applicable()
         yield Text()
-        yield self._cost()
+        yield from self._rest()
+        yield from self._cost()
+        yield Text()
+        yield from self._verdict()
 
     def _is_grave(self, result: CheckResult) -> bool:
         decides = not set(result.capabilities).isdisjoint(self.report.required)
@@ -125,64 +128,76 @@ class _Page:
 
     def _verdict(self) -> Iterator[Text]:
         report = self.report
-        capabilities = report.capabilities
-
-        def those(status: Status) -> list[str]:
-            return [_ABILITIES[item] for item in report.required if capabilities[item].status is status]
-
-        said = [f"cannot {ability}" for ability in those(Status.NO)]
-        if report.selected:
-            said.append(f"as far as {_join(list(report.selected), 'and')} can tell")
-        elif unknown := those(Status.UNKNOWN):
-            said.append(f"unknown whether it can {_join(unknown, 'or')}")
-        if able := those(Status.YES) if report.verdict is Verdict.PASS else []:
-            said = [f"can {_join(able, 'and')}", *said]
-        broken = [each for each in report.failed if report.is_decisive(each) and not each.capabilities]
-        if broken:
-            said.append(f"breaks {len(broken)} further rule{'' if len(broken) == 1 else 's'}")
-        if any(result.is_waived for result in report.results):
-            said.append("with waivers")
-        if report.signature_required:
-            said.append(_SIGNED[report.signed])
-        if report.provisional:
-            said.append("provisionally")
-        style = _VERDICT_STYLES[report.verdict]
-        label = _label(f"{report.verdict.value.upper()}  ", style)
-        yield from self._paragraph(f"{printable(report.name)} {', '.join(said)}", style="bold", label=label)
+        label = _label(f"{_VERDICTS[report.verdict]}  ", _VERDICT_STYLES[report.verdict])
+        yield from self._paragraph(
+            f"{printable(report.name)} {verdict_words(report)}", style="bold", label=label
+        )
 
     def _subject(self) -> Iterator[Text]:
         report = self.report
         total = sum(layer.size for layer in report.layers)
-        required = ", ".join(
-            [*(item.value for item in report.required), *(["signature"] if report.signature_required else [])]
-        )
+        required = [item.value for item in report.required]
+        if report.signature_required:
+            required.append("signature")
+        demands = f", requires {joined(required, 'and')}" if required else ""
         rows = {
             "digest": report.digest,
             "index": report.index or "",
             "platform": report.platform or "not stated",
             "generation": _generation(report),
             "layers": f"{len(report.layers)}, {size(total)} compressed",
-            "profile": f"{' + '.join([report.profile, *report.policies])} (requires {required})",
+            "profile": f"{' + '.join([report.profile, *report.policies])}{demands}",
         }
         for name, value in rows.items():
             if value:
-                yield from self._paragraph(printable(value), label=_label(f"  {name:<12}", "dim"))
+                yield from self._row(name, value, "dim")
         if report.provisional:
             demanded = "; the profile requires complete verification" if report.verified_required else ""
-            text = f"{', '.join(report.reservations)}{demanded}"
-            yield from self._paragraph(text, label=_label(f"  {'provisional':<12}", "yellow"))
+            yield from self._row("provisional", f"{', '.join(report.reservations)}{demanded}", "yellow")
+
+    def _row(self, name: str, value: str, style: str) -> Iterator[Text]:
+        """Yield a value beside its name; below it if a word of it, such as a digest, is too long."""
+        label = _label(f"  {name:<12}", style)
+        text = printable(value)
+        if len(label) + max(map(len, text.split(" "))) > self.width:
+            yield _label(f"  {name}", style)
+            label = Text("    ")
+        yield from self._paragraph(text, label=label)
 
     def _capabilities(self) -> Iterator[Text]:
+        """Yield the capabilities, those with the same answer for the same reason together."""
         yield from _heading("Capabilities")
         names = {result.check: result.name for result in self.report.results}
         capabilities = self.report.capabilities
         installs = capabilities[Capability.INSTALL].status is not Status.NO
-        for capability, result in capabilities.items():
-            required = "required" if capability in self.report.required else ""
-            label = Text(f"  {capability.value:<12}")
-            label.append(f"{result.status.value:<9}", _STATUS_STYLES[result.status])
-            label.append(f"{required:<10}", "dim")
-            yield from self._paragraph(_because(capability, result, names, installs=installs), label=label)
+        for status in (Status.NO, Status.UNKNOWN, Status.YES):
+            alike: dict[str, list[Capability]] = {}
+            for capability, result in capabilities.items():
+                if result.status is status:
+                    reason = _because(capability, result, names, installs=installs)
+                    alike.setdefault(reason, []).append(capability)
+            label = Text("  ").append(f"{status.value:<9}", _STATUS_STYLES[status])
+            if status is Status.YES:
+                # A condition of some of them stands below all, which the reader looks for first.
+                yield from self._able(alike, label)
+                continue
+            for reason, those in alike.items():
+                yield from self._paragraph(", ".join(map(self._named, those)), label=label)
+                yield from self._paragraph(printable(reason), label=Text(" " * 13), style="dim")
+                label = Text(" " * 11)
+
+    def _able(self, alike: dict[str, list[Capability]], label: Text) -> Iterator[Text]:
+        those = [capability for group in alike.values() for capability in group]
+        if those:
+            those.sort(key=list(Capability).index)
+            yield from self._paragraph(", ".join(map(self._named, those)), label=label)
+        for condition, group in alike.items():
+            if condition:
+                told = f"{', '.join(each.value for each in group)}: {condition}"
+                yield from self._paragraph(told, label=Text(" " * 13), style="dim")
+
+    def _named(self, capability: Capability) -> str:
+        return f"{capability.value} (required)" if capability in self.report.required else capability.value
 
     # -- results ---------------------------------------------------------------------------------------------------
 
@@ -195,7 +210,9 @@ class _Page:
                 yield Text()
             yield from self._title(result, _LEVEL_STYLES[result.level])
             shown = result.findings[:MAX_FINDINGS]
-            remedies = list(dict.fromkeys(finding.remedy for finding in result.findings if finding.remedy))
+            remedies = list(
+                {each.remedy: each.cure for each in result.findings if each.cure is not None}.values()
+            )
             # Findings with the same place and reason are printed once, below all that they break.
             for _, alike in itertools.groupby(shown, lambda each: evolve(each, message="")):
                 yield from self._findings(list(alike), with_remedy=len(remedies) > 1)
@@ -203,6 +220,16 @@ class _Page:
                 yield Text(f"    and {len(result.findings) - len(shown)} more, see the JSON report")
             if len(remedies) == 1:
                 yield from self._remedy(remedies[0])
+
+    def _in_brief(self, results: list[CheckResult]) -> Iterator[Text]:
+        """Yield the messages of results alone."""
+        if not results:
+            return
+        yield from _heading("Notes", len(results), " (--show notes lists their evidence)")
+        for result in results:
+            label = _label(f"  {result.check} {result.name}  ", _LEVEL_STYLES[result.level])
+            told = "; ".join(dict.fromkeys(finding.message for finding in result.findings)) or result.reason
+            yield from self._paragraph(printable(told), label=label, hang=4 - len(label))
 
     def _title(self, result: CheckResult, style: str) -> Iterator[Text]:
         decides = ", ".join(capability.value for capability in result.capabilities)
@@ -228,11 +255,15 @@ class _Page:
             yield Text(f"       - and {len(finding.evidence) - MAX_EVIDENCE} more", "dim")
         if finding.waiver:
             yield from self._waiver(finding.waiver)
-        if with_remedy and finding.remedy:
-            yield from self._remedy(finding.remedy)
+        if with_remedy and finding.cure is not None:
+            yield from self._remedy(finding.cure)
 
-    def _remedy(self, remedy: str) -> Iterator[Text]:
-        yield from self._paragraph(printable(remedy), label=_label("    remedy: ", "green"))
+    def _remedy(self, remedy: Remedy) -> Iterator[Text]:
+        """Yield what to do; each instruction is one line, however long, so that it can be copied."""
+        told = f"{remedy.lead}:" if remedy.steps else remedy.text
+        yield from self._paragraph(printable(told), label=_label("    remedy: ", "green"))
+        for step in remedy.steps:
+            yield Text(f"      {printable(step.text)}")
 
     def _undecided(self, results: list[CheckResult]) -> Iterator[Text]:
         if results:
@@ -247,6 +278,8 @@ class _Page:
                 for result in those:
                     yield from self._title(result, "bold yellow")
             yield from self._paragraph(printable(reason), label=Text("    "))
+            remedy = remedy_of(those[0], provisional=self.report.provisional)
+            yield from self._paragraph(printable(remedy), label=_label("    remedy: ", "green"))
             for result in those:
                 if result.waiver:
                     yield from self._waiver(result.waiver)
@@ -291,19 +324,43 @@ class _Page:
             yield from self._paragraph(", ".join(silent), label=Text("  no sign of "))
 
     def _not_applicable(self) -> Iterator[Text]:
-        ids = [result.check for result in self.report.results if result.kind is Kind.NOT_APPLICABLE]
+        ids = self._ids(Kind.NOT_APPLICABLE)
         if ids:
             yield Text()
             label = _label(f"Not applicable ({len(ids)})  ", "bold")
             yield from self._paragraph(_ranges(ids), label=label)
 
-    def _cost(self) -> Text:
-        stats = self.report.stats
-        return Text(f"{size(stats.bytes)} read, {stats.entries} paths, {stats.seconds:.1f} s", "dim")
+    def _ids(self, kind: Kind) -> list[str]:
+        return [result.check for result in self.report.results if result.kind is kind]
+
+    def _rest(self) -> Iterator[Text]:
+        """Yield how many checks pass and do not apply, and how to list what is not listed."""
+        passed, other = len(self._ids(Kind.PASS)), len(self._ids(Kind.NOT_APPLICABLE))
+        told = [counted(passed, "check passes", "checks pass")] if passed else []
+        if other:
+            noun = "" if passed else " check"
+            told.append(
+                f"{other}{noun} does not apply" if other == 1 else f"{other}{noun and ' checks'} do not apply"
+            )
+        hidden = [
+            part.value
+            for part, count in ((ReportPart.PASSED, passed), (ReportPart.NOT_APPLICABLE, other))
+            if count and part not in self.show
+        ]
+        how = f" (--show {','.join(hidden)})" if hidden else ""
+        if told:
+            yield from self._paragraph(f"{', '.join(told)}{how}", label=Text(), style="dim")
+
+    def _cost(self) -> Iterator[Text]:
+        yield from self._paragraph(self.report.stats.line, label=Text(), style="dim")
 
     def _paragraph(self, text: str, *, label: Text, style: str = "", hang: int = 0) -> Iterator[Text]:
         """Yield wrapped text after a label; further lines are indented like the first, or by `hang` columns more."""
         indent = len(label) + hang
+        if label.plain.strip() and self.width - indent < MIN_TEXT:
+            label.rstrip()
+            yield label
+            label, indent = Text("    "), 4
         for number, piece in enumerate(wrap(text, self.width - indent)):
             line = label.copy() if number == 0 else Text(" " * indent)
             yield line.append(piece, style)
@@ -314,9 +371,9 @@ def _label(text: str, style: str) -> Text:
     return Text().append(text, style)
 
 
-def _heading(title: str, count: int | None = None) -> Iterator[Text]:
+def _heading(title: str, count: int | None = None, hint: str = "") -> Iterator[Text]:
     yield Text()
-    yield Text(title if count is None else f"{title} ({count})", "bold")
+    yield Text(title if count is None else f"{title} ({count})", "bold").append(hint, "not bold dim")
 
 
 def _generation(report: Report) -> str:
@@ -324,24 +381,23 @@ def _generation(report: Report) -> str:
         return report.generation_title
     if not report.generation:
         return "none found: not a known kind of derivative"
-    if report.generation.lower() == report.generation_title.lower():
-        return report.generation_title
-    return f"{report.generation}, {report.generation_title}"
+    if report.generation.lower() == report.generation_title.lower() or not report.generation_title:
+        return report.generation_title or report.generation
+    return f"{report.generation_title} ({report.generation})"
 
 
 def _because(
     capability: Capability, result: CapabilityResult, names: dict[str, str], *, installs: bool
 ) -> str:
+    """Return the reason of an answer, "" for a plain yes: the checks that pass are counted elsewhere."""
     if result.unknown:
         return unknown_line(result)
     if not result.because:
         return "no check confirms it"
     if result.status is Status.YES:
-        count = len(result.because)
-        words = f"{count} check{'' if count == 1 else 's'} passed"
         if capability is Capability.ISO and not installs:
-            return f"{words}; its live system cannot install"
-        return f"{words}, {result.assuming}" if result.assuming else words
+            return "its live system cannot install"
+        return result.assuming
     listed = ", ".join(f"{check} {names[check]}" for check in result.because)
     if capability is Capability.ISO and result.effect is Effect.BROKEN:
         return f"can be made, but does not boot: {listed}"
@@ -363,9 +419,3 @@ def _ranges(ids: Iterable[str]) -> str:
 def _number(check: str) -> int:
     digits = re.search(r"\d+$", check)
     return int(digits[0]) if digits else -2
-
-
-def _join(words: list[str], conjunction: str) -> str:
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"

@@ -68,7 +68,7 @@ NEEDS: Mapping[Capability, frozenset[Capability]] = {
 }
 """Capabilities that others require: losing one of these loses the other too."""
 
-NO_NEEDS = "its needs are not known for this kind of image"
+NO_NEEDS = "the needs are not known for this kind of image"
 """The reason for `unknown` if the table of operations has no row for a capability."""
 
 ASSUMPTION = "assuming that the machine runs this image"

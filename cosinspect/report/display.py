@@ -13,7 +13,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-__all__ = ["InertStream", "cut", "iso_time", "printable", "size", "wrap"]
+from cosinspect.cost import size
+
+__all__ = ["InertStream", "counted", "cut", "iso_time", "printable", "size", "wrap"]
 
 _BRACKET = re.compile(r"##(vso)?\[")
 _COLONS = re.compile(r"^([^\S\n]*)::", re.MULTILINE)
@@ -98,14 +100,9 @@ def wrap(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def size(count: int) -> str:
-    """Return a number of bytes in decimal units: `412.3 MB`."""
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if value < 999.95 or unit == "TB":
-            break
-        value /= 1000
-    return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 layer`, `2 layers`."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
 def iso_time(seconds: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from cosinspect.cost import cost_line, long_seconds
 from cosinspect.report.capabilities import Capability
 from cosinspect.report.evidence import Evidence
 from cosinspect.report.remedy import Remedy, as_remedy
@@ -211,3 +212,19 @@ class Stats:
     seconds: float
     bytes: int
     entries: int
+
+    # Outputs take the cost from here only: a stored answer leaves its place open, and is printed with its own.
+
+    @property
+    def line(self) -> str:
+        """The cost in one line."""
+        return cost_line(self.seconds, self.bytes, self.entries)
+
+    @property
+    def long_seconds(self) -> str:
+        """The time with its milliseconds."""
+        return long_seconds(self.seconds)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values for JSON."""
+        return {"seconds": round(self.seconds, 3), "bytes": self.bytes, "entries": self.entries}

@@ -14,6 +14,7 @@ from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.whiteout import PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.rootfs.agreement import meets_guards
 from cosinspect.rootfs.history import concerned
 from cosinspect.rootfs.overlay import PARTIAL, extraction_end, is_left_out, merge
 from cosinspect.rootfs.rootfs import Entry, Rootfs, entry_at
@@ -171,6 +172,8 @@ class Comparison:
     @property
     def refusals(self) -> tuple[LayerProblem, ...]:
         """The problems for which the other reader refuses the image, and the first does not."""
+        if not any(problem.fatal for problem in self.other.problems):
+            return ()
         known = {(problem.layer, problem.path) for problem in self.first.problems}
         for layer, index in enumerate(self.first.indexes):
             known.update((layer, each.path) for each in index.nameless)
@@ -222,6 +225,8 @@ def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = D
     Raises:
         SourceError, ContentError: a layer with content to compare cannot be read again.
     """
+    if first.is_unambiguous and not (RULES[semantics].guarded and meets_guards(first.indexes)):
+        return Comparison(first, first.alike(semantics), (), {})
     other = first.under(semantics)
     if any(problem.fatal for problem in other.problems):
         return Comparison(first, other, (), {})
@@ -270,14 +275,20 @@ def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
 
 def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Entry | None]]:
     """Walk two trees at once, and yield the pairs that are not evidently the same file of the same layer."""
+    shared = {
+        at
+        for at, (ours, theirs) in enumerate(zip(left.indexes, right.indexes, strict=False))
+        if ours is theirs
+    }
     waiting: list[tuple[str, Node | None, Node | None]] = [("/", left.root.node, right.root.node)]
     while waiting:
         spend()
         path, ours, theirs = waiting.pop()
-        if ours is None or theirs is None or not _is_one(ours, theirs):
+        if ours is None or theirs is None or not (ours.source in shared and _is_one(ours, theirs)):
             yield path, _seen(path, ours), _seen(path, theirs)
-        our_children = (ours.children if ours is not None else None) or {}
-        their_children = (theirs.children if theirs is not None else None) or {}
+        # Copies: what is looked up in the trees themselves stays in memory.
+        our_children = dict(ours.children.items()) if ours is not None and ours.children else {}
+        their_children = dict(theirs.children.items()) if theirs is not None and theirs.children else {}
         if our_children or their_children:
             base = path.rstrip("/")
             waiting.extend(
@@ -289,7 +300,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
 def _is_one(ours: Node, theirs: Node) -> bool:
     """Return whether two nodes come from one entry, without other attributes from a hard link."""
     return (
-        ours.entry is theirs.entry
+        ours.entry == theirs.entry
         and ours.source == theirs.source
         and (ours.inode is None or ours.inode.attributes is None)
         and (theirs.inode is None or theirs.inode.attributes is None)

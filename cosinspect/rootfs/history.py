@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import cached_property
 
 from attrs import evolve, frozen
 
@@ -17,12 +18,13 @@ from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.layer.whiteout import opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.literal_stack import LiteralStack, with_parents
 from cosinspect.rootfs.node import NODES
 from cosinspect.rootfs.overlay import apply_in_place, prefixes
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Node, Tree
 
-__all__ = ["Action", "Change", "concerned", "histories"]
+__all__ = ["Action", "Change", "Past", "concerned", "histories"]
 
 
 class Action(enum.Enum):
@@ -80,10 +82,19 @@ def histories(
     changes: dict[str, list[Change]] = {path: [] for path in paths}
     if RULES[semantics].stacking is not Stacking.IN_PLACE:
         return _by_prefix(indexes, changes, semantics, limits)
-    indexes = concerned(indexes, changes)
+    return _in_place(concerned(indexes, changes), changes, semantics, limits)[0]
+
+
+def _in_place(
+    indexes: Sequence[LayerIndex], changes: dict[str, list[Change]], semantics: Semantics, limits: Limits
+) -> tuple[dict[str, tuple[Change, ...]], set[str]]:
+    """Apply the layers, and return the changes with the real paths that were looked up on the ways to the paths asked."""
+    looked_up: set[str] = set()
     tree = Tree(RULES[semantics], limits=limits)
     before = dict.fromkeys(changes, _Trail((), None, None))
     for position, index in enumerate(indexes):
+        if position and not (index.entries or index.whiteouts or index.opaques):
+            continue
         markers = apply_in_place(tree, index, position)
         applied = _Applied(index, position, tree, markers)
         for path, done in changes.items():
@@ -92,7 +103,104 @@ def histories(
             if change is not None:
                 done.append(change)
             before[path] = now
-    return {path: tuple(done) for path, done in changes.items()}
+            looked_up.update(step.path for step in now.steps)
+    return {path: tuple(done) for path, done in changes.items()}, looked_up
+
+
+class Past:
+    """What the layers did to paths, asked for one path after the other; what all answers need is found once."""
+
+    def __init__(
+        self,
+        indexes: Sequence[LayerIndex],
+        *,
+        semantics: Semantics = Semantics.OCI,
+        limits: Limits = DEFAULT_LIMITS,
+        literal: bool = False,
+    ) -> None:
+        """Keep the layers; nothing is done before the first question.
+
+        The arguments are those of `histories`, and whether all entries and markers act at their own paths (`Merged.is_literal`).
+        """
+        self._indexes = indexes
+        self._literal = LiteralStack(indexes) if literal else None
+        self._semantics = semantics
+        self._limits = limits
+
+    def changes(self, path: str) -> tuple[Change, ...]:
+        """Return what `histories` returns for a path."""
+        if self._literal is not None:
+            found = self._changes_there(self._literal, path)
+            if found is not None:
+                return found
+        name = path.rpartition("/")[2]
+        # A path ends at a name of its directory, so a name that no layer writes is at no time there.
+        if name not in ("", ".", "..") and name not in self._names:
+            return ()
+        indexes = self._indexes
+        if RULES[self._semantics].stacking is Stacking.IN_PLACE:
+            indexes = self._skeleton.concerned(path.split("/"), self._names)
+        return histories(indexes, [path], semantics=self._semantics, limits=self._limits)[path]
+
+    def _changes_there(self, stack: LiteralStack, path: str) -> tuple[Change, ...] | None:
+        """Return the changes from what the layers have at the paths on the way; None if the way leads to too many.
+
+        A tree of these entries alone is right at these paths. So the answer is exact if the way to the path touches no other.
+        """
+        paths = with_parents([path])
+        for _ in range(_ROUNDS):
+            found, looked_up = _in_place(stack.concerned(paths), {path: []}, self._semantics, self._limits)
+            if looked_up <= paths:
+                return found[path]
+            paths |= with_parents(looked_up)
+        return None
+
+    @cached_property
+    def _names(self) -> _NameMap:
+        return _NameMap(self._indexes)
+
+    @cached_property
+    def _skeleton(self) -> _Skeleton:
+        return _Skeleton(self._indexes)
+
+
+class _NameMap:
+    """The names that any reader can make of the layers; membership may be claimed wrongly, absence never is.
+
+    It holds a byte for each value of a hash: a set of a million names would take as much memory as a tree of them.
+    """
+
+    def __init__(self, indexes: Sequence[LayerIndex]) -> None:
+        count = sum(len(index.entries) for index in indexes)
+        self._mask = (1 << (_BYTES_A_NAME * count + _FEWEST_BYTES).bit_length()) - 1
+        self._marks = bytearray(self._mask + 1)
+        marks, mask = self._marks, self._mask
+        above = ""
+        for index in indexes:
+            for entry in in_time(index.entries):
+                parent, _, name = entry.path.rpartition("/")
+                marks[hash(name) & mask] = 1
+                if parent != above:
+                    self._add(parent)
+                    above = parent
+                if entry.link and entry.type == "symlink":
+                    self._add(entry.link)  # directories may be made where it leads
+            for marker in in_time((*index.whiteouts, *index.opaques, *index.nameless)):
+                self._add(marker.path)
+            for entry in in_time(index.name_only):
+                self._add(entry.path)
+
+    def __contains__(self, name: object) -> bool:
+        return bool(self._marks[hash(name) & self._mask])
+
+    def _add(self, path: str) -> None:
+        for name in path.split("/"):
+            self._marks[hash(name) & self._mask] = 1
+
+
+_ROUNDS = 100  # a round follows one link more, in one of the layers
+_BYTES_A_NAME = 8
+_FEWEST_BYTES = 1024
 
 
 def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[LayerIndex]:
@@ -103,30 +211,60 @@ def concerned(indexes: Sequence[LayerIndex], paths: Iterable[str]) -> list[Layer
     kept, which may imply the directory. All markers are kept. Readers that let a marker hide an entry of its
     own layer need more than this.
     """
-    names = {name for path in paths for name in path.split("/")}
-    parents: set[str] = set()
-    links: dict[str, list[str]] = {}
-    for index in indexes:
-        parents.update(marker.path for marker in (*index.whiteouts, *index.opaques))
-        for entry in in_time(index.entries):
-            parent, _, name = entry.path.rpartition("/")
-            parents.add(parent)
-            if entry.type == "dir":
-                names.add(name)
-            elif entry.type == "hardlink":
-                names.update(entry.link.split("/"))
-            elif entry.link:
-                links.setdefault(name, []).append(entry.link)
-    names.update(name for parent in parents for name in parent.split("/"))
-    waiting = [name for name in names if name in links]
-    while waiting:
-        spend()
-        for target in links.pop(waiting.pop(), ()):
-            for name in target.split("/"):
-                names.add(name)
-                if name in links:
-                    waiting.append(name)
-    return [evolve(index, entries=tuple(_of_names(index.entries, names))) for index in indexes]
+    return _Skeleton(indexes).concerned(name for path in paths for name in path.split("/"))
+
+
+class _Skeleton:
+    """What the layers have that can concern any path: names of directories, and the targets of links."""
+
+    def __init__(self, indexes: Sequence[LayerIndex]) -> None:
+        self._indexes = indexes
+        names: set[str] = set()
+        parents: set[str] = set()
+        self._links: dict[str, list[str]] = {}
+        above = None
+        for index in indexes:
+            parents.update(marker.path for marker in (*index.whiteouts, *index.opaques))
+            for entry in in_time(index.entries):
+                parent, _, name = entry.path.rpartition("/")
+                if parent != above:
+                    parents.add(parent)
+                    above = parent
+                if entry.type == "dir":
+                    names.add(name)
+                elif entry.type == "hardlink":
+                    names.update(entry.link.split("/"))
+                elif entry.link:
+                    self._links.setdefault(name, []).append(entry.link)
+        names.update(name for parent in parents for name in parent.split("/"))
+        self._common = self._with_targets(names)
+        self._bones: list[LayerIndex] | None = None
+
+    def concerned(self, names: Iterable[str], known: Container[str] | None = None) -> list[LayerIndex]:
+        """Return the layers with only the entries that can concern paths of these names; names outside `known` are in no layer."""
+        own = {name for name in names if name not in self._common and (known is None or name in known)}
+        if own:
+            return self._of(self._with_targets(self._common | own))
+        if self._bones is None:
+            self._bones = self._of(self._common)
+        return self._bones
+
+    def _with_targets(self, names: set[str]) -> set[str]:
+        """Return the names with those in the targets of links that have one of the names."""
+        found = set(names)
+        waiting = [name for name in names if name in self._links]
+        while waiting:
+            spend()
+            for target in self._links[waiting.pop()]:
+                for name in target.split("/"):
+                    if name not in found:
+                        found.add(name)
+                        if name in self._links:
+                            waiting.append(name)
+        return found
+
+    def _of(self, names: set[str]) -> list[LayerIndex]:
+        return [evolve(index, entries=tuple(_of_names(index.entries, names))) for index in self._indexes]
 
 
 def _of_names(entries: Iterable[LayerEntry], names: set[str]) -> Iterator[LayerEntry]:
@@ -167,7 +305,7 @@ def _by_prefix(
 def _is_same(old: Node | None, new: Node | None) -> bool:
     if old is None or new is None:
         return old is new
-    return old.entry is new.entry and old.layer == new.layer
+    return old.entry == new.entry and old.layer == new.layer
 
 
 def _action(old: Node | None, new: Node | None, position: int) -> Action:

@@ -11,8 +11,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Protocol, Self, TypeAlias
+from typing import TypeAlias
 
 from cosinspect.deadline import spend
 from cosinspect.errors import (
@@ -28,51 +27,15 @@ from cosinspect.globs import alternatives, component_expression, is_literal
 from cosinspect.layer.changeset import LayerEntry, LayerIndex
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.bodies import Bodies, FileStream
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
-from cosinspect.rootfs.history import Change, histories
-from cosinspect.rootfs.node import NODES
+from cosinspect.rootfs.history import Change, Past
+from cosinspect.rootfs.node import NODES, count_below, named_below, walk_below
 from cosinspect.rootfs.overlay import Merged, merge
 from cosinspect.rootfs.semantics import Semantics
-from cosinspect.rootfs.tree import Inode, LayerProblem, Node
+from cosinspect.rootfs.tree import Inode, LayerProblem
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
-
-
-class FileStream(Protocol):
-    """A file's content; if its `with` block ends without an error, the bytes were verified."""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return at most `size` further bytes, all that are left for -1, none at the end."""
-        ...
-
-    def close(self) -> None:
-        """Verify the rest and close the stream."""
-        ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
-
-
-class Bodies(Protocol):
-    """The contents of a layer's files."""
-
-    def open(self, entry: LayerEntry, /) -> FileStream:
-        """Open the content of one of its files."""
-        ...
-
-    def content_digests(self, entries: Iterable[LayerEntry], /) -> dict[int, str]:
-        """Return the sha256 of files, in hexadecimal digits by the offset of their data."""
-        ...
-
-    def programs(self, entries: Iterable[LayerEntry], /) -> dict[int, Program]:
-        """Return the requirements of executable files, by the offset of their data."""
-        ...
-
-    def contents(self, entries: Iterable[LayerEntry], /) -> Iterator[tuple[LayerEntry, Iterator[bytes]]]:
-        """Yield files with their contents."""
-        ...
 
 
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
@@ -115,10 +78,13 @@ class Rootfs:
         self._problems: tuple[LayerProblem, ...] = tree.problems
         self._root = tree.root
         self._names = tree.names
+        self._unambiguous = tree.unambiguous
+        self._literal = tree.is_literal
         self._layers = tuple(layers)
         self._limits = limits
         self._trees = trees
         self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
+        self._past: Past | None = None
 
     @property
     def indexes(self) -> tuple[LayerIndex, ...]:
@@ -129,6 +95,11 @@ class Rootfs:
     def problems(self) -> tuple[LayerProblem, ...]:
         """The entries that the reader of these semantics cannot apply."""
         return self._problems
+
+    @property
+    def is_unambiguous(self) -> bool:
+        """Whether all readers are known to make this tree (`cosinspect.rootfs.agreement`), those without guards at least."""
+        return self._unambiguous
 
     def under(self, semantics: Semantics) -> Rootfs:
         """Return the tree of the same layers under another semantics; no layer is read again."""
@@ -143,6 +114,7 @@ class Rootfs:
         same = copy.copy(self)
         same.semantics = semantics
         same._problems = ()  # noqa: SLF001 - a copy of one's own
+        same._past = None  # noqa: SLF001 - as above
         return same
 
     @property
@@ -153,7 +125,7 @@ class Rootfs:
     def __len__(self) -> int:
         """Return the number of names, including the root."""
         if self._names is None:
-            self._names = sum(1 for _ in _walk("", self._root))
+            self._names = count_below(self._root)
         return self._names + 1
 
     def blocks(self, size: int) -> int:
@@ -236,7 +208,7 @@ class Rootfs:
         """Return what is at `path`, without following a link at its end.
 
         Raises:
-            as `stat` does.
+            RootfsError: as `stat` raises it.
         """
         return _found(self.trace(path, follow=False))
 
@@ -244,7 +216,7 @@ class Rootfs:
         """Return the real path, every link followed.
 
         Raises:
-            as `stat` does.
+            RootfsError: as `stat` raises it.
         """
         return self.stat(path).path
 
@@ -269,7 +241,7 @@ class Rootfs:
             return ()
         if self._hardlinks is None:
             names: dict[Inode, list[str]] = {}
-            for path, node in _walk("", self._root):
+            for path, node in walk_below("", self._root):
                 if node.inode is not None:
                     names.setdefault(node.inode, []).append(path)
             self._hardlinks = {inode: tuple(sorted(paths)) for inode, paths in names.items()}
@@ -293,11 +265,11 @@ class Rootfs:
         """Yield what is at `path` and everything below it, directories before their contents, sorted, without following links.
 
         Raises:
-            as `stat` does.
+            RootfsError: as `stat` raises it.
         """
         start = self.stat(path)
         yield start
-        for below, node in _walk(start.path.rstrip("/"), start.node):
+        for below, node in walk_below(start.path.rstrip("/"), start.node):
             yield entry_at(below, node)
 
     def glob(self, pattern: str) -> list[Entry]:
@@ -314,7 +286,7 @@ class Rootfs:
         found = {"/": entry_at("/", self._root)}
         components = [component for component in pattern.split("/") if component]
         if len(components) == 2 and components[0] == "**" and is_literal(components[1]):
-            named = {path: entry_at(path, node) for path, node in _named(self._root, components[1])}
+            named = {path: entry_at(path, node) for path, node in named_below(self._root, components[1])}
             return list(named.values())
         for number, component in enumerate(components):
             last = number == len(components) - 1
@@ -331,7 +303,7 @@ class Rootfs:
             yield parent
             yield from (
                 entry_at(path, node)
-                for path, node in _walk(base, parent.node)
+                for path, node in walk_below(base, parent.node)
                 if last or node.children is not None
             )
             return
@@ -381,7 +353,8 @@ class Rootfs:
 
         Raises:
             LimitExceeded: the file has more than `limit` bytes (by default `Limits.parsed_file_bytes`).
-            as `open` does, and ContentError.
+            ContentError: the bytes do not match their digest.
+            CosinspectError: as `open` raises it.
         """
         bound = self._limits.parsed_file_bytes if limit is None else limit
         entry = self.stat(path)
@@ -399,7 +372,7 @@ class Rootfs:
         """Return a file's verified content as text, bytes that are not UTF-8 as surrogate escapes.
 
         Raises:
-            as `read_bytes` does.
+            CosinspectError: as `read_bytes` raises it.
         """
         return self.read_bytes(path, limit=limit).decode("utf-8", "surrogateescape")
 
@@ -458,7 +431,7 @@ class Rootfs:
         is read once more.
 
         Raises:
-            as `content_digests` does.
+            CosinspectError: as `content_digests` raises it.
         """
         found: dict[str, Program] = {}
         waiting: dict[int, dict[str, LayerEntry]] = {}
@@ -485,13 +458,17 @@ class Rootfs:
             found.update((path, read[file.data]) for path, file in files.items())
         return found
 
-    def contents(self, entries: Iterable[Entry]) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
+    def contents(
+        self, entries: Iterable[Entry], *, holes: bool = True
+    ) -> Iterator[tuple[tuple[int, int], Iterator[bytes]]]:
         """Yield what regular files contain, by `place`, each content once; each layer is read once.
 
-        Take the pieces of a content before the next one. What was taken is verified when the iteration has ended.
+        Take the pieces of a content before the next one. What was taken of a layer is verified when the first content of the next
+        layer is yielded, or the iteration has ended. Without `holes`, only the data regions of sparse files are yielded.
 
         Raises:
-            as `open` does, and ContentError.
+            ContentError: the bytes do not match their digest.
+            CosinspectError: as `open` raises it.
         """
         waiting: dict[int, dict[int, LayerEntry]] = {}
         for entry in entries:
@@ -501,7 +478,7 @@ class Rootfs:
         if waiting and not self._layers:
             raise RootfsError("the contents are not at hand: the tree was merged without its layers")
         for source, files in waiting.items():
-            for file, pieces in self._layers[source].contents(files.values()):
+            for file, pieces in self._layers[source].contents(files.values(), holes=holes):
                 yield (source, file.data), pieces
 
     @staticmethod
@@ -516,35 +493,11 @@ class Rootfs:
         The path's directories are resolved at each layer, a link at its end is not followed.
         """
         asked = "/".join(part for part in path.split("/") if part not in ("", "."))
-        return histories(self._indexes, [asked], semantics=self.semantics, limits=self._limits)[asked]
-
-
-def _walk(base: str, top: Node) -> Iterator[tuple[str, Node]]:
-    """Yield everything below a node, sorted, without recursion."""
-    waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
-    while waiting:
-        spend()
-        path, node = waiting.pop()
-        yield path, node
-        if node.children:
-            waiting.extend(
-                (f"{path}/{name}", child) for name, child in sorted(node.children.items(), reverse=True)
+        if self._past is None:
+            self._past = Past(
+                self._indexes, semantics=self.semantics, limits=self._limits, literal=self._literal
             )
-
-
-def _named(top: Node, name: str) -> Iterator[tuple[str, Node]]:
-    """Yield all entries of a name; of other names, only test whether they are directories."""
-    waiting = [("", top)]
-    while waiting:
-        base, directory = waiting.pop()
-        spend(len(directory.children or ()))
-        children = directory.children or {}
-        found = children.get(name)
-        if found is not None:
-            yield f"{base}/{name}", found
-        waiting.extend(
-            (f"{base}/{below}", child) for below, child in children.items() if child.children is not None
-        )
+        return self._past.changes(asked)
 
 
 def _found(trace: Trace) -> Entry:

@@ -13,8 +13,8 @@ from attrs import frozen
 from cosinspect.errors import InvalidConfiguration
 from cosinspect.globs import name_matches
 from cosinspect.kubernetes_images import ImageField
+from cosinspect.mistakes import Key, Mistakes
 from cosinspect.oci.reference import Reference
-from cosinspect.policy.mistakes import Key, Mistakes
 from cosinspect.server.postgresql_store import is_postgresql
 from cosinspect.server.spellings import (
     check_address,

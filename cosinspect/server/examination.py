@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from cosinspect.errors import CosinspectError, InvalidConfiguration, InvalidPolicy
+from cosinspect.extras import install_hint
 from cosinspect.inspection.rulebook import load_keys, load_rulebook
+from cosinspect.mistakes import Key, Mistakes
 from cosinspect.policy import load_policy
-from cosinspect.policy.mistakes import Key, Mistakes
 from cosinspect.server.certificate import require_certificate, require_pair
 from cosinspect.server.configuration import read_document
 from cosinspect.server.postgresql_store import is_postgresql, require_address
@@ -203,7 +204,7 @@ def _require_store(url: str) -> None:
         module = import_module("cosinspect.cache.shared")
     except ImportError as fault:
         raise ValueError(
-            f"a cache by URL needs a package that is not installed ({fault.name}): pip install 'cosinspect[cache]'"
+            f"expected the Python package {fault.name} for a cache by URL, it is not installed; {install_hint('cache')}"
         ) from fault
     module.open_shared(url, None)
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any, Self, TypeVar
 
 from cosinspect.errors import InvalidConfiguration
+from cosinspect.extras import install_hint
 from cosinspect.server.verdict_store import COLUMNS, Decided, StoreFailure
 
 __all__ = ["PostgresqlStore", "is_postgresql", "require_address"]
@@ -56,7 +57,7 @@ def require_address(address: str) -> None:
     except ImportError as fault:
         raise InvalidConfiguration(
             f"PostgreSQL needs a package that is not installed ({fault.name})",
-            remedy="pip install 'cosinspect[postgresql]'",
+            remedy=install_hint("postgresql"),
         ) from fault
     try:
         psycopg.conninfo.conninfo_to_dict(address)

@@ -1,4 +1,7 @@
-"""Bundles signed with sigstore's certificates, made and verified by sigstore's library (extra `sigstore`)."""
+"""Bundles signed with sigstore's certificates, made and verified by sigstore's library.
+
+The packages of the extra `sigstore` are imported here and nowhere else; callers load this module with `load_extra`.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,18 @@ from typing import TypeVar
 
 from attrs import frozen
 from cryptography import x509
+from sigstore.dsse import Statement
+from sigstore.errors import VerificationError
+from sigstore.hashes import Hashed
+from sigstore.models import Bundle, ClientTrustConfig, TrustedRoot
+from sigstore.oidc import IdentityToken
+from sigstore.sign import SigningContext
+from sigstore.verify import Verifier
+from sigstore_models.common.v1 import HashAlgorithm
 
 from cosinspect.errors import FormatError, InvalidSignaturePolicy, TransportError
 from cosinspect.oci.documents import Digest
 from cosinspect.signatures.policy import Identity
-
-try:
-    from sigstore.dsse import Statement
-    from sigstore.errors import VerificationError
-    from sigstore.hashes import Hashed
-    from sigstore.models import Bundle, ClientTrustConfig, TrustedRoot
-    from sigstore.oidc import IdentityToken
-    from sigstore.sign import SigningContext
-    from sigstore.verify import Verifier
-    from sigstore_models.common.v1 import HashAlgorithm
-except ImportError as _fault:
-    _MISSING: str = str(_fault)
-else:
-    _MISSING = ""
 
 __all__ = ["KeylessSigner", "KeylessVerifier"]
 
@@ -66,16 +63,11 @@ class KeylessVerifier:
         trusted_root: file with sigstore's certificates and keys; None fetches them from the public instance.
 
     Raises:
-        InvalidSignaturePolicy: the extra is not installed, or the trust root is invalid.
+        InvalidSignaturePolicy: the trust root is invalid.
         TransportError: the trust root cannot be fetched.
     """
 
     def __init__(self, identities: tuple[Identity, ...], trusted_root: Path | None = None) -> None:
-        if _MISSING:
-            raise InvalidSignaturePolicy(
-                f"signatures by identity need sigstore's library ({_MISSING})",
-                remedy="pip install 'cosinspect[sigstore]'",
-            )
         self._identities = identities
         try:
             if trusted_root is None:
@@ -140,16 +132,11 @@ class KeylessSigner:
         trust_config: file with an instance's addresses and keys (ClientTrustConfig); None for the public instance.
 
     Raises:
-        InvalidSignaturePolicy: the extra is not installed, the token is invalid or expired, or the file is invalid.
+        InvalidSignaturePolicy: the token is invalid or expired, or the file is invalid.
         TransportError: the public instance's addresses cannot be fetched.
     """
 
     def __init__(self, token: str, trust_config: Path | None = None) -> None:
-        if _MISSING:
-            raise InvalidSignaturePolicy(
-                f"signing by identity needs sigstore's library ({_MISSING})",
-                remedy="pip install 'cosinspect[sigstore]'",
-            )
         try:
             self._token = IdentityToken(token)
         except Exception as fault:

@@ -1,36 +1,36 @@
-"""Public keys, and whether they made a signature. Only this module uses `cryptography`'s public keys.
-
-The same keys as cosign's (sigstore, pkg/signature): ECDSA on P-256, P-384 and P-521, RSA with PKCS #1 v1.5
-padding, Ed25519. cosign 2 always hashes with SHA-256; bundles use the hash of the curve. The signature does
-not name the hash, so both are tried, which is safe.
-"""
+"""Public keys that are trusted to sign images; `openssl_keys` reads them and verifies with them."""
 
 from __future__ import annotations
 
-from typing import Self, TypeAlias
+from typing import Protocol, Self
 
 from attrs import field, frozen
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from cosinspect.errors import InvalidSignaturePolicy
+from cosinspect.extras import load_extra
 from cosinspect.oci.documents import Digest
 
-__all__ = ["PublicKey"]
+__all__ = ["PublicKey", "Verifier"]
 
 KEY_BYTES = 64 * 1024
 """The maximum size of a file with one key."""
-RSA_BITS = range(2048, 16385)
-"""Shorter ones can be broken, longer ones cost a verifier minutes."""
 
-_Key: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
-_CURVES: dict[str, tuple[type[hashes.HashAlgorithm], ...]] = {
-    "secp256r1": (hashes.SHA256,),
-    "secp384r1": (hashes.SHA256, hashes.SHA384),
-    "secp521r1": (hashes.SHA256, hashes.SHA512),
-}
+
+class Verifier(Protocol):
+    """The half of a key pair that verifies; `openssl_keys.PublicHalf` is the implementation."""
+
+    @property
+    def pem(self) -> bytes:
+        """The key as PEM."""
+        ...
+
+    def signed(self, signature: bytes, message: bytes) -> bool:
+        """Return whether the key made `signature` over `message`."""
+        ...
+
+    def signed_digest(self, signature: bytes, digest: Digest) -> bool:
+        """Return whether the key made `signature` over whatever hashes to `digest`."""
+        ...
 
 
 @frozen
@@ -44,8 +44,7 @@ class PublicKey:
 
     name: str
     fingerprint: str
-    _key: _Key = field(repr=False, eq=False)
-    _hashes: tuple[type[hashes.HashAlgorithm], ...] = field(repr=False, eq=False)
+    _key: Verifier = field(repr=False, eq=False)
 
     @classmethod
     def from_pem(cls, pem: bytes, name: str) -> Self:
@@ -53,6 +52,7 @@ class PublicKey:
 
         Raises:
             InvalidSignaturePolicy: the file is not a public key, or its kind is not accepted.
+            MissingPackage: the extra `signatures` is not installed.
         """
         if len(pem) > KEY_BYTES:
             raise _invalid(name, f"expected at most {KEY_BYTES} bytes, found {len(pem)}")
@@ -66,66 +66,26 @@ class PublicKey:
             raise _invalid(
                 name, "this is a certificate", "take its key: openssl x509 -pubkey -noout -in FILE"
             )
+        openssl = load_extra("cosinspect.signatures.openssl_keys", "signatures")
         try:
-            key = serialization.load_pem_public_key(pem)
-        except (ValueError, UnsupportedAlgorithm) as fault:
-            raise _invalid(name, f"expected a public key in PEM: {fault}"[:300]) from fault
-        der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        fingerprint = Digest.of(der).encoded
-        if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
-            return cls(name, fingerprint, key, _CURVES[key.curve.name])
-        if isinstance(key, rsa.RSAPublicKey):
-            if key.key_size not in RSA_BITS:
-                raise _invalid(
-                    name,
-                    f"expected an RSA key of {RSA_BITS[0]} to {RSA_BITS[-1]} bits, found {key.key_size}",
-                )
-            return cls(name, fingerprint, key, (hashes.SHA256,))
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            return cls(name, fingerprint, key, ())
-        kind = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
-        raise _invalid(name, f"expected ECDSA on P-256, P-384 or P-521, RSA or Ed25519, found {kind}")
+            half = openssl.read_public_half(pem)
+        except ValueError as fault:
+            raise _invalid(name, str(fault)) from fault
+        return cls(name, Digest.of(half.der).encoded, half)
 
     def signed(self, signature: bytes, message: bytes) -> bool:
         """Return whether this key made `signature` over `message`."""
-        if isinstance(self._key, ed25519.Ed25519PublicKey):
-            return _made(self._key, signature, message, None)
-        return any(_made(self._key, signature, message, kind()) for kind in self._hashes)
+        return self._key.signed(signature, message)
 
     def signed_digest(self, signature: bytes, digest: Digest) -> bool:
         """Return whether this key made `signature` over whatever hashes to `digest`; one of Ed25519 cannot tell."""
-        hashed = bytes.fromhex(digest.encoded)
-        return any(
-            _made(self._key, signature, hashed, Prehashed(kind()))
-            for kind in self._hashes
-            if kind().name == digest.algorithm
-        )
+        return self._key.signed_digest(signature, digest)
 
     def __reduce__(self) -> tuple[object, ...]:
-        pem = self._key.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return PublicKey.from_pem, (pem, self.name)
+        return PublicKey.from_pem, (self._key.pem, self.name)
 
     def __str__(self) -> str:
         return f"{self.name} (sha256:{self.fingerprint})"
-
-
-def _made(
-    key: _Key, signature: bytes, data: bytes, algorithm: hashes.HashAlgorithm | Prehashed | None
-) -> bool:
-    try:
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, data)
-        elif algorithm is None:
-            return False
-        elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, data, padding.PKCS1v15(), algorithm)
-        else:
-            key.verify(signature, data, ec.ECDSA(algorithm))
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _invalid(name: str, message: str, remedy: str | None = None) -> InvalidSignaturePolicy:

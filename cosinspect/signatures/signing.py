@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-from importlib import import_module
-from typing import Any, Self, TypeAlias
+from typing import Any, Protocol, Self
 
 from attrs import field, frozen
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from cosinspect.errors import InvalidSignaturePolicy
+from cosinspect.extras import load_extra
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
 
-__all__ = ["PrivateKey"]
+__all__ = ["PrivateKey", "Signer"]
 
-_Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
-_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
-    "secp256r1": hashes.SHA256,
-    "secp384r1": hashes.SHA384,
-    "secp521r1": hashes.SHA512,
-}
 _COSIGN = ("ENCRYPTED SIGSTORE PRIVATE KEY", "ENCRYPTED COSIGN PRIVATE KEY")
 _SCRYPT_MEMORY = 256 * 1024 * 1024
 """The memory bound of scrypt for a key's file, in bytes: 128 N r (RFC 7914, 5)."""
+
+
+class Signer(Protocol):
+    """The half of a key pair that signs; `openssl_keys.PrivateHalf` is the implementation."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign a message, as cosign does with a key of this kind."""
+        ...
 
 
 @frozen
@@ -38,7 +36,7 @@ class PrivateKey:
     """
 
     public: PublicKey
-    _key: _Key = field(repr=False, eq=False)
+    _key: Signer = field(repr=False, eq=False)
 
     @classmethod
     def from_pem(cls, pem: bytes, name: str, password: bytes | None = None) -> Self:
@@ -51,65 +49,59 @@ class PrivateKey:
 
         Raises:
             InvalidSignaturePolicy: the file is not a private key, needs another password, or has an unsupported kind.
+            MissingPackage: the extra `signatures` is not installed, or `attest` for a key in cosign's format.
         """
         if len(pem) > KEY_BYTES:
             raise _invalid(name, f"expected at most {KEY_BYTES} bytes, found {len(pem)}")
         text = pem.decode("ascii", "replace")
         own = next((label for label in _COSIGN if f"BEGIN {label}" in text), None)
+        openssl = load_extra("cosinspect.signatures.openssl_keys", "signatures")
         try:
             if own is not None:
-                der = _cosign(text, own, name, password or b"")
-                key = serialization.load_der_private_key(der, None)
+                half = openssl.read_private_half(_cosign(text, own, name, password or b""), None, pem=False)
             else:
-                key = serialization.load_pem_private_key(pem, password)
+                half = openssl.read_private_half(pem, password, pem=True)
         except TypeError as fault:  # an unneeded or missing password
             if "not given" not in str(fault):
                 return cls.from_pem(pem, name)
             raise _invalid(name, "the key has a password", "set COSIGN_PASSWORD") from fault
-        except (ValueError, UnsupportedAlgorithm) as fault:
-            raise _invalid(name, f"expected a private key in PEM, and its password: {fault}"[:300]) from fault
-        if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey)):
-            raise _invalid(name, f"expected ECDSA, RSA or Ed25519, found {type(key).__name__}")
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return cls(PublicKey.from_pem(public, name), key)
+        except ValueError as fault:
+            raise _invalid(name, str(fault)) from fault
+        return cls(PublicKey.from_pem(half.public_pem, name), half)
 
     def sign(self, message: bytes) -> bytes:
         """Sign a message, as cosign does with a key of this kind."""
-        if isinstance(self._key, ed25519.Ed25519PrivateKey):
-            return self._key.sign(message)
-        if isinstance(self._key, rsa.RSAPrivateKey):
-            return self._key.sign(message, padding.PKCS1v15(), hashes.SHA256())
-        return self._key.sign(message, ec.ECDSA(_HASHES[self._key.curve.name]()))
+        return self._key.sign(message)
 
 
 def _cosign(text: str, label: str, name: str, password: bytes) -> bytes:
     """Open a key of cosign: scrypt and NaCl's secret box (secure-systems-lab/go-securesystemslib, encrypted)."""
     body = text.partition(f"-----BEGIN {label}-----")[2].partition(f"-----END {label}-----")[0]
-    sealed: Any = json.loads(base64.b64decode("".join(body.split()), validate=True))
     try:
-        kdf, params = sealed["kdf"], sealed["kdf"]["params"]
+        sealed: Any = json.loads(base64.b64decode("".join(body.split()), validate=True))
+        params = sealed["kdf"]["params"]
+        algorithms = (sealed["kdf"]["name"], sealed["cipher"]["name"])
         n, r, p = (int(params[key]) for key in ("N", "r", "p"))
-        if (kdf["name"], sealed["cipher"]["name"]) != ("scrypt", "nacl/secretbox"):
-            raise ValueError("expected scrypt and nacl/secretbox")
         salt, nonce, ciphertext = (
             base64.b64decode(each, validate=True)
-            for each in (kdf["salt"], sealed["cipher"]["nonce"], sealed["ciphertext"])
+            for each in (sealed["kdf"]["salt"], sealed["cipher"]["nonce"], sealed["ciphertext"])
         )
-    except (KeyError, TypeError) as fault:
-        raise ValueError("expected what cosign writes") from fault
+    except (KeyError, TypeError, ValueError) as fault:
+        raise ValueError("expected a private key as cosign writes it") from fault
+    if algorithms != ("scrypt", "nacl/secretbox"):
+        raise ValueError(
+            f"expected a private key sealed by scrypt and nacl/secretbox, found {algorithms}"[:300]
+        )
     if not 0 < 128 * n * r * p <= _SCRYPT_MEMORY:
-        raise ValueError("its password would take too much memory")
-    try:
-        # Imported on demand: only cosign's own keys need it.
-        nacl = import_module("nacl.secret")
-        errors = import_module("nacl.exceptions")
-    except ImportError as fault:
-        raise _invalid(
-            name, "a key of cosign's own needs the package pynacl", "pip install 'cosinspect[attest]'"
-        ) from fault
-    secret = Scrypt(salt=salt, length=32, n=n, r=r, p=p).derive(password)
+        raise ValueError(
+            f"expected a key whose password takes at most {_SCRYPT_MEMORY >> 20} MiB of memory, found {128 * n * r * p >> 20}"
+        )
+    # Imported on demand: only cosign's own keys need it.
+    nacl = load_extra("nacl.secret", "attest")
+    errors = load_extra("nacl.exceptions", "attest")
+    secret = load_extra("cosinspect.signatures.openssl_keys", "signatures").derive_scrypt(
+        password, salt, n, r, p
+    )
     try:
         opened: bytes = nacl.SecretBox(secret).decrypt(ciphertext, nonce)
     except errors.CryptoError as fault:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from cosinspect.boot import ext2
 from cosinspect.boot.ext2 import Ext2
-from cosinspect.boot.member import Member, directory, text_file
 from cosinspect.boot.sinks import Extent, Region, SparseFile
 from cosinspect.errors import CannotBoot
+from cosinspect.rootfs.member import Member, directory, text_file
 
 CHECK = shutil.which("e2fsck", path="/sbin:/usr/sbin:/usr/bin")
 DEBUG = shutil.which("debugfs", path="/sbin:/usr/sbin:/usr/bin")

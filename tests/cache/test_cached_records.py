@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cosinspect.cache.layers import decode_layer, encode_layer
-from cosinspect.cache.record import Damaged, Record, RecordWriter
+from cosinspect.cache.record import Damaged, Record
+from cosinspect.cache.record_writer import RecordWriter
 from cosinspect.cache.text import escape, unescape
 from cosinspect.cache.trees import decode_tree, encode_tree
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker

@@ -384,7 +384,7 @@ def test_an_iso_whose_live_system_cannot_install_says_so(tmp_path):
 
     assert Status.YES is found.capabilities[Capability.ISO].status
     assert Status.NO is found.capabilities[Capability.INSTALL].status
-    assert "checks passed; its live system cannot install" in out.getvalue()
+    assert "  iso: its live system cannot install" in out.getvalue()
 
 
 def test_an_iso_that_is_made_and_does_not_boot_says_so(tmp_path):

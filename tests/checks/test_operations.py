@@ -79,7 +79,7 @@ def test_of_what_has_no_rows_it_is_said_that_it_is_not_known(generation, tmp_pat
     for capability in (Capability.RECOVERY, Capability.ISO, Capability.AWS, Capability.GCP):
         result = found.capabilities[capability]
         assert Status.UNKNOWN == result.status
-        assert ("its needs are not known for this kind of image",) == result.unknown
+        assert ("the needs are not known for this kind of image",) == result.unknown
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 import io
 import json
+import resource
+import signal
+from pathlib import Path
 
 import pytest
 from junitparser import JUnitXml
@@ -31,7 +34,7 @@ def test_text_for_the_eye_and_files_for_programs_come_of_one_inspection(image, t
     assert out.startswith("FAIL ")
     assert "COS011" == json.loads(sarif.read_text())["runs"][0]["results"][0]["ruleId"]
     assert 1 == JUnitXml.fromfile(str(junit)).failures
-    assert page.read_text().startswith("## Failed")
+    assert page.read_text().startswith("## Fail: ")
 
 
 def test_without_a_dash_nothing_comes_to_standard_output(image, tmp_path):
@@ -79,9 +82,14 @@ def test_suffixes_mean_formats_that_there_are():
     [
         (["-o", "-", "-o", "json=-"], "expected different files, found - twice"),
         (["-o", "TMP/a", "-o", "json=TMP/./a"], "expected different files"),
-        (["-o", "json="], "expected a file after 'json='"),
+        (["-o", "json="], "expected a file after json="),
         (["-o", "sarif=/nonexistent/x"], "the directory /nonexistent does not exist"),
-        (["-o", "serif=/nonexistent/x"], "formats are text, json, sarif"),
+        (
+            ["-o", "serif=x"],
+            "expected one of the formats text, json, sarif, junit, github, markdown, html before the =, found serif; did you mean sarif=x?",
+        ),
+        (["-o", "nonsense=x"], "for a file of that name write ./nonsense=x"),
+        (["-o", ""], "--output: expected a file"),
         (["-o", "sarif=TMP"], "is a directory"),
         (["--format", "pdf"], "invalid choice"),
     ],
@@ -91,3 +99,40 @@ def test_what_cannot_be_written_is_told_before_the_work(tmp_path, arguments, mes
 
     assert (2, "") == (status, out)
     assert message in err
+
+
+def test_a_report_replaces_a_file_whole_and_keeps_its_mode_and_links(image, tmp_path):
+    path, link = tmp_path / "os.json", tmp_path / "link.json"
+    path.write_text("old")
+    path.chmod(0o640)
+    link.symlink_to(path)
+
+    assert (1, "", "") == run(image, "-o", link)
+
+    assert "fail" == json.loads(path.read_text())["verdict"]
+    assert 0o640 == path.stat().st_mode & 0o777
+    assert link.is_symlink()
+    assert {path, link} == set(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_leaves_the_old_report(image, tmp_path):
+    """A limit of file sizes ends a write as a full disk does, with another error number."""
+    path = tmp_path / "os.html"
+    path.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        status, out, err = run(image, "--no-cache", "-o", path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+    assert (3, "", f"cosinspect: error: {path}: File too large\n") == (status, out, err)
+    assert "old" == path.read_text()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def test_a_device_is_written_in_place(image):
+    assert (1, "", "") == run(image, "-o", "json=/dev/null")
+    assert Path("/dev/null").is_char_device()

@@ -386,7 +386,7 @@ def test_each_request_is_told_without_secrets(login, auth):
         location = f"http://{storage.address}/v2/x/y/blobs/{LAYER}?signature={SECRET}"
         registry.inject(Fault.redirect(BLOB, location, times=1))
         out, err = io.StringIO(), io.StringIO()
-        status = cli.main(["check", "-v", name_of(registry)], stdout=out, stderr=err)
+        status = cli.main(["check", "--debug", name_of(registry)], stdout=out, stderr=err)
 
     told = err.getvalue().splitlines()
     assert 0 == status
@@ -404,4 +404,4 @@ def test_nothing_is_told_that_nobody_asked_for(command):
         quiet, usual = (command("check", *more, name_of(registry)) for more in (("-q",), ()))
 
     assert (b"", b"") == (quiet.err, usual.err)
-    assert 2 == command("check", "-q", "-v", "oci:/nowhere").status
+    assert 2 == command("check", "-q", "--debug", "oci:/nowhere").status

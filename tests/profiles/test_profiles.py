@@ -153,38 +153,65 @@ def test_a_name_of_no_profile_is_refused_with_those_there_are(name):
 
 
 BAD = {
-    "not TOML": "required = [\n",
-    "TOML of no meaning": "= 1\n",
-    "empty": "",
-    "no name": 'required = ["boot"]\n',
-    "nothing about what is required": 'name = "a"\n',
-    "an unknown key": 'name = "a"\nrequired = ["boot"]\nrequires = ["install"]\n',
-    "an unknown capability": 'name = "a"\nrequired = ["fly"]\n',
-    "a capability in capitals": 'name = "a"\nrequired = ["Boot"]\n',
-    "required as text": 'name = "a"\nrequired = "boot"\n',
-    "a number for a name": 'name = 1\nrequired = ["boot"]\n',
-    "an unknown level": 'name = "a"\nrequired = ["boot"]\nlevels = { COS010 = "fatal" }\n',
-    "levels as a list": 'name = "a"\nrequired = ["boot"]\nlevels = ["COS010"]\n',
-    "a key twice": 'name = "a"\nname = "b"\nrequired = ["boot"]\n',
-    "nesting without end": "a = " + "[" * 100_000,
-    "a number without end": "name = " + "1" * 10_000,
-    "a day that never was": "name = 2024-02-31\n",
+    "not TOML": ("required = [\n", "expected TOML: "),
+    "TOML of no meaning": ("= 1\n", "expected TOML: "),
+    "empty": ("", "expected the key name, it is missing"),
+    "no name": ('required = ["boot"]\n', "expected the key name, it is missing"),
+    "nothing about what is required": ('name = "a"\n', "expected the key required, it is missing"),
+    "an unknown key": (
+        'name = "a"\nrequired = ["boot"]\nrequires = ["install"]\n',
+        "line 3, requires: there is no such key; did you mean required?",
+    ),
+    "an unknown capability": (
+        'name = "a"\nrequired = ["fly"]\n',
+        "line 2, required: expected boot or install or upgrade or .*, found 'fly'",
+    ),
+    "a capability in capitals": ('name = "a"\nrequired = ["Boot"]\n', "found 'Boot'"),
+    "required as text": ('name = "a"\nrequired = "boot"\n', "expected an array, found text in quotes"),
+    "a number for a name": (
+        'name = 1\nrequired = ["boot"]\n',
+        "line 1, name: expected text in quotes, found a whole number",
+    ),
+    "an unknown level": (
+        'name = "a"\nrequired = ["boot"]\nlevels = { COS010 = "fatal" }\n',
+        "line 3, levels.COS010: expected error or warning or note, found 'fatal'",
+    ),
+    "levels as a list": (
+        'name = "a"\nrequired = ["boot"]\nlevels = ["COS010"]\n',
+        "levels: expected a table, found an array",
+    ),
+    "a key twice": ('name = "a"\nname = "b"\nrequired = ["boot"]\n', "expected TOML: "),
+    "nesting without end": ("a = " + "[" * 100_000, "expected TOML: "),
+    "a number without end": ("name = " + "1" * 10_000, "expected TOML: "),
+    "a day that never was": ("name = 2024-02-31\n", "expected TOML: "),
+    "nothing required": ('name = "a"\nrequired = []\n', "line 2, required: .*the profile could only pass"),
 }
 
 
 @pytest.mark.parametrize("kind", BAD)
 def test_a_malformed_profile_is_refused_by_its_path(tmp_path, kind):
-    path = written(tmp_path, BAD[kind])
+    text, message = BAD[kind]
+    path = written(tmp_path, text)
 
-    with pytest.raises(InvalidProfile, match="the profile is malformed: ") as caught:
+    with pytest.raises(InvalidProfile, match=message) as caught:
         load_profile(path)
 
     assert path == caught.value.where
 
 
-def test_a_profile_that_requires_nothing_is_refused(tmp_path):
-    with pytest.raises(InvalidProfile, match="the profile requires no capability, so it could only pass"):
-        load_profile(written(tmp_path, 'name = "a"\nrequired = []\n'))
+def test_all_mistakes_of_a_profile_are_reported_at_once(tmp_path):
+    text = 'name = 3\nrequired = ["fly"]\ngenerations = ["G9"]\nlevels = { COS010 = "loud", COS011 = 1 }\n'
+
+    with pytest.raises(InvalidProfile) as caught:
+        load_profile(written(tmp_path, text))
+
+    assert [
+        "line 1, name",
+        "line 2, required",
+        "line 3, generations",
+        "line 4, levels.COS010",
+        "line 4, levels.COS011",
+    ] == [line.partition(":")[0] for line in caught.value.mistakes]
 
 
 def test_a_profile_that_is_no_text_is_refused(tmp_path):

@@ -5,8 +5,9 @@ from unittest import mock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cosinspect.rootfs.history import Action, histories
+from cosinspect.rootfs.history import Action, Past, histories
 from cosinspect.rootfs.rootfs import Rootfs
+from cosinspect.rootfs.semantics import Semantics
 from oracle import Item, merge
 from random_stacks import PATHS, STACKS, index_of
 from stacks import SCALE
@@ -139,5 +140,18 @@ def test_history_does_not_hang_on_what_it_leaves_out(stack, noise, path):
 
     found = histories(indexes, [asked])
 
+    past = Past(indexes)
+    assert past.changes(asked) == found[asked]
+    assert past.changes(asked) == found[asked]
     with mock.patch("cosinspect.rootfs.history.concerned", lambda every, _paths: every):
         assert histories(indexes, [asked]) == found
+
+
+@settings(QUICK, max_examples=100 * SCALE)
+@given(STACKS, PATHS, st.sampled_from(list(Semantics)))
+def test_a_past_that_is_asked_again_and_again_says_what_a_whole_merge_says(stack, path, semantics):
+    indexes = [index_of(layer) for layer in stack]
+    past = Past(indexes, semantics=semantics)
+
+    for asked in ("/".join(path), "a/nowhere", "/".join((*path, ".."))):
+        assert past.changes(asked) == histories(indexes, [asked], semantics=semantics)[asked]

@@ -127,7 +127,7 @@ def report(
         layers=(BASE, BREAKING, SILENT),
         profile="cos",
         generation=generation,
-        generation_title="elemental in the luet tree, v0.8.2 to v0.9.7" if generation else "",
+        generation_title="cOS toolkit v0.8.2 to v0.9.7" if generation else "",
         required=required,
         results=results or (KERNEL, LINKS, MICROCODE, GRUB, TOOLS, RUNNER, UNITS, DATABASE, COSIGN),
         stats=Stats(2.41, 412_302_199, 14_089),

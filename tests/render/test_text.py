@@ -9,8 +9,8 @@ import pytest
 from attrs import evolve
 from handmade import report
 
-from cosinspect.render import RENDERERS
-from cosinspect.report.report import Capability, Finding, Kind
+from cosinspect.render import Choices, ReportPart, chosen_renderer
+from cosinspect.report.report import Capability, Effect, Finding, Kind, Need
 
 BOOT, INSTALL, UPGRADE, ISO = (
     Capability.BOOT,
@@ -21,9 +21,9 @@ BOOT, INSTALL, UPGRADE, ISO = (
 LONG = "a sentence of many words " * 12
 
 
-def rendered(found=None, **options):
+def rendered(found=None, show=frozenset(), **options):
     stream = io.StringIO()
-    RENDERERS["text"].render(found or report(), stream, **options)
+    chosen_renderer("text", Choices(show=show)).render(found or report(), stream, **options)
     return stream.getvalue()
 
 
@@ -46,16 +46,93 @@ def test_the_whole_text_is_frozen(golden):
             (BOOT, ISO),
             "FAIL  quay.io/org/os:v1 cannot boot, unknown whether it can make an ISO",
         ),
-        ([handmade.DATABASE], (UPGRADE,), "OPEN  quay.io/org/os:v1 unknown whether it can upgrade"),
+        ([handmade.DATABASE], (UPGRADE,), "UNDECIDED  quay.io/org/os:v1 unknown whether it can upgrade"),
         (
             [passing(BOOT), handmade.DATABASE],
             (BOOT, INSTALL, UPGRADE),
-            "OPEN  quay.io/org/os:v1 unknown whether it can install or upgrade",
+            "UNDECIDED  quay.io/org/os:v1 unknown whether it can install or upgrade",
         ),
     ],
 )
 def test_the_first_line_is_the_verdict_in_words(results, required, first):
     assert first == rendered(report(*results, required=required)).splitlines()[0]
+
+
+def test_the_last_line_is_the_verdict_again():
+    lines = rendered().splitlines()
+
+    assert "" == lines[-2]
+    assert lines[0] == lines[-1]
+
+
+def test_a_pass_takes_few_lines_however_many_checks_there_are():
+    many = [evolve(passing(*Capability), check=f"COS{number:03}") for number in range(200)]
+
+    text = rendered(report(*many))
+
+    assert len(text.splitlines()) <= 18
+    assert "\n200 checks pass (--show passed)\n" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "line"),
+    [
+        ((1, 0), "1 check passes (--show passed)"),
+        ((2, 1), "2 checks pass, 1 does not apply (--show passed,not-applicable)"),
+        ((0, 1), "1 check does not apply (--show not-applicable)"),
+        ((0, 2), "2 checks do not apply (--show not-applicable)"),
+        ((1, 2), "1 check passes, 2 do not apply (--show passed,not-applicable)"),
+    ],
+)
+def test_the_rest_is_counted_with_the_right_number_of_the_noun(counts, line):
+    passes, others = counts
+    results = [evolve(passing(BOOT), check=f"COS{number:03}") for number in range(passes)]
+    results += [evolve(handmade.TOOLS, check=f"COS{number:03}") for number in range(900, 900 + others)]
+
+    assert f"\n{line}\n" in rendered(report(*results))
+
+
+def test_the_same_reason_of_several_capabilities_is_printed_once():
+    text = rendered(report(evolve(handmade.KERNEL, capabilities=(BOOT, INSTALL, UPGRADE, ISO))))
+    capabilities = text[text.index("Capabilities") : text.index("What fails")]
+
+    assert "  no       boot (required), install (required), upgrade, iso, aws, gcp\n" in capabilities
+    assert 1 == capabilities.count("COS011")
+
+
+def test_a_condition_of_some_capabilities_stands_below_all_that_are_yes():
+    rows = tuple(
+        Need(
+            (operation,),
+            ("G2",),
+            "the machine has it",
+            Effect.FAILS,
+            "x.go:1",
+            machine=True,
+            checks=("COS001",),
+        )
+        for operation in (INSTALL, UPGRADE)
+    )
+    found = evolve(report(passing(BOOT, INSTALL, UPGRADE)), needs=rows)
+
+    assert (
+        "  yes      boot (required), install (required), upgrade\n"
+        "             install, upgrade: assuming that the machine runs this image\n"
+    ) in rendered(found)
+
+
+def test_parts_that_are_asked_for_are_listed():
+    brief, whole = rendered(), rendered(show=frozenset(ReportPart))
+
+    for line in (
+        "  COS040  /etc/cos/grub.cfg is there",
+        "Not applicable (2)  COS047, COS062",
+        "remedy: Install ucode-intel.",
+    ):
+        assert line not in brief
+        assert line in whole
+    assert "COS033 microcode-missing  expected microcode in the initrd, found none\n" in brief
+    assert "--show" not in whole
 
 
 def test_a_check_of_a_lower_level_that_decides_the_verdict_is_among_what_fails():
@@ -68,7 +145,7 @@ def test_a_check_of_a_lower_level_that_decides_the_verdict_is_among_what_fails()
 
 
 def test_sections_stand_in_the_order_of_their_weight():
-    text = rendered()
+    text = rendered(show=frozenset(ReportPart))
     headings = ["Capabilities", "What fails", "Undecided", "Warnings", "Notes", "Passed", "Not applicable"]
 
     places = [text.index(f"\n{heading}") for heading in headings]
@@ -84,14 +161,16 @@ def test_sections_without_content_are_left_out():
 
 
 def test_a_capability_without_known_needs_says_so():
-    assert "iso         unknown            its needs are not known for this kind of image\n" in rendered()
+    assert "  recovery, iso\n             the needs are not known for this kind of image\n" in re.sub(
+        " {11}rec", "  rec", rendered()
+    )
 
 
 def test_an_unknown_generation_says_what_that_means():
     assert "generation  none found: not a known kind of derivative\n" in rendered(report(generation=""))
 
 
-@pytest.mark.parametrize("width", [60, 80, 100])
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
 def test_prose_stays_within_the_width_and_paths_stay_whole(width):
     path = "/" + "deep/" * 40 + "file"
     result = evolve(handmade.KERNEL, findings=(Finding(LONG, path, 1, (LONG,), LONG),))
@@ -211,4 +290,6 @@ def test_ids_in_a_row_are_written_as_a_range():
         evolve(handmade.TOOLS, check=f"COS{number:03}", kind=Kind.NOT_APPLICABLE) for number in numbers
     ]
 
-    assert "Not applicable (7)  COS001-003, COS005, COS007-008, COS040\n" in rendered(report(*results))
+    assert "Not applicable (7)  COS001-003, COS005, COS007-008, COS040\n" in rendered(
+        report(*results), show=frozenset(ReportPart)
+    )

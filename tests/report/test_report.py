@@ -9,7 +9,7 @@ from attrs import evolve
 
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
-from cosinspect.report.lines import BOOT_CHAIN
+from cosinspect.report.boot_chain import BOOT_CHAIN
 from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import (
     DECIDABLE,
@@ -37,7 +37,7 @@ from cosinspect.testing.derivative import derivative
 
 BOOT, INSTALL, UPGRADE = Capability.BOOT, Capability.INSTALL, Capability.UPGRADE
 UNDECIDABLE = sorted(set(Capability) - DECIDABLE, key=str)
-UNKNOWN = ("its needs are not known for this kind of image",)
+UNKNOWN = ("the needs are not known for this kind of image",)
 
 
 def result(kind, *capabilities, check="COS001", level=Level.ERROR):
@@ -271,6 +271,8 @@ SHAPE = {
                 }
             ],
             "reason": TEXT,
+            "remedy": TEXT,
+            "transient": bool,
             "evidence": [TEXT],
             "waiver": WAIVER,
             "tags": [TEXT],
@@ -381,6 +383,8 @@ def test_everything_of_a_report_is_in_its_plain_values():
                 }
             ],
             "reason": "why",
+            "remedy": "",
+            "transient": False,
             "evidence": ["seen"],
             "waiver": None,
             "tags": ["kernel"],

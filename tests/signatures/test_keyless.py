@@ -3,13 +3,14 @@
 import io
 import json
 import re
+import sys
 
 import pytest
 
 from cosign_scenes import DATA, DIGEST, REPOSITORY, push_image, push_scene
 from cosinspect import Identity, SignaturePolicy, inspect
 from cosinspect.cli import main
-from cosinspect.errors import InvalidSignaturePolicy, TransportError
+from cosinspect.errors import InvalidSignaturePolicy, MissingPackage, TransportError
 from cosinspect.report.report import Status
 from cosinspect.signatures import keyless
 from cosinspect.testing import Registry
@@ -218,9 +219,10 @@ def test_where_the_root_cannot_be_fetched_it_cannot_be_decided(monkeypatch):
 
 
 def test_without_the_extra_its_name_is_told(monkeypatch):
-    monkeypatch.setattr(keyless, "_MISSING", "No module named 'sigstore'")
+    monkeypatch.delitem(sys.modules, "cosinspect.signatures.keyless")
+    monkeypatch.setitem(sys.modules, "sigstore.dsse", None)
 
-    with pytest.raises(InvalidSignaturePolicy, match=re.escape("pip install 'cosinspect[sigstore]'")):
+    with pytest.raises(MissingPackage, match=re.escape("sigstore, it is not installed; in a checkout")):
         inspect("127.0.0.1:9/os:v1", signatures=SignaturePolicy(identities=(Identity(*WHO),)))
 
 

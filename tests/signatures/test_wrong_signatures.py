@@ -441,7 +441,7 @@ def rendered(report, style):
 @pytest.mark.parametrize(
     ("style", "unsigned", "open_"),
     [
-        ("text", "profile cos (requires boot, install, signature)", "unknown whether it is signed"),
+        ("text", "profile cos, requires boot, install and signature", "unknown whether it is signed"),
         ("junit", '<failure message="expected a signature of', '<error message="the profile fleet requires'),
         ("github", "::error title=COS092", "::error title=COS092"),
         ("markdown", "What fails (1)", "requires a signature"),

@@ -515,7 +515,7 @@ def test_secrets_from_any_place_open_the_registry_and_are_never_told(
             )
         if place == "runtime":
             monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-        status, out, err = run("ls", image, "/etc", "-v", *options)
+        status, out, err = run("ls", image, "/etc", "--debug", *options)
     assert (0 if good else 3) == status, err
     told = out + err + caplog.text
     coded = base64.b64encode(f"alice:{secret}".encode()).decode()

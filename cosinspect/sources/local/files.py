@@ -106,15 +106,19 @@ def read_file(files: Files, name: str, *, limit: int) -> bytes:
     return data
 
 
-def _open_regular(path: Path, what: str) -> BinaryIO:
+def _open_regular(path: Path, what: str, shown: str = "") -> BinaryIO:
     try:
         # Without O_NONBLOCK a FIFO in the file's place would hang.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as fault:
-        raise InvalidLayout(f"expected {what}: {fault.strerror or fault}", where=str(path)) from fault
+        raise InvalidLayout(
+            f"expected {what}: {fault.strerror or fault}", where=shown or str(path), remedy="check the path"
+        ) from fault
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise InvalidLayout(f"expected {what}, found something that is no regular file", where=str(path))
+        raise InvalidLayout(
+            f"expected {what}, found something that is no regular file", where=shown or str(path)
+        )
     return os.fdopen(descriptor, "rb", buffering=0)
 
 
@@ -161,15 +165,16 @@ class _ArchiveMember:
 class ArchiveFiles:
     """The files of a tar archive, plain or compressed with gzip, zstd, xz or bzip2."""
 
-    def __init__(self, path: Path, *, limits: Limits = DEFAULT_LIMITS) -> None:
-        """Read the archive's headers.
+    def __init__(self, path: Path, *, limits: Limits = DEFAULT_LIMITS, shown: str | None = None) -> None:
+        """Read the archive's headers; messages call it `shown`, by default its path.
 
         Raises:
             InvalidLayout: there is no such file, or it is not an archive.
         """
         self._path = path
+        self._shown = str(path) if shown is None else shown
         self._limits = limits
-        with _open_regular(path, "an image archive") as file:
+        with _open_regular(path, "an image archive", self._shown) as file:
             self._compression = detect(file.read(MAGIC_BYTES))
         self._doubts: dict[str, str] = {}
         self._members = self._read_headers()
@@ -198,7 +203,7 @@ class ArchiveFiles:
 
     def describe(self, name: str) -> str:
         """Return where a file is, for messages."""
-        return f"{name} in {self._path}"
+        return f"{name} in {self._shown}"
 
     def doubt(self, name: str) -> str:
         """Return why readers may take another file for this name than `open` gives, "" if they do not.
@@ -235,12 +240,12 @@ class ArchiveFiles:
                 if header.sparse is not None:
                     raise InvalidLayout(
                         "expected whole files, found a sparse one",
-                        where=f"{path!r:.300} in {self._path}",
+                        where=f"{path!r:.300} in {self._shown}",
                         remedy="save or copy the image again",
                     )
                 if len(members) >= self._limits.entries:
                     raise LimitExceeded(
-                        "too many files", limit="entries", bound=self._limits.entries, where=str(self._path)
+                        "too many files", limit="entries", bound=self._limits.entries, where=self._shown
                     )
                 if header.type not in ("0", "1", "2"):
                     continue
@@ -257,7 +262,7 @@ class ArchiveFiles:
         except (FormatError, InvalidImage) as fault:
             raise InvalidLayout(
                 f"expected a tar archive: {fault.message}",
-                where=f"{self._path}, {fault.where}" if fault.where else str(self._path),
+                where=f"{self._shown}, {fault.where}" if fault.where else self._shown,
                 remedy="save or copy the image again",
             ) from fault
         finally:
@@ -265,7 +270,7 @@ class ArchiveFiles:
         return members
 
     def _stream(self, offset: int) -> _ArchiveStream:
-        file = _open_regular(self._path, "an image archive")
+        file = _open_regular(self._path, "an image archive", self._shown)
         if self._compression is None:
             file.seek(offset)
             return _ArchiveStream(file, iter(lambda: file.read(READ_BYTES), b""), seekable=True)
@@ -286,7 +291,7 @@ class ArchiveFiles:
                     f"expected an archive of at most {bound} bytes when inflated, found more",
                     limit="inflated_bytes",
                     bound=bound,
-                    where=str(self._path),
+                    where=self._shown,
                     remedy="if the image is honest, raise the limit",
                 )
             yield piece

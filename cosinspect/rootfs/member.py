@@ -1,13 +1,15 @@
-"""A file as a file system holds it: type, owner, times, and where its content comes from."""
+"""A file as an archive or a file system holds it: type, owner, times, and where its content comes from."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Literal, TypeAlias
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Literal, TypeAlias, cast
 
 from attrs import field, frozen
 
-__all__ = ["FileType", "Member", "directory", "text_file"]
+from cosinspect.rootfs.rootfs import Entry, Rootfs
+
+__all__ = ["FileType", "Member", "directory", "text_file", "tree_members"]
 
 FileType: TypeAlias = Literal["file", "dir", "symlink", "char", "block", "fifo"]
 
@@ -56,3 +58,17 @@ def text_file(path: str, content: str, mode: int = 0o644) -> Member:
     """Return a small file that root owns."""
     body = content.encode("utf-8", "surrogateescape")
     return Member(path, "file", mode, size=len(body), content=body)
+
+
+def tree_members(rootfs: Rootfs) -> Iterator[Member]:
+    """Yield every name of a merged tree, directories before what is in them."""
+    for entry in rootfs.walk("/"):
+        yield _member(rootfs, entry)
+
+
+def _member(rootfs: Rootfs, entry: Entry) -> Member:
+    is_file = entry.type == "file"
+    return Member(
+        entry.path, cast("FileType", entry.type), entry.mode, entry.uid, entry.gid, entry.size if is_file else 0, entry.mtime,
+        entry.link, entry.device, entry.xattrs, entry.node.inode, None, rootfs.place(entry) if is_file else None,
+    )  # fmt: skip

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar, cast, get_args, get_origin
 import msgspec
 from attrs import define, field
 
-from cosinspect.errors import InvalidConfiguration, InvalidPolicy
+from cosinspect.errors import InvalidConfiguration, InvalidPolicy, InvalidProfile
 from cosinspect.wire_types import ready
 
 __all__ = ["Key", "Mistakes", "Parser"]
@@ -46,13 +46,13 @@ class Mistakes:
     """
 
     where: str
-    kind: type[InvalidPolicy | InvalidConfiguration] = InvalidPolicy
+    kind: type[InvalidProfile | InvalidConfiguration] = InvalidPolicy
     _lines: dict[Key, int] = field(factory=dict)
     _found: list[tuple[Key, str]] = field(factory=list)
 
     @classmethod
     def of(
-        cls, where: str, text: str, kind: type[InvalidPolicy | InvalidConfiguration] = InvalidPolicy
+        cls, where: str, text: str, kind: type[InvalidProfile | InvalidConfiguration] = InvalidPolicy
     ) -> Mistakes:
         """Prepare to find the lines of `text`."""
         return cls(where, kind, _key_lines(text))
@@ -85,7 +85,10 @@ class Mistakes:
         for name, item in fields.items():
             if name in value:
                 try:
-                    made[name] = _converted(value[name], item.type)
+                    if get_origin(item.type) is dict and isinstance(value[name], dict):
+                        made[name] = self._items(value[name], get_args(item.type)[1], (*key, name))
+                    else:
+                        made[name] = _converted(value[name], item.type)
                     if parsers and name in parsers:
                         parsers[name](made[name])
                 except (ValueError, RecursionError) as fault:
@@ -93,6 +96,16 @@ class Mistakes:
             elif item.required:
                 self.add(key, f"expected the key {name}, it is missing")
         return kind(**made) if len(self._found) == before else None
+
+    def _items(self, table: dict[str, Any], kind: Any, key: Key) -> dict[str, Any]:
+        """Convert the values of a table with arbitrary keys; add every wrong one."""
+        made = {}
+        for name, value in table.items():
+            try:
+                made[name] = _converted(value, kind)
+            except (ValueError, RecursionError) as fault:
+                self.add((*key, name), _told(fault))
+        return made
 
     def lines(self) -> tuple[str, ...]:
         """Return what was noted, in the order of the document: the place and what is wrong there."""
@@ -156,12 +169,37 @@ def _converted(value: object, kind: Any) -> Any:
     return msgspec.convert(value, ready(kind), builtin_types=(dt.date, dt.datetime))
 
 
+_KINDS = {
+    "str": "text in quotes",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "an array",
+    "array": "an array",
+    "object": "a table",
+    "dict": "a table",
+    "date": "a day such as 2027-03-31",
+    "datetime": "a day with a time",
+    "time": "a time",
+}
+"""What the kinds of TOML values are called; programs call them otherwise."""
+
+
 def _told(fault: Exception) -> str:
-    text = str(fault).replace(" | null", "").replace("`, got `", "`, found `")
+    """Return the fault of a value in the words of TOML."""
+    text = re.sub(
+        r" - at `\$\[(\d+)\]`", lambda found: f" (number {int(found[1]) + 1} of the array)", str(fault)
+    )
+    text = text.replace(", got `", ", found `")
+    text = re.sub(r"`([a-z]+)(?: \| ([a-z]+))?`", _kinds, text)
     return f"{text[:1].lower()}{text[1:]}"
 
 
+def _kinds(found: re.Match[str]) -> str:
+    names = [name for name in found.groups() if name not in (None, "null")]
+    return " or ".join(_KINDS.get(name, f"`{name}`") for name in names)
+
+
 def _kind_of(value: object) -> str:
-    return {"list": "an array", "str": "a string", "int": "a number", "bool": "a boolean"}.get(
-        type(value).__name__, f"a {type(value).__name__}"
-    )
+    name = type(value).__name__
+    return _KINDS.get(name, f"a {name}")
