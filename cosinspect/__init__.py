@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from cosinspect.inspection.inspection import inspect
     from cosinspect.inspection.options import Options
     from cosinspect.limits import DEFAULT_LIMITS, Limits
+    from cosinspect.oci.platform import Platform
+    from cosinspect.policy import Policy, load_policy
+    from cosinspect.profiles import Profile, load_profile
     from cosinspect.report.report import (
         Capability,
         CheckResult,
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
         Status,
         Verdict,
     )
+    from cosinspect.rootfs.rootfs import Rootfs
+    from cosinspect.rootfs.semantics import Semantics
     from cosinspect.signatures.keys import PublicKey
     from cosinspect.signatures.policy import Identity, SignaturePolicy
     from cosinspect.sources.config.access import Access
@@ -48,13 +53,20 @@ __all__ = [
     "Level",
     "Limits",
     "Options",
+    "Platform",
+    "Policy",
+    "Profile",
     "PublicKey",
     "Report",
+    "Rootfs",
+    "Semantics",
     "SignaturePolicy",
     "Status",
     "Verdict",
     "__version__",
     "inspect",
+    "load_policy",
+    "load_profile",
     "open_image",
 ]
 
@@ -73,13 +85,20 @@ _MODULES = {
     "Level": "report.report",
     "Limits": "limits",
     "Options": "inspection.options",
+    "Platform": "oci.platform",
+    "Policy": "policy",
+    "Profile": "profiles",
     "PublicKey": "signatures.keys",
     "Report": "report.report",
+    "Rootfs": "rootfs.rootfs",
+    "Semantics": "rootfs.semantics",
     "SignaturePolicy": "signatures.policy",
     "Status": "report.report",
     "Verdict": "report.report",
     "__version__": "version",
     "inspect": "inspection.inspection",
+    "load_policy": "policy",
+    "load_profile": "profiles",
     "open_image": "image.opening",
 }
 """The module of each public name; the imports above are for type checkers."""

@@ -29,13 +29,13 @@ from cosinspect import __version__
 from cosinspect.cache.answers import Question
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import (
-    STATUS_MEANINGS,
     Command,
     ExitStatus,
     NotInImage,
     Terminal,
     WrongUse,
 )
+from cosinspect.commands.overview import PROGRAM, overview
 from cosinspect.commands.parser import CommandParser
 from cosinspect.commands.settings import OptionSources
 from cosinspect.deadline import Deadline, OutOfTime
@@ -55,7 +55,6 @@ from cosinspect.report.display import InertStream, printable
 
 __all__ = ["main", "run"]
 
-PROGRAM = "cosinspect"
 COLUMNS = (40, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
 
@@ -83,15 +82,6 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (Exception, ExitStatus.UNDECIDED),
 )
 """The exit status for each error; the first matching class counts."""
-
-
-def _epilog() -> str:
-    rows = "\n".join(f"  {status:<3}  {meaning}" for status, meaning in STATUS_MEANINGS.items())
-    return (
-        f"exit status, of every command:\n{rows}\n\n"
-        f"To check an image with the name of a command: {PROGRAM} check NAME\n"
-        f"Options of a command: {PROGRAM} help COMMAND\n"
-    )
 
 
 def main(
@@ -260,7 +250,8 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
             raise WrongUse(
                 f"{argv[0]}: expected nothing behind it, found {argv[1][:100]}; see {PROGRAM} --help"
             )
-        _overview().parse_args(argv[:1])
+        sys.stdout.write(overview(argv[0], shutil.get_terminal_size().columns) or "")
+        raise SystemExit
     command = COMMANDS.get(argv[0])
     implied = command is None
     if command is None:
@@ -299,25 +290,6 @@ def _place_cache(arguments: argparse.Namespace) -> None:
         except RuntimeError:  # a user without a home directory
             arguments.no_cache = arguments.no_cache or arguments.cache is None
     arguments.cache_home = home
-
-
-def _overview() -> argparse.ArgumentParser:
-    """Return the parser for the program's overview."""
-    wide = max(len(f"{command.name} {command.arguments}") for command in COMMANDS.values())
-    commands = "\n".join(
-        f"  {command.name + ' ' + command.arguments:<{wide}}  {command.summary}"
-        for command in COMMANDS.values()
-    )
-    parser = CommandParser(
-        prog=PROGRAM,
-        usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
-        description="What can this OS image do? Does it boot and install? If not, why?",
-        epilog=f"commands:\n{commands}\n\n{_epilog()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    return parser
 
 
 def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Terminal:

@@ -51,7 +51,7 @@ CONFINED = {
     "sigstore": {"signatures/keyless.py"},
     "re2": {"policy/patterns.py"},
     "debian_inspector": {"policy/quantities.py"},
-    "fsspec": {"cache/shared.py"},
+    "fsspec": {"cache/shared.py", "image/filesystem.py", "image/image.py"},
     "jinja2": {"render/html.py", "render/manifests.py"},
     "markupsafe": {"render/html.py"},
     "jsonpath": {"kubernetes_images.py"},
@@ -65,6 +65,7 @@ CONFINED = {
     "multiprocessing": {"inspection/processes.py"},
     "pyarrow": {"fleet/export.py"},
     "distributed": {"commands/scan.py", "fleet/workers.py"},
+    "pytest": {"testing/pytest.py"},
     "rich": {"render/text.py", "commands/bars.py"},
     "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
     "tarfile": set(),  # it disagrees with every runtime

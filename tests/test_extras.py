@@ -1,4 +1,4 @@
-"""Optional packages: without them the library works, and a request that needs one is refused with the command that installs it."""
+"""Packages: docs/dependencies.md names them all. Without the optional ones the library works, and a request that needs one is refused with the command that installs it."""
 
 import ast
 import io
@@ -159,3 +159,34 @@ def test_a_request_that_needs_a_missing_package_is_wrong_use(package, words, tmp
         f"the Python package {package}, it is not installed; in a checkout of cosinspect, run pip install"
         in err.getvalue()
     )
+
+
+PAGE = (ROOT / "docs" / "dependencies.md").read_text()
+
+
+def rows(marker):
+    text = PAGE[PAGE.index(f"<!-- {marker} -->") :]
+    table = re.search(r"((?:^\|.*\|\n)+)", text, re.MULTILINE)[1]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table.splitlines()[2:]]
+
+
+def distribution_of(requirement):
+    return re.match(r"[\w-]+", requirement)[0]
+
+
+def test_the_base_is_what_the_page_says():
+    assert [distribution_of(each) for each in PROJECT["dependencies"]] == [row[0] for row in rows("base")]
+    assert all(len(row) == 3 and all(row) for row in rows("base"))
+
+
+def test_the_extras_are_what_the_page_says():
+    expected = {
+        (distribution_of(each), extra)
+        for extra, requirements in EXTRAS.items()
+        if extra not in FOR_DEVELOPERS
+        for each in requirements
+        if not each.startswith("cosinspect[")
+    }
+    found = {(row[0], extra) for row in rows("extras") for extra in re.findall(r"`([a-z]+)`", row[1])}
+    assert expected == found
+    assert all(len(row) == 4 and all(row) for row in rows("extras"))

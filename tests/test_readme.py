@@ -63,13 +63,27 @@ def test_every_page_is_in_the_index():
     assert all(f"({page.name})" in index for page in (ROOT / "docs").glob("*.md") if page.name != "README.md")
 
 
+# The session of the README shows the second.
+KINDS = (None, "kernel-dangling")
+
+
 @pytest.mark.parametrize(
-    "code", [block for page in (README, API, TESTING) for block in blocks(page, "python", "python")]
+    ("code", "broken"),
+    [
+        (block, broken)
+        for page in (README, API, TESTING)
+        for block in blocks(page, "python", "python")
+        for broken in (KINDS if "(name" in block else (None,))
+    ],
 )
-def test_the_python_runs(code, tmp_path):
-    name = derivative().write_layout(tmp_path)
+def test_the_python_runs(code, broken, tmp_path):
+    name = derivative(broken).write_layout(tmp_path)
 
     exec(compile(code, "README.md", "exec"), {"name": name})
+
+
+def test_the_session_and_the_python_are_of_one_image():
+    assert f"cosinspect demo --broken {KINDS[1]}" in README
 
 
 def test_the_checks_are_those_of_the_catalogue():

@@ -6,12 +6,18 @@ every room but `cli`. `options` has the options that several commands share.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 
-from cosinspect.commands.command import Command, Terminal
+from cosinspect.commands.command import Command
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from cosinspect.commands.command import Terminal
 
 __all__ = ["COMMANDS"]
 

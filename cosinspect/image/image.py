@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from attrs import evolve
 
@@ -19,6 +19,7 @@ from cosinspect.errors import (
     InvalidManifest,
     LimitExceeded,
 )
+from cosinspect.extras import load_extra
 from cosinspect.image.resolution import Resolved, resolve_image
 from cosinspect.image.schedule import LayerKey, LayerSchedule, key_of
 from cosinspect.layer.changeset import LayerIndex
@@ -36,6 +37,9 @@ from cosinspect.oci.documents import (
 )
 from cosinspect.rootfs.rootfs import Bodies, Rootfs, merge_layers
 from cosinspect.rootfs.semantics import Semantics
+
+if TYPE_CHECKING:  # fsspec comes with an extra
+    from fsspec import AbstractFileSystem
 
 __all__ = ["JOBS", "Image"]
 
@@ -212,6 +216,20 @@ class Image:
         with self.deadline.running(self.name):
             return Rootfs(indexes, self.bodies(indexes), limits=self.limits, semantics=semantics, trees=trees)
 
+    def fs(self, retain: Iterable[str] = (), *, semantics: Semantics = Semantics.OCI) -> AbstractFileSystem:
+        """Return the merged tree as a read-only file system of fsspec; it needs the extra `fs`.
+
+        Args:
+            retain: globs of files to keep in memory while layers are read; others are read again when they are opened.
+            semantics: of the tree.
+
+        Raises:
+            MissingPackage: fsspec is not installed.
+            CosinspectError: as `read_rootfs` does.
+        """
+        module = load_extra("cosinspect.image.filesystem", "fs")
+        return module.ImageFileSystem(self.read_rootfs(retain, semantics=semantics))
+
     rootfs = read_rootfs
     """The name that `read_rootfs` had first; it works as ever."""
 
@@ -219,7 +237,7 @@ class Image:
         """Return what elemental installs of an image with an unreadable layer; layers are read again from the top down.
 
         Raises:
-            as `read_rootfs` does, but InvalidLayer.
+            CosinspectError: as `read_rootfs` raises it, but no InvalidLayer.
         """
         indexes: list[LayerIndex] = []
         ledger = Ledger(self.limits)

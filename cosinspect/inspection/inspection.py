@@ -43,14 +43,18 @@ def inspect(name: str, options: Options | None = None, **keywords: Unpack[Keywor
         name: of an image, in one of the forms of `cosinspect.oci.reference.FORMS`, such as `quay.io/org/os:v1` or `oci:DIR`.
         options: the options; by default `Options()`.
         keywords: single options, which replace those in `options`. In addition to the attributes of `Options`: `timeout`, the seconds
-        that the inspection may take (`limits.seconds`); `plain_http`, to use the registry without TLS, and
-        `docker_config`, the directory or file with its credentials (both make the `access`).
+            that the inspection may take (`limits.seconds`); `plain_http`, to use the registry without TLS, and
+            `docker_config`, the directory or file with its credentials (both make the `access`).
 
     Raises:
         CosinspectError: it cannot be decided; the subclass distinguishes name, source, content and image.
-        TypeError: a keyword is not an option.
+        TypeError: a keyword is not an option, or `options` is not an `Options`.
     """
     started = time.monotonic()
+    if options is not None and not isinstance(options, Options):
+        raise TypeError(
+            f"expected options, found {options!r:.60}; a single option has a name: profile='boot'"
+        )
     chosen = (Options() if options is None else options).but(**keywords)
     # An invalid profile should not cost a connection.
     plan = chosen.make_plan()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Iterable
 from datetime import date
@@ -34,7 +35,7 @@ class Options:
 
     Attributes:
         profile: the requirements: a builtin profile's name (`auto` selects by the image), the path of a TOML file, or a
-        loaded one.
+            loaded one.
         semantics: the semantics to compare, instead of the profile's; the report uses the first.
         policies: further requirements: paths of TOML files, or loaded ones.
         build_manifest: path of the manifest of luet-makeiso or `elemental build-iso` for an ISO of the image.
@@ -49,9 +50,9 @@ class Options:
         cache: stores layers and results, and supplies them again; None stores nothing.
         jobs: how many layers are read in parallel, at least one.
         trust_tables: trust the tables of contents of layers (eStargz, zstd:chunked) and fetch only needed parts; the report is then
-        provisional. If a table is wrong, everything is read.
+            provisional. If a table is wrong, everything is read.
         fast: read layers from the top down until the verdict is a failure or every check is decided; the report is then
-        provisional and names the layers that were not read.
+            provisional and names the layers that were not read.
         on_image: called with the image before its layers are read.
         progress: called with each layer and the number of its compressed bytes, from several threads.
     """
@@ -81,6 +82,11 @@ class Options:
         Raises:
             TypeError: there is no such option.
         """
+        names = {*Keywords.__annotations__}
+        for name in keywords.keys() - names:
+            near = difflib.get_close_matches(name, names, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(names))}"
+            raise TypeError(f"there is no option {name}; {meant}")
         changes: dict[str, Any] = {name: value for name, value in keywords.items() if name not in _PARTS}
         if changes.get("access") is None and (keywords.keys() & {"access", "plain_http", "docker_config"}):
             config = keywords.get("docker_config")

@@ -207,7 +207,7 @@ class Rootfs:
         """Return what is at `path`, without following a link at its end.
 
         Raises:
-            as `stat` does.
+            RootfsError: as `stat` raises it.
         """
         return _found(self.trace(path, follow=False))
 
@@ -215,7 +215,7 @@ class Rootfs:
         """Return the real path, every link followed.
 
         Raises:
-            as `stat` does.
+            RootfsError: as `stat` raises it.
         """
         return self.stat(path).path
 
@@ -264,7 +264,7 @@ class Rootfs:
         """Yield what is at `path` and everything below it, directories before their contents, sorted, without following links.
 
         Raises:
-            as `stat` does.
+            RootfsError: as `stat` raises it.
         """
         start = self.stat(path)
         yield start
@@ -352,7 +352,8 @@ class Rootfs:
 
         Raises:
             LimitExceeded: the file has more than `limit` bytes (by default `Limits.parsed_file_bytes`).
-            as `open` does, and ContentError.
+            ContentError: the bytes do not match their digest.
+            CosinspectError: as `open` raises it.
         """
         bound = self._limits.parsed_file_bytes if limit is None else limit
         entry = self.stat(path)
@@ -370,7 +371,7 @@ class Rootfs:
         """Return a file's verified content as text, bytes that are not UTF-8 as surrogate escapes.
 
         Raises:
-            as `read_bytes` does.
+            CosinspectError: as `read_bytes` raises it.
         """
         return self.read_bytes(path, limit=limit).decode("utf-8", "surrogateescape")
 
@@ -429,7 +430,7 @@ class Rootfs:
         is read once more.
 
         Raises:
-            as `content_digests` does.
+            CosinspectError: as `content_digests` raises it.
         """
         found: dict[str, Program] = {}
         waiting: dict[int, dict[str, LayerEntry]] = {}
@@ -465,7 +466,8 @@ class Rootfs:
         layer is yielded, or the iteration has ended. Without `holes`, only the data regions of sparse files are yielded.
 
         Raises:
-            as `open` does, and ContentError.
+            ContentError: the bytes do not match their digest.
+            CosinspectError: as `open` raises it.
         """
         waiting: dict[int, dict[int, LayerEntry]] = {}
         for entry in entries:

@@ -15,6 +15,8 @@ and indexes (`built_images`); `layout_writer` and `docker_archive_writer` write 
 serves them (`registry.store`) with authentication (`registry.auth`) and faults (`registry.faults`). It may
 import `tar` and the ground: the code that builds test images is independent of the code that reads images.
 
+`cosinspect.testing.pytest` has fixtures for pytest.
+
 Import `cosinspect.testing.derivative` separately, because it takes time: it has `derivative()`, a small image
 that passes all checks, and `BREAKAGES`, known defects, each with the check that must find it.
 `cosinspect.testing.bootfiles` makes its kernels and initrds.

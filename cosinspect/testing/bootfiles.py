@@ -156,7 +156,7 @@ def cpio_archive(
 
     Args:
         members: paths, without a leading slash, to members, in the order of the archive. The body of a file with hard links is
-        at the last of them.
+            at the last of them.
         trailer: whether the archive ends with its trailer.
         checksums: write the variant with checksums, 070702.
     """

@@ -6,16 +6,17 @@ They are written in every form that the readers support, with `cosinspect.testin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from os import PathLike
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from attrs import evolve, field, frozen
 
 from cosinspect.testing.docker_archive_writer import DockerArchiveStyle, write_docker_archive
 from cosinspect.testing.documents import Document, descriptor_of
-from cosinspect.testing.layers import Compression, digest_of
-from cosinspect.testing.layout_writer import write_archive, write_directory, write_layout
+from cosinspect.testing.layers import Compression, decompress, digest_of
+from cosinspect.testing.layout_writer import read_layout, write_archive, write_directory, write_layout
 
 __all__ = ["Built", "BuiltImage", "BuiltIndex"]
 
@@ -29,7 +30,7 @@ class BuiltImage:
         media_type: of the manifest.
         config: the configuration.
         blobs: everything by digest: layers, configuration, manifest. After `replace_blob`, a digest may name other
-        bytes.
+            bytes.
         layers: the digests of the layers, lowest first, as built.
         tars: the layers uncompressed, lowest first, as built.
     """
@@ -40,6 +41,30 @@ class BuiltImage:
     blobs: Mapping[str, bytes] = field(repr=False)
     layers: tuple[str, ...]
     tars: tuple[bytes, ...] = field(repr=False)
+
+    @classmethod
+    def read_layout(cls, directory: str | PathLike[str], ref: str | None = None) -> Self:
+        """Read an image that another tool wrote, such as `skopeo copy docker://IMAGE oci:DIRECTORY`.
+
+        Args:
+            directory: the OCI layout.
+            ref: the reference or digest of the image in the layout; None for the only one.
+
+        Raises:
+            ValueError: it is not such a layout, or it has no such image, or several; a layer is damaged.
+        """
+        descriptor, blobs = read_layout(directory, ref)
+        manifest = blobs[descriptor["digest"]]
+        document = json.loads(manifest)
+        layers = tuple(each["digest"] for each in document["layers"])
+        return cls(
+            manifest=manifest,
+            media_type=document.get("mediaType") or descriptor["mediaType"],
+            config=blobs[document["config"]["digest"]],
+            blobs=blobs,
+            layers=layers,
+            tars=tuple(decompress(blobs[digest]) for digest in layers),
+        )
 
     @property
     def digest(self) -> str:

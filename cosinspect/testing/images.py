@@ -10,8 +10,8 @@ Nothing is verified, because tests need hostile images.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Unpack
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Self, Unpack
 
 from attrs import evolve, field, frozen
 
@@ -55,8 +55,8 @@ class _HistoryStep:
 class ImageBuilder:
     """A builder of images; each method returns a new builder, so images can share a base.
 
-    >>> base = ImageBuilder(labels={"flavor": "green"}).layer({"etc/os-release": "ID=cos"}) >>> image =
-    base.layer({"etc/motd": Whiteout()}, created_by="RUN rm /etc/motd").build()
+        base = ImageBuilder(labels={"flavor": "green"}).layer({"etc/os-release": "ID=cos"})
+        image = base.layer({"etc/motd": Whiteout()}, created_by="RUN rm /etc/motd").build()
 
     Attributes:
         platform: operating system, architecture and, if any, variant: `linux/arm/v7`.
@@ -77,8 +77,41 @@ class ImageBuilder:
     created: str = "1970-01-01T00:00:00Z"
     _steps: tuple[_HistoryStep, ...] = field(default=(), alias="_steps", repr=False)
     _annotations: Mapping[str, str] = field(factory=dict, alias="_annotations", repr=False)
+    _further: Document = field(factory=dict, alias="_further", repr=False)
+    """What the configuration of a base has beyond the attributes."""
     _config_edits: tuple[Edit, ...] = field(default=(), alias="_config_edits", repr=False)
     _manifest_edits: tuple[Edit, ...] = field(default=(), alias="_manifest_edits", repr=False)
+
+    @classmethod
+    def from_image(cls, image: BuiltImage) -> Self:
+        """Return a builder whose lower layers, history and settings are those of an image.
+
+        `BuiltImage.read_layout` reads an image that another tool wrote. The base's blobs are used unchanged.
+
+        Raises:
+            ValueError: manifest and configuration are not those of an image, or a layer is missing.
+        """
+        try:
+            manifest, config = json.loads(image.manifest), json.loads(image.config)
+            layers = tuple(_base_steps(image, manifest, config))
+            settings = dict(config.get("config") or {})
+            names = (config.get("os"), config.get("architecture"), config.get("variant"))
+            builder = cls(
+                platform="/".join(str(name) for name in names if name),
+                env=settings.pop("Env", None) or (),
+                labels=settings.pop("Labels", None) or {},
+                cmd=settings.pop("Cmd", None) or (),
+                entrypoint=settings.pop("Entrypoint", None) or (),
+                media_types="docker" if ".docker." in image.media_type else "oci",
+                created=config.get("created") or cls().created,
+            )
+            further = {key: value for key, value in config.items() if key not in _OWN_KEYS}
+            annotations = manifest.get("annotations") or {}
+        except (AttributeError, KeyError, TypeError, ValueError) as fault:
+            raise ValueError(f"expected the manifest and the configuration of an image: {fault}") from fault
+        if settings:
+            further["config"] = settings
+        return evolve(builder, _steps=layers, _annotations=annotations, _further=further)
 
     def layer(
         self,
@@ -222,12 +255,17 @@ class ImageBuilder:
             "Cmd": list(self.cmd),
             "Labels": dict(self.labels),
         }
+        further = {key: value for key, value in self._further.items() if key != "config"}
         config: Document = {
+            **further,
             "created": self.created,
             "architecture": architecture,
             **({"variant": variant} if variant else {}),
             "os": os_name,
-            "config": {key: value for key, value in settings.items() if value},
+            "config": {
+                **self._further.get("config", {}),
+                **{key: value for key, value in settings.items() if value},
+            },
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
             "history": [dict(step.history) for step in self._steps],
         }
@@ -237,6 +275,36 @@ class ImageBuilder:
 
     def _with(self, step: _HistoryStep) -> ImageBuilder:
         return evolve(self, _steps=(*self._steps, step))
+
+
+_OWN_KEYS = {"created", "architecture", "variant", "os", "config", "rootfs", "history"}
+"""The keys of a configuration that a builder makes."""
+
+
+def _base_steps(image: BuiltImage, manifest: Document, config: Document) -> Iterator[_HistoryStep]:
+    """Yield the steps of an image, each layer with its own; a layer without a step gets an empty one."""
+    blobs = zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
+    history = list(config.get("history") or ())
+    for step in history:
+        if step.get("empty_layer"):
+            yield _HistoryStep(history=step)
+        elif (found := next(blobs, None)) is not None:
+            yield _base_layer(image, step, *found)
+    for descriptor, diff_id in blobs:
+        yield _base_layer(image, {}, descriptor, diff_id)
+
+
+def _base_layer(image: BuiltImage, step: Document, descriptor: Document, diff_id: str) -> _HistoryStep:
+    blob = image.blobs[descriptor["digest"]]
+    return _HistoryStep(
+        history=step,
+        layer=BuiltLayer(
+            dict(zip(image.layers, image.tars, strict=True))[descriptor["digest"]], blob, "none"
+        ),
+        media_type=descriptor["mediaType"],
+        diff_id=diff_id,
+        annotations=descriptor.get("annotations") or {},
+    )
 
 
 def image_index(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import zlib
 from typing import Literal, TypeAlias, Unpack
 
 import zstandard
@@ -48,6 +49,7 @@ __all__ = [
     "Whiteout",
     "build_layer",
     "compress",
+    "decompress",
     "digest_of",
     "pax_header",
     "tar_bytes",
@@ -71,6 +73,22 @@ def compress(data: bytes, compression: Compression) -> bytes:
         case "none":
             return data
     raise ValueError(f"a layer's compression is 'gzip', 'zstd' or 'none', not {compression!r}")
+
+
+def decompress(blob: bytes) -> bytes:
+    """Return the archive in a layer's blob, compressed by gzip or zstd or not at all; its size is not bounded.
+
+    Raises:
+        ValueError: the compressed data is damaged.
+    """
+    try:
+        if blob.startswith(b"\x1f\x8b"):
+            return gzip.decompress(blob)
+        if blob.startswith(b"\x28\xb5\x2f\xfd"):
+            return zstandard.ZstdDecompressor().stream_reader(blob, read_across_frames=True).read()
+    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as fault:
+        raise ValueError(f"expected a layer by gzip or zstd, found damaged data: {fault}") from fault
+    return blob
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Images and indexes written as OCI layouts, as archives of them, and as skopeo's `dir:` transport.
+"""Images and indexes written as OCI layouts, as archives of them, and as skopeo's `dir:` transport; layouts read again.
 
 Follows image-spec, image-layout.md, and containers-transports(5) for names and for `dir:`. Nothing is
 verified, because tests need hostile images; but no digest becomes a path outside the target directory.
@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Protocol
 
 from cosinspect.testing.documents import OCI_INDEX, Document, dump
-from cosinspect.testing.layers import Compression, compress
+from cosinspect.testing.layers import Compression, compress, digest_of
 from cosinspect.testing.tar_writer import tar_bytes
 
 __all__ = [
     "REF_NAME",
     "Content",
     "layout_files",
+    "read_layout",
     "split_digest",
     "write_archive",
     "write_directory",
@@ -79,6 +80,51 @@ def write_layout(content: Content, directory: str | PathLike[str], ref: str | No
         (root / name).write_bytes(data)
     (root / "index.json").write_bytes(dump(index))
     return _name("oci", root, ref)
+
+
+def read_layout(directory: str | PathLike[str], ref: str | None) -> tuple[Document, dict[str, bytes]]:
+    """Return the descriptor of an image in a layout, and all blobs of the image by digest.
+
+    Args:
+        directory: the layout.
+        ref: the reference or digest of an entry; None for the only entry.
+
+    Raises:
+        ValueError: it is not such a layout, or it has no such image, or several.
+    """
+    root = Path(directory)
+    try:
+        descriptor = _entry(json.loads((root / "index.json").read_bytes())["manifests"], ref)
+        raw = _blob(root, descriptor["digest"])
+        manifest = json.loads(raw)
+        _require_image(manifest)
+        digests = [manifest["config"]["digest"], *(layer["digest"] for layer in manifest["layers"])]
+        blobs = {digest: _blob(root, digest) for digest in digests}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as fault:
+        raise ValueError(f"{root}: expected an OCI layout with an image: {fault}") from fault
+    return descriptor, {**blobs, descriptor["digest"]: raw}
+
+
+def _entry(entries: list[Document], ref: str | None) -> Document:
+    names = [(each.get("annotations", {}).get(REF_NAME), each["digest"]) for each in entries]
+    found = [each for each, known in zip(entries, names, strict=True) if ref is None or ref in known]
+    if len(found) != 1:
+        known = ", ".join(name or digest for name, digest in names) or "nothing"
+        raise ValueError(f"expected one image{f' named {ref}' if ref else ''}, the layout has {known}")
+    return found[0]
+
+
+def _require_image(manifest: Document) -> None:
+    if "manifests" in manifest:
+        inner = ", ".join(each["digest"] for each in manifest["manifests"]) or "nothing"
+        raise ValueError(f"expected an image, found an index of {inner}: copy one of them to a layout")
+
+
+def _blob(root: Path, digest: str) -> bytes:
+    data = root.joinpath("blobs", *split_digest(digest)).read_bytes()
+    if digest.startswith("sha256:") and digest_of(data) != digest:
+        raise ValueError(f"the blob {digest} has other bytes")
+    return data
 
 
 def write_archive(

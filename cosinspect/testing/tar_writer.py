@@ -63,8 +63,8 @@ def tar_bytes(
     Args:
         entries: the layer.
         parents: write a directory entry (0755, root) for each parent without an entry of its own, once, before its first child.
-        Such an entry replaces what lower layers have at that path, such as a symbolic link; with False the parents
-        stay implied.
+            Such an entry replaces what lower layers have at that path, such as a symbolic link; with False the parents
+            stay implied.
         format: `pax` (as Go and Python write) or `gnu` (long names as entries, numbers in base 256).
         end_blocks: the number of zero blocks at the end: 2 as POSIX requires; 0 omits the end mark.
         pad_to: fill with zeros to a multiple of this; GNU tar's records are 10240.

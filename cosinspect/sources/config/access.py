@@ -24,7 +24,7 @@ class Access:
     Attributes:
         plain_http: use HTTP without TLS; always the case for localhost.
         tls_verify: whether to verify registries' certificates; otherwise plain HTTP is tried too. None uses the
-        configuration of each registry, by default yes.
+            configuration of each registry, by default yes.
         auth_files: files of credentials, the first that knows the registry counts; None for Docker's in the home directory.
         credential: replaces the credentials in files.
         authorization: an `Authorization` header, such as `Bearer ...`, which replaces every other.

@@ -6,6 +6,10 @@ be done to it so that it does not, `DEGRADATIONS` what makes it worse without th
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Mapping
+from typing import get_args
+
 from cosinspect.testing.bootfiles import Architecture
 from cosinspect.testing.derivative import toolkit_files as toolkit
 from cosinspect.testing.derivative.breakages import BREAKAGES, DEGRADATIONS, Breakage
@@ -17,7 +21,7 @@ from cosinspect.testing.derivative.parts import (
     program,
     unified_of,
 )
-from cosinspect.testing.entries import Entries
+from cosinspect.testing.entries import Entries, Entry
 from cosinspect.testing.images import BuiltImage, ImageBuilder
 from cosinspect.testing.layers import Compression
 
@@ -37,6 +41,8 @@ def derivative(
     *,
     generation: toolkit.GenerationName | None = None,
     architecture: Architecture = "amd64",
+    top: Mapping[str, Entry] | None = None,
+    created_by: str = "",
 ) -> BuiltImage:
     """Make a derivative, broken in one of the ways of `BREAKAGES` or `DEGRADATIONS`, or not at all.
 
@@ -44,15 +50,41 @@ def derivative(
         broken: the way's name.
         generation: of the toolkit; by default the one that the way is for, G2 for none.
         architecture: of the image.
+        top: paths and entries of a last layer, such as `{"etc/motd": "hello", "boot/vmlinuz": Whiteout()}`.
+        created_by: the build step of that layer, for the history; by default one that names the paths.
 
     Raises:
-        KeyError: there is no such way.
+        ValueError: there is no such way, generation or architecture, or a path of `top` is not one in the image.
     """
-    breakage = {**BREAKAGES, **DEGRADATIONS}[broken] if broken is not None else None
+    ways = {**BREAKAGES, **DEGRADATIONS}
+    _require("a name of BREAKAGES or DEGRADATIONS", broken, ways)
+    _require("a generation", generation, get_args(toolkit.GenerationName))
+    _require("an architecture", architecture, get_args(Architecture))
+    breakage = ways[broken] if broken is not None else None
     parts = parts_of(generation or (breakage.generation if breakage else "G2"), architecture)
     if breakage is not None:
         breakage.apply(parts)
+    if top:
+        entries = {_path(path): entry for path, entry in top.items()}
+        parts.top.update(entries)
+        parts.step = created_by or f"COPY {' '.join(entries)} /"
     return derivative_of(parts)
+
+
+def _require(what: str, given: str | None, known: Collection[str]) -> None:
+    if given is None or given in known:
+        return
+    near = difflib.get_close_matches(given, known, n=1)
+    meant = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+    raise ValueError(f"expected {what}, found {given!r}; {meant}")
+
+
+def _path(path: str) -> str:
+    """Return a path without its leading slash; a layer's names have none."""
+    short = path.lstrip("/")
+    if not short or any(part in ("", ".", "..") for part in short.rstrip("/").split("/")):
+        raise ValueError(f"expected a path in the image, such as 'etc/motd', found {path!r}")
+    return short
 
 
 def derivative_of(parts: Parts) -> BuiltImage:
