@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from attrs import evolve
 
 from cosinspect.checks.base import CheckContext, Cure, cured
+from cosinspect.layer.whiteout import deleted_by
 from cosinspect.profiles import Part
 from cosinspect.profiles.distributions import distributions
 from cosinspect.report.evidence import Removal
@@ -80,9 +81,8 @@ def removed(finding: Finding) -> Removal | None:
 
 
 def _path_removed(cause: str) -> str:
-    """Return what a marker removes, as a path; the marker's directory if it is opaque."""
-    directory, _, name = cause.rpartition("/")
-    return directory if name.startswith(".wh..wh.") else f"{directory}/{name.removeprefix('.wh.')}"
+    """Return what a layer's marker deletes, as a path; an entry that replaced a directory deletes what it names."""
+    return (deleted_by(cause) or cause).rstrip("/")
 
 
 def _leave_out(context: CheckContext, finding: Finding, *, unwanted: bool) -> tuple[int | None, str]:
