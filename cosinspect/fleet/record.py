@@ -13,9 +13,10 @@ from attrs import field, frozen
 from cosinspect.errors import InvalidScan
 from cosinspect.inspection.worker import Outcome
 from cosinspect.report.report import Capability
+from cosinspect.report.schema import document_schema
 from cosinspect.wire_types import ready
 
-__all__ = ["ERROR", "SCHEMA", "ScanRecord", "read_records"]
+__all__ = ["ERROR", "SCHEMA", "ScanRecord", "json_schema", "read_records"]
 
 SCHEMA = "cosinspect.scan/1"
 ERROR = "error"
@@ -144,6 +145,11 @@ class _WireRecord(msgspec.Struct):
     undecided: list[str] = []
     layers: list[_WireLayer] = []
     version: str = ""
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a record, which is one line of JSON."""
+    return document_schema(_WireRecord, SCHEMA)
 
 
 def read_records(path: Path) -> tuple[list[ScanRecord], int]:

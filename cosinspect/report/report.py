@@ -37,6 +37,7 @@ from cosinspect.report.results import (
     Stats,
     Waiver,
 )
+from cosinspect.report.schema import document_schema
 from cosinspect.report.undecided import SIGNATURE_TAG, remedy_of
 from cosinspect.signatures.outcome import Verification
 from cosinspect.wire_types import ready
@@ -61,6 +62,7 @@ __all__ = [
     "Status",
     "Verdict",
     "Waiver",
+    "json_schema",
     "judge",
     "name_layer",
     "shorten_step",
@@ -160,6 +162,11 @@ class _WireReport(msgspec.Struct):
     generation_title: str = ""
     verified_required: bool = False
     boot: dict[str, Any] | None = None
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a report in JSON; keys that are not required were added later."""
+    return document_schema(_WireReport, SCHEMA)
 
 
 @frozen
