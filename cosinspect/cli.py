@@ -29,13 +29,14 @@ from cosinspect import __version__
 from cosinspect.cache.answers import Question
 from cosinspect.commands import COMMANDS
 from cosinspect.commands.command import (
-    STATUS_MEANINGS,
     Command,
     ExitStatus,
     NotInImage,
     Terminal,
     WrongUse,
 )
+from cosinspect.commands.overview import PROGRAM, overview
+from cosinspect.commands.parser import CommandParser
 from cosinspect.commands.settings import OptionSources
 from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
@@ -54,7 +55,6 @@ from cosinspect.report.display import InertStream, printable
 
 __all__ = ["main", "run"]
 
-PROGRAM = "cosinspect"
 COLUMNS = (40, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
 
@@ -82,22 +82,6 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (Exception, ExitStatus.UNDECIDED),
 )
 """The exit status for each error; the first matching class counts."""
-
-
-def _epilog() -> str:
-    rows = "\n".join(f"  {status:<3}  {meaning}" for status, meaning in STATUS_MEANINGS.items())
-    return (
-        f"exit status, of every command:\n{rows}\n\n"
-        f"To check an image with the name of a command: {PROGRAM} check NAME\n"
-        f"Options of a command: {PROGRAM} help COMMAND\n"
-    )
-
-
-class _ArgumentParser(argparse.ArgumentParser):
-    """A parser that raises exceptions; argparse has no other way not to exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise WrongUse(f"{message}; see {self.prog} --help")
 
 
 def main(
@@ -266,12 +250,13 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
             raise WrongUse(
                 f"{argv[0]}: expected nothing behind it, found {argv[1][:100]}; see {PROGRAM} --help"
             )
-        _overview().parse_args(argv[:1])
+        sys.stdout.write(overview(argv[0], shutil.get_terminal_size().columns) or "")
+        raise SystemExit
     command = COMMANDS.get(argv[0])
     implied = command is None
     if command is None:
         command = COMMANDS["check"]
-    parser = _ArgumentParser(
+    parser = CommandParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         epilog="Each option is also a variable (--no-color is COSINSPECT_NO_COLOR) and a key of cosinspect.toml: docs/command-line.md.",
@@ -282,7 +267,11 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
         arguments = OptionSources.of(os.environ).parse(parser, argv if implied else argv[1:], command.name)
     except WrongUse as fault:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
-        raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
+        if near:
+            raise WrongUse(
+                f"{argv[0]}: expected a command or an image, found neither; did you mean the command {near[0]}?"
+            ) from fault
+        raise
     if hasattr(arguments, "no_cache"):
         _place_cache(arguments)
     if any(hasattr(arguments, name) for name in ("verify_key", "authfile", "config")):
@@ -301,25 +290,6 @@ def _place_cache(arguments: argparse.Namespace) -> None:
         except RuntimeError:  # a user without a home directory
             arguments.no_cache = arguments.no_cache or arguments.cache is None
     arguments.cache_home = home
-
-
-def _overview() -> argparse.ArgumentParser:
-    """Return the parser for the program's overview."""
-    wide = max(len(f"{command.name} {command.arguments}") for command in COMMANDS.values())
-    commands = "\n".join(
-        f"  {command.name + ' ' + command.arguments:<{wide}}  {command.summary}"
-        for command in COMMANDS.values()
-    )
-    parser = _ArgumentParser(
-        prog=PROGRAM,
-        usage=f"{PROGRAM} IMAGE [options]\n       {PROGRAM} COMMAND [arguments] [options]",
-        description="What can this OS image do? Does it boot and install? If not, why?",
-        epilog=f"commands:\n{commands}\n\n{_epilog()}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    return parser
 
 
 def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Terminal:
@@ -346,7 +316,8 @@ def _told(fault: BaseException) -> str:
     if isinstance(fault, (BrokenPipeError, SystemExit)):
         return ""
     if isinstance(fault, KeyboardInterrupt):
-        return f"{PROGRAM}: interrupted\n"
+        done = f": {printable(str(fault))}" if fault.args else ""
+        return f"{PROGRAM}: interrupted{done}\n"
     mistakes: tuple[str, ...] = getattr(fault, "mistakes", ())
     if mistakes:
         where = fault.where if isinstance(fault, CosinspectError) else None

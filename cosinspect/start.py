@@ -11,19 +11,28 @@ import sys
 import time
 from importlib import import_module
 
-from cosinspect.cache.answers import Question, Surroundings
-
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
+    from cosinspect.cache.answers import Question
+
 __all__ = ["run"]
+
+OVERVIEWS: tuple[list[str], ...] = ([], ["-h"], ["--help"], ["help"], ["--version"], ["version"])
+"""The command lines that are about the program itself."""
+
+USUAL_COLUMNS = 80
 
 
 def run() -> NoReturn:
     """Answer the process's command line, and exit the process."""
     started = time.monotonic()
+    if sys.argv[1:] in OVERVIEWS:
+        text: str = import_module("cosinspect.commands.overview").overview("".join(sys.argv[1:]), _columns())
+        if _printed(text):
+            sys.exit(0)
     question = _question(sys.argv[1:])
     answer = question.stored() if question is not None else None
     if answer is not None and not answer.image and _printed(answer.text(time.monotonic() - started)):
@@ -43,12 +52,29 @@ def _printed(text: str) -> bool:
     return True
 
 
+def _columns() -> int:
+    """Return the width of the terminal as `shutil.get_terminal_size` does, which takes long to import."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "0"))
+    except ValueError:
+        columns = 0
+    if columns > 0:
+        return columns
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or USUAL_COLUMNS
+    except (OSError, ValueError, AttributeError):
+        return USUAL_COLUMNS
+
+
 def _question(words: list[str]) -> Question | None:
+    answers = import_module("cosinspect.cache.answers")
     try:
         output = sys.stdout.isatty()
         columns = str(os.get_terminal_size(sys.stdout.fileno()).columns) if output else ""
-        return Question.of(
-            words, Surroundings(os.environ, os.getcwd(), (str(output), columns, sys.stdout.encoding))
+        surroundings = answers.Surroundings(
+            os.environ, os.getcwd(), (str(output), columns, sys.stdout.encoding)
         )
+        found: Question | None = answers.Question.of(words, surroundings)
     except (OSError, ValueError, AttributeError):  # no standard output, or a directory that is gone
         return None
+    return found

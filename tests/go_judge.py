@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from cosinspect.errors import CosinspectError
 from cosinspect.tar.reader import TarStream
+from cosinspect.tar.runs import header_of
 
 LARGE = 8 << 20
 """Of what is larger the judge reads only so much."""
@@ -120,13 +121,27 @@ def _text(encoded):
     return base64.b64decode(encoded or "").decode("utf-8", "surrogateescape")
 
 
+def in_runs(stream):
+    """The headers of an archive as layers are read: in runs where they have the common form."""
+    while True:
+        run = stream.run(1 << 20)
+        for entry in run:
+            stream.enter(entry)
+            yield header_of(entry)
+        if not run:
+            header = stream.following()
+            if header is None:
+                return
+            yield header
+
+
 def we_read(archive, *, portion=4096):
     """What our reader makes of an archive that comes in pieces of `portion` bytes."""
     stream = TarStream(iter([archive[at : at + portion] for at in range(0, len(archive), portion)]))
     entries = []
     large = None
     try:
-        for header in stream:
+        for header in in_runs(stream):
             if header.type == "g":
                 continue
             if header.size >= LARGE and large is None:

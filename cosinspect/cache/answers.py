@@ -100,10 +100,17 @@ class Question:
             data = part.encode("utf-8", "surrogateescape")
             found.update(b"%d:" % len(data) + data)
         self.key = found.digest()
-        config = surroundings.environment.get("XDG_CONFIG_HOME") or os.path.join(
-            surroundings.environment.get("HOME", ""), ".config"
+        environment = surroundings.environment
+        home = os.path.join(environment.get("HOME", ""), ".config")
+        self.settings = (
+            "cosinspect.toml",
+            *(
+                os.path.join(place, "cosinspect", "config.toml")
+                for place in (environment.get("XDG_CONFIG_HOME", ""), home)
+                if place
+            ),
+            *filter(None, [environment.get("COSINSPECT_CONFIG_FILE")]),
         )
-        self.settings = ("cosinspect.toml", os.path.join(config, "cosinspect", "config.toml"))
 
     @classmethod
     def of(cls, words: Sequence[str], surroundings: Surroundings) -> Question | None:

@@ -6,6 +6,8 @@ a cached merged tree needs none of them.
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar, overload
 
@@ -19,6 +21,7 @@ from cosinspect.compression.codecs import pack, unpack
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.program import Program
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.entry_table import COLUMNS, Columns, EntryTable, LazyEntries, table_of
 from cosinspect.oci.documents import Descriptor, Digest
 from cosinspect.tar.irregularities import Irregularity
 from cosinspect.wire_types import ready
@@ -58,6 +61,17 @@ class _LayerHead(msgspec.Struct, frozen=True, array_like=True):
     programs: _Part
     contents: dict[int, Section]
     cuts: list[tuple[str, int, bool, str]]
+
+
+class _Table(msgspec.Struct, frozen=True, array_like=True):
+    """The columns of a table of entries (`cosinspect.layer.entry_table.Columns`), numbers as bytes, the lowest first."""
+
+    directories: list[str]
+    names: list[str]
+    numbers: list[bytes]
+    types: bytes
+    irregular: list[tuple[int, LayerEntry]]
+    links: list[tuple[int, str]]
 
 
 class _Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -157,10 +171,7 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
     """Return the record of a layer, in pieces."""
     writer = RecordWriter(key)
     irregularities = [(each.kind, each.offset, each.message, each.path) for each in index.irregularities]
-    entries, name_only = (
-        _part(writer, group, lambda entry: rewrite(entry, escape))
-        for group in (index.entries, index.name_only)
-    )
+    entries, name_only = (_table_part(writer, table_of(group)) for group in (index.entries, index.name_only))
     markers = (
         [_Marker(each.path, each.offset, each.name, each.is_directory, each.data) for each in group]
         for group in (index.whiteouts, index.opaques, index.nameless)
@@ -199,15 +210,12 @@ def decode_layer(
         for kind, offset, message, path in head.irregularities
     )
 
-    def entries(
-        part: _Part, fresh: Callable[[LayerIndex], Sequence[LayerEntry]]
-    ) -> Callable[[], Sequence[LayerEntry]]:
-        def load() -> Sequence[LayerEntry]:
+    def entries(part: _Part, fresh: Callable[[LayerIndex], Sequence[LayerEntry]]) -> Callable[[], EntryTable]:
+        def load() -> EntryTable:
             try:
-                found = _values(record, part, list[LayerEntry])
+                return _table(record, part)
             except Damaged:
-                return fresh(reading.fresh())
-            return [rewrite(each, unescape) for each in found] if part.escaped else found
+                return table_of(fresh(reading.fresh()))
 
         return load
 
@@ -234,14 +242,14 @@ def decode_layer(
     return LayerIndex(
         descriptor,
         diff_id,
-        _Values(head.entries.count, entries(head.entries, lambda index: index.entries)),
+        LazyEntries(head.entries.count, entries(head.entries, lambda index: index.entries)),
         markers(head.whiteouts, lambda index: index.whiteouts),
         markers(head.opaques, lambda index: index.opaques),
         irregularities,
         _Contents(head.contents, reading),
         head.uncompressed_size,
         markers(head.nameless, lambda index: index.nameless),
-        name_only=_Values(head.name_only.count, entries(head.name_only, lambda index: index.name_only)),
+        name_only=LazyEntries(head.name_only.count, entries(head.name_only, lambda index: index.name_only)),
         cuts=tuple(Cut(*each) for each in head.cuts),
         programs=_Programs(programs, head.programs.count),
     )
@@ -255,6 +263,66 @@ def _part(writer: RecordWriter, values: Sequence[T], escaped: Callable[[T], T]) 
         marked = True
         data = msgspec.msgpack.encode([escaped(each) for each in values])
     return _Part(len(values), len(data), marked, writer.add(pack(data)))
+
+
+def _table_part(writer: RecordWriter, table: EntryTable) -> _Part:
+    def encoded(change: Callable[[str], str] | None) -> bytes:
+        parts = table.columns()
+        stored = _Table(
+            parts.directories if change is None else list(map(change, parts.directories)),
+            parts.names if change is None else list(map(change, parts.names)),
+            [column.tobytes() for column in _swapped(parts.numbers)],
+            parts.types,
+            list(parts.irregular.items())
+            if change is None
+            else [(row, rewrite(each, change)) for row, each in parts.irregular.items()],
+            list(parts.links.items())
+            if change is None
+            else [(row, change(link)) for row, link in parts.links.items()],
+        )
+        return msgspec.msgpack.encode(stored)
+
+    marked = False
+    try:
+        data = encoded(None)
+    except UnicodeEncodeError:
+        marked = True
+        data = encoded(escape)
+    return _Part(len(table), len(data), marked, writer.add(pack(data)))
+
+
+def _table(record: Record, part: _Part) -> EntryTable:
+    try:
+        found = msgspec.msgpack.decode(unpack(record.read(part.section), part.size), type=ready(_Table))
+        numbers = []
+        for kind, data in zip(COLUMNS, found.numbers, strict=True):
+            column = array(kind)
+            column.frombytes(data)
+            numbers.append(column)
+    except (msgspec.DecodeError, FormatError, ValueError) as fault:
+        raise Damaged(f"the entries of the layer cannot be decoded: {fault}") from fault
+    change = unescape if part.escaped else None
+    columns = Columns(
+        found.directories if change is None else list(map(change, found.directories)),
+        found.names if change is None else list(map(change, found.names)),
+        _swapped(numbers),
+        found.types,
+        {row: each if change is None else rewrite(each, change) for row, each in found.irregular},
+        {row: link if change is None else change(link) for row, link in found.links},
+    )
+    if {part.count} != {len(columns.types), *map(len, columns.numbers)}:
+        raise Damaged(f"expected {part.count} entries, found columns of other lengths")
+    return EntryTable.of_columns(columns)
+
+
+def _swapped(columns: Sequence[array[int]]) -> Sequence[array[int]]:
+    """Return columns of numbers in the byte order of records, or back from it."""
+    if sys.byteorder == "little":
+        return columns
+    found = [array(column.typecode, column) for column in columns]
+    for column in found:
+        column.byteswap()
+    return found
 
 
 def _values(record: Record, part: _Part, kind: type[list[T]]) -> list[T]:

@@ -6,7 +6,11 @@ path costs only the directories on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from array import array
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
+from itertools import accumulate
+from typing import NoReturn, TypeVar
 
 import msgspec
 
@@ -15,15 +19,17 @@ from cosinspect.cache.record_writer import RecordWriter
 from cosinspect.cache.section import Section
 from cosinspect.cache.text import escape, rewrite, unescape
 from cosinspect.layer.changeset import LayerEntry
+from cosinspect.rootfs.node import Inode, LayerProblem, Names, Node
 from cosinspect.rootfs.overlay import Merged
-from cosinspect.rootfs.tree import Inode, LayerProblem, Node
 from cosinspect.wire_types import ready
 
 __all__ = ["decode_tree", "encode_tree"]
 
+T = TypeVar("T")
+
 
 class _Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A name in a directory.
+    """What has a name in a directory.
 
     Attributes:
         entry: of the node, without its path if that is the node's own (`own_path`), and without the link of a hard link.
@@ -32,7 +38,6 @@ class _Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
         below: the section of a directory that is not empty.
     """
 
-    name: str
     entry: LayerEntry | None
     own_path: bool
     layer: int
@@ -43,8 +48,21 @@ class _Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class _TreeDirectory(msgspec.Struct, frozen=True, array_like=True):
+    """The children of a directory, sorted by the bytes of their names, so that one is found without the others.
+
+    Attributes:
+        escaped: whether the text of the children is escaped.
+        names: the bytes of all names.
+        children: the bytes of all children, each as `_Child`.
+        ends: where each name ends, then where each child ends, as numbers of 4 bytes.
+        directories: which of them are directories.
+    """
+
     escaped: bool
-    children: list[_Child]
+    names: bytes
+    children: bytes
+    ends: bytes
+    directories: list[int]
 
 
 class _TreeHead(msgspec.Struct, frozen=True, array_like=True):
@@ -53,6 +71,7 @@ class _TreeHead(msgspec.Struct, frozen=True, array_like=True):
     root: _Child
     names: int
     unambiguous: bool
+    is_literal: bool
 
 
 class _StoredNode(Node):
@@ -63,7 +82,7 @@ class _StoredNode(Node):
     def __init__(
         self, entry: LayerEntry | None, layer: int, stored: _Stored, below: Section, path: str
     ) -> None:
-        self._loaded: dict[str, Node] | None = None
+        self._loaded: MutableMapping[str, Node] | None = None
         self._stored = stored
         self._below = below
         self._path = path
@@ -71,14 +90,107 @@ class _StoredNode(Node):
         self._loaded = None
 
     @property
-    def children(self) -> dict[str, Node] | None:
+    def children(self) -> MutableMapping[str, Node] | None:
         if self._loaded is None:
             self._loaded = self._stored.children(self._below, self._path)
         return self._loaded
 
     @children.setter
-    def children(self, value: dict[str, Node] | None) -> None:
+    def children(self, value: MutableMapping[str, Node] | None) -> None:
         self._loaded = value
+
+
+class _StoredNames(Names):
+    """The names in a directory of a record; the node of a name is made when it is asked for."""
+
+    def __init__(self, stored: _Stored, found: _TreeDirectory, path: str) -> None:
+        self._stored = stored
+        self._path = path
+        self._names = found.names
+        self._children = found.children
+        ends = array("I", found.ends)
+        if sys.byteorder == "big":
+            ends.byteswap()
+        self._count = len(ends) // 2
+        self._ends = ends
+        self._directories = found.directories
+        self._change = unescape if found.escaped else None
+        self._own: dict[str, Node] = {}
+
+    def _name(self, number: int) -> bytes:
+        return self._names[self._ends[number - 1] if number else 0 : self._ends[number]]
+
+    def _node(self, number: int, name: str) -> Node:
+        first = self._count + number
+        data = self._children[self._ends[first - 1] if number else 0 : self._ends[first]]
+        return self._stored.node(
+            self._stored.child(data),
+            f"{self._path}/{name}" if self._path else name,
+            self._change,
+        )
+
+    def _find(self, name: str) -> int | None:
+        try:
+            wanted = name.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # no name of a file
+            return None
+        names, ends = self._names, self._ends
+        low, high = 0, self._count
+        while low < high:  # as bisect_left does, without a call for each name
+            middle = (low + high) // 2
+            if names[ends[middle - 1] if middle else 0 : ends[middle]] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < self._count and self._name(low) == wanted else None
+
+    def get(self, name: str, default: T | None = None, /) -> Node | T | None:  # type: ignore[override]
+        """Return the node of a name, the same one each time."""
+        node = self._own.get(name)
+        if node is not None:
+            return node
+        number = self._find(name)
+        if number is None:
+            return default
+        node = self._own[name] = self._node(number, name)
+        return node
+
+    def __getitem__(self, name: str) -> Node:
+        node = self.get(name)
+        if node is None:
+            raise KeyError(name)
+        return node
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self._own or self._find(name) is not None)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._name(number).decode("utf-8", "surrogateescape") for number in range(self._count))
+
+    def __setitem__(self, name: str, node: Node) -> NoReturn:
+        raise TypeError("a cached tree does not change")
+
+    def __delitem__(self, name: str) -> NoReturn:
+        raise TypeError("a cached tree does not change")
+
+    def held(self) -> Iterable[Node]:
+        """Return the nodes that exist, after those of directories were made."""
+        return [node for _, node in self.held_items()]
+
+    def held_items(self) -> Iterable[tuple[str, Node]]:
+        """Return them with their names."""
+        for number in self._directories:
+            self.get(self._name(number).decode("utf-8", "surrogateescape"))
+        return list(self._own.items())
+
+    def pairs(self) -> Iterator[tuple[str, Node]]:
+        """Yield all names with their nodes; those of files are forgotten."""
+        self.held_items()
+        for number, name in enumerate(self):
+            yield name, self._own.get(name) or self._node(number, name)
 
 
 class _Stored:
@@ -90,18 +202,17 @@ class _Stored:
         self._fresh: Node | None = None
         self._inodes: dict[int, Inode] = {}
 
-    def children(self, section: Section, path: str) -> dict[str, Node]:
+    def child(self, data: bytes) -> _Child:
+        """Decode what has a name."""
+        return msgspec.msgpack.decode(data, type=ready(_Child))
+
+    def children(self, section: Section, path: str) -> MutableMapping[str, Node]:
         """Decode a directory; if its section is damaged, merge the layers again."""
         try:
             found = msgspec.msgpack.decode(self._record.read(section), type=ready(_TreeDirectory))
         except (Damaged, msgspec.DecodeError):
             return self._merged(path)
-        change = unescape if found.escaped else None
-        nodes: dict[str, Node] = {}
-        for child in found.children:
-            name = child.name if change is None else change(child.name)
-            nodes[name] = self.node(child, f"{path}/{name}" if path else name, change)
-        return nodes
+        return _StoredNames(self, found, path)
 
     def node(self, child: _Child, path: str, change: Callable[[str], str] | None) -> Node:
         """Return the node of a name."""
@@ -124,7 +235,7 @@ class _Stored:
             node.inode = inode
         return node
 
-    def _merged(self, path: str) -> dict[str, Node]:
+    def _merged(self, path: str) -> MutableMapping[str, Node]:
         if self._fresh is None:
             self._fresh = self._again().root
         at: Node | None = self._fresh
@@ -153,22 +264,24 @@ def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
             )
             continue
         names += len(children)
-        made = [
-            _child(name, child, f"{path}/{name}" if path else name, sections, inodes)
+        made = sorted(
+            (
+                name.encode("utf-8", "surrogateescape"),
+                _child(child, f"{path}/{name}" if path else name, sections, inodes),
+            )
             for name, child in children.items()
-        ]
+        )
         sections[id(node)] = writer.add(_encode_directory(made))
-    root = _Child("", merged.root.entry, False, merged.root.layer, 0, 0, None, sections[id(merged.root)])
+    root = _Child(merged.root.entry, False, merged.root.layer, 0, 0, None, sections[id(merged.root)])
     problems = [(each.kind, each.layer, each.path, each.message, each.fatal) for each in merged.problems]
+    known = merged.unambiguous, merged.is_literal
     try:
-        head = msgspec.msgpack.encode(_TreeHead(False, problems, root, names, merged.unambiguous))
+        head = msgspec.msgpack.encode(_TreeHead(False, problems, root, names, *known))
     except UnicodeEncodeError:
         problems = [
             (kind, layer, escape(path), escape(text), fatal) for kind, layer, path, text, fatal in problems
         ]
-        head = msgspec.msgpack.encode(
-            _TreeHead(True, problems, _altered(root, escape), names, merged.unambiguous)
-        )
+        head = msgspec.msgpack.encode(_TreeHead(True, problems, _altered(root, escape), names, *known))
     return writer.finish(head)
 
 
@@ -189,10 +302,10 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
         LayerProblem(kind, layer, text(path), text(message), fatal)
         for kind, layer, path, message, fatal in head.problems
     )
-    return Merged(root, problems, head.names, head.unambiguous)
+    return Merged(root, problems, head.names, head.unambiguous, head.is_literal)
 
 
-def _child(name: str, node: Node, path: str, sections: dict[int, Section], inodes: dict[int, int]) -> _Child:
+def _child(node: Node, path: str, sections: dict[int, Section], inodes: dict[int, int]) -> _Child:
     entry = node.entry
     own_path = entry is not None and entry.path == path
     if entry is not None and own_path:
@@ -202,21 +315,33 @@ def _child(name: str, node: Node, path: str, sections: dict[int, Section], inode
         inode = inodes.setdefault(id(node.inode), len(inodes) + 1)
         attributes = node.inode.attributes
     below = sections.pop(id(node), None) if node.children else None
-    return _Child(name, entry, own_path, node.layer, node.source, inode, attributes, below)
+    return _Child(entry, own_path, node.layer, node.source, inode, attributes, below)
 
 
-def _encode_directory(children: Sequence[_Child]) -> bytes:
+def _encode_directory(children: Sequence[tuple[bytes, _Child]]) -> bytes:
+    escaped = False
     try:
-        return msgspec.msgpack.encode(_TreeDirectory(False, list(children)))
+        parts = [msgspec.msgpack.encode(child) for _, child in children]
     except UnicodeEncodeError:
-        return msgspec.msgpack.encode(_TreeDirectory(True, [_altered(child, escape) for child in children]))
+        escaped = True
+        parts = [msgspec.msgpack.encode(_altered(child, escape)) for _, child in children]
+    names = [name for name, _ in children]
+    ends = array("I", [*accumulate(map(len, names)), *accumulate(map(len, parts))])
+    if sys.byteorder == "big":
+        ends.byteswap()
+    directories = [
+        number
+        for number, (_, child) in enumerate(children)
+        if child.entry is None or child.entry.type == "dir"
+    ]
+    found = _TreeDirectory(escaped, b"".join(names), b"".join(parts), ends.tobytes(), directories)
+    return msgspec.msgpack.encode(found)
 
 
 def _altered(child: _Child, change: Callable[[str], str]) -> _Child:
     entry, attributes = child.entry, child.attributes
     return msgspec.structs.replace(
         child,
-        name=change(child.name),
         entry=rewrite(entry, change) if entry is not None else None,
         attributes=rewrite(attributes, change) if attributes is not None else None,
     )

@@ -25,6 +25,7 @@ from cosinspect.report.capabilities import Need
 from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
 from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
+from cosinspect.report.undecided import CRASHED
 from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
 from cosinspect.rootfs.partial import Unread
@@ -228,7 +229,7 @@ _STAGE_OF: Mapping[str, tuple[str, ...]] = {
     }.items()
     for module in modules
 }
-"""The stage of the boot (`cosinspect.report.lines.BOOT_CHAIN`) for each module's checks."""
+"""The stage of the boot (`cosinspect.report.boot_chain.BOOT_CHAIN`) for each module's checks."""
 
 _STAGES = frozenset(stage for stages in _STAGE_OF.values() for stage in stages)
 
@@ -425,7 +426,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     except (Undecided, CosinspectError) as given:
         ending, reason, transient = Kind.OPEN, str(given), _may_pass(given)
     except Exception as fault:  # noqa: BLE001 - a crashed check must not hide the others, nor pass
-        ending, reason = Kind.OPEN, f"the check crashed: {type(fault).__name__}: {fault}"
+        ending, reason = Kind.OPEN, f"{CRASHED}{type(fault).__name__}: {fault}"
     if any(isinstance(each, Finding) for each in seen):  # a defect remains one, whatever follows
         return result(Kind.FAIL, reason, seen=seen)
     return evolve(result(ending, reason, seen=seen if ending is Kind.PASS else ()), transient=transient)

@@ -6,12 +6,18 @@ every room but `cli`. `options` has the options that several commands share.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 
-from cosinspect.commands.command import Command, Terminal
+from cosinspect.commands.command import Command
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from cosinspect.commands.command import Terminal
 
 __all__ = ["COMMANDS"]
 
@@ -33,7 +39,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         for name, arguments, summary in (
             ("check", "IMAGE", "report what an image can do, and why not the rest"),
             ("boot", "IMAGE", "start an image in QEMU, and report the result"),
-            ("explain", "IMAGE [CHECK|PATH]", "print the chain from cause to verdict"),
+            ("explain", "IMAGE [CAPABILITY|CHECK|PATH]", "print the chain from cause to verdict"),
             ("diff", "IMAGE [OTHER]", "compare how runtimes read an image, or two images"),
             ("ls", "IMAGE [PATH]", "list the merged tree"),
             ("cat", "IMAGE PATH", "write one file; resolve links"),

@@ -1,8 +1,9 @@
-"""`cat IMAGE PATH`: one file of the merged tree, byte by byte."""
+"""`cat IMAGE PATH`: one file of the merged tree, or of an initrd in it, byte by byte."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager
 
 from cosinspect.commands.command import Terminal
 from cosinspect.commands.options import (
@@ -12,7 +13,9 @@ from cosinspect.commands.options import (
     merged_image,
     path_in_image,
 )
+from cosinspect.commands.within import add_within, container_of
 from cosinspect.errors import CosinspectError
+from cosinspect.formats.boot.initrd_segments import Stream
 
 __all__ = ["configure", "run"]
 
@@ -24,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_image(parser)
     add_trust(parser)
     add_semantics(parser)
+    add_within(parser)
     parser.add_argument("path", metavar="PATH", help="a regular file, or a link to one")
 
 
@@ -32,13 +36,20 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     # If the path has no links, the file is kept while its layer is read. If it has links, or the file is too
     # large, the layer is read a second time.
     plain = "/".join(part for part in arguments.path.split("/") if part not in ("", "."))
-    with merged_image(arguments, terminal, retain=(plain,)) as (_, rootfs):
-        stream = path_in_image(rootfs.open, arguments.path)
+    retain = () if arguments.within else (plain,)
+    with merged_image(arguments, terminal, retain=retain) as (image, rootfs):
+        stream: AbstractContextManager[Stream]
+        if arguments.within:
+            container = container_of(arguments, image, rootfs, wanted=arguments.path)
+            _, opened = path_in_image(container.open, arguments.path)
+            stream = opened()
+        else:
+            stream = path_in_image(rootfs.open, arguments.path)
         terminal.out.flush()
         written = 0
         try:
-            with stream:
-                while piece := stream.read(PIECE_BYTES):
+            with stream as content:
+                while piece := content.read(PIECE_BYTES):
                     terminal.out.buffer.write(piece)
                     written += len(piece)
         except CosinspectError as fault:

@@ -1,15 +1,23 @@
-"""A command, its terminal, its exit statuses, and the two errors that only commands raise."""
+"""A command, its terminal, its exit statuses, and the two errors that only commands raise.
+
+These are plain classes, and nothing is imported for them: the help is printed before attrs is loaded.
+"""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from enum import IntEnum
-from typing import TextIO, TypeAlias
 
-from attrs import frozen
+TYPE_CHECKING = False
 
-__all__ = ["STATUS_MEANINGS", "Command", "ExitStatus", "NotInImage", "Run", "Terminal", "WrongUse"]
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from typing import TextIO, TypeAlias
+
+    Configure: TypeAlias = Callable[[argparse.ArgumentParser], None]
+    Run: TypeAlias = Callable[[argparse.Namespace, "Terminal"], int]
+
+__all__ = ["STATUS_MEANINGS", "Command", "ExitStatus", "NotInImage", "Terminal", "WrongUse"]
 
 
 class ExitStatus(IntEnum):
@@ -44,7 +52,6 @@ class NotInImage(Exception):
     """The requested path is not in the image; the message names it."""
 
 
-@frozen
 class Terminal:
     """The streams that a command writes to, terminal or not.
 
@@ -56,17 +63,18 @@ class Terminal:
         progress: whether `err` is a terminal that can show progress.
     """
 
-    out: TextIO
-    err: TextIO
-    color: bool = False
-    columns: int = 100
-    progress: bool = False
+    __slots__ = ("color", "columns", "err", "out", "progress")
+
+    def __init__(
+        self, out: TextIO, err: TextIO, *, color: bool = False, columns: int = 100, progress: bool = False
+    ) -> None:
+        self.out = out
+        self.err = err
+        self.color = color
+        self.columns = columns
+        self.progress = progress
 
 
-Run: TypeAlias = "Callable[[argparse.Namespace, Terminal], int]"
-
-
-@frozen
 class Command:
     """One command.
 
@@ -78,8 +86,11 @@ class Command:
         run: runs the command and returns the exit status.
     """
 
-    name: str
-    arguments: str
-    summary: str
-    configure: Callable[[argparse.ArgumentParser], None]
-    run: Run
+    __slots__ = ("arguments", "configure", "name", "run", "summary")
+
+    def __init__(self, name: str, arguments: str, summary: str, configure: Configure, run: Run) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.summary = summary
+        self.configure = configure
+        self.run = run

@@ -1,13 +1,15 @@
-"""`explain IMAGE [CHECK|PATH]`: prints the chain from cause to verdict."""
+"""`explain IMAGE [CAPABILITY|CHECK|PATH]`: prints the chain from cause to verdict."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from cosinspect.commands.checks import named_check
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
+from cosinspect.commands.files import require_file, write_whole
 from cosinspect.commands.options import add_format, add_image, add_profile, open_named
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
@@ -16,9 +18,17 @@ from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.display import printable, wrap
 from cosinspect.report.lines import sentence
-from cosinspect.report.report import Report
+from cosinspect.report.report import Capability, Kind, Report
 
 __all__ = ["configure", "run"]
+
+COLUMNS_OF_FILES = 100
+_KINDS = {
+    Kind.PASS: "pass",
+    Kind.FAIL: "fail",
+    Kind.OPEN: "undecided",
+    Kind.NOT_APPLICABLE: "not applicable",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,24 +37,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         nargs="?",
-        metavar="CHECK|PATH",
-        help="such as COS011, kernel-link-dangling, or /boot/vmlinuz; default: all failures, or how the image boots",
+        metavar="CAPABILITY|CHECK|PATH",
+        help="such as boot, COS011, kernel-link-dangling, or /boot/vmlinuz; default: all failures, or how the image boots",
     )
     add_profile(parser)
-    add_format(parser)
+    add_format(parser, default=None)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="file of the explanation; JSON if the name ends with .json and --format does not say otherwise",
+    )
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
+    target = _target(arguments.output)
+    form = arguments.format or ("json" if target is not None and target.suffix.lower() == ".json" else "text")
     plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
     what = arguments.what
     is_path = what is not None and "/" in what
-    if what is not None and not is_path:
+    capability = next((each for each in Capability if what is not None and what.lower() == each.value), None)
+    if what is not None and not is_path and capability is None:
         try:
             what = named_check(what, plan.checks).id
         except WrongUse as fault:
             told = str(fault)
-            raise WrongUse(f"{told}{'' if told.endswith('?') else ';'} a path begins with a slash") from fault
+            known = ", ".join(each.value for each in Capability)
+            raise WrongUse(
+                f"{told}{'' if told.endswith('?') else ';'} capabilities are {known}; a path begins with a slash"
+            ) from fault
     with (
         open_named(arguments.image, arguments) as image,
         layer_bars(terminal) as bars,
@@ -56,6 +78,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         explainer = Explainer(report, context, plan.checks)
         if what is None:
             found = explainer.report_as_whole()
+        elif capability is not None:
+            found = explainer.capability(capability)
         elif is_path:
             try:
                 found = (explainer.path(what),)
@@ -63,11 +87,29 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
                 raise NotInImage(str(fault)) from fault
         else:
             found = explainer.result(next(each for each in report.results if each.check == what))
-    if arguments.format == "json":
-        terminal.out.write(json.dumps(_values(report, found), indent=2) + "\n")
+    if form == "json":
+        text = json.dumps(_values(report, found), indent=2) + "\n"
     else:
-        terminal.out.writelines(line + "\n" for line in _page(report, found, terminal.columns))
+        columns = terminal.columns if target is None else COLUMNS_OF_FILES
+        text = "".join(line + "\n" for line in _page(report, found, columns))
+    if target is None:
+        terminal.out.write(text)
+    else:
+        write_whole(target, text)
     return 0
+
+
+def _target(name: str | None) -> Path | None:
+    """Return the file of the explanation, None for standard output.
+
+    Raises:
+        WrongUse: it cannot be written.
+    """
+    if name in (None, "-"):
+        return None
+    path = Path(name or "")
+    require_file("--output", path)
+    return path
 
 
 def _values(report: Report, found: tuple[Explanation, ...]) -> dict[str, object]:
@@ -87,15 +129,23 @@ def _page(report: Report, found: tuple[Explanation, ...], columns: int) -> Itera
         wide = len(str(len(each.causes)))
         for number, cause in enumerate(each.causes, 1):
             yield from _cause(cause, f"  {number:>{wide}}. ", columns)
+        cure = each.cure
         rows = {
             "therefore": each.consequence,
             "it cannot": ", ".join(capability.value for capability in each.loses),
-            "do this": each.remedy,
-            "looked at by": ", ".join(f"{check} {name} ({kind})" for check, name, kind in each.checks),
+            "if it fails": each.risk,
+            "it then cannot": ", ".join(capability.value for capability in each.at_risk),
+            "do this": f"{cure.lead}:" if cure is not None and cure.steps else each.remedy,
+            "looked at by": ", ".join(
+                f"{check} {name} ({_KINDS[Kind(kind)]})" for check, name, kind in each.checks
+            ),
         }
         for word, text in rows.items():
             if text:
                 yield from _folded(text, f"  {word}: ", "    ", columns)
+            if word == "do this" and cure is not None:
+                # An instruction is one line, however long, so that it can be copied.
+                yield from (f"    {printable(step.text)}" for step in cure.steps)
 
 
 def _cause(cause: Cause, mark: str, columns: int) -> Iterator[str]:

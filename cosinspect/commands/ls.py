@@ -1,4 +1,4 @@
-"""`ls IMAGE [PATH]`: lists the merged tree, with the layer of each name."""
+"""`ls IMAGE [PATH]`: lists the merged tree, with the layer of each name, or the files of an initrd in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
-from cosinspect.commands.command import Terminal
+from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.options import (
     add_format,
     add_image,
@@ -17,6 +17,9 @@ from cosinspect.commands.options import (
     merged_image,
     path_in_image,
 )
+from cosinspect.commands.within import add_within, container_of
+from cosinspect.errors import RootfsError
+from cosinspect.facts.inner_files import Container, InnerFile
 from cosinspect.report.display import iso_time, printable
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 
@@ -44,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a directory, whose content is listed, or another file; default: /",
     )
+    add_within(parser)
     parser.add_argument(
         "-R", "--recursive", action="store_true", help="list the directory and everything below"
     )
@@ -52,7 +56,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
-    with merged_image(arguments, terminal, restartable=False) as (_, rootfs):
+    with merged_image(arguments, terminal, restartable=bool(arguments.within)) as (image, rootfs):
+        if arguments.within:
+            _list_inner(container_of(arguments, image, rootfs), arguments, terminal)
+            return 0
         for entry in _listed(rootfs, arguments.path, recursive=arguments.recursive):
             line = json.dumps(_values(rootfs, entry)) if arguments.format == "json" else _line(rootfs, entry)
             terminal.out.write(line + "\n")
@@ -71,6 +78,45 @@ def _listed(rootfs: Rootfs, path: str, *, recursive: bool) -> Iterator[Entry]:
     base = end.path.rstrip("/")
     for name in rootfs.listdir(end.path):
         yield rootfs.lstat(f"{base}/{name}")
+
+
+def _list_inner(container: Container, arguments: argparse.Namespace, terminal: Terminal) -> None:
+    """List the files of an initrd, or the sections of an EFI program."""
+    try:
+        for file in container.listed(arguments.path, recursive=arguments.recursive):
+            line = json.dumps(_inner_values(file)) if arguments.format == "json" else _inner_line(file)
+            terminal.out.write(line + "\n")
+    except RootfsError as fault:
+        raise NotInImage(str(fault)) from fault
+
+
+def _inner_values(file: InnerFile) -> dict[str, Any]:
+    if file.type == "section":
+        return {"path": file.path, "type": file.type, "size": file.size, "offset": file.place}
+    values: dict[str, Any] = {
+        "path": file.path,
+        "type": file.type,
+        "mode": file.mode,
+        "uid": file.uid,
+        "gid": file.gid,
+        "size": file.size,
+        "mtime": file.mtime,
+    }
+    if file.type == "symlink":
+        values["link"] = file.link
+    if file.type in ("char", "block"):
+        values["device"] = list(file.device)
+    return {**values, "segment": file.place}
+
+
+def _inner_line(file: InnerFile) -> str:
+    if file.type == "section":
+        return f"{file.size:>12}  {printable(file.path[1:])}  [offset {file.place}]"
+    mode = stat.filemode(file.file_type | file.mode)
+    amount = "{}, {}".format(*file.device) if file.type in ("char", "block") else str(file.size)
+    name = printable(file.path) + (f" -> {printable(file.link)}" if file.type == "symlink" else "")
+    owner = f"{file.uid}:{file.gid}"
+    return f"{mode}  {owner:<9} {amount:>12}  {iso_time(file.mtime)}  {name}  [segment {file.place}]"
 
 
 def _values(rootfs: Rootfs, entry: Entry) -> dict[str, Any]:

@@ -435,10 +435,12 @@ def semantics_list(text: str) -> tuple[Semantics, ...]:
         raise argparse.ArgumentTypeError(f"expected names out of {names}, found {text[:60]!r}") from fault
 
 
-def add_format(parser: argparse.ArgumentParser, *, json: str = "JSON for programs") -> None:
+def add_format(
+    parser: argparse.ArgumentParser, *, json: str = "JSON for programs", default: str | None = "text"
+) -> None:
     """Add the choice between text and JSON."""
     parser.add_argument(
-        "--format", choices=("text", "json"), default="text", help=f"text for people, {json}; default: text"
+        "--format", choices=("text", "json"), default=default, help=f"text for people, {json}; default: text"
     )
 
 

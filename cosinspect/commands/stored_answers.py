@@ -50,7 +50,7 @@ __all__ = ["AnswerRecorder", "answer_recorder"]
 Write: TypeAlias = Callable[[Report, Terminal], None]
 
 KNOWN = frozenset({
-    "cache", "cache_home", "environment", "format", "image", "jobs", "manifest", "no_color", "no_cache", "only", "output",
+    "cache", "cache_home", "environment", "format", "image", "jobs", "manifest", "no_color", "no_cache", "notices", "only", "output",
     "plain_http", "platform", "policy", "profile", "question", "quiet", "semantics", "show", "timeout", "tls_verify",
 })  # fmt: skip
 """Arguments whose effect on an answer is known: they are in the key, and the files that they name are compared."""
@@ -182,7 +182,7 @@ class AnswerRecorder:
 def _printed(write: Write, report: Report, terminal: Terminal) -> str:
     out = io.StringIO()
     inert = cast("TextIO", InertStream(out))
-    write(report, evolve(terminal, out=inert))
+    write(report, Terminal(inert, terminal.err, color=terminal.color, columns=terminal.columns))
     inert.flush()
     return out.getvalue()
 
@@ -256,6 +256,8 @@ def answer_recorder(arguments: argparse.Namespace, defaults: Mapping[str, object
     """
     question = getattr(arguments, "question", None)
     if question is None or set(arguments.output or ()) - {"-"} or arguments.format == "html":
+        return None
+    if getattr(arguments, "notices", ()):  # they are printed each time
         return None
     if any(
         name not in KNOWN and (name not in defaults or value != defaults[name])

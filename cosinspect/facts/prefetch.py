@@ -34,7 +34,13 @@ _PATIENCE_S = 0.1
 
 
 class InitrdPrefetch:
-    """Begins to unpack the initrds of layers as they come; of several in a layer, the first."""
+    """Begins to unpack the initrds of layers as they come; of several in a layer, the first.
+
+    Attributes:
+        least: the size in bytes of the smallest file that is worth it.
+    """
+
+    least = _WORTH_BYTES
 
     def __init__(self, parsed: Parsed, *, limits: Limits = DEFAULT_LIMITS) -> None:
         """Store the result in `parsed`."""

@@ -16,9 +16,25 @@ from cosinspect.checks.base import Check, CheckContext, links_of
 from cosinspect.errors import PathNotFound
 from cosinspect.globs import path_expression
 from cosinspect.layer.whiteout import deleted_by
+from cosinspect.report.boot_chain import BOOT_CHAIN, StageState, stage_states
+from cosinspect.report.capabilities import NO_NEEDS
+from cosinspect.report.display import counted
 from cosinspect.report.evidence import Evidence, LastLink, LayerStep, Line, Removal
-from cosinspect.report.lines import BOOT_CHAIN
-from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Report, Verdict, shorten_step
+from cosinspect.report.lines import unknown_line
+from cosinspect.report.remedy import Remedy
+from cosinspect.report.report import (
+    NEEDS,
+    Capability,
+    CapabilityResult,
+    CheckResult,
+    Finding,
+    Kind,
+    Report,
+    Status,
+    Verdict,
+    shorten_step,
+)
+from cosinspect.report.undecided import remedy_of
 from cosinspect.rootfs.history import Action, Change
 from cosinspect.rootfs.rootfs import Entry, Trace
 
@@ -29,6 +45,8 @@ SCHEMA = "cosinspect.explanation/1"
 MAX_CHANGES = 5
 """The maximum number of changes to one path that are listed, the last ones."""
 MAX_NAMESAKES = 3
+MAX_CHECKS = 3
+"""The number of checks that are named for one need; more are counted."""
 
 
 @frozen
@@ -45,13 +63,16 @@ class Explanation:
     """One chain.
 
     Attributes:
-        subject: the explained check, path, or stage of the boot.
+        subject: the explained check, path, capability, or stage of the boot.
         headline: the state, one sentence without a full stop.
         causes: the causes, first cause first.
-        consequence: the effect on a machine, "" for none.
+        consequence: the effect on a machine, "" for none, or if the check is undecided.
         loses: the capabilities that are lost.
-        remedy: what to do, "" for nothing.
+        cure: what to do, None for nothing.
         checks: for a path, the results of the checks that read it: id, name, kind.
+        kind: of a check, how it ended; else None.
+        risk: of an undecided check, the effect on a machine if it fails.
+        at_risk: of an undecided check, the capabilities that are lost if it fails.
     """
 
     subject: str
@@ -59,8 +80,16 @@ class Explanation:
     causes: tuple[Cause, ...] = ()
     consequence: str = ""
     loses: tuple[Capability, ...] = ()
-    remedy: str = ""
+    cure: Remedy | None = None
     checks: tuple[tuple[str, str, str], ...] = ()
+    kind: Kind | None = None
+    risk: str = ""
+    at_risk: tuple[Capability, ...] = ()
+
+    @property
+    def remedy(self) -> str:
+        """What to do, as text; "" for nothing."""
+        return self.cure.text if self.cure is not None else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the value as plain data."""
@@ -74,7 +103,11 @@ class Explanation:
             "consequence": self.consequence,
             "loses": [capability.value for capability in self.loses],
             "remedy": self.remedy,
+            "remedy_commands": [step.text for step in self.cure.steps] if self.cure is not None else [],
             "checks": [{"check": check, "name": name, "kind": kind} for check, name, kind in self.checks],
+            "kind": self.kind.value if self.kind is not None else "",
+            "if_it_fails": self.risk,
+            "at_risk": [capability.value for capability in self.at_risk],
         }
 
 
@@ -109,19 +142,58 @@ class Explainer:
         return tuple(found)
 
     def boot(self) -> Iterator[Explanation]:
-        """Return the boot from GRUB to the login, with the evidence in the image."""
-        for headline, stage in BOOT_CHAIN:
-            results = [
+        """Return the boot from GRUB to the login, with the evidence in the image; a stage may fail, or be undecided."""
+        stages = [
+            [
                 result
                 for result in self.report.results
-                if stage in result.tags
-                and (not result.capabilities or Capability.BOOT in result.capabilities)
+                if tag in result.tags and (not result.capabilities or Capability.BOOT in result.capabilities)
             ]
+            for _, tag in BOOT_CHAIN
+        ]
+        deciding = [{result.kind for result in results if result.capabilities} for results in stages]
+        for (title, _), results, state in zip(BOOT_CHAIN, stages, stage_states(deciding), strict=True):
             causes = [
                 Cause(text) for result in results if result.kind is Kind.PASS for text in result.evidence
             ]
-            if causes:
-                yield Explanation("boot", headline, tuple(causes))
+            if state is StageState.PASS:
+                if causes:
+                    yield Explanation("boot", title, tuple(causes))
+            elif state is StageState.NOT_REACHED:
+                yield Explanation("boot", f"not reached: {title}")
+            elif state is not StageState.NOT_APPLICABLE:
+                word = "fails" if state is StageState.FAIL else "undecided"
+                these = [
+                    result for result in results if result.capabilities and result.kind.value == state.value
+                ]
+                yield Explanation("boot", f"{word}: {title}", tuple(map(_reason, these)))
+
+    # -- a capability --------------------------------------------------------------------------------------------------
+
+    def capability(self, wanted: Capability) -> tuple[Explanation, ...]:
+        """Explain why the image has a capability or not: its needs, or each check that denies it or is undecided."""
+        found = self.report.capabilities[wanted]
+        deciding = [result for result in self.report.results if result.check in found.because]
+        if found.status is Status.YES:
+            known = Explanation(wanted.value, _headline(found), tuple(self._met(wanted)))
+            return (known, *(self.boot() if wanted is Capability.BOOT else ()))
+        needs = () if found.unknown == (NO_NEEDS,) else found.unknown
+        causes = (*map(_reason, deciding), *map(Cause, needs))
+        chains = [each for result in deciding for each in self.result(result)]
+        return (Explanation(wanted.value, _headline(found), causes), *chains)
+
+    def _met(self, wanted: Capability) -> Iterator[Cause]:
+        """Yield the needs of a capability that the image has, with the checks that decide them."""
+        capabilities = self.report.capabilities
+        for other in sorted(NEEDS.get(wanted, ()), key=list(Capability).index):
+            yield Cause(f"it needs {other.value}, which is {capabilities[other].status.value}")
+        passed = [result for result in self.report.results if result.kind is Kind.PASS]
+        for need in self.report.needs:
+            ids = [result.check for result in passed if need.is_of(result.check, result.capabilities)]
+            if wanted in need.operations and need.decides and ids:
+                told = ", ".join(ids) if len(ids) <= MAX_CHECKS else counted(len(ids), "check")
+                verb = "passes" if len(ids) == 1 else "pass"
+                yield Cause(f"{need.need.rstrip('.')}: {told} {verb}")
 
     # -- a check -------------------------------------------------------------------------------------------------------
 
@@ -131,26 +203,39 @@ class Explainer:
         subject = f"{result.check} {result.name}"
         if result.kind is Kind.FAIL:
             return tuple(
-                Explanation(subject, headline, causes, rule.why, result.capabilities, remedy)
-                for headline, causes, remedy in self._chains(result.findings, rule.remedy)
+                Explanation(
+                    subject,
+                    headline,
+                    causes,
+                    rule.why,
+                    result.capabilities,
+                    cure,
+                    kind=Kind.FAIL,
+                )
+                for headline, causes, cure in self._chains(result.findings, rule.remedy)
             )
+        causes = tuple(Cause(text) for text in result.evidence)
+        if result.kind is Kind.OPEN:
+            remedy = remedy_of(result, provisional=self.report.provisional)
+            return (
+                Explanation(
+                    subject, f"it cannot be decided: {result.reason}", causes, cure=Remedy(remedy),
+                    kind=Kind.OPEN, risk=rule.why, at_risk=result.capabilities,
+                ),
+            )  # fmt: skip
         headline = {
             Kind.PASS: f"it passes; it would fail if: {rule.summary[:1].lower()}{rule.summary[1:].rstrip('.')}",
-            Kind.OPEN: f"it cannot be decided: {result.reason}",
             Kind.NOT_APPLICABLE: f"there is nothing for it to look at: {result.reason}",
         }[result.kind]
-        loses = result.capabilities if result.kind is Kind.OPEN else ()
-        causes = tuple(Cause(text) for text in result.evidence)
-        consequence = rule.why if result.kind is Kind.OPEN else ""
-        return (Explanation(subject, headline, causes, consequence, loses),)
+        return (Explanation(subject, headline, causes, kind=result.kind),)
 
     def _chains(
         self, findings: tuple[Finding, ...], remedy: str
-    ) -> Iterator[tuple[str, tuple[Cause, ...], str]]:
+    ) -> Iterator[tuple[str, tuple[Cause, ...], Remedy]]:
         """Yield defects with causes and remedies; defects with the same causes are joined."""
-        alike: dict[tuple[tuple[Cause, ...], str], list[str]] = {}
+        alike: dict[tuple[tuple[Cause, ...], Remedy], list[str]] = {}
         for finding in findings:
-            key = tuple(self._chain(finding)), finding.remedy or remedy
+            key = tuple(self._chain(finding)), finding.cure or Remedy(remedy)
             alike.setdefault(key, []).append(finding.message)
         for (causes, todo), messages in alike.items():
             yield "; ".join(dict.fromkeys(messages)), causes, todo
@@ -232,9 +317,9 @@ class Explainer:
             if finding.path in (path, trace.at) and rule.kind is Kind.FAIL
         ]
         consequence = "; ".join(dict.fromkeys(f"{rule.check}: {finding.message}" for rule, finding in failed))
-        remedy = next((finding.remedy for _, finding in failed if finding.remedy), "")
+        cure = next((finding.cure for _, finding in failed if finding.cure is not None), None)
         return Explanation(
-            path, headline, causes, consequence, (), remedy or "", tuple(self._looking({path, trace.at}))
+            path, headline, causes, consequence, (), cure, tuple(self._looking({path, trace.at}))
         )
 
     def _findings(self) -> Iterator[tuple[CheckResult, Finding]]:
@@ -311,6 +396,29 @@ class Explainer:
                 if marker.path.rpartition("/")[2] == name and found < MAX_NAMESAKES:
                     found += 1
                     yield self._at(position, f"/{marker.path}, which has the same name, was deleted")
+
+
+def _headline(found: CapabilityResult) -> str:
+    """Return the answer for a capability, and what decides it."""
+    count = len(found.because)
+    match found.status:
+        case Status.YES:
+            told = counted(count, "check passes", "checks pass")
+            return f"yes: {told}{', ' if found.assuming else ''}{found.assuming}"
+        case Status.NO:
+            return f"no: {counted(count, 'check fails', 'checks fail')}"
+        case Status.UNKNOWN:
+            if count:
+                return f"unknown: {counted(count, 'check is undecided', 'checks are undecided')}"
+            if found.unknown in ((), (NO_NEEDS,)):
+                return f"unknown: {unknown_line(found) or 'no check confirms it'}"
+            return f"unknown: no check looks at {counted(len(found.unknown), 'need')} of it"
+
+
+def _reason(result: CheckResult) -> Cause:
+    """Return a result in one line: its first defect, or why it is undecided."""
+    told = result.findings[0].message if result.findings else result.reason
+    return Cause(f"{result.check} {result.name}: {told}")
 
 
 def _done(change: Change, path: str) -> str:

@@ -5,28 +5,33 @@ The headers come from a tar archive, or from the table of contents of a layer; t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from cosinspect.errors import LimitExceeded
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.entry_table import EntryTable
 from cosinspect.layer.ledger import (
     DIRECTORY_BYTES,
     ENTRY_BYTES,
     IMPLIED_BYTES,
     NOTE_BYTES,
     Ledger,
+    weight_of_characters,
     weight_of_text,
 )
-from cosinspect.layer.outline import Outline
+from cosinspect.layer.outline import Names, Outline
 from cosinspect.layer.retain import Retain
 from cosinspect.layer.whiteout import AUFS_PREFIX, NAMELESS, OPAQUE, PREFIX
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Descriptor, Digest
+from cosinspect.tar.blocks import BLOCK
 from cosinspect.tar.irregularities import Irregularity
 from cosinspect.tar.names import cleaned, normalise
-from cosinspect.tar.reader import Header
+from cosinspect.tar.reader import Header, TarStream
+from cosinspect.tar.runs import CommonEntry, header_of
 
 __all__ = ["Archive", "BodySink", "Follower", "Indexing"]
 
@@ -50,6 +55,9 @@ _TYPES = {
     "g": "global",
 }
 _PLAIN = frozenset("0123456")
+_NO_DEVICE = (0, 0)
+_ODD_STARTS = ("", ".")  # of a name that is perhaps no name of a file, or a marker
+_HEADER_NAME = 100  # the length of the field for a name
 _UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) keeps
 
 
@@ -71,6 +79,11 @@ class BodySink(Protocol):
 
 class Follower(Protocol):
     """Selects files whose bytes it receives while the layer is read; thread-safe."""
+
+    @property
+    def least(self) -> int:
+        """Return the size in bytes of the smallest file that it may select."""
+        ...
 
     def follow(self, layer: Descriptor, entry: LayerEntry, /) -> BodySink | None:
         """Return the receiver of a file's bytes, None if they are not wanted."""
@@ -128,20 +141,22 @@ class Indexing:
         *,
         limits: Limits = DEFAULT_LIMITS,
         follow: Callable[[LayerEntry], BodySink | None] | None = None,
+        least: int = 0,
         programs: bool = True,
         ledger: Ledger | None = None,
     ) -> None:
-        """Read `archive`; keep the bodies that `retain` selects, and pass on those that `follow` selects.
+        """Read `archive`; keep the bodies that `retain` selects, and pass on those of at least `least` bytes that `follow` selects.
 
         With `programs`, the requirements of executable files and libraries are read from their bodies. `ledger` counts the
         memory that all layers of an image take.
         """
         self._retain = retain
         self._follow = follow
+        self._least = least if follow is not None else limits.inflated_bytes + 1
         self.sinks: list[BodySink] = []
         self._archive = archive
         self._limits = limits
-        self.entries: list[LayerEntry] = []
+        self.entries = EntryTable()
         self.whiteouts: list[Marker] = []
         self.opaques: list[Marker] = []
         self.nameless: list[Marker] = []
@@ -167,10 +182,23 @@ class Indexing:
             LimitExceeded: the archive exceeds a bound.
         """
         most = self._limits.entries
-        for seen, header in enumerate(self._archive):
-            if seen >= most:
-                raise self._limit("entries", most, "entries in a layer")
-            self._take(header)
+        archive = self._archive
+        runs = archive if isinstance(archive, TarStream) and self._fits_bounds() else None
+        following = runs.following if runs is not None else partial(next, iter(archive), None)
+        seen = 0
+        while True:
+            run = runs.run(most - seen) if runs is not None else ()
+            if runs is not None and run:
+                seen += len(run)
+                self._take_run(runs, run)
+            else:
+                header = following()
+                if header is None:
+                    break
+                if seen >= most:
+                    raise self._limit("entries", most, "entries in a layer")
+                seen += 1
+                self._take(header)
             if self._kept > _PAID_AT:
                 self._pay()
         self._pay()
@@ -189,7 +217,7 @@ class Indexing:
         return LayerIndex(
             descriptor,
             diff_id,
-            tuple(self.entries),
+            self.entries.seal(),
             tuple(self.whiteouts),
             tuple(self.opaques),
             tuple(self._archive.irregularities),
@@ -213,6 +241,89 @@ class Indexing:
         self._notes = len(notes)
         kept, self._kept = self._kept, 0
         self._ledger.take(kept, f"byte {self._archive.position} of the uncompressed layer")
+
+    # -- entries of the common form --------------------------------------------------------------------------------
+
+    def _fits_bounds(self) -> bool:
+        """Return whether the bounds of a path allow every name that has room in a header."""
+        return min(self._limits.path_bytes, self._limits.path_depth) >= _HEADER_NAME
+
+    def _take_run(  # noqa: PLR0915 - one loop without calls: each would cost a tenth of what an entry costs
+        self, archive: TarStream, run: Sequence[CommonEntry]
+    ) -> None:
+        """Take entries of the common form as `_take` does, in a third of the time.
+
+        An entry goes to `_take` if its name may be a marker or has to be cleaned, if its directory has no entry yet, or if the
+        directory has its name already.
+        """
+        outline, retain, keep = self.outline, self._retain, self.entries.append
+        wanted_names, programs = retain.names, self._programs_left > 0
+        least = self._least
+        names: Names | None = None
+        above: str | None = None
+        wanted = False
+        owner_before: tuple[int, int, int] | None = None
+        mode = uid = gid = executable = 0
+        count = characters = 0
+        current = run[-1]
+        for row in run:
+            name, shape, owner, size, mtime, offset = row
+            path = name[2:] if name[:2] == "./" else name
+            kind = shape.kind
+            if kind == "5" and path[-1:] == "/":
+                path = path[:-1]
+            parent, slash, base = path.rpartition("/")
+            if parent != above:
+                above, names, wanted = parent, outline.names(parent), retain.may_want(parent)
+            if owner is not owner_before:
+                mode, uid, gid = owner
+                owner_before, executable = owner, mode & 0o111
+                mode &= 0o7777
+            if (
+                names is None
+                or base in names
+                or base[:1] in _ODD_STARTS
+                or (slash and not parent)
+                or not 0 <= uid < _UNCHANGED > gid >= 0
+            ):
+                archive.enter(row)
+                self._take(header_of(row))
+                above, current = None, row
+                continue
+            count += 1
+            characters += len(path)
+            if kind == "0":
+                entry = LayerEntry(
+                    path, "file", mode, uid, gid, size, mtime, "", _NO_DEVICE, None, offset, offset + BLOCK, size, None
+                )  # fmt: skip
+                keep(entry)
+                names[base] = entry
+                if (
+                    wanted
+                    or base in wanted_names
+                    or size >= least
+                    or (programs and size and (executable or ".so" in base))
+                ):
+                    archive.enter(row)
+                    self._take_body(entry)
+                    current = row
+                continue
+            link = shape.link if kind == "2" else ""
+            characters += len(link)
+            entry = LayerEntry(
+                path, _TYPES[kind], mode, uid, gid, 0, mtime, link, _NO_DEVICE, None, offset, offset + BLOCK, 0, None
+            )  # fmt: skip
+            keep(entry)
+            self._listed += kind == "5"
+            outline.add(entry)
+            above = None
+        if current is not run[-1]:
+            archive.enter(run[-1])
+        self.metadata += characters
+        self._kept += ENTRY_BYTES * count + weight_of_characters(characters)
+        self._hold_metadata_to_bound()
+
+    # -- all other entries -----------------------------------------------------------------------------------------
 
     def _take(self, header: Header) -> None:
         name = header.name
@@ -270,7 +381,7 @@ class Indexing:
         self._listed += kind == "dir"
         self.outline.add(entry)
         if kind == "file" and header.sparse is None:
-            self._take_body(header, entry)
+            self._take_body(entry)
 
     def _hold_to_bounds(self, header: Header, path: str) -> None:
         # A character takes at most four bytes.
@@ -286,32 +397,32 @@ class Indexing:
             weight = _weight(header)
             self.metadata += weight
             self._kept += 2 * weight + (_MAPPING + _TEXT * len(header.xattrs) if header.xattrs else 0)
-        if self.metadata > limits.metadata_characters:
-            raise self._limit(
-                "metadata_characters",
-                self._limits.metadata_characters,
-                "characters of names and attributes",
-            )
+        self._hold_metadata_to_bound()
 
-    def _take_body(self, header: Header, entry: LayerEntry) -> None:
+    def _hold_metadata_to_bound(self) -> None:
+        most = self._limits.metadata_characters
+        if self.metadata > most:
+            raise self._limit("metadata_characters", most, "characters of names and attributes")
+
+    def _take_body(self, entry: LayerEntry) -> None:
         """Pass on a file's content, keep it, or read what a kernel needs to execute it."""
-        sink = self._follow(entry) if self._follow is not None else None
+        sink = self._follow(entry) if self._follow is not None and entry.size >= self._least else None
         if sink is not None:
             self._hand_on(sink)
-        elif self._retain.wants(entry.path, header.stored):
+        elif self._retain.wants(entry.path, entry.stored):
             body = b"".join(iter(lambda: self._archive.read(1 << 20), b""))
-            self.contents[header.data] = body
+            self.contents[entry.data] = body
             if self._programs_left > 0 and is_candidate(entry.path, entry.mode):
-                self._note_program(header.data, read_program(body))
-        elif self._programs_left > 0 and header.stored and is_candidate(entry.path, entry.mode):
-            self._read_program(header)
+                self._note_program(entry.data, read_program(body))
+        elif self._programs_left > 0 and entry.stored and is_candidate(entry.path, entry.mode):
+            self._read_program(entry)
 
-    def _read_program(self, header: Header) -> None:
+    def _read_program(self, entry: LayerEntry) -> None:
         """Read as much of a body as is needed for its type and its requirements."""
-        reader = ProgramReader(header.stored)
+        reader = ProgramReader(entry.stored)
         while (data := self._archive.read(_HANDED_BYTES)) and reader.feed(data):
             pass
-        self._note_program(header.data, reader.finish())
+        self._note_program(entry.data, reader.finish())
 
     def _note_program(self, data: int, program: Program) -> None:
         # What exceeds the bound is read on demand.

@@ -94,7 +94,10 @@ class Layer:
         if table is not None:
             archive = AuditedArchive(archive, table)
         follow = partial(follower.follow, self.descriptor) if follower is not None else None
-        work = Indexing(archive, retain or Retain(), limits=self.limits, follow=follow, ledger=ledger)
+        least = follower.least if follower is not None else 0
+        work = Indexing(
+            archive, retain or Retain(), limits=self.limits, follow=follow, least=least, ledger=ledger
+        )
         verified = False
         try:
             work.run()

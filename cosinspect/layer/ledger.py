@@ -15,6 +15,7 @@ __all__ = [
     "MARKER_BYTES",
     "NOTE_BYTES",
     "Ledger",
+    "weight_of_characters",
     "weight_of_text",
 ]
 
@@ -33,7 +34,12 @@ _BATCH = 256 * 1024
 
 def weight_of_text(text: str) -> int:
     """Return what a name takes: once in the index, and its last component in each tree."""
-    return 2 * len(text)
+    return weight_of_characters(len(text))
+
+
+def weight_of_characters(count: int) -> int:
+    """Return what names of so many characters together take."""
+    return 2 * count
 
 
 class Ledger:

@@ -14,12 +14,12 @@ from cosinspect.layer.changeset import LayerEntry, Marker
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 
-__all__ = ["Note", "Outline"]
+__all__ = ["Names", "Note", "Outline"]
 
 Note: TypeAlias = Callable[[str, int, str, str], None]
 """A callback with an irregularity's kind, offset, message and path."""
 
-_Directory: TypeAlias = "dict[str, _Directory | LayerEntry | int]"
+Names: TypeAlias = "dict[str, Names | LayerEntry | int]"
 """Names to entries and directories; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needs it. A
 directory with `_GONE` is not part of the tree any more."""
 
@@ -40,9 +40,9 @@ class Outline:
     def __init__(self, note: Note, *, limits: Limits = DEFAULT_LIMITS) -> None:
         self._note = note
         self._limits = limits
-        self._root: _Directory = {}
-        self._found: dict[str, _Directory] = {"": self._root}
-        self._behind: dict[int, _Directory] = {}  # what is written below an entry that is not a directory
+        self._root: Names = {}
+        self._found: dict[str, Names] = {"": self._root}
+        self._behind: dict[int, Names] = {}  # what is written below an entry that is not a directory
         self._waiting: list[LayerEntry] = []  # hard links whose target has not appeared yet
         self.directories = 0
 
@@ -81,6 +81,14 @@ class Outline:
         else:
             directory[name] = self._directory(_OWN, entry)
 
+    def names(self, path: str) -> Names | None:
+        """Return the names in a directory in which the layer has an entry; None if it has none there, or replaced the directory.
+
+        A regular file can be inserted with a name that is not among them, until another entry is added; `add` does the same.
+        """
+        found = self._found.get(path)
+        return None if found is None or _GONE in found else found
+
     def finish(self, whiteouts: Iterable[Marker], opaques: Iterable[Marker]) -> None:
         """Note irregularities that need the whole layer.
 
@@ -99,9 +107,9 @@ class Outline:
 
     # -- entries ---------------------------------------------------------------------------------------------------
 
-    def _detach(self, old: _Directory | LayerEntry | int) -> None:
+    def _detach(self, old: Names | LayerEntry | int) -> None:
         """Mark what was found below an entry that another kind of entry replaces: it is there no more."""
-        waiting: list[_Directory | LayerEntry | int | None] = [old]
+        waiting: list[Names | LayerEntry | int | None] = [old]
         while waiting:
             directory = waiting.pop()
             if isinstance(directory, LayerEntry):
@@ -113,7 +121,7 @@ class Outline:
     def _duplicate(self, entry: LayerEntry) -> None:
         self._note("duplicate-entry", entry.header, "a second entry for a path", entry.path)
 
-    def _directory(self, key: str, value: LayerEntry | int) -> _Directory:
+    def _directory(self, key: str, value: LayerEntry | int) -> Names:
         self.directories += 1
         if self.directories > self._limits.directories:
             raise LimitExceeded(
@@ -124,7 +132,7 @@ class Outline:
             )
         return {key: value}
 
-    def _descend(self, path: str, entry: LayerEntry) -> _Directory:
+    def _descend(self, path: str, entry: LayerEntry) -> Names:
         """Find or make the directory for an entry; note and replace what is not a directory on the way."""
         node = self._root
         for name in path.split("/"):
@@ -148,18 +156,18 @@ class Outline:
     def _is_symlink(self, entry: LayerEntry) -> bool:
         """Return whether an entry is a symbolic link, or another name of one."""
         hops = self._limits.link_hops
-        found: LayerEntry | _Directory | None = entry
+        found: LayerEntry | Names | None = entry
         while isinstance(found, LayerEntry) and found.type == "hardlink" and hops:
             hops -= 1
             found = self._at(found.link)
         return isinstance(found, LayerEntry) and found.type == "symlink"
 
-    def _at(self, path: str) -> LayerEntry | _Directory | None:
+    def _at(self, path: str) -> LayerEntry | Names | None:
         """Return what the layer has at a path; symbolic links are followed within the layer.
 
         A missing name counts as a directory if `..` leads out of it again: readers join such names lexically.
         """
-        walk: PathWalk[LayerEntry | _Directory] = PathWalk(
+        walk: PathWalk[LayerEntry | Names] = PathWalk(
             _ENTRIES, self._root, path, follow=False, most=self._limits.link_hops, by_letters=True
         )
         for step in walk:
@@ -189,7 +197,7 @@ class Outline:
         return found
 
     def _whiteouts(self, whiteouts: tuple[Marker, ...], opaque: set[str]) -> None:
-        gone: _Directory = {}
+        gone: Names = {}
         for marker in whiteouts:
             node = gone
             for name in marker.path.split("/"):
@@ -221,23 +229,23 @@ class Outline:
 class _Entries:
     """The entries of a layer as a walk asks for them (`cosinspect.path_walk`)."""
 
-    def is_directory(self, node: LayerEntry | _Directory, /) -> bool:
+    def is_directory(self, node: LayerEntry | Names, /) -> bool:
         return isinstance(node, dict)
 
-    def child(self, directory: LayerEntry | _Directory, name: str, /) -> LayerEntry | _Directory | None:
+    def child(self, directory: LayerEntry | Names, name: str, /) -> LayerEntry | Names | None:
         found = directory.get(name) if isinstance(directory, dict) else None
         return found if isinstance(found, (dict, LayerEntry)) else None
 
-    def target(self, node: LayerEntry | _Directory, /) -> str | None:
+    def target(self, node: LayerEntry | Names, /) -> str | None:
         return node.link if isinstance(node, LayerEntry) and node.type == "symlink" else None
 
 
 _ENTRIES = _Entries()
 
 
-def _below(directory: _Directory | None, names: list[str]) -> LayerEntry | _Directory | None:
+def _below(directory: Names | None, names: list[str]) -> LayerEntry | Names | None:
     """Return what is at a path below a directory, without following links."""
-    found: LayerEntry | _Directory | int | None = directory
+    found: LayerEntry | Names | int | None = directory
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None
     return found if isinstance(found, (dict, LayerEntry)) else None

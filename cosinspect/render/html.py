@@ -1,12 +1,14 @@
 """A report as a self-contained page: one file without external scripts or pictures, for phones and screens.
 
 It renders the document of `Report.to_dict`, so that stored reports can be shown. Content of the image is made
-harmless first (`cosinspect.report.display`) and escaped in the page.
+harmless first (`cosinspect.report.display`) and escaped in the page. The page names the day on which it was
+written: it is the only output that depends on the clock besides the cost of the inspection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, TextIO
@@ -15,21 +17,24 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from cosinspect.cost import cost_line
+from cosinspect.report.boot_chain import BOOT_CHAIN, StageState, stage_states
 from cosinspect.report.display import printable, size
-from cosinspect.report.lines import BOOT_CHAIN
-from cosinspect.report.report import Report, shorten_step
+from cosinspect.report.lines import verdict_words
+from cosinspect.report.remedy import Instruction, Remedy
+from cosinspect.report.report import Kind, Report, shorten_step
+from cosinspect.version import __version__
 
-__all__ = ["HtmlRenderer", "page", "report_page"]
+__all__ = ["HtmlRenderer", "page", "report_page", "short_name"]
 
 WORDS = {
-    "pass": "passes",
-    "fail": "fails",
+    "pass": "pass",
+    "fail": "fail",
     "open": "undecided",
+    "notReached": "not reached",
     "notApplicable": "not applicable",
     "error": "not inspected",
 }
 _GRAVITY = {"error": 0, "warning": 1, "note": 2}
-_KINDS = ("fail", "open", "pass", "notApplicable")
 STEP = 160
 """The number of characters of a build step that are shown."""
 LINES = 3
@@ -49,6 +54,7 @@ def report_page(
     *,
     home: str | None = None,
     packages: Sequence[Mapping[str, Any]] = (),
+    day: date | None = None,
 ) -> str:
     """Return the page of one report.
 
@@ -56,6 +62,10 @@ def report_page(
         report: as `Report.to_dict` returns it.
         home: address of the overview, if any.
         packages: databases with their packages, as `PackageDatabase.to_dict` returns them.
+        day: on which the page is written; None for today, UTC.
+
+    Raises:
+        InvalidReport: `report` does not have the schema of a report.
     """
     results = report["results"]
     told = [each for each in results if each["kind"] in ("fail", "open")]
@@ -72,10 +82,15 @@ def report_page(
     return page(
         "report.html",
         report=report,
+        title=short_name(report["image"]["name"]),
+        summary=verdict_words(Report.from_dict(report)),
+        version=__version__,
+        day=(day or datetime.now(UTC).date()).isoformat(),
+        lead=_lead,
         home=home,
         results=told,
         count=sum(len(each["findings"]) or 1 for each in told),
-        chain=[_stage(title, tag, results) for title, tag in BOOT_CHAIN],
+        chain=_chain(results),
         layers=[_layer(number, layer, largest, told) for number, layer in enumerate(layers)],
         total=f"{size(sum(layer['size'] for layer in layers))} compressed",
         passed=[each for each in results if each["kind"] == "pass"],
@@ -90,16 +105,37 @@ def page(template: str, **values: object) -> str:
     return _environment().get_template(template).render(values)
 
 
-def _stage(title: str, tag: str, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return one stage of the boot: the results and the evidence of its checks that decide booting."""
-    own = [each for each in results if tag in each.get("tags", ())]
-    deciding = [each for each in own if "boot" in each["capabilities"]] or own
-    kind = min((each["kind"] for each in deciding), key=_KINDS.index, default="notApplicable")
-    if kind in ("fail", "open"):
-        lines = [f"{each['check']} {each['name']}" for each in deciding if each["kind"] == kind]
-    else:
-        lines = [line for each in deciding for line in each["evidence"]]
-    return {"title": title, "kind": kind, "lines": lines[:LINES]}
+def short_name(name: str) -> str:
+    """Return the last part of an image's name with its tag, which tells pages apart: `os:v1` of `quay.io/org/os:v1`."""
+    path, at, digest = name.partition("@")
+    last = path.rpartition("/")[2] or name
+    # A tag names the image better than a digest does.
+    return last if ":" in last or not at else f"{last}@{digest[:19]}"
+
+
+def _lead(finding: Mapping[str, Any]) -> str:
+    """Return the remedy of a finding without its instructions, which have lines of their own."""
+    steps = tuple(map(Instruction, finding.get("remedy_commands", ())))
+    return Remedy(finding["remedy"], steps).lead
+
+
+def _chain(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the stages of the boot: the results and the evidence of the checks that decide booting."""
+    stages = []
+    for _, tag in BOOT_CHAIN:
+        own = [each for each in results if tag in each.get("tags", ())]
+        stages.append([each for each in own if "boot" in each["capabilities"]] or own)
+    states = stage_states([{Kind(each["kind"]) for each in deciding} for deciding in stages])
+    chain = []
+    for (title, _), deciding, state in zip(BOOT_CHAIN, stages, states, strict=True):
+        if state in (StageState.FAIL, StageState.UNDECIDED):
+            lines = [f"{each['check']} {each['name']}" for each in deciding if each["kind"] == state.value]
+        elif state is StageState.PASS:
+            lines = [line for each in deciding for line in each["evidence"]]
+        else:
+            lines = []
+        chain.append({"title": title, "state": state.value, "lines": lines[:LINES]})
+    return chain
 
 
 def _layer(number: int, layer: Mapping[str, Any], largest: int, told: list[dict[str, Any]]) -> dict[str, Any]:

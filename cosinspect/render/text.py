@@ -17,7 +17,8 @@ from rich.text import Text
 
 from cosinspect.render.choices import ReportPart
 from cosinspect.report.display import counted, cut, printable, size, wrap
-from cosinspect.report.lines import layer_of, unknown_line, waiver_line
+from cosinspect.report.lines import joined, layer_of, unknown_line, verdict_words, waiver_line
+from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import (
     Capability,
     CapabilityResult,
@@ -31,6 +32,7 @@ from cosinspect.report.report import (
     Verdict,
     Waiver,
 )
+from cosinspect.report.undecided import remedy_of
 
 __all__ = ["TextRenderer"]
 
@@ -43,22 +45,7 @@ MAX_ALIKE = 5
 MIN_TEXT = 20
 """The number of columns that text beside a label has at least; with less, it stands below the label."""
 
-_ABILITIES = {
-    Capability.BOOT: "boot",
-    Capability.INSTALL: "install",
-    Capability.UPGRADE: "upgrade",
-    Capability.RECOVERY: "recover",
-    Capability.ISO: "make an ISO",
-    Capability.VERIFY: "be verified",
-    Capability.AWS: "run on AWS",
-    Capability.GCP: "run on GCP",
-}
 _VERDICTS = {Verdict.PASS: "PASS", Verdict.FAIL: "FAIL", Verdict.OPEN: "UNDECIDED"}
-_SIGNED = {
-    Status.YES: "is signed",
-    Status.NO: "is not signed by a trusted signer",
-    Status.UNKNOWN: "unknown whether it is signed",
-}
 _VERDICT_STYLES = {
     Verdict.PASS: "bold green",
     Verdict.FAIL: "bold red",
@@ -141,29 +128,10 @@ class _Page:
 
     def _verdict(self) -> Iterator[Text]:
         report = self.report
-        capabilities = report.capabilities
-
-        def those(status: Status) -> list[str]:
-            return [_ABILITIES[item] for item in report.required if capabilities[item].status is status]
-
-        said = [f"cannot {ability}" for ability in those(Status.NO)]
-        if report.selected:
-            said.append(f"as far as {_join(list(report.selected), 'and')} can tell")
-        elif unknown := those(Status.UNKNOWN):
-            said.append(f"unknown whether it can {_join(unknown, 'or')}")
-        if able := those(Status.YES) if report.verdict is Verdict.PASS else []:
-            said = [f"can {_join(able, 'and')}", *said]
-        broken = [each for each in report.failed if report.is_decisive(each) and not each.capabilities]
-        if broken:
-            said.append(f"breaks {counted(len(broken), 'further rule')}")
-        if any(result.is_waived for result in report.results):
-            said.append("with waivers")
-        if report.signature_required:
-            said.append(_SIGNED[report.signed])
-        if report.provisional:
-            said.append("provisionally")
         label = _label(f"{_VERDICTS[report.verdict]}  ", _VERDICT_STYLES[report.verdict])
-        yield from self._paragraph(f"{printable(report.name)} {', '.join(said)}", style="bold", label=label)
+        yield from self._paragraph(
+            f"{printable(report.name)} {verdict_words(report)}", style="bold", label=label
+        )
 
     def _subject(self) -> Iterator[Text]:
         report = self.report
@@ -171,7 +139,7 @@ class _Page:
         required = [item.value for item in report.required]
         if report.signature_required:
             required.append("signature")
-        demands = f", requires {_join(required, 'and')}" if required else ""
+        demands = f", requires {joined(required, 'and')}" if required else ""
         rows = {
             "digest": report.digest,
             "index": report.index or "",
@@ -242,7 +210,9 @@ class _Page:
                 yield Text()
             yield from self._title(result, _LEVEL_STYLES[result.level])
             shown = result.findings[:MAX_FINDINGS]
-            remedies = list(dict.fromkeys(finding.remedy for finding in result.findings if finding.remedy))
+            remedies = list(
+                {each.remedy: each.cure for each in result.findings if each.cure is not None}.values()
+            )
             # Findings with the same place and reason are printed once, below all that they break.
             for _, alike in itertools.groupby(shown, lambda each: evolve(each, message="")):
                 yield from self._findings(list(alike), with_remedy=len(remedies) > 1)
@@ -285,11 +255,15 @@ class _Page:
             yield Text(f"       - and {len(finding.evidence) - MAX_EVIDENCE} more", "dim")
         if finding.waiver:
             yield from self._waiver(finding.waiver)
-        if with_remedy and finding.remedy:
-            yield from self._remedy(finding.remedy)
+        if with_remedy and finding.cure is not None:
+            yield from self._remedy(finding.cure)
 
-    def _remedy(self, remedy: str) -> Iterator[Text]:
-        yield from self._paragraph(printable(remedy), label=_label("    remedy: ", "green"))
+    def _remedy(self, remedy: Remedy) -> Iterator[Text]:
+        """Yield what to do; each instruction is one line, however long, so that it can be copied."""
+        told = f"{remedy.lead}:" if remedy.steps else remedy.text
+        yield from self._paragraph(printable(told), label=_label("    remedy: ", "green"))
+        for step in remedy.steps:
+            yield Text(f"      {printable(step.text)}")
 
     def _undecided(self, results: list[CheckResult]) -> Iterator[Text]:
         if results:
@@ -304,6 +278,8 @@ class _Page:
                 for result in those:
                     yield from self._title(result, "bold yellow")
             yield from self._paragraph(printable(reason), label=Text("    "))
+            remedy = remedy_of(those[0], provisional=self.report.provisional)
+            yield from self._paragraph(printable(remedy), label=_label("    remedy: ", "green"))
             for result in those:
                 if result.waiver:
                     yield from self._waiver(result.waiver)
@@ -443,9 +419,3 @@ def _ranges(ids: Iterable[str]) -> str:
 def _number(check: str) -> int:
     digits = re.search(r"\d+$", check)
     return int(digits[0]) if digits else -2
-
-
-def _join(words: list[str], conjunction: str) -> str:
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"

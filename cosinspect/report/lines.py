@@ -8,31 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.report.capabilities import NO_NEEDS, CapabilityResult
-from cosinspect.report.display import printable
+from cosinspect.report.capabilities import NO_NEEDS, Capability, CapabilityResult, Status
+from cosinspect.report.display import counted, printable
 from cosinspect.report.evidence import names_layer
 from cosinspect.report.report import CheckResult, Finding, Kind, Report, Verdict, Waiver, name_layer
+from cosinspect.report.undecided import remedy_of
 
 __all__ = [
-    "BOOT_CHAIN",
     "finding_lines",
+    "joined",
     "layer_of",
     "reasons",
     "result_lines",
     "sentence",
     "standing",
     "unknown_line",
+    "verdict_words",
     "waiver_line",
 ]
 
-BOOT_CHAIN: tuple[tuple[str, str], ...] = (
-    ("GRUB finds its menu, which names what to load", "boot-menu"),
-    ("GRUB loads the kernel", "kernel"),
-    ("the kernel unpacks the initrd, which finds the image on disk", "initrd"),
-    ("systemd takes over and runs the stages", "system"),
-    ("cloud-configs define mounts and logins", "settings"),
-)
-"""The stages from power-on to login, and the tag of the checks of each stage."""
+
+_ABILITIES = {
+    Capability.BOOT: "boot",
+    Capability.INSTALL: "install",
+    Capability.UPGRADE: "upgrade",
+    Capability.RECOVERY: "recover",
+    Capability.ISO: "make an ISO",
+    Capability.VERIFY: "be verified",
+    Capability.AWS: "run on AWS",
+    Capability.GCP: "run on GCP",
+}
+_SIGNED = {
+    Status.YES: "is signed",
+    Status.NO: "is not signed by a trusted signer",
+    Status.UNKNOWN: "unknown whether it is signed",
+}
 
 
 def unknown_line(result: CapabilityResult) -> str:
@@ -48,6 +58,32 @@ def sentence(report: Report) -> str:
     label = "undecided" if report.verdict is Verdict.OPEN else report.verdict.value
     profile = " + ".join([report.profile, *report.policies])
     return printable(f"{label}: {report.name} (profile {profile}): {standing(report)}")
+
+
+def verdict_words(report: Report) -> str:
+    """Return what the image can do, or why it does not pass, in words: `cannot boot, unknown whether it can install`."""
+    capabilities = report.capabilities
+
+    def those(status: Status) -> list[str]:
+        return [_ABILITIES[item] for item in report.required if capabilities[item].status is status]
+
+    said = [f"cannot {ability}" for ability in those(Status.NO)]
+    if report.selected:
+        said.append(f"as far as {joined(list(report.selected), 'and')} can tell")
+    elif unknown := those(Status.UNKNOWN):
+        said.append(f"unknown whether it can {joined(unknown, 'or')}")
+    if able := those(Status.YES) if report.verdict is Verdict.PASS else []:
+        said = [f"can {joined(able, 'and')}", *said]
+    broken = [each for each in report.failed if report.is_decisive(each) and not each.capabilities]
+    if broken:
+        said.append(f"breaks {counted(len(broken), 'further rule')}")
+    if any(result.is_waived for result in report.results):
+        said.append("with waivers")
+    if report.signature_required:
+        said.append(_SIGNED[report.signed])
+    if report.provisional:
+        said.append("provisionally")
+    return ", ".join(said)
 
 
 def standing(report: Report) -> str:
@@ -90,11 +126,13 @@ def finding_lines(report: Report, finding: Finding) -> Iterator[str]:
 
 
 def result_lines(report: Report, result: CheckResult) -> Iterator[str]:
-    """Return the lines of a result: its findings, or why it is open."""
+    """Return the lines of a result: its findings, or why it is undecided and what to do about it."""
     for finding in result.findings:
         yield from finding_lines(report, finding)
     if result.reason:
         yield printable(result.reason)
+    if result.kind is Kind.OPEN:
+        yield printable(f"remedy: {remedy_of(result, provisional=report.provisional)}")
     if result.waiver:
         yield waiver_line(result.waiver)
 
@@ -114,3 +152,10 @@ def reasons(report: Report) -> Iterator[str]:
                 standing = [finding.message for finding in result.findings if not finding.is_waived]
                 said = standing[0] if standing else result.reason
                 yield printable(f"{result.check} {result.name}: {said}")
+
+
+def joined(words: list[str], conjunction: str) -> str:
+    """Return words as people list them: `boot, install and upgrade`."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"

@@ -37,6 +37,7 @@ from cosinspect.report.results import (
     Stats,
     Waiver,
 )
+from cosinspect.report.undecided import SIGNATURE_TAG, remedy_of
 from cosinspect.signatures.outcome import Verification
 from cosinspect.wire_types import ready
 
@@ -66,10 +67,6 @@ __all__ = [
 ]
 
 SCHEMA = "cosinspect.report/1"
-
-
-SIGNATURE_TAG = "signature"
-"""Tag of the check of the image's signatures. If a signature is required, this check decides the verdict and cannot be waived."""
 
 
 class Verdict(enum.Enum):
@@ -129,12 +126,13 @@ class _WireResult(msgspec.Struct):
     evidence: tuple[str, ...] = ()
     waiver: Waiver | None = None
     tags: tuple[str, ...] = ()
+    transient: bool = False
 
     def value(self) -> CheckResult:
         findings = tuple(each.value() for each in self.findings)
         return CheckResult(
             self.check, self.name, self.kind, self.level, self.capabilities,
-            findings, self.reason, self.evidence, self.waiver, self.tags,
+            findings, self.reason, self.evidence, self.waiver, self.tags, self.transient,
         )  # fmt: skip
 
 
@@ -394,7 +392,7 @@ class Report:
             "capabilities": {
                 capability.value: result.to_dict() for capability, result in self.capabilities.items()
             },
-            "results": [_result(result) for result in self.results],
+            "results": [_result(result, provisional=self.provisional) for result in self.results],
             "unused_waivers": [waiver.to_dict() for waiver in self.unused],
             "signature_required": self.signature_required,
             "verified_required": self.verified_required,
@@ -460,7 +458,7 @@ def _layers(positions: tuple[int, ...]) -> str:
     return f"layer{'' if len(positions) == 1 else 's'} {text}"
 
 
-def _result(result: CheckResult) -> dict[str, Any]:
+def _result(result: CheckResult, *, provisional: bool) -> dict[str, Any]:
     return {
         "check": result.check,
         "name": result.name,
@@ -481,6 +479,8 @@ def _result(result: CheckResult) -> dict[str, Any]:
             for finding in result.findings
         ],
         "reason": result.reason,
+        "remedy": remedy_of(result, provisional=provisional) if result.kind is Kind.OPEN else "",
+        "transient": result.transient,
         "evidence": list(result.evidence),
         "waiver": result.waiver.to_dict() if result.waiver else None,
         "tags": list(result.tags),

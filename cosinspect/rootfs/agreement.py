@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.entry_table import EntryTable
 from cosinspect.rootfs.guarded import leaves_root, link_leaves_root
-from cosinspect.rootfs.node import IMPLIED_MODE, Node
+from cosinspect.rootfs.node import IMPLIED_MODE, Node, held
 from cosinspect.rootfs.xattrs import refused_attribute
 
 __all__ = ["Agreement", "meets_guards"]
@@ -70,6 +71,16 @@ class Agreement:
         if kind == "dir" and entry.mode & _SETGID and entry.gid:
             self._passes_group_on = True
             self.holds = self.holds and not self._implies
+
+    def irregular(self, table: EntryTable) -> None:
+        """Observe a layer of which each path occurs once: regular entries are read alike."""
+        if any(_is_read_differently(entry) for entry in table.irregular.values()):
+            self.holds = False
+
+    def names(self, directory: str, names: Iterable[str]) -> None:
+        """Observe files of such a layer in a directory, which may replace files of lower layers."""
+        if self._gone and any((f"{directory}/{name}" if directory else name) in self._gone for name in names):
+            self.holds = False
 
     def link(self, entry: LayerEntry, target: Node, position: int) -> None:
         """Observe a hard link to a file."""
@@ -136,7 +147,7 @@ def _has_several_names(top: Node) -> bool:
         node = waiting.pop()
         if node.inode is not None:
             return True
-        waiting.extend((node.children or {}).values())
+        waiting.extend(held(node))
     return False
 
 

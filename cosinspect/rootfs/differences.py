@@ -275,14 +275,20 @@ def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
 
 def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Entry | None]]:
     """Walk two trees at once, and yield the pairs that are not evidently the same file of the same layer."""
+    shared = {
+        at
+        for at, (ours, theirs) in enumerate(zip(left.indexes, right.indexes, strict=False))
+        if ours is theirs
+    }
     waiting: list[tuple[str, Node | None, Node | None]] = [("/", left.root.node, right.root.node)]
     while waiting:
         spend()
         path, ours, theirs = waiting.pop()
-        if ours is None or theirs is None or not _is_one(ours, theirs):
+        if ours is None or theirs is None or not (ours.source in shared and _is_one(ours, theirs)):
             yield path, _seen(path, ours), _seen(path, theirs)
-        our_children = (ours.children if ours is not None else None) or {}
-        their_children = (theirs.children if theirs is not None else None) or {}
+        # Copies: what is looked up in the trees themselves stays in memory.
+        our_children = dict(ours.children.items()) if ours is not None and ours.children else {}
+        their_children = dict(theirs.children.items()) if theirs is not None and theirs.children else {}
         if our_children or their_children:
             base = path.rstrip("/")
             waiting.extend(
@@ -294,7 +300,7 @@ def _pairs(left: Rootfs, right: Rootfs) -> Iterator[tuple[str, Entry | None, Ent
 def _is_one(ours: Node, theirs: Node) -> bool:
     """Return whether two nodes come from one entry, without other attributes from a hard link."""
     return (
-        ours.entry is theirs.entry
+        ours.entry == theirs.entry
         and ours.source == theirs.source
         and (ours.inode is None or ours.inode.attributes is None)
         and (theirs.inode is None or theirs.inode.attributes is None)

@@ -18,6 +18,7 @@ from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
 from cosinspect.layer.whiteout import opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
+from cosinspect.rootfs.literal_stack import LiteralStack, with_parents
 from cosinspect.rootfs.node import NODES
 from cosinspect.rootfs.overlay import apply_in_place, prefixes
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
@@ -81,10 +82,19 @@ def histories(
     changes: dict[str, list[Change]] = {path: [] for path in paths}
     if RULES[semantics].stacking is not Stacking.IN_PLACE:
         return _by_prefix(indexes, changes, semantics, limits)
-    indexes = concerned(indexes, changes)
+    return _in_place(concerned(indexes, changes), changes, semantics, limits)[0]
+
+
+def _in_place(
+    indexes: Sequence[LayerIndex], changes: dict[str, list[Change]], semantics: Semantics, limits: Limits
+) -> tuple[dict[str, tuple[Change, ...]], set[str]]:
+    """Apply the layers, and return the changes with the real paths that were looked up on the ways to the paths asked."""
+    looked_up: set[str] = set()
     tree = Tree(RULES[semantics], limits=limits)
     before = dict.fromkeys(changes, _Trail((), None, None))
     for position, index in enumerate(indexes):
+        if position and not (index.entries or index.whiteouts or index.opaques):
+            continue
         markers = apply_in_place(tree, index, position)
         applied = _Applied(index, position, tree, markers)
         for path, done in changes.items():
@@ -93,7 +103,8 @@ def histories(
             if change is not None:
                 done.append(change)
             before[path] = now
-    return {path: tuple(done) for path, done in changes.items()}
+            looked_up.update(step.path for step in now.steps)
+    return {path: tuple(done) for path, done in changes.items()}, looked_up
 
 
 class Past:
@@ -105,14 +116,23 @@ class Past:
         *,
         semantics: Semantics = Semantics.OCI,
         limits: Limits = DEFAULT_LIMITS,
+        literal: bool = False,
     ) -> None:
-        """Keep the layers; nothing is done before the first question. The arguments are those of `histories`."""
+        """Keep the layers; nothing is done before the first question.
+
+        The arguments are those of `histories`, and whether all entries and markers act at their own paths (`Merged.is_literal`).
+        """
         self._indexes = indexes
+        self._literal = LiteralStack(indexes) if literal else None
         self._semantics = semantics
         self._limits = limits
 
     def changes(self, path: str) -> tuple[Change, ...]:
         """Return what `histories` returns for a path."""
+        if self._literal is not None:
+            found = self._changes_there(self._literal, path)
+            if found is not None:
+                return found
         name = path.rpartition("/")[2]
         # A path ends at a name of its directory, so a name that no layer writes is at no time there.
         if name not in ("", ".", "..") and name not in self._names:
@@ -121,6 +141,19 @@ class Past:
         if RULES[self._semantics].stacking is Stacking.IN_PLACE:
             indexes = self._skeleton.concerned(path.split("/"), self._names)
         return histories(indexes, [path], semantics=self._semantics, limits=self._limits)[path]
+
+    def _changes_there(self, stack: LiteralStack, path: str) -> tuple[Change, ...] | None:
+        """Return the changes from what the layers have at the paths on the way; None if the way leads to too many.
+
+        A tree of these entries alone is right at these paths. So the answer is exact if the way to the path touches no other.
+        """
+        paths = with_parents([path])
+        for _ in range(_ROUNDS):
+            found, looked_up = _in_place(stack.concerned(paths), {path: []}, self._semantics, self._limits)
+            if looked_up <= paths:
+                return found[path]
+            paths |= with_parents(looked_up)
+        return None
 
     @cached_property
     def _names(self) -> _NameMap:
@@ -165,6 +198,7 @@ class _NameMap:
             self._marks[hash(name) & self._mask] = 1
 
 
+_ROUNDS = 100  # a round follows one link more, in one of the layers
 _BYTES_A_NAME = 8
 _FEWEST_BYTES = 1024
 
@@ -271,7 +305,7 @@ def _by_prefix(
 def _is_same(old: Node | None, new: Node | None) -> bool:
     if old is None or new is None:
         return old is new
-    return old.entry is new.entry and old.layer == new.layer
+    return old.entry == new.entry and old.layer == new.layer
 
 
 def _action(old: Node | None, new: Node | None, position: int) -> Action:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, ValuesView
 
 from attrs import frozen
 
@@ -11,13 +12,17 @@ from cosinspect.layer.changeset import LayerEntry
 
 __all__ = [
     "IMPLIED_MODE",
+    "LINK_BYTES",
     "NAME_BYTES",
     "NODES",
     "Inode",
     "LayerProblem",
+    "Names",
     "Node",
     "count_below",
+    "held",
     "is_name",
+    "is_storable",
     "named_below",
     "walk_below",
 ]
@@ -26,6 +31,9 @@ IMPLIED_MODE = 0o755
 
 NAME_BYTES = 255
 """The longest name in a directory (NAME_MAX), on every file system that Linux installs to."""
+
+LINK_BYTES = 4095
+"""The longest target that Linux stores in a symbolic link (PATH_MAX without its NUL)."""
 
 
 @frozen
@@ -79,7 +87,7 @@ class Node:
         self.layer = layer
         self.source = layer if source is None else source
         self.inode: Inode | None = None
-        self.children: dict[str, Node] | None = {} if entry is None or entry.type == "dir" else None
+        self.children: MutableMapping[str, Node] | None = {} if entry is None or entry.type == "dir" else None
         self.opaque = False
 
     @property
@@ -91,6 +99,56 @@ class Node:
     def is_whiteout(self) -> bool:
         """Whether overlayfs treats it as a missing file: any character device 0/0."""
         return self.entry is not None and self.entry.type == "char" and self.entry.device == (0, 0)
+
+
+class Names(MutableMapping[str, Node]):
+    """The children of a directory that makes nodes for files when they are asked for; subdirectories always have one."""
+
+    @abstractmethod
+    def held(self) -> Iterable[Node]:
+        """Return the nodes that exist."""
+
+    @abstractmethod
+    def held_items(self) -> Iterable[tuple[str, Node]]:
+        """Return them with their names."""
+
+    @abstractmethod
+    def pairs(self) -> Iterator[tuple[str, Node]]:
+        """Yield all names with their nodes, of which some are made and forgotten."""
+
+    def items(self) -> ItemsView[str, Node]:
+        """Return the names with their nodes, as `pairs` does."""
+        return _NodeItems(self)
+
+    def values(self) -> ValuesView[Node]:
+        """Return the nodes, as `pairs` does."""
+        return _NodeValues(self)
+
+
+class _NodeItems(ItemsView[str, Node]):
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self._names = names
+
+    def __iter__(self) -> Iterator[tuple[str, Node]]:
+        return self._names.pairs()
+
+
+class _NodeValues(ValuesView[Node]):
+    def __init__(self, names: Names) -> None:
+        super().__init__(names)
+        self._names = names
+
+    def __iter__(self) -> Iterator[Node]:
+        return (node for _, node in self._names.pairs())
+
+
+def held(directory: Node) -> Iterable[Node]:
+    """Return those children whose nodes exist: all directories, and all that have several names or are on a way that is known."""
+    children = directory.children
+    if children is None:
+        return ()
+    return children.held() if isinstance(children, Names) else children.values()
 
 
 class _Nodes:
@@ -116,6 +174,13 @@ def is_name(name: str) -> bool:
     return len(name) * 4 <= NAME_BYTES or len(name.encode("utf-8", "surrogateescape")) <= NAME_BYTES
 
 
+def is_storable(link: str) -> bool:
+    """Return whether a symbolic link can have the target: it has 1 to 4095 bytes."""
+    return bool(link) and (
+        len(link) * 4 <= LINK_BYTES or len(link.encode("utf-8", "surrogateescape")) <= LINK_BYTES
+    )
+
+
 def walk_below(base: str, top: Node) -> Iterator[tuple[str, Node]]:
     """Yield the paths and nodes of everything below a node, sorted, without recursion; `base` is the path of the node."""
     waiting = [(f"{base}/{name}", node) for name, node in sorted((top.children or {}).items(), reverse=True)]
@@ -134,11 +199,12 @@ def count_below(top: Node) -> int:
     count = 0
     waiting = [top]
     while waiting:
-        children = waiting.pop().children
-        if children:
-            count += len(children)
-            spend(len(children))
-            waiting.extend([node for node in children.values() if node.children is not None])
+        directory = waiting.pop()
+        if directory.children:
+            below = len(directory.children)
+            count += below
+            spend(below)
+            waiting.extend([node for node in held(directory) if node.children is not None])
     return count
 
 
@@ -147,11 +213,10 @@ def named_below(top: Node, name: str) -> Iterator[tuple[str, Node]]:
     waiting = [("", top)]
     while waiting:
         base, directory = waiting.pop()
-        spend(len(directory.children or ()))
         children = directory.children or {}
+        spend(len(children))
         found = children.get(name)
         if found is not None:
             yield f"{base}/{name}", found
-        waiting.extend(
-            (f"{base}/{below}", child) for below, child in children.items() if child.children is not None
-        )
+        named = children.held_items() if isinstance(children, Names) else children.items()
+        waiting.extend((f"{base}/{below}", child) for below, child in named if child.children is not None)

@@ -18,9 +18,11 @@ from attrs import frozen
 
 from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
+from cosinspect.layer.entry_table import EntryTable, table_of
 from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.agreement import Agreement
+from cosinspect.rootfs.batches import Batches
 from cosinspect.rootfs.guarded import OpaqueDirectories, leaves_root, link_leaves_root
 from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import LayerProblem, Node, Tree, is_name
@@ -37,12 +39,14 @@ class Merged:
         problems: the entries that the reader cannot apply.
         names: the number of names without the root, if known without counting.
         unambiguous: whether all readers are known to make the same tree.
+        is_literal: whether each entry and marker was applied at its own path, not behind a link, in layers that have a path once.
     """
 
     root: Node
     problems: tuple[LayerProblem, ...]
     names: int | None = None
     unambiguous: bool = False
+    is_literal: bool = False
 
 
 def merge(
@@ -58,6 +62,7 @@ def merge(
         return _merge_side_by_side(layers, limits)
     tree = Tree(rules, limits=limits)
     if rules.stacking is Stacking.TOP_DOWN:
+        tree.is_literal = False
         _extract(tree, layers, guarded=rules.guarded)
     else:
         tree.agreement = Agreement()
@@ -68,7 +73,7 @@ def merge(
                     tree.problem("layer-refused", position, "", cut.reason)
     tree.close()
     agreed = tree.agreement is not None and tree.agreement.holds
-    return Merged(tree.root, tuple(tree.problems), unambiguous=agreed)
+    return Merged(tree.root, tuple(tree.problems), unambiguous=agreed, is_literal=tree.is_literal)
 
 
 def prefixes(
@@ -98,11 +103,12 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
     tree.forget()
     if tree.agreement is not None:
         tree.agreement.layer(index)
-    doomed = _targets_of_markers(tree, index)
+    table = table_of(index.entries)
+    doomed = _targets_of_markers(tree, index, table)
     if tree.agreement is not None:
         tree.agreement.whiteouts(index, doomed)
     # Lower files that the layer links to, in case it also deletes them.
-    kept = _lower_targets(tree, index)
+    kept = _lower_targets(tree, table)
     for _, directory, name in doomed:
         if directory.children is not None:
             if name is None:
@@ -110,18 +116,22 @@ def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[M
             else:
                 directory.children.pop(name, None)
     tree.forget()
+    batches = Batches.of(table, tree.root)
+    if batches is not None:
+        tree.put_batches(batches, position)
+        return doomed
+    tree.is_literal = False
     for entry in in_time(index.entries):
         tree.put(entry, position, kept)
     return doomed
 
 
-def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
+def _lower_targets(tree: Tree, table: EntryTable) -> dict[str, Node]:
     """Return the targets of a layer's hard links in lower layers, by path."""
     kept: dict[str, Node] = {}
     directories: dict[str, Node | None] = {}
-    for entry in in_time(index.entries):
-        if entry.type != "hardlink":
-            continue
+    for row in in_time(table.rows_of_type("hardlink")):
+        entry = table[row]
         parent, _, name = entry.link.rpartition("/")
         if parent not in directories:
             directories[parent] = tree.directory(parent)
@@ -134,11 +144,13 @@ def _lower_targets(tree: Tree, index: LayerIndex) -> dict[str, Node]:
     return kept
 
 
-def _targets_of_markers(tree: Tree, index: LayerIndex) -> list[tuple[Marker, Node, str | None]]:
+def _targets_of_markers(
+    tree: Tree, index: LayerIndex, table: EntryTable
+) -> list[tuple[Marker, Node, str | None]]:
     """Return the targets of a layer's markers, before any of them acts."""
     if not index.whiteouts and not index.opaques:
         return []
-    own = {entry.path for entry in index.entries if entry.type == "dir"}
+    own = {table[row].path for row in table.rows_of_type("dir")}
     doomed: list[tuple[Marker, Node, str | None]] = []
     for marker in in_time(index.whiteouts):
         parent, _, name = marker.path.rpartition("/")

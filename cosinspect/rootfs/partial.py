@@ -8,7 +8,7 @@ the layer's content is elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from cosinspect.layer.changeset import LayerIndex
@@ -37,7 +37,7 @@ def _unread() -> NoReturn:
 class _Names(dict[str, Node]):
     """The names of a directory that upper layers decide: existing and deleted ones."""
 
-    def __init__(self, known: dict[str, Node], gone: set[str]) -> None:
+    def __init__(self, known: Mapping[str, Node], gone: set[str]) -> None:
         super().__init__(known)
         self._gone = gone
 

@@ -10,7 +10,7 @@ from cosinspect.deadline import spend
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.agreement import Agreement
-from cosinspect.rootfs.node import NODES, Node, is_name
+from cosinspect.rootfs.node import NODES, Node, held, is_name
 from cosinspect.rootfs.semantics import Rules
 
 __all__ = ["Paths"]
@@ -29,12 +29,14 @@ class Paths:
     Attributes:
         root: the root directory.
         agreement: observes what is written, if asked for.
+        is_literal: whether no way led through a link so far.
     """
 
     def __init__(self, rules: Rules, *, limits: Limits = DEFAULT_LIMITS) -> None:
         """Start with an empty root."""
         self.root = Node(None, 0)
         self.agreement: Agreement | None = None
+        self.is_literal = True
         self._rules = rules
         self._hops = limits.link_hops if rules.link_hops is None else rules.link_hops
         # By path: directories that were found. A directory that is taken out of the tree loses its children, so that a path
@@ -103,7 +105,7 @@ class Paths:
             for path in self._ways.pop(id(gone), ()):
                 self._parents.pop(path, None)
             if gone.children is not None:
-                waiting.extend(gone.children.values())
+                waiting.extend(list(held(gone)))
                 gone.children = None
 
     def beneath(self, names: list[str]) -> Node | str:
@@ -141,8 +143,10 @@ class Paths:
             else:
                 self._touched.append(step.node)
             self._winding = self._winding or step.target is not None
-        if self._winding and self.agreement is not None:
-            self.agreement.end()
+        if self._winding:
+            self.is_literal = False
+            if self.agreement is not None:
+                self.agreement.end()
         if walk.problem:
             return "parent-loop"
         at = self.root

@@ -79,6 +79,7 @@ class Rootfs:
         self._root = tree.root
         self._names = tree.names
         self._unambiguous = tree.unambiguous
+        self._literal = tree.is_literal
         self._layers = tuple(layers)
         self._limits = limits
         self._trees = trees
@@ -493,7 +494,9 @@ class Rootfs:
         """
         asked = "/".join(part for part in path.split("/") if part not in ("", "."))
         if self._past is None:
-            self._past = Past(self._indexes, semantics=self.semantics, limits=self._limits)
+            self._past = Past(
+                self._indexes, semantics=self.semantics, limits=self._limits, literal=self._literal
+            )
         return self._past.changes(asked)
 
 

@@ -9,22 +9,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 
 from msgspec.structs import replace
 
-from cosinspect.deadline import in_time
+from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerEntry
+from cosinspect.layer.entry_table import EntryTable
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.rootfs.node import IMPLIED_MODE, NAME_BYTES, Inode, LayerProblem, Node, is_name
+from cosinspect.rootfs.batches import Batches
+from cosinspect.rootfs.node import (
+    IMPLIED_MODE,
+    LINK_BYTES,
+    NAME_BYTES,
+    Inode,
+    LayerProblem,
+    Node,
+    is_name,
+    is_storable,
+)
+from cosinspect.rootfs.packed_names import PackedNames
 from cosinspect.rootfs.paths import Paths
 from cosinspect.rootfs.semantics import Rules
 from cosinspect.rootfs.xattrs import refused_attribute
 
 __all__ = ["IMPLIED_MODE", "Inode", "LayerProblem", "Node", "Tree", "is_name"]
-
-LINK_BYTES = 4095
-"""The longest target that Linux stores in a symbolic link (PATH_MAX without its NUL)."""
 
 _UNCHANGED = 0xFFFFFFFF  # an owner that chown(2) keeps
 _SETGID = 0o2000
@@ -56,6 +65,7 @@ class Tree(Paths):
         super().__init__(rules, limits=limits)
         self.problems: list[LayerProblem] = []
         self._inherit = inherit
+        self._tables: list[EntryTable] = []  # by the position of the layer
         self._listed: list[tuple[str, int]] = []
         self._replaced = (
             False  # a directory or link, so that a directory may not be where its entry has put it
@@ -114,7 +124,7 @@ class Tree(Paths):
             self.problem("sparse-type", position, entry.path, message)
         elif entry.type == "hardlink":
             self._link(entry, position, children, name, kept or {})
-        elif entry.type == "symlink" and not _is_storable(entry.link):
+        elif entry.type == "symlink" and not is_storable(entry.link):
             self.problem(
                 "empty-symlink" if not entry.link else "long-symlink",
                 position,
@@ -128,6 +138,35 @@ class Tree(Paths):
                 self._listed.append((entry.path, position))
             if entry.xattrs and self._rules.sets_attributes:
                 self._set_attributes(entry, entry.type, position)
+
+    def put_batches(self, batches: Batches, position: int) -> None:
+        """Write the entries of a layer whose order does not count; each directory's files together."""
+        table = batches.table
+        self._tables.extend(EntryTable() for _ in range(position - len(self._tables)))
+        self._tables.append(table)
+        if self.agreement is not None:
+            self.agreement.irregular(table)
+        for row in batches.directories:
+            self.put(table[row], position)
+        for path, rows in batches:
+            spend(len(rows))
+            directory = self.make_directory(path, position)
+            assert isinstance(directory, Node)  # noqa: S101 - directories stand on the way
+            children = directory.children
+            if not isinstance(children, PackedNames):
+                children = directory.children = PackedNames(dict(children or {}), self._tables)
+            if self.agreement is not None:
+                self.agreement.names(path, map(table.name, rows))
+            if children.has_settled:
+                known = [row for row in rows if children.settled(table.name(row))]
+                for row in known:
+                    self.put(table[row], position)
+                apart = set(known)
+                rows = [row for row in rows if row not in apart]  # noqa: PLW2901
+            if rows:
+                children.add(position, rows)
+        for row in batches.hardlinks:
+            self.put(table[row], position)
 
     def pass_over(self, entry: LayerEntry, position: int) -> None:
         """Apply an entry of which containerd makes no file: create its parents, and delete what has its name."""
@@ -160,7 +199,7 @@ class Tree(Paths):
         if self.agreement is not None:
             self.agreement.end()
 
-    def _remove(self, children: dict[str, Node], name: str) -> None:
+    def _remove(self, children: MutableMapping[str, Node], name: str) -> None:
         old = children.pop(name, None)
         if old is None:
             return
@@ -221,7 +260,12 @@ class Tree(Paths):
             self.problem("root-not-directory", position, entry.path, message)
 
     def _link(
-        self, entry: LayerEntry, position: int, children: dict[str, Node], name: str, kept: dict[str, Node]
+        self,
+        entry: LayerEntry,
+        position: int,
+        children: MutableMapping[str, Node],
+        name: str,
+        kept: dict[str, Node],
     ) -> None:
         target = self._target(entry)
         if isinstance(target, str):
@@ -291,10 +335,4 @@ def _with_ids(entry: LayerEntry, uid: int, gid: int) -> LayerEntry:
         entry,
         uid=uid if entry.uid == _UNCHANGED else entry.uid,
         gid=gid if entry.gid == _UNCHANGED else entry.gid,
-    )
-
-
-def _is_storable(link: str) -> bool:
-    return bool(link) and (
-        len(link) * 4 <= LINK_BYTES or len(link.encode("utf-8", "surrogateescape")) <= LINK_BYTES
     )

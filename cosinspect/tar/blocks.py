@@ -37,20 +37,14 @@ class Blocks:
         self.position += len(block)
         return block
 
-    def next_within(self, size: int) -> bytes:
-        """Skip `size` bytes and return the block after them if all are in the buffer; else do nothing."""
-        at = self._at + size
-        end = at + BLOCK
-        if end > len(self._piece):
-            return b""
-        self._at = end
-        self.position += size + BLOCK
-        return self._piece[at:end]
+    def buffered(self, size: int) -> tuple[bytes, int, int]:
+        """Return the bytes at hand, where in them the place after `size` further bytes is, and their offset in the archive."""
+        return self._piece, self._at + size, self.position - self._at
 
-    def give_back(self) -> None:
-        """Push back the block that `next_within` returned."""
-        self._at -= BLOCK
-        self.position -= BLOCK
+    def move(self, position: int) -> None:
+        """Continue at a place of the archive that `buffered` returned."""
+        self._at += position - self.position
+        self.position = position
 
     def take(self, size: int) -> bytes:
         """Return at most `size` further bytes; none only at the archive's end."""

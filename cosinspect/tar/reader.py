@@ -32,19 +32,14 @@ from cosinspect.tar.header import (
     unwritable,
 )
 from cosinspect.tar.irregularities import Notes
+from cosinspect.tar.runs import COMMON_NUMBER, REMEMBERED, CommonEntry, CommonHeaders, header_of
 
 __all__ = ["Header", "TarStream"]
 
 _ZERO_BLOCK = bytes(BLOCK)
 _CHECKSUM = re.compile(rb"[0-7]{6}\0 ")  # the usual form
-# Size and time, the checksum, a simple type, and the target of a link: bytes 124 to 257.
-_NUMBERS = re.compile(rb"([0-7]{11})[\0 ]([0-7]{11})[\0 ]([0-7]{6})\0 ([025])([^\0]{0,100})", re.DOTALL)
 _CUT = "content-truncated", "the archive ends in the middle of a file's content"
 _LONG = 512 * 1024  # a shorter header never becomes too long when it is written again
-_COMMON_MODE = 0o7777777
-_COMMON_DEVICE = 0o7777777
-_REMEMBERED = 4096
-"""Cached fields of each kind; a field is short, so the cache is small."""
 # All types whose size field Go ignores (archive/tar: isHeaderOnlyType).
 _HEADER_ONLY = frozenset(b"123456")
 _KNOWN_TYPES = frozenset(b"0123456S")
@@ -74,9 +69,10 @@ class TarStream(Notes):
         self._left = 0  # stored bytes of the current entry not yet consumed
         self._padding = 0
         # The headers of one archive repeat the same owners, modes and tails.
-        self._numbers: dict[bytes, int] = {}
-        self._owners: dict[bytes, tuple[int, int, int]] = {}
-        self._tails: dict[bytes, tuple[int, int]] = {}
+        self._headers = CommonHeaders()
+        self._numbers = self._headers.numbers
+        self._owners = self._headers.owners
+        self._tails = self._headers.tails
 
     @property
     def position(self) -> int:
@@ -84,9 +80,44 @@ class TarStream(Notes):
         return self._blocks.position
 
     def __iter__(self) -> Iterator[Header]:
-        while (header := self._common() or self._next()) is not None:
-            yield header
-        self._look_behind_the_end()
+        while True:
+            if run := self.run(1):
+                yield header_of(run[0])
+            elif (header := self.following()) is not None:
+                yield header
+            else:
+                return
+
+    def run(self, most: int) -> list[CommonEntry]:
+        """Return at most `most` of the next entries if they have the common form; the last one is then the current entry.
+
+        Only entries whose headers are in the buffer are among them. The contents of all but the last are there as well, so that
+        `enter` can go back to them before anything else is read.
+        """
+        skipped = self._left + self._padding
+        piece, at, base = self._blocks.buffered(skipped)
+        found = self._headers.run(piece, at, base, most)
+        if found:
+            self.enter(found[-1])
+        return found
+
+    def enter(self, entry: CommonEntry) -> None:
+        """Make an entry of the last run the current one."""
+        self._blocks.move(entry[5] + BLOCK)
+        self._left = entry[3]
+        self._padding = -self._left % BLOCK
+
+    def following(self) -> Header | None:
+        """Return the next entry, whatever its form is; None after the last one.
+
+        Raises:
+            InvalidLayer: Go's reader cannot read it.
+            LimitExceeded: an extended header exceeds `Limits.pax_bytes`.
+        """
+        header = self._next()
+        if header is None:
+            self._look_behind_the_end()
+        return header
 
     def read(self, size: int) -> bytes:
         """Return at most `size` further stored bytes of the current entry, none at its end.
@@ -130,47 +161,6 @@ class TarStream(Notes):
         )
 
     # -- entries ---------------------------------------------------------------------------------------------------
-
-    def _common(self) -> Header | None:
-        """Return the next entry if it has the common form; `_next` returns the same in three times the time.
-
-        The common form is a file, directory or link in ASCII, with the usual form of checksum and numbers,
-        and with an owner and a tail that occurred before.
-        """
-        blocks = self._blocks
-        block = blocks.next_within(self._left + self._padding)
-        if not block:
-            return None
-        self._left = self._padding = 0
-        owner = self._owners.get(block[100:124])
-        device = self._tails.get(block[257:])
-        numbers = _NUMBERS.match(block, 124)
-        if numbers is None or owner is None or device is None or not block.isascii():
-            blocks.give_back()
-            return None
-        length, time, checksum, kind, link = numbers.groups()
-        # The sum of the fields equals the sum of the bytes, with blanks in place of the checksum.
-        if int(checksum, 8) != (zlib.adler32(block) & 0xFFFF) - 1 - sum(block[148:156]) + 256:
-            blocks.give_back()
-            return None
-        name = block[:100].partition(b"\0")[0].decode()
-        size = int(length, 8)
-        is_file = kind == b"0"
-        if (size and not is_file) or (is_file and name.endswith("/")):
-            blocks.give_back()
-            return None
-        mtime = self._numbers.get(time)
-        if mtime is None:
-            mtime = int(time, 8)
-            if len(self._numbers) < _REMEMBERED:
-                self._numbers[time] = mtime
-        position = blocks.position
-        self._left = size
-        self._padding = -size % BLOCK
-        return Header(
-            name, kind.decode(), *owner, mtime, size, link.decode(), device,
-            position - BLOCK, position, size, None, None,
-        )  # fmt: skip
 
     def _next(self) -> Header | None:
         pending: Pending | None = None
@@ -341,7 +331,7 @@ class TarStream(Notes):
         if owner is None:
             owner = number(block, 100, 8), number(block, 108, 8), number(block, 116, 8)
             # A repeated value is not examined for faults again.
-            if 0 <= owner[0] <= _COMMON_MODE and len(self._owners) < _REMEMBERED:
+            if 0 <= owner[0] <= COMMON_NUMBER and len(self._owners) < REMEMBERED:
                 self._owners[block[100:124]] = owner
         return *owner, number(block, 136, 12)
 
@@ -374,8 +364,8 @@ class TarStream(Notes):
         if prefix[:1] not in (b"", b"\0"):
             return f"{parse_text(prefix)}/{name}", device
         # A header without magic may have an irregularity, which is noted each time, as faults are.
-        common = device == (0, 0) or all(0 <= number <= _COMMON_DEVICE for number in device)
-        if common and magic[:5] == b"ustar" and len(self._tails) < _REMEMBERED:
+        common = device == (0, 0) or all(0 <= number <= COMMON_NUMBER for number in device)
+        if common and magic[:5] == b"ustar" and len(self._tails) < REMEMBERED:
             self._tails[tail] = device
         return name, device
 
@@ -445,7 +435,7 @@ class TarStream(Notes):
                 self._fail(
                     "number-malformed", f"expected a number, found {field!r}", self.position - BLOCK + at
                 )
-            if len(self._numbers) < _REMEMBERED:
+            if len(self._numbers) < REMEMBERED:
                 self._numbers[field] = found
         return found
 

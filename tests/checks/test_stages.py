@@ -5,7 +5,7 @@ import pkgutil
 from cosinspect import checks
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import _STAGE_OF
-from cosinspect.report.lines import BOOT_CHAIN
+from cosinspect.report.boot_chain import BOOT_CHAIN
 from cosinspect.report.report import Capability
 
 # Modules whose checks decide the boot and belong to no one stage.

@@ -91,7 +91,7 @@ def test_suffixes_mean_formats_that_there_are():
         (["-o", "nonsense=x"], "for a file of that name write ./nonsense=x"),
         (["-o", ""], "--output: expected a file"),
         (["-o", "sarif=TMP"], "is a directory"),
-        (["--format", "pdf"], "invalid choice"),
+        (["--format", "pdf"], "--format: expected one of text"),
     ],
 )
 def test_what_cannot_be_written_is_told_before_the_work(tmp_path, arguments, message):

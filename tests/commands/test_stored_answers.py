@@ -177,6 +177,9 @@ CHANGES = {
         (place / ".config" / "cosinspect").mkdir(parents=True),
         (place / ".config" / "cosinspect" / "config.toml").write_text(""),
     ),
+    "the settings file that a variable names": lambda place: (place / "named.toml").write_text(
+        "[check]\njobs = 2\n"
+    ),
     "a policy": lambda place: (place / "changing.toml").write_text(POLICY + "\n"),
     "a file of the image's name": lambda place: (place / "oci:changing").write_text(""),
     "the layout is gone": lambda place: (place / "changing").rename(place / "gone"),
@@ -190,11 +193,14 @@ def _blobs(place):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_an_answer_is_not_used_after_a_change(place, change):
+def test_an_answer_is_not_used_after_a_change(place, change, monkeypatch):
     shutil.rmtree(place / "changing", ignore_errors=True)
     derivative(None).write_layout(place / "changing")
     (place / "changing.toml").write_text(POLICY)
     words = ["oci:changing", "--policy", "changing.toml", f"--timeout={100 + list(CHANGES).index(change)}"]
+    if "variable" in change:
+        (place / "named.toml").write_text("[check]\njobs = 3\n")
+        monkeypatch.setenv("COSINSPECT_CONFIG_FILE", "named.toml")
     assert stored(words) is not None
     try:
         CHANGES[change](place)
@@ -324,6 +330,24 @@ def test_a_closed_pipe_and_a_full_disk_are_told_as_ever():
     done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (141, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "help", "--version", "version", ""])
+def test_the_overview_is_printed_before_anything_is_imported(word):
+    status, out, err, modules = program(*([word] if word else []))
+    assert (0, "") == (status, err)
+    assert out == run([word] if word else [], 80)[1]
+    assert set() == third_parties(modules)
+    assert {name for name in modules if name.startswith("cosinspect")} == {
+        "cosinspect",
+        "cosinspect.commands",
+        "cosinspect.commands.command",
+        "cosinspect.commands.overview",
+        "cosinspect.deferred",
+        "cosinspect.start",
+        "cosinspect.version",
+    }
+    assert not modules & {"shutil", "typing", "pathlib", "hashlib"}
 
 
 def test_importing_the_package_loads_nothing():

@@ -125,6 +125,8 @@ def test_what_is_known_from_before_is_not_unpacked_again(tmp_path):
         followed = []
 
         class Counting:
+            least = prefetch.least
+
             def follow(self, layer, entry, prefetch=prefetch, followed=followed):
                 sink = prefetch.follow(layer, entry)
                 followed.extend([] if sink is None else [sink])

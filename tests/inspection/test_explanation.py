@@ -5,6 +5,7 @@ import json
 from functools import cache
 
 import pytest
+from attrs import evolve
 
 from cosinspect.checks import CATALOGUE
 from cosinspect.cli import main
@@ -13,7 +14,8 @@ from cosinspect.image.opening import open_image
 from cosinspect.inspection.explanation import Explainer
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
-from cosinspect.report.report import Kind, Verdict
+from cosinspect.report.report import Capability, Kind, Verdict
+from cosinspect.report.undecided import remedy_of
 from cosinspect.testing import ImageBuilder, Symlink, Whiteout
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 
@@ -160,6 +162,86 @@ def test_a_check_that_does_not_fail_says_so(explainer, kind, check, begins):
     assert "" == found.remedy
 
 
+def test_what_is_undecided_is_not_stated_as_a_fact(explainer):
+    made = explainer(None)
+    decided = next(result for result in made.report.results if result.check == "COS013")
+    undecided = evolve(decided, kind=Kind.OPEN, reason="the time ran out", evidence=())
+
+    (found,) = made.result(undecided)
+
+    assert "it cannot be decided: the time ran out" == found.headline
+    assert ("", ()) == (found.consequence, found.loses)
+    assert found.risk
+    assert Capability.BOOT in found.at_risk
+    assert "cosinspect checks COS013" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"transient": True}, "Inspect the image again"),
+        ({"reason": "the check crashed: KeyError: 'x'"}, "This is a mistake of cosinspect"),
+        ({"tags": ("signature",)}, "--verify-key"),
+        ({}, "cosinspect checks COS013"),
+    ],
+)
+def test_an_undecided_check_has_a_remedy_that_fits_its_reason(explainer, changes, words):
+    made = explainer(None)
+    result = next(each for each in made.report.results if each.check == "COS013")
+
+    (found,) = made.result(evolve(result, kind=Kind.OPEN, **{"reason": "a bound", **changes}))
+
+    assert words in found.remedy
+    whole = evolve(made.report, unread=(0,))
+    assert "without --fast" in remedy_of(evolve(result, kind=Kind.OPEN), provisional=whole.provisional)
+
+
+def test_a_capability_that_is_lost_names_the_checks_and_explains_each(explainer):
+    summary, *chains = explainer("kernel-dangling").capability(Capability.UPGRADE)
+
+    assert "no: 1 check fails" == summary.headline
+    assert [cause.text.split(":")[0] for cause in summary.causes] == ["COS011 kernel-link-dangling"]
+    assert ["COS011 kernel-link-dangling"] == [each.subject for each in chains]
+
+
+def test_a_capability_that_an_image_has_names_its_needs_and_what_decides_them(explainer):
+    made = explainer(None)
+    (found,) = made.capability(Capability.UPGRADE)
+
+    assert found.headline.startswith("yes: ")
+    assert "assuming that the machine runs this image" in found.headline
+    told = {cause.text.rpartition(": ")[0] for cause in found.causes}
+    rows = {
+        need.need.rstrip(".")
+        for need in made.report.needs
+        if Capability.UPGRADE in need.operations and need.decides
+    }
+    assert told
+    assert told <= rows
+    assert "The configuration files of elemental parse: COS102 passes" in [c.text for c in found.causes]
+    assert ["it needs boot, which is yes", "it needs recovery, which is yes"] == [
+        cause.text for cause in made.capability(Capability.AWS)[0].causes[:2]
+    ]
+
+
+def test_a_capability_without_rows_says_that_its_needs_are_unknown(tmp_path):
+    made = explained(derivative(generation="bootc"), tmp_path)
+
+    (found,) = made.capability(Capability.RECOVERY)
+
+    assert "unknown: the needs are not known for this kind of image" == found.headline
+
+
+def test_the_boot_of_an_image_that_fails_ends_at_the_stage_that_fails(explainer):
+    headlines = [each.headline for each in explainer("kernel-dangling").boot()]
+
+    assert headlines[:3] == [
+        "GRUB finds its menu, which names what to load",
+        "fails: GRUB loads the kernel",
+        "not reached: the kernel unpacks the initrd, which finds the image on disk",
+    ]
+
+
 # -- paths -------------------------------------------------------------------------------------------------------------
 
 
@@ -251,7 +333,11 @@ def test_the_command_tells_the_same_as_json(broken, what):
     ("what", "status", "message"),
     [
         ("/nowhere", 1, "/nowhere: no layer ever had it"),
-        ("boot", 2, "there is no check 'boot'; cosinspect checks lists them; a path begins with a slash"),
+        (
+            "bott",
+            2,
+            "there is no check 'bott'; cosinspect checks lists them; capabilities are boot, install, upgrade,",
+        ),
         ("kernel-mising", 2, "did you mean COS010 (kernel-missing)"),
     ],
 )
@@ -260,6 +346,19 @@ def test_what_is_not_there_is_told(broken, what, status, message):
 
     assert (status, "") == found[:2]
     assert message in found[2]
+
+
+@pytest.mark.parametrize(("name", "start"), [("why.json", "{"), ("why.txt", "fail: "), ("why", "fail: ")])
+def test_an_explanation_goes_to_a_file_in_the_format_of_its_name(broken, tmp_path, name, start):
+    assert (0, "", "") == run("explain", broken, "boot", "-o", tmp_path / name)
+    assert (tmp_path / name).read_text().startswith(start)
+
+
+def test_a_file_of_an_explanation_that_cannot_be_written_is_told_before_the_work():
+    status, out, err = run("explain", "oci:/nonexistent:x", "-o", "/nonexistent/why")
+
+    assert (2, "") == (status, out)
+    assert "--output: the directory /nonexistent does not exist" in err
 
 
 def test_names_from_the_image_are_harmless(tmp_path):

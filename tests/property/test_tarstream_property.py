@@ -306,7 +306,7 @@ def test_the_short_way_for_common_entries_says_what_the_long_one_says(made, port
 
     short = headers_of(archive, portion)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TarStream, "_common", lambda _: None)
+        patch.setattr(TarStream, "run", lambda *_: [])
         long = headers_of(archive, portion)
 
     assert long == short

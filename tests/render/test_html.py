@@ -4,14 +4,16 @@ import json
 import re
 import shutil
 import subprocess
+from datetime import date
 from html.parser import HTMLParser
 
 import pytest
 
 from cosinspect import inspect
-from cosinspect.render.html import report_page
+from cosinspect.render.html import report_page, short_name
 from cosinspect.testing import ImageBuilder
 from cosinspect.testing.derivative import derivative
+from cosinspect.version import __version__
 
 HOSTILE = "<script>alert(1)</script>&\"'\u202e\n\udcff"
 
@@ -48,12 +50,43 @@ def test_it_tells_the_verdict_the_finding_and_the_layer(tmp_path):
 
     text = " ".join(Reader(report_page(report)).text)
 
-    assert re.search(r"COS011 kernel-link-dangling\s+error\s", text)
+    assert re.search(r"COS011\s+kernel-link-dangling\s+error\s", text)
     assert "expected the kernel behind /boot/vmlinuz" in text
     assert "RUN rm -rf /boot/vmlinuz-6.1.0-50-amd64" in text
-    assert re.search(r"GRUB loads the kernel\s+fails", text)
-    assert re.search(r"GRUB finds its menu, which names what to load\s+passes", text)
+    assert re.search(r"GRUB loads the kernel\s+fail\b", text)
+    assert re.search(r"GRUB finds its menu, which names what to load\s+pass\b", text)
     assert report["image"]["digest"] in text
+
+
+def test_the_head_names_the_tag_the_verdict_in_words_the_day_and_the_version(tmp_path):
+    report = told(derivative("kernel-dangling"), tmp_path)
+    report["image"]["name"] = "quay.io/org/os:v1@sha256:" + "a" * 64
+
+    page = report_page(report, day=date(2031, 2, 3))
+
+    assert "<title>os:v1: fail, cannot boot, cannot install</title>" in page
+    assert f"2031-02-03 by cosinspect {__version__}" in page
+    assert "cOS toolkit v0.8.2 to v0.9.7 (G2)" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("quay.io:5000/org/os:v1", "os:v1"),
+        ("quay.io/org/os@sha256:" + "a" * 64, "os@sha256:" + "a" * 12),
+        ("oci:/srv/images/os:v1", "os:v1"),
+        ("oci:/", "oci:/"),
+    ],
+)
+def test_a_title_is_what_tells_images_apart(name, short):
+    assert short == short_name(name)
+
+
+def test_no_stage_behind_a_failed_one_passes(tmp_path):
+    page = report_page(told(derivative("kernel-dangling"), tmp_path))
+    stages = re.findall(r'<li class="(\w+)"><p>', page)
+
+    assert ["pass", "fail", "notReached", "notReached", "notReached"] == stages
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path):
@@ -84,7 +117,7 @@ def test_an_image_with_nothing_has_a_page(tmp_path):
     page = report_page(told(image, tmp_path, profile="boot"))
 
     assert "kernel-missing" in page
-    assert "none evident" in page
+    assert "none found" in page
 
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -27,7 +27,7 @@ def tokens(made):
 def test_a_page_for_people():
     text = rendered(report())
 
-    assert text.startswith("## Failed: `quay.io/org/os:v1`\n")
+    assert text.startswith("## Fail: `quay.io/org/os:v1`\n")
     assert "| boot | **no** | yes | COS011 |" in text
     assert "### What fails (1)" in text
     assert "### Undecided (1)" in text
@@ -50,7 +50,7 @@ def test_strangers_are_code():
 
     assert not kinds & {"html_block", "html_inline", "link_open", "image", "s_open"}
     headings = [found[at + 1].content for at, token in enumerate(found) if token.type == "heading_open"]
-    assert ["Failed", "What", "Undecided", "Warnings"] == [
+    assert ["Fail", "What", "Undecided", "Warnings"] == [
         text.replace(":", "").split()[0] for text in headings
     ]
     prose = "".join(token.content for token in found if token.type == "text")

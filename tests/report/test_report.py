@@ -9,7 +9,7 @@ from attrs import evolve
 
 from cosinspect import inspect
 from cosinspect.checks import CATALOGUE
-from cosinspect.report.lines import BOOT_CHAIN
+from cosinspect.report.boot_chain import BOOT_CHAIN
 from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import (
     DECIDABLE,
@@ -271,6 +271,8 @@ SHAPE = {
                 }
             ],
             "reason": TEXT,
+            "remedy": TEXT,
+            "transient": bool,
             "evidence": [TEXT],
             "waiver": WAIVER,
             "tags": [TEXT],
@@ -381,6 +383,8 @@ def test_everything_of_a_report_is_in_its_plain_values():
                 }
             ],
             "reason": "why",
+            "remedy": "",
+            "transient": False,
             "evidence": ["seen"],
             "waiver": None,
             "tags": ["kernel"],

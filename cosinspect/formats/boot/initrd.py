@@ -44,6 +44,7 @@ class UnpackedFile:
         target: where a symbolic link leads, else None.
         segment: the index of the segment that it was last written by.
         program: what a file is to a kernel, where it may be executed or loaded as a library; None for others.
+        device: the major and minor number of a device, else (0, 0).
     """
 
     path: str
@@ -56,6 +57,7 @@ class UnpackedFile:
     target: str | None
     segment: int
     program: Program | None = None
+    device: tuple[int, int] = (0, 0)
 
 
 @frozen(kw_only=True)
@@ -240,6 +242,7 @@ def read_initrd(
             target=node.target,
             segment=node.segment,
             program=node.program,
+            device=node.device,
         )
         for path, node in reader.files.nodes.items()
     }

@@ -109,6 +109,7 @@ class InitrdNode:
         wanted: whether its bytes are to be kept.
         program: what it is to a kernel, where it may be executed or loaded as a library; else None.
         children: how many entries a directory has.
+        device: the major and minor number of a device, else (0, 0).
     """
 
     type: str
@@ -123,6 +124,7 @@ class InitrdNode:
     wanted: bool = False
     program: Program | None = None
     children: int = 0
+    device: tuple[int, int] = (0, 0)
 
 
 @define(eq=False)
@@ -201,6 +203,7 @@ class UnpackedInitrd:
                 body=body,
                 wanted=wanted,
                 program=program,
+                device=entry.node if kind in {"character", "block"} else (0, 0),
             )
         else:
             node.mode, node.uid, node.gid, node.mtime = entry.mode, entry.uid, entry.gid, entry.mtime
