@@ -129,6 +129,8 @@ class _WireResult(msgspec.Struct):
     waiver: Waiver | None = None
     tags: tuple[str, ...] = ()
     transient: bool = False
+    remedy: str | None = None
+    """Of the check; the catalogue has it."""
 
     def value(self) -> CheckResult:
         findings = tuple(each.value() for each in self.findings)
@@ -162,6 +164,8 @@ class _WireReport(msgspec.Struct):
     generation_title: str = ""
     verified_required: bool = False
     boot: dict[str, Any] | None = None
+    provisional: tuple[str, ...] = ()
+    """Follows from `by_table`, `unread` and `selected`."""
 
 
 def json_schema() -> dict[str, Any]:
