@@ -11,10 +11,10 @@ from cosinspect.commands.command import ExitStatus, Terminal
 __all__ = ["SCHEMAS", "configure", "run"]
 
 SCHEMAS = {
-    "report": ("cosinspect.report.report", "a report: check --format json"),
-    "scan": ("cosinspect.fleet.record", "one line of scan -o FILE"),
+    "report": ("cosinspect.report.report", "Report", "a report: check --format json"),
+    "scan": ("cosinspect.fleet.record", "ScanRecord", "one line of scan -o FILE"),
 }
-"""The module of each schema, and the document that it describes."""
+"""The module and class of each schema, and the document that it describes."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +26,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
     if arguments.schema is None:
         wide = max(map(len, SCHEMAS))
-        terminal.out.writelines(f"{name:<{wide}}  {told}\n" for name, (_, told) in SCHEMAS.items())
+        terminal.out.writelines(f"{name:<{wide}}  {told}\n" for name, (_, _, told) in SCHEMAS.items())
         return ExitStatus.YES
-    module = import_module(SCHEMAS[arguments.schema][0])
-    terminal.out.write(json.dumps(module.json_schema(), indent=2) + "\n")
+    module, kind, _ = SCHEMAS[arguments.schema]
+    schema = getattr(import_module(module), kind).json_schema()
+    terminal.out.write(json.dumps(schema, indent=2) + "\n")
     return ExitStatus.YES

@@ -16,7 +16,7 @@ from cosinspect.report.report import Capability
 from cosinspect.report.schema import document_schema
 from cosinspect.wire_types import ready
 
-__all__ = ["ERROR", "SCHEMA", "ScanRecord", "json_schema", "read_records"]
+__all__ = ["ERROR", "SCHEMA", "ScanRecord", "read_records"]
 
 SCHEMA = "cosinspect.scan/1"
 ERROR = "error"
@@ -105,6 +105,11 @@ class ScanRecord:
         }
         return json.dumps(values, ensure_ascii=True) + "\n"
 
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of a line."""
+        return document_schema(_WireRecord, SCHEMA)
+
     def row(self) -> dict[str, Any]:
         """Return it as flat values, for tables."""
         abilities = {each.value: self.capabilities.get(each.value, "") for each in Capability}
@@ -145,11 +150,6 @@ class _WireRecord(msgspec.Struct):
     undecided: list[str] = []
     layers: list[_WireLayer] = []
     version: str = ""
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a record, which is one line of JSON."""
-    return document_schema(_WireRecord, SCHEMA)
 
 
 def read_records(path: Path) -> tuple[list[ScanRecord], int]:

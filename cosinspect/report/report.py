@@ -62,7 +62,6 @@ __all__ = [
     "Status",
     "Verdict",
     "Waiver",
-    "json_schema",
     "judge",
     "name_layer",
     "shorten_step",
@@ -166,11 +165,6 @@ class _WireReport(msgspec.Struct):
     boot: dict[str, Any] | None = None
     provisional: tuple[str, ...] = ()
     """Follows from `by_table`, `unread` and `selected`."""
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a report in JSON; keys that are not required were added later."""
-    return document_schema(_WireReport, SCHEMA)
 
 
 @frozen
@@ -368,6 +362,11 @@ class Report:
             unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required,
             published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked, boot=wire.boot,
         )  # fmt: skip
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of `to_dict`; keys that are not required were added later."""
+        return document_schema(_WireReport, SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data in the schema `cosinspect.report/1`."""
