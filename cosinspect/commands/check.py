@@ -97,6 +97,7 @@ def check_image(
         OSError: the report cannot be written.
     """
     outputs = report_outputs(arguments.output, arguments.format)
+    choices = choices_of(arguments)
     trust_tables = trusts_tables(arguments)
     if arguments.fast and arguments.verify == "full":
         raise WrongUse("--verify full and --fast exclude each other")
@@ -125,7 +126,7 @@ def check_image(
 
     def write(report: Report, terminal: Terminal) -> None:
         for output in outputs:
-            output.write(report, terminal, choices_of(arguments))
+            output.write(report, terminal, choices)
 
     write(report, terminal)
     status = EXIT_STATUSES[report.verdict]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,9 @@ from attrs import evolve
 from cosinspect.cache import Cache, Store, open_directory
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.progress import layer_bars
-from cosinspect.errors import CosinspectError, InvalidAccess, InvalidCache, RootfsError
+from cosinspect.errors import CosinspectError, FormatError, InvalidAccess, InvalidCache, RootfsError
 from cosinspect.extras import load_extra
+from cosinspect.formats.text.containerfile import MAX_BYTES, read_containerfile
 from cosinspect.image.image import JOBS, Image
 from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -364,11 +366,42 @@ def add_report(parser: argparse.ArgumentParser) -> None:
         const=frozenset(ReportPart),
         help="list all checks; the same as --show all",
     )
+    parser.add_argument(
+        "--containerfile",
+        metavar="FILE",
+        help="the image's Containerfile or Dockerfile: SARIF and annotations of GitHub place findings on its lines, so that "
+        "they appear in a pull request",
+    )
+    parser.add_argument(
+        "--all-rules",
+        action="store_true",
+        help="list the rules of all checks in SARIF, not only of those with results",
+    )
 
 
 def choices_of(arguments: argparse.Namespace) -> Choices:
-    """Return the choices about reports from the arguments of `add_report`."""
-    return Choices(show=arguments.show)
+    """Return the choices about reports from the arguments of `add_report`.
+
+    Raises:
+        WrongUse: the Containerfile cannot be read.
+    """
+    containerfile = None
+    if arguments.containerfile is not None:
+        path = Path(arguments.containerfile)
+        try:
+            # Code scanning reads a path as relative to the repository's root, where CI runs.
+            name = (
+                os.path.relpath(path) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(path)
+            )
+            with path.open("rb") as stream:
+                containerfile = read_containerfile(name, stream.read(MAX_BYTES + 1))
+        except OSError as fault:
+            raise WrongUse(
+                f"--containerfile: expected a Containerfile at {path}, found {fault.strerror}; name the file that builds the image"
+            ) from fault
+        except FormatError as fault:
+            raise WrongUse(f"--containerfile: {fault}") from fault
+    return Choices(show=arguments.show, containerfile=containerfile, all_rules=arguments.all_rules)
 
 
 def _parts(text: str) -> frozenset[ReportPart]:
