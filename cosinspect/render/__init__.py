@@ -14,11 +14,6 @@ from typing import Protocol, TextIO
 
 from cosinspect.extras import load_extra
 from cosinspect.render.choices import DEFAULT_CHOICES, Choices, ReportPart
-from cosinspect.render.github import GithubRenderer
-from cosinspect.render.json import JsonRenderer
-from cosinspect.render.junit import JunitRenderer
-from cosinspect.render.markdown import MarkdownRenderer
-from cosinspect.render.sarif import SarifRenderer
 from cosinspect.report.report import Report
 
 __all__ = [
@@ -67,11 +62,11 @@ class _Deferred:
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
     {
         "text": _Deferred("cosinspect.render.text", "TextRenderer"),
-        "json": JsonRenderer(),
-        "sarif": SarifRenderer(),
-        "junit": JunitRenderer(),
-        "github": GithubRenderer(),
-        "markdown": MarkdownRenderer(),
+        "json": _Deferred("cosinspect.render.json", "JsonRenderer"),
+        "sarif": _Deferred("cosinspect.render.sarif", "SarifRenderer"),
+        "junit": _Deferred("cosinspect.render.junit", "JunitRenderer"),
+        "github": _Deferred("cosinspect.render.github", "GithubRenderer"),
+        "markdown": _Deferred("cosinspect.render.markdown", "MarkdownRenderer"),
         "html": _Deferred("cosinspect.render.html", "HtmlRenderer", extra="html"),
     }
 )

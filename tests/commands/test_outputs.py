@@ -163,3 +163,16 @@ def test_a_disk_that_is_full_leaves_the_old_report(image, tmp_path):
 def test_a_device_is_written_in_place(image):
     assert (1, "", "") == run(image, "-o", "json=/dev/null")
     assert Path("/dev/null").is_char_device()
+
+
+def test_the_log_of_a_run_has_the_report_and_its_annotations(tmp_path):
+    """The README's recipe for GitHub Actions."""
+    out = io.StringIO()
+
+    status = main(
+        [derivative("kernel-dangling").write_layout(tmp_path), "-o", "-", "-o", "github=-"], stdout=out
+    )
+
+    assert status == 1
+    assert "::error" in out.getvalue()
+    assert "remedy: " in out.getvalue()
