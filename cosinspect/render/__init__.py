@@ -86,7 +86,7 @@ def chosen_renderer(name: str, choices: Choices) -> Renderer:
     if name == "text":
         return _Deferred("cosinspect.render.text", "TextRenderer", choices.show)
     if name == "sarif":
-        return SarifRenderer(choices.containerfile, choices.all_rules)
+        return _Deferred("cosinspect.render.sarif", "SarifRenderer", choices.containerfile, choices.all_rules)
     if name == "github":
-        return GithubRenderer(choices.containerfile)
+        return _Deferred("cosinspect.render.github", "GithubRenderer", choices.containerfile)
     return RENDERERS[name]
