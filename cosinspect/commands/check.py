@@ -9,15 +9,14 @@ from cosinspect.commands.command import ExitStatus, Terminal, WrongUse
 from cosinspect.commands.options import (
     access_of,
     add_image,
-    add_report,
     add_trust,
     cache_of,
-    choices_of,
     limits_of,
     trusts_tables,
 )
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
+from cosinspect.commands.report_options import add_report, choices_of
 from cosinspect.commands.signatures import add_signatures, signature_policy
 from cosinspect.commands.stored_answers import AnswerRecorder, answer_recorder
 from cosinspect.inspection.inspection import inspect
