@@ -66,6 +66,7 @@ CONFINED = {
     "pyarrow": {"fleet/export.py"},
     "distributed": {"commands/scan.py", "fleet/workers.py"},
     "pytest": {"testing/pytest.py"},
+    "dockerfile_parse": {"formats/text/containerfile.py"},
     "rich": {"render/text.py", "commands/bars.py"},
     "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
     "shtab": {"commands/completion.py"},
