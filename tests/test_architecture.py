@@ -66,7 +66,7 @@ CONFINED = {
     "pyarrow": {"fleet/export.py"},
     "distributed": {"commands/scan.py", "fleet/workers.py"},
     "pytest": {"testing/pytest.py"},
-    "rich": {"render/text.py", "commands/bars.py"},
+    "tqdm": {"commands/bars.py"},
     "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression/codecs.py"} for codec in CODECS},
