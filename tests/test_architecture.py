@@ -66,8 +66,10 @@ CONFINED = {
     "pyarrow": {"fleet/export.py"},
     "distributed": {"commands/scan.py", "fleet/workers.py"},
     "pytest": {"testing/pytest.py"},
+    "dockerfile_parse": {"formats/text/containerfile.py"},
     "tqdm": {"commands/bars.py"},
     "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
+    "shtab": {"commands/completion.py"},
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression/codecs.py"} for codec in CODECS},
     "lzma": {"compression/codecs.py", "compression/xz.py"},
