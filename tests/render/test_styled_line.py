@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from cosinspect.render.line import Line
+from cosinspect.render.styled_line import StyledLine
 
 PIECES = [
     [("plain", "")],
@@ -25,7 +25,7 @@ def test_rich_draws_the_same(pieces, color):
         file=stream, color_system="standard" if color else None, force_terminal=color, no_color=not color,
         width=80, legacy_windows=False, highlight=False, markup=False, emoji=False, _environ={},
     )  # fmt: skip
-    theirs, mine = Text(), Line()
+    theirs, mine = Text(), StyledLine()
     for text, style in pieces:
         theirs.append(text, style)
         mine.append(text, style)
@@ -37,7 +37,7 @@ def test_rich_draws_the_same(pieces, color):
 
 
 def test_a_copy_is_another_line():
-    line = Line("a", "bold")
+    line = StyledLine("a", "bold")
     other = line.copy().append("b")
 
     assert ("a", "ab") == (line.plain, other.plain)

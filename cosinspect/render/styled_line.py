@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Self
 
-__all__ = ["Line"]
+__all__ = ["StyledLine"]
 
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
-class Line:
+class StyledLine:
     """Pieces of text, each with a style of its own: words such as `bold red`, "" for none.
 
     Args:
@@ -31,9 +31,9 @@ class Line:
             self._pieces.append((text, codes))
         return self
 
-    def copy(self) -> Line:
+    def copy(self) -> StyledLine:
         """Return another line with the same pieces."""
-        other = Line()
+        other = StyledLine()
         other._pieces = [*self._pieces]
         return other
 
