@@ -190,7 +190,7 @@ def describe(head: bytes) -> str:
 
 
 def _describe_simply(head: bytes) -> str:
-    """Say what bytes are without libmagic's database."""
+    """Return what bytes are, without libmagic's database."""
     compression = detect(head[:MAGIC_BYTES])
     if compression is not None:
         return f"{compression.value} compressed data"
