@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import stat
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +20,7 @@ from cosinspect.commands.within import add_within, container_of
 from cosinspect.errors import RootfsError
 from cosinspect.facts.inner_files import Container, InnerFile
 from cosinspect.report.display import iso_time, printable
+from cosinspect.report.json_text import json_text
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 
 __all__ = ["configure", "run"]
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             _list_inner(container_of(arguments, image, rootfs), arguments, terminal)
             return 0
         for entry in _listed(rootfs, arguments.path, recursive=arguments.recursive):
-            line = json.dumps(_values(rootfs, entry)) if arguments.format == "json" else _line(rootfs, entry)
+            line = json_text(_values(rootfs, entry)) if arguments.format == "json" else _line(rootfs, entry)
             terminal.out.write(line + "\n")
     return 0
 
@@ -84,7 +84,7 @@ def _list_inner(container: Container, arguments: argparse.Namespace, terminal: T
     """List the files of an initrd, or the sections of an EFI program."""
     try:
         for file in container.listed(arguments.path, recursive=arguments.recursive):
-            line = json.dumps(_inner_values(file)) if arguments.format == "json" else _inner_line(file)
+            line = json_text(_inner_values(file)) if arguments.format == "json" else _inner_line(file)
             terminal.out.write(line + "\n")
     except RootfsError as fault:
         raise NotInImage(str(fault)) from fault

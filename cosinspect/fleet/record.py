@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from cosinspect.errors import InvalidScan
 from cosinspect.inspection.worker import Outcome
+from cosinspect.report.json_text import json_text
 from cosinspect.report.report import Capability
 from cosinspect.wire_types import ready
 
@@ -102,7 +103,7 @@ class ScanRecord:
             "undecided": list(self.undecided),
             "layers": [{"digest": digest, "size": size} for digest, size in self.layers],
         }
-        return json.dumps(values, ensure_ascii=True) + "\n"
+        return json_text(values) + "\n"
 
     def row(self) -> dict[str, Any]:
         """Return it as flat values, for tables."""
