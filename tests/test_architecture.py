@@ -38,7 +38,7 @@ CODECS = {"zlib_ng", "isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
     "requests": {"sources/registry/client.py", "sources/registry/connections.py"},
     "urllib3": {"sources/registry/client.py", "sources/registry/connections.py", "cli.py"},
-    "oras": {"sources/config/docker_config.py"},
+    "oras": {"attestation/artifact.py", "sources/config/docker_config.py"},
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
     "yaml": {"formats/text/yaml.py", "formats/yip/nodes.py"},
@@ -67,8 +67,9 @@ CONFINED = {
     "distributed": {"commands/scan.py", "fleet/workers.py"},
     "pytest": {"testing/pytest.py"},
     "dockerfile_parse": {"formats/text/containerfile.py"},
-    "rich": {"render/text.py", "commands/bars.py"},
+    "tqdm": {"commands/bars.py"},
     "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
+    "shtab": {"commands/completion.py"},
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression/codecs.py"} for codec in CODECS},
     "lzma": {"compression/codecs.py", "compression/xz.py"},

@@ -14,6 +14,7 @@ from cosinspect.errors import InvalidScan
 from cosinspect.inspection.worker import Outcome
 from cosinspect.report.json_text import json_text
 from cosinspect.report.report import Capability
+from cosinspect.report.schema import document_schema
 from cosinspect.wire_types import ready
 
 __all__ = ["ERROR", "SCHEMA", "ScanRecord", "read_records"]
@@ -104,6 +105,11 @@ class ScanRecord:
             "layers": [{"digest": digest, "size": size} for digest, size in self.layers],
         }
         return json_text(values) + "\n"
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of a line."""
+        return document_schema(_WireRecord, SCHEMA)
 
     def row(self) -> dict[str, Any]:
         """Return it as flat values, for tables."""
