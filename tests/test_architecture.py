@@ -27,7 +27,7 @@ FLOORS = [
     {"policy", "render"},
     {"inspection"},
     {"boot"},
-    {"", "fleet", "server"},  # "" is the package itself: the names it exports
+    {"", "explorer", "fleet", "server"},  # "" is the package itself: the names it exports
     {"commands"},
     {"cli"},
     {"start"},
@@ -66,7 +66,8 @@ CONFINED = {
     "pyarrow": {"fleet/export.py"},
     "distributed": {"commands/scan.py", "fleet/workers.py"},
     "pytest": {"testing/pytest.py"},
-    "rich": {"render/text.py", "commands/bars.py"},
+    "rich": {"render/text.py", "commands/bars.py", "explorer/screen.py"},
+    "textual": {"explorer/screen.py"},
     "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
     "tarfile": set(),  # it disagrees with every runtime
     **{codec: {"compression/codecs.py"} for codec in CODECS},
