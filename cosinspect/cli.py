@@ -36,6 +36,7 @@ from cosinspect.commands.command import (
     WrongUse,
 )
 from cosinspect.commands.overview import PROGRAM, overview
+from cosinspect.commands.parser import CommandParser
 from cosinspect.commands.settings import OptionSources
 from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
@@ -81,13 +82,6 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (Exception, ExitStatus.UNDECIDED),
 )
 """The exit status for each error; the first matching class counts."""
-
-
-class _ArgumentParser(argparse.ArgumentParser):
-    """A parser that raises exceptions; argparse has no other way not to exit."""
-
-    def error(self, message: str) -> NoReturn:
-        raise WrongUse(f"{message}; see {self.prog} --help")
 
 
 def main(
@@ -262,7 +256,7 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
     implied = command is None
     if command is None:
         command = COMMANDS["check"]
-    parser = _ArgumentParser(
+    parser = CommandParser(
         prog=f"{PROGRAM} {command.name}",
         description=f"{command.summary[0].upper()}{command.summary[1:]}.",
         epilog="Each option is also a variable (--no-color is COSINSPECT_NO_COLOR) and a key of cosinspect.toml: docs/command-line.md.",
@@ -273,7 +267,11 @@ def _parse(argv: list[str]) -> tuple[Command, argparse.Namespace]:
         arguments = OptionSources.of(os.environ).parse(parser, argv if implied else argv[1:], command.name)
     except WrongUse as fault:
         near = difflib.get_close_matches(argv[0], COMMANDS, n=1) if implied else []
-        raise WrongUse(f"{fault}; did you mean the command {near[0]}?" if near else str(fault)) from fault
+        if near:
+            raise WrongUse(
+                f"{argv[0]}: expected a command or an image, found neither; did you mean the command {near[0]}?"
+            ) from fault
+        raise
     if hasattr(arguments, "no_cache"):
         _place_cache(arguments)
     if any(hasattr(arguments, name) for name in ("verify_key", "authfile", "config")):
@@ -318,7 +316,8 @@ def _told(fault: BaseException) -> str:
     if isinstance(fault, (BrokenPipeError, SystemExit)):
         return ""
     if isinstance(fault, KeyboardInterrupt):
-        return f"{PROGRAM}: interrupted\n"
+        done = f": {printable(str(fault))}" if fault.args else ""
+        return f"{PROGRAM}: interrupted{done}\n"
     mistakes: tuple[str, ...] = getattr(fault, "mistakes", ())
     if mistakes:
         where = fault.where if isinstance(fault, CosinspectError) else None

@@ -22,6 +22,8 @@ SHORT_DIGEST = 12
 class _Display(Protocol):
     """The used part of the interface of `rich.progress.Progress`."""
 
+    console: Any
+
     def add_task(self, description: str, *, total: float | None, visible: bool = True) -> Any: ...
     def advance(self, task_id: Any, advance: float) -> None: ...
     def update(self, task_id: Any, **changes: Any) -> None: ...
@@ -61,11 +63,21 @@ class LayerBars:
 
 
 class ImageBar:
-    """Receives the progress of a scan: finished images, images per minute, remaining time."""
+    """Receives the progress of a scan: finished images, images per minute, remaining time.
+
+    Attributes:
+        is_shown: whether there is a bar.
+    """
 
     def __init__(self, display: _Display | None) -> None:
         self._display = display
+        self.is_shown = display is not None
         self._task = display.add_task("images", total=None) if display is not None else None
+
+    def write_above(self, line: str) -> None:
+        """Write a line above the bar, on the same terminal."""
+        if self._display is not None:
+            self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def tell(self, done: int, total: int | None) -> None:
         """Receive the number of finished images, and the total if known."""

@@ -13,22 +13,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from importlib import import_module
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from attrs import define, field
 
 from cosinspect.commands.command import Terminal, WrongUse
+from cosinspect.commands.files import replaced, require_directory, require_file, write_whole
 from cosinspect.commands.options import access_of, add_profile, add_reach, limits_of, store_of
 from cosinspect.commands.progress import image_bar
 from cosinspect.commands.signatures import add_signatures, rulebook_of
-from cosinspect.errors import InvalidScan
-from cosinspect.extras import load_extra
+from cosinspect.errors import CosinspectError, InvalidScan
+from cosinspect.extras import load_extra, require_extra
 from cosinspect.fleet.export import write_csv, write_parquet
 from cosinspect.fleet.names import Registries, Unusable, listed_names, manifest_names
 from cosinspect.fleet.record import ERROR, ScanRecord, read_records
 from cosinspect.fleet.scan import Finished, Scan
 from cosinspect.fleet.workers import DaskWorkers, ProcessWorkers, Workers
+from cosinspect.image.recognition import local_name
 from cosinspect.report.display import printable, size
 
 __all__ = ["configure", "run"]
@@ -36,6 +38,7 @@ __all__ = ["configure", "run"]
 _WORDS = {"pass": "pass", "fail": "FAIL", "open": "undecided", ERROR: "error"}
 CONNECT_SECONDS = 10
 """What a cluster's scheduler may take to answer."""
+_STANDARD_INPUT = ("-", "docker-archive:-", "oci-archive:-")
 _FAILING = 10
 """The number of checks in the summary."""
 
@@ -114,6 +117,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
+    _require_outputs(arguments)
     if arguments.resume and arguments.output in (None, "-"):
         raise WrongUse("--resume: expected the file to continue, as -o FILE")
     if arguments.match and not arguments.catalogue:
@@ -123,7 +127,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     with contextlib.ExitStack() as opened:
         cache, local_cache = _cache(arguments, opened)
         names = _names(arguments)
-        known, sink = _sink(arguments, terminal, opened)
+        known, sink = _sink(arguments, opened)
         workers = _workers(arguments)
         opened.callback(workers.close)
         scan = Scan(
@@ -137,46 +141,92 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             packages=pages is not None,
             known=known,
         )
-        records = _scanned(scan, names, sink, pages, terminal, quiet=arguments.quiet)
+        records: list[ScanRecord] = []
+        try:
+            _inspect_all(scan, names, records, sink, pages, terminal, quiet=arguments.quiet)
+        except KeyboardInterrupt:
+            # What is done is kept: the lines of the output, and the pages.
+            if pages is not None and records:
+                pages.finish(records)
+            raise KeyboardInterrupt(_interrupted(arguments, len(records))) from None
+    if not records:
+        raise InvalidScan(
+            "expected images to scan, found none", remedy="name some, or correct --from, --tag and --match"
+        )
     if pages is not None:
         pages.finish(records)
     if arguments.csv:
-        write_csv(records, Path(arguments.csv))
+        with replaced(Path(arguments.csv)) as path:
+            write_csv(records, path)
     if arguments.parquet:
-        write_parquet(records, Path(arguments.parquet))
+        with replaced(Path(arguments.parquet)) as path:
+            write_parquet(records, path)
     if not arguments.quiet:
         stream = terminal.err if arguments.output == "-" else terminal.out
         stream.writelines(line + "\n" for line in _summary(records, pages))
     return _status(records, arguments.fail_on)
 
 
-def _scanned(
+def _require_outputs(arguments: argparse.Namespace) -> None:
+    """Require that each output can be written, before the work begins.
+
+    Raises:
+        WrongUse: one cannot, or two have the same place.
+        MissingPackage: the package for one is not installed.
+    """
+    places: dict[Path, str] = {}
+    for option in ("output", "csv", "parquet"):
+        text = getattr(arguments, option)
+        if text is None or (option == "output" and text == "-"):
+            continue
+        path = Path(text)
+        require_file(f"--{option}", path)
+        other = places.setdefault(path.resolve(), option)
+        if other != option:
+            raise WrongUse(f"--{option}: expected another file than that of --{other}, found {path} twice")
+    if arguments.html is not None:
+        require_directory("--html", Path(arguments.html))
+    if arguments.parquet:
+        require_extra("pyarrow", "fleet")
+
+
+def _interrupted(arguments: argparse.Namespace, count: int) -> str:
+    done = f"{count} image{'' if count == 1 else 's'} done"
+    if arguments.output in (None, "-"):
+        return done
+    return f"{done}, kept in {arguments.output}; --resume continues"
+
+
+def _inspect_all(
     scan: Scan,
     names: Iterable[str | Unusable],
-    sink: TextIO | None,
+    records: list[ScanRecord],
+    sink: _Lines | None,
     pages: _Pages | None,
     terminal: Terminal,
     *,
     quiet: bool,
-) -> list[ScanRecord]:
-    records: list[ScanRecord] = []
+) -> None:
+    """Inspect all images; add each record when it is there, and write its line."""
     with image_bar(terminal) as bar:
         total = len(names) if isinstance(names, list) else None
+        # The bar and the lines may be on one terminal.
+        above = bar.is_shown and terminal.out.isatty()
         for finished in scan.run(names):
             record = finished.record
             records.append(record)
             if sink is not None and finished.outcome is not None:
-                sink.write(record.line())
-                sink.flush()
+                sink.write(record.line(), terminal)
             if pages is not None:
                 pages.add(finished)
-            if sink is not terminal.out and not quiet:
+            if quiet or (sink is not None and sink.file is None):
+                pass
+            elif above:
+                bar.write_above(_line(record).rstrip("\n"))
+            else:
                 terminal.out.write(_line(record))
                 terminal.out.flush()
             bar.tell(len(records), total)
-    if not records:
-        raise InvalidScan("expected images to scan, found none")
-    return records
 
 
 def _line(record: ScanRecord) -> str:
@@ -211,7 +261,7 @@ def _status(records: list[ScanRecord], policy: str) -> int:
 
 def _names(arguments: argparse.Namespace) -> Iterable[str | Unusable]:
     """Return all names; report errors before any image is inspected, except in lists, which may be endless."""
-    found: list[str | Unusable] = list(arguments.images)
+    found: list[str | Unusable] = [_named(text) for text in arguments.images]
     registries = Registries(
         partial(access_of, arguments), limits_of(arguments), tuple(arguments.tag) or ("*",), arguments.newest
     )
@@ -242,13 +292,29 @@ def _names(arguments: argparse.Namespace) -> Iterable[str | Unusable]:
     return itertools.chain(found, itertools.chain.from_iterable(_listed(each) for each in arguments.lists))
 
 
-def _listed(name: str) -> Iterator[str]:
+def _named(text: str) -> str | Unusable:
+    """Return the name of an image; that of a path has a transport.
+
+    Raises:
+        WrongUse: it is standard input.
+    """
+    if text in _STANDARD_INPUT:
+        raise WrongUse(
+            f"{text}: expected a file, because other processes read the images; for standard input: cosinspect check {text}"
+        )
+    try:
+        return local_name(text)
+    except CosinspectError as fault:
+        return Unusable(text, str(fault.but(where="")))
+
+
+def _listed(name: str) -> Iterator[str | Unusable]:
     if name == "-":
-        yield from listed_names(sys.stdin)
+        yield from map(_named, listed_names(sys.stdin))
         return
     try:
         with Path(name).open(encoding="utf-8", errors="surrogateescape") as file:
-            yield from listed_names(file)
+            yield from map(_named, listed_names(file))
     except OSError as fault:
         raise InvalidScan(f"the list cannot be read: {fault.strerror or fault}", where=name) from fault
 
@@ -288,20 +354,51 @@ def _cache(arguments: argparse.Namespace, opened: contextlib.ExitStack) -> tuple
     return passing, passing
 
 
+@define
+class _Lines:
+    """Where the records go, a line each.
+
+    Attributes:
+        file: None for standard output.
+    """
+
+    file: FileIO | None
+
+    def write(self, line: str, terminal: Terminal) -> None:
+        """Write a line, or nothing of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self.file is None:
+            terminal.out.write(line)
+            terminal.out.flush()
+            return
+        data, end = line.encode("ascii"), self.file.tell() if self.file.seekable() else None
+        try:
+            while data:
+                data = data[self.file.write(data) :]
+        except OSError as fault:
+            if end is not None:
+                # A full disk may have taken half of the line.
+                self.file.truncate(end)
+            raise OSError(fault.errno, fault.strerror, self.file.name) from fault
+
+
 def _sink(
-    arguments: argparse.Namespace, terminal: Terminal, opened: contextlib.ExitStack
-) -> tuple[dict[str, ScanRecord], TextIO | None]:
+    arguments: argparse.Namespace, opened: contextlib.ExitStack
+) -> tuple[dict[str, ScanRecord], _Lines | None]:
     if arguments.output is None:
         return {}, None
     if arguments.output == "-":
-        return {}, terminal.out
+        return {}, _Lines(None)
     path = Path(arguments.output)
     if not arguments.resume:
-        return {}, opened.enter_context(path.open("w", encoding="ascii"))
+        return {}, _Lines(opened.enter_context(path.open("wb", buffering=0)))
     records, end = read_records(path)
-    file = opened.enter_context(path.open("a", encoding="ascii"))
+    file = opened.enter_context(path.open("ab", buffering=0))
     file.truncate(end)
-    return {record.image: record for record in records}, file
+    return {record.image: record for record in records}, _Lines(file)
 
 
 @define
@@ -330,7 +427,7 @@ class _Pages:
             html = load_extra("cosinspect.render.html", "html")
             packages = json.loads(outcome.packages) if outcome.packages else ()
             text = html.report_page(json.loads(outcome.report), home="../index.html", packages=packages)
-            (self.directory / address).write_text(text, "utf-8")
+            write_whole(self.directory / address, text)
         if (self.directory / address).is_file():
             self._written[digest] = address
 
@@ -339,7 +436,7 @@ class _Pages:
         fleet = load_extra("cosinspect.render.fleet", "html")
         layers = [layer for record in records for layer in record.layers]
         text = fleet.fleet_page([record.row() for record in records], layers, self._written)
-        self.home.write_text(text, "utf-8")
+        write_whole(self.home, text)
 
 
 def _count(text: str) -> int:

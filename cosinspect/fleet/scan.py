@@ -112,16 +112,17 @@ class Scan:
         events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
         book = _Book()
         pending = _unique(names)
-        with ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve") as resolvers:
-            try:
-                while True:
-                    self._ask(pending, book, resolvers, events)
-                    self._begin(book, events)
-                    if not (book.left or book.resolving or book.running or book.ready):
-                        return
-                    yield from self._take(events.get(), book, key)
-            finally:
-                resolvers.shutdown(wait=False, cancel_futures=True)
+        # Not in a `with` statement, which waits for the threads: an interrupt must not wait for a registry.
+        resolvers = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolve")
+        try:
+            while True:
+                self._ask(pending, book, resolvers, events)
+                self._begin(book, events)
+                if not (book.left or book.resolving or book.running or book.ready):
+                    return
+                yield from self._take(events.get(), book, key)
+        finally:
+            resolvers.shutdown(wait=False, cancel_futures=True)
 
     def _ask(
         self,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from importlib import import_module
 from pathlib import Path
-
-from attrs import evolve
 
 from cosinspect.blob import Source
 from cosinspect.cache import Cache
@@ -14,14 +12,12 @@ from cosinspect.image.image import JOBS, Image
 from cosinspect.image.recognition import require_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Digest, Platform
-from cosinspect.oci.reference import ImageName, Reference, Transport
+from cosinspect.oci.reference import ImageName, Transport
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.local.archives import open_archive
 from cosinspect.sources.local.docker_archive import DockerArchiveSource
 from cosinspect.sources.local.files import DirectoryFiles
 from cosinspect.sources.local.layout import DirSource, LayoutSource
-from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
-from cosinspect.sources.registry.source import RegistrySource
 
 __all__ = ["open_image", "open_source", "resolve_digest"]
 
@@ -138,28 +134,7 @@ def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline)
         case Transport.DOCKER:
             assert name.reference is not None  # noqa: S101 - the parser gives one with this transport
             access.registries.refuse_short(name.text)
-            return _registry(name.reference, access, limits, deadline)
-
-
-def _registry(reference: Reference, access: Access, limits: Limits, deadline: Deadline) -> Source:
-    """Return the image's registry; with mirrors or other locations, all of them in order."""
-    candidates: list[Candidate] = []
-    for endpoint in access.registries.endpoints(reference):
-        place, insecure = endpoint.reference, endpoint.insecure
-        reach = access if place.registry == reference.registry else access.elsewhere()
-        ways = [reach]
-        if reach.tls_verify is not None:
-            insecure = not reach.tls_verify
-        if insecure and not reach.plain_http:
-            ways = [evolve(reach, tls_verify=False), evolve(reach, plain_http=True)]
-        candidates.extend(
-            Candidate(
-                str(place),
-                partial(RegistrySource, place, access=way, limits=limits, deadline=deadline),
-                after_silence=number > 0,
-            )
-            for number, way in enumerate(ways)
-        )
-    if len(candidates) == 1:
-        return candidates[0].open()
-    return MirroredSource(candidates)
+            # Imported on demand: HTTP takes longer to import than a layout to read.
+            endpoints = import_module("cosinspect.sources.registry.endpoints")
+            found: Source = endpoints.open_registry(name.reference, access, limits, deadline)
+            return found

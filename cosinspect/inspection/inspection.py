@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import Unpack
 
 from attrs import evolve, field, frozen
@@ -21,7 +22,6 @@ from cosinspect.image.opening import open_image
 from cosinspect.inspection.cached_results import Results, load_results, store_results
 from cosinspect.inspection.early import decide_early
 from cosinspect.inspection.options import Keywords, Options
-from cosinspect.inspection.verification import load_keyless, verify_image
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.layer import Layer, Progress
 from cosinspect.policy import Plan
@@ -58,7 +58,9 @@ def inspect(name: str, options: Options | None = None, **keywords: Unpack[Keywor
     chosen = (Options() if options is None else options).but(**keywords)
     # An invalid profile should not cost a connection.
     plan = chosen.make_plan()
-    keyless = load_keyless(chosen.signatures)
+    # Imported on demand: without a policy of signatures, no registry may be needed.
+    signing = import_module("cosinspect.inspection.verification") if chosen.signatures is not None else None
+    keyless = signing.load_keyless(chosen.signatures) if signing is not None else None
     with open_image(
         name,
         platform=chosen.platform,
@@ -73,8 +75,8 @@ def inspect(name: str, options: Options | None = None, **keywords: Unpack[Keywor
         if chosen.on_image is not None:
             chosen.on_image(image)
         verification = None
-        if chosen.signatures is not None:
-            verification = verify_image(image, chosen.signatures, chosen.access, keyless)
+        if signing is not None:
+            verification = signing.verify_image(image, chosen.signatures, chosen.access, keyless)
         return inspect_image(
             image,
             plan,

@@ -1,6 +1,6 @@
 """Renderers: each writes a report to a stream, and does not read images or run checks.
 
-It may import `checks`, `oci`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`. What a
+It may import `checks`, `formats`, `oci`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`. What a
 reader may choose about some of them is a value, `Choices`.
 `cosinspect.report.lines` has the sentences that several outputs share.
 """
@@ -14,11 +14,6 @@ from typing import Protocol, TextIO
 
 from cosinspect.extras import load_extra
 from cosinspect.render.choices import DEFAULT_CHOICES, Choices, ReportPart
-from cosinspect.render.github import GithubRenderer
-from cosinspect.render.json import JsonRenderer
-from cosinspect.render.junit import JunitRenderer
-from cosinspect.render.markdown import MarkdownRenderer
-from cosinspect.render.sarif import SarifRenderer
 from cosinspect.report.report import Report
 
 __all__ = [
@@ -67,11 +62,11 @@ class _Deferred:
 RENDERERS: Mapping[str, Renderer] = MappingProxyType(
     {
         "text": _Deferred("cosinspect.render.text", "TextRenderer"),
-        "json": JsonRenderer(),
-        "sarif": SarifRenderer(),
-        "junit": JunitRenderer(),
-        "github": GithubRenderer(),
-        "markdown": MarkdownRenderer(),
+        "json": _Deferred("cosinspect.render.json", "JsonRenderer"),
+        "sarif": _Deferred("cosinspect.render.sarif", "SarifRenderer"),
+        "junit": _Deferred("cosinspect.render.junit", "JunitRenderer"),
+        "github": _Deferred("cosinspect.render.github", "GithubRenderer"),
+        "markdown": _Deferred("cosinspect.render.markdown", "MarkdownRenderer"),
         "html": _Deferred("cosinspect.render.html", "HtmlRenderer", extra="html"),
     }
 )
@@ -90,4 +85,8 @@ def chosen_renderer(name: str, choices: Choices) -> Renderer:
     """Return the renderer of a format with a reader's choices; a format ignores choices that do not concern it."""
     if name == "text":
         return _Deferred("cosinspect.render.text", "TextRenderer", choices.show)
+    if name == "sarif":
+        return _Deferred("cosinspect.render.sarif", "SarifRenderer", choices.containerfile, choices.all_rules)
+    if name == "github":
+        return _Deferred("cosinspect.render.github", "GithubRenderer", choices.containerfile)
     return RENDERERS[name]

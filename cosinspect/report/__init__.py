@@ -5,32 +5,35 @@ added, never changed. `display` makes text from an image safe to print. `lines` 
 formats share. The package exports the names of `report`; plugins and programs import them from here.
 """
 
-from __future__ import annotations
+from cosinspect.deferred import deferred_names
 
-from cosinspect.report.report import (
-    DECIDABLE,
-    NEEDS,
-    SCHEMA,
-    SIGNATURE_TAG,
-    Capability,
-    CapabilityResult,
-    CheckResult,
-    Effect,
-    Finding,
-    Kind,
-    LayerSummary,
-    Level,
-    Need,
-    Report,
-    Rule,
-    Stats,
-    Status,
-    Verdict,
-    Waiver,
-    judge,
-    name_layer,
-    shorten_step,
-)
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from cosinspect.report.report import (
+        DECIDABLE,
+        NEEDS,
+        SCHEMA,
+        SIGNATURE_TAG,
+        Capability,
+        CapabilityResult,
+        CheckResult,
+        Effect,
+        Finding,
+        Kind,
+        LayerSummary,
+        Level,
+        Need,
+        Report,
+        Rule,
+        Stats,
+        Status,
+        Verdict,
+        Waiver,
+        judge,
+        name_layer,
+        shorten_step,
+    )
 
 __all__ = [
     "DECIDABLE",
@@ -56,3 +59,8 @@ __all__ = [
     "name_layer",
     "shorten_step",
 ]
+
+_MODULES = dict.fromkeys(__all__, "report")
+
+if not TYPE_CHECKING:
+    __getattr__ = deferred_names(__name__, _MODULES)

@@ -216,18 +216,21 @@ def test_what_cannot_be_decided_is_undecided(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["ls", "oci:/nowhere", "--jobs", "0"], "argument --jobs: expected a number from 1 to 64, found '0'"),
+        (["ls", "oci:/nowhere", "--jobs", "0"], "--jobs: expected a number from 1 to 64, found '0'"),
         (
             ["check", "oci:/nowhere", "--jobs", "65"],
-            "argument --jobs: expected a number from 1 to 64, found '65'",
+            "--jobs: expected a number from 1 to 64, found '65'",
         ),
-        (["ls"], "the following arguments are required: IMAGE; see cosinspect ls --help"),
-        (["cat", "oci:x"], "required: PATH"),
-        (["check", "a", "b"], "unrecognized arguments: b"),
+        (["ls"], "expected IMAGE, found nothing; see cosinspect ls --help"),
+        (["cat", "oci:x"], "expected PATH, found nothing"),
+        (["check", "a", "b"], "expected one image, found 2; for several images: cosinspect scan a b"),
         (["histroy", "oci:x", "/a"], "did you mean the command history?"),
-        (["check", "oci:x", "--frobnicate"], "unrecognized arguments: --frobnicate"),
-        (["check", "oci:x", "--plat", "linux/amd64"], "unrecognized arguments: --plat linux/amd64"),
-        (["check", "oci:x", "--format", "xml"], "invalid choice: 'xml'"),
+        (["check", "oci:x", "--frobnicate"], "there is no option --frobnicate; see cosinspect check --help"),
+        (["check", "oci:x", "--plat", "linux/amd64"], "there is no option --plat; did you mean --platform?"),
+        (
+            ["check", "oci:x", "--format", "xml"],
+            "--format: expected one of text, json, sarif, junit, github, markdown, html, found 'xml'",
+        ),
         (["check", "oci:x", "--platform", "linux"], "expected a platform such as linux/amd64"),
         (["check", "oci:x", "--profile", "nonsense"], "there is no profile 'nonsense'"),
         (["check", "oci:x", "--profile", "/nonexistent.toml"], "the profile cannot be read"),
@@ -240,7 +243,7 @@ def test_what_cannot_be_decided_is_undecided(tmp_path):
         (["checks", "kernel-mising"], "did you mean COS010 (kernel-missing)"),
         (["checks", "\u202e"], "there is no check '\\u202e'; cosinspect checks lists them"),
         (["demo", "--broken", "nonsense"], "expected one of "),
-        (["demo", "extra"], "unrecognized arguments: extra"),
+        (["demo", "extra"], "expected nothing more, found extra"),
     ],
 )
 def test_wrong_use_is_2(argv, message):

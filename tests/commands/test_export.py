@@ -64,8 +64,8 @@ def test_a_terminal_gets_none(image):
     [
         (["-o", "/nowhere/os.tar"], 2, "the directory /nowhere does not exist"),
         (["-o", "/"], 2, "expected a file, / is a directory"),
-        (["-o"], 2, "argument -o/--output: expected one argument"),
-        (["/etc"], 2, "unrecognized arguments: /etc"),
+        (["-o"], 2, "-o/--output: expected a value, found nothing"),
+        (["/etc"], 2, "expected nothing more, found /etc"),
         (["--semantics", "nonsense"], 2, "expected names out of oci, overlay"),
     ],
 )

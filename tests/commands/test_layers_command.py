@@ -90,9 +90,9 @@ def test_programs_get_json(image, semantics):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["--top", "-1"], 2, "argument --top: expected a number from 0 to 1000000, found '-1'"),
-        (["--top", "many"], 2, "argument --top: expected a number from 0 to 1000000, found 'many'"),
-        (["/etc"], 2, "unrecognized arguments: /etc"),
+        (["--top", "-1"], 2, "--top: expected a number from 0 to 1000000, found '-1'"),
+        (["--top", "many"], 2, "--top: expected a number from 0 to 1000000, found 'many'"),
+        (["/etc"], 2, "expected nothing more, found /etc"),
         (["--semantics", "oci,overlay"], 2, "expected one semantics"),
     ],
 )
