@@ -12,7 +12,7 @@ from attrs import evolve
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_image, add_profile, open_named
 from cosinspect.commands.progress import layer_bars
-from cosinspect.explorer.pages import Results
+from cosinspect.explorer.pages import ImageFindings
 from cosinspect.explorer.views import Views
 from cosinspect.extras import load_extra, require_extra
 from cosinspect.image.image import Image
@@ -90,8 +90,8 @@ def explorer(
         reads = tuple(dict.fromkeys(pattern for item in plan().checks for pattern in item.reads))
     views = Views(image, image.read_rootfs(reads, known=known, progress=progress))
 
-    def check() -> Results:
-        results: Results = import_module("cosinspect.explorer.results").check_image(views, plan())
+    def check() -> ImageFindings:
+        results: ImageFindings = import_module("cosinspect.explorer.results").check_image(views, plan())
         return results
 
     return load_extra("cosinspect.explorer.screen", "tui").Explorer(views, check)

@@ -15,7 +15,16 @@ from cosinspect.report.display import iso_time, printable, size
 from cosinspect.report.evidence import shorten_step
 from cosinspect.rootfs.rootfs import Entry
 
-__all__ = ["LISTED", "Found", "Results", "content_page", "entry_line", "path_page", "view_page", "view_title"]
+__all__ = [
+    "LISTED",
+    "Found",
+    "ImageFindings",
+    "content_page",
+    "entry_line",
+    "path_page",
+    "view_page",
+    "view_title",
+]
 
 HEAD_BYTES = 64 * 1024
 """Bytes of a content that are shown."""
@@ -47,7 +56,7 @@ _CONTAINERS = (
 """The first bytes of EFI programs and initrds."""
 
 
-class Results(Protocol):
+class ImageFindings(Protocol):
     """What the checks found, as `explorer.results` has it."""
 
     @property
@@ -149,7 +158,7 @@ def entry_line(entry: Entry) -> str:
     return f"{mode} {f'{entry.uid}:{entry.gid}':>9} {amount:>10}"
 
 
-def path_page(views: Views, view: TreeView, row: Row, results: Results | None) -> Iterator[str]:
+def path_page(views: Views, view: TreeView, row: Row, results: ImageFindings | None) -> Iterator[str]:
     """Yield what is known of a path: attributes, findings, differences, and what each layer did."""
     entry = row.entry
     link = f" -> {printable(entry.link)}" if entry.type == "symlink" else ""

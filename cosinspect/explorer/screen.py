@@ -24,7 +24,7 @@ from cosinspect.deadline import Deadline
 from cosinspect.errors import CosinspectError
 from cosinspect.explorer.pages import (
     LISTED,
-    Results,
+    ImageFindings,
     content_page,
     entry_line,
     path_page,
@@ -93,11 +93,11 @@ class Explorer(App[None]):
         Binding("q,ctrl+c", "quit", "quit", priority=True),
     ]
 
-    def __init__(self, views: Views, check: Callable[[], Results]) -> None:
+    def __init__(self, views: Views, check: Callable[[], ImageFindings]) -> None:
         super().__init__()
         self.views = views
         self.shown: TreeView = views.view(ViewName())
-        self.results: Results | None = None
+        self.results: ImageFindings | None = None
         self.hidden: frozenset[Mark] = frozenset()
         self.found: set[str] | None = None
         self._check = check
@@ -176,7 +176,7 @@ class Explorer(App[None]):
             return
         self.call_from_thread(self._show_results, results)
 
-    def _show_results(self, results: Results) -> None:
+    def _show_results(self, results: ImageFindings) -> None:
         self.results = results
         self._findings = Counter(finding.path for finding in results.findings if finding.path is not None)
         self.query_one("#title", Static).update(Text(results.headline))
