@@ -67,7 +67,8 @@ CONFINED = {
     "distributed": {"commands/scan.py", "fleet/workers.py"},
     "pytest": {"testing/pytest.py"},
     "dockerfile_parse": {"formats/text/containerfile.py"},
-    "rich": {"render/text.py", "commands/bars.py", "explorer/screen.py"},
+    "tqdm": {"commands/bars.py"},
+    "rich": {"explorer/screen.py"},  # textual brings it
     "textual": {"explorer/screen.py"},
     "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
     "shtab": {"commands/completion.py"},

@@ -17,7 +17,7 @@ from cosinspect.rootfs.rootfs import Entry
 
 __all__ = [
     "LISTED",
-    "Found",
+    "FindingPage",
     "ImageFindings",
     "content_page",
     "entry_line",
@@ -65,7 +65,7 @@ class ImageFindings(Protocol):
         ...
 
     @property
-    def findings(self) -> Sequence[Found]:
+    def findings(self) -> Sequence[FindingPage]:
         """The findings, most severe first."""
         ...
 
@@ -79,7 +79,7 @@ class ImageFindings(Protocol):
 
 
 @frozen
-class Found:
+class FindingPage:
     """One finding.
 
     Attributes:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from attrs import field, frozen
 
 from cosinspect.errors import CosinspectError
-from cosinspect.explorer.pages import Found
+from cosinspect.explorer.pages import FindingPage
 from cosinspect.explorer.views import Views
 from cosinspect.inspection.explanation import Explainer, Explanation
 from cosinspect.inspection.inspection import Inspection
@@ -28,7 +28,7 @@ class CheckedImage:
     """
 
     headline: str
-    findings: tuple[Found, ...]
+    findings: tuple[FindingPage, ...]
     _explainer: Explainer = field(repr=False)
 
     def path(self, path: str) -> Iterator[str]:
@@ -55,7 +55,7 @@ def check_image(views: Views, plan: Plan) -> CheckedImage:
     results, context = inspection.run_checks(known=views.rootfs.indexes)
     report = inspection.report(results)
     findings = tuple(
-        Found(
+        FindingPage(
             f"{result.check} {result.name} ({result.level.value})",
             printable(finding.message),
             finding.path,
