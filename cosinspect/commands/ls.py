@@ -6,7 +6,7 @@ import argparse
 import json
 import stat
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.options import (
@@ -19,9 +19,11 @@ from cosinspect.commands.options import (
 )
 from cosinspect.commands.within import add_within, container_of
 from cosinspect.errors import RootfsError
-from cosinspect.facts.inner_files import Container, InnerFile
 from cosinspect.report.display import iso_time, printable
 from cosinspect.rootfs.rootfs import Entry, Rootfs
+
+if TYPE_CHECKING:
+    from cosinspect.facts.inner_files import Container, InnerFile
 
 __all__ = ["configure", "run"]
 

@@ -126,6 +126,18 @@ def test_the_stored_answer_is_what_the_command_prints(place, name, form, columns
         assert "0.3 s" not in answer.text(0.04)
 
 
+@pytest.mark.parametrize("words", [["checks"], ["checks", "COS011"], ["checks", "--format=json"]])
+def test_the_list_of_checks_is_stored(words):
+    answer = stored(words)
+    assert run(words) == (answer.status, answer.text(0.1), "")
+
+
+def test_an_unknown_check_and_a_plugin_s_are_not_stored(monkeypatch):
+    assert stored(["checks", "COS999"]) is None
+    monkeypatch.setattr(stored_answers, "installed_checks", lambda: (*CATALOGUE, CATALOGUE[0]))
+    assert stored(["checks", "COS012"]) is None
+
+
 UNSTORED = {
     "an output in a file": ["-o", "report.txt"],
     "requests are printed": ["--debug"],
