@@ -23,7 +23,7 @@ from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Deployment, Generation, Profile
 from cosinspect.report.capabilities import Need
 from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
-from cosinspect.report.remedy import Remedy
+from cosinspect.report.remedy import Remedy, share_packages
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
 from cosinspect.report.undecided import CRASHED
 from cosinspect.rootfs.differences import Comparison
@@ -35,9 +35,11 @@ from cosinspect.signatures.outcome import Verification
 __all__ = [
     "Check",
     "CheckContext",
+    "Cure",
     "NotApplicable",
     "Undecided",
     "check",
+    "cured",
     "decided_by",
     "run_check",
     "words_of",
@@ -373,12 +375,12 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
         return item.capabilities
 
 
-def _cured(item: Check, context: CheckContext, finding: Finding) -> Remedy | str:
-    """Return the remedy for a finding: the one that its evidence and the generation allow, else the check's own."""
+def cured(cure: Cure | None, context: CheckContext, finding: Finding) -> Remedy | None:
+    """Return the remedy of a cure, None if there is no cure or it fails: the defect remains one."""
     try:
-        return (item.cure(context, finding) if item.cure is not None else None) or item.remedy
-    except (Exception, Unread):  # noqa: BLE001 - a defect remains one, also where its remedy cannot be made
-        return item.remedy
+        return cure(context, finding) if cure is not None else None
+    except (Exception, Unread):  # noqa: BLE001 - a plugin's cure may do anything; --fast may not have read what it needs
+        return None
 
 
 def _lost(item: Check, context: CheckContext, capabilities: tuple[Capability, ...]) -> tuple[Capability, ...]:
@@ -400,9 +402,9 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     def result(kind: Kind, reason: str = "", *, seen: Iterable[Finding | str] = ()) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))
         evidence = tuple(each for each in seen if isinstance(each, str))
+        cures = share_packages(each.cure or cured(item.cure, context, each) for each in findings)
         mended = tuple(
-            finding if finding.remedy else evolve(finding, remedy=_cured(item, context, finding))
-            for finding in findings
+            evolve(finding, remedy=cure or item.remedy) for finding, cure in zip(findings, cures, strict=True)
         )
         lost = _lost(item, context, capabilities) if kind is Kind.FAIL else capabilities
         return CheckResult(item.id, item.name, kind, level, lost, mended, reason, evidence, tags=item.tags)

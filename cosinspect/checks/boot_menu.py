@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from cosinspect.checks import subjects
+from cosinspect.checks import remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.checks.grub import READS, at_line, decided_states, line_fit, on_condition
@@ -35,6 +35,7 @@ __all__ = [
         appears: the boot ends in the emergency shell.""",
     remedy="Write root=LABEL=... with a variable that the menu sets, as the toolkit's bootargs.cfg of this generation does.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's bootargs.cfg"),
 )
 def root_parameter_wrong(context: CheckContext) -> Iterator[Finding | str]:
     """Read `root=` of every command line with which the toolkit's menu starts the image."""
@@ -125,8 +126,9 @@ def _is_whole(context: CheckContext, state: StateBoot) -> bool:
     summary="The default entry of the image's own menu does not start the image.",
     why="""Installation copies this menu to the disk: GRUB prints `you need to load the kernel first`, or the kernel finds no root, though
         the image itself would boot.""",
-    remedy="Start from the toolkit's grub.cfg: each entry loops the image, sources its bootargs.cfg, and loads $kernel and $initramfs with $kernelcmd.",
+    remedy="""Start from the toolkit's grub.cfg: each entry loops the image, sources its bootargs.cfg, and loads $kernel and $initramfs with $kernelcmd.""",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg"),
 )
 def menu_entry_loads_nothing(context: CheckContext) -> Iterator[Finding | str]:
     """Evaluate the default entry."""
@@ -177,8 +179,9 @@ def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[
     summary="The image's own menu does not start the kernel as bootargs.cfg says.",
     why="""A machine that was installed with this image keeps its menu: what a later image's bootargs.cfg changes (the path of the kernel, its
         arguments) has no effect there.""",
-    remedy="Let the entry load ($loop)$kernel with $kernelcmd, and set nothing behind the line that sources bootargs.cfg.",
+    remedy="Have the entry load ($loop)$kernel with $kernelcmd, and set nothing behind the line that sources bootargs.cfg.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg"),
 )
 def menu_overrides_bootargs(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the default entry with what bootargs.cfg sets."""
@@ -227,6 +230,7 @@ def menu_overrides_bootargs(context: CheckContext) -> Iterator[Finding | str]:
         have no effect.""",
     remedy="Run grub-script-check on the file, and correct what it names.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's file"),
 )
 def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
     """Parse every script of a boot with GRUB's grammar."""
@@ -261,10 +265,10 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.RECOVERY,),
     summary="The recovery entry of the menu does not start the recovery system.",
     why="""The recovery system is made of the same image and started with its bootargs.cfg: GRUB loads nothing, or the command line names a root that does not exist.""",
-    remedy="""Write bootargs.cfg so that it serves recovery too, as the toolkit's does; toolkit v2 reads it as /etc/elemental/bootargs.cfg, and
-        looks for kernel and initrd in /boot.""",
+    remedy="Write grub.cfg and bootargs.cfg so that they serve recovery too, as the toolkit's do.",
     reads=READS,
     applies=subjects.toolkit,
+    cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg and bootargs.cfg"),
 )
 def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     """Evaluate the recovery entry of the image's own menu, else of the toolkit's."""
@@ -311,6 +315,7 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     why="If the default entry fails, GRUB tries the fallback entries in order: the machine stays at the menu instead of starting an older image.",
     remedy="Name in `fallback` entries that load a kernel and an initrd, as the toolkit's grub.cfg does.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg"),
 )
 def fallback_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     """Evaluate GRUB's fallback entries."""

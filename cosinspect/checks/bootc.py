@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.initrd import CANNOT_READ
 from cosinspect.checks.kernel import is_of_unread_machine
@@ -67,8 +68,11 @@ def _readable(context: CheckContext) -> list[KernelFile]:
     capabilities=REFUSED,
     summary="/var/run is not a link.",
     why="`bootc container lint` refuses the image: data in /var/run must go to /run, which is empty after a reboot.",
-    remedy="Link it as the base image had it: RUN rm -rf /var/run && ln -s ../run /var/run",
+    remedy="Link it as the base image had it.",
     applies=subjects.bootc,
+    cure=remedies.runs(
+        "link it as the base image had it", lambda *_: ("RUN rm -rf /var/run && ln -s ../run /var/run",)
+    ),
 )
 def bootc_var_run(context: CheckContext) -> Iterator[Finding | str]:
     """Look at /var/run itself; it need not be there."""
@@ -86,6 +90,9 @@ def bootc_var_run(context: CheckContext) -> Iterator[Finding | str]:
     why="`bootc container lint` refuses the image: bootc makes /usr/etc from /etc, so one of them would be lost.",
     remedy="Move what is in /usr/etc to /etc, and delete /usr/etc.",
     applies=subjects.bootc,
+    cure=remedies.runs(
+        "move its files to /etc", lambda *_: ("RUN cp -a /usr/etc/. /etc/ && rm -rf /usr/etc",), unwanted=True
+    ),
 )
 def bootc_etc_twice(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both."""
@@ -101,9 +108,10 @@ def bootc_etc_twice(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=REFUSED,
     summary="A file of kernel arguments cannot be parsed.",
     why="bootc refuses the file: installation and every upgrade fail.",
-    remedy='Mend the TOML: kargs = ["console=ttyS0"], match-architectures = ["x86_64"].',
+    remedy="Correct the TOML: a list `kargs` of texts, and a list `match-architectures` if the arguments are for some machines.",
     reads=("usr/lib/bootc/kargs.d/*.toml",),
     applies=subjects.bootc,
+    cure=remedies.deletes("correct the TOML (a list `kargs` of texts), or delete the file"),
 )
 def bootc_kargs_invalid(context: CheckContext) -> Iterator[Finding | str]:
     """Parse each file below /usr/lib/bootc/kargs.d, which must be a directory (bootc_kargs.rs)."""
@@ -147,7 +155,7 @@ def _kargs_fault(text: str) -> str:
     capabilities=STARTS,
     summary="There is more than one kernel.",
     why="`bootc container lint` and ostree refuse the image: `Found multiple subdirectories in usr/lib/modules`.",
-    remedy="Remove the older kernel in the step that installs the newer one: RUN dnf remove -y kernel-core-<version>",
+    remedy="Remove the older kernel in the step that installs the newer one.",
     applies=subjects.bootc,
 )
 def bootc_kernels_several(context: CheckContext) -> Iterator[Finding | str]:
@@ -157,9 +165,18 @@ def bootc_kernels_several(context: CheckContext) -> Iterator[Finding | str]:
         evidence = tuple(
             Mention(f"{entry.path} ({context.step(entry.layer)})", entry.layer) for entry in found[:_SHOWN]
         )
-        yield Finding(
+        finding = Finding(
             f"expected one kernel, found {len(found)}", "/usr/lib/modules", found[-1].layer, evidence
         )
+        directories = sorted((entry.path.rpartition("/")[0] for entry in found), key=_release)
+        steps = [f"RUN rm -rf {remedies.quoted(each)}" for each in directories[:-1]]
+        lead = "remove the package of the older kernel, or its files"
+        yield remedies.with_cure(context, finding, remedies.runs(lead, lambda *_: steps))
+
+
+def _release(path: str) -> tuple[tuple[int, ...], str]:
+    """Return what orders directories of modules by their versions."""
+    return tuple(map(int, re.findall(r"\d+", path))), path
 
 
 @check(
@@ -171,6 +188,7 @@ def bootc_kernels_several(context: CheckContext) -> Iterator[Finding | str]:
     why="`bootc container lint` refuses the image: neither ostree nor composefs accepts such names.",
     remedy="Rename the file, or delete it in the step that made it.",
     applies=subjects.bootc,
+    cure=remedies.by_hand("rename the file", unwanted=True),
 )
 def bootc_name_undecodable(context: CheckContext) -> Iterator[Finding | str]:
     """Walk the tree."""
@@ -190,8 +208,9 @@ def bootc_name_undecodable(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=STARTS,
     summary="A mount point of the kernel's file systems is not in the image.",
     why="`bootc container lint` refuses the image: systemd cannot mount /proc, /sys, /dev, /run, /tmp or /var on a read-only root.",
-    remedy="Make them in the Dockerfile: RUN mkdir -p /dev /proc /sys /run /tmp /var",
+    remedy="Make the directories in the Dockerfile.",
     applies=subjects.bootc,
+    cure=file_remedies.makes_directory,
 )
 def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each, as a directory of its own."""
@@ -212,8 +231,12 @@ def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=STARTS,
     summary="The image lacks /sysroot, or /ostree does not lead into it.",
     why="ostree stores deployments there; without it the initrd cannot switch to the deployment.",
-    remedy="Make them as the base image had them: RUN mkdir -p /sysroot && ln -sfn sysroot/ostree /ostree",
+    remedy="Make both as the base image had them.",
     applies=subjects.bootc,
+    cure=remedies.runs(
+        "make both as the base image had them",
+        lambda *_: ("RUN mkdir -p /sysroot && rm -rf /ostree && ln -s sysroot/ostree /ostree",),
+    ),
 )
 def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at both without following the link, which leads to what only a deployed system has; and at the base's own account."""
@@ -242,8 +265,9 @@ def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=STARTS,
     summary="There is no kernel.",
     why="bootc's lints accept it, because base images may have none; such an image cannot be installed.",
-    remedy="Install a kernel at /usr/lib/modules/<version>/vmlinuz, or a unified kernel image at /boot/EFI/Linux/<version>.efi.",
+    remedy="Install a kernel at vmlinuz in its directory of modules, or a unified kernel image in /boot/EFI/Linux.",
     applies=subjects.bootc,
+    cure=boot_remedies.kernel_package,
 )
 def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where ostree looks."""
@@ -272,9 +296,10 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=STARTS,
     summary="There is no initramfs for the kernel, or it cannot be unpacked.",
     why="ostree takes kernel and initramfs from one directory; without the initramfs the kernel finds no root.",
-    remedy="Build it: RUN dracut -f /usr/lib/modules/<version>/initramfs.img <version>",
+    remedy="Build the initramfs beside the kernel.",
     reads=_READS,
     applies=subjects.bootc,
+    cure=remedies.rebuilds("build the initramfs", options="--add ostree"),
 )
 def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside each kernel, and unpack what is there by the kernel's rule."""
@@ -311,6 +336,7 @@ def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Install the kernel's package again, for the image's platform.",
     reads=_READS,
     applies=subjects.bootc,
+    cure=boot_remedies.kernel_package,
 )
 def bootc_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header."""
@@ -339,8 +365,9 @@ def bootc_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A container tool left an empty /etc/hostname or /etc/resolv.conf.",
     why="Machines come up without a name or without name resolution: the empty file replaces the generated one.",
-    remedy="Build with a tool that leaves none (buildah with --no-hostname, --no-hosts), or delete them in a last layer.",
+    remedy="Build with a tool that leaves none (buildah with --no-hostname, --no-hosts), or delete the file in a last layer.",
     applies=subjects.bootc,
+    cure=remedies.deletes("delete the file"),
 )
 def bootc_injected(context: CheckContext) -> Iterator[Finding | str]:
     """Look for regular files without content."""
@@ -356,9 +383,10 @@ def bootc_injected(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="composefs is not enabled.",
     why="The root of the running system can be changed unnoticed; bootc's lints warn about it.",
-    remedy="Write [composefs] enabled = true to /usr/lib/ostree/prepare-root.conf, and build the initramfs again.",
+    remedy="Enable composefs in prepare-root.conf, and build the initramfs again.",
     reads=("{etc,usr/lib}/ostree/prepare-root.conf", "usr/share/doc/bootc/baseimage/base/**"),
     applies=subjects.bootc,
+    cure=file_remedies.prepare_root,
 )
 def bootc_composefs_off(context: CheckContext) -> Iterator[Finding | str]:
     """Read the file that the initramfs goes by (ostree-ext, ostree_prepareroot.rs), and the base's own account of it."""
@@ -416,8 +444,11 @@ def _at(context: CheckContext, path: str, message: str) -> Finding:
     level=Level.WARNING,
     summary="Logs of the build are left in /var/log.",
     why="""`bootc container lint` warns about them (var-log): they do not belong to a machine, describe the system that built the image, and make every build different.""",
-    remedy="Delete them in the step that makes them: RUN dnf install -y ... && dnf clean all && rm -rf /var/log/*",
+    remedy="Delete them in the step that makes them.",
     applies=subjects.bootc,
+    cure=remedies.runs(
+        "delete the logs in the step that makes them", lambda *_: ("RUN rm -rf /var/log/*",), unwanted=True
+    ),
 )
 def bootc_leftovers(context: CheckContext) -> Iterator[Finding | str]:
     """Look for regular files that are not empty; links and empty files do no harm."""
@@ -437,8 +468,9 @@ def bootc_leftovers(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="The kernel's modules directory has no modules.dep.",
     why="modprobe finds nothing: existing drivers are not loaded, and dracut builds an initramfs without them.",
-    remedy="Run depmod in the Dockerfile: RUN depmod -a <version>",
+    remedy="Index the modules of the kernel with depmod.",
     applies=subjects.bootc,
+    cure=boot_remedies.depmod,
 )
 def bootc_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside each kernel."""

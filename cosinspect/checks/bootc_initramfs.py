@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.drivers import DISK_DRIVERS, missing_needs, unindexed
 from cosinspect.checks.initrd import about, opened
@@ -39,13 +39,13 @@ _PREPARES = (
     summary="The initramfs is not for this image: it cannot mount a deployment, is for another kernel, or finds no disk.",
     why="""bootc copies it unchanged. Without the dracut module ostree or bootc the boot ends in the emergency shell, with the modules of
         another kernel or those of the build container no disk appears.""",
-    remedy="""Build it in the Dockerfile behind the last step that changes the kernel: RUN dracut --no-hostonly --add ostree -f
-        /usr/lib/modules/<version>/initramfs.img <version>""",
+    remedy="Build the initramfs behind the last step that changes the kernel, with the dracut module ostree.",
     reads=(
         "usr/lib/modules/*/{vmlinuz,initramfs.img,modules.builtin,modules.dep,config}",
         "boot/EFI/Linux/*.efi",
     ),
     applies=subjects.bootc,
+    cure=remedies.rebuilds("build the initramfs with the dracut module ostree", options="--add ostree"),
 )
 def bootc_initramfs_foreign(context: CheckContext) -> Iterator[Finding | str]:
     """Look into each initramfs beside a kernel, or into that of the unified kernel image."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.bootc import prepare_root
 from cosinspect.checks.unified import READS as UNIFIED_READS
@@ -104,10 +104,11 @@ def _settings(context: CheckContext) -> _Settings:
     summary="There is no boot loader that installation can use.",
     why="""`bootc install` uses bootupd if the image has bootupctl and its updates, and systemd-boot otherwise.
         systemd-boot starts unified kernel images only: with ostree it stops at `bootupd is required for ostree-based installs`.""",
-    remedy="""Install bootupd with its updates below /usr/lib/bootupd (grub2, shim, and bootupd's own step of the build); for systemd-boot put a
-        unified kernel image at /boot/EFI/Linux, or install with --composefs-backend; on s390x install s390utils, which has zipl.""",
+    remedy="""Install bootupd with its updates below /usr/lib/bootupd; for systemd-boot put a unified kernel image in /boot/EFI/Linux, or install with
+        --composefs-backend; on s390x install s390utils, which has zipl.""",
     reads=_CONFIG_READS,
     applies=subjects.bootc,
+    cure=boot_remedies.bootupd_missing,
 )
 def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Choose as bootc does: by the settings, by bootupctl and /usr/lib/bootupd/updates, else systemd-boot (install.rs, bootloader.rs)."""
@@ -178,9 +179,16 @@ def _with_systemd_boot(context: CheckContext, unified: Entry) -> Iterator[Findin
     capabilities=INSTALLS,
     summary="There is no readable prepare-root.conf.",
     why="`bootc install` stops: `Failed to find ostree/prepare-root.conf in /usr/lib or /etc`; bootc's lints only warn.",
-    remedy="Write /usr/lib/ostree/prepare-root.conf with [composefs] and enabled = true, and build the initramfs again.",
+    remedy="Write /usr/lib/ostree/prepare-root.conf with the section composefs and enabled = true, and build the initramfs again.",
     reads=("{etc,usr/lib}/ostree/prepare-root.conf",),
     applies=subjects.bootc,
+    cure=file_remedies.writes(
+        "write it and build the initramfs again",
+        "/usr/lib/ostree/prepare-root.conf",
+        "[composefs]",
+        "enabled = true",
+        then="initrd",
+    ),
 )
 def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file in /etc and in /usr/lib, and read it as GLib does."""
@@ -209,9 +217,10 @@ def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]
     summary="The image does not say which root filesystem it is installed to.",
     why="""`bootc install` stops at `No root filesystem specified`, and image-builder at a similar message, unless --filesystem or --rootfs is given. Fedora's
         base images set none, so an image made from them has to; Anaconda sets its own type.""",
-    remedy='Write /usr/lib/bootc/install/00-defaults.toml: [install.filesystem.root] and type = "xfs" (ext4, btrfs); or give --filesystem.',
+    remedy="Name the root filesystem in a file of /usr/lib/bootc/install, or give --filesystem.",
     reads=_CONFIG_READS,
     applies=subjects.bootc,
+    cure=file_remedies.root_filesystem("xfs", "ext4", "btrfs", name="00-defaults.toml"),
 )
 def bootc_filesystem_unset(context: CheckContext) -> Iterator[Finding | str]:
     """Read the settings of installation as bootc does, for the image's architecture."""
@@ -254,8 +263,9 @@ def _require_bootupd(context: CheckContext) -> None:
     summary="bootupd finds nothing to install, or not exactly one shim.",
     why="""bootupd ignores a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
         `Found multiple shimx64.efi in the image`, and if there is none.""",
-    remedy="Install grub2-efi and shim for the image's platform, and run `bootupctl backend generate-update-metadata /` in the Dockerfile.",
+    remedy="Install GRUB for EFI and exactly one shim for the image's platform, and run `bootupctl backend generate-update-metadata`.",
     applies=subjects.bootc,
+    cure=boot_remedies.bootupd_payload,
 )
 def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the components, and for shim where bootupd searches it (efi.rs, get_efi_vendor)."""
@@ -281,12 +291,15 @@ def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
     if len(shims) == 1:
         yield f"{shims[0].path} is there"
     elif shims:
-        yield Finding(
+        finding = Finding(
             f"expected one {name} in {places[0]}, found {len(shims)}",
             places[0],
             shims[-1].layer,
             tuple(entry.path for entry in shims[:8]),
         )
+        later = sorted(shims, key=lambda entry: entry.layer)[1:]
+        steps = [f"RUN rm -f {remedies.quoted(entry.path)}" for entry in later]
+        yield remedies.with_cure(context, finding, remedies.runs("leave one of them", lambda *_: steps))
     else:
         yield context.missing(f"{places[0]}/{name}", f"expected one {name} in {places[0]}, found none")
 
@@ -306,8 +319,9 @@ def _shims(context: CheckContext) -> list[Entry]:
     level=Level.WARNING,
     summary="bootupd installs a boot loader for one kind of firmware only.",
     why="A machine with the other kind, BIOS or EFI, does not start from the disk: bootupd needs a component for each.",
-    remedy="Install grub2-pc-modules and grub2-tools for BIOS, grub2-efi and shim for EFI, and generate bootupd's metadata again.",
+    remedy="Install GRUB for the other kind of firmware, and generate bootupd's metadata again.",
     applies=subjects.bootc,
+    cure=boot_remedies.bootupd_bios,
 )
 def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
     """Look for BIOS.json with GRUB's modules and grub2-install (bios.rs), and for EFI.json, on amd64."""
@@ -333,9 +347,10 @@ def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=INSTALLS,
     summary="A command that installation runs is not in the image.",
     why="`bootc install` runs from a container of the image: the step that runs the command fails, mostly when the disk is already wiped.",
-    remedy="Install the packages: util-linux (sfdisk, lsblk, mount, fstrim), dosfstools, xfsprogs, e2fsprogs or btrfs-progs, ostree, skopeo.",
+    remedy="Install the package that has the command.",
     reads=_CONFIG_READS,
     applies=subjects.bootc,
+    cure=remedies.reinstalls(lead="install what is missing"),
 )
 def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH, with mkfs of the root filesystem that the settings name."""
@@ -361,9 +376,10 @@ def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     level=Level.NOTE,
     summary="The image has no SELinux policy.",
     why="On a host where SELinux is enabled, `bootc install` stops, because it cannot label files; other hosts install the image.",
-    remedy="Install selinux-policy-targeted, or give --disable-selinux where the host has SELinux.",
+    remedy="Install the policy package, or give --disable-selinux if the host has SELinux.",
     reads=(_POLICY.removeprefix("/"),),
     applies=subjects.bootc,
+    cure=remedies.installs("selinux-policy", lead="install the policy"),
 )
 def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/selinux/config, and look for the policy's file contexts."""
@@ -384,7 +400,7 @@ def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="A file that image-builder reads is not in the image.",
     why="""image-builder (bootc-image-builder before) stops if os-release has no ID, VERSION_ID or NAME; without a directory of the vendor's boot
         loader beside BOOT its disk images have no boot entry of the vendor.""",
-    remedy="Set ID, VERSION_ID and NAME in /usr/lib/os-release, and install the distribution's shim and grub2-efi.",
+    remedy="Set ID, VERSION_ID and NAME in /usr/lib/os-release, and install the distribution's shim and GRUB for EFI.",
     reads=("etc/os-release", "usr/lib/os-release"),
     applies=subjects.bootc,
 )
@@ -397,16 +413,21 @@ def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
     for name in ("ID", "VERSION_ID", "NAME"):
         if not values.get(name):
             entry = context.rootfs.trace(path).entry
-            yield Finding(f"expected {name} in {path}, it is not set", path, entry.layer if entry else None)
+            finding = Finding(
+                f"expected {name} in {path}, it is not set", path, entry.layer if entry else None
+            )
+            yield remedies.with_cure(context, finding, remedies.by_hand(f"set {name} in {path}"))
     shims = _shims(context)
     if len(shims) != 1:
         yield f"{path} is read; whether there is a boot loader, another check says"
     elif shims[0].path.split("/")[-2] == "BOOT":
-        yield Finding(
+        finding = Finding(
             f"expected a directory of the vendor beside BOOT, {shims[0].path} is in none",
             shims[0].path,
             shims[0].layer,
         )
+        cure = remedies.by_hand("install the distribution's shim, which has a directory of its own,")
+        yield remedies.with_cure(context, finding, cure)
     else:
         yield f"{path} is read, the vendor's boot loader is {shims[0].path}"
 
@@ -419,9 +440,10 @@ def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
     summary="The sealed image is installed to a file system without fs-verity.",
     why="""The digest in the unified kernel image's command line is enforced by fs-verity, which xfs does not have: `bootc install` stops at
         `Specified filesystem xfs does not support fs-verity`.""",
-    remedy='Set type = "ext4" or "btrfs" in /usr/lib/bootc/install/*.toml, or allow its absence: composefs=?<digest>.',
+    remedy="Choose ext4 or btrfs in /usr/lib/bootc/install, or allow the absence of fs-verity by a `?` in front of the digest.",
     reads=(*_CONFIG_READS, *UNIFIED_READS),
     applies=subjects.bootc,
+    cure=file_remedies.root_filesystem("ext4", "btrfs", name="90-filesystem.toml"),
 )
 def bootc_verity_unsupported(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the root filesystem of the settings with what the command line of the unified kernel image asks for."""

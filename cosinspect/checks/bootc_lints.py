@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.formats.text.sysusers import read_account_names, read_sysusers_conf
 from cosinspect.formats.text.tmpfiles import read_tmpfiles_conf
@@ -34,8 +35,9 @@ REQUIRED_BY_INSTALLATION = ("skopeo", "ostree")
     level=Level.WARNING,
     summary="/boot is missing, or not empty.",
     why="""`bootc container lint` warns about it (nonempty-boot): bootc fills /boot itself, with the kernel from /usr/lib/modules, and hides the image's files there.""",
-    remedy="Keep the kernel below /usr/lib/modules, and empty /boot in the step that fills it: RUN rm -rf /boot/* && mkdir -p /boot",
+    remedy="Keep the kernel below /usr/lib/modules, and empty /boot in the step that fills it.",
     applies=subjects.bootc,
+    cure=remedies.runs("empty it", lambda *_: ("RUN rm -rf /boot/* && mkdir -p /boot",), unwanted=True),
 )
 def bootc_boot_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     """Look for any entry except EFI, where unified kernel images lie."""
@@ -63,8 +65,11 @@ def _crowded(context: CheckContext, top: str, entries: list[Entry]) -> Finding:
     level=Level.WARNING,
     summary="/run or /tmp is not empty.",
     why="`bootc container lint` warns about it (nonempty-run-tmp): both are mounted over at boot, and their content belongs to the build.",
-    remedy="Mount them in the build: RUN --mount=type=tmpfs,target=/run --mount=type=tmpfs,target=/tmp ...; or delete what is left.",
+    remedy="Mount /run and /tmp as tmpfs in the step that writes there (RUN --mount=type=tmpfs), or delete what is left.",
     applies=subjects.bootc,
+    cure=remedies.runs(
+        "delete what is left", lambda _, finding: (f"RUN rm -rf {remedies.quoted(finding.path or '')}/*",)
+    ),
 )
 def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     """Look for any entry, directories too; what a container runtime mounts for its resolver is excused, with its parents."""
@@ -91,10 +96,12 @@ def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="/var has content that no tmpfiles.d entry makes.",
     why="""`bootc container lint` warns about it (var-tmpfiles): content of /var is copied at installation only, so later content never reaches a machine that is upgraded.""",
-    remedy="""Make directories and links by an entry, such as `d /var/lib/app 0755 root root - -` in /usr/lib/tmpfiles.d/app.conf, and keep files
-        below /usr; caches are deleted in the step that fills them.""",
+    remedy="Make directories and links by entries of tmpfiles.d, and keep files below /usr; delete caches in the step that fills them.",
     reads=("usr/lib/tmpfiles.d/*.conf",),
     applies=subjects.bootc,
+    cure=remedies.by_hand(
+        "make directories and links by entries in /usr/lib/tmpfiles.d, and keep files below /usr"
+    ),
 )
 def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     """Hold each entry below /var against the paths that files below /usr/lib/tmpfiles.d name (crates/tmpfiles)."""
@@ -132,7 +139,7 @@ def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="/etc/passwd or /etc/group has accounts that no sysusers.d entry makes.",
     why="""`bootc container lint` warns about it (sysusers): on a machine whose /etc/passwd was changed, the accounts of a later image are missing, and its services do not start.""",
-    remedy='Add an entry, such as `u app - "App" /var/lib/app` in /usr/lib/sysusers.d/app.conf, in place of useradd.',
+    remedy="Add an entry to a file in /usr/lib/sysusers.d, in place of useradd.",
     reads=("usr/lib/sysusers.d/*.conf", "etc/passwd", "etc/group"),
     applies=subjects.bootc,
 )
@@ -154,12 +161,16 @@ def bootc_accounts_unlisted(context: CheckContext) -> Iterator[Finding | str]:
         absent = [name for name in names if name not in listed]
         if absent:
             holder = context.rootfs.trace(path).entry
-            yield Finding(
+            finding = Finding(
                 f"expected sysusers.d entries for the names in {path}, {', '.join(absent[:_SHOWN])} "
                 f"{'has' if len(absent) == 1 else 'have'} none",
                 path,
                 holder.layer if holder is not None else None,
             )
+            kind = "u" if path == "/etc/passwd" else "g"
+            plain = [f"{kind} {name} -" for name in absent if re.fullmatch(r"[\w.-]+", name)]
+            cure = file_remedies.appends("list the accounts", "/usr/lib/sysusers.d/image.conf", *plain)
+            yield remedies.with_cure(context, finding, cure)
     yield f"{seen} accounts are in sysusers.d"
 
 
@@ -169,8 +180,9 @@ def bootc_accounts_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A program that bootc runs is not in the image.",
     why="`bootc container lint` warns about it (runtime-deps, after 1.16.9): the command that runs the program fails on the machine.",
-    remedy="Install the packages: podman, skopeo, ostree, zstd, util-linux (setpriv), coreutils (chcon), systemd.",
+    remedy="Install the package that has the program.",
     applies=subjects.bootc,
+    cure=remedies.reinstalls(lead="install what is missing"),
 )
 def bootc_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each in PATH, except those without which installation fails."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import file_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.facts.cloud_configs import OWN_DIRECTORY, CloudConfigFile
@@ -45,8 +46,9 @@ _ELSEWHERE = frozenset(
     summary="No cloud-config writes the layout file in the stage rootfs.",
     why="""The service that mounts the immutable root reads its environment from it: without the file it fails, and the
         boot ends in dracut's emergency shell.""",
-    remedy="Install system/cloud-config, or write one in /system/oem with stages.rootfs and environment_file: /run/cos/cos-layout.env.",
+    remedy="Install the toolkit's cloud-configs, or write one in /system/oem that writes the layout file in the stage rootfs.",
     reads=READS,
+    cure=remedies.from_toolkit("cloud-configs", "install the toolkit's cloud-configs"),
 )
 def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at every cloud-config's stage rootfs."""
@@ -130,8 +132,9 @@ def _unseen(context: CheckContext, item: CloudConfigFile) -> str:
     level=Level.WARNING,
     summary="No cloud-config defines the data that survives a reboot.",
     why="The machine boots with the toolkit's defaults: nothing is mounted for persistent data, and written data is lost.",
-    remedy="Install the toolkit's cloud-configs (elemental init), or write the layout file in the stage rootfs.",
+    remedy="Install the toolkit's cloud-configs, or write the layout file in the stage rootfs.",
     reads=READS,
+    cure=remedies.from_toolkit("cloud-configs", "install the toolkit's cloud-configs"),
 )
 def layout_default(context: CheckContext) -> Iterator[Finding | str]:
     """Look at every cloud-config's stage rootfs, where the boot does not depend on it."""
@@ -160,8 +163,11 @@ def layout_default(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A cloud-config cannot be decoded, or has no stages.",
     why="yip ignores the file, or a part of it, and its configuration has no effect.",
-    remedy="Correct the file: YAML with the key `stages` or a first line `#cloud-config`, and values of the types that yip's documentation gives.",
+    remedy="""Correct the file: YAML with the key `stages` or a first line `#cloud-config`, and values of the types that yip's documentation gives.""",
     reads=READS,
+    cure=remedies.by_hand(
+        "correct the file: YAML with the key `stages`, or a first line `#cloud-config`, and values of the types that yip expects"
+    ),
 )
 def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
     """Decode every file as the generation's yip does."""
@@ -201,8 +207,9 @@ def _is_missed(context: CheckContext) -> bool:
     summary="One cloud-config that cannot be decoded prevents its whole directory from running.",
     why="""From yip 1.0 on, a directory is decoded before anything in it runs. If one file is refused, the machine boots without the layout, the
         accounts and the network that the directory's other files configure.""",
-    remedy="Correct or remove the file. Check it with the yip of the image's generation: yip -s rootfs /system/oem.",
+    remedy="Correct or delete the file. Check it with the yip of the image's generation.",
     reads=READS,
+    cure=remedies.deletes("correct or delete the file"),
 )
 def cloud_config_directory_refused(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a file that is refused where that stops the directory."""
@@ -263,6 +270,7 @@ def cloud_config_key_unknown(context: CheckContext) -> Iterator[Finding | str]:
         over /usr/local: a live system runs the image's files there, an installed machine does not.""",
     remedy="Move the file to /system/oem.",
     reads=READS,
+    cure=file_remedies.moves_to("/system/oem"),
 )
 def cloud_config_covered(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files in the directories that partitions cover."""
@@ -291,8 +299,11 @@ def cloud_config_covered(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="Nobody can log in.",
     why="The machine boots to a login prompt that refuses everyone: no account has a password or a key.",
-    remedy="Add an account to a cloud-config (system/cloud-config has root with a password), or a key.",
+    remedy="Add an account to a cloud-config, with a password or a key.",
     reads=(*READS, "etc/shadow"),
+    cure=remedies.from_toolkit(
+        "cloud-configs", "install the toolkit's cloud-configs, which have an account for root,"
+    ),
 )
 def login_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a password or key in the cloud-configs, and for a password in /etc/shadow."""
@@ -376,8 +387,16 @@ def _asks(context: CheckContext, provider: str) -> Iterator[Finding | str]:
     capabilities=(Capability.AWS,),
     summary="No cloud-config fetches the machine's user data and keys from AWS.",
     why="A machine on AWS boots without the keys and the user data of its instance.",
-    remedy="Add a step with datasource: {providers: [aws]} to a cloud-config's stage, as 00_rootfs.yaml of the toolkit has it.",
+    remedy="Add a step with the datasource provider aws to a cloud-config.",
     reads=READS,
+    cure=file_remedies.writes(
+        "add a step that asks AWS",
+        "/system/oem/15_datasource_aws.yaml",
+        "stages:",
+        "  network:",
+        "    - datasource:",
+        '        providers: ["aws"]',
+    ),
 )
 def datasource_aws_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the provider in every cloud-config."""
@@ -391,8 +410,16 @@ def datasource_aws_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.GCP,),
     summary="No cloud-config fetches the machine's user data and keys from Google's cloud.",
     why="A machine on GCP boots without the keys and the user data of its instance.",
-    remedy="Add a step with datasource: {providers: [gcp]} to a cloud-config's stage, as 00_rootfs.yaml of the toolkit has it.",
+    remedy="Add a step with the datasource provider gcp to a cloud-config.",
     reads=READS,
+    cure=file_remedies.writes(
+        "add a step that asks Google's cloud",
+        "/system/oem/15_datasource_gcp.yaml",
+        "stages:",
+        "  network:",
+        "    - datasource:",
+        '        providers: ["gcp"]',
+    ),
 )
 def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the provider in every cloud-config."""
@@ -406,9 +433,11 @@ def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="No cloud-config sets the labels for an older menu that this image's bootargs.cfg needs.",
     why="""The menu on a disk is not renewed by an upgrade. A menu of toolkit v0.9 or before sets no state_label: the upgraded machine boots with an
         empty `root=LABEL=`, and stays in the initrd.""",
-    remedy="Install cloud-config/upgrade_grub_hooks, which writes the labels to /grub_oem_env after an upgrade, if such machines are upgraded to it.",
+    remedy="""Install the cloud-config that writes the labels to /grub_oem_env after an upgrade, if machines with an older menu are upgraded to this
+        image.""",
     reads=READS,
     applies=lambda table: table.deployment.upgrade_hook != "",
+    cure=remedies.from_toolkit("hook", "install the cloud-config of the toolkit"),
 )
 def upgrade_hook_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a step behind an upgrade that has to do with GRUB's environment."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, subjects
 from cosinspect.checks.base import CheckContext, Undecided, check
-from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
+from cosinspect.checks.initrd import READS, about, drivers_in, opened
 from cosinspect.checks.live import drivers_of
 from cosinspect.report.report import Capability, Finding, Level
 
@@ -44,9 +44,10 @@ def _one_of(
     capabilities=(Capability.AWS,),
     summary="Neither the initrd nor the kernel has the drivers of AWS.",
     why="The first boot asks AWS for user data in the initrd: without a network card or a disk the machine is never installed.",
-    remedy=f'Set add_drivers+=" ena nvme " in /etc/dracut.conf.d. {REBUILD}',
+    remedy="Have dracut take the drivers ena and nvme into the initrd.",
     reads=READS,
     applies=subjects.toolkit,
+    cure=boot_remedies.needs_drivers("ena", "nvme"),
 )
 def aws_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for ena and nvme (Nitro), or for Xen's."""
@@ -60,9 +61,10 @@ def aws_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.GCP,),
     summary="Neither the initrd nor the kernel has the drivers of Google's cloud.",
     why="The first boot asks the cloud for user data in the initrd: without a network card or a disk the machine is never installed.",
-    remedy=f'Set add_drivers+=" virtio_net virtio_scsi " in /etc/dracut.conf.d. {REBUILD}',
+    remedy="Have dracut take the drivers virtio_net and virtio_scsi into the initrd.",
     reads=READS,
     applies=subjects.toolkit,
+    cure=boot_remedies.needs_drivers("virtio_net", "virtio_scsi"),
 )
 def gcp_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for virtio_net or gve, and for virtio_scsi or nvme."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from cosinspect.checks import boot_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import opened
@@ -82,7 +83,9 @@ def kernel_argument_unresolved(context: CheckContext) -> Iterator[Finding | str]
         reason = _unresolved(context, key, value)
         count += reason is not None
         if reason:
-            yield _at(context, line, f"expected {value}, which {key}= names, {reason}")
+            finding = _at(context, line, f"expected {value}, which {key}= names, {reason}")
+            cure = boot_remedies.takes_out_argument(f"{key}={value}")
+            yield remedies.with_cure(context, finding, cure)
     yield f"{count} arguments name a program or a unit"
 
 
@@ -134,7 +137,10 @@ def kernel_argument_stops(context: CheckContext) -> Iterator[Finding | str]:
         effect = _effect(context, key, value)
         if effect:
             word = key if value is None else f"{key}={value}"
-            yield _at(context, line, f"expected a command line that boots to a login, found {word}: {effect}")
+            finding = _at(
+                context, line, f"expected a command line that boots to a login, found {word}: {effect}"
+            )
+            yield remedies.with_cure(context, finding, boot_remedies.takes_out_argument(word))
     yield "no argument stops the boot"
 
 

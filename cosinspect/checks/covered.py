@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from attrs import evolve
+
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import started_services
 from cosinspect.facts.cloud_configs import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.formats.text.systemd import exec_commands
 from cosinspect.report.evidence import Evidence, Mention
+from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -46,14 +50,29 @@ def _findings(context: CheckContext, tops: tuple[str, ...], why: str) -> Iterato
     for top in tops:
         if files := _files(context, top):
             clean = False
-            yield Finding(
+            finding = Finding(
                 f"expected no files in {top}, {why}, found {len(files)}",
                 top,
                 files[0].layer,
                 _listed(context, files),
             )
+            yield evolve(finding, remedy=_moved(top, files))
     if clean:
         yield f"nothing lies in {' '.join(tops)}"
+
+
+def _moved(top: str, files: list[Entry]) -> Remedy:
+    """Return the remedy: leave the files out of their layer if it is one, or put them elsewhere."""
+    layers = {entry.layer for entry in files}
+    layer = layers.pop() if len(layers) == 1 else 0
+    lead = "put the files elsewhere below /usr, or write them from a cloud-config"
+    if top in ("/run", "/tmp"):  # noqa: S108 - paths of the image
+        return Remedy.of(
+            "Delete the files in the step that made them", f"RUN rm -rf {top}/*", omits=layer or None
+        )
+    if layer:
+        return Remedy(f"Leave the files out of layer {layer}, or {lead}.", omits=layer)
+    return Remedy(f"{lead[:1].upper()}{lead[1:]}.")
 
 
 def _files(context: CheckContext, top: str) -> list[Entry]:
@@ -107,13 +126,15 @@ def covered_program(context: CheckContext) -> Iterator[Finding | str]:
             top = _below(command.path, tops) or (_below(real.path, tops) if real is not None else None)
             if top is None or real is None or command.may_fail:
                 continue
-            yield Finding(
+            finding = Finding(
                 f"expected {command.directive} of {name} to run a program that an installed machine sees, found "
                 f"{command.path}: {top} is mounted over",
                 path,
                 layer,
                 (Mention(f"{real.path} comes from {context.step(real.layer)}", real.layer),),
             )
+            lead = f"install {real.path} in /usr/bin, and name that path in the unit"
+            yield remedies.with_cure(context, finding, remedies.by_hand(lead))
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
     yield f"{seen} services run nothing below {' '.join(tops)}"
@@ -144,6 +165,7 @@ def kept_files(context: CheckContext) -> Iterator[Finding | str]:
     summary="A link leads to a file that an installed machine does not see.",
     why="The machine's own partition is mounted over the link's target: firmware, libraries or programs behind it are hidden.",
     remedy="Move the target below /usr, and let the link lead there.",
+    cure=remedies.by_hand("move the target below /usr, and let the link lead there"),
 )
 def covered_link(context: CheckContext) -> Iterator[Finding | str]:
     """Look for links from outside the mount points whose targets lie below them in the image."""

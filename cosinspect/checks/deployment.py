@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, Undecided, check, words_of
 from cosinspect.checks.boot_path import LOADER_READS
 from cosinspect.facts.boot_search import on_host
@@ -45,8 +45,9 @@ _POLICY_MAGIC = b"\x8c\xff\x7c\xf9"
     capabilities=(*DEPLOYS, Capability.ISO),
     summary="A file or a dangling link is in the place of a directory that elemental makes.",
     why="elemental makes the directories of mount points in the unpacked tree and mounts over them: `mkdir` ends with `not a directory` or `file exists`.",
-    remedy="Delete it in the step that made it, or make a directory of it: RUN rm /<name> && mkdir /<name>",
+    remedy="Delete it in the step that made it, or make a directory of it.",
     applies=subjects.deployed_by_elemental,
+    cure=file_remedies.replaces_by_directory,
 )
 def deployment_directory_blocked(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each name as MkdirAll does (pkg/utils/common.go CreateDirStructure, pkg/utils/chroot.go)."""
@@ -99,6 +100,7 @@ def _blocked(rootfs: Rootfs, path: str) -> str:
     why="The image is copied into ext2: the copy ends with `File name too long` or `No space left on device`, and the command with an error.",
     remedy="Shorten the name or the link, or drop the attribute, in the step that made it.",
     applies=subjects.deployed_by_elemental,
+    cure=remedies.by_hand("shorten the name or the link, or drop the attribute", unwanted=True),
 )
 def deployment_name_refused(context: CheckContext) -> Iterator[Finding | str]:
     """Measure names, link targets, and the attributes of each file (ext2: 255 bytes, one block, one block)."""
@@ -153,7 +155,8 @@ def _mebibytes(context: CheckContext) -> int:
     summary="The deployed image's file system has too few blocks or inodes for the image.",
     why="""elemental makes an ext2 file system of 3072 MiB (v0.0.15) or of the size of the files and 256 MiB, with one inode for 16 KiB (4 KiB below
         512 MiB), and copies the image into it: the copy ends with `No space left on device`. Many small files run out of inodes first.""",
-    remedy="Delete files that the system does not need: caches, documentation, sources and tests of packages; or have system.size set where it is installed.",
+    remedy="""Delete files that the system does not need: caches, documentation, sources and tests of packages; or have system.size set where it is
+        installed.""",
     applies=subjects.deployed_by_elemental,
 )
 def deployment_capacity_exceeded(context: CheckContext) -> Iterator[Finding | str]:
@@ -209,9 +212,10 @@ def _largest_layers(context: CheckContext) -> tuple[Mention, ...]:
     summary="elemental cannot set SELinux labels.",
     why="""If the image has file contexts and setfiles (and, before toolkit v2, a policy), elemental runs setfiles in the new root; its error ends
         the installation or the upgrade.""",
-    remedy="Install the policy package as a whole (selinux-policy-targeted), or remove /etc/selinux/targeted.",
+    remedy="Install the whole policy package, or remove /etc/selinux/targeted.",
     reads=("etc/selinux/targeted/contexts/files/file_contexts", *LOADER_READS),
     applies=lambda table: table.deployment.relabels != "",
+    cure=remedies.installs("selinux-policy", lead="install the policy package"),
 )
 def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
     """Look for contexts, policy and setfiles as elemental does, and read the first two as setfiles does."""

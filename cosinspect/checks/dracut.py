@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import boot_remedies, file_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.report.report import Finding, Level
 
@@ -27,7 +28,8 @@ _DIRECTORIES = ("/etc/dracut.conf.d", "/usr/lib/dracut/dracut.conf.d")
     level=Level.WARNING,
     summary="The cOS dracut module is missing or incomplete in the image.",
     why="The present initrd may be complete, but the next one that dracut builds does not boot.",
-    remedy="Install system/immutable-rootfs, and let no later step delete below /usr/lib/dracut.",
+    remedy="Install the toolkit's dracut module, and let no later step delete below /usr/lib/dracut.",
+    cure=remedies.from_toolkit("module", "install the dracut module"),
 )
 def dracut_module_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each of its files."""
@@ -51,7 +53,8 @@ def dracut_module_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A dracut drop-in that builds cOS into an initrd is missing.",
     why="The module is included only on request: the next initrd that dracut builds lacks it, or its services.",
-    remedy="Install system/immutable-rootfs, system/cos-setup and system/base-dracut-modules.",
+    remedy="Install the toolkit's drop-ins for dracut.",
+    cure=remedies.from_toolkit("dropins", "install the drop-ins"),
 )
 def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each drop-in."""
@@ -74,6 +77,7 @@ def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="dracut is not in the image.",
     why="No initrd can be built from the image itself; the present one is not affected.",
     remedy="Install dracut, unless initrds are built elsewhere.",
+    cure=remedies.installs("dracut", lead="install dracut"),
 )
 def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command."""
@@ -90,7 +94,7 @@ def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A drop-in of dracut requests a module that is not in the image.",
     why="dracut prints one line and builds the initrd without the module: its function is missing at boot.",
-    remedy="Install the package that has the module (dracut-live for livenet and dmsquash-live), or mend the name.",
+    remedy="Install the package that has the module, or correct the name.",
     reads=_READS,
 )
 def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
@@ -117,7 +121,10 @@ def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
                 )
                 or settings.origins[key]
             )
-            yield Finding(f"expected the dracut module {name}, as {named[0]} requests, found none", named[0])
+            finding = Finding(
+                f"expected the dracut module {name}, as {named[0]} requests, found none", named[0]
+            )
+            yield remedies.with_cure(context, finding, boot_remedies.package_of_module(name))
     if wanted.keys() <= known:
         yield f"the {len(wanted)} modules that drop-ins name are there"
 
@@ -131,6 +138,9 @@ def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
         builds it; other machines do not boot from it.""",
     remedy='Set hostonly="no" in a drop-in that comes last: of several that set it, the last by name counts.',
     reads=_READS,
+    cure=file_remedies.writes(
+        "set it in a drop-in that comes last", "/etc/dracut.conf.d/zz-hostonly.conf", 'hostonly="no"'
+    ),
 )
 def dracut_hostonly_set(context: CheckContext) -> Iterator[Finding | str]:
     """Put the drop-ins together in dracut's order."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from cosinspect.checks import boot_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import GENERIC_DRIVERS, READS, about, opened
@@ -123,9 +124,10 @@ def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Fi
     summary="The initrd has kernel modules, and no index by which modprobe and udev find them.",
     why="""modprobe prints `Module ... not found in directory`, udev loads no driver: no disk appears, and the boot hangs until the wait for the
         root device times out.""",
-    remedy=_REBUILD,
+    remedy="Install kmod and the kernel's modules, index them with depmod, and build the initrd again.",
     reads=READS,
     universal=True,
+    cure=boot_remedies.index_modules,
 )
 def initrd_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     """Read modules.dep.bin as kmod does, modules.dep where modprobe is busybox."""
@@ -147,7 +149,7 @@ def initrd_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     summary="A driver that finds and mounts the root is not in the initrd, or what it needs is not.",
     why="""Without ext4 no partition can be mounted, without loop the image on it does not become a device; a driver whose own needs are missing
         does not load. The boot hangs without a message on the console.""",
-    remedy="Have dracut take them: echo 'add_drivers+=\" ext4 loop \"' in /etc/dracut.conf.d, and build the initrd again.",
+    remedy="Have dracut take the drivers into the initrd.",
     reads=(*READS, "{usr/,}lib/modules/*/modules.dep"),
 )
 def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -166,9 +168,10 @@ def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
                         f"{name} is not in {path}, and it is unknown whether the kernel has it built in"
                     )
                 bad = True
-                yield about(
+                finding = about(
                     context, path, f"expected the driver {name} in the initrd, it is not there: {effect}"
                 )
+                yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(name))
                 continue
             if drivers.is_unlisted(name):
                 bad = True
@@ -177,7 +180,10 @@ def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
                 )
             for missing in missing_needs(context, drivers, name):
                 bad = True
-                yield about(context, path, f"expected {missing}, in the initrd, it is not there: {effect}")
+                finding = about(
+                    context, path, f"expected {missing}, in the initrd, it is not there: {effect}"
+                )
+                yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(name))
         if not bad:
             yield f"{' and '.join(name for name, _ in _WANTED.values())} are in {path} or built into {drivers.version}"
 
@@ -191,7 +197,7 @@ _OPTIONS = {"ext4": "CONFIG_EXT4_FS", "loop": "CONFIG_BLK_DEV_LOOP"}
     level=Level.WARNING,
     summary="The initrd finds the disks of some machines only.",
     why="On a machine whose disk is of another kind no disk appears, and the boot hangs until the wait for the root device times out.",
-    remedy='Build the initrd with hostonly="no", or have dracut take the drivers: echo \'add_drivers+=" virtio_blk nvme ahci sd_mod "\' in /etc/dracut.conf.d',
+    remedy="Build the initrd for any machine, or have dracut take the drivers into it.",
     reads=(*READS, "{usr/,}lib/modules/*/modules.dep"),
     universal=True,
 )
@@ -210,10 +216,11 @@ def initrd_disk_drivers_missing(context: CheckContext) -> Iterator[Finding | str
         if not any(drivers.has(name) for name in GENERIC_DRIVERS):
             raise NotApplicable(f"{path} is for one machine, which another check reports")
         for kind, names in absent.items():
-            yield about(
+            finding = about(
                 context,
                 path,
                 f"expected a driver for {kind} ({' or '.join(names)}), found none that can be loaded",
             )
+            yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(*names))
         if not absent:
             yield f"{path} has drivers for {', '.join(DISK_DRIVERS)}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.report.evidence import Mention
@@ -53,9 +53,10 @@ _SHOWN = 8
     summary="elemental3ctl cannot read ID from /etc/os-release.",
     why="""The boot entry is written to EFI/<ID>/<version>: without the file, with a line that is not KEY=VALUE or without ID the command
         ends with an error. An absolute link is followed on the machine that runs the command.""",
-    remedy="Write KEY=VALUE lines with ID=, and link it relatively: RUN ln -sf ../usr/lib/os-release /etc/os-release",
+    remedy="Write KEY=VALUE lines with ID, and make the link relative.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=file_remedies.os_release_for_elemental3,
 )
 def elemental3_os_release_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/os-release alone (pkg/bootloader/grub.go)."""
@@ -92,8 +93,9 @@ def elemental3_os_release_unreadable(context: CheckContext) -> Iterator[Finding 
     capabilities=_EVERYTHING,
     summary="A program that EFI starts is not in /usr/share/efi.",
     why="elemental3ctl copies shim.efi, MokManager.efi and grub.efi from /usr/share/efi/<architecture> and ends with an error without one.",
-    remedy="Install the packages that ship them: RUN zypper install -y shim grub2-x86_64-efi (or grub2-arm64-efi).",
+    remedy="Install the packages that ship shim, MokManager and GRUB for EFI.",
     applies=subjects.elemental3,
+    cure=remedies.installs("efi", lead="install shim and GRUB for EFI"),
 )
 def elemental3_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each by its path (pkg/bootloader/grub.go)."""
@@ -120,8 +122,9 @@ def elemental3_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=_EVERYTHING,
     summary="/usr/share/grub2 is not a directory.",
     why="elemental3ctl copies it to the EFI system partition with rsync, which fails; links in it are left out.",
-    remedy="Install GRUB's package, which ships the directory: RUN zypper install -y grub2",
+    remedy="Install GRUB's package, which ships the directory.",
     applies=subjects.elemental3,
+    cure=remedies.installs("grub", lead="install GRUB"),
 )
 def elemental3_grub_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the directory (pkg/bootloader/grub.go, installGrub)."""
@@ -141,9 +144,10 @@ def elemental3_grub_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="snapper or its configuration is not in the image.",
     why="""elemental3ctl writes snapper's configuration into the new tree from its template and runs `snapper --no-dbus` in a chroot of it: each
         transaction fails without them.""",
-    remedy="Install snapper with its templates: RUN zypper install -y snapper",
+    remedy="Install snapper with its templates.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=remedies.installs("snapper", lead="install snapper"),
 )
 def elemental3_snapper_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program, the template and the directories that are written (pkg/snapper/snapper.go, ConfigureRoot)."""
@@ -176,9 +180,10 @@ def elemental3_snapper_missing(context: CheckContext) -> Iterator[Finding | str]
     summary="The image has an /etc/fstab.",
     why="""elemental3ctl writes /etc/fstab only if there is none. It edits an existing one: a line without six fields (a comment, an empty
         line) ends the installation with `invalid fstab line`, and a file without the lines leaves /etc, /var, /root and /boot unmounted.""",
-    remedy="Delete it in the last step: RUN rm -f /etc/fstab",
+    remedy="Delete it in the last step.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=remedies.deletes(),
 )
 def elemental3_fstab_present(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file and its first line that elemental3ctl refuses (pkg/fstab/fstab.go)."""
@@ -214,8 +219,9 @@ def _fields_fit(line: str) -> bool:
     capabilities=_DEPLOYS,
     summary="The image has SELinux file contexts and no setfiles.",
     why="elemental3ctl runs setfiles in a chroot of the new tree if there are file contexts, and ends with an error without it.",
-    remedy="Install it: RUN zypper install -y policycoreutils",
+    remedy="Install policycoreutils, which has setfiles.",
     applies=subjects.elemental3,
+    cure=remedies.installs("policycoreutils", lead="install setfiles"),
 )
 def elemental3_selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both (pkg/selinux/selinux.go)."""
@@ -240,8 +246,9 @@ def elemental3_selinux_unlabelled(context: CheckContext) -> Iterator[Finding | s
     capabilities=_EVERYTHING,
     summary="A file or a dangling link is in the place of a directory that elemental3ctl makes.",
     why="elemental3ctl makes /dev, /proc, /sys and /etc/elemental in the new tree and mounts over them: the command ends with an error.",
-    remedy="Delete it, or make it a directory: RUN rm -f <path> && mkdir -p <path>",
+    remedy="Delete it, or make a directory of it.",
     applies=subjects.elemental3,
+    cure=file_remedies.replaces_by_directory,
 )
 def elemental3_directory_blocked(context: CheckContext) -> Iterator[Finding | str]:
     """Look at each name itself (pkg/chroot/chroot.go)."""
@@ -261,8 +268,9 @@ def elemental3_directory_blocked(context: CheckContext) -> Iterator[Finding | st
     capabilities=(Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
     summary="/usr/bin/elemental3ctl is not in the image, or cannot be executed.",
     why="A machine made of the image upgrades and resets itself with it, and an ISO installs with it.",
-    remedy="Install it: RUN zypper install -y elemental3ctl",
+    remedy="Install the package elemental3ctl.",
     applies=subjects.elemental3,
+    cure=remedies.installs("elemental3", lead="install the program"),
 )
 def elemental3_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program and for what its unit needs (internal/customize/templates/auto_installer.sh.tpl)."""
@@ -286,6 +294,7 @@ def elemental3_program_missing(context: CheckContext) -> Iterator[Finding | str]
         `elemental3ctl upgrade` on the machine works.""",
     remedy="Ship the command upgrader of elemental-lifecycle-manager, or upgrade the machines with elemental3ctl.",
     applies=subjects.elemental3,
+    cure=remedies.by_hand("ship the command upgrader of elemental-lifecycle-manager"),
 )
 def elemental3_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the three commands (elemental-lifecycle-manager 6a368d66, internal/plan/os.go)."""
@@ -305,6 +314,7 @@ def elemental3_upgrader_missing(context: CheckContext) -> Iterator[Finding | str
         volumes as they are, so a later image's files never arrive.""",
     remedy="Put what upgrades must bring below /usr, for example with systemd-tmpfiles, and leave the volumes empty.",
     applies=subjects.elemental3,
+    cure=remedies.by_hand("put what upgrades must bring below /usr", unwanted=True),
 )
 def elemental3_volume_content(context: CheckContext) -> Iterator[Finding | str]:
     """Look for regular files there (pkg/transaction/snapper_upgrade_helper.go)."""
@@ -336,8 +346,9 @@ def elemental3_volume_content(context: CheckContext) -> Iterator[Finding | str]:
     summary="A program that installation runs is not in the image.",
     why="""Assuming that the machine that installs runs this image, as an ISO made of it does: elemental3ctl calls snapper's
         installation-helper, the tools of btrfs, systemd-repart and others, and ends with an error without one.""",
-    remedy="Install the packages: RUN zypper install -y snapper btrfsprogs systemd-experimental dosfstools e2fsprogs squashfs rsync",
+    remedy="Install the package that has the program.",
     applies=subjects.elemental3,
+    cure=remedies.reinstalls(lead="install what is missing"),
 )
 def elemental3_host_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each (pkg/snapper, pkg/repart/disk_repart.go, pkg/bootloader/grub.go)."""

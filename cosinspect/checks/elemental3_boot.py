@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, links_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import CANNOT_READ
@@ -85,22 +85,25 @@ def _initrd(context: CheckContext) -> tuple[str, Initrd]:
     summary="elemental3ctl finds no kernel below /usr/lib/modules.",
     why="""Elemental 3 does not read /boot. It uses the last of /usr/lib/modules/*/{uImage,Image,zImage,vmlinuz,image}* by name and
         stops with `no kernels found`; a matching link that leads nowhere stops it too.""",
-    remedy="Install the kernel's package, and leave its file at /usr/lib/modules/<version>/vmlinuz.",
+    remedy="Install the kernel's package, and leave its file vmlinuz in its directory of modules.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=boot_remedies.kernel_package,
 )
 def elemental3_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Search as FindKernel does (pkg/sys/vfs/vfs.go)."""
     found = find_boot_files(context.rootfs)
     if found.broken is not None:
-        yield _broken_link(context, found.broken)
+        yield remedies.with_cure(
+            context, _broken_link(context, found.broken), remedies.deletes("delete the link")
+        )
     elif not found.kernel:
         layer: int | None = None
         evidence: tuple[Evidence, ...] = ()
         for entry in context.rootfs.glob("/usr/lib/modules/*"):
             layer, evidence = context.removal(f"{entry.path}/vmlinuz")
         yield Finding(
-            "expected a kernel at /usr/lib/modules/<version>/vmlinuz, found none",
+            "expected a kernel `vmlinuz` in a directory of /usr/lib/modules, found none",
             "/usr/lib/modules",
             layer,
             evidence,
@@ -131,10 +134,10 @@ def _broken_link(context: CheckContext, trace: Trace) -> Finding:
     capabilities=BOOTS,
     summary="The kernel has no checksum file beside it.",
     why="elemental3ctl copies `.<kernel>.hmac` with the kernel, with and without FIPS, and fails without it.",
-    remedy="""Install a kernel package that ships it, or write it: RUN cd /usr/lib/modules/<version> && sha512hmac vmlinuz >
-        .vmlinuz.hmac""",
+    remedy="Install a kernel package that ships the file, or write it with sha512hmac.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=boot_remedies.kernel_hmac,
 )
 def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside the kernel that is taken (vfs.go FindKernelHmac; pkg/bootloader/grub.go)."""
@@ -154,9 +157,10 @@ def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="There is no file `initrd` beside the kernel.",
     why="elemental3ctl takes exactly this name in the kernel's directory and stops with `initrd not found`.",
-    remedy=_REBUILD,
+    remedy="Build the initrd beside the kernel.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=remedies.rebuilds("build the initrd beside the kernel"),
 )
 def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside the kernel that is taken (pkg/bootloader/grub.go)."""
@@ -186,6 +190,7 @@ def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Install the kernel's package again, for the image's platform.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=boot_remedies.kernel_package,
 )
 def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header of the kernel that is taken."""
@@ -215,9 +220,10 @@ def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]
     summary="The initrd cannot mount the root of Elemental 3.",
     why="""The root is a btrfs subvolume, and /etc, /var and /root come from mounts that systemd-fstab-generator makes in the initrd: without
         one of them the boot ends in the emergency shell.""",
-    remedy=f"{_REBUILD}, with the dracut module btrfs.",
+    remedy="Build the initrd beside the kernel, with the dracut module btrfs.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=remedies.rebuilds("build the initrd with the dracut module btrfs", options="--add btrfs"),
 )
 def elemental3_initrd_unready(context: CheckContext) -> Iterator[Finding | str]:
     """Unpack it; look for its kernel's modules, btrfs and the generator (pkg/deployment, snapper_upgrade_helper.go)."""
@@ -283,9 +289,12 @@ def _has_driver(context: CheckContext, boot: BootFiles, initrd: Initrd, name: st
     capabilities=(Capability.RECOVERY, Capability.ISO),
     summary="The initrd cannot boot the recovery system or an ISO.",
     why="Both boot a squashfs with root=live:LABEL=...: without dmsquash-live, squashfs, overlay and loop the boot waits for its root forever.",
-    remedy=f"{_REBUILD} with --add dmsquash-live",
+    remedy="Build the initrd beside the kernel, with the dracut module dmsquash-live.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=remedies.rebuilds(
+        "build the initrd with the dracut module dmsquash-live", options="--add dmsquash-live"
+    ),
 )
 def elemental3_live_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the dracut module and the drivers (pkg/installer/media.go, pkg/deployment/deployment.go)."""
@@ -306,9 +315,14 @@ def elemental3_live_modules_missing(context: CheckContext) -> Iterator[Finding |
     level=Level.WARNING,
     summary="The initrd has no ignition.",
     why="A machine that is installed with a configuration partition, as `elemental3 customize` makes it, starts without its configuration.",
-    remedy=f"Install ignition with its dracut module, and then: {_REBUILD}",
+    remedy="Install ignition with its dracut module, and build the initrd again.",
     reads=_READS,
     applies=subjects.elemental3,
+    cure=remedies.rebuilds(
+        "install ignition and build the initrd with its dracut module",
+        options="--add ignition",
+        first=("ignition",),
+    ),
 )
 def elemental3_ignition_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the dracut module."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
+from cosinspect.checks import file_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.facts.boot_menu import Loaded, StateBoot
@@ -64,8 +65,9 @@ def at_line(context: CheckContext, path: str, message: str, line: int | None = N
     capabilities=INSTALLS,
     summary="There is no grub.cfg for installation to copy.",
     why="Installation stops with `Failed reading grub config file`; a disk made without it ends at the grub> prompt.",
-    remedy="Install system/grub2-config, or put your own menu at /etc/cos/grub.cfg.",
+    remedy="Install the toolkit's grub.cfg, or write a menu of your own at the path.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg"),
 )
 def grub_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file."""
@@ -85,6 +87,7 @@ def grub_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="The installed disk shows the grub> prompt.",
     remedy="Start from the toolkit's grub.cfg: each entry loops the image, sources its bootargs.cfg, and loads $kernel.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg"),
 )
 def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
     """Run the menu: it must have entries."""
@@ -111,8 +114,9 @@ def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS_FROM_DISK,
     summary="There is no bootargs.cfg in the image.",
     why="Every boot reads it from the image: without it GRUB prints `you need to load the kernel first`.",
-    remedy="Install system/grub2-config, or put your own at /etc/cos/bootargs.cfg.",
+    remedy="Install the toolkit's bootargs.cfg, or write one of your own at the path.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's bootargs.cfg"),
 )
 def bootargs_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file."""
@@ -155,8 +159,9 @@ def on_condition(way: Loaded) -> str:
     capabilities=BOOTS_FROM_DISK,
     summary="The bootargs.cfg does not set everything that GRUB needs.",
     why="GRUB loads `$kernel` with `$kernelcmd` and `$initramfs`; what is empty is not found.",
-    remedy='Set all three: set kernel=/boot/vmlinuz, set initramfs=/boot/initrd, set kernelcmd="root=LABEL=...".',
+    remedy="Set kernel, initramfs and kernelcmd in bootargs.cfg, as the toolkit's file does.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's bootargs.cfg"),
 )
 def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     """Run it as the menu does, in each state of a machine."""
@@ -191,8 +196,9 @@ def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS_FROM_DISK,
     summary="A configuration file is an unrendered template.",
     why="Labels such as @STATE_LABEL@ match no partition: the boot waits for a device that never comes.",
-    remedy="Install the package that was built from the template, not the template itself.",
+    remedy="Install the package that is built from the template, not the template itself.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the toolkit's rendered files"),
 )
 def template_placeholder(context: CheckContext) -> Iterator[Finding | str]:
     """Look for `@NAME@` in GRUB's files and the cloud-configs."""
@@ -222,6 +228,7 @@ def template_placeholder(context: CheckContext) -> Iterator[Finding | str]:
         the boot ends in the emergency shell.""",
     remedy="Take bootargs.cfg and the dracut module from the same release of the toolkit, and build the initrd again.",
     reads=READS,
+    cure=remedies.from_toolkit("menu", "install the bootargs.cfg of this generation"),
 )
 def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the command lines with what the initrd of the generation acts on."""
@@ -298,6 +305,9 @@ def _fits(context: CheckContext) -> Iterator[tuple[Loaded, Fit]]:
     why="The machine boots, but the state partition is not mounted at /run/initramfs/cos-state: it cannot be upgraded.",
     remedy="Write cos-img/filename=$img instead of iso-scan/filename=$img.",
     reads=READS,
+    cure=file_remedies.edits(
+        "name the image by the toolkit's argument", "s|iso-scan/filename=|cos-img/filename=|"
+    ),
 )
 def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the argument that older documentation shows."""
@@ -321,7 +331,8 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     summary="The image lacks the GRUB commands that install and upgrade call.",
     why="""elemental calls grub2-install and grub2-editenv by these very names, on a system that runs this image:
         installation fails, an upgrade ends in `Error running rebrand`.""",
-    remedy="Install GRUB; where its commands are called grub-install and grub-editenv, link them: RUN ln -s grub-editenv /usr/bin/grub2-editenv",
+    remedy="Install GRUB; if its commands are called grub-install and grub-editenv, link them by the names of the toolkit.",
+    cure=remedies.installs("grub", lead="install GRUB"),
 )
 def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import remedies, subjects
 from cosinspect.checks.base import CheckContext, check
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.report.report import Finding, Level
@@ -55,9 +55,10 @@ def _absent(context: CheckContext, path: str, stage: str, command: str) -> Itera
             context.rootfs.exists(call.name) if "/" in call.name else context.command(call.name) is not None
         )
         if not there:
-            yield Finding(
+            finding = Finding(
                 f"expected the command {call.name}, which the stage {stage} calls, it is not in the image",
                 path,
                 entry.layer if entry is not None else None,
                 (f"commands: {command[:160]}",),
             )
+            yield remedies.with_cure(context, finding, remedies.brings(call.name))

@@ -19,7 +19,8 @@ __all__ = ["generation_unknown"]
     summary="The image carries no cOS toolkit that is known.",
     why="""Nothing in the image mounts the immutable root filesystem or runs the boot stages, so what is installed
         from it is no derivative.""",
-    remedy="Install the toolkit in the Dockerfile: RUN luet install -y meta/cos-minimal",
+    remedy="""Install a toolkit in the Dockerfile: copy /usr/bin/elemental from the image of elemental-toolkit and run `elemental init`, or run
+        kairos-init; or build on an image of bootc.""",
     reads=fingerprints().files,
     universal=True,
 )

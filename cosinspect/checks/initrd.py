@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.checks.lookup import spares_iso
@@ -84,9 +84,10 @@ def about(context: CheckContext, path: str, message: str, *evidence: str) -> Fin
     capabilities=BOOTS,
     summary="There is no initrd at the path in bootargs.cfg.",
     why="GRUB prints `file not found` and does not start the kernel.",
-    remedy=f"{REBUILD}, and link it: RUN ln -sf initrd-<version> /boot/initrd",
+    remedy="Build the initrd in the Dockerfile, behind the toolkit's packages, at the path that bootargs.cfg names.",
     reads=READS,
     spares=spares_iso,
+    cure=boot_remedies.initrd_missing,
 )
 def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
@@ -104,9 +105,10 @@ def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The link to the initrd is dangling, or forms a loop.",
     why="GRUB prints `file not found` and does not start the kernel.",
-    remedy="Make the link point to the initrd: RUN ln -sf initrd-<version> /boot/initrd",
+    remedy="Make the link point to the initrd, or build the initrd that it names.",
     reads=READS,
     spares=spares_iso,
+    cure=boot_remedies.initrd_missing,
 )
 def initrd_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path as GRUB's ext2 driver does."""
@@ -120,9 +122,10 @@ def initrd_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary=f"The initrd lies behind more than {GRUB_LINK_LIMIT} links.",
     why="GRUB prints `too deep nesting of symlinks` and does not start the kernel.",
-    remedy="Link the initrd directly: RUN ln -sf initrd-<version> /boot/initrd",
+    remedy="Link the initrd directly.",
     reads=READS,
     spares=spares_iso,
+    cure=boot_remedies.links_directly,
 )
 def initrd_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     """Count the links, those of directories included."""
@@ -136,8 +139,9 @@ def initrd_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The kernel cannot unpack the initrd, or finds no /init in it.",
     why="The kernel panics: `VFS: Unable to mount root fs` or `No working init found`.",
-    remedy=REBUILD,
+    remedy="Build the initrd again with dracut, behind the last step that changes the kernel or the toolkit.",
     reads=READS,
+    cure=remedies.rebuilds(),
 )
 def initrd_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     """Unpack it by the kernel's rule (init/initramfs.c)."""
@@ -185,8 +189,9 @@ def initrd_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The initrd is built for another kernel.",
     why="The kernel finds no module in it (`Module dm_mod not found in directory`), so no disk, and the boot hangs.",
-    remedy="Build the initrd for the kernel that is booted: RUN dracut -f /boot/initrd-<version> <version>",
+    remedy="Build the initrd for the kernel that boots.",
     reads=READS,
+    cure=remedies.rebuilds("build the initrd for this kernel"),
 )
 def initrd_kernel_version(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the kernel's version with the modules in the initrd."""
@@ -217,8 +222,9 @@ def drivers_in(context: CheckContext, initrd: Initrd) -> frozenset[str]:
     capabilities=BOOTS,
     summary="The initrd is built for the machine that built it.",
     why="It has the drivers of the build container only: on another machine no disk is found, and the boot hangs.",
-    remedy='Install system/base-dracut-modules, or set hostonly="no" in /etc/dracut.conf.d, and build the initrd again.',
+    remedy='Set hostonly="no" in /etc/dracut.conf.d, and build the initrd again.',
     reads=READS,
+    cure=remedies.rebuilds("build the initrd for any machine", 'hostonly="no"', name="hostonly"),
 )
 def initrd_hostonly(context: CheckContext) -> Iterator[Finding | str]:
     """Look at dracut's arguments and at the drivers that are there; the configuration proves nothing."""
@@ -255,8 +261,9 @@ def _any_builtin(context: CheckContext) -> bool:
     capabilities=(Capability.RECOVERY, Capability.ISO),
     summary="The initrd lacks the dracut modules that boot a squashfs.",
     why="Recovery from a squashfs and a live ISO do not find their root file system.",
-    remedy="Install system/base-dracut-modules, which adds dmsquash-live and livenet, and build the initrd again.",
+    remedy="Have dracut take dmsquash-live and livenet into the initrd.",
     reads=READS,
+    cure=boot_remedies.needs_dracut_modules("dmsquash-live", "livenet"),
 )
 def initrd_live_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Read dracut's own list."""
@@ -282,8 +289,9 @@ def initrd_live_modules_missing(context: CheckContext) -> Iterator[Finding | str
     capabilities=BOOTS,
     summary="The kernel is built without the initrd's compression.",
     why="The kernel prints `Initramfs unpacking failed` and panics.",
-    remedy='Choose a compression that the kernel knows: compress="xz" in /etc/dracut.conf.d, and build the initrd again.',
+    remedy="Choose a compression that the kernel supports, and build the initrd again.",
     reads=READS,
+    cure=remedies.rebuilds("choose a compression that the kernel supports", 'compress="xz"', name="compress"),
 )
 def initrd_compression_unsupported(context: CheckContext) -> Iterator[Finding | str]:
     """Compare each segment with the kernel's configuration, where the image has that."""
@@ -322,8 +330,14 @@ def _unpacking_options(initrd: Initrd) -> dict[str, str]:
     level=Level.NOTE,
     summary="The initrd has no microcode for the processor.",
     why="Processors run with the microcode of their firmware, without the vendor's later fixes.",
-    remedy="Install the microcode packages (ucode-intel, ucode-amd) before the initrd is built.",
+    remedy="Install the microcode packages, and build the initrd again.",
     reads=READS,
+    cure=remedies.rebuilds(
+        "install the microcode and build the initrd again",
+        'early_microcode="yes"',
+        name="microcode",
+        first=("microcode",),
+    ),
 )
 def microcode_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for an early microcode archive."""
@@ -343,8 +357,9 @@ def microcode_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="The kernel does not unpack the initrd to its end.",
     why="""The kernel prints `Initramfs unpacking failed` and continues with the files so far: files after that place are missing.""",
-    remedy="Fill what stands in front with zero bytes to a multiple of 4 before anything is appended, or build the initrd again.",
+    remedy="Fill what is in front with zero bytes to a multiple of 4 before anything is appended, or build the initrd again.",
     reads=READS,
+    cure=remedies.rebuilds(),
 )
 def initrd_tail_ignored(context: CheckContext) -> Iterator[Finding | str]:
     """Look for what stops the kernel between two segments; what stops it within one is another check's."""
@@ -362,8 +377,9 @@ def initrd_tail_ignored(context: CheckContext) -> Iterator[Finding | str]:
     summary="A dracut module that drop-ins name is not in the initrd.",
     why="""dracut omits a module whose needs are not met and prints one line, or the drop-in was added after the
         initrd was built: the module's function (disks over iSCSI, encryption) is missing at boot.""",
-    remedy="Install what the module needs, and build the initrd in a step after the drop-in.",
+    remedy="Install what the module needs, and build the initrd in a step behind the drop-in.",
     reads=(*READS, "etc/dracut.conf", "{etc,usr/lib/dracut}/dracut.conf.d/*.conf"),
+    cure=remedies.rebuilds("build the initrd behind the drop-in"),
 )
 def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
     """Hold dracut's own list, modules.txt, against the drop-ins put together."""
@@ -402,7 +418,8 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
     summary="Another initrd comes before the one that boots, and elemental takes the first by name.",
     why="""elemental looks for /boot/elemental.initrd* and uses the first by name, whatever /boot/initrd points to: an initrd of an older kernel is written to disk beside the newer one, and the machine finds no modules for it.""",
-    remedy="Delete the others in the step that builds the initrd: RUN rm /boot/elemental.initrd-<old version>",
+    remedy="Delete the other initrds in the step that builds the initrd.",
+    cure=remedies.deletes(),
 )
 def initrds_several(context: CheckContext) -> Iterator[Finding | str]:
     """Search as elemental does (elemental-toolkit v2, GetInitrdPatterns), and compare with what bootargs.cfg names."""

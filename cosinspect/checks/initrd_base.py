@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.initrd import READS, REBUILD, about, opened
+from cosinspect.checks.initrd import READS, about, opened
 from cosinspect.facts.file_trees import InitrdFiles
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.initrd import Initrd
@@ -75,9 +76,10 @@ def starts_with_systemd(initrd: Initrd) -> bool:
     summary="The initrd lacks a part that systemd needs to find the root and to switch to it.",
     why="""Machines hang without a message or end in the emergency shell: without udevd, its storage rules or
         /etc/initrd-release nothing finds the root, without systemctl or initrd-switch-root.service nothing switches to it.""",
-    remedy=f"Install systemd and udev whole, with no file of theirs deleted. {REBUILD}",
+    remedy="Install systemd and udev completely, and build the initrd again.",
     reads=READS,
     universal=True,
+    cure=remedies.rebuilds(),
 )
 def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the programs, rules and units."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.initrd import READS, REBUILD, about, opened
+from cosinspect.checks.initrd import READS, about, opened
 from cosinspect.checks.initrd_toolkit import called_in, is_dispensable
 from cosinspect.checks.programs import require_root
 from cosinspect.facts.execution import Execution
@@ -125,9 +126,10 @@ def _place_of(execution: Execution, name: str) -> str | None:
     why="""The file exists, but the kernel or its loader refuses it: a mode without x, an empty file, a program for another architecture, a
         library or a loader that is missing, a script's interpreter that is missing or ends in a carriage return. The kernel panics within
         seconds, or the boot hangs or ends in the emergency shell.""",
-    remedy=f"{REBUILD}; give scripts of dracut modules mode 0755 and line ends without carriage returns before.",
+    remedy="Build the initrd again; give scripts of dracut modules mode 0755, and line ends without carriage returns.",
     reads=READS,
     universal=True,
+    cure=remedies.rebuilds(),
 )
 def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Follow init, udev, the toolkit's scripts and all that they call to interpreters, loaders and libraries."""
@@ -162,8 +164,9 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     summary="A script of the toolkit in the initrd is empty, or its lines end in carriage returns.",
     why="""dracut's shell reads a hook, which needs neither mode nor interpreter, but must not be empty: with an
         empty one the boot hangs without a message. A carriage return at the end of a line belongs to the line's last word, so commands and keywords are not recognised.""",
-    remedy=f"Write the dracut module's files with plain line ends (git: `*.sh text eol=lf`), and build again. {REBUILD}",
+    remedy="Write the scripts of the dracut module with plain line ends (in git: `*.sh text eol=lf`), and build the initrd again.",
     reads=READS,
+    cure=remedies.rebuilds(),
 )
 def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the hooks, and at all lines of the scripts behind the first, which is another check's."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import boot_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
+from cosinspect.checks.initrd import READS, about, drivers_in, opened
 from cosinspect.errors import FormatError
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.boot.program import read_interpreter
@@ -122,8 +123,9 @@ def _other_generation(context: CheckContext, initrd: Initrd) -> str:
     summary="The initrd has the dracut module of another generation than the image.",
     why="""Kernel arguments, initrd and stages belong together: an initrd that was kept from an older image does not act on
         the arguments of the newer one, and runs stages with a program that may be missing.""",
-    remedy=f"{REBUILD}; an initrd that a base image brought must be built again.",
+    remedy="Build the initrd again with the dracut module of this image: an initrd of the base image is of another generation.",
     reads=READS,
+    cure=remedies.rebuilds(),
 )
 def generation_mixed(context: CheckContext) -> Iterator[Finding | str]:
     """Hold what only one generation has in its initrd against the generation of the image."""
@@ -155,8 +157,9 @@ def generation_mixed(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The initrd has no part of the cOS dracut module.",
     why="""Nothing in it searches the image on disk: the boot waits for the root device without a message on the console.""",
-    remedy=f'{REBUILD}; `add_dracutmodules+=" cos-immutable-rootfs "` must stand in /etc/dracut.conf.d',
+    remedy="Build the initrd again, with the dracut module of the toolkit.",
     reads=READS,
+    cure=boot_remedies.module_of_toolkit,
 )
 def initrd_without_cos(context: CheckContext) -> Iterator[Finding | str]:
     """Look for any of the module's files."""
@@ -185,8 +188,9 @@ def initrd_without_cos(context: CheckContext) -> Iterator[Finding | str]:
     summary="A part of the cOS dracut module is missing in the initrd.",
     why="""The module works only as a whole: without its hook or its loop script the boot hangs, without its generator
         nobody can log in, without its units or their links the boot ends in dracut's emergency shell.""",
-    remedy=REBUILD,
+    remedy="Build the initrd again with dracut, behind the last step that changes the kernel or the toolkit.",
     reads=READS,
+    cure=remedies.rebuilds(),
 )
 def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for every file, unit and enabling link of the generation."""
@@ -294,7 +298,8 @@ def _absent(
             callers.setdefault(name, []).append(f"called by {caller} ({place})")
     for name, evidence in sorted(callers.items()):
         message = f"expected the command {name} in the initrd, {reasons[name]}"
-        yield about(context, path, message, *evidence)
+        finding = about(context, path, message, *evidence)
+        yield remedies.with_cure(context, finding, boot_remedies.needs_in_initrd(name))
     if not callers and not dispensable:
         yield f"all {len(seen)} commands that its scripts and units call are in {path}"
 
@@ -328,7 +333,7 @@ def is_dispensable(context: CheckContext, name: str) -> bool:
     summary="A command that the cOS scripts in the initrd call is not in it.",
     why="""dracut omits missing commands silently. An image with every listed file in place looped on
         `basename: command not found` and ended in the emergency shell after 300 seconds.""",
-    remedy="Install the command and have dracut take it: echo 'install_items+=\" /usr/bin/<command> \"' in /etc/dracut.conf.d",
+    remedy="Install the command, and have dracut take it into the initrd.",
     reads=READS,
 )
 def initrd_command_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -343,7 +348,7 @@ def initrd_command_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A command that the cOS scripts in the initrd call for minor functions is not in it.",
     why="The machine boots; the command's function (a complete fstab, bound persistent state) does not work.",
-    remedy="Install the command and have dracut take it: echo 'install_items+=\" /usr/bin/<command> \"' in /etc/dracut.conf.d",
+    remedy="Install the command, and have dracut take it into the initrd.",
     reads=READS,
 )
 def initrd_command_degraded(context: CheckContext) -> Iterator[Finding | str]:
@@ -360,8 +365,9 @@ def initrd_command_degraded(context: CheckContext) -> Iterator[Finding | str]:
     summary="The initrd has no overlay file system, and the kernel has none built in.",
     why="""A login prompt appears and nobody can log in: /etc stays read-only, nothing is mounted over it. A test that
         only waits for the prompt passes.""",
-    remedy="Have dracut take the module: echo 'add_drivers+=\" overlay \"' in /etc/dracut.conf.d",
+    remedy="Have dracut take the driver overlay into the initrd.",
     reads=READS,
+    cure=boot_remedies.needs_drivers("overlay"),
 )
 def initrd_overlay_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for overlay.ko, and where it is not for an overlay that is built in."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import remedies, subjects
 from cosinspect.checks.base import CheckContext, check
 from cosinspect.report.report import Capability, Finding, Level
 
@@ -33,8 +33,9 @@ def _wrapper(context: CheckContext, name: str, does: str) -> Iterator[Finding | 
     capabilities=(Capability.INSTALL,),
     summary="The image has no installer.",
     why="A system that runs it, such as a live ISO, cannot write it to a disk.",
-    remedy="Install utils/installer, which has cos-installer.",
+    remedy="Install the toolkit's installer.",
     applies=subjects.installed_by_scripts,
+    cure=remedies.from_toolkit("installer", "install the installer"),
 )
 def installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for cos-installer, or elemental in its place."""
@@ -48,8 +49,9 @@ def installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.UPGRADE,),
     summary="The image has no command that upgrades.",
     why="A machine that runs it cannot be upgraded to the next image.",
-    remedy="Install utils/installer, which has cos-upgrade.",
+    remedy="Install the toolkit's installer, which has cos-upgrade.",
     applies=subjects.installed_by_scripts,
+    cure=remedies.from_toolkit("installer", "install the upgrader"),
 )
 def upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for cos-upgrade, or elemental in its place."""
@@ -63,9 +65,10 @@ def upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.AWS, Capability.GCP),
     summary="There is no grubenv that boots the recovery system first.",
     why="The image for a cloud is a disk with only the recovery system: it cannot be built without /etc/cos/grubenv_firstboot.",
-    remedy="Install system/grub2-config, which has it: a GRUB environment block with next_entry=recovery.",
+    remedy="Install the toolkit's GRUB environment block with next_entry=recovery.",
     reads=("etc/cos/grubenv_firstboot",),
     applies=lambda table: table.deployment.firstboot_environment != "",
+    cure=remedies.from_toolkit("firstboot", "install the toolkit's environment block"),
 )
 def firstboot_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file that `elemental build-disk` copies."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
-from cosinspect.checks.initrd import READS, REBUILD, about, opened
+from cosinspect.checks.initrd import READS, about, opened
 from cosinspect.checks.units import mask_of, place_of
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.report.report import Capability, Finding, Level
@@ -112,6 +112,7 @@ def _shares_target(context: CheckContext, name: str) -> bool:
     remedy="Run kairos-init in the Dockerfile, and let no later step delete what it installed.",
     reads=_RELEASE_READS,
     applies=subjects.kairos,
+    cure=remedies.from_toolkit("runner", "run kairos-init"),
 )
 def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for immucore, and for a provider where the image says that it is of the standard variant."""
@@ -136,6 +137,7 @@ def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
         becoming root, the cluster's network.""",
     remedy="Run kairos-init with its stage install in the Dockerfile, which brings them.",
     applies=subjects.kairos,
+    cure=remedies.from_toolkit("runner", "run kairos-init"),
 )
 def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the programs that kairos-init's validation asks for, except those of another check."""
@@ -160,6 +162,7 @@ def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]
     remedy="Run kairos-init in the Dockerfile; it writes /etc/kairos-release.",
     reads=_RELEASE_READS,
     applies=subjects.kairos,
+    cure=remedies.from_toolkit("release", "run kairos-init, which writes it,"),
 )
 def kairos_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for KAIROS_ keys in /etc/kairos-release or, in older images, /etc/os-release."""
@@ -179,6 +182,7 @@ def kairos_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Run kairos-init again instead of writing the file by hand.",
     reads=_RELEASE_READS,
     applies=subjects.kairos,
+    cure=remedies.from_toolkit("release", "run kairos-init, which writes it,"),
 )
 def kairos_release_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the keys that validation asks for; older images, without the file, knew fewer."""
@@ -211,9 +215,10 @@ def _with_systemd(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
     capabilities=BOOTS,
     summary="Nothing starts immucore in the initrd.",
     why="immucore mounts the image that is booted: without its service and link the boot waits for a root that is never mounted.",
-    remedy=REBUILD,
+    remedy="Build the initrd again, with the dracut module immucore.",
     reads=READS,
     applies=subjects.kairos_by_grub,
+    cure=remedies.rebuilds(),
 )
 def kairos_initrd_service_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the unit and its link by name; releases hang it into different targets."""
@@ -241,7 +246,7 @@ def kairos_initrd_service_missing(context: CheckContext) -> Iterator[Finding | s
     level=Level.WARNING,
     summary="A command that immucore calls is not in the initrd.",
     why="dracut omits missing commands silently; without cryptsetup an encrypted machine no longer boots.",
-    remedy="Install the command before the initrd is built.",
+    remedy="Install the command, and build the initrd again.",
     reads=READS,
     applies=subjects.kairos_by_grub,
 )
@@ -254,7 +259,8 @@ def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | s
             if not any(initrd.lookup(f"{top}/{name}", follow=False) is not None for top in _BIN_DIRECTORIES)
         ]
         if absent:
-            yield about(context, path, f"expected {', '.join(absent)} in the initrd, not there")
+            finding = about(context, path, f"expected {', '.join(absent)} in the initrd, not there")
+            yield remedies.with_cure(context, finding, boot_remedies.needs_in_initrd(*absent))
 
 
 @check(
@@ -264,8 +270,9 @@ def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | s
     capabilities=(Capability.BOOT,),
     summary="A unit that the system needs is masked or missing.",
     why="Base images for containers mask udev, logind and the login prompts: devices do not appear, or nobody can log in.",
-    remedy="Unmask it: RUN systemctl unmask systemd-udevd systemd-logind getty.target",
+    remedy="Unmask the unit, or install its package again.",
     applies=subjects.kairos,
+    cure=file_remedies.unmasks,
 )
 def kairos_unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     """Look at getty.target, systemd-udevd and systemd-logind: links to /dev/null mask them."""
@@ -289,8 +296,9 @@ def kairos_unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="GRUB modules that the menu loads are not in the image.",
     why="The menu of an installed machine stops at the command that the module has; without regexp it finds no kernel.",
-    remedy="Install GRUB's modules for the platform, such as grub2-x86_64-efi or grub-efi-amd64-bin.",
+    remedy="Install GRUB's modules for the platform.",
     applies=subjects.kairos_by_grub,
+    cure=remedies.installs("grub-modules", lead="install GRUB's modules"),
 )
 def kairos_grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each module in the directories of distributions."""
@@ -313,8 +321,9 @@ def kairos_grub_modules_missing(context: CheckContext) -> Iterator[Finding | str
     capabilities=(Capability.INSTALL,),
     summary="There is no GRUB for EFI at the paths that installation searches.",
     why="The agent copies it to the EFI partition; without it installation stops, or the machine does not start by EFI.",
-    remedy="Install the distribution's signed GRUB: grub2-x86_64-efi, grub-efi-amd64-signed, grub2-efi-x64.",
+    remedy="Install the distribution's signed GRUB for EFI.",
     applies=subjects.kairos_by_grub,
+    cure=remedies.installs("efi", lead="install shim and GRUB for EFI"),
 )
 def kairos_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the places on the agent's list."""
@@ -337,8 +346,9 @@ def kairos_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="There is no /var/lock.",
     why="Programs that lock devices fail on the read-only root, where the directory cannot be made.",
-    remedy="Make it: RUN mkdir -p /var/lock, or the link to /run/lock that the base image had.",
+    remedy="Make the directory, or the link to /run/lock that the base image had.",
     applies=subjects.kairos,
+    cure=file_remedies.makes_directory,
 )
 def kairos_lock_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the directory; a link to /run/lock gets its target when the machine starts."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.initrd import READS, about, drivers_in, opened
 from cosinspect.facts.facts import MODULE_DIRECTORIES
@@ -74,6 +74,7 @@ def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
         its next run makes an image with another kernel, or stops.""",
     remedy="Leave one kernel in the image: remove the packages of the others in the step that installs the newer one.",
     applies=subjects.kairos,
+    cure=remedies.deletes("delete the modules that have no kernel"),
 )
 def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     """Choose by the names below /lib/modules as kairos-init does, and compare with the kernel's version."""
@@ -121,6 +122,7 @@ def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     why="`kairos-init validate` fails. The image boots with the files in bootargs.cfg; tools that use the usual names do not find them.",
     remedy="Run kairos-init in the Dockerfile, which links both; a step behind it must not delete the links.",
     applies=subjects.kairos_by_grub,
+    cure=boot_remedies.lists_boot_files,
 )
 def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both where bootargs.cfg names other files; a link to the kernel must lead to one."""
@@ -141,7 +143,7 @@ def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.NOTE,
     summary="A driver that kairos-init puts into the initrd is missing.",
     why="The machine boots unless it needs the driver: for virtual media of management controllers, or for write-protected disks.",
-    remedy="Build the initrd with kairos-init, whose drop-ins for dracut name the drivers.",
+    remedy="Build the initrd with the driver; kairos-init writes a drop-in for dracut that names it.",
     reads=READS,
     applies=subjects.kairos_by_grub,
 )
@@ -157,7 +159,8 @@ def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
                 for entry in context.rootfs.glob(f"/usr/lib/modules/{version}/**/{pattern}.ko*")
             }
             if name in shipped and name not in there:
-                yield about(context, path, f"expected the driver {name} in the initrd, not there: {harm}")
+                finding = about(context, path, f"expected the driver {name} in the initrd, not there: {harm}")
+                yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(name))
         yield f"{path} has {len(there)} drivers"
 
 
@@ -169,6 +172,7 @@ def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="A live system starts it on the console; installation by a cloud-config does not need it.",
     remedy="Run kairos-init with its stage install, which brings /system/installer/kairos-installer.",
     applies=subjects.kairos,
+    cure=remedies.from_toolkit("installer", "run kairos-init"),
 )
 def kairos_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where the agent looks (sdk/constants), in images whose agent is the program kairos."""
@@ -195,6 +199,7 @@ def is_multi_call(context: CheckContext) -> bool:
     why="Upgrades that Kubernetes plans start it in the new image: the plan's job fails, and the machine keeps its system.",
     remedy="Run kairos-init with its stage install, which writes it.",
     applies=subjects.kairos,
+    cure=remedies.from_toolkit("runner", "run kairos-init"),
 )
 def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the script, executable."""
@@ -221,6 +226,7 @@ def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
         `blkdeactivate: executable file not found in $PATH`.""",
     remedy="Install lvm2, which has blkdeactivate.",
     applies=subjects.kairos,
+    cure=remedies.installs("lvm2", lead="install lvm2"),
 )
 def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command in PATH (agent/pkg/elemental, DeactivateDevices)."""
@@ -240,8 +246,9 @@ def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     summary="The image cannot install GRUB for machines without EFI.",
     why="""On such a machine the agent runs grub2-install or grub-install in the image that it has written, with the image's own modules:
         without them installation fails. Machines with EFI are not affected.""",
-    remedy="Install grub2 with its modules for i386-pc: grub2-i386-pc, grub2-pc-modules, grub-pc-bin.",
+    remedy="Install GRUB with its modules for i386-pc.",
     applies=subjects.kairos_by_grub,
+    cure=remedies.installs("grub-bios", lead="install GRUB's modules for i386-pc"),
 )
 def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command where the agent looks, and for the modules of i386-pc (agent/pkg/utils/grub.go)."""

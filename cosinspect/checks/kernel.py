@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import boot_remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, links_of
 from cosinspect.checks.boot_path import BOOTS, GRUB_LINK_LIMIT, dangling, missing, require_known, too_deep
 from cosinspect.checks.lookup import spares_iso
@@ -52,10 +53,10 @@ def _readable(context: CheckContext) -> Iterator[KernelFile]:
     capabilities=BOOTS,
     summary="There is no kernel at the path in bootargs.cfg.",
     why="GRUB prints `file not found` and `you need to load the kernel first`, and the machine stays there.",
-    remedy="""Install a kernel and link it: RUN ln -sf vmlinuz-$(ls /lib/modules | head -n1) /boot/vmlinuz; or set
-        another path in bootargs.cfg.""",
+    remedy="Install a kernel, link it at the path that bootargs.cfg names, or name another path in bootargs.cfg.",
     reads=READS,
     spares=spares_iso,
+    cure=boot_remedies.kernel_link,
 )
 def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path; one that ends in a broken link is another check's."""
@@ -70,9 +71,10 @@ def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The link to the kernel is dangling, or forms a loop.",
     why="GRUB prints `file not found` and `you need to load the kernel first`, and the machine stays there.",
-    remedy="Make the link point to the installed kernel: RUN ln -sf vmlinuz-$(ls /lib/modules | head -n1) /boot/vmlinuz",
+    remedy="Make the link point to the installed kernel, or install the kernel that it names.",
     reads=READS,
     spares=spares_iso,
+    cure=boot_remedies.kernel_link,
 )
 def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve each path as GRUB's ext2 driver does: absolute links start at the image's root."""
@@ -86,9 +88,10 @@ def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary=f"The kernel lies behind more than {GRUB_LINK_LIMIT} links.",
     why="GRUB prints `too deep nesting of symlinks` and `you need to load the kernel first`.",
-    remedy="Link the kernel directly: RUN ln -sf vmlinuz-<version> /boot/vmlinuz",
+    remedy="Link the kernel directly.",
     reads=READS,
     spares=spares_iso,
+    cure=boot_remedies.links_directly,
 )
 def kernel_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     """Count the links, those of directories included."""
@@ -102,8 +105,9 @@ def kernel_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The file at the kernel's path is not a Linux kernel.",
     why="GRUB prints `invalid magic number` and `you need to load the kernel first`.",
-    remedy="Install the kernel's package again and look at what a later step writes over it.",
+    remedy="Install the kernel's package again, and look for the step that writes over it.",
     reads=READS,
+    cure=boot_remedies.kernel_package,
 )
 def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header."""
@@ -138,8 +142,9 @@ def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The kernel is shorter than its header says.",
     why="GRUB prints `premature end of file`, or the kernel fails to unpack itself.",
-    remedy="Install the kernel's package again; the copy was cut short.",
+    remedy="Install the kernel's package again: the copy was cut short.",
     reads=READS,
+    cure=boot_remedies.kernel_package,
 )
 def kernel_truncated(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the file's size with what the header tells."""
@@ -156,8 +161,9 @@ def kernel_truncated(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The kernel is made for another architecture than the image.",
     why="GRUB prints `invalid magic number`, or the firmware refuses the kernel.",
-    remedy="Build the image for one platform only: docker build --platform, with a base image of the same.",
+    remedy="Build the image for one platform: use a base image of that platform, and docker build --platform.",
     reads=READS,
+    cure=boot_remedies.kernel_package,
 )
 def kernel_architecture(context: CheckContext) -> Iterator[Finding | str]:
     """Compare the header with the image's platform."""
@@ -189,8 +195,9 @@ def _version(item: KernelFile) -> str:
     level=Level.WARNING,
     summary="The root filesystem has no modules directory for the kernel.",
     why="""The machine boots with the drivers of its initrd only: other drivers (network, sound, file systems) do not work, and no initrd can be rebuilt.""",
-    remedy="Install the modules of the very kernel that /boot/vmlinuz points to.",
+    remedy="Install the modules of the kernel that boots: those of its own package.",
     reads=READS,
+    cure=boot_remedies.kernel_package,
 )
 def kernel_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for /lib/modules/<version>."""
@@ -220,7 +227,8 @@ def kernel_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="The kernel's modules directory has no modules.dep.",
     why="modprobe finds nothing: existing drivers are not loaded, and dracut builds an initrd without them.",
-    remedy="Run depmod in the Dockerfile: RUN depmod -a <version>",
+    remedy="Index the modules of the kernel with depmod.",
+    cure=boot_remedies.depmod,
 )
 def kernel_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     """Look for modules.dep."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.grub import menu_path
-from cosinspect.checks.initrd import READS, REBUILD, about, drivers_in, opened
+from cosinspect.checks.initrd import READS, about, drivers_in, opened
 from cosinspect.facts.boot_search import INITRD_PATTERNS, KERNEL_PATTERNS, find_by_pattern, on_host
 from cosinspect.formats.boot.grub_syntax import walk_commands
 from cosinspect.formats.boot.grub_values import GrubBound
@@ -121,9 +121,10 @@ def _compressions(context: CheckContext) -> tuple[str, ...]:
     summary="Neither the initrd nor the kernel has a driver that a live system needs.",
     why="""The live system of an ISO is a squashfs in an ISO 9660 file system, with a writable layer over it: without one of the drivers the boot
         ends in dracut's emergency shell.""",
-    remedy=f'Set add_dracutmodules+=" dmsquash-live " in /etc/dracut.conf.d. {REBUILD}',
+    remedy="Have dracut take dmsquash-live into the initrd.",
     reads=READS,
     applies=subjects.toolkit,
+    cure=boot_remedies.needs_dracut_modules("dmsquash-live"),
 )
 def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the drivers that dracut's dmsquash-live loads, and for the kernel's squashfs with xz."""
@@ -142,9 +143,10 @@ def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.RECOVERY, Capability.ISO),
     summary="Neither the initrd nor the kernel mounts the recovery system's squashfs.",
     why="The recovery system of toolkit v2 is a squashfs in a file, as the live system is: the boot ends in dracut's emergency shell.",
-    remedy=f'Set add_drivers+=" squashfs loop " in /etc/dracut.conf.d. {REBUILD}',
+    remedy="Have dracut take the drivers squashfs and loop into the initrd.",
     reads=READS,
     applies=lambda table: table.deployment.recovery_squashfs,
+    cure=boot_remedies.needs_drivers("squashfs", "loop"),
 )
 def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for squashfs and loop, and for the kernel's squashfs with xz."""
@@ -158,8 +160,9 @@ def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.NOTE,
     summary="No cloud-config has a step for the live system or for the recovery system.",
     why="Both boot; a live system does not read the cloud-configs of its medium, and no message says that this is the recovery system.",
-    remedy="Install the toolkit's cloud-configs: 06_recovery.yaml and 07_live.yaml.",
+    remedy="Install the toolkit's cloud-configs for the live system and for recovery.",
     applies=subjects.deployed_by_elemental,
+    cure=remedies.from_toolkit("cloud-configs", "install the toolkit's cloud-configs"),
 )
 def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the sentinel files of both modes in the cloud-configs."""
@@ -185,9 +188,10 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     why="""elemental (toolkit v2) copies kernel, initrd and /etc/elemental/bootargs.cfg into the directory boot of the recovery partition; a
         bootargs.cfg that is only at /etc/cos is ignored silently, and files that it names elsewhere are missing: GRUB prints
         `you need to load the kernel first`.""",
-    remedy="Keep bootargs.cfg at /etc/elemental, and have it set kernel=/boot/vmlinuz and initramfs=/boot/initrd.",
+    remedy="Keep bootargs.cfg at /etc/elemental, and set kernel=/boot/vmlinuz and initramfs=/boot/initrd in it.",
     reads=boot_globs(),
     applies=lambda table: table.recovery_copied,
+    cure=remedies.from_toolkit("menu", "install the toolkit's bootargs.cfg"),
 )
 def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding | str]:
     """Hold what bootargs.cfg names against what is copied (elemental-toolkit v2, pkg/elemental DeployRecoverySystem)."""
@@ -235,6 +239,7 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
     remedy="Leave fsck.mode=force out of bootargs.cfg, or order the mount behind dracut-initqueue.service.",
     reads=READS,
     applies=lambda table: table.sysroot_generator != "",
+    cure=boot_remedies.takes_out_argument("fsck.mode=force"),
 )
 def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the argument in the kernel command line, and for the order in the generator of the initrd."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.grub import menu_path
 from cosinspect.facts.boot_search import find_by_pattern, on_host
@@ -75,9 +75,10 @@ def _architecture(context: CheckContext) -> str:
     capabilities=(Capability.INSTALL, Capability.RECOVERY, Capability.ISO),
     summary="GRUB's modules are not in the image.",
     why="Installation builds GRUB from them, or copies them to the disk: without them it stops.",
-    remedy="Install GRUB's modules for the platform: grub2-x86_64-efi, grub2-i386-pc, grub-efi-amd64-bin, grub-pc-bin.",
+    remedy="Install GRUB's modules for the platform.",
     applies=subjects.toolkit,
     spares=lambda context: () if _loader_in_image(context) else (Capability.ISO,),
+    cure=remedies.installs("grub-modules", lead="install GRUB's modules"),
 )
 def grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where the generation's installation looks."""
@@ -246,10 +247,11 @@ def _places(patterns: Iterable[str], architecture: str) -> Iterator[str]:
     summary="The EFI programs are not in the image.",
     why="""Installation on a machine with EFI copies shim and GRUB from the image, and stops with `did not find efi artifacts` or `failed to find
         shim image`. Toolkit v2 requires shim, MokManager and GRUB, with or without Secure Boot.""",
-    remedy="""Install shim and GRUB for EFI under the names that are looked for. elemental has names for Fedora and Ubuntu and takes those of SUSE for
+    remedy="""Install shim and GRUB for EFI under the names that are looked for. elemental has names for Fedora and Ubuntu, and takes those of SUSE for
         every other distribution: on Debian link shim.efi, MokManager.efi and grub.efi to the signed files.""",
     applies=lambda table: table.deployment.loaders in ("names", "patterns"),
     spares=lambda context: (Capability.ISO,) if not _iso_faults(context) else (),
+    cure=remedies.installs("efi", lead="install shim and GRUB for EFI"),
 )
 def efi_artifacts_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where elemental looks: anywhere by name (elemental-cli, toolkit v1), at known places (v2)."""
@@ -268,6 +270,7 @@ def efi_artifacts_missing(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Install shim and GRUB for EFI under the names in the evidence, or link them: they may be anywhere in the image.",
     applies=lambda table: table.deployment.later_loaders == "names",
     spares=lambda context: (Capability.ISO,) if not _iso_faults(context) else (),
+    cure=remedies.installs("efi", lead="install shim and GRUB for EFI"),
 )
 def efi_artifacts_unknown(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the names that elemental has for the distribution of os-release."""
@@ -320,8 +323,8 @@ def iso_loader_faults(rootfs: Rootfs, architecture: str) -> dict[str, str]:
     capabilities=(Capability.ISO,),
     summary="The EFI loaders of an ISO are not where its builder copies them from.",
     why="""`elemental build-iso --bootloader-in-rootfs` copies shim, MokManager and GRUB from fixed paths of the image, and stops if one is missing, a directory, or a link that leads to nothing or out of the image.""",
-    remedy="""Install shim and GRUB for EFI of SUSE, or link them: RUN ln -s <shim> /usr/share/efi/x86_64/shim.efi, with MokManager.efi beside it and
-        /usr/share/grub2/x86_64-efi/grub.efi; or have an overlay bring the loaders (iso.uefi in the manifest).""",
+    remedy="""Install shim and GRUB for EFI of SUSE, or link them where the builder looks for them; or have an overlay bring the loaders (iso.uefi in
+        the manifest).""",
     applies=lambda table: table.deployment.iso_loaders == "paths",
 )
 def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -337,7 +340,8 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
         layer, removed = (
             context.removal(path) if entry is None else (entry.layer, (context.step(entry.layer),))
         )
-        yield Finding(f"expected a file at {path}: {why}", path or None, layer, removed)
+        finding = Finding(f"expected a file at {path}: {why}", path or None, layer, removed)
+        yield remedies.with_cure(context, finding, file_remedies.links_namesake)
     if not faults:
         yield "shim, MokManager and GRUB are where elemental build-iso copies them from"
 
@@ -350,8 +354,9 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="A file that a disk image needs is a link out of the image.",
     why="""`elemental build-disk` opens grub.cfg in the unpacked image by its path. A link that is absolute, or that climbs above the root, leads
         to a file of the machine that builds: the build stops, or takes another system's file.""",
-    remedy="Make the link relative: RUN ln -sf grub.cfg.default /etc/elemental/grub.cfg, or copy the file.",
+    remedy="Make the link relative, or copy the file.",
     applies=lambda table: table.deployment.disk_builder,
+    cure=file_remedies.links_relatively,
 )
 def builder_link(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve the menu as the machine that builds does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.targets import UNIT_READS, at_unit, require_root, require_systemd
@@ -45,8 +46,7 @@ _ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
     summary="Nobody can log in at a console.",
     why="""The machine boots but cannot be used: without agetty or its units no prompt appears, without login, /etc/passwd or a module of
         PAM every login is refused, without root's shell root is logged out at once.""",
-    remedy="""Reinstall what is missing (util-linux, login, the modules of PAM, the shell that /etc/passwd names) in the Dockerfile, and let
-        no later step delete it.""",
+    remedy="""Reinstall what is missing (util-linux, login, the modules of PAM, the shell that /etc/passwd names), and let no later step delete it.""",
     reads=(
         *UNIT_READS,
         "{etc,usr/lib,usr/etc}/passwd",
@@ -55,6 +55,7 @@ _ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
         "usr/lib/sysusers.d/*.conf",
     ),
     universal=True,
+    cure=remedies.reinstalls(lead="install the package of {name}"),
 )
 def login_impossible(context: CheckContext) -> Iterator[Finding | str]:
     """Follow the way from the target that is booted to the shell."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import GRUB_LINK_LIMIT
 from cosinspect.facts.boot_search import (
@@ -104,9 +104,10 @@ def _wanted(context: CheckContext) -> dict[str, set[str]]:
     summary="The builder of an ISO does not find the kernel or the initrd.",
     why="""The builders of ISOs do not read bootargs.cfg: luet-makeiso takes two names in /boot, elemental the first file there with a name on its
         list, and skips absolute links. They stop with `No Kernel file found` or `No initrd file found`.""",
-    remedy="""Link both by relative links: RUN ln -sf vmlinuz-<version> /boot/vmlinuz; or name them in luet-makeiso's manifest
-        (initramfs.kernel_file, initramfs.rootfs_file), and give it with --manifest.""",
+    remedy="""Link kernel and initrd in /boot by relative links, or name them in the manifest of luet-makeiso (initramfs.kernel_file,
+        initramfs.rootfs_file), and give it with --manifest.""",
     applies=lambda table: table.deployment.boot_files == "prefixes",
+    cure=boot_remedies.lists_boot_files,
 )
 def iso_boot_files_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Search as each builder of the generation does; one that finds both is enough."""
@@ -144,8 +145,9 @@ def _unfound(context: CheckContext, what: str, found: dict[str, Found]) -> Findi
     summary="The builder of an ISO takes another kernel or initrd than the one that boots.",
     why="""The search goes by name: a rescue kernel, a backup or an Image beside vmlinuz may come first, and the ISO boots that, with an initrd of
         another version.""",
-    remedy="Delete what is left in /boot, or link /boot/vmlinuz and /boot/initrd, which come first among their kind.",
+    remedy="Delete the file from /boot, or link /boot/vmlinuz and /boot/initrd, which come first among their kind.",
     applies=lambda table: table.deployment.iso_builders != (),
+    cure=remedies.deletes(),
 )
 def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     """Search as each builder of the generation does, and compare with what bootargs.cfg names."""
@@ -177,6 +179,7 @@ def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
         or an initrd that has no module for the kernel.""",
     remedy="Delete the file from /boot, or give it a name that no builder looks for.",
     applies=subjects.toolkit,
+    cure=remedies.deletes(),
 )
 def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read what each builder of the generation takes, where that is not what bootargs.cfg names; one good pair is enough."""
@@ -252,6 +255,7 @@ def _taken(context: CheckContext, tool: str, what: str, found: Found, why: str) 
         ends with an error. The same happens for a kernel called vmlinuz without a version.""",
     remedy="Run `elemental init`, which links /boot/vmlinuz to the kernel with its version, and let no later step change /boot.",
     applies=subjects.searched_by_patterns,
+    cure=remedies.from_toolkit("boot", "have the files of /boot written"),
 )
 def boot_files_unfound(context: CheckContext) -> Iterator[Finding | str]:
     """Search as elemental does (elemental-toolkit v2, pkg/utils/common.go)."""

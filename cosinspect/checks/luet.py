@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.errors import FormatError
 from cosinspect.facts.cloud_configs import CLOUD_CONFIG_DIRECTORIES
@@ -40,8 +41,9 @@ def require_luet(context: CheckContext) -> None:
     level=Level.NOTE,
     summary="luet or its configuration is not in the image.",
     why="Packages cannot be added to a running system, and upgrades from package channels do not work.",
-    remedy="Install toolchain/luet and write /etc/luet/luet.yaml, if packages are to be installed later.",
+    remedy="Install luet and write /etc/luet/luet.yaml, if packages are to be installed later.",
     reads=READS,
+    cure=remedies.from_toolkit("packages", "install luet"),
 )
 def luet_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command and luet.yaml."""
@@ -57,8 +59,9 @@ def luet_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="The luet.yaml cannot be read.",
     why="Every luet command fails, including those of elemental's upgrade channels.",
-    remedy="Mend the YAML of /etc/luet/luet.yaml.",
+    remedy="Correct the YAML of /etc/luet/luet.yaml.",
     reads=READS,
+    cure=remedies.by_hand("correct the YAML"),
 )
 def luet_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
     """Parse it."""
@@ -94,8 +97,9 @@ def luet_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A luet database is damaged.",
     why="luet lists no package, without a message: it installs everything again, over existing files.",
-    remedy="Find the step that cut or overwrote the file; reinstalling the packages writes a new one.",
+    remedy="Find the step that cut or replaced the file; luet writes a new one when the packages are installed again.",
     reads=READS,
+    cure=remedies.by_hand("install the packages again with luet, which writes a new one"),
 )
 def luet_database_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     """Read every database."""
@@ -122,7 +126,7 @@ def luet_database_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="Files of an installed cOS package are not in the image.",
     why="The database lists the package as installed, but a later step removed some of its files.",
-    remedy="Find the step in the evidence and keep it from deleting, or uninstall the package.",
+    remedy="Keep the step in the evidence from deleting the files, or uninstall the package.",
     reads=READS,
 )
 def package_files_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -144,12 +148,15 @@ def package_files_missing(context: CheckContext) -> Iterator[Finding | str]:
                 layer, evidence = context.removal(f"/{missing[0]}")
                 listed = tuple(f"/{name}" for name in missing[:_SHOWN])
                 more = (f"and {len(missing) - _SHOWN} more",) if len(missing) > _SHOWN else ()
-                yield Finding(
-                    f"expected the {len(package.files)} files of {package}, {len(missing)} are not there",
+                finding = Finding(
+                    f"expected every file of {package}, {len(missing)} of {len(package.files)} missing",
                     f"/{missing[0]}",
                     layer,
                     (*listed, *more, *evidence),
                 )
+                step = remedies.luet(_name(package), again=True)
+                cure = remedies.runs("install the package again", lambda *_, step=step: (step,))
+                yield remedies.with_cure(context, finding, cure)
     if not seen:
         raise NotApplicable("no luet database lists a package of the toolkit")
     yield f"{seen} packages of the toolkit are listed with their files"
@@ -185,7 +192,7 @@ def _name(package: LuetPackage | LuetSelector) -> str:
     level=Level.WARNING,
     summary="An installed package requires one that is not installed.",
     why="A dependency was uninstalled or never installed: meta/cos-minimal is incomplete without it.",
-    remedy="Install what is missing with luet, or install meta/cos-minimal again.",
+    remedy="Install what is missing with luet.",
     reads=READS,
 )
 def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -200,12 +207,15 @@ def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str
             seen += 1
             absent = [each for each in package.requires if _name(each) not in installed]
             if absent:
-                yield Finding(
+                finding = Finding(
                     f"expected {', '.join(map(_name, absent))}, which {package} requires, not installed",
                     item.path,
                     item.layer,
                     tuple(f"it requires {_name(each)} {each.version}".rstrip() for each in absent),
                 )
+                step = remedies.luet(*map(_name, absent))
+                cure = remedies.runs("install what is missing", lambda *_, step=step: (step,))
+                yield remedies.with_cure(context, finding, cure)
     if not seen:
         raise NotApplicable("no luet database lists a package")
     yield f"what {seen} packages require is installed"
@@ -217,8 +227,11 @@ def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str
     level=Level.NOTE,
     summary="A later step replaced a unit or a script of an installed cOS package.",
     why="The database does not match the image: an upgrade of the package overwrites the file again.",
-    remedy="Change units by drop-ins, which no upgrade overwrites; keep in mind that it undoes a changed script.",
+    remedy="Change units by drop-ins, which no upgrade overwrites; an upgrade undoes a changed script.",
     reads=READS,
+    cure=remedies.by_hand(
+        "change units by drop-ins, and scripts in their package: an upgrade of the package undoes the change"
+    ),
 )
 def package_file_replaced(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files that a layer wrote after the last one that wrote the database."""

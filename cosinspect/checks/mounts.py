@@ -6,12 +6,13 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.cloud_config import READS as CLOUD_CONFIG_READS
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.formats.text.fstab import read_fstab
+from cosinspect.report.evidence import Line
 from cosinspect.report.report import Finding, Level
 
 __all__ = ["fstab_mount_unknown", "layout_volume_unknown"]
@@ -35,6 +36,7 @@ _DEPLOYED = frozenset({"/", "/boot", "/boot/efi", "/efi", "/sysroot", "/usr", "/
         later stage.""",
     reads=(*CLOUD_CONFIG_READS, "etc/elemental/**/*.yaml"),
     applies=lambda table: table.fstab_written,
+    cure=remedies.from_toolkit("cloud-configs", "install the toolkit's layout"),
 )
 def layout_volume_unknown(context: CheckContext) -> Iterator[Finding | str]:
     """Hold the labels of VOLUMES and of rd.cos.mount= against those of the disk."""
@@ -86,9 +88,10 @@ def _volumes(context: CheckContext) -> Iterator[tuple[str, str]]:
     summary="The image's /etc/fstab mounts the file system of one machine.",
     why="""An image is deployed to many machines, and no two have the same UUID: systemd waits 90 seconds for the device, local-fs.target fails, and
         the boot ends in emergency mode. Such lines come with the root of a virtual machine that an image was made of.""",
-    remedy="Delete the lines, or mount by a label with the option nofail: RUN truncate -s 0 /etc/fstab",
+    remedy="Delete the lines, or mount by a label with the option nofail.",
     reads=("etc/fstab",),
     applies=subjects.bootc,
+    cure=file_remedies.deletes_line("delete the line"),
 )
 def fstab_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
     """Look for lines that name a UUID and must succeed; the root and what the deployment mounts are left out."""
@@ -107,7 +110,7 @@ def fstab_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
             f"expected no file system of one machine in /etc/fstab, found {mount.what} at {mount.where}",
             entry.path,
             entry.layer,
-            (f"/etc/fstab:{mount.line}", context.step(entry.layer)),
+            (Line("/etc/fstab", mount.line), context.step(entry.layer)),
         )
     if not bad:
         yield f"/etc/fstab names {len(mounts)} file systems, none by what only one machine has"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import evolve, frozen
 
+from cosinspect.checks import file_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
 from cosinspect.checks.tools import tools_of
@@ -140,10 +141,11 @@ def _gettys(context: CheckContext) -> Iterator[tuple[str, ExecutionFault, str]]:
     why="""The kernel starts the system, but nobody can log in: without udev no device appears, without agetty no prompt, without login or a
         shell no session. The file alone is not enough: its mode, its loader, its libraries, its architecture and a script's
         interpreter count as well.""",
-    remedy="""Install the package that has the program with its libraries, for the image's architecture. Where a layer replaced a link such as
-        /bin or /lib by a directory, copy to /usr/bin or /usr/lib instead.""",
+    remedy="""Install the package that has the program with its libraries, for the image's architecture. If a layer replaced a link such as /bin or /lib
+        by a directory, copy to /usr/bin or /usr/lib instead.""",
     reads=(*LOADER_READS, *UNIT_READS),
     universal=True,
+    cure=remedies.reinstalls(),
 )
 def program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Follow udev, the shell, agetty and login to their loaders and libraries."""
@@ -168,9 +170,10 @@ def program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A program that the running system calls is not in the image, or cannot be executed.",
     why="The machine boots to a login; units that need the program fail.",
-    remedy="Install the package that has the program (mount, kmod), with its libraries and for the image's architecture.",
+    remedy="Install the package that has the program with its libraries, for the image's architecture.",
     reads=LOADER_READS,
     universal=True,
+    cure=remedies.reinstalls(),
 )
 def program_degraded(context: CheckContext) -> Iterator[Finding | str]:
     """Follow mount and kmod to their loaders and libraries."""
@@ -224,6 +227,7 @@ def _spared(context: CheckContext) -> tuple[Capability, ...]:
     remedy="Install the package that has the command with its libraries, for the image's architecture.",
     reads=LOADER_READS,
     universal=True,
+    cure=remedies.reinstalls(lead="install what cannot be executed"),
 )
 def command_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Follow the commands of each operation to their loaders and libraries."""
@@ -256,6 +260,7 @@ _SHOWN = 5
         that units name.""",
     remedy="Copy to /usr/bin, /usr/sbin or /usr/lib, or write the archive without entries for the directories that are links.",
     universal=True,
+    cure=file_remedies.merges_directory,
 )
 def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the history of directories that stand beside what merged ones lead to."""
@@ -327,8 +332,9 @@ def _binds_tmp(context: CheckContext) -> bool:
     summary="A file is in the place of a standard directory.",
     why="""systemd mounts its own file systems over /dev, /proc, /sys and /run, and services keep their state below /var. A file there, or a link
         to one, stops the boot before a login.""",
-    remedy="Delete it in the step that made it, and make the directory: RUN rm /<name> && mkdir /<name>",
+    remedy="Delete the file in the step that made it, and make the directory.",
     universal=True,
+    cure=file_remedies.replaces_by_directory,
 )
 def base_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
     """Look at what each name leads to; one that is not there is another check's."""
@@ -356,8 +362,9 @@ def base_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
     summary="Only root may enter the root directory.",
     why="""Services that run as another user fail, and logins of other users: the machine reaches its targets late or never. At boots with such a
         root directory root could log in, and multi-user.target came late or not at all.""",
-    remedy="Give it the mode 0755: RUN chmod 755 / in the Dockerfile, or in the archive that the base image is made of.",
+    remedy="Give the root directory the mode 0755, in the Dockerfile or in the archive that the base image is made of.",
     universal=True,
+    cure=remedies.runs("open it", lambda *_: ("RUN chmod 755 /",)),
 )
 def root_closed(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the mode of /."""
@@ -383,6 +390,7 @@ def root_closed(context: CheckContext) -> Iterator[Finding | str]:
         cos-immutable-rootfs failed, and the boot ended in the emergency shell.""",
     remedy="Name /etc in RW_PATHS of the cloud-config that writes the layout.",
     reads=("system/oem/**",),
+    cure=remedies.from_toolkit("cloud-configs", "install the toolkit's layout"),
 )
 def overlay_without_etc(context: CheckContext) -> Iterator[Finding | str]:
     """Look at RW_PATHS as the cloud-configs set it."""

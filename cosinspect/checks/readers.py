@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.oci.documents import Descriptor
 from cosinspect.report.evidence import Evidence, LayerStep
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
-from cosinspect.rootfs.differences import Comparison, Difference
+from cosinspect.rootfs.differences import FLATTEN, Comparison, Difference
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.rootfs.tree import LayerProblem
@@ -42,8 +43,9 @@ _GRAVITY = (Kind.FAIL, Kind.OPEN, Kind.PASS, Kind.NOT_APPLICABLE)
     summary="A machine gets other files than the specification defines.",
     why="""elemental, luet and kairos-agent do not merge layers as the specification requires, and overlayfs cannot always do so:
         deleted files come back, others are lost. If that concerns another check, that check reports it; this check reports everything else.""",
-    remedy="Deliver the image as one layer: end the Dockerfile with a stage FROM scratch / COPY --from=build / /",
+    remedy="Deliver the image as one layer: end the Dockerfile with a stage FROM scratch that copies everything of the stage before.",
     universal=True,
+    cure=remedies.flatten,
 )
 def readers_disagree(context: CheckContext) -> Iterator[Finding | str]:
     """Group what differs by what causes it."""
@@ -58,7 +60,9 @@ def readers_disagree(context: CheckContext) -> Iterator[Finding | str]:
             if len(found) > SHOWN:
                 names = f"{comparison.first.semantics.value},{comparison.other.semantics.value}"
                 lines.append(f"and {len(found) - SHOWN} more: cosinspect diff IMAGE --semantics {names}")
-            yield Finding(_message(comparison, found), first.path, cause.layer, tuple(lines), cause.remedy)
+            finding = Finding(_message(comparison, found), first.path, cause.layer, tuple(lines))
+            cure = remedies.flatten(context, finding) if cause.remedy == FLATTEN else cause.remedy
+            yield evolve(finding, remedy=cure)
         if not comparison.refusals and not comparison.differences:
             yield f"{comparison.other.semantics.reader} gives the same tree"
 
@@ -140,9 +144,10 @@ def partial_root(
     why="""elemental, luet and kairos-agent read the layers top down into one archive and write that. If an upper layer or a whiteout removes what an entry needs, installation, upgrade and the build of an
         ISO fail. If the archive cannot represent an entry, or a layer cannot be read to its end, the archive
         ends without an error: a part of the image is installed, and elemental reports success.""",
-    remedy="""Keep a hard link and its target in one layer, or deliver the image as one layer: end the Dockerfile with a stage
-        FROM scratch / COPY --from=build / /""",
+    remedy="""Keep a hard link and its target in one layer, or deliver the image as one layer: end the Dockerfile with a stage FROM scratch
+        that copies everything of the stage before.""",
     universal=True,
+    cure=remedies.flatten,
 )
 def elemental_refuses(context: CheckContext) -> Iterator[Finding | str]:
     """Look at what the reading of elemental could not do and the first one could."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import started_services
@@ -47,7 +48,7 @@ class _Script:
     summary="A script of the image calls a command that is not in it.",
     why="""The script prints `command not found` at that line and continues, or ends there: the command's work is
         not done.""",
-    remedy="Install the package that has the command, or have the script ask for it first: command -v <command>",
+    remedy="Install the package that has the command, or have the script test for the command first.",
     reads=(*READS, *UNIT_READS),
     universal=True,
 )
@@ -60,12 +61,13 @@ def script_command_missing(context: CheckContext) -> Iterator[Finding | str]:
         count += 1
         absent = _absent(context, script)
         for name, line in absent:
-            yield Finding(
+            finding = Finding(
                 f"expected the command {name}, which {script.path} calls, it is not in the image",
                 script.path,
                 script.layer,
                 (f"{script.path}:{line}", script.caller, *context.removal(f"/usr/bin/{name}")[1]),
             )
+            yield remedies.with_cure(context, finding, remedies.brings(name))
     if not count:
         raise NotApplicable("no started unit and no command of the toolkit is a shell script")
     yield f"{count} scripts were read"

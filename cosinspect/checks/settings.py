@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.os_release import read_env_file
@@ -30,6 +30,11 @@ _BLOCK = 4096
     remedy="Set VOLUMES in a cloud-config's stage rootfs, or mount in a later stage or a unit, and leave /etc/fstab empty.",
     reads=("etc/fstab",),
     applies=lambda table: table.fstab_written,
+    cure=remedies.runs(
+        "empty the file and mount in a later stage of a cloud-config",
+        lambda *_: ("RUN truncate -s 0 /etc/fstab",),
+        unwanted=True,
+    ),
 )
 def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
     """Look for lines that are no comments (fstab(5))."""
@@ -56,7 +61,7 @@ def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
     summary="elemental cannot read one of its configuration files.",
     why="""elemental reads /etc/elemental/config.yaml and config.d when it starts, and before toolkit v1 also os-release, /etc/cos/config and
         /etc/cos-upgrade-image as environment files: it fails if a file does not parse.""",
-    remedy="Mend the file: YAML, or KEY=VALUE, a comment or nothing in each line of an environment file.",
+    remedy="Correct the file: YAML, or KEY=VALUE, a comment or nothing in each line of an environment file.",
     reads=(
         "etc/os-release",
         "usr/lib/os-release",
@@ -66,6 +71,7 @@ def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
         "etc/elemental/config.d/*.yaml",
     ),
     applies=subjects.deployed_by_elemental,
+    cure=file_remedies.deletes_line("delete the line"),
 )
 def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
     """Read them as viper does (elemental-cli, cmd/config/config.go)."""
@@ -147,6 +153,7 @@ def _largest_layers(context: CheckContext) -> tuple[Mention, ...]:
     remedy="Install policycoreutils, which has setfiles, or set SELINUX=permissive in /etc/selinux/config.",
     reads=("etc/selinux/config",),
     applies=subjects.deployed_by_elemental,
+    cure=remedies.installs("policycoreutils", lead="install setfiles"),
 )
 def selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/selinux/config, and look for the policy's file contexts and the command."""

@@ -21,8 +21,7 @@ MAX_EVIDENCE = 20
     capabilities=(Capability.VERIFY,),
     summary="The image has no signature by a trusted signer.",
     why="Anyone who can push to the repository, or change data from it, decides what machines install.",
-    remedy="""Sign the digest that is deployed, which is the index where there is one:
-        cosign sign --key cosign.key IMAGE@DIGEST""",
+    remedy="Sign the digest that is deployed with `cosign sign`: that of the index, if there is one.",
     universal=True,
 )
 def signature_missing(context: CheckContext) -> Iterator[Finding | str]:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from cosinspect.checks import file_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.checks.boot_path import BOOTS, LOADER_READS
 from cosinspect.facts.loader import ExecutionFault
@@ -55,9 +56,10 @@ def starts_openrc(context: CheckContext) -> bool:
     capabilities=BOOTS,
     summary="systemd is not in the image, or cannot run.",
     why="""Without systemd the initrd finds nothing to switch to, and the boot ends in its emergency shell. Without its loader the kernel prints `Failed to execute /sbin/init` and stops; without one of its libraries it panics: `Attempted to kill init`.""",
-    remedy="""Install systemd, with the libraries that it is linked to and for the image's architecture; a base image for containers often comes
-        without it. Where a layer replaced a link such as /lib by a directory, copy to /usr/lib instead.""",
+    remedy="""Install systemd, with the libraries that it is linked to and for the image's architecture; a base image for containers often comes without
+        it. If a layer replaced a link such as /lib by a directory, copy to /usr/lib instead.""",
     reads=LOADER_READS,
+    cure=remedies.reinstalls(lead="install systemd and its libraries", else_by="systemd"),
 )
 def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the program; /sbin/init is not needed."""
@@ -82,7 +84,8 @@ def systemd_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="There is no /sbin/init.",
     why="The initrd finds systemd by itself; other ways to start the image (a container, init=) do not.",
-    remedy="Link it: RUN ln -s /usr/lib/systemd/systemd /usr/sbin/init",
+    remedy="Link /sbin/init to systemd.",
+    cure=file_remedies.links_init,
 )
 def init_link_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Resolve the link."""
@@ -101,8 +104,9 @@ def init_link_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="The program that runs the boot stages is not in the image, or cannot run.",
     why="""A service that the initrd requires runs it in the root filesystem: it fails, and the boot ends in the
         emergency shell. The copy in the initrd does not help.""",
-    remedy="Install toolchain/elemental-cli (toolchain/yip and system/cos-setup in older releases), for the image's platform.",
+    remedy="Install the program that runs the boot stages, for the image's platform.",
     reads=LOADER_READS,
+    cure=remedies.from_toolkit("runner", "install the program"),
 )
 def stage_runner_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for one of the alternatives, executable and of the image's architecture."""
@@ -126,7 +130,8 @@ def stage_runner_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="Units that run stages after the boot are missing.",
     why="The machine boots to a login; the stages fs, boot, network or reconcile of the cloud-configs never run.",
-    remedy="Install system/cos-setup, and let no later step delete its units or their links.",
+    remedy="Install the toolkit's units, and let no later step delete them or their links.",
+    cure=remedies.from_toolkit("units", "install the units"),
 )
 def cos_units_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each unit in systemd's directories."""
@@ -150,8 +155,9 @@ def cos_units_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="There is neither /etc/os-release nor /usr/lib/os-release.",
     why="systemd refuses to switch to a root without it: `Failed to start initrd-switch-root.service`.",
-    remedy="Write one: the base system's package has it, a step of the Dockerfile removed it.",
+    remedy="Install the package of the base system that has it; a later step removed it.",
     reads=("etc/os-release", "usr/lib/os-release"),
+    cure=remedies.installs("os-release", lead="install the package that has it"),
 )
 def os_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for either."""
@@ -174,7 +180,8 @@ def os_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="A directory that is made writable at boot is not in the image.",
     why="""The root is read-only, so the directory cannot be made: its mount fails, local-fs.target with it, and the boot
         stops in emergency mode.""",
-    remedy="Make the directories in the Dockerfile: RUN mkdir -p /root /home /opt /srv /var",
+    remedy="Make the directories in the Dockerfile.",
+    cure=file_remedies.makes_directory,
 )
 def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for RW_PATHS, as the cloud-configs of the image set it or by default."""
@@ -216,7 +223,8 @@ def _is_made(path: str, writable: list[str]) -> bool:
     level=Level.NOTE,
     summary="A mount point that elemental creates during installation is missing.",
     why="The machine boots if elemental installed or upgraded it; a file system made from the tree alone does not.",
-    remedy="Make the directories in the Dockerfile: RUN mkdir -p /run /sys /proc /dev /tmp /usr/local /oem",
+    remedy="Make the directories in the Dockerfile.",
+    cure=file_remedies.makes_directory,
 )
 def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the directories."""
@@ -236,9 +244,12 @@ def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
     summary="The image carries a machine id.",
     why="""Every machine that is installed from it has the same identity: DHCP leases, journals and clusters treat them as one machine, and
         ConditionFirstBoot never holds.""",
-    remedy="Empty it in the last step: RUN truncate -s 0 /etc/machine-id, or write `uninitialized` into it.",
+    remedy="Empty the file in the last step, or write `uninitialized` into it.",
     reads=("etc/machine-id",),
     universal=True,
+    cure=remedies.runs(
+        "empty the file", lambda _, finding: (f"RUN truncate -s 0 {remedies.quoted(finding.path or '')}",)
+    ),
 )
 def machine_id_shared(context: CheckContext) -> Iterator[Finding | str]:
     """Read /etc/machine-id (machine-id(5))."""
@@ -264,8 +275,9 @@ def machine_id_shared(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="The image carries SSH host keys.",
     why="Every machine that runs it has the same keys, and anyone with the image can impersonate each of them.",
-    remedy="Delete them in the step that installs the SSH server: RUN rm -f /etc/ssh/ssh_host_*_key*",
+    remedy="Delete the keys in the step that installs the SSH server.",
     universal=True,
+    cure=remedies.runs("delete the keys", lambda *_: ("RUN rm -f /etc/ssh/ssh_host_*_key*",), unwanted=True),
 )
 def host_keys_shared(context: CheckContext) -> Iterator[Finding | str]:
     """Look for private host keys in the directories of sshd(8)."""

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from cosinspect.checks import file_remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check, links_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.facts.unit_tree import Dependency, Placement
@@ -114,10 +115,10 @@ def at_unit(context: CheckContext, place: Placement, message: str, *evidence: st
     summary="A target that systemd must reach is not in the image, or udev lacks the rules by which devices appear.",
     why="""Without default.target or multi-user.target systemd asks for the root password for maintenance, without basic.target it
         freezes; without udev's rules it finds no console and no file system of the disk.""",
-    remedy="""Reinstall the package of systemd in the Dockerfile, and let no later step delete or mask its units; the default is
-        set by: RUN systemctl set-default multi-user.target""",
+    remedy="Reinstall the package of systemd, let no later step delete or mask its units, and set the default target.",
     reads=UNIT_READS,
     universal=True,
+    cure=file_remedies.default_target,
 )
 def system_target_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Follow what default.target requires, as systemd loads it."""
@@ -173,9 +174,10 @@ def _unreached(context: CheckContext, need: Dependency) -> Finding:
     capabilities=BOOTS,
     summary="A unit that local-fs.target requires mounts a file system that no installation makes.",
     why="systemd waits 90 seconds for the device, local-fs.target fails, and the boot ends in emergency mode.",
-    remedy="""Have it wanted, not required (WantedBy=local-fs.target), or mount it in a cloud-config's later stage; a label of your own
-        must be made by the installation: name its partition in a cloud-config's layout.""",
+    remedy="""Have the mount wanted instead of required (WantedBy=local-fs.target), or mount it in a later stage of a cloud-config. For a label of your
+        own, name its partition in a cloud-config's layout.""",
     reads=UNIT_READS,
+    cure=file_remedies.disables_unit,
 )
 def required_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
     """Read the mounts that local-fs.target requires, and hold what they mount against the labels of the disk."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.initrd import READS, about, opened
 from cosinspect.report.report import Capability, Finding, Level
@@ -84,7 +84,8 @@ def _gone(context: CheckContext, names: tuple[str, ...]) -> Finding:
     summary="A command that installation calls for minor functions is not in the image.",
     why="""Installation and upgrade run on a system that runs this image: without sgdisk a disk that was enlarged cannot be used, without
         mksquashfs no squashfs is made, without e2fsck and resize2fs no partition grows.""",
-    remedy=f"Install the package that has it: {_PACKAGES}.",
+    remedy="Install the package that has the command.",
+    cure=remedies.reinstalls(lead="install what is missing"),
 )
 def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each command in PATH; those that installation cannot do without are another check's."""
@@ -106,9 +107,10 @@ def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="A command that installation requires is not in the image.",
     why="""Installation runs on a system that runs this image: it stops at the first command that is not found. From elemental-cli v0.0.16 to
         toolkit v1 it begins with blkdeactivate of lvm2, even where no LVM is used.""",
-    remedy=f"Install {_PACKAGES}.",
+    remedy="Install the package that has the command.",
     applies=subjects.toolkit,
     spares=_spared,
+    cure=remedies.reinstalls(lead="install what is missing"),
 )
 def install_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH."""
@@ -122,8 +124,9 @@ def install_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.UPGRADE,),
     summary="A command that an upgrade requires is not in the image.",
     why="An upgrade runs on a machine that runs this image: it stops at the first command that is not found.",
-    remedy=f"Install {_PACKAGES}.",
+    remedy="Install the package that has the command.",
     applies=subjects.toolkit,
+    cure=remedies.reinstalls(lead="install what is missing"),
 )
 def upgrade_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH that installation does not call as well."""
@@ -139,7 +142,7 @@ def upgrade_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     why="""The disk for a cloud has only the recovery system. Its first boot fetches user data from the cloud and
         adds the partitions, both in the initrd: without a network or the commands the machine is never
         installed.""",
-    remedy='Install parted, gptfdisk and e2fsprogs before the initrd is built, and set add_dracutmodules+=" network " in /etc/dracut.conf.d.',
+    remedy="Install parted, gptfdisk and e2fsprogs, have dracut take them into the initrd, and add its module network.",
     reads=READS,
     applies=subjects.toolkit,
 )
@@ -157,9 +160,12 @@ def firstboot_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
             name == "network" or name.startswith(("network-", "systemd-networkd")) for name in listed
         )
         if absent:
-            yield about(context, path, f"expected {', '.join(absent)} in the initrd, not there")
+            finding = about(context, path, f"expected {', '.join(absent)} in the initrd, not there")
+            first = [each.partition(" or ")[0] for each in absent]
+            yield remedies.with_cure(context, finding, boot_remedies.needs_in_initrd(*first))
         if not network:
-            yield about(context, path, "expected dracut's module network in the initrd, it is not listed")
+            finding = about(context, path, "expected dracut's module network in the initrd, it is not listed")
+            yield remedies.with_cure(context, finding, boot_remedies.needs_dracut_modules("network"))
         if not absent and network:
             yield f"{path} has a network and {len(tools)} commands that add partitions"
 
@@ -173,6 +179,7 @@ def firstboot_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
         machine can only be upgraded by `elemental upgrade` on it.""",
     remedy="Install the script of the framework (rancher/elemental), with util-linux and diffutils.",
     applies=lambda table: table.deployment.plan_script != "",
+    cure=remedies.by_hand("install the script of the framework (rancher/elemental)"),
 )
 def plan_script_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the script and the commands that it calls."""

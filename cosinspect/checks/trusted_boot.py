@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import boot_remedies, file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.report.report import Finding, Level
@@ -38,7 +38,7 @@ _OPTIONS = ("CONFIG_EFI_STUB", "CONFIG_BLK_DEV_INITRD", "CONFIG_RD_ZSTD", "CONFI
     summary="build-uki does not find the version of Kairos, or no os-release.",
     why="""`auroraboot build-uki` takes the version from the line KAIROS_RELEASE="..." with double quotes, and puts /etc/os-release into the
         unified kernel image: it stops without either, and no image is made.""",
-    remedy='Run kairos-init in the Dockerfile, which writes /etc/kairos-release; keep KAIROS_RELEASE="v1" in double quotes.',
+    remedy="Run kairos-init in the Dockerfile, which writes /etc/kairos-release; keep the value of KAIROS_RELEASE in double quotes.",
     reads=("etc/kairos-release", "etc/os-release", "usr/lib/os-release"),
     applies=subjects.trusted_boot,
 )
@@ -52,11 +52,18 @@ def trusted_version_missing(context: CheckContext) -> Iterator[Finding | str]:
     else:
         entry = context.rootfs.trace(path).entry
         near = re.search(r"^KAIROS_RELEASE=.*", text or "", re.MULTILINE)
-        yield Finding(
+        finding = Finding(
             f'expected KAIROS_RELEASE="..." in {path}, found {near[0][:60] if near else "no such line"}',
             path,
             entry.layer if entry is not None else None,
         )
+        quotes = r"""s/^KAIROS_RELEASE=[\"']*\([^\"']*\).*/KAIROS_RELEASE="\1"/"""
+        cure = (
+            file_remedies.edits("put the value in double quotes", quotes)
+            if near
+            else remedies.from_toolkit("release", "run kairos-init, which writes it,")
+        )
+        yield remedies.with_cure(context, finding, cure)
     if context.facts.text("/etc/os-release").text is None:
         yield context.missing("/etc/os-release", "expected /etc/os-release, it is not there")
 
@@ -69,9 +76,10 @@ def trusted_version_missing(context: CheckContext) -> Iterator[Finding | str]:
     summary="build-uki does not find the kernel.",
     why="""`auroraboot build-uki` opens the file in /boot that has the last part of what /boot/vmlinuz links to as its name, on the machine that
         builds: it stops with `copying kernel` where /boot has no such name, and an absolute link leads it to that machine's files.""",
-    remedy="Copy the kernel into /boot and link it there: RUN ln -sf vmlinuz-<version> /boot/vmlinuz",
+    remedy="Copy the kernel into /boot and link it there.",
     reads=("boot/vmlinuz*",),
     applies=subjects.trusted_boot,
+    cure=boot_remedies.kernel_link,
 )
 def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     """Look where the tool looks; what the file is, the checks on the kernel say."""
@@ -103,6 +111,7 @@ def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
         kernel panics: `No working init found`.""",
     remedy="Run kairos-init in the Dockerfile, which brings immucore, and leave no /init behind.",
     applies=subjects.trusted_boot,
+    cure=remedies.deletes("delete it"),
 )
 def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Look at /init, and at immucore with the links that lead to it."""
@@ -136,6 +145,7 @@ def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Install a kernel of the distribution, or build yours with CONFIG_EFI_STUB, CONFIG_RD_ZSTD and CONFIG_TMPFS.",
     reads=("boot/config-*", "{usr/,}lib/modules/*/config"),
     applies=subjects.trusted_boot,
+    cure=boot_remedies.kernel_package,
 )
 def trusted_kernel_config(context: CheckContext) -> Iterator[Finding | str]:
     """Read the kernel's header, and its configuration where the image has that."""
@@ -166,8 +176,9 @@ def trusted_kernel_config(context: CheckContext) -> Iterator[Finding | str]:
     summary="/etc/os-release is an absolute link.",
     why="""`auroraboot build-uki` opens the path on the machine that builds, where an absolute link leads to that machine's own file: the boot
         menu then has the builder's name.""",
-    remedy="Link it relatively: RUN ln -sf ../usr/lib/os-release /etc/os-release",
+    remedy="Make the link relative.",
     applies=subjects.trusted_boot,
+    cure=file_remedies.links_relatively,
 )
 def trusted_boot_name_outside(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the link itself."""
@@ -191,8 +202,9 @@ def trusted_boot_name_outside(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.NOTE,
     summary="The image has one of systemd's EFI stub and systemd-boot, and not the other.",
     why="`auroraboot build-uki --sdboot-in-source` requires both in the image, and stops. Without the option it uses its own.",
-    remedy="Install both (systemd-boot-unsigned, systemd-boot-efi), or build without --sdboot-in-source.",
+    remedy="Install both, or build without --sdboot-in-source.",
     applies=subjects.trusted_boot,
+    cure=remedies.installs("systemd-boot", lead="install both"),
 )
 def trusted_boot_loader_partial(context: CheckContext) -> Iterator[Finding | str]:
     """Look for both by name, anywhere in the image."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
-from cosinspect.checks.base import CheckContext, NotApplicable, check
+from cosinspect.checks import file_remedies, remedies, subjects
+from cosinspect.checks.base import CheckContext, Cure, NotApplicable, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.unified import READS, is_kairos_program
 from cosinspect.formats.text.loader_entry import PROGRAM_KEYS, read_loader_entry
@@ -60,9 +60,10 @@ def _entries(context: CheckContext) -> list[Entry]:
     summary="A file that the firmware or kairos-agent requires is not in the UKI artefact.",
     why="""The firmware starts /EFI/BOOT/BOOTX64.EFI (BOOTAA64.EFI), which reads the entries; kairos-agent copies what is
         called norole as active, passive, recovery and statereset. A missing file is not on the installed machine either.""",
-    remedy="Build the image again: `auroraboot build-uki --output-type container`.",
+    remedy="Build the image again with `auroraboot build-uki --output-type container`.",
     reads=(*READS, "loader/entries/*.conf"),
     applies=subjects.uki,
+    cure=remedies.by_hand("build the image again with `auroraboot build-uki --output-type container`"),
 )
 def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each name as FAT does, and for the role that the agent copies."""
@@ -108,9 +109,10 @@ def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="A boot entry of the UKI artefact starts nothing.",
     why="systemd-boot omits the entry from its menu, or prints `Failed to load`; kairos-agent stops at an entry without title or program.",
-    remedy="Name a file that is there: uki /EFI/kairos/norole.efi (efi for systemd-boot before 259), and give the entry a title.",
+    remedy="""Name a file that is there in the entry (`uki /EFI/kairos/norole.efi`, `efi` for systemd-boot before 259), and give the entry a title.""",
     reads=(*READS, "loader/entries/*.conf"),
     applies=subjects.uki,
+    cure=remedies.by_hand("name a file that is there"),
 )
 def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
     """Read each entry, and look for the program that it names."""
@@ -132,9 +134,32 @@ def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
         if not values.get("title"):
             bad.append("expected a title, found none")
         for message in bad:
-            yield Finding(f"{message} ({entry.path})", entry.path, entry.layer, (context.step(entry.layer),))
+            finding = Finding(
+                f"{message} ({entry.path})", entry.path, entry.layer, (context.step(entry.layer),)
+            )
+            yield remedies.with_cure(context, finding, _entry_cure(message, key))
         if not bad and key is not None:
             yield f"{entry.path} starts {values[key]}"
+
+
+def _entry_cure(message: str, key: str | None) -> Cure:
+    """Return the cure of a boot entry: another key, the unified kernel image that is there, or a title."""
+    if "a title" in message:
+        return remedies.runs(
+            "give it a title",
+            lambda _, finding: (f"RUN echo 'title Kairos' >> {remedies.quoted(finding.path or '')}",),
+        )
+    if key == "uki" and "known since" in message:
+        return file_remedies.edits("name it by the key efi", "s/^uki /efi /")
+
+    def steps(context: CheckContext, finding: Finding) -> tuple[str, ...] | None:
+        found = context.rootfs.glob("/EFI/[Kk][Aa][Ii][Rr][Oo][Ss]/norole.[Ee][Ff][Ii]")
+        if not found or key is None:
+            return None
+        script = f"s|^{key} .*|{key} {found[0].path}|"
+        return (f"RUN sed -i {remedies.quoted(script)} {remedies.quoted(finding.path or '')}",)
+
+    return remedies.runs("name the file that is there", steps)
 
 
 def _boot_version(context: CheckContext) -> int | None:
@@ -154,9 +179,12 @@ def _boot_version(context: CheckContext) -> int | None:
     summary="The UKI artefact has no keys to enrol, or no settings of the boot menu.",
     why="""systemd-boot enrols the keys in firmware that is in setup mode: without them Secure Boot must be set up by hand. Without loader.conf
         it starts, by its own defaults: keys are not enrolled, and the command line can be edited.""",
-    remedy="Give auroraboot the keys, and build again: `build-uki --public-keys DIR` with PK.auth, KEK.auth and db.auth.",
+    remedy="Give auroraboot the keys, and build again: `build-uki --public-keys` with a directory of PK.auth, KEK.auth and db.auth.",
     reads=("loader/*.conf",),
     applies=subjects.uki,
+    cure=remedies.by_hand(
+        "give auroraboot the keys, and build again: `build-uki --public-keys` with a directory of PK.auth, KEK.auth and db.auth"
+    ),
 )
 def uki_settings_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the three files in /loader/keys/auto, and for /loader/loader.conf."""

@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import CANNOT_READ
@@ -86,9 +86,10 @@ def _at(context: CheckContext, item: UnifiedKernelFile, message: str, *evidence:
     capabilities=BOOTS,
     summary="A unified kernel image is not an EFI program, or lacks a section.",
     why="The firmware refuses to start it, or its stub stops: a kernel, an initrd and their description must be sections of it.",
-    remedy="Build it again: `auroraboot build-uki` for Kairos, `ukify build` with --linux, --initrd, --os-release for bootc.",
+    remedy="Build it again: `auroraboot build-uki` for Kairos, `ukify build` with --linux, --initrd and --os-release for bootc.",
     reads=READS,
     applies=subjects.unified,
+    cure=remedies.by_hand("build it again"),
 )
 def unified_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the headers and the section table."""
@@ -206,7 +207,8 @@ def unified_initrd_unusable(context: CheckContext) -> Iterator[Finding | str]:
     summary="The command line of a unified kernel image does not start the system.",
     why="""It is signed with the image and cannot be changed at boot. immucore reads `rd.immucore.uki` as the sign that the tree is in memory;
         bootc's initrd finds the deployment by the digest in `composefs=`.""",
-    remedy="Build it again: `auroraboot build-uki` writes the line for Kairos; for bootc add composefs=<digest of the image>.",
+    remedy="""Build the unified kernel image again: `auroraboot build-uki` writes the line for Kairos; bootc needs composefs= with the digest of the
+        image.""",
     reads=READS,
     applies=subjects.unified,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cosinspect.checks import subjects
+from cosinspect.checks import file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
@@ -70,8 +70,9 @@ def mask_of(entry: Entry) -> str:
     level=Level.WARNING,
     summary="A unit of the toolkit exists, but nothing starts it.",
     why="Its stage of the cloud-configs never runs: their setup at that point is missing.",
-    remedy="Enable it in the Dockerfile: RUN systemctl enable <unit>; the toolkit's packages come with the link.",
+    remedy="Enable the unit; the toolkit's packages come with the link.",
     applies=subjects.toolkit,
+    cure=file_remedies.enables_unit,
 )
 def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the enabling links by name; whether a link resolves does not matter to systemd."""
@@ -97,8 +98,9 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     summary="A unit that the system needs is masked.",
     why="""Base images for containers mask units that make no sense there; on a machine devices do not appear, stages do not run, or nobody
         can log in.""",
-    remedy="Unmask it: RUN systemctl unmask <unit>",
+    remedy="Unmask the unit.",
     applies=subjects.toolkit,
+    cure=file_remedies.unmasks,
 )
 def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     """Look for links to /dev/null and empty files in the units' place (systemd.unit(5))."""
@@ -123,7 +125,7 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="An enabled unit runs a program that is not in the image, or cannot be executed.",
     why="The service fails at every boot, and so do units that require it.",
-    remedy="Install the package that has the program, or disable the unit: RUN systemctl disable <unit>",
+    remedy="Install the package that has the program, or disable the unit.",
     reads=READS,
     universal=True,
 )
@@ -140,19 +142,23 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
             if command.may_fail or command.path in runners:
                 continue
             if not _runs(context, command):
-                yield Finding(
+                finding = Finding(
                     f"expected {command.path}, which {path} has for {command.directive}, it is not there",
                     path,
                     layer,
                     (f"{name} is started", *context.removal(command.path)[1]),
                 )
+                cure = remedies.brings(command.path, else_by=file_remedies.disables_unit)
+                yield remedies.with_cure(context, finding, cure)
             elif (fault := _refusal(context, command)) is not None:
-                yield Finding(
+                finding = Finding(
                     f"expected {command.path}, which {path} has for {command.directive}, to be executable, {words_of(command.path, fault)}",
                     path,
                     layer,
                     (f"{name} is started", *fault.chain),
                 )
+                cure = remedies.brings(command.path, else_by=file_remedies.disables_unit)
+                yield remedies.with_cure(context, finding, cure)
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
     yield f"the programs of {seen} services are there"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.checks.luet import require_luet
 from cosinspect.formats.text.os_release import read_env_file
@@ -44,7 +45,8 @@ def _look_for(context: CheckContext, name: str) -> Iterator[Finding | str]:
     capabilities=(Capability.VERIFY,),
     summary="cosign is not in the image.",
     why="Signatures of upgrades cannot be verified on the machine.",
-    remedy="Install meta/cos-verify, if upgrades are to be verified.",
+    remedy="Install cosign, if upgrades are to be verified.",
+    cure=remedies.from_toolkit("signing", "install cosign"),
 )
 def cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command in PATH."""
@@ -58,7 +60,8 @@ def cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.VERIFY,),
     summary="luet's plugin for cosign is not in the image.",
     why="luet installs packages without verifying their signatures; a plugin must be in PATH.",
-    remedy="Install meta/cos-verify, if packages are to be verified.",
+    remedy="Install luet's plugin for cosign, if packages are to be verified.",
+    cure=remedies.from_toolkit("signing", "install the plugin"),
 )
 def luet_cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the command in PATH."""
@@ -73,8 +76,12 @@ def luet_cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.VERIFY,),
     summary="The key that the image's cosign settings name is not in the image.",
     why="luet's plugin for cosign fails on every package and image without its key, so nothing can be upgraded.",
-    remedy="Put the public key where COSIGN_PUBLIC_KEY_LOCATION says: COPY cosign.pub /etc/cosign.pub",
+    remedy="Copy the public key to the path that COSIGN_PUBLIC_KEY_LOCATION names.",
     reads=tuple(path.removeprefix("/") for path in SETTINGS_PATHS),
+    cure=remedies.runs(
+        "copy the public key there",
+        lambda _, finding: (f"COPY cosign.pub {remedies.quoted(finding.path or '')}",),
+    ),
 )
 def cosign_key_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Report the settings of cosign that the image brings, and look for the key they name."""

@@ -57,6 +57,8 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             ),
             ("attest", "IMAGE --key FILE", "sign the verdict, and push it beside the image"),
             ("cache", "info|verify|prune", "show, verify or shrink the cache of layers and verdicts"),
+            ("completion", "bash|zsh|fish", "print the script that completes commands and options"),
+            ("schema", "[NAME]", "print the JSON Schema of an output, or list them"),
             ("demo", "[--broken KIND]", "build a small derivative, serve it, and check it"),
         )
     }

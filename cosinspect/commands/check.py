@@ -9,15 +9,14 @@ from cosinspect.commands.command import ExitStatus, Terminal, WrongUse
 from cosinspect.commands.options import (
     access_of,
     add_image,
-    add_report,
     add_trust,
     cache_of,
-    choices_of,
     limits_of,
     trusts_tables,
 )
 from cosinspect.commands.outputs import report_outputs
 from cosinspect.commands.progress import layer_bars
+from cosinspect.commands.report_options import add_report, choices_of
 from cosinspect.commands.signatures import add_signatures, signature_policy
 from cosinspect.commands.stored_answers import AnswerRecorder, answer_recorder
 from cosinspect.inspection.inspection import inspect
@@ -97,6 +96,7 @@ def check_image(
         OSError: the report cannot be written.
     """
     outputs = report_outputs(arguments.output, arguments.format)
+    choices = choices_of(arguments)
     trust_tables = trusts_tables(arguments)
     if arguments.fast and arguments.verify == "full":
         raise WrongUse("--verify full and --fast exclude each other")
@@ -125,7 +125,7 @@ def check_image(
 
     def write(report: Report, terminal: Terminal) -> None:
         for output in outputs:
-            output.write(report, terminal, choices_of(arguments))
+            output.write(report, terminal, choices)
 
     write(report, terminal)
     status = EXIT_STATUSES[report.verdict]

@@ -6,7 +6,8 @@ import argparse
 
 from cosinspect.commands.check import check_image
 from cosinspect.commands.command import Terminal, WrongUse
-from cosinspect.commands.options import add_bounds, add_presentation, add_report, add_verification
+from cosinspect.commands.options import add_bounds, add_presentation, add_verification
+from cosinspect.commands.report_options import add_report
 from cosinspect.commands.signatures import without_signatures
 from cosinspect.report.display import wrap
 from cosinspect.testing import Registry

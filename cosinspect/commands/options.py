@@ -21,8 +21,12 @@ from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import FORMS, ImageName, Transport
+<<<<<<< HEAD
 from cosinspect.profiles.names import BUILTIN
 from cosinspect.render import RENDERERS, Choices, ReportPart
+=======
+from cosinspect.profiles import BUILTIN
+>>>>>>> main
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.sources.config.access import Access
@@ -38,12 +42,10 @@ __all__ = [
     "add_presentation",
     "add_profile",
     "add_reach",
-    "add_report",
     "add_semantics",
     "add_trust",
     "add_verification",
     "cache_of",
-    "choices_of",
     "limits_of",
     "merged_image",
     "open_named",
@@ -325,63 +327,6 @@ def add_presentation(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print each request to a registry on standard error, without secrets",
     )
-
-
-def add_report(parser: argparse.ArgumentParser) -> None:
-    """Add the requirements of an image, and the outputs."""
-    parser.add_argument(
-        "--semantics",
-        type=semantics_list,
-        metavar="A[,B...]",
-        help="semantics of the layers to compare; the report uses the first; default: the profile's, usually "
-        "oci,overlay,elemental",
-    )
-    add_profile(parser)
-    parser.add_argument(
-        "--format",
-        choices=tuple(RENDERERS),
-        help=f"{', '.join(RENDERERS)}; default: the format of the output's suffix, else text",
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        action="append",
-        metavar="[FORMAT=]FILE",
-        help="output of the report, - is standard output; may be repeated: -o - -o sarif=os.sarif",
-    )
-    parser.add_argument(
-        "--show",
-        type=_parts,
-        default=frozenset(),
-        metavar="PART[,PART...]",
-        help=f"parts that the text report lists instead of counting them: {', '.join(each.value for each in ReportPart)}, all",
-    )
-    parser.add_argument(
-        "-v",
-        "--verbose",
-        dest="show",
-        action="store_const",
-        const=frozenset(ReportPart),
-        help="list all checks; the same as --show all",
-    )
-
-
-def choices_of(arguments: argparse.Namespace) -> Choices:
-    """Return the choices about reports from the arguments of `add_report`."""
-    return Choices(show=arguments.show)
-
-
-def _parts(text: str) -> frozenset[ReportPart]:
-    names = [name.strip() for name in text.split(",")]
-    if "all" in names:
-        names = [*(name for name in names if name != "all"), *(part.value for part in ReportPart)]
-    try:
-        return frozenset(map(ReportPart, names))
-    except ValueError as fault:
-        known = ", ".join(part.value for part in ReportPart)
-        raise argparse.ArgumentTypeError(
-            f"expected parts out of {known}, all; found {text[:60]!r}"
-        ) from fault
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:

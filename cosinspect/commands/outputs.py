@@ -61,7 +61,9 @@ def report_outputs(named: Iterable[str] | None, given: str | None) -> tuple[Outp
     outputs = tuple(_output(text, given) for text in named or ("-",))
     places = [output.path and output.path.resolve() for output in outputs]
     for number, place in enumerate(places):
-        if place in places[:number]:
+        # The log of GitHub Actions is for people, and its lines of annotations are commands.
+        shared = {each.format for each, other in zip(outputs, places, strict=True) if other == place}
+        if place in places[:number] and not (place is None and shared == {"text", "github"}):
             raise WrongUse(f"--output: expected different files, found {place or '-'} twice")
     return outputs
 

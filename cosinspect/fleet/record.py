@@ -13,6 +13,7 @@ from attrs import field, frozen
 from cosinspect.errors import InvalidScan
 from cosinspect.inspection.worker import Outcome
 from cosinspect.report.report import Capability
+from cosinspect.report.schema import document_schema
 from cosinspect.wire_types import ready
 
 __all__ = ["ERROR", "SCHEMA", "ScanRecord", "read_records"]
@@ -103,6 +104,11 @@ class ScanRecord:
             "layers": [{"digest": digest, "size": size} for digest, size in self.layers],
         }
         return json.dumps(values, ensure_ascii=True) + "\n"
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of a line."""
+        return document_schema(_WireRecord, SCHEMA)
 
     def row(self) -> dict[str, Any]:
         """Return it as flat values, for tables."""

@@ -10,6 +10,7 @@ from cosinspect.deferred import deferred_names
 
 TYPE_CHECKING = False
 
+<<<<<<< HEAD
 if TYPE_CHECKING:
     from cosinspect.profiles.names import BUILTIN
     from cosinspect.profiles.profile import Profile, load_profile, parse_profile, read_profile
@@ -24,6 +25,30 @@ if TYPE_CHECKING:
         boot_globs,
         generation_tables,
     )
+=======
+import msgspec
+from attrs import evolve, field, frozen
+
+from cosinspect.errors import InvalidProfile
+from cosinspect.mistakes import Mistakes
+from cosinspect.profiles.operations import needs_of
+from cosinspect.profiles.tables import (
+    BootState,
+    BootTable,
+    Deployment,
+    Family,
+    Generation,
+    InitrdUnit,
+    Part,
+    UnifiedTable,
+    boot_globs,
+    generation_tables,
+    resource_text,
+)
+from cosinspect.report.capabilities import Need
+from cosinspect.report.report import Capability, Level
+from cosinspect.rootfs.semantics import USUAL, Semantics
+>>>>>>> main
 
 __all__ = [
     "BUILTIN",
@@ -33,6 +58,7 @@ __all__ = [
     "Family",
     "Generation",
     "InitrdUnit",
+    "Part",
     "Profile",
     "UnifiedTable",
     "boot_globs",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -27,6 +27,7 @@ __all__ = [
     "Family",
     "Generation",
     "InitrdUnit",
+    "Part",
     "UnifiedTable",
     "boot_globs",
     "generation_tables",
@@ -180,6 +181,25 @@ class UnifiedTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     versions: bool = True
 
 
+Part: TypeAlias = Literal[
+    "boot",
+    "cloud-configs",
+    "dropins",
+    "firstboot",
+    "hook",
+    "installer",
+    "live",
+    "menu",
+    "module",
+    "packages",
+    "release",
+    "runner",
+    "signing",
+    "units",
+]
+"""A part of a toolkit's files that one instruction brings: the links in /boot, the drop-ins of dracut, the dracut module, and so on."""
+
+
 class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one generation keeps where; paths of the image have a leading slash, of the initrd none.
 
@@ -247,6 +267,8 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         labels: the labels of the file systems that an installation makes; empty if they are not known.
         packages: `category/name` of the luet packages that make a derivative of it; empty where luet plays no part.
         boot: how its menu starts the image, None if that is not known.
+        sources: the instruction of a Containerfile that brings each part of its files into an image, by the name of the part.
+            `{luet}` stands for luet's command that installs packages, or installs them again; `{kairos-init}` for kairos-init.
     """
 
     title: str
@@ -308,6 +330,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     labels: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     boot: BootTable | None = None
+    sources: dict[Part, str] = {}
 
     @property
     def recovery_labels(self) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Renderers: each writes a report to a stream, and does not read images or run checks.
 
-It may import `checks`, `oci`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`. What a
+It may import `checks`, `formats`, `oci`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`. What a
 reader may choose about some of them is a value, `Choices`.
 `cosinspect.report.lines` has the sentences that several outputs share.
 """
@@ -85,4 +85,8 @@ def chosen_renderer(name: str, choices: Choices) -> Renderer:
     """Return the renderer of a format with a reader's choices; a format ignores choices that do not concern it."""
     if name == "text":
         return _Deferred("cosinspect.render.text", "TextRenderer", choices.show)
+    if name == "sarif":
+        return _Deferred("cosinspect.render.sarif", "SarifRenderer", choices.containerfile, choices.all_rules)
+    if name == "github":
+        return _Deferred("cosinspect.render.github", "GithubRenderer", choices.containerfile)
     return RENDERERS[name]

@@ -6,6 +6,8 @@ import enum
 
 from attrs import frozen
 
+from cosinspect.formats.text.containerfile import Containerfile
+
 __all__ = ["DEFAULT_CHOICES", "Choices", "ReportPart"]
 
 
@@ -26,9 +28,13 @@ class Choices:
 
     Attributes:
         show: the parts of the text report that are listed.
+        containerfile: the Containerfile of the image; SARIF and annotations place findings on its lines.
+        all_rules: whether SARIF lists the rules of all checks, not only of those with results.
     """
 
     show: frozenset[ReportPart] = frozenset()
+    containerfile: Containerfile | None = None
+    all_rules: bool = False
 
 
 DEFAULT_CHOICES = Choices()

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
-__all__ = ["Instruction", "Needs", "Remedy", "RemedyLike", "as_remedy"]
+__all__ = ["Instruction", "Needs", "Remedy", "RemedyLike", "as_remedy", "share_packages"]
 
 
 class Needs(enum.Enum):
@@ -21,6 +22,7 @@ class Needs(enum.Enum):
     """A shell and the core utilities."""
     IMAGE = "a program of the image"
     NETWORK = "the network"
+    CONTEXT = "a file of the build context"
 
 
 # Programs that fetch packages or files.
@@ -46,9 +48,11 @@ class Instruction:
 
     Attributes:
         text: the instruction as it is written: `RUN ln -sf vmlinuz-6.1.0 /boot/vmlinuz`.
+        packages: the packages at its end that it installs; empty if it installs none, or in a report that was read again.
     """
 
     text: str
+    packages: tuple[str, ...] = field(default=(), eq=False)
 
     @property
     def command(self) -> str:
@@ -58,9 +62,12 @@ class Instruction:
     @property
     def needs(self) -> Needs:
         """What it requires besides the files of the image."""
+        if self.text.startswith(("FROM scratch", "COPY --from=build ")):
+            return Needs.NOTHING
         if not self.command:
-            return Needs.NETWORK
-        programs = {part.split(maxsplit=1)[0] for part in re.split(r"&&|;", self.command) if part.strip()}
+            return Needs.NETWORK if "--from=" in self.text else Needs.CONTEXT
+        command = re.sub(r"^(--\S+ )+", "", self.command)
+        programs = {part.split(maxsplit=1)[0] for part in re.split(r"&&|;", command) if part.strip()}
         if programs & _NETWORK:
             return Needs.NETWORK
         return Needs.IMAGE if programs & _IMAGE else Needs.NOTHING
@@ -89,7 +96,7 @@ class Remedy:
         return self.text.removesuffix(_joined(self.steps)).removesuffix(": ")
 
     @classmethod
-    def of(cls, lead: str, *steps: str, omits: int | None = None) -> Remedy:
+    def of(cls, lead: str, *steps: str | Instruction, omits: int | None = None) -> Remedy:
         """Return a remedy of a sentence and instructions.
 
         Args:
@@ -97,11 +104,32 @@ class Remedy:
             steps: the instructions.
             omits: the layer whose step can be left out instead.
         """
-        made = tuple(Instruction(each) for each in steps)
+        made = tuple(each if isinstance(each, Instruction) else Instruction(each) for each in steps)
         return cls(f"{lead}: {_joined(made)}" if made else lead, made, omits)
 
     def __str__(self) -> str:
         return self.text
+
+
+def share_packages(remedies: Iterable[Remedy | None]) -> tuple[Remedy | None, ...]:
+    """Return remedies, with one instruction for all packages where several differ in the packages alone."""
+    found = tuple(remedies)
+    alike: dict[tuple[str, str], list[Remedy]] = {}
+    for each in found:
+        if each is not None and len(each.steps) == 1 and each.steps[0].packages:
+            alike.setdefault(_without_packages(each), []).append(each)
+    shared: dict[str, Remedy] = {}
+    for (lead, command), group in alike.items():
+        packages = tuple(dict.fromkeys(name for each in group for name in each.steps[0].packages))
+        step = Instruction(f"{command} {' '.join(packages)}", packages)
+        shared |= {each.text: Remedy.of(lead, step, omits=each.omits) for each in group}
+    return tuple(shared.get(each.text, each) if each is not None else None for each in found)
+
+
+def _without_packages(remedy: Remedy) -> tuple[str, str]:
+    """Return what a remedy with one instruction says, and the instruction without its packages."""
+    (step,) = remedy.steps
+    return remedy.lead, step.text.removesuffix(" ".join(step.packages)).rstrip()
 
 
 RemedyLike: TypeAlias = "Remedy | str | None"

@@ -37,6 +37,7 @@ from cosinspect.report.results import (
     Stats,
     Waiver,
 )
+from cosinspect.report.schema import document_schema
 from cosinspect.report.undecided import SIGNATURE_TAG, remedy_of
 from cosinspect.signatures.outcome import Verification
 from cosinspect.wire_types import ready
@@ -127,6 +128,8 @@ class _WireResult(msgspec.Struct):
     waiver: Waiver | None = None
     tags: tuple[str, ...] = ()
     transient: bool = False
+    remedy: str | None = None
+    """Of the check; the catalogue has it."""
 
     def value(self) -> CheckResult:
         findings = tuple(each.value() for each in self.findings)
@@ -160,6 +163,8 @@ class _WireReport(msgspec.Struct):
     generation_title: str = ""
     verified_required: bool = False
     boot: dict[str, Any] | None = None
+    provisional: tuple[str, ...] = ()
+    """Follows from `by_table`, `unread` and `selected`."""
 
 
 @frozen
@@ -357,6 +362,11 @@ class Report:
             unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required,
             published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked, boot=wire.boot,
         )  # fmt: skip
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of `to_dict`; keys that are not required were added later."""
+        return document_schema(_WireReport, SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data in the schema `cosinspect.report/1`."""

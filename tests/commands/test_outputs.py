@@ -73,6 +73,33 @@ def test_every_format_comes_to_standard_output_too(image, name):
     assert out.endswith("\n")
 
 
+def test_a_containerfile_places_findings(image, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM base\nRUN rm -rf /boot/vmlinuz-6.1.0-50-amd64\n")
+
+    status, out, err = run(image, "-o", "github=-", "--containerfile", tmp_path / "Dockerfile")
+
+    assert (1, "") == (status, err)
+    assert ",line=2,endLine=2,title=COS011 kernel-link-dangling::" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "--containerfile: expected a Containerfile at"),
+        ("", "expected a Containerfile with a FROM instruction, found none"),
+    ],
+)
+def test_a_containerfile_that_cannot_be_read_is_told_before_the_work(tmp_path, content, message):
+    path = tmp_path / "Dockerfile"
+    if content is not None:
+        path.write_text(content)
+
+    status, out, err = run("oci:/nonexistent:x", "--containerfile", path)
+
+    assert (2, "") == (status, out)
+    assert message in err
+
+
 def test_suffixes_mean_formats_that_there_are():
     assert set(SUFFIXES.values()) < set(RENDERERS)
 
@@ -136,3 +163,16 @@ def test_a_disk_that_is_full_leaves_the_old_report(image, tmp_path):
 def test_a_device_is_written_in_place(image):
     assert (1, "", "") == run(image, "-o", "json=/dev/null")
     assert Path("/dev/null").is_char_device()
+
+
+def test_the_log_of_a_run_has_the_report_and_its_annotations(tmp_path):
+    """The README's recipe for GitHub Actions."""
+    out = io.StringIO()
+
+    status = main(
+        [derivative("kernel-dangling").write_layout(tmp_path), "-o", "-", "-o", "github=-"], stdout=out
+    )
+
+    assert status == 1
+    assert "::error" in out.getvalue()
+    assert "remedy: " in out.getvalue()

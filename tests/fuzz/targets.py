@@ -54,6 +54,7 @@ from cosinspect.formats.text.accounts import read_passwd, read_sysusers
 from cosinspect.formats.text.bootc_install import merge_bootc_install, read_bootc_install
 from cosinspect.formats.text.build_manifest import read_build_manifest
 from cosinspect.formats.text.cloud_config import read_cloud_config
+from cosinspect.formats.text.containerfile import read_containerfile
 from cosinspect.formats.text.fstab import read_fstab
 from cosinspect.formats.text.go_version import go_version
 from cosinspect.formats.text.key_file import read_key_file
@@ -509,6 +510,8 @@ def yaml(data: bytes) -> None:
         database_paths(parse_config(data), {})
     with contextlib.suppress(FormatError):
         read_build_manifest(data)
+    with contextlib.suppress(FormatError):
+        read_containerfile("Containerfile", data)
     with contextlib.suppress(FormatError):
         parse_repository(data)
     for version in ("0.10", "1.9", "rancher-1.9.6", "1.25"):

@@ -29,11 +29,13 @@ from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.formats.text.accounts import read_passwd, read_sysusers
 from cosinspect.formats.text.build_manifest import read_build_manifest
 from cosinspect.formats.text.cloud_config import read_cloud_config
+from cosinspect.formats.text.containerfile import read_containerfile
 from cosinspect.formats.text.fstab import read_fstab
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.formats.text.pam import passes, read_stack
 from cosinspect.formats.text.systemd import exec_commands, read_unit
 from cosinspect.formats.toc import parse_chunked_footer, parse_stargz_footer, parse_toc
+from cosinspect.render.step_lines import match_steps
 from grub_machine import Machine, run
 
 
@@ -65,6 +67,14 @@ def system(text: str) -> None:
     read_go_modules([text.encode("utf-8", "surrogateescape")])
 
 
+def containerfile(text: str) -> None:
+    with contextlib.suppress(FormatError):
+        found = read_containerfile("Containerfile", text.encode("utf-8", "surrogateescape"))
+        lines = [line for each in found.instructions for line in (each.first, each.last)]
+        assert all(1 <= line <= text.count("\n") + text.count("\r") + 1 for line in lines)
+        match_steps(found, [text, "RUN true", None])
+
+
 def build_manifest(text: str) -> None:
     with contextlib.suppress(FormatError):
         read_build_manifest(text)
@@ -73,6 +83,7 @@ def build_manifest(text: str) -> None:
 READERS = {
     "system": system,
     "build-manifest": build_manifest,
+    "containerfile": containerfile,
     "grub": lambda text: (parse_grub_script(text), check_grub_script(text)),
     "grub-run": grub_run,
     "kernelcmd": lambda text: (kernel_parameters(text), leftover_placeholders(text)),

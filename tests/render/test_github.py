@@ -7,15 +7,16 @@ import pytest
 from handmade import report
 from strangers import NASTY, nasty, waived
 
+from cosinspect.formats.text.containerfile import read_containerfile
 from cosinspect.render.github import GithubRenderer
 from cosinspect.report.display import printable
 
 COMMAND = re.compile(r"::(?P<command>[a-z-]+)(?: (?P<properties>.*?))?::(?P<data>.*)")
 
 
-def rendered(made):
+def rendered(made, *options):
     stream = io.StringIO()
-    GithubRenderer().render(made, stream)
+    GithubRenderer(*options).render(made, stream)
     return stream.getvalue()
 
 
@@ -23,9 +24,9 @@ def unescaped(text):
     return text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
 
 
-def commands(made):
+def commands(made, *options):
     """What a runner understands: command, properties, message."""
-    for line in rendered(made).splitlines():
+    for line in rendered(made, *options).splitlines():
         match = COMMAND.fullmatch(line)
         properties = dict(pair.split("=", 1) for pair in match["properties"].split(","))
         yield (
@@ -59,6 +60,22 @@ def test_what_is_waived_is_a_notice_with_its_reason():
     assert "waived until 2027-03-31" in found["COS011 kernel-link-dangling"][2]
     assert "its waiver expired on 2026-01-31" in found["COS033 microcode-missing"][2]
     assert "a waiver of COS012 matches nothing: was once needed" == found["unused waiver"][2]
+
+
+def test_with_a_containerfile_an_annotation_stands_at_the_instruction_of_its_layer():
+    file = read_containerfile(
+        "os,1/Dockerfile", b"FROM base\nRUN zypper clean && \\\n rm -f /boot/vmlinuz-*\n"
+    )
+    found = list(commands(report(), file))
+
+    assert "file" not in found[0][1]
+    assert {
+        "file": "os,1/Dockerfile",
+        "line": "2",
+        "endLine": "3",
+        "title": "COS011 kernel-link-dangling",
+    } == found[1][1]
+    assert "1" == found[-1][1]["line"]
 
 
 def test_strangers_command_nothing():

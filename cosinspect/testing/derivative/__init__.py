@@ -8,7 +8,7 @@ to it. It may import the rest of `cosinspect.testing`. What is added to a toolki
 from __future__ import annotations
 
 from cosinspect.testing.derivative.breakages import BREAKAGES, DEGRADATIONS, Breakage
-from cosinspect.testing.derivative.image import derivative, derivative_of
+from cosinspect.testing.derivative.image import builder_of, derivative, derivative_of
 from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, parts_of, program
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "KERNEL_VERSION",
     "Breakage",
     "Parts",
+    "builder_of",
     "derivative",
     "derivative_of",
     "parts_of",

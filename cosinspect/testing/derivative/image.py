@@ -30,6 +30,7 @@ __all__ = [
     "DEGRADATIONS",
     "KERNEL_VERSION",
     "Breakage",
+    "builder_of",
     "derivative",
     "derivative_of",
     "program",
@@ -89,6 +90,11 @@ def _path(path: str) -> str:
 
 def derivative_of(parts: Parts) -> BuiltImage:
     """Make the image of its parts, which a test of your own may have changed."""
+    return builder_of(parts).build()
+
+
+def builder_of(parts: Parts) -> ImageBuilder:
+    """Return the builder of the image of its parts, to which a test may add layers."""
     platform = parts.platform or f"linux/{parts.architecture}"
     labels = {"flavor": "demo"} | ({"containers.bootc": "1"} if parts.generation == "bootc" else {})
     builder = ImageBuilder(platform=platform, labels=labels, cmd=["/bin/bash"])
@@ -119,4 +125,4 @@ def derivative_of(parts: Parts) -> BuiltImage:
             edit_table=parts.edit_table,
             parents=False,
         )
-    return builder.build()
+    return builder

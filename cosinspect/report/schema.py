@@ -1,0 +1,45 @@
+"""JSON Schemas of what other programs read; each is made from the type that reads the document again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+__all__ = ["document_schema"]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_PREFIX = "_Wire"
+
+
+def document_schema(kind: type, title: str) -> dict[str, Any]:
+    """Return the schema of a document in the dialect 2020-12.
+
+    Args:
+        kind: the structure that documents are read into.
+        title: of the schema, such as `cosinspect.report/1`.
+    """
+    (reference,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    names = {}
+    for name in parts:
+        short = name.removeprefix(_PREFIX)
+        names[name] = short if short == name or short not in parts else f"{short}Record"
+    named = {names[name]: _plain(part, names) for name, part in parts.items()}
+    return {"$schema": DIALECT, "title": title, **_plain(reference, names), "$defs": named}
+
+
+def _plain(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a part of a schema without the names and docstrings that types have in the code."""
+    if isinstance(value, list):
+        return [_plain(each, names) for each in value]
+    if not isinstance(value, dict):
+        return value
+    made = {}
+    for key, each in value.items():
+        if key == "$ref":
+            place, _, name = each.rpartition("/")
+            made[key] = f"{place}/{names[name]}"
+        elif key not in ("title", "description") or isinstance(each, dict):  # a property may have such a name
+            made[key] = _plain(each, names)
+    return made
