@@ -6,13 +6,9 @@ import argparse
 import json
 import stat
 from collections.abc import Iterator
-<<<<<<< HEAD
-from typing import TYPE_CHECKING, Any
-=======
 from itertools import islice
 from json.encoder import encode_basestring_ascii
-from typing import Any
->>>>>>> main
+from typing import TYPE_CHECKING, Any
 
 from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.options import (

@@ -21,12 +21,7 @@ from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import FORMS, ImageName, Transport
-<<<<<<< HEAD
 from cosinspect.profiles.names import BUILTIN
-from cosinspect.render import RENDERERS, Choices, ReportPart
-=======
-from cosinspect.profiles import BUILTIN
->>>>>>> main
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.sources.config.access import Access

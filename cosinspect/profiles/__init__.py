@@ -10,7 +10,6 @@ from cosinspect.deferred import deferred_names
 
 TYPE_CHECKING = False
 
-<<<<<<< HEAD
 if TYPE_CHECKING:
     from cosinspect.profiles.names import BUILTIN
     from cosinspect.profiles.profile import Profile, load_profile, parse_profile, read_profile
@@ -21,34 +20,11 @@ if TYPE_CHECKING:
         Family,
         Generation,
         InitrdUnit,
+        Part,
         UnifiedTable,
         boot_globs,
         generation_tables,
     )
-=======
-import msgspec
-from attrs import evolve, field, frozen
-
-from cosinspect.errors import InvalidProfile
-from cosinspect.mistakes import Mistakes
-from cosinspect.profiles.operations import needs_of
-from cosinspect.profiles.tables import (
-    BootState,
-    BootTable,
-    Deployment,
-    Family,
-    Generation,
-    InitrdUnit,
-    Part,
-    UnifiedTable,
-    boot_globs,
-    generation_tables,
-    resource_text,
-)
-from cosinspect.report.capabilities import Need
-from cosinspect.report.report import Capability, Level
-from cosinspect.rootfs.semantics import USUAL, Semantics
->>>>>>> main
 
 __all__ = [
     "BUILTIN",
@@ -76,6 +52,7 @@ _MODULES = {
     "Family": "tables",
     "Generation": "tables",
     "InitrdUnit": "tables",
+    "Part": "tables",
     "Profile": "profile",
     "UnifiedTable": "tables",
     "boot_globs": "tables",
