@@ -67,7 +67,7 @@ CONFINED = {
     "distributed": {"commands/scan.py", "fleet/workers.py"},
     "pytest": {"testing/pytest.py"},
     "dockerfile_parse": {"formats/text/containerfile.py"},
-    "rich": {"render/text.py", "commands/bars.py"},
+    "tqdm": {"commands/bars.py"},
     "subprocess": {"boot/emulator.py", "inspection/processes.py"},  # credential helpers are run by oras
     "shtab": {"commands/completion.py"},
     "tarfile": set(),  # it disagrees with every runtime

@@ -14,7 +14,7 @@ from attrs import evolve
 from cosinspect.boot.outcome import BootResult, Outcome
 from cosinspect.boot.trial import Trial, try_boot
 from cosinspect.commands.command import Terminal, WrongUse
-from cosinspect.commands.options import add_format, add_image, add_profile, open_named
+from cosinspect.commands.options import add_format, add_image, add_profile, open_named, policies_of
 from cosinspect.commands.progress import layer_bars
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
@@ -105,7 +105,7 @@ def boot_named(name: str, arguments: argparse.Namespace, terminal: Terminal) -> 
         arguments.entry, arguments.firmware, arguments.machine_seconds, arguments.memory, arguments.accel, arguments.console, arguments.keep,
         arguments.anyway,
     )  # fmt: skip
-    plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
+    plan = plan_inspection(arguments.profile, policies_of(arguments), build_manifest=arguments.manifest)
     with open_named(name, arguments) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)

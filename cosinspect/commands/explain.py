@@ -10,7 +10,7 @@ from pathlib import Path
 from cosinspect.commands.checks import named_check
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.files import require_file, write_whole
-from cosinspect.commands.options import add_format, add_image, add_profile, open_named
+from cosinspect.commands.options import add_format, add_image, add_profile, open_named, policies_of
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
 from cosinspect.inspection.explanation import SCHEMA, Cause, Explainer, Explanation
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
     target = _target(arguments.output)
     form = arguments.format or ("json" if target is not None and target.suffix.lower() == ".json" else "text")
-    plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
+    plan = plan_inspection(arguments.profile, policies_of(arguments), build_manifest=arguments.manifest)
     what = arguments.what
     is_path = what is not None and "/" in what
     capability = next((each for each in Capability if what is not None and what.lower() == each.value), None)

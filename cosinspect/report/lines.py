@@ -74,9 +74,15 @@ def verdict_words(report: Report) -> str:
         said.append(f"unknown whether it can {joined(unknown, 'or')}")
     if able := those(Status.YES) if report.verdict is Verdict.PASS else []:
         said = [f"can {joined(able, 'and')}", *said]
-    broken = [each for each in report.failed if report.is_decisive(each) and not each.capabilities]
+    broken = [
+        each
+        for each in report.failed
+        if report.is_decisive(each) and not each.capabilities and each not in report.forbidden
+    ]
     if broken:
         said.append(f"breaks {counted(len(broken), 'further rule')}")
+    if report.forbidden:
+        said.append(f"{counted(len(report.forbidden), 'warning')}, which strict forbids")
     if any(result.is_waived for result in report.results):
         said.append("with waivers")
     if report.signature_required:
@@ -94,6 +100,8 @@ def standing(report: Report) -> str:
     found = ", ".join(f"{name} {status.value}" for name, status in statuses.items())
     if report.selected:
         found = f"{found}, as far as {', '.join(report.selected)} can tell"
+    if report.forbidden:
+        found = f"{found}, {counted(len(report.forbidden), 'warning')}, which strict forbids"
     if report.provisional:
         found = f"{found}, provisional"
     waived = sum(finding.is_waived for result in report.results for finding in result.findings)
