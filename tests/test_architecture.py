@@ -38,7 +38,7 @@ CODECS = {"zlib_ng", "isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
     "requests": {"sources/registry/client.py", "sources/registry/connections.py"},
     "urllib3": {"sources/registry/client.py", "sources/registry/connections.py", "cli.py"},
-    "oras": {"sources/config/docker_config.py"},
+    "oras": {"attestation/artifact.py", "sources/config/docker_config.py"},
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
     "yaml": {"formats/text/yaml.py", "formats/yip/nodes.py"},
