@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from itertools import islice
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.options import (
@@ -20,10 +20,12 @@ from cosinspect.commands.options import (
 )
 from cosinspect.commands.within import add_within, container_of
 from cosinspect.errors import RootfsError
-from cosinspect.facts.inner_files import Container, InnerFile
 from cosinspect.report.display import iso_time, printable
 from cosinspect.report.json_text import json_text
 from cosinspect.rootfs.rootfs import Entry, Rootfs
+
+if TYPE_CHECKING:
+    from cosinspect.facts.inner_files import Container, InnerFile
 
 __all__ = ["configure", "run"]
 
