@@ -52,9 +52,7 @@ def test_every_extra_that_a_message_names_exists():
     }
 
     assert named <= EXTRAS.keys()
-    assert named >= EXTRAS.keys() - FOR_DEVELOPERS - {"magic", "tui"}, (
-        "an extra that no message names is not found"
-    )
+    assert named >= EXTRAS.keys() - FOR_DEVELOPERS - {"magic"}, "an extra that no message names is not found"
 
 
 def test_every_package_that_is_loaded_later_comes_with_its_extra():

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from cosinspect import cli
+from cosinspect.report.json_text import restored
 from cosinspect.testing import Device, File, Hardlink, ImageBuilder, Symlink
 from cosinspect.testing.bootfiles import (
     compress_initrd,
@@ -62,7 +63,7 @@ def image(tmp_path_factory):
 def names(*argv):
     status, out, err = run("ls", *argv, "--format", "json")
     assert (0, "") == (status, err)
-    return [json.loads(line)["path"] for line in out.splitlines()]
+    return [restored(json.loads(line))["path"] for line in out.splitlines()]
 
 
 def test_the_files_of_an_initrd_are_those_that_cpio_lists(image):
