@@ -61,6 +61,9 @@ T = TypeVar("T")
 MOST_JOBS = 64
 """The maximum number of layers read in parallel; more would overload registries without a gain."""
 
+MOST_CREDENTIALS = 1024 * 1024
+"""Bytes of a file of credentials."""
+
 _logger = logging.getLogger("cosinspect.cache")
 
 
@@ -163,9 +166,18 @@ def access_of(arguments: argparse.Namespace, name: str) -> Access:
     named = arguments.authfile or (
         Path(arguments.docker_config, "config.json") if arguments.docker_config else None
     )
-    for path in (arguments.authfile, arguments.registries_conf, arguments.cert_dir):
+    for option, path in (
+        ("--authfile", arguments.authfile),
+        ("--registries-conf", arguments.registries_conf),
+        ("--cert-dir", arguments.cert_dir),
+    ):
         if path and not Path(path).exists():
-            raise InvalidAccess("expected a file or directory, found none", where=path)
+            what = "a directory" if option == "--cert-dir" else "a file"
+            raise InvalidAccess(
+                f"{option}: expected {what}, found nothing", where=path[:300], remedy="check the path"
+            )
+    if arguments.authfile:
+        _require_credentials(Path(arguments.authfile))
     if named is not None:
         access = evolve(access, auth_files=(Path(named),))
     if arguments.creds is not None:
@@ -179,6 +191,32 @@ def access_of(arguments: argparse.Namespace, name: str) -> Access:
             raise WrongUse("--registry-token: expected a token, or env://NAME of a variable that has one")
         access = evolve(access, authorization=f"Bearer {token}")
     return access
+
+
+def _require_credentials(path: Path) -> None:
+    """Require that a file of credentials is a JSON object: one that was named must not be ignored.
+
+    Raises:
+        InvalidAccess: it is not.
+    """
+    try:
+        with path.open("rb") as file:
+            document = json.loads(file.read(MOST_CREDENTIALS))
+    except OSError as fault:
+        raise InvalidAccess(
+            f"--authfile: the file cannot be read: {fault.strerror or fault}",
+            where=str(path),
+            remedy="name the file that podman login or docker login wrote",
+        ) from fault
+    except (ValueError, RecursionError):
+        document = None
+    auths = document.get("auths", {}) if isinstance(document, dict) else None
+    if not isinstance(auths, dict):
+        raise InvalidAccess(
+            "--authfile: expected a JSON object with credentials, found something else",
+            where=str(path),
+            remedy="name the file that podman login or docker login wrote",
+        )
 
 
 def _secret(text: str, option: str, environment: Mapping[str, str]) -> str:
