@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,6 +19,7 @@ from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.report.display import printable, wrap
+from cosinspect.report.json_text import json_text
 from cosinspect.report.report import Capability, Report, Status
 
 __all__ = ["boot_named", "configure", "run"]
@@ -121,7 +121,7 @@ def boot_named(name: str, arguments: argparse.Namespace, terminal: Terminal) -> 
         outcome = try_boot(context.rootfs, context.facts, trial, tell)
     report = evolve(report, boot=outcome.to_dict())
     if arguments.format == "json":
-        terminal.out.write(json.dumps(report.to_dict(), indent=2) + "\n")
+        terminal.out.write(json_text(report.to_dict(), indent=2) + "\n")
     else:
         terminal.out.writelines(line + "\n" for line in _page(report, outcome, terminal))
     return STATUSES[outcome.booted]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from cosinspect.inspection.explanation import SCHEMA, Cause, Explainer, Explanat
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.display import printable, wrap
+from cosinspect.report.json_text import json_text
 from cosinspect.report.lines import sentence
 from cosinspect.report.report import Capability, Kind, Report
 
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         else:
             found = explainer.result(next(each for each in report.results if each.check == what))
     if form == "json":
-        text = json.dumps(_values(report, found), indent=2) + "\n"
+        text = json_text(_values(report, found), indent=2) + "\n"
     else:
         columns = terminal.columns if target is None else COLUMNS_OF_FILES
         text = "".join(line + "\n" for line in _page(report, found, columns))

@@ -8,8 +8,9 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
@@ -23,12 +24,14 @@ from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import FORMS, ImageName, Transport
-from cosinspect.policy import Policy, parse_policy
-from cosinspect.profiles import BUILTIN
+from cosinspect.profiles.names import BUILTIN
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.config.credential import Credential
+
+if TYPE_CHECKING:
+    from cosinspect.policy import Policy
 
 __all__ = [
     "access_of",
@@ -419,7 +422,10 @@ def policies_of(arguments: argparse.Namespace) -> list[str | Policy]:
     Raises:
         InvalidPolicy: --skip is wrong.
     """
-    return [*arguments.policy, *(parse_policy(text, where) for where, text in rule_texts(arguments))]
+    # Imported on demand: a policy imports every check.
+    policy = import_module("cosinspect.policy")
+    texts = rule_texts(arguments)
+    return [*arguments.policy, *(policy.parse_policy(text, where) for where, text in texts)]
 
 
 def _skipped(text: str) -> tuple[str, str]:

@@ -227,6 +227,10 @@ class EntryTable(Sequence[LayerEntry]):
         """Return whether the name of some entry has a character in it."""
         return any(text in names for names in self._names)
 
+    def places(self) -> Iterator[tuple[int, str]]:
+        """Yield the number of the directory and the name of each entry."""
+        return zip(self._parents, map(self.name, range(len(self._ends))), strict=True)
+
     def rows(self, number: int) -> array[int]:
         """Return the rows of a directory's entries, sorted by name, by the number of the directory."""
         if self._groups is None:

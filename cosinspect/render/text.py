@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 from cosinspect.render.choices import ReportPart
 from cosinspect.render.styled_line import StyledLine
 from cosinspect.report.display import counted, cut, printable, size, wrap
-from cosinspect.report.lines import joined, layer_of, unknown_line, verdict_words, waiver_line
+from cosinspect.report.lines import joined, layer_of, unknown_reason, verdict_words, waiver_line
 from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import (
     Capability,
@@ -41,6 +41,8 @@ MAX_EVIDENCE = 12
 """The number of lines of evidence that are printed per finding."""
 MAX_ALIKE = 5
 """The number of checks named one by one that are undecided for the same reason."""
+MAX_NEEDS = 2
+"""The number of needs that no check looked at and that are named; `explain` lists all."""
 MIN_TEXT = 20
 """The number of columns that text beside a label has at least; with less, it stands below the label."""
 
@@ -158,7 +160,7 @@ class _Page:
             alike: dict[str, list[Capability]] = {}
             for capability, result in capabilities.items():
                 if result.status is status:
-                    reason = _because(capability, result, names, installs=installs)
+                    reason = self._because(capability, result, names, installs=installs)
                     alike.setdefault(reason, []).append(capability)
             label = StyledLine("  ").append(f"{status.value:<9}", _STATUS_STYLES[status])
             if status is Status.YES:
@@ -169,6 +171,21 @@ class _Page:
                 yield from self._paragraph(", ".join(map(self._named, those)), label=label)
                 yield from self._paragraph(printable(reason), label=StyledLine(" " * 13), style="dim")
                 label = StyledLine(" " * 11)
+
+    def _because(
+        self, capability: Capability, result: CapabilityResult, names: dict[str, str], *, installs: bool
+    ) -> str:
+        """Return the reason of an answer, "" for a plain yes: the checks that pass are counted elsewhere."""
+        if result.status is Status.YES:
+            if capability is Capability.ISO and not installs:
+                return "its live system cannot install"
+            return result.assuming
+        if reason := unknown_reason(self.report, result, most=MAX_NEEDS):
+            return reason
+        listed = ", ".join(f"{check} {names[check]}" for check in result.because)
+        if capability is Capability.ISO and result.effect is Effect.BROKEN:
+            return f"can be made, but does not boot: {listed}"
+        return listed
 
     def _able(self, alike: dict[str, list[Capability]], label: StyledLine) -> Iterator[StyledLine]:
         those = [capability for group in alike.values() for capability in group]
@@ -369,24 +386,6 @@ def _generation(report: Report) -> str:
     if report.generation.lower() == report.generation_title.lower() or not report.generation_title:
         return report.generation_title or report.generation
     return f"{report.generation_title} ({report.generation})"
-
-
-def _because(
-    capability: Capability, result: CapabilityResult, names: dict[str, str], *, installs: bool
-) -> str:
-    """Return the reason of an answer, "" for a plain yes: the checks that pass are counted elsewhere."""
-    if result.unknown:
-        return unknown_line(result)
-    if not result.because:
-        return "no check confirms it"
-    if result.status is Status.YES:
-        if capability is Capability.ISO and not installs:
-            return "its live system cannot install"
-        return result.assuming
-    listed = ", ".join(f"{check} {names[check]}" for check in result.because)
-    if capability is Capability.ISO and result.effect is Effect.BROKEN:
-        return f"can be made, but does not boot: {listed}"
-    return listed
 
 
 def _ranges(ids: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from cosinspect.report.capabilities import (
     Status,
 )
 from cosinspect.report.evidence import name_layer, shorten_step
+from cosinspect.report.json_text import restored
 from cosinspect.report.remedy import Instruction, Remedy
 from cosinspect.report.results import (
     CheckResult,
@@ -360,7 +361,7 @@ class Report:
             InvalidReport: the document does not have the schema `cosinspect.report/1`.
         """
         try:
-            wire = msgspec.convert(plain, type=ready(_WireReport))
+            wire = msgspec.convert(restored(plain), type=ready(_WireReport))
             signatures = None if wire.signatures is None else Verification.from_dict(wire.signatures)
             told = {each: result.value() for each, result in wire.capabilities.items()}
         except (msgspec.ValidationError, InvalidManifest, ValueError) as fault:
