@@ -20,8 +20,9 @@ from attrs import define, field
 
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.files import replaced, require_directory, require_file, write_whole
-from cosinspect.commands.options import access_of, add_profile, add_reach, limits_of, store_of
+from cosinspect.commands.options import access_of, add_reach, limits_of, store_of
 from cosinspect.commands.progress import image_bar
+from cosinspect.commands.rule_options import add_profile
 from cosinspect.commands.signatures import add_signatures, rulebook_of
 from cosinspect.errors import CosinspectError, InvalidScan
 from cosinspect.extras import load_extra, require_extra

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosinspect.commands.command import WrongUse
-from cosinspect.commands.options import rule_texts
+from cosinspect.commands.rule_options import rule_texts
 from cosinspect.errors import InvalidSignaturePolicy
 from cosinspect.inspection.rulebook import Rulebook, load_rulebook
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
