@@ -30,6 +30,7 @@ from attrs import asdict, frozen
 
 from benchmarks.derivative.registry import registry
 from benchmarks.seekable import fetched
+from benchmarks.start import starts
 from cosinspect import inspect, open_image
 from cosinspect.cache import Cache, open_directory
 from cosinspect.testing import ImageBuilder, Registry
@@ -87,7 +88,7 @@ def main() -> None:
         "--forms",
         nargs="+",
         metavar="NAME",
-        help="only these: gzip, zstd, oci, dir, docker-archive, warm, tables",
+        help="only these: gzip, zstd, oci, dir, docker-archive, warm, start, tables",
     )
     parser.add_argument("--no-peers", action="store_true", help="leave other programs out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
@@ -154,6 +155,9 @@ def _figures(work: Path, runs: int, only: list[str], *, peers: bool) -> Iterator
                     )
     if not only or "warm" in only:
         yield from _warm(f"oci:{work}/layout:gzip", runs)
+    if not only or "start" in only:
+        for row in starts(runs):
+            yield Figure(f"{row.name}: CPU", row.ratio, "x import requests, rich", row.target)
     if (not only or "tables" in only) and shutil.which("go"):
         for each in fetched(work):
             yield Figure(
@@ -183,6 +187,7 @@ def _quick(*, update: bool) -> int:
         "ls -R, CPU, x floor": costs["cosinspect ls -R"].cpu / floor.cpu,
         "warm, CPU, x imports": costs["warm"].cpu / imports.cpu,
     }
+    ratios.update((f"{row.name}, CPU, x imports", row.ratio) for row in starts(5))
     if update:
         BASELINE.write_text(
             json.dumps({name: round(value, 2) for name, value in ratios.items()}, indent=1) + "\n"

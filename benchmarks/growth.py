@@ -64,8 +64,24 @@ with open_image(sys.argv[1]) as image:
 """
 
 
-def made(directory: Path, entries: int, layers: int) -> str:
-    """Make an image of so many small files in so many layers, and give its name."""
+_TREE = """
+import gc, json, sys, time
+from cosinspect import open_image
+with open_image(sys.argv[1]) as image:
+    rootfs = image.read_rootfs()
+    began = time.process_time()
+    gc.collect()
+    collection = time.process_time() - began
+    paths = [f"usr/share/part00000/none{number}" for number in range(100)]
+    began = time.process_time()
+    for path in paths:
+        rootfs.history(path)
+    print(json.dumps({"collection": collection, "missing": (time.process_time() - began) / len(paths)}))
+"""
+
+
+def made(directory: Path, entries: int, layers: int, *, differ: bool = False) -> str:
+    """Make an image of so many small files in so many layers, and give its name; with a layer on top that readers read differently."""
     blobs = directory / "blobs/sha256"
     blobs.mkdir(parents=True)
     descriptors, diff_ids = [], []
@@ -76,6 +92,10 @@ def made(directory: Path, entries: int, layers: int) -> str:
         descriptors.append(
             {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest, "size": size}
         )
+    if differ:
+        archive = _header("opt/.wh..wh..opq", 0, b"0") + bytes(2 * BLOCK)
+        diff_ids.append(f"sha256:{hashlib.sha256(archive).hexdigest()}")
+        descriptors.append(_blob(blobs, archive, "application/vnd.oci.image.layer.v1.tar"))
     config = {
         "architecture": "amd64",
         "os": "linux",
@@ -162,17 +182,17 @@ def _python(program: str, *arguments: str) -> str:
 
 
 def lookups(name: str, cache: Path, entries: int) -> tuple[float, float]:
-    """Look random paths up in a tree that is kept, each for the first time and once more; give how many a second."""
+    """Look random paths up in a tree that is kept, each for the first time and once more; give how many a second of CPU."""
     chosen = [path_of(number) for number in random.Random(1).sample(range(entries), min(LOOKUPS, entries))]
     with open_image(name, cache=Cache(open_directory(cache, trusted=True))) as image:
         rootfs = image.read_rootfs()
         rootfs.lstat(f"/{chosen[0]}")
         found = []
         for _ in range(2):
-            began = time.perf_counter()
+            began = time.process_time()
             for path in chosen:
                 rootfs.lstat(f"/{path}")
-            found.append(len(chosen) / (time.perf_counter() - began))
+            found.append(len(chosen) / (time.process_time() - began))
         return found[0], found[1]
 
 
@@ -209,6 +229,35 @@ def curve(points: Iterator[tuple[int, int]], work: Path) -> list[dict[str, Any]]
         found.append(row)
         shutil.rmtree(place)
     return found
+
+
+def many_names(entries: int, layers: int, work: Path) -> list[tuple[str, float, str, float, bool]]:
+    """Measure what many names cost: give name, value, unit and target of each figure, and whether it is to be at least that."""
+    place = Path(tempfile.mkdtemp(dir=work))
+    name = made(place / "image", entries, layers)
+    plain = measured(name, None, 1)
+    cached = measured(name, place / "cache", 1)
+    first, _ = lookups(name, place / "cache", entries)
+    tree = json.loads(_python(_TREE, name))
+    differing = measured(made(place / "other", entries, layers, differ=True), None, 1)
+    shutil.rmtree(place)
+    return [
+        ("check, peak memory", plain["memory"], "MiB", 300, False),
+        ("check, CPU", plain["runs"][0][1], "s", 0, False),
+        ("check that fills a cache, peak memory", cached["memory"], "MiB", 300, False),
+        ("check of layers that readers read differently, peak memory", differing["memory"], "MiB", 0, False),
+        ("full garbage collection with the tree at hand, CPU", 1000 * tree["collection"], "ms", 50, False),
+        ("lookups in a cached tree, each path for the first time, a second of CPU", first, "", 50_000, True),
+        ("history of a missing path, CPU", 1000 * tree["missing"], "ms", 5, False),
+    ]
+
+
+def _print_table(title: str, figures: list[tuple[str, float, str, float, bool]]) -> None:
+    print(f"\n| {title} | value | target | met |\n|---|---|---|---|")
+    for name, value, unit, target, at_least in figures:
+        wanted = f"{'>=' if at_least else '<='} {target:g}" if target else ""
+        met = ("yes" if (value >= target if at_least else value <= target) else "no") if target else ""
+        print(f"| {name} | {value:,.{0 if value > 100 else 1}f} {unit} | {wanted} | {met} |")
 
 
 def siblings(count: int, work: Path) -> list[float]:
@@ -256,13 +305,19 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     parser.add_argument("--plots", type=Path, help="where drawings go (extra bench)")
     parser.add_argument("--json", type=Path, help="where figures go")
+    parser.add_argument("--names", action="store_true", help="only what many names cost")
     given = parser.parse_args()
     share = 10 if given.quick else 1
     work = Path(tempfile.mkdtemp(prefix="cosinspect-growth-"))
     try:
         most = ENTRIES[-1] // share
+        names = many_names(most, 20, work)
+        _print_table(f"{most:,} entries in 20 layers", names)
+        if given.names:
+            return 0
         print(f"growth with entries, up to {most}")
-        figures: dict[str, Any] = {"entries": curve(((entries // share, 1) for entries in ENTRIES), work)}
+        figures: dict[str, Any] = {"names": names}
+        figures["entries"] = curve(((entries // share, 1) for entries in ENTRIES), work)
         print(f"growth with layers, {most} entries")
         figures["layers"] = curve(((most, layers) for layers in LAYERS), work)
         print("images on a common base")

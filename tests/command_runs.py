@@ -26,8 +26,8 @@ PATIENCE = 30
 """Seconds that no run of these small images may take, on a machine that is busy with other tests."""
 
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
-# What rich writes to draw bars: colours, the cursor away and back, a line up, a line deleted.
-_BARS = re.compile(r"\x1b\[(?:[0-9;]*m|\?25[lh]|1A|2K)|\r")
+# What tqdm writes to draw bars: the beginning of the line, a line up.
+_BARS = re.compile(r"\x1b\[A|\r")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = frozenset(
     f"os.{name}"

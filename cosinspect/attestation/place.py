@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 from attrs import frozen
 
+from cosinspect.attestation.artifact import EMPTY, artifact_manifest, descriptor_of
 from cosinspect.attestation.statement import TEST_RESULT
 from cosinspect.errors import CosinspectError, InvalidManifest
 from cosinspect.formats.signing.dsse import Envelope, WireEnvelope, to_envelope
@@ -31,7 +32,6 @@ from cosinspect.sources.signature_repository import SignatureRepository
 
 __all__ = ["AttestationRepository", "bundle_of", "envelope_json"]
 
-_EMPTY_TYPE, _EMPTY = "application/vnd.oci.empty.v1+json", b"{}"
 _ENVELOPE = "application/vnd.dsse.envelope.v1+json"
 _MOST = 100
 """The maximum number of statements that are read."""
@@ -76,26 +76,17 @@ class AttestationRepository:
         Raises:
             SourceError: the registry refuses it.
         """
-        config, layer = self.source.push_blob(_EMPTY), self.source.push_blob(bundle)
+        self.source.push_blob(EMPTY)
+        layer = self.source.push_blob(bundle)
         annotations = {
             "org.opencontainers.image.created": created,
             "dev.sigstore.bundle.content": "dsse-envelope",
             "dev.sigstore.bundle.predicateType": TEST_RESULT,
         }
-        raw = msgspec.json.encode(
-            {
-                "schemaVersion": 2,
-                "mediaType": OCI_MANIFEST,
-                "artifactType": BUNDLE_V3,
-                "config": _descriptor(_EMPTY_TYPE, config, len(_EMPTY)),
-                "layers": [_descriptor(BUNDLE_V3, layer, len(bundle))],
-                "subject": _descriptor(subject.media_type, subject.digest, subject.size),
-                "annotations": annotations,
-            }
-        )
+        raw = artifact_manifest(BUNDLE_V3, descriptor_of(BUNDLE_V3, layer, len(bundle)), subject, annotations)
         digest = Digest.of(raw)
         if not self.source.push_manifest(str(digest), OCI_MANIFEST, raw):
-            entry = _descriptor(OCI_MANIFEST, digest, len(raw))
+            entry = descriptor_of(OCI_MANIFEST, digest, len(raw))
             entry |= {"artifactType": BUNDLE_V3, "annotations": annotations}
             self._list_by_tag(subject.digest, entry)
         return digest
@@ -120,7 +111,7 @@ class AttestationRepository:
                 if not isinstance(each, dict)
                 or (each.get("annotations") or {}).get("predicateType") != TEST_RESULT
             ]
-        layer = _descriptor(_ENVELOPE, self.source.push_blob(envelope), len(envelope))
+        layer = descriptor_of(_ENVELOPE, self.source.push_blob(envelope), len(envelope))
         layer["annotations"] = {"dev.cosignproject.cosign/signature": "", "predicateType": TEST_RESULT}
         layers = [*kept, layer]
         config = msgspec.json.encode(
@@ -136,7 +127,7 @@ class AttestationRepository:
         manifest = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
-            "config": _descriptor(OCI_CONFIG, self.source.push_blob(config), len(config)),
+            "config": descriptor_of(OCI_CONFIG, self.source.push_blob(config), len(config)),
             "layers": layers,
         }
         self.source.push_manifest(tag, OCI_MANIFEST, msgspec.json.encode(manifest))
@@ -206,7 +197,3 @@ class AttestationRepository:
             ]
         index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*manifests, entry]}
         self.source.push_manifest(tag, OCI_INDEX, msgspec.json.encode(index))
-
-
-def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": str(digest), "size": size}

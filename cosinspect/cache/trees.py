@@ -27,6 +27,8 @@ __all__ = ["decode_tree", "encode_tree"]
 
 T = TypeVar("T")
 
+_NO_DEVICE = (0, 0)
+
 
 class _Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What has a name in a directory.
@@ -47,13 +49,33 @@ class _Child(msgspec.Struct, frozen=True, array_like=True, gc=False):
     below: Section | None
 
 
+class _PlainFile(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What most names have: a regular file at its own path without anything unusual, in half the bytes of a `_Child`.
+
+    Attributes:
+        head: bytes from the header to the content.
+    """
+
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    header: int
+    head: int
+    layer: int
+
+
+_PLAIN = 0x98  # the first byte of eight values in msgpack; a `_Child` has seven
+
+
 class _TreeDirectory(msgspec.Struct, frozen=True, array_like=True):
     """The children of a directory, sorted by the bytes of their names, so that one is found without the others.
 
     Attributes:
         escaped: whether the text of the children is escaped.
         names: the bytes of all names.
-        children: the bytes of all children, each as `_Child`.
+        children: the bytes of all children, each as `_Child` or `_PlainFile`.
         ends: where each name ends, then where each child ends, as numbers of 4 bytes.
         directories: which of them are directories.
     """
@@ -123,11 +145,11 @@ class _StoredNames(Names):
     def _node(self, number: int, name: str) -> Node:
         first = self._count + number
         data = self._children[self._ends[first - 1] if number else 0 : self._ends[first]]
-        return self._stored.node(
-            self._stored.child(data),
-            f"{self._path}/{name}" if self._path else name,
-            self._change,
-        )
+        path = f"{self._path}/{name}" if self._path else name
+        if data[0] == _PLAIN:
+            return _plain_node(data, path)
+        child = msgspec.msgpack.decode(data, type=ready(_Child))
+        return self._stored.node(child, path, self._change)
 
     def _find(self, name: str) -> int | None:
         try:
@@ -202,10 +224,6 @@ class _Stored:
         self._fresh: Node | None = None
         self._inodes: dict[int, Inode] = {}
 
-    def child(self, data: bytes) -> _Child:
-        """Decode what has a name."""
-        return msgspec.msgpack.decode(data, type=ready(_Child))
-
     def children(self, section: Section, path: str) -> MutableMapping[str, Node]:
         """Decode a directory; if its section is damaged, merge the layers again."""
         try:
@@ -259,7 +277,9 @@ def encode_tree(merged: Merged, key: bytes) -> list[bytes]:
             waiting.append((node, path, True))
             waiting.extend(
                 (child, f"{path}/{name}" if path else name, False)
-                for name, child in children.items()
+                for name, child in (
+                    children.held_items() if isinstance(children, Names) else children.items()
+                )
                 if child.children
             )
             continue
@@ -305,9 +325,43 @@ def decode_tree(record: Record, again: Callable[[], Merged]) -> Merged:
     return Merged(root, problems, head.names, head.unambiguous, head.is_literal)
 
 
-def _child(node: Node, path: str, sections: dict[int, Section], inodes: dict[int, int]) -> _Child:
+def _plain_node(data: bytes, path: str) -> Node:
+    file = msgspec.msgpack.decode(data, type=ready(_PlainFile))
+    entry = LayerEntry(
+        path, "file", file.mode, file.uid, file.gid, file.size, file.mtime, "", _NO_DEVICE, None,
+        file.header, file.header + file.head, file.size, None,
+    )  # fmt: skip
+    return Node(entry, file.layer)
+
+
+def _is_plain(entry: LayerEntry) -> bool:
+    """Return whether a `_PlainFile` holds all of an entry at its own path."""
+    return (
+        entry.type == "file"
+        and entry.stored == entry.size
+        and entry.device == _NO_DEVICE
+        and entry.xattrs is None
+        and entry.sparse is None
+        and not (entry.link or entry.name or entry.target or entry.fault)
+    )
+
+
+def _child(
+    node: Node, path: str, sections: dict[int, Section], inodes: dict[int, int]
+) -> _Child | _PlainFile:
     entry = node.entry
     own_path = entry is not None and entry.path == path
+    if (
+        entry is not None
+        and own_path
+        and node.inode is None
+        and node.source == node.layer
+        and _is_plain(entry)
+    ):
+        head = entry.data - entry.header
+        return _PlainFile(
+            entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, entry.header, head, node.layer
+        )
     if entry is not None and own_path:
         entry = msgspec.structs.replace(entry, path="")
     inode, attributes = 0, None
@@ -318,13 +372,16 @@ def _child(node: Node, path: str, sections: dict[int, Section], inodes: dict[int
     return _Child(entry, own_path, node.layer, node.source, inode, attributes, below)
 
 
-def _encode_directory(children: Sequence[tuple[bytes, _Child]]) -> bytes:
+def _encode_directory(children: Sequence[tuple[bytes, _Child | _PlainFile]]) -> bytes:
     escaped = False
     try:
         parts = [msgspec.msgpack.encode(child) for _, child in children]
     except UnicodeEncodeError:
         escaped = True
-        parts = [msgspec.msgpack.encode(_altered(child, escape)) for _, child in children]
+        parts = [
+            msgspec.msgpack.encode(_altered(child, escape) if isinstance(child, _Child) else child)
+            for _, child in children
+        ]
     names = [name for name, _ in children]
     ends = array("I", [*accumulate(map(len, names)), *accumulate(map(len, parts))])
     if sys.byteorder == "big":
@@ -332,7 +389,7 @@ def _encode_directory(children: Sequence[tuple[bytes, _Child]]) -> bytes:
     directories = [
         number
         for number, (_, child) in enumerate(children)
-        if child.entry is None or child.entry.type == "dir"
+        if isinstance(child, _Child) and (child.entry is None or child.entry.type == "dir")
     ]
     found = _TreeDirectory(escaped, b"".join(names), b"".join(parts), ends.tobytes(), directories)
     return msgspec.msgpack.encode(found)

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             ("cat", "IMAGE PATH", "write one file; resolve links"),
             ("history", "IMAGE PATH", "print what each layer did to a path"),
             ("layers", "IMAGE", "print what each layer adds, changes, removes and wastes"),
+            ("explore", "IMAGE", "look around in an image on a terminal"),
             ("export", "IMAGE [-o FILE]", "write the merged tree as a tar archive"),
             ("packages", "IMAGE", "list the packages of every luet database"),
             ("checks", "[ID]", "list the checks, or explain one"),

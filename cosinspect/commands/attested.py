@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +18,7 @@ from cosinspect.extras import load_extra
 from cosinspect.image.opening import open_image
 from cosinspect.oci.reference import ImageName
 from cosinspect.report.display import printable
+from cosinspect.report.json_text import json_text
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.registry.source import RegistrySource
 
@@ -74,7 +74,7 @@ def attested_status(arguments: argparse.Namespace, terminal: Terminal) -> int | 
 
 def _written(form: str, name: str, found: Attested, report: Mapping[str, Any]) -> str:
     if form == "json":
-        return json.dumps(report, indent=2) + "\n"
+        return json_text(report, indent=2) + "\n"
     if form == "html":
         page: str = load_extra("cosinspect.render.html", "html").report_page(report)
         return page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterator
 from importlib import import_module
@@ -14,12 +13,13 @@ from attrs import evolve
 from cosinspect.boot.outcome import BootResult, Outcome
 from cosinspect.boot.trial import Trial, try_boot
 from cosinspect.commands.command import Terminal, WrongUse
-from cosinspect.commands.options import add_format, add_image, add_profile, open_named
+from cosinspect.commands.options import add_format, add_image, add_profile, open_named, policies_of
 from cosinspect.commands.progress import layer_bars
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.report.display import printable, wrap
+from cosinspect.report.json_text import json_text
 from cosinspect.report.report import Capability, Report, Status
 
 __all__ = ["boot_named", "configure", "run"]
@@ -105,7 +105,7 @@ def boot_named(name: str, arguments: argparse.Namespace, terminal: Terminal) -> 
         arguments.entry, arguments.firmware, arguments.machine_seconds, arguments.memory, arguments.accel, arguments.console, arguments.keep,
         arguments.anyway,
     )  # fmt: skip
-    plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
+    plan = plan_inspection(arguments.profile, policies_of(arguments), build_manifest=arguments.manifest)
     with open_named(name, arguments) as image:
         with layer_bars(terminal) as bars:
             bars.begin(image)
@@ -121,7 +121,7 @@ def boot_named(name: str, arguments: argparse.Namespace, terminal: Terminal) -> 
         outcome = try_boot(context.rootfs, context.facts, trial, tell)
     report = evolve(report, boot=outcome.to_dict())
     if arguments.format == "json":
-        terminal.out.write(json.dumps(report.to_dict(), indent=2) + "\n")
+        terminal.out.write(json_text(report.to_dict(), indent=2) + "\n")
     else:
         terminal.out.writelines(line + "\n" for line in _page(report, outcome, terminal))
     return STATUSES[outcome.booted]

@@ -12,17 +12,27 @@ from cosinspect.commands.options import (
     add_trust,
     cache_of,
     limits_of,
+    parse_platform,
+    policies_of,
     trusts_tables,
 )
-from cosinspect.commands.outputs import report_outputs
+from cosinspect.commands.outputs import Output, report_outputs
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.report_options import add_report, choices_of
 from cosinspect.commands.signatures import add_signatures, signature_policy
 from cosinspect.commands.stored_answers import AnswerRecorder, answer_recorder
+from cosinspect.errors import CosinspectError
+from cosinspect.image.opening import open_source
+from cosinspect.image.resolution import list_platforms
 from cosinspect.inspection.inspection import inspect
+from cosinspect.oci.documents import Platform
+from cosinspect.report.display import printable
 from cosinspect.report.report import Report, Verdict
 
 __all__ = ["check_image", "configure", "run"]
+
+ALL = "all"
+"""In place of a platform."""
 
 EXIT_STATUSES = {
     Verdict.PASS: ExitStatus.YES,
@@ -34,6 +44,9 @@ EXIT_STATUSES = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_image(parser)
+    platform = next(action for action in parser._actions if action.dest == "platform")  # noqa: SLF001 - argparse has no other way
+    platform.type, platform.metavar = _platforms, "OS/ARCH[/VARIANT]|all"
+    platform.help = f"{platform.help}; all checks each platform that the index names"
     add_trust(parser)
     parser.add_argument(
         "--fast",
@@ -72,6 +85,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         )
         if attested is not None:
             return attested
+    if arguments.platform == ALL:
+        return _check_platforms(arguments, terminal)
     recorder = answer_recorder(arguments, _defaults())
     if recorder is None:
         return check_image(arguments.image, arguments, terminal)
@@ -79,8 +94,37 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         return check_image(arguments.image, arguments, terminal, recorder)
 
 
+def _check_platforms(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Check the image for each platform that its index names, and return the worst exit status."""
+    outputs = report_outputs(arguments.output, arguments.format)
+    name, limits = arguments.image, limits_of(arguments)
+    source = open_source(name, access=access_of(arguments, name), limits=limits)
+    try:
+        platforms = list_platforms(source, limits)
+    finally:
+        source.close()
+    statuses = set()
+    for number, platform in enumerate(platforms or (None,)):
+        if number and any(output.path is None for output in outputs):
+            terminal.out.write("\n")
+        chosen = argparse.Namespace(**{**vars(arguments), "platform": platform})
+        written = outputs if platform is None else tuple(output.of_platform(platform) for output in outputs)
+        try:
+            statuses.add(check_image(name, chosen, terminal, outputs=written))
+        except CosinspectError as fault:
+            # The other platforms are checked all the same.
+            terminal.err.write(f"cosinspect: error: {platform or name}: {printable(str(fault))}\n")
+            statuses.add(ExitStatus.UNDECIDED)
+    order = (ExitStatus.NO, ExitStatus.UNDECIDED, ExitStatus.YES)
+    return next(status for status in order if status in statuses)
+
+
 def check_image(
-    name: str, arguments: argparse.Namespace, terminal: Terminal, recorder: AnswerRecorder | None = None
+    name: str,
+    arguments: argparse.Namespace,
+    terminal: Terminal,
+    recorder: AnswerRecorder | None = None,
+    outputs: tuple[Output, ...] | None = None,
 ) -> int:
     """Inspect an image, write its reports, and return the exit status of its verdict.
 
@@ -89,13 +133,15 @@ def check_image(
         arguments: those of `configure`.
         terminal: for the report and the progress.
         recorder: stores what is printed, None for nothing.
+        outputs: where reports go, by default those of the arguments.
 
     Raises:
         WrongUse: an output cannot be written.
         CosinspectError: the verdict cannot be decided.
         OSError: the report cannot be written.
     """
-    outputs = report_outputs(arguments.output, arguments.format)
+    if outputs is None:
+        outputs = report_outputs(arguments.output, arguments.format)
     choices = choices_of(arguments)
     trust_tables = trusts_tables(arguments)
     if arguments.fast and arguments.verify == "full":
@@ -107,7 +153,7 @@ def check_image(
             name,
             profile=arguments.profile,
             semantics=arguments.semantics,
-            policies=arguments.policy,
+            policies=policies_of(arguments),
             build_manifest=arguments.manifest,
             platform=arguments.platform,
             access=access_of(arguments, name),
@@ -139,6 +185,10 @@ def _defaults() -> dict[str, object]:
     parser = argparse.ArgumentParser()
     configure(parser)
     return vars(parser.parse_args(["image"]))
+
+
+def _platforms(text: str) -> Platform | str:
+    return ALL if text == ALL else parse_platform(text)
 
 
 def _ids(text: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from cosinspect.checks.base import Check
 from cosinspect.checks.plugins import installed_checks
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_format
+from cosinspect.commands.stored_answers import store_listing
 from cosinspect.report.display import wrap
 
 __all__ = ["configure", "named_check", "run"]
@@ -32,8 +33,9 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         lines = iter([json.dumps(values, indent=2)])
     else:
         lines = _overview(every, terminal.columns) if item is None else _in_full(item, terminal.columns)
-    for line in lines:
-        terminal.out.write(line + "\n")
+    text = "".join(f"{line}\n" for line in lines)
+    terminal.out.write(text)
+    store_listing(arguments.question, text)
     return 0
 
 

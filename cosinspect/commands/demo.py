@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 
 from cosinspect.commands.check import check_image
 from cosinspect.commands.command import Terminal, WrongUse
@@ -42,7 +43,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         _list(terminal)
         return 0
     if arguments.broken is not None and arguments.broken not in KINDS:
-        raise WrongUse(f"--broken: expected one of {', '.join(KINDS)}; found {arguments.broken!r}")
+        near = difflib.get_close_matches(arguments.broken, KINDS, n=3, cutoff=0.5)
+        meant = f"did you mean {' or '.join(near)}?" if near else "cosinspect demo --list prints them"
+        raise WrongUse(
+            f"--broken: expected one of {len(KINDS)} ways, found {arguments.broken[:60]!r}; {meant}"
+        )
     image = derivative(arguments.broken)
     with Registry() as registry:
         name = registry.push(image, NAME)

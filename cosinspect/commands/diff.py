@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -20,6 +19,7 @@ from cosinspect.facts.packages import READS, find_databases
 from cosinspect.image.image import Image
 from cosinspect.render.differences import change_lines, comparison_lines
 from cosinspect.report.display import printable
+from cosinspect.report.json_text import json_text
 from cosinspect.report.report import name_layer
 from cosinspect.rootfs.differences import FLATTEN, Comparison, Difference, compare, compare_semantics
 from cosinspect.rootfs.rootfs import Entry, Rootfs
@@ -79,7 +79,7 @@ def _diff_readings(arguments: argparse.Namespace, terminal: Terminal) -> int:
                 "image": _identity(image),
                 "comparisons": [_comparison(each) for each in comparisons],
             }
-            terminal.out.write(json.dumps(values, indent=2) + "\n")
+            terminal.out.write(json_text(values, indent=2) + "\n")
         else:
             for number, comparison in enumerate(comparisons):
                 lines = comparison_lines(
@@ -187,7 +187,7 @@ def _diff_images(arguments: argparse.Namespace, terminal: Terminal) -> int:
             "packages": _changes(left.packages, right.packages),
             "differences": [_difference(each) for each in found],
         }
-        terminal.out.write(json.dumps(values, indent=2) + "\n")
+        terminal.out.write(json_text(values, indent=2) + "\n")
     else:
         for line in _image_lines(images, left, right, found, every=arguments.recursive):
             terminal.out.write(line + "\n")

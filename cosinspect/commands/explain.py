@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from cosinspect.commands.checks import named_check
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.files import require_file, write_whole
-from cosinspect.commands.options import add_format, add_image, add_profile, open_named
+from cosinspect.commands.options import add_format, add_image, add_profile, open_named, policies_of
 from cosinspect.commands.progress import layer_bars
 from cosinspect.errors import PathNotFound
 from cosinspect.inspection.explanation import SCHEMA, Cause, Explainer, Explanation
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.display import printable, wrap
+from cosinspect.report.json_text import json_text
 from cosinspect.report.lines import sentence
 from cosinspect.report.report import Capability, Kind, Report
 
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
     target = _target(arguments.output)
     form = arguments.format or ("json" if target is not None and target.suffix.lower() == ".json" else "text")
-    plan = plan_inspection(arguments.profile, arguments.policy, build_manifest=arguments.manifest)
+    plan = plan_inspection(arguments.profile, policies_of(arguments), build_manifest=arguments.manifest)
     what = arguments.what
     is_path = what is not None and "/" in what
     capability = next((each for each in Capability if what is not None and what.lower() == each.value), None)
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         else:
             found = explainer.result(next(each for each in report.results if each.check == what))
     if form == "json":
-        text = json.dumps(_values(report, found), indent=2) + "\n"
+        text = json_text(_values(report, found), indent=2) + "\n"
     else:
         columns = terminal.columns if target is None else COLUMNS_OF_FILES
         text = "".join(line + "\n" for line in _page(report, found, columns))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
 from cosinspect.commands.command import NotInImage, Terminal
 from cosinspect.commands.options import add_format, add_image, add_semantics, merged_image
 from cosinspect.layer.layer import Layer
 from cosinspect.report.display import printable, size
+from cosinspect.report.json_text import json_text
 from cosinspect.report.report import shorten_step
 from cosinspect.rootfs.history import Action, Change
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         raise NotInImage(f"{arguments.path}: no layer ever had it")
     if arguments.format == "json":
         values = [_values(change, layers[change.layer]) for change in changes]
-        terminal.out.write(json.dumps(values, indent=2) + "\n")
+        terminal.out.write(json_text(values, indent=2) + "\n")
         return 0
     for change in changes:
         for line in _lines(change, layers[change.layer], terminal.columns):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from cosinspect.image.image import Image
 from cosinspect.layer.layer import Layer
 from cosinspect.report.display import printable, size
 from cosinspect.report.evidence import shorten_step
+from cosinspect.report.json_text import json_text
 from cosinspect.rootfs.effects import LayerEffect, StackEffects, WastedFile, stack_effects
 from cosinspect.rootfs.efficiency import Efficiency, measure_efficiency
 from cosinspect.rootfs.rootfs import Rootfs
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             efficiency = measure_efficiency(rootfs.indexes)
         if arguments.format == "json":
             values = _values(image, rootfs, effects, efficiency, arguments.top)
-            terminal.out.write(json.dumps(values, indent=2) + "\n")
+            terminal.out.write(json_text(values, indent=2) + "\n")
             return 0
         for line in _lines(image, rootfs, effects, efficiency, arguments.top, terminal.columns):
             terminal.out.write(line + "\n")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import evolve
 
@@ -21,11 +24,14 @@ from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import FORMS, ImageName, Transport
-from cosinspect.profiles import BUILTIN
+from cosinspect.profiles.names import BUILTIN
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.config.credential import Credential
+
+if TYPE_CHECKING:
+    from cosinspect.policy import Policy
 
 __all__ = [
     "access_of",
@@ -44,7 +50,10 @@ __all__ = [
     "limits_of",
     "merged_image",
     "open_named",
+    "parse_platform",
     "path_in_image",
+    "policies_of",
+    "rule_texts",
     "semantics_list",
     "store_of",
     "trusts_tables",
@@ -73,7 +82,7 @@ def add_reach(parser: argparse.ArgumentParser) -> None:
     """Add the options for fetching images."""
     parser.add_argument(
         "--platform",
-        type=_platform,
+        type=parse_platform,
         metavar="OS/ARCH[/VARIANT]",
         help="platform of the image in an index; default: this machine's",
     )
@@ -339,11 +348,56 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="further requirements and waivers, a TOML file; may be repeated",
     )
+    parser.add_argument("--strict", action="store_true", help="warnings fail, too")
+    parser.add_argument(
+        "--skip",
+        type=_skipped,
+        action="append",
+        default=[],
+        metavar="ID=REASON",
+        help="accept the findings of a check; the report names the reason; may be repeated, and a policy can do it for a time",
+    )
     parser.add_argument(
         "--manifest",
         metavar="FILE",
         help="manifest of luet-makeiso or elemental build-iso, which names the kernel and initrd of an ISO",
     )
+
+
+def rule_texts(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """Return the policy that --strict and --skip of `add_profile` make, as its name and its text; none without them."""
+    strict, skipped = getattr(arguments, "strict", False), getattr(arguments, "skip", ())
+    if not strict and not skipped:
+        return ()
+    # Quoted as in JSON, text is quoted as in TOML.
+    waivers = "".join(
+        f"[[waivers]]\ncheck = {json.dumps(check)}\nreason = {json.dumps(reason)}\nexpires = {datetime.now(UTC).date()}\n"
+        for check, reason in skipped
+    )
+    name = " ".join([*(["--strict"] if strict else []), *(["--skip"] if skipped else [])])
+    return ((name, f'name = "{name}"\nstrict = {"true" if strict else "false"}\n{waivers}'),)
+
+
+def policies_of(arguments: argparse.Namespace) -> list[str | Policy]:
+    """Return the policies from the arguments of `add_profile`.
+
+    Raises:
+        InvalidPolicy: --skip is wrong.
+    """
+    # Imported on demand: a policy imports every check.
+    policy = import_module("cosinspect.policy")
+    texts = rule_texts(arguments)
+    return [*arguments.policy, *(policy.parse_policy(text, where) for where, text in texts)]
+
+
+def _skipped(text: str) -> tuple[str, str]:
+    check, equals, reason = text.partition("=")
+    reason = " ".join(reason.split())
+    if not check.strip() or not equals or len(reason) < 3 or not reason.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"expected the id of a check and a reason, such as COS090='no cosign in the lab', found {text[:60]!r}"
+        )
+    return check.strip(), reason
 
 
 def add_semantics(parser: argparse.ArgumentParser) -> None:
@@ -384,7 +438,12 @@ def add_format(
     )
 
 
-def _platform(text: str) -> Platform:
+def parse_platform(text: str) -> Platform:
+    """Parse a platform, for argparse.
+
+    Raises:
+        ArgumentTypeError: it is malformed.
+    """
     try:
         return Platform.parse(text)
     except CosinspectError as fault:

@@ -7,11 +7,12 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.files import require_file, write_whole
 from cosinspect.extras import require_extra
+from cosinspect.oci.documents import Platform
 from cosinspect.render import DEFAULT_CHOICES, PACKAGES, RENDERERS, SUFFIXES, Choices, chosen_renderer
 from cosinspect.report.report import Report
 
@@ -29,6 +30,12 @@ class Output:
 
     format: str
     path: Path | None
+
+    def of_platform(self, platform: Platform) -> Output:
+        """Return the output for one of several platforms: a file has it in its name, `os-linux-amd64.json`."""
+        if self.path is None:
+            return self
+        return evolve(self, path=self.path.with_stem(f"{self.path.stem}-{str(platform).replace('/', '-')}"))
 
     def write(self, report: Report, terminal: Terminal, choices: Choices = DEFAULT_CHOICES) -> None:
         """Write the report; replace a file only when the new content is complete.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 
 from cosinspect.commands.command import Terminal
@@ -16,6 +15,7 @@ from cosinspect.commands.options import (
 from cosinspect.facts.packages import READS, PackageDatabase, find_databases
 from cosinspect.formats.luet.database import LuetPackage
 from cosinspect.report.display import printable
+from cosinspect.report.json_text import json_text
 
 __all__ = ["configure", "run"]
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         databases = find_databases(rootfs, image.config)
     if arguments.format == "json":
         values = {"databases": [database.to_dict() for database in databases]}
-        terminal.out.write(json.dumps(values, indent=2) + "\n")
+        terminal.out.write(json_text(values, indent=2) + "\n")
         return 0
     if not databases:
         terminal.out.write("no luet database in this image\n")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from cosinspect.commands.command import Terminal
 from cosinspect.image.image import Image
@@ -20,13 +20,13 @@ SHORT_DIGEST = 12
 
 
 class _Display(Protocol):
-    """The used part of the interface of `rich.progress.Progress`."""
+    """Bars; `cosinspect.commands.bars` has the implementation."""
 
-    console: Any
-
-    def add_task(self, description: str, *, total: float | None, visible: bool = True) -> Any: ...
-    def advance(self, task_id: Any, advance: float) -> None: ...
-    def update(self, task_id: Any, **changes: Any) -> None: ...
+    def add_task(self, description: str, *, total: float | None, visible: bool = True) -> int: ...
+    def advance(self, number: int, count: float, /) -> None: ...
+    def complete(self, number: int, done: float, total: float | None, /) -> None: ...
+    def show(self, number: int, /, *, visible: bool) -> None: ...
+    def write_above(self, line: str, /) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
@@ -38,8 +38,8 @@ class LayerBars:
 
     def __init__(self, display: _Display | None) -> None:
         self._display = display
-        self._tasks: dict[Digest, Any] = {}
-        self._whole: Any = None
+        self._tasks: dict[Digest, int] = {}
+        self._whole: int | None = None
 
     def begin(self, image: Image) -> None:
         """Receive the layers that will be read."""
@@ -59,7 +59,7 @@ class LayerBars:
         self._display.advance(self._whole, count)
         self._display.advance(task, count)
         # Only layers in progress get a line: an image may have more layers than a terminal has lines.
-        self._display.update(task, visible=count > 0)
+        self._display.show(task, visible=count > 0)
 
 
 class ImageBar:
@@ -77,12 +77,12 @@ class ImageBar:
     def write_above(self, line: str) -> None:
         """Write a line above the bar, on the same terminal."""
         if self._display is not None:
-            self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._display.write_above(line)
 
     def tell(self, done: int, total: int | None) -> None:
         """Receive the number of finished images, and the total if known."""
         if self._display is not None and self._task is not None:
-            self._display.update(self._task, completed=done, total=total)
+            self._display.complete(self._task, done, total)
 
 
 @contextmanager

@@ -186,6 +186,7 @@ def _require_outputs(arguments: argparse.Namespace) -> None:
             raise WrongUse(f"--{option}: expected another file than that of --{other}, found {path} twice")
     if arguments.html is not None:
         require_directory("--html", Path(arguments.html))
+        require_extra("jinja2", "html")
     if arguments.parquet:
         require_extra("pyarrow", "fleet")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosinspect.commands.command import WrongUse
+from cosinspect.commands.options import rule_texts
 from cosinspect.errors import InvalidSignaturePolicy
 from cosinspect.inspection.rulebook import Rulebook, load_rulebook
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
@@ -114,6 +115,7 @@ def rulebook_of(arguments: argparse.Namespace) -> Rulebook:
         build_manifest=arguments.manifest,
         signatures=signature_policy(arguments),
         platform=str(arguments.platform) if arguments.platform else None,
+        texts=rule_texts(arguments),
     )
 
 

@@ -1,4 +1,4 @@
-"""The storing of what `check` prints, so that the program can print it again before anything is imported.
+"""The storing of what `check` and `checks` print, so that the program can print it again before anything is imported.
 
 An answer is stored only if everything that it depends on is known: standard output is the only output, every argument that is
 not listed here has its default, no plugin and no signature takes part, nothing was logged, and the image is in a layout.
@@ -38,14 +38,14 @@ from cosinspect.image.resolution import resolve_image
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import ImageName, Transport
-from cosinspect.profiles import BUILTIN
+from cosinspect.profiles.names import BUILTIN
 from cosinspect.report.display import InertStream
 from cosinspect.report.report import Report
 from cosinspect.report.results import Stats
 from cosinspect.sources.local.files import DirectoryFiles, read_file
 from cosinspect.sources.local.layout import DirSource, LayoutSource
 
-__all__ = ["AnswerRecorder", "answer_recorder"]
+__all__ = ["AnswerRecorder", "answer_recorder", "store_listing"]
 
 Write: TypeAlias = Callable[[Report, Terminal], None]
 
@@ -111,8 +111,7 @@ class AnswerRecorder:
         arguments = self._arguments
         dated = bool(arguments.policy) or arguments.profile not in BUILTIN
         answer = Answer(status, report.stats.entries, today() if dated else "", "", known, pieces)
-        key = self.question.key
-        store.save(KIND, key, RecordWriter(key).finish(answer.encode()))
+        _save(store, self.question, answer)
 
     def _is_settled(self, report: Report) -> bool:
         """Return whether the report is the same each time."""
@@ -126,17 +125,8 @@ class AnswerRecorder:
         )
 
     def _named_files(self) -> dict[str, str | None]:
-        """Return the digest of each file that the words or the settings may name."""
-        words = [part for word in self.question.words for part in (word, word.partition("=")[2]) if part]
         arguments = self._arguments
-        named = [
-            *self.question.settings,
-            *words,
-            arguments.profile,
-            *arguments.policy,
-            arguments.manifest or "",
-        ]
-        return {path: file_digest(path) for path in dict.fromkeys(named) if path}
+        return _named_files(self.question, arguments.profile, *arguments.policy, arguments.manifest or "")
 
     def _image_files(self, report: Report) -> dict[str, str | None] | None:
         """Return the files in which the image's name finds its documents; None if it finds another image, or they cannot be told."""
@@ -185,6 +175,34 @@ def _printed(write: Write, report: Report, terminal: Terminal) -> str:
     write(report, Terminal(inert, terminal.err, color=terminal.color, columns=terminal.columns))
     inert.flush()
     return out.getvalue()
+
+
+def store_listing(question: Question | None, text: str) -> None:
+    """Store what a command printed that reads no image, such as the list of checks; it ended with status 0.
+
+    Args:
+        question: the command line, None to store nothing.
+        text: what was printed.
+    """
+    if question is None or len(installed_checks()) != len(CATALOGUE):
+        return
+    files = _named_files(question)
+    known = {path: digest for path, digest in files.items() if digest is not None}
+    if known == files:
+        out = io.StringIO()
+        InertStream(out).write(text)
+        answer = Answer(0, 0, "", "", known, [out.getvalue()])
+        _save(DirectoryStore(Path(question.directory)), question, answer)
+
+
+def _save(store: DirectoryStore, question: Question, answer: Answer) -> None:
+    store.save(KIND, question.key, RecordWriter(question.key).finish(answer.encode()))
+
+
+def _named_files(question: Question, *others: str) -> dict[str, str | None]:
+    """Return the digest of each file that the words or the settings may name, and of `others`."""
+    words = [part for word in question.words for part in (word, word.partition("=")[2])]
+    return {path: file_digest(path) for path in dict.fromkeys([*question.settings, *words, *others]) if path}
 
 
 class _Notice(logging.Handler):

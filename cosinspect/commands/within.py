@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from cosinspect.commands.command import NotInImage
 from cosinspect.errors import FormatError, RootfsError
-from cosinspect.facts.inner_files import Container, open_container
 from cosinspect.image.image import Image
 from cosinspect.rootfs.rootfs import Rootfs
+
+if TYPE_CHECKING:
+    from cosinspect.facts.inner_files import Container
 
 __all__ = ["add_within", "container_of"]
 
@@ -43,7 +47,11 @@ def container_of(
     """
     first, *within = arguments.within
     try:
-        container = open_container(rootfs, first, within, wanted=wanted, limits=image.limits)
+        # Imported on demand: few look into initrds.
+        inner_files = import_module("cosinspect.facts.inner_files")
+        container: Container = inner_files.open_container(
+            rootfs, first, within, wanted=wanted, limits=image.limits
+        )
     except RootfsError as fault:
         raise NotInImage(str(fault)) from fault
     except FormatError as fault:

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from cosinspect.errors import InvalidScan
 from cosinspect.inspection.worker import Outcome
+from cosinspect.report.json_text import json_text
 from cosinspect.report.report import Capability
 from cosinspect.report.schema import document_schema
 from cosinspect.wire_types import ready
@@ -103,7 +104,7 @@ class ScanRecord:
             "undecided": list(self.undecided),
             "layers": [{"digest": digest, "size": size} for digest, size in self.layers],
         }
-        return json.dumps(values, ensure_ascii=True) + "\n"
+        return json_text(values) + "\n"
 
     @staticmethod
     def json_schema() -> dict[str, Any]:

@@ -19,7 +19,7 @@ from cosinspect.oci.documents import (
     parse_document,
 )
 
-__all__ = ["Resolved", "resolve_image"]
+__all__ = ["Resolved", "list_platforms", "resolve_image"]
 
 
 @frozen
@@ -65,6 +65,23 @@ def resolve_image(source: Source, platform: Platform | None, limits: Limits) -> 
     if platform is not None and own is not None and own.rank(platform) is None:
         raise no_matching_platform(platform, [own])
     return Resolved(pinned.digest, document, config)
+
+
+def list_platforms(source: Source, limits: Limits) -> tuple[Platform, ...]:
+    """Return the platforms that an image index names, each once, in its order; none if there is no index.
+
+    Attestations, which are for the platform `unknown`, are left out.
+
+    Raises:
+        SourceError: the source does not deliver.
+        ContentError: the bytes do not match their digests.
+        InvalidImage: there is no image.
+    """
+    document = _Selection(source, limits).document(source.resolve())
+    if not isinstance(document, ImageIndex):
+        return ()
+    named = (item.platform for item in document.manifests)
+    return tuple(dict.fromkeys(each for each in named if each is not None and each.os != "unknown"))
 
 
 class _Selection:

@@ -267,6 +267,7 @@ class Inspection:
             by_table=standing.by_table,
             unread=standing.unread,
             selected=plan.selected,
+            strict=plan.strict,
             verified_required=profile.verified_required,
             needs=profile.needs(checked.generation),
         )

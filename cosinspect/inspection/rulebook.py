@@ -102,6 +102,7 @@ def load_rulebook(
     build_manifest: str | None = None,
     signatures: SignaturePolicy | None = None,
     platform: str | None = None,
+    texts: Iterable[tuple[str, str]] = (),
 ) -> Rulebook:
     """Read all requirements of images.
 
@@ -111,13 +112,14 @@ def load_rulebook(
         build_manifest: path of the manifest of an ISO.
         signatures: the required signers.
         platform: selects from an index.
+        texts: further policies that are not files: the name and the text of each.
 
     Raises:
         InvalidProfile: a file cannot be read, or has mistakes.
     """
     made = Rulebook(
         profile,
-        tuple((path, read_policy(path)) for path in policies),
+        (*((path, read_policy(path)) for path in policies), *texts),
         read_profile(profile),
         (build_manifest, read_manifest_file(Path(build_manifest))) if build_manifest else None,
         signatures,

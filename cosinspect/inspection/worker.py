@@ -22,6 +22,7 @@ from cosinspect.inspection.rulebook import Rulebook
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.reference import Reference
 from cosinspect.report.display import printable
+from cosinspect.report.json_text import json_text
 from cosinspect.report.lines import reasons, standing
 from cosinspect.report.report import Verdict
 from cosinspect.signatures.keys import PublicKey
@@ -129,7 +130,7 @@ def _performed(task: Task, limits: Limits) -> Outcome:
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
     summary = "; ".join([standing(report), *told[:REASONS]]) + more
     transient = any(result.transient for result in report.results)
-    return Outcome(report.verdict, summary, json.dumps(report.to_dict()).encode(), packages, transient)
+    return Outcome(report.verdict, summary, json_text(report.to_dict()).encode(), packages, transient)
 
 
 def _attested(task: Task, limits: Limits) -> Outcome | None:
@@ -146,7 +147,7 @@ def _attested(task: Task, limits: Limits) -> Outcome | None:
     if found is None or found.result.report is None:
         return None
     told = [f"{found.result.result} as attested by {found.key}", *found.result.failed[:REASONS]]
-    report = json.dumps(found.result.report).encode()
+    report = json_text(found.result.report).encode()
     return Outcome(Verdict(found.result.report["verdict"]), printable("; ".join(told)), report)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple, overload
+from typing import NamedTuple, TypeAlias, overload
 
 from cosinspect.layer.changeset import LayerEntry
 
-__all__ = ["COLUMNS", "Columns", "EntryTable", "LazyEntries", "table_of"]
+__all__ = ["COLUMNS", "Columns", "EntryTable", "LazyEntries", "Row", "table_of"]
 
+_SHORT, _WORD, _LONG = 1 << 16, 1 << 32, 1 << 63
+_ZEROS = (0, 0, 0, 0, 0, 0, 0)  # the numbers of an irregular entry
 _BATCH_BITS = 12
 _BATCH = 1 << _BATCH_BITS
 _WITHIN = _BATCH - 1
@@ -22,7 +24,8 @@ _DEVICES = ("char", "block")
 _KINDS = "HIIqqqq"  # mode, uid, gid, size, mtime, header, data
 COLUMNS = "II" + _KINDS
 """The type codes of the columns of numbers (`array`): where the name ends, the directory, then those of `_KINDS`."""
-_ZERO = LayerEntry("", "file", 0, 0, 0, 0, 0, "", _NO_DEVICE, None, 0, 0, 0, None)
+Row: TypeAlias = "tuple[int, str, int, int, int, int, int, int, int, int]"
+"""Number of the directory, name, code of the type (0 for a regular file), mode, uid, gid, size, mtime, header, data."""
 
 
 class Columns(NamedTuple):
@@ -62,7 +65,7 @@ class EntryTable(Sequence[LayerEntry]):
         self.links: dict[int, str] = {}
         self._directories: dict[str, int] = {}
         self._paths: list[str] = []
-        self._waiting: list[LayerEntry] = []
+        self._waiting: list[Row] = []
         self._groups: list[array[int]] | None = None
         self._names: list[str] = []  # those of a batch joined; a name that is not ASCII widens its batch only
         self._ends = array("I")
@@ -78,8 +81,30 @@ class EntryTable(Sequence[LayerEntry]):
 
     def append(self, entry: LayerEntry) -> None:
         """Add an entry; after `seal` none can be added."""
-        self._waiting.append(entry)
-        if len(self._waiting) == _BATCH:
+        parent, _, name = entry.path.rpartition("/")
+        number, code = self.number(parent), _CODES[entry.type]
+        row = len(self)
+        if entry.link:
+            self.links[row] = entry.link
+        if _is_regular(entry):
+            numbers = entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, entry.header, entry.data
+        else:
+            self.irregular[row] = entry
+            numbers = _ZEROS
+        self.extend(((number, name, code, *numbers),))
+
+    def number(self, directory: str) -> int:
+        """Return the number of a directory in the rows; it is given at the first request."""
+        number = self._directories.get(directory)
+        if number is None:
+            number = self._directories[directory] = len(self._paths)
+            self._paths.append(directory)
+        return number
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        """Add rows of regular files, whose numbers are not negative and have room in `COLUMNS`."""
+        self._waiting += rows
+        while len(self._waiting) >= _BATCH:
             self._pack()
 
     def seal(self) -> EntryTable:
@@ -89,34 +114,16 @@ class EntryTable(Sequence[LayerEntry]):
         return self
 
     def _pack(self) -> None:
-        batch, self._waiting = self._waiting, []
-        start = len(self._ends)
-        assert not start & _WITHIN, "sealed"  # noqa: S101 - every batch but the last is full
-        directories, paths, irregular = self._directories, self._paths, self.irregular
-        names, parents = [], []
-        for row, entry in enumerate(batch, start):
-            parent, _, name = entry.path.rpartition("/")
-            names.append(name)
-            number = directories.get(parent)
-            if number is None:
-                number = directories[parent] = len(paths)
-                paths.append(parent)
-            parents.append(number)
-            if not _is_regular(entry):
-                irregular[row] = entry
-            if entry.link:
-                self.links[row] = entry.link
-        try:
-            numbers = _numbers(batch, irregular, start)
-        except OverflowError:
-            irregular.update(enumerate(batch, start))
-            numbers = _numbers(batch, irregular, start)
-        for column, more in zip(self._numbers, numbers, strict=True):
-            column.extend(more)
+        batch = self._waiting[:_BATCH]
+        del self._waiting[:_BATCH]
+        assert not len(self._ends) & _WITHIN, "sealed"  # noqa: S101 - every batch but the last is full
+        parents, names, codes, *numbers = zip(*batch, strict=True)
+        for kind, column, more in zip(_KINDS, self._numbers, numbers, strict=True):
+            column.extend(array(kind, more))
         self._names.append("".join(names))
         self._ends.extend(accumulate(map(len, names)))
         self._parents.extend(parents)
-        self._types.extend([_CODES[entry.type] for entry in batch])
+        self._types.extend(codes)
 
     def columns(self) -> Columns:
         """Return what the sealed table consists of."""
@@ -155,13 +162,14 @@ class EntryTable(Sequence[LayerEntry]):
         if not 0 <= row < len(self):
             raise IndexError(index)
         if row >= len(self._ends):
-            return self._waiting[row - len(self._ends)]
+            return self._entry(row, *self._waiting[row - len(self._ends)])
         return self._made(row)
 
     def __iter__(self) -> Iterator[LayerEntry]:
         for row in range(len(self._ends)):
             yield self._made(row)
-        yield from self._waiting
+        for row, waiting in enumerate(self._waiting, len(self._ends)):
+            yield self._entry(row, *waiting)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
@@ -175,11 +183,17 @@ class EntryTable(Sequence[LayerEntry]):
         return f"{type(self).__name__}({list(self)!r})"
 
     def _made(self, row: int) -> LayerEntry:
+        numbers = [column[row] for column in self._numbers]
+        return self._entry(row, self._parents[row], self.name(row), self._types[row], *numbers)
+
+    def _entry(
+        self, row: int, number: int, name: str, code: int,
+        mode: int, uid: int, gid: int, size: int, mtime: int, header: int, data: int,
+    ) -> LayerEntry:  # fmt: skip
         irregular = self.irregular.get(row) if self.irregular else None
         if irregular is not None:
             return irregular
-        parent, name, code = self._paths[self._parents[row]], self.name(row), self._types[row]
-        mode, uid, gid, size, mtime, header, data = [column[row] for column in self._numbers]
+        parent = self._paths[number]
         return LayerEntry(
             f"{parent}/{name}" if parent else name, _TYPES[code], mode, uid, gid, size, mtime, self.links.get(row, ""), _NO_DEVICE, None,
             header, data, 0 if code else size, None,
@@ -212,6 +226,10 @@ class EntryTable(Sequence[LayerEntry]):
     def has_in_names(self, text: str) -> bool:
         """Return whether the name of some entry has a character in it."""
         return any(text in names for names in self._names)
+
+    def places(self) -> Iterator[tuple[int, str]]:
+        """Yield the number of the directory and the name of each entry."""
+        return zip(self._parents, map(self.name, range(len(self._ends))), strict=True)
 
     def rows(self, number: int) -> array[int]:
         """Return the rows of a directory's entries, sorted by name, by the number of the directory."""
@@ -282,17 +300,8 @@ def _is_regular(entry: LayerEntry) -> bool:
         and kind not in _DEVICES
         and entry.device == _NO_DEVICE
         and entry.stored == (entry.size if kind == "file" else 0)
+        and 0 <= entry.mode < _SHORT
+        and 0 <= entry.uid < _WORD
+        and 0 <= entry.gid < _WORD
+        and all(-_LONG <= number < _LONG for number in (entry.size, entry.mtime, entry.header, entry.data))
     )
-
-
-def _numbers(
-    batch: Sequence[LayerEntry], irregular: Mapping[int, LayerEntry], start: int
-) -> list[array[int]]:
-    """Return the columns of a batch's numbers; those of irregular entries are zeros."""
-    if irregular:
-        batch = [_ZERO if row in irregular else entry for row, entry in enumerate(batch, start)]
-    values = (
-        [entry.mode for entry in batch], [entry.uid for entry in batch], [entry.gid for entry in batch], [entry.size for entry in batch],
-        [entry.mtime for entry in batch], [entry.header for entry in batch], [entry.data for entry in batch],
-    )  # fmt: skip
-    return [array(kind, column) for kind, column in zip(_KINDS, values, strict=True)]

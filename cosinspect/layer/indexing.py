@@ -12,7 +12,7 @@ from typing import Protocol
 from cosinspect.errors import LimitExceeded
 from cosinspect.formats.boot.program import Program, ProgramReader, is_candidate, read_program, weight_of
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
-from cosinspect.layer.entry_table import EntryTable
+from cosinspect.layer.entry_table import EntryTable, Row
 from cosinspect.layer.ledger import (
     DIRECTORY_BYTES,
     ENTRY_BYTES,
@@ -256,7 +256,9 @@ class Indexing:
         An entry goes to `_take` if its name may be a marker or has to be cleaned, if its directory has no entry yet, or if the
         directory has its name already.
         """
-        outline, retain, keep = self.outline, self._retain, self.entries.append
+        outline, retain, table = self.outline, self._retain, self.entries
+        rows: list[Row] = []  # regular files that are not in the table yet
+        number = 0
         wanted_names, programs = retain.names, self._programs_left > 0
         least = self._least
         names: Names | None = None
@@ -275,6 +277,7 @@ class Indexing:
             parent, slash, base = path.rpartition("/")
             if parent != above:
                 above, names, wanted = parent, outline.names(parent), retain.may_want(parent)
+                number = table.number(parent) if names is not None else 0
             if owner is not owner_before:
                 mode, uid, gid = owner
                 owner_before, executable = owner, mode & 0o111
@@ -286,37 +289,44 @@ class Indexing:
                 or (slash and not parent)
                 or not 0 <= uid < _UNCHANGED > gid >= 0
             ):
+                table.extend(rows)
+                rows.clear()
                 archive.enter(row)
                 self._take(header_of(row))
                 above, current = None, row
                 continue
             count += 1
             characters += len(path)
+            data = offset + BLOCK
             if kind == "0":
-                entry = LayerEntry(
-                    path, "file", mode, uid, gid, size, mtime, "", _NO_DEVICE, None, offset, offset + BLOCK, size, None
-                )  # fmt: skip
-                keep(entry)
-                names[base] = entry
+                rows.append((number, base, 0, mode, uid, gid, size, mtime, offset, data))
+                names[base] = offset
                 if (
                     wanted
                     or base in wanted_names
                     or size >= least
                     or (programs and size and (executable or ".so" in base))
                 ):
+                    table.extend(rows)
+                    rows.clear()
                     archive.enter(row)
-                    self._take_body(entry)
+                    self._take_body(
+                        LayerEntry(path, "file", mode, uid, gid, size, mtime, "", _NO_DEVICE, None, offset, data, size, None)
+                    )  # fmt: skip
                     current = row
                 continue
             link = shape.link if kind == "2" else ""
             characters += len(link)
             entry = LayerEntry(
-                path, _TYPES[kind], mode, uid, gid, 0, mtime, link, _NO_DEVICE, None, offset, offset + BLOCK, 0, None
+                path, _TYPES[kind], mode, uid, gid, 0, mtime, link, _NO_DEVICE, None, offset, data, 0, None
             )  # fmt: skip
-            keep(entry)
+            table.extend(rows)
+            rows.clear()
+            table.append(entry)
             self._listed += kind == "5"
             outline.add(entry)
             above = None
+        table.extend(rows)
         if current is not run[-1]:
             archive.enter(run[-1])
         self.metadata += characters

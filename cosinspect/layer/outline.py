@@ -20,8 +20,11 @@ Note: TypeAlias = Callable[[str, int, str, str], None]
 """A callback with an irregularity's kind, offset, message and path."""
 
 Names: TypeAlias = "dict[str, Names | LayerEntry | int]"
-"""Names to entries and directories; `_OWN` to the directory's own entry, `_USED` to the offset of the first entry that needs it. A
-directory with `_GONE` is not part of the tree any more."""
+"""Names to directories, to the offsets of regular files, and to all other entries; `_OWN` to the directory's own entry, `_USED` to
+the offset of the first entry that needs it. A directory with `_GONE` is not part of the tree any more."""
+
+_Found: TypeAlias = "LayerEntry | Names | int"
+"""What is at a path; an offset for a regular file."""
 
 _OWN = ""  # neither can be a name
 _USED = "/"
@@ -75,7 +78,7 @@ class Outline:
         if old is not None and isinstance(old, dict) != (entry.type == "dir"):
             self._detach(old)
         if entry.type != "dir":
-            directory[name] = entry
+            directory[name] = entry.header if entry.type == "file" else entry
         elif isinstance(old, dict):
             old[_OWN] = entry
         else:
@@ -109,13 +112,13 @@ class Outline:
 
     def _detach(self, old: Names | LayerEntry | int) -> None:
         """Mark what was found below an entry that another kind of entry replaces: it is there no more."""
-        waiting: list[Names | LayerEntry | int | None] = [old]
+        waiting: list[_Found | None] = [old]
         while waiting:
             directory = waiting.pop()
-            if isinstance(directory, LayerEntry):
-                directory = self._behind.pop(directory.header, None)
-            if isinstance(directory, dict) and _GONE not in directory:
-                waiting.extend(directory.values())
+            if directory is not None and not isinstance(directory, dict):
+                directory = self._behind.pop(_offset(directory), None)
+            if directory is not None and _GONE not in directory:
+                waiting.extend(found for name, found in directory.items() if name not in (_OWN, _USED))
                 directory[_GONE] = 0
 
     def _duplicate(self, entry: LayerEntry) -> None:
@@ -135,46 +138,49 @@ class Outline:
     def _descend(self, path: str, entry: LayerEntry) -> Names:
         """Find or make the directory for an entry; note and replace what is not a directory on the way."""
         node = self._root
-        for name in path.split("/"):
+        names = path.split("/")
+        for number, name in enumerate(names, 1):
             child = node.get(name)
-            if isinstance(child, LayerEntry):
+            if child is None:
+                child = node[name] = self._directory(_USED, entry.header)
+            elif not isinstance(child, dict):
+                at = "/".join(names[:number])
                 if self._is_symlink(child):
-                    message = f"an entry below the symbolic link /{child.path} of its own layer"
+                    message = f"an entry below the symbolic link /{at} of its own layer"
                     self._note("symlinked-parent", entry.header, message, entry.path)
                 else:
-                    message = f"an entry below /{child.path}, a {child.type} of its own layer"
+                    kind = child.type if isinstance(child, LayerEntry) else "file"
+                    message = f"an entry below /{at}, a {kind} of its own layer"
                     self._note("file-as-parent", entry.header, message, entry.path)
-                below = self._behind.get(child.header)
+                below = self._behind.get(_offset(child))
                 if below is None:
-                    below = self._behind[child.header] = self._directory(_USED, entry.header)
+                    below = self._behind[_offset(child)] = self._directory(_USED, entry.header)
                 child = below
-            elif not isinstance(child, dict):
-                child = node[name] = self._directory(_USED, entry.header)
             node = child
         return node
 
-    def _is_symlink(self, entry: LayerEntry) -> bool:
+    def _is_symlink(self, entry: LayerEntry | int) -> bool:
         """Return whether an entry is a symbolic link, or another name of one."""
         hops = self._limits.link_hops
-        found: LayerEntry | Names | None = entry
+        found: _Found | None = entry
         while isinstance(found, LayerEntry) and found.type == "hardlink" and hops:
             hops -= 1
             found = self._at(found.link)
         return isinstance(found, LayerEntry) and found.type == "symlink"
 
-    def _at(self, path: str) -> LayerEntry | Names | None:
+    def _at(self, path: str) -> _Found | None:
         """Return what the layer has at a path; symbolic links are followed within the layer.
 
         A missing name counts as a directory if `..` leads out of it again: readers join such names lexically.
         """
-        walk: PathWalk[LayerEntry | Names] = PathWalk(
+        walk: PathWalk[_Found] = PathWalk(
             _ENTRIES, self._root, path, follow=False, most=self._limits.link_hops, by_letters=True
         )
         for step in walk:
             if step.node is None and ".." not in walk.waiting:
                 return None
-            if isinstance(step.node, LayerEntry) and walk.waiting:
-                written = _below(self._behind.get(step.node.header), walk.waiting[::-1])
+            if step.node is not None and not isinstance(step.node, dict) and walk.waiting:
+                written = _below(self._behind.get(_offset(step.node)), walk.waiting[::-1])
                 if written is not None:
                     return written
         return None if walk.problem else walk.stack[-1][1]
@@ -229,23 +235,27 @@ class Outline:
 class _Entries:
     """The entries of a layer as a walk asks for them (`cosinspect.path_walk`)."""
 
-    def is_directory(self, node: LayerEntry | Names, /) -> bool:
+    def is_directory(self, node: _Found, /) -> bool:
         return isinstance(node, dict)
 
-    def child(self, directory: LayerEntry | Names, name: str, /) -> LayerEntry | Names | None:
-        found = directory.get(name) if isinstance(directory, dict) else None
-        return found if isinstance(found, (dict, LayerEntry)) else None
+    def child(self, directory: _Found, name: str, /) -> _Found | None:
+        return directory.get(name) if isinstance(directory, dict) else None
 
-    def target(self, node: LayerEntry | Names, /) -> str | None:
+    def target(self, node: _Found, /) -> str | None:
         return node.link if isinstance(node, LayerEntry) and node.type == "symlink" else None
 
 
 _ENTRIES = _Entries()
 
 
-def _below(directory: Names | None, names: list[str]) -> LayerEntry | Names | None:
+def _offset(entry: LayerEntry | int) -> int:
+    """Return where the header of an entry is."""
+    return entry if isinstance(entry, int) else entry.header
+
+
+def _below(directory: Names | None, names: list[str]) -> _Found | None:
     """Return what is at a path below a directory, without following links."""
-    found: LayerEntry | Names | int | None = directory
+    found: _Found | None = directory
     for name in names:
         found = found.get(name) if isinstance(found, dict) else None
-    return found if isinstance(found, (dict, LayerEntry)) else None
+    return found

@@ -36,6 +36,7 @@ class Policy:
         waivers: not yet compared with a day.
         where: the file it came from.
         digest: of its text.
+        strict: whether warnings fail.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Policy:
     waivers: tuple[Waiver, ...]
     where: str
     digest: str
+    strict: bool = False
 
 
 class _WireWaiver(msgspec.Struct):
@@ -60,7 +62,7 @@ _RULES: dict[str, type[PolicyRule]] = {
     "labels": LabelRule,
     "sizes": SizeRule,
 }
-_TOP = ("name", "required", "levels", *_RULES, "waivers")
+_TOP = ("name", "required", "levels", *_RULES, "waivers", "strict")
 
 
 class _WirePolicy(msgspec.Struct):
@@ -72,6 +74,7 @@ class _WirePolicy(msgspec.Struct):
     labels: list[Any] = []
     sizes: list[Any] = []
     waivers: list[Any] = []
+    strict: bool = False
 
 
 def load_policy(path: str | os.PathLike[str]) -> Policy:
@@ -131,6 +134,7 @@ def parse_policy(text: str, where: str) -> Policy:
         tuple(waivers),
         where,
         hashlib.sha256(text.encode()).hexdigest(),
+        top.strict,
     )
 
 

@@ -32,6 +32,7 @@ class Plan:
         rules: how many of the checks are the policies'.
         build: the manifest of an ISO, or None.
         selected: the ids of the selected checks, empty for all.
+        strict: whether warnings fail.
     """
 
     profile: Profile
@@ -42,6 +43,7 @@ class Plan:
     rules: int = 0
     build: BuildManifest | None = None
     selected: tuple[str, ...] = ()
+    strict: bool = False
 
     def only(self, ids: tuple[str, ...]) -> Plan:
         """Return the plan with only these checks; all checks if empty.
@@ -143,6 +145,7 @@ def make_plan(
         waivers=tuple(dict.fromkeys(waivers)),
         digests=tuple(policy.digest for policy in policies),
         rules=len(every) - len(checks),
+        strict=any(policy.strict for policy in policies),
     )
 
 

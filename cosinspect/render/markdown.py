@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from cosinspect.report.display import printable
-from cosinspect.report.lines import result_lines, unknown_line, waiver_line
+from cosinspect.report.lines import result_lines, unknown_reason, waiver_line
 from cosinspect.report.report import CheckResult, Kind, Report, Status, Verdict
 
 __all__ = ["MarkdownRenderer"]
@@ -35,7 +35,8 @@ def _page(report: Report) -> Iterator[str]:
     for capability, found in report.capabilities.items():
         required = "yes" if capability in report.required else ""
         because = ", ".join(found.because) if found.status is not Status.YES else ""
-        because = because or unknown_line(found)
+        if found.status is Status.UNKNOWN:
+            because = because or unknown_reason(report, found)
         yield f"| {capability.value} | **{found.status.value}** | {required} | {because} |"
     if report.provisional:
         yield ""

@@ -23,6 +23,7 @@ __all__ = [
     "sentence",
     "standing",
     "unknown_line",
+    "unknown_reason",
     "verdict_words",
     "waiver_line",
 ]
@@ -53,6 +54,26 @@ def unknown_line(result: CapabilityResult) -> str:
     return told if result.unknown == (NO_NEEDS,) else f"no check looked at: {told}"
 
 
+def unknown_reason(report: Report, result: CapabilityResult, *, most: int | None = None) -> str:
+    """Return why a capability is unknown although no check is undecided, "" if one is.
+
+    Args:
+        report: of the image.
+        result: the capability's.
+        most: the number of needs that are named, None for all; more are counted.
+    """
+    if result.because:
+        return ""
+    if report.selected:
+        return f"not asked: only {joined(list(report.selected), 'and')} ran"
+    if not result.unknown:
+        return "no check confirms it"
+    if most is not None and len(result.unknown) > most:
+        named = "; ".join(need.rstrip(".") for need in result.unknown[:most])
+        return f"no check looked at: {named}; and {counted(len(result.unknown) - most, 'more need')}"
+    return unknown_line(result)
+
+
 def sentence(report: Report) -> str:
     """Return the verdict in one line: `fail: quay.io/org/os:v1 (profile cos): boot no, install no`."""
     label = "undecided" if report.verdict is Verdict.OPEN else report.verdict.value
@@ -70,13 +91,21 @@ def verdict_words(report: Report) -> str:
     said = [f"cannot {ability}" for ability in those(Status.NO)]
     if report.selected:
         said.append(f"as far as {joined(list(report.selected), 'and')} can tell")
+        if unasked := those(Status.UNKNOWN):
+            said.append(f"not asked whether it can {joined(unasked, 'or')}")
     elif unknown := those(Status.UNKNOWN):
         said.append(f"unknown whether it can {joined(unknown, 'or')}")
     if able := those(Status.YES) if report.verdict is Verdict.PASS else []:
         said = [f"can {joined(able, 'and')}", *said]
-    broken = [each for each in report.failed if report.is_decisive(each) and not each.capabilities]
+    broken = [
+        each
+        for each in report.failed
+        if report.is_decisive(each) and not each.capabilities and each not in report.forbidden
+    ]
     if broken:
         said.append(f"breaks {counted(len(broken), 'further rule')}")
+    if report.forbidden:
+        said.append(f"{counted(len(report.forbidden), 'warning')}, which strict forbids")
     if any(result.is_waived for result in report.results):
         said.append("with waivers")
     if report.signature_required:
@@ -94,6 +123,8 @@ def standing(report: Report) -> str:
     found = ", ".join(f"{name} {status.value}" for name, status in statuses.items())
     if report.selected:
         found = f"{found}, as far as {', '.join(report.selected)} can tell"
+    if report.forbidden:
+        found = f"{found}, {counted(len(report.forbidden), 'warning')}, which strict forbids"
     if report.provisional:
         found = f"{found}, provisional"
     waived = sum(finding.is_waived for result in report.results for finding in result.findings)

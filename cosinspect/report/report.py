@@ -26,6 +26,7 @@ from cosinspect.report.capabilities import (
     Status,
 )
 from cosinspect.report.evidence import name_layer, shorten_step
+from cosinspect.report.json_text import restored
 from cosinspect.report.remedy import Instruction, Remedy
 from cosinspect.report.results import (
     CheckResult,
@@ -163,6 +164,7 @@ class _WireReport(msgspec.Struct):
     generation_title: str = ""
     verified_required: bool = False
     boot: dict[str, Any] | None = None
+    strict: bool = False
     provisional: tuple[str, ...] = ()
     """Follows from `by_table`, `unread` and `selected`."""
 
@@ -202,6 +204,7 @@ class Report:
         selected: ids of the selected checks, empty for all; with a selection, no capability becomes yes.
         unread: positions of the layers that were not read.
         verified_required: whether all layers must be read completely and verified.
+        strict: whether warnings fail.
         needs: the rows of the table of operations for the image's generation.
         boot: the result of a boot as plain values, None without one.
         published: the verdict and capabilities of a report that was read from a document.
@@ -228,6 +231,7 @@ class Report:
     unread: tuple[int, ...] = ()
     selected: tuple[str, ...] = ()
     verified_required: bool = False
+    strict: bool = False
     needs: tuple[Need, ...] = field(default=(), repr=False)
     boot: Mapping[str, Any] | None = field(default=None, hash=False)
     published: _Published | None = field(default=None, repr=False, eq=False)
@@ -291,13 +295,24 @@ class Report:
         alone = {
             result.kind for result in standing if result.level is Level.ERROR and not result.capabilities
         }
-        if Status.NO in statuses or Kind.FAIL in alone:
+        if Status.NO in statuses or Kind.FAIL in alone or self.forbidden:
             return Verdict.FAIL
         if Status.UNKNOWN in statuses or Kind.OPEN in alone or not statuses:
             return Verdict.OPEN
         if self.provisional and self.verified_required:
             return Verdict.OPEN
         return Verdict.PASS
+
+    @property
+    def forbidden(self) -> tuple[CheckResult, ...]:
+        """The warnings that fail, because the report is strict; waived ones are left out."""
+        if not self.strict:
+            return ()
+        return tuple(
+            each
+            for each in self.results
+            if each.kind is Kind.FAIL and each.level is Level.WARNING and not each.is_waived
+        )
 
     @property
     def passed(self) -> bool:
@@ -326,7 +341,7 @@ class Report:
             return True
         decides = not set(result.capabilities).isdisjoint(self.required)
         alone = result.level is Level.ERROR and not result.capabilities
-        return (decides or alone) and not result.is_waived
+        return (decides or alone or result in self.forbidden) and not result.is_waived
 
     @property
     def failed(self) -> tuple[CheckResult, ...]:
@@ -346,7 +361,7 @@ class Report:
             InvalidReport: the document does not have the schema `cosinspect.report/1`.
         """
         try:
-            wire = msgspec.convert(plain, type=ready(_WireReport))
+            wire = msgspec.convert(restored(plain), type=ready(_WireReport))
             signatures = None if wire.signatures is None else Verification.from_dict(wire.signatures)
             told = {each: result.value() for each, result in wire.capabilities.items()}
         except (msgspec.ValidationError, InvalidManifest, ValueError) as fault:
@@ -359,7 +374,7 @@ class Report:
             tuple(each.value() for each in wire.results), wire.stats,
             policies=wire.policies, unused=wire.unused_waivers, signatures=signatures,
             signature_required=wire.signature_required, semantics=wire.semantics, by_table=wire.by_table,
-            unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required,
+            unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required, strict=wire.strict,
             published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked, boot=wire.boot,
         )  # fmt: skip
 
@@ -409,6 +424,7 @@ class Report:
             "signatures": self.signatures.to_dict() if self.signatures is not None else None,
             "stats": self.stats.to_dict(),
             **({"boot": dict(self.boot)} if self.boot is not None else {}),
+            **({"strict": True} if self.strict else {}),
         }
 
 

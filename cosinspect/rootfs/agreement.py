@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
-from cosinspect.layer.entry_table import EntryTable
+from cosinspect.layer.entry_table import EntryTable, table_of
 from cosinspect.rootfs.guarded import leaves_root, link_leaves_root
 from cosinspect.rootfs.node import IMPLIED_MODE, Node, held
 from cosinspect.rootfs.xattrs import refused_attribute
@@ -156,9 +156,14 @@ def meets_guards(indexes: Iterable[LayerIndex]) -> bool:
     for index in indexes:
         if any(leaves_root(marker.path) for marker in in_time(index.whiteouts)):
             return True
-        for entry in in_time(index.entries):
-            if leaves_root(entry.path or "."):
-                return True
-            if entry.link and link_leaves_root(entry.path, entry.link):
+        table = table_of(index.entries)
+        # A path in its normal form leaves the root by a backslash or a drive only.
+        odd = any(
+            table.has_in_names(sign) or any(sign in each for each in table.directories) for sign in "\\:"
+        )
+        if odd and any(leaves_root(entry.path or ".") for entry in in_time(table)):
+            return True
+        for row, link in in_time(table.links.items()):
+            if link_leaves_root(table[row].path, link):
                 return True
     return False

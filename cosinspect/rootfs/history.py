@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import LayerEntry, LayerIndex, Marker
+from cosinspect.layer.entry_table import EntryTable, table_of
 from cosinspect.layer.whiteout import opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
@@ -175,16 +176,14 @@ class _NameMap:
         self._mask = (1 << (_BYTES_A_NAME * count + _FEWEST_BYTES).bit_length()) - 1
         self._marks = bytearray(self._mask + 1)
         marks, mask = self._marks, self._mask
-        above = ""
         for index in indexes:
-            for entry in in_time(index.entries):
-                parent, _, name = entry.path.rpartition("/")
+            table = table_of(index.entries)
+            for _, name in in_time(table.places()):
                 marks[hash(name) & mask] = 1
-                if parent != above:
-                    self._add(parent)
-                    above = parent
-                if entry.link and entry.type == "symlink":
-                    self._add(entry.link)  # directories may be made where it leads
+            for parent in in_time(table.directories):
+                self._add(parent)
+            for row in table.rows_of_type("symlink"):
+                self._add(table.links.get(row, ""))  # directories may be made where it leads
             for marker in in_time((*index.whiteouts, *index.opaques, *index.nameless)):
                 self._add(marker.path)
             for entry in in_time(index.name_only):
@@ -222,20 +221,17 @@ class _Skeleton:
         names: set[str] = set()
         parents: set[str] = set()
         self._links: dict[str, list[str]] = {}
-        above = None
         for index in indexes:
             parents.update(marker.path for marker in (*index.whiteouts, *index.opaques))
-            for entry in in_time(index.entries):
-                parent, _, name = entry.path.rpartition("/")
-                if parent != above:
-                    parents.add(parent)
-                    above = parent
-                if entry.type == "dir":
-                    names.add(name)
-                elif entry.type == "hardlink":
-                    names.update(entry.link.split("/"))
-                elif entry.link:
-                    self._links.setdefault(name, []).append(entry.link)
+            table = table_of(index.entries)
+            parents.update(table.directories)
+            names.update(map(table.name, in_time(table.rows_of_type("dir"))))
+            for row, link in in_time(table.links.items()):
+                kind = table.type(row)
+                if kind == "hardlink":
+                    names.update(link.split("/"))
+                elif kind != "dir":
+                    self._links.setdefault(table.name(row), []).append(link)
         names.update(name for parent in parents for name in parent.split("/"))
         self._common = self._with_targets(names)
         self._bones: list[LayerIndex] | None = None
@@ -264,19 +260,20 @@ class _Skeleton:
         return found
 
     def _of(self, names: set[str]) -> list[LayerIndex]:
-        return [evolve(index, entries=tuple(_of_names(index.entries, names))) for index in self._indexes]
+        return [
+            evolve(index, entries=tuple(_of_names(table_of(index.entries), names))) for index in self._indexes
+        ]
 
 
-def _of_names(entries: Iterable[LayerEntry], names: set[str]) -> Iterator[LayerEntry]:
-    seen: set[str] = set()
-    for entry in in_time(entries):
-        parent, _, name = entry.path.rpartition("/")
+def _of_names(table: EntryTable, names: set[str]) -> Iterator[LayerEntry]:
+    seen: set[int] = set()
+    for row, (parent, name) in enumerate(in_time(table.places())):
         if name in names:
             seen.clear()  # it may replace a directory or a link, and the next entry below it creates one again
         if name in names or parent not in seen:
-            if entry.type != "hardlink":  # a hard link without its target creates no directory
+            if table.type(row) != "hardlink":  # a hard link without its target creates no directory
                 seen.add(parent)
-            yield entry
+            yield table[row]
 
 
 def _by_prefix(

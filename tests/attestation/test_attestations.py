@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import oras.provider
 import pytest
 from attrs import evolve
 from cryptography.hazmat.primitives import serialization
@@ -440,3 +441,24 @@ def test_the_machine_s_own_platform_is_not_taken_for_that_of_whoever_attested(tm
         monkeypatch.setattr("platform.machine", lambda: "aarch64")
         status, out, _ = check(name, public)
         assert (status, "as attested by" in out) == (1, False)
+
+
+def test_oras_pulls_the_statement_as_an_artefact(tmp_path):
+    """A client of the field reads the manifest that refers to the image, its empty configuration and its layer."""
+    secret, _ = key_files(tmp_path)
+    image = derivative()
+    with Registry() as registry:
+        name = registry.push(image, "org/os:v1")
+        repository = name.rpartition(":")[0]
+        assert run("attest", name, "--key", secret)[0] == 0
+        source = RegistrySource(Reference.parse(name))
+        (referrer,) = source.referrers(source.resolve().digest)
+        source.close()
+        client = oras.provider.Registry(hostname=registry.address, insecure=True)
+        manifest = client.get_manifest(f"{repository}@{referrer.digest}")
+        layer = client.get_blob(repository, manifest["layers"][0]["digest"])
+        config = client.get_blob(repository, manifest["config"]["digest"])
+
+    assert image.digest == manifest["subject"]["digest"]
+    assert config.content == b"{}"
+    assert json.loads(layer.content)["dsseEnvelope"]["payloadType"] == "application/vnd.in-toto+json"

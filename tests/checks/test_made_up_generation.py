@@ -10,7 +10,7 @@ import cosinspect.profiles
 from cosinspect import inspect
 from cosinspect.facts import facts
 from cosinspect.profiles import fingerprints as known
-from cosinspect.profiles import tables
+from cosinspect.profiles import profile, tables
 from cosinspect.report.report import Status, Verdict
 from cosinspect.testing import File, Symlink
 from cosinspect.testing.derivative import derivative_of
@@ -70,7 +70,7 @@ def added(monkeypatch):
     def text_of(name):
         return texts[name].replace("{}", (package / name).read_text("utf-8"), 1)
 
-    caches = (tables.generation_tables, known.fingerprints, cosinspect.profiles._builtin, facts._own_files)
+    caches = (tables.generation_tables, known.fingerprints, profile._builtin, facts._own_files)
     monkeypatch.setattr(tables, "resource_text", text_of)
     monkeypatch.setattr(known, "resource_text", text_of)
     for each in caches:

@@ -451,7 +451,10 @@ TREE = [
     {"path": "/run/pipe", **FILE, "type": "fifo", "mode": 0o600, "layer": 1},
     {"path": "/srv", **DIRECTORY, "layer": 1},
     {"path": f"/srv/{EVIL}", **FILE, "type": "symlink", "mode": 0o777, "link": EVIL, "layer": 1},
-    {"path": "/srv/\udcff", **FILE, "layer": 1, "xattrs": {"user.note": "\udcfe"}},
+    {
+        "path": "/srv/\\xff", **FILE, "layer": 1, "xattrs": {"user.note": "\\xfe"},
+        "escaped": ["/path", "/xattrs/user.note"],
+    },
     {"path": "/usr", **DIRECTORY, "layer": 0},
     {"path": "/usr/bin", **DIRECTORY, "layer": 0},
     {"path": "/usr/bin/bash", **FILE, "mode": 0o4755, "size": 6, "layer": 0, "hardlinks": NAMES},

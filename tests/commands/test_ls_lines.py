@@ -1,10 +1,9 @@
-"""`ls --format json` prints for each entry what `json.dumps` makes of its values."""
-
-import json
+"""`ls --format json` prints for each entry what `json_text` makes of its values."""
 
 import pytest
 
 from cosinspect.commands import ls
+from cosinspect.report.json_text import json_text
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.testing import Device, Directory, Fifo, File, Hardlink, RawName, Symlink, tar_bytes
 from stacks import index_of
@@ -31,4 +30,4 @@ def test_each_line_is_that_of_its_values(parents):
 
     assert len(ENTRIES) < len(listed)
     for entry in listed:
-        assert ls._json_line(rootfs, entry) == json.dumps(ls._values(rootfs, entry))
+        assert ls._json_line(rootfs, entry) == json_text(ls._values(rootfs, entry))

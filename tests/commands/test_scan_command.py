@@ -110,8 +110,8 @@ def test_a_line_stands_above_the_bar_and_not_in_it():
 
     _inspect_all(Scanned("one", "two"), ["one", "two"], [], None, None, terminal, quiet=False)
 
-    # What stands on a line is what was written since its last erasure, before the line break.
-    shown = [line.rpartition("\x1b[2K")[2].strip() for line in screen.getvalue().split("\n")]
+    # What stands on a line is what was written since the cursor was at its beginning; tqdm overwrites a bar with blanks.
+    shown = [line.rpartition("\r")[2].strip() for line in screen.getvalue().split("\n")]
     assert [f"pass{' ' * 7}one", f"pass{' ' * 7}two"] == [line for line in shown if line.startswith("pass")]
 
 

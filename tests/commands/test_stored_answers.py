@@ -34,6 +34,8 @@ expires = 2031-01-01
 def place(tmp_path_factory):
     """A directory with two layouts, a profile's file and a policy, which is the working directory."""
     directory = tmp_path_factory.mktemp("place")
+    # Python looks for modules here, so that a new file is a new installation.
+    (directory / "cache").mkdir()
     derivative(None).write_layout(directory / "good")
     derivative("kernel-dangling").write_layout(directory / "bad")
     before = Path.cwd()
@@ -124,6 +126,18 @@ def test_the_stored_answer_is_what_the_command_prints(place, name, form, columns
     if form in (None, "text"):
         assert "0 bytes read" in answer.text(0.25)
         assert "0.3 s" not in answer.text(0.04)
+
+
+@pytest.mark.parametrize("words", [["checks"], ["checks", "COS011"], ["checks", "--format=json"]])
+def test_the_list_of_checks_is_stored(words):
+    answer = stored(words)
+    assert run(words) == (answer.status, answer.text(0.1), "")
+
+
+def test_an_unknown_check_and_a_plugin_s_are_not_stored(monkeypatch):
+    assert stored(["checks", "COS999"]) is None
+    monkeypatch.setattr(stored_answers, "installed_checks", lambda: (*CATALOGUE, CATALOGUE[0]))
+    assert stored(["checks", "COS012"]) is None
 
 
 UNSTORED = {
@@ -348,6 +362,34 @@ def test_the_overview_is_printed_before_anything_is_imported(word):
         "cosinspect.version",
     }
     assert not modules & {"shutil", "typing", "pathlib", "hashlib"}
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["ls", "oci:good"], {"attr", "attrs", "msgspec", "isal", "lz4", "zlib_ng", "zstandard", "backports"}),
+        (["cat", "oci:good", "/etc/os-release"], {"attr", "attrs", "msgspec", "isal", "lz4", "zlib_ng", "zstandard", "backports"}),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("place")
+def test_a_command_loads_what_it_uses(words, needed):
+    """A layout needs no HTTP, no YAML, no rule, no report."""
+    status, _, err, modules = program(*words)
+    assert (0, "") == (status, err)
+    found = third_parties(modules)
+    assert set() == {name for name in found if name.strip("_") not in needed | {"typing_extensions"}}
+    rooms = {name.split(".")[1] for name in modules if name.startswith("cosinspect.")}
+    assert set() == rooms & {
+        "attestation",
+        "boot",
+        "checks",
+        "facts",
+        "fleet",
+        "inspection",
+        "policy",
+        "server",
+    }
+    assert "cosinspect.sources.registry" not in modules
 
 
 def test_importing_the_package_loads_nothing():

@@ -251,7 +251,16 @@ def test_descriptions_come_from_several_threads():
 def test_descriptions_do_without_libmagic(monkeypatch):
     monkeypatch.setattr(kernel_module, "_MAGIC", None)
     kernel_module._libmagic.cache_clear()
-    assert describe(b"hello\n") == "data"
+    told = {
+        b"hello\n": "text",
+        "grün".encode()[:-2]: "text",
+        b"\xff\xfe": "data",
+        b"a\x00b": "data",
+        bytes(9): "zeros",
+        b"\x7fELF\x02": "an ELF file",
+        gzip.compress(b""): "gzip compressed data",
+    }
+    assert told == {head: describe(head) for head in told}
     kernel_module._libmagic.cache_clear()
 
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from attrs import evolve
 
+from cosinspect.report.json_text import restored
 from cosinspect.testing import (
     Device,
     Directory,
@@ -123,7 +124,8 @@ def test_no_name_that_is_asked_for_is_written_raw(command, named, step):
 
 def test_names_come_out_of_json_as_they_are(command, named):
     paths = {
-        json.loads(line)["path"] for line in command("ls", named, "-R", "--format", "json").text.splitlines()
+        restored(json.loads(line))["path"]
+        for line in command("ls", named, "-R", "--format", "json").text.splitlines()
     }
     assert {f"/srv/{text.replace('/', chr(0x2044))}" for text in EVIL.values()} <= paths
 

@@ -195,7 +195,7 @@ def test_the_command_says_what_it_did_not_read(tmp_path, policy):
 
     text = " ".join(out.split())
     assert 0 == status
-    assert "as far as FLEET1 can tell, provisionally" in text
+    assert "as far as FLEET1 can tell, not asked whether it can boot, provisionally" in text
     assert "provisional layer 0 not read" in text
     status, _, err = run(*common, "--fast", "--verify", "full")
     assert 2 == status

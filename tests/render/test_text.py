@@ -121,6 +121,29 @@ def test_a_condition_of_some_capabilities_stands_below_all_that_are_yes():
     ) in rendered(found)
 
 
+def test_a_selection_of_checks_says_what_was_not_asked():
+    text = rendered(evolve(report(passing(BOOT)), selected=("COS001",)))
+
+    assert (
+        "PASS  quay.io/org/os:v1 as far as COS001 can tell, not asked whether it can boot or install\n"
+        in text
+    )
+    assert (
+        "  unknown  boot (required), install (required), upgrade, recovery, iso, verify, aws, gcp\n"
+        "             not asked: only COS001 ran\n"
+    ) in text
+
+
+def test_many_needs_that_no_check_looked_at_are_counted():
+    rows = tuple(
+        Need((UPGRADE,), ("G2",), f"Need {number}.", Effect.FAILS, "x.go:1", checks=("COS999",))
+        for number in range(5)
+    )
+    found = evolve(report(passing(BOOT, INSTALL, UPGRADE)), needs=rows)
+
+    assert "no check looked at: Need 0; Need 1; and 3 more needs\n" in rendered(found)
+
+
 def test_parts_that_are_asked_for_are_listed():
     brief, whole = rendered(), rendered(show=frozenset(ReportPart))
 

@@ -12,6 +12,7 @@ is for people to read (`describe`), and decides nothing.
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import functools
 import re
@@ -30,7 +31,7 @@ from cosinspect.formats.boot.elf import read_elf
 from cosinspect.formats.boot.pe import PEProgram, read_pe
 from cosinspect.limits import KIB, MIB
 
-# pylibmagic has libmagic and its database in a wheel, but importing it puts both and the current directory into the
+# pylibmagic (extra magic) has libmagic and its database in a wheel, but importing it puts both and the current directory into the
 # environment of every child process. python-magic asks for the library by its bare name; the one loaded first answers.
 _SPEC = find_spec("pylibmagic")
 _WHEEL = Path(_SPEC.origin).parent if _SPEC is not None and _SPEC.origin is not None else None
@@ -38,7 +39,7 @@ _PRELOADED: ctypes.CDLL | None = None
 if _WHEEL is not None:
     with suppress(OSError):
         _PRELOADED = ctypes.CDLL(str(_WHEEL / "libmagic.so.1"))
-_MAGIC: Any = None  # without a libmagic descriptions are poorer, and that is all
+_MAGIC: Any = None  # without a libmagic, `_describe_simply` finds the words
 with suppress(ImportError):
     import magic
 
@@ -69,6 +70,8 @@ _S390_ENTRY, _S390_MARK = 0x10008, b"S390EP"
 _S390_VERSION = 0x10428  # kernel_version in the parameter area
 _ARM_MAGIC = 0x016F2818
 _LINUX_PE_MAGIC = b"\xcd\x23\x82\x81"
+_TEXT_BYTES = 4096
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _VERSION_BYTES = 512
 _IMAGE_HEADER_BYTES = 64
 _LOADED_HIGH = 1  # loadflags, bit 0
@@ -183,7 +186,24 @@ def describe(head: bytes) -> str:
         with suppress(_MAGIC.MagicException):
             text = str(teller.from_buffer(head[:HEAD_BYTES]))
     words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return words[:_DESCRIPTION_CHARACTERS] or "data"
+    return words[:_DESCRIPTION_CHARACTERS] or _describe_simply(head)
+
+
+def _describe_simply(head: bytes) -> str:
+    """Return what bytes are, without libmagic's database."""
+    compression = detect(head[:MAGIC_BYTES])
+    if compression is not None:
+        return f"{compression.value} compressed data"
+    if head.startswith(b"\x7fELF"):
+        return "an ELF file"
+    if not head.strip(b"\0"):
+        return "zeros"
+    sample = head[:_TEXT_BYTES]
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)  # a character may be cut at the end
+    except UnicodeDecodeError:
+        return "data"
+    return "data" if _CONTROL.search(sample) else "text"
 
 
 @functools.cache
