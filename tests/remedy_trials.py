@@ -544,10 +544,19 @@ def attempt(kind: str, generation: str, scratch: Path) -> Outcome | None:
     return Outcome(_how(remedies), commands, left, omitted, tuple(checks))
 
 
+_TOOLKITS = ("G0", "G1", "G3", "G4", "G5")
+
+
 def pairs() -> Iterator[tuple[str, str]]:
-    """Yield each breakage with each generation for which it is one."""
-    for kind, each in KINDS.items():
-        yield kind, each.generation
+    """Yield each breakage with its own generation, and each of the toolkit with one other generation in turn."""
+    yield from ((kind, each.generation) for kind, each in KINDS.items())
+    toolkit = [kind for kind, each in KINDS.items() if each.generation == "G2"]
+    yield from ((kind, _TOOLKITS[number % len(_TOOLKITS)]) for number, kind in enumerate(toolkit))
+
+
+def further_pairs() -> Iterator[tuple[str, str]]:
+    """Yield what `pairs` leaves out: each breakage of the toolkit with every other generation."""
+    told = set(pairs())
     for kind, each in KINDS.items():
         if each.generation == "G2":
-            yield from ((kind, generation) for generation in ("G0", "G1", "G3", "G4", "G5"))
+            yield from ((kind, generation) for generation in _TOOLKITS if (kind, generation) not in told)
