@@ -14,7 +14,7 @@ from cosinspect.profiles.distributions import distributions, read_distributions
 from cosinspect.report.remedy import Needs, Remedy
 from cosinspect.testing.derivative import derivative, derivative_of
 from cosinspect.testing.derivative.parts import parts_of
-from remedy_trials import KINDS, Root, apply, attempt, pairs, tree_of
+from remedy_trials import KINDS, Root, apply, attempt, further_pairs, pairs, tree_of
 
 SOME = list(pairs())[::10]
 PLACEHOLDER = re.compile(r"<[a-z ]+>|\.\.\.|\bNAME\b")
