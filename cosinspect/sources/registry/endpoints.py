@@ -13,7 +13,7 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.reference import ImageName
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
-from cosinspect.sources.registry.source import RegistrySource
+from cosinspect.sources.registry.source import RegistrySource, assumes_plain_http
 
 __all__ = ["current_digest", "open_registry"]
 
@@ -51,6 +51,11 @@ def open_registry(name: ImageName, access: Access, limits: Limits, deadline: Dea
             )
             for number, way in enumerate(ways)
         )
+        if assumes_plain_http(place, reach) and not insecure and not reach.plain_http:
+            # Some registries on this machine speak TLS, as those that a certificate was made for.
+            way = evolve(reach, tls_verify=True)
+            opens = partial(RegistrySource, place, access=way, limits=limits, deadline=deadline)
+            candidates.append(Candidate(str(place), opens, after_plain=True))
     if len(candidates) == 1:
         return candidates[0].open()
     return MirroredSource(candidates)
