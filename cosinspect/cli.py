@@ -40,10 +40,12 @@ from cosinspect.commands.parser import CommandParser
 from cosinspect.commands.settings import OptionSources
 from cosinspect.deadline import Deadline, OutOfTime
 from cosinspect.errors import (
+    ContentError,
     CosinspectError,
     InvalidAccess,
     InvalidCache,
     InvalidConfiguration,
+    InvalidImage,
     InvalidProfile,
     InvalidReference,
     InvalidScan,
@@ -159,7 +161,21 @@ def _run(argv: list[str], out: TextIO, err: TextIO, question: Question | None) -
         for notice in getattr(arguments, "notices", ()):
             logging.getLogger(PROGRAM).warning(notice)
         _take_paths(arguments)
-        return command.run(arguments, _terminal(arguments, out, err))
+        try:
+            return command.run(arguments, _terminal(arguments, out, err))
+        except (ContentError, InvalidImage) as fault:
+            raise _of_image(fault, arguments) from fault
+
+
+def _of_image(fault: CosinspectError, arguments: argparse.Namespace) -> CosinspectError:
+    """Return an error of an image's content with the image's name, and with what to do."""
+    remedy = fault.remedy
+    if remedy is None and isinstance(fault, ContentError):
+        remedy = "the image is damaged, or was changed on the way: copy or push it again"
+    name = getattr(arguments, "image", None)
+    if not isinstance(name, str) or getattr(arguments, "other", None) or name in str(fault):
+        return fault.but(remedy=remedy)
+    return fault.but(where=f"{name}, {fault.where}" if fault.where else name, remedy=remedy)
 
 
 def _take_paths(arguments: argparse.Namespace) -> None:

@@ -189,13 +189,14 @@ class Outcome:
         commands: the instructions.
         left: the checks that still fail after the instructions, and that did not fail before.
         left_omitted: the same without the layer that the remedy names, None if it names none.
-        cured: whether there was something to try.
+        checks: the checks that failed.
     """
 
     how: How
     commands: tuple[str, ...]
     left: tuple[str, ...]
     left_omitted: tuple[str, ...] | None = None
+    checks: tuple[str, ...] = ()
 
 
 def tree_of(name: str) -> Tree:
@@ -239,28 +240,79 @@ def _match(tree: Tree, patterns: Iterable[str]) -> Iterator[str]:
 
 
 class Root:
-    """A tree in a directory, in which instructions run; absolute links stay inside it."""
+    """A tree in which instructions run: in memory, and in a directory while a command runs; links stay inside it."""
 
     def __init__(self, directory: Path, tree: Tree) -> None:
         self._top = directory
         self._was = tree
         self._touched: set[str] = set()
-        directory.mkdir(parents=True)
-        for path, node in tree.items():
-            self._write(path, node)
+        self.now: dict[str, Node] = dict(tree)
 
-    def _write(self, path: str, node: Node) -> None:
-        place = self._top / os.fsencode(path).decode("utf-8", "surrogateescape")
-        place.parent.mkdir(parents=True, exist_ok=True)
+    def restore(self, good: Tree, patterns: Iterable[str]) -> None:
+        """Write what a good tree has at the paths that match."""
+        for path in sorted(_match(good, patterns)):
+            self._put(path, good[path])
+            if path.endswith("luet.db"):  # which luet writes at every installation
+                self._touched.add(path)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file."""
+        self._put(path.lstrip("/"), Node("file", 0o644, content))
+
+    def read(self, path: str) -> str:
+        """Return the text of a file, "" if there is none."""
+        node = self.now.get(path)
+        return node.content.decode() if node is not None else ""
+
+    def names(self, directory: str) -> list[str]:
+        """Return the paths of the files in a directory."""
+        return sorted(path for path in self.now if path.rpartition("/")[0] == directory)
+
+    def _put(self, path: str, node: Node) -> None:
+        if node.type != "dir":
+            for below in [each for each in self.now if each.startswith(f"{path}/")]:
+                del self.now[below]
+        for above in Path(path).parents:
+            if str(above) != "." and self.now.get(str(above), _DIRECTORY).type not in ("dir", "symlink"):
+                del self.now[str(above)]
+            if str(above) != ".":
+                self.now.setdefault(str(above), Node("dir", 0o755))
+        self.now[path] = node
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    def run(self, command: str) -> None:
+        """Run a command of a shell, with every path in the directory."""
+        held: list[str] = []
+
+        def hold(match: re.Match[str]) -> str:  # quoted words are data: no path in them is one of the tree
+            held.append(match[0])
+            return f"\0{len(held) - 1}\0"
+
+        open_words = re.sub(r"'[^']*'|\"[^\"]*\"", hold, command)
+        inside = re.sub(r"(?<![\w'\".~*$-])/(?=[\w*]|\s|$)", f"{self._top}/", open_words)
+        whole = re.sub(r"\0(\d+)\0", lambda match: held[int(match[1])], inside)
+        self._run(["/bin/sh", "-euc", whole])
+
+    def systemctl(self, words: list[str]) -> None:
+        """Run systemctl for this root."""
+        self._run(["systemctl", f"--root={self._top}", *words])
+
+    def _run(self, words: list[str]) -> None:
+        shutil.rmtree(self._top, ignore_errors=True)
+        self._top.mkdir(parents=True)
+        for path, node in sorted(self.now.items()):
+            self._extract(path, node)
+        done = subprocess.run(words, cwd=self._top, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"{words}\n{done.stderr}"
+        self.now = dict(sorted(self._read()))
+
+    def _extract(self, path: str, node: Node) -> None:
+        place = self._top / path
         if node.type == "dir":
-            if place.is_symlink() or place.is_file():
-                place.unlink()
-            place.mkdir(exist_ok=True)
+            place.mkdir(parents=True, exist_ok=True)
             return
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
-        elif place.is_symlink() or place.exists():
-            place.unlink()
+        place.parent.mkdir(parents=True, exist_ok=True)
         if node.type == "symlink":
             place.symlink_to(self._inside(path, node.link))
         else:
@@ -271,82 +323,14 @@ class Root:
         """Return the target of a link so that it cannot lead out of the directory."""
         if target == "/dev/null":  # by which systemctl knows what is masked
             return target
-        depth = path.count("/")
         climbs = len(re.match(r"(?:\.\./)*", target)[0]) // 3  # type: ignore[index]
-        return f"{self._top}{target}" if target.startswith("/") else target if climbs <= depth else "/nowhere"
-
-    def restore(self, good: Tree, patterns: Iterable[str]) -> None:
-        """Write what a good tree has at the paths that match."""
-        for path in sorted(_match(good, patterns)):
-            self._write(path, good[path])
-            if path.endswith("luet.db"):  # which luet writes at every installation
-                self._touched.add(path)
-
-    def read(self, path: str) -> str:
-        """Return the text of a file, "" if there is none."""
-        place = self._top / path.lstrip("/")
-        return place.read_text() if place.is_file() else ""
-
-    def names(self, directory: str) -> list[str]:
-        """Return the names in a directory."""
-        place = self._top / directory
-        return sorted(each.name for each in place.iterdir()) if place.is_dir() else []
-
-    def write(self, path: str, content: bytes) -> None:
-        """Write a file."""
-        self._write(
-            os.path.relpath(os.path.realpath(self._top / path.lstrip("/")), self._top),
-            Node("file", 0o644, content),
+        return (
+            f"{self._top}{target}"
+            if target.startswith("/")
+            else target
+            if climbs <= path.count("/")
+            else "/nowhere"
         )
-
-    def run(self, command: str) -> None:
-        """Run a command of a shell, with every path in the directory."""
-        words = re.sub(r"(?<![\w'\".~*$-])/(?=[\w*]|\s|$)", f"{self._top}/", _unquoted(command))
-        done = subprocess.run(
-            ["/bin/sh", "-euc", _quoted(words)],
-            cwd=self._top,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{words}\n{done.stderr}"
-
-    def systemctl(self, words: list[str]) -> None:
-        """Run systemctl for this root."""
-        done = subprocess.run(
-            ["systemctl", f"--root={self._top}", *words],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, f"{words}\n{done.stderr}"
-
-    def changes(self) -> dict[str, Entry]:
-        """Return what differs from the first tree, as the entries of a layer."""
-        now = dict(self._read())
-        found: dict[str, Entry] = {}
-        for path in sorted(self._was.keys() - now.keys()):
-            if not any(path.startswith(f"{above}/") for above in found) and not any(
-                path.startswith(f"{above}/") and now[above].type != "dir" for above in now
-            ):
-                found[path] = Whiteout()
-        for path, node in now.items():
-            was = self._was.get(path)
-            if was is None or not _same(was, node) or path in self._touched:
-                found[path] = _entry(node)
-        # A build lists the directories above what it changed.
-        for path in list(found):
-            for above in Path(path).parents:
-                node = now.get(str(above))
-                if node is not None and node.type == "dir":
-                    found.setdefault(str(above), _entry(node))
-        return dict(sorted(found.items()))
-
-    def whole(self) -> dict[str, Node]:
-        """Return the tree as it is now."""
-        return dict(sorted(self._read()))
 
     def _read(self) -> Iterator[tuple[str, Node]]:
         for directory, directories, files in os.walk(self._top):
@@ -354,19 +338,45 @@ class Root:
                 place = Path(directory) / name
                 path = str(place.relative_to(self._top))
                 status = place.lstat()
+                was = self.now.get(path)
                 if stat.S_ISLNK(status.st_mode):
-                    target = str(place.readlink()).removeprefix(str(self._top))
-                    was = self._was.get(path)
+                    target = str(place.readlink())
                     kept = (
-                        was is not None
-                        and was.type == "symlink"
-                        and str(place.readlink()) == self._inside(path, was.link)
+                        was is not None and was.type == "symlink" and target == self._inside(path, was.link)
                     )
-                    yield path, Node("symlink", 0o777, link=was.link if kept and was is not None else target)
+                    link = was.link if kept and was is not None else target.removeprefix(str(self._top))
+                    yield path, Node("symlink", 0o777, link=link)
                 elif stat.S_ISDIR(status.st_mode):
                     yield path, Node("dir", stat.S_IMODE(status.st_mode))
                 else:
-                    yield path, Node("file", stat.S_IMODE(status.st_mode), place.read_bytes())
+                    mode = stat.S_IMODE(status.st_mode)
+                    if was is not None and was.type == "file" and was.mode & 0o7777 | 0o200 == mode:
+                        mode = was.mode
+                    yield path, Node("file", mode, place.read_bytes())
+
+    # -- the layer -----------------------------------------------------------------------------------------------------
+
+    def changes(self) -> dict[str, Entry]:
+        """Return what differs from the first tree, as the entries of a layer."""
+        found: dict[str, Entry] = {}
+        for path in sorted(self._was.keys() - self.now.keys()):
+            above = [str(each) for each in Path(path).parents]
+            if not any(each in found or self.now.get(each, _DIRECTORY).type != "dir" for each in above):
+                found[path] = Whiteout()
+        for path, node in self.now.items():
+            was = self._was.get(path)
+            if was is None or not _same(was, node) or path in self._touched:
+                found[path] = _entry(node)
+        # A build lists the directories above what it changed.
+        for path in list(found):
+            for each in Path(path).parents:
+                above_it = self.now.get(str(each))
+                if above_it is not None and above_it.type == "dir":
+                    found.setdefault(str(each), _entry(above_it))
+        return dict(sorted(found.items()))
+
+
+_DIRECTORY = Node("dir", 0o755)
 
 
 def _same(was: Node, now: Node) -> bool:
@@ -374,7 +384,7 @@ def _same(was: Node, now: Node) -> bool:
         return False
     if was.type == "symlink":
         return was.link == now.link
-    return was.type == "dir" or (was.content == now.content and was.mode | 0o200 == now.mode | 0o200)
+    return was.type == "dir" or (was.content == now.content and was.mode == now.mode)
 
 
 def _entry(node: Node) -> Entry:
@@ -383,24 +393,6 @@ def _entry(node: Node) -> Entry:
     if node.type == "dir":
         return Directory(mode=node.mode)
     return File(node.content, mode=node.mode)
-
-
-# Quoted words are data: no path in them is one of the tree.
-_HELD: list[str] = []
-
-
-def _unquoted(command: str) -> str:
-    _HELD.clear()
-
-    def hold(match: re.Match[str]) -> str:
-        _HELD.append(match[0])
-        return f"\0{len(_HELD) - 1}\0"
-
-    return re.sub(r"'[^']*'|\"[^\"]*\"", hold, command)
-
-
-def _quoted(command: str) -> str:
-    return re.sub(r"\0(\d+)\0", lambda match: _HELD[int(match[1])], command)
 
 
 def apply(root: Root, instruction: str, good: tuple[Parts, Tree]) -> None:
@@ -450,7 +442,7 @@ def _initrd(root: Root, parts: Parts, version: str, words: list[str]) -> bytes:
     """Return the good initrd, for another version and with what the drop-ins and the options request beyond it."""
     wanted: dict[str, list[str]] = {}
     for name in root.names("etc/dracut.conf.d"):
-        for key, values in re.findall(r'(\w+)\+="([^"]*)"', root.read(f"etc/dracut.conf.d/{name}")):
+        for key, values in re.findall(r'(\w+)\+="([^"]*)"', root.read(name)):
             wanted.setdefault(key, []).extend(values.split())
     modules = wanted.get("add_dracutmodules", []) + [
         words[n + 1] for n, word in enumerate(words) if word == "--add"
@@ -504,21 +496,24 @@ def _mended(
     if "FROM scratch" in commands:
         one = evolve(builder, _steps=())
         mended = one.layer(
-            {path: _entry(node) for path, node in root.whole().items()}, created_by="COPY --from=build / /"
+            {path: _entry(node) for path, node in sorted(root.now.items())},
+            created_by="COPY --from=build / /",
         )
     else:
         mended = builder.layer(root.changes(), created_by="the remedies", parents=False)
     return inspect(mended.build().write_layout(scratch / "image"))
 
 
-def attempt(kind: str, generation: str, scratch: Path) -> Outcome:
-    """Break a derivative, apply the remedies of its findings, and inspect it again."""
+def attempt(kind: str, generation: str, scratch: Path) -> Outcome | None:
+    """Break a derivative, apply the remedies of its findings, and inspect it again; None if the breakage is none of the generation."""
     parts = parts_of(generation, "amd64")  # type: ignore[arg-type]
     KINDS[kind].apply(parts)
     builder = builder_of(parts)
     name = builder.build().write_layout(scratch / "broken")
     before = inspect(name)
     checks = [result.check for result in before.failed]
+    if not checks:
+        return None
     findings: list[Finding] = [finding for result in before.failed for finding in result.findings]
     remedies = [finding.cure for finding in findings if finding.cure is not None]
     commands = tuple(dict.fromkeys(step.text for each in remedies for step in each.steps))
@@ -541,16 +536,27 @@ def attempt(kind: str, generation: str, scratch: Path) -> Outcome:
             commands = (*commands, *again)
             left = _left(before, _mended(builder, name, commands, good, scratch / "again"), checks)
     omitted = None
-    if any(each.omits is not None for each in remedies) and parts.top:
+    # Without the topmost layer it is the good derivative of the generation: once is enough.
+    is_own = generation == KINDS[kind].generation
+    if is_own and any(each.omits is not None for each in remedies) and parts.top:
         parts.top = {}
         omitted = _left(before, inspect(builder_of(parts).build().write_layout(scratch / "without")), checks)
-    return Outcome(_how(remedies), commands, left, omitted)
+    return Outcome(_how(remedies), commands, left, omitted, tuple(checks))
+
+
+_TOOLKITS = ("G0", "G1", "G3", "G4", "G5")
 
 
 def pairs() -> Iterator[tuple[str, str]]:
-    """Yield each breakage with each generation for which it is one."""
-    for kind, each in KINDS.items():
-        yield kind, each.generation
+    """Yield each breakage with its own generation, and each of the toolkit with one other generation in turn."""
+    yield from ((kind, each.generation) for kind, each in KINDS.items())
+    toolkit = [kind for kind, each in KINDS.items() if each.generation == "G2"]
+    yield from ((kind, _TOOLKITS[number % len(_TOOLKITS)]) for number, kind in enumerate(toolkit))
+
+
+def further_pairs() -> Iterator[tuple[str, str]]:
+    """Yield what `pairs` leaves out: each breakage of the toolkit with every other generation."""
+    told = set(pairs())
     for kind, each in KINDS.items():
         if each.generation == "G2":
-            yield from ((kind, generation) for generation in ("G0", "G1", "G3", "G4", "G5"))
+            yield from ((kind, generation) for generation in _TOOLKITS if (kind, generation) not in told)

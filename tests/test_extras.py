@@ -1,6 +1,7 @@
 """Packages: docs/dependencies.md names them all. Without the optional ones the library works, and a request that needs one is refused with the command that installs it."""
 
 import ast
+import importlib.metadata
 import io
 import re
 import subprocess
@@ -190,3 +191,36 @@ def test_the_extras_are_what_the_page_says():
     found = {(row[0], extra) for row in rows("extras") for extra in re.findall(r"`([a-z]+)`", row[1])}
     assert expected == found
     assert all(len(row) == 4 and all(row) for row in rows("extras"))
+
+
+@pytest.mark.parametrize(("package", "option"), [("pyarrow", "--parquet"), ("jinja2", "--html")])
+def test_a_scan_is_refused_before_it_reads_an_image(package, option, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    out, err = io.StringIO(), io.StringIO()
+
+    status = main(["scan", "oci:/nowhere", option, str(tmp_path / "out")], stdout=out, stderr=err)
+
+    assert (2, "") == (status, out.getvalue())
+    assert f"the Python package {package}, it is not installed" in err.getvalue()
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_base_is_as_small_as_the_page_says():
+    """The number of packages; their size is measured by hand."""
+    found, waiting = {"cosinspect"}, [distribution_of(each) for each in PROJECT["dependencies"]]
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        if name not in found:
+            found.add(name)
+            needed = importlib.metadata.requires(name) or ()
+            waiting.extend(distribution_of(each) for each in needed if _is_needed_here(each))
+
+    (said,) = re.findall(r"^\| the base \| (\d+) \| \d+ \|$", PAGE, re.MULTILINE)
+    assert len(found) <= int(said), sorted(found)  # newer Pythons need fewer
+
+
+def _is_needed_here(requirement):
+    """Whether a requirement has no marker but one that this Python fulfils, as far as packages of the base have them."""
+    marker = requirement.partition(";")[2].strip()
+    older = re.fullmatch(r'python_version < "3\.(\d+)"', marker.replace("'", '"'))
+    return not marker or (older is not None and sys.version_info < (3, int(older[1])))

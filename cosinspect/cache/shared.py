@@ -100,7 +100,7 @@ def open_shared(url: str, local: DirectoryStore) -> SharedStore:
     except (ValueError, ImportError, OSError) as fault:
         scheme = url.partition("://")[0][:40]
         raise InvalidCache(
-            f"expected a URL that fsspec can open, {scheme}:// is none: {type(fault).__name__}",
+            f"expected a URL that fsspec can open, found {scheme}://",
             remedy="install the package that fsspec needs for it (s3fs, gcsfs, sshfs), or name a directory",
         ) from fault
     return SharedStore(url, filesystem, root, local)

@@ -199,6 +199,8 @@ class CheckContext:
         return self.broken(trace, message)
 
 
+# The number of findings of a check whose remedies are made of the image; the others have the check's own.
+_MOST_CURES = 50
 # The number of places of a missing library whose histories are examined.
 _MOST_PLACES = 12
 
@@ -402,7 +404,10 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     def result(kind: Kind, reason: str = "", *, seen: Iterable[Finding | str] = ()) -> CheckResult:
         findings = tuple(each for each in seen if isinstance(each, Finding))
         evidence = tuple(each for each in seen if isinstance(each, str))
-        cures = share_packages(each.cure or cured(item.cure, context, each) for each in findings)
+        cures = share_packages(
+            each.cure or (cured(item.cure, context, each) if number < _MOST_CURES else None)
+            for number, each in enumerate(findings)
+        )
         mended = tuple(
             evolve(finding, remedy=cure or item.remedy) for finding, cure in zip(findings, cures, strict=True)
         )

@@ -88,8 +88,9 @@ def links_directly(context: CheckContext, finding: Finding) -> Remedy | None:
 
 def lists_boot_files(context: CheckContext, finding: Finding) -> Remedy | None:
     """Link in /boot the kernel or the initrd that boots."""
-    path = finding.path or ""
-    files = context.facts.kernels if "vmlinuz" in path else context.facts.initrds
+    is_initrd = "initr" in (finding.path or "").rpartition("/")[2]
+    path = "/boot/initrd" if is_initrd else "/boot/vmlinuz"
+    files = context.facts.initrds if is_initrd else context.facts.kernels
     found = next((each.trace.entry for each in files if each.trace.entry is not None), None)
     if found is None or found.path == path:
         return None

@@ -13,6 +13,7 @@ from cosinspect.checks.kernel import is_of_unread_machine
 from cosinspect.errors import FormatError
 from cosinspect.facts.facts import KernelFile
 from cosinspect.formats.text.key_file import KeyFile, read_key_file
+from cosinspect.report.display import counted
 from cosinspect.report.evidence import Evidence, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry
@@ -323,7 +324,7 @@ def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
         elif not found.initrd.has_init:
             yield Finding("the initramfs has no /init that can be executed", entry.path, entry.layer)
         else:
-            yield f"{path} unpacks to {len(found.initrd.members)} files"
+            yield f"{path} unpacks to {counted(len(found.initrd.members), 'file')}"
 
 
 @check(

@@ -367,7 +367,7 @@ def bootc_install_tool_missing(context: CheckContext) -> Iterator[Finding | str]
             yield context.missing(
                 f"/usr/sbin/{names[0]}", f"expected the command {' or '.join(names)}, it is not in the image"
             )
-    yield f"{len(wanted)} commands that installation runs were looked for"
+    yield f"the commands that installation runs are in the image ({len(wanted)})"
 
 
 @check(

@@ -130,7 +130,7 @@ def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
             (*evidence, context.step(absent[0].layer)),
         )
     else:
-        yield f"the {len(found)} entries of /var are in tmpfiles.d"
+        yield f"tmpfiles.d has every entry of /var ({len(found)})"
 
 
 @check(
@@ -144,7 +144,7 @@ def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     applies=subjects.bootc,
 )
 def bootc_accounts_unlisted(context: CheckContext) -> Iterator[Finding | str]:
-    """Hold the names in both files against the entries below /usr/lib/sysusers.d (crates/sysusers)."""
+    """Compare the names in both files with the entries below /usr/lib/sysusers.d (crates/sysusers)."""
     users: set[str] = set()
     groups: set[str] = set()
     for entry in context.rootfs.glob("/usr/lib/sysusers.d/*.conf"):
@@ -171,7 +171,7 @@ def bootc_accounts_unlisted(context: CheckContext) -> Iterator[Finding | str]:
             plain = [f"{kind} {name} -" for name in absent if re.fullmatch(r"[\w.-]+", name)]
             cure = file_remedies.appends("list the accounts", "/usr/lib/sysusers.d/image.conf", *plain)
             yield remedies.with_cure(context, finding, cure)
-    yield f"{seen} accounts are in sysusers.d"
+    yield f"sysusers.d has every account ({seen})"
 
 
 @check(

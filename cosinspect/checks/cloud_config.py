@@ -8,6 +8,7 @@ from cosinspect.checks import file_remedies, remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.facts.cloud_configs import OWN_DIRECTORY, CloudConfigFile
+from cosinspect.report.display import counted
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -183,7 +184,7 @@ def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
                 yield Finding(str(problem), item.path, item.layer, (_read_by(context),))
     if configs.unread:
         raise Undecided(configs.unread)
-    yield f"{len(configs.files)} cloud-configs can be decoded by {_read_by(context)}"
+    yield f"{_read_by(context)} decodes {counted(len(configs.files), 'cloud-config')}"
 
 
 def _read_by(context: CheckContext) -> str:
@@ -254,7 +255,7 @@ def cloud_config_key_unknown(context: CheckContext) -> Iterator[Finding | str]:
         keys = [problem.message for problem in item.config.problems if problem.kind == "unknown-key"]
         if keys and not any(problem.kind == "stages" for problem in item.config.problems):
             yield Finding(
-                f"expected keys that yip reads, found {len(keys)} that it does not",
+                f"expected keys that yip reads, found {counted(len(keys), 'other')}",
                 item.path,
                 item.layer,
                 (*keys[:_SHOWN], _read_by(context)),

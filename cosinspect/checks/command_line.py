@@ -86,7 +86,7 @@ def kernel_argument_unresolved(context: CheckContext) -> Iterator[Finding | str]
             finding = _at(context, line, f"expected {value}, which {key}= names, {reason}")
             cure = boot_remedies.takes_out_argument(f"{key}={value}")
             yield remedies.with_cure(context, finding, cure)
-    yield f"{count} arguments name a program or a unit"
+    yield f"every program and unit that an argument names is there ({count})"
 
 
 def _unresolved(context: CheckContext, key: str, value: str) -> str | None:

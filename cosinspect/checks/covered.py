@@ -12,6 +12,7 @@ from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import started_services
 from cosinspect.facts.cloud_configs import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.display import counted
 from cosinspect.report.evidence import Evidence, Mention
 from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import Finding, Level
@@ -137,7 +138,7 @@ def covered_program(context: CheckContext) -> Iterator[Finding | str]:
             yield remedies.with_cure(context, finding, remedies.by_hand(lead))
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
-    yield f"{seen} services run nothing below {' '.join(tops)}"
+    yield f"no service runs a program below {' '.join(tops)} ({counted(seen, 'service')})"
 
 
 @check(

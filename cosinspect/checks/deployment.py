@@ -11,6 +11,7 @@ from cosinspect.checks.boot_path import LOADER_READS
 from cosinspect.facts.boot_search import on_host
 from cosinspect.facts.ext2 import geometry
 from cosinspect.report.capabilities import Need
+from cosinspect.report.display import counted
 from cosinspect.report.evidence import Line, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry, Rootfs
@@ -192,7 +193,8 @@ def _most_files(context: CheckContext) -> tuple[Mention, ...]:
         ((len(index.entries), number) for number, index in enumerate(context.rootfs.indexes)), reverse=True
     )
     return tuple(
-        Mention(f"{count} entries in {context.step(number)}", number) for count, number in counts[:3]
+        Mention(f"{counted(count, 'entry', 'entries')} in {context.step(number)}", number)
+        for count, number in counts[:3]
     )
 
 
@@ -289,7 +291,9 @@ def _wrong_context(line: str) -> str | None:
     if not fields or fields[0].startswith("#"):
         return None
     if len(fields) not in (2, 3):
-        return f"expected a pattern, perhaps a file type, and a context, found {len(fields)} fields"
+        return (
+            f"expected a pattern, perhaps a file type, and a context, found {counted(len(fields), 'field')}"
+        )
     if len(fields) == 3 and (len(fields[1]) != 2 or fields[1][0] != "-" or fields[1][1] not in "bcdpls-"):
         return f"expected a file type such as --, -d or -l, found {fields[1][:20]!r}"
     if fields[-1] != "<<none>>" and fields[-1].count(":") < 2:

@@ -126,7 +126,7 @@ def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
             )
             yield remedies.with_cure(context, finding, boot_remedies.package_of_module(name))
     if wanted.keys() <= known:
-        yield f"the {len(wanted)} modules that drop-ins name are there"
+        yield f"the image has every module that drop-ins name ({len(wanted)})"
 
 
 @check(

@@ -12,6 +12,7 @@ from cosinspect.facts.drivers import Drivers, drivers_of, needs_by_name
 from cosinspect.facts.facts import MODULE_DIRECTORIES
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.boot.module_index import read_dependencies
+from cosinspect.report.display import counted
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -38,7 +39,6 @@ _WANTED = {
     "ext4": ("ext4", "no partition of the disk can be mounted: the wait for the root device times out"),
     "loop": ("loop", "the image file on the disk does not become a device: the boot hangs"),
 }
-_REBUILD = "Install kmod and the kernel's modules, run depmod -a <version>, and build the initrd again: RUN dracut -f /boot/initrd-<version> <version>"
 # crc32c is a transform that any of these modules has; file systems ask for it by that name.
 _TRANSFORMS = {
     "crc32c": (
@@ -106,7 +106,7 @@ def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Fi
         yield about(
             context,
             path,
-            f"expected /{drivers.index} in the initrd beside {len(drivers.modules)} modules, {there}",
+            f"expected /{drivers.index} in the initrd beside {counted(len(drivers.modules), 'module')}, {there}",
         )
     elif not drivers.aliases:
         yield about(
@@ -138,7 +138,7 @@ def initrd_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
             raise Undecided(f"/{drivers.index} of {path} is larger than is read")
         yield from unindexed(context, path, drivers)
         if not drivers.fault:
-            yield f"/{drivers.index} of {path} lists {len(drivers.needs)} modules"
+            yield f"/{drivers.index} of {path} lists {counted(len(drivers.needs), 'module')}"
 
 
 @check(

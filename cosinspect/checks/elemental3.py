@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from cosinspect.checks import file_remedies, remedies, subjects
 from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check, words_of
 from cosinspect.formats.text.os_release import read_env_file
+from cosinspect.report.display import counted
 from cosinspect.report.evidence import Mention
 from cosinspect.report.report import Capability, Finding, Level
 
@@ -198,7 +199,7 @@ def elemental3_fstab_present(context: CheckContext) -> Iterator[Finding | str]:
     seen = (
         f"the line {refused[:80]!r}, which has not six fields"
         if refused is not None
-        else f"{len(lines)} lines"
+        else counted(len(lines), "line")
     )
     yield Finding(
         f"expected no {path}, found one with {seen}", path, entry.layer, (context.step(entry.layer),)

@@ -34,9 +34,6 @@ _READS = (
     "usr/lib/modules/*/{vmlinuz,Image,image,initrd}*",
     "usr/lib/modules/*/{modules.builtin,modules.dep,config}",
 )
-_REBUILD = (
-    "Build it beside the kernel: RUN dracut --no-hostonly -f /usr/lib/modules/<version>/initrd <version>"
-)
 _ESP_MEBIBYTES = 1024
 """Size of the EFI system partition (pkg/deployment/deployment.go)."""
 _SNAPSHOTS = 8

@@ -217,10 +217,19 @@ def enables_unit(context: CheckContext, finding: Finding) -> Remedy | None:
     text = context.facts.text(place).text
     wanted = posixpath.basename(posixpath.dirname(path))
     installed = read_unit(text) if text is not None else None
-    key = {".wants": "WantedBy", ".requires": "RequiredBy"}.get(posixpath.splitext(wanted)[1], "")
-    targets = installed.values("Install", key) if installed is not None and key else ()
-    if any(posixpath.splitext(wanted)[0] in each.split() for each in targets):
+    keys = {".wants": ("WantedBy",), ".requires": ("RequiredBy",)}.get(
+        posixpath.splitext(wanted)[1], ("WantedBy", "RequiredBy")
+    )
+    targets = [
+        target
+        for key in keys
+        for value in (installed.values("Install", key) if installed is not None else ())
+        for target in value.split()
+    ]
+    if posixpath.splitext(wanted)[0] in targets or (wanted == "*" and targets):
         return remedy_of(context, finding, "enable the unit", f"RUN systemctl enable {unit}")
+    if wanted == "*":  # releases of the generation differ in the target
+        path = f"/etc/systemd/system/multi-user.target.wants/{unit}"
     directory = (
         ""
         if context.rootfs.exists(posixpath.dirname(path))

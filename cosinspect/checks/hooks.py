@@ -40,7 +40,7 @@ def chroot_hook_invalid(context: CheckContext) -> Iterator[Finding | str]:
                 for command in step.commands:
                     count += 1
                     yield from _absent(context, item.path, stage.name, command)
-    yield f"{count or 'no'} commands run in the new root"
+    yield f"every command that runs in the new root is there ({count})"
 
 
 def _absent(context: CheckContext, path: str, stage: str, command: str) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ __all__ = ["generation_unknown"]
     universal=True,
 )
 def generation_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Find out the generation, show what tells it, and hold it against those that the profile is for."""
+    """Recognise the generation by its files, and compare it with those of the profile."""
     recognised = context.facts.recognised
     profile = context.profile
     title = profile.title(recognised.name)

@@ -11,6 +11,7 @@ from cosinspect.checks.lookup import spares_iso
 from cosinspect.facts.drivers import loadable_drivers
 from cosinspect.formats.boot.dracut import read_build_parameters
 from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.report.display import counted
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -36,7 +37,6 @@ READS = (
     "boot/config-*",
     "{usr/,}lib/modules/*/{config,modules.builtin}",
 )
-REBUILD = "Build the initrd in the Dockerfile after the cOS packages: RUN dracut -f /boot/initrd-<version> <version>"
 
 CANNOT_READ = frozenset({"unsupported", "limit"})
 """Kinds of fault that are this reader's and not the initrd's: LZO, and bounds that were reached."""
@@ -177,7 +177,7 @@ def initrd_unreadable(context: CheckContext) -> Iterator[Finding | str]:
                 f"{segment.kind} ({segment.compression.value if segment.compression else 'plain'})"
                 for segment in item.initrd.segments
             )
-            yield f"{entry.path} unpacks to {len(item.initrd.members)} files: {parts}"
+            yield f"{entry.path} unpacks to {counted(len(item.initrd.members), 'file')}: {parts}"
     if not seen:
         raise NotApplicable("there is no initrd to look into")
 
@@ -408,7 +408,7 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
                 f"the last drop-in that names modules is {last}",
             )
         else:
-            yield f"the {len(wanted)} modules that drop-ins name are in {path}"
+            yield f"{path} has every module that drop-ins name ({len(wanted)})"
 
 
 @check(

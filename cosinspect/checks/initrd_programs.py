@@ -191,7 +191,7 @@ def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
                     path,
                     f"expected plain line ends in /{name} in the initrd, they are carriage returns",
                 )
-    yield f"{len(seen)} scripts are as a shell reads them"
+    yield f"a shell reads every script ({len(seen)})"
 
 
 def _ends_in_returns(body: bytes, *, sourced: bool) -> bool:

@@ -128,7 +128,7 @@ def _other_generation(context: CheckContext, initrd: Initrd) -> str:
     cure=remedies.rebuilds(),
 )
 def generation_mixed(context: CheckContext) -> Iterator[Finding | str]:
-    """Hold what only one generation has in its initrd against the generation of the image."""
+    """Compare what only one generation has in its initrd with the generation of the image."""
     own = context.facts.recognised
     for path, initrd in opened(context):
         other = _other_generation(context, initrd)

@@ -12,6 +12,7 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.initrd import READS, about, drivers_in, opened
 from cosinspect.facts.facts import MODULE_DIRECTORIES
 from cosinspect.formats.text.go_version import go_version
+from cosinspect.report.display import counted
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
@@ -161,7 +162,7 @@ def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
             if name in shipped and name not in there:
                 finding = about(context, path, f"expected the driver {name} in the initrd, not there: {harm}")
                 yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(name))
-        yield f"{path} has {len(there)} drivers"
+        yield f"{path} has {counted(len(there), 'driver')}"
 
 
 @check(

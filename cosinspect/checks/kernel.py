@@ -123,7 +123,7 @@ def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
             raise Undecided(f"kernels for {context.config.platform} are not read: {item.fault.message}")
         elif item.fault is not None:
             yield Finding(
-                f"expected a Linux kernel, found {item.description} ({item.fault.message})",
+                f"expected a Linux kernel, found {item.description}",
                 entry.path,
                 entry.layer,
                 (*links_of(item.trace), context.step(entry.layer)),
@@ -147,7 +147,7 @@ def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
     cure=boot_remedies.kernel_package,
 )
 def kernel_truncated(context: CheckContext) -> Iterator[Finding | str]:
-    """Compare the file's size with what the header tells."""
+    """Compare the size of the file with the size in the header."""
     for item in _readable(context):
         entry = item.trace.entry
         for problem in item.kernel.problems if item.kernel is not None else ():

@@ -353,7 +353,7 @@ def layer_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
 )
 def layer_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     """Say that the layers were read; `unreadable` stands for all checks where one could not be."""
-    yield f"{len(context.rootfs.indexes)} layers were read to their end"
+    yield f"every layer was read to its end ({len(context.rootfs.indexes)})"
 
 
 @check(

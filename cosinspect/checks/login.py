@@ -12,6 +12,7 @@ from cosinspect.facts.unit_tree import Placement
 from cosinspect.formats.text.accounts import PasswdEntry, read_passwd, read_sysusers
 from cosinspect.formats.text.pam import Handler, Kind, Stack, passes, read_stack
 from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.display import counted
 from cosinspect.report.report import Finding, Level
 
 __all__ = ["login_impossible"]
@@ -93,7 +94,9 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
     if found is None:
         trace = context.rootfs.trace(places[0])
         why = (
-            "the file is not there" if trace.entry is None else f"it has {len(accounts)} accounts without it"
+            "the file is not there"
+            if trace.entry is None
+            else f"it has {counted(len(accounts), 'account')} without it"
         )
         yield context.broken(
             trace, f"expected the account root in {places[0]}, {why}: every login is refused"

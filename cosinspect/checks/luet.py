@@ -10,6 +10,7 @@ from cosinspect.errors import FormatError
 from cosinspect.facts.cloud_configs import CLOUD_CONFIG_DIRECTORIES
 from cosinspect.facts.packages import LUET_CONFIG, READS, luet_config
 from cosinspect.formats.luet.database import LuetPackage, LuetSelector
+from cosinspect.report.display import counted
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -117,7 +118,7 @@ def luet_database_unreadable(context: CheckContext) -> Iterator[Finding | str]:
             continue
         for problem in item.problems:
             yield Finding(problem, item.path, item.layer)
-        yield f"{item.path} lists {len(item.database.packages)} packages"
+        yield f"{item.path} lists {counted(len(item.database.packages), 'package')}"
 
 
 @check(
@@ -130,7 +131,7 @@ def luet_database_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     reads=READS,
 )
 def package_files_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Hold the file lists of the toolkit's packages against the tree."""
+    """Compare the file lists of the toolkit's packages with the tree."""
     wanted = set(context.generation.packages)
     seen = 0
     for item in context.facts.databases:
@@ -159,11 +160,11 @@ def package_files_missing(context: CheckContext) -> Iterator[Finding | str]:
                 yield remedies.with_cure(context, finding, cure)
     if not seen:
         raise NotApplicable("no luet database lists a package of the toolkit")
-    yield f"{seen} packages of the toolkit are listed with their files"
+    yield f"every package of the toolkit has its files ({seen})"
 
 
 def _is_judged_elsewhere(context: CheckContext, path: str) -> bool:
-    """Return whether a file's absence is another check's finding, which tells what it means."""
+    """Return whether a file's absence is the finding of another check."""
     generation = context.generation
     single = {
         generation.grub_config,
@@ -196,7 +197,7 @@ def _name(package: LuetPackage | LuetSelector) -> str:
     reads=READS,
 )
 def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Hold what packages require against what is installed or provided, by category and name."""
+    """Compare what packages require with what is installed or provided, by category and name."""
     require_luet(context)
     seen = 0
     for item in context.facts.databases:
@@ -218,7 +219,7 @@ def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str
                 yield remedies.with_cure(context, finding, cure)
     if not seen:
         raise NotApplicable("no luet database lists a package")
-    yield f"what {seen} packages require is installed"
+    yield f"what packages require is installed ({counted(seen, 'package')})"
 
 
 @check(
@@ -256,4 +257,4 @@ def package_file_replaced(context: CheckContext) -> Iterator[Finding | str]:
                     )
     if not seen:
         raise NotApplicable("no luet database lists a package of the toolkit")
-    yield f"units and scripts of {seen} packages of the toolkit are as they were installed"
+    yield f"units and scripts of the toolkit are as its packages have them ({counted(seen, 'package')})"

@@ -12,6 +12,7 @@ from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.cloud_config import READS as CLOUD_CONFIG_READS
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.formats.text.fstab import read_fstab
+from cosinspect.report.display import counted
 from cosinspect.report.evidence import Line
 from cosinspect.report.report import Finding, Level
 
@@ -56,7 +57,7 @@ def layout_volume_unknown(context: CheckContext) -> Iterator[Finding | str]:
             entry.layer if entry is not None else None,
             (f"{source} has {volume}",),
         )
-    yield f"the layout mounts {count} volumes"
+    yield f"the layout mounts {counted(count, 'volume')}"
 
 
 def _volumes(context: CheckContext) -> Iterator[tuple[str, str]]:
@@ -113,4 +114,4 @@ def fstab_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
             (Line("/etc/fstab", mount.line), context.step(entry.layer)),
         )
     if not bad:
-        yield f"/etc/fstab names {len(mounts)} file systems, none by what only one machine has"
+        yield f"/etc/fstab names {counted(len(mounts), 'file system')}, none by a UUID"

@@ -1,4 +1,4 @@
-"""Checks on what of the root is executed: whether it can be, down to its loader and its libraries, and where a layer stands in the way."""
+"""Checks on the programs of the root: whether the kernel can execute them, with loader and libraries, and which layer prevents it."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ _SHOWN = 5
     cure=file_remedies.merges_directory,
 )
 def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at the history of directories that stand beside what merged ones lead to."""
+    """Read the history of the directories beside the targets of merged ones."""
     require_root(context)
     seen = 0
     for name in _MERGED:
@@ -299,7 +299,7 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
                 Mention(f"{context.step(change.layer)} replaced it", change.layer),
             ),
         )
-    yield f"{seen} directories of programs and libraries are as the base laid them out"
+    yield f"the directories of programs and libraries are as the base image has them ({seen})"
 
 
 # What systemd mounts its own file systems over, or keeps its state in.

@@ -14,6 +14,7 @@ from attrs import evolve
 from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.oci.documents import Descriptor
+from cosinspect.report.display import counted
 from cosinspect.report.evidence import Evidence, LayerStep
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level
 from cosinspect.rootfs.differences import FLATTEN, Comparison, Difference
@@ -115,7 +116,7 @@ deliver the image as one layer that such a tool wrote.""".replace("\n", " ")
 def partial_root(
     problem: LayerProblem, written: Rootfs, step: LayerStep, whole: Rootfs | None = None
 ) -> Finding:
-    """Tell of an image of which elemental installs a part.
+    """Return the finding for an image of which elemental installs a part.
 
     Args:
         problem: what ends the writing.
@@ -123,7 +124,7 @@ def partial_root(
         step: what made the layer.
         whole: the tree that should be, where it is known.
     """
-    count = f"{len(written)} paths are written"
+    count = f"{counted(len(written), 'path is', 'paths are')} written"
     if whole is not None:
         count = f"{len(written)} of {len(whole)} paths are written"
     return Finding(

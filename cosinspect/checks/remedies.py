@@ -371,7 +371,9 @@ def rebuild_steps(
     if not context.command("dracut") and (step := install(context, "dracut")):
         before.append(step)
     if settings:
-        before.append(f"RUN {written(*settings)} > /etc/dracut.conf.d/90-{name}.conf")
+        directory = "/etc/dracut.conf.d"
+        made = "" if context.rootfs.exists(directory) else f"mkdir -p {directory} && "
+        before.append(f"RUN {made}{written(*settings)} > {directory}/90-{name}.conf")
     extra = f"{options} " if options else ""
     return (*before, f"RUN dracut --no-hostonly {extra}-f {quoted(path)} {quoted(version)}")
 

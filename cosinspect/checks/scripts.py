@@ -15,6 +15,7 @@ from cosinspect.checks.units import started_services
 from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import functions, read_shell_script
 from cosinspect.formats.text.systemd import exec_commands
+from cosinspect.report.display import counted
 from cosinspect.report.report import Finding, Level
 
 __all__ = ["script_command_missing"]
@@ -70,7 +71,7 @@ def script_command_missing(context: CheckContext) -> Iterator[Finding | str]:
             yield remedies.with_cure(context, finding, remedies.brings(name))
     if not count:
         raise NotApplicable("no started unit and no command of the toolkit is a shell script")
-    yield f"{count} scripts were read"
+    yield f"{counted(count, 'script')} read"
 
 
 def _scripts(context: CheckContext) -> Iterator[_Script]:

@@ -115,7 +115,7 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Make the image smaller, or give the file system and the state partition another size where it is installed.",
 )
 def image_exceeds_disk(context: CheckContext) -> Iterator[Finding | str]:
-    """Add up what the files take in blocks of 4096 bytes, and hold it against the generation's sizes."""
+    """Add up what the files take in blocks of 4096 bytes, and compare it with the generation's sizes."""
     bound = context.generation.image_mebibytes
     named = ""
     key = context.deployment.image_size_key

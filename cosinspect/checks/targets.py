@@ -11,6 +11,7 @@ from cosinspect.checks.base import CheckContext, NotApplicable, check, links_of
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.facts.unit_tree import Dependency, Placement
 from cosinspect.formats.text.systemd import Unit
+from cosinspect.report.display import counted
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -180,7 +181,7 @@ def _unreached(context: CheckContext, need: Dependency) -> Finding:
     cure=file_remedies.disables_unit,
 )
 def required_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the mounts that local-fs.target requires, and hold what they mount against the labels of the disk."""
+    """Read the mounts that local-fs.target requires, and compare what they mount with the labels of the disk."""
     require_systemd(context)
     labels = {*context.generation.labels, *context.facts.own_labels}
     if not labels:
@@ -201,7 +202,7 @@ def required_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
                 need.placement,
                 f"expected {need.name}, which {need.by} requires, to mount what a machine has, {reason}",
             )
-    yield f"local-fs.target requires {count} mounts of units"
+    yield f"local-fs.target requires {counted(count, 'mount')}"
 
 
 def _unmountable(need: Dependency, unit: Unit, labels: set[str]) -> str:

@@ -18,6 +18,7 @@ from cosinspect.facts.unified import UnifiedKernelFile
 from cosinspect.formats.boot.unified_kernel import UnifiedKernel
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.profiles import UnifiedTable
+from cosinspect.report.display import counted
 from cosinspect.report.report import Finding, Level
 
 __all__ = [
@@ -194,7 +195,7 @@ def unified_initrd_unusable(context: CheckContext) -> Iterator[Finding | str]:
                 context, item, f"expected {posixpath.basename(runners[0])} in the initrd, it is not there"
             )
         else:
-            yield f"the initrd of {item.path} unpacks to {len(initrd.members)} files"
+            yield f"the initrd of {item.path} unpacks to {counted(len(initrd.members), 'file')}"
     if not seen:
         raise NotApplicable("no unified kernel image has a section .initrd")
 

@@ -9,6 +9,7 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import ExecCommand, Unit, exec_commands, read_unit
 from cosinspect.profiles import Generation
+from cosinspect.report.display import counted
 from cosinspect.report.report import Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -88,7 +89,7 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
         yield context.missing(path, f"expected the link {path}, which starts {unit}, it is not there")
     if not seen:
         raise NotApplicable("the image has no unit of the toolkit that is enabled")
-    yield f"{seen} units of the toolkit are enabled"
+    yield f"{counted(seen, 'unit')} of the toolkit enabled"
 
 
 @check(
@@ -116,7 +117,7 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
                 entry.layer,
                 (context.step(entry.layer),),
             )
-    yield f"none of {len(units)} units is masked"
+    yield f"no unit is masked ({len(units)})"
 
 
 @check(
@@ -161,7 +162,7 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
                 yield remedies.with_cure(context, finding, cure)
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
-    yield f"the programs of {seen} services are there"
+    yield f"the programs of the services that are started are there ({counted(seen, 'service')})"
 
 
 def started_services(context: CheckContext) -> Iterator[tuple[str, str, int, Unit]]:

@@ -14,8 +14,9 @@ from cosinspect.attestation.place import AttestationRepository
 from cosinspect.attestation.statement import statement_of
 from cosinspect.attestation.verdict import StatementSigner, attest
 from cosinspect.commands.command import ExitStatus, Terminal, WrongUse
-from cosinspect.commands.options import access_of, add_image, add_profile, cache_of, limits_of
+from cosinspect.commands.options import access_of, add_image, cache_of, limits_of
 from cosinspect.commands.progress import layer_bars
+from cosinspect.commands.rule_options import add_profile
 from cosinspect.commands.signatures import add_signatures, read_key_file, rulebook_of
 from cosinspect.extras import load_extra
 from cosinspect.inspection.inspection import inspect

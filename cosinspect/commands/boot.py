@@ -13,8 +13,9 @@ from attrs import evolve
 from cosinspect.boot.outcome import BootResult, Outcome
 from cosinspect.boot.trial import Trial, try_boot
 from cosinspect.commands.command import Terminal, WrongUse
-from cosinspect.commands.options import add_format, add_image, add_profile, open_named, policies_of
+from cosinspect.commands.options import add_format, add_image, open_named
 from cosinspect.commands.progress import layer_bars
+from cosinspect.commands.rule_options import add_profile, policies_of
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.limits import DEFAULT_LIMITS

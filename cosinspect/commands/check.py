@@ -13,12 +13,12 @@ from cosinspect.commands.options import (
     cache_of,
     limits_of,
     parse_platform,
-    policies_of,
     trusts_tables,
 )
 from cosinspect.commands.outputs import Output, report_outputs
 from cosinspect.commands.progress import layer_bars
 from cosinspect.commands.report_options import add_report, choices_of
+from cosinspect.commands.rule_options import policies_of
 from cosinspect.commands.signatures import add_signatures, signature_policy
 from cosinspect.commands.stored_answers import AnswerRecorder, answer_recorder
 from cosinspect.errors import CosinspectError

@@ -9,8 +9,9 @@ from pathlib import Path
 from cosinspect.commands.checks import named_check
 from cosinspect.commands.command import NotInImage, Terminal, WrongUse
 from cosinspect.commands.files import require_file, write_whole
-from cosinspect.commands.options import add_format, add_image, add_profile, open_named, policies_of
+from cosinspect.commands.options import add_format, add_image, open_named
 from cosinspect.commands.progress import layer_bars
+from cosinspect.commands.rule_options import add_profile, policies_of
 from cosinspect.errors import PathNotFound
 from cosinspect.inspection.explanation import SCHEMA, Cause, Explainer, Explanation
 from cosinspect.inspection.inspection import Inspection

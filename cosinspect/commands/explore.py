@@ -10,8 +10,9 @@ from typing import Any
 from attrs import evolve
 
 from cosinspect.commands.command import Terminal, WrongUse
-from cosinspect.commands.options import add_image, add_profile, open_named
+from cosinspect.commands.options import add_image, open_named
 from cosinspect.commands.progress import layer_bars
+from cosinspect.commands.rule_options import add_profile
 from cosinspect.explorer.pages import ImageFindings
 from cosinspect.explorer.views import Views
 from cosinspect.extras import load_extra, require_extra

@@ -7,10 +7,8 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from attrs import evolve
 
@@ -24,14 +22,10 @@ from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
 from cosinspect.oci.reference import FORMS, ImageName, Transport
-from cosinspect.profiles.names import BUILTIN
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.config.credential import Credential
-
-if TYPE_CHECKING:
-    from cosinspect.policy import Policy
 
 __all__ = [
     "access_of",
@@ -41,7 +35,6 @@ __all__ = [
     "add_format",
     "add_image",
     "add_presentation",
-    "add_profile",
     "add_reach",
     "add_semantics",
     "add_trust",
@@ -52,8 +45,6 @@ __all__ = [
     "open_named",
     "parse_platform",
     "path_in_image",
-    "policies_of",
-    "rule_texts",
     "semantics_list",
     "store_of",
     "trusts_tables",
@@ -63,6 +54,9 @@ T = TypeVar("T")
 
 MOST_JOBS = 64
 """The maximum number of layers read in parallel; more would overload registries without a gain."""
+
+MOST_CREDENTIALS = 1024 * 1024
+"""Bytes of a file of credentials."""
 
 _logger = logging.getLogger("cosinspect.cache")
 
@@ -166,9 +160,18 @@ def access_of(arguments: argparse.Namespace, name: str) -> Access:
     named = arguments.authfile or (
         Path(arguments.docker_config, "config.json") if arguments.docker_config else None
     )
-    for path in (arguments.authfile, arguments.registries_conf, arguments.cert_dir):
+    for option, path in (
+        ("--authfile", arguments.authfile),
+        ("--registries-conf", arguments.registries_conf),
+        ("--cert-dir", arguments.cert_dir),
+    ):
         if path and not Path(path).exists():
-            raise InvalidAccess("expected a file or directory, found none", where=path)
+            what = "a directory" if option == "--cert-dir" else "a file"
+            raise InvalidAccess(
+                f"{option}: expected {what}, found nothing", where=path[:300], remedy="check the path"
+            )
+    if arguments.authfile:
+        _require_credentials(Path(arguments.authfile))
     if named is not None:
         access = evolve(access, auth_files=(Path(named),))
     if arguments.creds is not None:
@@ -182,6 +185,32 @@ def access_of(arguments: argparse.Namespace, name: str) -> Access:
             raise WrongUse("--registry-token: expected a token, or env://NAME of a variable that has one")
         access = evolve(access, authorization=f"Bearer {token}")
     return access
+
+
+def _require_credentials(path: Path) -> None:
+    """Require that a file of credentials is a JSON object: one that was named must not be ignored.
+
+    Raises:
+        InvalidAccess: it is not.
+    """
+    try:
+        with path.open("rb") as file:
+            document = json.loads(file.read(MOST_CREDENTIALS))
+    except OSError as fault:
+        raise InvalidAccess(
+            f"--authfile: the file cannot be read: {fault.strerror or fault}",
+            where=str(path),
+            remedy="name the file that podman login or docker login wrote",
+        ) from fault
+    except (ValueError, RecursionError):
+        document = None
+    auths = document.get("auths", {}) if isinstance(document, dict) else None
+    if not isinstance(auths, dict):
+        raise InvalidAccess(
+            "--authfile: expected a JSON object with credentials, found something else",
+            where=str(path),
+            remedy="name the file that podman login or docker login wrote",
+        )
 
 
 def _secret(text: str, option: str, environment: Mapping[str, str]) -> str:
@@ -331,73 +360,6 @@ def add_presentation(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print each request to a registry on standard error, without secrets",
     )
-
-
-def add_profile(parser: argparse.ArgumentParser) -> None:
-    """Add the requirements of an image."""
-    parser.add_argument(
-        "--profile",
-        default="auto",
-        metavar="NAME|FILE",
-        help=f"requirements: {', '.join(BUILTIN)}, or a TOML file; default: auto, which selects one by the image",
-    )
-    parser.add_argument(
-        "--policy",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="further requirements and waivers, a TOML file; may be repeated",
-    )
-    parser.add_argument("--strict", action="store_true", help="warnings fail, too")
-    parser.add_argument(
-        "--skip",
-        type=_skipped,
-        action="append",
-        default=[],
-        metavar="ID=REASON",
-        help="accept the findings of a check; the report names the reason; may be repeated, and a policy can do it for a time",
-    )
-    parser.add_argument(
-        "--manifest",
-        metavar="FILE",
-        help="manifest of luet-makeiso or elemental build-iso, which names the kernel and initrd of an ISO",
-    )
-
-
-def rule_texts(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
-    """Return the policy that --strict and --skip of `add_profile` make, as its name and its text; none without them."""
-    strict, skipped = getattr(arguments, "strict", False), getattr(arguments, "skip", ())
-    if not strict and not skipped:
-        return ()
-    # Quoted as in JSON, text is quoted as in TOML.
-    waivers = "".join(
-        f"[[waivers]]\ncheck = {json.dumps(check)}\nreason = {json.dumps(reason)}\nexpires = {datetime.now(UTC).date()}\n"
-        for check, reason in skipped
-    )
-    name = " ".join([*(["--strict"] if strict else []), *(["--skip"] if skipped else [])])
-    return ((name, f'name = "{name}"\nstrict = {"true" if strict else "false"}\n{waivers}'),)
-
-
-def policies_of(arguments: argparse.Namespace) -> list[str | Policy]:
-    """Return the policies from the arguments of `add_profile`.
-
-    Raises:
-        InvalidPolicy: --skip is wrong.
-    """
-    # Imported on demand: a policy imports every check.
-    policy = import_module("cosinspect.policy")
-    texts = rule_texts(arguments)
-    return [*arguments.policy, *(policy.parse_policy(text, where) for where, text in texts)]
-
-
-def _skipped(text: str) -> tuple[str, str]:
-    check, equals, reason = text.partition("=")
-    reason = " ".join(reason.split())
-    if not check.strip() or not equals or len(reason) < 3 or not reason.isprintable():
-        raise argparse.ArgumentTypeError(
-            f"expected the id of a check and a reason, such as COS090='no cosign in the lab', found {text[:60]!r}"
-        )
-    return check.strip(), reason
 
 
 def add_semantics(parser: argparse.ArgumentParser) -> None:

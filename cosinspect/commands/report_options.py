@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from cosinspect.commands.command import WrongUse
-from cosinspect.commands.options import add_profile, semantics_list
+from cosinspect.commands.options import semantics_list
+from cosinspect.commands.rule_options import add_profile
 from cosinspect.errors import FormatError
 from cosinspect.formats.text.containerfile import MAX_BYTES, read_containerfile
 from cosinspect.render import RENDERERS, Choices, ReportPart

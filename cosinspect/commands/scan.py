@@ -20,8 +20,9 @@ from attrs import define, field
 
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.files import replaced, require_directory, require_file, write_whole
-from cosinspect.commands.options import access_of, add_profile, add_reach, limits_of, store_of
+from cosinspect.commands.options import access_of, add_reach, limits_of, store_of
 from cosinspect.commands.progress import image_bar
+from cosinspect.commands.rule_options import add_profile
 from cosinspect.commands.signatures import add_signatures, rulebook_of
 from cosinspect.errors import CosinspectError, InvalidScan
 from cosinspect.extras import load_extra, require_extra
@@ -186,6 +187,7 @@ def _require_outputs(arguments: argparse.Namespace) -> None:
             raise WrongUse(f"--{option}: expected another file than that of --{other}, found {path} twice")
     if arguments.html is not None:
         require_directory("--html", Path(arguments.html))
+        require_extra("jinja2", "html")
     if arguments.parquet:
         require_extra("pyarrow", "fleet")
 
@@ -285,11 +287,27 @@ def _names(arguments: argparse.Namespace) -> Iterable[str | Unusable]:
                     where=", ".join(arguments.kubernetes_manifest)[:300],
                     remedy="docs/server.md lists the kinds that are known",
                 )
+            if repositories or arguments.catalogue:
+                raise _no_match(arguments, repositories)
             raise WrongUse(
                 "expected images to scan: names, --from, --repository, --catalogue, --kubernetes-manifest"
             )
         return list(dict.fromkeys(found))
     return itertools.chain(found, itertools.chain.from_iterable(_listed(each) for each in arguments.lists))
+
+
+def _no_match(arguments: argparse.Namespace, repositories: list[str]) -> InvalidScan:
+    if not repositories:
+        return InvalidScan(
+            f"expected repositories that match {' or '.join(arguments.match or ['*'])}, found none",
+            where=arguments.catalogue,
+            remedy="correct --match, or name a --repository: registries may list only a part",
+        )
+    return InvalidScan(
+        f"expected tags that match {' or '.join(arguments.tag or ['*'])}, found none",
+        where=", ".join(repositories)[:300],
+        remedy="correct --tag or the repository",
+    )
 
 
 def _named(text: str) -> str | Unusable:
@@ -316,7 +334,11 @@ def _listed(name: str) -> Iterator[str | Unusable]:
         with Path(name).open(encoding="utf-8", errors="surrogateescape") as file:
             yield from map(_named, listed_names(file))
     except OSError as fault:
-        raise InvalidScan(f"the list cannot be read: {fault.strerror or fault}", where=name) from fault
+        raise InvalidScan(
+            f"--from: the list cannot be read: {fault.strerror or fault}",
+            where=name,
+            remedy="name a file with one image in each line, or - for standard input",
+        ) from fault
 
 
 # -- where it runs, and where things go ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosinspect.commands.command import WrongUse
-from cosinspect.commands.options import rule_texts
+from cosinspect.commands.rule_options import rule_texts
 from cosinspect.errors import InvalidSignaturePolicy
 from cosinspect.inspection.rulebook import Rulebook, load_rulebook
 from cosinspect.signatures.keys import KEY_BYTES, PublicKey
@@ -168,5 +168,7 @@ def read_key_file(text: str, environment: Mapping[str, str]) -> bytes:
     except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
         reason = fault.strerror if isinstance(fault, OSError) else None
         raise InvalidSignaturePolicy(
-            f"the key cannot be read: {reason or fault}", where=text[:300]
+            f"the key cannot be read: {reason or fault}",
+            where=text[:300],
+            remedy="name the file of a public key, such as cosign.pub, or env://NAME of a variable that has it",
         ) from fault

@@ -120,6 +120,10 @@ def view_page(views: Views, view: TreeView) -> Iterator[str]:
         yield f"step          {printable(layer.created_by or 'not named')}"
         yield ""
         yield f"{view.count(Mark.ADDED)} added, {view.count(Mark.CHANGED)} changed, {view.count(Mark.REMOVED)} removed"
+        effect = views.effects.layers[name.layer]
+        yield f"wasted: {size(effect.wasted_bytes)} of {size(effect.content_bytes)} are replaced or removed by later layers"
+        for file in [each for each in views.effects.wasted if each.layer == name.layer][:10]:
+            yield f"{size(file.size):>10}  {printable(file.path)}, {file.action.value} by layer {file.gone}"
         return
     if view.comparison is None:
         yield printable(views.image.name)

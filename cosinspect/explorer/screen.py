@@ -7,7 +7,7 @@ for meanwhile. Text of the image is never taken for markup.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from typing import ClassVar
 
@@ -37,7 +37,7 @@ from cosinspect.report.display import printable
 __all__ = ["Explorer"]
 
 EXPANDED = 500
-"""Names up to which everything that a filter finds is expanded."""
+"""Names up to which everything that a filter finds, or that a view marks, is expanded."""
 
 DELAY = 0.12
 """Seconds that the cursor rests on a name before its page is made."""
@@ -90,7 +90,8 @@ class Explorer(App[None]):
         Binding("2", "page('content')", show=False),
         Binding("3", "page('found')", show=False),
         Binding("4", "page('boot')", show=False),
-        Binding("q,ctrl+c", "quit", "quit", priority=True),
+        Binding("q", "quit", "quit"),
+        Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
     def __init__(self, views: Views, check: Callable[[], ImageFindings]) -> None:
@@ -182,7 +183,7 @@ class Explorer(App[None]):
         self.query_one("#title", Static).update(Text(results.headline))
         findings = self.query_one("#findings", OptionList)
         findings.add_options(
-            Text(f"{finding.title.partition(' ')[0]} {printable(finding.path or '')}: {finding.message}")
+            Text(": ".join((finding.title.partition(" ")[0], finding.message)))
             for finding in results.findings[:LISTED]
         )
         findings.highlighted = 0 if results.findings else None
@@ -202,6 +203,8 @@ class Explorer(App[None]):
         tree.root.expand()
         if self.found is not None and len(self.found) <= EXPANDED:
             self._expand(tree.root)
+        elif self.found is None and len(self.shown.marks) <= EXPANDED:
+            self._expand(tree.root, {Mark.INSIDE})
         self.reveal(self._at)
 
     def _fill(self, node: TreeNode[Row]) -> None:
@@ -217,13 +220,18 @@ class Explorer(App[None]):
             else:
                 node.add_leaf(label, data=row)
 
-    def _expand(self, node: TreeNode[Row]) -> None:
+    def _expand(self, node: TreeNode[Row], marks: Container[Mark] = frozenset(Mark)) -> None:
+        """Open a directory, and those below it that have one of the marks."""
         waiting = [node]
         while waiting:
             each = waiting.pop()
             self._fill(each)
             each.expand()
-            waiting.extend(child for child in each.children if child.allow_expand)
+            waiting.extend(
+                child
+                for child in each.children
+                if child.allow_expand and child.data is not None and child.data.mark in marks
+            )
 
     def _label(self, row: Row, findings: int) -> Text:
         entry = row.entry

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 
 from attrs import field, frozen
 
 from cosinspect.deadline import spend
 from cosinspect.image.image import Image
 from cosinspect.rootfs.differences import Comparison, compare_semantics
+from cosinspect.rootfs.effects import StackEffects, stack_effects
 from cosinspect.rootfs.node import Node
 from cosinspect.rootfs.rootfs import Entry, Rootfs
 from cosinspect.rootfs.semantics import Semantics
@@ -167,9 +169,15 @@ class Views:
             del self._kept[old]
         return found
 
+    @cached_property
+    def effects(self) -> StackEffects:
+        """What each layer does, and what of it is wasted."""
+        return stack_effects(self.rootfs.indexes, self.rootfs.semantics, limits=self.image.limits)
+
     def _layer(self, position: int) -> TreeView:
         before, after = self._prefix(position), self._prefix(position + 1)
         marks = _with_parents(_differences(before.root.node, after.root.node, position))
+        _ = self.effects  # computed by the thread that makes the view, and not by the one that shows it
         return TreeView(ViewName(layer=position), after, before, marks)
 
     def _prefix(self, count: int) -> Rootfs:

@@ -63,7 +63,11 @@ def resolve_image(source: Source, platform: Platform | None, limits: Limits) -> 
     config = selection.config(document)
     own = config.platform
     if platform is not None and own is not None and own.rank(platform) is None:
-        raise no_matching_platform(platform, [own])
+        raise no_matching_platform(platform, [own]).but(
+            message=f"expected an image for {platform}, found one for {own}",
+            where="",
+            remedy="leave the platform out, or name an image for it",
+        )
     return Resolved(pinned.digest, document, config)
 
 

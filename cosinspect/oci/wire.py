@@ -151,7 +151,14 @@ def load_json(raw: bytes, where: str) -> Any:
     except ValueError as fault:  # a JSONDecodeError, or a UnicodeError
         if isinstance(fault, InvalidManifest):
             raise
-        raise InvalidManifest(f"expected a JSON document: {fault}", where=where) from fault
+        place = (
+            f" in line {fault.lineno}, column {fault.colno}"
+            if isinstance(fault, json.JSONDecodeError)
+            else ""
+        )
+        raise InvalidManifest(
+            f"expected a JSON document, found something else{place}", where=where
+        ) from fault
     return document
 
 

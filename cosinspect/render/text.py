@@ -115,7 +115,7 @@ class _Page:
 
     def _is_grave(self, result: CheckResult) -> bool:
         decides = not set(result.capabilities).isdisjoint(self.report.required)
-        return result.level is Level.ERROR or decides
+        return result.level is Level.ERROR or decides or result in self.report.forbidden
 
     # -- the head --------------------------------------------------------------------------------------------------
 

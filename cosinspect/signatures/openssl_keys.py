@@ -102,7 +102,7 @@ def read_public_half(pem: bytes) -> PublicHalf:
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as fault:
-        raise ValueError(f"expected a public key in PEM: {fault}"[:300]) from fault
+        raise ValueError("expected a public key in PEM, found something else") from fault
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _CURVES:
         return PublicHalf(key, _CURVES[key.curve.name])
     if isinstance(key, rsa.RSAPublicKey):

@@ -232,7 +232,7 @@ class TarStream(Notes):
             if expected is None or expected != signed - signed_field + 256:
                 self._fail(
                     "header-checksum",
-                    f"expected a header with the checksum {total - sum(field) + 256:o}, found {field!r}",
+                    f"expected a header with the checksum {total - sum(field) + 256:o}, found the bytes {field.hex(' ')}",
                     offset,
                 )
         return block
@@ -433,7 +433,9 @@ class TarStream(Notes):
             found = parse_number(field)
             if found is None:
                 self._fail(
-                    "number-malformed", f"expected a number, found {field!r}", self.position - BLOCK + at
+                    "number-malformed",
+                    f"expected a number, found the bytes {field.hex(' ')}",
+                    self.position - BLOCK + at,
                 )
             if len(self._numbers) < REMEMBERED:
                 self._numbers[field] = found

@@ -170,7 +170,7 @@ def test_what_is_not_unpacked_is_said(image):
             1,
             ".osrel: expected an initrd or an EFI program",
         ),
-        (["ls", "--in"], 2, "argument --in: expected one argument"),
+        (["ls", "--in"], 2, "--in: expected a value"),
     ],
 )
 def test_what_cannot_be_looked_into_is_said(image, words, status, message):

@@ -103,5 +103,16 @@ def test_wrong_use_is_refused(image, words, status, message):
     assert message in err
 
 
+def test_a_name_that_is_not_utf_8_is_escaped(tmp_path):
+    builder = ImageBuilder().layer({"a\udcff": "1"}).layer({"a\udcff": "2"})
+    name = builder.build().write_layout(tmp_path / "image")
+
+    found = json.loads(run("layers", name, "--format", "json")[1])
+
+    assert found["wasted"][0]["path"].isprintable()
+    assert found["escaped"]
+    assert "/a\\xff  layer 0, replaced by layer 1" in run("layers", name)[1]
+
+
 def test_an_image_that_is_not_there_is_3(tmp_path):
     assert run("layers", f"oci:{tmp_path}/nothing")[0] == 3

@@ -95,7 +95,7 @@ def test_names_are_found_with_the_directories_above_them(views):
     [
         (0, "/etc/motd", ["hello", "\\x1b[31m"]),
         (1, "/etc/hosts", ["h"]),
-        (2, "/opt/link", ["/opt/link -> /etc/new", "leads to"][:0] or ["n"]),
+        (2, "/opt/link", ["n"]),
         (2, "/etc", ["a dir has no content"]),
         (0, "/bin/x", ["00000000  00 ff 00 ff 00 ff 00 ff 00 ff 00 ff 00 ff 00 ff  ................"]),
     ],
@@ -161,7 +161,6 @@ def test_findings_lead_to_their_paths(broken):
 
 def test_a_layer_is_chosen_and_the_tree_filtered(broken):
     async def play(app, pilot):
-        await pilot.press("shift+tab" if False else "tab", "tab")
         app.query_one("#views").focus()
         await pilot.press("end", "up", "up", "up")  # the last layer; three readers follow it
         await settled(app, pilot)
@@ -173,6 +172,11 @@ def test_a_layer_is_chosen_and_the_tree_filtered(broken):
         await pilot.press("escape", "slash", *"os-release", "enter")
         await settled(app, pilot)
         assert "os-release" in screen(app)
+        await pilot.press("slash", "q", "1")  # letters are text there, not keys
+        await settled(app, pilot)
+        assert app.query_one("#filter").value == "q1"
+        await pilot.press("escape", "slash", *"os-release", "enter")
+        await settled(app, pilot)
         assert "vmlinuz" not in screen(app).split("Details")[0].splitlines()[3]
         await pilot.press("ctrl+b")
         await settled(app, pilot)

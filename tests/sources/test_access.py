@@ -530,9 +530,9 @@ def test_secrets_from_any_place_open_the_registry_and_are_never_told(
         (["--creds", "env://NOWHERE"], "--creds: expected the variable NOWHERE to be set"),
         (["--registry-token", "a b"], "--registry-token: expected a token"),
         (["--tls-verify", "perhaps"], "expected true or false"),
-        (["--authfile", "/nowhere"], "/nowhere: expected a file or directory, found none"),
-        (["--cert-dir", "/nowhere"], "/nowhere: expected a file or directory, found none"),
-        (["--registries-conf", "/nowhere"], "/nowhere: expected a file or directory, found none"),
+        (["--authfile", "/nowhere"], "found nothing; check the path"),
+        (["--cert-dir", "/nowhere"], "found nothing; check the path"),
+        (["--registries-conf", "/nowhere"], "found nothing; check the path"),
         (["--registries-conf", "/dev/null/x"], "expected"),
     ],
 )

@@ -8,6 +8,7 @@ import json
 import logging
 import shutil
 import socket
+import socketserver
 import ssl
 import subprocess
 import threading
@@ -24,6 +25,7 @@ from cosinspect.errors import (
     RegistryError,
     TransportError,
 )
+from cosinspect.image.opening import open_image
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.oci.reference import Reference
 from cosinspect.sources.config.access import Access
@@ -435,3 +437,49 @@ def test_a_name_that_does_not_resolve_is_said_so(monkeypatch):
         pytest.raises(TransportError, match="cannot be resolved"),
     ):
         source.resolve()
+
+
+class Front(socketserver.ThreadingTCPServer):
+    """Answers plain HTTP as Go's TLS servers do, and passes TLS on to a port."""
+
+    daemon_threads = True
+
+    def __init__(self, port):
+        super().__init__(("127.0.0.1", 0), self.handle_connection)
+        self._port = port
+
+    def handle_connection(self, connection, *_):
+        if connection.recv(1, socket.MSG_PEEK) != b"\x16":
+            connection.recv(65536)
+            told = b"Client sent an HTTP request to an HTTPS server.\n"
+            connection.sendall(
+                b"HTTP/1.0 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s" % (len(told), told)
+            )
+            return
+        with socket.create_connection(("127.0.0.1", self._port)) as behind:
+            back = threading.Thread(target=pump, args=(behind, connection), daemon=True)
+            back.start()
+            pump(connection, behind)
+            back.join(10)
+
+
+def pump(source, target):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def test_a_registry_on_this_machine_that_refuses_plain_http_is_asked_with_tls(certificate):
+    """Its certificate is then verified as that of any other."""
+    with start_tls(certificate) as (_, address), Front(int(address.rpartition(":")[2])) as front:
+        threading.Thread(target=front.serve_forever, daemon=True).start()
+        name = f"127.0.0.1:{front.server_address[1]}/org/os:v1"
+        with pytest.raises(
+            TransportError, match=r"the certificate of https://127\.0\.0\.1.*cannot be verified"
+        ) as told:
+            open_image(name, access=Access(auth_files=()))
+        front.shutdown()
+    assert "before that, " in str(told.value)
+    assert "--cert-dir" in str(told.value)

@@ -241,7 +241,7 @@ def read_entry(window: Window) -> CpioEntry | None:
         fields = _FIELDS.unpack(unhexlify(header[6:]))
     except ValueError as fault:
         raise FormatError(
-            f"expected hexadecimal digits in the cpio header at offset {start} and found {header[6:]!r}",
+            f"expected hexadecimal digits in the cpio header at offset {start} and found the bytes {header[6:].hex(' ')}",
             kind="header",
             offset=start,
         ) from fault
@@ -319,7 +319,7 @@ def _check_magic(header: bytes, start: int) -> None:
             remedy="pack it with cpio -H newc",
         )
     raise FormatError(
-        f"expected a cpio header (070701) at offset {start} and found {header[:6]!r}",
+        f"expected a cpio header (070701) at offset {start} and found the bytes {header[:6].hex(' ')}",
         kind="magic",
         offset=start,
     )

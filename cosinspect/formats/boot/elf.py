@@ -188,7 +188,9 @@ def read_layout(head: bytes) -> Layout:
         FormatError: this is not an ELF file (`magic`), or it ends within its header (`truncated`).
     """
     if not head.startswith(MAGIC):
-        raise FormatError(f"expected an ELF header, found {head[:4]!r}", kind="magic", offset=0)
+        raise FormatError(
+            f"expected an ELF header, found the bytes {head[:4].hex(' ')}", kind="magic", offset=0
+        )
     if len(head) < (64 if head[4:5] == b"\x02" else 52):
         raise FormatError("the ELF header ends early", kind="truncated", offset=len(head))
     if head[4] not in {1, 2} or head[5] not in {1, 2}:

@@ -357,7 +357,7 @@ def _compression(head: bytes, offset: int) -> Compression:
     if head.startswith(b"0707"):
         raise _misaligned(offset)
     raise FormatError(
-        f"expected a cpio header or compressed data at offset {offset} and found {head!r}",
+        f"expected a cpio header or compressed data at offset {offset} and found the bytes {head.hex(' ')}",
         kind="magic",
         offset=offset,
     )

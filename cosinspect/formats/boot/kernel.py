@@ -411,7 +411,7 @@ def _inflate_head(head: bytes) -> bytes:
 def _missing_bytes(kernel: Kernel, size: int) -> tuple[str, ...]:
     if kernel.size_told is None or size >= kernel.size_told:
         return ()
-    return (f"the file has {size} bytes where its header tells of {kernel.size_told}",)
+    return (f"expected {kernel.size_told} bytes, as the header says, found {size}",)
 
 
 def _printable(text: bytes) -> str | None:

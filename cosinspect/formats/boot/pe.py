@@ -114,13 +114,17 @@ def read_pe(head: bytes, *, size: int) -> PEProgram:
             `head` or have more sections than are read (`limit`).
     """
     if head[:2] != b"MZ":
-        raise FormatError(f"expected an EFI program, found {head[:2]!r} at its start", kind="magic", offset=0)
+        raise FormatError(
+            f"expected an EFI program, found the bytes {head[:2].hex(' ')} at its start",
+            kind="magic",
+            offset=0,
+        )
     _need(head, _DOS_BYTES, size)
     (start,) = struct.unpack_from("<I", head, 0x3C)
     _need(head, start + _COFF_BYTES, size)
     if head[start : start + 4] != b"PE\0\0":
         raise FormatError(
-            f"expected the PE signature at byte {start}, found {head[start : start + 4]!r}",
+            f"expected the PE signature at byte {start}, found the bytes {head[start : start + 4].hex(' ')}",
             kind="magic",
             offset=start,
         )

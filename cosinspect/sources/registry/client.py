@@ -470,7 +470,10 @@ class Client:
                 again = False
             elif any(reason.startswith("CERTIFICATE") for reason in reasons):
                 message = f"the certificate of {url} cannot be verified"
-                remedy = "if its authority is your own, name the bundle in REQUESTS_CA_BUNDLE"
+                remedy = (
+                    "if its authority is your own, name the directory of its certificate with --cert-dir, or the bundle in "
+                    "REQUESTS_CA_BUNDLE; --tls-verify=false accepts any certificate"
+                )
                 again = False
         elif isinstance(fault, requests.exceptions.ProxyError):
             message = f"the proxy on the way to {url} does not let the request through"

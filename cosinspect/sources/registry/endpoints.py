@@ -12,7 +12,7 @@ from cosinspect.limits import Limits
 from cosinspect.oci.reference import Reference
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
-from cosinspect.sources.registry.source import RegistrySource
+from cosinspect.sources.registry.source import RegistrySource, assumes_plain_http
 
 __all__ = ["open_registry"]
 
@@ -46,6 +46,11 @@ def open_registry(reference: Reference, access: Access, limits: Limits, deadline
             )
             for number, way in enumerate(ways)
         )
+        if assumes_plain_http(place, reach) and not insecure and not reach.plain_http:
+            # Some registries on this machine speak TLS, as those that a certificate was made for.
+            way = evolve(reach, tls_verify=True)
+            opens = partial(RegistrySource, place, access=way, limits=limits, deadline=deadline)
+            candidates.append(Candidate(str(place), opens, after_plain=True))
     if len(candidates) == 1:
         return candidates[0].open()
     return MirroredSource(candidates)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from cosinspect.blob import ByteStream
-from cosinspect.errors import SourceError, TransportError
+from cosinspect.errors import RegistryError, SourceError, TransportError
 from cosinspect.oci.documents import Descriptor
 from cosinspect.sources.registry.source import RegistrySource
 
@@ -23,11 +23,13 @@ class Candidate:
         name: for messages.
         open: gives the source there; nothing is asked yet.
         after_silence: asked only if the place before it did not answer at all: plain HTTP, where TLS was tried first.
+        after_plain: asked only if the place before it refused plain HTTP: TLS, where plain HTTP was tried first.
     """
 
     name: str
     open: Callable[[], RegistrySource]
     after_silence: bool = False
+    after_plain: bool = False
 
 
 class MirroredSource:
@@ -82,6 +84,8 @@ class MirroredSource:
         for candidate in self._candidates:
             if candidate.after_silence and not isinstance(last, TransportError):
                 continue
+            if candidate.after_plain and not _refuses_plain_http(last):
+                continue
             source = candidate.open()
             try:
                 found = source.resolve()
@@ -100,3 +104,8 @@ class MirroredSource:
             before = "; ".join(told[:-1])
             raise last.but(message=f"{last.message} (before that, {before})") from last
         raise last
+
+
+def _refuses_plain_http(fault: SourceError | None) -> bool:
+    """Return whether a server that speaks TLS answered plain HTTP: with 400 and without an error of a registry."""
+    return isinstance(fault, RegistryError) and fault.status == 400 and not fault.codes

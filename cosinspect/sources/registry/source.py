@@ -37,7 +37,7 @@ from cosinspect.sources.registry.lists import list_referrers, list_repositories,
 from cosinspect.sources.registry.push import push_blob, push_manifest
 from cosinspect.sources.registry.retries import Retries, Timeouts
 
-__all__ = ["RegistrySource", "Retries", "Timeouts"]
+__all__ = ["RegistrySource", "Retries", "Timeouts", "assumes_plain_http"]
 
 DEFAULT_TIMEOUTS = Timeouts()
 DEFAULT_RETRIES = Retries()
@@ -95,9 +95,7 @@ class RegistrySource:
         }
         host = _ENDPOINTS.get(reference.registry, reference.registry)
         certificates = access.certificate_directory or find_certificates(host, access.certificates)
-        # A registry on this machine is used without TLS, unless TLS is requested.
-        plain = _is_localhost(host) and access.tls_verify is None and certificates is None
-        scheme = "http" if access.plain_http or plain else "https"
+        scheme = "http" if access.plain_http or assumes_plain_http(reference, access) else "https"
         registry = Url.parse(f"{scheme}://{host}")
         if registry is None:
             raise InvalidReference(
@@ -456,9 +454,13 @@ def _credential(reference: Reference, access: Access) -> FoundCredential:
     return find_credential(reference.registry, repository=reference.repository, files=access.auth_files)
 
 
-def _is_localhost(host: str) -> bool:
+def assumes_plain_http(reference: Reference, access: Access) -> bool:
+    """Return whether a registry is used without TLS because it is on this machine and TLS is not requested."""
+    host = _ENDPOINTS.get(reference.registry, reference.registry)
     url = Url.parse(f"http://{host}/")
-    return url is not None and url.is_loopback
+    if url is None or not url.is_loopback or access.tls_verify is not None:
+        return False
+    return access.certificate_directory is None and find_certificates(host, access.certificates) is None
 
 
 def _expect(digest: Digest, raw: bytes, where: str, whose: str) -> None:
