@@ -14,6 +14,7 @@ from cosinspect.profiles.distributions import distributions, read_distributions
 from cosinspect.report.remedy import Needs, Remedy
 from cosinspect.testing.derivative import derivative, derivative_of
 from cosinspect.testing.derivative.parts import parts_of
+from remedies_page import PAGE, measure, page
 from remedy_trials import KINDS, Root, apply, attempt, further_pairs, pairs, tree_of
 
 SOME = list(pairs())[::10]
@@ -40,6 +41,19 @@ def test_the_remedies_of_every_other_generation_cure(tmp_path, kind, generation)
     found = attempt(kind, generation, tmp_path / "trial")
 
     assert found is None or found.left == (), found.commands
+
+
+@pytest.mark.modules
+def test_the_page_counts_every_breakage():
+    assert PAGE.read_text() == page(measure())
+
+
+def test_the_page_has_every_breakage_of_the_generations_that_no_other_borrows():
+    """What the whole run counts for these is known without it."""
+    text = PAGE.read_text()
+    for generation in ("G6", "kairos", "bootc"):
+        wanted = sum(each.generation == generation for each in KINDS.values())
+        assert f"| {generation} | {wanted} |" in text
 
 
 def test_a_remedy_that_does_not_cure_is_found(tmp_path):
