@@ -29,7 +29,7 @@ its distribution, and the command by which the generation brings its files.
 Each breakage of the testing kit (`cosinspect demo --broken`) is applied to a derivative of its own generation, and each of the toolkit to one of
 another generation in turn; `pytest -m modules tests/checks/test_remedies.py` takes all others. Then the instructions of its findings are applied as
 a further layer, and the image is inspected again: the checks pass, and no other fails. If the remedy names a layer to leave out, the image without
-that layer is inspected too. A breakage that is none for a generation is not counted. The table counts by what the instructions need:
+that layer is inspected too. A breakage that does no harm to a generation is not counted. The table counts by what the instructions need:
 
 - **a shell**: a shell and the core utilities. They are run, in a directory that holds the image's tree.
 - **a program of the image**: dracut, depmod, `elemental init`, systemctl. systemctl is run. The others cannot run here: the files that they make
