@@ -20,7 +20,8 @@ __all__ = [
 ]
 
 ENTRY_BYTES = 640
-"""What an entry takes besides its name: in its layer's index, and as a node in two merged trees."""
+"""What an entry takes besides its name where readers differ: 70 bytes in its layer's columns and the first tree, the rest as an
+object and a node in another reader's tree, which is made then only."""
 DIRECTORY_BYTES = 600
 """What a directory takes besides, listed or not: the names in it, in the layer's outline and in two merged trees."""
 IMPLIED_BYTES = 300

@@ -61,7 +61,7 @@ class Batches:
             spend(len(names))
             if len(set(names)) != len(names):
                 return False
-            if max(map(len, names)) > _SHORT and not all(map(is_name, names)):
+            if max(map(len, names), default=0) > _SHORT and not all(map(is_name, names)):
                 return False
         for row, link in table.links.items():
             kind = table.type(row)

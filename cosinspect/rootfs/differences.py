@@ -361,15 +361,27 @@ def find_causes(
                 found[f"/{name}"] = DifferenceCause(same, kind, item)
             continue
         middle = (same + differing) // 2
-        trees = [
-            merge(layers[:middle], each, limits=limits).root
-            for layers, each in zip(own, semantics, strict=True)
-        ]
-        earlier = [name for name in names if _look(_at(trees[0], name)) != _look(_at(trees[1], name))]
+        lower = [layers[:middle] for layers in own]
+        earlier = _differing(lower, semantics, names, limits)
         waiting.append((same, middle, earlier))
         known = set(earlier)
         waiting.append((middle, differing, [name for name in names if name not in known]))
     return found
+
+
+def _differing(
+    own: Sequence[Sequence[LayerIndex]],
+    semantics: tuple[Semantics, Semantics],
+    names: Sequence[str],
+    limits: Limits,
+) -> list[str]:
+    """Return the paths at which two readers' trees of their layers differ; one tree is made after the other."""
+    looks: list[list[tuple[object, ...] | None]] = []
+    for layers, each in zip(own, semantics, strict=True):
+        root = merge(layers, each, limits=limits).root
+        looks.append([_look(_at(root, name)) for name in names])
+        del root  # before the next tree is made
+    return [name for name, first, second in zip(names, *looks, strict=True) if first != second]
 
 
 def _at(root: Node, path: str) -> Node | None:

@@ -641,3 +641,12 @@ def test_the_short_walk_says_what_the_long_one_says(follow):
 
     for path in paths:
         assert tree.trace(path, follow=follow) == tree._winding(path, follow=follow)
+
+
+def test_a_layer_may_delete_and_do_nothing_else():
+    indexes = [
+        index_of(tar_bytes(layer))
+        for layer in ({"a": "1", "b": "2", "c": "3"}, {"a": Whiteout(), "b": Whiteout()})
+    ]
+
+    assert [entry.path for entry in Rootfs(indexes).walk()] == ["/", "/c"]
