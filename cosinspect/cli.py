@@ -55,7 +55,7 @@ from cosinspect.errors import (
 from cosinspect.image.recognition import local_name
 from cosinspect.report.display import InertStream, printable
 
-__all__ = ["main", "run"]
+__all__ = ["exit_with", "main", "run"]
 
 COLUMNS = (40, 100, 120)
 """The minimum width of a report, the width without a terminal, and the maximum."""
@@ -111,10 +111,7 @@ def main(
             status = _run(list(sys.argv[1:] if argv is None else argv), out, err, question)
             out.flush()
         except (Exception, KeyboardInterrupt, SystemExit) as fault:  # noqa: BLE001 - a traceback is no message
-            with contextlib.suppress(OSError, ValueError):
-                err.write(_told(fault))
-                err.flush()
-            return next(status for kind, status in EXIT_STATUSES if isinstance(fault, kind))
+            return _failed(fault, err)
         return status
 
 
@@ -131,7 +128,23 @@ def run(question: Question | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    status = main(question=question)
+    _leave(main(question=question))
+
+
+def exit_with(fault: BaseException) -> NoReturn:
+    """Print the line for an error that ended the program before its command line was parsed, and exit the process."""
+    _leave(_failed(fault, cast("TextIO", InertStream(sys.stderr or io.StringIO()))))
+
+
+def _failed(fault: BaseException, err: TextIO) -> int:
+    """Print the line for an error, and return the exit status."""
+    with contextlib.suppress(OSError, ValueError):
+        err.write(_told(fault))
+        err.flush()
+    return next(status for kind, status in EXIT_STATUSES if isinstance(fault, kind))
+
+
+def _leave(status: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from cosinspect.cache.answers import Question
+    from cosinspect.cache.answers import Answer, Question
 
 __all__ = ["run"]
 
@@ -35,10 +35,34 @@ def run() -> NoReturn:
             sys.exit(0)
     question = _question(sys.argv[1:])
     answer = question.stored() if question is not None else None
-    if answer is not None and not answer.image and _printed(answer.text(time.monotonic() - started)):
+    if (
+        answer is not None
+        and (not answer.image or _still_means(answer))
+        and _printed(answer.text(time.monotonic() - started))
+    ):
         sys.exit(answer.status)
     import_module("cosinspect.cli").run(question)
     raise AssertionError  # `cli.run` does not return
+
+
+def _still_means(answer: Answer) -> bool:
+    """Ask the registry whether the image's name still means the digest; return False if the command line must ask."""
+    logging = import_module("logging")
+    told: list[object] = []
+    handler, logger = logging.Handler(logging.WARNING), logging.getLogger("cosinspect")
+    handler.emit = told.append
+    logger.addHandler(handler)
+    try:
+        endpoints = import_module("cosinspect.sources.registry.endpoints")
+        found: str = endpoints.current_digest(answer.image, os.environ, plain_http=answer.plain_http)
+    except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001 - a traceback is no message
+        logger.removeHandler(handler)
+        if told:
+            return False
+        import_module("cosinspect.cli").exit_with(fault)
+    logger.removeHandler(handler)
+    # What the registry says to its users is printed by the command line.
+    return found == answer.digest and not told
 
 
 def _printed(text: str) -> bool:

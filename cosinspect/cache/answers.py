@@ -165,7 +165,9 @@ class Answer:
         status: the exit status.
         entries: names in the merged tree, for the cost.
         day: the day for which it holds, in UTC; "" if the day decides nothing.
-        image: the digest that the image's name must still mean in its registry, "" for an image in files.
+        image: the image's name, if it is in a registry, else "".
+        digest: that the name must still mean there.
+        plain_http: whether the registry is reached without TLS.
         files: the files that were read, and the digest of each, "" for one that was not there.
         pieces: the text, in turn with the names of its holes.
     """
@@ -175,14 +177,19 @@ class Answer:
         status: int,
         entries: int,
         day: str,
-        image: str,
         files: Mapping[str, str],
         pieces: Sequence[str],
+        *,
+        image: str = "",
+        digest: str = "",
+        plain_http: bool = False,
     ) -> None:
         self.status = status
         self.entries = entries
         self.day = day
         self.image = image
+        self.digest = digest
+        self.plain_http = plain_http
         self.files = files
         self.pieces = pieces
 
@@ -206,7 +213,8 @@ class Answer:
 
     def encode(self) -> bytes:
         """Return the answer as bytes."""
-        fields = [str(self.status), str(self.entries), self.day, self.image, str(len(self.files))]
+        place = [self.image, self.digest, "plain" if self.plain_http else ""]
+        fields = [str(self.status), str(self.entries), self.day, *place, str(len(self.files))]
         for path, digest in self.files.items():
             fields += [path, digest]
         return b"".join(
@@ -222,15 +230,17 @@ class Answer:
             ValueError: the bytes are not an answer.
         """
         fields = list(_fields(data))
-        if len(fields) < 5:
+        if len(fields) < 7:
             raise ValueError(fields)
-        status, entries, day, image, count = fields[:5]
-        rest = 5 + 2 * int(count)
-        files = dict(zip(fields[5:rest:2], fields[6:rest:2], strict=True))
+        status, entries, day, image, digest, plain, count = fields[:7]
+        rest = 7 + 2 * int(count)
+        files = dict(zip(fields[7:rest:2], fields[8:rest:2], strict=True))
         pieces = fields[rest:]
         if len(files) != int(count) or len(pieces) % 2 == 0 or not set(pieces[1::2]) <= set(HOLES):
             raise ValueError(count)
-        return cls(int(status), int(entries), day, image, files, pieces)
+        return cls(
+            int(status), int(entries), day, files, pieces, image=image, digest=digest, plain_http=bool(plain)
+        )
 
 
 def _fields(data: bytes) -> Iterator[str]:

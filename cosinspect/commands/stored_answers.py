@@ -1,7 +1,8 @@
 """The storing of what `check` and `checks` print, so that the program can print it again before anything is imported.
 
 An answer is stored only if everything that it depends on is known: standard output is the only output, every argument that is
-not listed here has its default, no plugin and no signature takes part, nothing was logged, and the image is in a layout.
+not listed here has its default, no plugin and no signature takes part, nothing was logged, and the image is in a layout, or in a registry that is
+reached as the machine's files say.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO, TypeAlias, cast
+from typing import TextIO, TypeAlias, TypedDict, cast
 
 from attrs import evolve, frozen
 
@@ -54,6 +55,12 @@ KNOWN = frozenset({
     "plain_http", "platform", "policy", "profile", "question", "quiet", "semantics", "show", "timeout", "tls_verify",
 })  # fmt: skip
 """Arguments whose effect on an answer is known: they are in the key, and the files that they name are compared."""
+
+
+class _RegistryPlace(TypedDict):
+    image: str
+    digest: str
+    plain_http: bool
 
 
 class AnswerRecorder:
@@ -98,9 +105,10 @@ class AnswerRecorder:
         store = cache.store
         if not isinstance(store, DirectoryStore) or store.path != Path(self.question.directory):
             return
-        files = self._image_files(report)
-        if files is None:
+        place, files = self._registry_place(report), self._image_files(report)
+        if place is None and files is None:
             return
+        files = files or {}
         pieces = self._pieces(report, terminal, write)
         if pieces is None:
             return
@@ -110,7 +118,15 @@ class AnswerRecorder:
             return
         arguments = self._arguments
         dated = bool(arguments.policy) or arguments.profile not in BUILTIN
-        answer = Answer(status, report.stats.entries, today() if dated else "", "", known, pieces)
+        day = today() if dated else ""
+        answer = Answer(
+            status,
+            report.stats.entries,
+            day,
+            known,
+            pieces,
+            **(place or _RegistryPlace(image="", digest="", plain_http=False)),
+        )
         _save(store, self.question, answer)
 
     def _is_settled(self, report: Report) -> bool:
@@ -127,6 +143,17 @@ class AnswerRecorder:
     def _named_files(self) -> dict[str, str | None]:
         arguments = self._arguments
         return _named_files(self.question, arguments.profile, *arguments.policy, arguments.manifest or "")
+
+    def _registry_place(self, report: Report) -> _RegistryPlace | None:
+        """Return where the image's name must still mean the same; None for other images, or if another access was asked for."""
+        arguments = self._arguments
+        if ImageName.parse(report.name).transport is not Transport.DOCKER:
+            return None
+        if arguments.tls_verify is not None or arguments.timeout != DEFAULT_LIMITS.seconds:
+            return None
+        return _RegistryPlace(
+            image=report.name, digest=report.index or report.digest, plain_http=arguments.plain_http
+        )
 
     def _image_files(self, report: Report) -> dict[str, str | None] | None:
         """Return the files in which the image's name finds its documents; None if it finds another image, or they cannot be told."""
@@ -161,7 +188,7 @@ class AnswerRecorder:
         stats = report.stats
         marked = evolve(report, stats=_MarkedStats(0.0, 0, stats.entries, mark))
         pieces = split_text(_printed(write, marked, terminal), marks)
-        answer = Answer(0, stats.entries, "", "", {}, pieces)
+        answer = Answer(0, stats.entries, "", {}, pieces)
         for seconds in (0.02, 12.345):
             alike = evolve(report, stats=Stats(seconds, 0, stats.entries))
             if answer.text(seconds) != _printed(write, alike, terminal):
@@ -191,7 +218,7 @@ def store_listing(question: Question | None, text: str) -> None:
     if known == files:
         out = io.StringIO()
         InertStream(out).write(text)
-        answer = Answer(0, 0, "", "", known, [out.getvalue()])
+        answer = Answer(0, 0, "", known, [out.getvalue()])
         _save(DirectoryStore(Path(question.directory)), question, answer)
 
 

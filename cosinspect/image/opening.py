@@ -132,9 +132,7 @@ def _source(name: ImageName, access: Access, limits: Limits, deadline: Deadline)
         case Transport.DIR:
             return DirSource(DirectoryFiles(path), limits)
         case Transport.DOCKER:
-            assert name.reference is not None  # noqa: S101 - the parser gives one with this transport
-            access.registries.refuse_short(name.text)
             # Imported on demand: HTTP takes longer to import than a layout to read.
             endpoints = import_module("cosinspect.sources.registry.endpoints")
-            found: Source = endpoints.open_registry(name.reference, access, limits, deadline)
+            found: Source = endpoints.open_registry(name, access, limits, deadline)
             return found

@@ -34,7 +34,7 @@ def keep(asked, answer):
 
 
 def answer(files=None, day="", pieces=("said\n",)):
-    return Answer(0, 7, day, "", files or {}, pieces)
+    return Answer(0, 7, day, files or {}, pieces)
 
 
 def test_the_same_question_has_the_same_key_and_every_part_makes_another(home):
@@ -149,7 +149,8 @@ def test_what_is_written_is_read(status, entries, files, texts, holes):
     pieces = texts[:1]
     for hole, text in zip(holes, texts[1:], strict=False):
         pieces += [hole, text]
-    made = Answer(status, entries, "2026-11-30", "sha256:00", files, pieces)
+    place = {"image": "quay.io/os", "digest": "sha256:00", "plain_http": bool(status)}
+    made = Answer(status, entries, "2026-11-30", files, pieces, **place)
     assert vars(made) == vars(Answer.decode(made.encode()))
 
 
@@ -163,5 +164,5 @@ def test_a_text_is_split_at_its_marks():
     marks = {"line": "XX", "time": "YY"}
     assert ["a", "line", "b", "time", "", "line", "c"] == split_text("aXXbYYXXc", marks)
     assert ["abc"] == split_text("abc", marks)
-    filled = Answer(0, 3, "", "", {}, ["{", "seconds", ",", "bytes", "}", "time", "|", "line", ""])
+    filled = Answer(0, 3, "", {}, ["{", "seconds", ",", "bytes", "}", "time", "|", "line", ""])
     assert "{0.123,0}0.123|0 bytes read, 3 paths, 0.1 s" == filled.text(0.1234)

@@ -18,6 +18,7 @@ from cosinspect.cache import answers
 from cosinspect.cache.answers import Question, Surroundings
 from cosinspect.checks import CATALOGUE
 from cosinspect.commands import stored_answers
+from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
 
 POLICY = """
@@ -329,6 +330,28 @@ def test_the_program_prints_the_same_again_and_loads_nothing_for_it():
         "cosinspect.version",
     }
     assert not modules & {"argparse", "re", "json", "logging", "typing", "pathlib"}
+
+
+@pytest.mark.usefixtures("place")
+def test_an_answer_about_a_registry_is_used_while_the_name_means_the_same():
+    with Registry() as registry:
+        registry.push(derivative(None), "os:v1")
+        words = [f"{registry.address}/os:v1"]
+        status, first, err, _ = program(*words)
+        asked = len(registry.requests)
+        again, second, further, modules = program(*words)
+        assert ((status, err), (again, further)) == ((0, ""), (0, ""))
+        assert untimed(re.sub(r"[0-9.]+ k?B(?= read)", "0 bytes", first)) == untimed(second)
+        assert ["/v2/os/manifests/v1"] == [request.path for request in registry.requests[asked:]]
+        assert not third_parties(modules) & {"oras", "yaml", "rich"}
+        assert "cosinspect.image.image" not in modules
+        registry.push(derivative("kernel-dangling"), "os:v1")
+        status, other, _, _ = program(*words)
+        assert (1, True) == (status, other.startswith("FAIL"))
+    status, out, err, _ = program(*words)
+    assert (3, "") == (status, out)
+    assert f"cosinspect: error: {words[0]}" in err
+    assert (status, out, err) == run(words)
 
 
 @pytest.mark.usefixtures("place")

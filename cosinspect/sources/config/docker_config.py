@@ -21,12 +21,9 @@ import logging
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-from oras.auth.base import AuthBackend
-from oras.container import Container
-from oras.utils import find_docker_config
 
 from cosinspect.sources.config.credential import Credential, FoundCredential
 from cosinspect.sources.config.pull_secrets import read_auth_document
@@ -99,7 +96,7 @@ def _find_in(path: Path, host: str, repository: str) -> FoundCredential:
 
 def _path(docker_config: Path | None) -> Path | None:
     if docker_config is None:
-        found = find_docker_config()
+        found = import_module("oras.utils").find_docker_config()
         return Path(found) if found else None
     return docker_config / "config.json" if docker_config.is_dir() else docker_config
 
@@ -159,10 +156,11 @@ def _credential(encoded: str) -> Credential | None:
 def _ask_helper(name: object, server: str) -> FoundCredential:
     if not isinstance(name, str) or not _HELPER.fullmatch(name):
         return FoundCredential(problem=f"the Docker configuration names a credential helper {name!r:.60}")
-    backend = AuthBackend()
+    # Imported on demand: few have a helper.
+    backend = import_module("oras.auth.base").AuthBackend()
     # oras reads the home directory's file, and nothing else, into an empty configuration.
     backend._auth_config = {"auths": {}, "credsStore": name}  # noqa: SLF001  # oras has no public way in
-    container = Container("registry.invalid/image")
+    container = import_module("oras.container").Container("registry.invalid/image")
     container.registry = server
     encoded: object = None
     # Not there, not allowed, or its output is not what the protocol says.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from cosinspect.errors import FormatError
-from cosinspect.formats.text.yaml import load_yaml
 
 __all__ = ["read_auth_document"]
 
@@ -44,7 +44,8 @@ def _document(raw: bytes) -> Mapping[str, Any]:
         found = json.loads(raw)
     except ValueError:
         try:
-            found = load_yaml(raw.decode())
+            # Imported on demand: most files of credentials are JSON.
+            found = import_module("cosinspect.formats.text.yaml").load_yaml(raw.decode())
         except (FormatError, UnicodeDecodeError) as fault:
             raise ValueError("neither JSON nor YAML") from fault
         if found is None or isinstance(found, str):  # as every text is that has no marks of YAML

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from attrs import evolve
 
 from cosinspect.blob import Source
 from cosinspect.deadline import Deadline
-from cosinspect.limits import Limits
-from cosinspect.oci.reference import Reference
+from cosinspect.limits import DEFAULT_LIMITS, Limits
+from cosinspect.oci.reference import ImageName
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry.source import RegistrySource, assumes_plain_http
 
-__all__ = ["open_registry"]
+__all__ = ["current_digest", "open_registry"]
 
 
-def open_registry(reference: Reference, access: Access, limits: Limits, deadline: Deadline) -> Source:
+def open_registry(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
     """Return the image's registry; with mirrors or other locations, all of them in order.
 
     Args:
-        reference: of the image.
+        name: of an image in a registry.
         access: access to registries.
         limits: bounds for everything that is read.
         deadline: by when it must be done.
 
     Raises:
+        InvalidReference: registries.conf does not allow the short name.
         SourceError: the only place does not answer.
     """
+    reference = name.reference
+    assert reference is not None  # noqa: S101 - the parser gives one for a registry
+    access.registries.refuse_short(name.text)
     candidates: list[Candidate] = []
     for endpoint in access.registries.endpoints(reference):
         place, insecure = endpoint.reference, endpoint.insecure
@@ -54,3 +59,24 @@ def open_registry(reference: Reference, access: Access, limits: Limits, deadline
     if len(candidates) == 1:
         return candidates[0].open()
     return MirroredSource(candidates)
+
+
+def current_digest(name: str, environment: Mapping[str, str], *, plain_http: bool) -> str:
+    """Return the digest that a name means in its registry now, as this user of this machine gets it.
+
+    Args:
+        name: of an image in a registry.
+        environment: of the process; it locates credentials, certificates and registries.conf.
+        plain_http: speak HTTP without TLS.
+
+    Raises:
+        CosinspectError: the name cannot be resolved.
+    """
+    access = evolve(Access.of_system(environment), plain_http=plain_http)
+    deadline = Deadline(DEFAULT_LIMITS.seconds)
+    with deadline.running(name):
+        source = open_registry(ImageName.parse(name), access, DEFAULT_LIMITS, deadline)
+        try:
+            return str(source.resolve().digest)
+        finally:
+            source.close()
