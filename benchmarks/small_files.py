@@ -28,10 +28,11 @@ from attrs import frozen
 from benchmarks.derivative.registry import registry
 from cosinspect.testing import tar_header
 
-__all__ = ["FILES", "Row", "make_image", "rows"]
+__all__ = ["CRANE", "FILES", "UMOCI", "Row", "kept_images", "make_image", "rates_of", "rows", "served"]
 
 PYTHON = sys.executable
 COSINSPECT = (PYTHON, "-m", "cosinspect")
+CRANE, UMOCI = "crane export | tar -t", "skopeo copy + umoci unpack"
 FILES, LAYERS, DIRECTORY = 150_000, 3, 500
 BODIES = 64
 """Different contents; the next file with the same one is beyond the window of deflate."""
@@ -140,34 +141,41 @@ def rows(name: str, headers: str, runs: int, *, peers: str = "") -> Iterator[Row
         **(_peers(peers) if peers else {}),
     }
     seconds: dict[str, list[float]] = {each: [] for each in commands}
-    rates: dict[str, list[float]] = {"": [], "patterns": []}
     for _ in range(runs):
         for each, pipeline in commands.items():
             seconds[each].append(_processor_seconds(pipeline))
-        for patterns, found in rates.items():
-            done = subprocess.run(
-                (PYTHON, "-c", _INDEXING, headers, patterns), check=True, capture_output=True, text=True
-            )
-            entries, spent = json.loads(done.stdout)
-            found.append(entries / spent)
     cost = {each: statistics.median(found) for each, found in seconds.items()}
     yield Row("check, CPU", cost["check"] / cost["floor"], "x floor", 2.0, at_least=False)
     yield Row(
-        "entries read, one core, with the checks' patterns", statistics.median(rates["patterns"]), "a second", 2e5, at_least=True
-    )  # fmt: skip
-    yield Row(
-        "entries read, one core, without patterns", statistics.median(rates[""]), "a second", 2.5e5, at_least=True
-    )  # fmt: skip
-    for peer, target in (("crane export | tar -t", 3.0), ("skopeo copy + umoci unpack", 5.0)):
+        "entries read, one core, with the checks' patterns",
+        rates_of(headers, runs),
+        "a second",
+        2e5,
+        at_least=True,
+    )
+    plain = rates_of(headers, runs, patterns=False)
+    yield Row("entries read, one core, without patterns", plain, "a second", 2.5e5, at_least=True)
+    for peer, target in ((CRANE, 3.0), (UMOCI, 5.0)):
         if peer in cost:
             yield Row(f"{peer}, CPU", cost[peer] / cost["ls -R"], "x ls -R", target, at_least=True)
+
+
+def rates_of(headers: str, runs: int, *, patterns: bool = True) -> float:
+    """Return how many entries of an image are read in a second of one processor, the median of some processes."""
+    found = []
+    for _ in range(runs):
+        command = (PYTHON, "-c", _INDEXING, headers, "patterns" if patterns else "")
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        entries, spent = json.loads(done.stdout)
+        found.append(entries / spent)
+    return statistics.median(found)
 
 
 def _peers(reference: str) -> dict[str, tuple[tuple[str, ...], ...]]:
     found: dict[str, tuple[tuple[str, ...], ...]] = {}
     if shutil.which("crane"):
         piped = f"set -o pipefail; crane export --insecure {reference} - | tar -t > /dev/null"
-        found["crane export | tar -t"] = (("bash", "-c", piped),)
+        found[CRANE] = (("bash", "-c", piped),)
     if shutil.which("skopeo") and shutil.which("umoci"):
         copy = (
             "skopeo",
@@ -177,7 +185,7 @@ def _peers(reference: str) -> dict[str, tuple[tuple[str, ...], ...]]:
             "--src-tls-verify=false",
             f"docker://{reference}",
         )
-        found["skopeo copy + umoci unpack"] = (
+        found[UMOCI] = (
             (*copy, "oci:{work}/layout:x"),
             ("umoci", "raw", "unpack", "--image", "{work}/layout:x", "{work}/rootfs"),
         )
@@ -207,7 +215,7 @@ def _processor_seconds(pipeline: tuple[tuple[str, ...], ...]) -> float:
 
 
 @contextlib.contextmanager
-def _served(name: str, work: Path) -> Iterator[str]:
+def served(name: str, work: Path) -> Iterator[str]:
     """Serve an image from a registry if programs that need one are installed; give its name there, "" without."""
     if not (shutil.which("docker-registry") and shutil.which("skopeo")):
         yield ""
@@ -219,9 +227,15 @@ def _served(name: str, work: Path) -> Iterator[str]:
         yield reference
 
 
-def _kept(layout: Path, files: int, size: int) -> str:
-    """Return the name of an image that is made if it is not there."""
-    return f"oci:{layout}:v1" if (layout / "index.json").exists() else make_image(layout, files, size=size)
+def kept_images(work: Path, files: int = FILES, *, only_headers: bool = False) -> tuple[str, str]:
+    """Return the names of the image of small files and of that of headers; each is made if it is not there."""
+    names = []
+    for kind, size in (("small-files", 2 * HALF), ("headers", TINY)):
+        layout = work / f"{kind}-{files}"
+        if not (layout / "index.json").exists() and not (only_headers and size != TINY):
+            make_image(layout, files, size=size)
+        names.append(f"oci:{layout}:v1")
+    return names[0], names[1]
 
 
 def main() -> None:
@@ -236,9 +250,8 @@ def main() -> None:
         work = given.work or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="cosinspect-bench-"))
         )
-        name = _kept(work / f"small-files-{given.files}", given.files, 2 * HALF)
-        headers = _kept(work / f"headers-{given.files}", given.files, TINY)
-        peers = "" if given.no_peers else stack.enter_context(_served(name, work))
+        name, headers = kept_images(work, given.files)
+        peers = "" if given.no_peers else stack.enter_context(served(name, work))
         print("| figure | value | target | met |\n|---|---|---|---|")
         for row in rows(name, headers, given.runs, peers=peers):
             met = row.value >= row.target if row.at_least else row.value <= row.target

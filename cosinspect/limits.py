@@ -74,7 +74,7 @@ class Limits:
     """Names, links, attributes and sparse maps of one layer, in characters."""
     index_bytes: int = 800 * MIB
     """Memory that the entries of all layers take together, in their indexes and in the trees made of them, as estimated for layers
-    that readers read differently: about 1.1 million entries with names of 60 characters. Others take a fifth of it."""
+    that readers read differently: about 1.1 million entries with names of 60 characters. Others take a fifth of it at most."""
     program_characters: int = 64 * MIB
     """Names in executable files and libraries of one layer, in characters; names beyond that are read on demand."""
     notes_of_a_kind: int = 1000

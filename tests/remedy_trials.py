@@ -505,7 +505,7 @@ def _mended(
 
 
 def attempt(kind: str, generation: str, scratch: Path) -> Outcome | None:
-    """Break a derivative, apply the remedies of its findings, and inspect it again; None if the breakage is none of the generation."""
+    """Break a derivative, apply the remedies of its findings, and inspect it again; None if it does no harm to the generation."""
     parts = parts_of(generation, "amd64")  # type: ignore[arg-type]
     KINDS[kind].apply(parts)
     builder = builder_of(parts)

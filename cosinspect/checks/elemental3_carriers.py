@@ -33,7 +33,7 @@ _INSTALL_SCRIPT = "/install.sh"
     summary="Elemental 3 cannot use what the image carries.",
     why="""`elemental3 customize` and `elemental3 build` unpack the image, take the ISO, the release manifest, the extension or the Kubernetes
         payload out of it, and stop where that is not there or not of the form that they expect.""",
-    remedy="""Build the image FROM scratch with what it carries alone: /iso/NAME-default-iso-NAME.iso, /release_manifest.yaml, one .raw file or /usr
+    remedy="""Build the image FROM scratch with what it carries alone: one ISO in /iso, /release_manifest.yaml, one .raw file or /usr
         of an extension, /install.sh with the files of a Kubernetes distribution.""",
     reads=("release_manifest*.yaml", "etc/release-manifest/release_manifest*.yaml"),
     applies=subjects.carrier,

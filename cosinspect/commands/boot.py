@@ -21,6 +21,7 @@ from cosinspect.inspection.plan import plan_inspection
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.report.display import printable, wrap
 from cosinspect.report.json_text import json_text
+from cosinspect.report.lines import generation_words
 from cosinspect.report.report import Capability, Report, Status
 
 __all__ = ["boot_named", "configure", "run"]
@@ -162,7 +163,7 @@ def _rows(report: Report, outcome: Outcome) -> Iterator[tuple[str, str]]:
         outcome.login, "none"
     )
     yield "digest", report.digest
-    yield "generation", f"{report.generation} {report.generation_title}".strip()
+    yield "generation", generation_words(report)
     yield "inspection", f"{_WORDS[capability.status]}{because}"
     yield "proof", proof
     units = f"; failed units: {', '.join(outcome.proof.failed)}" if outcome.proof.failed else ""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
 from cosinspect.checks import CATALOGUE
+from cosinspect.profiles import generation_tables
 from cosinspect.render.html import page
 from cosinspect.report.display import size
 from cosinspect.report.report import Capability, Status
+from cosinspect.version import __version__
 
 __all__ = ["fleet_page"]
 
@@ -17,7 +20,6 @@ MOST_FAILING = 15
 """The number of checks in the list of most frequent failures."""
 
 _ORDER = ("fail", "error", "open", "pass")
-_PLURAL = {"fail": "fail", "error": "could not be inspected", "open": "are undecided", "pass": "pass"}
 
 
 def fleet_page(
@@ -26,6 +28,7 @@ def fleet_page(
     pages: Mapping[str, str],
     *,
     title: str = "Images",
+    day: date | None = None,
 ) -> str:
     """Return the page of a fleet.
 
@@ -34,17 +37,20 @@ def fleet_page(
         layers: digests and sizes of all layers of all images.
         pages: addresses of the images' pages by digest.
         title: of the page.
+        day: on which the page is written; None for today, UTC.
     """
     verdicts = Counter(row["verdict"] for row in rows)
     failing = Counter(check for row in rows for check in row["failed"].split())
     summaries = {check.id: check.summary for check in CATALOGUE}
+    titles = {name: table.title for name, table in generation_tables().items()}
     most = max(failing.values(), default=1)
     unique = dict(layers)
     ranked = sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), row["image"]))
     return page(
         "fleet.html",
         title=title,
-        plural=_PLURAL,
+        version=__version__,
+        day=(day or datetime.now(UTC).date()).isoformat(),
         total=len(rows),
         verdicts={word: verdicts[word] for word in _ORDER if verdicts[word]},
         layers=len(unique),
@@ -71,6 +77,7 @@ def fleet_page(
                 "verdict": row["verdict"],
                 "order": str(_ORDER.index(row["verdict"])),
                 "generation": row["generation"],
+                "known_as": titles.get(row["generation"], ""),
                 "bytes": row["size"],
                 "size": size(row["size"]) if row["size"] else "",
                 "failed": row["failed"].split(),

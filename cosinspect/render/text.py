@@ -16,7 +16,14 @@ from attrs import evolve, frozen
 from cosinspect.render.choices import ReportPart
 from cosinspect.render.styled_line import StyledLine
 from cosinspect.report.display import counted, cut, printable, size, wrap
-from cosinspect.report.lines import joined, layer_of, unknown_reason, verdict_words, waiver_line
+from cosinspect.report.lines import (
+    generation_words,
+    joined,
+    layer_of,
+    unknown_reason,
+    verdict_words,
+    waiver_line,
+)
 from cosinspect.report.remedy import Remedy
 from cosinspect.report.report import (
     Capability,
@@ -130,7 +137,7 @@ class _Page:
             "digest": report.digest,
             "index": report.index or "",
             "platform": report.platform or "not stated",
-            "generation": _generation(report),
+            "generation": generation_words(report),
             "layers": f"{len(report.layers)}, {size(total)} compressed",
             "profile": f"{' + '.join([report.profile, *report.policies])}{demands}",
         }
@@ -376,16 +383,6 @@ def _label(text: str, style: str) -> StyledLine:
 def _heading(title: str, count: int | None = None, hint: str = "") -> Iterator[StyledLine]:
     yield StyledLine()
     yield StyledLine(title if count is None else f"{title} ({count})", "bold").append(hint, "dim")
-
-
-def _generation(report: Report) -> str:
-    if not report.generation and report.generation_title:
-        return report.generation_title
-    if not report.generation:
-        return "none found: not a known kind of derivative"
-    if report.generation.lower() == report.generation_title.lower() or not report.generation_title:
-        return report.generation_title or report.generation
-    return f"{report.generation_title} ({report.generation})"
 
 
 def _ranges(ids: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from cosinspect.report.undecided import remedy_of
 
 __all__ = [
     "finding_lines",
+    "generation_words",
     "joined",
     "layer_of",
     "reasons",
@@ -72,6 +73,17 @@ def unknown_reason(report: Report, result: CapabilityResult, *, most: int | None
         named = "; ".join(need.rstrip(".") for need in result.unknown[:most])
         return f"no check looked at: {named}; and {counted(len(result.unknown) - most, 'more need')}"
     return unknown_line(result)
+
+
+def generation_words(report: Report) -> str:
+    """Return what the image is, with the id of its generation: `cOS toolkit v0.10 (G3)`."""
+    if not report.generation and report.generation_title:
+        return report.generation_title
+    if not report.generation:
+        return "none found: not a known kind of derivative"
+    if report.generation.lower() == report.generation_title.lower() or not report.generation_title:
+        return report.generation_title or report.generation
+    return f"{report.generation_title} ({report.generation})"
 
 
 def sentence(report: Report) -> str:

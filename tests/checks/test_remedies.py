@@ -14,10 +14,11 @@ from cosinspect.profiles.distributions import distributions, read_distributions
 from cosinspect.report.remedy import Needs, Remedy
 from cosinspect.testing.derivative import derivative, derivative_of
 from cosinspect.testing.derivative.parts import parts_of
+from remedies_page import PAGE, measure, page
 from remedy_trials import KINDS, Root, apply, attempt, further_pairs, pairs, tree_of
 
 SOME = list(pairs())[::10]
-PLACEHOLDER = re.compile(r"<[a-z ]+>|\.\.\.|\bNAME\b")
+PLACEHOLDER = re.compile(r"<[a-z ]+>|\.\.\.")
 
 
 def finding_of(tmp_path, kind, generation="G2"):
@@ -42,6 +43,19 @@ def test_the_remedies_of_every_other_generation_cure(tmp_path, kind, generation)
     assert found is None or found.left == (), found.commands
 
 
+@pytest.mark.modules
+def test_the_page_counts_every_breakage():
+    assert PAGE.read_text() == page(measure())
+
+
+def test_the_page_has_every_breakage_of_the_generations_that_no_other_borrows():
+    """What the whole run counts for these is known without it."""
+    text = PAGE.read_text()
+    for generation in ("G6", "kairos", "bootc"):
+        wanted = sum(each.generation == generation for each in KINDS.values())
+        assert f"| {generation} | {wanted} |" in text
+
+
 def test_a_remedy_that_does_not_cure_is_found(tmp_path):
     """The trial is no trial if a wrong instruction passes."""
     wrong = Remedy.of("Link the kernel", "RUN ln -sf nowhere /boot/vmlinuz")
@@ -59,7 +73,11 @@ def test_commands_stay_in_the_tree(tmp_path):
     tree = tree_of(derivative().write_layout(tmp_path / "image"))
     root = Root(tmp_path / "root", tree)
 
-    apply(root, "RUN ln -sf vmlinuz-1 /boot/other && rm -rf /opt/new && echo '/etc/x' > /etc/y", None)
+    apply(
+        root,
+        "RUN ln -sf vmlinuz-1 /boot/other && rm -rf /opt/new && echo '/etc/x' > /etc/y",
+        (parts_of("G2", "amd64"), tree),
+    )
 
     assert {"boot/other", "opt/new", "etc/y", "boot", "opt", "etc"} == root.changes().keys()
     assert b"/etc/x\n" == root.changes()["etc/y"].content

@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 
 from cosinspect import __version__, cli, open_image
 from cosinspect.checks import CATALOGUE
 from cosinspect.commands import COMMANDS
+from cosinspect.commands.command import Command
 from cosinspect.commands.command import Terminal as Streams
 from cosinspect.commands.progress import layer_bars
 from cosinspect.testing import (
@@ -287,6 +287,11 @@ def test_a_path_that_the_image_does_not_have_is_1(image, argv, message):
     assert message in line
 
 
+def failing(run):
+    """The command check, with another `run`."""
+    return Command("check", "IMAGE", "check an image", COMMANDS["check"].configure, run)
+
+
 @pytest.mark.parametrize(
     ("fault", "status", "said"),
     [
@@ -303,7 +308,7 @@ def test_what_ends_a_command_is_told_without_a_traceback(monkeypatch, fault, sta
     def fail(*_):
         raise fault
 
-    monkeypatch.setattr(cli, "COMMANDS", {"check": evolve(COMMANDS["check"], run=fail)})
+    monkeypatch.setattr(cli, "COMMANDS", {"check": failing(fail)})
 
     assert (status, b"", said.encode()) == run("check", "x")
 
@@ -312,7 +317,7 @@ def test_a_fault_of_our_own_is_one_line_that_says_where(monkeypatch):
     def fail(*_):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr(cli, "COMMANDS", {"check": evolve(COMMANDS["check"], run=fail)})
+    monkeypatch.setattr(cli, "COMMANDS", {"check": failing(fail)})
     status, line = refused("check", "x")
 
     assert 3 == status

@@ -57,7 +57,7 @@ def test_from_cause_to_verdict(explainer):
     ] == chain(found)
     assert "you need to load the kernel first" in found.consequence
     assert "boot" == found.loses[0].value
-    assert "ln -sf vmlinuz-" in found.remedy
+    assert found.remedy.startswith("Leave the removal out of layer 4, or install the kernel")
 
 
 def test_a_layer_that_nobody_can_read_is_told_in_place_of_an_explanation(tmp_path):
