@@ -119,7 +119,7 @@ def test_an_alarm_ends_a_command_that_looks_at_no_clock(tmp_path, monkeypatch, c
         while True:
             pass
 
-    monkeypatch.setattr(overlay, "_merge_side_by_side", forget)
+    monkeypatch.setattr(overlay, "apply_in_place", forget)
     assert 3 == main(["check", name, "--timeout", "600", "--no-cache"])
     out, err = capsys.readouterr()
     assert ("", [1]) == (out, stuck)

@@ -132,6 +132,8 @@ OF_A_MODULE = {
     "facts/boot_search.py": {"_MOST_LINKS"},
     "facts/ext2.py": {"_MOST_BLOCKS"},
     "facts/prefetch.py": {"MOST"},
+    "formats/text/containerfile.py": {"MAX_BYTES"},
+    "rootfs/batches.py": {"_MOST_TEXT"},
     "formats/boot/go_program.py": {"_MAX_TEXT"},
     "formats/boot/grub_evaluator.py": {"MAX_CALLS", "MAX_WORK"},
     "formats/boot/grub_menu.py": {"MAX_SUBMENUS"},

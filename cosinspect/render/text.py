@@ -132,6 +132,7 @@ class _Page:
         required = [item.value for item in report.required]
         if report.signature_required:
             required.append("signature")
+        verified = report.signatures.verified if report.signatures is not None else ()
         demands = f", requires {joined(required, 'and')}" if required else ""
         rows = {
             "digest": report.digest,
@@ -139,6 +140,7 @@ class _Page:
             "platform": report.platform or "not stated",
             "generation": generation_words(report),
             "layers": f"{len(report.layers)}, {size(total)} compressed",
+            "signed by": joined(list(dict.fromkeys(printable(each.signer) for each in verified)), "and"),
             "profile": f"{' + '.join([report.profile, *report.policies])}{demands}",
         }
         for name, value in rows.items():

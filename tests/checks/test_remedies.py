@@ -8,7 +8,7 @@ import re
 import pytest
 
 from cosinspect import inspect
-from cosinspect.checks import CATALOGUE, boot_remedies
+from cosinspect.checks import CATALOGUE
 from cosinspect.errors import InvalidProfile
 from cosinspect.profiles.distributions import distributions, read_distributions
 from cosinspect.report.remedy import Needs, Remedy
@@ -59,12 +59,15 @@ def test_the_page_has_every_breakage_of_the_generations_that_no_other_borrows():
 def test_a_remedy_that_does_not_cure_is_found(tmp_path):
     """The trial is no trial if a wrong instruction passes."""
     wrong = Remedy.of("Link the kernel", "RUN ln -sf nowhere /boot/vmlinuz")
-    kernel = next(item for item in CATALOGUE if item.id == "COS010")
-    object.__setattr__(kernel, "cure", lambda *_: wrong)
+    # The link that it makes is another check's, whose remedy is tried next.
+    kernels = {item: item.cure for item in CATALOGUE if item.id in ("COS010", "COS011")}
+    for item in kernels:
+        object.__setattr__(item, "cure", lambda *_: wrong)
     try:
         found = attempt("kernel-removed", "G2", tmp_path / "trial")
     finally:
-        object.__setattr__(kernel, "cure", boot_remedies.kernel_link)
+        for item, cure in kernels.items():
+            object.__setattr__(item, "cure", cure)
 
     assert ("COS011",) == found.left
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from cosinspect import Report, inspect
 from cosinspect.errors import InvalidReport
 from cosinspect.oci.documents import Digest
+from cosinspect.report.json_text import json_text
 from cosinspect.report.report import Verdict
 from cosinspect.signatures.outcome import RejectedSignature, Verification, VerifiedSignature
 from cosinspect.testing.derivative import derivative
@@ -91,7 +92,7 @@ def test_one_of_which_a_signature_is_required(tmp_path, signed):
 def test_the_golden_report():
     plain = json.loads(GOLDEN.read_text())
 
-    assert plain == Report.from_dict(plain).to_dict()
+    assert plain == json.loads(json_text(Report.from_dict(plain).to_dict()))
 
 
 def test_a_report_of_an_earlier_version_has_what_it_has():

@@ -394,7 +394,7 @@ def _serve(directory, *arguments):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "expected at least one rule"),
+        ("[listen]\nplain_http = true", "expected at least one rule"),
         ("[listen]\nplain_http = true\n[[rules]]\nprofile = 'nothing'", "rules[0]"),
         ("[listen]\nplain_http = true\n[[rules]]\npolicies = ['none.toml']", "line 4, rules[0].policies"),
         ("[[rules]]", "expected either certificate and key, or plain_http"),

@@ -250,7 +250,7 @@ PUBLIC = DATA / "keys" / "rsa.pub"
         (["--certificate-oidc-issuer", "https://x"], "expected --certificate-identity and --certificate-oidc-issuer"),
         (["--certificate-identity-regexp", "(", "--certificate-oidc-issuer", "x"], "expected a regular expression"),
         (["--certificate-identity", "", "--certificate-oidc-issuer", "x"], "expected the identity"),
-        (["--certificate-identity", "a", "--certificate-identity-regexp", "a"], "not allowed with argument"),
+        (["--certificate-identity", "a", "--certificate-identity-regexp", "a"], "exclude each other"),
         (
             ["--certificate-identity", "a", "--certificate-oidc-issuer", "b", "--trusted-root", "/nowhere.json"],
             "expected sigstore's certificates and keys",

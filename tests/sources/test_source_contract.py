@@ -13,7 +13,7 @@ from cosinspect.blob import read_blob
 from cosinspect.errors import ContentError, CosinspectError, InvalidImage, InvalidLayout, SourceError
 from cosinspect.image.opening import open_source, resolve_digest
 from cosinspect.oci.documents import OCI_LAYER, Descriptor, Digest, parse_document
-from cosinspect.oci.reference import Transport
+from cosinspect.oci.reference import Reference, Transport
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.local.files import ArchiveFiles, DirectoryFiles
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
@@ -32,8 +32,7 @@ LAYER = Digest.parse(IMAGE.layers[0])
 
 def mirrored(image, place):
     """A registry that is asked after one that has nothing."""
-    name = place.registry.push(image, "org/os:v1")
-    parsed = open_source(name).reference
+    parsed = Reference.parse(place.registry.push(image, "org/os:v1"))
     return MirroredSource(
         [
             Candidate("empty", lambda: RegistrySource(evolve(parsed, repository="org/none"))),
