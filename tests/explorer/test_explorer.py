@@ -114,8 +114,10 @@ def played(image, play, size=(130, 60)):
     async def run():
         app = explorer(image)
         async with app.run_test(size=size) as pilot:
-            await app.workers.wait_for_complete()
-            await pilot.pause()
+            await settled(app, pilot)
+            # The checks begin after the first picture.
+            while "the checks run" in screen(app):
+                await settled(app, pilot)
             await play(app, pilot)
 
     asyncio.run(run())
