@@ -12,6 +12,7 @@ compression.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from attrs import frozen
 
@@ -26,6 +27,8 @@ from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Node, Tree
 
 __all__ = ["LayerEffect", "StackEffects", "WastedFile", "stack_effects"]
+
+_Placed: TypeAlias = "dict[str, tuple[int, tuple[int, int]]]"
 
 
 @frozen
@@ -137,7 +140,13 @@ class _Observed:
         """Apply layers to one tree, and look before and after at the names that each concerns."""
         tree = Tree(RULES[semantics], limits=limits)
         for number, index in enumerate(indexes):
-            before = _concerned(_RealPaths(tree.root, limits), index)
+            paths = _RealPaths(tree.root, limits)
+            if _moves_parents(paths, index):
+                files = _placed(tree.root)
+                apply_in_place(tree, index, number)
+                self._differ(number, files, _placed(tree.root))
+                continue
+            before = _concerned(paths, index)
             apply_in_place(tree, index, number)
             paths = _RealPaths(tree.root, limits)
             written: dict[str, Node] = {}
@@ -163,23 +172,27 @@ class _Observed:
 
     def compare(self, indexes: Sequence[LayerIndex], semantics: Semantics, limits: Limits) -> Node:
         """Compare the trees without and with each layer."""
-        before: dict[str, Node] = {}
+        before: _Placed = {}
         root = Node(None, 0)
         for number, merged in enumerate(prefixes(indexes, semantics, limits=limits)):
             root = merged.root
-            after = dict(_files("", root))
-            changed = removed = 0
-            for path, old in before.items():
-                spend()
-                now = after.get(path)
-                if now is not None and (now.layer, _content(now)) == (old.layer, _content(old)):
-                    continue
-                changed += now is not None
-                removed += now is None
-                self.gone[_content(old)] = number, Action.REMOVED if now is None else Action.REPLACED
-            self.counts.append((len(after) - len(before) + removed, changed, removed))
+            after = _placed(root)
+            self._differ(number, before, after)
             before = after
         return root
+
+    def _differ(self, number: int, before: _Placed, after: _Placed) -> None:
+        """Note what a layer does by the files without and with it."""
+        changed = removed = 0
+        for path, old in before.items():
+            spend()
+            now = after.get(path)
+            if now == old:
+                continue
+            changed += now is not None
+            removed += now is None
+            self.gone[old[1]] = number, Action.REMOVED if now is None else Action.REPLACED
+        self.counts.append((len(after) - len(before) + removed, changed, removed))
 
 
 class _RealPaths:
@@ -257,9 +270,39 @@ def _concerned(paths: _RealPaths, index: LayerIndex) -> dict[str, Node]:
     return found
 
 
+def _moves_parents(paths: _RealPaths, index: LayerIndex) -> bool:
+    """Return whether a name of the layer may mean another place before it is applied, while it is, and after.
+
+    It does if a layer makes, replaces or removes a link on the way to another of its names, or writes a name again.
+    """
+    parents: set[str] = set()
+    written: set[str] = set()
+    for entry in in_time(index.entries):
+        if entry.path in written:
+            return True
+        written.add(entry.path)
+        parent = entry.path.rpartition("/")[0]
+        while parent and parent not in parents:
+            parents.add(parent)
+            parent = parent.rpartition("/")[0]
+    if any(entry.type != "dir" and entry.path in parents for entry in in_time(index.entries)):
+        return True
+    changed = (parents & written) | parents.intersection(each.path for each in index.whiteouts)
+    for name in changed:
+        node = paths.lookup(paths.resolve(name))
+        if node is not None and node.type == "symlink":
+            return True
+    return False
+
+
 def _content(node: Node) -> tuple[int, int]:
     """Return where a file's content is: the layer and the offset in it."""
     return node.source, node.entry.data if node.entry is not None else 0
+
+
+def _placed(root: Node) -> _Placed:
+    """Return the layer and the content of every file of a tree, by its path."""
+    return {path: (node.layer, _content(node)) for path, node in _files("", root)}
 
 
 def _contents(root: Node) -> set[tuple[int, int]]:

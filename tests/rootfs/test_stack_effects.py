@@ -96,6 +96,15 @@ def test_names_behind_a_link_are_those_of_its_target():
     assert [(each.path, each.gone) for each in found.wasted] == [("/usr/bin/a", 2)]
 
 
+def test_a_link_that_is_replaced_behind_names_below_it():
+    """`bin/b` is written to usr/bin, and `bin` leads elsewhere at the end of the layer."""
+    layers = [{"bin": Symlink("usr/bin"), "usr/bin/a": "1"}, {"bin/b": "2", "bin": Symlink("opt")}]
+
+    found = stack_effects([indexed(tar_bytes(layer, parents=False)) for layer in layers])
+
+    assert [(each.added, each.changed, each.removed) for each in found.layers] == [(2, 0, 0), (1, 1, 0)]
+
+
 @given(STACKS)
 @settings(max_examples=150 * SCALE)
 def test_what_is_observed_is_the_difference_between_the_trees(stack):
