@@ -23,6 +23,7 @@ from cosinspect.testing import (
 )
 from cosinspect.testing.derivative import derivative_of
 from cosinspect.testing.derivative.parts import parts_of
+from stacks import SCALE
 
 UP = "../" * 40
 
@@ -88,6 +89,9 @@ BOOT = {"boot/vmlinuz", "boot/initrd", "boot", "usr"}
 @pytest.mark.parametrize("path", READ)
 def test_whatever_stands_where_a_check_reads(command, tmp_path, path):
     for number, (how, entry) in enumerate(ASTRAY.items()):
+        # Every path and every way has its turn; COSINSPECT_TEST_SCALE=2 combines all of them.
+        if SCALE == 1 and path not in BOOT and (number + READ.index(path)) % 3:
+            continue
         parts = parts_of("G2", "amd64")
         parts.write(path, raw_hardlink(path, entry) if isinstance(entry, str) else entry)
         if isinstance(entry, Symlink) and entry.target == b"vmlinuz-loop":

@@ -22,6 +22,7 @@ from cosinspect.testing import (
 from cosinspect.testing.bootfiles import linux_kernel, unified_kernel_image
 from cosinspect.testing.derivative import derivative, derivative_of
 from cosinspect.testing.derivative.parts import parts_of
+from stacks import SCALE
 
 EVIL = {
     "erase": "\x1b[2J\x1b[1;1H",
@@ -217,6 +218,9 @@ def spoilt(content, evil):
 def test_no_content_is_written_raw(command, tmp_path, layer, path, content):
     evils = [ALL, EVIL["erase"], EVIL["override"] + EVIL["markup"]]
     for number, text in enumerate(spoilt(content, evils[len(path) % 3])):
+        # Each file is spoilt at every second place; COSINSPECT_TEST_SCALE=2 takes all of them.
+        if SCALE == 1 and (number + len(path)) % 2:
+            continue
         parts = parts_of("G2", "amd64")
         entries = getattr(parts, layer)
         raw = text.encode("utf-8", "surrogateescape")
