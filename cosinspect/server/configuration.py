@@ -104,7 +104,7 @@ class Inspections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         database: file of the verdicts, made if it is not there, or an address of PostgreSQL, which several servers can share.
-        cache: directory or URL of what is known of layers; None for none.
+        cache: directory or URL of what is known of layers; None if there is none.
         workers: processes that inspect.
         queue: images that may wait; who comes beyond is told to come again.
         seconds: what one inspection may take.

@@ -1,7 +1,7 @@
 """Every mistake of a server's configuration and of the files that it names, found without a server.
 
 The configuration alone is read by `cosinspect.server.configuration`; here its files are read too, and what can never apply is
-noted: a glob that no name matches, a rule behind one that matches everything.
+noted: a glob that no name matches, a rule after one that matches everything.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ A constraint decides what it makes of an answer. As data each image is an object
 What is not decided yet is not an error but an object that is not admitted.
 
 Gatekeeper keeps every answer by its key, for minutes, errors too (frameworks/constraint, pkg/externaldata/cache.go). So a key may
-have marks behind the name, each after a `#`: `channel` says that the tag is not known yet; any other makes it another key of the
+have marks after the name, each after a `#`: `channel` says that the tag is not known yet; any other makes it another key of the
 same image, which is answered in less time.
 """
 

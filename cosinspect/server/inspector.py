@@ -1,7 +1,7 @@
 """One warm inspector for all protocols: verdicts that are known at once, images that are inspected once for all who ask.
 
 Requests are answered in one thread and never wait for each other; inspections run in processes of their own, a bounded number
-of them, behind a bounded queue. Whoever waits has a time by which it is answered, if only by "not yet".
+of them, fed by a bounded queue. Whoever waits has a time by which it is answered, if only by "not yet".
 
 Until its bytes are verified, an image is what one repository delivers: two repositories that name the same digest share no
 inspection and no failure. A verdict rests on verified bytes and holds for the digest, wherever it comes from.

@@ -1,6 +1,6 @@
 """Events of registries (CNCF distribution): what is pushed is inspected before anybody asks, so that admission only looks it up.
 
-A registry waits half a second for an answer and queues up behind one that it does not like. So whatever is an envelope of events
+A registry waits half a second for an answer and queues up after one that it does not like. So whatever is an envelope of events
 is taken at once; what of it is worth an inspection is found out here, and the rest counted.
 """
 

@@ -17,7 +17,7 @@ class ServiceManager:
     """Tells the service manager that started the process about its state; without one, nothing is sent.
 
     Attributes:
-        address: of the manager's socket; "" for none.
+        address: of the manager's socket; "" if there is none.
     """
 
     address: str = ""

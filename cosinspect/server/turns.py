@@ -84,7 +84,7 @@ class Turns:
         best: tuple[int, int, int, str] | None = None
         for host in list(self._waiting):
             line = self._waiting[host]
-            # What was given up, or stands in the line a second time as it became more urgent, is skipped.
+            # What was given up, or is in the line a second time as it became more urgent, is skipped.
             while line and line[0][2].granted.done():
                 heapq.heappop(line)
             if not line:

@@ -1,14 +1,13 @@
-"""Shell scripts: which external commands they call, found by reading and never by running.
+"""Shell scripts: the external commands that they call. Scripts are read and never run.
 
 Follows the token and grammar rules of POSIX.1-2017, "Shell Command Language" (2.2 to 2.10), with what bash adds:
 `[[ ]]`, `(( ))`, arrays, process substitution, `function`, `select`, `&>`, `<<<`, extended patterns. The bodies of
-here-documents are skipped, and with them the commands they substitute; `((` and `$((` always start arithmetic, never
+here-documents are skipped, and with them their command substitutions; `((` and `$((` always start arithmetic, never
 two subshells.
 
-Only what is surely a command is reported: a literal word in command position, by a bare name or an absolute path. Where the
-text cannot be followed to its end (a quote or construct that is not closed, a word out of place, nesting beyond
-`MAX_NESTING`), reading stops there and nothing that stands within a construct that is still open is reported. Nor is
-anything told of a script beyond `MAX_CHARACTERS`.
+Only certain commands are reported: a literal word in command position, a bare name or an absolute path. Where the text
+cannot be parsed (a quote or construct is not closed, a word is not allowed, nesting exceeds `MAX_NESTING`), reading stops, and
+commands within open constructs are not reported. A script longer than `MAX_CHARACTERS` is not read.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _BARE = re.compile(r"(?=[^A-Za-z]*+[A-Za-z])\w[\w.+-]*", re.ASCII)
 _ABSOLUTE = re.compile(r"/(?:[\w.+@-]+/)*\w[\w.+@-]*", re.ASCII)
 _IN_PATH = re.compile(r"(?:.*/)?s?bin/[^/]+", re.DOTALL)
 _EXISTENCE = frozenset({"-e", "-f", "-s", "-h", "-L"})
-# dracut's initqueue puts its arguments away as a job that runs later (dracut 059, modules.d/99base/initqueue.sh).
+# dracut's initqueue stores its arguments as a job that runs later (dracut 059, modules.d/99base/initqueue.sh).
 _INITQUEUE_VALUED = frozenset({"--name", "--env"})
 
 
@@ -48,8 +47,8 @@ class ProgramCall:
     Attributes:
         name: a bare name for `PATH`, or an absolute path.
         line: of the first call, counted from 1.
-        guarded: whether the script looks somewhere whether it is there (`command -v`, `type`, `hash`, `which`,
-            `[ -x ]`), so that its absence may be provided for.
+        guarded: whether the script tests for it anywhere (`command -v`, `type`, `hash`, `which`, `[ -x ]`), so that it may
+            handle its absence.
     """
 
     name: str
@@ -59,13 +58,13 @@ class ProgramCall:
 
 @frozen
 class ShellScript:
-    """What can be told of a script.
+    """The commands, functions and files of a script.
 
     Attributes:
-        commands: the external commands, each once, by the line of their first call. Where a script gives dracut's
-            `initqueue` a command to run later, that one is told too.
+        commands: the external commands, each once, by the line of their first call. A command that the script passes to
+            dracut's `initqueue` to run later is included.
         functions: the functions and aliases that it defines.
-        sourced: the files that it reads with `.` or `source`, where they are literal.
+        sourced: the literal names of files that it reads with `.` or `source`.
         problem: why reading stopped before the end, or None.
     """
 
@@ -76,12 +75,12 @@ class ShellScript:
 
 
 def functions(script: str) -> frozenset[str]:
-    """Return the functions and aliases that a script defines, in either syntax."""
+    """Return the functions and aliases that a script defines, in both syntaxes."""
     return read_shell_script(script).functions
 
 
 def read_shell_script(script: str) -> ShellScript:
-    """Read a POSIX shell or bash script; where it cannot be followed, its `problem` says so."""
+    """Read a POSIX shell or bash script; `problem` says why it cannot be parsed."""
     findings = _Findings()
     if len(script) > MAX_CHARACTERS:
         return findings.result(Problem("limit", f"the script is longer than {MAX_CHARACTERS} characters", 1))
@@ -104,7 +103,7 @@ def read_shell_script(script: str) -> ShellScript:
 
 @define
 class _Findings:
-    """What is known of a script and of what stands in its backquotes."""
+    """What is known of a script and of the scripts in its backquotes."""
 
     lines: dict[str, int] = Factory(dict)
     functions: set[str] = Factory(set)
@@ -132,13 +131,13 @@ class _Findings:
 
 @define
 class _Calls:
-    """Takes the simple commands of one text, and keeps the first call of each name."""
+    """Collects the simple commands of one text, with the first call of each name."""
 
     findings: _Findings
     found: dict[str, tuple[int, int]] = Factory(dict)
 
     def take(self, words: list[str | None], offset: int, line: int) -> None:
-        """Return what a simple command or test calls, looks for, defines or reads."""
+        """Record the programs, tests, functions and files of a simple command."""
         position = 0
         while position < len(words) and (name := words[position]) is not None:
             arguments = position + 1
@@ -189,7 +188,7 @@ def _base_name(name: str) -> str:
 
 
 def _after_options(words: list[str | None], position: int, valued: Collection[str]) -> int:
-    """Skip the options at `position`, with the values of those in `valued`, and over `--`."""
+    """Skip the options at `position`, with the values of those in `valued`, and `--`."""
     while position < len(words) and (word := words[position]) is not None and word.startswith("-"):
         position += 2 if word in valued else 1
         if word == "--":
