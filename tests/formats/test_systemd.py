@@ -62,7 +62,9 @@ def test_a_section_may_come_twice():
         ("\nA=1\n[Unit]\n", Problem("section", "expected a section, found an assignment", 2)),
         (
             "[Unit\nA=1\n",
-            Problem("section", "the section's name has no closing bracket, so systemd does not read the rest", 1),
+            Problem(
+                "section", "the section's name has no closing bracket, so systemd does not read the rest", 1
+            ),
         ),
     ],
 )

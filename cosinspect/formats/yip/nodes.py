@@ -186,7 +186,9 @@ def _syntax_error(fault: yaml.YAMLError) -> FormatError:
     problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or "not YAML"
     where = None if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
     if "maximum nesting depth" in str(problem):
-        return FormatError(f"expected YAML nested at most {NODE_DEPTH} levels deep, found more", kind="depth", where=where)
+        return FormatError(
+            f"expected YAML nested at most {NODE_DEPTH} levels deep, found more", kind="depth", where=where
+        )
     return FormatError(f"the text is not YAML: {problem}", kind="syntax", where=where)
 
 
