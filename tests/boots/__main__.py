@@ -36,7 +36,7 @@ from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.report import Capability
-from cosinspect.testing import File
+from cosinspect.testing import File, Whiteout
 from cosinspect.testing.bootfiles import cpio_archive
 
 # Of Debian, not of the toolkits: without a network the service fails and is started again without end.
@@ -74,6 +74,13 @@ def main():
     for line in wrong:
         print(line, file=sys.stderr)
     return 1 if wrong else 0
+
+
+def _entry(tree, path, entry):
+    """Give the entry of a layer; a mode stands for the tree's own file, and what is removed has to be there."""
+    if isinstance(entry, Whiteout):
+        assert os.path.lexists(tree / path), path
+    return File((tree / path).read_bytes(), mode=entry) if isinstance(entry, int) else entry
 
 
 class Harness:
@@ -126,7 +133,8 @@ class Harness:
     def image(self, row):
         """Write the layout of a row."""
         archive = self.trees.image(row.generation)
-        entries = {**COMMON, **row.root}
+        tree = self.work / row.generation
+        entries = {**COMMON, **{path: _entry(tree, path, entry) for path, entry in row.root.items()}}
         if row.initrd is not None:
             path = json.loads((self.work / f"{row.generation}.json").read_text())["initrd"]
             members = read_cpio((self.work / row.generation / path).read_bytes())
