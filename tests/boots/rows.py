@@ -27,6 +27,8 @@ class Row:
         boots: whether it boots, None for what is not known before.
         root: entries of a layer above the good derivative's tree.
         initrd: changes the members of its initrd.
+        entry: of the menu that is started.
+        firmware: whether firmware starts Debian's shim and GRUB, put where the toolkit looks for them.
         because: why inspection and boot may differ.
     """
 
@@ -36,6 +38,8 @@ class Row:
     boots: bool | None
     root: dict[str, Any] = Factory(dict)
     initrd: Callable[[dict[str, Any]], object] | None = None
+    entry: str = "active"
+    firmware: bool = False
     because: str = ""
 
 
@@ -86,6 +90,10 @@ def _real(members, name):
 
 def junk(members):
     members.clear()
+
+
+def compressed(members):
+    """Leave the members, and have the archive compressed: Debian's GRUB has no memory for 114 MB."""
 
 
 def gone(*paths):
@@ -282,6 +290,25 @@ def _rows():
     yield Row("findmnt-gone", "G2", "findmnt is not in the initrd", True, initrd=without("usr/bin/findmnt"))
     yield Row(
         "default-gone", "G2", "no default.target is in the root", True, gone(f"{SYSTEM}/default.target")
+    )
+    for generation in ("G5", "G4"):
+        yield Row(
+            f"{generation}-firmware",
+            generation,
+            "nothing; by OVMF, shim, GRUB",
+            True,
+            initrd=compressed,
+            firmware=True,
+        )
+    for generation in ("G5", "G2", "G4"):
+        yield Row(f"{generation}-recovery", generation, "nothing; entry recovery", None, entry="recovery")
+    yield Row(
+        "G5-firmware-bootargs-gone",
+        "G5",
+        "bootargs.cfg is not in the root; by OVMF, shim, GRUB",
+        False,
+        gone("etc/elemental/bootargs.cfg"),
+        firmware=True,
     )
 
 
