@@ -33,6 +33,11 @@ TAIL_LINES = 40
 KVM_SECONDS = 30
 """By the clock: an accelerator that has not come to the kernel's first line by then does not run."""
 
+_BY_TIMEOUTS = (
+    BootResult.EMERGENCY_INITRD, BootResult.EMERGENCY_SYSTEM, BootResult.STUCK, BootResult.HALF_BOOTED
+)  # fmt: skip
+"""How a boot ends where timeouts of the machine's own fire; without a processor they fire for a good image as well."""
+
 
 @frozen
 class Trial:
@@ -190,7 +195,7 @@ def start_machine(
     """
     notes: list[str] = []
     if trial.accel != "tcg" and kvm_usable(emulator.architecture):
-        outcome = _once(emulator, evolve(machine, accel="kvm"), trial, accounts, tell, answers=answers)
+        outcome, _ = _once(emulator, evolve(machine, accel="kvm"), trial, accounts, tell, answers=answers)
         if outcome is not None:
             return outcome
         if trial.accel == "kvm":
@@ -198,7 +203,13 @@ def start_machine(
         notes.append("/dev/kvm opens, and no machine runs by it: started again without it")
     elif trial.accel == "auto":
         notes.append("without /dev/kvm everything is computed, which takes some ten times as long")
-    outcome = _once(emulator, machine, trial, accounts, tell, answers=answers)
+    outcome, waited = _once(emulator, machine, trial, accounts, tell, answers=answers)
+    if outcome is not None and outcome.result in _BY_TIMEOUTS and waited > outcome.cpu:
+        notes.append(
+            f"{outcome.result.value} on a busy computer, where the machine waited {waited:.0f} s for a processor: "
+            "started again with a clock that follows its instructions"
+        )
+        outcome, _ = _once(emulator, evolve(machine, counted=True), trial, accounts, tell, answers=answers)
     if outcome is None:
         raise CannotBoot("the emulator ended before the machine printed anything")
     return evolve(outcome, notes=tuple(notes))
@@ -212,8 +223,8 @@ def _once(
     tell: Callable[[str], object],
     *,
     answers: bool,
-) -> Outcome | None:
-    """Run the machine once; None where the accelerator does not run it."""
+) -> tuple[Outcome | None, float]:
+    """Run the machine once, and return the seconds that it waited for a processor; no outcome where the accelerator does not run it."""
     console = Console()
     kvm = machine.accel == "kvm"
     seconds = trial.cpu_seconds or (120.0 if kvm else 600.0)
@@ -226,11 +237,11 @@ def _once(
         with RunningMachine(emulator, machine) as guest:
             record: Callable[[bytes], object] = log.write if log is not None else lambda _: None
             if kvm and not _comes_up(guest, console, record, firmware=machine.kernel is None):
-                return None
+                return None, 0.0
             found = watch(guest, console, accounts, limits, record)
             if found.result is BootResult.UNDECIDED and console.phase is Phase.NOTHING and guest.complaint:
                 raise CannotBoot(f"the emulator fails: {guest.complaint}")
-            return _outcome(found, console, machine.accel, guest.wall, guest.cpu)
+            return _outcome(found, console, machine.accel, guest.wall, guest.cpu), guest.waited
     finally:
         if log is not None:
             log.close()

@@ -5,10 +5,11 @@ import sys
 import pytest
 
 from cosinspect.boot import trial as trials
-from cosinspect.boot.emulator import Emulator, Machine, find_emulator
+from cosinspect.boot.emulator import Emulator, Machine, RunningMachine, find_emulator
 from cosinspect.boot.outcome import BootResult
 from cosinspect.boot.proof import Account
 from cosinspect.boot.trial import Trial, start_machine
+from cosinspect.boot.watch import Limits
 from cosinspect.errors import CannotBoot
 
 ANSWERING = """\
@@ -94,3 +95,13 @@ def test_an_emulator_that_is_not_there(monkeypatch, architecture, told):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CannotBoot, match=told):
         find_emulator(architecture)
+
+
+def test_a_failure_by_timeouts_on_a_busy_computer_is_tried_by_the_machines_own_clock(started, monkeypatch):
+    """An emulator whose machine fails unless its clock follows its instructions."""
+    monkeypatch.setattr(RunningMachine, "waited", 100.0)
+    monkeypatch.setattr(trials, "Limits", lambda *_, **__: Limits(silent_cpu=0.0))
+    emergency = 'print("Linux version 6.1\\nRun /init as init process\\nEntering emergency mode.", flush=True); sys.stdin.readline()'
+    outcome = started("", f"exec({ANSWERING!r} if '-icount' in sys.argv else {emergency!r})", "tcg")
+    assert outcome.result is BootResult.BOOTED
+    assert "emergency in the initrd on a busy computer, where the machine waited 100 s" in outcome.notes[0]

@@ -155,7 +155,14 @@ class Harness:
         rootfs, facts = context.rootfs, context.facts
         logs = self.work / "consoles"
         logs.mkdir(exist_ok=True)
-        trial = Trial(row.entry, row.firmware, accel="tcg", console=logs / f"{row.name}.log", anyway=True)
+        trial = Trial(
+            row.entry,
+            row.firmware,
+            row.cpu_seconds,
+            accel="tcg",
+            console=logs / f"{row.name}.log",
+            anyway=True,
+        )
         if row.root or row.firmware or row.entry != "active":
             return try_boot(rootfs, facts, trial)
         emulator = find_emulator("amd64")

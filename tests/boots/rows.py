@@ -29,6 +29,7 @@ class Row:
         initrd: changes the members of its initrd.
         entry: of the menu that is started.
         firmware: whether firmware starts Debian's shim and GRUB, put where the toolkit looks for them.
+        cpu_seconds: after which it is given up, None for the command's default.
         because: why inspection and boot may differ.
     """
 
@@ -40,6 +41,7 @@ class Row:
     initrd: Callable[[dict[str, Any]], object] | None = None
     entry: str = "active"
     firmware: bool = False
+    cpu_seconds: float | None = None
     because: str = ""
 
 
@@ -300,6 +302,27 @@ def _rows():
             initrd=compressed,
             firmware=True,
         )
+    yield Row(
+        "restarts",
+        "G2",
+        "a service of the root restarts the machine",
+        False,
+        {
+            f"{SYSTEM}/restart.service": "[Service]\nExecStart=/bin/systemctl reboot -ff\n",
+            "etc/systemd/system/multi-user.target.wants/restart.service": Symlink(
+                f"/{SYSTEM}/restart.service"
+            ),
+        },
+        because="what a service does is not inspected",
+    )
+    yield Row(
+        "given-up",
+        "G2",
+        "nothing; `--timeout 20`",
+        None,
+        cpu_seconds=20,
+        because="a bound of ours is reached",
+    )
     for generation in ("G5", "G2", "G4"):
         yield Row(f"{generation}-recovery", generation, "nothing; entry recovery", None, entry="recovery")
     yield Row(
