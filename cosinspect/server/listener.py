@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +28,11 @@ _logger = logging.getLogger("cosinspect.server")
 
 KEEP_ALIVE = 75
 """Seconds that a connection may be idle between requests; the API server keeps its own for longer than a moment."""
+
+ENDING_SECONDS = 2.0
+"""The end of the grace, for what follows when requests in hand are answered or given up."""
+CLOSE_SECONDS = 1.0
+"""What a client may take to close its side of a connection that has no request, once the server ends."""
 
 
 def listen(path: str, environment: Mapping[str, str]) -> None:
@@ -62,7 +69,7 @@ def listen(path: str, environment: Mapping[str, str]) -> None:
         server_header=False,
         limit_concurrency=settings.connections,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, round(settings.grace_seconds / 2)),
+        timeout_graceful_shutdown=max(1, round(settings.grace_seconds - ENDING_SECONDS)),
     )
     config.load()
     config.ssl = context
@@ -116,6 +123,9 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
         if self.config.ssl is not None:
             self._keep(renew(self.config.ssl, settings, self._service.metrics))
+        # What is here at the start stays. A collection that looks at all of it holds up every answer (70 ms were measured).
+        gc.collect()
+        gc.freeze()
         self._manager.ready("answering")
 
     async def shutdown(self, sockets: Any = None) -> None:
@@ -125,7 +135,21 @@ class _Server(uvicorn.Server):
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
         for task in self._tasks:
             task.cancel()
+        self._keep(self._close_connections())
         await super().shutdown(sockets)
+
+    async def _close_connections(self) -> None:
+        """End connections that have no request and whose client does not close them: TLS would wait for it."""
+        since: dict[Any, float] = {}
+        while True:
+            await asyncio.sleep(0.1)
+            for connection in list(self.server_state.connections):
+                cycle: Any = connection.cycle
+                if cycle is not None and not cycle.response_complete:
+                    continue
+                now = time.monotonic()
+                if now - since.setdefault(connection, now) >= CLOSE_SECONDS:
+                    connection.transport.abort()
 
     async def _reload(self) -> None:
         self._manager.reloading()
