@@ -140,12 +140,11 @@ class _Server(uvicorn.Server):
 
     async def _close_connections(self) -> None:
         """End connections that have no request and whose client does not close them: TLS would wait for it."""
-        since: dict[Any, float] = {}
+        since: dict[H11Protocol, float] = {}
         while True:
             await asyncio.sleep(0.1)
             for connection in list(self.server_state.connections):
-                cycle: Any = connection.cycle
-                if cycle is not None and not cycle.response_complete:
+                if not isinstance(connection, H11Protocol) or _is_asked(connection):
                     continue
                 now = time.monotonic()
                 if now - since.setdefault(connection, now) >= CLOSE_SECONDS:
@@ -163,6 +162,12 @@ class _Server(uvicorn.Server):
         task.add_done_callback(self._tasks.discard)
 
 
+def _is_asked(connection: H11Protocol) -> bool:
+    """Return whether a connection has a request that is not answered yet."""
+    cycle: Any = connection.cycle
+    return cycle is not None and not cycle.response_complete
+
+
 def _patient_for(seconds: float) -> type[H11Protocol]:
     """Return uvicorn's protocol with a bound on what a client takes to send a request's head."""
 
@@ -177,8 +182,7 @@ def _patient_for(seconds: float) -> type[H11Protocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            cycle: Any = self.cycle
-            if cycle is not None and not cycle.response_complete:
+            if _is_asked(self):
                 self.forget()
             elif self.head_due is None:
                 self.head_due = self.loop.call_later(seconds, self.give_up)
