@@ -29,10 +29,10 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.bodies import Bodies, FileStream
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
-from cosinspect.rootfs.history import Change, Past
+from cosinspect.rootfs.history import Change, Past, concerned
 from cosinspect.rootfs.node import NODES, count_below, named_below, walk_below
 from cosinspect.rootfs.overlay import Merged, merge
-from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Inode, LayerProblem
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
@@ -511,6 +511,26 @@ class Rootfs:
                 self._indexes, semantics=self.semantics, limits=self._limits, literal=self._literal
             )
         return self._past.changes(asked)
+
+    def versions(self, paths: Sequence[str]) -> Iterator[tuple[int, Rootfs]]:
+        """Yield the layers that changed one of `paths`, the top one first, each with the tree of it and the layers below.
+
+        Such a tree is right at `paths` and on the ways to them; it may lack everything else.
+        """
+        changed = sorted({change.layer for path in paths for change in self.history(path)}, reverse=True)
+        indexes: Sequence[LayerIndex] = self.indexes
+        if len(changed) > 1 and RULES[self.semantics].stacking is Stacking.IN_PLACE:
+            indexes = concerned(indexes, paths)
+        for layer in changed:
+            yield (
+                layer,
+                Rootfs(
+                    indexes[: layer + 1],
+                    self._layers[: layer + 1],
+                    limits=self._limits,
+                    semantics=self.semantics,
+                ),
+            )
 
 
 def _found(trace: Trace) -> Entry:
