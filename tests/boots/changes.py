@@ -19,6 +19,9 @@ class Row:
         boots: whether it boots, None for what is not known before.
         root: entries of a layer above the good derivative's tree; a number is the mode of a file that stays as it is.
         initrd: changes the members of its initrd.
+        entry: of the menu that is started.
+        firmware: whether firmware starts Debian's shim and GRUB, put where the toolkit looks for them.
+        cpu_seconds: after which it is given up, None for the command's default.
         because: why inspection and boot may differ.
     """
 
@@ -28,6 +31,9 @@ class Row:
     boots: bool | None
     root: dict[str, Any] = Factory(dict)
     initrd: Callable[[dict[str, Any]], object] | None = None
+    entry: str = "active"
+    firmware: bool = False
+    cpu_seconds: float | None = None
     because: str = ""
 
 
@@ -78,6 +84,10 @@ def _real(members, name):
 
 def junk(members):
     members.clear()
+
+
+def compressed(members):
+    """Leave the members, and have the archive compressed: Debian's GRUB has no memory for 114 MB."""
 
 
 def gone(*paths):

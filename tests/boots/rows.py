@@ -3,7 +3,7 @@
 A row says what is changed, and whether the image boots. `because` explains a disagreement between the inspection and a boot that is known.
 """
 
-from tests.boots.changes import Row, emptied, gone, junk, with_mode, without
+from tests.boots.changes import Row, compressed, emptied, gone, junk, with_mode, without
 from tests.boots.unforeseen import unforeseen_rows
 
 from cosinspect.testing import Directory, File, Symlink
@@ -203,6 +203,46 @@ def _rows():
     yield Row("findmnt-gone", "G2", "findmnt is not in the initrd", True, initrd=without("usr/bin/findmnt"))
     yield Row(
         "default-gone", "G2", "no default.target is in the root", True, gone(f"{SYSTEM}/default.target")
+    )
+    for generation in ("G5", "G4"):
+        yield Row(
+            f"{generation}-firmware",
+            generation,
+            "nothing; by OVMF, shim, GRUB",
+            True,
+            initrd=compressed,
+            firmware=True,
+        )
+    yield Row(
+        "restarts",
+        "G2",
+        "a service of the root restarts the machine",
+        False,
+        {
+            f"{SYSTEM}/restart.service": "[Service]\nExecStart=/bin/systemctl reboot -ff\n",
+            "etc/systemd/system/multi-user.target.wants/restart.service": Symlink(
+                f"/{SYSTEM}/restart.service"
+            ),
+        },
+        because="what a service does is not inspected",
+    )
+    yield Row(
+        "given-up",
+        "G2",
+        "nothing; `--timeout 20`",
+        None,
+        cpu_seconds=20,
+        because="a bound of ours is reached",
+    )
+    for generation in ("G5", "G2", "G4"):
+        yield Row(f"{generation}-recovery", generation, "nothing; entry recovery", None, entry="recovery")
+    yield Row(
+        "G5-firmware-bootargs-gone",
+        "G5",
+        "bootargs.cfg is not in the root; by OVMF, shim, GRUB",
+        False,
+        gone("etc/elemental/bootargs.cfg"),
+        firmware=True,
     )
     yield from unforeseen_rows()
 
