@@ -75,7 +75,7 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         connections: the most clients at once; further ones are asked to retry.
         client_seconds: the time in which a client must send a request.
         body_bytes: the largest request.
-        grace_seconds: the time for requests in progress when the server ends.
+        grace_seconds: the time from SIGTERM to the end of the process, at most.
     """
 
     address: str = "0.0.0.0:8443"

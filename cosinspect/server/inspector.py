@@ -1,7 +1,7 @@
 """One inspector for all protocols: it returns known verdicts at once, and inspects each image once for all requests.
 
-Requests are answered in one thread and never wait for each other. Inspections run in a bounded number of processes, fed by a
-bounded queue. Every request has a deadline, at which the answer may be "not yet".
+Requests are answered in one thread and never wait for each other; inspections run in processes of their own, a bounded number
+of them, after a bounded queue. Whoever waits has a time by which it is answered, if only by "not yet".
 
 Two repositories with the same digest share no inspection and no failure, because their bytes are not verified yet. A verdict is
 based on verified bytes and holds for the digest in any repository.
@@ -182,14 +182,10 @@ class Inspector:
         self._books.adopt(settings.books)
         self._tags.seconds = self._settings.tag_seconds
 
-    async def close(self, seconds: float) -> None:
-        """End: running inspections may take `seconds`, waiting ones are dropped; their verdicts are stored."""
+    async def close(self) -> None:
+        """Give up every inspection, also one that nobody waits for; verdicts that were found are kept."""
         for job in list(self._jobs.values()):
-            if not job.begun:
-                self._finish(job, "the server is ending")
-        running = [job.done for job in self._jobs.values()]
-        if running:
-            await asyncio.wait(running, timeout=seconds)
+            self._finish(job, "the server is ending")
         for each in self._running:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

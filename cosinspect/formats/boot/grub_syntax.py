@@ -1,15 +1,16 @@
 """The grammar of GRUB's script language: tokens in, statements out.
 
 The rules are those of grub-core/script/parser.y (2.06), with the same verdict on every input as grub-script-check. GRUB
-parses and runs one script after another: a line, with the further lines of its constructs and quotes. A script with
-a syntax error is skipped, and the boot loader continues with the next line.
+parses and runs one script after another: a line, with the lines that its constructs and quotes reach over. A script
+that is refused is left out, and the boot loader goes on with the next line.
 
-A script that is longer or nested deeper than this reader's limits raises `LimitExceeded`, never a syntax error.
+A script that is longer or nested deeper than this reader follows raises `LimitExceeded`, never a syntax error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TypeAlias
 
 from attrs import define, field, frozen
@@ -45,10 +46,13 @@ __all__ = [
 ]
 
 MAX_STATEMENTS = 100_000
-"""The most statements of one script; the largest generated grub.cfg has some thousands."""
+"""Statements of one script; the largest generated grub.cfg has some thousands."""
 
 MAX_DEPTH = 50
-"""The deepest nesting of constructs; no known script has more than ten."""
+"""Constructs within each other; no known script has more than ten."""
+
+_KNOWN_CHARACTERS = 4096
+"""The longest text whose script is kept: those of the toolkits are shorter, and 64 scripts take at most some 50 MB."""
 
 _ENDS = frozenset({";", "\n"})
 _ARGUMENTS = frozenset({"name", "word"}) | RESERVED
@@ -56,7 +60,7 @@ _ARGUMENTS = frozenset({"name", "word"}) | RESERVED
 
 @frozen
 class GrubWord:
-    """A word of a command: its parts, which are joined after their variables are replaced."""
+    """A word of a command: its parts, which are joined once their variables are put in."""
 
     parts: tuple[Part, ...]
     raw: str = field(eq=False)
@@ -64,7 +68,7 @@ class GrubWord:
 
 @frozen(eq=False)
 class SimpleCommand:
-    """A simple command: words, the first of which names the command, and a block such as a menu entry's."""
+    """A command line: words, the first of which names the command, and a block such as a menu entry's."""
 
     words: tuple[GrubWord, ...]
     line: int
@@ -73,7 +77,7 @@ class SimpleCommand:
 
 @frozen(eq=False)
 class If:
-    """An `if`: conditions with their bodies, and the body of `else`."""
+    """An `if`: conditions with what each guards, and what runs where none holds."""
 
     branches: tuple[tuple[Block, Block], ...]
     otherwise: Block | None
@@ -82,7 +86,7 @@ class If:
 
 @frozen(eq=False)
 class For:
-    """A `for`: the variable, its words, and the body."""
+    """A `for`: the variable, the words it goes through, and the body."""
 
     name: str
     words: tuple[GrubWord, ...]
@@ -118,8 +122,8 @@ class GrubScript:
     """A file of GRUB's script language.
 
     Attributes:
-        scripts: the scripts that GRUB parses and runs one after another, without those that it refuses.
-        problems: why it refuses the others, and where this reader stopped (`limit`).
+        scripts: what GRUB parses and runs one after another; those that it refuses are left out.
+        problems: why it refuses them, and in kind `limit` where this reader stopped.
     """
 
     scripts: tuple[Block, ...]
@@ -138,16 +142,24 @@ class GrubScript:
 
 def parse_grub_script(text: str) -> GrubScript:
     """Parse a configuration file as the boot loader reads it; the result's `problems` lists the faults."""
+    return _known_script(text) if len(text) <= _KNOWN_CHARACTERS else _boot_script(text)
+
+
+def _boot_script(text: str) -> GrubScript:
     return _parse(boot_lines(text), too_long=len(text) > MAX_CHARACTERS)
 
 
+# A menu sources the same files once for each state of the machine, and the derivatives of a release share them.
+_known_script = lru_cache(maxsize=64)(_boot_script)
+
+
 def parse_grub_lines(text: str) -> GrubScript:
-    """Parse the text that `eval` runs: no line is skipped."""
+    """Parse what `eval` runs: lines as they are, none of them skipped."""
     return _parse(iter(text.split("\n")), too_long=len(text) > MAX_CHARACTERS)
 
 
 def check_grub_script(text: str) -> Problem | None:
-    """Return the result of grub-script-check for a file: its first fault, or that it has no command; None for success."""
+    """Return what grub-script-check says of a file: its first fault, or that the file does nothing; None for success."""
     script = _parse(check_lines(text), too_long=len(text) > MAX_CHARACTERS, stop=True)
     if script.problems:
         return script.problems[0]
@@ -158,9 +170,7 @@ def check_grub_script(text: str) -> Problem | None:
 
 def _parse(lines: Iterator[str], *, too_long: bool, stop: bool = False) -> GrubScript:
     if too_long:
-        problem = Problem(
-            "limit", f"the file is read up to character {MAX_CHARACTERS}, and not after it", None
-        )
+        problem = Problem("limit", f"nothing behind {MAX_CHARACTERS} characters is read", None)
         return GrubScript((), (problem,))
     parser = _ScriptParser(Lexer(lines))
     scripts: list[Block] = []
@@ -185,7 +195,7 @@ class _Bound(FormatError):
 
 @define
 class _ScriptParser:
-    """A recursive-descent parser; it looks one token ahead, and only where GRUB's own parser does."""
+    """A descent through the grammar; it looks one token ahead, and only where GRUB's own parser does."""
 
     lexer: Lexer
     statements: int = 0
@@ -220,7 +230,7 @@ class _ScriptParser:
             self.lexer.take()
 
     def _ended(self) -> bool:
-        """Take a separator of commands: one `;` or newline, and newlines after it."""
+        """Take what separates commands: one `;` or newline, and newlines after it."""
         if self.lexer.peek().kind not in _ENDS:
             return False
         self.lexer.take()
@@ -231,14 +241,14 @@ class _ScriptParser:
         self.lexer.open_constructs += 1
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise _Bound(f"constructs are read to a depth of {MAX_DEPTH}, and this one is deeper")
+            raise _Bound(f"no construct deeper than {MAX_DEPTH} within others is read")
 
     def _close(self) -> None:
         self.lexer.open_constructs -= 1
         self.depth -= 1
 
     def _commands(self, *ends: str) -> Block:
-        """Parse commands up to the word or brace that ends them, which is not taken."""
+        """Parse commands up to one of the words or the brace that end them, which is left."""
         self._newlines()
         found: list[Statement] = [self._command()]
         while True:
@@ -253,7 +263,7 @@ class _ScriptParser:
     def _command(self) -> Statement:
         self.statements += 1
         if self.statements > MAX_STATEMENTS:
-            raise _Bound(f"the script is read up to command {MAX_STATEMENTS}, and not after it")
+            raise _Bound(f"nothing behind {MAX_STATEMENTS} commands is read")
         token = self.lexer.peek()
         match token.kind:
             case "if":
@@ -350,7 +360,7 @@ class _ScriptParser:
 
 
 def walk_commands(blocks: Iterable[Block]) -> Iterator[SimpleCommand]:
-    """Yield every command of some blocks, including those in functions and menu entries."""
+    """Yield every command of some blocks, wherever it stands, functions' bodies and menu entries included."""
     stack = [iter(block) for block in blocks]
     while stack:
         spend()

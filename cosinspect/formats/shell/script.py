@@ -1,13 +1,14 @@
-"""Shell scripts: the external commands that they call. Scripts are read and never run.
+"""Shell scripts: which external commands they call, found by reading and never by running.
 
 Follows the token and grammar rules of POSIX.1-2017, "Shell Command Language" (2.2 to 2.10), with what bash adds:
 `[[ ]]`, `(( ))`, arrays, process substitution, `function`, `select`, `&>`, `<<<`, extended patterns. The bodies of
-here-documents are skipped, and with them their command substitutions; `((` and `$((` always start arithmetic, never
+here-documents are skipped, and with them the commands they substitute; `((` and `$((` always start arithmetic, never
 two subshells.
 
-Only certain commands are reported: a literal word in command position, a bare name or an absolute path. Where the text
-cannot be parsed (a quote or construct is not closed, a word is not allowed, nesting exceeds `MAX_NESTING`), reading stops, and
-commands within open constructs are not reported. A script longer than `MAX_CHARACTERS` is not read.
+Only what is surely a command is reported: a literal word in command position, by a bare name or an absolute path. Where the
+text cannot be followed to its end (a quote or construct that is not closed, a word out of place, nesting beyond
+`MAX_NESTING`), reading stops there and nothing that is within a construct that is still open is reported. Nor is
+anything told of a script beyond `MAX_CHARACTERS`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection
+from functools import lru_cache
 
 from attrs import Factory, define, frozen
 
@@ -32,11 +34,14 @@ __all__ = [
     "read_shell_script",
 ]
 
+_KNOWN_CHARACTERS = 8192
+"""The longest script that is kept once it is read; the scripts of dracut modules are shorter."""
+
 _BARE = re.compile(r"(?=[^A-Za-z]*+[A-Za-z])\w[\w.+-]*", re.ASCII)
 _ABSOLUTE = re.compile(r"/(?:[\w.+@-]+/)*\w[\w.+@-]*", re.ASCII)
 _IN_PATH = re.compile(r"(?:.*/)?s?bin/[^/]+", re.DOTALL)
 _EXISTENCE = frozenset({"-e", "-f", "-s", "-h", "-L"})
-# dracut's initqueue stores its arguments as a job that runs later (dracut 059, modules.d/99base/initqueue.sh).
+# dracut's initqueue puts its arguments away as a job that runs later (dracut 059, modules.d/99base/initqueue.sh).
 _INITQUEUE_VALUED = frozenset({"--name", "--env"})
 
 
@@ -47,8 +52,8 @@ class ProgramCall:
     Attributes:
         name: a bare name for `PATH`, or an absolute path.
         line: of the first call, counted from 1.
-        guarded: whether the script tests for it anywhere (`command -v`, `type`, `hash`, `which`, `[ -x ]`), so that it may
-            handle its absence.
+        guarded: whether the script looks somewhere whether it is there (`command -v`, `type`, `hash`, `which`,
+            `[ -x ]`), so that its absence may be provided for.
     """
 
     name: str
@@ -58,13 +63,13 @@ class ProgramCall:
 
 @frozen
 class ShellScript:
-    """The commands, functions and files of a script.
+    """What can be told of a script.
 
     Attributes:
-        commands: the external commands, each once, by the line of their first call. A command that the script passes to
-            dracut's `initqueue` to run later is included.
+        commands: the external commands, each once, by the line of their first call. Where a script gives dracut's
+            `initqueue` a command to run later, that one is told too.
         functions: the functions and aliases that it defines.
-        sourced: the literal names of files that it reads with `.` or `source`.
+        sourced: the files that it reads with `.` or `source`, where they are literal.
         problem: why reading stopped before the end, or None.
     """
 
@@ -75,12 +80,16 @@ class ShellScript:
 
 
 def functions(script: str) -> frozenset[str]:
-    """Return the functions and aliases that a script defines, in both syntaxes."""
+    """Return the functions and aliases that a script defines, in either syntax."""
     return read_shell_script(script).functions
 
 
 def read_shell_script(script: str) -> ShellScript:
-    """Read a POSIX shell or bash script; `problem` says why it cannot be parsed."""
+    """Read a POSIX shell or bash script; where it cannot be followed, its `problem` says so."""
+    return _known_script(script) if len(script) <= _KNOWN_CHARACTERS else _read(script)
+
+
+def _read(script: str) -> ShellScript:
     findings = _Findings()
     if len(script) > MAX_CHARACTERS:
         return findings.result(Problem("limit", f"the script is longer than {MAX_CHARACTERS} characters", 1))
@@ -101,9 +110,13 @@ def read_shell_script(script: str) -> ShellScript:
     return findings.result(problem)
 
 
+# Two checks read the scripts of an initrd, and the initrds of a release share them.
+_known_script = lru_cache(maxsize=64)(_read)
+
+
 @define
 class _Findings:
-    """What is known of a script and of the scripts in its backquotes."""
+    """What is known of a script and of what is in its backquotes."""
 
     lines: dict[str, int] = Factory(dict)
     functions: set[str] = Factory(set)
@@ -131,13 +144,13 @@ class _Findings:
 
 @define
 class _Calls:
-    """Collects the simple commands of one text, with the first call of each name."""
+    """Takes the simple commands of one text, and keeps the first call of each name."""
 
     findings: _Findings
     found: dict[str, tuple[int, int]] = Factory(dict)
 
     def take(self, words: list[str | None], offset: int, line: int) -> None:
-        """Record the programs, tests, functions and files of a simple command."""
+        """Return what a simple command or test calls, looks for, defines or reads."""
         position = 0
         while position < len(words) and (name := words[position]) is not None:
             arguments = position + 1
@@ -188,7 +201,7 @@ def _base_name(name: str) -> str:
 
 
 def _after_options(words: list[str | None], position: int, valued: Collection[str]) -> int:
-    """Skip the options at `position`, with the values of those in `valued`, and `--`."""
+    """Skip the options at `position`, with the values of those in `valued`, and over `--`."""
     while position < len(words) and (word := words[position]) is not None and word.startswith("-"):
         position += 2 if word in valued else 1
         if word == "--":
