@@ -41,10 +41,10 @@ from cosinspect.sources.registry.error_documents import ErrorDocument, Redactor,
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
 from cosinspect.sources.registry.transport import (
     AddressGuard,
-    Answer,
     AnswerLostError,
     Destination,
-    Transport,
+    HttpAnswer,
+    HttpTransport,
     TransportMaker,
 )
 from cosinspect.version import __version__
@@ -63,10 +63,10 @@ _LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
 _LOG = logging.getLogger("cosinspect.registry")
 
 
-def kept_connections(destination: Destination) -> Transport:
+def kept_connections(destination: Destination) -> HttpTransport:
     """Return the usual transport, which is imported now: it takes longer than all else that a command imports."""
     module = import_module("cosinspect.sources.registry.connections")
-    made: Transport = module.KeptConnections(destination)
+    made: HttpTransport = module.KeptConnections(destination)
     return made
 
 
@@ -78,7 +78,9 @@ class RawResponse:
         headers: by name, in any case.
     """
 
-    def __init__(self, response: Answer, url: Url, clock: Callable[[], float], deadline: Deadline) -> None:
+    def __init__(
+        self, response: HttpAnswer, url: Url, clock: Callable[[], float], deadline: Deadline
+    ) -> None:
         self.status = response.status
         self.headers = response.headers
         self._response = response
@@ -371,7 +373,7 @@ class Client:
         headers: Mapping[str, str],
         authorization: str | None,
         form: bytes | None = None,
-    ) -> tuple[Answer, Url] | Failure:
+    ) -> tuple[HttpAnswer, Url] | Failure:
         """Send a request and follow redirects; only the first host gets `authorization`."""
         at = url
         for _ in range(MAX_REDIRECTS + 1):
@@ -407,7 +409,7 @@ class Client:
         method: str,
         at: Url,
         sent: Mapping[str, str],
-        outcome: Answer | Failure,
+        outcome: HttpAnswer | Failure,
         *,
         redirected: bool,
     ) -> None:
@@ -424,7 +426,7 @@ class Client:
 
     def _send(
         self, method: str, url: Url, headers: Mapping[str, str], form: bytes | None
-    ) -> Answer | Failure:
+    ) -> HttpAnswer | Failure:
         self._deadline.heed(self._where)
         left = max(self._deadline.left(), _LEAST_TIMEOUT)
         usual = self._timeouts
@@ -432,13 +434,13 @@ class Client:
         return self._transport.send(method, url, headers, form, timeouts)
 
     def _judge(
-        self, response: Answer, at: Url, accept: tuple[int, ...] = (200, 206)
+        self, response: HttpAnswer, at: Url, accept: tuple[int, ...] = (200, 206)
     ) -> RawResponse | Failure:
         if response.status in accept:
             return RawResponse(response, at, self._clock, self._deadline)
         return self._failure(response, at)
 
-    def _failure(self, response: Answer, at: Url) -> Failure:
+    def _failure(self, response: HttpAnswer, at: Url) -> Failure:
         """Name the error that a response is."""
         status, document = response.status, self._error_document(response)
         codes, own = document.codes, at.origin == self._registry.origin
@@ -465,11 +467,11 @@ class Client:
             error = RegistryError(spelt, status=status, codes=codes, remedy=remedy_for(codes, later))
         return Failure(error, again=status in _TRANSIENT, retry_after=wait)
 
-    def _error_document(self, response: Answer) -> ErrorDocument:
+    def _error_document(self, response: HttpAnswer) -> ErrorDocument:
         """Read an error document out of a body, which is drained."""
         return self._redactor.error_document(self._drain(response))
 
-    def _drain(self, response: Answer) -> bytes:
+    def _drain(self, response: HttpAnswer) -> bytes:
         """Read a body that decides nothing as far as is worth the connection."""
         body = bytearray()
         deadline = self._clock() + self._timeouts.read

@@ -26,9 +26,9 @@ from cosinspect.sources.registry.answer_heads import HeadInTime
 from cosinspect.sources.registry.auth import Url
 from cosinspect.sources.registry.retries import Failure, Timeouts
 from cosinspect.sources.registry.transport import (
-    Answer,
     AnswerLostError,
     Destination,
+    HttpAnswer,
     InternalAddressError,
 )
 
@@ -130,7 +130,7 @@ class KeptConnections:
 
     def send(
         self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
-    ) -> Answer | Failure:
+    ) -> HttpAnswer | Failure:
         """Send a request; return its answer when the head is complete, or why there is none."""
         try:
             # A callable for `auth` keeps requests from taking any out of the URL.

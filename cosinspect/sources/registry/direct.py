@@ -22,10 +22,10 @@ from cosinspect.sources.registry.answer_heads import HeadInTime
 from cosinspect.sources.registry.auth import Url
 from cosinspect.sources.registry.retries import Failure, Timeouts
 from cosinspect.sources.registry.transport import (
-    Answer,
     AnswerLostError,
     Destination,
-    Transport,
+    HttpAnswer,
+    HttpTransport,
     TransportMaker,
 )
 
@@ -54,12 +54,12 @@ class DirectTransport:
         self._destination = destination
         self._make_usual = usual
         self._environment = environment
-        self._usual: Transport | None = None
+        self._usual: HttpTransport | None = None
         self._contexts: dict[bool, ssl.SSLContext] = {}
 
     def send(
         self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
-    ) -> Answer | Failure:
+    ) -> HttpAnswer | Failure:
         """Send a request; return its answer when the head is complete, or why there is none."""
         target = _ORIGIN.sub("", url.text, count=1)
         if (
@@ -89,7 +89,7 @@ class DirectTransport:
         headers: Mapping[str, str],
         body: bytes | None,
         timeouts: Timeouts,
-    ) -> Answer:
+    ) -> HttpAnswer:
         made = self._connect(url, timeouts.connect)
         connection = HeadInTime(url.host, url.port, timeout=timeouts.read)
         connection.sock = made

@@ -18,11 +18,11 @@ from cosinspect.sources.registry.retries import Failure, Timeouts
 
 __all__ = [
     "AddressGuard",
-    "Answer",
     "AnswerLostError",
     "Destination",
+    "HttpAnswer",
+    "HttpTransport",
     "InternalAddressError",
-    "Transport",
     "TransportMaker",
     "is_internal",
 ]
@@ -40,7 +40,7 @@ class AnswerLostError(Exception):
         self.silent = silent
 
 
-class Answer(Protocol):
+class HttpAnswer(Protocol):
     """The answer to one request; its body is not yet read.
 
     Attributes:
@@ -62,12 +62,12 @@ class Answer(Protocol):
         """Return or close the connection."""
 
 
-class Transport(Protocol):
+class HttpTransport(Protocol):
     """Carries requests; thread-safe. It follows no redirect and repeats nothing."""
 
     def send(
         self, method: str, url: Url, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
-    ) -> Answer | Failure:
+    ) -> HttpAnswer | Failure:
         """Send a request; return its answer when the head is complete, or why there is none.
 
         Args:
@@ -105,7 +105,7 @@ class Destination:
         return url.text.startswith(f"{self.registry.text}/")
 
 
-TransportMaker = Callable[[Destination], Transport]
+TransportMaker = Callable[[Destination], HttpTransport]
 
 
 def is_internal(address: str) -> bool:
