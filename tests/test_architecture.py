@@ -38,8 +38,9 @@ FLOORS = [
 
 CODECS = {"zlib_ng", "isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
-    "requests": {"sources/registry/client.py", "sources/registry/connections.py"},
-    "urllib3": {"sources/registry/client.py", "sources/registry/connections.py", "cli.py"},
+    "requests": {"sources/registry/connections.py"},
+    "certifi": {"sources/registry/direct.py"},
+    "urllib3": {"sources/registry/connections.py", "cli.py"},
     "oras": {"attestation/artifact.py", "sources/config/docker_config.py"},
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
