@@ -59,7 +59,7 @@ CONFINED = {
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
     "structlog": {"server/journal.py"},
-    "sqlite3": {"server/sqlite_store.py"},
+    "sqlite3": {"formats/packages/rpm_sqlite.py", "server/sqlite_store.py"},
     "psycopg": {"server/postgresql_store.py"},
     "psycopg_pool": {"server/postgresql_store.py"},
     "multiprocessing": {"inspection/processes.py"},
