@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-import errno
 import io
 import logging
 import os
@@ -54,6 +53,7 @@ from cosinspect.errors import (
 )
 from cosinspect.image.recognition import local_name
 from cosinspect.report.display import InertStream, printable
+from cosinspect.shortage import shortage_of
 
 __all__ = ["exit_with", "main", "run"]
 
@@ -64,7 +64,7 @@ MOST_MISTAKES = 50
 """The number of mistakes of one document that are printed."""
 
 GRACE = 0.5
-"""Seconds behind its deadline that a command has to end by itself."""
+"""Seconds after its deadline that a command has to end by itself."""
 
 EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (KeyboardInterrupt, ExitStatus.INTERRUPTED),
@@ -357,10 +357,10 @@ def _told(fault: BaseException) -> str:
         return f"{PROGRAM}: error: {printable(f'{where}: ' if where else '')}{len(mistakes)} mistakes\n{shown}{more}"
     if isinstance(fault, (CosinspectError, WrongUse, NotInImage)):
         text = str(fault)
+    elif lacking := shortage_of(fault):
+        text = lacking
     elif isinstance(fault, OSError):
         text = ": ".join(str(part) for part in (fault.filename, fault.strerror or fault) if part)
-        if fault.errno == errno.ENOSPC:
-            text += "; free some space, or write elsewhere"
     else:
         last = traceback.extract_tb(fault.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"

@@ -38,7 +38,7 @@ class Results:
 
 def load_results(image: Image, plan: Plan, verification: Verification | None) -> Results | None:
     """Return the cached results for the image with the same rules, or None."""
-    parts = _parts(image, plan, verification)
+    parts = _parts(image, plan, verification) if image.cache is not None else None
     if image.cache is None or parts is None:
         return None
     value = image.cache.value(KIND, *parts)
@@ -52,7 +52,7 @@ def load_results(image: Image, plan: Plan, verification: Verification | None) ->
 
 def store_results(checked: Results, image: Image, plan: Plan, verification: Verification | None) -> None:
     """Store the results for an image, unless plugins took part or a check is open for a transient reason."""
-    parts = _parts(image, plan, verification)
+    parts = _parts(image, plan, verification) if image.cache is not None else None
     if image.cache is None or parts is None or any(result.transient for result in checked.results):
         return
     try:

@@ -17,7 +17,7 @@ from cosinspect.server.exchange import Refusal, Reply, parse_json, reply_json
 from cosinspect.server.gate import Gate, Passage
 from cosinspect.server.inspector import Standing
 from cosinspect.server.journal import bind
-from cosinspect.server.objects import read_object
+from cosinspect.server.objects import SMALL, read_object
 from cosinspect.wire_types import ready
 
 __all__ = ["Admissions", "parse_timeout"]
@@ -27,7 +27,7 @@ _logger = logging.getLogger("cosinspect.server")
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 WARNING = 240
-"""The maximum length of a warning; the API server may cut longer ones than 256 characters."""
+"""The maximum length of a warning; the API server may cut warnings above 256 characters."""
 MESSAGE = 4000
 """The maximum length of a denial."""
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -90,7 +90,7 @@ class Admissions:
 
         Args:
             body: the document.
-            patience: the `timeout` of the request as a Go duration; None without one.
+            patience: the `timeout` of the request as a Go duration, or None.
             arrived: the time of arrival, by `time.monotonic`.
             mutate: whether to replace tags by the inspected digests.
 
@@ -98,6 +98,8 @@ class Admissions:
             Refusal: the document is not a review.
         """
         review = parse_json(body, _Review, f"an {KIND} of {API_VERSION}")
+        if len(body) > SMALL:
+            await asyncio.sleep(0)  # reading a large object takes as long again: others are answered first
         if (review.api_version, review.kind) != (API_VERSION, KIND):
             raise Refusal(
                 400,
@@ -138,7 +140,7 @@ class Admissions:
         return self._answered(request, images, passages, ignored, mutate=mutate)
 
     def _patience(self, told: str | None) -> float:
-        """Return the seconds until an answer is due: before the API server's timeout."""
+        """Return the seconds until an answer is due, which is before the API server's timeout."""
         patience = self.configuration.admission.seconds
         if told is not None:
             patience = parse_timeout(told)
@@ -157,10 +159,14 @@ class Admissions:
         group, kind = request.kind.group, request.kind.kind
         if not self.fields.knows(group, kind):
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
-            raise LookupError(f"it is not known where a {told} names images: add it under kinds")
+            raise LookupError(f"the paths of images in a {told} are not known: add it under kinds")
         body, before = self._objects(request)
-        # A change of a label does not judge running images again, and an object that is being deleted must be
-        # able to lose its finalizers. An object that is created is judged whatever its metadata.
+        if (
+            not request.name and memoryview(request.object).nbytes > SMALL
+        ):  # `_named` has not read it a second time
+            bind(object=_qualified(request, _name_in(body)))
+        # A change of labels does not decide running images again, and an object that is being deleted must be able to
+        # lose its finalizers. An object that is created is always decided.
         if request.operation == "UPDATE" and (
             _is_deleted(body) or self._brings_nothing(group, kind, body, before)
         ):
@@ -175,7 +181,7 @@ class Admissions:
         return images
 
     def _objects(self, request: _Request) -> tuple[Any, Any]:
-        """Return the object and what it was before, None where there was nothing or nothing that can be read.
+        """Return the object and its earlier state; a state is None if it is absent or cannot be read.
 
         Raises:
             InvalidObject: the object cannot be read.
@@ -192,13 +198,13 @@ class Admissions:
         return read_object(request.object, group, kind, self.fields), before
 
     def _brings_nothing(self, group: str, kind: str, body: object, before: object) -> bool:
-        """Return whether an update changes nothing that may name an image; paths of the configuration may lead anywhere."""
+        """Return whether an update changes no field that may name an image; configured paths may lead to any field."""
         if self.fields.is_slow(group, kind):
             return bool(body == before)
         return bool(_content(body) == _content(before))
 
     async def _find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
-        """Search an object; JSONPaths of the configuration are followed outside of the event loop."""
+        """Find the images of an object; JSONPaths of the configuration are evaluated outside of the event loop."""
         if self.fields.is_slow(group, kind):
             return await asyncio.to_thread(self.fields.find, group, kind, body)
         return self.fields.find(group, kind, body)
@@ -263,15 +269,25 @@ def parse_timeout(text: str) -> float:
 
 
 def _named(request: _Request) -> str:
-    """Name an object as `kubectl` does; an object that is created may have no more than a prefix of a name."""
+    """Name an object as `kubectl` does; an object that is created may only have a prefix of a name."""
     name = request.name or ""
-    if not name:
+    if not name and memoryview(request.object).nbytes <= SMALL:
         try:
             metadata = msgspec.json.decode(request.object, type=ready(_Named)).metadata
             name = metadata.name or metadata.generate_name
         except msgspec.MsgspecError:
             name = ""
+    return _qualified(request, name)
+
+
+def _qualified(request: _Request, name: str) -> str:
     return f"{request.kind.kind[:100]}/{name[:253]}"
+
+
+def _name_in(body: object) -> str:
+    metadata = _metadata_of(body)
+    found = metadata.get("name") or metadata.get("generateName")
+    return found if isinstance(found, str) else ""
 
 
 def _denied(uid: str, message: str, annotations: dict[str, str] | None = None, *, code: int = 403) -> Reply:
@@ -288,12 +304,16 @@ def _warned(uid: str, message: str) -> Reply:
 
 
 def _is_deleted(body: object) -> bool:
+    return bool(_metadata_of(body).get("deletionTimestamp"))
+
+
+def _metadata_of(body: object) -> dict[str, Any]:
     metadata = body.get("metadata") if isinstance(body, dict) else None
-    return isinstance(metadata, dict) and bool(metadata.get("deletionTimestamp"))
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _content(body: object) -> object:
-    """Return an object without what controllers and users change beside its images."""
+    """Return an object without fields, other than images, that controllers and users change."""
     if not isinstance(body, dict):
         return body
     return {key: value for key, value in body.items() if key not in ("metadata", "status")}
