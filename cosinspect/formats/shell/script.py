@@ -30,6 +30,7 @@ __all__ = [
     "ProgramCall",
     "ShellScript",
     "functions",
+    "read_calls",
     "read_shell_script",
 ]
 
@@ -100,6 +101,19 @@ def read_shell_script(script: str) -> ShellScript:
         findings.add(calls, end)
         pending.extend((inner, number) for inner, at, number in scanner.substitutions if at < end)
     return findings.result(problem)
+
+
+def read_calls(script: str) -> tuple[tuple[str | None, ...], ...]:
+    """Return the words of each simple command, in order; None for a word that is not literal.
+
+    Commands in here-documents and in substitutions are left out, and everything behind a construct that cannot be read.
+    """
+    if len(script) > MAX_CHARACTERS:
+        return ()
+    found: list[tuple[str | None, ...]] = []
+    scanner = ShellLexer(script if script.endswith("\n") else script + "\n", 1)
+    ScriptReader(scanner, lambda words, *_: found.append(tuple(words))).read()
+    return tuple(found)
 
 
 @define
