@@ -46,11 +46,13 @@ def alternatives(pattern: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(done))
 
 
+@lru_cache(maxsize=1024)
 def component_expression(component: str) -> str:
     """Return the regular expression for a glob of one component: of a name without a slash."""
     return _expression(component, "[^/]")
 
 
+@lru_cache(maxsize=1024)
 def path_expression(pattern: str) -> str:
     """Return the regular expression for a glob of whole paths, both without a leading slash."""
     found = []

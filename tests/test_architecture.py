@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 import cosinspect
 from cosinspect.profiles import generation_tables
+from parsed_modules import dotted, nodes_of, tree_of
 
 PACKAGE = Path(cosinspect.__file__).parent
 
@@ -91,18 +93,22 @@ def _modules():
 MODULES = list(_modules())
 
 
+@cache
 def imports(path):
     """Every module a file imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    names = []
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide floors"
             base = node.module or ""
             found = [f"{base}.{alias.name}" for alias in node.names if is_module(f"{base}.{alias.name}")]
-            yield from found or [base]
+            names += found or [base]
+    return names
 
 
+@cache
 def is_module(name):
     relative = Path(*name.split(".")[1:])
     return name.startswith("cosinspect.") and (
@@ -124,17 +130,18 @@ def name_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def loaded(path):
     """Modules that a file loads by their names, when they are needed."""
     return [
         node.args[0].value
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("import_module", "load_extra", "_Deferred")
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and dotted(node.func) in ("import_module", "load_extra", "_Deferred")
         if isinstance(node.args[0], ast.Constant)
     ]
 
 
+@cache
 def own_imports(path):
     """Modules of this package that a file imports, those that it loads when they are needed included."""
     return [name for name in (*imports(path), *loaded(path)) if name.split(".")[0] == "cosinspect"]
@@ -195,7 +202,7 @@ def test_no_cycles_between_what_a_package_holds(package):
     "package", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in PACKAGES]
 )
 def test_a_package_says_what_it_is_for(package):
-    said = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+    said = ast.get_docstring(tree_of(package / "__init__.py")) or ""
     assert 3 <= len(said.splitlines()), "what the room is for, what it may import, where to change what"
     assert "may import" in " ".join(said.split())
 
@@ -207,7 +214,7 @@ GROUND = {
 
 @pytest.mark.parametrize("room", sorted(path.name for path in PACKAGES if path.parent == PACKAGE))
 def test_a_package_imports_what_it_says_it_may(room):
-    said = " ".join(ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())).split())
+    said = " ".join(ast.get_docstring(tree_of(PACKAGE / room / "__init__.py")).split())
     allowed = (
         set(re.findall(r"`([a-z_]+)`", re.search(r"may import [^.;:]*", said).group())) | GROUND | {room}
     )
@@ -224,17 +231,16 @@ def test_a_package_imports_what_it_says_it_may(room):
 @pytest.mark.parametrize("path", MODULES)
 def test_what_is_taken_of_a_module_that_is_loaded_later_is_there(path):
     """No type checker looks through `import_module` and `load_extra`."""
-    tree = ast.parse(path.read_text())
     loaded = {}
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         value = node.value if isinstance(node, ast.Assign | ast.Attribute) else None
-        if isinstance(value, ast.Call) and ast.unparse(value.func) in ("import_module", "load_extra"):
+        if isinstance(value, ast.Call) and dotted(value.func) in ("import_module", "load_extra"):
             name = value.args[0].value if isinstance(value.args[0], ast.Constant) else ""
             if name.startswith("cosinspect.") and isinstance(node, ast.Assign):
                 loaded[ast.unparse(node.targets[0])] = name
             elif name.startswith("cosinspect."):
                 assert hasattr(import_module(name), node.attr), f"{name}.{node.attr}"
-    for node in ast.walk(tree):
+    for node in nodes_of(path) if loaded else ():
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in loaded:
             name = loaded[ast.unparse(node.value)]
             assert hasattr(import_module(name), node.attr), f"{name}.{node.attr}"
@@ -251,10 +257,9 @@ def test_every_module_that_a_rule_names_exists():
 
 @pytest.mark.parametrize("path", MODULES)
 def test_imports_stand_at_the_top(path):
-    tree = ast.parse(path.read_text())
     inside = [
         node.lineno
-        for outer in ast.walk(tree)
+        for outer in nodes_of(path)
         if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         for node in ast.walk(outer)
         if isinstance(node, ast.Import | ast.ImportFrom)
@@ -276,9 +281,8 @@ def test_only_the_command_line_touches_the_process(path):
     relative = str(path.relative_to(PACKAGE))
     if relative in ("cli.py", "start.py"):
         return
-    tree = ast.parse(path.read_text())
-    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    names = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    calls = {dotted(node.func) for node in nodes_of(path) if isinstance(node, ast.Call)}
+    names = {dotted(node) for node in nodes_of(path) if isinstance(node, ast.Attribute)}
     assert not calls & {"print", "input", "sys.exit", "exit", "logging.basicConfig", "os._exit", "os.getenv"}
     assert not names & {"os.environ", "sys.argv"}
     if relative != "__main__.py" and not relative.startswith("commands/"):
@@ -290,9 +294,9 @@ def test_types_are_ready_before_anything_is_decoded_into_them(path):
     """Two threads that decode into a type for the first time can end the process: `wire_types` tells."""
     if path.name == "wire_types.py":
         return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("msgspec."):
-            name = ast.unparse(node.func)
+    for node in nodes_of(path):
+        name = (dotted(node.func) if isinstance(node, ast.Call) else None) or ""
+        if name.startswith("msgspec."):
             assert not name.endswith(".Decoder")
             kinds = [each.value for each in node.keywords if each.arg == "type"]
             kinds += node.args[1:2] if name == "msgspec.convert" else []
@@ -306,11 +310,10 @@ def test_no_module_hides_a_second_noun(path):
 
 def _texts(path):
     """The strings of a module's code, docstrings left out."""
-    tree = ast.parse(path.read_text())
-    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    said = {id(node.value) for node in nodes_of(path) if isinstance(node, ast.Expr)}
     return [
         node.value
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in said
     ]
 
@@ -353,7 +356,7 @@ SAME_NAME = {
 def test_one_word_is_one_class():
     places = {}
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
     twice = {name: where for name, where in places.items() if len(where) > 1 and name not in SAME_NAME}
@@ -365,13 +368,12 @@ def test_no_error_is_changed_after_it_was_raised(path):
     """Others may hold it: `CosinspectError.but` gives a copy with another message, place or remedy."""
     if path.name == "errors.py":
         return
-    tree = ast.parse(path.read_text())
-    caught = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name}
+    caught = {node.name for node in nodes_of(path) if isinstance(node, ast.ExceptHandler) and node.name}
     held = {"fault", "last", *caught}
     parts = {"message", "where", "remedy", "args"}
     assert [] == [
         ast.unparse(node)
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.Assign | ast.AugAssign)
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Attribute)
@@ -420,7 +422,7 @@ OTHER_WORDS = {
 
 def strings_in(path):
     """Every string literal of a file but the names that it exports."""
-    for statement in ast.parse(path.read_text()).body:
+    for statement in tree_of(path).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
             continue
         for node in ast.walk(statement):

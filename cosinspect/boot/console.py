@@ -56,10 +56,8 @@ _PHASES: tuple[tuple[Phase, re.Pattern[str]], ...] = (
             r"Switching root|Reached target.*Switch Root|Starting .*initrd-switch-root|Finished .*initrd-switch-root"
         ),
     ),
-    (
-        Phase.MULTI_USER,
-        re.compile(r"Reached target.*(?:multi-user\.target|Multi-User System)|Startup finished in"),
-    ),
+    # Not "Startup finished in": systemd prints it in an initrd as well, behind emergency.target.
+    (Phase.MULTI_USER, re.compile(r"Reached target.*(?:multi-user\.target|Multi-User System)")),
 )
 _SIGNS: tuple[tuple[Sign, re.Pattern[str]], ...] = (
     (
@@ -87,6 +85,7 @@ _SIGNS: tuple[tuple[Sign, re.Pattern[str]], ...] = (
 _TELLING = re.compile(
     r"Failed to start|Failed to mount|Dependency failed|Timed out waiting|Kernel panic|Unable to mount|unpacking failed|is corrupt"
     r"|Failed to execute|No working init|command not found|cannot execute|[Ee]xec format error|FATAL|does not exist|Login incorrect|not syncing|error while loading"
+    r"|^error: "
 )
 """Lines that say why, which a report shows before the last ones."""
 

@@ -8,7 +8,7 @@ from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
 from cosinspect.errors import FormatError
 from cosinspect.facts.cloud_configs import CLOUD_CONFIG_DIRECTORIES
-from cosinspect.facts.packages import LUET_CONFIG, READS, luet_config
+from cosinspect.facts.luet_databases import LUET_CONFIG, READS, luet_config
 from cosinspect.formats.luet.database import LuetPackage, LuetSelector
 from cosinspect.report.display import counted
 from cosinspect.report.report import Finding, Level

@@ -47,7 +47,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
             ("layers", "IMAGE", "print what each layer adds, changes, removes and wastes"),
             ("explore", "IMAGE", "look around in an image on a terminal"),
             ("export", "IMAGE [-o FILE]", "write the merged tree as a tar archive"),
-            ("packages", "IMAGE", "list the packages of every luet database"),
+            ("packages", "IMAGE", "list the packages, with the layer that brought each"),
             ("checks", "[ID]", "list the checks, or explain one"),
             ("scan", "IMAGE...", "inspect many images, each layer once"),
             ("serve", "--config FILE", "answer admission requests, registries and scanners"),

@@ -15,7 +15,8 @@ from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_format, add_image, open_named, semantics_list
 from cosinspect.commands.progress import layer_bars
 from cosinspect.facts.facts import Facts
-from cosinspect.facts.packages import READS, find_databases
+from cosinspect.facts.packages import find_packages, package_reads
+from cosinspect.formats.packages.package import PackageType
 from cosinspect.image.image import Image
 from cosinspect.render.differences import change_lines, comparison_lines
 from cosinspect.report.display import printable
@@ -154,17 +155,30 @@ def _identity(image: Image) -> dict[str, Any]:
 
 @frozen
 class _Summary:
-    """The versions that people compare first, by name."""
+    """The versions that people compare first, by name.
+
+    Attributes:
+        system: of the toolkit, the system, the kernel and the initrd.
+        packages: luet's as `category/name`, others as `type:name`; several versions of one name in order.
+        undecided: databases that cannot be read, by the prefix of the names of their packages, and why.
+    """
 
     system: dict[str, str]
     packages: dict[str, str]
+    undecided: tuple[tuple[str, str], ...]
+
+    def may_have(self, package: str) -> bool:
+        """Return whether a package that is not listed may be in a database that cannot be read."""
+        return any(
+            package.startswith(prefix) if prefix else ":" not in package for prefix, _ in self.undecided
+        )
 
 
 def _diff_images(arguments: argparse.Namespace, terminal: Terminal) -> int:
     semantics = arguments.semantics or (Semantics.OCI,)
     if len(semantics) > 1:
         raise WrongUse("--semantics: expected one semantics for two images, such as elemental")
-    reads = (*READS, *KERNEL_READS, *INITRD_READS)
+    reads = (*package_reads(), *KERNEL_READS, *INITRD_READS)
     with ExitStack() as opened:
         images = [
             opened.enter_context(open_named(name, arguments)) for name in (arguments.image, arguments.other)
@@ -184,7 +198,8 @@ def _diff_images(arguments: argparse.Namespace, terminal: Terminal) -> int:
             "schema": SCHEMA,
             "images": [_identity(image) for image in images],
             "system": _changes(left.system, right.system),
-            "packages": _changes(left.packages, right.packages),
+            "packages": _package_changes(left, right),
+            "undecided_packages": [[reason for _, reason in side.undecided] for side in (left, right)],
             "differences": [_difference(each) for each in found],
         }
         terminal.out.write(json_text(values, indent=2) + "\n")
@@ -204,13 +219,30 @@ def _summary(image: Image, tree: Rootfs) -> _Summary:
     opened = [each.initrd for each in facts.initrds if each.initrd is not None]
     system["initrd"] = ", ".join(version for each in opened for version in each.kernel_versions)
     system["dracut modules"] = " ".join(name for each in opened for name in each.dracut_modules or ())
-    packages = {
-        f"{package.category}/{package.name}": package.version
-        for each in find_databases(tree, image.config, limits=image.limits)
-        if each.database is not None
-        for package in each.database.packages
+    databases = find_packages(tree, image.config, limits=image.limits)
+    versions: dict[str, set[str]] = {}
+    for package in (package for each in databases for package in each.packages):
+        name = f"{package.category}/{package.name}" if package.type == "luet" else package.name
+        versions.setdefault(_prefix(package.type) + name, set()).add(package.version)
+    packages = {name: ", ".join(sorted(found)) for name, found in versions.items()}
+    undecided = tuple(
+        (_prefix(each.type), f"{each.path}: {each.fault}") for each in databases if each.fault is not None
+    )
+    return _Summary(system, packages, undecided)
+
+
+def _prefix(kind: PackageType) -> str:
+    return "" if kind == "luet" else f"{kind}:"
+
+
+def _package_changes(left: _Summary, right: _Summary) -> dict[str, dict[str, str | None]]:
+    """Return the packages that differ, without those that a database which cannot be read may have."""
+    return {
+        name: change
+        for name, change in _changes(left.packages, right.packages).items()
+        if not (change["left"] is None and left.may_have(name))
+        and not (change["right"] is None and right.may_have(name))
     }
-    return _Summary(system, packages)
 
 
 def _changes(left: dict[str, str], right: dict[str, str]) -> dict[str, dict[str, str | None]]:
@@ -233,12 +265,15 @@ def _image_lines(
             yield f"  {name:<14}  {_words(change['left'] or '', change['right'] or '')}"
         else:
             yield f"  {name:<14}  {printable(change['left'] or 'none')} -> {printable(change['right'] or 'none')}"
-    packages = _changes(left.packages, right.packages)
+    packages = _package_changes(left, right)
     if packages:
         yield ""
         yield f"packages: {_counted(packages)}"
         for name, change in packages.items():
             yield f"  {_sign(change)} {printable(name)}  {_versions(change)}"
+    for sign, side in zip("-+", (left, right), strict=True):
+        for _, reason in side.undecided:
+            yield f"{sign} packages undecided: {printable(reason)}"
     if not found:
         yield ""
         yield "the same tree"

@@ -1,19 +1,19 @@
-"""`packages IMAGE`: lists the packages of every luet database of an image."""
+"""`packages IMAGE`: lists the packages of every database of an image, with the layer that brought each."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
 
-from cosinspect.commands.command import Terminal
+from cosinspect.commands.command import ExitStatus, Terminal
 from cosinspect.commands.options import (
     add_format,
     add_image,
     add_trust,
     merged_image,
 )
-from cosinspect.facts.packages import READS, PackageDatabase, find_databases
-from cosinspect.formats.luet.database import LuetPackage
+from cosinspect.facts.packages import PackageDatabase, find_packages, package_reads
+from cosinspect.formats.packages.package import TYPES, Package
 from cosinspect.report.display import printable
 from cosinspect.report.json_text import json_text
 
@@ -23,42 +23,56 @@ __all__ = ["configure", "run"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_image(parser)
+    parser.add_argument(
+        "--type",
+        dest="types",
+        action="append",
+        choices=TYPES,
+        help="only packages of this kind: alpm (pacman), apk, deb (dpkg), luet, rpm; may be repeated; default: all",
+    )
     add_trust(parser)
     add_format(parser)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
-    with merged_image(arguments, terminal, retain=READS) as (image, rootfs):
-        databases = find_databases(rootfs, image.config)
+    types = tuple(arguments.types or TYPES)
+    with merged_image(arguments, terminal, retain=package_reads(types)) as (image, rootfs):
+        databases = find_packages(rootfs, image.config, types, limits=image.limits)
     if arguments.format == "json":
         values = {"databases": [database.to_dict() for database in databases]}
         terminal.out.write(json_text(values, indent=2) + "\n")
-        return 0
-    if not databases:
-        terminal.out.write("no luet database in this image\n")
-    for number, database in enumerate(databases):
-        if number:
-            terminal.out.write("\n")
-        for line in _lines(database):
-            terminal.out.write(line + "\n")
-    return 0
+    else:
+        if not databases:
+            kinds = f" of {' or '.join(types)}" if arguments.types else ""
+            terminal.out.write(f"no package database{kinds} in this image\n")
+        for number, database in enumerate(databases):
+            terminal.out.write("\n" * bool(number) + "".join(f"{line}\n" for line in _lines(database)))
+    return ExitStatus.UNDECIDED if any(each.fault is not None for each in databases) else ExitStatus.YES
 
 
 def _lines(database: PackageDatabase) -> Iterator[str]:
-    packages = database.database.packages if database.database is not None else ()
-    count = f"{len(packages)} package{'' if len(packages) == 1 else 's'}"
-    said = count if database.database is not None else "unreadable"
+    count = f"{len(database.packages)} {database.type} package{'' if len(database.packages) == 1 else 's'}"
+    is_whole = database.fault is None
+    said = count if is_whole else f"{count} and unreadable ones" if database.packages else "unreadable"
     yield f"{printable(database.path)}  [layer {database.layer}]  {said}"
+    if database.fault is not None:
+        yield f"  undecided: {printable(database.fault)}"
     for problem in database.problems:
         yield f"  problem: {printable(problem)}"
-    rows = [_row(package) for package in packages]
-    wide = max((len(name) for name, _, _ in rows), default=0)
-    middle = max((len(version) for _, version, _ in rows), default=0)
-    for name, version, files in sorted(rows):
-        yield f"  {name:<{wide}}  {version:<{middle}}  {files:>6} file{'' if files == 1 else 's'}"
+    rows = sorted(map(_row, database.packages))
+    wide = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, wide, strict=True) if width)
+        yield f"  {'  '.join(cells)}".rstrip()
 
 
-def _row(package: LuetPackage) -> tuple[str, str, int]:
-    name = f"{package.category}/{package.name}" if package.category else package.name
-    return printable(name), printable(package.version), len(package.files)
+def _row(package: Package) -> tuple[str, str, str, str, str]:
+    count = len(package.files) if package.files is not None else None
+    return (
+        printable(package.full_name),
+        printable(package.version),
+        printable(package.architecture),
+        "" if count is None else f"{count:>6} file{'' if count == 1 else 's'}",
+        f"layer {package.layer}" if package.layer is not None else "layer unknown",
+    )

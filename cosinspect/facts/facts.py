@@ -22,7 +22,7 @@ from cosinspect.facts.ext2 import data_blocks
 from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
-from cosinspect.facts.packages import PackageDatabase, find_databases
+from cosinspect.facts.luet_databases import LuetDatabaseFile, find_databases
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
@@ -410,7 +410,7 @@ class Facts(GrubFacts):
         return found
 
     @cached_property
-    def databases(self) -> tuple[PackageDatabase, ...]:
+    def databases(self) -> tuple[LuetDatabaseFile, ...]:
         """Every luet database of the image."""
         return find_databases(self._rootfs, self._config, limits=self._limits, parsed=self._parsed)
 

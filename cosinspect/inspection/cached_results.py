@@ -42,7 +42,7 @@ def load_results(
     image: Image, plan: Plan, verification: Verification | None, origin: Image | None = None
 ) -> Results | None:
     """Return the cached results for the image with the same rules, and the same `origin` of an upgrade; or None."""
-    parts = _parts(image, plan, verification, origin)
+    parts = _parts(image, plan, verification, origin) if image.cache is not None else None
     if image.cache is None or parts is None:
         return None
     value = image.cache.value(KIND, *parts)
@@ -62,7 +62,7 @@ def store_results(
     origin: Image | None = None,
 ) -> None:
     """Store the results for an image, unless plugins took part or a check is open for a transient reason."""
-    parts = _parts(image, plan, verification, origin)
+    parts = _parts(image, plan, verification, origin) if image.cache is not None else None
     if image.cache is None or parts is None or any(result.transient for result in checked.results):
         return
     try:

@@ -15,7 +15,7 @@ from cosinspect.cache import Cache, open_directory
 from cosinspect.deadline import Deadline
 from cosinspect.errors import CosinspectError, SourceError
 from cosinspect.extras import load_extra
-from cosinspect.facts.packages import READS, find_databases
+from cosinspect.facts.packages import find_packages, package_reads
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import inspect
 from cosinspect.inspection.rulebook import Rulebook
@@ -47,7 +47,7 @@ class Task:
         seconds: the time limit.
         cache: directory or URL; None for none.
         local_cache: local directory of a cache by URL.
-        packages: whether to list the packages in luet's databases too.
+        packages: whether to list the packages too.
         jobs: the number of layers read in parallel.
         attesters: keys whose attestations with the same rules replace an inspection.
     """
@@ -124,7 +124,7 @@ def _performed(task: Task, limits: Limits) -> Outcome:
         with open_image(
             task.name, platform=rulebook.platform, access=task.access, limits=limits, cache=cache
         ) as image:
-            found = find_databases(image.read_rootfs(READS), image.config, limits=limits)
+            found = find_packages(image.read_rootfs(package_reads()), image.config, limits=limits)
             packages = json.dumps([_database(each.to_dict()) for each in found]).encode()
     told = list(reasons(report))
     more = f"; and {len(told) - REASONS} more" if len(told) > REASONS else ""
@@ -155,7 +155,7 @@ def _database(database: dict[str, object]) -> dict[str, object]:
     """Return a database without the files of packages, which are thousands."""
     packages = database["packages"]
     assert isinstance(packages, list)  # noqa: S101 - `PackageDatabase.to_dict` made it
-    kept = [{name: each[name] for name in ("category", "name", "version")} for each in packages]
+    kept = [{name: each[name] for name in each if name not in ("files", "purl")} for each in packages]
     return {**database, "packages": kept}
 
 

@@ -29,13 +29,16 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.bodies import Bodies, FileStream
 from cosinspect.rootfs.entry import Entry, Hop, Trace, entry_at
-from cosinspect.rootfs.history import Change, Past
+from cosinspect.rootfs.history import Change, Past, concerned
 from cosinspect.rootfs.node import NODES, count_below, named_below, walk_below
 from cosinspect.rootfs.overlay import Merged, merge
-from cosinspect.rootfs.semantics import Semantics
+from cosinspect.rootfs.semantics import RULES, Semantics, Stacking
 from cosinspect.rootfs.tree import Inode, LayerProblem
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
+
+_KEPT_CHARACTERS = 1024 * 1024
+"""What resolved paths and the targets of their links may take in memory; further paths are resolved each time."""
 
 
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
@@ -85,6 +88,8 @@ class Rootfs:
         self._trees = trees
         self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
         self._past: Past | None = None
+        self._traces: dict[tuple[str, bool], Trace] = {}
+        self._room = _KEPT_CHARACTERS
 
     @property
     def indexes(self) -> tuple[LayerIndex, ...]:
@@ -161,7 +166,14 @@ class Rootfs:
 
     def trace(self, path: str, *, follow: bool = True) -> Trace:
         """Resolve `path` and return the whole way; it never fails. `follow` decides about a link at the end."""
-        return self._straight(path, follow=follow) or self._winding(path, follow=follow)
+        # Checks ask for the same few paths again and again; the tree does not change.
+        found = self._traces.get((path, follow))
+        if found is None:
+            found = self._straight(path, follow=follow) or self._winding(path, follow=follow)
+            self._room -= len(path) + sum(len(hop.target) for hop in found.hops) + 256
+            if self._room > 0:
+                self._traces[path, follow] = found
+        return found
 
     def _straight(self, path: str, *, follow: bool) -> Trace | None:
         """Resolve a path without links and dots, the common case, in a third of the time."""
@@ -310,9 +322,10 @@ class Rootfs:
         if is_literal(component):
             names = [component]
         else:
-            spend(len(parent.node.children or ()))
+            names = list(parent.node.children) if parent.node.children is not None else []
+            spend(len(names))
             expression = re.compile(component_expression(component))
-            names = [name for name in parent.node.children or () if expression.fullmatch(name)]
+            names = [name for name in names if expression.fullmatch(name)]
         for name in names:
             entry = self.trace(f"{base}/{name}", follow=not last).entry
             if entry is not None and (last or entry.node.children is not None):
@@ -498,6 +511,26 @@ class Rootfs:
                 self._indexes, semantics=self.semantics, limits=self._limits, literal=self._literal
             )
         return self._past.changes(asked)
+
+    def versions(self, paths: Sequence[str]) -> Iterator[tuple[int, Rootfs]]:
+        """Yield the layers that changed one of `paths`, the top one first, each with the tree of it and the layers below.
+
+        Such a tree is right at `paths` and on the ways to them; it may lack everything else.
+        """
+        changed = sorted({change.layer for path in paths for change in self.history(path)}, reverse=True)
+        indexes: Sequence[LayerIndex] = self.indexes
+        if len(changed) > 1 and RULES[self.semantics].stacking is Stacking.IN_PLACE:
+            indexes = concerned(indexes, paths)
+        for layer in changed:
+            yield (
+                layer,
+                Rootfs(
+                    indexes[: layer + 1],
+                    self._layers[: layer + 1],
+                    limits=self._limits,
+                    semantics=self.semantics,
+                ),
+            )
 
 
 def _found(trace: Trace) -> Entry:

@@ -17,7 +17,7 @@ from cosinspect.server.exchange import Refusal, Reply, parse_json, reply_json
 from cosinspect.server.gate import Gate, Passage
 from cosinspect.server.inspector import Standing
 from cosinspect.server.journal import bind
-from cosinspect.server.objects import read_object
+from cosinspect.server.objects import SMALL, read_object
 from cosinspect.wire_types import ready
 
 __all__ = ["Admissions", "parse_timeout"]
@@ -98,6 +98,8 @@ class Admissions:
             Refusal: the document is not a review.
         """
         review = parse_json(body, _Review, f"an {KIND} of {API_VERSION}")
+        if len(body) > SMALL:
+            await asyncio.sleep(0)  # reading a large object takes as long again: others are answered first
         if (review.api_version, review.kind) != (API_VERSION, KIND):
             raise Refusal(
                 400,
@@ -159,6 +161,10 @@ class Admissions:
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
             raise LookupError(f"it is not known where a {told} names images: add it under kinds")
         body, before = self._objects(request)
+        if (
+            not request.name and memoryview(request.object).nbytes > SMALL
+        ):  # `_named` has not read it a second time
+            bind(object=_qualified(request, _name_in(body)))
         # A change of a label does not judge running images again, and an object that is being deleted must be
         # able to lose its finalizers. An object that is created is judged whatever its metadata.
         if request.operation == "UPDATE" and (
@@ -265,13 +271,23 @@ def parse_timeout(text: str) -> float:
 def _named(request: _Request) -> str:
     """Name an object as `kubectl` does; an object that is created may have no more than a prefix of a name."""
     name = request.name or ""
-    if not name:
+    if not name and memoryview(request.object).nbytes <= SMALL:
         try:
             metadata = msgspec.json.decode(request.object, type=ready(_Named)).metadata
             name = metadata.name or metadata.generate_name
         except msgspec.MsgspecError:
             name = ""
+    return _qualified(request, name)
+
+
+def _qualified(request: _Request, name: str) -> str:
     return f"{request.kind.kind[:100]}/{name[:253]}"
+
+
+def _name_in(body: object) -> str:
+    metadata = _metadata_of(body)
+    found = metadata.get("name") or metadata.get("generateName")
+    return found if isinstance(found, str) else ""
 
 
 def _denied(uid: str, message: str, annotations: dict[str, str] | None = None, *, code: int = 403) -> Reply:
@@ -288,8 +304,12 @@ def _warned(uid: str, message: str) -> Reply:
 
 
 def _is_deleted(body: object) -> bool:
+    return bool(_metadata_of(body).get("deletionTimestamp"))
+
+
+def _metadata_of(body: object) -> dict[str, Any]:
     metadata = body.get("metadata") if isinstance(body, dict) else None
-    return isinstance(metadata, dict) and bool(metadata.get("deletionTimestamp"))
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _content(body: object) -> object:

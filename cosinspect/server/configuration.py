@@ -75,7 +75,7 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         connections: clients at once; who comes beyond is told to come again.
         client_seconds: what a client has to send a request.
         body_bytes: the largest request.
-        grace_seconds: what is in hand at the end may take so long.
+        grace_seconds: the time from SIGTERM to the end of the process, at most.
     """
 
     address: str = "0.0.0.0:8443"

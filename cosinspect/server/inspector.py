@@ -182,14 +182,10 @@ class Inspector:
         self._books.adopt(settings.books)
         self._tags.seconds = self._settings.tag_seconds
 
-    async def close(self, seconds: float) -> None:
-        """End: what runs may take so long, what waits is given up; verdicts that were found are kept."""
+    async def close(self) -> None:
+        """Give up every inspection, also one that nobody waits for; verdicts that were found are kept."""
         for job in list(self._jobs.values()):
-            if not job.begun:
-                self._finish(job, "the server is ending")
-        running = [job.done for job in self._jobs.values()]
-        if running:
-            await asyncio.wait(running, timeout=seconds)
+            self._finish(job, "the server is ending")
         for each in self._running:
             each.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import enum
 import logging
+import threading
+from collections import deque
 from collections.abc import Iterator, MutableMapping
 from typing import Any, TextIO
 
@@ -25,6 +27,10 @@ OTHER_LOGGERS = ("uvicorn.error", "asyncio")
 """Libraries whose errors, with their tracebacks, belong in the log."""
 MAX_TEXT = 4096
 """Characters of one value; a name in a request can be as long as the request."""
+MAX_WAITING = 8 * 1024 * 1024
+"""Characters that wait for whoever reads the log; what comes beyond is lost, and counted."""
+LAST_SECONDS = 2.0
+"""What the last lines may take until the process ends without them."""
 
 
 class LogFormat(enum.Enum):
@@ -62,6 +68,7 @@ def journal(stream: TextIO, form: LogFormat, *, quiet: bool = False, verbose: bo
     finally:
         for logger in attached:
             logger.removeHandler(handler)
+        handler.close()
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
 
@@ -77,16 +84,59 @@ def bind(**values: object) -> None:
 
 
 class _Writer(logging.Handler):
-    """Writes lines; a reader that is gone stops no request."""
+    """Writes lines in a thread: a reader that is slow or gone delays no request."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
+        self._lines: deque[str] = deque()
+        self._waiting = 0
+        self._lost = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
+        self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(self.format(record) + "\n")
-            self._stream.flush()
+        line = self.format(record) + "\n"
+        with self._changed:
+            if self._waiting + len(line) > MAX_WAITING:
+                self._lost += 1
+                return
+            self._lines.append(line)
+            self._waiting += len(line)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Write what waits, for a bounded time."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(LAST_SECONDS)
+        super().close()
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines or self._closed)
+                if not self._lines:
+                    return
+                text, lost = "".join(self._lines), self._lost
+                self._lines.clear()
+                self._waiting = self._lost = 0
+            if lost:
+                text += self._told_loss(lost)
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
+
+    def _told_loss(self, lines: int) -> str:
+        event = "lines of the log are lost: its reader is too slow"
+        name = "cosinspect.server"
+        record = logging.getLogger(name).makeRecord(
+            name, logging.ERROR, __file__, 0, event, (), None, extra={"lines": lines}
+        )
+        return self.format(record) + "\n"
 
 
 def _formatter(form: LogFormat) -> logging.Formatter:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +28,11 @@ _logger = logging.getLogger("cosinspect.server")
 
 KEEP_ALIVE = 75
 """Seconds that a connection may be idle between requests; the API server keeps its own for longer than a moment."""
+
+ENDING_SECONDS = 2.0
+"""The end of the grace, for what follows when requests in hand are answered or given up."""
+CLOSE_SECONDS = 1.0
+"""What a client may take to close its side of a connection that has no request, once the server ends."""
 
 
 def listen(path: str, environment: Mapping[str, str]) -> None:
@@ -62,7 +69,7 @@ def listen(path: str, environment: Mapping[str, str]) -> None:
         server_header=False,
         limit_concurrency=settings.connections,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, round(settings.grace_seconds / 2)),
+        timeout_graceful_shutdown=max(1, round(settings.grace_seconds - ENDING_SECONDS)),
     )
     config.load()
     config.ssl = context
@@ -116,6 +123,9 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: self._keep(self._reload()))
         if self.config.ssl is not None:
             self._keep(renew(self.config.ssl, settings, self._service.metrics))
+        # What is here at the start stays. A collection that looks at all of it holds up every answer (70 ms were measured).
+        gc.collect()
+        gc.freeze()
         self._manager.ready("answering")
 
     async def shutdown(self, sockets: Any = None) -> None:
@@ -125,7 +135,20 @@ class _Server(uvicorn.Server):
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
         for task in self._tasks:
             task.cancel()
+        self._keep(self._close_connections())
         await super().shutdown(sockets)
+
+    async def _close_connections(self) -> None:
+        """End connections that have no request and whose client does not close them: TLS would wait for it."""
+        since: dict[H11Protocol, float] = {}
+        while True:
+            await asyncio.sleep(0.1)
+            for connection in list(self.server_state.connections):
+                if not isinstance(connection, H11Protocol) or _is_asked(connection):
+                    continue
+                now = time.monotonic()
+                if now - since.setdefault(connection, now) >= CLOSE_SECONDS:
+                    connection.transport.abort()
 
     async def _reload(self) -> None:
         self._manager.reloading()
@@ -137,6 +160,12 @@ class _Server(uvicorn.Server):
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_asked(connection: H11Protocol) -> bool:
+    """Return whether a connection has a request that is not answered yet."""
+    cycle: Any = connection.cycle
+    return cycle is not None and not cycle.response_complete
 
 
 def _patient_for(seconds: float) -> type[H11Protocol]:
@@ -153,8 +182,7 @@ def _patient_for(seconds: float) -> type[H11Protocol]:
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
-            cycle: Any = self.cycle
-            if cycle is not None and not cycle.response_complete:
+            if _is_asked(self):
                 self.forget()
             elif self.head_due is None:
                 self.head_due = self.loop.call_later(seconds, self.give_up)

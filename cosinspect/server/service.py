@@ -86,11 +86,11 @@ class Service:
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """End what is in hand within the configured grace, and close the verdicts."""
+        """Give up what is still in hand, since no request waits any longer, and close the verdicts."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
-        await self.inspector.close(self.protocols.settings.configuration.listen.grace_seconds / 2)
+        await self.inspector.close()
         self.verdicts.close()
 
     # -- what it goes by -------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ def told(data, step=777):
 @pytest.mark.parametrize(
     ("name", "phase", "signs", "telling"),
     [
-        ("g5-login", Phase.MULTI_USER, [], "elemental-"),
+        # Started without systemd.show_status: that multi-user.target is reached, only answers to commands say.
+        ("g5-login", Phase.SYSTEM, [], "elemental-"),
         ("g5-fsck-race-emergency", Phase.INITRD, [Sign.EMERGENCY], "Failed to mount run-initra"),
         ("g5-wrong-label-timeout", Phase.INITRD, [Sign.EMERGENCY], "COS_NOPE"),
         ("g5-loaded-host-multi-user-no-login", Phase.MULTI_USER, [], "COS_OEM"),
@@ -72,6 +73,15 @@ def test_lines_that_only_say_that_something_waits_are_nothing_new():
 )
 def test_signs(line, sign):
     assert told(line).saw(sign)
+
+
+def test_the_end_of_startup_in_an_initrd_is_no_multi_user_target():
+    """Printed by systemd 252 in the initrd of a machine whose `elemental` is empty, behind emergency.target."""
+    console = told(
+        b"Run /init as init process\n[  OK  ] Reached target emergency.target - Emergency Mode.\n"
+        b"Startup finished in 4.403s (kernel) + 0 (initrd) + 22.857s (userspace) = 27.260s.\n"
+    )
+    assert console.phase is Phase.INITRD
 
 
 def test_a_line_that_speaks_of_a_login_is_no_prompt():

@@ -68,7 +68,13 @@ def test_a_prompt_that_lets_nobody_in_is_half_a_boot():
 
 def test_a_prompt_alone_proves_nothing():
     found = watched(Machine([SYSTEM, b"\ncos login: "]), ())
-    assert (found.result, found.login) == (BootResult.STUCK, "none")
+    assert (found.result, found.login) == (BootResult.HALF_BOOTED, "none")
+
+
+def test_a_prompt_decides_nothing_where_nobody_can_log_in_and_the_image_runs_nothing_of_ours():
+    found = watched(Machine([SYSTEM, b"\ncos login: "]), (), answers=False)
+    assert (found.result, found.login) == (BootResult.UNDECIDED, "none")
+    assert "no password is known" in found.reason
 
 
 def test_the_stage_proves_a_boot_where_no_account_is_known():

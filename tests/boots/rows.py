@@ -27,6 +27,9 @@ class Row:
         boots: whether it boots, None for what is not known before.
         root: entries of a layer above the good derivative's tree.
         initrd: changes the members of its initrd.
+        entry: of the menu that is started.
+        firmware: whether firmware starts Debian's shim and GRUB, put where the toolkit looks for them.
+        cpu_seconds: after which it is given up, None for the command's default.
         because: why inspection and boot may differ.
     """
 
@@ -36,6 +39,9 @@ class Row:
     boots: bool | None
     root: dict[str, Any] = Factory(dict)
     initrd: Callable[[dict[str, Any]], object] | None = None
+    entry: str = "active"
+    firmware: bool = False
+    cpu_seconds: float | None = None
     because: str = ""
 
 
@@ -86,6 +92,10 @@ def _real(members, name):
 
 def junk(members):
     members.clear()
+
+
+def compressed(members):
+    """Leave the members, and have the archive compressed: Debian's GRUB has no memory for 114 MB."""
 
 
 def gone(*paths):
@@ -282,6 +292,46 @@ def _rows():
     yield Row("findmnt-gone", "G2", "findmnt is not in the initrd", True, initrd=without("usr/bin/findmnt"))
     yield Row(
         "default-gone", "G2", "no default.target is in the root", True, gone(f"{SYSTEM}/default.target")
+    )
+    for generation in ("G5", "G4"):
+        yield Row(
+            f"{generation}-firmware",
+            generation,
+            "nothing; by OVMF, shim, GRUB",
+            True,
+            initrd=compressed,
+            firmware=True,
+        )
+    yield Row(
+        "restarts",
+        "G2",
+        "a service of the root restarts the machine",
+        False,
+        {
+            f"{SYSTEM}/restart.service": "[Service]\nExecStart=/bin/systemctl reboot -ff\n",
+            "etc/systemd/system/multi-user.target.wants/restart.service": Symlink(
+                f"/{SYSTEM}/restart.service"
+            ),
+        },
+        because="what a service does is not inspected",
+    )
+    yield Row(
+        "given-up",
+        "G2",
+        "nothing; `--timeout 20`",
+        None,
+        cpu_seconds=20,
+        because="a bound of ours is reached",
+    )
+    for generation in ("G5", "G2", "G4"):
+        yield Row(f"{generation}-recovery", generation, "nothing; entry recovery", None, entry="recovery")
+    yield Row(
+        "G5-firmware-bootargs-gone",
+        "G5",
+        "bootargs.cfg is not in the root; by OVMF, shim, GRUB",
+        False,
+        gone("etc/elemental/bootargs.cfg"),
+        firmware=True,
     )
 
 

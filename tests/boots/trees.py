@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from cosinspect.testing import File
+
 STANDINS = Path(__file__).parent / "standins"
 CLI = Path(__file__).parent.parent / "compat" / "elemental"
 PACKAGES = (
@@ -23,6 +25,8 @@ omit_dracutmodules+=" bluetooth btrfs cifs crypt dmraid fcoe fcoe-uefi iscsi lun
 omit_drivers+=" .*/drivers/(net|gpu|infiniband|media|nvme|usb|hv|xen|vdpa|vhost|crypto|platform|acpi|hid|iommu|cxl|nvdimm|target|ptp|thermal|edac)/.* .*/net/.* .*/fs/(btrfs|xfs|nfs|nfsd|cifs|smbfs_common|ceph|f2fs|gfs2|ocfs2|dlm|9p|afs|lockd|orangefs|udf|jfs|ntfs3|reiserfs)/.* "
 """
 """A configuration of our own: what this emulator's machines do not have is left out, so that they start sooner."""
+LOADERS = ("shim-signed", "shim-helpers-amd64-signed", "grub-efi-amd64-bin", "grub-efi-amd64-signed")
+"""Debian's shim, MokManager and GRUB, and GRUB's modules: unpacked, not installed."""
 GENERATIONS = ("G2", "G4", "G5")
 
 
@@ -91,6 +95,36 @@ class Trees:
                 env={**os.environ, "CGO_ENABLED": "0"},
             )
         return program
+
+    def loaders(self, generation):
+        """Give the entries of a layer with shim, GRUB, MokManager and GRUB's modules, where the toolkit looks for them."""
+        top = self.work / "loaders"
+        if not (top / "usr").exists():
+            packages = self.work / "loaders-packages"
+            packages.mkdir(exist_ok=True)
+            run("apt-get", "download", *LOADERS, cwd=packages)
+            for package in packages.glob("*.deb"):
+                run("dpkg-deb", "-x", package, top)
+        bodies = {
+            "shim.efi": (top / "usr/lib/shim/shimx64.efi.signed").read_bytes(),
+            "MokManager.efi": (top / "usr/lib/shim/mmx64.efi.signed").read_bytes(),
+            "grub.efi": (top / "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed").read_bytes(),
+        }
+        places = {"shim.efi": "usr/share/efi/x86_64", "MokManager.efi": "usr/share/efi/x86_64"}
+        entries = {
+            f"{places.get(name, 'usr/share/grub2/x86_64-efi')}/{name}": File(body)
+            for name, body in bodies.items()
+        }
+        if generation == "G5":
+            place = "usr/lib/elemental/bootloader"
+            entries = {
+                f"{place}/{name.replace('MokManager', 'mm')}": File(body) for name, body in bodies.items()
+            }
+        modules = top / "usr/lib/grub/x86_64-efi"
+        return entries | {
+            f"usr/share/grub2/x86_64-efi/{name}": File((modules / name).read_bytes())
+            for name in ("loopback.mod", "squash4.mod", "xzio.mod")
+        }
 
     def image(self, generation):
         """Give the archive of a good derivative's tree."""

@@ -630,13 +630,26 @@ def expected_packages(name):
     )
 
 
+def undecided(*argv):
+    """Run a command that decides a part and return its text."""
+    status, out, err = run(*argv)
+    assert (3, b"") == (status, err)
+    return out.decode("utf-8", "surrogateescape")
+
+
 def test_packages_of_every_database_are_listed(packaged):
-    found = json.loads(text("packages", packaged, "--format", "json"))
+    found = json.loads(undecided("packages", packaged, "--format", "json"))
 
     assert ["databases"] == list(found)
     read, unread = sorted(found["databases"], key=lambda item: item["path"], reverse=True)
-    assert {"path", "layer", "problems", "packages"} == set(read) == set(unread)
-    assert ("/var/luet/luet.db", 1) == (read["path"], read["layer"])
+    assert {"path", "layer", "type", "readable", "problems", "packages"} == set(read) == set(unread)
+    assert ("/var/luet/luet.db", 1, "luet", True) == (
+        read["path"],
+        read["layer"],
+        read["type"],
+        read["readable"],
+    )
+    assert unread["readable"] is False
     assert expected_packages("luet-0.20.6-minimal.db") == sorted(
         (item["category"], item["name"], item["version"], item["files"]) for item in read["packages"]
     )
@@ -645,20 +658,64 @@ def test_packages_of_every_database_are_listed(packaged):
 
 
 def test_packages_in_text_are_a_table(packaged):
-    lines = text("packages", packaged).splitlines()
+    lines = undecided("packages", packaged).splitlines()
 
     wanted = [
-        f"{category}/{name} {version} {len(files)} file{'' if len(files) == 1 else 's'}"
+        f"{category}/{name} {version} {len(files)} file{'' if len(files) == 1 else 's'} layer 1"
         for category, name, version, files in expected_packages("luet-0.20.6-minimal.db")
     ]
-    assert f"/var/luet/luet.db  [layer 1]  {len(wanted)} packages" in lines
-    assert wanted == [" ".join(line.split()) for line in lines if re.search(r" files?$", line)]
+    assert f"/var/luet/luet.db  [layer 1]  {len(wanted)} luet packages" in lines
+    assert wanted == [" ".join(line.split()) for line in lines if re.search(r" files? +layer 1$", line)]
     assert "/opt/other/luet.db  [layer 1]  unreadable" in lines
-    assert any(line.startswith("  problem: ") and "cycle" in line for line in lines)
+    assert any(line.startswith("  undecided: unreadable: ") and "cycle" in line for line in lines)
+
+
+def test_packages_of_one_kind(tmp_path):
+    layer = {
+        "var/lib/dpkg/status": DEB.format(name="a", version="1"),
+        "lib/apk/db/installed": "P:musl\nV:1.2.2-r3\nA:armv7\n",
+    }
+    name = ImageBuilder().layer(layer).build().write_layout(tmp_path)
+
+    assert ["deb", "apk"] == [
+        each["type"] for each in json.loads(text("packages", name, "--format", "json"))["databases"]
+    ]
+    assert "/lib/apk/db/installed  [layer 0]  1 apk package\n  musl  1.2.2-r3  armv7  layer 0\n" == text(
+        "packages", name, "--type", "apk"
+    )
+    assert "no package database of luet or rpm in this image\n" == text(
+        "packages", name, "--type", "luet", "--type", "rpm"
+    )
+
+
+DEB = "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n"
+
+
+def test_a_difference_of_packages_of_every_kind(tmp_path):
+    left, right = (
+        ImageBuilder()
+        .layer(
+            {"var/lib/dpkg/status": DEB.format(name="libc6", version=version), "lib/apk/db/installed": other}
+        )
+        .build()
+        .write_layout(tmp_path / version)
+        for version, other in (("2.36-9", "P:musl\nV:1\n"), ("2.41-1", "damaged\n"))
+    )
+
+    status, out, _ = run("diff", left, right)
+    lines = out.decode().splitlines()
+    assert 1 == status
+    assert "  ~ deb:libc6  2.36-9 -> 2.41-1" in lines
+    reason = "/lib/apk/db/installed: unreadable: syntax: expected a field, X:VALUE, in line 1"
+    assert f"+ packages undecided: {reason}" in lines
+    assert "  - apk:musl  1" not in lines
+
+    _, out, _ = run("diff", left, right, "--format", "json")
+    assert [[], [reason]] == json.loads(out)["undecided_packages"]
 
 
 def test_an_image_without_a_database_says_so(image):
-    assert "no luet database in this image\n" == text("packages", image)
+    assert "no package database in this image\n" == text("packages", image)
     assert {"databases": []} == json.loads(text("packages", image, "--format", "json"))
 
 

@@ -30,6 +30,7 @@ NAMES = (
     "tables",
     "initrd",
     "bolt",
+    "packages",
     "kernel",
     "programs",
     "documents",

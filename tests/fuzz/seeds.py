@@ -64,6 +64,12 @@ def seeds(target: str) -> list[bytes]:
         "tables": _tables,
         "initrd": _initrd,
         "bolt": _bolt,
+        "packages": lambda: [
+            b"Package: libssl3\nStatus: install ok installed\nSource: openssl (3.0)\nArchitecture: amd64\nVersion: 3.0.11-1~deb12u2\nDescription: x\n .\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n",
+            b"C:Q1okgvkw9n0m1RVQHuH+ZUWw9s3HU=\nP:libssl1.1\nV:1.1.1k-r0\nA:armv7\nL:OpenSSL\no:openssl\nF:lib\nR:libssl.so.1.1\na:0:0:755\n\n",
+            b"%NAME%\nbash\n\n%VERSION%\n5.2.026-2\n\n%BASE%\nbash\n\n%ARCH%\nx86_64\n\n%LICENSE%\nGPL\n",
+            b"[options]\nDBPath = /usr/lib/pacman\n",
+        ],
         "kernel": _kernel,
         "programs": _programs,
         "documents": _documents,

@@ -44,6 +44,10 @@ from cosinspect.formats.boot.unified_kernel import read_unified_kernel
 from cosinspect.formats.luet.bolt import open_bolt
 from cosinspect.formats.luet.config import database_paths, parse_config, parse_repository
 from cosinspect.formats.luet.database import read_database
+from cosinspect.formats.packages.apk import read_apk_installed
+from cosinspect.formats.packages.dpkg import read_dpkg_status
+from cosinspect.formats.packages.package_url import package_url
+from cosinspect.formats.packages.pacman import database_path, read_pacman_desc
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.formats.signing.dsse import Envelope
 from cosinspect.formats.signing.in_toto import read_statement
@@ -326,6 +330,20 @@ def bolt(data: bytes) -> None:
     database.check()
 
 
+def packages(data: bytes) -> None:
+    """Databases of packages that are text: what is listed has a name and a package URL."""
+    for read in (
+        lambda data: read_dpkg_status(data)[0],
+        read_apk_installed,
+        lambda data: (read_pacman_desc(data),),
+    ):
+        with contextlib.suppress(FormatError):
+            for package in read(data):
+                assert package.name
+                assert package_url(package, "debian", "12").startswith("pkg:") or not package.name.strip("/ ")
+    assert database_path(_text(data)).strip()
+
+
 def with_meta_checksums(data: bytes, _: random.Random) -> bytes:
     """Make the sums of both meta pages right, in the order of bytes that their magic number shows."""
     out = bytearray(data)
@@ -557,6 +575,12 @@ TARGETS = {
         largest=24 * 1024,
         tokens=(b"\xed\xda\x0c\xed", b"\xed\x0c\xda\xed", b"__storm_metadata", b"Package", b"PackageFile", b'{"ID":1,'),
         repair=with_meta_checksums,
+    ),
+    "packages": Target(
+        read=packages,
+        largest=4 * 1024,
+        tokens=(b"Package: ", b"Status: install ok installed\n", b"Version: ", b"Source: ", b"\n\n", b"P:", b"V:", b"%NAME%\n", b"%VERSION%\n",
+                b"[options]\n", b"DBPath = "),
     ),
     "kernel": Target(
         read=kernel,

@@ -25,6 +25,10 @@ from cosinspect.formats.boot.module_index import (
     read_soft_dependencies,
 )
 from cosinspect.formats.boot.program import read_interpreter
+from cosinspect.formats.packages.apk import read_apk_installed
+from cosinspect.formats.packages.dpkg import read_dpkg_status
+from cosinspect.formats.packages.package_url import package_url
+from cosinspect.formats.packages.pacman import database_path, read_pacman_desc
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.formats.text.accounts import read_passwd, read_sysusers
 from cosinspect.formats.text.build_manifest import read_build_manifest
@@ -80,8 +84,19 @@ def build_manifest(text: str) -> None:
         read_build_manifest(text)
 
 
+def packages(text: str) -> None:
+    data = text.encode("utf-8", "surrogateescape")
+    for read in (lambda data: read_dpkg_status(data)[0], read_apk_installed):
+        with contextlib.suppress(FormatError):
+            assert all(each.name and package_url(each, "debian", "12") for each in read(data))
+    with contextlib.suppress(FormatError):
+        assert read_pacman_desc(data).identity
+    database_path(text)
+
+
 READERS = {
     "system": system,
+    "packages": packages,
     "build-manifest": build_manifest,
     "containerfile": containerfile,
     "grub": lambda text: (parse_grub_script(text), check_grub_script(text)),

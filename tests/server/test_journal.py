@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import threading
 from datetime import datetime
 
 import pytest
@@ -42,7 +43,6 @@ def test_each_decision_and_each_failure_is_a_line_of_json(tmp_path):
         server.review(review("Pod", "quay.io/org/os:v1"))
         server.post("/admission", b"{")
         server.get("/metrics")
-        told = [json.loads(line) for line in server.log.read_text().splitlines()]
         assert answer.headers["X-Request-Id"] == "req-7"
         assert (
             server.counted(
@@ -61,7 +61,9 @@ def test_each_decision_and_each_failure_is_a_line_of_json(tmp_path):
             server.counted("cosinspect_registry_errors_total", host="127.0.0.1:1", error="TransportError")
             == 1
         )
+        server.end()
 
+    told = [json.loads(line) for line in server.log.read_text().splitlines()]
     for line in told:
         assert list(line)[:3] == ["time", "level", "event"]
         assert datetime.fromisoformat(line["time"]).tzinfo is not None
@@ -160,3 +162,34 @@ def test_a_reader_that_is_gone_stops_nothing():
 
     with journal(Gone(), LogFormat.HUMAN):
         LOGGER.error("nobody reads this")
+
+
+class _Stuck(io.StringIO):
+    """A pipe whose reader has stopped: a write returns when the reader goes on."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered, self.goes_on = threading.Event(), threading.Event()
+
+    def write(self, text):
+        self.entered.set()
+        self.goes_on.wait()
+        return super().write(text)
+
+
+def test_a_reader_that_stops_delays_nobody_and_lost_lines_are_counted(monkeypatch):
+    monkeypatch.setattr("cosinspect.server.journal.MAX_WAITING", 1000)
+    stream = _Stuck()
+    with journal(stream, LogFormat.JSON):
+        LOGGER.info("the first line")
+        stream.entered.wait()
+        for number in range(100):
+            LOGGER.info("decision", extra={"number": number})
+        stream.goes_on.set()
+
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    numbers = [line["number"] for line in told if "number" in line]
+    assert numbers == list(range(len(numbers)))
+    assert told[0]["event"] == "the first line"
+    assert 0 < len(numbers) < 100
+    assert [line["lines"] for line in told if "lines" in line] == [100 - len(numbers)]

@@ -223,6 +223,30 @@ def test_a_request_that_outlasts_the_grace_is_told_to_come_again(tmp_path):
     assert "Traceback" not in server.log.read_text()
 
 
+def test_what_nobody_waits_for_does_not_delay_the_end(tmp_path):
+    """A registry that never delivers, and a client that does not close its side of TLS: the grace is for neither."""
+    _, root = written(tmp_path, "root", authority := certificate("authority", authority=True))
+    listen = _written(tmp_path, certificate("cosinspect.test", issuer=authority))
+    context = ssl.create_default_context(cafile=root)
+    with (
+        Registry(faults=[Fault.stall("*", 3600.0, method="*", times=None)]) as registry,
+        serving(tmp_path, listen=f"{listen}\ngrace_seconds = 3000") as server,
+        _connected(server) as plain,
+        context.wrap_socket(plain, server_hostname="cosinspect.test") as client,
+    ):
+        digest = f"sha256:{'0' * 64}"
+        for name in (f"{registry.address}/org/os:v1", f"{registry.address}/org/os@{digest}"):
+            body = json.dumps(review("Pod", name)).encode()
+            head = f"POST /admission?timeout=1s HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+            client.sendall(head.encode() + body)
+            answer = b""
+            while b"}}" not in answer:
+                answer += (part := client.recv(100_000))
+                assert part, answer
+
+        assert server.end(signal.SIGTERM) == 0
+
+
 def test_a_kill_loses_no_verdict_and_leaves_no_process(tmp_path):
     with Registry() as registry, serving(tmp_path) as server:
         name = registry.push(derivative("kernel-dangling"), "org/os:v1")

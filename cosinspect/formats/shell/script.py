@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection
+from functools import lru_cache
 
 from attrs import Factory, define, frozen
 
@@ -33,6 +34,9 @@ __all__ = [
     "read_calls",
     "read_shell_script",
 ]
+
+_KNOWN_CHARACTERS = 8192
+"""The longest script that is kept once it is read; the scripts of dracut modules are shorter."""
 
 _BARE = re.compile(r"(?=[^A-Za-z]*+[A-Za-z])\w[\w.+-]*", re.ASCII)
 _ABSOLUTE = re.compile(r"/(?:[\w.+@-]+/)*\w[\w.+@-]*", re.ASCII)
@@ -83,6 +87,10 @@ def functions(script: str) -> frozenset[str]:
 
 def read_shell_script(script: str) -> ShellScript:
     """Read a POSIX shell or bash script; where it cannot be followed, its `problem` says so."""
+    return _known_script(script) if len(script) <= _KNOWN_CHARACTERS else _read(script)
+
+
+def _read(script: str) -> ShellScript:
     findings = _Findings()
     if len(script) > MAX_CHARACTERS:
         return findings.result(Problem("limit", f"the script is longer than {MAX_CHARACTERS} characters", 1))
@@ -101,6 +109,10 @@ def read_shell_script(script: str) -> ShellScript:
         findings.add(calls, end)
         pending.extend((inner, number) for inner, at, number in scanner.substitutions if at < end)
     return findings.result(problem)
+
+
+# Two checks read the scripts of an initrd, and the initrds of a release share them.
+_known_script = lru_cache(maxsize=64)(_read)
 
 
 def read_calls(script: str) -> tuple[tuple[str | None, ...], ...]:
