@@ -53,6 +53,7 @@ __all__ = [
     "Rule",
     "Stats",
     "Status",
+    "UpgradeOrigin",
     "Verdict",
     "Waiver",
     "judge",
