@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-import errno
 import io
 import logging
 import os
@@ -54,6 +53,7 @@ from cosinspect.errors import (
 )
 from cosinspect.image.recognition import local_name
 from cosinspect.report.display import InertStream, printable
+from cosinspect.shortage import shortage_of
 
 __all__ = ["exit_with", "main", "run"]
 
@@ -363,10 +363,10 @@ def _told(fault: BaseException) -> str:
         return f"{PROGRAM}: error: {printable(f'{where}: ' if where else '')}{len(mistakes)} mistakes\n{shown}{more}"
     if isinstance(fault, (CosinspectError, WrongUse, NotInImage)):
         text = str(fault)
+    elif lacking := shortage_of(fault):
+        text = lacking
     elif isinstance(fault, OSError):
         text = ": ".join(str(part) for part in (fault.filename, fault.strerror or fault) if part)
-        if fault.errno == errno.ENOSPC:
-            text += "; free some space, or write elsewhere"
     else:
         last = traceback.extract_tb(fault.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"

@@ -31,6 +31,7 @@ from cosinspect.rootfs.differences import Comparison
 from cosinspect.rootfs.history import Action
 from cosinspect.rootfs.partial import Unread
 from cosinspect.rootfs.rootfs import Rootfs, Trace
+from cosinspect.shortage import shortage_of
 from cosinspect.signatures.outcome import Verification
 
 __all__ = [
@@ -461,7 +462,9 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     except (Undecided, CosinspectError) as given:
         ending, reason, transient = Kind.OPEN, str(given), _may_pass(given)
     except Exception as fault:  # noqa: BLE001 - a crashed check must not hide the others, nor pass
-        ending, reason = Kind.OPEN, f"{CRASHED}{type(fault).__name__}: {fault}"
+        lacking = shortage_of(fault)
+        ending, transient = Kind.OPEN, bool(lacking)
+        reason = lacking or f"{CRASHED}{type(fault).__name__}: {fault}"
     if any(isinstance(each, Finding) for each in seen):  # a defect remains one, whatever follows
         return result(Kind.FAIL, reason, seen=seen)
     return evolve(result(ending, reason, seen=seen if ending is Kind.PASS else ()), transient=transient)

@@ -25,6 +25,7 @@ from cosinspect.report.display import printable
 from cosinspect.report.json_text import json_text
 from cosinspect.report.lines import reasons, standing
 from cosinspect.report.report import Verdict
+from cosinspect.shortage import shortage_of
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
@@ -98,6 +99,8 @@ def perform(task: Task) -> Outcome:
         failed = type(fault).__name__ if isinstance(fault, SourceError) else ""
         return Outcome(None, str(fault), source_error=failed)
     except Exception as fault:  # noqa: BLE001 - the next inspection must not meet what this one did
+        if lacking := shortage_of(fault):
+            return Outcome(None, f"{task.name}: {lacking}")
         message = f"internal error: {type(fault).__name__}: {fault}"
         return Outcome(None, message, traceback=traceback.format_exc())
 
