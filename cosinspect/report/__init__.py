@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Rule,
         Stats,
         Status,
+        UpgradeOrigin,
         Verdict,
         Waiver,
         judge,
