@@ -64,7 +64,7 @@ MOST_MISTAKES = 50
 """The number of mistakes of one document that are printed."""
 
 GRACE = 0.5
-"""Seconds behind its deadline that a command has to end by itself."""
+"""Seconds after its deadline that a command has to end by itself."""
 
 EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (KeyboardInterrupt, ExitStatus.INTERRUPTED),

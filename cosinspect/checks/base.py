@@ -285,7 +285,7 @@ class Check:
         generations: the names of the generations of a plugin's check; empty for all.
         tags: the subjects by which reports group: a stage of the boot, `signature`.
         run: the function.
-        spares: returns the capabilities that this image keeps in spite of a failure; None for none.
+        spares: returns the capabilities that this image keeps in spite of a failure; None if there is none.
         cure: returns the remedy for a finding of this image, None where `remedy` holds; None for checks that have none.
     """
 

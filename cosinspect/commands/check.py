@@ -148,7 +148,7 @@ def check_image(
         name: of the image.
         arguments: those of `configure`.
         terminal: for the report and the progress.
-        recorder: stores what is printed, None for nothing.
+        recorder: stores what is printed; None if nothing is stored.
         outputs: where reports go, by default those of the arguments.
 
     Raises:

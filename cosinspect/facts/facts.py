@@ -460,7 +460,7 @@ def _own_files() -> tuple[frozenset[str], re.Pattern[str]]:
     """Return the scripts that any generation has in an initrd, and a pattern of its services there."""
     tables = generation_tables().values()
     named = [name for table in tables for group in table.initrd_scripts for name in group]
-    scripts = frozenset((*named, *(f"usr/{name}" for name in named)))  # behind a link into /usr, too
+    scripts = frozenset((*named, *(f"usr/{name}" for name in named)))  # also through a link into /usr
     names = dict.fromkeys(name for table in tables for name in table.own_services)
     return scripts, re.compile("|".join(f"(?s:.*)/{component_expression(name)}" for name in names) or "(?!)")
 

@@ -215,7 +215,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         releases: the first and the last release of it, None if that is not known.
         profile: the name of the profile that `auto` chooses for it.
         operations: further generations whose rows of the table of operations hold for it.
-        usual: whether its menu sets every variable that any generation's menu sets, so that it stands in where no generation is evident.
+        usual: whether its menu sets every variable that any generation's menu sets, so that it is used if no generation is evident.
         deployment: how it is written to disks and media.
         unified: its unified kernel images, None if it has none.
         carries: the image's content instead of a system, "" for a system.
@@ -234,7 +234,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         own_programs: further commands of its own that operations call, each with the names it is looked for by.
         own_initrd_checks: whether own checks read the drivers of its initrd.
         grub_config: the menu that installation copies to disk, "" if none is.
-        grub_config_fallback: the menu that is copied where that is missing, "" for none.
+        grub_config_fallback: the menu that is copied where that is missing, "" if there is none.
         bootargs: the file that names kernel, initrd and kernel command line, "" if nothing reads one.
         dracut_module: name of the module as dracut lists it, "" if the initrd is not made by dracut.
         dracut_directory: the module in the image.
@@ -256,7 +256,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         yip_programs: the programs that have it in them.
         active_mode_file: the file that the initrd writes when the active system boots, "" if unknown.
         covered: directories over which an installed machine mounts partitions or memory: what the image has there is not seen.
-        kept: directories in which what the machine keeps stands in front of what the image has.
+        kept: directories in which what the machine keeps is in front of what the image has.
         copied_once: directories that the installation copies into volumes of the machine, and that upgrades leave as they are.
         overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.

@@ -138,7 +138,7 @@ class CapabilityResult:
         status: yes, no, or unknown.
         because: ids of the checks that decide it.
         unknown: the needs that no check looked at.
-        assuming: the assumption of a `yes`, "" for none.
+        assuming: the assumption of a `yes`, "" if there is none.
         effect: of a `no`: whether the operation fails, or its result does not work; None if no row states it.
     """
 

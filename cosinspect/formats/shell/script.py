@@ -7,7 +7,7 @@ two subshells.
 
 Only what is surely a command is reported: a literal word in command position, by a bare name or an absolute path. Where the
 text cannot be followed to its end (a quote or construct that is not closed, a word out of place, nesting beyond
-`MAX_NESTING`), reading stops there and nothing that stands within a construct that is still open is reported. Nor is
+`MAX_NESTING`), reading stops there and nothing that is within a construct that is still open is reported. Nor is
 anything told of a script beyond `MAX_CHARACTERS`.
 """
 
@@ -130,7 +130,7 @@ def read_calls(script: str) -> tuple[tuple[str | None, ...], ...]:
 
 @define
 class _Findings:
-    """What is known of a script and of what stands in its backquotes."""
+    """What is known of a script and of what is in its backquotes."""
 
     lines: dict[str, int] = Factory(dict)
     functions: set[str] = Factory(set)
