@@ -38,8 +38,9 @@ FLOORS = [
 
 CODECS = {"zlib_ng", "isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
-    "requests": {"sources/registry/client.py", "sources/registry/connections.py"},
-    "urllib3": {"sources/registry/client.py", "sources/registry/connections.py", "cli.py"},
+    "requests": {"sources/registry/connections.py"},
+    "certifi": {"sources/registry/direct.py"},
+    "urllib3": {"sources/registry/connections.py", "cli.py"},
     "oras": {"attestation/artifact.py", "sources/config/docker_config.py"},
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
@@ -61,7 +62,7 @@ CONFINED = {
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
     "structlog": {"server/journal.py"},
-    "sqlite3": {"server/sqlite_store.py"},
+    "sqlite3": {"formats/packages/rpm_sqlite.py", "server/sqlite_store.py"},
     "psycopg": {"server/postgresql_store.py"},
     "psycopg_pool": {"server/postgresql_store.py"},
     "multiprocessing": {"inspection/processes.py"},

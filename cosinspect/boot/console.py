@@ -153,7 +153,7 @@ class Console:
         return any(each.sign is sign for each in self.signs)
 
     def line_of(self, sign: Sign) -> str:
-        """Return the line that a sign was seen in, "" for none."""
+        """Return the line that a sign was seen in, "" if there is none."""
         return next((each.line for each in self.signs if each.sign is sign), "")
 
     def lines(self, count: int) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
 
 
 def _reason(initrd: Initrd, places: tuple[str, ...], *, is_read: bool, is_program: bool) -> str:
-    """Return why none of the places has the file, "" where one has; what stands there and cannot be executed is another check's."""
+    """Return why none of the places has the file, "" where one has; what is there and cannot be executed is another check's."""
     found = ""
     for place in places:
         there = initrd.lookup(place, follow=False)
