@@ -162,7 +162,7 @@ def _write(
 
 
 def copy_files(rootfs: Rootfs, paths: tuple[str, ...], target: Path) -> None:
-    """Write files of the image one behind the other, as a boot loader loads initrds: each at a multiple of four bytes."""
+    """Write files of the image one after the other, as a boot loader loads initrds: each at a multiple of four bytes."""
     with target.open("wb") as out:
         for path in paths:
             with rootfs.open(path) as stream:

@@ -35,6 +35,14 @@ def test_how_far_a_machine_came(name, phase, signs, telling):
     assert any(telling in line for line in console.telling)
 
 
+def test_how_long_systemd_waits_for_what_no_limit_ends():
+    console = told((CONSOLES / "g2-endless-wait.log").read_bytes())
+    assert (console.phase, console.waiting) == (Phase.INITRD, r"dev-disk-by\x2dlabel-COS_ACTIVE")
+    assert console.waited > 1000
+    loaded = told((CONSOLES / "g5-loaded-host-multi-user-no-login.log").read_bytes())
+    assert loaded.waited == 179  # and it went on
+
+
 def test_what_a_machine_wrote_of_itself():
     proof = read_proof((CONSOLES / "g5-probe-ttyS1.txt").read_text())
     assert proof.complete
