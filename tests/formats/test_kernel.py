@@ -86,7 +86,7 @@ def test_before_protocol_2_12_the_efi_stub_tells_the_architecture():
     ("offset", "value", "expected"),
     [
         (0x20E, b"\0\0", ()),
-        (0x20E, b"\xff\xff", ("behind the setup code",)),
+        (0x20E, b"\xff\xff", ("after the setup code",)),
         (0x1200, b"\0", ("there is no version",)),
         (0x1200, b"\xff\xfe", ("there is no version",)),
         (0x1200, b"x" * 600, ("there is no version",)),

@@ -101,7 +101,7 @@ def test_an_image_of_which_no_rule_speaks_is_refused(server):
     response = server.review(review("Pod", "quay.io/org/os:v1"))
 
     assert response["allowed"] is False
-    assert "no rule speaks of it" in response["status"]["message"]
+    assert "no rule matches it" in response["status"]["message"]
 
 
 def test_a_kind_of_which_nothing_is_known_is_refused(server):

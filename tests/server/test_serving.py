@@ -92,7 +92,7 @@ def test_a_full_queue_refuses_and_says_so(tmp_path):
         answers = [server.review(review("Pod", name), "/admission?timeout=1s") for name in names]
 
         assert [each["status"]["code"] for each in answers] == [503, 503, 503]
-        assert "no room for more" in answers[2]["status"]["message"]
+        assert "the queue is full" in answers[2]["status"]["message"]
         assert server.counted("cosinspect_refused_total") == 1
 
 

@@ -26,7 +26,8 @@ from cosinspect.sources.config.certificates import tls_context
 from cosinspect.sources.config.credential import Credential
 from cosinspect.sources.config.docker_config import find_credential
 from cosinspect.sources.config.pull_secrets import read_auth_document
-from cosinspect.sources.config.registries_conf import RegistriesConf, load_registries_conf
+from cosinspect.sources.config.registries_conf import RegistriesConf
+from cosinspect.sources.config.registries_files import load_registries_conf
 from cosinspect.testing import BasicAuth, Fault, Registry, TokenAuth
 from real_registries import certificate, written
 from registry_client import IMAGE
