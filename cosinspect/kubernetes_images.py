@@ -58,8 +58,8 @@ class NamedImage:
 
     Attributes:
         name: the name for the registry; only the repository if `unresolved` says something.
-        pointer: where it stands in the object (RFC 6901).
-        written: the text that stands there; a digest is appended to it.
+        pointer: where it is in the object (RFC 6901).
+        written: the text that is there; a digest is appended to it.
         unpinnable: why no digest can be written there, "" if one can.
         unresolved: why the name has no tag yet, "" if it is complete.
         ignored: why it is not an OS image to inspect, "" if it is one.
@@ -109,7 +109,7 @@ class _ObjectWalk:
     left: int = MOST_ITEMS
 
     def at(self, path: str) -> Iterator[tuple[str, object]]:
-        """Return pointer and value of what stands at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
+        """Return pointer and value of what is at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
         found: list[tuple[str, object]] = [("", self.body)]
         for step in path.split("."):
             key, many, _ = step.partition("[*]")
@@ -135,13 +135,13 @@ class _ObjectWalk:
         """Yield pointer and text of each name at a path.
 
         Raises:
-            InvalidObject: something else than text stands there.
+            InvalidObject: something else than text is there.
         """
         for pointer, value in self.at(path):
             yield pointer, _text(value, f"{self.kind}{pointer}")
 
     def text(self, path: str) -> str:
-        """Return the text at a path, "" if nothing stands there."""
+        """Return the text at a path, "" if there is none."""
         return next((text for _, text in self.names(path)), "")
 
 
@@ -173,7 +173,7 @@ def _plan(walk: _ObjectWalk) -> Iterator[NamedImage]:
 
 
 def _operator_version(name: str) -> str:
-    """Return the version that elemental-operator takes from a name: what is behind the first colon below the host, else `latest`."""
+    """Return the version that elemental-operator takes from a name: what is after the first colon below the host, else `latest`."""
     head, slash, rest = name.partition("/")
     _, colon, version = (rest if slash else head).partition(":")
     return version if colon else "latest"
@@ -413,7 +413,7 @@ class ImageField:
         """Yield the images that an object names here; nothing if it names none.
 
         Raises:
-            InvalidObject: something else than text stands there.
+            InvalidObject: something else than text is there.
         """
         for pointer, value in self._image.find(walk.body):
             if value is None or value == "":

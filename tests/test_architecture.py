@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 
 import cosinspect
 from cosinspect.profiles import generation_tables
+from parsed_modules import dotted, nodes_of, tree_of
 
 PACKAGE = Path(cosinspect.__file__).parent
 
 # From the ground up. A package is one room, and so is a module at the top. A room may import rooms of the floors below its own;
 # inside a package, modules and packages may import each other as long as there is no cycle.
 FLOORS = [
-    {"cost", "deferred", "errors", "globs", "limits", "path_walk", "version", "wire_types"},
+    {"cost", "deferred", "errors", "globs", "limits", "path_walk", "shortage", "version", "wire_types"},
     {"extras"},
     {"compression", "deadline", "kubernetes_images", "mistakes", "oci", "tar"},
     {"blob", "formats", "testing"},
@@ -36,8 +38,9 @@ FLOORS = [
 
 CODECS = {"zlib_ng", "isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
-    "requests": {"sources/registry/client.py", "sources/registry/connections.py"},
-    "urllib3": {"sources/registry/client.py", "sources/registry/connections.py", "cli.py"},
+    "requests": {"sources/registry/connections.py"},
+    "certifi": {"sources/registry/direct.py"},
+    "urllib3": {"sources/registry/connections.py", "cli.py"},
     "oras": {"attestation/artifact.py", "sources/config/docker_config.py"},
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
@@ -59,7 +62,7 @@ CONFINED = {
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
     "structlog": {"server/journal.py"},
-    "sqlite3": {"server/sqlite_store.py"},
+    "sqlite3": {"formats/packages/rpm_sqlite.py", "server/sqlite_store.py"},
     "psycopg": {"server/postgresql_store.py"},
     "psycopg_pool": {"server/postgresql_store.py"},
     "multiprocessing": {"inspection/processes.py"},
@@ -91,18 +94,22 @@ def _modules():
 MODULES = list(_modules())
 
 
+@cache
 def imports(path):
     """Every module a file imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    names = []
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative imports hide floors"
             base = node.module or ""
             found = [f"{base}.{alias.name}" for alias in node.names if is_module(f"{base}.{alias.name}")]
-            yield from found or [base]
+            names += found or [base]
+    return names
 
 
+@cache
 def is_module(name):
     relative = Path(*name.split(".")[1:])
     return name.startswith("cosinspect.") and (
@@ -124,17 +131,18 @@ def name_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def loaded(path):
     """Modules that a file loads by their names, when they are needed."""
     return [
         node.args[0].value
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func) in ("import_module", "load_extra", "_Deferred")
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and dotted(node.func) in ("import_module", "load_extra", "_Deferred")
         if isinstance(node.args[0], ast.Constant)
     ]
 
 
+@cache
 def own_imports(path):
     """Modules of this package that a file imports, those that it loads when they are needed included."""
     return [name for name in (*imports(path), *loaded(path)) if name.split(".")[0] == "cosinspect"]
@@ -195,19 +203,19 @@ def test_no_cycles_between_what_a_package_holds(package):
     "package", [pytest.param(path, id=str(path.relative_to(PACKAGE))) for path in PACKAGES]
 )
 def test_a_package_says_what_it_is_for(package):
-    said = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+    said = ast.get_docstring(tree_of(package / "__init__.py")) or ""
     assert 3 <= len(said.splitlines()), "what the room is for, what it may import, where to change what"
     assert "may import" in " ".join(said.split())
 
 
 GROUND = {
-    "cost", "deferred", "errors", "extras", "globs", "limits", "deadline", "mistakes", "path_walk", "version", "wire_types"
+    "cost", "deferred", "errors", "extras", "globs", "limits", "deadline", "mistakes", "path_walk", "shortage", "version", "wire_types"
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("room", sorted(path.name for path in PACKAGES if path.parent == PACKAGE))
 def test_a_package_imports_what_it_says_it_may(room):
-    said = " ".join(ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())).split())
+    said = " ".join(ast.get_docstring(tree_of(PACKAGE / room / "__init__.py")).split())
     allowed = (
         set(re.findall(r"`([a-z_]+)`", re.search(r"may import [^.;:]*", said).group())) | GROUND | {room}
     )
@@ -224,17 +232,16 @@ def test_a_package_imports_what_it_says_it_may(room):
 @pytest.mark.parametrize("path", MODULES)
 def test_what_is_taken_of_a_module_that_is_loaded_later_is_there(path):
     """No type checker looks through `import_module` and `load_extra`."""
-    tree = ast.parse(path.read_text())
     loaded = {}
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         value = node.value if isinstance(node, ast.Assign | ast.Attribute) else None
-        if isinstance(value, ast.Call) and ast.unparse(value.func) in ("import_module", "load_extra"):
+        if isinstance(value, ast.Call) and dotted(value.func) in ("import_module", "load_extra"):
             name = value.args[0].value if isinstance(value.args[0], ast.Constant) else ""
             if name.startswith("cosinspect.") and isinstance(node, ast.Assign):
                 loaded[ast.unparse(node.targets[0])] = name
             elif name.startswith("cosinspect."):
                 assert hasattr(import_module(name), node.attr), f"{name}.{node.attr}"
-    for node in ast.walk(tree):
+    for node in nodes_of(path) if loaded else ():
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in loaded:
             name = loaded[ast.unparse(node.value)]
             assert hasattr(import_module(name), node.attr), f"{name}.{node.attr}"
@@ -251,10 +258,9 @@ def test_every_module_that_a_rule_names_exists():
 
 @pytest.mark.parametrize("path", MODULES)
 def test_imports_stand_at_the_top(path):
-    tree = ast.parse(path.read_text())
     inside = [
         node.lineno
-        for outer in ast.walk(tree)
+        for outer in nodes_of(path)
         if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         for node in ast.walk(outer)
         if isinstance(node, ast.Import | ast.ImportFrom)
@@ -276,9 +282,8 @@ def test_only_the_command_line_touches_the_process(path):
     relative = str(path.relative_to(PACKAGE))
     if relative in ("cli.py", "start.py"):
         return
-    tree = ast.parse(path.read_text())
-    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    names = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    calls = {dotted(node.func) for node in nodes_of(path) if isinstance(node, ast.Call)}
+    names = {dotted(node) for node in nodes_of(path) if isinstance(node, ast.Attribute)}
     assert not calls & {"print", "input", "sys.exit", "exit", "logging.basicConfig", "os._exit", "os.getenv"}
     assert not names & {"os.environ", "sys.argv"}
     if relative != "__main__.py" and not relative.startswith("commands/"):
@@ -290,9 +295,9 @@ def test_types_are_ready_before_anything_is_decoded_into_them(path):
     """Two threads that decode into a type for the first time can end the process: `wire_types` tells."""
     if path.name == "wire_types.py":
         return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("msgspec."):
-            name = ast.unparse(node.func)
+    for node in nodes_of(path):
+        name = (dotted(node.func) if isinstance(node, ast.Call) else None) or ""
+        if name.startswith("msgspec."):
             assert not name.endswith(".Decoder")
             kinds = [each.value for each in node.keywords if each.arg == "type"]
             kinds += node.args[1:2] if name == "msgspec.convert" else []
@@ -306,11 +311,10 @@ def test_no_module_hides_a_second_noun(path):
 
 def _texts(path):
     """The strings of a module's code, docstrings left out."""
-    tree = ast.parse(path.read_text())
-    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    said = {id(node.value) for node in nodes_of(path) if isinstance(node, ast.Expr)}
     return [
         node.value
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and id(node) not in said
     ]
 
@@ -353,7 +357,7 @@ SAME_NAME = {
 def test_one_word_is_one_class():
     places = {}
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
     twice = {name: where for name, where in places.items() if len(where) > 1 and name not in SAME_NAME}
@@ -365,13 +369,12 @@ def test_no_error_is_changed_after_it_was_raised(path):
     """Others may hold it: `CosinspectError.but` gives a copy with another message, place or remedy."""
     if path.name == "errors.py":
         return
-    tree = ast.parse(path.read_text())
-    caught = {node.name for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.name}
+    caught = {node.name for node in nodes_of(path) if isinstance(node, ast.ExceptHandler) and node.name}
     held = {"fault", "last", *caught}
     parts = {"message", "where", "remedy", "args"}
     assert [] == [
         ast.unparse(node)
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.Assign | ast.AugAssign)
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
         if isinstance(target, ast.Attribute)
@@ -393,7 +396,7 @@ def test_no_two_test_modules_share_a_name():
 
 WHOLE = {
     "architecture", "packaging", "pages", "public_names", "readme", "contributing", "words",  # of the whole project
-    "blob", "deadline", "errors", "extras", "kubernetes_images", "limits", "wire_types",  # of a module of the ground floor
+    "blob", "deadline", "errors", "extras", "kubernetes_images", "limits", "shortage", "wire_types",  # of a module of the ground floor
 }  # fmt: skip
 KINDS = {"accuracy", "boots", "compat", "data", "fuzz", "golden", "hostile", "property", "real"}
 
@@ -420,7 +423,7 @@ OTHER_WORDS = {
 
 def strings_in(path):
     """Every string literal of a file but the names that it exports."""
-    for statement in ast.parse(path.read_text()).body:
+    for statement in tree_of(path).body:
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "__all__":
             continue
         for node in ast.walk(statement):

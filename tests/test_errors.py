@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import cosinspect
 from cosinspect.errors import CosinspectError, InvalidLayer
+from parsed_modules import nodes_of
 
 for info in pkgutil.walk_packages(cosinspect.__path__, "cosinspect."):
     if not info.name.endswith("__main__"):
@@ -77,10 +78,8 @@ def test_a_place_is_given_to_a_copy():
     "path", sorted(Path(cosinspect.__file__).parent.rglob("*.py")), ids=lambda path: path.stem
 )
 def test_nobody_changes_an_error_that_was_caught(path):
-    caught = {
-        node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ExceptHandler)
-    }
-    for node in ast.walk(ast.parse(path.read_text())):
+    caught = {node.name for node in nodes_of(path) if isinstance(node, ast.ExceptHandler)}
+    for node in nodes_of(path):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         for target in targets:
             if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cosinspect.commands import COMMANDS
+from parsed_modules import nodes_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -57,7 +58,7 @@ def faults(text):
 def texts(path):
     """Docstrings and comments of a module."""
     source = path.read_text()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(path):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -24,6 +24,11 @@ from cosinspect.testing.derivative.parts import KERNEL_VERSION, Parts, parts_of
 
 __all__ = ["demo_image", "served_demo"]
 
+_ARCHITECTURES: dict[str, tuple[Literal["amd64", "arm64"], str]] = {
+    "x86_64": ("amd64", "ttyS0"),
+    "aarch64": ("arm64", "ttyAMA0"),
+}
+"""What images call the architecture, and the kernel's name of the serial port."""
 _KERNELS = ("/boot/vmlinuz-*", "/usr/lib/modules/*/vmlinuz", "/lib/modules/*/vmlinuz")
 _NAME = "cos/derivative:demo"
 _MODULES = ("/usr/lib/modules", "/lib/modules")
@@ -51,7 +56,7 @@ _APPLETS = [
 """What the scripts and somebody who logged in call; the testing kit's programs of these names do nothing."""
 _DRIVERS = ("virtio_pci", "virtio_blk", "ext4", "loop")
 _MOST_BYTES = 64 << 20
-_INSTALL = "install them: apt-get install busybox-static linux-image-cloud-amd64 (Debian)"
+_INSTALL = "install them: apt-get install busybox-static, and linux-image-cloud-amd64 or linux-image-cloud-arm64 (Debian)"
 
 _INIT = """\
 #!/bin/busybox sh
@@ -93,7 +98,7 @@ hostname demo
 """
 _INITTAB = """\
 ::sysinit:/usr/lib/demo/start
-ttyS0::respawn:/bin/busybox getty -L ttyS0 115200 vt100
+{port}::respawn:/bin/busybox getty -L {port} 115200 vt100
 """
 _SYSTEMCTL = (
     '#!/bin/busybox sh\ncase "$1" in is-active) echo active ;; is-system-running) echo running ;; esac\n'
@@ -120,7 +125,7 @@ class _Found:
     Attributes:
         kernel: the kernel's bytes.
         version: its release.
-        drivers: paths below the modules' directory with the modules' bytes, each behind those that it needs.
+        drivers: paths below the modules' directory with the modules' bytes, each after those that it needs.
         busybox: a program that needs no library.
     """
 
@@ -130,16 +135,22 @@ class _Found:
     busybox: bytes
 
 
-def demo_image() -> BuiltImage:
+def demo_image(top: Path = Path("/"), machine: str = "") -> BuiltImage:
     """Make the image.
 
+    Args:
+        top: where the kernel, its modules and busybox are found.
+        machine: their architecture, as `uname -m` prints it; "" for this machine's.
+
     Raises:
-        CannotBoot: this machine has no kernel with modules, or no busybox that stands alone.
+        CannotBoot: there is no kernel with modules, or no busybox that stands alone.
     """
-    if platform.machine() != "x86_64":
-        raise CannotBoot(f"expected a machine of x86_64 for the demonstration, found {platform.machine()}")
-    found = _look()
-    parts = _renamed(parts_of("G2", "amd64"), found.version)
+    machine = machine or platform.machine()
+    if machine not in _ARCHITECTURES:
+        raise CannotBoot(f"expected a machine of {' or '.join(_ARCHITECTURES)}, found {machine}")
+    architecture, port = _ARCHITECTURES[machine]
+    found = _look(top)
+    parts = _renamed(parts_of("G2", architecture), found.version)
     modules = f"usr/lib/modules/{found.version}"
     busybox = executable(found.busybox)
     parts.kernel[f"boot/vmlinuz-{found.version}"] = found.kernel
@@ -161,7 +172,7 @@ def demo_image() -> BuiltImage:
         "usr/lib/demo/init": Symlink("/usr/bin/busybox"),
         "usr/lib/demo/start": executable(_START),
         "usr/bin/systemctl": executable(_SYSTEMCTL),
-        "etc/inittab": _INITTAB,
+        "etc/inittab": _INITTAB.format(port=port),
         "etc/shadow": File(_SHADOW, mode=0o600),
         "etc/passwd": "root:x:0:0:root:/root:/usr/bin/sh\n",
         **applets,
@@ -202,21 +213,31 @@ def _renamed(parts: Parts, version: str) -> Parts:
     return parts
 
 
-def _look() -> _Found:
-    """Find a kernel, its drivers and busybox on this machine."""
-    busybox = next((body for path in _BUSYBOXES if (body := _alone(Path(path)))), None)
+def _look(top: Path) -> _Found:
+    """Find a kernel, its drivers and busybox."""
+    busybox = next((body for path in _BUSYBOXES if (body := _alone(top / path[1:]))), None)
     if busybox is None:
         raise CannotBoot(
             f"expected a busybox that needs no library at {' or '.join(_BUSYBOXES)}", remedy=_INSTALL
         )
-    for path in (path for pattern in _KERNELS for path in sorted(Path("/").glob(pattern[1:]), reverse=True)):
+    for path in (path for pattern in _KERNELS for path in sorted(top.glob(pattern[1:]), reverse=True)):
         try:
             body = path.read_bytes()
-            version = read_kernel(body[:HEAD_BYTES], size=len(body)).version
+            # A kernel of arm64 has its version somewhere in the middle; the name has it as well.
+            version = (
+                read_kernel(body[:HEAD_BYTES], size=len(body)).version
+                or path.name.partition("vmlinuz-")[2]
+                or path.parent.name
+            )
         except (OSError, ValueError):
             continue
         directory = next(
-            (top / version for top in map(Path, _MODULES) if version and (top / version).is_dir()), None
+            (
+                top / place[1:] / version
+                for place in _MODULES
+                if version and (top / place[1:] / version).is_dir()
+            ),
+            None,
         )
         if version and directory is not None:
             return _Found(body, version, _drivers(directory), busybox)

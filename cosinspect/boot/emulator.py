@@ -23,8 +23,9 @@ from cosinspect.errors import CannotBoot
 __all__ = ["Emulator", "Machine", "find_emulator", "kvm_usable"]
 
 _PROGRAMS = {
-    "amd64": ("qemu-system-x86_64", "qemu-system-x86", "q35", "ttyS0"),
-    "arm64": ("qemu-system-aarch64", "qemu-system-arm", "virt", "ttyAMA0"),
+    "amd64": ("qemu-system-x86_64", "qemu-system-x86", "q35", "ttyS0", "ttyS1"),
+    # A machine `virt` has one serial port of its own; the second one is a PCI device.
+    "arm64": ("qemu-system-aarch64", "qemu-system-arm", "virt", "ttyAMA0", "ttyS0"),
 }
 _FIRMWARE = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
@@ -44,12 +45,14 @@ class Emulator:
         program: its path.
         machine: the kind of machine.
         serial: the kernel's name of the first serial port.
+        port: the kernel's name of the second one, which the proof of life is written to.
         architecture: as images name it.
     """
 
     program: str
     machine: str
     serial: str
+    port: str
     architecture: str
 
 
@@ -65,6 +68,8 @@ class Machine:
         kernel: the kernel's file, None where firmware starts the machine.
         initrd: the initrd's file.
         command_line: what the kernel is given.
+        counted: whether its clock follows its instructions, so that its own timeouts do not end on a busy host what is merely slow;
+            it takes up to twice the processor time.
     """
 
     disk: Path
@@ -74,6 +79,7 @@ class Machine:
     kernel: Path | None = None
     initrd: Path | None = None
     command_line: str = ""
+    counted: bool = False
 
 
 def find_emulator(architecture: str | None) -> Emulator:
@@ -85,14 +91,14 @@ def find_emulator(architecture: str | None) -> Emulator:
     known = _PROGRAMS.get(architecture or "amd64")
     if known is None:
         raise CannotBoot(f"expected an image for {' or '.join(_PROGRAMS)}, found {architecture}")
-    name, package, machine, serial = known
+    name, package, machine, serial, port = known
     program = shutil.which(name)
     if program is None:
         raise CannotBoot(
             f"expected {name} to start the image in, it is not installed",
             remedy=f"install it: apt-get install {package} (Debian, Ubuntu), dnf install {package} (Fedora), zypper install {package} (SUSE)",
         )
-    return Emulator(program, machine, serial, architecture or "amd64")
+    return Emulator(program, machine, serial, port, architecture or "amd64")
 
 
 def find_firmware() -> tuple[Path, Path]:
@@ -161,7 +167,8 @@ class RunningMachine:
     @property
     def proof(self) -> str:
         """What came on the second serial port, control characters taken out."""
-        raw = self.port.read_bytes()[: 1 << 16]
+        # Firmware draws its menu there as well.
+        raw = self.port.read_bytes()[-(1 << 16) :]
         return raw.replace(b"\r", b"").decode("utf-8", "replace")
 
     @property
@@ -188,6 +195,15 @@ class RunningMachine:
             with contextlib.suppress(OSError):
                 states.append(task.read_text().rpartition(")")[2].split()[0])
         return "R" in states or not states
+
+    @property
+    def waited(self) -> float:
+        """Seconds that its threads would have computed and got no processor; 0 where the system does not tell."""
+        total = 0
+        for task in Path(f"/proc/{self._process.pid}/task").glob("*/schedstat"):
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                total += int(task.read_text().split()[1])
+        return total / 1e9
 
     @property
     def complaint(self) -> str:
@@ -235,9 +251,14 @@ def _words(emulator: Emulator, machine: Machine, port: Path) -> list[str]:
         "-machine", emulator.machine, "-accel", machine.accel, "-smp", "1", "-m", str(machine.memory), "-nic", "none",
         "-cpu", "host" if machine.accel == "kvm" else ("max" if emulator.architecture == "amd64" else "cortex-a72"),
         "-sandbox", _SANDBOX, "-device", "virtio-rng-pci",
-        "-serial", "stdio", "-serial", f"file:{_quoted(port)}",
-        "-drive", f"file={_quoted(machine.disk)},format=raw,if=virtio,cache=unsafe",
+        "-serial", "stdio", "-drive", f"file={_quoted(machine.disk)},format=raw,if=virtio,cache=unsafe",
     ]  # fmt: skip
+    if emulator.architecture == "arm64":
+        words += ["-chardev", f"file,id=proof,path={_quoted(port)}", "-device", "pci-serial,chardev=proof"]
+    else:
+        words += ["-serial", f"file:{_quoted(port)}"]
+    if machine.counted:
+        words += ["-icount", "shift=2", "-rtc", "clock=vm"]
     if machine.kernel is not None:
         words += ["-kernel", str(machine.kernel), "-append", machine.command_line]
         if machine.initrd is not None:

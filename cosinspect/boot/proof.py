@@ -1,8 +1,9 @@
 """Proof of life: what a machine must say itself, since a prompt proves nothing.
 
 A cloud-config on the OEM partition, which is ours, runs in the stage `boot` and writes to the second serial port. It proves that the
-image's own stage runner read the partition, and says whether multi-user.target was reached and /etc can be written. Where accounts with
-a password are known from the image's cloud-configs, somebody logs in as well.
+image's own stage runner read the partition, and says whether multi-user.target was reached and /etc can be written. Where the tree is the root
+of a plain disk, nothing reads that partition, and a unit in the root does the same. Where accounts with a password are known from the image's
+cloud-configs, somebody logs in as well.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from cosinspect.rootfs.member import Member, text_file
+from cosinspect.rootfs.member import Member, directory, text_file
 from cosinspect.rootfs.rootfs import Rootfs
 
-__all__ = ["Account", "Proof", "find_accounts", "login_commands", "oem_members", "read_proof"]
+__all__ = ["Account", "Proof", "find_accounts", "login_commands", "oem_members", "read_proof", "unit_members"]
 
 _BEGIN, _END = "COSINSPECT-BEGIN", "COSINSPECT-END"
 _FAILED = 40
@@ -26,7 +27,7 @@ _STATE = (
     'systemctl list-units --failed --plain --no-legend --no-pager -l | head -n 40 | while read -r unit rest; do echo "failed $unit"; done'
 )
 _SCRIPT = f"""\
-echo {_BEGIN} stage > /dev/ttyS1
+echo {_BEGIN} stage > /dev/PORT
 count=0
 while [ $count -lt 300 ]; do
     state=$(systemctl is-active multi-user.target)
@@ -35,8 +36,12 @@ while [ $count -lt 300 ]; do
     count=$((count + 1))
     sleep 1
 done
-{{ echo {_BEGIN}; echo "multi-user $state"; {_STATE}; echo {_END}; }} > /dev/ttyS1 2>&1
+{{ echo {_BEGIN}; echo "multi-user $state"; {_STATE}; echo {_END}; }} > /dev/PORT 2>&1
 """
+
+
+def _script(port: str) -> str:
+    return _SCRIPT.replace("PORT", port)
 
 
 @frozen
@@ -68,9 +73,13 @@ class Proof:
     complete: bool = False
 
 
-def oem_members() -> Iterator[Member]:
-    """Yield the files of the OEM partition: a cloud-config in whose stage `boot` the machine says how it is."""
-    lines = "\n".join(f"          {line}" for line in _SCRIPT.splitlines())
+def oem_members(port: str = "ttyS1") -> Iterator[Member]:
+    """Yield the files of the OEM partition: a cloud-config in whose stage `boot` the machine says how it is.
+
+    Args:
+        port: the kernel's name of the serial port that it writes to.
+    """
+    lines = "\n".join(f"          {line}" for line in _script(port).splitlines())
     yield text_file(
         "/99_cosinspect.yaml",
         "#cloud-config\n"
@@ -88,6 +97,39 @@ def oem_members() -> Iterator[Member]:
         "      - setsid sh /run/cosinspect-proof.sh < /dev/null > /dev/null 2>&1 &\n",
         0o600,
     )
+
+
+_UNITS = "/etc/systemd/system"
+_UNIT = f"""\
+[Unit]
+Description=Say how the machine is
+
+[Service]
+ExecStart=/bin/sh {_UNITS}/cosinspect-proof.sh
+"""
+
+
+def unit_members(rootfs: Rootfs, port: str = "ttyS1") -> tuple[Member, ...]:
+    """Return a unit that systemd starts with multi-user.target, where the tree is the root of a plain disk.
+
+    The result is empty where the image has files of these names, or links above them.
+    """
+    directories, path = [], ""
+    for name in f"{_UNITS}/multi-user.target.wants".split("/")[1:]:
+        path += f"/{name}"
+        found = rootfs.trace(path, follow=False)
+        if found.entry is None:
+            directories.append(directory(path))
+        elif found.hops or found.entry.type != "dir":
+            return ()
+    files = (
+        text_file(f"{_UNITS}/cosinspect-proof.sh", _script(port)),
+        text_file(f"{_UNITS}/cosinspect-proof.service", _UNIT),
+        Member(f"{path}/cosinspect-proof.service", "symlink", 0o777, link="../cosinspect-proof.service"),
+    )
+    if any(rootfs.trace(each.path, follow=False).entry is not None for each in files):
+        return ()
+    return (*directories, *files)
 
 
 def login_commands() -> str:

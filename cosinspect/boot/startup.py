@@ -134,4 +134,6 @@ def _plain(rootfs: Rootfs, facts: Facts, entry: str) -> Startup:
     if not initrd:
         raise CannotBoot("the image has no initrd that could be started")
     note = "partial: the tree is the root of a plain disk, as nothing deploys this kind of image without root"
-    return Startup(facts.generation, None, None, path, (initrd,), f"root=LABEL={PLAIN_LABEL} rw", (note,))
+    # Deployment writes SELinux's labels; a tree from layers has none.
+    line = f"root=LABEL={PLAIN_LABEL} rw enforcing=0"
+    return Startup(facts.generation, None, None, path, (initrd,), line, (note,))

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -16,13 +17,14 @@ from cosinspect.boot.emulator import Emulator, Machine, RunningMachine, find_emu
 from cosinspect.boot.firmware import NO_FIRMWARE, firmware_files
 from cosinspect.boot.layout import lay_out
 from cosinspect.boot.outcome import BootResult, Outcome
-from cosinspect.boot.proof import Account, find_accounts, oem_members
+from cosinspect.boot.proof import Account, find_accounts, oem_members, unit_members
 from cosinspect.boot.startup import Startup, find_startup
 from cosinspect.boot.tree import as_installed
 from cosinspect.boot.watch import Limits, Watched, watch
 from cosinspect.errors import CannotBoot
 from cosinspect.facts.facts import Facts
 from cosinspect.profiles import generation_tables
+from cosinspect.rootfs.member import Member
 from cosinspect.rootfs.rootfs import Rootfs
 
 __all__ = ["Trial", "copy_files", "start_machine", "try_boot"]
@@ -30,6 +32,11 @@ __all__ = ["Trial", "copy_files", "start_machine", "try_boot"]
 TAIL_LINES = 40
 KVM_SECONDS = 30
 """By the clock: an accelerator that has not come to the kernel's first line by then does not run."""
+
+_BY_TIMEOUTS = (
+    BootResult.EMERGENCY_INITRD, BootResult.EMERGENCY_SYSTEM, BootResult.STUCK, BootResult.HALF_BOOTED
+)  # fmt: skip
+"""How a boot ends where timeouts of the machine's own fire; without a processor they fire for a good image as well."""
 
 
 @frozen
@@ -81,7 +88,8 @@ def try_boot(
         )
     with _directory(trial.keep) as place:
         tell("writing the disk")
-        layout = _write(rootfs, startup, trial, place)
+        own_unit = unit_members(rootfs, emulator.port) if startup.state is None else ()
+        layout = _write(rootfs, startup, trial, place, tuple(oem_members(emulator.port)), own_unit)
         machine = Machine(place / "disk.img", place, trial.memory, "tcg")
         if not trial.firmware:
             copy_files(rootfs, (startup.kernel,), place / "kernel")
@@ -89,7 +97,9 @@ def try_boot(
             line = startup.shown_line.replace("console=ttyS0", f"console={emulator.serial}")
             machine = evolve(machine, kernel=place / "kernel", initrd=place / "initrd", command_line=line)
         accounts = find_accounts(rootfs)
-        outcome = start_machine(emulator, machine, trial, accounts, tell)
+        outcome = start_machine(
+            emulator, machine, trial, accounts, tell, answers=startup.state is not None or bool(own_unit)
+        )
     return evolve(
         outcome,
         entry=trial.entry,
@@ -115,11 +125,17 @@ def _directory(keep: Path | None) -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _write(rootfs: Rootfs, startup: Startup, trial: Trial, place: Path) -> tuple[str, ...]:
+def _write(
+    rootfs: Rootfs,
+    startup: Startup,
+    trial: Trial,
+    place: Path,
+    oem: tuple[Member, ...],
+    beside: tuple[Member, ...],
+) -> tuple[str, ...]:
     """Write the disk, and say what is on it."""
-    oem = tuple(oem_members())
     own = firmware_files(rootfs, startup) if trial.firmware else NO_FIRMWARE
-    volumes = lay_out(startup, as_installed(rootfs), oem, own.efi, own.state)
+    volumes = lay_out(startup, chain(as_installed(rootfs), beside), oem, own.efi, own.state)
     table = generation_tables().get(startup.generation)
     bound = table.image_mebibytes if table is not None and startup.table is not None else 0
     for volume in volumes:
@@ -146,7 +162,7 @@ def _write(rootfs: Rootfs, startup: Startup, trial: Trial, place: Path) -> tuple
 
 
 def copy_files(rootfs: Rootfs, paths: tuple[str, ...], target: Path) -> None:
-    """Write files of the image one behind the other, as a boot loader loads initrds: each at a multiple of four bytes."""
+    """Write files of the image one after the other, as a boot loader loads initrds: each at a multiple of four bytes."""
     with target.open("wb") as out:
         for path in paths:
             with rootfs.open(path) as stream:
@@ -161,15 +177,25 @@ def start_machine(
     trial: Trial,
     accounts: tuple[Account, ...],
     tell: Callable[[str], object] = lambda _: None,
+    *,
+    answers: bool = True,
 ) -> Outcome:
     """Start a machine with the accelerator that runs it, and watch it to the end of its boot.
+
+    Args:
+        emulator: which one.
+        machine: what it is made of.
+        trial: how it is tried.
+        accounts: who can log in.
+        tell: told in a few words what is done.
+        answers: whether the machine runs our commands if it lives.
 
     Raises:
         CannotBoot: no accelerator that is allowed runs it.
     """
     notes: list[str] = []
     if trial.accel != "tcg" and kvm_usable(emulator.architecture):
-        outcome = _once(emulator, evolve(machine, accel="kvm"), trial, accounts, tell)
+        outcome, _ = _once(emulator, evolve(machine, accel="kvm"), trial, accounts, tell, answers=answers)
         if outcome is not None:
             return outcome
         if trial.accel == "kvm":
@@ -177,7 +203,13 @@ def start_machine(
         notes.append("/dev/kvm opens, and no machine runs by it: started again without it")
     elif trial.accel == "auto":
         notes.append("without /dev/kvm everything is computed, which takes some ten times as long")
-    outcome = _once(emulator, machine, trial, accounts, tell)
+    outcome, waited = _once(emulator, machine, trial, accounts, tell, answers=answers)
+    if outcome is not None and outcome.result in _BY_TIMEOUTS and waited > outcome.cpu:
+        notes.append(
+            f"{outcome.result.value} on a busy computer, where the machine waited {waited:.0f} s for a processor: "
+            "started again with a clock that follows its instructions"
+        )
+        outcome, _ = _once(emulator, evolve(machine, counted=True), trial, accounts, tell, answers=answers)
     if outcome is None:
         raise CannotBoot("the emulator ended before the machine printed anything")
     return evolve(outcome, notes=tuple(notes))
@@ -189,41 +221,51 @@ def _once(
     trial: Trial,
     accounts: tuple[Account, ...],
     tell: Callable[[str], object],
-) -> Outcome | None:
-    """Run the machine once; None where the accelerator does not run it."""
+    *,
+    answers: bool,
+) -> tuple[Outcome | None, float]:
+    """Run the machine once, and return the seconds that it waited for a processor; no outcome where the accelerator does not run it."""
     console = Console()
     kvm = machine.accel == "kvm"
     seconds = trial.cpu_seconds or (120.0 if kvm else 600.0)
-    limits = Limits(seconds, 10 * seconds, silent_cpu=60.0, idle_wall=200.0 if kvm else 130.0)
+    limits = Limits(
+        seconds, 10 * seconds, silent_cpu=60.0, idle_wall=200.0 if kvm else 130.0, answers=answers
+    )
     log = trial.console.open("wb") if trial.console is not None else None
     tell(f"starting the machine ({machine.accel})")
     try:
         with RunningMachine(emulator, machine) as guest:
-            if kvm and not _comes_up(guest, console):
-                return None
-            found = watch(guest, console, accounts, limits, log.write if log is not None else lambda _: None)
+            record: Callable[[bytes], object] = log.write if log is not None else lambda _: None
+            if kvm and not _comes_up(guest, console, record, firmware=machine.kernel is None):
+                return None, 0.0
+            found = watch(guest, console, accounts, limits, record)
             if found.result is BootResult.UNDECIDED and console.phase is Phase.NOTHING and guest.complaint:
                 raise CannotBoot(f"the emulator fails: {guest.complaint}")
-            return _outcome(found, console, machine.accel, guest.wall, guest.cpu)
+            return _outcome(found, console, machine.accel, guest.wall, guest.cpu), guest.waited
     finally:
         if log is not None:
             log.close()
 
 
-def _comes_up(guest: RunningMachine, console: Console) -> bool:
-    """Return whether the machine comes to the kernel's first line, or to its firmware's."""
+def _comes_up(
+    guest: RunningMachine, console: Console, record: Callable[[bytes], object], *, firmware: bool
+) -> bool:
+    """Return whether the machine comes to the kernel's first line, or to the firmware's where that starts it."""
     while guest.wall < KVM_SECONDS:
         data = guest.read(0.5)
         if data is None:
             return False
+        record(data)
         console.feed(data)
-        if console.phase not in (Phase.NOTHING, Phase.FIRMWARE):
+        if console.phase not in (Phase.NOTHING, *(() if firmware else (Phase.FIRMWARE,))):
             return True
     return False
 
 
 def _outcome(found: Watched, console: Console, accel: str, wall: float, cpu: float) -> Outcome:
+    # The machine's own word counts where its console does not say it.
+    phase = Phase.MULTI_USER if found.proof.multi_user == "active" else console.phase
     return Outcome(
-        found.result, found.reason, console.phase.value, found.login, found.proof, accel, wall, cpu,
+        found.result, found.reason, phase.value, found.login, found.proof, accel, wall, cpu,
         telling=tuple(console.telling), tail=console.lines(TAIL_LINES),
     )  # fmt: skip

@@ -65,14 +65,18 @@ class Limits:
         wall: seconds by the clock altogether.
         silent_cpu: seconds of its own work without a new kind of line.
         idle_wall: seconds by the clock without a new kind of line, in which it does next to nothing.
+        endless: seconds by the machine's own clock that systemd has waited for something without a limit.
         settle: seconds of its own work that it has once it runs, for its prompt and for an answer.
+        answers: whether it runs our commands if it lives; if not, and nobody can log in, a prompt decides nothing.
     """
 
     cpu: float = 600.0
     wall: float = 6000.0
     silent_cpu: float = 60.0
     idle_wall: float = 130.0
+    endless: float = 400.0
     settle: float = 30.0
+    answers: bool = True
 
 
 @frozen
@@ -149,7 +153,7 @@ def watch(
         found = (
             _failure(console, guest, clock)
             or _success(console, guest, talk, proof, told, clock, limits)
-            or _silence(console, guest, clock, limits, proof)
+            or _silence(console, guest, clock, limits, proof, accounts_known=bool(accounts))
         )
         if found is not None:
             return found
@@ -262,19 +266,29 @@ def _success(
     return None
 
 
-def _silence(console: Console, guest: Guest, clock: _Clock, limits: Limits, proof: Proof) -> Watched | None:
+def _silence(
+    console: Console, guest: Guest, clock: _Clock, limits: Limits, proof: Proof, *, accounts_known: bool
+) -> Watched | None:
     """Return a machine up that prints nothing new."""
     silent, idle = guest.cpu - clock.cpu, guest.wall - clock.wall
     resting = idle > limits.idle_wall and clock.busy * 5 < clock.looks
-    if silent > limits.silent_cpu or resting:
+    # systemd prints its wait again and again, which is a little work as well.
+    endless = console.waited > limits.endless and silent > 2
+    if silent > limits.silent_cpu or resting or endless:
         how = (
-            f"nothing new on the console for {silent:.0f} s of its own work"
-            if not resting
+            f"it waits for {console.waited} s, and no limit ends that"
+            if endless
             else f"it does nothing for {idle:.0f} s"
+            if resting
+            else f"nothing new on the console for {silent:.0f} s of its own work"
         )
         if console.waiting and console.phase is not Phase.MULTI_USER:
             how += f", waiting for {console.waiting}"
-        if console.phase is Phase.MULTI_USER or proof.complete:
+        if console.saw(Sign.LOGIN) and not limits.answers and not accounts_known:
+            return Watched(
+                BootResult.UNDECIDED, "a login prompt comes; no password is known, and the image runs no command of ours", "none", proof
+            )  # fmt: skip
+        if console.phase is Phase.MULTI_USER or console.saw(Sign.LOGIN) or proof.complete:
             return Watched(
                 BootResult.HALF_BOOTED, f"the system is up, and nobody can log in: {how}", "none", proof
             )

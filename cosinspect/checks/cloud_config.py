@@ -441,7 +441,7 @@ def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("hook", "install the cloud-config of the toolkit"),
 )
 def upgrade_hook_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for a step behind an upgrade that has to do with GRUB's environment."""
+    """Look for a step after an upgrade that has to do with GRUB's environment."""
     configs = context.cloud_configs
     if not configs.files:
         raise NotApplicable("the image has no cloud-config")

@@ -63,7 +63,7 @@ def deployment_directory_blocked(context: CheckContext) -> Iterator[Finding | st
 
 
 def blocked_names(rootfs: Rootfs, needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the names where the elemental with these rows of the table of operations cannot make a directory, or mount over it, and what stands there."""
+    """Yield the names where the elemental with these rows of the table of operations cannot make a directory, or mount over it, and what is there."""
     paths = [path for need in needs for path in need.paths]
     for path in dict.fromkeys(paths):
         for part in _prefixes(path):

@@ -56,7 +56,7 @@ def makes_directory(context: CheckContext, finding: Finding) -> Remedy | None:
 
 
 def replaces_by_directory(context: CheckContext, finding: Finding) -> Remedy | None:
-    """Delete what is in the place of a directory, and make the directory."""
+    """Delete what is in place of a directory, and make the directory."""
     path = quoted(finding.path or "")
     step = f"RUN rm -rf {path} && mkdir {path}"
     return remedy_of(context, finding, "make a directory in its place", step, unwanted=True)
@@ -162,7 +162,7 @@ def root_filesystem(*types: str, name: str) -> Cure:
 
     Args:
         types: what is allowed, the best first.
-        name: of the file, which must come behind the others that name one.
+        name: of the file, which must come after the others that name one.
     """
 
     def cure(context: CheckContext, finding: Finding) -> Remedy | None:

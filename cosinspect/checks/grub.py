@@ -245,8 +245,8 @@ def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
             fitting += 1
         elif fit is Fit.NO:
             wrong[f"{way.boot.command_line.text[:160]}{on_condition(way)}"] = None
-    made_for = " or ".join(context.facts.fitting_generations) or "no generation"
     for text in wrong:
+        made_for = " or ".join(context.facts.fitting_generations) or "no generation"
         yield at_line(
             context, path, f"expected {wanted} for {own}, found a command line for {made_for}: {text}", line
         )
@@ -266,7 +266,7 @@ def line_fit(context: CheckContext, state: StateBoot, way: Loaded) -> Fit:
             state.state,
             way.boot.command_line,
             can_scan=_has_live(context),
-            is_known_elsewhere=bool(context.facts.fitting_generations),
+            is_known_elsewhere=lambda: bool(context.facts.fitting_generations),
         )
     except GrubBound as bound:
         raise Undecided(f"a command line is undecided: {bound}") from bound

@@ -45,6 +45,11 @@ _FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
         tuple(f"{top}/udev/rules.d/60-persistent-storage.rules" for top in ("etc", *_LIB)),
         "/dev/disk/by-label stays empty, and the wait for the root device times out",
     ),
+    (
+        "99-systemd.rules",
+        tuple(f"{top}/udev/rules.d/99-systemd.rules" for top in ("etc", *_LIB)),
+        "no device becomes known to systemd, and the wait for the root device never ends",
+    ),
 )
 _DRACUT_LIBRARY = (
     "dracut-lib.sh",
@@ -124,7 +129,7 @@ def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
 
 
 def _reason(initrd: Initrd, places: tuple[str, ...], *, is_read: bool, is_program: bool) -> str:
-    """Return why none of the places has the file, "" where one has; what stands there and cannot be executed is another check's."""
+    """Return why none of the places has the file, "" where one has; what is there and cannot be executed is another check's."""
     found = ""
     for place in places:
         there = initrd.lookup(place, follow=False)

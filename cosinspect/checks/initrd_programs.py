@@ -169,7 +169,7 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.rebuilds(),
 )
 def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at the hooks, and at all lines of the scripts behind the first, which is another check's."""
+    """Look at the hooks, and at all lines of the scripts after the first, which is another check's."""
     seen: set[str] = set()
     for path, initrd in opened(context):
         for name in (name for group in context.generation.initrd_scripts for name in group):

@@ -23,7 +23,7 @@ GROUP = "cosinspect.checks"
 
 
 def installed_checks() -> tuple[Check, ...]:
-    """Return the catalogue and, behind it, what plugins add, in the order of their entry points' names.
+    """Return the catalogue and, after it, what plugins add, in the order of their entry points' names.
 
     Raises:
         InvalidPlugin: one cannot be used; the message names it.

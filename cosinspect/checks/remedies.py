@@ -111,12 +111,12 @@ def remedy_of(
     *steps: str | Instruction | None,
     unwanted: bool = False,
 ) -> Remedy:
-    """Return a remedy: leave out the step that did it, if that is known, or do something behind it.
+    """Return a remedy: leave out the step that did it, if that is known, or do something after it.
 
     Args:
         context: of the check.
         finding: what it is for.
-        lead: what to do behind the step: a verb first, lower case, without a full stop.
+        lead: what to do after the step: a verb first, lower case, without a full stop.
         steps: the instructions for it; without one that is known, the words alone.
         unwanted: whether the path of the finding must not be there; else it must be as lower layers have it.
     """

@@ -32,7 +32,7 @@ __all__ = [
 READS = ("EFI/*/*", "boot/EFI/Linux/*.efi")
 _NAMES = (".osrel", ".uname")
 _EFI_APPLICATION = 10
-# With a question mark behind the key where fs-verity may be missing; later releases name the algorithm in the key's value.
+# With a question mark after the key where fs-verity may be missing; later releases name the algorithm in the key's value.
 _DIGEST = re.compile(r"[^=]*=.*(?:[0-9a-f]{128}|[0-9a-f]{64})")
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "Inflater",
     "Tracker",
     "detect",
+    "heed_memory",
     "inflate",
     "inflate_members",
     "inflate_stream",
@@ -71,6 +72,8 @@ _DEFLATE = 8
 _XZ_MEMORY = 256 * 1024 * 1024
 # The messages of libzstd and liblzma for a window or dictionary beyond the bound.
 _TOO_MUCH_MEMORY = ("requires too much memory", "Memory usage limit")
+# What the codecs' messages say if the machine has too little memory (libzstd; zlib: Z_MEM_ERROR).
+_OUT_OF_MEMORY = ("not enough memory", "Error -4 ")
 # The exceptions of the codecs for invalid input; a FormatError is a ValueError too and passes unchanged.
 _CODEC_ERRORS = (
     IsalError,
@@ -212,6 +215,7 @@ def inflate(
     except _CODEC_ERRORS as fault:  # type: ignore[misc]  # isal declares its exception class as an instance
         if isinstance(fault, FormatError):
             raise
+        heed_memory(fault)
         if any(words in str(fault) for words in _TOO_MUCH_MEMORY):
             raise FormatError(
                 f"the {kind.value} data asks for a larger window than it may have",
@@ -241,7 +245,14 @@ def inflate_stream(head: bytes, read: Callable[[], bytes]) -> Generator[bytes, N
     except _CODEC_ERRORS as fault:  # type: ignore[misc]  # isal declares its exception class as an instance
         if isinstance(fault, FormatError):
             raise
+        heed_memory(fault)
         raise FormatError(f"the gzip data cannot be inflated: {fault}", kind="corrupt") from fault
+
+
+def heed_memory(fault: Exception) -> None:
+    """Raise `MemoryError` if a codec failed because the machine has too little memory: nothing is known of its input then."""
+    if any(words in str(fault) for words in _OUT_OF_MEMORY):
+        raise MemoryError(str(fault)) from fault
 
 
 def inflate_members(

@@ -13,7 +13,7 @@ from typing import Any
 import zstandard
 from zlib_ng import zlib_ng
 
-from cosinspect.compression.codecs import PIECE_BYTES, Compression, detect
+from cosinspect.compression.codecs import PIECE_BYTES, Compression, detect, heed_memory
 from cosinspect.compression.members import ZSTD_MAGIC, read_gzip_header, zstd_header_bytes
 from cosinspect.errors import FormatError
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -36,7 +36,8 @@ def salvage_members(
                 yield from _salvage_gzip(buffer)
             else:
                 yield from _salvage_zstd(buffer, limits)
-    except (FormatError, zlib_ng.error, zstandard.ZstdError):  # type: ignore[misc]  # zlib-ng has no types
+    except (FormatError, zlib_ng.error, zstandard.ZstdError) as fault:  # type: ignore[misc]  # zlib-ng has no types
+        heed_memory(fault)
         return
 
 
@@ -78,7 +79,8 @@ def _salvage_gzip(buffer: _Buffer) -> Generator[bytes, None, None]:
         before = state.copy()
         try:
             piece = state.decompress(data, size)
-        except zlib_ng.error:  # type: ignore[misc]  # zlib-ng has no types
+        except zlib_ng.error as fault:  # type: ignore[misc]  # zlib-ng has no types
+            heed_memory(fault)
             if size == 1:
                 raise
             # The copy has the old tail: the bytes taken since go back to the buffer.

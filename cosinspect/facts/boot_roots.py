@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum, auto
 
 from cosinspect.formats.boot.bootargs import leftover_placeholders
@@ -105,7 +106,12 @@ def is_root_wrong(table: BootTable, state: BootState, line: CommandLine) -> bool
 
 
 def fit_of(
-    table: Generation, state: BootState, line: CommandLine, *, can_scan: bool, is_known_elsewhere: bool
+    table: Generation,
+    state: BootState,
+    line: CommandLine,
+    *,
+    can_scan: bool,
+    is_known_elsewhere: Callable[[], bool],
 ) -> Fit:
     """Return what the initrd of the image makes of a command line.
 
@@ -114,7 +120,7 @@ def fit_of(
         state: of the machine.
         line: the command line.
         can_scan: whether dracut's iso-scan is in the initrd.
-        is_known_elsewhere: whether the same bootargs.cfg fits another generation.
+        is_known_elsewhere: returns whether the same bootargs.cfg fits another generation; called only if the result depends on it.
 
     Raises:
         GrubBound: there are more ways than are followed.
@@ -130,7 +136,7 @@ def fit_of(
         and set(roots) <= {Root.FITTING, Root.UNKNOWN}
     ):
         return Fit.SCANS
-    if table.boot is not None and not is_known_elsewhere and is_root_wrong(table.boot, state, line):
+    if table.boot is not None and is_root_wrong(table.boot, state, line) and not is_known_elsewhere():
         return Fit.ROOT
     return Fit.NO
 

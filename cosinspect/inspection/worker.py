@@ -25,6 +25,7 @@ from cosinspect.report.display import printable
 from cosinspect.report.json_text import json_text
 from cosinspect.report.lines import reasons, standing
 from cosinspect.report.report import Verdict
+from cosinspect.shortage import shortage_of
 from cosinspect.signatures.keys import PublicKey
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.registry.source import RegistrySource
@@ -45,7 +46,7 @@ class Task:
         rulebook: the requirements.
         access: access to its registry.
         seconds: the time limit.
-        cache: directory or URL; None for none.
+        cache: directory or URL; None if there is none.
         local_cache: local directory of a cache by URL.
         packages: whether to list the packages too.
         jobs: the number of layers read in parallel.
@@ -98,6 +99,8 @@ def perform(task: Task) -> Outcome:
         failed = type(fault).__name__ if isinstance(fault, SourceError) else ""
         return Outcome(None, str(fault), source_error=failed)
     except Exception as fault:  # noqa: BLE001 - the next inspection must not meet what this one did
+        if lacking := shortage_of(fault):
+            return Outcome(None, f"{task.name}: {lacking}")
         message = f"internal error: {type(fault).__name__}: {fault}"
         return Outcome(None, message, traceback=traceback.format_exc())
 

@@ -16,7 +16,7 @@ from typing import Self
 from attrs import evolve, frozen
 
 from cosinspect.errors import InvalidManifest, InvalidReference
-from cosinspect.oci.documents import Digest
+from cosinspect.oci.descriptor import Digest
 
 __all__ = ["FORMS", "ImageName", "Reference", "Transport"]
 

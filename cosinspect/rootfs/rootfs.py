@@ -37,6 +37,9 @@ from cosinspect.rootfs.tree import Inode, LayerProblem
 
 __all__ = ["Bodies", "Entry", "FileStream", "Hop", "Rootfs", "Trace", "entry_at"]
 
+_KEPT_CHARACTERS = 1024 * 1024
+"""What resolved paths and the targets of their links may take in memory; further paths are resolved each time."""
+
 
 Merge: TypeAlias = "Callable[[Sequence[LayerIndex], Semantics, Limits], Merged]"
 """A function that returns the merged tree of layers under a semantics."""
@@ -85,6 +88,8 @@ class Rootfs:
         self._trees = trees
         self._hardlinks: dict[Inode, tuple[str, ...]] | None = None
         self._past: Past | None = None
+        self._traces: dict[tuple[str, bool], Trace] = {}
+        self._room = _KEPT_CHARACTERS
 
     @property
     def indexes(self) -> tuple[LayerIndex, ...]:
@@ -161,7 +166,14 @@ class Rootfs:
 
     def trace(self, path: str, *, follow: bool = True) -> Trace:
         """Resolve `path` and return the whole way; it never fails. `follow` decides about a link at the end."""
-        return self._straight(path, follow=follow) or self._winding(path, follow=follow)
+        # Checks ask for the same few paths again and again; the tree does not change.
+        found = self._traces.get((path, follow))
+        if found is None:
+            found = self._straight(path, follow=follow) or self._winding(path, follow=follow)
+            self._room -= len(path) + sum(len(hop.target) for hop in found.hops) + 256
+            if self._room > 0:
+                self._traces[path, follow] = found
+        return found
 
     def _straight(self, path: str, *, follow: bool) -> Trace | None:
         """Resolve a path without links and dots, the common case, in a third of the time."""
@@ -199,7 +211,7 @@ class Rootfs:
 
         Raises:
             PathNotFound: there is nothing, or a link on the way is dangling.
-            NotADirectory: a file is in the place of a directory.
+            NotADirectory: a file is in place of a directory.
             SymlinkLoop: the links do not end.
         """
         return _found(self.trace(path))
@@ -310,9 +322,10 @@ class Rootfs:
         if is_literal(component):
             names = [component]
         else:
-            spend(len(parent.node.children or ()))
+            names = list(parent.node.children) if parent.node.children is not None else []
+            spend(len(names))
             expression = re.compile(component_expression(component))
-            names = [name for name in parent.node.children or () if expression.fullmatch(name)]
+            names = [name for name in names if expression.fullmatch(name)]
         for name in names:
             entry = self.trace(f"{base}/{name}", follow=not last).entry
             if entry is not None and (last or entry.node.children is not None):

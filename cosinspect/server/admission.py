@@ -27,7 +27,7 @@ _logger = logging.getLogger("cosinspect.server")
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 WARNING = 240
-"""The maximum length of a warning; the API server may cut longer ones than 256 characters."""
+"""The maximum length of a warning; the API server may cut warnings above 256 characters."""
 MESSAGE = 4000
 """The maximum length of a denial."""
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
@@ -92,7 +92,7 @@ class Admissions:
 
         Args:
             body: the document.
-            patience: the `timeout` of the request as a Go duration; None without one.
+            patience: the `timeout` of the request as a Go duration, or None.
             arrived: the time of arrival, by `time.monotonic`.
             mutate: whether to replace tags by the inspected digests.
 
@@ -147,7 +147,7 @@ class Admissions:
         return self._answered(request, images, passages, ignored, mutate=mutate)
 
     def _patience(self, told: str | None) -> float:
-        """Return the seconds until an answer is due: before the API server's timeout."""
+        """Return the seconds until an answer is due, which is before the API server's timeout."""
         patience = self.configuration.admission.seconds
         if told is not None:
             patience = parse_timeout(told)
@@ -170,14 +170,14 @@ class Admissions:
             ):  # Scale, Eviction, Binding: what a request for a part of an object sends names no image
                 return ()
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
-            raise LookupError(f"it is not known where a {told} names images: add it under kinds")
+            raise LookupError(f"the paths of images in a {told} are not known: add it under kinds")
         body, before = self._objects(request)
         if (
             not request.name and memoryview(request.object).nbytes > SMALL
         ):  # `_named` has not read it a second time
             bind(object=_qualified(request, _name_in(body)))
-        # A change of a label does not judge running images again, and an object that is being deleted must be
-        # able to lose its finalizers. An object that is created is judged whatever its metadata.
+        # A change of labels does not decide running images again, and an object that is being deleted must be able to
+        # lose its finalizers. An object that is created is always decided.
         if request.operation == "UPDATE" and (
             _is_deleted(body) or self._brings_nothing(group, kind, body, before)
         ):
@@ -192,7 +192,7 @@ class Admissions:
         return images
 
     def _objects(self, request: _Request) -> tuple[Any, Any]:
-        """Return the object and what it was before, None where there was nothing or nothing that can be read.
+        """Return the object and its earlier state; a state is None if it is absent or cannot be read.
 
         Raises:
             InvalidObject: the object cannot be read.
@@ -209,13 +209,13 @@ class Admissions:
         return read_object(request.object, group, kind, self.fields), before
 
     def _brings_nothing(self, group: str, kind: str, body: object, before: object) -> bool:
-        """Return whether an update changes nothing that may name an image; paths of the configuration may lead anywhere."""
+        """Return whether an update changes no field that may name an image; configured paths may lead to any field."""
         if self.fields.is_slow(group, kind):
             return bool(body == before)
         return bool(_content(body) == _content(before))
 
     async def _find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
-        """Search an object; JSONPaths of the configuration are followed outside of the event loop."""
+        """Find the images of an object; JSONPaths of the configuration are evaluated outside of the event loop."""
         if self.fields.is_slow(group, kind):
             return await asyncio.to_thread(self.fields.find, group, kind, body)
         return self.fields.find(group, kind, body)
@@ -280,7 +280,7 @@ def parse_timeout(text: str) -> float:
 
 
 def _named(request: _Request) -> str:
-    """Name an object as `kubectl` does; an object that is created may have no more than a prefix of a name."""
+    """Name an object as `kubectl` does; an object that is created may only have a prefix of a name."""
     name = request.name or ""
     if not name and memoryview(request.object).nbytes <= SMALL:
         try:
@@ -324,7 +324,7 @@ def _metadata_of(body: object) -> dict[str, Any]:
 
 
 def _content(body: object) -> object:
-    """Return an object without what controllers and users change beside its images."""
+    """Return an object without fields, other than images, that controllers and users change."""
     if not isinstance(body, dict):
         return body
     return {key: value for key, value in body.items() if key not in ("metadata", "status")}

@@ -22,7 +22,8 @@ def told(data, step=777):
 @pytest.mark.parametrize(
     ("name", "phase", "signs", "telling"),
     [
-        ("g5-login", Phase.MULTI_USER, [], "elemental-"),
+        # Started without systemd.show_status: that multi-user.target is reached, only answers to commands say.
+        ("g5-login", Phase.SYSTEM, [], "elemental-"),
         ("g5-fsck-race-emergency", Phase.INITRD, [Sign.EMERGENCY], "Failed to mount run-initra"),
         ("g5-wrong-label-timeout", Phase.INITRD, [Sign.EMERGENCY], "COS_NOPE"),
         ("g5-loaded-host-multi-user-no-login", Phase.MULTI_USER, [], "COS_OEM"),
@@ -32,6 +33,14 @@ def test_how_far_a_machine_came(name, phase, signs, telling):
     console = told((CONSOLES / f"{name}.log").read_bytes())
     assert (console.phase, [each.sign for each in console.signs]) == (phase, signs)
     assert any(telling in line for line in console.telling)
+
+
+def test_how_long_systemd_waits_for_what_no_limit_ends():
+    console = told((CONSOLES / "g2-endless-wait.log").read_bytes())
+    assert (console.phase, console.waiting) == (Phase.INITRD, r"dev-disk-by\x2dlabel-COS_ACTIVE")
+    assert console.waited > 1000
+    loaded = told((CONSOLES / "g5-loaded-host-multi-user-no-login.log").read_bytes())
+    assert loaded.waited == 179  # and it went on
 
 
 def test_what_a_machine_wrote_of_itself():
@@ -72,6 +81,25 @@ def test_lines_that_only_say_that_something_waits_are_nothing_new():
 )
 def test_signs(line, sign):
     assert told(line).saw(sign)
+
+
+def test_the_end_of_startup_in_an_initrd_is_no_multi_user_target():
+    """Printed by systemd 252 in the initrd of a machine whose `elemental` is empty, behind emergency.target."""
+    console = told(
+        b"Run /init as init process\n[  OK  ] Reached target emergency.target - Emergency Mode.\n"
+        b"Startup finished in 4.403s (kernel) + 0 (initrd) + 22.857s (userspace) = 27.260s.\n"
+    )
+    assert console.phase is Phase.INITRD
+
+
+def test_a_switch_of_the_root_that_fails_leaves_the_machine_in_its_initrd():
+    """Of a machine whose root has no os-release."""
+    console = told(
+        b"Run /init as init process\n[  OK  ] Reached target initrd-switch-root.target - Switch Root.\n"
+        b"         Starting initrd-switch-root.service - Switch Root...\n"
+        b"[FAILED] Failed to start initrd-switch-root.service - Switch Root.\nEntering emergency mode.\n"
+    )
+    assert console.phase is Phase.INITRD
 
 
 def test_a_line_that_speaks_of_a_login_is_no_prompt():

@@ -68,12 +68,25 @@ def test_a_prompt_that_lets_nobody_in_is_half_a_boot():
 
 def test_a_prompt_alone_proves_nothing():
     found = watched(Machine([SYSTEM, b"\ncos login: "]), ())
-    assert (found.result, found.login) == (BootResult.STUCK, "none")
+    assert (found.result, found.login) == (BootResult.HALF_BOOTED, "none")
+
+
+def test_a_prompt_decides_nothing_where_nobody_can_log_in_and_the_image_runs_nothing_of_ours():
+    found = watched(Machine([SYSTEM, b"\ncos login: "]), (), answers=False)
+    assert (found.result, found.login) == (BootResult.UNDECIDED, "none")
+    assert "no password is known" in found.reason
 
 
 def test_the_stage_proves_a_boot_where_no_account_is_known():
     found = watched(Machine([SYSTEM, b"\ncos login: "], later=BLOCK), ())
     assert (found.result, found.login, found.proof.failed) == (BootResult.BOOTED, "stage", ("a.service",))
+
+
+def test_a_wait_that_no_limit_ends_is_stuck():
+    spinner = [f"\r[  *] Job dev-a.device/start running ({at}min / no limit)\r".encode() for at in range(9)]
+    found = watched(Machine([KERNEL, *spinner], busy=True))
+    assert found.result is BootResult.STUCK
+    assert "waits for 420 s, and no limit ends that, waiting for dev-a.device" in found.reason
 
 
 def test_no_prompt_at_all_is_half_a_boot():

@@ -7,6 +7,8 @@ Needs root, debootstrap, Go and qemu-system-x86_64; one machine runs at a time.
 """
 
 import argparse
+import fcntl
+import gzip
 import json
 import os
 import shutil
@@ -17,6 +19,7 @@ import time
 from pathlib import Path
 
 from attrs import evolve
+from tests.boots.changes import compressed
 from tests.boots.cpio import read_cpio
 from tests.boots.layouts import Layouts
 from tests.boots.rows import ROWS
@@ -29,14 +32,14 @@ from cosinspect.boot.layout import lay_out
 from cosinspect.boot.proof import find_accounts, oem_members
 from cosinspect.boot.startup import find_startup
 from cosinspect.boot.tree import as_installed
-from cosinspect.boot.trial import Trial, copy_files, start_machine
+from cosinspect.boot.trial import Trial, copy_files, start_machine, try_boot
 from cosinspect.cache import Cache, open_directory
 from cosinspect.errors import CannotBoot
 from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.report import Capability
-from cosinspect.testing import File
+from cosinspect.testing import File, Whiteout
 from cosinspect.testing.bootfiles import cpio_archive
 
 # Of Debian, not of the toolkits: without a network the service fails and is started again without end.
@@ -64,16 +67,31 @@ def main():
         for name in arguments.only or ROWS:
             if name in results and not arguments.again:
                 continue
-            results[name] = harness.boot(ROWS[name])
+            results = keep(name, harness.boot(ROWS[name]))
             print(name, json.dumps(results[name]), flush=True)
-            part = RESULTS.with_suffix(".part")
-            part.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-            part.rename(RESULTS)
     PAGE.write_text(write_page(ROWS, results))
     wrong = disagreements(ROWS, results)
     for line in wrong:
         print(line, file=sys.stderr)
     return 1 if wrong else 0
+
+
+def _entry(tree, path, entry):
+    """Give the entry of a layer; a mode stands for the tree's own file, and what is removed has to be there."""
+    if isinstance(entry, Whiteout):
+        assert os.path.lexists(tree / path), path
+    return File((tree / path).read_bytes(), mode=entry) if isinstance(entry, int) else entry
+
+
+def keep(name, result):
+    """Add the result of a row to the file, and give all of them; other processes may add theirs at the same time."""
+    with RESULTS.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        results = {**json.loads(file.read() or "{}"), name: result}
+        file.truncate(0)
+        file.write(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    return results
 
 
 class Harness:
@@ -126,36 +144,52 @@ class Harness:
     def image(self, row):
         """Write the layout of a row."""
         archive = self.trees.image(row.generation)
-        entries = {**COMMON, **row.root}
+        tree = self.work / row.generation
+        loaders = self.trees.loaders(row.generation) if row.firmware else {}
+        above = {path: _entry(tree, path, entry) for path, entry in row.root.items()}
+        entries = {**COMMON, **loaders, **above}
         if row.initrd is not None:
             path = json.loads((self.work / f"{row.generation}.json").read_text())["initrd"]
-            members = read_cpio((self.work / row.generation / path).read_bytes())
-            row.initrd(members)
-            body = cpio_archive(members) if members else b"junk" * 100_000
+            archive_of = (self.work / row.generation / path).read_bytes()
+            if row.initrd is compressed:
+                body = gzip.compress(archive_of, 1, mtime=0)
+            else:
+                members = read_cpio(archive_of)
+                row.initrd(members)
+                body = cpio_archive(members) if members else b"junk" * 100_000
             entries[path] = File(body, mode=0o600)
         shutil.rmtree(self.work / "layouts" / row.name, ignore_errors=True)
-        return self.layouts.write(row.name, archive, entries, f"RUN {row.name}")
+        labels = {"containers.bootc": "1"} if row.generation == "bootc" else {}
+        return self.layouts.write(row.name, archive, entries, f"RUN {row.name}", labels)
 
     def start(self, row, context):
         """Start the machine of a row; where only the initrd differs, from the good derivative's disk."""
         rootfs, facts = context.rootfs, context.facts
+        logs = self.work / "consoles"
+        logs.mkdir(exist_ok=True)
+        trial = Trial(
+            row.entry,
+            row.firmware,
+            row.cpu_seconds,
+            accel="tcg",
+            console=logs / f"{row.name}.log",
+            anyway=True,
+        )
+        if row.root or row.firmware or row.entry != "active" or row.generation == "bootc":
+            return try_boot(rootfs, facts, trial)
         emulator = find_emulator("amd64")
         startup = find_startup(rootfs, facts, "active", anyway=True)
         place = Path(tempfile.mkdtemp(prefix="boot-", dir=self.work))
         try:
             disk = place / "disk.img"
             kept = self.work / f"{row.generation}.disk"
-            if row.root or not kept.exists():
+            if not kept.exists():
                 write_disk(disk, lay_out(startup, as_installed(rootfs), tuple(oem_members()), {}), rootfs)
-                if not row.root:
-                    subprocess.run(["cp", "--sparse=always", "--reflink=auto", disk, kept], check=True)
+                subprocess.run(["cp", "--sparse=always", "--reflink=auto", disk, kept], check=True)
             else:
                 subprocess.run(["cp", "--sparse=always", "--reflink=auto", kept, disk], check=True)
             copy_files(rootfs, (startup.kernel,), place / "kernel")
             copy_files(rootfs, startup.initrds, place / "initrd")
-            logs = self.work / "consoles"
-            logs.mkdir(exist_ok=True)
-            trial = Trial(accel="tcg", console=logs / f"{row.name}.log")
             machine = Machine(
                 disk, place, 2048, "tcg", place / "kernel", place / "initrd", startup.shown_line
             )

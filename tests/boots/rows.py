@@ -3,94 +3,15 @@
 A row says what is changed, and whether the image boots. `because` explains a disagreement between the inspection and a boot that is known.
 """
 
-from collections.abc import Callable
-from typing import Any
+from tests.boots.changes import Row, compressed, emptied, gone, junk, with_mode, without
+from tests.boots.unforeseen import unforeseen_rows
 
-from attrs import Factory, frozen
-
-from cosinspect.testing import Directory, File, Symlink, Whiteout
+from cosinspect.testing import Directory, File, Symlink
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = f"{LIBRARIES}/ld-linux-x86-64.so.2"
 SYSTEM = "usr/lib/systemd/system"
 EMPTY = File(b"", mode=0o755)
-
-
-@frozen
-class Row:
-    """A mutation.
-
-    Attributes:
-        name: of the row.
-        generation: of the good derivative that is changed.
-        summary: what is changed.
-        boots: whether it boots, None for what is not known before.
-        root: entries of a layer above the good derivative's tree.
-        initrd: changes the members of its initrd.
-        because: why inspection and boot may differ.
-    """
-
-    name: str
-    generation: str
-    summary: str
-    boots: bool | None
-    root: dict[str, Any] = Factory(dict)
-    initrd: Callable[[dict[str, Any]], object] | None = None
-    because: str = ""
-
-
-def without(*names):
-    """Take members away, by the ends of their paths; a link's target goes with it."""
-
-    def change(members):
-        gone = [path for path in members if any(path == name or path.endswith(f"/{name}") for name in names)]
-        assert gone, names
-        for path in gone:
-            del members[path]
-
-    return change
-
-
-def emptied(name):
-    """Empty the file that a library's name stands for."""
-
-    def change(members):
-        path = _real(members, name)
-        members[path] = File(b"", mode=members[path].mode)
-
-    return change
-
-
-def with_mode(name, mode):
-    """Change the mode of a file."""
-
-    def change(members):
-        path = _real(members, name)
-        members[path] = File(members[path].content, mode=mode)
-
-    return change
-
-
-def _real(members, name):
-    path = next(path for path in members if path == name or path.endswith(f"/{name}"))
-    while isinstance(members[path], Symlink):
-        target = members[path].target.decode()
-        path = target.lstrip("/") if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
-        path = next(
-            each
-            for each in members
-            if each.endswith(path.rpartition("/")[2]) and not isinstance(members[each], Symlink)
-        )
-    return path
-
-
-def junk(members):
-    members.clear()
-
-
-def gone(*paths):
-    """Whiteouts of a layer."""
-    return {path: Whiteout() for path in paths}
 
 
 def _initrd_rows(generation):
@@ -283,6 +204,57 @@ def _rows():
     yield Row(
         "default-gone", "G2", "no default.target is in the root", True, gone(f"{SYSTEM}/default.target")
     )
+    for generation in ("G5", "G4"):
+        yield Row(
+            f"{generation}-firmware",
+            generation,
+            "nothing; by OVMF, shim, GRUB",
+            True,
+            initrd=compressed,
+            firmware=True,
+        )
+    yield Row(
+        "G5-firmware-large",
+        "G5",
+        "nothing, and the initrd has 114 MB; by OVMF, shim, GRUB",
+        None,
+        firmware=True,
+        because="GRUB prints `error: out of memory` and starts the kernel without the initrd; "
+        "how much it can load depends on its build and on the firmware",
+    )
+    yield Row("bootc-good", "bootc", "nothing; the tree as the root of a plain disk", True)
+    yield Row(
+        "restarts",
+        "G2",
+        "a service of the root restarts the machine",
+        False,
+        {
+            f"{SYSTEM}/restart.service": "[Service]\nExecStart=/bin/systemctl reboot -ff\n",
+            "etc/systemd/system/multi-user.target.wants/restart.service": Symlink(
+                f"/{SYSTEM}/restart.service"
+            ),
+        },
+        because="what a service does is not inspected",
+    )
+    yield Row(
+        "given-up",
+        "G2",
+        "nothing; `--timeout 20`",
+        None,
+        cpu_seconds=20,
+        because="a bound of ours is reached",
+    )
+    for generation in ("G5", "G2", "G4"):
+        yield Row(f"{generation}-recovery", generation, "nothing; entry recovery", None, entry="recovery")
+    yield Row(
+        "G5-firmware-bootargs-gone",
+        "G5",
+        "bootargs.cfg is not in the root; by OVMF, shim, GRUB",
+        False,
+        gone("etc/elemental/bootargs.cfg"),
+        firmware=True,
+    )
+    yield from unforeseen_rows()
 
 
 ROWS = {row.name: row for row in _rows()}

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from cosinspect.testing import File
+
 STANDINS = Path(__file__).parent / "standins"
 CLI = Path(__file__).parent.parent / "compat" / "elemental"
 PACKAGES = (
@@ -23,7 +25,8 @@ omit_dracutmodules+=" bluetooth btrfs cifs crypt dmraid fcoe fcoe-uefi iscsi lun
 omit_drivers+=" .*/drivers/(net|gpu|infiniband|media|nvme|usb|hv|xen|vdpa|vhost|crypto|platform|acpi|hid|iommu|cxl|nvdimm|target|ptp|thermal|edac)/.* .*/net/.* .*/fs/(btrfs|xfs|nfs|nfsd|cifs|smbfs_common|ceph|f2fs|gfs2|ocfs2|dlm|9p|afs|lockd|orangefs|udf|jfs|ntfs3|reiserfs)/.* "
 """
 """A configuration of our own: what this emulator's machines do not have is left out, so that they start sooner."""
-GENERATIONS = ("G2", "G4", "G5")
+LOADERS = ("shim-signed", "shim-helpers-amd64-signed", "grub-efi-amd64-bin", "grub-efi-amd64-signed")
+"""Debian's shim, MokManager and GRUB, and GRUB's modules: unpacked, not installed."""
 
 
 def run(*words, **options):
@@ -92,6 +95,36 @@ class Trees:
             )
         return program
 
+    def loaders(self, generation):
+        """Give the entries of a layer with shim, GRUB, MokManager and GRUB's modules, where the toolkit looks for them."""
+        top = self.work / "loaders"
+        if not (top / "usr").exists():
+            packages = self.work / "loaders-packages"
+            packages.mkdir(exist_ok=True)
+            run("apt-get", "download", *LOADERS, cwd=packages)
+            for package in packages.glob("*.deb"):
+                run("dpkg-deb", "-x", package, top)
+        bodies = {
+            "shim.efi": (top / "usr/lib/shim/shimx64.efi.signed").read_bytes(),
+            "MokManager.efi": (top / "usr/lib/shim/mmx64.efi.signed").read_bytes(),
+            "grub.efi": (top / "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed").read_bytes(),
+        }
+        places = {"shim.efi": "usr/share/efi/x86_64", "MokManager.efi": "usr/share/efi/x86_64"}
+        entries = {
+            f"{places.get(name, 'usr/share/grub2/x86_64-efi')}/{name}": File(body)
+            for name, body in bodies.items()
+        }
+        if generation == "G5":
+            place = "usr/lib/elemental/bootloader"
+            entries = {
+                f"{place}/{name.replace('MokManager', 'mm')}": File(body) for name, body in bodies.items()
+            }
+        modules = top / "usr/lib/grub/x86_64-efi"
+        return entries | {
+            f"usr/share/grub2/x86_64-efi/{name}": File((modules / name).read_bytes())
+            for name in ("loopback.mod", "squash4.mod", "xzio.mod")
+        }
+
     def image(self, generation):
         """Give the archive of a good derivative's tree."""
         archive = self.work / f"{generation}.tar"
@@ -103,7 +136,10 @@ class Trees:
         run("cp", "-a", "--reflink=auto", self.debian(), top)
         (top / "made").unlink()
         shutil.copy(self.elemental(), top / "usr/bin/elemental")
-        {"G2": self._second, "G4": self._fourth, "G5": self._fifth}[generation](top)
+        if generation == "bootc":
+            self._ostree(top)
+        else:
+            {"G2": self._second, "G4": self._fourth, "G5": self._fifth}[generation](top)
         (top / "etc/dracut.conf.d/99-lean.conf").write_text(LEAN)
         for unit in (
             "apt-daily.timer",
@@ -117,34 +153,43 @@ class Trees:
             for link in (top / "etc/systemd/system").rglob(unit):
                 link.unlink()
         version = next((top / "usr/lib/modules").iterdir()).name
-        (top / "boot/vmlinuz").symlink_to(f"vmlinuz-{version}")
-        name = f"elemental.initrd-{version}" if generation != "G2" else f"initrd-{version}"
-        (top / "boot/initrd").symlink_to(name)
-        for path in ("dev", "proc"):
-            run("mount", "--bind", f"/{path}", top / path)
-        try:
-            run(
-                "chroot",
-                top,
-                "dracut",
-                "--force",
-                "--no-compress",
-                "--no-early-microcode",
-                f"/boot/{name}",
-                version,
-            )
-        finally:
-            for path in ("dev", "proc"):
-                run("umount", top / path)
-        for path in ("oem", "system/oem", "usr/local", "tmp", "run"):
+        name = self._boot_files(top, generation, version)
+        self._in(top, "dracut", "--force", "--no-compress", "--no-early-microcode", f"/{name}", version)
+        made = (
+            ("usr/local", "tmp", "run")
+            if generation == "bootc"
+            else ("oem", "system/oem", "usr/local", "tmp", "run")
+        )
+        for path in made:
             (top / path).mkdir(parents=True, exist_ok=True)
         part = archive.with_suffix(".part")
         run("tar", "-C", top, "--numeric-owner", "--one-file-system", "-cf", part, ".")
         part.rename(archive)
-        (self.work / f"{generation}.json").write_text(
-            json.dumps({"version": version, "initrd": f"boot/{name}"})
-        )
+        (self.work / f"{generation}.json").write_text(json.dumps({"version": version, "initrd": name}))
         return archive
+
+    def _boot_files(self, top, generation, version):
+        """Put the kernel where the generation has it, and give the initrd's path."""
+        if generation == "bootc":
+            modules = f"usr/lib/modules/{version}"
+            (top / f"boot/vmlinuz-{version}").rename(top / modules / "vmlinuz")
+            for path in (top / "boot").iterdir():
+                path.unlink()
+            return f"{modules}/initramfs.img"
+        (top / "boot/vmlinuz").symlink_to(f"vmlinuz-{version}")
+        name = f"elemental.initrd-{version}" if generation != "G2" else f"initrd-{version}"
+        (top / "boot/initrd").symlink_to(name)
+        return f"boot/{name}"
+
+    def _in(self, top, *words):
+        """Run a program of a tree."""
+        for path in ("dev", "proc"):
+            run("mount", "--bind", f"/{path}", top / path)
+        try:
+            run("chroot", top, *words, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        finally:
+            for path in ("dev", "proc"):
+                run("umount", top / path)
 
     # -- generations -----------------------------------------------------------------------------------------------
 
@@ -217,6 +262,22 @@ class Trees:
         self._enable(top, "elemental-setup", _SNAPSHOT_LINKS, "etc/systemd/system")
         self._enable(top, "elemental", {"rootfs": "initrd-fs.target.wants"}, "etc/systemd/system")
         self._without_fsck(top / "etc/elemental/bootargs.cfg")
+
+    def _ostree(self, top):
+        """Add Debian's ostree with its dracut module; bootc itself is no package of Debian 12."""
+        self._in(
+            top, "sh", "-c", "apt-get update && apt-get install -y --no-install-recommends ostree ostree-boot"
+        )
+        for pattern in NEEDLESS:
+            for path in top.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        (top / "usr/bin/elemental").unlink()
+        (top / "etc/dracut.conf.d/ostree.conf").write_text('add_dracutmodules+=" ostree "\n')
+        (top / "sysroot").mkdir()
+        (top / "ostree").symlink_to("sysroot/ostree")
 
     def _without_fsck(self, path):
         """Leave out what makes a boot a matter of chance (a mount and a check of the same partition race)."""

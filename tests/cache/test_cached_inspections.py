@@ -1,6 +1,7 @@
 """Inspections with a cache say what those without say, whatever happens to the cache."""
 
 import ast
+import errno
 import json
 import os
 import random
@@ -249,7 +250,7 @@ def start(name, directory, *more):
 
 
 def said(process):
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert b"" == err
     report = json.loads(out)
     del report["stats"]
@@ -441,6 +442,8 @@ def test_sizes_that_are_none_are_wrong_use(capsys, size):
     [
         TransportError("the registry does not answer"),
         LimitExceeded("expected to be done in time", limit="seconds", bound=1.0),
+        MemoryError(),
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
     ],
 )
 def test_what_a_passing_trouble_left_open_is_asked_again(registry, cache, monkeypatch, trouble):

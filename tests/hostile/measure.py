@@ -36,9 +36,12 @@ run()
 """
 
 # Linux counts what a process had resident before it ran its program: a small one begins the command.
+# It takes no more address space than is allowed, so that what needs more fails instead of being measured afterwards.
 LAUNCHER = """
-import json, os, subprocess, sys
-process = subprocess.Popen([sys.executable, "-c", *sys.argv[2:]])
+import json, os, resource, subprocess, sys
+most = int(sys.argv[2]) << 20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+process = subprocess.Popen([sys.executable, "-c", *sys.argv[3:]])
 _, status, usage = os.wait4(process.pid, 0)
 with open(sys.argv[1], "w") as file:
     json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss, os.waitstatus_to_exitcode(status)], file)
@@ -71,7 +74,16 @@ def run(name: str, place: Path, timeout: float) -> Outcome:
     other = [f"oci:{place / 'other'}:latest"] if attack.command == ("diff",) else []
     words = [*attack.command, image, *other, *attack.arguments, "--timeout", f"{timeout:g}", "--no-cache"]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        launch = [sys.executable, "-S", "-c", LAUNCHER, str(place / "usage"), COMMAND, *words]
+        launch = [
+            sys.executable,
+            "-S",
+            "-c",
+            LAUNCHER,
+            str(place / "usage"),
+            str(MOST_MEBIBYTES),
+            COMMAND,
+            *words,
+        ]
         subprocess.run(launch, stdout=out, stderr=err, cwd=TOP, check=True)
         seconds, resident, status = json.loads((place / "usage").read_text())
         err.seek(0)

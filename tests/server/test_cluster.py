@@ -121,7 +121,7 @@ def scene(tmp_path_factory):
             cluster.kubectl(
                 "apply", "-f", "-", text="---\n".join(yaml.safe_dump(each) for each in definitions())
             )
-            cluster.kubectl("wait", "--for=condition=established", "crd", "--all", "--timeout=60s")
+            cluster.kubectl("wait", "--for=condition=established", "crd", "--all", "--timeout=600s")
             for namespace in ("fleet", "other"):
                 cluster.kubectl("create", "namespace", namespace)
             point(cluster, int(server.url.rpartition(":")[2]))

@@ -101,7 +101,7 @@ def test_an_image_of_which_no_rule_speaks_is_refused(server):
     response = server.review(review("Pod", "quay.io/org/os:v1"))
 
     assert response["allowed"] is False
-    assert "no rule speaks of it" in response["status"]["message"]
+    assert "no rule matches it" in response["status"]["message"]
 
 
 def test_a_kind_of_which_nothing_is_known_is_refused(server):
@@ -292,20 +292,20 @@ def test_a_timeout_that_is_none_is_refused(server, names, timeout):
 
 
 def test_tags_are_pinned_to_what_was_checked(server, registry, names):
-    response = server.review(review("Pod", names["good"]), "/mutate?timeout=30s")
+    response = server.review(review("Pod", names["good"]), "/mutate?timeout=600s")
 
     (change,) = json.loads(base64.b64decode(response["patch"]))
     assert response["patchType"] == "JSONPatch"
     assert change["op"] == "replace"
     assert change["path"] == "/spec/containers/0/image"
     assert change["value"] == f"{names['good']}@{_digest(registry, 'org/os:good')}"
-    again = server.review(review("Pod", change["value"]), "/mutate?timeout=30s")
+    again = server.review(review("Pod", change["value"]), "/mutate?timeout=600s")
     assert again["allowed"] is True
     assert "patch" not in again
 
 
 def test_a_plan_is_pinned_where_its_image_stands_and_keeps_its_version(server, registry, names):
-    response = server.review(review("Plan", names["good"]), "/mutate?timeout=30s")
+    response = server.review(review("Plan", names["good"]), "/mutate?timeout=600s")
 
     (operation,) = json.loads(base64.b64decode(response["patch"]))
     repository = names["good"].rpartition(":")[0]
@@ -317,7 +317,7 @@ def test_a_plan_is_pinned_where_its_image_stands_and_keeps_its_version(server, r
 
 
 def test_what_the_operator_would_split_is_never_pinned(server, names):
-    response = server.review(review("ManagedOSImage", names["good"]), "/mutate?timeout=30s")
+    response = server.review(review("ManagedOSImage", names["good"]), "/mutate?timeout=600s")
 
     assert response["allowed"] is True
     assert "patch" not in response
@@ -325,8 +325,8 @@ def test_what_the_operator_would_split_is_never_pinned(server, names):
 
 
 def test_what_fails_is_not_pinned(server, names):
-    assert "patch" not in server.review(review("Pod", names["watched"]), "/mutate?timeout=30s")
-    assert server.review(review("Pod", names["bad"]), "/mutate?timeout=30s")["allowed"] is False
+    assert "patch" not in server.review(review("Pod", names["watched"]), "/mutate?timeout=600s")
+    assert server.review(review("Pod", names["bad"]), "/mutate?timeout=600s")["allowed"] is False
 
 
 # -- the types of Kubernetes and Gatekeeper --------------------------------------------------------------------------

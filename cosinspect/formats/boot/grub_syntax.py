@@ -10,6 +10,7 @@ A script that is longer or nested deeper than this reader follows raises `LimitE
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TypeAlias
 
 from attrs import define, field, frozen
@@ -49,6 +50,9 @@ MAX_STATEMENTS = 100_000
 
 MAX_DEPTH = 50
 """Constructs within each other; no known script has more than ten."""
+
+_KNOWN_CHARACTERS = 4096
+"""The longest text whose script is kept: those of the toolkits are shorter, and 64 scripts take at most some 50 MB."""
 
 _ENDS = frozenset({";", "\n"})
 _ARGUMENTS = frozenset({"name", "word"}) | RESERVED
@@ -137,8 +141,16 @@ class GrubScript:
 
 
 def parse_grub_script(text: str) -> GrubScript:
-    """Parse a configuration file as the boot loader reads it; whatever is wrong is in the result's `problems`."""
+    """Parse a configuration file as the boot loader reads it; the result's `problems` lists the faults."""
+    return _known_script(text) if len(text) <= _KNOWN_CHARACTERS else _boot_script(text)
+
+
+def _boot_script(text: str) -> GrubScript:
     return _parse(boot_lines(text), too_long=len(text) > MAX_CHARACTERS)
+
+
+# A menu sources the same files once for each state of the machine, and the derivatives of a release share them.
+_known_script = lru_cache(maxsize=64)(_boot_script)
 
 
 def parse_grub_lines(text: str) -> GrubScript:
@@ -218,7 +230,7 @@ class _ScriptParser:
             self.lexer.take()
 
     def _ended(self) -> bool:
-        """Take what separates commands: one `;` or newline, and newlines behind it."""
+        """Take what separates commands: one `;` or newline, and newlines after it."""
         if self.lexer.peek().kind not in _ENDS:
             return False
         self.lexer.take()

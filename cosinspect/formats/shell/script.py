@@ -7,7 +7,7 @@ two subshells.
 
 Only what is surely a command is reported: a literal word in command position, by a bare name or an absolute path. Where the
 text cannot be followed to its end (a quote or construct that is not closed, a word out of place, nesting beyond
-`MAX_NESTING`), reading stops there and nothing that stands within a construct that is still open is reported. Nor is
+`MAX_NESTING`), reading stops there and nothing that is within a construct that is still open is reported. Nor is
 anything told of a script beyond `MAX_CHARACTERS`.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Collection
+from functools import lru_cache
 
 from attrs import Factory, define, frozen
 
@@ -30,8 +31,12 @@ __all__ = [
     "ProgramCall",
     "ShellScript",
     "functions",
+    "read_calls",
     "read_shell_script",
 ]
+
+_KNOWN_CHARACTERS = 8192
+"""The longest script that is kept once it is read; the scripts of dracut modules are shorter."""
 
 _BARE = re.compile(r"(?=[^A-Za-z]*+[A-Za-z])\w[\w.+-]*", re.ASCII)
 _ABSOLUTE = re.compile(r"/(?:[\w.+@-]+/)*\w[\w.+@-]*", re.ASCII)
@@ -82,6 +87,10 @@ def functions(script: str) -> frozenset[str]:
 
 def read_shell_script(script: str) -> ShellScript:
     """Read a POSIX shell or bash script; where it cannot be followed, its `problem` says so."""
+    return _known_script(script) if len(script) <= _KNOWN_CHARACTERS else _read(script)
+
+
+def _read(script: str) -> ShellScript:
     findings = _Findings()
     if len(script) > MAX_CHARACTERS:
         return findings.result(Problem("limit", f"the script is longer than {MAX_CHARACTERS} characters", 1))
@@ -102,9 +111,26 @@ def read_shell_script(script: str) -> ShellScript:
     return findings.result(problem)
 
 
+# Two checks read the scripts of an initrd, and the initrds of a release share them.
+_known_script = lru_cache(maxsize=64)(_read)
+
+
+def read_calls(script: str) -> tuple[tuple[str | None, ...], ...]:
+    """Return the words of each simple command, in order; None for a word that is not literal.
+
+    Commands in here-documents and in substitutions are left out, and everything behind a construct that cannot be read.
+    """
+    if len(script) > MAX_CHARACTERS:
+        return ()
+    found: list[tuple[str | None, ...]] = []
+    scanner = ShellLexer(script if script.endswith("\n") else script + "\n", 1)
+    ScriptReader(scanner, lambda words, *_: found.append(tuple(words))).read()
+    return tuple(found)
+
+
 @define
 class _Findings:
-    """What is known of a script and of what stands in its backquotes."""
+    """What is known of a script and of what is in its backquotes."""
 
     lines: dict[str, int] = Factory(dict)
     functions: set[str] = Factory(set)
