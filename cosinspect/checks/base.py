@@ -16,12 +16,13 @@ from attrs.validators import matches_re
 from cosinspect.errors import CosinspectError, DigestMismatch, LimitExceeded, SizeMismatch, SourceError
 from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
+from cosinspect.facts.installed import InstalledImage
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Deployment, Generation, Profile
-from cosinspect.report.capabilities import Need
+from cosinspect.report.capabilities import Need, needs_of_image
 from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
 from cosinspect.report.remedy import Remedy, share_packages
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
@@ -74,6 +75,8 @@ class CheckContext:
         comparisons: the trees of the other readers that the profile names.
         build: the manifest of an ISO, or None.
         choice: the choice from an image index, None without an index.
+        installed: the image that the machine runs before an upgrade, None if none was given.
+        deployed_by: the generation of the toolkit that deploys the image, "" for the image's own.
     """
 
     rootfs: Rootfs
@@ -85,6 +88,8 @@ class CheckContext:
     comparisons: Sequence[Comparison] = ()
     build: BuildManifest | None = None
     choice: Choice | None = None
+    installed: InstalledImage | None = None
+    deployed_by: str = ""
 
     @property
     def generation(self) -> Generation:
@@ -111,14 +116,37 @@ class CheckContext:
 
     @property
     def deployment(self) -> Deployment:
-        """The table of how images of this generation are written to disks and media; empty if no generation is recognised."""
-        found = self.table
+        """The table of how the deploying toolkit writes the image to disks and media; empty if none is recognised."""
+        found = self.profile.generations.get(self.deployed_by) if self.deployed_by else self.table
         return found.deployment if found is not None else Deployment()
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """The rows of the table of operations for the image's generation."""
-        return self.profile.needs(self.facts.generation)
+        """The rows of the table of operations for the generation that deploys the image."""
+        needs = self.profile.needs(self.deployed_by or self.facts.generation)
+        return needs if self.installed is None else needs_of_image(needs)
+
+    @property
+    def of_machine(self) -> CheckContext:
+        """The input of a check about the image that the machine runs before the upgrade.
+
+        Raises:
+            NotApplicable: none was given.
+        """
+        installed = self.installed
+        if installed is None:
+            raise NotApplicable("it is about an upgrade from another image, and none was given (--from)")
+        return evolve(
+            self,
+            rootfs=installed.rootfs,
+            config=installed.config,
+            facts=installed.facts,
+            steps=installed.steps,
+            signatures=None,
+            comparisons=(),
+            choice=None,
+            installed=None,
+        )
 
     @property
     def cloud_configs(self) -> CloudConfigs:

@@ -11,11 +11,12 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS_FROM_DISK
 from cosinspect.checks.grub import READS, at_line, decided_states, line_fit, on_condition
 from cosinspect.facts.boot_menu import BootFile, Loaded, OwnMenu, StateBoot
-from cosinspect.facts.boot_roots import Fit, is_root_wrong
+from cosinspect.facts.boot_roots import Fit, is_root_wrong, names_image
 from cosinspect.formats.boot.grub_values import GrubBound
 from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = [
+    "entry_faults",
     "fallback_entry_fails",
     "grub_lines_refused",
     "menu_entry_loads_nothing",
@@ -86,8 +87,12 @@ def _menu(context: CheckContext) -> OwnMenu:
     return menu
 
 
-def _wrong(context: CheckContext, state: StateBoot, way: Loaded) -> Iterator[str]:
-    """Yield the reasons why a menu entry does not start the image."""
+def entry_faults(context: CheckContext, state: StateBoot, way: Loaded) -> Iterator[str]:
+    """Yield the reasons why a menu entry does not start the image.
+
+    Raises:
+        Undecided: a command line has more ways than are followed.
+    """
     if way.kernel is None:
         yield "expected it to load a kernel, it loads none"
         return
@@ -102,8 +107,11 @@ def _wrong(context: CheckContext, state: StateBoot, way: Loaded) -> Iterator[str
     elif _is_wrong(context, state, way):
         yield f"expected root=LABEL={state.state.labels[0]}, found {_roots(way)}"
     elif context.generation.kernel_argument and line_fit(context, state, way) is Fit.NO:
-        argument = context.generation.kernel_argument
-        yield f"expected {argument} for {context.facts.generation}, found {way.boot.command_line.text[:160]}"
+        table, found = context.generation, way.boot.command_line
+        if names_image(found, table.kernel_argument, *table.kernel_argument_else):
+            yield f"expected root=LABEL={state.state.labels[0]} for {context.facts.generation}, found {_roots(way)}"
+        else:
+            yield f"expected {table.kernel_argument} for {context.facts.generation}, found {found.text[:160]}"
 
 
 def _shown(file: BootFile) -> str:
@@ -114,7 +122,7 @@ def _is_whole(context: CheckContext, state: StateBoot) -> bool:
     return (
         bool(state.ways)
         and not state.bound
-        and not any(True for way in state.ways for _ in _wrong(context, state, way))
+        and not any(True for way in state.ways for _ in entry_faults(context, state, way))
     )
 
 
@@ -165,7 +173,7 @@ def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[
     states = (menu.default, *menu.states)
     for way in state.ways:
         named = [each for each in states if way.boot.id in each.state.entries]
-        faults = [tuple(_wrong(context, each, way)) for each in (named or states)]
+        faults = [tuple(entry_faults(context, each, way)) for each in (named or states)]
         for message in min(faults, key=len):  # the purpose of an entry with an unknown name is unknown
             if (way.boot.line, message) not in seen:
                 seen.add((way.boot.line, message))
@@ -295,7 +303,7 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
         if judged.state.copied and not all(way.is_complete for way in judged.ways):
             continue  # another check reports files that are not copied beside the recovery image
         for way in judged.ways:
-            for message in _wrong(context, judged, way):
+            for message in entry_faults(context, judged, way):
                 where = path or context.facts.bootargs_path
                 text = f"{state.state.name}: {message}{on_condition(way)}"
                 missing = tuple(f"{name} does not exist" for name in judged.missing)

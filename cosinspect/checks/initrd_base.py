@@ -45,6 +45,11 @@ _FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
         tuple(f"{top}/udev/rules.d/60-persistent-storage.rules" for top in ("etc", *_LIB)),
         "/dev/disk/by-label stays empty, and the wait for the root device times out",
     ),
+    (
+        "99-systemd.rules",
+        tuple(f"{top}/udev/rules.d/99-systemd.rules" for top in ("etc", *_LIB)),
+        "no device becomes known to systemd, and the wait for the root device never ends",
+    ),
 )
 _DRACUT_LIBRARY = (
     "dracut-lib.sh",

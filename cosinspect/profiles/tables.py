@@ -136,6 +136,8 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         relabels: when the command elemental runs setfiles in the new root: where file contexts are there, or only beside a policy.
         recovery_squashfs: whether the recovery system is a squashfs.
         plan_script: the script that an upgrade plan of Kubernetes runs in the new image.
+        state_mebibytes: the size of the partition that holds, during an upgrade, both images of the machine, the unpacked new image and the
+            file system made of it; 0 if that is not known.
         upgrade_hook: the cloud-config that prepares an older menu for the image.
         configured: whether `elemental init` writes the configuration files into the image.
     """
@@ -155,6 +157,7 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     relabels: Literal["", "contexts", "policy"] = ""
     recovery_squashfs: bool = False
     plan_script: str = ""
+    state_mebibytes: int = 0
     upgrade_hook: str = ""
     configured: bool = False
 
@@ -254,6 +257,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         active_mode_file: the file that the initrd writes when the active system boots, "" if unknown.
         covered: directories over which an installed machine mounts partitions or memory: what the image has there is not seen.
         kept: directories in which what the machine keeps is in front of what the image has.
+        copied_once: directories that the installation copies into volumes of the machine, and that upgrades leave as they are.
         overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.
         kernel_argument_else: arguments that suffice if the image is not named.
@@ -318,6 +322,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     active_mode_file: str = ""
     covered: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    copied_once: tuple[str, ...] = ()
     overlays: tuple[str, ...] = ()
     kernel_argument: str = ""
     kernel_argument_else: tuple[str, ...] = ()

@@ -138,6 +138,7 @@ class _Page:
             "digest": report.digest,
             "index": report.index or "",
             "platform": report.platform or "not stated",
+            "from": report.upgrade_from.line if report.upgrade_from is not None else "",
             "generation": generation_words(report),
             "layers": f"{len(report.layers)}, {size(total)} compressed",
             "signed by": joined(list(dict.fromkeys(printable(each.signer) for each in verified)), "and"),

@@ -7,10 +7,10 @@ one generation reads from an image, or runs in it, and the effect if it is missi
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 __all__ = [
     "ASSUMPTION",
@@ -22,6 +22,7 @@ __all__ = [
     "Effect",
     "Need",
     "Status",
+    "needs_of_image",
 ]
 
 
@@ -117,6 +118,16 @@ class Need:
         return check in self.checks or (
             self.boots and Capability.BOOT in capabilities and check not in self.without
         )
+
+
+def needs_of_image(needs: Iterable[Need]) -> tuple[Need, ...]:
+    """Return the rows for an upgrade of a machine that runs another image: what an upgrade needs of the machine is no need of the new image."""
+    found = []
+    for need in needs:
+        others = tuple(each for each in need.operations if not need.machine or each is not Capability.UPGRADE)
+        if others:
+            found.append(evolve(need, operations=others))
+    return tuple(found)
 
 
 @frozen

@@ -31,6 +31,7 @@ __all__ = [
     "ProgramCall",
     "ShellScript",
     "functions",
+    "read_calls",
     "read_shell_script",
 ]
 
@@ -112,6 +113,19 @@ def _read(script: str) -> ShellScript:
 
 # Two checks read the scripts of an initrd, and the initrds of a release share them.
 _known_script = lru_cache(maxsize=64)(_read)
+
+
+def read_calls(script: str) -> tuple[tuple[str | None, ...], ...]:
+    """Return the words of each simple command, in order; None for a word that is not literal.
+
+    Commands in here-documents and in substitutions are left out, and everything behind a construct that cannot be read.
+    """
+    if len(script) > MAX_CHARACTERS:
+        return ()
+    found: list[tuple[str | None, ...]] = []
+    scanner = ShellLexer(script if script.endswith("\n") else script + "\n", 1)
+    ScriptReader(scanner, lambda words, *_: found.append(tuple(words))).read()
+    return tuple(found)
 
 
 @define

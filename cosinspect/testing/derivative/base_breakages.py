@@ -89,6 +89,11 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
         "COS180",
         initrd_without("60-persistent-storage.rules"),
     ),
+    "initrd-without-systemd-rules": Breakage(
+        "the initrd lacks the rules by which systemd learns of devices",
+        "COS180",
+        initrd_without("99-systemd.rules"),
+    ),
     "initrd-without-release": Breakage(
         "the initrd lacks /etc/initrd-release",
         "COS180",
