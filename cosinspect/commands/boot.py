@@ -159,7 +159,7 @@ def _page(report: Report, outcome: Outcome, terminal: Terminal) -> Iterator[str]
 def _rows(report: Report, outcome: Outcome) -> Iterator[tuple[str, str]]:
     capability = report.capabilities[Capability.BOOT]
     because = f" ({', '.join(capability.because)})" if capability.status is Status.NO else ""
-    proof = {"password": "somebody logged in", "stage": "the image's stage boot ran our commands"}.get(
+    proof = {"password": "somebody logged in", "stage": "the image ran our commands"}.get(
         outcome.login, "none"
     )
     yield "digest", report.digest
