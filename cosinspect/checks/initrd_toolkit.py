@@ -207,16 +207,9 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
                 yield about(context, path, f"expected /{group[0]} in the initrd, {why}")
             count += 1
         for unit in generation.initrd_units:
-<<<<<<< HEAD
-            # systemd goes by the link's name: its target may be wrong, and dracut 059 makes it so.
+            # systemd reads the link's name: its target may be wrong, and is wrong with dracut 059.
             links = [
                 link
-=======
-            # systemd reads the link's name: its target may be wrong, and is wrong with dracut 059.
-            if not any(
-                initrd.lookup(f"{top}/{link}/{unit.unit}", follow=False)
-                for top in _UNIT_DIRECTORIES
->>>>>>> main
                 for link in (unit.link, *unit.alternatives)
                 if any(initrd.lookup(f"{top}/{link}/{unit.unit}", follow=False) for top in _UNIT_DIRECTORIES)
             ]
