@@ -145,7 +145,7 @@ kind: ConfigMap
     (tmp_path / "objects.yaml").write_text("kind: Pod\napiVersion: v1\nspec: {containers: [{image: 5}]}\n")
     wrong = scan(tmp_path, "--kubernetes-manifest", "objects.yaml")
     assert wrong.returncode == 3
-    assert "expected the name of an image, found int" in wrong.stdout
+    assert "expected the name of an image, found a number" in wrong.stdout
 
 
 def test_what_one_object_lacks_stops_no_other(registry, tmp_path):

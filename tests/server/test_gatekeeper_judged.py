@@ -84,6 +84,10 @@ def test_each_kind_is_judged_by_the_image_that_runs(scene):
         (ELEMENTAL, "ManagedOSVersion", {"type": "container", "metadata": {"upgradeImage": bad}}, "COS011"),
         (ELEMENTAL, "SeedImage", {"type": "iso", "baseImage": "https://a.example/os.iso"}, None),
         (ELEMENTAL, "SeedImage", {"type": "raw", "baseImage": bad}, "COS011"),
+        (ELEMENTAL, "ManagedOSVersionChannel", {"options": {"image": bad}}, None),
+        (ELEMENTAL, "ManagedOSVersionChannel", {"upgradeContainer": {"image": bad}}, "COS011"),
+        ("build.kairos.io", "OSArtifact", {"image": {"ref": bad}}, "COS011"),
+        ("build.kairos.io", "OSArtifact", {"image": {"buildOptions": {"baseImage": bad}}}, None),
         (
             ELEMENTAL,
             "MachineRegistration",

@@ -162,7 +162,7 @@ def test_every_container_of_a_plan_is_judged(server, names):
 
 
 def test_other_spellings_of_a_registry_are_the_same_registry(server):
-    for host in ("absent.example", "ABSENT.example", "absent.example:443"):
+    for host in ("absent.example", "ABSENT.example", "absent.example:443", "absent.example:0443"):
         response = server.review(review("Pod", f"{host}/org/os:v1"))
         assert response["allowed"] is True, host
 
@@ -183,6 +183,12 @@ def test_an_iso_is_not_judged_as_an_operating_system(server):
     [
         {"operation": "DELETE", "object": None},
         {"operation": "CONNECT"},
+        {"subResource": "eviction", "kind": {"group": "policy", "version": "v1", "kind": "Eviction"}},
+        {
+            "subResource": "scale",
+            "operation": "UPDATE",
+            "kind": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+        },
     ],
 )
 def test_what_brings_no_image_is_admitted(server, names, change):
@@ -190,6 +196,23 @@ def test_what_brings_no_image_is_admitted(server, names, change):
     document["request"] |= change
 
     assert server.review(document)["allowed"] is True
+
+
+def test_an_ephemeral_container_is_judged(server, names):
+    document = review("Pod", names["good"], operation="UPDATE", before={"spec": {}})
+    document["request"]["subResource"] = "ephemeralcontainers"
+    document["request"]["object"]["spec"]["ephemeralContainers"] = [{"image": names["bad"]}]
+
+    assert server.review(document)["allowed"] is False
+
+
+def test_an_operation_that_the_api_server_does_not_have_is_refused(server, names):
+    document = review("Pod", names["bad"], operation="create")
+
+    answer = server.post("/admission", document)
+
+    assert answer.status_code == 400
+    assert "expected one of the operations CREATE, UPDATE, DELETE, CONNECT, found 'create'" in answer.text
 
 
 def test_what_is_being_deleted_can_be_changed(server, names):
@@ -228,7 +251,7 @@ def test_an_update_is_judged_by_what_it_changes(server, names):
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ({"containers": [{"image": 5}]}, "expected the name of an image, found int"),
+        ({"containers": [{"image": 5}]}, "expected the name of an image, found a number"),
         ({"containers": [{"image": "not a name"}]}, "expected"),
         ({"containers": [{"image": f"a.example/b:{n}"} for n in range(300)]}, "at most 200 images"),
     ],

@@ -443,7 +443,7 @@ def test_a_configuration_can_be_checked(tmp_path):
 
     done = _serve(tmp_path, "--config", "a.toml", "--check")
 
-    assert (done.returncode, done.stdout) == (0, "a.toml: 1 rules, no mistake\n")
+    assert (done.returncode, done.stdout) == (0, "a.toml: 1 rule, no mistake\n")
     assert _serve(tmp_path, "--config", "none.toml").returncode == 2
     assert _serve(tmp_path).returncode == 2
 
