@@ -40,7 +40,7 @@ class Mirror:
     """A copy of what is below a prefix.
 
     Attributes:
-        location: host and path that stand in the prefix's place.
+        location: host and path that are in the prefix's place.
         insecure: as of an endpoint.
         pull: for which names it is asked.
     """
@@ -60,7 +60,7 @@ class RegistryRule:
 
     Attributes:
         prefix: host, or host and path, or `*.host`.
-        location: what stands in its place; "" for itself.
+        location: what is in its place; "" for itself.
         insecure: as of an endpoint.
         blocked: whether nothing may come from there.
         mirrors: tried first, in order.
@@ -101,7 +101,7 @@ class RegistriesConf:
         """Return the places to try for an image, in order.
 
         Raises:
-            InvalidAccess: its registry is blocked, or what stands in its place makes no name.
+            InvalidAccess: its registry is blocked, or what is in its place makes no name.
         """
         name = f"{reference.registry}/{reference.repository}"
         fitting = [rule for rule in self.rules if rule.matches(name)]
