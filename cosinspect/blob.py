@@ -15,7 +15,7 @@ from cosinspect.errors import (
     LimitExceeded,
     SizeMismatch,
 )
-from cosinspect.oci.documents import Descriptor
+from cosinspect.oci.descriptor import Descriptor
 
 __all__ = ["ByteStream", "Hash", "Source", "VerifiedStream", "read_blob"]
 

@@ -64,7 +64,7 @@ MOST_MISTAKES = 50
 """The number of mistakes of one document that are printed."""
 
 GRACE = 0.5
-"""Seconds behind its deadline that a command has to end by itself."""
+"""Seconds after its deadline that a command has to end by itself."""
 
 EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (KeyboardInterrupt, ExitStatus.INTERRUPTED),
@@ -185,15 +185,21 @@ def _of_image(fault: CosinspectError, arguments: argparse.Namespace) -> Cosinspe
     remedy = fault.remedy
     if remedy is None and isinstance(fault, ContentError):
         remedy = "the image is damaged, or was changed on the way: copy or push it again"
-    name = getattr(arguments, "image", None)
-    if not isinstance(name, str) or getattr(arguments, "other", None) or name in str(fault):
+    name, told = getattr(arguments, "image", None), str(fault)
+    origin = getattr(arguments, "upgrade_from", None)
+    if (
+        not isinstance(name, str)
+        or getattr(arguments, "other", None)
+        or name in told
+        or (origin and origin in told)
+    ):
         return fault.but(remedy=remedy)
     return fault.but(where=f"{name}, {fault.where}" if fault.where else name, remedy=remedy)
 
 
 def _take_paths(arguments: argparse.Namespace) -> None:
     """Replace local paths in place of image names by names with a transport."""
-    for name in ("image", "other"):
+    for name in ("image", "other", "upgrade_from"):
         given = getattr(arguments, name, None)
         if given:
             setattr(arguments, name, local_name(given))

@@ -98,7 +98,7 @@ def _brace(text: str) -> tuple[int, int, list[str]] | None:
 def _expression(glob: str, one: str) -> str:
     """Translate a glob without braces; `one` matches any character that a star may stand for.
 
-    A star takes as little as the literals behind it allow, and never more once they were found: the last star is the only one
+    A star takes as little as the literals after it allow, and never more once they were found: the last star is the only one
     that has to be tried again, so that a match takes at most quadratic time.
     """
     groups: list[list[str]] = [[]]
@@ -133,7 +133,7 @@ def _tokens(glob: str) -> list[_Token]:
 
 
 def _set_end(glob: str, at: int) -> int:
-    """Return where the set that begins behind a bracket ends, 0 if it does not."""
+    """Return where the set that begins after a bracket ends, 0 if it does not."""
     inside = at + 1 if glob.startswith("!", at) else at
     return max(glob.find("]", inside + 1), 0)
 

@@ -3,12 +3,13 @@
 OS images are named in workloads, and in objects that no tool for containers looks into. What a controller makes of a name
 is read in its code: rancher/system-upgrade-controller (pkg/upgrade/job/job.go, pkg/upgrade/container/container.go),
 rancher/elemental-operator (controllers/managedosimage_controller.go, api/v1beta1), kairos-io/kairos-operator
-(api/v1alpha1). `BUILTIN` is the table; docs/server.md prints it. Further kinds are JSONPaths (RFC 9535).
+(api/v1alpha1, api/v1alpha2). `BUILTIN` is the table; docs/server.md prints it. Further kinds are JSONPaths (RFC 9535).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import NoneType
 from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
@@ -35,6 +36,16 @@ MOST_VALUES = 200_000
 """Values in an object that a JSONPath of the configuration may search."""
 
 _SHOWN = 200
+_WORDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    NoneType: "null",
+}
+"""What a value is called in JSON and YAML."""
 _OPERATOR_SPLITS = (
     "elemental-operator splits the name at its first colon, so a digest there makes a name that runs nothing"
 )
@@ -47,8 +58,8 @@ class NamedImage:
 
     Attributes:
         name: the name for the registry; only the repository if `unresolved` says something.
-        pointer: where it stands in the object (RFC 6901).
-        written: the text that stands there; a digest is appended to it.
+        pointer: where it is in the object (RFC 6901).
+        written: the text that is there; a digest is appended to it.
         unpinnable: why no digest can be written there, "" if one can.
         unresolved: why the name has no tag yet, "" if it is complete.
         ignored: why it is not an OS image to inspect, "" if it is one.
@@ -98,7 +109,7 @@ class _ObjectWalk:
     left: int = MOST_ITEMS
 
     def at(self, path: str) -> Iterator[tuple[str, object]]:
-        """Return pointer and value of what stands at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
+        """Return pointer and value of what is at a path such as `spec.containers[*].image`; null and "" stand for nothing."""
         found: list[tuple[str, object]] = [("", self.body)]
         for step in path.split("."):
             key, many, _ = step.partition("[*]")
@@ -124,13 +135,13 @@ class _ObjectWalk:
         """Yield pointer and text of each name at a path.
 
         Raises:
-            InvalidObject: something else than text stands there.
+            InvalidObject: something else than text is there.
         """
         for pointer, value in self.at(path):
             yield pointer, _text(value, f"{self.kind}{pointer}")
 
     def text(self, path: str) -> str:
-        """Return the text at a path, "" if nothing stands there."""
+        """Return the text at a path, "" if there is none."""
         return next((text for _, text in self.names(path)), "")
 
 
@@ -162,7 +173,7 @@ def _plan(walk: _ObjectWalk) -> Iterator[NamedImage]:
 
 
 def _operator_version(name: str) -> str:
-    """Return the version that elemental-operator takes from a name: what is behind the first colon below the host, else `latest`."""
+    """Return the version that elemental-operator takes from a name: what is after the first colon below the host, else `latest`."""
     head, slash, rest = name.partition("/")
     _, colon, version = (rest if slash else head).partition(":")
     return version if colon else "latest"
@@ -192,6 +203,21 @@ def _managed_version(walk: _ObjectWalk) -> Iterator[NamedImage]:
     for pointer, name in own:
         version = _operator_version(image)
         yield _versioned(name, pointer, version, "")
+
+
+def _version_channel(walk: _ObjectWalk) -> Iterator[NamedImage]:
+    """Yield what runs with each version that the channel lists (pkg/syncer)."""
+    for pointer, name in walk.names("spec.upgradeContainer.image"):
+        yield _versioned(name, pointer, "", "its tag comes from each version of the channel")
+    for pointer, name in walk.names("spec.options.image"):
+        yield NamedImage(name, pointer, name, ignored="it is a program that lists versions, not an OS image")
+
+
+def _os_artifact(walk: _ObjectWalk) -> Iterator[NamedImage]:
+    """Yield what an ISO or a disk is made of; earlier versions of the operator read `imageName`."""
+    for path in ("spec.image.ref", "spec.imageName"):
+        for pointer, name in walk.names(path):
+            yield NamedImage(name, pointer, name, unpinnable=_UNTRIED)
 
 
 def _seed_image(walk: _ObjectWalk) -> Iterator[NamedImage]:
@@ -234,6 +260,7 @@ def _workload(group: str, kind: str, spec: str) -> KnownKind:
 
 
 _SUC, _OPERATOR, _KAIROS = "upgrade.cattle.io", "elemental.cattle.io", "operator.kairos.io"
+_KAIROS_BUILD = "build.kairos.io"
 
 BUILTIN: tuple[KnownKind, ...] = (
     KnownKind(
@@ -265,6 +292,14 @@ BUILTIN: tuple[KnownKind, ...] = (
     ),
     KnownKind(
         _OPERATOR,
+        "ManagedOSVersionChannel",
+        ("spec.upgradeContainer.image", "spec.options.image"),
+        "upgradeContainer.image as for ManagedOSVersion, for each version; options.image lists versions and is not inspected",
+        privileged=True,
+        find=_version_channel,
+    ),
+    KnownKind(
+        _OPERATOR,
         "SeedImage",
         ("spec.baseImage",),
         "of type raw as written; of type iso it is a URL or an image that carries an ISO, which is not inspected",
@@ -283,6 +318,14 @@ BUILTIN: tuple[KnownKind, ...] = (
     KnownKind(_KAIROS, "NodeOp", ("spec.image",), "as written", privileged=True, find=_at("spec.image")),
     KnownKind(
         _KAIROS, "NodeOpUpgrade", ("spec.image",), "as written", privileged=True, find=_at("spec.image")
+    ),
+    KnownKind(
+        _KAIROS_BUILD,
+        "OSArtifact",
+        ("spec.image.ref", "spec.imageName"),
+        "as written; an image that is built first is not there yet",
+        privileged=False,
+        find=_os_artifact,
     ),
     _workload("", "Pod", "spec"),
     _workload("", "PodTemplate", "template.spec"),
@@ -370,7 +413,7 @@ class ImageField:
         """Yield the images that an object names here; nothing if it names none.
 
         Raises:
-            InvalidObject: something else than text stands there.
+            InvalidObject: something else than text is there.
         """
         for pointer, value in self._image.find(walk.body):
             if value is None or value == "":
@@ -421,7 +464,7 @@ class ImageFields:
             InvalidObject: it is not an object, names something else than text, too many images, or is too large to search.
         """
         if not isinstance(body, dict):
-            raise InvalidObject(f"expected an object, found {type(body).__name__}", where=kind or "object")
+            raise InvalidObject(f"expected an object, found {_word(body)}", where=kind or "object")
         walk = _ObjectWalk(body, kind)
         own = self._own.get((group, kind))
         if own is not None:
@@ -462,5 +505,9 @@ def _bound(body: object, kind: str) -> None:
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise InvalidObject(f"expected the name of an image, found {type(value).__name__}", where=where)
+        raise InvalidObject(f"expected the name of an image, found {_word(value)}", where=where)
     return value
+
+
+def _word(value: object) -> str:
+    return _WORDS.get(type(value), "something else")  # YAML has dates

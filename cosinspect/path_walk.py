@@ -28,7 +28,7 @@ class WalkedTree(Protocol[N]):
         ...
 
     def child(self, directory: N, name: str, /) -> N | None:
-        """Return what a directory has by a name, None for nothing."""
+        """Return the entry of a directory by its name, None if there is none."""
         ...
 
     def target(self, node: N, /) -> str | None:
@@ -43,7 +43,7 @@ class LookedUp(Generic[N]):
     Attributes:
         directory: in which directory; None if a walk by letters is where nothing is.
         name: the name.
-        node: what is there, None for nothing.
+        node: what is there, None if nothing is there.
         target: where it leads if it is a link that the walk follows, else None.
     """
 
@@ -79,7 +79,7 @@ class PathWalk(Generic[N]):
             tree: answers for the nodes.
             root: where the walk begins, where absolute links lead, and above which nothing leads.
             path: with or without a leading slash.
-            follow: whether a link at the end is followed too. One with a slash behind it always is.
+            follow: whether a link at the end is followed too. One with a slash after it always is.
             most: links that are followed; one more is a `loop`.
             by_letters: whether `..` leads out of what is missing or is not a directory.
         """

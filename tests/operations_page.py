@@ -44,6 +44,12 @@ check could not decide or no check looks at the need. A need marked **machine** 
 `iso` does not imply `install` or `recovery`. A medium has its own menu, so an ISO can be made of an image without bootargs.cfg or grub.cfg; its live
 system cannot install. If an operation has no rows for a kind of image, it is `unknown`.
 
+`check NEW --from OLD` asks about one upgrade: of a machine that was installed with OLD. The needs marked **machine** are then checked in OLD. The menu of OLD is
+evaluated over the files of NEW, because an upgrade keeps the menu; what NEW's cloud-configs write into GRUB's environment counts. OLD's toolkit writes
+NEW by the rules of its own release. The upgrade is then required, and the report names both images. Without `--from`, COS280 to COS289 do not apply. What a person
+changed on the machine (other partitions, files in /oem, a new menu) is not known. An upgrade that runs the programs of NEW in a container, as an
+upgrade plan of Kubernetes does, can install a new menu: if NEW's suc-upgrade does so, COS281 leaves it undecided.
+
 Programs of the build machine (xorriso, mksquashfs, qemu-img) are not part of the image and are not checked. An upgrade also needs the stock
 layout, space on the disk, and the tools of the running system. The rows name these tools if the running system is this image.
 

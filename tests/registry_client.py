@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import socket
+import ssl
 import threading
 
 from cosinspect.blob import VerifiedStream
@@ -54,6 +55,18 @@ def reading(*faults, name="org/os:v1", auth=None, ranges=True, **options):
         client(registry, name, **options) as (source, slept),
     ):
         yield registry, source, slept
+
+
+@contextlib.contextmanager
+def start_tls(certificate, *faults):
+    """A registry behind TLS, by its name in the certificate."""
+    key, chain = certificate
+    with start(*faults) as registry:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain, key)
+        server = registry._server
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        yield registry, "registry.test:" + registry.address.rpartition(":")[2]
 
 
 @contextlib.contextmanager

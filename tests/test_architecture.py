@@ -38,8 +38,9 @@ FLOORS = [
 
 CODECS = {"zlib_ng", "isal", "zstandard", "lz4", "lzma", "bz2", "gzip"}
 CONFINED = {
-    "requests": {"sources/registry/client.py", "sources/registry/connections.py"},
-    "urllib3": {"sources/registry/client.py", "sources/registry/connections.py", "cli.py"},
+    "requests": {"sources/registry/connections.py"},
+    "certifi": {"sources/registry/direct.py"},
+    "urllib3": {"sources/registry/connections.py", "cli.py"},
     "oras": {"attestation/artifact.py", "sources/config/docker_config.py"},
     "magic": {"formats/boot/kernel.py"},
     "pylibmagic": {"formats/boot/kernel.py"},
@@ -56,12 +57,16 @@ CONFINED = {
     "fsspec": {"cache/shared.py", "image/filesystem.py", "image/image.py"},
     "jinja2": {"render/html.py", "render/manifests.py"},
     "markupsafe": {"render/html.py"},
+    "cyclonedx": {"render/cyclonedx.py"},
+    "license_expression": {"render/spdx.py"},  # cyclonedx and spdx-tools bring it
+    "packageurl": {"formats/packages/package_url.py", "render/cyclonedx.py"},
+    "spdx_tools": {"render/spdx.py"},
     "jsonpath": {"kubernetes_images.py"},
     "starlette": {"server/application.py"},
     "uvicorn": {"server/listener.py"},
     "prometheus_client": {"server/metrics.py"},
     "structlog": {"server/journal.py"},
-    "sqlite3": {"server/sqlite_store.py"},
+    "sqlite3": {"formats/packages/rpm_sqlite.py", "server/sqlite_store.py"},
     "psycopg": {"server/postgresql_store.py"},
     "psycopg_pool": {"server/postgresql_store.py"},
     "multiprocessing": {"inspection/processes.py"},

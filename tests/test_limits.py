@@ -144,6 +144,8 @@ OF_A_MODULE = {
     "formats/boot/module_index.py": {"MAX_ENTRIES", "_MAX_KEY"},
     "formats/boot/pe.py": {"_MOST_SECTIONS"},
     "formats/boot/program.py": {"_MOST_NAMES"},
+    "formats/packages/rpm_header.py": {"MOST_BYTES", "MOST_CHARACTERS", "MOST_ENTRIES"},
+    "formats/packages/rpm_sqlite.py": {"_MOST_LOOKS"},
     "formats/boot/symbol_versions.py": {"MAX_VERSIONS"},
     "formats/boot/unified_kernel.py": {"_MOST_OPENED", "_MOST_PROBLEMS", "_MOST_PROFILES"},
     "formats/shell/quoting.py": {"MAX_NESTING"},

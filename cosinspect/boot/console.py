@@ -21,7 +21,10 @@ _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\
 _STAMP = re.compile(r"^\[ *\d+\.\d+\]\s?(?:\[ *T\d+\] )?")
 _WAITING = re.compile(r"(?:A (?:start|stop) job is running for|Job .* running)")
 _DIGITS = re.compile(r"[0-9a-f]*\d[0-9a-f]*", re.IGNORECASE)
-_WAITED = re.compile(r"A start job is running for (.+?)(?: \((?:\d|no )|$)")
+_WAITED = re.compile(
+    r"(?:A start job is running for|Job) (.+?)(?:(?:…start|…art|/start)? running)?(?: \((.+)\)|$)"
+)
+_ENDLESS = re.compile(r"^(?:(\d+)h ?)?(?:(\d+)min ?)?(?:(\d+)s)? / no limit$")
 
 
 class Phase(Enum):
@@ -50,12 +53,8 @@ _PHASES: tuple[tuple[Phase, re.Pattern[str]], ...] = (
     (Phase.FIRMWARE, re.compile(r"^(?:BdsDxe|SeaBIOS|GNU GRUB|Welcome to GRUB|\s*Booting `)")),
     (Phase.KERNEL, re.compile(r"^Linux version \d")),
     (Phase.INITRD, re.compile(r"^Run /init as init process|running in initrd|In initrd|in initial RAM disk")),
-    (
-        Phase.SYSTEM,
-        re.compile(
-            r"Switching root|Reached target.*Switch Root|Starting .*initrd-switch-root|Finished .*initrd-switch-root"
-        ),
-    ),
+    # Not that the unit which switches is started: it may fail.
+    (Phase.SYSTEM, re.compile(r"Switching root|Stopped .*initrd-switch-root\.service")),
     # Not "Startup finished in": systemd prints it in an initrd as well, behind emergency.target.
     (Phase.MULTI_USER, re.compile(r"Reached target.*(?:multi-user\.target|Multi-User System)")),
 )
@@ -105,6 +104,7 @@ class Console:
         telling: lines that name a failure, the first ones.
         kinds: how many kinds of lines there were; numbers do not make a kind, nor do lines that only say that something waits.
         waiting: what systemd says it waits for, "" where it does not say.
+        waited: seconds by the machine's own clock that systemd has waited for it, where it says that no limit ends the wait.
     """
 
     def __init__(self) -> None:
@@ -112,6 +112,7 @@ class Console:
         self.signs: list[_Seen] = []
         self.telling: list[str] = []
         self.waiting = ""
+        self.waited = 0
         self._kinds: set[str] = set()
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._open = b""
@@ -148,7 +149,7 @@ class Console:
         return any(each.sign is sign for each in self.signs)
 
     def line_of(self, sign: Sign) -> str:
-        """Return the line that a sign was seen in, "" for none."""
+        """Return the line that a sign was seen in, "" if there is none."""
         return next((each.line for each in self.signs if each.sign is sign), "")
 
     def lines(self, count: int) -> tuple[str, ...]:
@@ -163,9 +164,12 @@ class Console:
             return
         self._tail.append(line)
         plain = _STAMP.sub("", line)
-        waited = _WAITED.search(plain)
+        waited = _WAITED.search(plain) if _WAITING.search(plain) else None
         if waited:
+            endless = _ENDLESS.match(waited[2] or "")
+            hours, minutes, seconds = (int(part or 0) for part in endless.groups()) if endless else (0, 0, 0)
             self.waiting = waited[1].strip()
+            self.waited = 3600 * hours + 60 * minutes + seconds
         if not _WAITING.search(plain) and len(self._kinds) < MOST_KINDS:
             self._kinds.add(_DIGITS.sub("#", plain)[:120])
         if _TELLING.search(plain) and len(self.telling) < 40 and plain not in self.telling:

@@ -125,7 +125,7 @@ class _Found:
     Attributes:
         kernel: the kernel's bytes.
         version: its release.
-        drivers: paths below the modules' directory with the modules' bytes, each behind those that it needs.
+        drivers: paths below the modules' directory with the modules' bytes, each after those that it needs.
         busybox: a program that needs no library.
     """
 

@@ -264,7 +264,7 @@ class Ext2:
                 yield Extent(group * GROUP_BLOCKS + own, count)
 
     def _allocate(self) -> None:
-        """Return every file its blocks, one file behind the other."""
+        """Return every file its blocks, one file after the other."""
         cursor = _Cursor(self._free_extents())
         for each in self._files:
             each.blocks = cursor.take(each.data_blocks)
@@ -288,7 +288,7 @@ class Ext2:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def write_structure(self, sink: Sink) -> None:
-        """Write everything but the contents of files that are not at hand."""
+        """Write everything but the contents of files that are not available."""
         for each in self._files:
             if each.member.type == "dir":
                 _write_blocks(sink, each.blocks, b"".join(each.directory_blocks))
@@ -324,7 +324,7 @@ class Ext2:
 
     @staticmethod
     def write_piece(sink: Sink, extents: Iterable[Extent], offset: int, piece: bytes) -> None:
-        """Write a piece of a file's content to its blocks, `offset` bytes behind the file's beginning."""
+        """Write a piece of a file's content to its blocks, `offset` bytes after the file's beginning."""
         Region(sink, [Extent(each.first * BLOCK, each.count * BLOCK) for each in extents]).write_at(
             offset, piece
         )

@@ -167,7 +167,7 @@ def directory_blocks(names: Iterable[tuple[bytes, int, int]]) -> Iterator[bytes]
 
 
 def bitmap(used: int, valid: int) -> bytes:
-    """Return a bitmap whose first `used` bits are set, and those behind `valid`, which stand for nothing."""
+    """Return a bitmap whose first `used` bits are set, and those after `valid`, which stand for nothing."""
     bits = (1 << used) - 1
     bits |= ((1 << 8 * BLOCK) - 1) ^ ((1 << valid) - 1)
     return bits.to_bytes(BLOCK, "little")

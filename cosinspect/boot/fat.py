@@ -1,6 +1,6 @@
 """A file system of type FAT32 with files and long names (Microsoft, FAT32 File System Specification 1.03).
 
-For EFI partitions: it is written once, whole, from files that are at hand.
+For EFI partitions: it is written once, whole, from files that are available.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ class Partition:
 
 
 def place_partitions(wanted: Sequence[tuple[str, uuid.UUID, int]]) -> tuple[Partition, ...]:
-    """Return partitions one behind the other for names, types and sizes."""
+    """Return partitions one after the other for names, types and sizes."""
     found: list[Partition] = []
     at = ALIGNMENT
     for name, kind, size in wanted:

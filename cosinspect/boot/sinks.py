@@ -17,7 +17,7 @@ class Sink(Protocol):
     """Something that bytes are written to at a place."""
 
     def write_at(self, offset: int, data: bytes) -> None:
-        """Write `data`, `offset` bytes behind the beginning."""
+        """Write `data`, `offset` bytes after the beginning."""
         ...
 
 
@@ -42,7 +42,7 @@ class SparseFile:
         os.ftruncate(self._file, size)
 
     def write_at(self, offset: int, data: bytes) -> None:
-        """Write `data`, `offset` bytes behind the beginning."""
+        """Write `data`, `offset` bytes after the beginning."""
         while data:
             written = os.pwrite(self._file, data, offset)
             offset += written
@@ -75,10 +75,10 @@ class Region:
         self.size = at
 
     def write_at(self, offset: int, data: bytes) -> None:
-        """Write `data`, `offset` bytes behind the beginning.
+        """Write `data`, `offset` bytes after the beginning.
 
         Raises:
-            ValueError: it ends behind the region's end.
+            ValueError: it ends after the region's end.
         """
         if offset < 0 or offset + len(data) > self.size:
             raise ValueError(f"expected at most {self.size} bytes, found {offset + len(data)}")

@@ -17,7 +17,7 @@ CREATED = {
 
 
 def as_installed(rootfs: Rootfs) -> Iterator[Member]:
-    """Yield the tree, and behind it the directories that installation makes, and lost+found, which mke2fs makes."""
+    """Yield the tree, and after it the directories that installation makes, and lost+found, which mke2fs makes."""
     there = set()
     for member in tree_members(rootfs):
         if member.path in CREATED or member.path == "/lost+found":

@@ -162,7 +162,7 @@ def _write(
 
 
 def copy_files(rootfs: Rootfs, paths: tuple[str, ...], target: Path) -> None:
-    """Write files of the image one behind the other, as a boot loader loads initrds: each at a multiple of four bytes."""
+    """Write files of the image one after the other, as a boot loader loads initrds: each at a multiple of four bytes."""
     with target.open("wb") as out:
         for path in paths:
             with rootfs.open(path) as stream:
@@ -263,7 +263,9 @@ def _comes_up(
 
 
 def _outcome(found: Watched, console: Console, accel: str, wall: float, cpu: float) -> Outcome:
+    # The machine's own word counts where its console does not say it.
+    phase = Phase.MULTI_USER if found.proof.multi_user == "active" else console.phase
     return Outcome(
-        found.result, found.reason, console.phase.value, found.login, found.proof, accel, wall, cpu,
+        found.result, found.reason, phase.value, found.login, found.proof, accel, wall, cpu,
         telling=tuple(console.telling), tail=console.lines(TAIL_LINES),
     )  # fmt: skip

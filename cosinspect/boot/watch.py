@@ -65,6 +65,7 @@ class Limits:
         wall: seconds by the clock altogether.
         silent_cpu: seconds of its own work without a new kind of line.
         idle_wall: seconds by the clock without a new kind of line, in which it does next to nothing.
+        endless: seconds by the machine's own clock that systemd has waited for something without a limit.
         settle: seconds of its own work that it has once it runs, for its prompt and for an answer.
         answers: whether it runs our commands if it lives; if not, and nobody can log in, a prompt decides nothing.
     """
@@ -73,6 +74,7 @@ class Limits:
     wall: float = 6000.0
     silent_cpu: float = 60.0
     idle_wall: float = 130.0
+    endless: float = 400.0
     settle: float = 30.0
     answers: bool = True
 
@@ -270,11 +272,15 @@ def _silence(
     """Return a machine up that prints nothing new."""
     silent, idle = guest.cpu - clock.cpu, guest.wall - clock.wall
     resting = idle > limits.idle_wall and clock.busy * 5 < clock.looks
-    if silent > limits.silent_cpu or resting:
+    # systemd prints its wait again and again, which is a little work as well.
+    endless = console.waited > limits.endless and silent > 2
+    if silent > limits.silent_cpu or resting or endless:
         how = (
-            f"nothing new on the console for {silent:.0f} s of its own work"
-            if not resting
+            f"it waits for {console.waited} s, and no limit ends that"
+            if endless
             else f"it does nothing for {idle:.0f} s"
+            if resting
+            else f"nothing new on the console for {silent:.0f} s of its own work"
         )
         if console.waiting and console.phase is not Phase.MULTI_USER:
             how += f", waiting for {console.waiting}"

@@ -260,7 +260,7 @@ def split_text(text: str, marks: Mapping[str, str]) -> list[str]:
 
     Args:
         text: the text.
-        marks: what stands in the text for each hole.
+        marks: what is in the text for each hole.
 
     Returns:
         the text between the marks, in turn with the names of the holes.

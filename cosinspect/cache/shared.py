@@ -1,4 +1,4 @@
-"""A cache that machines share, in a bucket or another place that fsspec supports, behind a local directory.
+"""A cache that machines share, in a bucket or another place that fsspec supports; a local directory is asked first.
 
 Records from there are verified completely and copied to the local directory. A failure means that something
 is not cached; it is reported once.

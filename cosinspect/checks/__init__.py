@@ -53,6 +53,8 @@ from cosinspect.checks import (
     uki_artefact,
     unified,
     units,
+    upgrade,
+    upgrade_menu,
     verification,
 )
 from cosinspect.checks.base import Check
@@ -288,6 +290,16 @@ CATALOGUE: tuple[Check, ...] = (
     bootc_install.bootc_disk_image,
     uki_artefact.uki_settings_missing,
     bootc_install.bootc_verity_unsupported,
+    upgrade.upgrade_kind_crossed,
+    upgrade_menu.upgrade_menu_fails,
+    upgrade_menu.upgrade_arguments_lost,
+    upgrade.upgrade_toolkit_refuses,
+    upgrade.upgrade_machine_unfit,
+    upgrade.upgrade_space_short,
+    upgrade.upgrade_plan_skips,
+    upgrade.upgrade_content_kept,
+    upgrade.upgrade_loader_directory,
+    upgrade.upgrade_hook_refused,
 )
 
 

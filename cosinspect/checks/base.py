@@ -16,12 +16,13 @@ from attrs.validators import matches_re
 from cosinspect.errors import CosinspectError, DigestMismatch, LimitExceeded, SizeMismatch, SourceError
 from cosinspect.facts.cloud_configs import CloudConfigs, boot_world
 from cosinspect.facts.facts import Facts
+from cosinspect.facts.installed import InstalledImage
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.build_manifest import BuildManifest
 from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Deployment, Generation, Profile
-from cosinspect.report.capabilities import Need
+from cosinspect.report.capabilities import Need, needs_of_image
 from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
 from cosinspect.report.remedy import Remedy, share_packages
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
@@ -74,6 +75,8 @@ class CheckContext:
         comparisons: the trees of the other readers that the profile names.
         build: the manifest of an ISO, or None.
         choice: the choice from an image index, None without an index.
+        installed: the image that the machine runs before an upgrade, None if none was given.
+        deployed_by: the generation of the toolkit that deploys the image, "" for the image's own.
     """
 
     rootfs: Rootfs
@@ -85,6 +88,8 @@ class CheckContext:
     comparisons: Sequence[Comparison] = ()
     build: BuildManifest | None = None
     choice: Choice | None = None
+    installed: InstalledImage | None = None
+    deployed_by: str = ""
 
     @property
     def generation(self) -> Generation:
@@ -111,14 +116,37 @@ class CheckContext:
 
     @property
     def deployment(self) -> Deployment:
-        """How images of this generation are written to disks and media; empty if no generation is recognised."""
-        found = self.table
+        """The table of how the deploying toolkit writes the image to disks and media; empty if none is recognised."""
+        found = self.profile.generations.get(self.deployed_by) if self.deployed_by else self.table
         return found.deployment if found is not None else Deployment()
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """The rows of the table of operations for the image's generation."""
-        return self.profile.needs(self.facts.generation)
+        """The rows of the table of operations for the generation that deploys the image."""
+        needs = self.profile.needs(self.deployed_by or self.facts.generation)
+        return needs if self.installed is None else needs_of_image(needs)
+
+    @property
+    def of_machine(self) -> CheckContext:
+        """The input of a check about the image that the machine runs before the upgrade.
+
+        Raises:
+            NotApplicable: none was given.
+        """
+        installed = self.installed
+        if installed is None:
+            raise NotApplicable("it is about an upgrade from another image, and none was given (--from)")
+        return evolve(
+            self,
+            rootfs=installed.rootfs,
+            config=installed.config,
+            facts=installed.facts,
+            steps=installed.steps,
+            signatures=None,
+            comparisons=(),
+            choice=None,
+            installed=None,
+        )
 
     @property
     def cloud_configs(self) -> CloudConfigs:
@@ -200,7 +228,7 @@ class CheckContext:
         return self.broken(trace, message)
 
 
-# The number of findings of a check whose remedies are made of the image; the others have the check's own.
+# The number of findings of a check whose remedies are made from the image; further findings have the check's own.
 _MOST_CURES = 50
 # The number of places of a missing library whose histories are examined.
 _MOST_PLACES = 12
@@ -212,8 +240,8 @@ def links_of(trace: Trace) -> tuple[LinkFollowed, ...]:
 
 
 def words_of(path: str, fault: ExecutionFault) -> str:
-    """Return why a program cannot be executed, as the end of a sentence that starts with its path."""
-    return fault.reason if fault.path == path else f"{fault.path} keeps it from running: {fault.reason}"
+    """Return why a program cannot be executed, as a sentence that continues after its path."""
+    return fault.reason if fault.path == path else f"{fault.path} prevents it from running: {fault.reason}"
 
 
 _STAGE_OF: Mapping[str, tuple[str, ...]] = {
@@ -257,8 +285,8 @@ class Check:
         generations: the names of the generations of a plugin's check; empty for all.
         tags: the subjects by which reports group: a stage of the boot, `signature`.
         run: the function.
-        spares: returns the capabilities that this image keeps in spite of a failure; None for none.
-        cure: returns the remedy for a finding of this image, None where `remedy` holds; None for checks that have none.
+        spares: returns the capabilities that this image keeps in spite of a failure; None if there is none.
+        cure: returns the remedy for a finding of this image, None if `remedy` applies; None for checks without one.
     """
 
     id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))
@@ -379,7 +407,7 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
 
 
 def cured(cure: Cure | None, context: CheckContext, finding: Finding) -> Remedy | None:
-    """Return the remedy of a cure, None if there is no cure or it fails: the defect remains one."""
+    """Return the remedy of a cure, None if there is no cure or it fails; the defect remains."""
     try:
         return cure(context, finding) if cure is not None else None
     except (Exception, Unread):  # noqa: BLE001 - a plugin's cure may do anything; --fast may not have read what it needs
@@ -418,7 +446,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     seen: list[Finding | str] = []
     ending, reason, transient = Kind.PASS, "", False
     try:
-        # The generation is asked only where it matters: lower layers may decide it that --fast does not read.
+        # The generation is read only if it matters: layers that --fast does not read may decide it.
         if _STAGES.intersection(item.tags) and (table := context.table) is not None and table.carries:
             return result(Kind.NOT_APPLICABLE, f"{table.title}: there is no system in it")
         if item.is_for_some:
@@ -437,13 +465,13 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         lacking = shortage_of(fault)
         ending, transient = Kind.OPEN, bool(lacking)
         reason = lacking or f"{CRASHED}{type(fault).__name__}: {fault}"
-    if any(isinstance(each, Finding) for each in seen):  # a defect remains one, whatever follows
+    if any(isinstance(each, Finding) for each in seen):  # a defect remains a defect after any later exception
         return result(Kind.FAIL, reason, seen=seen)
     return evolve(result(ending, reason, seen=seen if ending is Kind.PASS else ()), transient=transient)
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Return whether another try may decide: a source may answer, deliver the right bytes, or time may suffice."""
+    """Return whether a retry may decide: the source may answer, deliver the right bytes, or answer in time."""
     if isinstance(fault, LimitExceeded):
         return fault.limit == "seconds"
     return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)

@@ -61,6 +61,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ID[,ID...]",
         help="run only these checks; no capability becomes yes",
     )
+    parser.add_argument(
+        "--from",
+        dest="upgrade_from",
+        metavar="IMAGE",
+        help="the image that the machine runs now: check and require the upgrade from it, by its menu, its labels and its toolkit",
+    )
     add_report(parser)
     add_signatures(parser)
     parser.add_argument(
@@ -78,6 +84,16 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         raise WrongUse(
             "--from-attestation and --only exclude each other: an attested verdict covers all checks"
         )
+    if arguments.upgrade_from is not None:
+        for option, given in (
+            ("--from-attestation", arguments.from_attestation),
+            ("--fast", arguments.fast),
+            ("--trust-toc", arguments.trust_toc),
+        ):
+            if given:
+                raise WrongUse(
+                    f"--from and {option} exclude each other: an upgrade is compared with every file of both images"
+                )
     if arguments.from_attestation:
         # Imported on demand: few need it.
         attested: int | None = import_module("cosinspect.commands.attested").attested_status(
@@ -132,7 +148,7 @@ def check_image(
         name: of the image.
         arguments: those of `configure`.
         terminal: for the report and the progress.
-        recorder: stores what is printed, None for nothing.
+        recorder: stores what is printed; None if nothing is stored.
         outputs: where reports go, by default those of the arguments.
 
     Raises:
@@ -165,6 +181,7 @@ def check_image(
             trust_tables=trust_tables,
             fast=arguments.fast,
             only=arguments.only,
+            upgrade_from=arguments.upgrade_from,
             on_image=bars.begin,
             progress=bars.advance,
         )

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_presentation(parser)
     # The registry is on localhost and has only this image.
     parser.set_defaults(platform=None, plain_http=False, **without_signatures())
-    parser.set_defaults(trust_toc=False, verify=None, fast=False, only=())
+    parser.set_defaults(trust_toc=False, verify=None, fast=False, only=(), upgrade_from=None)
     parser.set_defaults(cache=None, no_cache=True)  # the image is built anew each time
 
 

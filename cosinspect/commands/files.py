@@ -34,7 +34,7 @@ def replaced(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written; it names the file.
     """
-    # A link stays a link: the file behind it is replaced.
+    # A link stays a link: its target is replaced.
     target = path.resolve()
     try:
         beside = _beside(target)

@@ -271,7 +271,7 @@ def store_of(arguments: argparse.Namespace) -> Store | None:
 
 
 def _shared(arguments: argparse.Namespace) -> Store:
-    """Open a shared cache behind the local one."""
+    """Open a shared cache, with the local one in front of it."""
     path = arguments.cache.removeprefix("file://")
     if path != arguments.cache:
         return open_directory(Path(path), trusted=True)

@@ -38,25 +38,26 @@ class LayerBars:
 
     def __init__(self, display: _Display | None) -> None:
         self._display = display
-        self._tasks: dict[Digest, int] = {}
-        self._whole: int | None = None
+        self._tasks: dict[Digest, tuple[int, int]] = {}
 
     def begin(self, image: Image) -> None:
-        """Receive the layers that will be read."""
+        """Receive the layers that will be read, of each image."""
         if self._display is None:
             return
         sizes = {layer.descriptor.digest: layer.descriptor.size for layer in image.layers}
-        for digest, size in sizes.items():
-            name = digest.encoded[:SHORT_DIGEST]
-            self._tasks[digest] = self._display.add_task(name, total=size, visible=False)
-        self._whole = self._display.add_task(f"{len(sizes)} layers", total=sum(sizes.values()))
+        tasks = {
+            digest: self._display.add_task(digest.encoded[:SHORT_DIGEST], total=size, visible=False)
+            for digest, size in sizes.items()
+        }
+        whole = self._display.add_task(f"{len(sizes)} layers", total=sum(sizes.values()))
+        self._tasks |= {digest: (task, whole) for digest, task in tasks.items()}
 
     def advance(self, layer: Layer, count: int) -> None:
         """Receive the number of compressed bytes read of a layer; called from several threads."""
-        if self._display is None or self._whole is None:
+        if self._display is None or layer.descriptor.digest not in self._tasks:
             return
-        task = self._tasks[layer.descriptor.digest]
-        self._display.advance(self._whole, count)
+        task, whole = self._tasks[layer.descriptor.digest]
+        self._display.advance(whole, count)
         self._display.advance(task, count)
         # Only layers in progress get a line: an image may have more layers than a terminal has lines.
         self._display.show(task, visible=count > 0)

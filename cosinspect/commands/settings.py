@@ -108,7 +108,7 @@ class OptionSources(NamedTuple):
         if named == "off":
             return cls(own)
         if named:
-            if not os.path.exists(named):  # noqa: PTH110 - a NUL is no error
+            if not os.path.exists(named):  # noqa: PTH110 - a NUL is not an error
                 raise InvalidConfiguration(
                     "expected a configuration file, found nothing there",
                     where=f"{PLACE_VARIABLE}={named}"[:300],

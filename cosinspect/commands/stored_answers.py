@@ -177,7 +177,7 @@ class AnswerRecorder:
         return files.noted
 
     def _pieces(self, report: Report, terminal: Terminal, write: Write) -> list[str] | None:
-        """Return the text with holes in the place of its cost; None if what is filled in is not what is printed."""
+        """Return the text with holes in place of its cost; None if what is filled in is not what is printed."""
         mark = f"hole{secrets.token_hex(16)}"
         marks = {
             "line": f"{mark}line",

@@ -85,7 +85,7 @@ class FindingPage:
     Attributes:
         title: the check's id, name and level.
         message: what was expected and found.
-        path: in the image, None for none.
+        path: in the image, None if there is none.
         layer: position of the layer to blame, None if none is known.
         remedy: what to do, "" for nothing.
     """

@@ -383,7 +383,7 @@ class _Disk:
 
 
 def _parted(name: str) -> tuple[str, str]:
-    """Part a file's name into its device and its path; a device may be a file's name in turn."""
+    """Split a file's name into its device and its path; a device may be a file's name in turn."""
     depth = 0
     for position, character in enumerate(name):
         depth += (character == "(") - (character == ")")

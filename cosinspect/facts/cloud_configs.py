@@ -225,7 +225,7 @@ def boot_world(
     """Return what the conditions of a stage find in an ordinary boot of the active system.
 
     Args:
-        rootfs: the image, which the stages behind rootfs see.
+        rootfs: the image, which the stages after rootfs see.
         initrd: which the stage rootfs sees, None if it is not known.
         active_mode_file: what this generation writes in such a boot, "" for nothing that is known.
         stage: the stage, `.before` and `.after` included.

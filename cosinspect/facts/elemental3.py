@@ -68,7 +68,7 @@ def find_boot_files(rootfs: Rootfs) -> BootFiles:
 
 
 def _matches(rootfs: Rootfs, pattern: str) -> list[Entry]:
-    """Return the entries that filepath.WalkDir reaches: directories behind links are not entered."""
+    """Return the entries that filepath.WalkDir reaches: it does not follow links to directories."""
     top = rootfs.trace(_DIRECTORY).entry
     directories = rootfs.children(top).values() if top is not None and top.type == "dir" else ()
     inside = [entry for entry in directories if entry.type == "dir"]

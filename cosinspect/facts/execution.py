@@ -103,7 +103,7 @@ class Execution:
             return ExecutionFault(found.path, "it was not read", is_undecided=True)
         if program.elf is not None:
             if found.size <= _HEADER_BYTES and not program.elf.loadable:
-                # No linker writes this. It stands in for a program that is not here, so nothing is known of that.
+                # No linker writes this. The file replaces a program that is not here, so nothing is known about it.
                 fault = self._machine_fault(found.path, program.elf)
                 return fault or ExecutionFault(
                     found.path, "it is the header of an ELF file without content", is_undecided=True

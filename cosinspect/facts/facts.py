@@ -370,14 +370,26 @@ class Facts(GrubFacts):
         found = self._cloud_configs.get((version, programs))
         if found is None:
             found = read_all(self._rootfs, yip(version), self._limits)
-            told = self._yip_of(programs) if found.depends_on_version else None
+            told = self.yip_of(programs) if found.depends_on_version else None
             if told is not None and told[1] != version:
                 found = read_all(self._rootfs, yip(told[1]), self._limits, told_by=told[0])
             self._cloud_configs[version, programs] = found
         return found
 
-    def _yip_of(self, programs: tuple[str, ...]) -> tuple[str, str] | None:
-        """Return the first program that names its yip, and the version."""
+    def cloud_configs_of(self, other: Facts, version: str, programs: tuple[str, ...]) -> CloudConfigs:
+        """Read the cloud-configs as the yip of another image does.
+
+        Args:
+            other: the facts of that image, which has the programs.
+            version: of yip, if no program names one.
+            programs: programs that contain yip, read only if versions may differ.
+        """
+        found = read_all(self._rootfs, yip(version), self._limits)
+        named = other.yip_of(programs) if found.depends_on_version else None
+        return read_all(self._rootfs, yip(named[1]), self._limits, told_by=named[0]) if named else found
+
+    def yip_of(self, programs: tuple[str, ...]) -> tuple[str, str] | None:
+        """Return the first program that names its yip, and the version; None if none does."""
         for path in programs:
             entry = self._rootfs.trace(path).entry
             if entry is None or entry.type != "file" or entry.size > self._limits.program_bytes:
@@ -448,7 +460,7 @@ def _own_files() -> tuple[frozenset[str], re.Pattern[str]]:
     """Return the scripts that any generation has in an initrd, and a pattern of its services there."""
     tables = generation_tables().values()
     named = [name for table in tables for group in table.initrd_scripts for name in group]
-    scripts = frozenset((*named, *(f"usr/{name}" for name in named)))  # behind a link into /usr, too
+    scripts = frozenset((*named, *(f"usr/{name}" for name in named)))  # also through a link into /usr
     names = dict.fromkeys(name for table in tables for name in table.own_services)
     return scripts, re.compile("|".join(f"(?s:.*)/{component_expression(name)}" for name in names) or "(?!)")
 

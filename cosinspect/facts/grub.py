@@ -145,6 +145,20 @@ class GrubFacts(ABC):
                 return evaluate_menu(self._image_files(boot), boot, path, text)
         return None
 
+    def menu_of(self, boot: BootTable, path: str, text: str) -> OwnMenu:
+        """Evaluate what the menu of a machine that runs another image loads of this one.
+
+        Args:
+            boot: how that machine's menu starts images.
+            path: of the menu, for messages.
+            text: the menu.
+        """
+        return evaluate_menu(self._image_files(boot), boot, path, text)
+
+    def states_of(self, boot: BootTable) -> tuple[StateBoot, ...]:
+        """Evaluate what the toolkit's menu of a machine that runs another image loads of this one."""
+        return evaluate_states(self._image_files(boot), boot)
+
     @cached_property
     def command_lines(self) -> tuple[BootLine, ...]:
         """Every command line with which a kernel is started, by the toolkit's menu and by the image's own."""

@@ -38,7 +38,7 @@ class InnerFile:
     """A file in a container.
 
     Attributes:
-        path: absolute in the container; that of a section is its name behind a slash.
+        path: absolute in the container; that of a section is its name after a slash.
         type: `file`, `dir`, `symlink`, `char`, `block`, `fifo`, `socket`, or `section`.
         size: in bytes.
         mode: permission bits; 0 for a section, as are owner and time.
@@ -102,7 +102,7 @@ class Container(Protocol):
 
         Raises:
             PathNotFound: nothing is there.
-            NotARegularFile: it is no file.
+            NotARegularFile: it is not a file.
             LimitExceeded: it is too large.
         """
         ...

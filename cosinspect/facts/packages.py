@@ -22,6 +22,7 @@ from cosinspect.formats.packages.apk import read_apk_installed
 from cosinspect.formats.packages.dpkg import read_dpkg_status
 from cosinspect.formats.packages.package import TYPES, Package, PackageType
 from cosinspect.formats.packages.pacman import database_path, read_pacman_desc
+from cosinspect.formats.packages.rpm import read_rpm_database
 from cosinspect.formats.text.os_release import read_env_file
 from cosinspect.formats.text.problem import MAX_PROBLEMS
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -46,7 +47,7 @@ _READS: dict[PackageType, tuple[str, ...]] = {
     "apk": tuple(path.lstrip("/") for path in APK_INSTALLED),
     "deb": (DPKG_STATUS.lstrip("/"), f"{DPKG_STATUS_FILES.lstrip('/')}/*"),
     "luet": LUET_READS,
-    "rpm": tuple(path.lstrip("/") for path in RPM_DATABASES),
+    "rpm": tuple(f"{path.lstrip('/')}*" for path in RPM_DATABASES if not path.endswith("Packages.db")),
 }
 
 
@@ -132,21 +133,25 @@ def find_packages(
         luet = find_databases(rootfs, config, limits=limits, parsed=parsed)
         found.extend(search.luet(file) for file in luet)
     if "deb" in wanted:
-        found.extend(search.file("deb", DPKG_STATUS, lambda data: read_dpkg_status(data, limits=limits)))
+        found.extend(search.file("deb", DPKG_STATUS, search.read_dpkg))
         found.extend(search.dpkg_files())
     if "apk" in wanted:
         for path in APK_INSTALLED:
-            found.extend(search.file("apk", path, lambda data: (read_apk_installed(data, limits=limits), ())))
+            found.extend(search.file("apk", path, search.read_apk))
     if "alpm" in wanted:
         found.extend(search.pacman())
     if "rpm" in wanted:
         for path in RPM_DATABASES:
-            found.extend(search.file("rpm", path, _refuse_rpm))
+            log = "rpmdb.sqlite-wal" if path.endswith(".sqlite") else ""
+            found.extend(search.file("rpm", path, search.read_rpm, log))
     return tuple(found)
 
 
-Read = Callable[[bytes], tuple[tuple[Package, ...], tuple[str, ...]]]
-"""Reads a database: the packages and the problems."""
+Listed = tuple[tuple[Package, ...], tuple[str, ...]]
+"""The packages of a database, and the problems."""
+
+Read = Callable[[bytes, bytes], Listed]
+"""Reads a database and its write-ahead log, which is empty if there is none."""
 
 
 class _Search:
@@ -173,62 +178,74 @@ class _Search:
                 problems=file.problems if is_new else tuple(others),
             )
 
-        def read(data: bytes) -> tuple[tuple[Package, ...], tuple[str, ...]]:
-            database = read_database(data, limits=self._limits) if data else None
-            return tuple(map(_of_luet, database.packages if database is not None else ())), ()
-
         packages = tuple(map(_of_luet, file.database.packages))
-        return self._attributed("luet", file.path, packages, file.problems, read)
+        return self._attributed("luet", [file.path], (packages, file.problems), self.read_luet)
 
-    def file(self, kind: PackageType, path: str, read: Read) -> Iterator[PackageDatabase]:
-        """Yield the database at a path, if there is one."""
+    def read_luet(self, data: bytes, _: bytes) -> Listed:
+        """Read luet's database; an empty file has no packages."""
+        database = read_database(data, limits=self._limits) if data else None
+        return tuple(map(_of_luet, database.packages if database is not None else ())), ()
+
+    def read_dpkg(self, data: bytes, _: bytes) -> Listed:
+        """Read dpkg's database."""
+        return read_dpkg_status(data, limits=self._limits)
+
+    def read_apk(self, data: bytes, _: bytes) -> Listed:
+        """Read apk's database."""
+        return read_apk_installed(data, limits=self._limits), ()
+
+    def read_pacman(self, data: bytes, _: bytes) -> Listed:
+        """Read a package of pacman's database."""
+        return (read_pacman_desc(data, limits=self._limits),), ()
+
+    def read_rpm(self, data: bytes, log: bytes) -> Listed:
+        """Read rpm's database; an empty file has no packages."""
+        return read_rpm_database(data, log, limits=self._limits) if data or log else (), ()
+
+    def file(self, kind: PackageType, path: str, read: Read, log: str = "") -> Iterator[PackageDatabase]:
+        """Yield the database at a path, if there is one; `log` names its write-ahead log beside it."""
         entry = self._rootfs.trace(path).entry
         if entry is None or entry.type != "file" or entry.path in self._seen:
             return
         self._seen.add(entry.path)
+        paths = [entry.path, *([f"{entry.path.rpartition('/')[0]}/{log}"] if log else [])]
         try:
-            packages, problems = read(self._bytes(self._rootfs, entry.path))
+            listed = read(*self._contents(self._rootfs, paths))
         except (FormatError, LimitExceeded) as fault:
             yield PackageDatabase(path=entry.path, layer=entry.layer, type=kind, fault=explain_fault(fault))
             return
-        yield self._attributed(kind, entry.path, packages, problems, read)
+        yield self._attributed(kind, paths, listed, read)
 
     def _attributed(
-        self,
-        kind: PackageType,
-        path: str,
-        packages: tuple[Package, ...],
-        problems: Sequence[str],
-        read: Read,
+        self, kind: PackageType, paths: Sequence[str], listed: Listed, read: Read
     ) -> PackageDatabase:
         """Find the layer that brought each package by reading the earlier versions of the database."""
-        versions = self._rootfs.versions([path])
+        packages, problems = listed
+        versions = self._rootfs.versions(paths)
         top = next(versions)[0]
         layers: dict[tuple[str, str, str, str], int | None] = {each.identity: top for each in packages}
         waiting = set(layers)
         for layer, tree in versions:
             if not waiting:
                 break
-            entry = tree.trace(path).entry
             try:
-                data = self._bytes(tree, path) if entry is not None and entry.type == "file" else None
-                listed = {each.identity for each in read(data)[0]} if data is not None else set()
+                earlier = {each.identity for each in read(*self._contents(tree, paths))[0]}
             except (FormatError, LimitExceeded) as fault:
                 layers.update(dict.fromkeys(waiting))
-                problems = [
+                problems = (
                     *problems,
                     f"which layer brought {len(waiting)} of the packages is undecided: the version of layer {layer} is "
                     + explain_fault(fault),
-                ]
+                )
                 break
-            waiting &= listed
+            waiting &= earlier
             layers.update(dict.fromkeys(waiting, layer))
         return PackageDatabase(
-            path=path,
+            path=paths[0],
             layer=top,
             type=kind,
             packages=tuple(self._with_url(each, layers[each.identity]) for each in packages),
-            problems=tuple(problems),
+            problems=problems,
         )
 
     # -- a database of one file for each package -------------------------------------------------------------------
@@ -240,9 +257,7 @@ class _Search:
             for entry in self._rootfs.glob(f"{DPKG_STATUS_FILES}/*")
             if entry.type == "file" and not entry.name.endswith(".md5sums")
         ]
-        yield from self._directory(
-            "deb", DPKG_STATUS_FILES, entries, lambda data: read_dpkg_status(data, limits=self._limits)
-        )
+        yield from self._directory("deb", DPKG_STATUS_FILES, entries, self.read_dpkg)
 
     def pacman(self) -> Iterator[PackageDatabase]:
         """Yield the database below the path that pacman.conf names."""
@@ -253,11 +268,7 @@ class _Search:
         children = [entry.path for entry in self._rootfs.children(home).values() if entry.type == "dir"]
         found = (self._rootfs.trace(f"{path}/desc").entry for path in sorted(children))
         entries = [entry for entry in found if entry is not None and entry.type == "file"]
-
-        def read(data: bytes) -> tuple[tuple[Package, ...], tuple[str, ...]]:
-            return (read_pacman_desc(data, limits=self._limits),), ()
-
-        yield from self._directory("alpm", home.path, entries, read)
+        yield from self._directory("alpm", home.path, entries, self.read_pacman)
 
     def _directory(
         self, kind: PackageType, path: str, entries: Sequence[Entry], read: Read
@@ -273,7 +284,7 @@ class _Search:
         for entry in entries:
             spend()
             try:
-                listed, noted = read(self._bytes(self._rootfs, entry.path))
+                listed, noted = read(*self._contents(self._rootfs, [entry.path]))
             except (FormatError, LimitExceeded) as fault:
                 faults.append(f"{entry.name if kind == 'deb' else entry.path}: {explain_fault(fault)}")
                 continue
@@ -300,8 +311,15 @@ class _Search:
 
     # -- what both need --------------------------------------------------------------------------------------------
 
-    def _bytes(self, tree: Rootfs, path: str) -> bytes:
-        return tree.read_bytes(path, limit=self._limits.database_bytes, limit_name="database_bytes")
+    def _contents(self, tree: Rootfs, paths: Sequence[str]) -> tuple[bytes, bytes]:
+        """Read a database and its log in one tree; a file that is not there is empty."""
+        contents = [b"", b""]
+        for number, path in enumerate(paths):
+            entry = tree.trace(path).entry
+            if entry is not None and entry.type == "file":
+                limit = self._limits.database_bytes
+                contents[number] = tree.read_bytes(path, limit=limit, limit_name="database_bytes")
+        return contents[0], contents[1]
 
     def _text(self, path: str) -> str:
         entry = self._rootfs.trace(path).entry
@@ -320,10 +338,6 @@ class _Search:
         # Imported at its first use: a check of an image does not need it.
         module = import_module("cosinspect.formats.packages.package_url")
         return evolve(package, layer=layer, purl=module.package_url(package, *self._system))
-
-
-def _refuse_rpm(_: bytes) -> tuple[tuple[Package, ...], tuple[str, ...]]:
-    raise FormatError("databases of rpm are not read", kind="unsupported")
 
 
 def _of_luet(package: LuetPackage) -> Package:

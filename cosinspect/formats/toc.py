@@ -2,11 +2,10 @@
 
 An eStargz layer ends in a gzip member of no content that says where its table is (stargz-snapshotter, docs/estargz.md); a
 zstd:chunked layer has it in a skippable frame, whose place an annotation and the last 64 bytes name (containers/storage,
-pkg/chunked/internal/minimal/compression.go). The table lists what the archive has, and where in the compressed blob the
-chunks of each file begin.
+pkg/chunked/internal/minimal/compression.go). The table lists the archive's entries, and the offsets of each file's chunks in the compressed blob.
 
-Field names are taken only as they are written: Go's decoder takes `NAME` for `name`, so that a table with both would be two
-tables. Fields that are not known are refused for the same reason.
+Field names are case-sensitive: Go's decoder accepts `NAME` for `name`, so readers would differ about a table with both. Unknown
+fields are refused for the same reason.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ __all__ = [
 ]
 
 STARGZ_FOOTER_BYTES = 51
-"""The last bytes of an eStargz layer; older writers made 47, which these end in."""
+"""The length of the footer of an eStargz layer; older writers made 47 bytes, which are the end of this footer."""
 CHUNKED_FOOTER_BYTES = 64
 """The content of the last frame of a zstd:chunked layer."""
 
 _LEGACY_FOOTER_BYTES = 47
 _CHUNKED_MAGIC = b"GNUlInUx"
-_CRFS = 1  # the one kind of table there is
+_CRFS = 1  # the only kind of table
 _POSITION = re.compile(r"([0-9]{1,18}):([0-9]{1,18}):([0-9]{1,18}):([0-9]{1,18})")
 _OFFSET = re.compile(rb"([0-9a-f]{16})STARGZ")
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
@@ -59,12 +58,12 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 
 @frozen
 class TocPlace:
-    """Where a table of contents is in its blob.
+    """The position of a table of contents in its blob.
 
     Attributes:
         start: offset of its first compressed byte.
         size: compressed bytes.
-        plain: bytes when inflated; None if that is not said.
+        plain: inflated bytes; None if they are not stated.
     """
 
     start: int
@@ -73,15 +72,15 @@ class TocPlace:
 
 
 class Chunk(msgspec.Struct, frozen=True, gc=False):
-    """A stretch of a file that can be read by itself.
+    """A part of a file that can be read separately.
 
     Attributes:
         start: offset in the file.
         size: bytes of the file.
-        offset: where in the blob its compressed bytes begin.
-        inner: how many bytes that are inflated from there come before it.
+        offset: of its compressed bytes in the blob.
+        inner: the inflated bytes between `offset` and its own.
         digest: sha256 of its bytes, in hexadecimal digits.
-        zeros: whether the table says that it is nothing but zeros.
+        zeros: whether the table says that it is all zeros.
     """
 
     start: int
@@ -93,16 +92,16 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
 
 
 class TocEntry(msgspec.Struct, frozen=True, gc=False):
-    """One entry of a table: what the header of the archive should say, and where the content is.
+    """One entry of a table: the header that the archive should have, and the position of the content.
 
     Attributes:
         name: as written.
         type: `reg`, `dir`, `symlink`, `hardlink`, `char`, `block` or `fifo`.
         mtime: seconds since the epoch, fractions dropped.
         xattrs: extended attributes by name, values with surrogate escapes.
-        digest: sha256 of a file's content in hexadecimal digits, "" if it is not said.
-        chunks: of a file that is not empty, in order, without gaps; none if a digest is missing.
-        end: where in the blob the compressed bytes of the last chunk end, 0 if that is not said.
+        digest: sha256 of a file's content in hexadecimal digits, "" if it is not stated.
+        chunks: of a file that is not empty, in order, without gaps; empty if a digest is missing.
+        end: the end of the last chunk's compressed bytes in the blob, 0 if it is not stated.
     """
 
     name: str
@@ -153,14 +152,14 @@ class _Toc(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tr
 
 
 def parse_stargz_footer(tail: bytes, size: int) -> TocPlace:
-    """Return where the table of an eStargz layer is.
+    """Return the position of the table of an eStargz layer.
 
     Args:
         tail: the layer's last `STARGZ_FOOTER_BYTES`.
         size: bytes of the whole layer.
 
     Raises:
-        FormatError: these are no footer, or one that points out of the layer.
+        FormatError: these are not a footer, or its offset is outside of the layer.
     """
     legacy = tail[-_LEGACY_FOOTER_BYTES:]
     if (
@@ -184,10 +183,10 @@ def parse_stargz_footer(tail: bytes, size: int) -> TocPlace:
 
 
 def parse_chunked_position(text: str, size: int) -> TocPlace:
-    """Return where the table of a zstd:chunked layer of `size` bytes is, by the annotation `manifest-position`.
+    """Return the position of the table of a zstd:chunked layer of `size` bytes, from the annotation `manifest-position`.
 
     Raises:
-        FormatError: it is invalid, or points out of the layer.
+        FormatError: it is invalid, or its offset is outside of the layer.
     """
     found = _POSITION.fullmatch(text)
     if found is None:
@@ -200,10 +199,10 @@ def parse_chunked_position(text: str, size: int) -> TocPlace:
 
 
 def parse_chunked_footer(tail: bytes, size: int) -> TocPlace:
-    """Return where the table of a zstd:chunked layer of `size` bytes is, by its last `CHUNKED_FOOTER_BYTES`.
+    """Return the position of the table of a zstd:chunked layer of `size` bytes, from its last `CHUNKED_FOOTER_BYTES`.
 
     Raises:
-        FormatError: they are no footer, or one that points out of the layer.
+        FormatError: they are not a footer, or its offset is outside of the layer.
     """
     if len(tail) != CHUNKED_FOOTER_BYTES or tail[-8:] != _CHUNKED_MAGIC:
         raise FormatError("expected the footer of a zstd:chunked layer at its end, found none", kind="footer")
@@ -216,14 +215,14 @@ def _chunked_place(start: int, length: int, plain: int, kind: int, size: int) ->
         raise FormatError(f"expected a table of type {_CRFS}, found {kind}", kind="position")
     if start + length > size:
         raise FormatError(
-            f"the table is said to be at bytes {start} to {start + length} of a layer of {size}",
+            f"the footer says that the table is at bytes {start} to {start + length} of a layer of {size}",
             kind="position",
         )
     return TocPlace(start, length, plain)
 
 
 def parse_toc(raw: bytes) -> tuple[TocEntry, ...]:
-    """Read a table of contents, in its order.
+    """Read the entries of a table of contents, in its order.
 
     Raises:
         FormatError: it is invalid, or contradicts itself.
@@ -250,7 +249,7 @@ def parse_toc(raw: bytes) -> tuple[TocEntry, ...]:
 
 def _entry(first: _Entry, parts: list[_Entry], number: int) -> TocEntry:
     if first.type not in _TYPES:
-        raise _odd(first, number, f"it is of type {first.type[:20]!r}")
+        raise _odd(first, number, f"it has the unknown type {first.type[:20]!r}")
     if first.type != "reg" and len(parts) > 1:
         raise _odd(first, number, f"a {first.type} has chunks")
     chunks: tuple[Chunk, ...] = ()
@@ -274,7 +273,7 @@ def _entry(first: _Entry, parts: list[_Entry], number: int) -> TocEntry:
 
 
 def _chunks(first: _Entry, parts: list[_Entry], number: int) -> tuple[Chunk, ...]:
-    """Return a file's chunks; a size of zero means up to the next one, or the end."""
+    """Return a file's chunks; a size of zero means up to the next chunk, or the end."""
     found: list[Chunk] = []
     at = 0
     trusted = True

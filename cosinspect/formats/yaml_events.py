@@ -1,4 +1,4 @@
-"""The events and tokens of YAML parsers, counted for all files of an image together."""
+"""The events and tokens of YAML parsers, counted over all files of an image."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cosinspect.limits import Limits
 
 __all__ = ["counted_events"]
 
-_BATCH = 64  # events that are counted at once, so that many small files are bounded too
+_BATCH = 64  # events per count, so that many small files are bounded too
 
 
 def counted_events(events: Iterable[Any], limits: Limits) -> Iterator[Any]:
     """Yield the events of a parser, and count them for the whole image.
 
     Raises:
-        LimitExceeded: all YAML files of the image have more than `Limits.yaml_events`.
+        LimitExceeded: the YAML files of the image have more than `Limits.yaml_events`.
     """
     for number, event in enumerate(events):
         if number % _BATCH == 0:

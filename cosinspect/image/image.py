@@ -379,7 +379,7 @@ class Image:
         return f"<Image {self.name} {self.digest}>"
 
     def _count_repeated(self, indexes: Iterable[LayerIndex], ledger: Ledger) -> None:
-        """Count layers that stand in the image more than once: their entries are written to trees as often."""
+        """Count layers that are in the image more than once: their entries are written to trees as often."""
         seen: set[int] = set()
         for index in indexes:
             if id(index) in seen:

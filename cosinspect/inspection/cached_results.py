@@ -29,16 +29,20 @@ class Results:
         generation: of the toolkit in the image, as in the report.
         entries: names in the merged tree.
         results: one for each check, in the catalogue's order.
+        installed: the generation of the image that the machine runs before the upgrade, "" for none.
     """
 
     generation: str
     entries: int
     results: tuple[CheckResult, ...]
+    installed: str = ""
 
 
-def load_results(image: Image, plan: Plan, verification: Verification | None) -> Results | None:
-    """Return the cached results for the image with the same rules, or None."""
-    parts = _parts(image, plan, verification) if image.cache is not None else None
+def load_results(
+    image: Image, plan: Plan, verification: Verification | None, origin: Image | None = None
+) -> Results | None:
+    """Return the cached results for the image with the same rules, and the same `origin` of an upgrade; or None."""
+    parts = _parts(image, plan, verification, origin) if image.cache is not None else None
     if image.cache is None or parts is None:
         return None
     value = image.cache.value(KIND, *parts)
@@ -50,9 +54,15 @@ def load_results(image: Image, plan: Plan, verification: Verification | None) ->
         return None
 
 
-def store_results(checked: Results, image: Image, plan: Plan, verification: Verification | None) -> None:
+def store_results(
+    checked: Results,
+    image: Image,
+    plan: Plan,
+    verification: Verification | None,
+    origin: Image | None = None,
+) -> None:
     """Store the results for an image, unless plugins took part or a check is open for a transient reason."""
-    parts = _parts(image, plan, verification) if image.cache is not None else None
+    parts = _parts(image, plan, verification, origin) if image.cache is not None else None
     if image.cache is None or parts is None or any(result.transient for result in checked.results):
         return
     try:
@@ -62,7 +72,9 @@ def store_results(checked: Results, image: Image, plan: Plan, verification: Veri
     image.cache.keep_value(value, KIND, *parts)
 
 
-def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple[bytes, ...] | None:
+def _parts(
+    image: Image, plan: Plan, verification: Verification | None, origin: Image | None
+) -> tuple[bytes, ...] | None:
     """Return everything that decides the results, None if unknown code takes part."""
     verified = all(layer.verify_diff_id for layer in image.layers)
     own = {id(item) for item in CATALOGUE}
@@ -78,6 +90,7 @@ def _parts(image: Image, plan: Plan, verification: Verification | None) -> tuple
         "signatures": verification.to_dict() if verification is not None else None,
         "build": _plain(plan.build) if plan.build is not None else None,
         "checks": [item.id for item in plan.checks],
+        "origin": [origin.name, str(origin.digest)] if origin is not None else None,
     }
     return code_digest(), msgspec.json.encode(rules, order="deterministic")
 

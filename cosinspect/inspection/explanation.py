@@ -66,9 +66,9 @@ class Explanation:
         subject: the explained check, path, capability, or stage of the boot.
         headline: the state, one sentence without a full stop.
         causes: the causes, first cause first.
-        consequence: the effect on a machine, "" for none, or if the check is undecided.
+        consequence: the effect on a machine, "" if there is none, or if the check is undecided.
         loses: the capabilities that are lost.
-        cure: what to do, None for nothing.
+        cure: what to do, None if nothing is known.
         checks: for a path, the results of the checks that read it: id, name, kind.
         kind: of a check, how it ended; else None.
         risk: of an undecided check, the effect on a machine if it fails.

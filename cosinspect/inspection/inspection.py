@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Unpack
 
@@ -14,8 +16,16 @@ from cosinspect.checks.base import Check, CheckContext, run_check
 from cosinspect.checks.layers import unreadable
 from cosinspect.checks.readers import elemental_refuses, partial_root, worse
 from cosinspect.deadline import Deadline
-from cosinspect.errors import CosinspectError, InvalidLayer, TableMismatch
+from cosinspect.errors import (
+    ContentError,
+    CosinspectError,
+    InvalidImage,
+    InvalidLayer,
+    NoMatchingPlatform,
+    TableMismatch,
+)
 from cosinspect.facts.facts import Facts
+from cosinspect.facts.installed import InstalledImage
 from cosinspect.facts.prefetch import InitrdPrefetch
 from cosinspect.image.image import Image
 from cosinspect.image.opening import open_image
@@ -24,9 +34,11 @@ from cosinspect.inspection.early import decide_early
 from cosinspect.inspection.options import Keywords, Options
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.layer import Layer, Progress
+from cosinspect.oci.documents import Platform
 from cosinspect.policy import Plan
+from cosinspect.report.capabilities import needs_of_image
 from cosinspect.report.evidence import LayerStep
-from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, Verdict
+from cosinspect.report.report import CheckResult, Finding, LayerSummary, Report, Stats, UpgradeOrigin, Verdict
 from cosinspect.rootfs.differences import Comparison, compare_semantics
 from cosinspect.rootfs.overlay import PARTIAL
 from cosinspect.rootfs.rootfs import Rootfs
@@ -58,22 +70,35 @@ def inspect(name: str, options: Options | None = None, **keywords: Unpack[Keywor
     chosen = (Options() if options is None else options).but(**keywords)
     # An invalid profile should not cost a connection.
     plan = chosen.make_plan()
+    if chosen.fast and chosen.upgrade_from is not None:
+        raise ValueError("fast and upgrade_from exclude each other: an upgrade depends on all layers")
     # Imported on demand: without a policy of signatures, no registry may be needed.
     signing = import_module("cosinspect.inspection.verification") if chosen.signatures is not None else None
     keyless = signing.load_keyless(chosen.signatures) if signing is not None else None
-    with open_image(
-        name,
-        platform=chosen.platform,
-        access=chosen.access,
-        verify_diff_ids=chosen.verify_diff_ids,
-        limits=chosen.limits,
-        cache=chosen.cache,
-        deadline=Deadline(chosen.limits.seconds),
-        jobs=chosen.jobs,
-        restartable=False,  # checks declare what they read
-    ) as image:
+    deadline = Deadline(chosen.limits.seconds)
+
+    def opened(wanted: str, platform: str | Platform | None) -> Image:
+        return open_image(
+            wanted,
+            platform=platform,
+            access=chosen.access,
+            verify_diff_ids=chosen.verify_diff_ids,
+            limits=chosen.limits,
+            cache=chosen.cache,
+            deadline=deadline,
+            jobs=chosen.jobs,
+            restartable=False,  # checks declare what they read
+        )
+
+    with ExitStack() as stack:
+        image = stack.enter_context(opened(name, chosen.platform))
         if chosen.on_image is not None:
             chosen.on_image(image)
+        origin = None
+        if chosen.upgrade_from is not None:
+            origin = stack.enter_context(_opened_alike(opened, chosen, image.platform))
+            if chosen.on_image is not None:
+                chosen.on_image(origin)
         verification = None
         if signing is not None:
             verification = signing.verify_image(image, chosen.signatures, chosen.access, keyless)
@@ -85,6 +110,7 @@ def inspect(name: str, options: Options | None = None, **keywords: Unpack[Keywor
             started=started,
             trust_tables=chosen.trust_tables,
             fast=chosen.fast,
+            origin=origin,
         )
 
 
@@ -97,6 +123,7 @@ def inspect_image(
     started: float | None = None,
     trust_tables: bool = False,
     fast: bool = False,
+    origin: Image | None = None,
 ) -> Report:
     """Inspect an open image and return what it can do.
 
@@ -108,12 +135,39 @@ def inspect_image(
         started: the start, by `time.monotonic`, for the report's statistics.
         trust_tables: as in `Options`.
         fast: as in `Options`.
+        origin: the open image that the machine runs before the upgrade; None for no comparison. It is not closed.
 
     Raises:
         CosinspectError: a layer cannot be fetched or read.
     """
     begin = time.monotonic() if started is None else started
-    return Inspection(image, plan, verification, progress, begin).run(trust_tables=trust_tables, fast=fast)
+    inspection = Inspection(image, plan, verification, progress, begin, origin)
+    return inspection.run(trust_tables=trust_tables, fast=fast)
+
+
+def _opened_alike(
+    opened: Callable[[str, str | Platform | None], Image], chosen: Options, platform: Platform | None
+) -> Image:
+    """Open the image of the machine for the platform of the new one; if there is none, for this machine's: a check compares them."""
+    name = chosen.upgrade_from or ""
+    with _errors_of(name):
+        if chosen.platform is None and platform is not None:
+            try:
+                return opened(name, platform)
+            except NoMatchingPlatform:
+                pass
+        return opened(name, chosen.platform)
+
+
+@contextmanager
+def _errors_of(name: str) -> Iterator[None]:
+    """Add the name of an image to errors of its content within the block."""
+    try:
+        yield
+    except (ContentError, InvalidImage) as fault:
+        if name in str(fault):
+            raise
+        raise fault.but(where=f"{name}, {fault.where}" if fault.where else name) from fault
 
 
 @frozen
@@ -137,6 +191,7 @@ class Inspection:
         verification: the result for the image's signatures; if given, the image must be signed to pass.
         progress: called with each layer and the number of its compressed bytes, from several threads.
         started: the start, by `time.monotonic`.
+        origin: the open image that the machine runs before the upgrade; None for no comparison.
     """
 
     image: Image
@@ -144,6 +199,7 @@ class Inspection:
     verification: Verification | None = None
     progress: Progress | None = None
     started: float = field(factory=time.monotonic)
+    origin: Image | None = None
 
     def run(self, *, trust_tables: bool = False, fast: bool = False) -> Report:
         """Take the results from the cache, or read the image and run the checks; return the report.
@@ -159,18 +215,19 @@ class Inspection:
             return self._run(trust_tables=trust_tables, fast=fast)
 
     def _run(self, *, trust_tables: bool, fast: bool) -> Report:
-        results = load_results(self.image, self.plan, self.verification)
+        results = load_results(self.image, self.plan, self.verification, self.origin)
         if results is not None:
             return self.report(results)
+        installed = self._read_installed()
         try:
-            results, standing = self._read_as_asked(trust_tables=trust_tables, fast=fast)
+            results, standing = self._read_as_asked(installed, trust_tables=trust_tables, fast=fast)
         except InvalidLayer as fault:
             steps = tuple(layer.created_by for layer in self.image.layers)
             told = self._installed_all_the_same()
             failed = unreadable(fault, self.plan.checks, self.plan.profile.levels, steps, told)
-            return self.report(Results("", 0, failed))
+            return self.report(Results("", 0, failed, installed.facts.generation if installed else ""))
         if standing == _VERIFIED:
-            store_results(results, self.image, self.plan, self.verification)
+            store_results(results, self.image, self.plan, self.verification, self.origin)
         return self.report(results, standing)
 
     def run_checks(
@@ -179,6 +236,7 @@ class Inspection:
         trust_tables: bool = False,
         known: tuple[LayerIndex, ...] = (),
         parsed: Parsed | None = None,
+        installed: InstalledImage | None = None,
     ) -> tuple[Results, CheckContext]:
         """Read the unknown layers of the image, and run the checks; return the results and the context.
 
@@ -186,24 +244,47 @@ class Inspection:
             trust_tables: as in `Options`.
             known: indexes of layers that were read before.
             parsed: values parsed before.
+            installed: the image that the machine runs before the upgrade.
 
         Raises:
             CosinspectError: a layer cannot be fetched or read.
         """
         with self.image.deadline.running(self.image.name):
-            return self._run_checks(trust_tables, known, parsed)
+            return self._run_checks(trust_tables, known, parsed, installed)
+
+    def _read_installed(self) -> InstalledImage | None:
+        """Read the image that the machine runs before the upgrade; None without one."""
+        origin = self.origin
+        if origin is None:
+            return None
+        with _errors_of(origin.name):
+            rootfs = origin.read_rootfs(
+                self._reads, semantics=self.plan.profile.semantics[0], progress=self.progress
+            )
+        parsed = Parsed(origin.cache, limits=origin.limits)
+        facts = Facts(rootfs, origin.config, limits=origin.limits, parsed=parsed)
+        steps = tuple(layer.created_by for layer in origin.layers)
+        return InstalledImage(origin.name, rootfs, origin.config, facts, steps)
+
+    @property
+    def _reads(self) -> tuple[str, ...]:
+        """The globs of the files that the checks read."""
+        return tuple(dict.fromkeys(pattern for item in self.plan.checks for pattern in item.reads))
 
     def _run_checks(
-        self, trust_tables: bool, known: tuple[LayerIndex, ...], parsed: Parsed | None
+        self,
+        trust_tables: bool,
+        known: tuple[LayerIndex, ...],
+        parsed: Parsed | None,
+        installed: InstalledImage | None,
     ) -> tuple[Results, CheckContext]:
         image, plan = self.image, self.plan
-        reads = tuple(dict.fromkeys(pattern for item in plan.checks for pattern in item.reads))
         first = plan.profile.semantics[0]
         if parsed is None:
             parsed = Parsed(image.cache, limits=image.limits)
         prefetch = InitrdPrefetch(parsed, limits=image.limits)
         rootfs = image.read_rootfs(
-            reads,
+            self._reads,
             semantics=first,
             known=known,
             progress=self.progress,
@@ -228,13 +309,15 @@ class Inspection:
             comparisons,
             plan.build,
             image.choice,
+            installed,
         )
         results = tuple(_in_time(item, context, image) for item in plan.checks)
         for comparison in comparisons:
             if comparison.differences:
                 results = _worse(results, comparison, context, plan.checks, image, parsed)
         image.deadline.heed(image.name)  # a check may have contained the error that no time was left
-        return Results(facts.generation, len(rootfs), results), context
+        origin = installed.facts.generation if installed is not None else ""
+        return Results(facts.generation, len(rootfs), results, origin), context
 
     def report(self, checked: Results, standing: _Standing = _VERIFIED) -> Report:
         """Return the report; an empty tree means that a layer could not be read."""
@@ -243,6 +326,17 @@ class Inspection:
         profile = plan.profile.choose(checked.generation)
         results, unused = plan.waive(checked.results)
         fetched = image.fetched + image.table_use.fetched
+        needs = profile.needs(checked.generation)
+        upgrade_from = None
+        if self.origin is not None:
+            fetched += self.origin.fetched
+            needs = needs_of_image(needs)
+            upgrade_from = UpgradeOrigin(
+                self.origin.name,
+                str(self.origin.digest),
+                checked.installed,
+                profile.title(checked.installed),
+            )
         return Report(
             name=image.name,
             digest=str(image.digest),
@@ -269,16 +363,19 @@ class Inspection:
             selected=plan.selected,
             strict=plan.strict,
             verified_required=profile.verified_required,
-            needs=profile.needs(checked.generation),
+            needs=needs,
+            upgrade_from=upgrade_from,
         )
 
-    def _read_as_asked(self, *, trust_tables: bool, fast: bool) -> tuple[Results, _Standing]:
+    def _read_as_asked(
+        self, installed: InstalledImage | None, *, trust_tables: bool, fast: bool
+    ) -> tuple[Results, _Standing]:
         """Read the needed parts of the image, and run the checks; if a table is wrong, read the layers completely."""
         try:
             if fast:
                 results, standing = self._read_from_top(trust_tables=trust_tables)
             else:
-                results, context = self.run_checks(trust_tables=trust_tables)
+                results, context = self.run_checks(trust_tables=trust_tables, installed=installed)
                 standing = _Standing(context.rootfs.by_table)
         except TableMismatch:
             pass
@@ -286,7 +383,7 @@ class Inspection:
             # A check contains the error of a mismatch.
             if self.image.table_use.mismatch is None:
                 return results, standing
-        return self.run_checks()[0], _VERIFIED
+        return self.run_checks(installed=installed)[0], _VERIFIED
 
     def _read_from_top(self, *, trust_tables: bool) -> tuple[Results, _Standing]:
         """Read layers from the top down until the verdict is a failure, or everything is decided."""

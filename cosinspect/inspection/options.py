@@ -19,6 +19,7 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import Platform
 from cosinspect.policy import Plan, Policy
 from cosinspect.profiles import Profile
+from cosinspect.report.report import Capability
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.signatures.policy import SignaturePolicy
 from cosinspect.sources.config.access import Access
@@ -41,6 +42,8 @@ class Options:
         build_manifest: path of the manifest of luet-makeiso or `elemental build-iso` for an ISO of the image.
         today: the day for the expiry of waivers; by default today, in UTC.
         plan: the plan, instead of `profile`, `semantics`, `policies`, `build_manifest` and `today`.
+        upgrade_from: name of the image that the machine runs before the upgrade: checks compare the image with what that machine has
+            on its disk and runs, and the upgrade is required; None for no comparison. Excludes `fast`.
         only: ids of the checks to run; the report is about these only, and no capability becomes yes.
         signatures: the required signers; without a signature the image does not pass.
         platform: `os/architecture[/variant]`, selects from an image index; by default the host's platform.
@@ -53,7 +56,7 @@ class Options:
             provisional. If a table is wrong, everything is read.
         fast: read layers from the top down until the verdict is a failure or every check is decided; the report is then
             provisional and names the layers that were not read.
-        on_image: called with the image before its layers are read.
+        on_image: called with the image before its layers are read, and with the one of `upgrade_from`.
         progress: called with each layer and the number of its compressed bytes, from several threads.
     """
 
@@ -63,6 +66,7 @@ class Options:
     build_manifest: str | os.PathLike[str] | None = None
     today: date | None = None
     plan: Plan | None = None
+    upgrade_from: str | None = None
     only: tuple[str, ...] = field(default=(), converter=tuple)
     signatures: SignaturePolicy | None = None
     platform: str | Platform | None = None
@@ -113,6 +117,8 @@ class Options:
                 build_manifest=self.build_manifest,
                 today=self.today,
             )
+        if self.upgrade_from is not None:
+            plan = evolve(plan, profile=plan.profile.extended({}, (Capability.UPGRADE,)))
         return plan.only(self.only)
 
 
@@ -125,6 +131,7 @@ class Keywords(TypedDict, total=False):
     build_manifest: str | os.PathLike[str] | None
     today: date | None
     plan: Plan | None
+    upgrade_from: str | None
     only: Iterable[str]
     signatures: SignaturePolicy | None
     platform: str | Platform | None

@@ -26,7 +26,7 @@ from cosinspect.inspection.worker import Outcome, Task, perform
 __all__ = ["GRACE", "Processes", "perform_apart", "serve"]
 
 GRACE = 1.0
-"""Seconds that an inspection has behind its deadline to say itself that it was not done in time."""
+"""Seconds that an inspection has after its deadline to say itself that it was not done in time."""
 START_SECONDS = 120.0
 """What a process may take until it is ready; on a busy machine that is the time of its imports."""
 IDLE_SECONDS = 1.0
@@ -53,7 +53,7 @@ class Processes:
     Args:
         count: how many inspections run in parallel.
         work: what a process does with a task; a function that it can import.
-        grace: seconds behind a task's own deadline until its process is ended.
+        grace: seconds after a task's own deadline until its process is ended.
     """
 
     def __init__(self, count: int, *, work: Work = perform, grace: float = GRACE) -> None:

@@ -38,7 +38,7 @@ class Rulebook:
         policies: paths and texts of files.
         profile_text: of the file, None for a builtin one.
         build_manifest: path and bytes of the manifest of an ISO, or None.
-        signatures: the required signers, None for none.
+        signatures: the required signers, None if there is none.
         platform: selects from an index; None for this machine's platform.
     """
 

@@ -46,7 +46,7 @@ class Task:
         rulebook: the requirements.
         access: access to its registry.
         seconds: the time limit.
-        cache: directory or URL; None for none.
+        cache: directory or URL; None if there is none.
         local_cache: local directory of a cache by URL.
         packages: whether to list the packages too.
         jobs: the number of layers read in parallel.

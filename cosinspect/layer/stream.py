@@ -159,7 +159,7 @@ class LayerStream:
         return stream.read()
 
     def _member_began(self, behind: int) -> None:
-        """Record the start of a member of which `behind` bytes were read already."""
+        """Record the start of a member of which `after` bytes were read already."""
         if self._boundary is not None and self._recorder.is_due(self.uncompressed_size):
             packed, hashed = self._boundary
             skipped = self._stream.position - behind - packed

@@ -34,7 +34,7 @@ def opaque_path(directory: str) -> str:
 def deleted_by(marker: str) -> str | None:
     """Return what the whiteout at a path deletes; None if the path is no whiteout's.
 
-    For an opaque whiteout, it is the directory with a slash behind it, whose content is deleted.
+    For an opaque whiteout, it is the directory with a slash after it, whose content is deleted.
     """
     directory, slash, name = marker.rpartition("/")
     if name == OPAQUE:

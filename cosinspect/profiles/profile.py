@@ -89,7 +89,7 @@ class Profile:
         return needs_of(generation, *(table.operations if table is not None else ()))
 
     def title(self, generation: str) -> str:
-        """Name a generation in words, "" for none."""
+        """Name a generation in words, "" if there is none."""
         table = self.generations.get(generation)
         return table.title if table is not None else ""
 

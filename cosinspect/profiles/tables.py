@@ -136,6 +136,8 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         relabels: when the command elemental runs setfiles in the new root: where file contexts are there, or only beside a policy.
         recovery_squashfs: whether the recovery system is a squashfs.
         plan_script: the script that an upgrade plan of Kubernetes runs in the new image.
+        state_mebibytes: the size of the partition that holds, during an upgrade, both images of the machine, the unpacked new image and the
+            file system made of it; 0 if that is not known.
         upgrade_hook: the cloud-config that prepares an older menu for the image.
         configured: whether `elemental init` writes the configuration files into the image.
     """
@@ -155,6 +157,7 @@ class Deployment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     relabels: Literal["", "contexts", "policy"] = ""
     recovery_squashfs: bool = False
     plan_script: str = ""
+    state_mebibytes: int = 0
     upgrade_hook: str = ""
     configured: bool = False
 
@@ -212,7 +215,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         releases: the first and the last release of it, None if that is not known.
         profile: the name of the profile that `auto` chooses for it.
         operations: further generations whose rows of the table of operations hold for it.
-        usual: whether its menu sets every variable that any generation's menu sets, so that it stands in where no generation is evident.
+        usual: whether its menu sets every variable that any generation's menu sets, so that it is used if no generation is evident.
         deployment: how it is written to disks and media.
         unified: its unified kernel images, None if it has none.
         carries: the image's content instead of a system, "" for a system.
@@ -231,7 +234,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         own_programs: further commands of its own that operations call, each with the names it is looked for by.
         own_initrd_checks: whether own checks read the drivers of its initrd.
         grub_config: the menu that installation copies to disk, "" if none is.
-        grub_config_fallback: the menu that is copied where that is missing, "" for none.
+        grub_config_fallback: the menu that is copied where that is missing, "" if there is none.
         bootargs: the file that names kernel, initrd and kernel command line, "" if nothing reads one.
         dracut_module: name of the module as dracut lists it, "" if the initrd is not made by dracut.
         dracut_directory: the module in the image.
@@ -253,7 +256,8 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         yip_programs: the programs that have it in them.
         active_mode_file: the file that the initrd writes when the active system boots, "" if unknown.
         covered: directories over which an installed machine mounts partitions or memory: what the image has there is not seen.
-        kept: directories in which what the machine keeps stands in front of what the image has.
+        kept: directories in which what the machine keeps is in front of what the image has.
+        copied_once: directories that the installation copies into volumes of the machine, and that upgrades leave as they are.
         overlays: directories that are mounted over by default, and whose absence stops the boot.
         kernel_argument: the kernel argument that this generation's initrd acts on.
         kernel_argument_else: arguments that suffice if the image is not named.
@@ -318,6 +322,7 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     active_mode_file: str = ""
     covered: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    copied_once: tuple[str, ...] = ()
     overlays: tuple[str, ...] = ()
     kernel_argument: str = ""
     kernel_argument_else: tuple[str, ...] = ()

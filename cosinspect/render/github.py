@@ -29,7 +29,7 @@ class GithubRenderer:
     """Writes a line for the verdict and one for each finding, most severe first; ignores colour and width.
 
     Attributes:
-        containerfile: the Containerfile of the image; an annotation stands at the instruction that made its layer.
+        containerfile: the Containerfile of the image; an annotation is at the instruction that made its layer.
     """
 
     containerfile: Containerfile | None = None

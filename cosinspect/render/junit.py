@@ -57,6 +57,7 @@ def _properties(report: Report) -> dict[str, str]:
         "profile": report.profile,
         "policies": ", ".join(report.policies),
         "generation": report.generation,
+        **({"upgrade_from": report.upgrade_from.line} if report.upgrade_from is not None else {}),
         "verdict": report.verdict.value,
         **({"provisional": ", ".join(report.reservations)} if report.provisional else {}),
         **{

@@ -81,14 +81,14 @@ class ClusterDeployment:
         pin: whether tags are replaced by the inspected digest.
         cert_manager: whether cert-manager makes the certificate.
         ca_bundle: base64 of the authority's PEM, "" to leave it to cert-manager.
-        pull_secret: name of a secret with credentials, "" for none.
+        pull_secret: name of a secret with credentials, "" if there is none.
         notifications: whether to accept events of registries.
         harbor: whether to serve as a scanner for Harbor.
         harbor_addresses: internal addresses of Harbor's registry, each with its host in `images`.
         replicas: pods; with more than one, each has a cache of its own that ends with the pod.
         database_secret: name of a secret with the variables of libpq, "" for a file of SQLite.
         exclude_namespaces: namespaces that the API server does not ask about, besides `kube-system` and the server's own.
-        priority_class: of the pods, "" for none.
+        priority_class: of the pods, "" if there is none.
         network_policy: whether to restrict the pods' connections to what the server needs.
         monitoring: whether the operator of Prometheus scrapes the server and raises alerts.
 

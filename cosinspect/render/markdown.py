@@ -62,7 +62,8 @@ def _page(report: Report) -> Iterator[str]:
         for waiver in report.unused:
             yield f"- {_code(waiver.check)}: {_code(waiver_line(waiver))}"
     yield ""
-    yield f"{_code(report.digest)}, profile {_code(' + '.join([report.profile, *report.policies]))}"
+    origin = f", upgrade from {_code(report.upgrade_from.line)}" if report.upgrade_from is not None else ""
+    yield f"{_code(report.digest)}, profile {_code(' + '.join([report.profile, *report.policies]))}{origin}"
 
 
 def _result(report: Report, result: CheckResult) -> Iterator[str]:

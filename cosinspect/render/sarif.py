@@ -113,6 +113,7 @@ def _run(report: Report, rules: list[Rule], lines: StepLines | None) -> dict[str
             "profile": printable(report.profile),
             "policies": [printable(name) for name in report.policies],
             "generation": report.generation,
+            **({"upgradeFrom": printable(report.upgrade_from.line)} if report.upgrade_from else {}),
             "verdict": report.verdict.value,
             "provisional": list(report.reservations),
             "capabilities": {

@@ -92,7 +92,7 @@ def _makes(instruction: BuildInstruction, step: str) -> bool:
 
 
 def _runs(value: str, written: str) -> bool:
-    """Return whether a history's text is that of `RUN value`: behind a shell with its options, build arguments, or nothing."""
+    """Return whether a history's text is that of `RUN value`: after a shell with its options, build arguments, or nothing."""
     words = _json_words(value)
     command = " ".join(words) if words else value
     if (mark := command.find("<<")) >= 0 and not words:

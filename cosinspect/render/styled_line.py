@@ -13,7 +13,7 @@ _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "
 
 
 class StyledLine:
-    """Pieces of text, each with a style of its own: words such as `bold red`, "" for none.
+    """Pieces of text, each with a style of its own: words such as `bold red`, "" if there is none.
 
     Args:
         text: the first piece.

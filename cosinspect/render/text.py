@@ -51,7 +51,7 @@ MAX_ALIKE = 5
 MAX_NEEDS = 2
 """The number of needs that no check looked at and that are named; `explain` lists all."""
 MIN_TEXT = 20
-"""The number of columns that text beside a label has at least; with less, it stands below the label."""
+"""The number of columns that text beside a label has at least; with less, it is below the label."""
 
 _VERDICTS = {Verdict.PASS: "PASS", Verdict.FAIL: "FAIL", Verdict.OPEN: "UNDECIDED"}
 _VERDICT_STYLES = {
@@ -138,6 +138,7 @@ class _Page:
             "digest": report.digest,
             "index": report.index or "",
             "platform": report.platform or "not stated",
+            "from": report.upgrade_from.line if report.upgrade_from is not None else "",
             "generation": generation_words(report),
             "layers": f"{len(report.layers)}, {size(total)} compressed",
             "signed by": joined(list(dict.fromkeys(printable(each.signer) for each in verified)), "and"),
@@ -173,7 +174,7 @@ class _Page:
                     alike.setdefault(reason, []).append(capability)
             label = StyledLine("  ").append(f"{status.value:<9}", _STATUS_STYLES[status])
             if status is Status.YES:
-                # A condition of some of them stands below all, which the reader looks for first.
+                # A condition of some of them is below all, which the reader looks for first.
                 yield from self._able(alike, label)
                 continue
             for reason, those in alike.items():

@@ -7,10 +7,10 @@ one generation reads from an image, or runs in it, and the effect if it is missi
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 __all__ = [
     "ASSUMPTION",
@@ -22,6 +22,7 @@ __all__ = [
     "Effect",
     "Need",
     "Status",
+    "needs_of_image",
 ]
 
 
@@ -119,6 +120,16 @@ class Need:
         )
 
 
+def needs_of_image(needs: Iterable[Need]) -> tuple[Need, ...]:
+    """Return the rows for an upgrade of a machine that runs another image: what an upgrade needs of the machine is no need of the new image."""
+    found = []
+    for need in needs:
+        others = tuple(each for each in need.operations if not need.machine or each is not Capability.UPGRADE)
+        if others:
+            found.append(evolve(need, operations=others))
+    return tuple(found)
+
+
 @frozen
 class CapabilityResult:
     """Whether the image has a capability, and why.
@@ -127,7 +138,7 @@ class CapabilityResult:
         status: yes, no, or unknown.
         because: ids of the checks that decide it.
         unknown: the needs that no check looked at.
-        assuming: the assumption of a `yes`, "" for none.
+        assuming: the assumption of a `yes`, "" if there is none.
         effect: of a `no`: whether the operation fails, or its result does not work; None if no row states it.
     """
 

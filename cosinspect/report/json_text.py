@@ -24,7 +24,7 @@ _ESCAPE = re.compile(r"\\(?:(\\)|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 def json_text(document: Mapping[str, Any] | list[Any], *, indent: int | None = None) -> str:
     """Return a document as JSON in ASCII, without a line break at its end; each document of a list says its own escapes."""
     text = json.dumps(document, indent=indent, ensure_ascii=True, allow_nan=False)
-    if _SUSPECT.search(text) is None:  # a character behind U+FFFF is suspect too
+    if _SUSPECT.search(text) is None:  # a character after U+FFFF is suspect too
         return text
     plain = [_escaped(each) for each in document] if isinstance(document, list) else _escaped(document)
     return json.dumps(plain, indent=indent, ensure_ascii=True, allow_nan=False)

@@ -48,7 +48,7 @@ _SIGNED = {
 
 
 def unknown_line(result: CapabilityResult) -> str:
-    """Return the needs of a capability that no check looked at, "" for none."""
+    """Return the needs of a capability that no check looked at, "" if there is none."""
     if not result.unknown:
         return ""
     told = "; ".join(need.rstrip(".") for need in result.unknown)

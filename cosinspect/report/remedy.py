@@ -82,7 +82,7 @@ class Remedy:
 
     Attributes:
         text: what to do, with the steps in it.
-        steps: the steps, added behind the last one of the image in this order.
+        steps: the steps, added after the last one of the image in this order.
         omits: the position of a layer; the image has the finding no more if the step that made the layer is left out. None if that is not known.
     """
 

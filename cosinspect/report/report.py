@@ -36,6 +36,7 @@ from cosinspect.report.results import (
     Level,
     Rule,
     Stats,
+    UpgradeOrigin,
     Waiver,
 )
 from cosinspect.report.schema import document_schema
@@ -61,6 +62,7 @@ __all__ = [
     "Rule",
     "Stats",
     "Status",
+    "UpgradeOrigin",
     "Verdict",
     "Waiver",
     "judge",
@@ -165,6 +167,7 @@ class _WireReport(msgspec.Struct):
     verified_required: bool = False
     boot: dict[str, Any] | None = None
     strict: bool = False
+    upgrade_from: UpgradeOrigin | None = None
     provisional: tuple[str, ...] = ()
     """Follows from `by_table`, `unread` and `selected`."""
 
@@ -207,6 +210,7 @@ class Report:
         strict: whether warnings fail.
         needs: the rows of the table of operations for the image's generation.
         boot: the result of a boot as plain values, None without one.
+        upgrade_from: the image that the machine runs before the upgrade, None if none was given.
         published: the verdict and capabilities of a report that was read from a document.
     """
 
@@ -234,6 +238,7 @@ class Report:
     strict: bool = False
     needs: tuple[Need, ...] = field(default=(), repr=False)
     boot: Mapping[str, Any] | None = field(default=None, hash=False)
+    upgrade_from: UpgradeOrigin | None = None
     published: _Published | None = field(default=None, repr=False, eq=False)
 
     @property
@@ -376,6 +381,7 @@ class Report:
             signature_required=wire.signature_required, semantics=wire.semantics, by_table=wire.by_table,
             unread=wire.unread, selected=wire.selected, verified_required=wire.verified_required, strict=wire.strict,
             published=_Published(wire.verdict, capabilities), profile_asked=wire.profile_asked, boot=wire.boot,
+            upgrade_from=wire.upgrade_from,
         )  # fmt: skip
 
     @staticmethod
@@ -425,6 +431,7 @@ class Report:
             "stats": self.stats.to_dict(),
             **({"boot": dict(self.boot)} if self.boot is not None else {}),
             **({"strict": True} if self.strict else {}),
+            **({"upgrade_from": self.upgrade_from.to_dict()} if self.upgrade_from is not None else {}),
         }
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Level",
     "Rule",
     "Stats",
+    "UpgradeOrigin",
     "Waiver",
 ]
 
@@ -228,3 +229,35 @@ class Stats:
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON."""
         return {"seconds": round(self.seconds, 3), "bytes": self.bytes, "entries": self.entries}
+
+
+@frozen
+class UpgradeOrigin:
+    """The image that a machine runs before an upgrade to the inspected one.
+
+    Attributes:
+        name: as given.
+        digest: of the manifest.
+        generation: of the toolkit in it, "" if none is evident.
+        generation_title: a description of the generation.
+    """
+
+    name: str
+    digest: str
+    generation: str
+    generation_title: str
+
+    @property
+    def line(self) -> str:
+        """The image in one line."""
+        words = f", {self.generation_title}" if self.generation_title else ""
+        return f"{self.name} ({self.digest}{words})"
+
+    def to_dict(self) -> dict[str, str]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "generation": self.generation,
+            "generation_title": self.generation_title,
+        }

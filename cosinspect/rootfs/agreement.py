@@ -28,7 +28,7 @@ class Agreement:
 
     - a path keeps its kind through all layers, and a layer has one entry for it;
     - an entry is at its own path, below directories and not below links;
-    - a hard link is behind its target, in the target's layer, and has the target's mode and owner; no layer replaces or deletes
+    - a hard link is after its target, in the target's layer, and has the target's mode and owner; no layer replaces or deletes
       a file with several names;
     - a whiteout deletes something from a directory that some layer lists, and no layer has an entry there again;
     - there is no opaque whiteout, no device 0/0, no irregular entry, and no attribute that Linux refuses.

@@ -1,7 +1,7 @@
 """The entries of one layer by directory, if they can be written in any order.
 
 Nearly all layers are of this kind: each path occurs once, nothing but directories has something below it, and each hard link is
-behind its target. A directory's files are then written together.
+after its target. A directory's files are then written together.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Batches:
                 target = table.find(link)
                 if target is None or target >= row or table.type(target) == "dir":
                     return False
-        # A link without a target, or an entry of the root that is no directory.
+        # A link without a target, or an entry of the root that is not a directory.
         without = (*table.rows_of_type("symlink"), *self.hardlinks)
         top = table.find("")
         return all(row in table.links for row in without) and (top is None or table.type(top) == "dir")

@@ -210,7 +210,7 @@ class _RealPaths:
         return f"{self.directory(parent)[0]}/{name}" if slash or name else ""
 
     def directory(self, path: str) -> tuple[str, Node | None]:
-        """Return the real path of a directory, and what is there: None for nothing, a file if it is in its place."""
+        """Return the real path of a directory, and what is at that path: None, or a file in place of the directory."""
         found = self._parents.get(path)
         if found is None:
             walk = PathWalk(NODES, self._root, path, most=self._limits.link_hops)
@@ -260,7 +260,7 @@ def _concerned(paths: _RealPaths, index: LayerIndex) -> dict[str, Node]:
             add(real, there)
         parents.add(entry.path.rpartition("/")[0])
     for parent in in_time(parents):
-        # A file in the place of a directory gives way.
+        # A file in place of a directory gives way.
         _, node = paths.directory(parent)
         while parent and (node is None or node.children is None):
             real = paths.resolve(parent)

@@ -35,7 +35,7 @@ def link_leaves_root(name: str, target: str) -> bool:
 
 
 class OpaqueDirectories:
-    """The directories that layers so far have emptied; those of the layer at hand count from the next layer on."""
+    """The directories that layers so far have emptied; those of the current layer count from the next layer on."""
 
     def __init__(self) -> None:
         self._known: dict[str, bool] = {}
@@ -43,11 +43,11 @@ class OpaqueDirectories:
         self._staged: set[str] = set()
 
     def stage(self, directory: str) -> None:
-        """Take a directory that the layer at hand empties."""
+        """Take a directory that the current layer empties."""
         self._staged.add(directory)
 
     def promote(self) -> None:
-        """End the layer at hand: what it empties hides the entries of the layers below."""
+        """End the current layer: what it empties hides the entries of the layers below."""
         if self._staged:
             self._opaque |= self._staged
             self._staged.clear()

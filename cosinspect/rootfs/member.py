@@ -28,8 +28,8 @@ class Member:
         device: major and minor number.
         xattrs: extended attributes, values with surrogate escapes.
         identity: what all names of one file share, None where it has one name.
-        content: the bytes of a small file that is at hand.
-        source: what the content is found by where it is not at hand.
+        content: the bytes of a small file that is available.
+        source: what the content is found by where it is not available.
         from_path: the path in the image that a copy is of, "" where it is the same.
     """
 

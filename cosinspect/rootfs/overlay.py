@@ -39,7 +39,7 @@ class Merged:
         problems: the entries that the reader cannot apply.
         names: the number of names without the root, if known without counting.
         unambiguous: whether all readers are known to make the same tree.
-        is_literal: whether each entry and marker was applied at its own path, not behind a link, in layers that have a path once.
+        is_literal: whether each entry and marker was applied at its own path and not through a link, in layers that have each path once.
     """
 
     root: Node
@@ -239,7 +239,7 @@ def _extract(tree: Tree, layers: Sequence[LayerIndex], *, guarded: bool) -> None
 
 
 def extraction_end(index: LayerIndex, semantics: Semantics = Semantics.ELEMENTAL) -> str | None:
-    """Return the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None for none."""
+    """Return the path of the first entry of a layer at which `mutate.Extract` ends if it comes to it, None if there is none."""
     guarded = RULES[semantics].guarded
     for entry in index.entries:
         why = entry.fault and entry.fault.rpartition(" ")[2]
@@ -267,8 +267,8 @@ class _Survivors:
 
     Attributes:
         cut: position of the layer in whose middle the reading ends, and why it does.
-        broken: the entry whose content is cut there, None for none.
-        outside: position and name of an entry that leaves the root, at which a reader with guards ends; None for none.
+        broken: the entry whose content is cut there, None if there is none.
+        outside: position and name of an entry that leaves the root, at which a reader with guards ends; None if there is none.
     """
 
     def __init__(self, layers: Sequence[LayerIndex], *, guarded: bool) -> None:
@@ -316,7 +316,7 @@ class _Survivors:
                     self.broken = item.path
                     break
                 yield position, item
-            if cut is None and self._guarded:  # what comes behind the end mark is read as well
+            if cut is None and self._guarded:  # what comes after the end mark is read as well
                 cut = next((each for each in index.cuts if each.reader != "containerd"), None)
             if cut is not None:
                 self.cut = position, cut
@@ -384,7 +384,7 @@ def _own_name(marker: Marker) -> str:
 
 
 def _in_order(index: LayerIndex, *, opaques: bool = False) -> Iterator[LayerEntry | Marker]:
-    """Return entries and markers as they stand in the layer."""
+    """Return entries and markers as they are in the layer."""
     markers = [*index.whiteouts, *index.nameless]
     if opaques:
         markers.extend(index.opaques)

@@ -211,7 +211,7 @@ class Rootfs:
 
         Raises:
             PathNotFound: there is nothing, or a link on the way is dangling.
-            NotADirectory: a file is in the place of a directory.
+            NotADirectory: a file is in place of a directory.
             SymlinkLoop: the links do not end.
         """
         return _found(self.trace(path))

@@ -27,12 +27,13 @@ _logger = logging.getLogger("cosinspect.server")
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 WARNING = 240
-"""The maximum length of a warning; the API server may cut longer ones than 256 characters."""
+"""The maximum length of a warning; the API server may cut warnings above 256 characters."""
 MESSAGE = 4000
 """The maximum length of a denial."""
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _INSPECTED = ("CREATE", "UPDATE")
+_OPERATIONS = (*_INSPECTED, "DELETE", "CONNECT")
 
 
 class _GroupVersionKind(msgspec.Struct):
@@ -51,6 +52,7 @@ class _Request(msgspec.Struct, rename="camel"):
     operation: str
     namespace: str | None = None
     name: str | None = None
+    sub_resource: str | None = None
     user_info: _User | None = None
     object: msgspec.Raw = msgspec.Raw(b"null")
     old_object: msgspec.Raw = msgspec.Raw(b"null")
@@ -90,7 +92,7 @@ class Admissions:
 
         Args:
             body: the document.
-            patience: the `timeout` of the request as a Go duration; None without one.
+            patience: the `timeout` of the request as a Go duration, or None.
             arrived: the time of arrival, by `time.monotonic`.
             mutate: whether to replace tags by the inspected digests.
 
@@ -106,6 +108,11 @@ class Admissions:
                 f"expected {KIND} of {API_VERSION}, found {review.kind[:60]!r} of {review.api_version[:60]!r}",
             )
         request = review.request
+        if request.operation not in _OPERATIONS:
+            raise Refusal(
+                400,
+                f"expected one of the operations {', '.join(_OPERATIONS)}, found {request.operation[:60]!r}",
+            )
         until = arrived + self._patience(patience)
         namespace = request.namespace or ""
         bind(
@@ -140,7 +147,7 @@ class Admissions:
         return self._answered(request, images, passages, ignored, mutate=mutate)
 
     def _patience(self, told: str | None) -> float:
-        """Return the seconds until an answer is due: before the API server's timeout."""
+        """Return the seconds until an answer is due, which is before the API server's timeout."""
         patience = self.configuration.admission.seconds
         if told is not None:
             patience = parse_timeout(told)
@@ -158,15 +165,19 @@ class Admissions:
             return ()
         group, kind = request.kind.group, request.kind.kind
         if not self.fields.knows(group, kind):
+            if (
+                request.sub_resource
+            ):  # Scale, Eviction, Binding: what a request for a part of an object sends names no image
+                return ()
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
-            raise LookupError(f"it is not known where a {told} names images: add it under kinds")
+            raise LookupError(f"the paths of images in a {told} are not known: add it under kinds")
         body, before = self._objects(request)
         if (
             not request.name and memoryview(request.object).nbytes > SMALL
         ):  # `_named` has not read it a second time
             bind(object=_qualified(request, _name_in(body)))
-        # A change of a label does not judge running images again, and an object that is being deleted must be
-        # able to lose its finalizers. An object that is created is judged whatever its metadata.
+        # A change of labels does not decide running images again, and an object that is being deleted must be able to
+        # lose its finalizers. An object that is created is always decided.
         if request.operation == "UPDATE" and (
             _is_deleted(body) or self._brings_nothing(group, kind, body, before)
         ):
@@ -181,7 +192,7 @@ class Admissions:
         return images
 
     def _objects(self, request: _Request) -> tuple[Any, Any]:
-        """Return the object and what it was before, None where there was nothing or nothing that can be read.
+        """Return the object and its earlier state; a state is None if it is absent or cannot be read.
 
         Raises:
             InvalidObject: the object cannot be read.
@@ -198,13 +209,13 @@ class Admissions:
         return read_object(request.object, group, kind, self.fields), before
 
     def _brings_nothing(self, group: str, kind: str, body: object, before: object) -> bool:
-        """Return whether an update changes nothing that may name an image; paths of the configuration may lead anywhere."""
+        """Return whether an update changes no field that may name an image; configured paths may lead to any field."""
         if self.fields.is_slow(group, kind):
             return bool(body == before)
         return bool(_content(body) == _content(before))
 
     async def _find(self, group: str, kind: str, body: object) -> tuple[NamedImage, ...]:
-        """Search an object; JSONPaths of the configuration are followed outside of the event loop."""
+        """Find the images of an object; JSONPaths of the configuration are evaluated outside of the event loop."""
         if self.fields.is_slow(group, kind):
             return await asyncio.to_thread(self.fields.find, group, kind, body)
         return self.fields.find(group, kind, body)
@@ -269,7 +280,7 @@ def parse_timeout(text: str) -> float:
 
 
 def _named(request: _Request) -> str:
-    """Name an object as `kubectl` does; an object that is created may have no more than a prefix of a name."""
+    """Name an object as `kubectl` does; an object that is created may only have a prefix of a name."""
     name = request.name or ""
     if not name and memoryview(request.object).nbytes <= SMALL:
         try:
@@ -313,7 +324,7 @@ def _metadata_of(body: object) -> dict[str, Any]:
 
 
 def _content(body: object) -> object:
-    """Return an object without what controllers and users change beside its images."""
+    """Return an object without fields, other than images, that controllers and users change."""
     if not isinstance(body, dict):
         return body
     return {key: value for key, value in body.items() if key not in ("metadata", "status")}

@@ -1,4 +1,4 @@
-"""The server as an ASGI application: which path speaks which protocol, and what bounds every request."""
+"""The server as an ASGI application: the protocol of each path, and the bounds of every request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Answer = Callable[[Request, bytes, float], Awaitable[Reply]]
 
 
 def application(service: Service) -> Starlette:
-    """Make the application; whatever a request needs of the configuration it takes from the service when it comes."""
+    """Make the application; each request uses the service's configuration at its arrival."""
     metrics = service.metrics
     desk = _Desk(service)
     reports = Reports(service.verdicts)
@@ -123,7 +123,7 @@ def _harbor(desk: _Desk, service: Service) -> list[Route]:
 
 
 def _spoken(protocol: Protocol | None) -> Protocol:
-    """Return a protocol, which the configuration may not have."""
+    """Return a protocol."""
     if protocol is None:
         raise Refusal(404, "the configuration has no table for this protocol")
     return protocol
@@ -131,7 +131,7 @@ def _spoken(protocol: Protocol | None) -> Protocol:
 
 @define
 class _Desk:
-    """Takes requests: bounded in size and time, counted, and answered whatever happens."""
+    """Handles requests: bounds their size and time, counts them, and always answers."""
 
     service: Service
 
@@ -150,7 +150,7 @@ class _Desk:
                     reply = _refused(Refusal(503, "the server is ending, try again"), protocol)
                     _logger.warning("a request of %s was not done when the server ended", protocol)
                 except ClientDisconnect:
-                    reply = Reply(status=499)  # nobody hears it
+                    reply = Reply(status=499)  # the client is gone
                 except Refusal as fault:
                     reply = _refused(fault, protocol)
                     _logger.log(
@@ -158,7 +158,7 @@ class _Desk:
                         "request refused",
                         extra={"protocol": protocol, "status": fault.status, "reason": fault.message},
                     )
-                except Exception:  # the next request must be answered, too; and this one is not admitted
+                except Exception:  # later requests must still be answered, and this one is not admitted
                     _logger.exception("a request of %s cannot be answered", protocol)
                     reply = _refused(Refusal(500, "internal error: the server's log has more"), protocol)
             metrics.requests.labels(protocol, str(reply.status)).inc()
@@ -181,12 +181,12 @@ class _Desk:
         most = listen.body_bytes
         length = request.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > most:
-            raise Refusal(413, f"expected at most {most} bytes, {length[:20]} are announced")
+            raise Refusal(413, f"expected at most {most} bytes, Content-Length is {length[:20]}")
         try:
             async with asyncio.timeout(listen.client_seconds):
                 return await _read(request, most)
         except TimeoutError as fault:
-            raise Refusal(408, "the request did not come to its end in time") from fault
+            raise Refusal(408, "the request was not complete in time") from fault
 
 
 async def _read(request: Request, most: int) -> bytes:
@@ -208,7 +208,7 @@ def _authorize(request: Request, token: str) -> None:
 
 
 def _request_id(request: Request) -> str:
-    """Return the id by which the log names a request: what the client calls it, where that is an id, or a new one."""
+    """Return the id of a request for the log: the client's, if it is a valid id, or a new one."""
     given = request.headers.get(REQUEST_ID, "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 

@@ -20,11 +20,11 @@ __all__ = ["renew", "require_certificate", "require_pair", "tls_context"]
 _logger = logging.getLogger("cosinspect.server")
 
 WATCH_SECONDS = 1.0
-"""How often the certificate's files are looked at."""
+"""Seconds between looks at the certificate's files."""
 
 
 def tls_context(settings: Listen, metrics: Metrics) -> ssl.SSLContext | None:
-    """Make the context by which connections are accepted, None for plain HTTP.
+    """Return the TLS context of the listener, None for plain HTTP.
 
     Raises:
         InvalidConfiguration: certificate and key cannot be used.
@@ -49,7 +49,7 @@ def tls_context(settings: Listen, metrics: Metrics) -> ssl.SSLContext | None:
 
 
 async def renew(context: ssl.SSLContext, settings: Listen, metrics: Metrics) -> None:
-    """Load the certificate again when its files have changed; while they do not fit each other, the old one stays."""
+    """Reload the certificate when its files change; while key and certificate do not match, the old one stays."""
     files = [Path(name) for name in (settings.certificate, settings.key) if name is not None]
     seen = stamp_of(files)
     while True:
@@ -58,7 +58,7 @@ async def renew(context: ssl.SSLContext, settings: Listen, metrics: Metrics) -> 
         if now == seen:
             continue
         try:
-            # Into a context of its own first: a half that fits nothing must not replace half of what is in use.
+            # Load into a separate context first: a certificate without its key must not replace the one in use.
             _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), settings)
             expiry = _expiry(settings)
             _load(context, settings)
@@ -71,7 +71,7 @@ async def renew(context: ssl.SSLContext, settings: Listen, metrics: Metrics) -> 
 
 
 def require_certificate(path: str) -> None:
-    """Require a file of certificates of which none has expired.
+    """Require a file of certificates that have not expired.
 
     Raises:
         ValueError: the file has no certificate.
@@ -90,7 +90,7 @@ def require_pair(certificate: str, key: str) -> None:
     """Require the private key of a certificate, without a password.
 
     Raises:
-        ValueError: it is another, or none.
+        ValueError: it is not the certificate's key, or not a key.
         OSError: a file cannot be read.
     """
 
@@ -103,18 +103,18 @@ def require_pair(certificate: str, key: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=ask)
     except ssl.SSLError as fault:
         raise ValueError(
-            f"{key}: expected the key of {certificate}: {fault.reason or fault}; use the pair that was made together"
+            f"{key}: expected the key of {certificate}: {fault.reason or fault}; use the key and the certificate of one pair"
         ) from fault
 
 
 def _load(context: ssl.SSLContext, settings: Listen) -> None:
     assert settings.certificate is not None  # noqa: S101 - the configuration demands it
-    # A key with a password would have OpenSSL ask a terminal for it.
+    # With a password on the key, OpenSSL would ask for it on a terminal.
     context.load_cert_chain(settings.certificate, settings.key, password=lambda: "")
 
 
 def _expiry(settings: Listen) -> float:
-    """Return when the first certificate of the chain that expires does, in seconds since 1970."""
+    """Return the earliest expiry of the chain's certificates, in seconds since 1970."""
     assert settings.certificate is not None  # noqa: S101 - the configuration demands it
     chain = x509.load_pem_x509_certificates(Path(settings.certificate).read_bytes())
     return min(each.not_valid_after_utc.timestamp() for each in chain)

@@ -1,4 +1,4 @@
-"""The server's configuration: TOML in, a `Configuration` out, or every mistake in it with its place."""
+"""The server's configuration: TOML in, a `Configuration` out, or every mistake with its position."""
 
 from __future__ import annotations
 
@@ -46,34 +46,34 @@ _Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 
 
 class Mode(enum.Enum):
-    """What becomes of an image that a rule fits."""
+    """The effect of a rule on its images."""
 
     ENFORCE = "enforce"
-    """It is refused unless it passes."""
+    """The image is refused unless it passes."""
     WARN = "warn"
-    """It is admitted, with a warning if it does not pass."""
+    """The image is admitted, with a warning if it does not pass."""
     SKIP = "skip"
-    """It is admitted, and not looked at."""
+    """The image is admitted without an inspection."""
 
 
 class Otherwise(enum.Enum):
-    """What becomes of an image whose verdict is unknown, or that no rule matches."""
+    """The decision about an image that has no verdict, or that no rule matches."""
 
     DENY = "deny"
     ADMIT = "admit"
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the server listens, and with which certificate.
+    """The address of the server, its certificate, and its bounds for clients.
 
     Attributes:
         address: host and port.
-        certificate: PEM file with the certificate and what it is vouched for by; read again when it changes.
+        certificate: PEM file with the certificate and its chain; read again when it changes.
         key: PEM file with its key.
-        client_ca: PEM file; only clients with a certificate by one of these are spoken to.
+        client_ca: PEM file of certificate authorities; only clients with a certificate of one of them are accepted.
         plain_http: no TLS at all, for a proxy on the same machine.
-        connections: clients at once; who comes beyond is told to come again.
-        client_seconds: what a client has to send a request.
+        connections: the most clients at once; further ones are asked to retry.
+        client_seconds: the time in which a client must send a request.
         body_bytes: the largest request.
         grace_seconds: the time from SIGTERM to the end of the process, at most.
     """
@@ -95,26 +95,26 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def port(self) -> int:
-        """The port; 0 for any that is free."""
+        """The port; 0 for any free port."""
         return int(self.address.rpartition(":")[2])
 
 
 class Inspections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How images are inspected, and where verdicts are kept.
+    """The bounds of inspections, and the stores of verdicts and layers.
 
     Attributes:
-        database: file of the verdicts, made if it is not there, or an address of PostgreSQL, which several servers can share.
-        cache: directory or URL of what is known of layers; None for none.
-        workers: processes that inspect.
-        queue: images that may wait; who comes beyond is told to come again.
-        seconds: what one inspection may take.
-        platform: which image of an index is meant; None for what the server's machine runs.
-        tag_seconds: how long a tag is taken to mean the digest it meant; 0 asks the registry each time.
-        retry_seconds: how long an image that could not be decided is not tried again.
-        keep: verdicts that are kept, the oldest going first.
-        plain_http: registries that are spoken to without TLS, besides localhost.
-        private_addresses: whether a registry on a public address may send to token servers and storage on addresses of
-            the server's own network.
+        database: file of the verdicts, which is created if needed, or an address of PostgreSQL, which several servers can share.
+        cache: directory or URL of the cache of layers; None without a cache.
+        workers: the number of processes that inspect.
+        queue: the most images that wait; requests for further ones are asked to retry.
+        seconds: the time limit of an inspection.
+        platform: the platform that is selected from an index; None for that of the server's machine.
+        tag_seconds: how long the digest of a tag is remembered; 0 asks the registry each time.
+        retry_seconds: how long an undecided image is not inspected again.
+        keep: the number of verdicts that are kept; the oldest are deleted first.
+        plain_http: registries that are accessed without TLS, besides localhost.
+        private_addresses: whether a registry on a public address may refer to token servers and storage on addresses of the
+            server's own network.
     """
 
     database: str = "verdicts.sqlite"
@@ -131,16 +131,16 @@ class Inspections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What becomes of what cannot be decided. Nothing is admitted here unless it says so in full words.
+    """The decisions about images without a verdict. An image is admitted only if the configuration says so.
 
     Attributes:
-        seconds: what a request may take that does not say, as Gatekeeper's do not; below the 2 s that a Provider waits,
-            and the 3 s of Gatekeeper's own webhook.
-        pending: of an image that is still being inspected.
-        undecided: of an image that cannot be decided: unreachable, damaged, or with an open verdict.
-        unmatched: of an image that no rule fits.
-        unlisted: of an object of a kind of which it is not known where it names images.
-        unresolved: of an image whose tag is not known yet, as in a Plan that follows a channel, under a rule that enforces.
+        seconds: the time limit of requests that state none, such as Gatekeeper's; below the 2 s of a Provider and the 3 s of
+            Gatekeeper's own webhook.
+        pending: for an image that is still being inspected.
+        undecided: for an image that cannot be decided: unreachable, damaged, or with an open verdict.
+        unmatched: for an image that no rule matches.
+        unlisted: for an object of a kind whose paths of images are unknown.
+        unresolved: for an image without a known tag, as in a Plan that follows a channel, under a rule that enforces.
     """
 
     seconds: _Seconds = 1.5
@@ -152,20 +152,21 @@ class Admission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=False, weakref=True):
-    """Which images it fits, and what is required of them. The first rule that fits counts.
+    """A rule: the images that it matches, and its requirements. The first rule that matches counts.
 
-    Rules are compared by identity: the files that a rule names may change, so an equal rule of a later configuration is another one.
+    Rules are compared by identity: the files that a rule names may change, so an equal rule of a later configuration
+    is a different rule.
 
     Attributes:
         name: in the log and the metrics; by default the rule's place, such as `rules[0]`.
         registries: globs of hosts, `*` for any.
         repositories: globs of repositories below the host.
-        namespaces: globs of namespaces; an image that is requested outside of any fits only `*`.
-        mode: what becomes of them.
+        namespaces: globs of namespaces; an image that is requested without a namespace matches only `*`.
+        mode: the effect on these images.
         profile: a builtin profile's name, or the path of a TOML file.
         policies: paths of TOML files.
         verify_keys: PEM files; one of these keys must have signed the image.
-        attestation_keys: PEM files; what one of these keys attested by the same rules is believed, and the image not inspected.
+        attestation_keys: PEM files; if one of these keys attested a verdict by the same rules, the image is not inspected.
     """
 
     name: Annotated[str, msgspec.Meta(max_length=100)] = ""
@@ -179,11 +180,11 @@ class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=
     attestation_keys: tuple[str, ...] = ()
 
     def fits(self, reference: Reference, namespace: str) -> bool:
-        """Return whether the rule speaks of an image."""
+        """Return whether the rule matches an image."""
         return self.names(reference) and any(name_matches(namespace, each) for each in self.namespaces)
 
     def names(self, reference: Reference) -> bool:
-        """Return whether the rule is for an image in some namespace, by the one name that all its spellings share."""
+        """Return whether the rule matches an image in some namespace, by its normal name."""
         normal = reference.normal
         return any(name_matches(normal.registry, _host_glob(each)) for each in self.registries) and any(
             name_matches(normal.repository, each) for each in self.repositories
@@ -203,20 +204,20 @@ class _WireKind(msgspec.Struct):
 
 
 class Guarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A protocol that is spoken only where the configuration has its table.
+    """A protocol that is served only if the configuration has its table.
 
     Attributes:
-        token_file: holds the token that requests must bear; None if they need none.
+        token_file: file with the token that requests must have; None if they need none.
     """
 
     token_file: str | None = None
 
 
 class Harbor(Guarded, frozen=True, forbid_unknown_fields=True):
-    """What is known of the Harbor that asks.
+    """The configuration of the Harbor that uses this scanner.
 
     Attributes:
-        addresses: the addresses that it gives its registry, each with the host that rules know it by.
+        addresses: Harbor's addresses of its registry, each with the host that rules use.
     """
 
     addresses: dict[str, str] = {}
@@ -238,16 +239,16 @@ _RELATIVE = "a path is relative to the configuration's directory"
 
 @frozen
 class Configuration:
-    """Everything a server goes by.
+    """The configuration of a server.
 
     Attributes:
-        listen: where it listens.
-        inspections: how images are inspected.
-        admission: what becomes of what cannot be decided.
+        listen: its address and certificate.
+        inspections: the bounds of inspections, and the stores.
+        admission: the decisions about images without a verdict.
         rules: in order; there is at least one.
-        kinds: where further kinds of objects name images.
-        notifications: of registries; None if they are not taken.
-        harbor: its scanner; None if it is not one.
+        kinds: the paths of images in further kinds of objects.
+        notifications: of registries; None if they are not accepted.
+        harbor: the scanner of Harbor; None if it is not served.
     """
 
     listen: Listen
@@ -259,7 +260,7 @@ class Configuration:
     harbor: Harbor | None = None
 
     def rule(self, reference: Reference, namespace: str = "") -> AdmissionRule | None:
-        """Return the first rule that fits, None if none does."""
+        """Return the first rule that matches, None if none does."""
         return next((each for each in self.rules if each.fits(reference, namespace)), None)
 
     def enforces(self, namespace: str) -> bool:
@@ -273,10 +274,10 @@ class Configuration:
 
 
 def load_configuration(path: str | os.PathLike[str]) -> Configuration:
-    """Read a server's configuration; what it names is looked for beside it.
+    """Read a server's configuration; relative paths in it start at its directory.
 
     Raises:
-        InvalidConfiguration: it cannot be read, or is wrong; the message tells every mistake with its line and key.
+        InvalidConfiguration: it cannot be read, or has mistakes; the message has every mistake with its line and key.
     """
     return parse_configuration(read_text(path), where=str(path), directory=Path(path).parent)
 
@@ -287,7 +288,7 @@ def parse_configuration(text: str, *, where: str = "configuration", directory: P
     Args:
         text: TOML.
         where: its name in messages.
-        directory: what relative paths in it are relative to.
+        directory: the start of relative paths in it.
 
     Raises:
         InvalidConfiguration: as `load_configuration`.
@@ -302,13 +303,13 @@ def parse_configuration(text: str, *, where: str = "configuration", directory: P
 def read_document(
     document: dict[str, Any], mistakes: Mistakes, directory: Path, *, thorough: bool = False
 ) -> Configuration | None:
-    """Read a configuration from a document; None where it has mistakes, which are noted.
+    """Read a configuration from a document; return None if it has mistakes, which are noted.
 
     Args:
         document: the TOML.
-        mistakes: takes what is wrong.
-        directory: what relative paths are relative to.
-        thorough: whether a table with a mistake is searched for more, which may come of the same.
+        mistakes: collects the mistakes.
+        directory: the start of relative paths.
+        thorough: whether a table with a mistake is searched for more, which may have the same cause.
     """
     given = {name: value for name, value in document.items() if name in _TABLES}
     for name in document.keys() - given.keys():
@@ -356,7 +357,7 @@ class _Reader:
         return []
 
     def file(self, name: str | None, key: Key, *, there: bool = True) -> str | None:
-        """Return the path of what is named, which must be there."""
+        """Return the path of a file, which must exist."""
         if name is None:
             return None
         path = self.directory / name
@@ -366,7 +367,8 @@ class _Reader:
                 self.mistakes.add(key, f"expected a file, {what}: {path}; {_RELATIVE}")
             if not there and not path.parent.is_dir():
                 self.mistakes.add(
-                    key, f"expected a place for a file, there is no {path.parent}; make the directory"
+                    key,
+                    f"expected a file in an existing directory, there is no {path.parent}; make the directory",
                 )
             if not there and path.is_dir():
                 self.mistakes.add(key, f"expected a file or nothing, this is a directory: {path}")
@@ -375,7 +377,7 @@ class _Reader:
         return str(path)
 
     def files(self, value: object, names: tuple[str, ...], key: Key) -> dict[str, Any]:
-        """Return the paths of the files that a table names, whatever else is wrong with it."""
+        """Return the paths of the files that a table names, even if it has mistakes."""
         found: dict[str, Any] = {}
         for name in names:
             given = value.get(name) if isinstance(value, dict) else None
@@ -402,7 +404,7 @@ class _Reader:
         if plain and "client_ca" in given:
             self.mistakes.add(
                 ("listen", "client_ca"),
-                "expected TLS, without which clients show no certificate; take plain_http or this out",
+                "expected TLS, because clients show certificates only with TLS; remove plain_http or client_ca",
             )
         return msgspec.structs.replace(found, **files) if found is not None else None
 

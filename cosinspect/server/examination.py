@@ -1,7 +1,7 @@
 """Every mistake of a server's configuration and of the files that it names, found without a server.
 
-The configuration alone is read by `cosinspect.server.configuration`; here its files are read too, and what can never apply is
-noted: a glob that no name matches, a rule behind one that matches everything.
+`cosinspect.server.configuration` reads the configuration alone. This module also reads its files, and notes what can never
+apply: a glob that no name matches, a rule after one that matches everything.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io",
 
 
 def examine(path: str) -> tuple[str, ...]:
-    """Return every mistake of a configuration and of the files that it names, a line each; none if a server can start by it."""
+    """Return every mistake of a configuration and of the files that it names, a line each; empty if a server can start with it."""
     try:
         document = parse_document(read_text(path), path)
     except InvalidConfiguration as fault:
@@ -42,7 +42,7 @@ def examine(path: str) -> tuple[str, ...]:
 
 
 class _Examiner:
-    """Reads what one configuration names; what has the wrong type was noted before, and is skipped."""
+    """Reads the files that a configuration names; values of a wrong type were noted before, and are skipped."""
 
     def __init__(self, mistakes: Mistakes, directory: Path) -> None:
         self._mistakes = mistakes
@@ -117,7 +117,7 @@ class _Examiner:
                 self._mistakes.add(
                     (*key, "registries"),
                     f"expected a glob of hosts such as quay.io, found {glob[:60]!r}, which matches none; "
-                    "put what follows the host into repositories",
+                    "move the part after the host to repositories",
                 )
         registries = _texts(rule.get("registries", []))
         hub_only = bool(registries) and all(each.lower() in _DOCKER_HUB for each in registries)
@@ -152,7 +152,7 @@ class _Examiner:
                 profile = next(self._there(rule, "profile"), None)
             if profile is not None:
                 good &= self._try((*key, "profile"), load_rulebook, profile)
-                if good and policies:  # what neither is wrong with may not fit together
+                if good and policies:  # two valid values may contradict each other
                     self._try((*key, "policies"), load_rulebook, profile, policies)
         for name in ("verify_keys", "attestation_keys"):
             for path in self._there(rule, name):
@@ -161,7 +161,7 @@ class _Examiner:
     # -- what all of these do ------------------------------------------------------------------------------------------
 
     def _there(self, table: dict[str, Any], name: str) -> Iterator[str]:
-        """Yield the files that a key names and that are there; those that are not were noted before."""
+        """Yield the existing files that a key names; missing ones were noted before."""
         given = table.get(name)
         for text in [given] if isinstance(given, str) else _texts(given):
             try:
@@ -172,7 +172,7 @@ class _Examiner:
                 continue
 
     def _try(self, key: Key, read: Callable[..., object], *arguments: object) -> bool:
-        """Read something, and note its mistakes; True where there are none."""
+        """Read something, and note its mistakes; return True if there are none."""
         try:
             read(*arguments)
         except InvalidPolicy as fault:

@@ -1,4 +1,4 @@
-"""What goes over the wire in answer to a request, whatever the protocol."""
+"""Requests and answers of all protocols."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Reply:
     """An answer.
 
     Attributes:
-        body: what it says.
+        body: its content.
         status: of HTTP.
         media_type: of the body.
         headers: further ones.
@@ -35,11 +35,11 @@ class Reply:
 
 
 class Refusal(Exception):
-    """A request that is none of the protocol; the message says what was expected and what was found.
+    """A request that does not follow the protocol; the message says what was expected and found.
 
     Attributes:
         status: of HTTP.
-        message: for whoever sent it.
+        message: for the client.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -61,5 +61,5 @@ def parse_json(body: bytes, kind: type[T], what: str) -> T:
 
 
 def reply_json(value: object, *, status: int = 200, media_type: str = JSON) -> Reply:
-    """Answer with a value as JSON."""
+    """Return an answer with a value as JSON."""
     return Reply(msgspec.json.encode(value), status, media_type)

@@ -1,4 +1,4 @@
-"""From what is known of an image to whether it is admitted: the rule that fits, its mode, and what the configuration says of doubt."""
+"""The decision to admit an image, from its verdict: the rule that matches, its mode, and the configured decisions without a verdict."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Gate", "Passage"]
 _logger = logging.getLogger("cosinspect.server")
 
 UNMATCHED = "unmatched"
-"""In place of a rule and its mode, for an image that no rule fits."""
+"""The name of rule and mode for an image that no rule matches."""
 
 
 @frozen
@@ -26,12 +26,12 @@ class Passage:
     """Whether an image is admitted.
 
     Attributes:
-        admitted: whether.
-        warning: what to tell whoever asked though it is, "" for nothing.
-        decision: what is known of the image, None if it was not looked at.
-        message: why it is not admitted, else "".
+        admitted: whether it is admitted.
+        warning: a warning for the client about an admitted image, or "".
+        decision: what is known about the image, None if it was not inspected.
+        message: why it is not admitted, or "".
         name: the image as it was requested.
-        rule: that fits the image, None if none does or the name is not a name.
+        rule: the rule that matches the image, None if none does or the name is invalid.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Passage:
 
     @property
     def standing(self) -> str:
-        """What is known of the image, in a word."""
+        """What is known about the image, in one word."""
         return self.decision.standing.value if self.decision is not None else "skipped"
 
 
 class Gate:
-    """Lets images pass by the rules of a configuration."""
+    """Decides whether images are admitted, by the rules of a configuration."""
 
     def __init__(self, configuration: Configuration, inspector: Inspector, metrics: Metrics) -> None:
         self._configuration = configuration
@@ -58,14 +58,14 @@ class Gate:
     async def admit(
         self, name: str, namespace: str, *, until: float, protocol: str, unresolved: str = ""
     ) -> Passage:
-        """Return whether an image is admitted, by `until`. The rule that fits is looked up before the image is judged.
+        """Return whether an image is admitted, by `until`. The rule is selected before the image is inspected.
 
         Args:
             name: of an image in a registry.
-            namespace: that it is requested in, "" outside of any.
+            namespace: of the request, "" if there is none.
             until: when an answer is due, by `time.monotonic`.
-            protocol: that it is asked by, for the metrics.
-            unresolved: why the name has no tag yet; the repository decides the rule then, and nothing is inspected.
+            protocol: of the request, for the metrics.
+            unresolved: why the name has no tag yet; then the repository selects the rule, and the image is not inspected.
         """
         started = time.monotonic()
         passage = await self._admitted(name, namespace, until, unresolved)
@@ -84,7 +84,7 @@ class Gate:
             if doubt.unmatched is Otherwise.ADMIT:
                 return Passage(name, admitted=True)
             where = f" in the namespace {namespace}" if namespace else ""
-            return Passage(name, admitted=False, message=f"{reference}: no rule speaks of it{where}")
+            return Passage(name, admitted=False, message=f"{reference}: no rule matches it{where}")
         if rule.mode is Mode.SKIP:
             return Passage(name, admitted=True, rule=rule)
         if unresolved:

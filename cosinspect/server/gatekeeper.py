@@ -1,12 +1,12 @@
-"""Gatekeeper's external data, externaldata.gatekeeper.sh/v1beta1: image names in, what is known of each out.
+"""Gatekeeper's external data, externaldata.gatekeeper.sh/v1beta1: image names in, one answer for each out.
 
-A constraint decides what it makes of an answer. As data each image is an object with `admitted`, `standing`, `digest` and
-`message`; for mutation (`pin`) it is the name with the digest that was checked. What cannot be decided is an error of its key.
-What is not decided yet is not an error but an object that is not admitted.
+A constraint interprets the answers. For validation, each answer is an object with `admitted`, `standing`, `digest` and `message`.
+For mutation (`pin`), it is the name with the checked digest. An image that cannot be decided is an error of its key. An image
+that is not decided yet is not an error, but an object that is not admitted.
 
-Gatekeeper keeps every answer by its key, for minutes, errors too (frameworks/constraint, pkg/externaldata/cache.go). So a key may
-have marks behind the name, each after a `#`: `channel` says that the tag is not known yet; any other makes it another key of the
-same image, which is answered in less time.
+Gatekeeper caches every answer by its key for minutes, errors too (frameworks/constraint, pkg/externaldata/cache.go). So a key may
+have marks after the name, each after a `#`: `channel` says that the tag is not known yet; any other mark makes a different key of
+the same image, which is answered in less time.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["Provider"]
 API_VERSION = "externaldata.gatekeeper.sh/v1beta1"
 MOST_KEYS = 500
 AGAIN_SECONDS = 1.0
-"""What an answer to a key with a mark may take: it is asked after the one without, within the same 3 s of the webhook."""
+"""The time limit of an answer to a key with a mark: it is requested after the key without one, within the same 3 s of the webhook."""
 CHANNEL = "channel"
 _VALUES = (Standing.FAIL, Standing.PENDING, Standing.BUSY)
-"""What is an answer though the image is not admitted."""
+"""States that are an answer although the image is not admitted."""
 
 
 class _Keys(msgspec.Struct):
@@ -47,8 +47,8 @@ class Provider:
     """Answers requests of Gatekeeper.
 
     Attributes:
-        gate: lets images pass.
-        seconds: until an answer is due; Gatekeeper does not say how long it waits.
+        gate: decides whether images are admitted.
+        seconds: until an answer is due; Gatekeeper's requests do not state a timeout.
     """
 
     gate: Gate
@@ -59,11 +59,11 @@ class Provider:
 
         Args:
             body: the document.
-            arrived: when it came, by `time.monotonic`.
+            arrived: the time of arrival, by `time.monotonic`.
             pin: whether the values are names with digests, for mutation.
 
         Raises:
-            Refusal: it is no request.
+            Refusal: it is not a request.
         """
         asked = parse_json(body, _ProviderRequest, f"a ProviderRequest of {API_VERSION}")
         if (asked.api_version, asked.kind) != (API_VERSION, "ProviderRequest"):
@@ -75,7 +75,7 @@ class Provider:
         passages = await asyncio.gather(*(self._passage(key, arrived) for key in keys))
         told = zip(keys, passages, strict=True)
         items = [{"key": key, **(_pinned(each) if pin else _item(each))} for key, each in told]
-        # Asking again gives the same or more; Gatekeeper demands this of what it mutates by.
+        # The same request gets the same answer or a better one; Gatekeeper requires that of mutations.
         response = {"idempotent": True, "items": items}
         return reply_json({"apiVersion": API_VERSION, "kind": "ProviderResponse", "response": response})
 

@@ -1,10 +1,10 @@
-"""Harbor's pluggable scanner, API 1.2: findings beside the vulnerabilities that its pages and its rules for pulls go by.
+"""Harbor's pluggable scanner, API 1.2: findings as vulnerabilities, which Harbor's pages and pull rules use.
 
-The protocol knows vulnerabilities only, so a finding is one: its id is the check, its package the path in the image and the
-image's digest. Harbor stores one row for each id, package and version, whatever image it is of (its vulnerability_record).
+The protocol has only vulnerabilities, so a finding becomes one: its id is the check, its package the path in the image and the
+image's digest. Harbor stores one row for each id, package and version, for all images (vulnerability_record).
 
-Harbor refuses a pull by the most severe vulnerability. `Critical` marks the deciding results if the rule enforces; an image that
-the rules admit has none.
+Harbor refuses a pull by the most severe vulnerability. The results that decide are `Critical` if the rule enforces; an admitted
+image has none.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ CONSUMES = [
 ]
 REFRESH_SECONDS = 5
 SHORT_KEY = 16
-"""Characters of a rule's key by which a scan names it."""
+"""Characters of a rule's key in the id of a scan."""
 
 _SCANNER = {"name": "cosinspect", "vendor": "The cosinspect authors", "version": __version__}
 _SEVERITIES = ("None", "Low", "Medium", "High", "Critical")
 _LEVELS = {Level.ERROR: "High", Level.WARNING: "Medium", Level.NOTE: "Low"}
 _PORTS = {"http": 80, "https": 443}
 PATH_BYTES = 1000
-"""Bytes of a path that are stored; a row of PostgreSQL's index holds no more than 2,704 bytes."""
+"""Bytes of a path that are stored; a row of PostgreSQL's index has at most 2,704 bytes."""
 TEXT = 4000
 """Characters of a description."""
 VERDICT = "COSINSPECT-VERDICT"
@@ -75,18 +75,18 @@ class _Scan(msgspec.Struct):
 
 @frozen
 class Scanner:
-    """Answers Harbor.
+    """Answers requests of Harbor.
 
     Attributes:
-        configuration: whose rules say what is required.
-        inspector: inspects.
+        configuration: has the rules.
+        inspector: inspects the images.
     """
 
     configuration: Configuration
     inspector: Inspector
 
     def metadata(self) -> Reply:
-        """Return what it scans, and what comes of it."""
+        """Return the media types that the scanner accepts and returns."""
         capability = {
             "type": "vulnerability",
             "consumes_mime_types": CONSUMES,
@@ -97,16 +97,16 @@ class Scanner:
         return reply_json(told, media_type=METADATA)
 
     async def scan(self, body: bytes) -> Reply:
-        """Take an image to inspect, and give the id by which its report is requested.
+        """Accept an image to inspect; return the id with which its report is requested.
 
         Raises:
-            Refusal: it is no request, names no image, or one that no rule matches; or the queue is full.
+            Refusal: it is not a request, does not name an image that a rule matches, or the queue is full.
         """
         asked = parse_json(body, _Scan, "a scan request of Harbor")
         url = urlsplit(asked.registry.url)
         if url.scheme not in _PORTS or not url.netloc or "@" in url.netloc:
             raise Refusal(422, "registry.url: expected http:// or https:// and a host")
-        # A host alone, as Harbor's core may have it, is a user's name on Docker Hub for those who read images' names.
+        # In an image name, a host without a dot or port, as Harbor's core may have it, is an owner on Docker Hub.
         host = url.netloc if set(".:").intersection(url.netloc) else f"{url.netloc}:{_PORTS[url.scheme]}"
         name = f"{host}/{asked.artifact.repository}@{asked.artifact.digest}"
         try:
@@ -115,8 +115,8 @@ class Scanner:
             raise Refusal(422, f"artifact: {fault}") from fault
         rule = self.configuration.rule(self._known_as(reference, url.netloc))
         if rule is None or rule.mode is Mode.SKIP:
-            raise Refusal(422, f"no rule speaks of {reference}")
-        # With no time to wait, deciding is asking for it.
+            raise Refusal(422, f"no rule matches {reference}")
+        # Without time to wait, `decide` only starts the inspection.
         decision = await self.inspector.decide(
             name,
             rule,
@@ -131,7 +131,7 @@ class Scanner:
         return reply_json({"id": scan}, status=202, media_type=RESPONSE)
 
     def report(self, scan: str) -> Reply:
-        """Return the report of a scan, or say that it is not there yet.
+        """Return the report of a scan, or an answer that asks to retry.
 
         Raises:
             Refusal: there is no such scan, or it failed.
@@ -156,10 +156,10 @@ class Scanner:
         failure = self.inspector.failure(place, digest, rule)
         if failure is not None:
             raise Refusal(500, failure)
-        raise Refusal(404, "there is no such scan, or it was forgotten: ask for it anew")
+        raise Refusal(404, "there is no such scan, or it was deleted: request it again")
 
     def _known_as(self, reference: Reference, address: str) -> Reference:
-        """Return an image the name that rules know: Harbor may give its registry an internal address."""
+        """Return an image's name with the host that rules use: Harbor may send an internal address of its registry."""
         harbor = self.configuration.harbor
         public = harbor.addresses.get(address) if harbor is not None else None
         return evolve(reference, registry=public) if public is not None else reference
@@ -168,7 +168,7 @@ class Scanner:
         """Return a report as Harbor reads it.
 
         Raises:
-            Refusal: the report that is kept cannot be read.
+            Refusal: the stored report cannot be read.
         """
         try:
             report = Report.from_dict(json.loads(decided.report))
@@ -244,7 +244,7 @@ def _item(
 
 
 def _cut(path: str) -> str:
-    """Return a path of at most `PATH_BYTES`; of a longer one the hash keeps it apart from others that begin alike."""
+    """Return a path of at most `PATH_BYTES`; a longer one ends in its hash, so that paths with the same beginning differ."""
     raw = path.encode()
     if len(raw) <= PATH_BYTES:
         return path
@@ -252,7 +252,7 @@ def _cut(path: str) -> str:
 
 
 def _joined(items: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Make one item of those that Harbor takes for one: of one check, at one path."""
+    """Merge items that Harbor treats as one: those of one check at one path."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for item in items:
         first = found.setdefault((item["id"], item["package"]), item)

@@ -1,10 +1,10 @@
-"""One warm inspector for all protocols: verdicts that are known at once, images that are inspected once for all who ask.
+"""One inspector for all protocols: it returns known verdicts at once, and inspects each image once for all requests.
 
 Requests are answered in one thread and never wait for each other; inspections run in processes of their own, a bounded number
-of them, behind a bounded queue. Whoever waits has a time by which it is answered, if only by "not yet".
+of them, after a bounded queue. Whoever waits has a time by which it is answered, if only by "not yet".
 
-Until its bytes are verified, an image is what one repository delivers: two repositories that name the same digest share no
-inspection and no failure. A verdict rests on verified bytes and holds for the digest, wherever it comes from.
+Two repositories with the same digest share no inspection and no failure, because their bytes are not verified yet. A verdict is
+based on verified bytes and holds for the digest in any repository.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ __all__ = ["Decision", "Inspector", "Place", "Standing"]
 _logger = logging.getLogger("cosinspect.server")
 
 ASKED, PREFETCHED = 0, 1
-"""Who somebody waits for goes before who somebody may ask for."""
+"""Images that a request waits for go before images that may be requested."""
 STORING = 4
-"""Verdicts that are read or written at once."""
+"""Verdicts that are read or written in parallel."""
 RESOLVE_SECONDS = 30.0
-"""What a registry may take to say what a tag means."""
+"""The time limit of a registry's answer about a tag."""
 
 
 class Standing(enum.Enum):
-    """What is known of an image."""
+    """What is known about an image."""
 
     PASS = "pass"  # noqa: S105 - the word of SARIF
     FAIL = "fail"
     UNDECIDED = "undecided"
-    """It cannot be decided: unreachable, damaged, or with an open verdict."""
+    """The image cannot be decided: unreachable, damaged, or with an open verdict."""
     PENDING = "pending"
-    """It is being inspected, and ready at a later try."""
+    """The image is being inspected; a later request gets the verdict."""
     BUSY = "busy"
-    """There is no room in the queue."""
+    """The queue is full."""
 
 
 _STANDINGS = {Verdict.PASS: Standing.PASS, Verdict.FAIL: Standing.FAIL, Verdict.OPEN: Standing.UNDECIDED}
@@ -69,15 +69,15 @@ _STANDINGS = {Verdict.PASS: Standing.PASS, Verdict.FAIL: Standing.FAIL, Verdict.
 
 @frozen
 class Decision:
-    """What is known of an image at one moment.
+    """What is known about an image at one moment.
 
     Attributes:
         name: the image as it was requested.
         standing: what is known.
         message: why, in one line, with the image's name.
-        digest: what the name meant, None if that is not known.
+        digest: of the name, None if it is unknown.
         decided: the verdict with its report, if any.
-        place: key of where the image comes from, "" if that is not known.
+        place: key of the image's repository, "" if it is unknown.
     """
 
     name: str
@@ -90,13 +90,13 @@ class Decision:
 
 @frozen
 class Place:
-    """Where bytes come from: a repository, and how its registry is reached for somebody.
+    """The source of an image: a repository, and the access to its registry.
 
     Attributes:
-        registry: host and port, in the one spelling that they all share.
+        registry: host and port, in their normal spelling.
         repository: below it.
-        plain_http: whether the registry is spoken to without TLS.
-        authorization: a header for the registry, in place of the credentials of this machine.
+        plain_http: whether the registry is accessed without TLS.
+        authorization: a header for the registry, which replaces the credentials of this machine.
     """
 
     registry: str
@@ -106,7 +106,7 @@ class Place:
 
     @property
     def key(self) -> str:
-        """A short name of it, which gives away no credentials."""
+        """A short key, which does not reveal credentials."""
         told = "\0".join(
             (self.registry, self.repository, str(self.plain_http), repr(self.authorization))
         ).encode()
@@ -115,7 +115,7 @@ class Place:
 
 @frozen
 class _Asked:
-    """What an inspection is known by while it is made: the place, the digest, and the key of the rule."""
+    """The key of an inspection in progress: the place, the digest, and the key of the rule."""
 
     place: str
     digest: str
@@ -140,10 +140,10 @@ class Inspector:
     """Decides images; lives in one event loop, between `start` and `close`.
 
     Args:
-        settings: what the server goes by.
-        verdicts: what was decided before; stays open.
-        metrics: told of what happens.
-        environment: of the process: where credentials and mirrors are.
+        settings: the server's settings.
+        verdicts: earlier verdicts; they stay open.
+        metrics: counts events.
+        environment: of the process; it names credentials and mirrors.
     """
 
     def __init__(
@@ -167,17 +167,17 @@ class Inspector:
         self._processes: Processes | None = None
         self._further: Processes | None = None
         self._inspecting = 0
-        # Its own: what waits for a store that is slow must not wait in line with what reads files.
+        # A separate pool: tasks that wait for a slow store must not delay tasks that read files.
         self._storing = ThreadPoolExecutor(STORING, thread_name_prefix="verdicts")
 
-    # -- its life --------------------------------------------------------------------------------------------------
+    # -- start and end --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to work; the processes that inspect are made at once, so that nobody waits for them."""
+        """Start; the processes are created at once, so that no request waits for them."""
         self._processes = Processes(self._settings.workers)
 
     def adopt(self, settings: Settings) -> None:
-        """Go by other settings from now on; inspections under earlier rules end under these."""
+        """Use other settings from now on; inspections under earlier rules end under those rules."""
         self._settings = settings.configuration.inspections
         self._books.adopt(settings.books)
         self._tags.seconds = self._settings.tag_seconds
@@ -197,23 +197,23 @@ class Inspector:
 
     @property
     def waiting(self) -> int:
-        """How many images wait or are being inspected."""
+        """The number of images that wait or are being inspected."""
         return len(self._jobs)
 
     @property
     def queue_age(self) -> float:
-        """How long the image has waited that waits longest for a process, in seconds."""
+        """The longest time that an image waits for a process, in seconds."""
         since = [job.since for job in list(self._jobs.values()) if not job.begun]
         return max(0.0, time.monotonic() - min(since)) if since else 0.0
 
     @property
     def failing(self) -> str | None:
-        """Why nothing can be inspected, None if it can."""
+        """Why no image can be inspected, None if images can."""
         if self._processes is None or not self._processes.alive:
             return "none of the processes that inspect is alive"
         return None
 
-    # -- what protocols ask ----------------------------------------------------------------------------------------
+    # -- requests of protocols ----------------------------------------------------------------------------------------
 
     async def decide(
         self,
@@ -224,14 +224,14 @@ class Inspector:
         authorization: str | None = None,
         plain_http: bool = False,
     ) -> Decision:
-        """Return what is known of an image by `until`; what is not is being found out from then on.
+        """Return what is known about an image by `until`; if it is not decided, its inspection continues.
 
         Args:
             name: of an image in a registry.
-            rule: what is required of it.
+            rule: has the requirements.
             until: when an answer is due, by `time.monotonic`.
-            authorization: a header for the registry, in place of the credentials of this machine.
-            plain_http: speak to the registry without TLS.
+            authorization: a header for the registry, which replaces the credentials of this machine.
+            plain_http: access the registry without TLS.
         """
         try:
             reference = Reference.parse(name)
@@ -258,7 +258,7 @@ class Inspector:
             return Decision(
                 name,
                 Standing.BUSY,
-                f"{name}: {len(self._jobs)} images wait to be inspected, and there is no room for more; try again",
+                f"{name}: {len(self._jobs)} images wait to be inspected, and the queue is full; try again",
                 digest,
                 place=asked.place,
             )
@@ -270,11 +270,11 @@ class Inspector:
         return _decision(name, asked, found)
 
     def prefetch(self, reference: Reference, rule: AdmissionRule) -> bool:
-        """Have an image inspected that somebody may ask for; False where there is no room, or it needs none.
+        """Start the inspection of an image that may be requested; return False if the queue is full or it is already known.
 
         Args:
             reference: has a digest.
-            rule: what is required of it.
+            rule: has the requirements.
         """
         place = self._place(reference, None, plain_http=False)
         asked = _Asked(place.key, str(reference.digest), self._books.key(rule))
@@ -284,35 +284,35 @@ class Inspector:
 
     @property
     def rules(self) -> Iterable[AdmissionRule]:
-        """The rules under which images were or are inspected, those of earlier settings included while they are held."""
+        """The rules of past and current inspections, including those of earlier settings while they are referenced."""
         return self._books.rules()
 
     def key(self, rule: AdmissionRule) -> str:
-        """Return the key under which a rule's verdicts are kept."""
+        """Return the key under which a rule's verdicts are stored."""
         return self._books.key(rule)
 
     def look_up(self, place: str, digest: str, rule: AdmissionRule) -> Decided | None:
-        """Return a verdict that is known, without having it found out; may wait for the store.
+        """Return a known verdict, without starting an inspection. It may wait for the store.
 
         Args:
-            place: the key of where the image comes from.
+            place: the key of the image's repository.
             digest: of the image.
-            rule: what is required of it.
+            rule: has the requirements.
         """
         asked = _Asked(place, digest, self.key(rule))
         found = self._verdicts.find(digest, asked.key) or self._recent.get(asked)
         return found if isinstance(found, Decided) else None
 
     def failure(self, place: str, digest: str, rule: AdmissionRule) -> str | None:
-        """Return why an image from there could not be decided a moment ago, None if nothing failed."""
+        """Return why an image of this repository could not be decided recently, None if it did not fail."""
         found = self._remembered(_Asked(place, digest, self.key(rule)))
         return found if isinstance(found, str) else None
 
     def is_in_hand(self, place: str, digest: str, rule: AdmissionRule) -> bool:
-        """Return whether an image from there waits or is being inspected."""
+        """Return whether an image of this repository waits or is being inspected."""
         return _Asked(place, digest, self.key(rule)) in self._jobs
 
-    # -- how it is found out ---------------------------------------------------------------------------------------
+    # -- inspections ---------------------------------------------------------------------------------------
 
     def _place(self, reference: Reference, authorization: str | None, *, plain_http: bool) -> Place:
         plain = plain_http or reference.registry in self._settings.plain_http
@@ -320,7 +320,7 @@ class Inspector:
         return Place(normal.registry, normal.repository, plain, authorization)
 
     def _access(self, place: Place) -> Access:
-        """Return how a registry is reached, by what this machine knows now; files are read."""
+        """Return the access to a registry by this machine's current files, which are read."""
         return evolve(
             Access.of_system(self._environment),
             plain_http=place.plain_http,
@@ -341,14 +341,14 @@ class Inspector:
         )
 
     def _local_cache(self) -> str:
-        """Return the directory for what a cache by URL keeps on this machine: beside the file of verdicts, if there is one."""
+        """Return the local directory of a cache by URL: next to the file of verdicts, if there is one."""
         if not is_postgresql(self._settings.database):
             return str(Path(self._settings.database).with_name("cache"))
         home = self._environment.get("XDG_CACHE_HOME") or Path(self._environment.get("HOME", "/"), ".cache")
         return str(Path(home, "cosinspect"))
 
     async def _digest(self, reference: Reference, place: Place, until: float) -> str:
-        """Return what a name means now; a tag means for a moment what it meant."""
+        """Return the digest of a name; the digest of a tag is remembered for a moment."""
         if reference.digest is not None:
             return str(reference.digest)
         name = str(reference)
@@ -361,16 +361,16 @@ class Inspector:
                 self._registry_failed(name, place, type(fault).__name__, str(fault))
                 raise
 
-        context = contextvars.copy_context()  # of the request, which the log names
+        context = contextvars.copy_context()  # the id of the request, for the log
         return await self._tags.digest(name, place.registry, lambda: context.run(ask), until=until)
 
     def _remembered(self, asked: _Asked) -> Decided | str | None:
-        """Return a verdict in memory, or why there is none; None where the image was not inspected, or not lately."""
+        """Return a verdict in memory, or the failure; None if the image was not inspected recently."""
         decided = self._verdicts.remembered(asked.digest, asked.key)
         return decided if decided is not None else self._recent.get(asked)
 
     async def _stored(self, asked: _Asked, until: float | None = None) -> Decided | None:
-        """Return a verdict of the store, which may be one that another server made; None where it has none by `until`."""
+        """Return a verdict of the store, possibly of another server; None if there is none by `until`."""
         finding = asyncio.get_running_loop().run_in_executor(
             self._storing, self._verdicts.find, asked.digest, asked.key
         )
@@ -383,7 +383,7 @@ class Inspector:
     def _job(
         self, reference: Reference, asked: _Asked, rule: AdmissionRule, place: Place, urgency: int
     ) -> _Job | None:
-        """Return the job of an image, a new one if there is none and room for one."""
+        """Return the job of an image; make one if there is none and the queue has room."""
         job = self._jobs.get(asked)
         if job is not None:
             self._turns.hurry(job.turn, urgency)
@@ -402,7 +402,7 @@ class Inspector:
         return job
 
     def _has_room(self, host: str) -> bool:
-        """Return whether one more image of a host may wait: where there is no more room, each host has its share of twice as much."""
+        """Return whether one more image of a host may wait: if the queue is full, each host has its share of a second queue of equal size."""
         room = self._settings.queue + self._settings.workers
         if len(self._jobs) < room:
             return True
@@ -415,7 +415,7 @@ class Inspector:
             if job.done.done():
                 return
             job.begun = True
-            stored = await self._stored(job.asked)  # meanwhile another server may have decided it
+            stored = await self._stored(job.asked)  # another server may have decided it meanwhile
             self._finish(job, stored or await self._decided(job, await self._outcome(job)))
         finally:
             self._turns.give_back(job.turn)
@@ -426,14 +426,14 @@ class Inspector:
             return await self._inspected(await asyncio.to_thread(self._task, job))
         except CosinspectError as fault:
             return Outcome(None, str(fault))
-        except Exception as fault:  # who waits must be answered whatever this was
+        except Exception as fault:  # waiting requests must be answered after any failure
             _logger.exception("internal error while %s was inspected", job.name)
             return Outcome(None, f"internal error: {type(fault).__name__}: {fault}")
         finally:
             self._metrics.seconds.observe(time.monotonic() - started)
 
     async def _inspected(self, task: Task) -> Outcome:
-        """Inspect in one of the `workers` processes, or in one of the reserve where all of those are taken."""
+        """Inspect in one of the `workers` processes, or in a reserve process if all of them are busy."""
         assert self._processes is not None  # noqa: S101 - `start` has made them
         if self._inspecting >= self._settings.workers:
             if self._further is None:
@@ -446,7 +446,7 @@ class Inspector:
             self._inspecting -= 1
 
     async def _decided(self, job: _Job, outcome: Outcome) -> Decided | str:
-        """Return what an inspection comes to; a verdict that holds for good is written before anybody hears of it."""
+        """Return the result of an inspection; a lasting verdict is stored before it is returned."""
         verdict = outcome.verdict.value if outcome.verdict else "error"
         self._metrics.inspected.labels(verdict).inc()
         told = {"image": job.name, "verdict": verdict, "reason": outcome.message}
@@ -486,7 +486,7 @@ class Inspector:
 
 
 def _decision(name: str, asked: _Asked, found: Decided | str) -> Decision:
-    """Return what a verdict, or the reason why there is none, means for an image."""
+    """Return the state of an image, from its verdict or the failure."""
     if isinstance(found, str):
         return Decision(name, Standing.UNDECIDED, f"{name}: {found}", asked.digest, place=asked.place)
     standing = _STANDINGS[found.verdict]
@@ -494,10 +494,10 @@ def _decision(name: str, asked: _Asked, found: Decided | str) -> Decision:
 
 
 def _is_final(decided: Decided, rule: AdmissionRule) -> bool:
-    """Return whether a verdict holds for good: a signature may be added later, what the image is does not change."""
+    """Return whether a verdict is lasting: a signature may be added later, the image's content does not change."""
     return decided.verdict is Verdict.PASS or not rule.verify_keys
 
 
 def _reserve(workers: int) -> int:
-    """Return how many images are inspected beyond `workers`, of hosts without another one; a process each, started when needed."""
+    """Return the number of reserve processes, for images of hosts without a running inspection; each is started when needed."""
     return max(2, workers)

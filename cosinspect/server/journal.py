@@ -1,6 +1,6 @@
 """The server's log: one line for each decision, registry failure and error, as text for people or as JSON for programs.
 
-Every module logs with the standard library; this module adds what a request binds, and formats the records.
+Every module logs with the standard library; this module adds the values that a request binds, and formats the records.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["LogFormat", "bind", "bound", "journal"]
 FIRST_KEYS = ("time", "level", "event", "request_id")
 """Keys that open a line of JSON; the others follow in the order in which they were added."""
 OTHER_LOGGERS = ("uvicorn.error", "asyncio")
-"""Libraries whose errors, with their tracebacks, belong in the log."""
+"""Libraries whose errors go to the log with their tracebacks."""
 MAX_TEXT = 4096
-"""Characters of one value; a name in a request can be as long as the request."""
+"""The most characters of a value; a name in a request can be as long as the request."""
 MAX_WAITING = 8 * 1024 * 1024
 """Characters that wait for whoever reads the log; what comes beyond is lost, and counted."""
 LAST_SECONDS = 2.0
@@ -34,7 +34,7 @@ LAST_SECONDS = 2.0
 
 
 class LogFormat(enum.Enum):
-    """How lines of the log are written."""
+    """The form of the log's lines."""
 
     HUMAN = "human"
     JSON = "json"
@@ -46,7 +46,7 @@ def journal(stream: TextIO, form: LogFormat, *, quiet: bool = False, verbose: bo
 
     Args:
         stream: receives the lines.
-        form: how they are written.
+        form: of the lines.
         quiet: write errors only.
         verbose: write each request to a registry and each skipped image as well.
     """
@@ -168,7 +168,7 @@ def _formatter(form: LogFormat) -> logging.Formatter:
 
 
 def _ordered(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put the common keys first, and cut what is too long."""
+    """Put the common keys first, and cut long values."""
     ordered = {key: event.pop(key) for key in FIRST_KEYS if key in event} | dict(event)
     for key, value in ordered.items():
         if isinstance(value, str) and key != "exception" and len(value) > MAX_TEXT:
@@ -177,7 +177,7 @@ def _ordered(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
 
 
 def _printable(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what could command a terminal or begin a line of its own; JSON escapes it anyway."""
+    """Escape characters that control a terminal or begin a new line; JSON escapes them anyway."""
     for key, value in event.items():
         if key == "exception":
             event[key] = "\n".join(printable(line) for line in str(value).splitlines())

@@ -1,4 +1,4 @@
-"""The process that listens: TLS 1.3 with a certificate that may change under it, clients that are slow, signals, and an end that is orderly."""
+"""The listening process: TLS 1.3 with a certificate that is reloaded, slow clients, signals, and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["listen"]
 _logger = logging.getLogger("cosinspect.server")
 
 KEEP_ALIVE = 75
-"""Seconds that a connection may be idle between requests; the API server keeps its own for longer than a moment."""
+"""Seconds that a connection may be idle between requests; the API server keeps its connections open."""
 
 ENDING_SECONDS = 2.0
 """The end of the grace, for what follows when requests in hand are answered or given up."""
@@ -36,15 +36,15 @@ CLOSE_SECONDS = 1.0
 
 
 def listen(path: str, environment: Mapping[str, str]) -> None:
-    """Serve until the process is told to end, by SIGTERM or SIGINT; SIGHUP reloads. Runs in the main thread.
+    """Serve until SIGTERM or SIGINT; SIGHUP reloads. It runs in the main thread.
 
     Args:
         path: of the server's configuration.
-        environment: of the process: where credentials, mirrors and the service manager are.
+        environment: of the process; it names credentials, mirrors and the service manager.
 
     Raises:
         InvalidConfiguration: configuration, certificate, rules, or the store of verdicts cannot be used.
-        OSError: the address cannot be had.
+        OSError: the address cannot be used.
     """
     loaded = Settings.load(path)
     configuration = loaded.configuration
@@ -82,9 +82,9 @@ def listen(path: str, environment: Mapping[str, str]) -> None:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
-    """Take signals so that none ends the process before or after the loop takes them.
+    """Handle signals, so that none ends the process before or after the event loop handles them.
 
-    Uvicorn raises SIGTERM once more when it has ended, which would make of an orderly end a violent one.
+    Uvicorn raises SIGTERM again after its end, which would end the process with a signal.
     """
     before = {
         number: signal.signal(number, lambda _number, _frame: None)
@@ -98,7 +98,7 @@ def _signals() -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server, which says when it listens, renews the certificate, and reloads on SIGHUP."""
+    """Uvicorn's server, which reports when it listens, renews the certificate, and reloads on SIGHUP."""
 
     def __init__(self, config: uvicorn.Config, service: Service, manager: ServiceManager) -> None:
         super().__init__(config)
@@ -110,7 +110,7 @@ class _Server(uvicorn.Server):
         settings = self._service.protocols.settings.configuration.listen
         try:
             await super().startup(sockets)
-        except SystemExit as fault:  # what uvicorn does where the address is taken
+        except SystemExit as fault:  # uvicorn's reaction to an address that is in use
             raise OSError(f"{settings.address} cannot be listened at") from fault
         if not self.started:
             return
@@ -156,7 +156,7 @@ class _Server(uvicorn.Server):
         self._manager.ready("answering" if taken else "answering by the earlier configuration")
 
     def _keep(self, work: Any) -> None:
-        """Run work beside the requests; a task that nobody holds may be collected."""
+        """Run a task in parallel with requests; a reference keeps it from garbage collection."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -169,10 +169,10 @@ def _is_asked(connection: H11Protocol) -> bool:
 
 
 def _patient_for(seconds: float) -> type[H11Protocol]:
-    """Return uvicorn's protocol with a bound on what a client takes to send a request's head."""
+    """Return uvicorn's protocol with a time limit for a request's head."""
 
     class Protocol(H11Protocol):
-        """Lets go of a connection whose request does not come to the end of its head in time."""
+        """Closes a connection if the head of its request is not complete in time."""
 
         head_due: asyncio.TimerHandle | None = None
 

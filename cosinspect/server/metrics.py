@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The server's counters, for Prometheus."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cosinspect.version import __version__
 __all__ = ["Metrics"]
 
 HOSTS = 200
-"""Hosts of registries that have a counter of their own; the rest share one, for names of hosts come from requests."""
+"""The most hosts of registries with their own counter; the rest share one, because requests can name any host."""
 OTHER_HOSTS = "other"
 
 
@@ -57,11 +57,11 @@ class Metrics:
             registry=registry,
         )
         self.refused = Counter(
-            "cosinspect_refused", "Images for which the queue had no room.", registry=registry
+            "cosinspect_refused", "Images refused because the queue was full.", registry=registry
         )
         self.events = Counter(
             "cosinspect_notifications",
-            "Events of registries, by what became of them.",
+            "Events of registries, by their effect.",
             ["outcome"],
             registry=registry,
         )
@@ -73,7 +73,7 @@ class Metrics:
         )
         self.reload_failed = Gauge(
             "cosinspect_configuration_reload_failed",
-            "1 while the configuration's files have mistakes and the server goes by the earlier ones.",
+            "1 while the configuration's files have mistakes and the server uses the earlier configuration.",
             registry=registry,
         )
         self.loaded = Gauge(
@@ -98,7 +98,7 @@ class Metrics:
         )
         self._queue_age = Gauge(
             "cosinspect_queue_age_seconds",
-            "How long the image has waited that waits longest for a worker; 0 where none waits.",
+            "Longest time that an image waits for a worker; 0 if none waits.",
             registry=registry,
         )
         build = Gauge("cosinspect_build_info", "Always 1.", ["version", "python_version"], registry=registry)
@@ -126,7 +126,7 @@ class Metrics:
         self._registry_errors.labels(host, error).inc()
 
     def configuration_loaded(self) -> None:
-        """Note that the configuration in use was read now."""
+        """Record that the configuration in use was read now."""
         self.loaded.set(time.time())
         self.reload_failed.set(0)
 
@@ -136,7 +136,7 @@ class Metrics:
 
 
 class _MetricRegistry(CollectorRegistry):
-    """A registry without the time at which each counter began, which would be a third of all series."""
+    """A registry without the start time of each counter, which would be a third of all series."""
 
     def collect(self) -> Iterator[Metric]:
         for family in super().collect():

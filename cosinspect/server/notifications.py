@@ -1,7 +1,7 @@
-"""Events of registries (CNCF distribution): what is pushed is inspected before anybody asks, so that admission only looks it up.
+"""Events of registries (CNCF distribution): pushed images are inspected before they are requested, so that admission finds the verdict.
 
-A registry waits half a second for an answer and queues up behind one that it does not like. So whatever is an envelope of events
-is taken at once; what of it is worth an inspection is found out here, and the rest counted.
+A registry waits half a second for an answer, and holds back later events after an error. So every valid envelope is accepted at
+once. The events that name an image of a rule start an inspection; the others are counted.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class _Event(msgspec.Struct):
 
 @frozen
 class Notifications:
-    """Takes events.
+    """Handles events.
 
     Attributes:
-        configuration: which images are worth it: what no rule fits is never fetched, whatever host an event names.
+        configuration: has the rules: an image that no rule matches is never fetched, for any host in an event.
         inspector: inspects.
-        metrics: told what became of each.
+        metrics: counts the effect of each event.
     """
 
     configuration: Configuration
@@ -60,7 +60,7 @@ class Notifications:
     metrics: Metrics
 
     def answer(self, body: bytes) -> Reply:
-        """Take an envelope of events.
+        """Handle an envelope of events.
 
         Raises:
             Refusal: it is not one.
@@ -87,4 +87,4 @@ class Notifications:
         if not rules:
             return "unmatched"
         taken = [self.inspector.prefetch(reference, rule) for rule in rules]
-        return "queued" if any(taken) else "known or no room"
+        return "queued" if any(taken) else "known or queue full"

@@ -1,6 +1,6 @@
-"""Objects of Kubernetes out of requests: small ones as they are, large ones only as far as they may name an image.
+"""Objects of Kubernetes in requests: small ones are decoded whole, large ones only where they may name an image.
 
-The decoder keeps the event loop while it works, and makes a value of each `{}`. What no path leads to is skipped, which takes a
+The decoder blocks the event loop, and makes a value for each `{}`. Parts without a path to an image are skipped, which takes a
 hundredth of the time and no memory.
 """
 
@@ -18,17 +18,17 @@ from cosinspect.wire_types import ready
 __all__ = ["read_object"]
 
 SMALL = 64 * 1024
-"""Bytes of an object that is read whole, whatever it has in it."""
+"""The most bytes of an object that is always decoded whole."""
 LEAF = 16 * 1024
-"""Bytes of a value that a path leads to; names of images are far shorter."""
+"""The most bytes of a value at a path; names of images are far shorter."""
 _METADATA = tuple(f"metadata.{name}" for name in ("name", "generateName", "deletionTimestamp"))
 
 
 def read_object(raw: msgspec.Raw, group: str, kind: str, fields: ImageFields) -> Any:
-    """Return an object as plain values; of a large one of a built-in kind only what its controller reads.
+    """Return an object as plain values; a large one of a built-in kind has only the fields that its controller reads.
 
     Raises:
-        InvalidObject: it is no JSON, or is too large to be searched.
+        InvalidObject: it is not JSON, or is too large to search.
     """
     body = bytes(raw)
     try:
@@ -48,7 +48,7 @@ def read_object(raw: msgspec.Raw, group: str, kind: str, fields: ImageFields) ->
 
 @cache
 def _shape(paths: tuple[str, ...]) -> Any:
-    """Make the type of an object of which only these paths count."""
+    """Make the type of an object with only these paths."""
     tree: dict[str, Any] = {}
     for path in paths:
         node = tree
@@ -75,7 +75,7 @@ def _struct(tree: dict[str, Any]) -> Any:
 
 
 def _plain(part: Any) -> Any:
-    """Return what was decoded as plain values, without what was not there."""
+    """Return decoded values as plain values, without absent fields."""
     if isinstance(part, list):
         return [_plain(each) for each in part]
     if isinstance(part, msgspec.Raw):

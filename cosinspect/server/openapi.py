@@ -1,4 +1,4 @@
-"""The description of what is the server's own: reports, health, metrics (OpenAPI 3.1). The other protocols are described by their owners."""
+"""The description of what is the server's own: reports, health, metrics (OpenAPI 3.1). Their owners describe the other protocols."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def description() -> dict[str, Any]:
                             "name": "digest",
                             "in": "path",
                             "required": True,
-                            "description": "of the manifest or index that was asked for",
+                            "description": "of the requested manifest or index",
                             "schema": {"type": "string", "pattern": _DIGEST},
                         }
                     ],
@@ -44,8 +44,8 @@ def description() -> dict[str, Any]:
                                 "text/html": {"schema": {"type": "string"}},
                             },
                         },
-                        "400": _error("the digest is none"),
-                        "404": _error("nothing is known of the image"),
+                        "400": _error("the digest is invalid"),
+                        "404": _error("no report on the image is stored"),
                     },
                 }
             },
@@ -109,7 +109,7 @@ def _readiness() -> dict[str, Any]:
         "properties": {
             "file": {"type": "string"},
             "loaded": {"type": "string", "format": "date-time", "description": "when it was read"},
-            "mistakes": {**texts, "description": "of the file now; the server goes by the earlier one"},
+            "mistakes": {**texts, "description": "of the current file; the server uses the earlier one"},
             "restart": {**texts, "description": "keys whose new values take effect after a restart"},
         },
     }
@@ -134,7 +134,7 @@ def _error(text: str) -> dict[str, Any]:
 
 
 def _report() -> dict[str, Any]:
-    """Describe `Report.to_dict`; keys may come, and none goes."""
+    """Describe `Report.to_dict`; keys may be added, and are never removed."""
     text, maybe = {"type": "string"}, {"type": ["string", "null"]}
     texts = {"type": "array", "items": text}
     finding = {

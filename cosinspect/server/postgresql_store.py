@@ -17,15 +17,15 @@ __all__ = ["PostgresqlStore", "is_postgresql", "require_address"]
 SCHEMES = ("postgresql://", "postgres://")
 CONNECTIONS = 4
 CONNECT_SECONDS = 2
-"""What a connection may take; whoever asks waits no longer."""
+"""The time limit of a connection, and of a request for one."""
 STATEMENT_MILLISECONDS = 5000
 BREAK_SECONDS = 2.0
-"""How long the database is not asked again after it did not answer, so that requests do not wait for it one by one."""
+"""How long the database is not asked again after a failure, so that requests do not wait for it one by one."""
 PRUNE_EVERY = 64
-"""Verdicts that this server writes before it deletes the oldest."""
+"""The number of verdicts that this server writes before it deletes the oldest."""
 
 _LOCK = 0x636F73696E73
-"""Key of the advisory lock under which the table is made: several servers may start at once."""
+"""Key of the advisory lock for creating the table: several servers may start at once."""
 _TABLE = "cosinspect_verdicts_1"
 _LAYOUT = f"""
 CREATE TABLE IF NOT EXISTS {_TABLE} (
@@ -45,10 +45,10 @@ def is_postgresql(database: str) -> bool:
 
 
 def require_address(address: str) -> None:
-    """Require an address that libpq can read; nothing is connected.
+    """Require an address that libpq can read, without connecting.
 
     Raises:
-        InvalidConfiguration: the address is none, or the package psycopg is not installed.
+        InvalidConfiguration: the address is invalid, or the package psycopg is not installed.
     """
     try:
         # Imported by name: the extra may be missing.
@@ -67,14 +67,14 @@ def require_address(address: str) -> None:
 
 
 class PostgresqlStore:
-    """A table of verdicts. The database may be away at any time, at the start too: the table is made when it answers.
+    """A table of verdicts. The database may be unavailable at any time, also at the start: the table is created when it answers.
 
     Args:
-        address: a URI of libpq; what it leaves out comes from libpq's variables (`PGHOST`, `PGPASSWORD`, ...).
-        keep: how many verdicts stay; the oldest go first.
+        address: a URI of libpq; libpq's variables (`PGHOST`, `PGPASSWORD`, ...) complete it.
+        keep: the number of verdicts that are kept; the oldest are deleted first.
 
     Raises:
-        InvalidConfiguration: the address is none, or the package psycopg is not installed.
+        InvalidConfiguration: the address is invalid, or the package psycopg is not installed.
     """
 
     def __init__(self, address: str, *, keep: int) -> None:
@@ -103,7 +103,7 @@ class PostgresqlStore:
 
     @classmethod
     def open(cls, address: str, *, keep: int) -> Self:
-        """Begin to connect; see the class."""
+        """Start to connect; see the class."""
         store = cls(address, keep=keep)
         store._pool.open(wait=False)
         return store
@@ -113,7 +113,7 @@ class PostgresqlStore:
         return self._read("WHERE digest = %s AND rules = %s", (digest, rules))
 
     def latest(self, digest: str) -> Decided | None:
-        """Return the latest verdict on an image, by whatever rules; None if there is none."""
+        """Return the latest verdict on an image, by any rules; None if there is none."""
         return self._read("WHERE digest = %s ORDER BY decided DESC LIMIT 1", (digest,))
 
     def keep(self, decided: Decided) -> None:
@@ -137,7 +137,7 @@ class PostgresqlStore:
             self._ask(lambda one: one.execute(delete, (self._keep,)))
 
     def probe(self) -> None:
-        """Write a row that means nothing."""
+        """Write a row without meaning, to test that writes succeed."""
         query = f"INSERT INTO {_TABLE}_probe VALUES (1, now()) ON CONFLICT (one) DO UPDATE SET at = now()"  # noqa: S608 - constants
         self._ask(lambda one: one.execute(query))
 
@@ -155,7 +155,7 @@ class PostgresqlStore:
         return Decided.of_row(row) if row is not None else None
 
     def _ask(self, work: Callable[[Any], T]) -> T:
-        """Use a connection; after a failure the database has a moment in which nobody asks it."""
+        """Use a connection; after a failure the database is not asked for a moment."""
         if time.monotonic() < self._broken_until:
             raise StoreFailure(self._reason)
         try:
@@ -168,7 +168,7 @@ class PostgresqlStore:
                 return work(connection)
         except self._psycopg.Error as fault:
             self._reason = " ".join(str(fault).split())[:300] or type(fault).__name__
-            # A statement that is wrong says nothing about the next one; a connection that fails does.
+            # After a failed statement the next one may succeed; after a failed connection it will not.
             if isinstance(fault, self._psycopg.OperationalError):
                 self._broken_until = time.monotonic() + BREAK_SECONDS
             raise StoreFailure(self._reason) from fault

@@ -1,4 +1,4 @@
-"""The protocols, bound to one configuration; a reload binds new ones, and requests that began end with those they began with."""
+"""The protocols, bound to one configuration; a reload binds new ones, and earlier requests end with the earlier ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["Protocols"]
 
 @frozen
 class Protocols:
-    """What answers requests.
+    """The handlers of requests.
 
     Attributes:
-        settings: that the protocols go by.
+        settings: of the protocols.
         admissions: of Kubernetes.
         provider: of Gatekeeper's external data.
         notifications: of registries; None if the configuration does not have them.

@@ -1,4 +1,4 @@
-"""What holds for a moment only: values that are forgotten after a time, a bounded number of them."""
+"""Values that expire after a time, in a bounded number."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _Value = TypeVar("_Value")
 
 
 class Recent(Generic[_Key, _Value]):
-    """Values by key, each for a time; where there is no room the oldest go."""
+    """Values by key, each for a time; when it is full, the oldest are dropped."""
 
     def __init__(self) -> None:
         self._known: dict[_Key, tuple[float, _Value]] = {}
 
     def get(self, key: _Key) -> _Value | None:
-        """Return what is kept under a key, None if there is nothing or its time is over."""
+        """Return the value of a key, None if there is none or it expired."""
         found = self._known.get(key)
         return found[1] if found is not None and found[0] > time.monotonic() else None
 
     def keep(self, key: _Key, value: _Value, seconds: float) -> None:
-        """Keep a value for so long."""
+        """Keep a value for a time."""
         self._known.pop(key, None)
         while len(self._known) >= MOST:
             del self._known[next(iter(self._known))]

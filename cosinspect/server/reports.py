@@ -1,4 +1,4 @@
-"""Reports of what was decided, by digest: for programs as JSON, for people as a page."""
+"""Reports of decided images, by digest: JSON for programs, a page for people."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Vary": "Accept",
 }
-"""What the page says comes from strangers' images; it may load nothing."""
+"""The page shows text from untrusted images; it may load no resource."""
 
 
 @frozen
 class Reports:
-    """Gives reports.
+    """Serves reports.
 
     Attributes:
-        verdicts: what was decided.
+        verdicts: the stored verdicts.
     """
 
     verdicts: Verdicts
@@ -41,7 +41,7 @@ class Reports:
             accept: the media types that the client names.
 
         Raises:
-            Refusal: it is not a digest, or nothing is known of it.
+            Refusal: it is not a digest, or no report on it is stored.
         """
         try:
             parsed = str(Digest.parse(digest))
@@ -49,7 +49,7 @@ class Reports:
             raise Refusal(400, fault.message) from fault
         decided = self.verdicts.latest(parsed)
         if decided is None:
-            raise Refusal(404, f"nothing is known of {parsed}")
+            raise Refusal(404, f"no report on {parsed} is stored")
         if "text/html" in accept:
             return Reply(report_page(json.loads(decided.report)).encode(), media_type=HTML, headers=HEADERS)
         return Reply(decided.report, headers=HEADERS)

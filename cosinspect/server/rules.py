@@ -1,4 +1,4 @@
-"""What each rule of the configuration comes to: the rulebook that it names, and the key under which its verdicts are kept today."""
+"""The rulebook of each rule of the configuration, and the key under which its verdicts are stored today."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Rulebooks"]
 
 @define(eq=False)
 class _RuleBook:
-    """What one rule comes to."""
+    """The rulebook and the fingerprints of one rule."""
 
     rulebook: Rulebook
     attesters: tuple[PublicKey, ...]
@@ -36,13 +36,13 @@ class _RuleBook:
 
 
 class Rulebooks:
-    """The rules' rulebooks; files that rules name are read once, a key holds for a day, since a waiver does.
+    """The rulebooks of rules. Files that rules name are read once; a key is valid for a day, because waivers expire by day.
 
-    A rule has its rulebook for as long as somebody holds the rule: a request that began under an earlier configuration ends under it.
+    A rule has its rulebook while the rule is referenced: a request under an earlier configuration ends under it.
 
     Args:
         rules: of the configuration.
-        platform: which image of an index is meant.
+        platform: the platform that is selected from an index.
 
     Raises:
         InvalidConfiguration: a profile, a policy or a key that a rule names cannot be used.
@@ -62,19 +62,19 @@ class Rulebooks:
                 raise InvalidConfiguration(str(fault), where=f"rules[{number}]") from fault
 
     def adopt(self, later: Rulebooks) -> None:
-        """Take over the rulebooks of a configuration that follows this one."""
+        """Add the rulebooks of a later configuration."""
         self._books.update(later._books)
 
     def rules(self) -> Iterable[AdmissionRule]:
-        """Return the rules that somebody holds."""
+        """Return the rules that are still referenced."""
         return list(self._books)
 
     def book(self, rule: AdmissionRule) -> Rulebook:
-        """Return what a rule requires."""
+        """Return the rulebook of a rule."""
         return self._books[rule].rulebook
 
     def attesters(self, rule: AdmissionRule) -> tuple[PublicKey, ...]:
-        """Return whose attestations a rule believes."""
+        """Return the keys whose attestations a rule accepts."""
         return self._books[rule].attesters
 
     def key(self, rule: AdmissionRule) -> str:

@@ -1,4 +1,4 @@
-"""The server between its start and its end: what it goes by now, how that is replaced, and whether it can decide."""
+"""The running server: its current settings, their replacement, and its readiness."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ __all__ = ["Readiness", "Service"]
 _logger = logging.getLogger("cosinspect.server")
 
 WATCH_SECONDS = 1.0
-"""How often files are looked at; a change counts once it is there for two looks, so that a half-written file is not read."""
+"""Seconds between looks at files; a change counts if two looks find the same, so that a half-written file is not read."""
 RETRY_SECONDS = 10.0
-"""How often refused files are read again: a file that was missing may be there, and no file that is watched changed."""
+"""Seconds between reads of refused files: a missing file may exist now although no watched file changed."""
 REMEMBERED = 4
-"""Earlier configurations under which scans of Harbor may still be asked about."""
+"""The number of earlier configurations whose scans Harbor may still request."""
 PROBE_SECONDS = 1.0
-"""How long an answer about readiness holds: anybody may ask."""
+"""Seconds that an answer about readiness is reused: any client may ask."""
 
 
 @frozen
@@ -41,7 +41,7 @@ class Readiness:
 
     Attributes:
         reasons: why it cannot; empty if it can.
-        document: what `/readyz` says.
+        document: the answer of `/readyz`.
     """
 
     reasons: tuple[str, ...]
@@ -49,12 +49,12 @@ class Readiness:
 
 
 class Service:
-    """What answers requests, and what it answers with; lives in one event loop.
+    """The handlers of requests with their settings; used in one event loop.
 
     Args:
         path: of the configuration.
         settings: read from it.
-        verdicts: what was decided before; closed with the service.
+        verdicts: earlier verdicts; closed with the service.
         environment: of the process: where credentials and mirrors are.
     """
 
@@ -81,7 +81,7 @@ class Service:
     # -- its life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to inspect, and to look for files that change."""
+        """Start to inspect, and to watch files."""
         self.inspector.start()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -93,10 +93,10 @@ class Service:
         await self.inspector.close()
         self.verdicts.close()
 
-    # -- what it goes by -------------------------------------------------------------------------------------------
+    # -- settings -------------------------------------------------------------------------------------------
 
     async def reload(self) -> bool:
-        """Read the configuration and what it names again; with mistakes the earlier settings stay. Say whether it was taken."""
+        """Read the configuration and its files again; with mistakes the earlier settings stay. Return whether it is in use."""
         async with self._reloading:
             current = self.protocols.settings
             self._seen = stamp_of(current.files)
@@ -105,7 +105,7 @@ class Service:
             except InvalidConfiguration as fault:
                 self._refused(fault, await asyncio.to_thread(self._examined))
                 return False
-            except Exception as fault:  # the earlier settings are sound, whatever this was
+            except Exception as fault:  # the earlier settings stay valid after any failure
                 _logger.exception("the configuration cannot be loaded")
                 self._refused(InvalidConfiguration(f"internal error: {type(fault).__name__}: {fault}"))
                 return False
@@ -124,10 +124,10 @@ class Service:
             return True
 
     def _examined(self) -> tuple[str, ...]:
-        """Return every mistake, not only those that ended the loading; none where that fails."""
+        """Return every mistake, not only those that ended the loading; empty if that fails."""
         try:
             return examine(self._path)
-        except Exception:  # the first mistake is known, whatever this was
+        except Exception:  # the first mistake is known in any case
             _logger.exception("the configuration cannot be examined")
             return ()
 
@@ -153,10 +153,10 @@ class Service:
             if changed or (self._mistakes and time.monotonic() >= self._retry):
                 await self.reload()
 
-    # -- whether it can decide -------------------------------------------------------------------------------------
+    # -- readiness -------------------------------------------------------------------------------------
 
     async def readiness(self) -> Readiness:
-        """Find out whether images can be decided: the store of verdicts can be written, and workers are alive."""
+        """Return whether images can be decided: the store of verdicts can be written, and workers are alive."""
         async with self._probing:
             if self._probed is None or self._probed[0] <= time.monotonic():
                 reasons = await self._probe()

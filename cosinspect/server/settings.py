@@ -1,4 +1,4 @@
-"""A configuration together with everything that it names, read at one moment: rulebooks, keys and tokens."""
+"""A configuration with the content of its files, read at one moment: rulebooks, keys and tokens."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ __all__ = ["Settings", "Stamp"]
 TOKEN_BYTES = 4096
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
-"""What changes when a file does: for each file its time of change, inode and size, None if there is no file."""
+"""The state of files: for each its time of change, inode and size, None if it does not exist."""
 
 FIXED = {"listen": None, "inspections": ("database", "keep", "workers")}
-"""Tables, and the keys of them (None: all), that hold until the process ends."""
+"""Tables and their keys (None: all) that do not change until the process ends."""
 
 
 @frozen
 class Settings:
-    """What a server goes by until it is loaded again.
+    """The settings of a server until the next reload.
 
     Attributes:
-        configuration: as the file has it.
+        configuration: of the file.
         books: the rulebooks of its rules; each rule's key is computed.
-        notifications_token: "" where requests need none.
-        harbor_token: "" where requests need none.
+        notifications_token: "" if requests need none.
+        harbor_token: "" if requests need none.
         files: the configuration and every file that it names, except certificates.
         stamp: of `files`, taken before they were read.
-        restart: keys whose new values hold only after a restart.
+        restart: keys whose new values take effect only after a restart.
     """
 
     configuration: Configuration
@@ -49,10 +49,10 @@ class Settings:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a configuration and what it names. Takes as long as the files are large: call it outside of an event loop.
+        """Read a configuration and its files. It blocks: call it outside of an event loop.
 
         Raises:
-            InvalidConfiguration: something cannot be read, or is wrong; the message has every mistake.
+            InvalidConfiguration: a file cannot be read, or has mistakes; the message has every mistake.
         """
         file = Path(path)
         before = stamp_of([file])
@@ -72,7 +72,7 @@ class Settings:
         )
 
     def after(self, before: Configuration) -> Self:
-        """Return the settings with the values of `before` where a value cannot change while the process runs."""
+        """Return the settings with the values of `before` for keys that do not change while the process runs."""
         changed: list[str] = []
         kept = {}
         for name, keys in FIXED.items():
@@ -85,7 +85,7 @@ class Settings:
 
 
 def stamp_of(files: Iterable[Path]) -> Stamp:
-    """Look at files without reading them."""
+    """Return the state of files without reading them."""
     return tuple(map(_stamp, files))
 
 

@@ -1,4 +1,4 @@
-"""What texts in a server's configuration must look like, and the reading of its text."""
+"""The forms of texts in a server's configuration, and the reading of its text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """Read the text of a configuration.
 
     Raises:
-        InvalidConfiguration: it cannot be read, is too large, or is no text.
+        InvalidConfiguration: it cannot be read, is too large, or is not text.
     """
     try:
         with Path(path).open("rb") as stream:
@@ -65,7 +65,7 @@ def check_address(text: str) -> None:
     """Require a host and a port.
 
     Raises:
-        ValueError: the text is none.
+        ValueError: the text is not one.
     """
     host, colon, port = text.rpartition(":")
     if not host or not colon or not (port.isascii() and port.isdigit()) or int(port[:6]) > 65535:
@@ -73,7 +73,7 @@ def check_address(text: str) -> None:
 
 
 def check_addresses(addresses: dict[str, str]) -> None:
-    """Require a host for each host.
+    """Require hosts.
 
     Raises:
         ValueError: it is something else.

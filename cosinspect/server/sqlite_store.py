@@ -17,11 +17,11 @@ __all__ = ["SqliteStore"]
 _logger = logging.getLogger("cosinspect.server")
 
 VERSION = 1
-"""Of the table's layout; a file of another one is put aside."""
+"""The version of the table's layout; a file with another one is renamed and replaced."""
 PROBE_SECONDS = 1.0
-"""What a write may take before the file is taken to be unusable."""
+"""The time limit of a write, after which the file counts as unusable."""
 SPARE = 64
-"""Verdicts beyond those that are kept, before the oldest go."""
+"""The number of verdicts beyond `keep` before the oldest are deleted."""
 
 _LAYOUT = """
 CREATE TABLE IF NOT EXISTS verdicts (
@@ -35,8 +35,8 @@ CREATE INDEX IF NOT EXISTS by_age ON verdicts (decided);
 class SqliteStore:
     """A file of verdicts.
 
-    A file that is damaged is put aside, and a new one begun: a verdict can be had again, a server that does not start
-    cannot. What is written is there after the process was killed (SQLite's write-ahead log).
+    A damaged file is renamed, and a new one is created: verdicts can be computed again, and the server must start. Written
+    verdicts survive a kill of the process (SQLite's write-ahead log).
     """
 
     def __init__(self, connection: sqlite3.Connection, keep: int, path: Path) -> None:
@@ -48,14 +48,14 @@ class SqliteStore:
 
     @classmethod
     def open(cls, path: Path, *, keep: int) -> Self:
-        """Open the file, and make it if it is not there.
+        """Open the file, and create it if needed.
 
         Args:
             path: the file.
-            keep: how many verdicts stay; the oldest go first.
+            keep: the number of verdicts that are kept; the oldest are deleted first.
 
         Raises:
-            InvalidConfiguration: there can be no such file.
+            InvalidConfiguration: the file cannot be created or opened.
         """
         try:
             return cls(_open(path), keep, path)
@@ -65,7 +65,9 @@ class SqliteStore:
                     f"the file of verdicts cannot be opened: {fault}", where=str(path)
                 ) from fault
             aside = path.with_name(f"{path.name}.damaged")
-            _logger.warning("%s is damaged (%s): put aside as %s, and begun anew", path, fault, aside.name)
+            _logger.warning(
+                "%s is damaged (%s): renamed to %s, and a new file is used", path, fault, aside.name
+            )
             try:
                 path.replace(aside)
                 for tail in ("-wal", "-shm"):
@@ -73,7 +75,7 @@ class SqliteStore:
                 return cls(_open(path), keep, path)
             except (OSError, sqlite3.Error) as worse:
                 raise InvalidConfiguration(
-                    f"the file of verdicts is damaged, and cannot be put aside: {worse}", where=str(path)
+                    f"the file of verdicts is damaged, and cannot be renamed: {worse}", where=str(path)
                 ) from worse
 
     def find(self, digest: str, rules: str) -> Decided | None:
@@ -81,7 +83,7 @@ class SqliteStore:
         return self._read("WHERE digest = ? AND rules = ?", (digest, rules))
 
     def latest(self, digest: str) -> Decided | None:
-        """Return the latest verdict on an image, by whatever rules; None if there is none."""
+        """Return the latest verdict on an image, by any rules; None if there is none."""
         return self._read("WHERE digest = ? ORDER BY decided DESC LIMIT 1", (digest,))
 
     def keep(self, decided: Decided) -> None:
@@ -98,7 +100,7 @@ class SqliteStore:
             raise StoreFailure(str(fault)) from fault
 
     def probe(self) -> None:
-        """Write, on a connection of its own: nobody who looks a verdict up waits meanwhile."""
+        """Write on a separate connection, so that reads do not wait."""
         try:
             with contextlib.closing(sqlite3.connect(self._path, timeout=PROBE_SECONDS)) as connection:
                 connection.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,4 +1,4 @@
-"""What tags mean: asked of their registries in threads, by turns of the registries, and remembered for a moment."""
+"""The digests of tags: requested from registries in threads, with turns by registry, and remembered for a moment."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from cosinspect.server.turns import Turns
 __all__ = ["NoRoom", "Tags"]
 
 TURNS = 16
-"""Registries' answers that are waited for at once."""
+"""Registries' answers that are awaited at once."""
 RESERVE = 32
-"""Further ones, for registries of which none is waited for."""
+"""Further answers, for registries without an awaited one."""
 WAITING = 256
 """Tags of one registry that may wait for its answer."""
 
 
 class NoRoom(Exception):
-    """A registry has more tags waiting than may wait."""
+    """More tags of a registry wait than the limit."""
 
 
 class Tags:
-    """Resolves tags; lives in one event loop.
+    """Resolves tags; used in one event loop.
 
     Args:
-        seconds: how long a tag is taken to mean the digest that it meant; 0 asks its registry each time.
+        seconds: how long the digest of a tag is remembered; 0 asks its registry each time.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -41,18 +41,18 @@ class Tags:
         self._threads = ThreadPoolExecutor(TURNS + RESERVE, thread_name_prefix="tags")
 
     async def digest(self, name: str, host: str, ask: Callable[[], str], *, until: float) -> str:
-        """Return the digest that a tag means; who asks for the same tag meanwhile waits for the same answer.
+        """Return the digest of a tag; concurrent requests for the same tag share one answer.
 
         Args:
             name: the image with its tag.
             host: the registry.
-            ask: asks it, in a thread.
+            ask: asks the registry; it runs in a thread.
             until: when an answer is due, by `time.monotonic`.
 
         Raises:
-            TimeoutError: it is not known by then.
+            TimeoutError: the digest is unknown by then.
             NoRoom: too many tags of the registry wait.
-            CosinspectError: what `ask` raises.
+            CosinspectError: `ask` raised it.
         """
         known = self._known.get(name)
         if known is not None:
@@ -68,7 +68,7 @@ class Tags:
         return await asyncio.wait_for(asyncio.shield(asking), max(0.0, until - time.monotonic()))
 
     async def close(self) -> None:
-        """Let go of what is still being asked; threads end with their requests."""
+        """Drop open requests; their threads end with them."""
         asking = list(self._asking.values())
         for each in asking:
             each.cancel()

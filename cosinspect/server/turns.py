@@ -1,4 +1,4 @@
-"""Whose turn it is: work that waits, by the host that it waits for, so that a slow host holds up nobody else's work."""
+"""Turns for waiting work, by host, so that a slow host does not delay the work of others."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Ticket:
     """One piece of work.
 
     Attributes:
-        host: where its bytes come from.
-        urgency: less goes first.
+        host: the source of its bytes.
+        urgency: the lowest goes first.
         granted: done when its turn comes.
     """
 
@@ -28,14 +28,14 @@ class Ticket:
 
 
 class Turns:
-    """Grants turns, a bounded number at once, in one event loop.
+    """Grants a bounded number of turns at once, in one event loop.
 
-    One host may have all `most` turns while nothing else waits. A host that has no turn takes one of `reserve` further
-    ones at once: so many slow hosts hold up no other. Of several hosts that wait, the one with the fewest turns goes first.
+    One host may have all `most` turns while no other host waits. A host without a turn gets one of `reserve` further turns at once, so
+    that up to `reserve` slow hosts delay no other. Of several waiting hosts, the one with the fewest turns goes first.
 
     Args:
         most: turns at once.
-        reserve: further turns, for hosts that have none.
+        reserve: further turns, for hosts without one.
     """
 
     def __init__(self, most: int, reserve: int) -> None:
@@ -60,7 +60,7 @@ class Turns:
             self._push(ticket)
 
     def give_back(self, ticket: Ticket) -> None:
-        """End a turn, or no longer wait for one."""
+        """End a turn, or stop waiting for one."""
         if ticket.granted.done() and not ticket.granted.cancelled():
             self._running[ticket.host] -= 1
             self._total -= 1
@@ -80,11 +80,11 @@ class Turns:
             ticket.granted.set_result(None)
 
     def _next(self) -> Ticket | None:
-        """Take the piece of work whose turn it is out of its line; None if none may begin."""
+        """Return the next piece of work and remove it from its queue; None if none may begin."""
         best: tuple[int, int, int, str] | None = None
         for host in list(self._waiting):
             line = self._waiting[host]
-            # What was given up, or stands in the line a second time as it became more urgent, is skipped.
+            # Skip work that was given up, or that is queued again because it became more urgent.
             while line and line[0][2].granted.done():
                 heapq.heappop(line)
             if not line:

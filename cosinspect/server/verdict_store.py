@@ -1,4 +1,4 @@
-"""The port to where verdicts are stored, and a stored verdict."""
+"""The port of stores of verdicts, and a stored verdict."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Row = tuple[str, str, str, str, bytes, float]
 
 
 class StoreFailure(Exception):
-    """The store does not answer, or holds what is not a verdict; the message says why."""
+    """The store does not answer, or a row is not a verdict; the message says why."""
 
 
 @frozen
 class Decided:
-    """What was found out of an image by a set of rules.
+    """The verdict on an image by a set of rules.
 
     Attributes:
         digest: of the manifest or index that was requested.
@@ -55,13 +55,13 @@ class Decided:
         """Return the verdict that a row holds.
 
         Raises:
-            StoreFailure: the row holds none.
+            StoreFailure: the row is not a verdict.
         """
         digest, rules, verdict, message, report, decided = row
         try:
             return cls(digest, rules, Verdict(verdict), message, zlib.decompress(report), decided)
         except (zlib.error, ValueError, TypeError) as fault:
-            raise StoreFailure(f"expected a verdict, found a row that holds none: {fault}") from fault
+            raise StoreFailure(f"expected a verdict, found another row: {fault}") from fault
 
 
 class VerdictStore(Protocol):
@@ -75,7 +75,7 @@ class VerdictStore(Protocol):
         ...
 
     def latest(self, digest: str) -> Decided | None:
-        """Return the latest verdict on an image, by whatever rules; None if there is none."""
+        """Return the latest verdict on an image, by any rules; None if there is none."""
         ...
 
     def keep(self, decided: Decided) -> None:
@@ -83,7 +83,7 @@ class VerdictStore(Protocol):
         ...
 
     def probe(self) -> None:
-        """Write something that changes nothing."""
+        """Write a probe, which changes no verdict."""
         ...
 
     def __len__(self) -> int:

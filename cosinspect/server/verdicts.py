@@ -1,4 +1,4 @@
-"""Verdicts by digest and rules, in memory and in a store: what was decided once is only looked up, after a restart and a kill too."""
+"""Verdicts by digest and rules, in memory and in a store: a decided image is only looked up, also after a restart or a kill."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["SPARE", "Decided", "Verdicts"]
 _logger = logging.getLogger("cosinspect.server")
 
 REMEMBERED = 4096
-"""Verdicts that are held in memory as well."""
+"""The number of verdicts that are also in memory."""
 
 
 class Verdicts:
-    """Verdicts, thread-safe. A store that fails costs inspections, never an answer: the log says so.
+    """Verdicts, thread-safe. A failing store causes further inspections, and never prevents an answer; the log reports it.
 
     Args:
-        store: where they are kept.
+        store: stores them.
     """
 
     def __init__(self, store: VerdictStore) -> None:
         self._store = store
         self._known: dict[tuple[str, str], Decided] = {}
-        # Its own: who finds a verdict in memory does not wait for the store.
+        # A separate lock: a lookup in memory does not wait for the store.
         self._known_lock = threading.Lock()
 
     @classmethod
@@ -38,29 +38,29 @@ class Verdicts:
 
         Args:
             database: a file, or an address of PostgreSQL.
-            keep: how many verdicts stay; the oldest go first.
+            keep: the number of verdicts that are kept; the oldest are deleted first.
 
         Raises:
-            InvalidConfiguration: there can be no such store.
+            InvalidConfiguration: the store cannot be opened.
         """
         if is_postgresql(str(database)):
             return cls(PostgresqlStore.open(str(database), keep=keep))
         return cls(SqliteStore.open(Path(database), keep=keep))
 
     def remembered(self, digest: str, rules: str) -> Decided | None:
-        """Return the verdict on an image by these rules if it is in memory; waits for nothing."""
+        """Return the verdict on an image by these rules if it is in memory, without waiting."""
         with self._known_lock:
             return self._known.get((digest, rules))
 
     def find(self, digest: str, rules: str) -> Decided | None:
-        """Return the verdict on an image by these rules, None if there is none; may wait for the store."""
+        """Return the verdict on an image by these rules, None if there is none. It may wait for the store."""
         found = self.remembered(digest, rules)
         if found is not None:
             return found
         try:
             found = self._store.find(digest, rules)
         except StoreFailure as fault:
-            # As good as none: the image is inspected again.
+            # As without a verdict: the image is inspected again.
             _logger.warning("a verdict cannot be read: %s", fault)
             return None
         if found is not None:
@@ -68,7 +68,7 @@ class Verdicts:
         return found
 
     def latest(self, digest: str) -> Decided | None:
-        """Return the latest verdict on an image, by whatever rules; None if there is none."""
+        """Return the latest verdict on an image, by any rules; None if there is none."""
         try:
             return self._store.latest(digest)
         except StoreFailure as fault:
@@ -81,7 +81,7 @@ class Verdicts:
         try:
             self._store.keep(decided)
         except StoreFailure as fault:
-            _logger.warning("a verdict of %s is not on disk: %s", decided.digest, fault)
+            _logger.warning("a verdict on %s is not stored: %s", decided.digest, fault)
 
     def probe(self) -> str | None:
         """Write to the store; return the reason if that fails, None if it does not."""

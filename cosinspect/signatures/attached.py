@@ -71,7 +71,7 @@ class AttachedBundle:
 
 @frozen
 class Unreadable:
-    """An artifact in the place of a signature that cannot be read as one.
+    """An artifact in place of a signature that cannot be read as one.
 
     Attributes:
         origin: its place, for reports.

@@ -122,7 +122,7 @@ def read_private_half(data: bytes, password: bytes | None, *, pem: bool) -> Priv
 
     Args:
         data: the key, as DER or PEM.
-        password: of the key, None for none.
+        password: of the key, None if there is none.
         pem: whether it is PEM.
 
     Raises:

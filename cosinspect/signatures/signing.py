@@ -45,7 +45,7 @@ class PrivateKey:
         Args:
             pem: the file.
             name: for messages.
-            password: of the key, None for none.
+            password: of the key, None if there is none.
 
         Raises:
             InvalidSignaturePolicy: the file is not a private key, needs another password, or has an unsupported kind.

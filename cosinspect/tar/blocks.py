@@ -38,7 +38,7 @@ class Blocks:
         return block
 
     def buffered(self, size: int) -> tuple[bytes, int, int]:
-        """Return the bytes at hand, where in them the place after `size` further bytes is, and their offset in the archive."""
+        """Return the bytes available, where in them the place after `size` further bytes is, and their offset in the archive."""
         return self._piece, self._at + size, self.position - self._at
 
     def move(self, position: int) -> None:

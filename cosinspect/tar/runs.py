@@ -24,10 +24,10 @@ COMMON_NUMBER = 0o7777777
 REMEMBERED = 4096
 """Cached fields of each kind; a field is short, so the cache is small."""
 
-# Name, owner (mode, uid, gid), size, time, checksum, and the rest: type, target of a link, and everything behind it.
+# Name, owner (mode, uid, gid), size, time, checksum, and the rest: type, target of a link, and everything after it.
 _FIELDS = struct.Struct("100s24s12s12s8s356s").unpack_from
 _HEAD = 156  # bytes before the rest
-_TAIL = 101  # where in the rest the tail begins, behind the type and the target of a link
+_TAIL = 101  # where in the rest the tail begins, after the type and the target of a link
 _CHECKSUM = re.compile(rb"[0-7]{6}\0 ").fullmatch
 _OCTAL = re.compile(rb"[0-7]{11}[\0 ]").fullmatch
 _FILE, _SYMLINK, _DIRECTORY = b"025"
@@ -35,7 +35,7 @@ _MASK = 0xFFFF
 
 
 class Shape(NamedTuple):
-    """What headers have in common behind their checksums.
+    """What headers have in common after their checksums.
 
     Attributes:
         kind: `0`, `2` or `5`: a regular file, a symbolic link, a directory.
@@ -68,7 +68,7 @@ class CommonHeaders:
     Attributes:
         numbers: by numeric field.
         owners: mode, uid and gid by their three fields; a mode that Go cannot write is not among them.
-        tails: device numbers by the bytes behind the target of a link, if they have a known format and no prefix of the name.
+        tails: device numbers by the bytes after the target of a link, if they have a known format and no prefix of the name.
     """
 
     def __init__(self) -> None:
@@ -139,7 +139,7 @@ class CommonHeaders:
         return found
 
     def _shape(self, rest: bytes) -> Shape | None:
-        """Return what the bytes behind the checksum mean, None if they are not of the common form."""
+        """Return what the bytes after the checksum mean, None if they are not of the common form."""
         shape = self._shapes.get(rest)
         if shape is not None:
             return shape

@@ -102,7 +102,7 @@ def write_header(entry: ArchiveEntry) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """Return the zeros behind a content of `size` bytes."""
+    """Return the zeros after a content of `size` bytes."""
     return bytes(-size % BLOCK)
 
 

@@ -35,6 +35,14 @@ def test_how_far_a_machine_came(name, phase, signs, telling):
     assert any(telling in line for line in console.telling)
 
 
+def test_how_long_systemd_waits_for_what_no_limit_ends():
+    console = told((CONSOLES / "g2-endless-wait.log").read_bytes())
+    assert (console.phase, console.waiting) == (Phase.INITRD, r"dev-disk-by\x2dlabel-COS_ACTIVE")
+    assert console.waited > 1000
+    loaded = told((CONSOLES / "g5-loaded-host-multi-user-no-login.log").read_bytes())
+    assert loaded.waited == 179  # and it went on
+
+
 def test_what_a_machine_wrote_of_itself():
     proof = read_proof((CONSOLES / "g5-probe-ttyS1.txt").read_text())
     assert proof.complete
@@ -80,6 +88,16 @@ def test_the_end_of_startup_in_an_initrd_is_no_multi_user_target():
     console = told(
         b"Run /init as init process\n[  OK  ] Reached target emergency.target - Emergency Mode.\n"
         b"Startup finished in 4.403s (kernel) + 0 (initrd) + 22.857s (userspace) = 27.260s.\n"
+    )
+    assert console.phase is Phase.INITRD
+
+
+def test_a_switch_of_the_root_that_fails_leaves_the_machine_in_its_initrd():
+    """Of a machine whose root has no os-release."""
+    console = told(
+        b"Run /init as init process\n[  OK  ] Reached target initrd-switch-root.target - Switch Root.\n"
+        b"         Starting initrd-switch-root.service - Switch Root...\n"
+        b"[FAILED] Failed to start initrd-switch-root.service - Switch Root.\nEntering emergency mode.\n"
     )
     assert console.phase is Phase.INITRD
 

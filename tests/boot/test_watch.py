@@ -82,6 +82,13 @@ def test_the_stage_proves_a_boot_where_no_account_is_known():
     assert (found.result, found.login, found.proof.failed) == (BootResult.BOOTED, "stage", ("a.service",))
 
 
+def test_a_wait_that_no_limit_ends_is_stuck():
+    spinner = [f"\r[  *] Job dev-a.device/start running ({at}min / no limit)\r".encode() for at in range(9)]
+    found = watched(Machine([KERNEL, *spinner], busy=True))
+    assert found.result is BootResult.STUCK
+    assert "waits for 420 s, and no limit ends that, waiting for dev-a.device" in found.reason
+
+
 def test_no_prompt_at_all_is_half_a_boot():
     assert (
         watched(Machine([SYSTEM, b"Reached target multi-user.target\n"], later=BLOCK)).result

@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 
 from attrs import evolve
+from tests.boots.changes import compressed
 from tests.boots.cpio import read_cpio
 from tests.boots.layouts import Layouts
-from tests.boots.rows import ROWS, compressed
+from tests.boots.rows import ROWS
 from tests.boots.table import PAGE, disagreements, write_page
 from tests.boots.trees import Trees
 
@@ -38,7 +39,7 @@ from cosinspect.image.opening import open_image
 from cosinspect.inspection.inspection import Inspection
 from cosinspect.inspection.plan import plan_inspection
 from cosinspect.report.report import Capability
-from cosinspect.testing import File
+from cosinspect.testing import File, Whiteout
 from cosinspect.testing.bootfiles import cpio_archive
 
 # Of Debian, not of the toolkits: without a network the service fails and is started again without end.
@@ -73,6 +74,13 @@ def main():
     for line in wrong:
         print(line, file=sys.stderr)
     return 1 if wrong else 0
+
+
+def _entry(tree, path, entry):
+    """Give the entry of a layer; a mode stands for the tree's own file, and what is removed has to be there."""
+    if isinstance(entry, Whiteout):
+        assert os.path.lexists(tree / path), path
+    return File((tree / path).read_bytes(), mode=entry) if isinstance(entry, int) else entry
 
 
 def keep(name, result):
@@ -136,7 +144,10 @@ class Harness:
     def image(self, row):
         """Write the layout of a row."""
         archive = self.trees.image(row.generation)
-        entries = {**COMMON, **(self.trees.loaders(row.generation) if row.firmware else {}), **row.root}
+        tree = self.work / row.generation
+        loaders = self.trees.loaders(row.generation) if row.firmware else {}
+        above = {path: _entry(tree, path, entry) for path, entry in row.root.items()}
+        entries = {**COMMON, **loaders, **above}
         if row.initrd is not None:
             path = json.loads((self.work / f"{row.generation}.json").read_text())["initrd"]
             archive_of = (self.work / row.generation / path).read_bytes()
@@ -148,7 +159,8 @@ class Harness:
                 body = cpio_archive(members) if members else b"junk" * 100_000
             entries[path] = File(body, mode=0o600)
         shutil.rmtree(self.work / "layouts" / row.name, ignore_errors=True)
-        return self.layouts.write(row.name, archive, entries, f"RUN {row.name}")
+        labels = {"containers.bootc": "1"} if row.generation == "bootc" else {}
+        return self.layouts.write(row.name, archive, entries, f"RUN {row.name}", labels)
 
     def start(self, row, context):
         """Start the machine of a row; where only the initrd differs, from the good derivative's disk."""
@@ -163,7 +175,7 @@ class Harness:
             console=logs / f"{row.name}.log",
             anyway=True,
         )
-        if row.root or row.firmware or row.entry != "active":
+        if row.root or row.firmware or row.entry != "active" or row.generation == "bootc":
             return try_boot(rootfs, facts, trial)
         emulator = find_emulator("amd64")
         startup = find_startup(rootfs, facts, "active", anyway=True)

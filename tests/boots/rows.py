@@ -3,104 +3,15 @@
 A row says what is changed, and whether the image boots. `because` explains a disagreement between the inspection and a boot that is known.
 """
 
-from collections.abc import Callable
-from typing import Any
+from tests.boots.changes import Row, compressed, emptied, gone, junk, with_mode, without
+from tests.boots.unforeseen import unforeseen_rows
 
-from attrs import Factory, frozen
-
-from cosinspect.testing import Directory, File, Symlink, Whiteout
+from cosinspect.testing import Directory, File, Symlink
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = f"{LIBRARIES}/ld-linux-x86-64.so.2"
 SYSTEM = "usr/lib/systemd/system"
 EMPTY = File(b"", mode=0o755)
-
-
-@frozen
-class Row:
-    """A mutation.
-
-    Attributes:
-        name: of the row.
-        generation: of the good derivative that is changed.
-        summary: what is changed.
-        boots: whether it boots, None for what is not known before.
-        root: entries of a layer above the good derivative's tree.
-        initrd: changes the members of its initrd.
-        entry: of the menu that is started.
-        firmware: whether firmware starts Debian's shim and GRUB, put where the toolkit looks for them.
-        cpu_seconds: after which it is given up, None for the command's default.
-        because: why inspection and boot may differ.
-    """
-
-    name: str
-    generation: str
-    summary: str
-    boots: bool | None
-    root: dict[str, Any] = Factory(dict)
-    initrd: Callable[[dict[str, Any]], object] | None = None
-    entry: str = "active"
-    firmware: bool = False
-    cpu_seconds: float | None = None
-    because: str = ""
-
-
-def without(*names):
-    """Take members away, by the ends of their paths; a link's target goes with it."""
-
-    def change(members):
-        gone = [path for path in members if any(path == name or path.endswith(f"/{name}") for name in names)]
-        assert gone, names
-        for path in gone:
-            del members[path]
-
-    return change
-
-
-def emptied(name):
-    """Empty the file that a library's name stands for."""
-
-    def change(members):
-        path = _real(members, name)
-        members[path] = File(b"", mode=members[path].mode)
-
-    return change
-
-
-def with_mode(name, mode):
-    """Change the mode of a file."""
-
-    def change(members):
-        path = _real(members, name)
-        members[path] = File(members[path].content, mode=mode)
-
-    return change
-
-
-def _real(members, name):
-    path = next(path for path in members if path == name or path.endswith(f"/{name}"))
-    while isinstance(members[path], Symlink):
-        target = members[path].target.decode()
-        path = target.lstrip("/") if target.startswith("/") else f"{path.rpartition('/')[0]}/{target}"
-        path = next(
-            each
-            for each in members
-            if each.endswith(path.rpartition("/")[2]) and not isinstance(members[each], Symlink)
-        )
-    return path
-
-
-def junk(members):
-    members.clear()
-
-
-def compressed(members):
-    """Leave the members, and have the archive compressed: Debian's GRUB has no memory for 114 MB."""
-
-
-def gone(*paths):
-    """Whiteouts of a layer."""
-    return {path: Whiteout() for path in paths}
 
 
 def _initrd_rows(generation):
@@ -303,6 +214,16 @@ def _rows():
             firmware=True,
         )
     yield Row(
+        "G5-firmware-large",
+        "G5",
+        "nothing, and the initrd has 114 MB; by OVMF, shim, GRUB",
+        None,
+        firmware=True,
+        because="GRUB prints `error: out of memory` and starts the kernel without the initrd; "
+        "how much it can load depends on its build and on the firmware",
+    )
+    yield Row("bootc-good", "bootc", "nothing; the tree as the root of a plain disk", True)
+    yield Row(
         "restarts",
         "G2",
         "a service of the root restarts the machine",
@@ -333,6 +254,7 @@ def _rows():
         gone("etc/elemental/bootargs.cfg"),
         firmware=True,
     )
+    yield from unforeseen_rows()
 
 
 ROWS = {row.name: row for row in _rows()}

@@ -1,7 +1,9 @@
 """Packages of every kind in images: which databases are found, which layer brought each package, and what cannot be decided."""
 
+import contextlib
 import json
 import lzma
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from attrs import evolve
 
 from cosinspect import open_image
 from cosinspect.facts.packages import find_packages, package_reads
+from cosinspect.formats.packages.rpm_sqlite import sqlite_blobs
 from cosinspect.limits import DEFAULT_LIMITS
 from cosinspect.testing import ImageBuilder, Symlink, Whiteout
+from rpm_files import EXPECTED, ndb_file, rows, rpm_header, stored
 
 STATUS = "var/lib/dpkg/status"
 
@@ -125,6 +129,59 @@ def test_luet_packages_have_the_layer_of_their_database(tmp_path):
     assert {each.layer for each in found.packages} == {1}
 
 
+def test_packages_of_rpm_in_the_log_of_its_database_count(tmp_path):
+    """rpm that is killed leaves its last transactions in the log; SQLite made both files."""
+    path = tmp_path / "rpmdb.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
+        log = path.with_name("rpmdb.sqlite-wal")
+        layers = []
+        for name in ("first", "second"):
+            header = rpm_header({1000: name, 1001: "1", 1002: "2"})
+            connection.execute("INSERT INTO Packages (blob) VALUES (?)", (header,))
+            layers.append({f"{RPM}/{each.name}": each.read_bytes() for each in (path, log)})
+
+    (found,) = find(
+        tmp_path / "image", layers[0], {f"{RPM}/rpmdb.sqlite-wal": layers[1][f"{RPM}/{log.name}"]}
+    )
+
+    assert (f"/{RPM}/rpmdb.sqlite", 1, "rpm") == (found.path, found.layer, found.type)
+    assert brought(found) == {"first": ("1-2", 0), "second": ("1-2", 1)}
+
+
+RPM = "usr/lib/sysimage/rpm"
+
+
+@pytest.mark.parametrize(
+    ("directory", "name", "content"),
+    [
+        ("var/lib/rpm", "rpmdb.sqlite", "rpmdb.sqlite"),
+        (RPM, "Packages.db", None),
+        ("usr/share/rpm", "Packages", "Packages.big"),
+    ],
+)
+def test_a_database_of_rpm_is_found_in_each_backend_and_place(tmp_path, directory, name, content):
+    whole = stored("rpmdb.sqlite")
+    data = stored(content) if content else ndb_file(list(sqlite_blobs(whole, b"", DEFAULT_LIMITS)))
+    layer = {f"{directory}/{name}": data}
+    if directory != "var/lib/rpm":
+        layer["var/lib/rpm"] = Symlink(f"../../{directory}")
+
+    (found,) = find(tmp_path, {"etc/x": ""}, layer)
+
+    assert (f"/{directory}/{name}", None) == (found.path, found.fault)
+    assert rows(found.packages) == EXPECTED
+    assert {each.layer for each in found.packages} == {1}
+
+
+def test_an_empty_database_of_rpm_has_no_packages(tmp_path):
+    (found,) = find(tmp_path, {"var/lib/rpm/Packages": ""})
+
+    assert (None, ()) == (found.fault, found.packages)
+
+
 # -- places ----------------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +257,18 @@ def test_package_urls_are_those_that_scanners_expect(tmp_path):
     assert (
         found.packages[0].purl
         == "pkg:deb/debian/libssl3@1:3.0~rc1%2Bb1?arch=amd64&distro=debian-12&upstream=openssl"
+    )
+
+
+def test_the_package_url_of_rpm_has_the_epoch_apart(tmp_path):
+    """As purl-spec defines the type rpm, and syft writes `upstream`."""
+    system = {"etc/os-release": 'ID="opensuse-leap"\nVERSION_ID="15.6"\n'}
+    (found,) = find(tmp_path, {**system, "var/lib/rpm/rpmdb.sqlite": stored("rpmdb.sqlite")})
+
+    urls = {each.name: each.purl for each in found.packages}
+    assert (
+        urls["beta"]
+        == "pkg:rpm/opensuse/beta@2.5~rc1-3?arch=x86_64&distro=opensuse-leap-15.6&epoch=7&upstream=beta-2.5~rc1-3.src.rpm"
     )
 
 

@@ -519,7 +519,7 @@ def test_elements_that_overlap_are_listed_as_bbolt_lists_them_and_told():
     data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") - 2).to_bytes(4, "little")
     database = open_bolt(bytes(data))
 
-    with pytest.raises(FormatError, match="overlapping"):
+    with pytest.raises(FormatError, match="overlaps another"):
         list(database.elements(database.root))
     told = []
     found = [element.key for element in database.elements(database.root, damage=told.append)]

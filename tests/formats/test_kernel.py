@@ -86,7 +86,7 @@ def test_before_protocol_2_12_the_efi_stub_tells_the_architecture():
     ("offset", "value", "expected"),
     [
         (0x20E, b"\0\0", ()),
-        (0x20E, b"\xff\xff", ("behind the setup code",)),
+        (0x20E, b"\xff\xff", ("after the setup code",)),
         (0x1200, b"\0", ("there is no version",)),
         (0x1200, b"\xff\xfe", ("there is no version",)),
         (0x1200, b"x" * 600, ("there is no version",)),
@@ -264,11 +264,14 @@ def test_descriptions_do_without_libmagic(monkeypatch):
     kernel_module._libmagic.cache_clear()
 
 
-def test_the_environment_is_left_as_it_is():
-    # Importing pylibmagic itself would change LD_LIBRARY_PATH and MAGIC for every program that is started later.
+def test_the_environment_is_left_as_it_is_and_no_program_is_started():
+    # Importing pylibmagic itself would change LD_LIBRARY_PATH and MAGIC for every program that is started later;
+    # importing python-magic itself starts ldconfig, twice.
     script = (
-        "import os; before = dict(os.environ); from cosinspect.formats.boot.kernel import describe;"
-        "assert describe(b'hello') != 'data'; assert before == dict(os.environ)"
+        "import os, sys; before = dict(os.environ); started = [];"
+        "sys.addaudithook(lambda event, of: started.append(of) if event == 'subprocess.Popen' else None);"
+        "from cosinspect.formats.boot.kernel import describe;"
+        "assert 'text' in describe(b'hello'); assert before == dict(os.environ); assert started == [], started"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

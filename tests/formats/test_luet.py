@@ -267,7 +267,7 @@ def test_what_is_no_record_is_skipped_or_noted():
         "Package 0000000000000002: not an object",
         "Package 0000000000000003: not an object",
         "Package 0000000000000005: not JSON",
-        "Package 0000000000000006: JSON nested more than 100 deep is not read",
+        "Package 0000000000000006: expected JSON nested at most 100 levels deep, found more",
     )
 
 

@@ -105,7 +105,7 @@ def test_values_are_converted_as_viper_does():
         ("repositories: [{urls: [[a]]}]", "repositories[0].urls is not a list of texts"),
         ("repositories: [{urls: {a: b}}]", "repositories[0].urls is not a list of texts"),
         ("repos_confdir: {a: b}", "repos_confdir is not a list of texts"),
-        ("system: {}\nsystem: {}", "line 2: key 'system' again, the last one counts"),
+        ("system: {}\nsystem: {}", "line 2: the key 'system' is repeated, the last one counts"),
     ],
 )
 def test_what_luet_cannot_read_is_told_and_its_own_value_kept(text, problem):

@@ -107,7 +107,7 @@ def test_names_are_found_far_behind_what_is_kept(size):
 def test_what_is_out_of_reach_is_said():
     data = far_behind(elf_file(soname="name-without-ending", needed=["odd"]), 3 << 20)
 
-    assert "out of reach" in in_pieces(data, 65536, prefix=1 << 16).elf.problem
+    assert "not within the part" in in_pieces(data, 65536, prefix=1 << 16).elf.problem
     assert ("odd",) == read_program(data).elf.needed
 
 

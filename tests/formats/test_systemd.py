@@ -59,10 +59,12 @@ def test_a_section_may_come_twice():
     ("text", "problem"),
     [
         ("[Unit]\nnonsense\n", Problem("assignment", "expected KEY=VALUE, a section or a comment", 2)),
-        ("\nA=1\n[Unit]\n", Problem("section", "an assignment before any section", 2)),
+        ("\nA=1\n[Unit]\n", Problem("section", "expected a section, found an assignment", 2)),
         (
             "[Unit\nA=1\n",
-            Problem("section", "the section's name has no closing bracket, and systemd reads no further", 1),
+            Problem(
+                "section", "the section's name has no closing bracket, so systemd does not read the rest", 1
+            ),
         ),
     ],
 )

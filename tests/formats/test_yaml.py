@@ -91,7 +91,7 @@ def test_the_last_of_repeated_keys_counts_and_is_told():
     document = parse_yaml("a: 1\nb: 2\na: 3\n")
 
     assert document.value == {"a": 3, "b": 2}
-    assert document.problems == (Problem("repeated-key", "key 'a' again, the last one counts", 3),)
+    assert document.problems == (Problem("repeated-key", "the key 'a' is repeated, the last one counts", 3),)
 
 
 @pytest.mark.parametrize("rest", ["---\nb: 2\n", "--- [\n", "...\n}\n"])

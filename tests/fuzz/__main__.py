@@ -31,6 +31,7 @@ NAMES = (
     "initrd",
     "bolt",
     "packages",
+    "rpm",
     "kernel",
     "programs",
     "documents",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import gzip
 import io
 import json
+import sqlite3
 import struct
 import tarfile
+import tempfile
 from pathlib import Path
 
 import zstandard
@@ -44,6 +47,7 @@ from cosinspect.testing.derivative import derivative
 from cosinspect.testing.elf_files import elf_file, loader_file
 from raw_cpio import DIRECTORY, FILE, SYMLINK, raw_archive, raw_member
 from raw_tar import GNU, entry, extended, gnu_long, old_gnu_sparse, pax_sparse, record
+from rpm_files import ndb_file, rpm_header, stored
 
 __all__ = ["found", "seeds"]
 
@@ -70,6 +74,7 @@ def seeds(target: str) -> list[bytes]:
             b"%NAME%\nbash\n\n%VERSION%\n5.2.026-2\n\n%BASE%\nbash\n\n%ARCH%\nx86_64\n\n%LICENSE%\nGPL\n",
             b"[options]\nDBPath = /usr/lib/pacman\n",
         ],
+        "rpm": _rpm,
         "kernel": _kernel,
         "programs": _programs,
         "documents": _documents,
@@ -272,6 +277,27 @@ def _rewritten(data: bytes, order: str) -> bytes:
     root = place(database.root)
     writer.metas(root=root, mark=mark)
     return writer.file()
+
+
+def _rpm() -> list[bytes]:
+    """A database of each backend, as small as they are, and one whose log has a transaction."""
+    headers = [
+        rpm_header({1000: "a", 1001: "1", 1003: 7}),
+        rpm_header({1000: "b", 1001: "2", 1002: "3", 1022: "noarch"}),
+    ]
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "rpmdb.sqlite"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA page_size = 512")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(
+                "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)"
+            )
+            connection.execute("INSERT INTO Packages (blob) VALUES (?)", (headers[0],))
+            connection.execute("PRAGMA wal_checkpoint")
+            connection.execute("INSERT INTO Packages (blob) VALUES (?)", (headers[1],))
+            content, log = path.read_bytes(), path.with_name("rpmdb.sqlite-wal").read_bytes()
+    return [*headers, content, content + log, ndb_file(headers), stored("Packages.small")]
 
 
 def _programs() -> list[bytes]:

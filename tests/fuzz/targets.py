@@ -48,6 +48,11 @@ from cosinspect.formats.packages.apk import read_apk_installed
 from cosinspect.formats.packages.dpkg import read_dpkg_status
 from cosinspect.formats.packages.package_url import package_url
 from cosinspect.formats.packages.pacman import database_path, read_pacman_desc
+from cosinspect.formats.packages.rpm import read_rpm_database
+from cosinspect.formats.packages.rpm_bdb import bdb_blobs
+from cosinspect.formats.packages.rpm_header import read_rpm_header
+from cosinspect.formats.packages.rpm_ndb import ndb_blobs
+from cosinspect.formats.packages.rpm_sqlite import sqlite_blobs
 from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.formats.signing.dsse import Envelope
 from cosinspect.formats.signing.in_toto import read_statement
@@ -344,6 +349,26 @@ def packages(data: bytes) -> None:
     assert database_path(_text(data)).strip()
 
 
+_LOG_MARK = b"\x37\x7f\x06"
+
+
+def rpm(data: bytes) -> None:
+    """Databases of rpm, in each backend; behind the mark of a log, the rest is SQLite's write-ahead log."""
+    base, mark, log = data.partition(_LOG_MARK)
+    for blobs in (
+        lambda: bdb_blobs(data, DEFAULT_LIMITS),
+        lambda: ndb_blobs(data, DEFAULT_LIMITS),
+        lambda: sqlite_blobs(base, mark + log, DEFAULT_LIMITS),
+        lambda: [data],
+    ):
+        with contextlib.suppress(FormatError):
+            for blob in blobs():
+                with contextlib.suppress(FormatError):
+                    assert read_rpm_header(blob).name
+    with contextlib.suppress(FormatError):
+        assert all(each.version for each in read_rpm_database(base, mark + log))
+
+
 def with_meta_checksums(data: bytes, _: random.Random) -> bytes:
     """Make the sums of both meta pages right, in the order of bytes that their magic number shows."""
     out = bytearray(data)
@@ -581,6 +606,12 @@ TARGETS = {
         largest=4 * 1024,
         tokens=(b"Package: ", b"Status: install ok installed\n", b"Version: ", b"Source: ", b"\n\n", b"P:", b"V:", b"%NAME%\n", b"%VERSION%\n",
                 b"[options]\n", b"DBPath = "),
+    ),
+    "rpm": Target(
+        read=rpm,
+        largest=16 * 1024,
+        tokens=(b"SQLite format 3\0", b"CREATE TABLE Packages(hnum INTEGER PRIMARY KEY,blob BLOB NOT NULL)", _LOG_MARK + b"\x82", b"RpmP", b"Slot",
+                b"BlbS", b"BlbE", b"\x61\x15\x06\0", b"\0\x06\x15\x61", b"\0\0\x03\xe8\0\0\0\x06", b"\0\0\x03\xe9\0\0\0\x06"),
     ),
     "kernel": Target(
         read=kernel,

@@ -68,7 +68,7 @@ WRONG = [
     (f'{TLS}client_ca = "text"\n{RULE}', ["line 4, listen.client_ca: {}/text: expected certificates"]),
     (
         f'{LISTEN}{RULE}[inspections]\ndatabase = "none/v.sqlite"\n',
-        ["line 5, inspections.database: expected a place for a file"],
+        ["line 5, inspections.database: expected a file in an existing directory"],
     ),
     (
         f'{LISTEN}{RULE}[inspections]\ndatabase = "folder"\n',

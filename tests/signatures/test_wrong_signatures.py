@@ -158,7 +158,7 @@ WRONG_BUNDLES = {
     ),
     "two signers": (
         bundle_of(dsseEnvelope=ENVELOPE, verificationMaterial={"publicKey": {}, "certificate": {}}),
-        "expected a key or a certificate, found 2",
+        "expected one key or certificate, found 2",
     ),
     "of a version to come": (
         bundle_of(dsseEnvelope=ENVELOPE, mediaType="application/vnd.dev.sigstore.bundle.v1.0+json"),

@@ -26,7 +26,8 @@ from cosinspect.sources.config.certificates import tls_context
 from cosinspect.sources.config.credential import Credential
 from cosinspect.sources.config.docker_config import find_credential
 from cosinspect.sources.config.pull_secrets import read_auth_document
-from cosinspect.sources.config.registries_conf import RegistriesConf, load_registries_conf
+from cosinspect.sources.config.registries_conf import RegistriesConf
+from cosinspect.sources.config.registries_files import load_registries_conf
 from cosinspect.testing import BasicAuth, Fault, Registry, TokenAuth
 from real_registries import certificate, written
 from registry_client import IMAGE
@@ -496,7 +497,7 @@ def test_secrets_from_any_place_open_the_registry_and_are_never_told(
         image = registry.push(IMAGE, "org/os:v1")
         if bearer and good:
             url = f"http://{registry.address}/token?service=cosinspect&scope=repository:org/os:pull"
-            secret = requests.get(url, timeout=9).json()["token"]
+            secret = requests.get(url, timeout=600).json()["token"]
             monkeypatch.setenv("TOKEN", secret)
         document = json.dumps({"auths": {registry.address: auth("alice", secret)}})
         (tmp_path / "containers").mkdir()

@@ -6,11 +6,8 @@ import base64
 import contextlib
 import json
 import logging
-import shutil
 import socket
 import socketserver
-import ssl
-import subprocess
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +40,7 @@ from registry_client import (
     read,
     reading,
     start,
+    start_tls,
     write_config,
 )
 
@@ -288,38 +286,6 @@ def test_a_signed_url_is_in_no_error_when_the_storage_is_gone():
 
 
 # ---- names, TLS, proxies
-
-
-@pytest.fixture
-def resolving(monkeypatch):
-    """Let every name be this machine, as a network of one's own would."""
-    original = socket.getaddrinfo
-    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: original("127.0.0.1", *rest, **more))
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-    directory = tmp_path_factory.mktemp("tls")
-    key, chain = directory / "key.pem", directory / "chain.pem"
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    names = ("-subj", "/CN=registry.test", "-addext", "subjectAltName=DNS:registry.test", "-days", "2")
-    files = ("-keyout", str(key), "-out", str(chain))
-    subprocess.run(["openssl", "req", "-x509", *curve, *names, *files], check=True, capture_output=True)
-    return key, chain
-
-
-@contextlib.contextmanager
-def start_tls(certificate, *faults):
-    """A registry behind TLS, by its name in the certificate."""
-    key, chain = certificate
-    with start(*faults) as registry:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain, key)
-        server = registry._server
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        yield registry, "registry.test:" + registry.address.rpartition(":")[2]
 
 
 @pytest.mark.usefixtures("resolving")

@@ -10,7 +10,7 @@ import pytest
 from cosinspect.errors import AccessDenied, CosinspectError, TransportError
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.config.credential import Credential
-from cosinspect.sources.registry import connections
+from cosinspect.sources.registry import transport
 from cosinspect.sources.registry.auth import joined
 from cosinspect.sources.registry.lists import _next_query
 from cosinspect.testing.registry.faults import Fault
@@ -27,19 +27,19 @@ TOKEN = "abcdefghijklmnopqrstuvwxyz0123456789"
     ],
 )
 def test_addresses_of_the_own_network_are_internal(address):
-    assert connections.is_internal(address)
+    assert transport.is_internal(address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "151.101.1.1", "2606:4700::1111"])
 def test_others_are_not(address):
-    assert not connections.is_internal(address)
+    assert not transport.is_internal(address)
 
 
 @pytest.fixture
 def internal_second(monkeypatch):
     """Take 127.0.0.1 for a public address and 127.0.0.2 for an internal one: both are this machine's own."""
     monkeypatch.setattr(
-        connections, "is_internal", lambda address: address == str(ipaddress.ip_address("127.0.0.2"))
+        transport, "is_internal", lambda address: address == str(ipaddress.ip_address("127.0.0.2"))
     )
 
 

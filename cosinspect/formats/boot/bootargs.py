@@ -1,6 +1,6 @@
-"""Boot arguments: where the toolkit's files put kernel and initrd, how a command line parts, what a template leaves behind.
+"""Boot arguments: the toolkit's paths of kernel and initrd, words of a command line, placeholders that a template left.
 
-What a bootargs.cfg sets is evaluated together with the menu that sources it (`grub_evaluator`).
+`grub_evaluator` evaluates a bootargs.cfg together with the menu that sources it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = [
 ]
 
 DEFAULT_KERNEL = "/boot/vmlinuz"
-"""What `$kernel` is in every bootargs.cfg that the toolkit ships."""
+"""The value of `$kernel` in every bootargs.cfg that the toolkit ships."""
 
 DEFAULT_INITRAMFS = "/boot/initrd"
-"""What `$initramfs` is in every bootargs.cfg that the toolkit ships."""
+"""The value of `$initramfs` in every bootargs.cfg that the toolkit ships."""
 
 _PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 _PARAMETER = re.compile(r'(?:[^\s"]++|"[^"]*+(?:"|\Z))++', re.ASCII)
@@ -33,7 +33,7 @@ _PARAMETER = re.compile(r'(?:[^\s"]++|"[^"]*+(?:"|\Z))++', re.ASCII)
 
 @frozen
 class Placeholder:
-    """An `@NAME@` that a template's rendering should have replaced."""
+    """An `@NAME@` that rendering the template should have replaced."""
 
     name: str
     line: int
@@ -57,7 +57,7 @@ def kernel_parameters(kernelcmd: str) -> tuple[Parameter, ...]:
 
 
 def leftover_placeholders(text: str) -> tuple[Placeholder, ...]:
-    """Find what a template's rendering should have replaced, in a file of whatever format: the first `MAX_PROBLEMS`."""
+    """Find placeholders that rendering the template should have replaced, in a file of any format: the first `MAX_PROBLEMS`."""
     found = (
         Placeholder(match[1], number)
         for number, line in enumerate(text.split("\n"), 1)

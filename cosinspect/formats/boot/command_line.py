@@ -1,7 +1,7 @@
-"""A kernel's command line as a boot loader hands it over, where parts of it may depend on what nobody knows.
+"""A kernel's command line as a boot loader passes it; parts of it may be unknown.
 
-The kernel parts it at blanks, but not within double quotes (lib/cmdline.c, next_arg); of a parameter that stands there
-twice, most readers take the last. A part that is not known is shown as `${name}`.
+The kernel splits it at blanks outside double quotes (lib/cmdline.c, next_arg). If a parameter occurs twice, most
+readers use the last one. An unknown part is shown as `${name}`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _BLANK = re.compile(r"[ \t\n\r]+")
 
 @frozen
 class Possibility:
-    """What a parameter can be.
+    """A value that a parameter can have.
 
     Attributes:
-        value: its value, "" for one without a `=`, None if the parameter is not there.
-        conditions: what must hold for it, in GRUB's own words.
+        value: its value, "" without a `=`, None if the parameter is absent.
+        conditions: the conditions under which it has this value, in GRUB's own words.
     """
 
     value: str | None
@@ -52,7 +52,7 @@ class CommandLine:
     """A command line.
 
     Attributes:
-        value: the text, with choices where conditions decide it.
+        value: the text, with a choice for each condition that decides a part of it.
         known: the conditions that hold where this line is used.
     """
 
@@ -61,20 +61,20 @@ class CommandLine:
 
     @property
     def text(self) -> str:
-        """The line as people read it; of each choice the way on which its condition holds."""
+        """The line as text; each choice is shown as if its condition held."""
         return " ".join(_BLANK.sub(" ", render(self.value)).split(" ")).strip()
 
     @cached_property
     def segments(self) -> tuple[Value, ...]:
-        """Runs without a blank outside of quotes and choices; a choice may hold blanks."""
+        """The words of the line, split at blanks outside quotes and choices; a choice may contain blanks."""
         return tuple(_segments(self.value))
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Every parameter that the line can have, each once, in the order in which they stand.
+        """Every parameter that the line can have, each once, in their order.
 
         Raises:
-            GrubBound: there are more ways than are followed.
+            GrubBound: there are more variants than the limit.
         """
         work = Work(_WORK)
         found: dict[Parameter, None] = {}
@@ -84,10 +84,10 @@ class CommandLine:
         return tuple(found)
 
     def last(self, key: str) -> tuple[Possibility, ...]:
-        """Return what the last parameter of a name can be.
+        """Return the values that the last parameter of a name can have.
 
         Raises:
-            GrubBound: there are more ways than are followed.
+            GrubBound: there are more variants than the limit.
         """
         work = Work(_WORK)
         relevant = [segment for segment in self.segments if _can_have(segment, key)]

@@ -1,7 +1,7 @@
 """cpio archives in the format of initramfs images, member by member, forward only.
 
-Follows the Linux documentation (`driver-api/early-userspace/buffer-format.rst`) and, where that is silent, what
-`init/initramfs.c` does: the "newc" format (magic 070701) and its variant with a checksum (070702), headers of 110 bytes in
+Follows the Linux documentation (`driver-api/early-userspace/buffer-format.rst`) and, for what it leaves open,
+`init/initramfs.c`: the "newc" format (magic 070701) and its variant with a checksum (070702), headers of 110 bytes in
 hexadecimal at offsets that are multiples of 4, names and link targets of at most 4096 bytes with their NUL, an archive
 that ends with a member named `TRAILER!!!` or with its input.
 
@@ -52,10 +52,10 @@ _TYPES = {
 
 
 class Window:
-    """A view on bytes that come in pieces: look ahead, take, skip, and know where you are."""
+    """A window on bytes that arrive in pieces: it looks ahead, takes, skips, and knows its offset."""
 
     def __init__(self, read: Callable[[], bytes]) -> None:
-        """Start at offset 0 of what `read` gives piece by piece; no bytes are its end."""
+        """Start at offset 0 of the pieces that `read` returns; an empty piece is the end."""
         self._read = read
         self._buffer = b""
         self._at = 0
@@ -77,10 +77,10 @@ class Window:
         return self._buffer[self._at : self._at + count]
 
     def take(self, count: int) -> bytes:
-        """Return and pass the next `count` bytes.
+        """Return the next `count` bytes and move past them.
 
         Raises:
-            FormatError: there are not that many (`truncated`).
+            FormatError: the input ends before (`truncated`).
         """
         end = self._at + count
         if end <= len(self._buffer):
@@ -90,10 +90,10 @@ class Window:
         return b"".join(self.pieces(count))
 
     def skip(self, count: int) -> None:
-        """Pass the next `count` bytes.
+        """Skip the next `count` bytes.
 
         Raises:
-            FormatError: there are not that many (`truncated`).
+            FormatError: the input ends before (`truncated`).
         """
         end = self._at + count
         if end <= len(self._buffer):
@@ -103,7 +103,7 @@ class Window:
             spend()
 
     def skip_zeros(self) -> None:
-        """Pass every zero byte up to the next other one, or the end."""
+        """Skip zero bytes up to the next other byte, or the end."""
         while True:
             match = _ZEROS.match(self._buffer, self._at)
             if match is not None:
@@ -112,10 +112,10 @@ class Window:
                 return
 
     def pieces(self, count: int) -> Iterator[bytes]:
-        """Yield and pass the next `count` bytes in pieces of the size they come in.
+        """Yield the next `count` bytes in pieces of any size, and move past them.
 
         Raises:
-            FormatError: there are not that many (`truncated`).
+            FormatError: the input ends before (`truncated`).
         """
         start = self.offset
         left = count
@@ -134,37 +134,37 @@ class Window:
             yield piece
 
     def piece(self) -> bytes:
-        """Return the next piece from the source as it comes, behind what the window already holds."""
+        """Return the next piece from the source; the window's own bytes come before it."""
         piece = self._read()
         self._fetched += len(piece)
         return piece
 
     def rest(self) -> bytes:
-        """Return and pass what the window holds without reading on."""
+        """Return the bytes that the window holds and move past them, without reading on."""
         held = self._buffer[self._at :] if self._at else self._buffer
         self._buffer = b""
         self._at = 0
         return held
 
     def give_back(self, unread: bytes) -> None:
-        """Put the last bytes that were given in front again; the window must hold nothing."""
+        """Push back bytes that were just returned; the window must be empty."""
         self._buffer = unread
         self._at = 0
 
 
 @frozen(kw_only=True)
 class CpioEntry:
-    """One member of an archive as its header tells it.
+    """One member of an archive, as its header describes it.
 
     Attributes:
-        name: as written, up to the first NUL; bytes that are not UTF-8 as surrogate escapes. Empty where it is longer than
-            `PATH_BYTES`: kernels skip such a member.
+        name: as written, up to the first NUL; bytes that are not UTF-8 as surrogate escapes. Empty if it is longer than `PATH_BYTES`: kernels
+        skip such a member.
         type: `file`, `directory`, `symlink`, `character`, `block`, `fifo`, `socket` or `unknown`, by the mode.
-        target: where a symbolic link leads, else None; None too where it is longer than `PATH_BYTES`.
-        size: of the body, in bytes; 0 for all hard links to a file but the one that carries the body.
-        inode: with `device`, what hard links of one archive have in common when `nlink` is 2 or more.
-        device: the major and minor number of the device it was packed from.
-        node: the major and minor number that a device node stands for.
+        target: of a symbolic link, else None; also None if it is longer than `PATH_BYTES`.
+        size: of the body, in bytes; of the hard links to a file, only the one with the body has a size above 0.
+        inode: with `device`, identifies the file that hard links of one archive share if `nlink` is 2 or more.
+        device: the major and minor number of the device that it was packed from.
+        node: the major and minor number of a device node.
         checksum: the sum of the body's bytes that a 070702 header gives, else None.
         offset: of the header in the window.
     """
@@ -186,14 +186,14 @@ class CpioEntry:
 
     @property
     def body_bytes(self) -> int:
-        """How many bytes of body still stand behind the entry; none behind a symbolic link, whose body is `target`."""
+        """The bytes of body that follow the entry; 0 for a symbolic link, whose body is `target`."""
         return 0 if self.target is not None else self.size
 
 
 def read_archive(window: Window) -> Iterator[CpioEntry]:
     """Yield the members of one archive up to its trailer or the end of the input.
 
-    The window stands at the entry's body when it is given; whatever is not taken of it is passed before the next.
+    The window is at the entry's body when the entry is yielded; the rest of the body is skipped before the next entry.
 
     Raises:
         FormatError: as `read_entry` and `skip_body`.
@@ -215,11 +215,11 @@ def read_archive(window: Window) -> Iterator[CpioEntry]:
 
 
 def read_entry(window: Window) -> CpioEntry | None:
-    """Read the header, name and link target at the window's offset; None is the trailer, passed with its padding.
+    """Read the header, name and link target at the window's offset; None is the trailer, which is skipped with its padding.
 
     Raises:
-        FormatError: the offset is no multiple of 4 (`alignment`), no header is there (`magic`), one of another cpio format
-            is (`unsupported`), it is damaged (`header`, `name`), or ends early (`truncated`).
+        FormatError: the offset is not a multiple of 4 (`alignment`), there is no header (`magic`), the header is of another
+            cpio format (`unsupported`), it is damaged (`header`, `name`), or ends early (`truncated`).
     """
     start = window.offset
     if start % 4:
@@ -278,7 +278,7 @@ def read_entry(window: Window) -> CpioEntry | None:
 
 
 def body_pieces(window: Window, entry: CpioEntry) -> Iterator[bytes]:
-    """Yield the body of the entry that was just read in pieces, and pass its padding once all of them were taken.
+    """Yield the body of the entry that was just read in pieces, then skip its padding.
 
     Raises:
         FormatError: it ends early (`truncated`) or its checksum is not the header's (`checksum`).
@@ -294,7 +294,7 @@ def body_pieces(window: Window, entry: CpioEntry) -> Iterator[bytes]:
 
 
 def skip_body(window: Window, entry: CpioEntry) -> None:
-    """Pass the body of the entry that was just read, and its padding.
+    """Skip the body of the entry that was just read, and its padding.
 
     Raises:
         FormatError: it ends early (`truncated`) or its checksum is not the header's (`checksum`).
@@ -340,7 +340,7 @@ def _read_name(window: Window, length: int, start: int) -> bytes:
 
 
 def _align(window: Window) -> None:
-    # The padding behind the last body may be missing at the end of the input: no kernel minds.
+    # The padding after the last body may be missing at the end of the input: kernels accept that.
     padding = -window.offset % 4
     if padding:
         window.skip(len(window.peek(padding)))

@@ -1,8 +1,8 @@
-"""dracut's configuration, and what an initrd says of the command that built it.
+"""dracut's configuration, and the options of the dracut command that built an initrd.
 
-`dracut.conf` and its drop-ins are sourced by bash (dracut.conf(5)). Only assignments are read here; whatever else
-stands in such a file, and values that only a shell can work out, are problems. Of what is read the effect is exact:
-`+=` joins text, so `+="a"` and `+="b"` without blanks around make the one word `ab`.
+`dracut.conf` and its drop-ins are sourced by bash (dracut.conf(5)). Only assignments are read here; other
+commands, and values that only a shell can evaluate, are problems. The effect of assignments is exact:
+`+=` joins text, so `+="a"` and `+="b"` without blanks around make the word `ab`.
 
 `build-parameter.txt` in an initrd holds dracut's options as its `dracut` script stores them (dracut 059): options bare,
 their values in single quotes.
@@ -48,7 +48,7 @@ _HOSTONLY_OPTIONS = {
 
 @frozen
 class DracutAssignment:
-    """A `key=value`, or a `key+=value`, which is added to what is there."""
+    """A `key=value`, or a `key+=value`, which appends to the value."""
 
     key: str
     value: str
@@ -66,7 +66,7 @@ class DracutConf:
 
 @frozen
 class DracutSettings:
-    """What several files set together.
+    """The settings of several files together.
 
     Attributes:
         values: the text of each key.
@@ -77,22 +77,22 @@ class DracutSettings:
     origins: Mapping[str, tuple[str, ...]]
 
     def words(self, key: str) -> tuple[str, ...]:
-        """Return the words of a key's value; none if it is not set."""
+        """Return the words of a key's value; empty if it is not set."""
         return tuple(self.values.get(key, "").split())
 
     @property
     def omit_dracutmodules(self) -> tuple[str, ...]:
-        """Modules to leave out."""
+        """The modules to leave out."""
         return self.words("omit_dracutmodules")
 
     @property
     def hostonly(self) -> bool | None:
-        """Whether the initrd is for the building machine only; None leaves it to the distribution."""
+        """Whether the initrd is only for the machine that builds it; None leaves it to the distribution."""
         return self.values["hostonly"] in {"yes", "-h"} if "hostonly" in self.values else None
 
     @property
     def compress(self) -> str | None:
-        """The compressor, or None where dracut chooses."""
+        """The compressor, or None if dracut chooses."""
         return self.values.get("compress") or None
 
 
@@ -101,8 +101,8 @@ class BuildParameters:
     """The options that an initrd was built with.
 
     Attributes:
-        options: each option with the value behind it, or None.
-        hostonly: what they say of hostonly mode; None if it was left to the configuration.
+        options: each option with its value, or None.
+        hostonly: whether they set hostonly mode; None if the configuration decided.
     """
 
     options: tuple[tuple[str, str | None], ...]
@@ -116,7 +116,7 @@ class BuildParameters:
 
 
 def read_dracut_conf(text: str) -> DracutConf:
-    """Read one configuration file; whatever is no plain assignment is in the result's `problems`."""
+    """Read one configuration file; the result's `problems` lists what is not a plain assignment."""
     text, problems = bounded(text)
     assignments: list[DracutAssignment] = []
     line, position = 1, 0
@@ -142,27 +142,27 @@ def read_dracut_conf(text: str) -> DracutConf:
             problem("quote", f"the quote {text[end]} has no other end")
             break
         if key is None or value is None or (end < len(text) and text[end] in "&|<>()"):
-            problem("command", "only assignments are read, and this needs a shell")
+            problem("command", "expected an assignment, found a command, which is not run")
             rest = _LINE_END.match(text, end)
             advance(max(rest.end() if rest else end, position + 1))
             continue
         if any(match[2] or _expands(match[1] or "") for match in _EXPANSION.finditer(value[0])):
-            problem("expansion", f"the value of `{key[1]}` needs a shell to be worked out")
+            problem("expansion", f"the value of `{key[1]}` needs a shell to evaluate it")
         assignments.append(DracutAssignment(key[1], _QUOTED.sub(_unquoted, value[0]), key[2] == "+=", line))
         advance(end)
     return DracutConf(tuple(assignments), tuple(problems))
 
 
 def _expands(quoted: str) -> bool:
-    """Return whether the inside of double quotes, where single ones mean nothing, needs a shell."""
+    """Return whether text within double quotes needs a shell; single quotes have no meaning there."""
     return any(match[1] for match in _EXPANSION_IN_QUOTES.finditer(quoted))
 
 
 def merge(confs: Mapping[str, DracutConf]) -> DracutSettings:
-    """Return the settings that several files make together, in the order in which dracut sources them.
+    """Return the settings of several files, in the order in which dracut sources them.
 
-    That is `dracut.conf`, then the drop-ins `*.conf` by their base names as `sort -V` puts them; of two with the same
-    name the one under `/etc` counts (dracut 059, `dropindirs_sort`).
+    That is `dracut.conf`, then the drop-ins `*.conf` by their base names as `sort -V` puts them; of two with the same name, dracut reads the
+    one below `/etc` (dracut 059, `dropindirs_sort`).
 
     Args:
         confs: the files by their paths.
@@ -188,7 +188,7 @@ def merge(confs: Mapping[str, DracutConf]) -> DracutSettings:
 
 
 def read_build_parameters(text: str) -> BuildParameters:
-    """Read an initrd's `build-parameter.txt`; every text is one."""
+    """Read an initrd's `build-parameter.txt`; every text is valid."""
     options: list[tuple[str, str | None]] = []
     hostonly = None
     for single, double, bare in _PARAMETER.findall(bounded(text)[0]):

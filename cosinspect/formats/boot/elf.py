@@ -1,7 +1,7 @@
-"""ELF programs and libraries: what a kernel and a dynamic loader read before they run one.
+"""ELF programs and libraries: the parts that a kernel and a dynamic loader read before they run one.
 
-Sources: the System V ABI, chapters 4 and 5, elf(5), and `load_elf_binary` of Linux. pyelftools reads the same, but it needs a whole file
-that can be sought in. Here a file passes by once, in pieces, and most of it is not kept.
+Sources: the System V ABI, chapters 4 and 5, elf(5), and `load_elf_binary` of Linux. pyelftools reads the same, but it needs
+a whole seekable file. Here a file is read once, in pieces, and most of it is not kept.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 ELF_HEAD_BYTES = 4096
-"""As much of a file's start as linkers need for the headers and the interpreter's name."""
+"""Bytes at a file's start in which linkers put the headers and the interpreter's name."""
 
 MAGIC = b"\x7fELF"
 NAME_BYTES = 4096
-"""The longest name of a library or of a search path that is read (Linux's PATH_MAX)."""
+"""The longest name of a library or search path that is read (Linux's PATH_MAX)."""
 NEEDED = 512
-"""Libraries that one file may name."""
+"""The most libraries that one file may name."""
 DYNAMIC_BYTES = 64 * 1024
 """The longest dynamic section that is read; real ones have about 50 entries of 16 bytes."""
 HEADERS = 128
@@ -53,7 +53,7 @@ _DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = 0x6FFFFFFC, 0x6FFFFFFD,
 _DF_1_NODEFLIB = 0x800
 _SHT_STRTAB, _SHT_GNU_VERDEF, _SHT_GNU_VERNEED, _SHF_ALLOC = 3, 0x6FFFFFFD, 0x6FFFFFFE, 2
 
-# Program headers, and where in one its offset, its address and its length in the file stand, by whether it is of 64 bits.
+# The layout of a program header, and the positions of its offset, address and length, by whether the file has 64 bits.
 _SEGMENTS = {
     (order, wide): struct.Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
     for order in "<>"
@@ -78,37 +78,37 @@ _ARCHITECTURES = {
     (8, True, True): "mips64le",
 }
 
-# The directories that a glibc loader was built with stand in it one behind the other.
+# A glibc loader holds the directories that it was built with, one after the other.
 _BUILT_IN = re.compile(rb"/(?:[\w.+-]+/)*lib[\w.+-]*/(?:[\w.+-]+/)*\0")
 _LOADER_NAMES = ("ld-", "ld.so", "ld64.")
 
 NameAt: TypeAlias = "Callable[[int], bytes | None]"
-"""Gives the name that begins at an offset of a file, None if it is not at hand."""
+"""Returns the name that begins at an offset of a file, None if it is not available."""
 
 
 class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What an ELF file asks for.
+    """The requirements of an ELF file.
 
     Attributes:
-        machine: the architecture as an image's platform names it, such as `amd64` or `arm64`; None for others.
-        number: the machine as the header has it (e_machine).
+        machine: the architecture as an image's platform names it, such as `amd64`; None if the platforms have no name for it.
+        number: the machine's number in the header (e_machine).
         bits: 32 or 64.
         little_endian: the byte order.
-        loadable: whether a kernel takes it for a program: its type is that of one, and it has program headers.
-        is_shared: whether a loader takes it for a library: its type is that of one (ET_DYN), as that of many programs is.
+        loadable: whether a kernel accepts it as a program: it has the type of one, and program headers.
+        is_shared: whether a loader accepts it as a library: its type is ET_DYN, which many programs have too.
         interpreter: the dynamic loader that it asks for, or None.
-        interpreter_known: whether the bytes at hand held the program headers, so that no interpreter means a static program.
+        interpreter_known: whether the available bytes hold the program headers; then a program without interpreter is static.
         needed: names of the libraries that it is linked to (DT_NEEDED), in order.
-        soname: its own name as a library (DT_SONAME), "" for none.
-        rpath: the value of DT_RPATH, None for none.
-        runpath: the value of DT_RUNPATH, None for none.
+        soname: its own name as a library (DT_SONAME), "" if there is none.
+        rpath: the value of DT_RPATH, None if there is none.
+        runpath: the value of DT_RUNPATH, None if there is none.
         no_default: whether the loader's default directories are not searched for it (DF_1_NODEFLIB).
         directories: the default directories of a glibc loader; empty for anything else.
-        problem: why its dynamic section is not known, "" if it is.
+        problem: why its dynamic section is unknown, "" if it is known.
         is_cut: whether the file ends before what its headers refer to.
         wants: the versions of symbols that it needs, by the library that must define them; weak ones are left out.
         defines: the versions of symbols that it defines as a library; empty if it has none.
-        versions_known: whether the tables of versions were at hand.
+        versions_known: whether the tables of versions were available.
     """
 
     machine: str | None
@@ -133,27 +133,27 @@ class Elf(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Wanted(NamedTuple):
-    """A stretch of a file: its offset and its length."""
+    """A part of a file: its offset and its length."""
 
     offset: int
     length: int
 
 
 class Layout(NamedTuple):
-    """Where in a file the parts lie that are read of it.
+    """The positions of the parts of a file that are read.
 
     Attributes:
-        order: of bytes, as `struct` writes it.
-        wide: whether it is of 64 bits.
+        order: the byte order, as `struct` writes it.
+        wide: whether the file has 64 bits.
         machine: e_machine.
         loadable: as `Elf.loadable`.
         is_shared: as `Elf.is_shared`.
         loads: offset, address and length of each part that is loaded.
         interpreter: PT_INTERP, or None.
         dynamic: PT_DYNAMIC, or None.
-        tables: where the section headers say that loaded strings and versions are; only as far as they stand in the file's start.
-        complete: whether all program headers were at hand.
-        end: offset behind the last program header.
+        tables: positions of loaded strings and versions by the section headers, if these are in the file's start.
+        complete: whether all program headers were available.
+        end: offset after the last program header.
     """
 
     order: str
@@ -170,11 +170,11 @@ class Layout(NamedTuple):
 
     @property
     def word(self) -> str:
-        """The format of an address."""
+        """The `struct` format of an address."""
         return self.order + ("Q" if self.wide else "I")
 
     def offset_of(self, address: int) -> int | None:
-        """Return the offset in the file of an address in memory, None if nothing of the file is loaded there."""
+        """Return the offset in the file of an address in memory, None if no part of the file is loaded there."""
         for offset, start, length in self.loads:
             if start <= address < start + length:
                 return offset + address - start
@@ -223,7 +223,7 @@ def read_layout(head: bytes) -> Layout:
 
 
 def read_elf(head: bytes) -> Elf:
-    """Read the headers of an ELF file; the libraries that it needs are in `program.ProgramReader`'s answer.
+    """Read the headers of an ELF file; `program.ProgramReader` also reads the libraries that it needs.
 
     Args:
         head: the file's start; with `ELF_HEAD_BYTES` of it the interpreter is found too.
@@ -236,7 +236,7 @@ def read_elf(head: bytes) -> Elf:
 
 
 def interpreter_of(layout: Layout, head: bytes | bytearray) -> str | None:
-    """Return the name in PT_INTERP as a kernel reads it, None if there is none or it lies beyond `head`."""
+    """Return the name in PT_INTERP as a kernel reads it, None if there is none or it is beyond `head`."""
     place = layout.interpreter
     if place is None or place.offset + place.length > len(head) or place.length > NAME_BYTES:
         return None
@@ -246,14 +246,14 @@ def interpreter_of(layout: Layout, head: bytes | bytearray) -> str | None:
 def describe(
     layout: Layout, interpreter: str | None, dynamic: bytes, name_at: NameAt, stretch_at: StretchAt
 ) -> Elf:
-    """Put together what is known of a file.
+    """Return a file's requirements, from its parts.
 
     Args:
         layout: of the file.
         interpreter: its loader, None if none is known.
-        dynamic: the bytes of PT_DYNAMIC; none if they are not at hand.
-        name_at: gives the name at an offset of the file, None if it is not at hand.
-        stretch_at: returns so many bytes at an offset of the file, None if they are not at hand.
+        dynamic: the bytes of PT_DYNAMIC; none if they are not available.
+        name_at: returns the name at an offset of the file, None if it is not available.
+        stretch_at: returns a number of bytes at an offset of the file, None if they are not available.
     """
     entries = dict[int, list[int]]()
     for tag, value in _entries(layout, dynamic):
@@ -269,7 +269,10 @@ def describe(
         for value in entries.get(tag, [])[:NEEDED]:
             raw = name_at(start + value) if start is not None else None
             if raw is None:
-                problem = problem or "the names that its dynamic section refers to are out of reach"
+                problem = (
+                    problem
+                    or "the names that its dynamic section refers to are not within the part of the file that is read"
+                )
             else:
                 found.append(_text(raw))
         return tuple(found)
@@ -301,7 +304,7 @@ def _versions(
     name_at: NameAt,
     stretch_at: StretchAt,
 ) -> tuple[Any, ...] | None:
-    """Return one table of versions, empty if the file has none, None if it is not at hand."""
+    """Return one table of versions, empty if the file has none, None if it is not available."""
     (address, *_) = entries.get(tag, [0])
     (count, *_) = entries.get(tag + 1, [0])
     if not address or not count:
@@ -319,7 +322,7 @@ def is_loader(soname: str) -> bool:
 
 
 def built_in_directories(data: bytes) -> tuple[str, ...]:
-    """Return the directories that a glibc loader searches by default, which stand in it each with a slash and a NUL at its end."""
+    """Return the directories that a glibc loader searches by default; it holds each with a slash and a NUL at its end."""
     found = dict.fromkeys(match[0][:-2].decode() for match in _BUILT_IN.finditer(data))
     return tuple(found)[:16]
 

@@ -1,8 +1,8 @@
-"""The modules that a program written in Go was built from, as the linker puts them into it.
+"""The modules from which a Go program was built, as the linker records them.
 
 Go's linker stores the text that `go version -m` prints between two marks of 16 bytes each (`cmd/go/internal/modload`,
 `infoStart` and `infoEnd`): lines of `dep`, a module's path, its version and its checksum, tab between them; a line `=>`
-behind one names what replaced it. Stripping a program does not take it away, packing (UPX) does.
+after one names its replacement. `strip` keeps this text, packing with UPX hides it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MAX_TEXT = 1024 * 1024
 
 
 def read_go_modules(chunks: Iterable[bytes]) -> Mapping[str, str]:
-    """Return the versions of the modules in a program, by their paths; nothing if there is no such text.
+    """Return the versions of the modules in a program, by their paths; empty if the text is missing.
 
     Args:
         chunks: the program's bytes in pieces of any size, read only as far as needed.

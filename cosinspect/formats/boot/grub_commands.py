@@ -1,7 +1,7 @@
-"""What GRUB's commands do to a state, as far as it decides what is loaded (GRUB 2.06, grub-core/commands and others).
+"""The effects of GRUB's commands on a state, as far as they decide what is loaded (GRUB 2.06, grub-core/commands and others).
 
-A command of GRUB that is not modelled changes no variable but those that its options name, and whether it succeeds is
-not known. A command that cannot be followed raises `GrubBound`.
+A command that is not modelled changes only the variables that its options name, and its status is unknown.
+A command that cannot be evaluated raises `GrubBound`.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ from cosinspect.formats.boot.grub_values import (
 
 __all__ = ["COMMANDS"]
 
-# They change nothing that is followed here, and succeed.
+# They change nothing that is modelled here, and succeed.
 _PLAIN = (
     "rmmod terminal_input terminal_output serial clear true sleep play badram cutmem background_image"
     " background_color videoinfo lsmod help usb password password_pbkdf2 fakebios loadbios fix_video unload"
 )
-# Whether they succeed is not known before the boot.
+# Their status is unknown before the boot.
 _OPEN = (
     "loadfont cmp keystatus authenticate cryptomount drivemap file hashsum md5sum sha1sum sha256sum sha512sum cpuid"
     " hwmatch net_add_addr net_add_dns net_add_route net_bootp net_dhcp net_ls_addr list_env ls cat parttool gptsync"
@@ -69,7 +69,7 @@ _OPEN = (
     " blocklist crc lsefi lsefimmap lsefisystab lsacpi lsapm lsmmap lspci lsfonts module module2 macppcbless"
     " mactelbless xnu_splash tr time testspeed terminfo getenv eval_env appleloader freedos ntldr kfreebsd plan9"
 )
-# They name a variable by an option, or by their argument, and put into it what the machine has.
+# They set the variable that an option or argument names to a value of the machine.
 _READING = "probe smbios read rdmsr read_byte read_word read_dword inb inw inl lssal pcidump net_get_dhcp_option net_nslookup"
 _LEAVING = "exit halt reboot normal_exit fwsetup"
 _NOT_FOLLOWED = (
@@ -145,7 +145,7 @@ def _save_env(call: Call) -> Value:
     found = options_of(call)
     if found is None or not found.words:
         return BAD_ARGUMENT
-    return SUCCESS  # what it writes is for the next boot
+    return SUCCESS  # it writes for the next boot
 
 
 def _insmod(call: Call) -> Value:
@@ -157,7 +157,7 @@ def _insmod(call: Call) -> Value:
 
 
 def _regexp(call: Call) -> Value:
-    call.state.set(WILDCARDS, literal("1"))  # its module is loaded for it
+    call.state.set(WILDCARDS, literal("1"))  # GRUB loads its module
     found = options_of(call)
     if found is None or len(found.words) != 2:
         return BAD_ARGUMENT
@@ -185,23 +185,23 @@ def _regexp(call: Call) -> Value:
 
 
 def _extended(pattern: str) -> re.Pattern[str]:
-    """Translate a POSIX extended expression, as far as both have the same words.
+    """Translate a POSIX extended regular expression to Python's syntax.
 
     Raises:
-        GrubBound: it has something that is not translated.
+        GrubBound: it has a construct that is not translated.
     """
     if len(pattern) > 200 or re.search(r"[*+}?)]\)?[*+{]|\\[0-9wWsSbBdD`'<>]|\(\?|\[[.=]", pattern):
-        raise GrubBound(f"the expression {pattern[:60]} is not followed")
+        raise GrubBound(f"the regular expression {pattern[:60]} is not evaluated")
     for name, characters in _POSIX_CLASS.items():
         pattern = pattern.replace(f"[:{name}:]", characters)
     try:
         return re.compile(pattern, re.ASCII)
     except (re.error, OverflowError) as fault:
-        raise GrubBound(f"the expression {pattern[:60]} is not followed") from fault
+        raise GrubBound(f"the regular expression {pattern[:60]} is not evaluated") from fault
 
 
 def _reading(call: Call) -> Value:
-    """Put something unknown into the variables that options name."""
+    """Set the variables that options name to unknown values."""
     words = [text_of(word) for word in call.plain()]
     names = []
     for index, word in enumerate(words):
@@ -279,7 +279,7 @@ def _menu_entry(call: Call) -> Value:
     if found is None or (body is None) == (source is None) or not found.words:
         return BAD_ARGUMENT
     if body is None:
-        raise GrubBound("the body of a menu entry from `--source` is not followed")
+        raise GrubBound("the body of a menu entry from `--source` is not evaluated")
     title = found.words[0]
     identifier = found.value("id")
     call.state.add_entry(
@@ -297,7 +297,7 @@ def _menu_entry(call: Call) -> Value:
 
 
 def _named_file(call: Call, path: Plain) -> Value:
-    """Return the name of a file for what was loaded: the device, resolved, and the path; symbols stay in it."""
+    """Return the name of a loaded file: its resolved device and its path; symbols stay in it."""
     if not path:
         return literal("()")
     found = opened_file(call, path)
@@ -315,7 +315,7 @@ def _linux(call: Call) -> Value:
     found = opened_file(call, path) if path else None
     there = found is not None and call.evaluator.machine.kind(*found) is FileKind.FILE
     if not there and found is not None and state.get(KERNEL):
-        return FAILURE  # what was loaded before is what is shown
+        return FAILURE  # the result shows what was loaded before
     state.set(KERNEL, named)
     state.set(CMDLINE, call.joined(2))
     state.set(INITRD, EMPTY)
@@ -366,7 +366,7 @@ def _fail(_: Call) -> Value:
 
 
 def _give_up(call: Call) -> Value:
-    raise GrubBound(f"what {call.name} does is not followed")
+    raise GrubBound(f"the command {call.name} is not evaluated")
 
 
 def _table() -> Iterator[tuple[str, Run]]:
@@ -422,4 +422,4 @@ def _table() -> Iterator[tuple[str, Run]]:
 
 
 COMMANDS: Mapping[str, Run] = dict(_table())
-"""What each command of GRUB does, by its name."""
+"""The effect of each command of GRUB, by its name."""

@@ -1,7 +1,7 @@
 """The commands `test` and `[`, by the rules of grub-core/commands/test.c (2.06).
 
-They differ from a shell's: an expression is read from left to right, `-a` is no operator, `-o` starts a new
-alternative, a word that is no test is true where it is not empty, and nothing at all is true.
+They differ from a shell's: an expression is read from left to right, `-a` is not an operator, `-o` starts a new
+alternative, a word that is not a test is true if it is not empty, and an empty expression is true.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cosinspect.formats.boot.grub_values import Atom, Knowledge, Plain, Symbol, 
 __all__ = ["FileTest", "evaluate_test", "is_empty", "same"]
 
 FileTest: TypeAlias = "Callable[[str, Plain], Tree[bool]]"
-"""Answers `-d`, `-e`, `-f` and `-s` for a path."""
+"""Evaluates `-d`, `-e`, `-f` and `-s` for a path."""
 
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[0-9]+")
 _COMPARISONS: dict[str, Callable[[int], bool]] = {
@@ -58,7 +58,7 @@ def same(first: Plain, second: Plain, known: Knowledge) -> Tree[bool]:
 
 
 def is_empty(text: Plain, known: Knowledge) -> Tree[bool]:
-    """Ask whether a text is empty."""
+    """Return whether a text is empty."""
     if any(isinstance(part, str) for part in text):
         return False
     found: Tree[bool] = True
@@ -74,7 +74,7 @@ def _ask(atom: Atom, known: Knowledge) -> Tree[bool]:
 
 
 def _differ(first: Plain, second: Plain) -> bool:
-    """Return whether the known beginnings or ends of two texts keep them from being the same."""
+    """Return whether the known beginnings or ends of two texts prove that they differ."""
     for step in (1, -1):
         a, b = (text[0 if step > 0 else -1] if text else "" for text in (first, second))
         if not isinstance(a, str) or not isinstance(b, str):
@@ -107,7 +107,7 @@ def _number(text: str) -> int:
 
 
 def _from_number(first: str, second: str) -> tuple[int, int]:
-    """Skip the beginning that two names share, but for its digits at the end."""
+    """Skip the beginning that two names share, except digits at its end."""
     shared = 0
     while shared < min(len(first), len(second)) and first[shared] == second[shared]:
         shared += 1

@@ -1,11 +1,11 @@
-"""GRUB's script language, evaluated over files that are at hand: what a script does with variables, menu and loaders.
+"""GRUB's script language, evaluated with the image's files: a script's effects on variables, menu and loaders.
 
-Nothing is guessed: a condition that nobody knows before the boot is followed both ways, and behind the branch the ways
-are merged, variable by variable (`grub_values`). So independent conditions add up and do not multiply. What a script
-may do here is bounded; a bound that is reached raises `GrubBound`, which says nothing against the script.
+Nothing is guessed: both branches of a condition that is unknown before the boot are evaluated, and their states are
+merged after the branch, variable by variable (`grub_values`). So independent conditions add up and do not multiply.
+The work is bounded; a bound that is reached raises `GrubBound`, which is not a fault of the script.
 
 Control flow is that of grub-core/script/execute.c (2.06): the status of a command is in `$?`, a command that does not
-exist succeeds, `return` ends what runs only behind the command that is running.
+exist succeeds, `return` takes effect after the command that is running.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ from cosinspect.formats.boot.grub_values import (
 __all__ = ["MAX_CALLS", "MAX_WORK", "Call", "Evaluator", "Run"]
 
 MAX_WORK = 60_000
-"""Commands and characters that one evaluation goes through; the menus of the toolkits take less than two thousand."""
+"""The most commands and characters of one evaluation; the menus of the toolkits need less than two thousand."""
 
 MAX_CALLS = 60
-"""Functions, files and constructs that run within each other."""
+"""The deepest nesting of functions, files and constructs."""
 
 SUCCESS = literal("0")
 FAILURE = literal("1")
 BAD_ARGUMENT = literal("18")
 
-# Their arguments are joined again, so where one ends needs no decision.
+# Their arguments are joined again, so where one ends does not matter.
 _JOINING = frozenset({"linux", "linuxefi", "linux16"})
 
 
@@ -74,12 +74,12 @@ class Call:
     """A call of a command.
 
     Attributes:
-        evaluator: what runs it.
-        state: which it changes.
+        evaluator: the evaluator that runs it.
+        state: the state that it changes.
         name: of the command.
-        arguments: as values; without its name.
-        command: as it stands in the script.
-        file: the file that it stands in.
+        arguments: as values, without the command's name.
+        command: as the script has it.
+        file: the file that has it.
     """
 
     evaluator: Evaluator
@@ -90,7 +90,7 @@ class Call:
     file: str
 
     def plain(self, *values: Value) -> tuple[Plain, ...]:
-        """Return values without choices; a choice among them splits the way, and the command runs again on both.
+        """Return values without choices; a choice splits the evaluation, and the command runs again on both branches.
 
         Raises:
             Split: internal to the evaluator.
@@ -103,7 +103,7 @@ class Call:
         return resolved  # type: ignore[return-value]  # no choice is left in them
 
     def decide(self, answer: Tree[bool]) -> bool:
-        """Return an answer; an open condition splits the way.
+        """Return an answer; an open condition splits the evaluation.
 
         Raises:
             Split: internal to the evaluator.
@@ -117,12 +117,12 @@ class Call:
         return answer
 
     def joined(self, skip: int) -> Value:
-        """Return the command line that the words after the first `skip` make for a kernel."""
+        """Return the kernel command line that the words after the first `skip` make."""
         return command_line(self.command.words[skip:], self.state)
 
 
 class Split(Exception):
-    """A command cannot go on without a condition."""
+    """A command depends on a condition that is open."""
 
     def __init__(self, atom: Atom) -> None:
         """Keep the condition."""
@@ -131,7 +131,7 @@ class Split(Exception):
 
 
 Run: TypeAlias = "Callable[[Call], Value]"
-"""What a command does; the result is its status. It changes the state only once it needs no further condition."""
+"""The effect of a command; returns its status. It changes the state only after it has asked for all conditions."""
 
 
 @define
@@ -140,10 +140,10 @@ class Evaluator:
 
     Attributes:
         machine: the disks.
-        commands: what commands do; a name that is none of them and no function is no command.
-        work: what may still be done.
-        sourced: the files that were read, as GRUB names them, each once.
-        missing: the files that were requested and not there.
+        commands: the effects of commands by name; any other name is a function or no command.
+        work: the work that is left.
+        sourced: the files that were read, in GRUB's names, each once.
+        missing: the files that were requested and do not exist.
     """
 
     machine: GrubMachine
@@ -160,10 +160,10 @@ class Evaluator:
         """Run a file's scripts one after another.
 
         Raises:
-            GrubBound: a bound was reached.
+            GrubBound: a bound is reached.
         """
         if script.is_bounded:
-            raise GrubBound(f"{file} is longer than is followed")
+            raise GrubBound(f"{file} is longer than the evaluator's limit")
         self._scripts(script.scripts, state, file)
 
     def _scripts(self, scripts: tuple[Block, ...], state: State, file: str) -> None:
@@ -178,10 +178,10 @@ class Evaluator:
             self.block(block, state, file)
 
     def run_file(self, device: str, path: str, state: State) -> bool:
-        """Run a file of the machine; False where there is none.
+        """Run a file of the machine; return False if there is none.
 
         Raises:
-            GrubBound: a bound was reached.
+            GrubBound: a bound is reached.
         """
         text = self.machine.text(device, path)
         name = f"({device}){path}"
@@ -199,7 +199,7 @@ class Evaluator:
         """Run a text as `eval` does.
 
         Raises:
-            GrubBound: a bound was reached.
+            GrubBound: a bound is reached.
         """
         self.work.spend(len(text) // 4)
         self._deeper(lambda: self.run_script(parse_grub_lines(text), state, file))
@@ -207,7 +207,7 @@ class Evaluator:
     def _deeper(self, run: Callable[[], None]) -> None:
         self._calls += 1
         if self._calls > MAX_CALLS:
-            raise GrubBound("scripts, functions and conditions go deeper than is followed")
+            raise GrubBound("scripts, functions and conditions are nested more than the evaluator's limit")
         try:
             run()
         finally:
@@ -223,7 +223,7 @@ class Evaluator:
         done = False
         for index, statement in enumerate(block):
             spend()
-            if isinstance(statement, Function):  # defined while the script is parsed
+            if isinstance(statement, Function):  # a definition takes effect while the script is parsed
                 self._define(statement, state, file)
                 continue
             rest = block[index:]
@@ -332,7 +332,7 @@ class Evaluator:
                 return
 
     def _loop_on(self, statement: Loop, state: State, file: str) -> bool:
-        """Run the body where the condition says so; True to ask the condition again."""
+        """Run the body if the condition holds; return True to evaluate the condition again."""
         atom = _open_flag(state, STOPS) or _open_flag(state, RETURNS) or _open_flag(state, "?")
         if atom is not None:
             self._deeper(lambda: state.split(atom, lambda way: self._loop_way(statement, way, file)))
@@ -371,7 +371,7 @@ class Evaluator:
         return True
 
     def _leave_loop(self, state: State) -> None:
-        """Count one loop off a `break` that leaves several."""
+        """Count down a `break` that leaves several loops."""
         atom = _open_flag(state, BREAKS)
         if atom is not None:
             state.split(atom, self._leave_loop)
@@ -390,7 +390,7 @@ class Evaluator:
         atom = open_condition(words, state)
         if atom is None:
             if state.get(WILDCARDS) and has_wildcard(words, state):
-                raise GrubBound("the names that match a wildcard are not followed")
+                raise GrubBound("the names that match a wildcard are not known")
             found = arguments(words, state)
             try:
                 status = self._call(found, command, state, file, joining)
@@ -404,7 +404,7 @@ class Evaluator:
     def _call(
         self, words: tuple[Value, ...], command: SimpleCommand, state: State, file: str, joining: bool
     ) -> Value:
-        """Call what the first word names: a command, else a function, else an assignment."""
+        """Call the command, else the function, that the first word names, else run the assignment."""
         if not words:
             return SUCCESS
         assigned = _assignment(words[0])
@@ -420,11 +420,11 @@ class Evaluator:
             (first,) = call.plain(words[1])
             call.arguments = words[2:]
         if not all(isinstance(part, str) for part in first):
-            raise GrubBound("which command runs depends on what is not known")
+            raise GrubBound("the name of a command is unknown before the boot")
         call.name = str(first[0]) if first else ""
         run = self.commands.get(call.name)
         if run is not None:
-            if not joining and call.name in _JOINING:  # by a variable or behind `!`
+            if not joining and call.name in _JOINING:  # by a variable or after `!`
                 call.arguments = words[1 + invert :]
             status = run(call)
         else:
@@ -451,7 +451,7 @@ class Evaluator:
         """Run the body of a menu entry, each command as a script of its own.
 
         Raises:
-            GrubBound: a bound was reached.
+            GrubBound: a bound is reached.
         """
         state.arguments = given
         self._scripts(tuple((statement,) for statement in body), state, file)
@@ -464,7 +464,7 @@ def _literal_name(command: SimpleCommand) -> str:
 
 
 def _assignment(word: Value) -> tuple[str, Value] | None:
-    """Part `name=value`; no command has a `=` in its name."""
+    """Split `name=value`; no command has a `=` in its name."""
     if not word or not isinstance(word[0], str):
         return None
     name, equals, value = word[0].partition("=")

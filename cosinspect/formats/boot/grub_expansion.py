@@ -1,7 +1,7 @@
-"""How GRUB makes arguments of words: variables put in, split at blanks where no quotes stand around them.
+"""GRUB's expansion of words to arguments: variables are replaced, and unquoted text is split at blanks.
 
-The rules are those of grub-core/script/execute.c and argv.c (2.06). A variable without quotes that is empty leaves no
-argument behind; one between quotes leaves an empty one.
+The rules are those of grub-core/script/execute.c and argv.c (2.06). An empty variable makes no argument without quotes,
+and an empty argument within quotes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\'"})
 
 
 def open_condition(words: tuple[GrubWord, ...], state: State) -> Atom | None:
-    """Return a condition that decides where words end, None if they are all known: what stands without quotes is split."""
+    """Return a condition that decides where unquoted words end, None if all ends are known."""
     for word in words:
         spend()
         for part in word.parts:
@@ -54,7 +54,7 @@ def open_condition(words: tuple[GrubWord, ...], state: State) -> Atom | None:
 
 
 def has_wildcard(words: tuple[GrubWord, ...], state: State) -> bool:
-    """Return whether a word may stand for the names of files, as it does once the module `regexp` is there."""
+    """Return whether a word may be a pattern for file names, as it is if the module `regexp` is loaded."""
     for word in words:
         text = "".join(part.text for part in word.parts if part.kind is PartKind.TEXT)
         for part in word.parts:
@@ -68,7 +68,7 @@ def has_wildcard(words: tuple[GrubWord, ...], state: State) -> bool:
 
 
 def arguments(words: tuple[GrubWord, ...], state: State) -> tuple[Value, ...]:
-    """Make arguments of words, all of whose open conditions are decided."""
+    """Make arguments of words whose conditions are all decided."""
     result = _Arguments()
     for word in words:
         result.next()
@@ -87,10 +87,10 @@ def arguments(words: tuple[GrubWord, ...], state: State) -> tuple[Value, ...]:
 
 
 def command_line(words: tuple[GrubWord, ...], state: State) -> Value:
-    """Join words to the command line of a kernel, as GRUB's loaders do.
+    """Join words to a kernel command line, as GRUB's loaders do.
 
-    An argument with a blank in it is put between double quotes, and quotes and backslashes get a backslash. What stands
-    without quotes is not split here, since the kernel splits it at the same blanks.
+    An argument with a blank is quoted with double quotes, and quotes and backslashes get a backslash. Unquoted text is
+    not split here, since the kernel splits it at the same blanks.
     """
     parts: list[str | Symbol | Conditional] = []
     for word in words:
@@ -158,7 +158,7 @@ def _append_quoted(part: Part, state: State, result: _Arguments) -> None:
 
 @define
 class _Arguments:
-    """Arguments in the making; None is one that nothing was put into, and the next word takes its place."""
+    """Arguments while they are built; None is an argument without text, which the next word replaces."""
 
     found: list[list[str | Symbol | Conditional] | None] = field(factory=list)
 
@@ -173,11 +173,11 @@ class _Arguments:
         last.extend(value)
 
     def append_split(self, value: Value) -> None:
-        """Append what stands without quotes: blanks at its two ends part nothing, those within part arguments."""
+        """Append unquoted text: blanks within it separate arguments, blanks at its two ends do not."""
         begun = gap = False
         for part in value:
             if isinstance(part, Conditional):
-                raise GrubBound("where a word ends depends on what is not known")
+                raise GrubBound("where a word ends depends on a value that is unknown before the boot")
             text = part if isinstance(part, str) else None
             for piece in (part,) if text is None else _BLANKS.split(text):
                 if piece == "":

@@ -1,4 +1,4 @@
-"""GRUB's commands that find devices and read files, and what every command needs to read its arguments."""
+"""GRUB's commands that find devices and read files, and functions that read a command's arguments."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ __all__ = [
 
 
 def status_of(answer: Tree[bool]) -> Value:
-    """Make a status of an answer."""
+    """Return the status that an answer makes."""
     if isinstance(answer, Fork):
         return choose(answer.atom, status_of(answer.yes), status_of(answer.no))
     return SUCCESS if answer else FAILURE
 
 
 def text_of(word: Plain) -> str | None:
-    """Return the text of a word, None if a part is not known."""
+    """Return the text of a word, None if a part is unknown."""
     return "".join(map(str, word)) if all(isinstance(part, str) for part in word) else None
 
 
@@ -54,28 +54,28 @@ def known_text(word: Plain, what: str) -> str:
     """Return the text of a word.
 
     Raises:
-        GrubBound: a part is not known; `what` is what depends on it.
+        GrubBound: a part is unknown; `what` names what depends on it.
     """
     text = text_of(word)
     if text is None:
-        raise GrubBound(f"{what} depends on {render(word)}, which is not known")
+        raise GrubBound(f"{what} depends on {render(word)}, which is unknown before the boot")
     return text
 
 
 def options_of(call: Call, name: str | None = None) -> Arguments | None:
-    """Part the options of a call from its words, None where GRUB refuses it."""
+    """Split the options of a call from its words, None where GRUB refuses it."""
     return parse_options(name or call.name, call.plain())
 
 
 def open_status(call: Call) -> Value:
-    """Return the status of a command whose success is not known before the boot."""
+    """Return the status of a command whose success is unknown before the boot."""
     atom = Atom(call.name, call.plain())
     held = call.state.known.holds(atom)
     return status_of(Fork(atom, True, False) if held is None else held)
 
 
 def opened_file(call: Call, path: Plain) -> tuple[str, str] | None:
-    """Return the device and the path behind a file's name, the devices of `loopback` resolved; None if that is not known."""
+    """Return the device and path of a file name, with devices of `loopback` resolved; None if they are unknown."""
     root = call.plain(call.state.get("root"))[0] if path[:1] != ("(",) else EMPTY
     found = device_of(path, root)  # type: ignore[arg-type]  # `plain` gave it
     if found is None:
@@ -86,7 +86,7 @@ def opened_file(call: Call, path: Plain) -> tuple[str, str] | None:
 
 
 def file_test(call: Call, test: str, path: Plain) -> Tree[bool]:
-    """Answer a test of `test` or `[` on a path."""
+    """Evaluate a file test of `test` or `[`."""
     found = opened_file(call, path)
     if found is None:
         atom = Atom(test, (path,))
@@ -110,19 +110,19 @@ def source(call: Call) -> Value:
     (path,) = call.plain()
     found = opened_file(call, path)
     if found is None:
-        raise GrubBound(f"{call.name} reads {render(path)}, which is not known")
+        raise GrubBound(f"{call.name} reads {render(path)}, which is unknown before the boot")
     call.evaluator.run_file(*found, call.state)
     return SUCCESS
 
 
 def configfile(call: Call) -> Value:
-    """Run a file in a context of its own, whose menu is then shown."""
+    """Run a file in a context of its own, and show its menu."""
     if len(call.arguments) != 1:
         return BAD_ARGUMENT
     (path,) = call.plain()
     found = opened_file(call, path)
     if found is None:
-        raise GrubBound(f"configfile reads {render(path)}, which is not known")
+        raise GrubBound(f"configfile reads {render(path)}, which is unknown before the boot")
     state = call.state
     if call.evaluator.machine.kind(*found) in {None, FileKind.DIRECTORY}:
         call.evaluator.missing[f"({found[0]}){found[1]}"] = None
@@ -180,7 +180,7 @@ def search(call: Call) -> Value:
 
 
 def search_by(by: str, call: Call) -> Value:
-    """The commands `search.file`, `search.fs_label` and `search.fs_uuid`: what is sought, a variable, hints."""
+    """The commands `search.file`, `search.fs_label` and `search.fs_uuid`: a name, a variable, hints."""
     words = call.plain()
     if not words:
         return BAD_ARGUMENT
@@ -206,7 +206,7 @@ def _searched(call: Call, by: str, name: Plain, variable: str | None) -> Value:
 
 
 def loopback(call: Call) -> Value:
-    """Make a device of a file, or take it away."""
+    """Make a device of a file, or remove it."""
     found = options_of(call)
     if found is None or not found.words:
         return BAD_ARGUMENT
@@ -220,7 +220,7 @@ def loopback(call: Call) -> Value:
         return BAD_ARGUMENT
     file = opened_file(call, found.words[1])
     if file is None:
-        raise GrubBound(f"a loop of {render(found.words[1])} is not followed")
+        raise GrubBound(f"a loop device of {render(found.words[1])} is not evaluated")
     if call.evaluator.machine.kind(*file) is not FileKind.FILE:
         return FAILURE
     call.state.set_loop(name, literal(f"({file[0]}){file[1]}"))

@@ -1,7 +1,7 @@
-"""GRUB's menu: the entry that it starts, those that it falls back to, and what each of them loads.
+"""GRUB's menu: the entry that it starts, its fallback entries, and the files that each loads.
 
-Which entry a variable means is found by the rules of grub-core/normal/menu.c (2.06, and with names in `fallback` as
-distributions have it): an id, else a title, else a number; what names none means the first entry.
+Variables name entries by the rules of grub-core/normal/menu.c (2.06, with names in `fallback` as distributions have
+it): an id, else a title, else a number; a name that matches none means the first entry.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["GrubBoot", "GrubMenu", "open_menu", "run_grub_script"]
 T = TypeVar("T")
 
 MAX_SUBMENUS = 5
-"""Submenus within each other that a default may name."""
+"""The most submenus within each other that a default may name."""
 
 _NUMBER = re.compile(r"\s*(0[xX][0-9a-fA-F]+|[0-9]+)")
 _EXPORTED = frozenset({"root", "prefix", "chosen", "grub_platform", "grub_cpu", "pager", "config_file"})
@@ -53,17 +53,17 @@ _EXPORTED = frozenset({"root", "prefix", "chosen", "grub_platform", "grub_cpu", 
 
 @frozen
 class GrubBoot:
-    """What an entry loads.
+    """The files and the command line that an entry loads.
 
     Attributes:
         entry: the title, "" if no entry was run.
         id: the entry's id.
-        file: the file that defines the entry, as GRUB names it.
-        line: where in it.
-        kernel: the file that is loaded as kernel, its device in parentheses, None if nothing is loaded.
-        initrds: the files that are loaded as initrd.
-        command_line: what the kernel is given.
-        conditions: what must hold for all this, in GRUB's own words; empty if it always does.
+        file: the file that defines the entry, in GRUB's name.
+        line: in that file, counted from 1.
+        kernel: the kernel file, its device in parentheses, None if nothing is loaded.
+        initrds: the initrd files.
+        command_line: the kernel's command line.
+        conditions: the conditions of all this, in GRUB's own words; empty if it always holds.
     """
 
     entry: str
@@ -78,10 +78,10 @@ class GrubBoot:
 
 @frozen(eq=False)
 class GrubMenu:
-    """A menu once its configuration has run.
+    """A menu after its configuration has run.
 
     Attributes:
-        evaluator: with what was read on the way.
+        evaluator: the evaluator that ran it, with the files that it read.
         state: the variables and entries.
     """
 
@@ -93,7 +93,7 @@ class GrubMenu:
         """Every entry that the menu can have, each once.
 
         Raises:
-            GrubBound: the menu can have more shapes than are followed.
+            GrubBound: the menu has more variants than the limit.
         """
         found: dict[int, MenuEntry] = {}
         for _, entries in leaves(menus(self.state.menu, self.state.known)):
@@ -101,7 +101,7 @@ class GrubMenu:
         return tuple(found.values())
 
     def default(self) -> tuple[GrubBoot, ...]:
-        """Return what is loaded where nobody chooses, one for each way that conditions leave open.
+        """Return what the default entry loads, one result for each combination of open conditions.
 
         Raises:
             GrubBound: a bound was reached.
@@ -109,7 +109,7 @@ class GrubMenu:
         return tuple(self._chosen(self.state.get("default"), self.state, 0))
 
     def fallbacks(self) -> tuple[GrubBoot, ...]:
-        """Return what the entries load that follow where the default fails.
+        """Return what the fallback entries load.
 
         Raises:
             GrubBound: a bound was reached.
@@ -120,7 +120,7 @@ class GrubMenu:
         return tuple(found)
 
     def choose(self, *names: str) -> tuple[GrubBoot, ...]:
-        """Return what the entry of the first id, title or number loads that the menu has; nothing if it has none.
+        """Return what the first of some ids, titles or numbers that the menu has loads; empty if it has none of them.
 
         Raises:
             GrubBound: a bound was reached.
@@ -132,9 +132,9 @@ class GrubMenu:
         return ()
 
     def _chosen(self, name: Value, state: State, depth: int, *, strict: bool = False) -> Iterator[GrubBoot]:
-        """Run the entry that a name means, in every way that conditions leave open."""
+        """Run the entry that a name means, for every combination of open conditions."""
         if depth > MAX_SUBMENUS:
-            raise GrubBound("submenus go deeper than is followed")
+            raise GrubBound("submenus are nested more than the evaluator's limit")
         for known, entries in _ways(menus(state.menu, state.known), state.known):
             named = cases((name,), known, self.evaluator.work, lambda plain, _: render(plain[0]))
             for way, text in _ways(named, known):
@@ -166,13 +166,13 @@ class GrubMenu:
 def open_menu(
     machine: GrubMachine, device: str, path: str, variables: Mapping[str, Value]
 ) -> GrubMenu | None:
-    """Run a configuration file; None if it is not there.
+    """Run a configuration file; return None if it does not exist.
 
     Args:
         machine: the disks.
         device: of the file.
         path: of the file.
-        variables: what GRUB has set before it reads the file.
+        variables: the variables that GRUB has set before it reads the file.
 
     Raises:
         GrubBound: a bound was reached.
@@ -187,7 +187,7 @@ def open_menu(
 def run_grub_script(
     machine: GrubMachine, script: GrubScript, variables: Mapping[str, Value]
 ) -> tuple[tuple[GrubBoot, ...], Evaluator]:
-    """Run a script that loads a kernel by itself; give what it loads in each way, and what was read for it.
+    """Run a script that loads a kernel without a menu; return what it loads under each combination of conditions, and the files that it read.
 
     Raises:
         GrubBound: a bound was reached.
@@ -199,7 +199,7 @@ def run_grub_script(
 
 
 def _outcomes(entry: MenuEntry | None, state: State, evaluator: Evaluator) -> Iterator[GrubBoot]:
-    """Yield what is loaded in each way."""
+    """Yield what is loaded under each combination of conditions."""
 
     def answer(plain: tuple[Plain, ...], _: Knowledge) -> tuple[Plain, ...]:
         return plain
@@ -236,7 +236,7 @@ def _ways(tree: Tree[T], known: Knowledge) -> Iterator[tuple[Knowledge, T]]:
 
 
 def _entry_number(entries: tuple[MenuEntry, ...], name: str, known: Knowledge) -> tuple[int | None, str]:
-    """Return the number of the entry that a name means, and what is left of the name for its submenu."""
+    """Return the number of the entry that a name means, and the rest of the name for its submenu."""
     first, rest = _first_part(name)
     for values in (
         [render(known.resolve(entry.id)) for entry in entries],
@@ -252,6 +252,6 @@ def _entry_number(entries: tuple[MenuEntry, ...], name: str, known: Knowledge) -
 
 
 def _first_part(name: str) -> tuple[str, str]:
-    """Part a name at the first `>` that is not doubled."""
+    """Split a name at the first `>` that is not doubled."""
     match = re.match(r"((?:[^>]|>>)*)>(?!>)(.*)", name, re.DOTALL)
     return (match[1].replace(">>", ">"), match[2]) if match else (name.replace(">>", ">"), "")

@@ -16,9 +16,9 @@ class Option:
     """An option of a command.
 
     Attributes:
-        name: behind `--`.
-        short: behind `-`, "" for none.
-        value: whether it takes a value: `no`, `yes`, or `maybe`.
+        name: after `--`.
+        short: after `-`, "" if there is none.
+        value: whether it has a value: `no`, `yes`, or `maybe`.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Option:
 
 @frozen
 class CommandOptions:
-    """The options of a command, and whether a word with a dash that is none of them is an argument."""
+    """The options of a command, and whether another word with a dash is an argument."""
 
     options: tuple[Option, ...]
     accepts_dash: bool = False
@@ -36,13 +36,13 @@ class CommandOptions:
 
 @define
 class Arguments:
-    """What a command is called with: values by option, and the other words; an option without a value has None."""
+    """The arguments of a call: values by option, and the other words; an option without a value has None."""
 
     options: dict[str, list[Plain | None]] = field(factory=dict)
     words: list[Plain] = field(factory=list)
 
     def value(self, name: str) -> Plain | None:
-        """Return the last value of an option, None for none."""
+        """Return the last value of an option, None if there is none."""
         return self.options.get(name, [None])[-1]
 
 
@@ -97,11 +97,11 @@ OPTIONS: Mapping[str, CommandOptions] = {
     ),
     "echo": CommandOptions((Option("", "n"), Option("", "e")), accepts_dash=True),
 }
-"""Commands whose options are read; the words of every other command are its arguments as they stand."""
+"""Commands whose options are read; the words of every other command are arguments without change."""
 
 
 def parse_options(command: str, words: tuple[Plain, ...]) -> Arguments | None:
-    """Part options from other words; None where GRUB refuses the call."""
+    """Split options from other words; None where GRUB refuses the call."""
     known = OPTIONS[command]
     found = Arguments()
     position = 0

@@ -1,7 +1,7 @@
-"""The state of GRUB while a script runs: variables, menu, arguments, and what is known on the way that is followed.
+"""The state of GRUB while a script runs: variables, menu, arguments, and the conditions of the current branch.
 
-Everything that a way can change is a variable here, so that two ways are merged variable by variable: the devices that
-`loopback` makes, what is loaded, and whether a loop or a function is being left have names that no script can write.
+Everything that a branch can change is a variable here, so that two branches are merged variable by variable. The
+devices that `loopback` makes, what is loaded, and whether a loop or function ends have names that no script can write.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ _FUNCTION = "\0function "
 _UNSET = "\0unset"
 
 MAX_MENU = 2000
-"""Menu entries of one menu."""
+"""The most entries of one menu."""
 
 
 class FileKind(Enum):
-    """What GRUB finds at a path."""
+    """The kind of entry that GRUB finds at a path."""
 
     FILE = "file"
     EMPTY_FILE = "empty file"
@@ -74,21 +74,21 @@ class FileKind(Enum):
 class GrubMachine(Protocol):
     """The disks that GRUB sees.
 
-    A device is named without parentheses; one that `loopback` made has the name of its file, the file's own device in
-    parentheses before the path.
+    A device is named without parentheses. A device that `loopback` made has the name of its file, with the file's device
+    in parentheses before the path.
     """
 
     def search(self, by: str, name: str) -> str | None:
-        """Find the first device by `label`, `fs-uuid` or `file`, None for none."""
+        """Find the first device by `label`, `fs-uuid` or `file`, None if there is none."""
 
     def kind(self, device: str, path: str) -> FileKind | None:
-        """Look at a path, links followed, None if there is nothing or no such device."""
+        """Return the kind of entry at a path, links followed; None if the entry or the device does not exist."""
 
     def text(self, device: str, path: str) -> str | None:
-        """Read a file, None if there is none."""
+        """Return a file's content, None if there is none."""
 
     def environment(self, device: str, path: str) -> dict[str, Value] | None:
-        """Read a file of variables as `load_env` does, None if there is none."""
+        """Return the variables of an environment block as `load_env` reads them, None if there is no such file."""
 
 
 @frozen(eq=False)
@@ -97,12 +97,12 @@ class MenuEntry:
 
     Attributes:
         title: the first word.
-        id: of `--id`, the title where there is none.
-        arguments: the words, which are `$1` and so on in the body.
-        body: what it runs.
-        submenu: whether it opens a menu of its own.
-        file: which file defined it, as GRUB names it.
-        line: where in that file, counted from 1.
+        id: the value of `--id`, else the title.
+        arguments: the words, `$1` and so on in the body.
+        body: the commands that it runs.
+        submenu: whether it opens a menu.
+        file: the file that defined it, in GRUB's name.
+        line: in that file, counted from 1.
     """
 
     title: Value
@@ -116,7 +116,7 @@ class MenuEntry:
 
 @frozen(eq=False)
 class MenuChoice:
-    """Entries that are defined only where a condition holds, and others where it does not."""
+    """Entries that are defined if a condition holds, and entries that are defined if it does not."""
 
     atom: Atom
     yes: tuple[MenuItem, ...]
@@ -128,15 +128,15 @@ MenuItem: TypeAlias = "MenuEntry | MenuChoice"
 
 @define
 class State:
-    """What a script has made so far.
+    """The effects of a script so far.
 
     Attributes:
         variables: by name.
         menu: the entries in their order.
         exported: names that a new context keeps.
-        arguments: of the function or entry that runs, None outside of one.
-        known: the conditions of the way that is followed.
-        loops: loops that are open in the function that runs.
+        arguments: of the function or entry that runs, None outside.
+        known: the conditions of the current branch.
+        loops: the number of open loops in the function that runs.
     """
 
     variables: dict[str, Value] = field(factory=dict)
@@ -147,7 +147,7 @@ class State:
     loops: int = 0
 
     def get(self, name: str) -> Value:
-        """Return a variable; one that is not set is empty, or a symbol where a file of unknown variables was loaded."""
+        """Return a variable; an unset one is empty, or a symbol if a file with unknown variables was loaded."""
         value = self.variables.get(name)
         if value is not None:
             return self.known.resolve(value)
@@ -160,11 +160,11 @@ class State:
         self.variables[name] = value
 
     def open(self) -> None:
-        """Take every variable that is not set for unknown from here on."""
+        """Treat every variable that is not set as unknown from here on."""
         self.variables[_UNSET] = (Symbol(""),)
 
     def loop(self, device: str) -> Value:
-        """Return the file behind a device that `loopback` made, empty if it made none."""
+        """Return the file of a device that `loopback` made, empty if it made none."""
         return self.get(_LOOP + device)
 
     def set_loop(self, device: str, file: Value) -> None:
@@ -172,7 +172,7 @@ class State:
         self.set(_LOOP + device, file)
 
     def function(self, name: str) -> Value:
-        """Return the number of a function's definition, empty if there is none."""
+        """Return the number of a function's definition, empty if it is not defined."""
         return self.get(_FUNCTION + name)
 
     def set_function(self, name: str, number: int) -> None:
@@ -189,14 +189,14 @@ class State:
         self.menu = ()
 
     def copied(self) -> State:
-        """Return a state of its own with the same content."""
+        """Return a copy."""
         return State(dict(self.variables), self.menu, self.exported, self.arguments, self.known, self.loops)
 
     def split(self, atom: Atom, run: Callable[[State], None]) -> None:
-        """Run something where a condition holds and where it does not, and merge what both make.
+        """Run something under a condition and under its opposite, and merge both results.
 
         Raises:
-            GrubBound: the two ways leave other arguments.
+            GrubBound: the two branches leave different arguments.
         """
         ways = []
         for holds in (True, False):
@@ -208,9 +208,9 @@ class State:
 
     def _merge(self, atom: Atom, yes: State, no: State) -> None:
         if yes.arguments != no.arguments or yes.loops != no.loops:
-            raise GrubBound("the arguments of a function depend on what is not known")
+            raise GrubBound("the arguments of a function depend on a value that is unknown before the boot")
         names = dict.fromkeys((*yes.variables, *no.variables))
-        # A variable that one way sets and the other does not is what an unset one is there.
+        # A variable that only one branch sets has the value of an unset variable in the other.
         self.variables = {
             name: choose(
                 atom,
@@ -229,18 +229,18 @@ class State:
         self.arguments = yes.arguments
 
     def add_entry(self, entry: MenuEntry) -> None:
-        """Put an entry behind those that are there.
+        """Append an entry.
 
         Raises:
-            GrubBound: the menu has more than are followed.
+            GrubBound: the menu has more entries than the limit.
         """
         if len(self.menu) >= MAX_MENU:
-            raise GrubBound("the menu has more entries than are followed")
+            raise GrubBound("the menu has more entries than the evaluator's limit")
         self.menu = (*self.menu, entry)
 
 
 def menus(items: tuple[MenuItem, ...], known: Knowledge) -> Tree[tuple[MenuEntry, ...]]:
-    """Return the entries of a menu in every way that is open.
+    """Return the entries of a menu for every combination of open conditions.
 
     Raises:
         GrubBound: there are more ways than are followed.
@@ -251,7 +251,7 @@ def menus(items: tuple[MenuItem, ...], known: Knowledge) -> Tree[tuple[MenuEntry
 def _menus(items: tuple[MenuItem, ...], known: Knowledge, left: list[int]) -> Tree[tuple[MenuEntry, ...]]:
     left[0] -= 1
     if left[0] < 0:
-        raise GrubBound("the menu can have more shapes than are followed")
+        raise GrubBound("the menu has more variants than the evaluator's limit")
     for index, item in enumerate(items):
         if isinstance(item, MenuChoice):
             before, after = items[:index], items[index + 1 :]
@@ -267,9 +267,9 @@ def _menus(items: tuple[MenuItem, ...], known: Knowledge, left: list[int]) -> Tr
 
 
 def device_of(path: Plain, root: Plain) -> tuple[str, str] | None:
-    """Part a path into its device, which is `root` where it names none, and what is behind; None if that is not known.
+    """Split a path into its device, by default `$root`, and the rest; None if they are unknown.
 
-    Only a path whose every part is known is parted.
+    Only a path whose parts are all known is split.
     """
     if not all(isinstance(part, str) for part in (*path, *root)):
         return None
@@ -283,7 +283,7 @@ def device_of(path: Plain, root: Plain) -> tuple[str, str] | None:
 
 
 def _named(value: Value, name: str) -> Value:
-    """Return the symbol of a variable's name wherever everything that is not set is unknown."""
+    """Return the symbol of a variable's name, for states in which every unset variable is unknown."""
     found: list[str | Symbol | Conditional] = []
     for part in value:
         if isinstance(part, Conditional):

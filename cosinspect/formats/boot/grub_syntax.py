@@ -141,7 +141,7 @@ class GrubScript:
 
 
 def parse_grub_script(text: str) -> GrubScript:
-    """Parse a configuration file as the boot loader reads it; whatever is wrong is in the result's `problems`."""
+    """Parse a configuration file as the boot loader reads it; the result's `problems` lists the faults."""
     return _known_script(text) if len(text) <= _KNOWN_CHARACTERS else _boot_script(text)
 
 
@@ -230,7 +230,7 @@ class _ScriptParser:
             self.lexer.take()
 
     def _ended(self) -> bool:
-        """Take what separates commands: one `;` or newline, and newlines behind it."""
+        """Take what separates commands: one `;` or newline, and newlines after it."""
         if self.lexer.peek().kind not in _ENDS:
             return False
         self.lexer.take()

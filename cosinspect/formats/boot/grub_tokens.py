@@ -1,11 +1,11 @@
 """The lexer of GRUB's script language: lines in, tokens out, by the rules of GRUB's own lexer.
 
-GRUB reads a script line by line (grub-core/script/yylex.l and lexer.c, 2.06). A quote or a backslash that is open at
-the end of a line asks for the next line, and so does a construct that the parser has open; otherwise the script ends
-with its line and the next line starts a new one. Two readers feed the lexer and differ in three points:
+GRUB reads a script line by line (grub-core/script/yylex.l and lexer.c, 2.06). A quote, backslash or construct that is open
+at the end of a line requires the next line; otherwise the script ends with its line and the next line starts a new one. Two readers feed the
+lexer and differ in three points:
 
 - the boot loader drops carriage returns and every line that starts with `#` (grub-core/normal/main.c);
-- grub-script-check puts a blank in the place of each carriage return and tab (util/grub-script-check.c).
+- grub-script-check puts a blank in place of each carriage return and tab (util/grub-script-check.c).
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = [
 ]
 
 MAX_WORD = 8191
-"""The longest token that GRUB's scanner takes, in characters; its buffer (YYLMAX) has 8192."""
+"""The longest token that GRUB's scanner accepts, in characters; its buffer (YYLMAX) has 8192."""
 
 _RESERVED = """case do done elif else esac fi for function if in select then until while"""
 RESERVED = frozenset(_RESERVED.split())
-"""The words that the grammar reserves; each is an ordinary word where an argument may stand."""
+"""The reserved words of the grammar; each is an ordinary word as an argument."""
 
-# No alternative starts where another one can, and every run is possessive: one pass, whatever the text.
+# No two alternatives start with the same character, and every run is possessive, so any text takes one pass.
 _WORD = re.compile(
     r"""(?: [^{}|&$;<>\ \t\n'"\\]++ | \\[\s\S] | '[^']*+' | \$?"(?:[^"\\]++|\\[\s\S])*+"
           | \$(?: [A-Za-z_][A-Za-z0-9_]*+ | [0-9]++ | [?\#*@]
@@ -68,14 +68,14 @@ class GrubSyntaxError(Exception):
     """A script that GRUB refuses: what was expected, and the line, counted from 1."""
 
     def __init__(self, message: str, line: int) -> None:
-        """Keep the line beside the message."""
+        """Store the message and the line."""
         super().__init__(message)
         self.message = message
         self.line = line
 
 
 class PartKind(Enum):
-    """What a part of a word is, and so what its expansion does with blanks."""
+    """The kind of a part of a word; it decides how expansion treats blanks."""
 
     TEXT = auto()
     QUOTED = auto()
@@ -99,7 +99,7 @@ class Token:
     Attributes:
         kind: `word`, `name` for a word that may name a variable or function, the reserved word itself, an operator
             such as `;` or `{`, a newline, or "" for the end of the script.
-        raw: as it is written.
+        raw: the text of the token.
         line: of its first character, counted from 1.
     """
 
@@ -127,7 +127,7 @@ def boot_lines(text: str) -> Iterator[str]:
 
 
 def check_lines(text: str) -> Iterator[str]:
-    """Yield the lines as grub-script-check reads a file."""
+    """Yield the lines of a file as grub-script-check reads them."""
     for line in _lines(text):
         yield line.replace("\r", " ").replace("\t", " ")
 
@@ -138,17 +138,17 @@ def _lines(text: str) -> Iterator[str]:
         lines.pop()
     for line in lines:
         spend()
-        yield line.partition("\0")[0]  # a string ends at its first NUL
+        yield line.partition("\0")[0]  # a C string ends at its first NUL
 
 
 class Lexer:
-    """The tokens of one script after another, out of lines.
+    """The tokens of one script after another, from lines.
 
-    `open_constructs` counts what the parser has open: while it is not zero, the end of a line asks for the next one.
+    `open_constructs` counts what the parser has open: while it is not zero, the end of a line requires the next one.
     """
 
     def __init__(self, lines: Iterator[str]) -> None:
-        """Take lines without their ends."""
+        """Read these lines, without their line ends."""
         self._lines = lines
         self._buffer = ""
         self._position = 0
@@ -162,14 +162,14 @@ class Lexer:
         return self._line
 
     def begin(self) -> bool:
-        """Start a script at the next line, whatever is left of this one; False where there is none."""
+        """Start a script at the next line and drop the rest of this one; return False if there is no line."""
         self.open_constructs = 0
         self._ahead.clear()
         self._buffer, self._position = "", 0
         return self._read()
 
     def peek(self) -> Token:
-        """Look at the next token.
+        """Return the next token without taking it.
 
         Raises:
             GrubSyntaxError: no token starts here, or a quote or a construct is open at the end of the text.
@@ -179,7 +179,7 @@ class Lexer:
         return self._ahead[0]
 
     def take(self) -> Token:
-        """Take the next token.
+        """Return the next token and take it.
 
         Raises:
             GrubSyntaxError: as in `peek`.
@@ -187,7 +187,7 @@ class Lexer:
         return self._ahead.popleft() if self._ahead else self._next()
 
     def _read(self) -> bool:
-        """Put the next line behind what is left of the buffer."""
+        """Append the next line to the buffer."""
         line = next(self._lines, None)
         if line is None:
             return False
@@ -232,11 +232,11 @@ class Lexer:
         if opened is not None or (word and end == len(buffer) and _continued(word[0])):
             if end - position > MAX_WORD or len(buffer) - position > MAX_WORD:
                 raise GrubSyntaxError(f"a word has more than {MAX_WORD} characters", line)
-            self._more("a quote has no other end" if opened else "the script ends behind a backslash")
+            self._more("a quote is not closed" if opened else "the script ends after a backslash")
             return None
         if word is None:
             shown = buffer[position]
-            raise GrubSyntaxError(f"`{shown}` starts no word", line)
+            raise GrubSyntaxError(f"expected a word, found `{shown}`", line)
         if end - position > MAX_WORD:
             raise GrubSyntaxError(f"a word has more than {MAX_WORD} characters", line)
         self._position = end
@@ -247,7 +247,7 @@ class Lexer:
 
 
 def _continued(raw: str) -> bool:
-    """Return whether a word ends in a backslash that hides the end of the line."""
+    """Return whether a word ends in a backslash that escapes the end of the line."""
     if not raw.endswith("\\\n"):
         return False
     *_, last = _PIECE.finditer(raw)
@@ -266,7 +266,7 @@ def _split(raw: str) -> Iterator[Part]:
             yield Part(PartKind.QUOTED, text)
         elif kind == "double":
             yield from _quoted(text)
-        elif kind == "translated":  # a `$` that names nothing stays as it is
+        elif kind == "translated":  # a `$` without a name stays
             yield from (
                 Part(PartKind.QUOTED, "$") if part.kind is PartKind.BARE else part for part in _quoted(text)
             )
@@ -278,7 +278,7 @@ def _split(raw: str) -> Iterator[Part]:
 
 
 def _quoted(text: str) -> Iterator[Part]:
-    """Split what stands between double quotes; an empty pair is an empty part."""
+    """Split what is between double quotes; an empty pair is an empty part."""
     yield Part(PartKind.QUOTED, "")
     for match in _IN_QUOTES.finditer(text):
         name = match["name"] or match["braced"]

@@ -1,8 +1,8 @@
-"""Values of GRUB's variables where not everything is known: text, symbols, and choices between values.
+"""Values of GRUB's variables, some of them unknown: text, symbols, and choices between values.
 
-A `Symbol` stands for text that the image does not hold, such as what the disk's environment has. A `Conditional` depends on
-a condition that nobody knows before the boot: it keeps what both ways make of a variable, so that ways can be merged
-behind the branches that part them. A `Fork` is the same for answers: a tree of conditions with an answer at each end.
+A `Symbol` stands for text that the image does not hold, such as a variable of the disk's environment block. A
+`Conditional` depends on a condition that is unknown before the boot: it keeps a variable's value in both branches, so
+that branches can be merged. A `Fork` is the same for answers: a tree of conditions with an answer at each leaf.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ __all__ = [
 ]
 
 MAX_WEIGHT = 256 * 1024
-"""Characters of one value with all its choices; a kernel's command line ends at 4 KiB or less."""
+"""The most characters of one value with all its choices; a kernel command line has at most 4 KiB."""
 
 MAX_DEPTH = 100
-"""Choices within each other in one value."""
+"""The deepest nesting of choices in one value."""
 
 T = TypeVar("T")
 S = TypeVar("S")
 
 
 class GrubBound(Exception):
-    """A bound of the evaluator was reached: what was asked is undecided, and nothing is said against the script."""
+    """A bound of the evaluator is reached: the question is undecided, and the script may be correct."""
 
 
 @frozen
 class Symbol:
-    """Text that is not known; one that stands without quotes may be several words, or none."""
+    """Text that is unknown; without quotes it may be several words, or none."""
 
     name: str
 
 
 @frozen(cache_hash=True)
 class Atom:
-    """A condition that is not known: what is asked, and of what."""
+    """A condition that is unknown: the operator and its operands."""
 
     kind: str
     operands: tuple[Plain, ...]
@@ -89,7 +89,7 @@ class Conditional:
         inner = [part.depth for part in (*self.yes, *self.no) if isinstance(part, Conditional)]
         depth = 1 + max(inner, default=0)
         if depth > MAX_DEPTH:
-            raise GrubBound("a variable depends on more conditions than are followed")
+            raise GrubBound("a variable depends on more conditions than the evaluator's limit")
         return depth
 
 
@@ -111,30 +111,30 @@ EMPTY: Value = ()
 
 @define
 class Work:
-    """What an evaluation may still do, in commands and in characters."""
+    """The work that is left to an evaluation, in commands and characters."""
 
     left: int
 
     def spend(self, amount: int) -> None:
-        """Take away from what is left.
+        """Subtract from the work that is left.
 
         Raises:
             GrubBound: nothing is left.
         """
         self.left -= amount
         if self.left < 0:
-            raise GrubBound("the script runs longer than is followed")
+            raise GrubBound("the script runs more commands than the evaluator's limit")
 
 
 @frozen
 class Knowledge:
-    """The conditions that hold on the way that is followed, and what they say of symbols."""
+    """The conditions of the current branch, and the values of symbols that follow from them."""
 
     atoms: Mapping[Atom, bool] = field(factory=dict)
     symbols: Mapping[str, Plain] = field(factory=dict)
 
     def assume(self, atom: Atom, holds: bool) -> Knowledge:
-        """Add a condition; that a symbol equals a text, or is empty, gives the symbol's value."""
+        """Add a condition; if it says that a symbol equals a text or is empty, the symbol has this value."""
         symbols = dict(self.symbols)
         first = atom.operands[0] if atom.operands else ()
         if len(first) == 1 and isinstance(first[0], Symbol):
@@ -145,11 +145,11 @@ class Knowledge:
         return Knowledge({**self.atoms, atom: holds}, symbols)
 
     def holds(self, atom: Atom) -> bool | None:
-        """Return whether a condition holds, None if that is not known."""
+        """Return whether a condition holds, None if that is unknown."""
         return self.atoms.get(atom)
 
     def resolve(self, value: Value) -> Value:
-        """Put in what is known."""
+        """Replace known symbols and conditions."""
         if not self.atoms or all(isinstance(part, str) for part in value):
             return value
         return joined(self._parts(value))
@@ -170,7 +170,7 @@ class Knowledge:
 
 
 def weight(value: Value) -> int:
-    """Return how much a value holds, in characters of all ways together."""
+    """Return the characters of a value, over all its choices."""
     return sum(
         len(part) if isinstance(part, str) else part.weight if isinstance(part, Conditional) else 1
         for part in value
@@ -178,12 +178,12 @@ def weight(value: Value) -> int:
 
 
 def literal(text: str) -> Value:
-    """Make a value of a text."""
+    """Return the value of a text."""
     return (text,) if text else ()
 
 
 def joined(parts: Iterable[str | Symbol | Conditional]) -> Value:
-    """Make a value of parts.
+    """Return the value of some parts.
 
     Raises:
         GrubBound: it holds more than `MAX_WEIGHT`.
@@ -196,12 +196,12 @@ def joined(parts: Iterable[str | Symbol | Conditional]) -> Value:
             found.append(part)
     value = tuple(found)
     if weight(value) > MAX_WEIGHT:
-        raise GrubBound("a variable holds more than is followed")
+        raise GrubBound("a variable is longer than the evaluator's limit")
     return value
 
 
 def choose(atom: Atom, yes: Value, no: Value) -> Value:
-    """Make a value of two; what both begin and end with stands outside of the choice."""
+    """Return a choice of two values; their common beginning and end are outside of the choice."""
     if yes == no:
         return yes
     start = 0
@@ -213,7 +213,7 @@ def choose(atom: Atom, yes: Value, no: Value) -> Value:
 
 
 def fork(atom: Atom, yes: Tree[T], no: Tree[T]) -> Tree[T]:
-    """Make a tree of two, or none where both are the same."""
+    """Return a tree of two answers; without a condition if both are equal."""
     return yes if yes == no else Fork(atom, yes, no)
 
 
@@ -223,7 +223,7 @@ def cases(
     work: Work,
     answer: Callable[[tuple[Plain, ...], Knowledge], Tree[T]],
 ) -> Tree[T]:
-    """Ask for an answer in every way that the choices of some values leave open.
+    """Return the answers to a question for every combination of the choices of some values.
 
     Raises:
         GrubBound: there are more ways than are followed.
@@ -242,7 +242,7 @@ def cases(
 
 
 def mapped(tree: Tree[S], change: Callable[[S], Tree[T]]) -> Tree[T]:
-    """Put something else in the place of each answer."""
+    """Return a tree with each answer replaced."""
     if isinstance(tree, Fork):
         return fork(tree.atom, mapped(tree.yes, change), mapped(tree.no, change))
     return change(tree)
@@ -258,7 +258,7 @@ def leaves(tree: Tree[T], conditions: tuple[str, ...] = ()) -> Iterator[tuple[tu
 
 
 def render(value: Value) -> str:
-    """Show a value: a symbol as `${name}`, of a choice the way on which the condition holds."""
+    """Return a value as text: a symbol as `${name}`, a choice as if its condition held."""
     return "".join(
         part
         if isinstance(part, str)

@@ -1,13 +1,13 @@
-"""Initial RAM disks: the files that a kernel finds in one, read as the kernel unpacks it.
+"""Initial RAM disks: the files that a kernel unpacks from one.
 
 Follows the Linux documentation (`driver-api/early-userspace/buffer-format.rst`) and `init/initramfs.c` of Linux 6.1: an
 initrd is a row of cpio archives, plain or compressed. Zero bytes between them are skipped. A plain archive counts only at
-an offset that is a multiple of 4. Whatever else stands there must begin with the magic number of a compression; its
-inflated bytes are archives again and nothing else, and must end where a member ends. Later members replace earlier ones,
-through the symbolic links of their directories; a member whose directory is missing is left out. At the first fault the
-kernel stops and keeps what it has, and so does this reader, which says where and why.
+an offset that is a multiple of 4. Other bytes must begin with the magic number of a compression; the inflated bytes are
+also archives and nothing else, and must end where a member ends. Later members replace earlier ones,
+through the symbolic links of their directories; a member whose directory is missing is left out. At the first
+fault the kernel stops and keeps the members so far. This reader does the same, and reports where and why.
 
-Refuses what holds no member at all. LZO cannot be read here; that and a bound that was reached make an initrd `opaque`.
+Refuses an initrd without any member. LZO is not supported; it and a bound that is reached make an initrd `opaque`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["Initrd", "InitrdProblem", "Segment", "UnpackedFile", "read_initrd"]
 
-# dracut's, and with its older names: what holds the true root of a "squash" initrd.
+# dracut's names, and its older ones, of the file that holds the root of a "squash" initrd.
 _SQUASHED = ("squash-root.img", "squashfs-root.img", "erofs-root.img", "squash/root.img")
 _DRACUT = ("usr/lib/dracut", "lib/dracut", "usr/lib64/dracut", "lib64/dracut")
 _DRACUT_NOTES = frozenset(
@@ -34,16 +34,16 @@ _DRACUT_NOTES = frozenset(
 
 @frozen(kw_only=True)
 class UnpackedFile:
-    """A file of an initrd once it is unpacked.
+    """A file of an unpacked initrd.
 
     Attributes:
         path: without a leading slash; the links of its directories are resolved.
         type: `file`, `directory`, `symlink`, `character`, `block`, `fifo` or `socket`.
         mode: the permission bits.
         size: in bytes; of a symbolic link, of its target.
-        target: where a symbolic link leads, else None.
-        segment: the index of the segment that it was last written by.
-        program: what a file is to a kernel, where it may be executed or loaded as a library; None for others.
+        target: of a symbolic link, else None.
+        segment: the index of the segment that wrote it last.
+        program: how a kernel runs a file that may be executed or loaded as a library; None for others.
         device: the major and minor number of a device, else (0, 0).
     """
 
@@ -62,13 +62,13 @@ class UnpackedFile:
 
 @frozen(kw_only=True)
 class InitrdProblem:
-    """Why the rest of an initrd is not unpacked.
+    """The reason why the rest of an initrd is not unpacked.
 
     Attributes:
-        kind: one word for the class of the fault, as `FormatError.kind`; `magic` is what is neither an archive nor compressed.
-        message: what was expected and what was found, in one sentence without a full stop.
-        offset: in the initrd, of the compressed segment where the fault lies in one.
-        remedy: what can be done, or None if nothing general can be said.
+        kind: one word for the class of the fault, as `FormatError.kind`; `magic` means neither an archive nor compressed data.
+        message: what was expected and found, as one sentence without a full stop.
+        offset: in the initrd; for a fault within a compressed segment, the offset of that segment.
+        remedy: what to do, None if there is no general advice.
     """
 
     kind: str
@@ -83,12 +83,12 @@ class Initrd:
 
     Attributes:
         segments: in order; the last one may be incomplete.
-        members: by path; without the one in which reading stopped, of which a kernel keeps a part.
+        members: by path, without the one in which reading stopped; a kernel keeps a part of that one.
         bodies: of the members that were wanted, by path.
-        problems: why it was not read to its end; empty if it was.
-        left_out: names of members that the kernel cannot create, because a directory on their way is missing or a
-            directory that is not empty stands in their place.
-        microcode: the CPU vendors whose microcode stands where a kernel finds it, sorted.
+        problems: why it was not read to its end; empty if it was read.
+        left_out: names of members that the kernel cannot create, because a parent directory is missing or a
+            directory that is not empty has the name.
+        microcode: the CPU vendors whose microcode is where a kernel looks for it, sorted.
     """
 
     segments: tuple[Segment, ...]
@@ -105,23 +105,23 @@ class Initrd:
 
     @property
     def opaque(self) -> bool:
-        """Whether a kernel may find more in it than could be read here."""
+        """Whether a kernel may unpack more of it than could be read here."""
         return any(problem.kind in {"unsupported", "limit"} for problem in self.problems)
 
     @property
     def is_empty(self) -> bool:
-        """Whether unpacking it makes no file."""
+        """Whether it unpacks to no file."""
         return not self.members
 
     @property
     def has_init(self) -> bool:
-        """Whether the kernel finds an executable `/init`, without which it takes no notice of an initrd."""
+        """Whether it has an executable `/init`; without it, the kernel ignores an initrd."""
         init = self.lookup("init")
         return init is not None and init.type == "file" and bool(init.mode & 0o111)
 
     @property
     def squashed(self) -> bool:
-        """Whether most of its files lie in a filesystem image within it, where they are not seen here."""
+        """Whether most of its files are in a filesystem image within it, which is not read here."""
         return any(self.exists(path) for path in _SQUASHED)
 
     @property
@@ -137,18 +137,18 @@ class Initrd:
 
     @property
     def dracut_modules(self) -> tuple[str, ...] | None:
-        """The dracut modules it was made of, in order; None if it does not say."""
+        """The dracut modules that it records, in order; None if it records none."""
         text = self._read_dracut("modules.txt")
         return None if text is None else tuple(line.strip() for line in text.splitlines() if line.strip())
 
     @property
     def build_parameters(self) -> str | None:
-        """The arguments that dracut was called with; None if it does not say."""
+        """The arguments of dracut that it records; None if it records none."""
         text = self._read_dracut("build-parameter.txt")
         return None if text is None else text.strip()
 
     def lookup(self, path: str, *, follow: bool = True) -> UnpackedFile | None:
-        """Find what is at a path, through at most 40 symbolic links; None for nothing, a dangling link and a loop.
+        """Return the file at a path, through at most 40 symbolic links; None if nothing is there, a link dangles or loops.
 
         Args:
             path: with or without a leading slash.
@@ -158,11 +158,11 @@ class Initrd:
         return None if found is None else self.members.get(found)
 
     def exists(self, path: str) -> bool:
-        """Return whether something is at a path, links followed."""
+        """Return whether a path exists, links followed."""
         return self.lookup(path) is not None
 
     def listdir(self, path: str) -> tuple[str, ...]:
-        """Name what is in a directory, links followed, sorted; nothing if there is no such directory."""
+        """Return the names in a directory, links followed, sorted; empty if there is no such directory."""
         top = InitrdPaths(self.members, LINK_STEPS).resolve(path, follow=True)
         if top is None:
             return ()
@@ -174,12 +174,14 @@ class Initrd:
         """Return the body of a wanted file, links followed.
 
         Raises:
-            FormatError: nothing is there (`missing`), no file is (`type`), or its body was not wanted or was larger than
-                the limits allow (`unread`).
+            FormatError: the path does not exist (`missing`), is not a file (`type`), or its body was not wanted or larger
+                than the limits (`unread`).
         """
         member = self.lookup(path)
         if member is None:
-            raise FormatError("the initrd has no such file", kind="missing", where=path)
+            raise FormatError(
+                "expected a file in the initrd, the path does not exist", kind="missing", where=path
+            )
         if member.type != "file":
             raise FormatError(
                 f"expected a file in the initrd and found a {member.type}", kind="type", where=path
@@ -200,16 +202,16 @@ class Initrd:
 def read_initrd(
     stream: Stream, *, size: int, wanted: Callable[[str], bool], limits: Limits = DEFAULT_LIMITS
 ) -> Initrd:
-    """Read an initrd as far as a kernel unpacks it.
+    """Return an initrd as a kernel unpacks it.
 
     Args:
-        stream: the initrd; not read beyond `size`.
+        stream: the initrd; it is not read beyond `size`.
         size: of the initrd, in bytes.
-        wanted: says of a path, as `UnpackedFile.path`, whether the file's body is to be kept. What dracut says of itself is always.
+        wanted: returns whether to keep the body of a path, as `UnpackedFile.path`. dracut's own records are always kept.
         limits: `initrd_bytes`, `initrd_entries`, `initrd_body_bytes` and `zstd_window_bytes` apply.
 
     Raises:
-        FormatError: it holds nothing (`empty`), or not one member can be read; `kind` is then as in `InitrdProblem`.
+        FormatError: it is empty (`empty`), or no member can be read; `kind` is then as in `InitrdProblem`.
     """
     if size == 0:
         raise FormatError("expected an initrd and found an empty file", kind="empty", offset=0)

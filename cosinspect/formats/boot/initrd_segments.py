@@ -1,7 +1,7 @@
-"""The segments of an initrd, unpacked one behind the other as the kernel does it.
+"""The segments of an initrd, unpacked one after the other as the kernel does it.
 
-Follows `unpack_to_rootfs` and `flush_buffer` of `init/initramfs.c` in Linux 6.1, and `lib/earlycpio.c` for what is looked up
-before anything is unpacked. `initrd` describes the rules.
+Follows `unpack_to_rootfs` and `flush_buffer` of `init/initramfs.c` in Linux 6.1, and `lib/earlycpio.c` for files that the
+kernel reads before it unpacks. `initrd` describes the rules.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from cosinspect.limits import KIB, MIB, Limits
 __all__ = ["BODIES_BYTES", "Segment", "Stream", "Unpacking"]
 
 BODIES_BYTES = 64 * MIB
-"""All bodies of one initrd that are kept; those behind are as if they had not been wanted."""
+"""The most bytes of bodies that are kept of one initrd; further bodies are not kept."""
 
 _READ_BYTES = 256 * KIB
 _GZIP_HEADER_BYTES, _GZIP_TRAILER_BYTES, _GZIP_DEFLATE, _GZIP_NAME = 10, 8, 8, 8
-_XZ_HEADER_BYTES = 12 + 4 * 256  # of the stream and of its first block
+_XZ_HEADER_BYTES = 12 + 4 * 256  # sizes of the stream's header and of its first block's
 _XZ_CHECKS = {0: "none", 1: "CRC32", 4: "CRC64", 10: "SHA-256"}
 _XZ_DELTA, _XZ_LZMA2 = 0x03, 0x21
 _XZ_BRANCHES = {
@@ -47,10 +47,10 @@ _EARLY = ("kernel/x86/microcode/", "kernel/firmware/acpi/")
 
 
 class Stream(Protocol):
-    """What an initrd is read from."""
+    """The stream from which an initrd is read."""
 
     def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, and none at the end."""
+        """Return at most `size` bytes; empty at the end."""
         ...
 
 
@@ -62,12 +62,12 @@ class Segment:
         offset: in the initrd.
         compression: None is plain.
         compressed_size: its bytes in the initrd; None if its end was not found.
-        size: its bytes inflated, as far as they were read.
-        members: how many were read.
-        kind: `microcode` for a plain archive of nothing but what a kernel looks for before it unpacks (CPU microcode, ACPI
+        size: its inflated bytes, as far as they were read.
+        members: the number of members that were read.
+        kind: `microcode` for a plain archive of only files that a kernel reads before it unpacks (CPU microcode, ACPI
             tables), else `archive`.
-        trailer: whether its last archive ends with a trailer, as writers do and kernels do not demand.
-        filters: the filters of xz in front of its compression that a kernel needs an option for: `X86`, `ARM64` and so on, as
+        trailer: whether its last archive ends with a trailer; kernels do not require one.
+        filters: the filters of xz before its compression for which a kernel needs an option: `X86`, `ARM64` and so on, as
             `CONFIG_XZ_DEC_...` names them.
     """
 
@@ -83,7 +83,7 @@ class Segment:
 
 @define
 class _Draft:
-    """A segment while it is read."""
+    """A segment that is being read."""
 
     offset: int
     compression: Compression | None = None
@@ -110,22 +110,22 @@ class _Draft:
 
 @define(eq=False)
 class Unpacking:
-    """One initrd while it is unpacked.
+    """An initrd that is being unpacked.
 
     Attributes:
         stream: the initrd.
-        left: how many bytes of it are still to be read.
-        wanted: says of a path whether the body of the file there is to be kept.
-        files: what has been made so far.
-        segments: what has been read so far; the last one may be incomplete.
-        microcode: the CPU vendors whose microcode stands where a kernel finds it.
-        count: how many members have been read.
-        plain_so_far: whether no compressed segment has been met.
-        inflated: how many bytes have come out of compressed segments.
-        bodies: how many bytes are kept.
-        programs_left: how many characters what programs ask for may still take.
-        fault_offset: where in the initrd, or at the start of which compressed segment, reading stands.
-        broken: what the stream raised.
+        left: the bytes of it that are not read yet.
+        wanted: returns whether to keep the body of a path.
+        files: the files so far.
+        segments: the segments so far; the last one may be incomplete.
+        microcode: the CPU vendors whose microcode is where a kernel looks for it.
+        count: the number of members so far.
+        plain_so_far: whether all segments so far are plain.
+        inflated: the inflated bytes of compressed segments so far.
+        bodies: the bytes that are kept so far.
+        programs_left: the characters that are left for requirements of programs.
+        fault_offset: the position of reading in the initrd; within a compressed segment, the start of that segment.
+        broken: the exception that the stream raised.
     """
 
     stream: Stream
@@ -155,12 +155,12 @@ class Unpacking:
         return piece
 
     def run(self) -> FormatError | None:
-        """Read segment by segment, and return what ended that early."""
+        """Read segment by segment; return the fault that ended reading early."""
         try:
             self.unpack()
         except FormatError as fault:
             if self.broken is not None:
-                # What the stream raised is no fault of the initrd, even where a codec took it for one.
+                # An error of the stream is not a fault of the initrd, even if a codec reports it as one.
                 raise self.broken from None
             return fault
         return None
@@ -169,7 +169,7 @@ class Unpacking:
         """Read segments up to the end.
 
         Raises:
-            FormatError: as a kernel would stop here, or a bound was reached.
+            FormatError: a kernel stops here, or a bound is reached.
         """
         window = self.window
         while True:
@@ -192,7 +192,7 @@ class Unpacking:
             )
 
     def read_plain(self) -> None:
-        """Read a plain archive, and see that what follows may stand where it does."""
+        """Read a plain archive, and verify the offset of what follows."""
         draft = _Draft(self.window.offset)
         end = None
         try:
@@ -208,7 +208,7 @@ class Unpacking:
             raise _misaligned(self.window.offset)
 
     def read_compressed(self, head: bytes) -> None:
-        """Read a compressed segment: archives to its end, and nothing else."""
+        """Read a compressed segment, which holds archives and nothing else."""
         start = self.window.offset
         kind = _compression(head, start)
         self.plain_so_far = False
@@ -235,7 +235,7 @@ class Unpacking:
             self.segments.append(draft.finish(end))
 
     def inflate(self, kind: Compression, draft: _Draft) -> Generator[bytes, None, None]:
-        """Yield the inflated bytes of the member where the window stands, and leave the window behind it."""
+        """Yield the inflated bytes of the member at the window's offset, and move the window past it."""
         gzip = kind is Compression.GZIP
         if gzip:
             self.pass_gzip_header()
@@ -260,12 +260,12 @@ class Unpacking:
                 yield piece
 
     def pass_gzip_header(self) -> None:
-        """Pass the header of a gzip member as Linux does (`lib/decompress_inflate.c`): ten bytes and a name.
+        """Skip the header of a gzip member as Linux does (`lib/decompress_inflate.c`): ten bytes and a name.
 
-        What other flags announce is inflated as if it were data.
+        Fields of other flags are inflated as if they were data.
 
         Raises:
-            FormatError: the method is none (`corrupt`), or the name has no end (`truncated`).
+            FormatError: the method is unknown (`corrupt`), or the name is not terminated (`truncated`).
         """
         header = self.window.take(_GZIP_HEADER_BYTES)
         if header[2] != _GZIP_DEFLATE:
@@ -274,7 +274,7 @@ class Unpacking:
             pass
 
     def read_archive(self, window: Window, draft: _Draft) -> None:
-        """Read members up to a trailer, the end, or what is no header where one may stand."""
+        """Read members up to a trailer, the end, or bytes that are not a header."""
         while window.peek(1):
             if draft.compression is None and (window.peek(1) != b"0" or window.offset % 4):
                 return
@@ -289,7 +289,7 @@ class Unpacking:
             window.skip_zeros()
 
     def add(self, window: Window, entry: CpioEntry, draft: _Draft) -> None:
-        """Pass one member's body, and make the member."""
+        """Read one member's body, and create the member."""
         if self.count >= self.limits.initrd_entries:
             raise FormatError(f"the initrd has more than {self.limits.initrd_entries} members", kind="limit")
         self.note_early(entry, draft)
@@ -315,7 +315,7 @@ class Unpacking:
         except FormatError as fault:
             if fault.kind != "checksum":
                 raise
-            wrong_sum = fault  # the kernel stops behind the file, which it has written by then
+            wrong_sum = fault  # the kernel stops after the file, which it has written by then
         whole, program = b"".join(pieces), None
         if candidate and (keeps or looks):
             program = read_program(whole) if reader is None else reader.finish()
@@ -333,18 +333,18 @@ class Unpacking:
             raise wrong_sum
 
     def has_room(self, entry: CpioEntry) -> bool:
-        """Return whether the limits allow to keep a member's body."""
+        """Return whether the limits allow a member's body to be kept."""
         return entry.size <= min(self.limits.initrd_body_bytes, BODIES_BYTES - self.bodies)
 
     def note_early(self, entry: CpioEntry, draft: _Draft) -> None:
-        """Count what a kernel reads before it unpacks."""
+        """Count the members that a kernel reads before it unpacks."""
         if entry.type == "directory":
             return
         if entry.name != "early_cpio" and not entry.name.startswith(_EARLY):
             draft.others += 1
             return
         draft.early += 1
-        # The kernel looks for these by their exact names, and not behind the first compressed segment.
+        # The kernel looks for these by their exact names, and not after the first compressed segment.
         if self.plain_so_far and entry.type == "file" and entry.size and entry.name in _MICROCODE:
             self.microcode.add(_MICROCODE[entry.name])
 
@@ -368,7 +368,7 @@ def _check_xz(head: bytes, offset: int) -> None:
     if check not in {0, 1}:
         name = _XZ_CHECKS.get(check, f"number {check}")
         raise FormatError(
-            f"the xz data at offset {offset} has the integrity check {name}, and kernels know no other than CRC32",
+            f"the xz data at offset {offset} has the integrity check {name}; kernels support only CRC32",
             kind="xz-check",
             offset=offset,
             remedy="compress it with xz --check=crc32",
@@ -376,17 +376,17 @@ def _check_xz(head: bytes, offset: int) -> None:
 
 
 def _xz_filters(head: bytes, offset: int) -> tuple[str, ...]:
-    """Return the filters of the first block that a kernel has by an option of its own.
+    """Return the filters of the first block that need a kernel option of their own.
 
     Raises:
-        FormatError: kernels have none of a filter, or not so many (`xz-filter`).
+        FormatError: kernels do not support a filter, or so many filters (`xz-filter`).
     """
     block = head[12:]
     if len(block) < 4 or not block[0]:
-        return ()  # no block, or cut
+        return ()  # there is no block, or it is cut
     block = block[: 4 * (block[0] + 1)]
     flags, at = block[1], 2
-    for bit in (0x40, 0x80):  # sizes that a header may tell
+    for bit in (0x40, 0x80):  # sizes that a header may state
         if flags & bit:
             _, at = _xz_number(block, at)
     found: list[str] = []
@@ -400,7 +400,7 @@ def _xz_filters(head: bytes, offset: int) -> tuple[str, ...]:
         if name is None or length or found:
             what = "delta" if identity == _XZ_DELTA else name or f"number {identity}"
             raise FormatError(
-                f"the xz data at offset {offset} has the filter {what}, and kernels know one for branches before LZMA2 at most",
+                f"the xz data at offset {offset} has the filter {what}; kernels support LZMA2 with at most one branch filter before it",
                 kind="xz-filter",
                 offset=offset,
                 remedy="compress it with xz --check=crc32 --lzma2=dict=1MiB",
@@ -410,7 +410,7 @@ def _xz_filters(head: bytes, offset: int) -> tuple[str, ...]:
 
 
 def _xz_number(data: bytes, at: int) -> tuple[int, int]:
-    """Return a number of seven bits a byte, and where it ends; 0 at the end where it is cut."""
+    """Return a number with seven bits in each byte, and its end; 0 and the end if it is cut."""
     value = 0
     for shift in range(0, 63, 7):
         if at >= len(data):
@@ -427,5 +427,5 @@ def _misaligned(offset: int) -> FormatError:
         f"expected the next archive of the initrd at a multiple of 4 and found it at offset {offset}",
         kind="alignment",
         offset=offset,
-        remedy="put zero bytes between the two when joining them",
+        remedy="put zero bytes between the two archives",
     )

@@ -1,8 +1,9 @@
-"""The tree of files that a kernel makes of an initrd's members, and paths through it.
+"""The tree of files that a kernel makes of an initrd's members, and the resolution of paths in it.
 
-Follows `init/initramfs.c` of Linux 6.1: what a member does to what already stands in its place (`clean_path`,
-`maybe_link`, `do_name`, `do_symlink`). Names are resolved from the root through the symbolic links of their directories. An
-existing entry of another type gives way, but for a directory that is not empty. A member that cannot be made is skipped silently; `UnpackedInitrd.left_out` names it.
+Follows `init/initramfs.c` of Linux 6.1: how a member replaces an existing entry (`clean_path`, `maybe_link`, `do_name`,
+`do_symlink`). Names are resolved from the root through the symbolic links of their directories. An
+existing entry of another type is replaced, except a directory that is not empty. The kernel skips a member that cannot be
+created, without a message; `UnpackedInitrd.left_out` names it.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ __all__ = [
 LINK_HOPS = LINKS
 
 LINK_STEPS = (LINK_HOPS + 1) * PATH_BYTES
-"""Components walked for one path with all its links; no path that Linux takes has more."""
+"""The most components of one path with all its links; Linux accepts no longer path."""
 
 TREE_STEPS = 5_000_000
-"""Components walked to place all members of one initrd; an honest one of 20,000 members takes about 20,000."""
+"""The most components walked to create all members of one initrd; an ordinary one of 20,000 members needs about 20,000."""
 
 NAME_BYTES = 255
 """The longest component of a path (Linux's NAME_MAX)."""
 
 NAMES_BYTES = 64 * 1024 * 1024
-"""All names and link targets of one initrd."""
+"""The most bytes of all names and link targets of one initrd."""
 
-# What the archive built into every kernel makes first (usr/default_cpio_list).
+# The entries of the archive that is built into every kernel (usr/default_cpio_list).
 _BUILT_IN = frozenset({"", "dev", "root"})
 
 
@@ -53,22 +54,22 @@ class _LinkOrFile(Protocol):
 
 
 class InitrdPaths:
-    """Paths resolved in a tree that is given as what stands at which path."""
+    """Resolves paths in a tree that is a mapping from paths to entries."""
 
     def __init__(self, nodes: Mapping[str, _LinkOrFile], steps: int) -> None:
-        """Walk over `nodes`, by paths without leading slash, and over no more than `steps` components in all."""
+        """Walk over `nodes`, keyed by paths without a leading slash, and over at most `steps` components in total."""
         self._nodes = nodes
         self._steps = steps
 
     def resolve(self, path: str, *, follow: bool) -> str | None:
-        """Return the path without links; None if nothing is there, a link dangles or more than 40 are met.
+        """Return the path without links; None if it does not exist, a link dangles, or it has more than 40 links.
 
         Args:
             path: with or without leading slash; `..` does not leave the root.
             follow: whether a link at the end is followed too.
 
         Raises:
-            FormatError: the components allowed are used up (`limit`).
+            FormatError: the walk reaches the limit of components (`limit`).
         """
         self._spend(path)
         return PathWalk(self, "", path, follow=follow, most=LINK_HOPS).end()
@@ -79,12 +80,12 @@ class InitrdPaths:
         return found.type == "directory" if found is not None else node in _BUILT_IN
 
     def child(self, directory: str, name: str, /) -> str | None:
-        """Return the path of a name in a directory, None if nothing is there."""
+        """Return the path of a name in a directory, None if it does not exist."""
         path = f"{directory}/{name}" if directory else name
         return path if path in self._nodes or path in _BUILT_IN else None
 
     def target(self, node: str, /) -> str | None:
-        """Return where a symbolic link leads, None for anything else."""
+        """Return the target of a symbolic link, None for any other entry."""
         found = self._nodes.get(node)
         if found is None or found.target is None:
             return None
@@ -94,21 +95,23 @@ class InitrdPaths:
     def _spend(self, path: str) -> None:
         self._steps -= path.count("/") + 1
         if self._steps < 0:
-            raise FormatError("the paths and links of the initrd take too long to follow", kind="limit")
+            raise FormatError(
+                "the paths and links of the initrd have more components than are followed", kind="limit"
+            )
 
 
 @define(kw_only=True)
 class InitrdNode:
-    """What stands at a path, or at several for a file with hard links.
+    """The entry at a path, or at several paths if the file has hard links.
 
     Attributes:
         size: in bytes.
-        target: where a symbolic link leads, else None.
-        segment: the index of the segment that it was last written by.
-        body: its bytes where they are kept.
-        wanted: whether its bytes are to be kept.
-        program: what it is to a kernel, where it may be executed or loaded as a library; else None.
-        children: how many entries a directory has.
+        target: of a symbolic link, else None.
+        segment: the index of the segment that wrote it last.
+        body: its bytes, if they are kept.
+        wanted: whether to keep its bytes.
+        program: how a kernel runs it, if it may be executed or loaded as a library; else None.
+        children: the number of entries of a directory.
         device: the major and minor number of a device, else (0, 0).
     """
 
@@ -129,11 +132,11 @@ class InitrdNode:
 
 @define(eq=False)
 class UnpackedInitrd:
-    """The files that exist so far.
+    """The files that members have created so far.
 
     Attributes:
         nodes: by path, without leading slash; the root itself is not among them.
-        left_out: the names of members that could not be made.
+        left_out: the names of members that could not be created.
     """
 
     nodes: dict[str, InitrdNode] = Factory(dict)
@@ -144,10 +147,10 @@ class UnpackedInitrd:
     _walk: InitrdPaths = Factory(lambda self: InitrdPaths(self.nodes, TREE_STEPS), takes_self=True)
 
     def place(self, entry: CpioEntry) -> str | None:
-        """Return the path at which a member will stand; None if it cannot be made, or is the root.
+        """Return the path at which a member is created; None if it cannot be created, or is the root.
 
         Raises:
-            FormatError: the names so far are longer than is read, or their links take too long to follow (`limit`).
+            FormatError: the names so far are longer than the limit, or their links have too many components (`limit`).
         """
         self._names_bytes += len(entry.name) + len(entry.target or "")
         if self._names_bytes > NAMES_BYTES:
@@ -160,7 +163,7 @@ class UnpackedInitrd:
         if directory is not None:
             path = f"{directory}/{name}" if directory else name
             if path == self._first_link(entry):
-                self._remove(path)  # the kernel clears the place first, and has nothing left to link to
+                self._remove(path)  # the kernel removes the old entry first, and then has no file to link to
             if not self._can_make(entry, path):
                 path = None
         if path is None:
@@ -184,12 +187,12 @@ class UnpackedInitrd:
         wanted: bool = False,
         program: Program | None = None,
     ) -> None:
-        """Make a member at the path that `place` gave."""
+        """Create a member at the path that `place` returned."""
         kind = entry.type
         linked = node = self.linked(entry)
         there = self.nodes.get(path)
         if linked is None and there is not None and there.type == kind and kind != "symlink":
-            node = there  # written over in place: other links to it see that
+            node = there  # overwritten in place: other links to it change too
         if node is None:
             node = InitrdNode(
                 type=kind,
@@ -209,7 +212,7 @@ class UnpackedInitrd:
             node.mode, node.uid, node.gid, node.mtime = entry.mode, entry.uid, entry.gid, entry.mtime
             node.segment = segment
             node.wanted = node.wanted or wanted
-            # A further link without a body leaves the file's bytes as they are.
+            # A further link without a body does not change the file's bytes.
             if entry.size or linked is None:
                 node.size, node.body, node.program = entry.size, body, program
         if node is not there:
@@ -219,7 +222,7 @@ class UnpackedInitrd:
             self._links.setdefault((entry.device, entry.inode), path)
 
     def forget_links(self) -> None:
-        """End an archive: inode numbers of the next have nothing to do with those so far."""
+        """End an archive: inode numbers of the next one are independent."""
         self._links.clear()
 
     def _directory(self, path: str) -> str | None:
@@ -254,7 +257,7 @@ class UnpackedInitrd:
         return there is None or there.type != "directory" or kind == "directory" or not there.children
 
     def _first_link(self, entry: CpioEntry) -> str | None:
-        """Return the path that an inode was first met at in this archive."""
+        """Return the first path of an inode in this archive."""
         if entry.type != "file" or entry.nlink < 2:
             return None
         return self._links.get((entry.device, entry.inode))

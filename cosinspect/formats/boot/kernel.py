@@ -1,24 +1,26 @@
-"""Linux kernel images: of which kind, for which architecture, in which version.
+"""Linux kernel images: their kind, architecture and version.
 
 Follows the Linux documentation: `arch/x86/boot.rst` for bzImage, `arch/arm64/booting.rst` and
 `arch/riscv/boot-image-header.rst` for Image, and `drivers/firmware/efi/libstub/zboot-header.S` for the self-inflating EFI
-program around an Image; for unified kernel images the UAPI group's specification of that name. An Image within gzip, as
-bootloaders take it, is read too. Further `arch/s390/boot/head.S` and `ipl_data.c`, `arch/arm/boot/compressed/head.S`,
+program around an Image; for unified kernel images the UAPI group's specification of that name. An Image within gzip, which boot loaders accept,
+is read too. Further `arch/s390/boot/head.S` and `ipl_data.c`, `arch/arm/boot/compressed/head.S`,
 `arch/loongarch/kernel/head.S` for the kernels of those machines, and the ELF executable that firmware of POWER machines starts.
 
-Refuses everything else, other EFI programs among it; `ARCHITECTURES` names the machines whose kernels it knows. What libmagic calls such a file
-is for people to read (`describe`), and decides nothing.
+Refuses everything else, including other EFI programs; `ARCHITECTURES` names the machines whose kernels it knows. libmagic only
+describes a refused file in messages (`describe`).
 """
 
 from __future__ import annotations
 
 import codecs
 import ctypes
+import ctypes.util
 import functools
 import re
 import struct
-from collections.abc import Iterable
-from contextlib import suppress
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,22 @@ _PRELOADED: ctypes.CDLL | None = None
 if _WHEEL is not None:
     with suppress(OSError):
         _PRELOADED = ctypes.CDLL(str(_WHEEL / "libmagic.so.1"))
-_MAGIC: Any = None  # without a libmagic, `_describe_simply` finds the words
-with suppress(ImportError):
+
+
+@contextmanager
+def _no_search() -> Iterator[None]:
+    """Have python-magic load the library by its bare name: `find_library` finds no more, and starts ldconfig, gcc and ld."""
+    search = ctypes.util.find_library
+    if sys.platform == "linux":
+        ctypes.util.find_library = lambda name: None  # noqa: ARG005 - the parameter has this name
+    try:
+        yield
+    finally:
+        ctypes.util.find_library = search
+
+
+_MAGIC: Any = None  # without libmagic, `_describe_simply` describes the bytes
+with suppress(ImportError), _no_search():
     import magic
 
     _MAGIC = magic
@@ -56,13 +72,13 @@ __all__ = [
 ]
 
 ARCHITECTURES = frozenset({"amd64", "386", "arm64", "arm", "riscv64", "loong64", "s390x", "ppc64le", "ppc64"})
-"""The machines whose kernels `read_kernel` recognises: what it refuses is not a kernel for any of them."""
+"""The machines whose kernels `read_kernel` recognises."""
 
 HEAD_BYTES = 256 * KIB
-"""How much of a file `read_kernel` wants; x86 has its version within 65 KiB, a unified kernel image mostly within this."""
+"""The bytes of a file's start that `read_kernel` needs; x86 has its version within 65 KiB, a unified kernel image usually within this."""
 
 VERSION_SEARCH_BYTES = 512 * MIB
-"""How far `find_version` looks."""
+"""The bytes that `find_version` searches."""
 
 _SECTOR = 512
 _X86_HEADER_BYTES = 0x268  # up to handover_offset, protocol 2.11
@@ -77,7 +93,7 @@ _IMAGE_HEADER_BYTES = 64
 _LOADED_HIGH = 1  # loadflags, bit 0
 _XLF_KERNEL_64 = 1  # xloadflags, bit 0
 _RISCV32_TEXT_OFFSET = 0x400000
-_PE_SECTIONS = 96  # what a PE loader takes
+_PE_SECTIONS = 96  # the subsystems that a PE loader accepts
 _MACHINES = {
     0x014C: "386",
     0x8664: "amd64",
@@ -101,20 +117,20 @@ _DESCRIPTION_CHARACTERS = 200
 
 @frozen(kw_only=True)
 class Kernel:
-    """What a kernel's header says.
+    """The content of a kernel's header.
 
     Attributes:
         kind: `bzImage`, `zImage`, `Image`, `zboot`, `uki`, or `vmlinux` for an ELF executable.
-        architecture: in the words of Go and OCI, or None if the header does not say.
+        architecture: as Go and OCI name it, or None if the header does not say.
         version: the release, such as `6.1.0-50-amd64`; None if the header has none.
-        version_string: all that the header says of the version, with builder and date.
+        version_string: the header's whole text about the version, with builder and date.
         efi_stub: whether firmware can start it as an EFI program.
-        compression: of the kernel proper, or None if it is plain or its compression is not told.
-        payload_offset: where the compressed kernel proper stands in the file, or None.
+        compression: of the kernel proper, or None if it is plain or the header does not say.
+        payload_offset: where the compressed kernel proper is in the file, or None.
         payload_size: of the compressed kernel proper in bytes, or None.
-        size_told: how long its header says that the file is at least, in bytes; None if it does not, and for an Image
+        size_told: the least size of the file by its header, in bytes; None if the header does not say, and for an Image
             within gzip.
-        problems: what is wrong with it, in sentences without a full stop.
+        problems: its faults, as sentences without a full stop.
     """
 
     kind: str
@@ -130,14 +146,14 @@ class Kernel:
 
 
 def read_kernel(head: bytes, *, size: int) -> Kernel:
-    """Read what a kernel image says of itself.
+    """Read the header of a kernel image.
 
     Args:
-        head: its first `HEAD_BYTES` bytes, or all where it is shorter.
+        head: its first `HEAD_BYTES` bytes, or all if it is shorter.
         size: of the whole file, in bytes.
 
     Raises:
-        FormatError: it is empty (`empty`), no kernel (`magic`), ends within its header (`truncated`), or is gzip data that
+        FormatError: it is empty (`empty`), not a kernel (`magic`), ends within its header (`truncated`), or is gzip data that
             cannot be inflated (`corrupt`).
     """
     if not head:
@@ -156,10 +172,10 @@ def read_kernel(head: bytes, *, size: int) -> Kernel:
 
 
 def find_version(chunks: Iterable[bytes]) -> str | None:
-    """Find the release in the banner `Linux version ...` of a kernel proper; None if it is not met.
+    """Find the release in the banner `Linux version ...` of a kernel proper; None if there is no banner.
 
     Args:
-        chunks: the kernel proper, inflated, piece by piece; read up to the banner or `VERSION_SEARCH_BYTES`.
+        chunks: the inflated kernel proper in pieces; read up to the banner or `VERSION_SEARCH_BYTES`.
     """
     seen = 0
     tail = b""
@@ -176,13 +192,13 @@ def find_version(chunks: Iterable[bytes]) -> str | None:
 
 
 def describe(head: bytes) -> str:
-    """Say in a few words what bytes are, for people; never fails. From several threads, one waits for the other."""
+    """Describe bytes in a few words, for messages. It never fails; threads wait for each other."""
     if not head:
         return "empty"
     teller = _libmagic()
     text = ""
     if teller is not None:
-        # Whatever libmagic trips over, a description is not worth an error.
+        # A failure of libmagic is not an error: the description only decorates a message.
         with suppress(_MAGIC.MagicException):
             text = str(teller.from_buffer(head[:HEAD_BYTES]))
     words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
@@ -190,7 +206,7 @@ def describe(head: bytes) -> str:
 
 
 def _describe_simply(head: bytes) -> str:
-    """Return what bytes are, without libmagic's database."""
+    """Describe bytes without libmagic's database."""
     compression = detect(head[:MAGIC_BYTES])
     if compression is not None:
         return f"{compression.value} compressed data"
@@ -200,7 +216,7 @@ def _describe_simply(head: bytes) -> str:
         return "zeros"
     sample = head[:_TEXT_BYTES]
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)  # a character may be cut at the end
+        codecs.getincrementaldecoder("utf-8")().decode(sample)  # the last character may be cut
     except UnicodeDecodeError:
         return "data"
     return "data" if _CONTROL.search(sample) else "text"
@@ -211,7 +227,7 @@ def _libmagic() -> Any:
     if _MAGIC is None:
         return None
     database = None
-    # Only the library of the wheel reads the database of the wheel; another may have been loaded before this module was.
+    # Only the library of the wheel reads the database of the wheel; another library may have been loaded before this module.
     if _WHEEL is not None and _PRELOADED is not None and _MAGIC.version() == _PRELOADED.magic_version():
         database = str(_WHEEL / "magic.mgc")
     try:
@@ -237,7 +253,7 @@ def _read_plain(head: bytes) -> Kernel:
     if pe is not None:
         if pe.section(".linux") is not None:
             return _read_uki(head, pe)
-        raise FormatError("expected a kernel and found an EFI program that has none", kind="magic", offset=0)
+        raise FormatError("expected a kernel, found an EFI program without one", kind="magic", offset=0)
     if (power := _read_power(head)) is not None:
         return power
     raise FormatError(f"expected a kernel and found {describe(head)}", kind="magic", offset=0)
@@ -255,14 +271,14 @@ def _read_x86(head: bytes) -> Kernel:
     setup = (setup_sectors + 1) * _SECTOR
     pe = _read_pe(head)
     architecture = None
-    if protocol >= 0x20C:  # since 2.12 there are extended flags
+    if protocol >= 0x20C:  # the header has extended flags since 2.12
         architecture = "amd64" if extended_flags & _XLF_KERNEL_64 else "386"
     elif pe is not None:
         architecture = pe.architecture
     version_string, problems = _x86_version(head, version_pointer, setup)
     payload = setup + payload_offset if protocol >= 0x208 and payload_size else None
     told = setup
-    if protocol >= 0x204:  # before 2.04 the upper half of syssize means nothing
+    if protocol >= 0x204:  # before 2.04 the upper half of syssize has no meaning
         told += paragraphs * 16
     return Kernel(
         kind="bzImage" if head[0x211] & _LOADED_HIGH else "zImage",
@@ -283,11 +299,13 @@ def _x86_version(head: bytes, pointer: int, setup: int) -> tuple[str | None, tup
         return None, ()
     offset = pointer + _SECTOR
     if offset >= setup:
-        return None, (f"the header says that the version stands at offset {offset}, behind the setup code",)
+        return None, (
+            f"the header says that the version is at offset {offset}, which is after the setup code",
+        )
     text, nul, _ = head[offset : offset + _VERSION_BYTES].partition(b"\0")
     version = _printable(text) if nul else None
     if not version:
-        return None, (f"there is no version at offset {offset}, where the header says that it stands",)
+        return None, (f"there is no version at offset {offset}, which the header names",)
     return version, ()
 
 
@@ -298,7 +316,7 @@ def _read_image(head: bytes) -> Kernel:
     (text_offset,) = struct.unpack_from("<Q", head, 8)
     architecture: str | None = "arm64"
     if head[0x38:0x3C] == b"RSC\x05":
-        # The header is the same for 32 and 64 bits, but the offset at which the kernel wants to be loaded is not.
+        # The header is the same for 32 and 64 bits, except the offset at which the kernel is loaded.
         architecture = "riscv64" if text_offset != _RISCV32_TEXT_OFFSET else None
         if pe is not None:
             architecture = pe.architecture
@@ -331,7 +349,7 @@ def _read_arm(head: bytes) -> Kernel:
 
 
 def _read_power(head: bytes) -> Kernel | None:
-    """Read an ELF executable that starts without a loader, None for what is none or for another machine."""
+    """Read an ELF executable that starts without a loader; None for other files and other machines."""
     try:
         elf = read_elf(head)
     except FormatError:
@@ -375,7 +393,7 @@ def _read_uki(head: bytes, pe: PEProgram) -> Kernel:
 
 
 def _read_pe(head: bytes) -> PEProgram | None:
-    """Read the headers of a PE program; None if there are none, or `head` does not have them."""
+    """Read the headers of a PE program; None if there are none, or they are not within `head`."""
     try:
         return read_pe(head, size=len(head))
     except FormatError:
@@ -385,12 +403,12 @@ def _read_pe(head: bytes) -> PEProgram | None:
 def _missing_stub(head: bytes, pe: PEProgram | None) -> tuple[str, ...]:
     if head[:2] != b"MZ" or pe is not None:
         return ()
-    return ("it begins as an EFI program does, but has no EFI header where it says",)
+    return ("it begins like an EFI program, but has no EFI header at the offset that it names",)
 
 
 def _inflate_head(head: bytes) -> bytes:
     inner = bytearray()
-    # Only the head of the member is here, so it always ends too early.
+    # Only the head of the member is available, so it always ends too early.
     fault = None
     try:
         for piece in inflate(Compression.GZIP, head, lambda: b""):
@@ -415,7 +433,7 @@ def _missing_bytes(kernel: Kernel, size: int) -> tuple[str, ...]:
 
 
 def _printable(text: bytes) -> str | None:
-    """Return text that may be shown and compared as it is, else None: no kernel has such a release."""
+    """Return text that can be shown and compared unchanged, else None: no kernel has such a release."""
     decoded = text.decode("ascii", "replace")
     return decoded if text.isascii() and decoded.isprintable() else None
 

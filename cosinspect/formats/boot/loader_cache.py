@@ -1,6 +1,6 @@
-"""`/etc/ld.so.cache`: which file glibc's loader takes for the name of a library, as ldconfig wrote it down.
+"""`/etc/ld.so.cache`: the file that glibc's loader uses for the name of a library, as ldconfig wrote it.
 
-Source: `sysdeps/generic/dl-cache.h` of glibc. A cache may begin with the old format (`ld.so-1.7.0`), the new one behind it.
+Source: `sysdeps/generic/dl-cache.h` of glibc. A cache may begin with the old format (`ld.so-1.7.0`), the new one after it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _NAME_BYTES = 4096
 
 
 def read_loader_cache(data: bytes) -> Mapping[str, tuple[str, ...]]:
-    """Return the paths for each name, in the cache's order; those for other architectures are among them.
+    """Return the paths for each name, in the cache's order, including those for other architectures.
 
-    Entries for processors with certain features (glibc-hwcaps) are left out, as no image tells what it runs on.
+    Entries for processors with certain features (glibc-hwcaps) are left out, because the image does not determine the processor.
 
     Raises:
         FormatError: the loader does not accept it (`magic`), or it ends early (`truncated`).
@@ -42,7 +42,7 @@ def read_loader_cache(data: bytes) -> Mapping[str, tuple[str, ...]]:
         raise FormatError("expected the cache of glibc's loader", kind="magic", offset=start)
     if len(data) < start + _HEADER_BYTES:
         raise FormatError("the loader's cache ends within its header", kind="truncated", offset=len(data))
-    # It is written in the byte order of the machine it is for; no count of honest entries reads well the other way round.
+    # It has the byte order of its machine; in the other order, a plausible count of entries is never plausible.
     order = next(
         (
             order
@@ -72,5 +72,5 @@ def _word(data: bytes, order: str, at: int) -> int:
 def _string(data: bytes, at: int) -> str:
     end = data.find(b"\0", at, at + _NAME_BYTES)
     if end < 0:
-        raise FormatError("a name in the loader's cache does not end", kind="truncated", offset=at)
+        raise FormatError("a name in the loader's cache is not terminated", kind="truncated", offset=at)
     return data[at:end].decode("utf-8", "replace")

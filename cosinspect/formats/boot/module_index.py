@@ -1,4 +1,4 @@
-"""depmod's files: which modules of a kernel there are, what each needs, and which device asks for which.
+"""depmod's files: the modules of a kernel, the modules that each needs, and the devices that load each.
 
 Sources: libkmod of kmod 30 (`libkmod/libkmod-index.c`, `tools/depmod.c`) for the binary index, modules.dep(5) for the text,
 modprobe.d(5) for soft dependencies. kmod and udev read the binary index alone; busybox reads the text.
@@ -36,19 +36,19 @@ _OFFSET = 0x0FFFFFFF
 _HEADER = struct.Struct(">III")
 _WORD = struct.Struct(">I")
 _MAX_KEY = 4096
-# Bytes of keys that are built while an index is walked: what a hostile trie of long prefixes can cost.
+# The most bytes of keys while an index is walked: it bounds a hostile trie with long prefixes.
 _KEY_BYTES = 64 * 1024 * 1024
 _ENDING = re.compile(r"\.ko(?:\.(?:gz|xz|zst|bz2))?\Z")
 
 
 @frozen
 class SoftDependency:
-    """Modules that modprobe loads around another one, if they are there.
+    """Modules that modprobe loads before and after another one, if they exist.
 
     Attributes:
-        module: the one that asks.
-        before: names or aliases that are loaded first.
-        after: names or aliases that are loaded behind it.
+        module: the module that requires them.
+        before: names or aliases that are loaded before it.
+        after: names or aliases that are loaded after it.
     """
 
     module: str
@@ -62,9 +62,9 @@ def module_name(path: str) -> str:
 
 
 def read_dependencies(text: str) -> Mapping[str, tuple[str, ...]]:
-    """Return the lines of a `modules.dep`: the path of each module to the paths of all that it needs.
+    """Return the lines of a `modules.dep`: by the path of each module, the paths of all modules that it needs.
 
-    A line without a colon is no entry.
+    A line without a colon is not an entry.
     """
     found: dict[str, tuple[str, ...]] = {}
     for line in bounded(text)[0].splitlines()[:MAX_ENTRIES]:
@@ -81,7 +81,7 @@ def read_builtin(text: str) -> frozenset[str]:
 
 
 def read_soft_dependencies(text: str) -> tuple[SoftDependency, ...]:
-    """Return the lines of a `modules.softdep`; a line that is none is left out."""
+    """Return the lines of a `modules.softdep`; invalid lines are left out."""
     found = []
     for line in bounded(text)[0].splitlines()[:MAX_ENTRIES]:
         words = line.split()
@@ -103,7 +103,7 @@ def read_index(data: bytes) -> Mapping[str, tuple[str, ...]]:
 
     Raises:
         FormatError: it is not an index (`magic`), of a version that kmod does not read (`version`), ends early (`truncated`), a
-            node lies outside of it or is its own ancestor (`corrupt`), or it has more than is read (`limit`).
+            node is outside of it or its own ancestor (`corrupt`), or it has more entries than the limit (`limit`).
     """
     if len(data) < _HEADER.size:
         raise FormatError(
@@ -142,7 +142,7 @@ def read_index(data: bytes) -> Mapping[str, tuple[str, ...]]:
 
 
 def _node(data: bytes, node: int) -> tuple[bytes, list[tuple[int, int]], tuple[str, ...]]:
-    """Read a node: its prefix, its children by their letters, its values."""
+    """Read a node: its prefix, its children by their characters, its values."""
     at = node & _OFFSET
     prefix = b""
     children: list[tuple[int, int]] = []
@@ -177,7 +177,7 @@ def _values(data: bytes, at: int, count: int) -> Iterator[tuple[str, int]]:
     for _ in range(count):
         if at + 4 > len(data):
             raise _outside(at)
-        text, at = _string(data, at + 4)  # behind its priority
+        text, at = _string(data, at + 4)  # after its priority
         yield text.decode("utf-8", "surrogateescape"), at
 
 

@@ -18,14 +18,12 @@ from cosinspect.limits import KIB
 __all__ = ["PE_HEAD_BYTES", "PEProgram", "PESection", "read_pe"]
 
 PE_HEAD_BYTES = 64 * KIB
-"""As much of a file's start as `read_pe` needs; linkers put the headers into the first page."""
+"""The bytes of a file's start that `read_pe` needs; linkers put the headers into the first page."""
 
 _DOS_BYTES = 64
 _COFF_BYTES = 24
 _SECTION_BYTES = 40
-_MOST_SECTIONS = (
-    1024  # a bound of ours: firmware has none, unified kernel images have a dozen for each profile
-)
+_MOST_SECTIONS = 1024  # our own bound: firmware has none, unified kernel images have a dozen for each profile
 _OPTIONAL_MAGICS = {0x10B: 32, 0x20B: 64}
 _SUBSYSTEM_OFFSET = 0x44  # in the optional header, for 32 and 64 bits alike
 
@@ -45,11 +43,11 @@ class PESection:
     """One section.
 
     Attributes:
-        name: as the table has it, without its zero bytes.
+        name: in the table, without its zero bytes.
         offset: of its content in the file, in bytes.
         size: of its content in bytes, without padding.
         virtual_size: in memory, in bytes.
-        stored: its bytes in the file, padding included.
+        stored: its bytes in the file, with padding.
     """
 
     name: str
@@ -60,7 +58,7 @@ class PESection:
 
     @property
     def end(self) -> int:
-        """The offset behind its content."""
+        """The offset after its content."""
         return self.offset + self.size
 
 
@@ -69,11 +67,11 @@ class PEProgram:
     """The headers of a PE file.
 
     Attributes:
-        machine: the number that the header has.
+        machine: the number in the header.
         bits: 32 or 64.
         subsystem: 10 is an EFI application, 11 and 12 are EFI drivers; None if the optional header is too short for it.
         sections: in the table's order.
-        headers_bytes: the offset behind the section table.
+        headers_bytes: the offset after the section table.
     """
 
     machine: int
@@ -84,17 +82,17 @@ class PEProgram:
 
     @property
     def architecture(self) -> str | None:
-        """The machine as an image's platform names it, None for others."""
+        """The machine as an image's platform names it, None if the platforms have no name for it."""
         return _MACHINES.get(self.machine)
 
     @property
     def end(self) -> int:
-        """How long the headers say that the file is at least, in bytes."""
+        """The least length of the file by its headers, in bytes."""
         return max(self.headers_bytes, *(section.end for section in self.sections), 0)
 
     @property
     def stored_end(self) -> int:
-        """The length of the file by its headers, padding included, in bytes."""
+        """The length of the file by its headers, with padding, in bytes."""
         return max(self.headers_bytes, *(section.offset + section.stored for section in self.sections), 0)
 
     def section(self, name: str) -> PESection | None:
@@ -106,12 +104,12 @@ def read_pe(head: bytes, *, size: int) -> PEProgram:
     """Read the headers of a PE file.
 
     Args:
-        head: its first `PE_HEAD_BYTES` bytes, or all where it is shorter.
+        head: its first `PE_HEAD_BYTES` bytes, or all if it is shorter.
         size: of the whole file, in bytes.
 
     Raises:
-        FormatError: it is no PE file (`magic`), it ends within its headers (`truncated`), or its headers do not fit into
-            `head` or have more sections than are read (`limit`).
+        FormatError: it is not a PE file (`magic`), it ends within its headers (`truncated`), or its headers do not fit into
+            `head` or have more sections than the limit (`limit`).
     """
     if head[:2] != b"MZ":
         raise FormatError(
@@ -134,7 +132,7 @@ def read_pe(head: bytes, *, size: int) -> PEProgram:
     table = optional + optional_bytes
     if count > _MOST_SECTIONS:
         raise FormatError(
-            f"the program has {count} sections, more than the {_MOST_SECTIONS} that are read",
+            f"the program has {count} sections, more than the limit of {_MOST_SECTIONS}",
             kind="limit",
             offset=start + 6,
         )
@@ -142,7 +140,7 @@ def read_pe(head: bytes, *, size: int) -> PEProgram:
     (magic,) = struct.unpack_from("<H", head, optional) if optional_bytes >= 2 else (0,)
     if magic not in _OPTIONAL_MAGICS:
         raise FormatError(
-            f"expected an optional header of 32 or 64 bits, found the number {magic:#x}",
+            f"expected an optional header of 32 or 64 bits, found the magic number {magic:#x}",
             kind="magic",
             offset=optional,
         )

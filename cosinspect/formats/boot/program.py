@@ -1,7 +1,7 @@
-"""What a kernel makes of an executable file: an ELF program, a script with its `#!` line, or neither.
+"""Executable files as a kernel reads them: an ELF program, a script with its `#!` line, or neither.
 
-Sources: execve(2), `fs/binfmt_script.c` and `fs/binfmt_elf.c` of Linux 6.1, and what POSIX shells do where execve(2) fails with
-ENOEXEC. A file passes through a `ProgramReader` once; of a large one little more than a megabyte is kept on the way.
+Sources: execve(2), `fs/binfmt_script.c` and `fs/binfmt_elf.c` of Linux 6.1, and the rule of
+POSIX shells for a file that execve(2) refuses with ENOEXEC. A `ProgramReader` reads a file once, and keeps little more than a megabyte.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ __all__ = [
 ]
 
 SCRIPT_BYTES = 256
-"""What the kernel looks at of a script (BINPRM_BUF_SIZE)."""
+"""The bytes of a script that the kernel reads (BINPRM_BUF_SIZE)."""
 
 PREFIX_BYTES = 1024 * 1024
-"""What is kept of an ELF file's start: linkers put the names there."""
+"""The bytes of an ELF file's start that are kept: linkers put the names there."""
 
 WHOLE_BYTES = 128 * 1024 * 1024
-"""What is kept where a file is read for its own sake."""
+"""The bytes that are kept of a file that is read for its own sake."""
 
 STRINGS_BYTES = 4 * 1024 * 1024
-"""The longest string table that is kept if headers announce it."""
+"""The longest string table that is kept if headers announce one."""
 
 _BLANKS = b" \t"
 _SUFFIX = b".so"
@@ -62,8 +62,8 @@ class Script(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The first line of a script.
 
     Attributes:
-        interpreter: the program that runs it, "" if the kernel finds none in the line.
-        argument: the rest of the line, without the blanks around it, None for none.
+        interpreter: the program that runs it, "" if the line names none.
+        argument: the rest of the line, without the blanks around it, None if there is none.
     """
 
     interpreter: str
@@ -74,9 +74,9 @@ class Program(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An executable file.
 
     Attributes:
-        elf: what an ELF file asks for, else None.
+        elf: the requirements of an ELF file, else None.
         script: the `#!` line, None if there is none.
-        text: whether a shell takes a file that is neither for a script of its own.
+        text: whether a shell runs a file that is neither as its own script.
     """
 
     elf: Elf | None = None
@@ -85,12 +85,12 @@ class Program(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def is_candidate(path: str, mode: int) -> bool:
-    """Return whether a file of this name and mode may be executed, or loaded as a library."""
+    """Return whether a file of this name and mode may be executed or loaded as a library."""
     return bool(mode & 0o111) or ".so" in path.rpartition("/")[2]
 
 
 def weight_of(program: Program) -> int:
-    """Return what a value takes in memory, in characters: its texts, and a hundred for itself."""
+    """Return the memory of a value, in characters: its texts, and a hundred for itself."""
     weight = 100
     if program.script is not None:
         weight += len(program.script.interpreter) + len(program.script.argument or "")
@@ -105,7 +105,7 @@ def weight_of(program: Program) -> int:
 def read_script(head: bytes) -> Script | None:
     """Read a `#!` line as `load_script` of Linux does; None if there is none, or the kernel refuses it with ENOEXEC.
 
-    Carriage returns are no blanks: they belong to the name or to the argument.
+    A carriage return is not a blank: it belongs to the name or the argument.
     """
     if not head.startswith(b"#!"):
         return None
@@ -114,7 +114,7 @@ def read_script(head: bytes) -> Script | None:
     if ended:
         line = line.rstrip(_BLANKS)
     elif not _TERMINATOR.search(line.lstrip(_BLANKS)):
-        return None  # the name may be longer than what the kernel looks at
+        return None  # the name may be longer than the part that the kernel reads
     else:
         line = line[:-1]
     line = line.lstrip(_BLANKS)
@@ -142,7 +142,7 @@ def read_program(data: bytes) -> Program:
 
 
 def read_pieces(pieces: Iterable[bytes], size: int) -> Program:
-    """Read a file that nobody looked at as it passed, or not closely enough; more of it is kept, and no more read than it takes."""
+    """Read a file again, of which too little was kept. More of it is kept, and it is read only as far as needed."""
     reader = ProgramReader(size, prefix=min(size, WHOLE_BYTES))
     for piece in pieces:
         if not reader.feed(piece):
@@ -151,10 +151,10 @@ def read_pieces(pieces: Iterable[bytes], size: int) -> Program:
 
 
 class ProgramReader:
-    """Reads one file as it passes in pieces; it never fails, and says in `Elf.problem` what it could not find."""
+    """Reads one file in pieces. It never fails; `Elf.problem` names what it could not find."""
 
     def __init__(self, size: int, *, prefix: int = PREFIX_BYTES) -> None:
-        """Expect a file of `size` bytes, and keep `prefix` bytes of its start."""
+        """Read a file of `size` bytes, and keep `prefix` bytes of its start."""
         self._size = size
         self._most = max(prefix, ELF_HEAD_BYTES)
         self._start = bytearray()
@@ -166,7 +166,7 @@ class ProgramReader:
         self._decided = False
 
     def feed(self, data: bytes) -> bool:
-        """Take the next piece, and say whether more is wanted."""
+        """Take the next piece; return whether more is wanted."""
         if len(self._start) < self._most:
             self._start += data[: self._most - len(self._start)]
         if not self._decided and (len(self._start) >= ELF_HEAD_BYTES or self._at + len(data) >= self._size):
@@ -188,7 +188,7 @@ class ProgramReader:
         return self._at < last
 
     def finish(self) -> Program:
-        """Return what the file is, once all that was wanted has passed."""
+        """Return the program, after all wanted pieces were taken."""
         if not self._decided:
             self._decide()
         head = bytes(self._start[:ELF_HEAD_BYTES])
@@ -206,9 +206,13 @@ class ProgramReader:
         if layout.end > self._size or any(place.offset + place.length > self._size for place in places):
             elf = msgspec.structs.replace(elf, is_cut=True)
         elif layout.dynamic is not None and len(dynamic) < layout.dynamic.length:
-            elf = msgspec.structs.replace(elf, problem="its dynamic section is out of reach")
+            elf = msgspec.structs.replace(
+                elf, problem="its dynamic section is not within the part of the file that is read"
+            )
         elif layout.interpreter is not None and interpreter is None:
-            elf = msgspec.structs.replace(elf, problem="the name of its loader is out of reach")
+            elf = msgspec.structs.replace(
+                elf, problem="the name of its loader is not within the part of the file that is read"
+            )
         if is_loader(elf.soname):
             elf = msgspec.structs.replace(elf, directories=built_in_directories(bytes(self._start)))
         return Program(elf)
@@ -223,18 +227,18 @@ class ProgramReader:
         except FormatError:
             return
         places = [layout.dynamic] if layout.dynamic and layout.dynamic.length <= DYNAMIC_BYTES else []
-        # glibc's libc.so.6 is a program, too, and has the name far behind.
+        # glibc's libc.so.6 is also a program, and has the name far from its start.
         places += (
             [layout.interpreter] if layout.interpreter and layout.interpreter.length <= NAME_BYTES else []
         )
         places += [place for place in layout.tables if place.length <= STRINGS_BYTES]
         for place in places:
             if place.offset + place.length <= self._size and place not in self._kept:
-                # What has passed already lies in the start, as nothing is decided later.
+                # Earlier pieces are in the start: the decision is made within it.
                 self._kept[place] = bytearray(self._start[place.offset : place.offset + place.length])
 
     def _note_names(self, data: bytes) -> None:
-        """Note what looks like the name of a library: Go's linker puts these before the section that refers to them, and far in."""
+        """Record texts that look like names of libraries: Go's linker puts them before the section that refers to them, far from the start."""
         start = self._at - len(self._tail)
         data = self._tail + data
         at = data.find(_SUFFIX)
@@ -268,7 +272,7 @@ class ProgramReader:
 
 
 def _is_text(head: bytes) -> bool:
-    """Return whether a shell takes a file for a script: its first line has no NUL (bash's check_binary_file, POSIX 2.9.1.1)."""
+    """Return whether a shell runs a file as a script: its first line has no NUL (bash's check_binary_file, POSIX 2.9.1.1)."""
     return bool(head) and b"\0" not in head.partition(b"\n")[0][:SCRIPT_BYTES]
 
 

@@ -1,4 +1,4 @@
-"""Versions of symbols in ELF files: which a file asks its libraries for, and which a library defines.
+"""Versions of symbols in ELF files: the versions that a file needs of its libraries, and those that a library defines.
 
 Sources: the ELF chapter "Symbol Versioning" of the Linux Standard Base, and `elf/dl-version.c` of glibc (`_dl_check_map_versions`), which
 stops a program with `version 'GLIBC_2.38' not found` before its first instruction.
@@ -13,12 +13,12 @@ from typing import TypeAlias
 __all__ = ["MAX_VERSIONS", "StretchAt", "defined_versions", "wanted_versions"]
 
 MAX_VERSIONS = 2000
-"""Entries of either table that are read; libstdc++ has about 60, the largest libraries a few hundred."""
+"""The most entries of each table that are read; libstdc++ has about 60, the largest libraries a few hundred."""
 
 _WEAK = 2
 
 StretchAt: TypeAlias = "Callable[[int, int], bytes | None]"
-"""Returns so many bytes at an offset of a file, None if they are not at hand."""
+"""Returns a number of bytes at an offset of a file, None if they are not available."""
 _NameAt: TypeAlias = "Callable[[int], bytes | None]"
 
 
@@ -27,17 +27,17 @@ def wanted_versions(
 ) -> tuple[tuple[str, tuple[str, ...]], ...] | None:
     """Return the versions that a file needs, by the library that must define them.
 
-    Weak ones are left out, as a loader goes on without them; the library stays, as a loader looks for it.
+    Weak versions are left out, because a loader continues without them. Their library stays, because a loader looks for it.
 
     Args:
-        order: of bytes, as `struct` writes it.
-        at: offset of the table in the file (DT_VERNEED).
-        count: of its entries (DT_VERNEEDNUM).
+        order: the byte order, as `struct` writes it.
+        at: the offset of the table in the file (DT_VERNEED).
+        count: the number of its entries (DT_VERNEEDNUM).
         read: returns bytes of the file.
         name_at: returns the name at an offset of the string table.
 
     Returns:
-        None if a part of the table is not at hand.
+        None if a part of the table is not available.
     """
     record, auxiliary = struct.Struct(order + "HHIII"), struct.Struct(order + "IHHII")
     found: dict[str, list[str]] = {}
@@ -75,17 +75,17 @@ def wanted_versions(
 def defined_versions(
     order: str, at: int, count: int, read: StretchAt, name_at: _NameAt
 ) -> tuple[str, ...] | None:
-    """Return the versions that a library defines, its own name among them.
+    """Return the versions that a library defines, including its own name.
 
     Args:
-        order: of bytes, as `struct` writes it.
-        at: offset of the table in the file (DT_VERDEF).
-        count: of its entries (DT_VERDEFNUM).
+        order: the byte order, as `struct` writes it.
+        at: the offset of the table in the file (DT_VERDEF).
+        count: the number of its entries (DT_VERDEFNUM).
         read: returns bytes of the file.
         name_at: returns the name at an offset of the string table.
 
     Returns:
-        None if a part of the table is not at hand.
+        None if a part of the table is not available.
     """
     record, auxiliary = struct.Struct(order + "HHHHIII"), struct.Struct(order + "II")
     found: list[str] = []

@@ -1,7 +1,7 @@
 """Unified kernel images: a kernel, an initrd, a command line and more in the sections of one EFI program.
 
-Follows the UAPI group's specification of that name: sections in front of the first `.profile` are shared by all profiles, those behind
-a `.profile` belong to it and take the place of shared ones. The first profile is booted by default.
+Follows the UAPI group's specification of that name: sections before the first `.profile` are shared by all profiles. Sections
+after a `.profile` belong to it and replace shared ones. The first profile is booted by default.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["SectionFault", "UnifiedKernel", "read_unified_kernel"]
 _TEXTS = (".cmdline", ".osrel", ".uname", ".sdmagic")
 _TEXT_BYTES = 64 * KIB
 _MOST_PROFILES = 100
-_MOST_OPENED = 8  # each time may need a pass over a layer; two suffice for what a linker writes
+_MOST_OPENED = 8  # each opening may read a whole layer; two suffice for the output of linkers
 _MOST_PROBLEMS = 20
 _SKIP_BYTES = MIB
 
@@ -35,11 +35,11 @@ Unpack: TypeAlias = "Callable[[Stream, int], Initrd]"
 
 @frozen
 class SectionFault:
-    """Why a section does not hold what its name says.
+    """The reason why a section does not hold what its name says.
 
     Attributes:
         kind: one word for the class of the fault, as `FormatError.kind`.
-        message: what was expected and what was found, in one sentence without a full stop.
+        message: what was expected and found, as one sentence without a full stop.
     """
 
     kind: str
@@ -48,18 +48,18 @@ class SectionFault:
 
 @frozen(kw_only=True)
 class UnifiedKernel:
-    """What the sections of an EFI program hold.
+    """The content of an EFI program's sections.
 
     Attributes:
         program: its headers.
-        texts: the sections of the first profile that are text, by name: `.cmdline`, `.osrel`, `.uname`, and systemd's `.sdmagic`; NUL bytes at
-            their ends are left out, and bytes that are not UTF-8 are surrogate escapes.
-        profiles: the command lines of the profiles behind the first, None for one that has none of its own.
-        kernel: what the section `.linux` holds, None if it is not there or holds no kernel.
-        kernel_fault: why it holds none.
-        initrd: what the section `.initrd` unpacks to, None if it is not there or nothing can be unpacked.
-        initrd_fault: why nothing can.
-        problems: what is wrong with the file, in sentences without a full stop.
+        texts: the sections of the first profile that are text, by name: `.cmdline`, `.osrel`, `.uname`, and systemd's `.sdmagic`; without NUL bytes
+            at their ends; bytes that are not UTF-8 are surrogate escapes.
+        profiles: the command lines of the profiles after the first, None for a profile without its own.
+        kernel: of the section `.linux`, None if the section is missing or not a kernel.
+        kernel_fault: why the section is not a kernel.
+        initrd: of the section `.initrd`, None if the section is missing or cannot be unpacked.
+        initrd_fault: why the section cannot be unpacked.
+        problems: the file's faults, as sentences without a full stop.
     """
 
     program: PEProgram
@@ -73,11 +73,11 @@ class UnifiedKernel:
 
     @property
     def command_line(self) -> str:
-        """The command line of the first profile, "" for none."""
+        """The command line of the first profile, "" if there is none."""
         return self.texts.get(".cmdline", "").strip()
 
     def has(self, name: str) -> bool:
-        """Return whether a section is there and not empty."""
+        """Return whether a section exists and is not empty."""
         section = self.program.section(name)
         return section is not None and section.size > 0
 
@@ -86,12 +86,12 @@ def read_unified_kernel(source: Open, *, size: int, unpack: Unpack) -> UnifiedKe
     """Read the sections of an EFI program.
 
     Args:
-        source: opens the file at its start; called again for sections that stand before others.
+        source: opens the file at its start; it is called again for sections that are not in the order of the file.
         size: of the file, in bytes.
-        unpack: reads an initrd of a stream and its size, and raises FormatError.
+        unpack: reads an initrd from a stream and its size; it raises FormatError.
 
     Raises:
-        FormatError: it is no EFI program, or not all of it is read; kinds as for `read_pe`.
+        FormatError: it is not an EFI program, or a limit is reached; kinds as for `read_pe`.
     """
     with ExitStack() as stack:
         file = _ForwardFile(source, stack)
@@ -139,7 +139,7 @@ def read_unified_kernel(source: Open, *, size: int, unpack: Unpack) -> UnifiedKe
 
 
 def _first_profile(program: PEProgram) -> tuple[PESection, ...]:
-    """Return the sections that are booted by default: those of the first profile in front of those that all profiles share."""
+    """Return the sections that are booted by default: those of the first profile, then the shared ones."""
     starts = _profile_starts(program)
     if not starts:
         return program.sections
@@ -157,7 +157,7 @@ def _profile_starts(program: PEProgram) -> list[int]:
 
 
 def _named(sections: tuple[PESection, ...], *names: str) -> list[PESection]:
-    """Return the first section of each name that is there."""
+    """Return the first section of each name."""
     found: dict[str, PESection] = {}
     for section in sections:
         if section.name in names:
@@ -171,7 +171,7 @@ def _text(file: _ForwardFile, section: PESection) -> str:
 
 
 class _ForwardFile:
-    """A file that can only be read forward, and is opened again for what stands before."""
+    """A file that can only be read forward; it is opened again to go back."""
 
     def __init__(self, source: Open, stack: ExitStack) -> None:
         self._source = source
@@ -181,13 +181,11 @@ class _ForwardFile:
         self._at = 0
 
     def window(self, offset: int, size: int) -> _Window:
-        """Return the stream of `size` bytes from an offset on; a window opened before is then of no use."""
+        """Return a stream of `size` bytes from an offset; it invalidates earlier streams."""
         if self._stream is None or offset < self._at:
             self._opened += 1
             if self._opened > _MOST_OPENED:
-                raise FormatError(
-                    "the sections lie over each other, and not all of them are read", kind="limit"
-                )
+                raise FormatError("the sections overlap, and not all of them are read", kind="limit")
             self._stack.close()
             self._stream = self._stack.enter_context(self._source())
             self._at = 0
@@ -196,7 +194,7 @@ class _ForwardFile:
         return _Window(self, size)
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` further bytes, and none at the end."""
+        """Return at most `size` further bytes; empty at the end."""
         data = self._stream.read(size) if self._stream is not None and size else b""
         self._at += len(data)
         return data
@@ -210,13 +208,13 @@ class _Window:
         self._left = size
 
     def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, and none at the end."""
+        """Return at most `size` bytes; empty at the end."""
         data = self._file.read(min(size, self._left))
         self._left -= len(data)
         return data
 
     def take(self) -> bytes:
-        """Return all of it; fewer bytes only where the file ends."""
+        """Return the whole part; it is shorter only if the file ends."""
         found = bytearray()
         while piece := self.read(self._left):
             found += piece

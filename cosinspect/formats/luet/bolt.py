@@ -1,8 +1,8 @@
-"""A bbolt database, read only, from its bytes.
+"""A bbolt database, read from its bytes.
 
 A database is a tree of buckets, each a B+ tree of its own (bbolt `bucket.go`, `cursor.go`, `tx_check.go`; the pages:
-`bolt_pages`). A bucket is walked on demand, so damage elsewhere hides nothing; what is damaged where one
-looked is never skipped in silence.
+`bolt_pages`). A bucket is walked on demand, so damage in other buckets does not matter; damage on the walk is
+always reported.
 
 Refused: files and pages as `bolt_pages` does, pages that a walk reaches twice, trees deeper than `TREE_DEPTH`, walks
 of more than `ELEMENTS` elements.
@@ -24,10 +24,10 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 __all__ = ["ELEMENTS", "TREE_DEPTH", "BoltDatabase", "Bucket", "Element", "open_bolt"]
 
 TREE_DEPTH = 64
-"""Pages from the root of one bucket to a leaf; real ones have fewer than 10."""
+"""The most pages from the root of a bucket to a leaf; real buckets have fewer than 10."""
 
 ELEMENTS = 1_000_000
-"""Elements that one walk passes; a luet database of 5,200 packages has 5,200 in its largest bucket."""
+"""The most elements of one walk; a luet database of 5,200 packages has 5,200 in its largest bucket."""
 
 _PROBLEMS = 1000
 
@@ -37,13 +37,13 @@ Damage = Callable[[FormatError], None]
 
 @frozen
 class Bucket:
-    """Where a bucket's pairs are; `BoltDatabase.elements` reads them.
+    """A bucket; `BoltDatabase.elements` reads its pairs.
 
     Attributes:
         root: the page of its tree's root, or 0 if it is inline.
         sequence: the bucket's counter.
-        inline: the image of its only page, where it is inline.
-        ancestors: pages that lead to it, and so cannot be its own.
+        inline: the image of its only page, if it is inline.
+        ancestors: the pages that lead to it, which cannot be its own.
     """
 
     root: int
@@ -58,8 +58,8 @@ class Element:
 
     Attributes:
         key: 1 byte or more.
-        value: a view of the database's own bytes; of a bucket its header.
-        bucket: what the pair holds, if that is a bucket.
+        value: a view of the database's bytes; for a bucket, its header.
+        bucket: the bucket that the pair holds, else None.
     """
 
     key: bytes
@@ -69,12 +69,12 @@ class Element:
 
 @frozen
 class BoltDatabase:
-    """A database of which one meta page is good.
+    """A database with at least one valid meta page.
 
     Attributes:
-        pages: what the walks read.
-        problems: what was found on opening and does not keep it from being read: a bad meta page, whose
-            transaction is lost if it was the newer one.
+        pages: the pages that walks read.
+        problems: faults that do not prevent reading: an invalid meta page, whose transaction is lost if it was the
+            newer one.
     """
 
     pages: BoltPages
@@ -87,7 +87,7 @@ class BoltDatabase:
 
     @property
     def page_size(self) -> int:
-        """Bytes of a page, those of the machine that wrote the file."""
+        """The page size in bytes, that of the machine that wrote the file."""
         return self.meta.page_size
 
     @property
@@ -106,14 +106,14 @@ class BoltDatabase:
         return Bucket(self.meta.root, self.meta.sequence)
 
     def bucket(self, *names: bytes, problem: Problem | None = None) -> Bucket | None:
-        """Find the bucket `names[0]`, in it `names[1]` and so on; None if there is none.
+        """Return the bucket `names[0]`, in it `names[1]` and so on; None if there is none.
 
         Args:
             names: keys from the root bucket downwards.
-            problem: takes what was odd on the way.
+            problem: is called with each oddity on the way.
 
         Raises:
-            FormatError: it was not found, and a page on the way, where it may have been, is damaged.
+            FormatError: it was not found, and a damaged page on the way may have held it.
         """
         bucket = self.root
         for name in names:
@@ -132,27 +132,27 @@ class BoltDatabase:
     def elements(
         self, bucket: Bucket, *, problem: Problem | None = None, damage: Damage | None = None
     ) -> Iterator[Element]:
-        """Return the pairs of `bucket` in the order of the file, which is that of the keys where all is well.
+        """Return the pairs of `bucket` in the order of the file, which is that of the keys in a valid database.
 
         Args:
             bucket: of this database.
-            problem: takes what is odd but readable: keys that are out of order.
-            damage: takes the fault of each page or element that cannot be read, and the walk goes on with the others.
+            problem: is called with each readable oddity: keys that are out of order.
+            damage: is called with the fault of each page or element that cannot be read; the walk continues with the others.
 
         Raises:
-            FormatError: as told by its kind: `truncated`, `page` (not the page it should be), `cycle` (reached twice),
-                `element` (outside its page, or overlapping), `depth` or `limit`. Where `damage` is given only `limit`.
+            FormatError: of kind `truncated`, `page` (another page than referenced), `cycle` (reached twice), `element`
+                (outside its page, or overlapping), `depth` or `limit`; with `damage` only of kind `limit`.
         """
         return _LeafWalk(self.pages, damage, problem, set(bucket.ancestors)).elements(bucket)
 
     def check(self) -> tuple[str, ...]:
-        """Walk all buckets and the freelist, and give what is wrong, as `bbolt check` does, in no more than 1000 lines.
+        """Walk all buckets and the freelist, and return the faults, as `bbolt check` does, in at most 1000 lines.
 
-        That is: damaged pages, pages referenced twice, keys out of order, pages both free and in use, free twice, and
+        The faults are: damaged pages, pages referenced twice, keys out of order, pages both free and in use, free twice, and
         neither free nor in use.
 
         Raises:
-            FormatError: of kind `limit`, where the database has more elements than are walked.
+            FormatError: of kind `limit`; the database has more elements than are walked.
         """
         found: list[str] = []
 
@@ -165,8 +165,8 @@ class BoltDatabase:
         buckets = [self.root]
         while buckets:
             spend()
-            # Pages stay visited from bucket to bucket, so the walk ends however they point at each other; to keep each
-            # one's ancestors as well would take the square of the depth.
+            # Visited pages are shared by all buckets, so the walk always ends. Each page's ancestors are not kept: that would
+            # need memory of the square of the depth.
             inner = (element.bucket for element in walk.elements(buckets.pop()))
             buckets.extend(Bucket(b.root, b.sequence, b.inline) for b in inner if b is not None)
         mark = self.meta.high_water_mark
@@ -182,7 +182,7 @@ class BoltDatabase:
         return tuple(found)
 
     def _free_pages(self, used: set[int], note: Problem) -> set[int] | None:
-        """Return the pages that are free, None if that cannot be known; those of the freelist itself are used."""
+        """Return the free pages, None if they are unknown; the pages of the freelist itself are in use."""
         try:
             freelist = self.pages.freelist()
         except FormatError as fault:
@@ -202,14 +202,14 @@ class BoltDatabase:
 
 @define
 class _LeafWalk:
-    """A walk over the leaves of buckets, which comes to no page twice."""
+    """A walk over the leaves of buckets, which visits no page twice."""
 
     pages: BoltPages
     damage: Damage | None
     problem: Problem | None
     visited: set[int]
     passed: int = 0
-    last: bytes = b""  # the greatest key so far, of the bucket at hand
+    last: bytes = b""  # the greatest key of the current bucket so far
 
     def elements(self, bucket: Bucket) -> Iterator[Element]:
         self.last = b""
@@ -222,7 +222,7 @@ class _LeafWalk:
                     ordered = ordered and key > self.last and key >= bound
                     self.last = key
                     inner = None
-                    if flags & 1:  # the value is a bucket
+                    if flags & 1:  # flag: the value is a bucket
                         if ancestors is None:
                             ancestors = bucket.ancestors.union(*path)
                         try:
@@ -236,9 +236,9 @@ class _LeafWalk:
             self._note_order(leaf, ordered=ordered)
 
     def _leaves(self, bucket: Bucket) -> Iterator[tuple[Page, tuple[range, ...], bytes]]:
-        """Yield the leaves of a bucket from left to right, with the pages that lead to each and its key in the last one.
+        """Yield the leaves of a bucket from left to right, each with its ancestors and its key in the last of them.
 
-        That key is at most the first one of the leaf, and greater than all that are left of it.
+        That key is at most the leaf's first key, and greater than all keys to its left.
         """
         if bucket.inline is not None:
             try:
@@ -260,7 +260,7 @@ class _LeafWalk:
                     keys = [key for _, _, key in children]
                     if not page.count:
                         raise damaged(page, "a branch page without elements", kind="element")
-                    if not keys:  # none can be read, which was reported of each
+                    if not keys:  # no element can be read; each was reported
                         continue
                     ascending = keys[0] >= bound and all(a < b for a, b in itertools.pairwise(keys))
                     self._note_order(page, ordered=ascending and self._follows(bound))
@@ -304,20 +304,20 @@ class _LeafWalk:
 
 
 def open_bolt(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> BoltDatabase:
-    """Open the state of the newest transaction whose meta page is good.
+    """Open the database at the newest transaction with a valid meta page.
 
     Args:
-        data: the whole file; not copied, and to be left unchanged while the database is in use.
+        data: the whole file. It is not copied; do not change it while the database is in use.
         limits: `database_bytes` bounds the file.
 
     Raises:
-        FormatError: of kind `limit`, `empty`, `truncated` (fewer than two pages), or where no meta page is valid,
+        FormatError: of kind `limit`, `empty`, `truncated` (fewer than two pages), or, without a valid meta page,
             `magic` (no bolt database at all), `version`, `checksum`, `page-size` or `root`.
     """
     view = memoryview(data).toreadonly().cast("B")
     if len(view) > limits.database_bytes:
         raise FormatError(
-            f"a database of at most {limits.database_bytes} bytes is read, this one has {len(view)}",
+            f"expected a database of at most {limits.database_bytes} bytes, found {len(view)}",
             kind="limit",
         )
     meta, problems = newest_meta(view)

@@ -1,9 +1,9 @@
-"""The pages of a bbolt file: which meta page counts, and page images checked before anything is taken from them.
+"""The pages of a bbolt file: the meta page that counts, and page images that are verified before they are read.
 
 Follows bbolt's file format version 2 (`page.go`, `meta.go`, `node.go`, `freelist.go`; the same from bolt 1.2 to bbolt
-1.5), in the byte order and page size of whichever machine wrote it. Only meta pages carry a checksum; of all else
-the structure is checked: pages lie in the file and are what they should be, elements lie in their page, one behind the
-other. Refused: anything else.
+1.5), in the byte order and page size of the machine that wrote it. Only meta pages have a checksum. Of other pages
+the structure is verified: pages are within the file and of the expected kind, elements are within their page, one after
+the other. Everything else is refused.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ BRANCH, LEAF, FREELIST = 0x01, 0x02, 0x10  # flags of a page header
 _HEADER_BYTES = 16
 _ELEMENT_BYTES = 16
 _META_BYTES = 64
-_CHECKED_BYTES = 56  # of a meta, in front of its checksum
+_CHECKED_BYTES = 56  # of a meta page, before its checksum
 _LEAST_PAGE, _MOST_PAGE = 512, 16 * 1024 * 1024
 _NO_FREELIST = 2**64 - 1
-_LONG_FREELIST = 0xFFFF  # as the count: the first number is the count
+_LONG_FREELIST = 0xFFFF  # value of the count field: the first number is the count
 
 Part = tuple[bytes, memoryview, int, int]
-"""Of an element: key, value, flags (of a leaf's), child page (of a branch's)."""
+"""An element: key, value, flags (in a leaf), child page (in a branch)."""
 
 
 @frozen
@@ -53,7 +53,7 @@ def _layout(order: str) -> _Layout:
         header=struct.Struct(f"{order}QHHI"),  # id, flags, count, overflow
         meta=struct.Struct(
             f"{order}IIIIQQQQQQ"
-        ),  # as in Meta, behind magic, version, page size and flags; checksum
+        ),  # as in Meta, after magic, version, page size and flags; checksum
         bucket=struct.Struct(f"{order}QQ"),  # root page, sequence
         leaf=struct.Struct(f"{order}IIII"),  # flags, pos, ksize, vsize
         branch=struct.Struct(f"{order}IIQ"),  # pos, ksize, page
@@ -70,7 +70,7 @@ _ORDERS: dict[bytes, Literal["little", "big"]] = {
 
 @frozen
 class Meta:
-    """A meta page that is valid."""
+    """A valid meta page."""
 
     byteorder: Literal["little", "big"]
     page_size: int
@@ -86,12 +86,12 @@ class Page:
     """A branch, leaf or freelist page.
 
     Attributes:
-        number: None is the image inside an inline bucket.
-        flags: which of the three it is.
+        number: None for the image inside an inline bucket.
+        flags: the kind of the page.
         count: of elements.
-        span: the numbers of all pages that it takes.
-        data: the whole image, header and overflow pages included.
-        offset: of the image in the file, where it has a number.
+        span: the numbers of all pages that it occupies.
+        data: the whole image, with header and overflow pages.
+        offset: of the image in the file, if it has a number.
     """
 
     number: int | None
@@ -107,13 +107,13 @@ class Page:
 
 @frozen
 class BoltPages:
-    """The pages that the meta page `meta` speaks of."""
+    """The pages of the meta page `meta`."""
 
     data: memoryview = field(repr=False)
     meta: Meta
 
     def page(self, number: int, *flags: int) -> Page:
-        """Return a page that is inside the file and has one of `flags`.
+        """Return a page, which is inside the file and has one of `flags`.
 
         Raises:
             FormatError: of kind `page` or `truncated`.
@@ -128,7 +128,9 @@ class BoltPages:
             raise _truncated(number, offset, file_size)
         identity, kind, count, overflow = self._layout.header.unpack_from(self.data, offset)
         if identity != number:
-            raise FormatError(f"page {number}: its header says page {identity}", kind="page", offset=offset)
+            raise FormatError(
+                f"page {number}: its header has the number {identity}", kind="page", offset=offset
+            )
         if kind not in flags:
             wanted = " or ".join(f"{flag:#x}" for flag in flags)
             raise FormatError(
@@ -136,7 +138,9 @@ class BoltPages:
             )
         if number + overflow >= mark:
             raise FormatError(
-                f"page {number}: {overflow} overflow pages leave the database", kind="page", offset=offset
+                f"page {number}: its {overflow} overflow pages reach beyond the database",
+                kind="page",
+                offset=offset,
             )
         end = offset + (overflow + 1) * size
         if end > file_size:
@@ -145,13 +149,13 @@ class BoltPages:
         return Page(number, kind, count, span, self.data[offset:end], offset)
 
     def inline_page(self, image: memoryview) -> Page:
-        """Return the leaf that the bytes after an inline bucket's header are.
+        """Return the leaf in the bytes after an inline bucket's header.
 
         Raises:
             FormatError: of kind `element` (too short) or `page`.
         """
         if len(image) < _HEADER_BYTES:
-            raise FormatError(f"inline bucket: {len(image)} bytes are no page", kind="element")
+            raise FormatError(f"inline bucket: {len(image)} bytes are too short for a page", kind="element")
         _, flags, count, overflow = self._layout.header.unpack_from(image)
         if flags != LEAF or overflow:
             raise FormatError(
@@ -161,13 +165,13 @@ class BoltPages:
         return Page(None, flags, count, range(0), image)
 
     def parts(self, page: Page, damage: Callable[[FormatError], None] | None = None) -> Iterator[Part]:
-        """Yield the elements of a branch or leaf, up to the first that is not where it should be.
+        """Yield the elements of a branch or leaf, up to the first at a wrong position.
 
-        With `damage` those that lie inside the page are given anyway, as bbolt gives them, which compares no element with
-        another; it takes their faults, of kind `overlap`. No more is given so than the page holds.
+        With `damage`, overlapping elements inside the page are yielded too, as in bbolt, which does not compare elements.
+        `damage` is called with their faults, of kind `overlap`. The total is never more than the page holds.
 
         Raises:
-            FormatError: of kind `element`.
+                FormatError: of kind `element`.
         """
         data, count = page.data, page.count
         end = _HEADER_BYTES + _ELEMENT_BYTES * count
@@ -186,19 +190,19 @@ class BoltPages:
             at += _ELEMENT_BYTES
             middle = start + ksize
             if start < end or ksize < 1 or middle + vsize > len(data):
-                told = f"element {index} out of page or overlapping (pos {pos} ksize {ksize} vsize {vsize})"
+                told = f"element {index} is out of the page or overlaps another (pos {pos} ksize {ksize} vsize {vsize})"
                 left -= ksize + vsize
                 if damage is None or middle + vsize > len(data) or left < 0:
                     raise damaged(page, told)
                 damage(damaged(page, told, kind="overlap"))
                 if ksize < 1:
                     continue
-            # Writers put key behind key: with no overlap, what elements give can never exceed what the file holds.
+            # Writers put key after key: without overlaps, the elements are never larger than the file.
             end = max(end, middle + vsize)
             yield bytes(data[start:middle]), data[middle:end], flags, 0 if leaf else element[2]
 
     def bucket_header(self, page: Page, value: memoryview) -> tuple[int, int, memoryview | None]:
-        """Return root page, sequence and, where the bucket is inline, the image of its page.
+        """Return the root page, the sequence and, for an inline bucket, the image of its page.
 
         Raises:
             FormatError: of kind `element`.
@@ -214,7 +218,7 @@ class BoltPages:
         return 0, sequence, value[layout.size :]
 
     def freelist(self) -> tuple[Page, tuple[int, ...]] | None:
-        """Return the freelist's page and the numbers in it; None if the writer stores none.
+        """Return the freelist's page and its numbers; None if the writer stores no freelist.
 
         Raises:
             FormatError: as `page` does, or of kind `element`.
@@ -238,7 +242,7 @@ class BoltPages:
 
 
 def newest_meta(data: memoryview) -> tuple[Meta, tuple[str, ...]]:
-    """Return the valid meta page of the newest transaction, and what is wrong with the other one.
+    """Return the valid meta page of the newest transaction, and the fault of the other one.
 
     Raises:
         FormatError: of kind `empty`, `truncated` (fewer than two pages), or where no meta page is valid, `magic` (no bolt
@@ -257,7 +261,7 @@ def newest_meta(data: memoryview) -> tuple[Meta, tuple[str, ...]]:
             )
         second = _meta(data, page_size, page_size)
     else:
-        # The page size is unknown then: the second meta page must be where it says itself that it is.
+        # The page size is unknown: the second meta page must be at the offset that its own page size implies.
         tried = (_meta(data, size, size) for size in (1024 << shift for shift in range(15)))
         second = next((meta for meta in tried if isinstance(meta, Meta)), first)
     valid = [meta for meta in (first, second) if isinstance(meta, Meta)]
@@ -272,7 +276,7 @@ def newest_meta(data: memoryview) -> tuple[Meta, tuple[str, ...]]:
 
 
 def _meta(data: memoryview, offset: int, page_size: int | None = None) -> Meta | str:
-    """Read the meta of the page at `offset`, or name the kind of its fault."""
+    """Return the meta page at `offset`, or the kind of its fault."""
     start = offset + _HEADER_BYTES
     body = bytes(data[start : start + _META_BYTES])
     byteorder = _ORDERS.get(body[:4])
@@ -285,7 +289,7 @@ def _meta(data: memoryview, offset: int, page_size: int | None = None) -> Meta |
     )
     if version != VERSION:
         return "version"
-    # A checksum of 0 passed until bbolt 1.3.6; every writer computes it anyway.
+    # bbolt accepted a checksum of 0 until 1.3.6; every writer computes it anyway.
     if checksum != _fnv1a(body[:_CHECKED_BYTES]):
         return "checksum"
     if not _LEAST_PAGE <= size <= _MOST_PAGE or size & (size - 1) or page_size not in {None, size}:
@@ -312,7 +316,7 @@ def _no_meta(data: memoryview, kind: str) -> FormatError:
 
 
 def damaged(page: Page, what: str, *, kind: str = "element") -> FormatError:
-    """Return the error that says what is wrong with `page`, and where it is."""
+    """Return the error for a fault of `page`, with its position."""
     return FormatError(f"{page}: {what}", kind=kind, offset=page.offset)
 
 

@@ -1,8 +1,8 @@
-"""luet's configuration, and where by it the database of installed packages is.
+"""luet's configuration, and the path of the database of installed packages that follows from it.
 
 Follows luet 0.16 to 0.36 (`cmd/util/config.go`, `pkg/api/core/types/config.go` and `repository.go`): luet.yaml is read
-through viper, so keys count in any case, a value of another type is converted where that can be done, and environment
-variables with the prefix `LUET_` come before the file. luet skips a luet.yaml that is not YAML as if there were none.
+by viper: the case of keys does not matter, a value of another type is converted if possible, and environment variables
+with the prefix `LUET_` override the file. luet ignores a luet.yaml that is not YAML.
 
 Refused: what is not YAML (see `yaml`), and a document that is not a mapping.
 """
@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 CONFIG_PATH = "/etc/luet/luet.yaml"
-"""Where luet.yaml is, unless there is a `.luet.yaml` in the working or home directory."""
+"""The path of luet.yaml, unless there is a `.luet.yaml` in the working or home directory."""
 
 DATABASE_PATHS = ("/var/cache/luet/luet.db", "/var/luet/db/luet.db", "/var/db/luet/luet.db")
-"""luet's default, what the bootstrap scripts of cOS and luet configure, and luet's documentation."""
+"""The directories of luet's default, of the bootstrap scripts of cOS and luet, and of luet's documentation."""
 
-_DATABASE_ENGINE = "boltdb"  # any other makes luet keep its database in memory
+_DATABASE_ENGINE = "boltdb"  # with any other, luet keeps its database in memory
 _DATABASE_FILE = "luet.db"
 _TRUE = frozenset(["1", "t", "T", "true", "TRUE", "True"])  # Go's strconv.ParseBool
 _FALSE = frozenset(["0", "f", "F", "false", "FALSE", "False", ""])
@@ -44,19 +44,19 @@ _PROBLEMS = 100
 
 @frozen(kw_only=True)
 class LuetRepository:
-    """A place that packages come from.
+    """A repository of packages.
 
     Attributes:
         name: how packages refer to it.
         type: `disk`, `http` or `docker`.
         urls: directories, web addresses or image names, in order of preference.
-        enable: whether it is in use, but see `enabled_for`.
-        priority: the smallest one wins.
+        enable: whether it is in use; see `enabled_for`.
+        priority: the smallest number wins.
         verify: whether its images must be signed.
-        cached: whether luet keeps its tree beside the database.
+        cached: whether luet keeps its tree next to the database.
         description: one line.
-        arch: the architecture, as Go names it, on which it is in use even where `enable` is false.
-        reference: the file or tag of its index, where that is not `repository.yaml`.
+        arch: the architecture, as Go names it, on which it is in use even if `enable` is false.
+        reference: the file or tag of its index, if that is not `repository.yaml`.
     """
 
     name: str = ""
@@ -77,15 +77,15 @@ class LuetRepository:
 
 @frozen(kw_only=True)
 class LuetConfig:
-    """What luet.yaml says, with luet's own values where it says nothing.
+    """The settings of luet.yaml, with luet's defaults for missing ones.
 
     Attributes:
-        database_engine: `boltdb` is the only one that makes a file.
-        database_path: the directory of the database, below `rootfs` even if absolute.
+        database_engine: only `boltdb` makes a file.
+        database_path: the directory of the database, below `rootfs` even if it is absolute.
         rootfs: where packages are installed.
         repositories: in the order of the file.
-        repository_directories: where further files with one repository each are.
-        problems: values that luet cannot read (it then does not start), and keys that are there twice.
+        repository_directories: directories of further files with one repository each.
+        problems: values that luet cannot read (it then does not start), and repeated keys.
     """
 
     database_engine: str = _DATABASE_ENGINE
@@ -97,7 +97,7 @@ class LuetConfig:
 
 
 def parse_config(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> LuetConfig:
-    """Read a luet.yaml; an empty one gives luet's own values.
+    """Read a luet.yaml; an empty one has luet's defaults.
 
     Raises:
         FormatError: of the kinds that `parse_yaml` names, or `structure` (not a mapping).
@@ -121,13 +121,13 @@ def parse_repository(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> L
     """Read a file of `repository_directories`, which holds one repository.
 
     Raises:
-        FormatError: of the kinds that `parse_yaml` names, or `structure`: not a mapping, or without what makes luet take
-            it (name, type and urls).
+        FormatError: of the kinds that `parse_yaml` names, or `structure`: not a mapping, or without the name, type and urls
+            that luet requires.
     """
     repository = _repository(_section(parse_yaml(text, limits=limits).value, "a repository file"), 9999)
     if not (repository.name and repository.type and repository.urls):
         raise FormatError(
-            "a repository file has a name, a type and urls, and luet leaves this one out",
+            "expected a repository file with a name, a type and urls; luet ignores this one",
             kind="structure",
             remedy="add what is missing, or remove the file",
         )
@@ -135,17 +135,17 @@ def parse_repository(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> L
 
 
 def database_paths(config: LuetConfig, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the places of the database, likeliest first: as configured, then where it is known to have been.
+    """Return the possible paths of the database, likeliest first: as configured, then the known defaults.
 
     Args:
         config: of the image.
-        environment: the variables of the image's configuration; those that `ENV` set counted when luet ran.
+        environment: the variables of the image's configuration; luet read those that `ENV` set.
 
     Returns:
-        Absolute paths in the image, each once, without `.` and `..`. The database may well be elsewhere or nowhere: luet
-        can be told on its command line, and many images were cleaned.
+        Absolute paths in the image, each once, without `.` and `..`. The database may be elsewhere or missing: luet
+        has options for its path, and many images remove it.
     """
-    # To viper an empty variable is none.
+    # viper ignores an empty variable.
     engine = environment.get("LUET_SYSTEM__DATABASE_ENGINE") or config.database_engine
     directory = environment.get("LUET_SYSTEM__DATABASE_PATH") or config.database_path
     rootfs = environment.get("LUET_SYSTEM__ROOTFS") or config.rootfs
@@ -171,7 +171,9 @@ def _repository(section: _Section, priority: int) -> LuetRepository:
 
 def _section(value: Any, what: str) -> _Section:
     if not isinstance(value, dict) and value is not None:
-        raise FormatError(f"{what} is a mapping, and this is a {type(value).__name__}", kind="structure")
+        raise FormatError(
+            f"expected {what} to be a mapping, found a {type(value).__name__}", kind="structure"
+        )
     return _Section(_folded(value or {}), "", [])
 
 
@@ -181,7 +183,7 @@ def _folded(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 @define
 class _Section:
-    """A mapping, read by the types that luet declares, as viper converts to them."""
+    """A mapping whose values are converted to luet's types as viper does."""
 
     values: dict[str, Any]
     path: str
@@ -196,7 +198,7 @@ class _Section:
 
     def sections(self, name: str) -> list[_Section]:
         value = self.values.get(name, [])
-        # Where one is enough viper takes it for a list of one.
+        # viper takes a single value as a list of one.
         items = [value] if isinstance(value, dict) else value
         if not isinstance(items, list):
             self._wrong(name, "a list of mappings")

@@ -1,12 +1,12 @@
 """luet's database of installed packages.
 
 A bbolt file (`bolt`) of storm records (`luet_records`), written by luet 0.2 and newer (`pkg/database/database_boltdb.go`).
-Packages are in the bucket `DefaultPackage` until luet 0.22 and in `Package` from 0.30 on; where different versions took
-turns both exist and both count. Their files are in `files/PackageFile`, joined by fingerprint.
+Packages are in the bucket `DefaultPackage` until luet 0.22 and in `Package` from 0.30 on; if both versions were used,
+both exist and both count. Their files are in `files/PackageFile`, joined by fingerprint.
 
-Refused: what `bolt` and `luet_records` refuse in one of the three buckets, since a part of a database would look like the
-whole. A single record that cannot be read is noted in `LuetDatabase.problems`. luet itself lists nothing at all after the
-first fault, so an empty list from it proves nothing.
+Refused: what `bolt` and `luet_records` refuse in one of the three buckets, because a part of a database would look like the
+whole. `LuetDatabase.problems` names single records that cannot be read. luet itself lists no package after the first fault,
+so an empty list from luet proves nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 PACKAGE_BUCKETS = ("Package", "DefaultPackage")
-"""Where packages are, in the order in which they are read."""
+"""The buckets of packages, in the order in which they are read."""
 
 _FILE_BUCKETS = ("files", "PackageFile")
 
@@ -41,7 +41,7 @@ _REPOSITORY = re.compile(r"/repos/([^/]+)/treefs/")
 
 @frozen
 class LuetSelector:
-    """A package that another one requires, conflicts with or provides; `version` may be one such as `>=0`."""
+    """A package that another one requires, conflicts with or provides; `version` may be a condition such as `>=0`."""
 
     category: str
     name: str
@@ -58,9 +58,9 @@ class LuetFileRecord:
     Attributes:
         id: the record's key.
         fingerprint: of the package, see `LuetPackage.fingerprint`.
-        files: relative to the root, without `.`, `..` and empty components. Whoever wrote them is not to be trusted.
-        irregular_files: names that were stored in another form, as they were stored.
-        malformed: fields whose value is of a type that luet cannot read.
+        files: relative to the root, without `.`, `..` and empty components. They are not trusted.
+        irregular_files: names that were stored in another form, unchanged.
+        malformed: fields with a value of a type that luet cannot read.
     """
 
     id: int
@@ -77,23 +77,23 @@ class LuetPackage:
     Attributes:
         category: such as `system`; may be empty.
         name: without category and version.
-        version: as stored; its order differs between versions of luet.
-        files: of its file record, none if it has no such record.
+        version: as stored; versions of luet order it differently.
+        files: of its file record, empty if it has no such record.
         file_record: the id of that record, None if there is none.
         id: the record's key.
         bucket: one of `PACKAGE_BUCKETS`.
-        requires: packages that it needs.
-        conflicts: packages that it excludes.
-        provides: packages that it stands for.
+        requires: the packages that it needs.
+        conflicts: the packages that it excludes.
+        provides: the packages that it replaces.
         annotations: free key-value pairs, in the order stored.
         labels: the same, for selection.
         description: one line.
-        license: as the package names it.
+        license: in the package's own words.
         uri: its homepages.
-        path: of its definition when it was installed.
-        build_timestamp: the text that Go makes of a time.
-        hidden: whether searches leave it out.
-        malformed: fields whose value is of a type that luet cannot read; they are empty here.
+        path: of its definition at installation.
+        build_timestamp: a time in Go's text form.
+        hidden: whether searches omit it.
+        malformed: fields with a value of a type that luet cannot read; they are empty here.
     """
 
     category: str
@@ -121,26 +121,26 @@ class LuetPackage:
 
     @property
     def fingerprint(self) -> str:
-        """What luet calls the package; not to be taken apart again, since names and versions hold hyphens."""
+        """The name that luet prints for the package. It cannot be split again, because names and versions contain hyphens."""
         return _fingerprint(self.name, self.category, self.version)
 
     @property
     def repository(self) -> str | None:
-        """The repository that it came from, where luet kept that one's tree (`cached: true`)."""
+        """The repository of the package, if luet kept the repository's tree (`cached: true`)."""
         found = _REPOSITORY.search(self.path)
         return found[1] if found else None
 
 
 @frozen(kw_only=True)
 class LuetDatabase:
-    """What a luet database holds.
+    """The content of a luet database.
 
     Attributes:
-        problems: what is wrong with the file and did not keep it from being read, first of all lost transactions.
-        packages: in the order of `PACKAGE_BUCKETS`, in each by id. The order of ids means nothing.
-        file_records: by id, of all packages, and of none.
-        is_storm: whether storm wrote it; otherwise it is another program's bolt file, and empty for that reason.
-        is_migration_broken: luet 0.30.0 or 0.30.1 spoilt the bucket `Package`: all is there, but luet lists nothing.
+        problems: faults of the file that do not prevent reading, lost transactions first.
+        packages: in the order of `PACKAGE_BUCKETS`, in each by id. The order of ids has no meaning.
+        file_records: by id, with and without a package.
+        is_storm: whether storm wrote it; otherwise it is another program's bolt file, and has no packages here.
+        is_migration_broken: whether luet 0.30.0 or 0.30.1 damaged the bucket `Package`: its records exist, but luet lists none.
         page_size: of the file, in bytes.
         byteorder: of the machine that wrote it.
         txid: the last transaction.
@@ -168,14 +168,14 @@ def read_database(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) 
     """
     database = open_bolt(data, limits=limits)
     records = StormRecords(database, limits, dict.fromkeys(database.problems))
-    # File lists come first, so that no more than one record is held as it was decoded.
+    # File lists come first, so that only one decoded record is in memory at a time.
     file_records = tuple(
         _file_record(record_id, fields) for record_id, fields in records.read(*_FILE_BUCKETS)
     )
     by_fingerprint: dict[str, LuetFileRecord] = {}
     for record in file_records:
         spend()
-        by_fingerprint.setdefault(record.fingerprint, record)  # luet takes the first as well
+        by_fingerprint.setdefault(record.fingerprint, record)  # luet also uses the first
     packages = tuple(
         _package(bucket, record_id, fields, by_fingerprint)
         for bucket in PACKAGE_BUCKETS
@@ -233,7 +233,7 @@ def _file_record(record_id: int, fields: Fields) -> LuetFileRecord:
     stored = fields.texts("files")
     files = stored
     irregular: tuple[str, ...] = ()
-    # All names are searched at once first, each between slashes of its own: hardly any list has a name that needs more.
+    # All names are searched at once first, each between its own slashes: few lists have a name that needs more.
     joined = "/" + "/\0/".join(stored) + "/"
     if stored and any(component in joined for component in _IRREGULAR_COMPONENTS):
         files = tuple(name for name in map(_cleaned, stored) if name)
@@ -248,7 +248,7 @@ def _file_record(record_id: int, fields: Fields) -> LuetFileRecord:
 
 
 def _cleaned(name: str) -> str:
-    """Make a name relative to the root as luet does that joins the two: `..` stops at the root."""
+    """Make a name relative to the root as luet does, which joins the two: `..` stops at the root."""
     kept: list[str] = []
     for component in name.split("/"):
         if component == "..":

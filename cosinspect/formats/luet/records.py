@@ -1,8 +1,8 @@
-"""Records that storm 2.2 keeps in a bolt database, and their fields by the types that luet declares them with.
+"""Records of storm 2.2 in a bolt database, and their fields with luet's types.
 
-Storm (`store.go`, `metadata.go`, `codec/json`) puts each record under a key of eight bytes, big endian whatever the file's
-own order, as a JSON object. Go sets fields by key in any case and stops at a value of another type; here that field
-stays empty and is named in `Fields.malformed`. Refused: more than `Limits.database_records` records, or more than `Limits.database_values` values in them.
+Storm (`store.go`, `metadata.go`, `codec/json`) puts each record under a key of eight bytes, always big endian, as a JSON object. Go
+ignores the case of keys and stops at a value of another type; here that field stays empty and `Fields.malformed` names it. Refused: more than
+`Limits.database_records` records, or more than `Limits.database_values` values in them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cosinspect.limits import Limits
 
 __all__ = ["Fields", "StormRecords"]
 
-# As many as any value needs: what is between values, opens them, or is an escape in a text.
+# At least one for each value: separators, openings, and escapes in text.
 _MARKS = b",:[{\\"
 _METADATA = b"__storm_metadata"
 _ID_BYTES = 8
@@ -29,21 +29,21 @@ _PROBLEMS = 1000
 
 @define
 class StormRecords:
-    """Reads records, and notes what cannot be read."""
+    """Reads records, and notes records that cannot be read."""
 
     database: BoltDatabase
     limits: Limits
     problems: dict[str, None] = field(factory=dict)  # in order, each once
-    plain_metadata: set[str] = field(factory=set)  # buckets that have a pair where storm has a bucket
+    plain_metadata: set[str] = field(factory=set)  # buckets with a pair in place of storm's nested bucket
     count: int = 0
     parts: int = 0
 
     def read(self, *names: str) -> Iterator[tuple[int, Fields]]:
-        """Yield id and fields of the records in the bucket `names[-1]`, in the order of the file.
+        """Yield the id and the fields of each record in the bucket `names[-1]`, in the order of the file.
 
         Raises:
-            FormatError: a page of the bucket is damaged, or more is in it than is read (`limit`). Elements that
-                overlap are noted, and given as bbolt gives them.
+            FormatError: a page of the bucket is damaged, or it exceeds a limit (`limit`). Overlapping elements are
+                noted, and yielded as bbolt does.
         """
         bucket = self.database.bucket(*(name.encode() for name in names), problem=self._note)
         if bucket is None:
@@ -64,7 +64,7 @@ class StormRecords:
                     self.plain_metadata.add(name)
                 elif (
                     not is_codec_known
-                ):  # once: a hostile bucket could have a million of them, all with one large root
+                ):  # noted once: a hostile bucket can have a million of them, all with one large root
                     self._check_codec(name, element.bucket)
                     is_codec_known = True
             elif element.bucket is None and len(element.key) == _ID_BYTES:
@@ -76,19 +76,22 @@ class StormRecords:
     def _record(self, name: str, key: bytes, value: memoryview) -> dict[str, Any] | None:
         self.count += 1
         if self.count > self.limits.database_records:
-            raise FormatError(f"at most {self.limits.database_records} records are read", kind="limit")
+            raise FormatError(
+                f"expected at most {self.limits.database_records} records, found more", kind="limit"
+            )
         if len(value) > self.limits.parsed_file_bytes:
             raise FormatError(
-                f"a record of at most {self.limits.parsed_file_bytes} bytes is read, this one has {len(value)}",
+                f"expected a record of at most {self.limits.parsed_file_bytes} bytes, found {len(value)}",
                 kind="limit",
                 where=f"{name} {key.hex()}",
             )
         content = bytes(value)
-        # Counted before they are decoded: an empty list takes three bytes here, and sixty once it is one.
+        # Counted before decoding: an empty list has three bytes here, and sixty as an object.
         self.parts += 1 + len(content) - len(content.translate(None, _MARKS))
         if self.parts > self.limits.database_values:
             raise FormatError(
-                f"records with at most {self.limits.database_values} values are read", kind="limit"
+                f"expected records with at most {self.limits.database_values} values, found more",
+                kind="limit",
             )
         try:
             record = decode_json(content)
@@ -117,7 +120,7 @@ class StormRecords:
 
 @define
 class Fields:
-    """A structure's fields, by their names in lower case, as luet would be given them."""
+    """A structure's fields, by their names in lower case, as Go passes them to luet."""
 
     values: dict[str, Any]
     malformed: list[str] = field(factory=list)
@@ -143,7 +146,7 @@ class Fields:
         return tuple(self._items(name, str))
 
     def objects(self, name: str) -> Iterator[Fields]:
-        """Yield the structures of a list; what is malformed in them is not noted."""
+        """Yield the structures of a list; malformed values in them are not noted."""
         for item in self._items(name, dict):
             yield Fields(fold_fields(item))
 

@@ -1,5 +1,5 @@
 """Shell scripts: words, quoting, grammar, and the commands and functions of a script.
 
-It may import what `cosinspect.formats` may. `script` is what others call; `grammar` and `quoting` follow the shell command language of
-POSIX and what bash adds. Nothing here knows what a command does.
+It may import what `cosinspect.formats` may. Other packages call `script`; `grammar` and `quoting` follow the shell command language of
+POSIX and bash's additions. Nothing here knows the effects of commands.
 """

@@ -1,8 +1,7 @@
-"""The grammar of shell scripts, as far as it takes to tell simple commands from everything else.
+"""The grammar of shell scripts, as far as it is needed to find simple commands.
 
-By POSIX.1-2017, "Shell Command Language", 2.9 and 2.10, with bash's additions. One skip the text with a stack of
-what is open: no recursion, and nothing is read twice but what stands in backquotes, which loses a level of backslashes
-with each reading.
+Follows POSIX.1-2017, "Shell Command Language", 2.9 and 2.10, with bash's additions. It reads the text once with a stack of
+open constructs and without recursion. Only text in backquotes is read again, without one level of backslashes.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _DELIMITER_QUOTES = re.compile(r"""['"\\]""")
 _SEPARATOR = re.compile(r";;&|;;|;&|;|&&|&|\|\||\|&|\|")
 _NO_PARAMETERS = re.compile(r"[ \t]*\([ \t]*\)")
 
-# What a compound command must be for a reserved word to go on with it or to close it, and what it is from then on.
+# By reserved word: the state in which a compound command must be, and its state after the word.
 _GOES_ON = {
     "then": ({"if"}, "if"),
     "elif": ({"if"}, "if"),
@@ -59,14 +58,14 @@ _IN_CASE_HEAD = frozenset({WordState.CASE_WORD, WordState.CASE_IN, WordState.PAT
 
 @define(eq=False)
 class ScriptReader:
-    """Reads one script and reports its simple commands as they end.
+    """Reads one script and reports each simple command at its end.
 
     Attributes:
         scanner: at the script's start.
-        report: is given the words of each simple command and of each `[[`, None for those that are not literal, with
-            the offset and the line of the first.
+        report: is called with the words of each simple command and each `[[`, None for words that are not literal, with the
+            offset and the line of the first word.
         functions: the names of the functions defined.
-        open_since: the offset of the outermost construct that is open where reading stopped, or None.
+        open_since: the offset of the outermost construct that was open when reading stopped, or None.
     """
 
     scanner: ShellLexer
@@ -75,7 +74,7 @@ class ScriptReader:
     open_since: int | None = None
 
     def read(self) -> None:
-        """Read to the end, to an unconditional `exit`, or to what cannot be followed."""
+        """Read to the end, to an unconditional `exit`, or to text that cannot be parsed."""
         scanner = self.scanner
         steps: dict[FrameKind, Callable[[Frame, str], None]] = {
             FrameKind.COMMANDS: self._commands,
@@ -90,7 +89,7 @@ class ScriptReader:
                 frame = scanner.stack[-1]
                 steps[frame.kind](frame, scanner.text[scanner.position])
             if len(scanner.stack) > 1 or scanner.stack[0].compounds:
-                scanner.fail("unclosed", "a quote, substitution or compound command is never closed")
+                scanner.fail("unclosed", "a quote, substitution or compound command is not closed")
         opened = [frame.start for frame in scanner.stack[1:2]]
         opened += [start for _, start in scanner.stack[0].compounds[:1]]
         self.open_since = min(opened, default=None)
@@ -345,7 +344,7 @@ class ScriptReader:
             self.report(frame.words, frame.words_start, frame.words_line)
             last = len(scanner.stack) == 1 and not frame.compounds and sign in {"\n", ";"}
             if last and frame.words[0] == "exit" and frame.before in {"", "\n", ";"}:
-                raise Stopped  # what follows an unconditional exit may be anything, such as an archive
+                raise Stopped  # any data may follow an unconditional exit, such as an archive
         frame.words = []
         frame.state = WordState.COMMAND
         frame.before = sign

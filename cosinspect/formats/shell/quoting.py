@@ -1,7 +1,7 @@
-"""The quoting of shell scripts: quotes, expansions and substitutions, over an explicit stack of what is open.
+"""The quoting of shell scripts: quotes, expansions and substitutions, with an explicit stack of open constructs.
 
-By POSIX.1-2017, "Shell Command Language", 2.2 and 2.6, with bash's `$'...'`, `$"..."`, arrays and extended patterns.
-Nothing here knows commands: see `cosinspect.formats.shell.grammar`.
+Follows POSIX.1-2017, "Shell Command Language", 2.2 and 2.6, with bash's `$'...'`, `$"..."`, arrays and extended patterns.
+Commands are parsed in `cosinspect.formats.shell.grammar`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ __all__ = [
 ]
 
 MAX_NESTING = 200
-"""Quotes, substitutions and subshells within each other."""
+"""The deepest nesting of quotes, substitutions and subshells."""
 
 BREAKS = frozenset(" \t\n;&|<>()")
 """The characters that end an unquoted word."""
 
 PLAIN = re.compile(r"""[^ \t\n\\'"`$;&|<>()#]++""")
-"""A run that means nothing but itself, outside quotes."""
+"""Text without special characters, outside quotes."""
 
 _PLAIN_IN_QUOTES = re.compile(r'[^"\\`$]++')
 _PLAIN_IN_BRACES = re.compile(r"""[^}\\'"`$]++""")
@@ -47,11 +47,11 @@ _PATTERN_OPERATORS = frozenset("#%/^,")
 
 
 class Stopped(Exception):
-    """Reading ends here; it never leaves the shell modules."""
+    """Reading ends; the exception never leaves the shell modules."""
 
 
 class WordState(enum.Enum):
-    """What the next word of a list of commands is."""
+    """The role of the next word of a list of commands."""
 
     COMMAND = enum.auto()
     ARGUMENT = enum.auto()
@@ -66,7 +66,7 @@ class WordState(enum.Enum):
 
 
 class FrameKind(enum.Enum):
-    """What a frame of the stack holds."""
+    """The kind of a frame of the stack."""
 
     COMMANDS = enum.auto()  # the script, a subshell or a substitution
     QUOTES = enum.auto()  # "..."
@@ -77,7 +77,7 @@ class FrameKind(enum.Enum):
 
 @define(eq=False)
 class OpenWord:
-    """A word while it is read, and what is known of its text."""
+    """A word that is being read, and the known part of its text."""
 
     start: int
     parts: list[str] = Factory(list)
@@ -86,18 +86,18 @@ class OpenWord:
 
     @property
     def literal(self) -> str | None:
-        """The text without its quotes, or None if an expansion is in it."""
+        """The text without its quotes, or None if it contains an expansion."""
         return None if self.expanded else "".join(self.parts)
 
 
 @define(eq=False)
 class Frame:
-    """One construct that is open; which fields count depends on its kind."""
+    """An open construct; its kind decides which fields are used."""
 
     kind: FrameKind
     start: int
     word: OpenWord | None = (
-        None  # the word being read, or of which the quotes, braces or parentheses are part
+        None  # the word that is being read, or to which the quotes, braces or parentheses belong
     )
     depth: int = 0  # PARENS: parentheses to close
     comments: bool = False  # PARENS: whether `#` starts a comment
@@ -106,22 +106,24 @@ class Frame:
     words: list[str | None] = Factory(list)  # COMMANDS, TEST: of the simple command or test
     words_start: int = 0
     words_line: int = 0
-    state: WordState = WordState.COMMAND  # COMMANDS, as all that follows
+    state: WordState = WordState.COMMAND  # COMMANDS, as all below
     before: str = ""  # the separator before the simple command
     compounds: list[tuple[str, int]] = Factory(list)  # the compound commands open, with their offsets
-    documents: list[tuple[str, bool]] = Factory(list)  # here-documents to come: delimiter, whether tabs go
+    documents: list[tuple[str, bool]] = Factory(
+        list
+    )  # pending here-documents: delimiter, whether tabs are removed
     redirecting: bool = False  # whether the next word is a redirection's
-    pattern_begun: bool = False  # PATTERN: whether a word was there
+    pattern_begun: bool = False  # PATTERN: whether it has a word
 
 
 @define(eq=False)
 class ShellLexer:
-    """A position in a script, and what is open there.
+    """A position in a script, and the open constructs.
 
     Attributes:
         text: the script; it ends with a newline.
         line: the line of the text's first character.
-        substitutions: what stands in backquotes, each a script of its own, with its offset and line.
+        substitutions: texts in backquotes, each a script of its own, with its offset and line.
         problem: why reading stopped, or None.
     """
 
@@ -144,8 +146,8 @@ class ShellLexer:
         raise Stopped
 
     def misplaced(self, what: str) -> NoReturn:
-        """Stop reading at a word or sign that is out of place."""
-        self.fail("syntax", f"`{what[:80]}` stands where the grammar has no place for it")
+        """Stop reading at a word or sign that the grammar does not allow."""
+        self.fail("syntax", f"`{what[:80]}` is not allowed here by the grammar")
 
     def line_of(self, position: int) -> int:
         """The line of a position; positions come in order."""
@@ -157,7 +159,7 @@ class ShellLexer:
     def push(self, kind: FrameKind, width: int, **fields: Any) -> None:
         """Open a construct whose opening sign is `width` characters long."""
         if len(self.stack) > MAX_NESTING:
-            self.fail("limit", f"the script is nested more than {MAX_NESTING} deep")
+            self.fail("limit", f"the script is nested more than {MAX_NESTING} levels deep")
         self.stack.append(Frame(kind, self.position, **fields))
         self.position += width
 
@@ -167,7 +169,7 @@ class ShellLexer:
         self.position += width
 
     def word(self, frame: Frame) -> OpenWord:
-        """The word being read; it starts here if none is."""
+        """The word that is being read; if there is none, it starts here."""
         if frame.word is None:
             frame.word = OpenWord(self.position)
         return frame.word
@@ -182,7 +184,7 @@ class ShellLexer:
     def _single_quote(self, word: OpenWord) -> None:
         end = self.text.find("'", self.position + 1)
         if end < 0:
-            self.fail("quote", "the quote ' has no other end")
+            self.fail("quote", "the quote ' is not closed")
         word.parts.append(self.text[self.position + 1 : end])
         word.quoted = True
         self.position = end + 1
@@ -209,7 +211,7 @@ class ShellLexer:
         elif not in_quotes and following == "'":
             match = _ANSI_C.match(text, at)
             if match is None:
-                self.fail("quote", "the quote $' has no other end")
+                self.fail("quote", "the quote $' is not closed")
             word.quoted = word.expanded = True
             self.position = match.end()
         elif not in_quotes and following == '"':
@@ -225,7 +227,7 @@ class ShellLexer:
     def _backquote(self, word: OpenWord, *, in_quotes: bool) -> None:
         match = _BACKQUOTED.match(self.text, self.position)
         if match is None:
-            self.fail("quote", "the quote ` has no other end")
+            self.fail("quote", "the quote ` is not closed")
         word.expanded = True
         inner = re.sub(r'\\([`\\$"])' if in_quotes else r"\\([`\\$])", r"\1", match[1])
         if inner:
@@ -233,7 +235,7 @@ class ShellLexer:
         self.position = match.end()
 
     def quoting(self, word: OpenWord, character: str, *, in_quotes: bool = False) -> bool:
-        """Take a quote, a backslash, a `$` or a backquote, and tell whether it was one."""
+        """Take a quote, a backslash, a `$` or a backquote; return whether it was one."""
         if character == "\\":
             self._backslash(word)
         elif character == "'":
@@ -248,10 +250,10 @@ class ShellLexer:
             return False
         return True
 
-    # --- frames that hold no commands --------------------------------------------------------------------------
+    # --- frames without commands --- --------------------------------------------------------------------------
 
     def quotes(self, frame: Frame, character: str) -> None:
-        """Take the next piece of what stands within double quotes."""
+        """Take the next piece of text within double quotes."""
         word = self.word(frame)
         if match := _PLAIN_IN_QUOTES.match(self.text, self.position):
             word.parts.append(match[0])
@@ -279,7 +281,7 @@ class ShellLexer:
             self.quoting(self.word(frame), character, in_quotes=frame.in_quotes)
 
     def parens(self, frame: Frame, character: str) -> None:
-        """Take the next piece of parentheses that hold no commands."""
+        """Take the next piece of parentheses without commands."""
         if match := _PLAIN_IN_PARENS.match(self.text, self.position):
             self.position = match.end()
         elif character == "#":

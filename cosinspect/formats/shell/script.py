@@ -7,7 +7,7 @@ two subshells.
 
 Only what is surely a command is reported: a literal word in command position, by a bare name or an absolute path. Where the
 text cannot be followed to its end (a quote or construct that is not closed, a word out of place, nesting beyond
-`MAX_NESTING`), reading stops there and nothing that stands within a construct that is still open is reported. Nor is
+`MAX_NESTING`), reading stops there and nothing that is within a construct that is still open is reported. Nor is
 anything told of a script beyond `MAX_CHARACTERS`.
 """
 
@@ -31,6 +31,7 @@ __all__ = [
     "ProgramCall",
     "ShellScript",
     "functions",
+    "read_calls",
     "read_shell_script",
 ]
 
@@ -114,9 +115,22 @@ def _read(script: str) -> ShellScript:
 _known_script = lru_cache(maxsize=64)(_read)
 
 
+def read_calls(script: str) -> tuple[tuple[str | None, ...], ...]:
+    """Return the words of each simple command, in order; None for a word that is not literal.
+
+    Commands in here-documents and in substitutions are left out, and everything behind a construct that cannot be read.
+    """
+    if len(script) > MAX_CHARACTERS:
+        return ()
+    found: list[tuple[str | None, ...]] = []
+    scanner = ShellLexer(script if script.endswith("\n") else script + "\n", 1)
+    ScriptReader(scanner, lambda words, *_: found.append(tuple(words))).read()
+    return tuple(found)
+
+
 @define
 class _Findings:
-    """What is known of a script and of what stands in its backquotes."""
+    """What is known of a script and of what is in its backquotes."""
 
     lines: dict[str, int] = Factory(dict)
     functions: set[str] = Factory(set)

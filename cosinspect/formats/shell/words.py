@@ -1,4 +1,4 @@
-"""Names that a shell gives a meaning of its own, so that no file of that name is run for them."""
+"""Names with a meaning to a shell, which runs no file for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BASH_BUILTINS = frozenset(
         *("wait",),
     }
 )
-"""What `compgen -b` of bash 5.2 lists."""
+"""The builtins of bash 5.2 (`compgen -b`)."""
 
 DASH_BUILTINS = frozenset(
     {
@@ -36,4 +36,4 @@ DASH_BUILTINS = frozenset(
 """The builtins of dash 0.5.12 (its manual page, "Builtins")."""
 
 BUILTINS = BASH_BUILTINS | DASH_BUILTINS
-"""Builtins of either shell: what one of them has might be a file for the other, which is then not reported."""
+"""The builtins of either shell. A builtin of only one may be a file for the other; that file is then not reported."""

@@ -16,9 +16,9 @@ class Envelope:
     """A payload and the signatures over it.
 
     Attributes:
-        payload_type: what the payload is; signed with it.
+        payload_type: the type of the payload, which is signed too.
         payload: its bytes.
-        signatures: over `signed_bytes`; at least one.
+        signatures: of `signed_bytes`; at least one.
     """
 
     payload_type: str
@@ -27,7 +27,7 @@ class Envelope:
 
     @property
     def signed_bytes(self) -> bytes:
-        """What the signatures are over: type and payload, each behind its length ("PAE")."""
+        """The signed bytes: type and payload, each after its length ("PAE")."""
         kind = self.payload_type.encode()
         return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(self.payload), self.payload)
 
@@ -45,7 +45,7 @@ class WireEnvelope(msgspec.Struct, rename="camel"):
 
 
 def to_envelope(wire: WireEnvelope, where: str) -> Envelope:
-    """Return an envelope of the wire as a value.
+    """Convert a decoded envelope to a value.
 
     Raises:
         FormatError: of kind `base64`, or `signatures` (there is none).

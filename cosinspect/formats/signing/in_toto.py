@@ -24,9 +24,9 @@ class Subject:
     """An artifact that a statement is about.
 
     Attributes:
-        name: as its maker calls it.
-        digests: hexadecimal digits by algorithm, as written.
-        annotations: what else the statement says of it.
+        name: in its producer's words.
+        digests: hexadecimal digits by algorithm, unchanged.
+        annotations: further properties in the statement.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Subject:
 
 @frozen
 class Statement:
-    """A statement: about which artifacts, and of what kind; what it says is left where it is."""
+    """A statement: its artifacts and its kind, without the predicate."""
 
     predicate_type: str
     subjects: tuple[Subject, ...]

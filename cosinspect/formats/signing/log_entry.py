@@ -1,6 +1,6 @@
-"""Entries of the transparency log Rekor (version 1), as far as they tell what was signed.
+"""Entries of the transparency log Rekor (version 1): the signed content that they name.
 
-Known kinds: `hashedrekord`, `rekord` and `dsse`, each 0.0.1. Whether an entry is in the log is not asked here.
+Known kinds: `hashedrekord`, `rekord` and `dsse`, each 0.0.1. This module does not verify that an entry is in the log.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["LogEntry", "read_log_bundle", "read_log_entry"]
 
 @frozen
 class LogEntry:
-    """What an entry says was signed.
+    """The signed content that an entry names.
 
     Attributes:
-        kind: and version, such as `hashedrekord 0.0.1`.
-        signatures: those that were logged; None for a kind that is not known.
-        payload_sha256: hexadecimal digits; of the payload that was signed.
+        kind: with its version, such as `hashedrekord 0.0.1`.
+        signatures: the logged signatures; None for an unknown kind.
+        payload_sha256: hexadecimal digits of the signed payload's digest.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class LogEntry:
     payload_sha256: str
 
     def agrees(self, signature: bytes, payload: bytes) -> bool:
-        """Return whether the entry is about this signature over this payload; one of an unknown kind is not asked."""
+        """Return whether the entry names this signature of this payload; True for an unknown kind."""
         if self.signatures is None:
             return True
         return signature in self.signatures and self.payload_sha256 == hashlib.sha256(payload).hexdigest()
@@ -104,7 +104,7 @@ def read_log_entry(raw: bytes) -> LogEntry:
 
 
 def read_log_bundle(raw: bytes) -> LogEntry:
-    """Read what cosign keeps in the annotation `dev.sigstore.cosign/bundle` (SIGNATURE_SPEC.md, "bundle").
+    """Read cosign's annotation `dev.sigstore.cosign/bundle` (SIGNATURE_SPEC.md, "bundle").
 
     Raises:
         FormatError: of kind `json`, `fields`, `base64` or `algorithm`.

@@ -1,4 +1,4 @@
-"""JSON documents about signatures, decoded so that every reader sees the same: no key twice, no text that is not UTF-8."""
+"""JSON documents of signatures, decoded strictly: repeated keys and text that is not UTF-8 are refused, because readers differ."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 def read_signed_json(raw: bytes, wire: type[T], what: str) -> T:
-    """Return a JSON object as the structure it must have; keys that the structure does not know are skipped.
+    """Return a JSON object as a structure; unknown keys are skipped.
 
     Raises:
-        FormatError: of kind `json` (no JSON object that means one thing) or `fields` (another structure).
+        FormatError: of kind `json` (not an unambiguous JSON object) or `fields` (another structure).
     """
     try:
         return msgspec.convert(load_document(raw, what), ready(wire))
@@ -32,7 +32,7 @@ def read_signed_json(raw: bytes, wire: type[T], what: str) -> T:
 
 
 def decode_base64(text: str, what: str) -> bytes:
-    """Decode standard base64 with its padding (RFC 4648, 4), and nothing else.
+    """Decode standard base64 with padding (RFC 4648, 4); refuse anything else.
 
     Raises:
         FormatError: of kind `base64`.

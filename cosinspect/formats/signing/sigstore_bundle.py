@@ -1,4 +1,4 @@
-"""Sigstore bundles (sigstore/protobuf-specs, sigstore_bundle.proto, as JSON): a signature with what verifies it."""
+"""Sigstore bundles (sigstore/protobuf-specs, sigstore_bundle.proto, as JSON): a signature with its verification material."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from cosinspect.formats.signing.signed_json import decode_base64, read_signed_js
 __all__ = ["BUNDLE_V3", "MessageSignature", "SigstoreBundle", "is_bundle_type", "read_bundle"]
 
 BUNDLE_V3 = "application/vnd.dev.sigstore.bundle.v0.3+json"
-"""The media type of a bundle, and of the artifact that holds one."""
+"""The media type of a bundle, and of an artifact that holds one."""
 
-# Versions 0.1 and 0.2 had the version as a parameter; 0.3 has been seen so too.
+# Versions 0.1 and 0.2 have the version as a parameter; some documents of 0.3 do too.
 _TYPE = re.compile(
     r"application/vnd\.dev\.sigstore\.bundle(?:\.v0\.[0-9]{1,2}\+json|\+json;\s*version=0\.[0-9]{1,2})"
 )
@@ -24,12 +24,12 @@ _TYPE = re.compile(
 
 @frozen
 class MessageSignature:
-    """A signature over bytes that are not in the bundle.
+    """A signature of bytes that are not in the bundle.
 
     Attributes:
-        algorithm: that digested them, in sigstore's spelling: `SHA2_256`.
-        digest: of them; a hint, until it is compared with the one that is known.
-        signature: over them.
+        algorithm: of the digest, in sigstore's spelling: `SHA2_256`.
+        digest: of the bytes; only a hint until it is compared with the known digest.
+        signature: of the bytes.
     """
 
     algorithm: str
@@ -42,9 +42,9 @@ class SigstoreBundle:
     """A bundle.
 
     Attributes:
-        content: an envelope, or a signature over bytes elsewhere.
-        has_certificate: whether the signer is told by a certificate, and not only by a hint at a key.
-        log_entries: the bodies of entries in transparency logs, each as the log keeps it.
+        content: an envelope, or a signature of bytes elsewhere.
+        has_certificate: whether a certificate identifies the signer, and not only a hint at a key.
+        log_entries: the bodies of entries in transparency logs, unchanged.
     """
 
     content: Envelope | MessageSignature
@@ -67,7 +67,7 @@ class _WireEntry(msgspec.Struct, rename="camel"):
 
 
 class _WireAny(msgspec.Struct):
-    """An object of which only its being there matters."""
+    """An object whose content does not matter."""
 
 
 class _WireMaterial(msgspec.Struct, rename="camel"):
@@ -93,8 +93,8 @@ def read_bundle(raw: bytes) -> SigstoreBundle:
     """Read a bundle.
 
     Raises:
-        FormatError: of kind `json`, `fields`, `type` (no bundle, or of another version), `content` (not one signature,
-            or not one kind of signer), `base64` or `signatures`.
+        FormatError: of kind `json`, `fields`, `type` (not a bundle, or another version), `content` (not exactly one
+            signature, or one kind of signer), `base64` or `signatures`.
     """
     wire = read_signed_json(raw, _WireBundle, "bundle")
     if not is_bundle_type(wire.media_type):
@@ -107,7 +107,7 @@ def read_bundle(raw: bytes) -> SigstoreBundle:
     ]
     if len(signers) != 1:
         raise FormatError(
-            f"expected a key or a certificate, found {len(signers)} of them",
+            f"expected one key or certificate, found {len(signers)}",
             kind="content",
             where="bundle.verificationMaterial",
         )
@@ -132,5 +132,5 @@ def _content(wire: _WireBundle) -> Envelope | MessageSignature:
             decode_base64(message.signature, "bundle.messageSignature.signature"),
         )
     raise FormatError(
-        "expected an envelope or a message signature, one of them", kind="content", where="bundle"
+        "expected an envelope or a message signature, found none or both", kind="content", where="bundle"
     )

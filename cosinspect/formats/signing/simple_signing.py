@@ -1,4 +1,4 @@
-"""What cosign signs in the tag scheme: the "simple signing" payload (cosign, SIGNATURE_SPEC.md; containers-signature(5))."""
+"""The payload that cosign signs in the tag scheme ("simple signing"; cosign, SIGNATURE_SPEC.md; containers-signature(5))."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class SimpleSigning:
 
     Attributes:
         digest: of the manifest or index that is signed.
-        reference: the name that the signer gave it; cosign ignores it, and so does everything here.
-        annotations: what else was signed: `optional`, as written.
+        reference: the signer's name of the image; cosign ignores it, and so does this library.
+        annotations: the further signed content (`optional`), unchanged.
     """
 
     digest: Digest
@@ -40,7 +40,7 @@ class _WireIdentity(msgspec.Struct):
 
 
 class _WireSignedImage(msgspec.Struct):
-    # cosign writes the first, its specification the second; its own reader takes any case.
+    # cosign writes the first, its specification has the second; its reader accepts any case.
     digest: str | None = msgspec.field(default=None, name="docker-manifest-digest")
     specified: str | None = msgspec.field(default=None, name="Docker-manifest-digest")
 

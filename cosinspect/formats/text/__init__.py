@@ -1,5 +1,5 @@
 """Configuration as text: YAML, cloud-config, os-release and other KEY=value files, systemd units, JSON as Go reads it.
 
-It may import what `cosinspect.formats` may. YAML is loaded by `yaml` alone, with its bounds; a document is decoded by the types of the
+It may import what `cosinspect.formats` may. Only `yaml` loads YAML, with bounds. A document is decoded with the types of the
 program that reads it.
 """

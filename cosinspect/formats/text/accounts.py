@@ -1,4 +1,4 @@
-"""Accounts of a system: passwd(5), and what systemd-sysusers makes of sysusers.d(5)."""
+"""Accounts of a system: passwd(5), and accounts that systemd-sysusers creates from sysusers.d(5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cosinspect.formats.text.problem import bounded
 __all__ = ["DEFAULT_SHELL", "PasswdEntry", "read_passwd", "read_sysusers"]
 
 DEFAULT_SHELL = "/bin/sh"
-"""What login starts for an account without a shell of its own (passwd(5))."""
+"""The program that login starts for an account without a shell (passwd(5))."""
 
 _FIELDS = 7
 _MAX_ACCOUNTS = 10_000
@@ -21,7 +21,7 @@ class PasswdEntry:
 
     Attributes:
         name: of the account.
-        uid: its number, None if the file leaves it to systemd-sysusers.
+        uid: its number, None if systemd-sysusers chooses it.
         shell: the program that login starts.
     """
 
@@ -31,7 +31,7 @@ class PasswdEntry:
 
 
 def read_passwd(text: str) -> tuple[PasswdEntry, ...]:
-    """Return the accounts of a passwd file as glibc reads it: a line that is none is left out, as are comments.
+    """Return the accounts of a passwd file as glibc reads it: invalid lines and comments are left out.
 
     Blanks and carriage returns at the end of a line belong to the shell's name.
     """
@@ -49,7 +49,7 @@ def read_passwd(text: str) -> tuple[PasswdEntry, ...]:
 
 
 def read_sysusers(text: str) -> tuple[PasswdEntry, ...]:
-    """Return the accounts that the `u` lines of a sysusers.d file make; those with specifiers in their name are left out."""
+    """Return the accounts that the `u` lines of a sysusers.d file create; names with specifiers are left out."""
     found = []
     for line in bounded(text)[0].split("\n"):
         words = line.split(None, 3)
@@ -60,7 +60,7 @@ def read_sysusers(text: str) -> tuple[PasswdEntry, ...]:
         behind = (rest[2] if len(rest) > 2 else " ".join(rest[:1]).partition(" ")[2]).split()
         shell = behind[1] if len(behind) > 1 and behind[1] != "-" else ""
         uid = int(number) if number.isascii() and number.isdigit() and len(number) <= 10 else None
-        # systemd-sysusers gives root a shell of its own and others none to log in with.
+        # systemd-sysusers gives root a shell, and other accounts nologin.
         found.append(
             PasswdEntry(words[1], uid, shell or (DEFAULT_SHELL if uid == 0 else "/usr/sbin/nologin"))
         )

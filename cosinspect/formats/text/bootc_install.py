@@ -1,7 +1,6 @@
 """Settings of `bootc install`: the TOML files below bootc/install (bootc, crates/lib/src/install/config.rs).
 
-The file whose name sorts last counts for each setting. Keys of [install] that are not read here are skipped, as releases have
-different ones.
+For each setting, the file whose name sorts last counts. Other keys of [install] are skipped, because releases have different ones.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ BOOTLOADERS = ("grub", "grub-cc", "systemd", "none")
 
 @frozen
 class BootcInstall:
-    """What one file sets, or several together.
+    """The settings of one file, or of several together.
 
     Attributes:
         filesystem: the type of the root filesystem, "" if it is not set.
         bootloader: `grub`, `grub-cc`, `systemd` or `none`, "" if it is not set.
-        block: what the root may be written to, the default first: `direct` or `tpm2-luks`; None if it is not set.
-        architectures: those that the file is for, in the words of Rust (`x86_64`); None for all.
+        block: the storage that the root may use, the default first: `direct` or `tpm2-luks`; None if it is not set.
+        architectures: the architectures of the file, as Rust names them (`x86_64`); None for all.
     """
 
     filesystem: str = ""
@@ -89,7 +88,7 @@ def read_bootc_install(text: str) -> BootcInstall:
 
 
 def merge_bootc_install(files: Iterable[BootcInstall], architecture: str) -> BootcInstall:
-    """Put files together, those with the later names last, for an architecture in the words of Rust."""
+    """Merge files in the order of their names, for an architecture as Rust names it."""
     merged = BootcInstall()
     for each in files:
         if each.architectures is None or architecture in each.architectures:

@@ -1,7 +1,7 @@
-"""Manifests by which ISOs are built: those of luet-makeiso, and those of `elemental build-iso`.
+"""Manifests from which ISOs are built: those of luet-makeiso and of `elemental build-iso`.
 
 luet-makeiso (pkg/schema, pkg/burner) copies the kernel and the initrd from /boot by the names in `initramfs.kernel_file` and
-`initramfs.rootfs_file`, exactly. elemental's manifest has a mapping `iso` and no such names: it searches.
+`initramfs.rootfs_file`, exactly. elemental's manifest has a mapping `iso` without such names: elemental searches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 __all__ = ["BuildManifest", "read_build_manifest"]
 
 _KERNEL, _INITRD = "vmlinuz", "initrd"
-# Keys that only luet-makeiso's has.
+# Keys that only a manifest of luet-makeiso has.
 _MAKEISO = frozenset(
     [
         "initramfs",
@@ -38,12 +38,12 @@ _MAKEISO = frozenset(
 
 @frozen
 class BuildManifest:
-    """What a manifest says of the files that an ISO boots.
+    """The files that an ISO boots, by a manifest.
 
     Attributes:
         tool: `luet-makeiso` or `elemental`.
         kernel: path in the image, "" if the tool searches for it.
-        initrd: the same of the initrd.
+        initrd: the same for the initrd.
         loader_in_image: whether the EFI loaders of the ISO come from the image; None if the manifest does not say.
     """
 
@@ -54,7 +54,7 @@ class BuildManifest:
 
 
 def read_build_manifest(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> BuildManifest:
-    """Read a manifest of luet-makeiso or of `elemental build-iso`.
+    """Read a manifest of luet-makeiso or `elemental build-iso`.
 
     Raises:
         FormatError: of the kinds that `parse_yaml` names, or `structure`: it is neither, or a name is not text.
@@ -71,7 +71,9 @@ def read_build_manifest(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -
         return BuildManifest("elemental", loader_in_image=_loader_in_image(top["iso"]))
     named = top.get("initramfs")
     if named is not None and not isinstance(named, dict):
-        raise FormatError(f"`initramfs` is a mapping, and this is a {type(named).__name__}", kind="structure")
+        raise FormatError(
+            f"expected `initramfs` to be a mapping, found a {type(named).__name__}", kind="structure"
+        )
     return BuildManifest(
         "luet-makeiso",
         _name(named or {}, "kernel_file", _KERNEL),
@@ -80,7 +82,7 @@ def read_build_manifest(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -
 
 
 def _loader_in_image(iso: object) -> bool | None:
-    """Read `bootloader-in-rootfs`; a manifest with sources for `uefi` and without it brings the loaders itself."""
+    """Read `bootloader-in-rootfs`. Without it, a manifest with sources for `uefi` brings the loaders itself."""
     if not isinstance(iso, dict):
         return None
     said = iso.get("bootloader-in-rootfs")
@@ -93,7 +95,7 @@ def _name(mapping: dict[str, Any], key: str, default: str) -> str:
     value = mapping.get(key)
     if value is not None and not isinstance(value, str):
         raise FormatError(
-            f"`initramfs.{key}` is the name of a file in /boot, and this is a {type(value).__name__}",
+            f"expected `initramfs.{key}` to be the name of a file in /boot, found a {type(value).__name__}",
             kind="structure",
         )
     return f"/boot/{value or default}"

@@ -1,7 +1,7 @@
-"""cloud-config documents: what yip runs at the stages of cOS, and cloud-init's own keys, as checks ask for them.
+"""Cloud-config documents: the steps that yip runs at the stages of cOS, and cloud-init's own keys, as values for checks.
 
-`cosinspect.formats.yip` decodes a document as a version of yip does; here its steps become values that tell which files
-are written, who gets a password, and on which condition. A document that yip refuses has no stages.
+`cosinspect.formats.yip` decodes a document as a version of yip does; here its steps become values: the files that
+are written, the accounts that get a password, and the conditions. A document that yip refuses has no stages.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 LAYOUT_FILE = "/run/cos/cos-layout.env"
-"""What the initrd's `cos-immutable-rootfs.service` reads, and fails without in G1 to G3."""
+"""The file that the initrd's `cos-immutable-rootfs.service` reads; in G1 to G3 it fails without it."""
 
 LAYOUT_VARIABLES = frozenset(
     {
@@ -45,20 +45,20 @@ LAYOUT_VARIABLES = frozenset(
         *("PERSISTENT_STATE_PATHS", "PERSISTENT_STATE_BIND", "PERSISTENT_STATE_TARGET"),
     }
 )
-"""What that file may set (elemental-toolkit, cos-mount-layout.sh)."""
+"""The variables of that file (elemental-toolkit, cos-mount-layout.sh)."""
 
 _DEFAULT_ENVIRONMENT_FILE = "/etc/environment"
 _EXTENSIONS = (".yaml", ".yml")
 # A redirection to a path without expansions, or a `tee` to one.
 _WRITING = re.compile(r"""(?:>>?|\btee(?:[ \t]+-a)?[ \t])[ \t]*["']?(/[\w.@/+-]+)""")
 _GZIP = frozenset({"gz", "gzip", "gz+base64", "gzip+base64", "gz+b64", "gzip+b64"})
-# What keeps a step from running beside its `if`.
+# Keys other than `if` that can prevent a step from running.
 _GUARDS = ("node", "only_os", "only_os_version", "only_arch", "only_service_manager", "if_files")
 
 
 @frozen
 class FileContent:
-    """A file that a step writes; the content is None if it is encoded and that is not undone here (gzip)."""
+    """A file that a step writes; the content is None if its encoding (gzip) is not decoded here."""
 
     path: str
     content: str | None
@@ -66,15 +66,15 @@ class FileContent:
 
 @frozen
 class Login:
-    """A user whom a step gives a password or keys.
+    """A user to whom a step gives a password or keys.
 
     Attributes:
         user: the name.
-        password: whether there is a password, and it is not locked.
-        keys: how many SSH keys.
-        stage: the stage that does it.
+        password: whether there is a password that is not locked.
+        keys: the number of SSH keys.
+        stage: the stage of the step.
         condition: the step's `if`, or None.
-        guarded: whether the step depends on anything else that only the machine shows.
+        guarded: whether the step depends on another property of the machine.
     """
 
     user: str
@@ -85,25 +85,25 @@ class Login:
     guarded: bool = False
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Return whether the step runs; None if that is not known."""
+        """Return whether the step runs; None if that is unknown."""
         return _runs(self.condition, self.guarded, world)
 
 
 @frozen
 class Step:
-    """One step of a stage, as far as checks ask for it.
+    """One step of a stage, as far as checks need it.
 
     Attributes:
         name: of the step, or None.
         condition: its `if`, or None.
-        guarded: whether it depends on anything else that only the machine shows: `node`, `only_os` and their like.
+        guarded: whether it depends on another property of the machine: `node`, `only_os` and similar keys.
         commands: for the shell.
-        files: that it writes.
+        files: the files that it writes.
         environment: variables for the environment file.
-        environment_file: where they go, or None for /etc/environment.
-        hostname: that it sets, or None.
+        environment_file: the file for the variables, or None for /etc/environment.
+        hostname: the host name that it sets, or None.
         logins: the accounts that it gives a password or keys.
-        datasources: the providers that it asks for what a cloud has for the machine.
+        datasources: the cloud providers that it asks for the machine's data.
     """
 
     name: str | None
@@ -118,13 +118,13 @@ class Step:
     datasources: tuple[str, ...] = ()
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Return whether the step runs; None if that is not known."""
+        """Return whether the step runs; None if that is unknown."""
         return _runs(self.condition, self.guarded, world)
 
 
 @frozen
 class Stage:
-    """The steps that one document has for a stage; the name may end in `.before` or `.after`."""
+    """The steps of one document for a stage; the stage's name may end in `.before` or `.after`."""
 
     name: str
     steps: tuple[Step, ...]
@@ -136,11 +136,11 @@ class WrittenFile:
 
     Attributes:
         path: where.
-        variables: what it sets, read as an environment file, or None if that cannot be told.
-        stage: the stage that does it.
+        variables: the file's variables if it is read as an environment file, or None if they are unknown.
+        stage: the stage of the step.
         condition: the step's `if`, or None.
         means: `environment`, `files` or `commands`.
-        guarded: whether the step depends on anything else that only the machine shows.
+        guarded: whether the step depends on another property of the machine.
     """
 
     path: str
@@ -151,7 +151,7 @@ class WrittenFile:
     guarded: bool = False
 
     def holds(self, world: World = NOTHING_KNOWN) -> bool | None:
-        """Return whether the step runs; None if that is not known."""
+        """Return whether the step runs; None if that is unknown."""
         return _runs(self.condition, self.guarded, world)
 
 
@@ -161,13 +161,13 @@ class CloudConfig:
 
     Attributes:
         name: of the file.
-        kind: `yip`, `cloud-init` (yip's keys count there too) or `other`: no file that yip reads.
+        kind: `yip`, `cloud-init` (yip's keys count there too) or `other`: a file that yip does not read.
         title: the document's `name`.
-        stages: in the order of the document; none where yip refuses it.
+        stages: in the order of the document; empty if yip refuses it.
         problems: of kind `type` or `syntax` (yip refuses the whole file), `lost-stages` (a document of cloud-init whose
             `stages` are skipped), `stages` (a yip document without any does nothing), `unknown-key`,
             `repeated-key`, `further-document`, or `entity` (the text of an entity is not YAML).
-        bound: why nothing is known of it: a bound of this reader was reached. "" else.
+        bound: the bound of this reader that was reached, so that nothing is known; "" if none was.
     """
 
     name: str
@@ -179,11 +179,11 @@ class CloudConfig:
 
     @property
     def refusal(self) -> str:
-        """Why yip refuses the whole file, "" if it takes it."""
+        """Why yip refuses the whole file, "" if it accepts it."""
         return next((str(problem) for problem in self.problems if problem.kind in {"type", "syntax"}), "")
 
     def written_files(self, stage: str = "rootfs") -> tuple[WrittenFile, ...]:
-        """Return the files that a stage writes, its `.before` and `.after` included, step after step."""
+        """Return the files that a stage writes, with its `.before` and `.after`, step after step."""
         names = {stage, f"{stage}.before", f"{stage}.after"}
         return tuple(
             file
@@ -196,8 +196,7 @@ class CloudConfig:
     def layout(self, world: World = NOTHING_KNOWN) -> Mapping[str, str]:
         """Return the layout variables that the stage rootfs writes to `LAYOUT_FILE`.
 
-        Later steps count over earlier ones, but a step of which it is not known whether it runs only adds what was not
-        there.
+        Later steps override earlier ones. A step that may not run only adds missing variables.
         """
         variables: dict[str, str] = {}
         for file in self.written_files("rootfs"):
@@ -211,7 +210,7 @@ class CloudConfig:
 
     @property
     def logins(self) -> tuple[Login, ...]:
-        """Every user to whom some stage gives a usable password or a key."""
+        """Every user to whom a stage gives a usable password or a key."""
         return tuple(
             login
             for stage in self.stages
@@ -221,7 +220,7 @@ class CloudConfig:
         )
 
     def datasources(self, world: World = NOTHING_KNOWN) -> frozenset[str]:
-        """Return the providers that some step asks for what a cloud has for the machine, unless it never runs."""
+        """Return the cloud providers that a step asks for the machine's data, unless the step never runs."""
         return frozenset(
             name
             for stage in self.stages
@@ -239,14 +238,14 @@ def read_cloud_config(
     limits: Limits = DEFAULT_LIMITS,
     budget: Budget | None = None,
 ) -> CloudConfig:
-    """Read one document of a cloud-config directory; nothing is raised, whatever the text is.
+    """Read one document of a cloud-config directory; no text raises an error.
 
     Args:
-        name: of the file; yip reads it by its extension only.
+        name: of the file; yip decides by its extension whether to read it.
         text: its content.
         version: of yip.
         limits: for the YAML in it.
-        budget: for the values in it; one of its own without it.
+        budget: for the values in it; by default a new one.
     """
     if not name.endswith(_EXTENSIONS):
         return CloudConfig(name, "other", None, (), problems=())
@@ -273,18 +272,20 @@ def _problems(document: Document) -> Iterator[Problem]:
     for message in document.refusals:
         yield Problem("type" if document.parsed else "syntax", message, None)
     for message in document.lost_stages:
-        yield Problem("lost-stages", f"its `stages` are passed over: {message}", None)
+        yield Problem("lost-stages", f"its `stages` are skipped: {message}", None)
     refused = document.value is None
     empty = document.empty or document.cloud_init or (document.value or {}).get("stages")
     if not refused and not empty:
         hint = ", and `stage` is not read" if "stage" in document.unknown else ""
-        yield Problem("stages", f"there is no mapping `stages`{hint}: the document does nothing", None)
+        yield Problem(
+            "stages", f"expected a mapping `stages`, found none{hint}: the document has no effect", None
+        )
     for key in document.unknown:
         yield Problem("unknown-key", f"the key {key} is not read", None)
     for key in document.repeated:
-        yield Problem("repeated-key", f"the key {key} again, the last one counts", None)
+        yield Problem("repeated-key", f"the key {key} is repeated, the last one counts", None)
     if document.rest is not None and not refused:
-        yield Problem("further-document", "what follows the first document is not read", document.rest)
+        yield Problem("further-document", "the documents after the first are not read", document.rest)
 
 
 def _runs(condition: str | None, guarded: bool, world: World) -> bool | None:

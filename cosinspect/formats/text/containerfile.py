@@ -1,4 +1,4 @@
-"""Containerfiles (Dockerfiles): the instructions that make an image, each with its lines.
+"""Containerfiles (Dockerfiles): the instructions of an image, each with its lines.
 
 dockerfile-parse finds the instructions and joins continued lines. It does not know here-documents; their lines are
 skipped here.
@@ -34,9 +34,9 @@ class BuildInstruction:
 
     Attributes:
         word: in upper case: `RUN`.
-        value: what follows it, continued lines joined, without flags such as `--mount`.
+        value: the text after the word, with continued lines joined, without flags such as `--mount`.
         first: its first line, counted from 1.
-        last: its last line, the end of its here-document included.
+        last: its last line, with its here-document.
     """
 
     word: str
@@ -52,7 +52,7 @@ class Containerfile:
     Attributes:
         name: the path of the file, for messages and reports.
         text: its content.
-        instructions: the instructions that make the last stage, the stages below it first; the first is a `FROM`.
+        instructions: those of the last stage, after those of its base stages; the first is a `FROM`.
     """
 
     name: str
@@ -94,7 +94,7 @@ def read_containerfile(name: str, data: bytes) -> Containerfile:
     base, _, chain = stages[-1]
     below = len(stages) - 1
     while True:
-        # A name means the last stage of that name above.
+        # A name refers to the last earlier stage of that name.
         below = next((number for number in range(below - 1, -1, -1) if stages[number][1] == base), -1)
         if not base or below < 0:
             return Containerfile(name, text, tuple(chain))
@@ -104,7 +104,7 @@ def read_containerfile(name: str, data: bytes) -> Containerfile:
 
 def _instructions(text: str) -> list[BuildInstruction]:
     lines = re.sub(r"\r\n?", "\n", text).split("\n")
-    # Imported on demand: few reports need it.
+    # Imported on demand, because few reports need it.
     make = import_module("dockerfile_parse").DockerfileParser
     parser = make(fileobj=io.BytesIO("\n".join(lines).encode()), env_replace=False)
     found: list[BuildInstruction] = []

@@ -1,4 +1,4 @@
-"""File systems that a system mounts by itself: fstab(5), read as glibc's getmntent(3) does, which systemd's generator calls.
+"""File systems that a system mounts at boot: fstab(5), read as glibc's getmntent(3), which systemd's generator calls.
 
 Sources: fstab(5), `misc/mntent_r.c` of glibc, systemd-fstab-generator(8).
 """
@@ -14,7 +14,7 @@ from cosinspect.formats.text.problem import bounded
 __all__ = ["MAX_MOUNTS", "Mount", "read_fstab"]
 
 MAX_MOUNTS = 1000
-"""Lines that are read; the others are left out."""
+"""The most lines that are read; further lines are left out."""
 
 _BLANKS = re.compile(r"[ \t]+")
 _ESCAPED = re.compile(r"\\(040|011|012|134|\\)")
@@ -26,7 +26,7 @@ class Mount:
     """A line of the file.
 
     Attributes:
-        what: the device, or what names it (`LABEL=`, `UUID=`).
+        what: the device, or a name of it (`LABEL=`, `UUID=`).
         where: the mount point.
         type: of the file system, "" if the line ends before it.
         options: in order.
@@ -41,8 +41,8 @@ class Mount:
 
     @property
     def is_required(self) -> bool:
-        """Whether the boot ends in emergency mode where it cannot be mounted."""
-        # A carriage return at the line's end belongs to its last field, so `nofail\r` is none.
+        """Whether the boot ends in emergency mode if it cannot be mounted."""
+        # A carriage return at the line's end belongs to its last field, so `nofail\r` is not `nofail`.
         return self.type != "swap" and not {"nofail", "noauto", "x-systemd.automount"}.intersection(
             self.options
         )

@@ -1,8 +1,8 @@
-"""JSON as Go's `encoding/json` reads it into structures (`decode.go`, `fold.go`), for what Go programs have stored.
+"""JSON as Go's `encoding/json` reads it into structures (`decode.go`, `fold.go`), for documents that Go programs stored.
 
-Go replaces bytes that are not UTF-8, and escapes of lone surrogates, by U+FFFD where other decoders refuse them, and
-it finds a structure's field whatever the case of the key. Refused: all else that is not JSON, and nesting beyond
-`JSON_DEPTH` (Go stops at 10,000), so that no decoder meets its own bound.
+Go replaces bytes that are not UTF-8, and escapes of lone surrogates, with U+FFFD; other decoders refuse them. It ignores
+the case of a structure's keys. Refused: other text that is not JSON, and nesting beyond `JSON_DEPTH` (Go stops at 10,000), so
+that no decoder reaches its own bound.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from cosinspect.errors import FormatError
 __all__ = ["JSON_DEPTH", "decode_json", "fold_fields"]
 
 JSON_DEPTH = 100
-"""Objects and arrays nested in each other; the records of luet have 4."""
+"""The deepest nesting of objects and arrays; the records of luet have 4."""
 
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
-# Pairs and other escapes are matched as well, so that nothing is taken for an escape from its middle.
+# Pairs and other escapes match too, so that no match starts within an escape.
 _SURROGATE = re.compile(
     r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|(\\.)",
     re.DOTALL,
 )
-# Possessive, and content with the end of the text, so that no quote is looked at twice.
+# Possessive, and the end of the text ends a string, so that no quote is read twice.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+\\?"?|[\[\]{}]', re.DOTALL)
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def decode_json(data: bytes | memoryview) -> Any:
-    """Return the value of one JSON text, as builtins.
+    """Return the value of one JSON text, as builtin types.
 
     Raises:
         FormatError: of kind `json` (not JSON), or `depth`.
@@ -40,7 +40,7 @@ def decode_json(data: bytes | memoryview) -> Any:
     try:
         text = str(data, "utf-8")
     except UnicodeDecodeError:
-        # Go puts one replacement for each byte; Python's own handler would put one for several.
+        # Go writes one replacement for each byte; Python's own handler writes one for several.
         text = _ESCAPED_BYTE.sub("\ufffd", str(data, "utf-8", "surrogateescape"))
     if text.count("[") + text.count("{") > JSON_DEPTH:
         _refuse_depth(text)
@@ -58,7 +58,9 @@ def _refuse_depth(text: str) -> None:
     for found in _STRING_OR_BRACKET.finditer(text):
         depth += _STEPS.get(found[0], 0)
         if depth > JSON_DEPTH:
-            raise FormatError(f"JSON nested more than {JSON_DEPTH} deep is not read", kind="depth")
+            raise FormatError(
+                f"expected JSON nested at most {JSON_DEPTH} levels deep, found more", kind="depth"
+            )
 
 
 def _mended_escape(found: re.Match[str]) -> str:
@@ -66,9 +68,9 @@ def _mended_escape(found: re.Match[str]) -> str:
 
 
 def fold_fields(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a structure's fields under their names in lower case; the last spelling of a name counts.
+    """Return the values of a structure's fields by their names in lower case; the last spelling of a name counts.
 
-    Go takes `null` for "leave the field as it is", so such values are left out.
+    Go leaves a field unchanged for `null`, so such values are left out.
     """
-    # Lower case brings the Kelvin sign to k; the long s is the other letter outside ASCII that Go folds into it.
+    # Lower case maps the Kelvin sign to k. The long s is the only other letter outside ASCII that Go folds into ASCII.
     return {key.lower().replace("\u017f", "s"): value for key, value in record.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Versions as HashiCorp's `go-version` 1.9 reads and compares them, by which kairos-init chooses a kernel.
+"""Versions as HashiCorp's `go-version` 1.9 reads and compares them; kairos-init chooses a kernel by them.
 
 `6.12` is 6.12.0 and prints so, `6.1.0-50-amd64` is a pre-release of 6.1.0, and a name with an underscore is not a version.
 """
@@ -24,7 +24,7 @@ _MOST_CHARACTERS = 255  # of a name in a directory
 @total_ordering
 @frozen(eq=False, order=False)
 class GoVersion:
-    """A version; what is behind a `+` takes no part in a comparison."""
+    """A version; comparisons ignore the text after a `+`."""
 
     segments: tuple[int, ...]
     prerelease: str
@@ -49,7 +49,7 @@ class GoVersion:
         if own != others:
             return -1 if own < others else 1
         if len(self.segments) != len(other.segments):
-            return 0  # pre-releases are compared only where as many numbers stand before them
+            return 0  # pre-releases are compared only after equally many numbers
         return _compare_prereleases(self.prerelease, other.prerelease)
 
 
@@ -81,7 +81,7 @@ def _compare_prereleases(own: str, other: str) -> int:
 
 
 def _compare_parts(own: str, other: str) -> int:
-    """Compare one part: a number is lower than a word, and nothing is lower than a number and higher than a word."""
+    """Compare one part: a number is lower than a word; a missing part is lower than a number and higher than a word."""
     if own == other:
         return 0
     numeric, other_numeric = _number(own), _number(other)

@@ -1,9 +1,9 @@
 """Key files: the INI dialect of GLib, in which ostree has its settings (`prepare-root.conf`).
 
-Follows `gkeyfile.c` of GLib 2.74 as `g_key_file_load_from_data` reads: what is neither a comment, a group nor `key=value`, and a
-key in front of every group, makes the whole file unreadable. Of several values of a key the last one counts.
+Follows `gkeyfile.c` of GLib 2.74 (`g_key_file_load_from_data`): a line that is neither a comment, a group nor `key=value`, or
+a key before the first group, makes the whole file invalid. Of several values of a key the last one counts.
 
-Not followed: translations (`key[de]=...`), which are keys of that name here, and the key `Encoding`.
+Not supported: translations (`key[de]=...`), which are keys of that name here, and the key `Encoding`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class KeyFile:
         """Return a value as `g_key_file_get_string` does, None if it is not set.
 
         Raises:
-            FormatError: it has an escape that does not exist (`syntax`).
+            FormatError: it has an unknown escape (`syntax`).
         """
         value = self.groups.get(group, {}).get(key)
         return None if value is None else _ESCAPE.sub(_unescaped, value)
@@ -88,5 +88,5 @@ def read_key_file(text: str) -> KeyFile:
 
 def _unescaped(found: re.Match[str]) -> str:
     if found[1] not in _ESCAPES:
-        raise FormatError(f"there is no escape {found[0]!r} in a key file", kind="syntax")
+        raise FormatError(f"expected an escape of key files, found {found[0]!r}", kind="syntax")
     return _ESCAPES[found[1]]

@@ -1,7 +1,7 @@
 """Entries of a boot menu by the Boot Loader Specification, type 1: `loader/entries/*.conf`, and `loader/loader.conf`.
 
-Each line is a key, white space and a value; a `#` begins a line of comment. systemd-boot takes the value to the line's end, and
-of several values of a key that may stand once the last one.
+Each line is a key, white space and a value; a `#` begins a line of comment. systemd-boot reads the value up to
+the line's end. Of several values of a key that may occur once, it uses the last one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 __all__ = ["PROGRAM_KEYS", "read_loader_entry"]
 
 PROGRAM_KEYS = ("efi", "uki", "linux")
-"""The keys that name what an entry starts; `uki` is known to systemd-boot since version 259."""
+"""The keys that name the program that an entry starts; systemd-boot supports `uki` since version 259."""
 
 
 def read_loader_entry(text: str) -> Mapping[str, str]:

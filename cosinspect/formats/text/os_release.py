@@ -1,10 +1,10 @@
 """Environment files: `/etc/os-release` (os-release(5)), `/etc/cos/config`, `/etc/cos-upgrade-image`.
 
 They are read as elemental reads them: by viper with gotenv 1.2 (elemental-cli 89d323a3, cmd/config/config.go), which
-gives up the whole program at a line of the wrong form. Those lines are problems of kind `syntax` here; the other kinds
-are things that gotenv takes and another reader of the same file may not.
+ends the whole program at a line of the wrong form. Those lines are problems of kind `syntax` here; the other kinds are lines
+that gotenv accepts and another reader of the same file may refuse.
 
-Not followed: gotenv's reading of further assignments inside a value that has newlines.
+Not supported: gotenv's reading of further assignments within a value that has newlines.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from cosinspect.formats.text.problem import MAX_PROBLEMS, Problem, bounded
 
 __all__ = ["EnvFile", "read_env_file"]
 
-# Go's scanner stops at a line of this length, and gotenv does not ask why it stopped.
+# Go's scanner stops at a line of this length, and gotenv ignores its error.
 _LINE_BYTES = 64 * 1024
-# Characters of all values together with variables put in.
+# The most characters of all values together, after variables are replaced.
 _EXPANDED_CHARACTERS = 4 * 1024 * 1024
 
 _ASSIGNMENT = re.compile(
@@ -34,12 +34,12 @@ _VARIABLE = re.compile(r"(\\)?\$\{?([A-Z0-9_]+)?\}?")
 
 @frozen
 class EnvFile:
-    """The variables of an environment file, and what is wrong with it.
+    """The variables of an environment file, and its faults.
 
     Attributes:
         values: by name; of several assignments the last one counts.
-        problems: of kind `syntax` (elemental stops at such a line), `length` (what follows such a line is never
-            read), `quote` (a quote without its other end, kept as it stands), or `limit`.
+        problems: of kind `syntax` (elemental stops at such a line), `length` (nothing from such a line on is read),
+            `quote` (a quote that is not closed, which stays in the value), or `limit`.
     """
 
     values: Mapping[str, str]
@@ -47,7 +47,7 @@ class EnvFile:
 
 
 def read_env_file(text: str) -> EnvFile:
-    """Read an environment file; whatever is wrong with it is in the result's `problems`."""
+    """Read an environment file; the result's `problems` lists its faults."""
     text, problems = bounded(text)
     values: dict[str, str] = {}
     budget = _EXPANDED_CHARACTERS
@@ -68,19 +68,21 @@ def read_env_file(text: str) -> EnvFile:
         assignment = _ASSIGNMENT.match(content)
         if assignment is None:
             if _COMMENT_LINE.fullmatch(content) is None:
-                problem("syntax", "expected KEY=VALUE, a comment or nothing", number)
+                problem("syntax", "expected KEY=VALUE, a comment or an empty line", number)
             continue
         written = _written(content, assignment.end())
         if written[:1] in {"'", '"'} and (len(written) < 2 or written[-1] != written[0]):
-            problem(
-                "quote", f"the value of {assignment[1]} starts with a quote that has no other end", number
-            )
+            problem("quote", f"the value of {assignment[1]} starts with a quote that is not closed", number)
         value = _unquoted(written)
         if "$" in value:
             known = None if written.startswith("'") else values
             budget -= len(value) + sum(len((known or {}).get(m[2], "")) for m in _VARIABLE.finditer(value))
             if budget < 0:
-                problem("limit", "the values are longer than is read here once variables are put in", number)
+                problem(
+                    "limit",
+                    "the values are longer than this reader's limit after variables are replaced",
+                    number,
+                )
             else:
                 value = _expanded(value, known)
         values[assignment[1]] = value
@@ -88,7 +90,7 @@ def read_env_file(text: str) -> EnvFile:
 
 
 def _written(content: str, start: int) -> str:
-    """The value as it is written: quoted up to the last quote that only a comment follows, or up to a `#`."""
+    """The value as written: a quoted one up to the last quote before a comment or the end, another one up to a `#`."""
     if quoted := _QUOTED.match(content, start):
         return quoted[0]
     return content[start:].partition("#")[0].strip(" ")
@@ -104,7 +106,7 @@ def _unquoted(written: str) -> str:
 
 
 def _expanded(value: str, values: Mapping[str, str] | None) -> str:
-    """Put variables in, unless `values` is None, and take the backslash from each `$` that has one."""
+    """Replace variables, unless `values` is None, and remove the backslash before each `$`."""
 
     def one(match: re.Match[str]) -> str:
         if match[1]:

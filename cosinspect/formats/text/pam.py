@@ -1,7 +1,7 @@
-"""PAM services: which modules a program such as login asks, and whether anybody can get past them.
+"""PAM services: the modules that a program such as login calls, and whether they can admit a user.
 
-Follows libpam of Linux-PAM 1.5 (`libpam/pam_handlers.c`, `libpam/pam_dispatch.c`) and Debian's `@include`. Modules are not run: the
-caller says which of them exist, and what an existing one can return is taken from the list below or left open.
+Follows libpam of Linux-PAM 1.5 (`libpam/pam_handlers.c`, `libpam/pam_dispatch.c`) and Debian's `@include`. Modules are not run:
+the caller says which exist, and the possible results of a module are in the list below, or open.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cosinspect.formats.text.problem import bounded
 __all__ = ["MAX_HANDLERS", "Handler", "Kind", "Stack", "passes", "read_stack"]
 
 MAX_HANDLERS = 1000
-"""Lines of one stack that are followed, includes expanded; those behind are left out, and the stack is `cut`."""
+"""The most lines of one stack, with includes expanded; further lines are left out, and the stack is `cut`."""
 
 Kind: TypeAlias = Literal["auth", "account", "password", "session"]
 
@@ -33,14 +33,14 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
     "optional": {"success": "ok", "new_authtok_reqd": "ok", "default": "ignore"},
 }
 _FAILS: Mapping[str, str] = {"default": "bad"}
-# What a module returns whoever asks; another one can accept, refuse, or have no opinion.
+# The fixed results of some modules; any other can accept, refuse, or be ignored.
 _ALWAYS = {
     "pam_deny": frozenset({"auth_err"}),
     "pam_permit": frozenset({"success"}),
     "pam_warn": frozenset({"ignore"}),
 }
 _OPEN = frozenset({"success", "auth_err", "ignore"})
-# They know accounts of a directory, a finger or a key, and not the password of an account of the image.
+# They check accounts of a directory, a fingerprint or a key, and not the password of an account of the image.
 _OF_OTHERS = frozenset(
     [
         "pam_sss",
@@ -55,7 +55,7 @@ _OF_OTHERS = frozenset(
 )
 
 
-# The next line, the level of the one before, the impression so far, whether with success, and both as they were at each level's start.
+# The next line, the level of the line before, the impression so far, whether it is a success, and both at each level's start.
 _State: TypeAlias = "tuple[int, int, int, bool, tuple[tuple[int, bool], ...]]"
 
 
@@ -65,8 +65,8 @@ class Handler:
 
     Attributes:
         module: the file name or the path of the module, "" for a line that libpam makes fail.
-        actions: what is done at each return value, `default` for those not named.
-        level: how many substacks the line lies in.
+        actions: the action for each return value, `default` for those not named.
+        level: the number of substacks around the line.
         silent: whether a missing module is not reported (`-` before the type).
         source: the name of the configuration that has the line.
         opens: whether the line only opens a substack, whose lines follow one level deeper.
@@ -87,11 +87,11 @@ class Handler:
 
 @frozen
 class Stack:
-    """The lines of one kind that a service asks, in order.
+    """The lines of one kind of a service, in order.
 
     Attributes:
         handlers: the lines, includes expanded.
-        missing: the configurations that are included and not there.
+        missing: the included configurations that do not exist.
         cut: whether lines were left out.
     """
 
@@ -110,7 +110,7 @@ class _StackReader:
     opened: int = 0
 
     def load(self, name: str, depth: int, level: int) -> bool:
-        """Read a configuration; say whether it is there."""
+        """Read a configuration; return whether it exists."""
         self.opened += 1
         if depth >= _LEVELS or self.opened > MAX_HANDLERS:
             self.cut = self.cut or self.opened > MAX_HANDLERS
@@ -127,7 +127,7 @@ class _StackReader:
         return True
 
     def line(self, words: list[str], source: str, depth: int, level: int) -> None:
-        """Take a line."""
+        """Add a line."""
         if words[0].lower() == "@include":
             if len(words) < 2 or not self.load(words[1], depth + 1, level):
                 self.add("", _FAILS, level, source)
@@ -153,12 +153,12 @@ class _StackReader:
 
 
 def read_stack(service: str, kind: Kind, read: Callable[[str], str | None]) -> Stack:
-    """Return the lines of a kind that a service asks; those of `other` where the service has none of that kind.
+    """Return the lines of one kind of a service; those of `other` if the service has none of that kind.
 
     Args:
         service: its name, such as `login`.
         kind: of the lines.
-        read: returns the text of the configuration of a name, None if there is none.
+        read: returns the text of a configuration by its name, None if there is none.
     """
     missing: tuple[str, ...] = ()
     for name in (service, "other"):
@@ -171,12 +171,12 @@ def read_stack(service: str, kind: Kind, read: Callable[[str], str | None]) -> S
 
 
 def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = False) -> bool:
-    """Return whether any behaviour of the modules that exist makes libpam return success.
+    """Return whether some results of the existing modules make libpam return success.
 
     Args:
         stack: the lines.
-        exists: says of a line whether its module is there.
-        password: whether it is about an account of the image with a password: modules that know others then refuse.
+        exists: returns whether a line's module exists.
+        password: whether the account is of the image and has a password: modules for other accounts then refuse.
     """
     handlers = stack.handlers
     start: _State = (0, 0, 0, False, ((0, False),))
@@ -199,7 +199,7 @@ def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = 
         if before < handler.level:
             entered = (impression, status)
             saved = (*saved[: before + 1], *[entered] * (handler.level - before))
-        # Behind a jump into a substack the level's own state was never kept.
+        # After a jump into a substack, libpam has not stored the level's state.
         saved = (*saved, *[(0, False)] * (handler.level + 1 - len(saved)))[: handler.level + 1]
         for outcome in _outcomes(handler, exists, password):
             action = handler.actions.get(outcome, handler.actions.get("default", "bad"))
@@ -208,7 +208,7 @@ def passes(stack: Stack, exists: Callable[[Handler], bool], *, password: bool = 
             if following not in seen:
                 seen.add(following)
                 waiting.append(following)
-    return bool(waiting)  # too much to follow is no proof that nobody passes
+    return bool(waiting)  # a stack that is too large does not prove that nobody is admitted
 
 
 def _outcomes(handler: Handler, exists: Callable[[Handler], bool], password: bool) -> frozenset[str]:
@@ -229,7 +229,7 @@ def _step(
     state: tuple[int, bool],
     saved: tuple[tuple[int, bool], ...],
 ) -> tuple[int, int, bool]:
-    """Return where libpam goes on, with what impression, and whether with success."""
+    """Return the line at which libpam continues, its impression, and whether that is a success."""
     impression, status = state
     level = handlers[at].level
     if action == "reset":
@@ -257,14 +257,14 @@ def _step(
 
 
 def _end(handlers: tuple[Handler, ...], at: int, level: int) -> int:
-    """Return the last line of the substack that a line lies in."""
+    """Return the last line of a line's substack."""
     while at + 1 < len(handlers) and handlers[at + 1].level >= level:
         at += 1
     return at
 
 
 def _lines(text: str) -> list[str]:
-    """Return the lines with a word, comments taken away, continued ones joined."""
+    """Return the lines with words, without comments, with continued lines joined."""
     lines = []
     pending = ""
     for raw in bounded(text)[0].split("\n"):

@@ -1,8 +1,7 @@
-"""systemd unit files, and the programs that a service runs.
+"""Unit files of systemd, and the programs that a service runs.
 
-By systemd.syntax(7) and systemd.service(5) of systemd 252. Values are kept as written: specifiers such as `%i` are not
-resolved, and no directive is known by its meaning but for those that start programs. Drop-ins are files like others; to
-put one on top of a unit is for the caller.
+Follows systemd.syntax(7) and systemd.service(5) of systemd 252. Values are kept as written: specifiers such as `%i` are not
+resolved, and only directives that start programs are interpreted. Drop-ins are read like other files; the caller merges them.
 """
 
 from __future__ import annotations
@@ -37,9 +36,8 @@ class Unit:
     """A unit file.
 
     Attributes:
-        sections: the values of each key of each section, in order; an empty assignment takes away those before it, and
-            leaves the key with none.
-        problems: what systemd warns of.
+        sections: the values of each key of each section, in order; an empty assignment removes the values before it.
+        problems: the faults about which systemd warns.
     """
 
     sections: Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -61,9 +59,9 @@ class ExecCommand:
 
     Attributes:
         directive: `ExecStart` or another of `EXEC_DIRECTIVES`.
-        path: the program without its prefixes; absolute, or a name that systemd looks for.
+        path: the program without its prefixes; absolute, or a name that systemd searches for.
         arguments: its arguments.
-        may_fail: whether the prefix `-` makes its failure, or its absence, count as success.
+        may_fail: whether the prefix `-` turns its failure or absence into success.
     """
 
     directive: str
@@ -73,7 +71,7 @@ class ExecCommand:
 
 
 def read_unit(text: str) -> Unit:
-    """Read a unit file; whatever is wrong with it is in the result's `problems`."""
+    """Read a unit file; the result's `problems` lists its faults."""
     text, problems = bounded(text)
     sections: dict[str, dict[str, list[str]]] = {}
     section: dict[str, list[str]] | None = None
@@ -89,14 +87,16 @@ def read_unit(text: str) -> Unit:
                 section = sections.setdefault(line[1:-1], {})
                 continue
             problem(
-                "section", "the section's name has no closing bracket, and systemd reads no further", number
+                "section",
+                "the section's name has no closing bracket, so systemd does not read the rest",
+                number,
             )
             break
         key, equals, value = line.partition("=")
         if not equals:
             problem("assignment", "expected KEY=VALUE, a section or a comment", number)
         elif section is None:
-            problem("section", "an assignment before any section", number)
+            problem("section", "expected a section, found an assignment", number)
         elif value := value.strip(_BLANKS):
             section.setdefault(key.rstrip(_BLANKS), []).append(value)
         else:
@@ -124,7 +124,7 @@ def exec_commands(unit: Unit) -> tuple[ExecCommand, ...]:
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
-    """Return the lines that are neither empty nor comments, put together where they are continued."""
+    """Return the lines that are neither empty nor comments, with continued lines joined."""
     lines: list[tuple[int, str]] = []
     pieces: list[str] = []
     start = 1
@@ -148,7 +148,7 @@ def _lines(text: str) -> list[tuple[int, str]]:
 def _command(directive: str, words: list[str]) -> ExecCommand:
     path = words[0].lstrip(_PREFIXES)
     prefixes = words[0][: len(words[0]) - len(path)]
-    # With `@` the second word is what the program sees as its own name.
+    # With `@`, the second word is the program's argument 0.
     arguments = words[2:] if "@" in prefixes else words[1:]
     return ExecCommand(directive, path, tuple(arguments), "-" in prefixes)
 

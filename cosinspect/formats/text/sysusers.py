@@ -1,7 +1,7 @@
 """The users and groups that `sysusers.d` files make (sysusers.d(5)), read as bootc reads them (crates/sysusers/src/lib.rs).
 
-Lines of the types `u` and `g` count, and `u!`, which systemd has since version 257; a user brings a group of its name. Fields are
-divided by white space, and may be within double quotes.
+Lines of the types `u` and `g` count, and `u!`, which systemd has since version 257; a user also creates a group of its name.
+Fields are separated by white space, and may be within double quotes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIELD = re.compile(r'\s*(?:"([^"]*)"|([^\s"]\S*))')
 
 @frozen
 class SysusersConf:
-    """What a file makes, and the lines that bootc cannot read (`syntax`)."""
+    """The users and groups of a file, and the lines that bootc cannot read (`syntax`)."""
 
     users: frozenset[str]
     groups: frozenset[str]
@@ -27,7 +27,7 @@ class SysusersConf:
 
 
 def read_sysusers_conf(text: str) -> SysusersConf:
-    """Read a file of `sysusers.d`; whatever is wrong with it is in the result's `problems`."""
+    """Read a file of `sysusers.d`; the result's `problems` lists its faults."""
     text, problems = bounded(text)
     users: set[str] = set()
     groups: set[str] = set()
@@ -46,6 +46,6 @@ def read_sysusers_conf(text: str) -> SysusersConf:
 
 
 def read_account_names(text: str) -> tuple[str, ...]:
-    """Return the names in a passwd(5) or group(5) file, in order; lines of NIS and comments have none."""
+    """Return the names in a passwd(5) or group(5) file, in order, without lines of NIS and comments."""
     names = (line.partition(":")[0].strip() for line in text.split("\n") if ":" in line)
     return tuple(dict.fromkeys(name for name in names if name and name[0] not in "+-#"))

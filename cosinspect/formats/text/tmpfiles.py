@@ -1,6 +1,6 @@
-r"""What a `tmpfiles.d` file names (tmpfiles.d(5)), read as bootc reads it (crates/tmpfiles/src/lib.rs).
+r"""The paths in a `tmpfiles.d` file (tmpfiles.d(5)), read as bootc reads it (crates/tmpfiles/src/lib.rs).
 
-Each line that is neither empty nor begins with `#` names a path in its second field, whatever its type. The field ends at
+Each line that is neither empty nor begins with `#` names a path in its second field, for every type. The field ends at
 white space unless it begins with a quote, and has the escapes `\\`, `\n`, `\r`, `\t` and `\xNN`. Specifiers (`%S`) are not
 expanded.
 """
@@ -28,7 +28,7 @@ class TmpfilesLine:
 
     Attributes:
         kind: its type with modifiers, such as `d` or `L+`.
-        path: the path that it is for.
+        path: its path.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class TmpfilesConf:
 
 
 def read_tmpfiles_conf(text: str) -> TmpfilesConf:
-    """Read a file of `tmpfiles.d`; whatever is wrong with it is in the result's `problems`."""
+    """Read a file of `tmpfiles.d`; the result's `problems` lists its faults."""
     text, problems = bounded(text)
     lines: list[TmpfilesLine] = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -60,7 +60,7 @@ def read_tmpfiles_conf(text: str) -> TmpfilesConf:
 
 
 def _path(field: str) -> str | None:
-    """Return the path at a field's start, None where bootc refuses it."""
+    """Return the path at a field's start, None if bootc refuses it."""
     quoted = _QUOTED.match(field)
     raw = quoted[1] if quoted is not None else _PLAIN.match(field)[0]  # type: ignore[index] # it matches nothing, too
     data = bytearray()

@@ -1,14 +1,14 @@
-"""YAML documents as plain values, read as Go's programs read them and bounded against hostile ones.
+"""YAML documents as plain values, read as Go programs read them, with bounds against hostile documents.
 
 luet, yip and elemental decode with go-yaml v2 (`resolve.go`, `decode.go`); so the scalar rules here are those of YAML
 1.1 as go-yaml applies them: `yes`, `no`, `on`, `off`, `y` and `n` are booleans, `0644` is octal, but there are no
 base-60 integers, and dates stay text. Keys are always text as written, as Go decodes them into structures; a value that Go
 wants as text is converted anyway, so `version: 1.10` is 1.1 here. Only the first document of a stream is read. The
-events come from PyYAML's safe loader (libyaml where the wheel has it); nesting is kept on a list, never on the
-interpreter's stack.
+events come from PyYAML's safe loader (libyaml if the wheel has it); nesting uses a list, not the interpreter's stack.
 
 Refused: more than `Limits.parsed_file_bytes`, nesting beyond `YAML_DEPTH`, more than `Limits.yaml_nodes` nodes with aliases
-expanded, aliases that contain themselves, keys that are not scalars. No tag ever makes anything but plain values.
+expanded, aliases that contain themselves, keys that are not scalars. Every tag
+makes plain values only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 YAML_DEPTH = 100
-"""Collections nested in each other, aliases expanded; honest configuration stays below 20."""
+"""The deepest nesting of collections, aliases expanded; ordinary configuration is below 20."""
 
 # libyaml's binding has the same events at a tenth of the time; a source build of PyYAML may lack it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -54,7 +54,7 @@ _SPECIAL_FLOATS = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
 }
 _NUMBER_STARTS = frozenset("+-.0123456789")
-_NUMBER_CHARACTERS = 400  # more digits than any finite float has before its point
+_NUMBER_CHARACTERS = 400  # more digits than a finite float has before its point
 _INTEGER = re.compile(r"([-+]?)(?:0[bB]([01]+)|0[oO]?([0-7]+)|0[xX]([0-9a-fA-F]+)|(0|[1-9][0-9]*))")
 _INTEGER_BASES = (2, 8, 16, 10)
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -68,9 +68,9 @@ class YamlDocument:
     """The first document of a YAML stream.
 
     Attributes:
-        value: dict (with text keys), list, str, int, float, bool or None; aliased parts are shared, so do not change it.
-        problems: what go-yaml v2 skips in silence: `repeated-key`, of which the last one counts (go-yaml v3 refuses
-            it), and `further-document`, which nothing reads.
+        value: dict (with text keys), list, str, int, float, bool or None; aliased parts are shared, so do not modify it.
+        problems: oddities that go-yaml v2 accepts without a message: `repeated-key`, of which the last one counts (go-yaml
+            v3 refuses it), and `further-document`, which is not read.
     """
 
     value: Any
@@ -89,14 +89,14 @@ def load_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> Any:
 
 
 def parse_yaml(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> YamlDocument:
-    """Read the first document of `text`, with what is odd about it.
+    """Read the first document of `text`, with its oddities.
 
     Args:
         text: the stream; bytes are UTF-8, or UTF-16 with a byte order mark.
         limits: `parsed_file_bytes` bounds the text, and the characters of all scalars with aliases expanded.
 
     Raises:
-        FormatError: of kind `limit`, `depth`, `encoding`, `syntax`, `key` (a mapping key that is no scalar), `merge`
+        FormatError: of kind `limit`, `depth`, `encoding`, `syntax`, `key` (a mapping key that is not a scalar), `merge`
             (`<<` of something that is not a mapping), `alias` (of an unknown anchor), `cycle` (a node that contains
             itself) or `scalar` (a value that its tag does not allow). `where` names line and column.
     """
@@ -140,7 +140,7 @@ def load_yaml_stream(text: str | bytes, *, limits: Limits = DEFAULT_LIMITS) -> l
 def _decoded(text: str | bytes, limits: Limits) -> str:
     if len(text) > limits.parsed_file_bytes:
         raise FormatError(
-            f"a YAML text of at most {limits.parsed_file_bytes} bytes is read, this one has {len(text)}",
+            f"expected a YAML text of at most {limits.parsed_file_bytes} bytes, found {len(text)}",
             kind="limit",
         )
     if isinstance(text, str):
@@ -149,7 +149,7 @@ def _decoded(text: str | bytes, limits: Limits) -> str:
         return text.decode("utf-16" if text[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
     except UnicodeDecodeError as fault:
         raise FormatError(
-            f"YAML is UTF-8 or UTF-16 text, and byte {fault.start} is not: {fault.reason}",
+            f"expected YAML in UTF-8 or UTF-16, byte {fault.start} is not: {fault.reason}",
             kind="encoding",
             offset=fault.start,
         ) from fault
@@ -167,9 +167,11 @@ def _syntax_error(fault: yaml.YAMLError) -> FormatError:
     mark = getattr(fault, "problem_mark", None)
     problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or "not YAML"
     if "maximum nesting depth" in str(problem):
-        # libyaml 0.2.6 has a bound of its own, and meets it before it gives the first event.
+        # libyaml 0.2.6 has its own bound, and reaches it before it returns the first event.
         return FormatError(
-            f"YAML nested more than {YAML_DEPTH} deep is not read", kind="depth", where=_where(mark)
+            f"expected YAML nested at most {YAML_DEPTH} levels deep, found more",
+            kind="depth",
+            where=_where(mark),
         )
     return FormatError(f"the text is not YAML: {problem}", kind="syntax", where=_where(mark))
 
@@ -180,7 +182,7 @@ def _where(mark: Any) -> str | None:
 
 @define
 class _Node:
-    """A finished node: what it weighs matters where an alias repeats it."""
+    """A finished node; its weight counts again for each alias."""
 
     value: Any
     text: str | None  # of a scalar, as written
@@ -191,7 +193,7 @@ class _Node:
 
 @define
 class _Frame:
-    """A collection that is still open."""
+    """An open collection."""
 
     container: dict[str, Any] | list[Any]
     anchor: str | None
@@ -205,7 +207,7 @@ class _Frame:
 
 @define
 class _ValueBuilder:
-    """Builds one value from parser events, weighing it as if every alias were a copy."""
+    """Builds one value from parser events; its weight counts every alias as a copy."""
 
     max_characters: int
     max_nodes: int
@@ -235,21 +237,21 @@ class _ValueBuilder:
             self.problems.append(Problem(kind, message, mark.line + 1))
 
     def note_rest(self, end: Any, events: Any) -> None:
-        """Say so where the stream goes on behind the first document, as nothing reads on."""
+        """Report that the stream continues after the first document, which is not read."""
         try:
             more = any(not isinstance(event, yaml.StreamEndEvent) for event in events)
         except yaml.YAMLError:
             more = True
         if more:
-            self.note("further-document", "what follows the first document is not read", end)
+            self.note("further-document", "the documents after the first are not read", end)
 
     def _weigh(self, nodes: int, characters: int, event: Any) -> None:
         self.nodes += nodes
         self.characters += characters
         if self.nodes > self.max_nodes or self.characters > self.max_characters:
             raise FormatError(
-                f"a YAML document of at most {self.max_nodes} nodes and {self.max_characters} characters is read, "
-                "and this one has more once its aliases are expanded",
+                f"expected a YAML document of at most {self.max_nodes} nodes and {self.max_characters} characters, "
+                "found more with its aliases expanded",
                 kind="limit",
                 where=_where(event.start_mark),
             )
@@ -274,7 +276,7 @@ class _ValueBuilder:
     def _close(self, event: Any) -> None:
         frame = self.stack.pop()
         if isinstance(frame.container, dict):
-            # As the merge type is specified and go-yaml v3 does it; v2 lets `<<` win over the keys in front of it.
+            # As the merge type specifies and go-yaml v3 does; in v2, `<<` overrides the keys before it.
             for merged in frame.merges:
                 for key, value in merged.items():
                     frame.container.setdefault(key, value)
@@ -292,7 +294,7 @@ class _ValueBuilder:
     def _aliased(self, event: Any) -> _Node:
         where = _where(event.start_mark)
         if event.anchor not in self.anchors:
-            raise FormatError(f"no node before has the anchor {event.anchor!r}", kind="alias", where=where)
+            raise FormatError(f"no earlier node has the anchor {event.anchor!r}", kind="alias", where=where)
         node = self.anchors[event.anchor]
         if node is None:
             raise FormatError(
@@ -305,7 +307,7 @@ class _ValueBuilder:
     def _deepen(self, height: int, event: Any) -> None:
         if len(self.stack) + height > YAML_DEPTH:
             raise FormatError(
-                f"YAML nested more than {YAML_DEPTH} deep is not read",
+                f"expected YAML nested at most {YAML_DEPTH} levels deep, found more",
                 kind="depth",
                 where=_where(event.start_mark),
             )
@@ -332,7 +334,7 @@ class _ValueBuilder:
             if node.text in frame.container:
                 self.note(
                     "repeated-key",
-                    f"key {_shortened(node.text)} again, the last one counts",
+                    f"the key {_shortened(node.text)} is repeated, the last one counts",
                     event.start_mark,
                 )
             frame.key = node.text
@@ -358,7 +360,7 @@ def _scalar(event: Any) -> Any:
     text: str = event.value
     tag: str | None = event.tag
     if tag is None or tag == "!":
-        # Quoted and block scalars are text, whatever they look like.
+        # Quoted and block scalars are always text.
         return _resolved(text) if event.implicit[0] and tag is None else text
     kind = tag.removeprefix(_TAG)
     if kind == "binary":
@@ -370,7 +372,7 @@ def _scalar(event: Any) -> Any:
             ) from fault
     types = _TAG_TYPES.get(kind)
     if types is None:
-        return text  # text by its tag, or a tag that nothing here knows
+        return text  # a tag for text, or an unknown tag
     value = _resolved(text)
     if kind == "float" and type(value) is int:
         value = float(value)

@@ -1,9 +1,9 @@
-"""The `if` of a step: a shell script whose exit status decides, evaluated as far as that is known before the machine runs.
+"""The `if` of a step: a shell script whose exit status decides, evaluated as far as it does not depend on the machine.
 
-yip gives the text to `/bin/sh -c`. Evaluated here are lists (`&&`, `||`, `;`), pipelines, `!`, subshells, `true`,
-`false`, `:`, `exit`, `test` and `[` (POSIX.1-2017), `echo`, and `grep` for a literal word; what the machine's files,
-kernel command line and labels are like is asked of a `World`. Whatever else there is makes the outcome unknown, and so
-does a text that is templated (`{{ }}`) or longer than `MAX_CONDITION` characters.
+yip passes the text to `/bin/sh -c`. Evaluated are lists (`&&`, `||`, `;`), pipelines, `!`, subshells, `true`,
+`false`, `:`, `exit`, `test` and `[` (POSIX.1-2017), `echo`, and `grep` for a literal word; a `World` answers for the machine's files, kernel
+command line and labels. Any other command makes the result unknown, and so does a text with templates (`{{ }}`) or of more than
+`MAX_CONDITION` characters.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _NESTING = 20
 
 @frozen
 class World:
-    """What is known of the machine; every answer may be None.
+    """The known properties of the machine; every answer may be None.
 
     Attributes:
         test: whether a file test (`-e`, `-f`, `-d`, ...) holds for a path.
         command_line: whether a word is part of the kernel command line.
-        label: whether a file system with a label is there.
+        label: whether a file system with a label exists.
     """
 
     test: Callable[[str, str], bool | None]
@@ -35,11 +35,11 @@ class World:
 
 
 NOTHING_KNOWN = World(lambda _, __: None, lambda _: None, lambda _: None)
-"""What evaluates the conditions that are the same on every machine."""
+"""The world of conditions that are the same on every machine."""
 
 
 def holds(condition: str | None, world: World = NOTHING_KNOWN) -> bool | None:
-    """Return whether a step with this `if` runs; None if that is not known, True without a condition."""
+    """Return whether a step with this `if` runs; None if that is unknown, True without a condition."""
     if not condition:
         return True
     if len(condition) > MAX_CONDITION or "{{" in condition:
@@ -51,7 +51,7 @@ def holds(condition: str | None, world: World = NOTHING_KNOWN) -> bool | None:
 
 
 class _Unknown(Exception):
-    """The script cannot be followed."""
+    """The script cannot be evaluated."""
 
 
 class _Exit(Exception):
@@ -64,7 +64,7 @@ class _Exit(Exception):
 
 @frozen
 class _Word:
-    """A word of the script: its text, None if it is not known, and whether it may be a sign or a reserved word."""
+    """A word of the script: its text, None if it is unknown, and whether it may be a sign or a reserved word."""
 
     text: str | None
     sign: bool = False
@@ -80,7 +80,7 @@ _LABEL = re.compile(r"""\$\([ \t]*blkid[ \t]+-L[ \t]+"?([\w.-]+)"?[ \t]*(?:\|\|[
 
 
 def _tokens(text: str) -> list[_Word | str]:
-    """Split a script into words and signs; a label's look-up stays a word of the form `$(blkid NAME)`."""
+    """Split a script into words and signs; the look-up of a label stays one word, `$(blkid NAME)`."""
     found: list[_Word | str] = []
     at = 0
     while at < len(text):
@@ -154,13 +154,13 @@ def _double(text: str, at: int) -> tuple[str, int]:
 
 @define
 class _Evaluator:
-    """Evaluates tokens from left to right; a status is True for 0, False for any other, None if it is not known."""
+    """Evaluates tokens from left to right; a status is True for 0, False for any other, None if it is unknown."""
 
     tokens: list[_Word | str]
     world: World
     at: int = 0
     depth: int = 0
-    live: bool = True  # whether what is read runs for sure, so that `exit` ends the script
+    live: bool = True  # whether the current command certainly runs, so that `exit` ends the script
 
     def script(self) -> bool | None:
         try:
@@ -284,7 +284,7 @@ class _Evaluator:
         if not isinstance(last, list):
             return last
         if last[0] == "exit":
-            raise _Unknown  # it ends the pipeline's part only
+            raise _Unknown  # it ends only its part of the pipeline
         source = before[0]
         if len(before) == 1 and isinstance(source, list) and len(source) == 2 and source[0] == "cat":
             return self.simple(last, source[1])
@@ -302,7 +302,7 @@ class _Evaluator:
         if not re.fullmatch(r"[\w=/ ,:.-]+", pattern):
             return None
         found = self.world.command_line(pattern)
-        # The command line is one line, so that -v holds where the word is not in it.
+        # The command line is one line, so -v succeeds if it does not contain the word.
         return None if found is None else found is not ("v" in options)
 
     # -- test ------------------------------------------------------------------------------------------------------
@@ -366,7 +366,7 @@ def _either(left: bool | None, right: bool | None, *, stops: bool) -> bool | Non
     return None if left is None or right is None else not stops
 
 
-# What changes how the rest is read, or ends the script: not followed. `!` is out of place behind `|`.
+# Words that change how the rest is read, or end the script: not evaluated. `!` is not allowed after `|`.
 _COMPOUNDS = frozenset(
     [
         *(

@@ -1,8 +1,8 @@
-"""A cloud-config document as a version of yip loads it: the stages that it ends up with, or why it is refused.
+"""A cloud-config document as a version of yip loads it: its stages, or why yip refuses it.
 
 yip (`pkg/schema`) reads a document of its own, with a mapping `stages`; one with the header `#cloud-config` is read by
-cloud-init's keys, which become steps of the stages `boot`, `initramfs` and `network`, and is then read once more for
-`stages` of its own: a fault there costs those stages only.
+cloud-init's keys, which become steps of the stages `boot`, `initramfs` and `network`; then it is read again for `stages` of its
+own. A fault there loses only those stages.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from cosinspect.limits import DEFAULT_LIMITS, Limits
 __all__ = ["Document", "is_cloud_init", "read_document"]
 
 HEADER = "#cloud-config"
-# What Go's unicode.IsSpace takes away behind a header.
+# The characters of Go's unicode.IsSpace, which are removed after a header.
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 _OCTAL = re.compile(r"[0-7]+")
 
 
 @frozen
 class Document:
-    """What yip makes of a document.
+    """A document as yip loads it.
 
     Attributes:
         cloud_init: whether its header makes it one of cloud-init's.
-        empty: whether there is nothing in it.
+        empty: whether it has no content.
         value: yip's structure `Document` as plain values, empty fields left out; None if the document is refused.
-        refusals: why yip refuses it, one line each.
-        parsed: whether it is YAML at all.
-        lost_stages: why the `stages` of a document of cloud-init are skipped, one line each.
+        refusals: why yip refuses it, one line for each reason.
+        parsed: whether it is YAML.
+        lost_stages: why the `stages` of a document of cloud-init are skipped, one line for each reason.
         unknown: the keys that yip skips, by their paths.
-        repeated: the keys that stand in one mapping twice and are taken anyway.
-        rest: the line where a further document begins, which nothing reads.
-        bound: why nothing is known of it: a bound of this reader was reached. "" else.
+        repeated: the keys that one mapping has twice, although yip accepts it.
+        rest: the line where a further document begins, which is not read.
+        bound: the bound of this reader that was reached, so that nothing is known; "" if none was.
     """
 
     cloud_init: bool
@@ -56,7 +56,7 @@ class Document:
 
 
 def is_cloud_init(text: bytes, lines: int) -> bool:
-    """Return whether the header stands within the first lines, with nothing but comments and blank lines before it."""
+    """Return whether the header is within the first lines, after only comments and blank lines."""
     pieces = text.split(b"\n", max(lines - 1, 1))
     for piece in pieces[:1] if lines == 1 else pieces:
         line = piece.decode("utf-8", "surrogateescape").rstrip(_SPACE)
@@ -70,7 +70,7 @@ def is_cloud_init(text: bytes, lines: int) -> bool:
 def read_document(
     text: bytes, yip: Yip, *, limits: Limits = DEFAULT_LIMITS, budget: Budget | None = None
 ) -> Document:
-    """Load a document as `yip` does; nothing is raised, whatever the bytes are.
+    """Load a document as `yip` does; no bytes raise an error.
 
     Args:
         text: the file's bytes.
@@ -101,7 +101,7 @@ def read_document(
 def _load(
     text: bytes, yip: Yip, limits: Limits, budget: Budget, *, cloud_init: bool
 ) -> Document | tuple[DocumentTree, Decoded]:
-    """Parse and decode by yip's own schema or by cloud-init's; a `Document` where the parser refuses the text."""
+    """Parse and decode by yip's schema or cloud-init's; return a `Document` if the parser refuses the text."""
     dialect = yip.cloud_init_yaml if cloud_init else yip.yaml
     dashes = cloud_init and yip.dashes
     try:
@@ -150,10 +150,10 @@ def _cloud_init(
 
 
 def _transpiled(config: dict[str, Any], own: dict[str, Any], yip: Yip) -> dict[str, Any]:
-    """Make yip's stages of cloud-init's keys, and append the document's own.
+    """Make yip's stages from cloud-init's keys, and append the document's own stages.
 
     Raises:
-        ValueError: permissions of a file are no octal number.
+        ValueError: permissions of a file are not an octal number.
     """
     shared = config.get("ssh_authorized_keys") or []
     users: dict[str, Any] = {}
@@ -185,12 +185,12 @@ def _transpiled(config: dict[str, Any], own: dict[str, Any], yip: Yip) -> dict[s
         stages["network"] = [{"authorized_keys": network}]
     for stage, steps in (own.get("stages") or {}).items():
         stages[stage] = stages.get(stage, []) + (steps or [])
-    # Until 1.3 the document had this name whatever it says.
+    # Until 1.3 the document always has this name.
     return {"name": "Cloud init", "stages": stages} if yip.version < (1, 4) else {"stages": stages}
 
 
 def _parted(keys: dict[str, list[str]]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """Part keys that are fetched over the network from those that are written out."""
+    """Split keys that are fetched over the network from those that are written out."""
     network: dict[str, list[str]] = {}
     others: dict[str, list[str]] = {}
     for user, items in keys.items():

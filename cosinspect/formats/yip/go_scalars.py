@@ -1,7 +1,7 @@
-"""What go-yaml makes of a scalar: null, a truth value, a number or text, by its tag or its text (`resolve.go`).
+"""Scalars as go-yaml resolves them: null, a boolean, a number or text, by their tag or text (`resolve.go`).
 
-Of YAML 1.1 as go-yaml applies it: `0644` and `0o644` are octal, `0x` and `0b` count, underscores in numbers are skipped, and there
-are no base-60 integers. A date is text. v3 takes `yes`, `on`, `y` and their opposites as text, unless a truth value is wanted.
+YAML 1.1 as go-yaml applies it: `0644` and `0o644` are octal, `0x` and `0b` count, underscores in numbers are skipped, and there
+are no base-60 integers. A date is text. In v3, `yes`, `on`, `y` and their opposites are text, unless the type is a boolean.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ INTEGERS = {"int": (-(2**63), 2**63 - 1), "uint32": (0, 2**32 - 1), "uint64": (0
 
 
 class Failed(Exception):
-    """go-yaml gives up on the document at once."""
+    """go-yaml refuses the whole document at once."""
 
 
 def told_by_text(node: Scalar, dialect: Dialect) -> bool:
-    """Return whether the type of a scalar without a tag is told by its text; quoted ones and blocks are text."""
+    """Return whether the text of a scalar without a tag decides its type; quoted scalars and blocks are text."""
     return node.plain if dialect == "v3" else node.implicit
 
 
@@ -132,7 +132,7 @@ def whole(value: float, kind: str) -> int | None:
 
 
 def _truncated(value: float, *, signed: bool) -> int:
-    """Convert as amd64 does; out of range, Go leaves the result to the machine."""
+    """Convert as amd64 does; out of range, the result depends on the machine."""
     lowest = -(2**63)
     if signed:
         return int(value) if -(2.0**63) <= value < 2.0**63 else lowest
@@ -142,10 +142,10 @@ def _truncated(value: float, *, signed: bool) -> int:
 
 
 def described(node: Scalar, value: Any) -> str:
-    """Name a scalar and its type for people."""
+    """Describe a scalar and its type for messages."""
     text = node.text if len(node.text) <= 40 else node.text[:37] + "..."
     if isinstance(value, str):
         return f"the text {text!r}"
     if isinstance(value, bool):
-        return f"the truth value {text!r}"
+        return f"the boolean {text!r}"
     return f"the number {text!r}"

@@ -1,17 +1,17 @@
-"""What go-yaml decodes a YAML text into, for a Go type: the conversions of v1, v2 and v3.
+"""YAML text decoded into a Go type, with the conversions of go-yaml v1, v2 and v3.
 
-yip decodes its documents into Go structures, and elemental and Kairos carry yip. Whether a file counts therefore
-depends on go-yaml's rules, which differ between its versions (`decode.go` and `resolve.go` of gopkg.in/yaml.v1, v2.4.0
+yip decodes its documents into Go structures, and elemental and Kairos contain yip. So go-yaml's rules decide whether a file is
+accepted, and they differ between its versions (`decode.go` and `resolve.go` of gopkg.in/yaml.v1, v2.4.0
 and v3.0.1):
 
 - v1 skips a value of the wrong type; v2 and v3 refuse the document.
-- null empties a value in v1 and v2; in v3 only what can be nil.
+- null clears a value in v1 and v2; in v3 only a value that can be nil.
 - `yes`, `on`, `y` and their opposites are booleans in v1 and v2; in v3 only where the type is a boolean.
 - a repeated key counts twice in v1 and v2 (v1 appends lists); v3 refuses the document.
-- `<<` wins over the keys before it in v1 and v2; in v3 the mapping's own keys win.
+- `<<` overrides the keys before it in v1 and v2; in v3 the mapping's own keys override it.
 - v2 and v3 refuse a document that is mostly made of aliases.
 
-Any scalar but null becomes text where text is wanted, as it is written. Keys that a structure does not have are ignored with their values.
+Any scalar but null becomes text if the type is text, as written. Keys that a structure does not have are ignored with their values.
 
 Floats become integers as on amd64.
 """
@@ -43,11 +43,11 @@ from cosinspect.formats.yip.nodes import Alias, Dialect, Mapping, Node, Scalar, 
 __all__ = ["Budget", "Decoded", "GoType", "decode"]
 
 MAX_STEPS = 400_000
-"""Values decoded from one document, or from all that share a `Budget`, aliases expanded."""
+"""The most values of one document, or of all documents that share a `Budget`, aliases expanded."""
 
 MAX_ERRORS = 20
 MAX_NOTES = 20
-_DEPTH = 150  # of the decoder's own calls: schema and merges
+_DEPTH = 150  # nesting of the decoder's own calls: schema and merges
 
 
 @frozen(eq=False)
@@ -71,7 +71,7 @@ class GoType:
         return self.element
 
     def zero(self) -> Any:
-        """Return the value that Go starts from; a struct is a dict without the fields that are zero."""
+        """Return the zero value; a struct is a dict without zero fields."""
         return {} if self.kind == "struct" else _ZEROS[self.kind]
 
 
@@ -82,7 +82,7 @@ _NAMES = {
     "string": "text",
     "bool": "true or false",
     "int": "a whole number",
-    "uint32": "a whole number (below 4294967296, none negative)",
+    "uint32": "a whole number from 0 to 4294967295",
     "uint64": "a whole number that is not negative",
     "slice": "a list",
     "map": "a mapping",
@@ -94,32 +94,32 @@ TEXT = GoType("string")
 
 @define
 class Budget:
-    """How many values may still be decoded; shared by the documents of an image, so that many small ones are bounded too."""
+    """The number of values that may still be decoded. The documents of an image share it, so that many small ones are bounded too."""
 
     steps: int = MAX_STEPS
 
     def take(self, steps: int) -> None:
-        """Take some away.
+        """Subtract some.
 
         Raises:
-            FormatError: of kind `limit`; there are not so many left.
+            FormatError: of kind `limit`; fewer are left.
         """
         spend(steps)
         self.steps -= steps
         if self.steps < 0:
-            raise FormatError(f"more than {MAX_STEPS} values are not decoded", kind="limit")
+            raise FormatError(f"expected at most {MAX_STEPS} values, found more", kind="limit")
 
 
 @frozen
 class Decoded:
-    """What came of a document.
+    """The result of decoding a document.
 
     Attributes:
         value: of the Go type; None if the document cannot be decoded at all.
-        errors: why go-yaml refuses the document, one line each; empty if it takes it.
+        errors: why go-yaml refuses the document, one line for each reason; empty if it accepts it.
         unknown: the keys that the type does not have, by their paths.
-        repeated: the keys that stand in one mapping twice, by their paths, where go-yaml takes that.
-        bound: why decoding stopped at a bound of this decoder, "" if it did not. Then nothing is known.
+        repeated: the keys that one mapping has twice, by their paths, if go-yaml accepts that.
+        bound: the bound of this decoder that was reached, so that nothing is known; "" if none was.
     """
 
     value: Any
@@ -140,11 +140,11 @@ def decode(
     """Decode a document's root into a Go type.
 
     Args:
-        root: what `read_nodes` gave; None decodes to the zero value.
+        root: the result of `read_nodes`; None decodes to the zero value.
         target: the type.
         dialect: which go-yaml.
-        dashes: whether `-` in keys reads `_`, as coreos/yaml does it for cloud-init.
-        budget: what is taken from; one of its own without it.
+        dashes: whether `-` in keys is read as `_`, as coreos/yaml does for cloud-init.
+        budget: the values that may be decoded; by default a new one.
     """
     decoder = _Decoder(dialect, dashes, budget or Budget())
     value = target.zero()
@@ -161,7 +161,7 @@ def decode(
 
 @define
 class _Decoder:
-    """Follows go-yaml's decoder; each method gives whether go-yaml takes the value, and what the place then holds."""
+    """Follows go-yaml's decoder; each method returns whether go-yaml accepts the value, and the new value of its target."""
 
     dialect: Dialect
     dashes: bool
@@ -183,7 +183,7 @@ class _Decoder:
         self._count()
         self.depth += 1
         if self.depth > _DEPTH:
-            raise FormatError("merges nested too deep are not decoded", kind="depth")
+            raise FormatError("merges are nested deeper than the decoder's limit", kind="depth")
         try:
             if isinstance(node, Alias):
                 return self._alias(node, target, current)
@@ -202,14 +202,14 @@ class _Decoder:
         self.steps += 1
         self.alias_steps += self.alias_depth > 0
         self.budget.take(1)
-        # go-yaml's own bound: up to 400,000 steps no more than 99 of 100 may come from aliases.
+        # go-yaml's own bound: up to 400,000 steps, at most 99 of 100 may come from aliases.
         mostly = self.alias_steps > 100 and self.steps > 1000 and self.alias_steps / self.steps > 0.99
         if mostly and self.dialect != "v1":
-            raise Failed("the document is mostly made of aliases")
+            raise Failed("the document consists mostly of aliases")
 
     def _alias(self, node: Alias, target: GoType, current: Any) -> tuple[bool, Any]:
         if node.target is None:
-            raise Failed(f"line {node.line}: no node before has the anchor {node.name!r}")
+            raise Failed(f"line {node.line}: no earlier node has the anchor {node.name!r}")
         mark = node.name if self.dialect == "v1" else id(node)
         if mark in self.aliases:
             raise Failed(f"line {node.line}: the node with the anchor {node.name!r} contains itself")
@@ -221,7 +221,7 @@ class _Decoder:
         return good, current
 
     def _refuse(self, node: Node, target: GoType, found: str) -> bool:
-        """Note a value of the wrong type, which v1 skips in silence."""
+        """Note a value of the wrong type, which v1 skips without a message."""
         if self.dialect != "v1":
             self._error(node, f"expected {_NAMES[target.kind]}, found {found}")
         return False
@@ -254,7 +254,7 @@ class _Decoder:
                 return True, target.zero()
             return False, current
         if kind == "string":
-            # What a tag says is binary comes out decoded, all else as it is written.
+            # A value with the tag `!!binary` is decoded; any other is text as written.
             return True, value if node.tag == "!!binary" else node.text
         if kind == "bool":
             if self.dialect == "v3" and isinstance(value, str) and value in BOOLEANS:
@@ -268,7 +268,7 @@ class _Decoder:
         return self._refuse(node, target, described(node, value)), current
 
     def _resolved(self, node: Scalar) -> Any:
-        """Return the value that the scalar stands for: None, a bool, int, float, `_TIME` or text."""
+        """Return the scalar's value: None, a bool, int, float, `_TIME` or text."""
         tag = node.tag
         if self.dialect == "v3" and tag == "!":
             tag = ""
@@ -314,7 +314,7 @@ class _Decoder:
             mark = (type(key), text)
             if mark in seen:
                 unique = False
-                self._error(key, f"the key {text[:80]!r} stands in line {seen[mark]} already")
+                self._error(key, f"the key {text[:80]!r} is repeated from line {seen[mark]}")
             seen.setdefault(mark, key.line)
         return unique
 
@@ -340,7 +340,7 @@ class _Decoder:
             if name in done:
                 self._note(self.repeated, name)
                 if self.dialect == "v3":
-                    self._error(key, f"the key {name!r} again")
+                    self._error(key, f"the key {name!r} is repeated")
                     continue
             done.add(name)
             self.path.append(f".{name}")
@@ -390,7 +390,7 @@ class _Decoder:
         return good, value
 
     def _is_merged(self, outer: set[Any] | None, name: str) -> bool:
-        """Return whether a mapping that is merged must not set a key, and note that it does (v3)."""
+        """Return whether a merged mapping must not set a key, and note that it does (v3)."""
         if outer is None:
             return False
         if name in outer:
@@ -415,7 +415,7 @@ class _Decoder:
         sources: list[Node] = list(value.items) if isinstance(value, Sequence) else [value]
         for source in sources:
             held = source.target if isinstance(source, Alias) else source
-            # v1 finds out about an unknown anchor where it decodes the alias.
+            # v1 reports an unknown anchor when it decodes the alias.
             if not isinstance(held, Mapping) and not (isinstance(source, Alias) and held is None):
                 raise Failed(f"line {source.line}: `<<` requires a mapping or a list of mappings")
         return sources
@@ -435,7 +435,7 @@ class _Decoder:
         return current
 
     def _plain(self, key: Node) -> Any:
-        """Return a key as go-yaml decodes it without a type: only text is equal to a field's name."""
+        """Return a key as go-yaml decodes it without a type: only text equals a field's name."""
         self._count()
         while isinstance(key, Alias) and key.target is not None:
             key = key.target

@@ -1,11 +1,11 @@
-"""YAML as a tree of nodes, before anything is converted: what go-yaml's parsers make of a text.
+"""YAML as a tree of nodes, as go-yaml's parsers build it, before values are converted.
 
 go-yaml (v1, v2 and v3) ports libyaml's parser, and PyYAML binds libyaml itself, so the events are the same. A node
-keeps what the decoder asks for: the text of a scalar, its tag, and whether it stands plain. Aliases stay references, so
-the tree is as large as the text, not as its expansion.
+keeps what the decoder needs: the text of a scalar, its tag, and whether it is plain. Aliases stay references, so the tree is
+as large as the text, not as its expansion.
 
-Only the first document of a stream is read. v1 reads one event further than the document's end, and fails where that
-event cannot be had (`ahead`).
+Only the first document of a stream is read. v1 reads one event after the document's end, and fails if that event
+is invalid (`ahead`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Dialect: TypeAlias = Literal["v1", "v2", "v3"]
 """The major version of go-yaml."""
 
 NODE_DEPTH = 100
-"""Collections nested in each other; honest configuration stays below 20."""
+"""The deepest nesting of collections; ordinary configuration is below 20."""
 
 
 # libyaml's binding has the same events at a tenth of the time; a source build of PyYAML may lack it.
@@ -49,10 +49,10 @@ class Scalar:
     """A scalar.
 
     Attributes:
-        text: as written, escapes and folding done.
-        tag: `!!name` for YAML's own tags, another tag as it is, "" for none.
-        implicit: whether its type may be told from its text: it stands plain, or has the tag `!`.
-        plain: whether it has no quotes and is no block.
+        text: as written, after escapes and folding.
+        tag: `!!name` for YAML's own tags, any other tag unchanged, "" if there is none.
+        implicit: whether its text may decide its type: it is plain, or has the tag `!`.
+        plain: whether it has no quotes and is not a block.
         line: counted from 1.
     """
 
@@ -74,7 +74,7 @@ class Sequence:
 
 @define(eq=False)
 class Mapping:
-    """A mapping, with every pair that is written."""
+    """A mapping, with every pair as written."""
 
     tag: str
     line: int
@@ -83,7 +83,7 @@ class Mapping:
 
 @define(eq=False)
 class Alias:
-    """A reference to a node before it; `target` is None if no node has that anchor (v1 alone decodes so far)."""
+    """A reference to an earlier node; `target` is None if no node has that anchor (only v1 accepts that)."""
 
     name: str
     line: int
@@ -99,7 +99,7 @@ class DocumentTree:
 
     Attributes:
         root: its node, None if the stream has no document.
-        rest: the line where the stream goes on behind it, None if it ends.
+        rest: the line where the stream continues after it, None if it ends.
     """
 
     root: Node | None
@@ -111,13 +111,13 @@ def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT
 
     Args:
         text: the stream, UTF-8 or UTF-16 with a byte order mark.
-        dialect: which go-yaml: v1 asks for the event behind the document, and finds out about unknown anchors only
-            where it decodes them; v3 asks for two more tokens.
+        dialect: the version of go-yaml: v1 reads one event after the document, and reports unknown anchors only when it
+            decodes them; v3 reads two more tokens.
         limits: `parsed_file_bytes` bounds the text.
 
     Raises:
         FormatError: of kind `syntax` or `alias` (go-yaml refuses the text), or `limit` or `depth` (a bound of this
-            reader, which says nothing about the text).
+            reader; the text may be valid).
     """
     if len(text) > limits.parsed_file_bytes:
         raise FormatError(
@@ -140,7 +140,7 @@ def read_nodes(text: bytes, dialect: Dialect = "v2", *, limits: Limits = DEFAULT
             builder.feed(event)
     except yaml.YAMLError as fault:
         raise _syntax_error(fault) from fault
-    except UnicodeDecodeError as fault:  # the slow loader decodes by itself
+    except UnicodeDecodeError as fault:  # the pure Python loader decodes the text itself
         raise FormatError(f"the text is not UTF-8: {fault.reason}", kind="syntax") from fault
     return DocumentTree(builder.root, rest)
 
@@ -157,7 +157,7 @@ def _rest(events: Any, end: Any, *, strict: bool) -> int | None:
 
 
 def _scan(text: bytes, end: Any, limits: Limits) -> None:
-    """Scan what ends the document and two tokens more, which go-yaml v3 does to find comments."""
+    """Scan the end of the document and two more tokens, as go-yaml v3 does to find comments."""
     start = end.start_mark.index
     left = 3
     for token in counted_events(yaml.scan(text, Loader=_LOADER), limits):
@@ -167,17 +167,17 @@ def _scan(text: bytes, end: Any, limits: Limits) -> None:
 
 
 def _marks(text: bytes, limits: Limits) -> list[int]:
-    """Return where scalars with the tag `!` begin: libyaml, unlike its ports, hands them out as if they had none."""
+    """Return the positions of scalars with the tag `!`: libyaml, unlike its ports, reports them without a tag."""
     found: list[int] = []
     if b"!" not in text:
         return found
     try:
-        # One by one: where the scanner fails, those before it count.
+        # One by one: if the scanner fails, the tokens before count.
         for token in counted_events(yaml.scan(text, Loader=_LOADER), limits):
             if isinstance(token, yaml.TagToken) and token.value in {("!", ""), ("", "!"), (None, "!")}:
                 found.append(token.end_mark.index)  # noqa: PERF401 - see above
     except yaml.YAMLError:
-        pass  # it is reported where the events are read
+        pass  # the fault is reported when the events are read
     return found
 
 
@@ -186,13 +186,15 @@ def _syntax_error(fault: yaml.YAMLError) -> FormatError:
     problem = getattr(fault, "problem", None) or getattr(fault, "reason", None) or "not YAML"
     where = None if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
     if "maximum nesting depth" in str(problem):
-        return FormatError(f"YAML nested more than {NODE_DEPTH} deep is not read", kind="depth", where=where)
+        return FormatError(
+            f"expected YAML nested at most {NODE_DEPTH} levels deep, found more", kind="depth", where=where
+        )
     return FormatError(f"the text is not YAML: {problem}", kind="syntax", where=where)
 
 
 @define
 class _TreeBuilder:
-    """Builds the tree from the parser's events, on a list and never on the interpreter's stack."""
+    """Builds the tree from the parser's events, with a list and not the interpreter's stack."""
 
     lazy_aliases: bool
     marks: list[int]
@@ -221,7 +223,7 @@ class _TreeBuilder:
             target = self.anchors.get(name)
             if target is None and not self.lazy_aliases:
                 raise FormatError(
-                    f"no node before has the anchor {name!r}", kind="alias", where=f"line {line}"
+                    f"no earlier node has the anchor {name!r}", kind="alias", where=f"line {line}"
                 )
             self._place(Alias(name, line, target), None)
 
@@ -232,7 +234,7 @@ class _TreeBuilder:
     def _open(self, node: Sequence | Mapping, anchor: str | None) -> None:
         if len(self.open) >= NODE_DEPTH:
             raise FormatError(
-                f"YAML nested more than {NODE_DEPTH} deep is not read",
+                f"expected YAML nested at most {NODE_DEPTH} levels deep, found more",
                 kind="depth",
                 where=f"line {node.line}",
             )
@@ -243,7 +245,9 @@ class _TreeBuilder:
     def _place(self, node: Node, anchor: str | None) -> None:
         self.count += 1
         if self.count > self.most:
-            raise FormatError(f"a YAML document of at most {self.most} nodes is read", kind="limit")
+            raise FormatError(
+                f"expected a YAML document of at most {self.most} nodes, found more", kind="limit"
+            )
         if anchor is not None:
             self.anchors[anchor] = node
         if not self.open:

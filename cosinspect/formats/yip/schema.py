@@ -1,10 +1,10 @@
-"""yip's schema and habits, by version: what its structures take, and how it reads files and directories.
+"""yip's schema and behaviour by version: the fields of its structures, and how it reads files and directories.
 
 The tables follow `pkg/schema` and `pkg/executor` of github.com/mudler/yip at the commits and tags 088f39125cf7,
 2617d71ea02a (the yip of elemental-cli in 2022), 91e88dfb6648, v1.0.0, v1.1.0, v1.3.0, v1.4.5, v1.6.0, v1.7.0, v1.9.2,
 v1.9.3, v1.10.0 to v1.13.0, v1.15.0 to v1.17.0, v1.21.0, v1.23.1 and v1.25.0, and of github.com/rancher/yip at v1.4.10,
-v1.9.2 and v1.9.6 (elemental toolkit v2). A type is written as in Go; behind an `@` stands the version that a field came
-with, or `mudler` where rancher's fork does not have it.
+v1.9.2 and v1.9.6 (elemental toolkit v2). A type is written as in Go; after an `@` is the first version with the field, or `mudler` if rancher's
+fork does not have it.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ class Yip:
 
     Attributes:
         version: as two numbers.
-        name: for people.
+        name: for messages.
         yaml: the go-yaml that reads yip's own documents.
         cloud_init_yaml: the go-yaml that reads cloud-init's.
-        dashes: whether `-` in cloud-init's keys reads `_`.
-        header_lines: within how many first lines, behind comments and blank lines, `#cloud-config` counts.
-        whole_directory: whether one file that cannot be decoded keeps the whole directory from being run.
+        dashes: whether `-` in cloud-init's keys is read as `_`.
+        header_lines: the number of first lines in which `#cloud-config` counts, after comments and blank lines.
+        whole_directory: whether one file that cannot be decoded prevents the whole directory from running.
         network_keys: whether keys of GitHub and GitLab are fetched in the stage `network`.
         rancher: whether it is rancher's fork.
     """
@@ -118,16 +118,16 @@ _VERSIONS = (
     Yip((1, 22), "1.22", "v3", "v3", False, 10, True, True),
 )
 # rancher's fork decodes with go-yaml v3 from its start, and skips single files again from 1.9.6 on (1.9.3 to
-# 1.9.5 have not been seen).
+# 1.9.5 were not examined).
 _RANCHER = Yip((1, 4), "1.4", "v3", "v3", False, 1, True, False, rancher=True)
 _RANCHER_EACH_FILE = (1, 9, 6)
 
 
 @cache
 def yip(version: str) -> Yip:
-    """Return what is known of a version: `0.10.1`, `v1.9.3`, or `rancher-1.9.6` for rancher's fork.
+    """Return the properties of a version: `0.10.1`, `v1.9.3`, or `rancher-1.9.6` for rancher's fork.
 
-    A version that is not in the tables is read as the latest one before it, and one before 0.9 as 0.9.
+    A version that is not in the tables is treated as the latest one before it, and one before 0.9 as 0.9.
 
     Raises:
         ValueError: the version does not start with two numbers.
@@ -135,9 +135,9 @@ def yip(version: str) -> Yip:
     rancher = version.startswith("rancher-")
     found = re.match(r"v?([0-9]{1,6})\.([0-9]{1,6})(?:\.([0-9]{1,6}))?", version.removeprefix("rancher-"))
     if found is None:
-        raise ValueError(f"a version of yip is like 1.9.3, not {version!r}")
+        raise ValueError(f"expected a version of yip such as 1.9.3, found {version!r}")
     major, minor, patch = int(found[1]), int(found[2]), int(found[3] or 0)
-    if (major, minor) == (0, 0):  # a commit of before the tags that Go understands: of 2022 at the latest
+    if (major, minor) == (0, 0):  # a commit before the tags that Go understands: of 2022 at the latest
         major, minor = 0, 10
     number = (major, minor)
     known = [each for each in _VERSIONS if each.version <= number]

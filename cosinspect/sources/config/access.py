@@ -9,7 +9,8 @@ from pathlib import Path
 from attrs import evolve, field, frozen
 
 from cosinspect.sources.config.credential import Credential
-from cosinspect.sources.config.registries_conf import RegistriesConf, load_registries_conf
+from cosinspect.sources.config.registries_conf import RegistriesConf
+from cosinspect.sources.config.registries_files import load_registries_conf
 
 __all__ = ["Access", "auth_files", "certificate_directories", "registries_conf_files"]
 

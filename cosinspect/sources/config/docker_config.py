@@ -49,7 +49,7 @@ def find_credential(
     the image's name first, then the helper named for all hosts.
 
     Args:
-        host: the registry as it stands in an image's name.
+        host: the registry as it is in an image's name.
         docker_config: the file, or the directory it is in; None for the one in the home directory.
         repository: the rest of the name.
         files: where to look in place of `docker_config`.

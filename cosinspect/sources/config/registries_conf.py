@@ -9,22 +9,15 @@ intended image is unknown.
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Literal
 
-import msgspec
 from attrs import field, frozen
 
 from cosinspect.errors import InvalidAccess, InvalidReference
 from cosinspect.oci.reference import Reference
-from cosinspect.wire_types import ready
 
-__all__ = ["Endpoint", "Mirror", "RegistriesConf", "RegistryRule", "load_registries_conf"]
-
-_MAX_BYTES = 1024 * 1024
-_VERSION_1 = re.compile(r"registries\.(search|insecure|block)")
+__all__ = ["Endpoint", "Mirror", "Pull", "RegistriesConf", "RegistryRule"]
 
 Pull = Literal["all", "digest-only", "tag-only"]
 
@@ -47,7 +40,7 @@ class Mirror:
     """A copy of what is below a prefix.
 
     Attributes:
-        location: host and path that stand in the prefix's place.
+        location: host and path that are in the prefix's place.
         insecure: as of an endpoint.
         pull: for which names it is asked.
     """
@@ -67,7 +60,7 @@ class RegistryRule:
 
     Attributes:
         prefix: host, or host and path, or `*.host`.
-        location: what stands in its place; "" for itself.
+        location: what is in its place; "" for itself.
         insecure: as of an endpoint.
         blocked: whether nothing may come from there.
         mirrors: tried first, in order.
@@ -108,7 +101,7 @@ class RegistriesConf:
         """Return the places to try for an image, in order.
 
         Raises:
-            InvalidAccess: its registry is blocked, or what stands in its place makes no name.
+            InvalidAccess: its registry is blocked, or what is in its place makes no name.
         """
         name = f"{reference.registry}/{reference.repository}"
         fitting = [rule for rule in self.rules if rule.matches(name)]
@@ -151,96 +144,6 @@ class RegistriesConf:
             where=text[:200],
             remedy=f"write it in full: {meant}, or docker.io/{bare if slash else f'library/{bare}'}",
         )
-
-
-class _WireMirror(msgspec.Struct, rename="kebab"):
-    location: str
-    insecure: bool = False
-    pull_from_mirror: Pull = "all"
-
-
-class _WireRegistry(msgspec.Struct, rename="kebab"):
-    prefix: str = ""
-    location: str = ""
-    insecure: bool = False
-    blocked: bool = False
-    mirror_by_digest_only: bool = False
-    mirror: list[_WireMirror] = []
-
-
-class _WireConf(msgspec.Struct, rename="kebab"):
-    registry: list[_WireRegistry] = []
-    unqualified_search_registries: list[str] | None = None
-    aliases: dict[str, str] = {}
-
-
-def load_registries_conf(paths: Iterable[Path]) -> RegistriesConf:
-    """Read configuration files; later ones override earlier ones; missing ones are ignored.
-
-    Raises:
-        InvalidAccess: a file cannot be read, or is invalid.
-    """
-    rules: dict[str, RegistryRule] = {}
-    search: tuple[str, ...] = ()
-    aliases: dict[str, str] = {}
-    seen = []
-    for path in paths:
-        wire = _read(path)
-        if wire is None:
-            continue
-        seen.append(str(path))
-        for rule in _rules(wire, str(path)):
-            rules[rule.prefix] = rule
-        if wire.unqualified_search_registries is not None:
-            search = tuple(wire.unqualified_search_registries)
-        aliases.update(wire.aliases)
-    return RegistriesConf(tuple(rules.values()), search, aliases, ", ".join(seen))
-
-
-def _rules(wire: _WireConf, where: str) -> Iterator[RegistryRule]:
-    for each in wire.registry:
-        prefix = (each.prefix or each.location).rstrip("/")
-        if not prefix:
-            raise InvalidAccess("expected a prefix or a location of each registry, found none", where=where)
-        if bool(each.location) == prefix.startswith("*."):
-            expected = "no location" if each.location else "a location"
-            raise InvalidAccess(f"expected {expected} beside the prefix {prefix}", where=where)
-        mirrors = tuple(
-            Mirror(
-                item.location.rstrip("/"),
-                item.insecure,
-                "digest-only" if each.mirror_by_digest_only else item.pull_from_mirror,
-            )
-            for item in each.mirror
-        )
-        yield RegistryRule(prefix, each.location.rstrip("/"), each.insecure, each.blocked, mirrors, where)
-
-
-def _read(path: Path) -> _WireConf | None:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        if len(raw) > _MAX_BYTES:
-            raise InvalidAccess(f"expected at most {_MAX_BYTES} bytes", where=str(path))
-        document = tomllib.loads(raw.decode())
-        if any(_VERSION_1.fullmatch(f"registries.{key}") for key in _table(document, "registries")):
-            raise InvalidAccess(
-                "expected version 2 of registries.conf, found version 1",
-                where=str(path),
-                remedy="use [[registry]] tables instead of [registries.search] and similar ones",
-            )
-        return msgspec.convert(document, ready(_WireConf))
-    except FileNotFoundError:
-        return None
-    except OSError as fault:
-        raise InvalidAccess(f"expected a file that can be read: {fault.strerror}", where=str(path)) from fault
-    except (ValueError, RecursionError) as fault:  # no UTF-8, no TOML, other keys
-        raise InvalidAccess(f"expected a registries.conf: {fault}", where=str(path)) from fault
-
-
-def _table(document: Mapping[str, object], key: str) -> Mapping[str, object]:
-    found = document.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _moved(reference: Reference, name: str, rule: RegistryRule, location: str) -> Reference:

@@ -98,9 +98,14 @@ class Url:
         except ValueError:
             return self.host == "localhost"
 
-    def __str__(self) -> str:
+    @property
+    def authority(self) -> str:
+        """Host and port as a `Host` header has them: without the scheme's default port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
 
 
 def joined(base: str, location: str) -> str:

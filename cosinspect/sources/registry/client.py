@@ -1,12 +1,9 @@
 """HTTP as a registry's client needs it: time-outs, bounded retries, redirects, authorisation, errors by name.
 
-Follows distribution-spec 1.1 ("Error codes") and RFC 9110 (429 and 503 with `Retry-After`, redirects, challenges). It is
-with `registry_connections` the only module that imports `requests` and its `urllib3`. Requests go through the adapters,
-not through `Session.request`: that would answer from .netrc, keep cookies, and read the body of a redirect whole.
-Proxies and certificate bundles are found as `requests` finds them.
+Follows distribution-spec 1.1 ("Error codes") and RFC 9110 (429 and 503 with `Retry-After`, redirects, challenges). A
+`transport` carries the requests.
 
-An error's text names hosts, never a URL: paths and queries of storage servers carry signatures. For the same reason no
-error is chained to what `requests` raised.
+An error's text names hosts, never a URL: paths and queries of storage servers carry signatures.
 """
 
 from __future__ import annotations
@@ -16,10 +13,10 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Generator, Mapping
+from importlib import import_module
 from urllib.parse import urlsplit
 
-import requests
-import urllib3.exceptions
+from attrs import evolve
 
 from cosinspect.deadline import Deadline
 from cosinspect.errors import (
@@ -40,17 +37,19 @@ from cosinspect.sources.registry.auth import (
     Url,
     joined,
 )
-from cosinspect.sources.registry.connections import (
-    AddressGuard,
-    InternalAddressError,
-    PatientAdapter,
-    causes,
-)
 from cosinspect.sources.registry.error_documents import ErrorDocument, Redactor, remedy_for
 from cosinspect.sources.registry.retries import Attempts, Failure, Retries, Timeouts, retry_after
+from cosinspect.sources.registry.transport import (
+    AddressGuard,
+    AnswerLostError,
+    Destination,
+    HttpAnswer,
+    HttpTransport,
+    TransportMaker,
+)
 from cosinspect.version import __version__
 
-__all__ = ["Client", "RawResponse"]
+__all__ = ["Client", "RawResponse", "kept_connections"]
 
 MAX_REDIRECTS = 5
 MAX_ANSWERS = 4
@@ -58,12 +57,17 @@ MAX_ANSWERS = 4
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
-# OpenSSL's words for an answer that is no TLS record.
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")
 _FORM = "application/x-www-form-urlencoded"
 _LEAST_TIMEOUT = 0.001  # urllib3 takes none of 0
 
 _LOG = logging.getLogger("cosinspect.registry")
+
+
+def kept_connections(destination: Destination) -> HttpTransport:
+    """Return the usual transport, which is imported now: it takes longer than all else that a command imports."""
+    module = import_module("cosinspect.sources.registry.connections")
+    made: HttpTransport = module.KeptConnections(destination)
+    return made
 
 
 class RawResponse:
@@ -75,10 +79,10 @@ class RawResponse:
     """
 
     def __init__(
-        self, response: requests.Response, url: Url, clock: Callable[[], float], deadline: Deadline
+        self, response: HttpAnswer, url: Url, clock: Callable[[], float], deadline: Deadline
     ) -> None:
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.status = response.status
+        self.headers = response.headers
         self._response = response
         self._url = url
         self._clock = clock
@@ -112,12 +116,11 @@ class RawResponse:
         started = self._clock()
         fault, data = "", b""
         try:
-            # Not read(): that waits for all of `size`, and a byte now and then would keep it waiting for ever.
-            data = self._response.raw.read1(size, decode_content=False) or b""
-        except urllib3.exceptions.ReadTimeoutError:
-            fault = "keeps silent in the middle of its answer"
-        except (urllib3.exceptions.HTTPError, OSError, ValueError):
-            fault = "closed the connection in the middle of its answer"
+            data = self._response.read(size)
+        except AnswerLostError as lost:
+            fault = (
+                f"{'keeps silent' if lost.silent else 'closed the connection'} in the middle of its answer"
+            )
         attempts.spend(self._clock() - started)
         if fault:
             raise _lost(f"{self._url} {fault}", attempts.where)
@@ -172,6 +175,7 @@ class Client:
         tls_elsewhere: ssl.SSLContext | None = None,
         deadline: Deadline | None = None,
         private_addresses: bool = False,
+        transport: TransportMaker = kept_connections,
     ) -> None:
         self._registry = registry
         self._where = where
@@ -184,15 +188,9 @@ class Client:
         self._sleep = sleep
         self._clock = clock
         self._deadline = deadline if deadline is not None else Deadline(limits.seconds, clock=clock)
-        self._tls = tls
-        self._session = requests.Session()
-        # Token servers and storage often have the registry's own authority, so that is trusted there as well.
-        guard = AddressGuard(allowed=private_addresses)
-        self._session.mount("https://", PatientAdapter(tls_elsewhere, meet=guard.meet_other))
-        self._session.mount("http://", PatientAdapter(meet=guard.meet_other))
-        # For the registry only: no other host gets its client's certificate.
-        own = PatientAdapter(tls if tls is not None else tls_elsewhere, meet=guard.meet_registry)
-        self._session.mount(f"{registry.text}/", own)
+        self._transport = transport(
+            Destination(registry, AddressGuard(allowed=private_addresses), tls, tls_elsewhere, timeouts)
+        )
 
     def attempts(self, where: str) -> Attempts:
         """Return the patience for one document or blob, which messages call `where`."""
@@ -295,7 +293,7 @@ class Client:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._transport.close()
 
     def _pause(self, seconds: float) -> None:
         self._sleep(min(seconds, self._deadline.left()))
@@ -315,7 +313,7 @@ class Client:
             if isinstance(exchange, Failure):
                 return exchange
             response, at = exchange
-            if fresh or response.status_code != 401 or at.origin != url.origin:
+            if fresh or response.status != 401 or at.origin != url.origin:
                 return self._judge(response, at, accept)
             document = self._error_document(response)
             try:
@@ -357,7 +355,7 @@ class Client:
             attempts.spend(self._clock() - started)
             if isinstance(outcome, Failure):
                 failure = outcome
-            elif outcome[0].status_code in _TRANSIENT:
+            elif outcome[0].status in _TRANSIENT:
                 failure = self._failure(*outcome)
             else:
                 response = RawResponse(*outcome, self._clock, self._deadline)
@@ -375,7 +373,7 @@ class Client:
         headers: Mapping[str, str],
         authorization: str | None,
         form: bytes | None = None,
-    ) -> tuple[requests.Response, Url] | Failure:
+    ) -> tuple[HttpAnswer, Url] | Failure:
         """Send a request and follow redirects; only the first host gets `authorization`."""
         at = url
         for _ in range(MAX_REDIRECTS + 1):
@@ -394,7 +392,7 @@ class Client:
                 return response
             for text in self._redactor.new_warnings(response.headers):
                 _LOG.warning("%s warns: %s", at, text)
-            if response.status_code not in _REDIRECTS or method != "GET":
+            if response.status not in _REDIRECTS or method != "GET":
                 return response, at
             self._drain(response)
             location = response.headers.get("Location", "")
@@ -411,7 +409,7 @@ class Client:
         method: str,
         at: Url,
         sent: Mapping[str, str],
-        outcome: requests.Response | Failure,
+        outcome: HttpAnswer | Failure,
         *,
         redirected: bool,
     ) -> None:
@@ -420,7 +418,7 @@ class Client:
         place = f"{at}{urlsplit(at.text).path}" if own else str(at)
         shown = [sent["Authorization"].partition(" ")[0]] if "Authorization" in sent else []
         shown.extend([sent["Range"]] if "Range" in sent else [])
-        answer = "no answer" if isinstance(outcome, Failure) else str(outcome.status_code)
+        answer = "no answer" if isinstance(outcome, Failure) else str(outcome.status)
         _LOG.info("%s %s%s: %s", method, place, f" ({', '.join(shown)})" if shown else "", answer)
 
     def _misled(self, at: Url, how: str) -> Failure:
@@ -428,85 +426,23 @@ class Client:
 
     def _send(
         self, method: str, url: Url, headers: Mapping[str, str], form: bytes | None
-    ) -> requests.Response | Failure:
+    ) -> HttpAnswer | Failure:
         self._deadline.heed(self._where)
         left = max(self._deadline.left(), _LEAST_TIMEOUT)
-        try:
-            # A callable for `auth` keeps requests from taking any out of the URL.
-            request = requests.Request(method, url.text, dict(headers), data=form, auth=_as_it_is).prepare()
-            settings = self._session.merge_environment_settings(url.text, {}, True, None, None)
-            return self._session.get_adapter(url.text).send(
-                request,
-                stream=True,
-                timeout=(min(self._timeouts.connect, left), min(self._timeouts.read, left)),
-                verify=self._verify(url, settings["verify"]),
-                cert=settings["cert"],
-                # No proxy can reach this machine's own registry, as Go's clients know too.
-                proxies={} if url.is_loopback else settings["proxies"],
-            )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as fault:
-            failure = self._unsent(fault, url)
-        return failure
-
-    def _verify(self, url: Url, usual: bool | str | None) -> bool | str:
-        """Return the certificate authorities for verification: the default ones, a bundle, or none."""
-        own = self._tls is not None and url.text.startswith(f"{self._registry.text}/")
-        if own and self._tls is not None and self._tls.verify_mode is ssl.CERT_NONE:
-            return False
-        return True if usual is None else usual
-
-    def _unsent(self, fault: Exception, url: Url) -> Failure:
-        """Return what kept an answer from coming, without the words of `fault`: they quote the URL."""
-        message, remedy, again = f"{url} cannot be reached", "check the network and try again", True
-        found = tuple(causes(fault))
-        if any(isinstance(cause, InternalAddressError) for cause in found):
-            message = f"{self._registry} sends its client to {url}, which has an address of this machine or its network"
-            remedy, again = "if that is right, allow it with --allow-private-addresses", False
-        elif isinstance(fault, requests.exceptions.SSLError):
-            reasons = [cause.reason or "" for cause in found if isinstance(cause, ssl.SSLError)]
-            message = f"{url} broke off the TLS handshake"
-            if any(reason in _NOT_TLS for reason in reasons):
-                message, remedy = f"{url} does not speak TLS", "if it speaks plain HTTP, try --plain-http"
-                again = False
-            elif any(reason.startswith("CERTIFICATE") for reason in reasons):
-                message = f"the certificate of {url} cannot be verified"
-                remedy = (
-                    "if its authority is your own, name the directory of its certificate with --cert-dir, or the bundle in "
-                    "REQUESTS_CA_BUNDLE; --tls-verify=false accepts any certificate"
-                )
-                again = False
-        elif isinstance(fault, requests.exceptions.ProxyError):
-            message = f"the proxy on the way to {url} does not let the request through"
-            remedy = "check the proxy in HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
-        elif isinstance(fault, requests.exceptions.ConnectTimeout):
-            message = f"{url} takes no connection within {self._timeouts.connect:g} s"
-        elif isinstance(fault, requests.exceptions.ReadTimeout):
-            message = f"{url} gives no answer within {self._timeouts.read:g} s"
-        elif any(isinstance(cause, urllib3.exceptions.NameResolutionError) for cause in found):
-            message = f"the name of {url} cannot be resolved"
-            remedy = "check the name and the network"
-        elif any(isinstance(cause, ConnectionRefusedError) for cause in found):
-            message = f"{url} refuses the connection"
-            remedy = "check the port and whether the registry is running"
-        elif isinstance(fault, requests.ConnectionError | urllib3.exceptions.HTTPError):
-            message = f"{url} closed the connection without an answer"
-        elif isinstance(fault, requests.RequestException | ValueError):
-            message, remedy, again = f"a request cannot be made for {url}", "check the name", False
-        else:  # what requests lets pass before it connects
-            message, again = "the bundle of certificates cannot be read", False
-            remedy = "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
-        return Failure(TransportError(message, remedy=remedy), again=again)
+        usual = self._timeouts
+        timeouts = evolve(usual, connect=min(usual.connect, left), read=min(usual.read, left))
+        return self._transport.send(method, url, headers, form, timeouts)
 
     def _judge(
-        self, response: requests.Response, at: Url, accept: tuple[int, ...] = (200, 206)
+        self, response: HttpAnswer, at: Url, accept: tuple[int, ...] = (200, 206)
     ) -> RawResponse | Failure:
-        if response.status_code in accept:
+        if response.status in accept:
             return RawResponse(response, at, self._clock, self._deadline)
         return self._failure(response, at)
 
-    def _failure(self, response: requests.Response, at: Url) -> Failure:
+    def _failure(self, response: HttpAnswer, at: Url) -> Failure:
         """Name the error that a response is."""
-        status, document = response.status_code, self._error_document(response)
+        status, document = response.status, self._error_document(response)
         codes, own = document.codes, at.origin == self._registry.origin
         # What another host says in words is not for its readers: storage servers quote URLs.
         spelt = f"{at} answers {status}{document if own else ErrorDocument(codes)}"
@@ -531,28 +467,24 @@ class Client:
             error = RegistryError(spelt, status=status, codes=codes, remedy=remedy_for(codes, later))
         return Failure(error, again=status in _TRANSIENT, retry_after=wait)
 
-    def _error_document(self, response: requests.Response) -> ErrorDocument:
+    def _error_document(self, response: HttpAnswer) -> ErrorDocument:
         """Read an error document out of a body, which is drained."""
         return self._redactor.error_document(self._drain(response))
 
-    def _drain(self, response: requests.Response) -> bytes:
+    def _drain(self, response: HttpAnswer) -> bytes:
         """Read a body that decides nothing as far as is worth the connection."""
         body = bytearray()
         deadline = self._clock() + self._timeouts.read
         try:
             while len(body) < self._limits.error_bytes and self._clock() < deadline:
-                data = response.raw.read1(self._limits.error_bytes - len(body), decode_content=False)
+                data = response.read(self._limits.error_bytes - len(body))
                 if not data:
                     break
                 body += data
-        except (urllib3.exceptions.HTTPError, OSError, ValueError):
+        except AnswerLostError:
             body.clear()
         response.close()
         return bytes(body)
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _lost(message: str, where: str) -> TransportError:

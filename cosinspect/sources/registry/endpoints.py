@@ -12,13 +12,22 @@ from cosinspect.deadline import Deadline
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.reference import ImageName
 from cosinspect.sources.config.access import Access
+from cosinspect.sources.registry.client import kept_connections
+from cosinspect.sources.registry.direct import DirectTransport
 from cosinspect.sources.registry.mirrors import Candidate, MirroredSource
 from cosinspect.sources.registry.source import RegistrySource, assumes_plain_http
+from cosinspect.sources.registry.transport import TransportMaker
 
 __all__ = ["current_digest", "open_registry"]
 
 
-def open_registry(name: ImageName, access: Access, limits: Limits, deadline: Deadline) -> Source:
+def open_registry(
+    name: ImageName,
+    access: Access,
+    limits: Limits,
+    deadline: Deadline,
+    transport: TransportMaker = kept_connections,
+) -> Source:
     """Return the image's registry; with mirrors or other locations, all of them in order.
 
     Args:
@@ -26,6 +35,7 @@ def open_registry(name: ImageName, access: Access, limits: Limits, deadline: Dea
         access: access to registries.
         limits: bounds for everything that is read.
         deadline: by when it must be done.
+        transport: makes what carries the requests.
 
     Raises:
         InvalidReference: registries.conf does not allow the short name.
@@ -34,6 +44,7 @@ def open_registry(name: ImageName, access: Access, limits: Limits, deadline: Dea
     reference = name.reference
     assert reference is not None  # noqa: S101 - the parser gives one for a registry
     access.registries.refuse_short(name.text)
+    opened = partial(RegistrySource, limits=limits, deadline=deadline, transport=transport)
     candidates: list[Candidate] = []
     for endpoint in access.registries.endpoints(reference):
         place, insecure = endpoint.reference, endpoint.insecure
@@ -46,7 +57,7 @@ def open_registry(name: ImageName, access: Access, limits: Limits, deadline: Dea
         candidates.extend(
             Candidate(
                 str(place),
-                partial(RegistrySource, place, access=way, limits=limits, deadline=deadline),
+                partial(opened, place, access=way),
                 after_silence=number > 0,
             )
             for number, way in enumerate(ways)
@@ -54,7 +65,7 @@ def open_registry(name: ImageName, access: Access, limits: Limits, deadline: Dea
         if assumes_plain_http(place, reach) and not insecure and not reach.plain_http:
             # Some registries on this machine speak TLS, as those that a certificate was made for.
             way = evolve(reach, tls_verify=True)
-            opens = partial(RegistrySource, place, access=way, limits=limits, deadline=deadline)
+            opens = partial(opened, place, access=way)
             candidates.append(Candidate(str(place), opens, after_plain=True))
     if len(candidates) == 1:
         return candidates[0].open()
@@ -75,7 +86,8 @@ def current_digest(name: str, environment: Mapping[str, str], *, plain_http: boo
     access = evolve(Access.of_system(environment), plain_http=plain_http)
     deadline = Deadline(DEFAULT_LIMITS.seconds)
     with deadline.running(name):
-        source = open_registry(ImageName.parse(name), access, DEFAULT_LIMITS, deadline)
+        once = partial(DirectTransport, usual=kept_connections, environment=environment)
+        source = open_registry(ImageName.parse(name), access, DEFAULT_LIMITS, deadline, once)
         try:
             return str(source.resolve().digest)
         finally:

@@ -110,7 +110,7 @@ class Redactor:
         )
 
     def is_repeated_in(self, body: bytes) -> bool:
-        """Return whether a document holds a secret that is too long to stand there by chance."""
+        """Return whether a document holds a secret that is too long to occur by chance."""
         return any(len(secret) >= _SHORTEST_REPEATED and secret.encode() in body for secret in self._secrets)
 
     def error_document(self, body: bytes) -> ErrorDocument:

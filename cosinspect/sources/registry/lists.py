@@ -2,7 +2,7 @@
 
 Follows distribution-spec 1.1 ("Listing tags", "Listing referrers", "Unavailable Referrers API"). Of a `Link` to the next
 page only the query is taken: no registry can send its client, and the client's credentials, anywhere else that way,
-and one that stands behind a proxy and calls itself by another name there can still be read.
+so a registry behind a proxy that uses another name can still be read.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def list_referrers(
     where: str,
     limits: Limits,
 ) -> tuple[Descriptor, ...]:
-    """List the manifests that have `digest` as their subject, by the API, or by the tag that stands in for it.
+    """List the manifests that have `digest` as their subject, from the API, or from the tag that replaces it.
 
     Raises:
         SourceError: the registry does not answer.

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from cosinspect.blob import ByteStream
 from cosinspect.errors import RegistryError, SourceError, TransportError
-from cosinspect.oci.documents import Descriptor
+from cosinspect.oci.descriptor import Descriptor
 from cosinspect.sources.registry.source import RegistrySource
 
 __all__ = ["Candidate", "MirroredSource"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from cosinspect.errors import NotFound, TransportError
-from cosinspect.oci.documents import Digest
+from cosinspect.oci.descriptor import Digest
 from cosinspect.sources.registry.client import Client, RawResponse
 
 __all__ = ["push_blob", "push_manifest"]

@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from cosinspect.blob import ByteStream
@@ -25,17 +26,18 @@ from cosinspect.errors import (
     TransportError,
 )
 from cosinspect.limits import DEFAULT_LIMITS, Limits
-from cosinspect.oci.documents import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest
+from cosinspect.oci.descriptor import Descriptor, Digest
+from cosinspect.oci.media_types import INDEX_TYPES, MANIFEST_TYPES
 from cosinspect.oci.reference import Reference
 from cosinspect.sources.config.access import Access
 from cosinspect.sources.config.certificates import find_certificates, tls_context
 from cosinspect.sources.config.credential import FoundCredential
 from cosinspect.sources.config.docker_config import find_credential
 from cosinspect.sources.registry.auth import Authenticator, Url
-from cosinspect.sources.registry.client import Client, RawResponse
-from cosinspect.sources.registry.lists import list_referrers, list_repositories, list_tags
+from cosinspect.sources.registry.client import Client, RawResponse, kept_connections
 from cosinspect.sources.registry.push import push_blob, push_manifest
 from cosinspect.sources.registry.retries import Retries, Timeouts
+from cosinspect.sources.registry.transport import TransportMaker
 
 __all__ = ["RegistrySource", "Retries", "Timeouts", "assumes_plain_http"]
 
@@ -44,6 +46,8 @@ DEFAULT_RETRIES = Retries()
 PROGRESS_BYTES = 16 * 1024 * 1024
 """What a connection must bring before it is lost, so that its loss does not count against the retries."""
 
+# Imported at the first list: asking what a tag means needs no decoder of JSON.
+_LISTS = "cosinspect.sources.registry.lists"
 _DOCUMENT_TYPES = (*INDEX_TYPES, *MANIFEST_TYPES)
 _ACCEPT = {"Accept": ", ".join(_DOCUMENT_TYPES)}
 # Docker Hub's images are named after one host and served by another (distribution: DefaultRegistryHost).
@@ -62,6 +66,7 @@ class RegistrySource:
         limits: for manifests, token servers' answers and errors.
         access: how the registry is reached and as whom; by default with the credentials of Docker's configuration.
         deadline: by when everything must be done; by default `limits.seconds` from now.
+        transport: makes what carries the requests.
         sleep: waits for so many seconds.
         clock: returns seconds since any fixed time.
 
@@ -78,6 +83,7 @@ class RegistrySource:
         limits: Limits = DEFAULT_LIMITS,
         access: Access | None = None,
         deadline: Deadline | None = None,
+        transport: TransportMaker = kept_connections,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -90,6 +96,7 @@ class RegistrySource:
             "timeouts": timeouts,
             "retries": retries,
             "limits": limits,
+            "transport": transport,
             "sleep": sleep,
             "clock": clock,
         }
@@ -128,6 +135,7 @@ class RegistrySource:
             tls_elsewhere=tls_context(certificates, client=False),
             deadline=deadline,
             private_addresses=access.private_addresses,
+            transport=transport,
         )
 
     def resolve(self) -> Descriptor:
@@ -182,7 +190,10 @@ class RegistrySource:
             TransportError: it does not answer, or returns an invalid list.
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
-        return list_tags(self._client, self.reference.repository, str(self.reference), self._limits)
+        found: tuple[str, ...] = import_module(_LISTS).list_tags(
+            self._client, self.reference.repository, str(self.reference), self._limits
+        )
+        return found
 
     def repositories(self) -> tuple[str, ...]:
         """List the repositories of the image's registry, in its order, if it supports that.
@@ -192,7 +203,10 @@ class RegistrySource:
             TransportError: it does not answer, or returns an invalid list.
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
-        return list_repositories(self._client, self.reference.registry, self._limits)
+        found: tuple[str, ...] = import_module(_LISTS).list_repositories(
+            self._client, self.reference.registry, self._limits
+        )
+        return found
 
     def push_blob(self, data: bytes) -> Digest:
         """Push a small blob to the image's repository, unless it exists.
@@ -235,7 +249,7 @@ class RegistrySource:
             InvalidManifest: its answer is not an index.
             LimitExceeded: there are more than `Limits.listed`, or on too many pages.
         """
-        return list_referrers(
+        found: tuple[Descriptor, ...] = import_module(_LISTS).list_referrers(
             self._client,
             self.reference.repository,
             digest,
@@ -243,6 +257,7 @@ class RegistrySource:
             where=str(self.reference),
             limits=self._limits,
         )
+        return found
 
     def beside(self, reference: Reference) -> RegistrySource:
         """Return a source for another image, with the settings of this one; it has to be closed, too.

@@ -39,6 +39,9 @@ stages:
 """,
     "01_upgrade_grub_hook.yaml": """\
 stages:
+  after-upgrade-chroot:
+    - name: "Copy this file to where the machine reads it"
+      commands: ["cp /system/oem/01_upgrade_grub_hook.yaml /oem"]
   after-upgrade:
     - name: "Labels for a menu that sets none"
       commands: ["grub2-editenv /run/initramfs/cos-state/grub_oem_env set state_label=COS_STATE"]

@@ -20,7 +20,7 @@ def _of(summary: str, check: str, apply: Callable[[Parts], None]) -> Breakage:
 
 
 def _older_kernel_sorts_later(parts: Parts) -> None:
-    # By the order of strings 6.9 comes behind 6.12, and 6.1.0 before both.
+    # By the order of strings 6.9 comes after 6.12, and 6.1.0 before both.
     older = "usr/lib/modules/6.9.1-default"
     parts.step = "RUN zypper install -y kernel-default-6.9.1"
     parts.top[f"{older}/vmlinuz"] = linux_kernel("6.9.1-default", parts.architecture)

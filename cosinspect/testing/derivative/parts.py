@@ -73,7 +73,7 @@ class UnifiedParts:
 
     Attributes:
         kernel: the kernel.
-        command_line: None for none.
+        command_line: None if there is none.
         version: the kernel's release.
         os_release: what the boot menu shows.
         architecture: of the program.
@@ -98,7 +98,7 @@ class Parts:
         base, kernel, packages, boot: the layers, bottom first, as paths to entries.
         initrd: members of the initrd's main archive.
         compression: of that archive.
-        microcode: whether an early archive stands in front.
+        microcode: whether an early archive is in front.
         cut: what is done to the finished initrd.
         top: a last layer, if it has entries.
         step: the step that made it.

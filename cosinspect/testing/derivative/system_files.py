@@ -100,7 +100,7 @@ def _service(command: str, *lines: str) -> str:
 
 
 def root_files(*, runs: File) -> dict[str, Entry]:
-    """Return what stands between the kernel's start of systemd and a shell; `runs` is a program."""
+    """Return what is between the kernel's start of systemd and a shell; `runs` is a program."""
     units: dict[str, Entry] = {
         "default.target": Symlink("multi-user.target"),
         "multi-user.target": _target("Multi-User", "Requires=basic.target", "After=basic.target"),
@@ -220,7 +220,7 @@ def module_index(entries: Mapping[str, str]) -> bytes:
 
 
 def _write_node(out: bytearray, node: Mapping[str, Any]) -> int:
-    """Write a node behind its children; return its offset with the flags of what it has."""
+    """Write a node after its children; return its offset with the flags of what it has."""
     children = {
         letter: _write_node(out, child)
         for letter, child in sorted(node.items())

@@ -35,7 +35,7 @@ COMPOSEFS_DIGEST = "3f" * 64
 
 
 def _release(parts: Parts, **values: str) -> None:
-    """Set keys of /etc/kairos-release, in the place of what they were."""
+    """Set keys of /etc/kairos-release, in place of what they were."""
     lines = [
         line
         for line in str(parts.packages["etc/kairos-release"]).splitlines()

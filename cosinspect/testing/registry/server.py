@@ -231,7 +231,7 @@ class Registry:
 
     @property
     def address(self) -> str:
-        """Host and port, as they stand in an image name.
+        """Host and port, as they are in an image name.
 
         Raises:
             RuntimeError: the `with` block has not been entered.
