@@ -40,7 +40,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     with merged_image(arguments, terminal, retain=package_reads(types)) as (image, rootfs):
         databases = find_packages(rootfs, image.config, types, limits=image.limits)
     if arguments.format == "json":
-        values = {"databases": [database.to_dict() for database in databases]}
+        values = {
+            "schema": "cosinspect.packages/1",
+            "image": {"name": image.name, "digest": str(image.digest)},
+            "databases": [database.to_dict() for database in databases],
+        }
         terminal.out.write(json_text(values, indent=2) + "\n")
     else:
         if not databases:
