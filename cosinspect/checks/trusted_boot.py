@@ -80,6 +80,7 @@ def trusted_version_missing(context: CheckContext) -> Iterator[Finding | str]:
     reads=("boot/vmlinuz*",),
     applies=subjects.trusted_boot,
     cure=boot_remedies.kernel_link,
+    tags=("kernel",),
 )
 def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     """Look where the tool looks; what the file is, the checks on the kernel say."""
@@ -112,6 +113,7 @@ def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Run kairos-init in the Dockerfile, which brings immucore, and leave no /init behind.",
     applies=subjects.trusted_boot,
     cure=remedies.deletes("delete it"),
+    tags=("initrd",),
 )
 def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Look at /init, and at immucore with the links that lead to it."""
@@ -146,6 +148,7 @@ def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     reads=("boot/config-*", "{usr/,}lib/modules/*/config"),
     applies=subjects.trusted_boot,
     cure=boot_remedies.kernel_package,
+    tags=("kernel",),
 )
 def trusted_kernel_config(context: CheckContext) -> Iterator[Finding | str]:
     """Read the kernel's header, and its configuration where the image has that."""
