@@ -1,6 +1,7 @@
 """The server under load and faults: `python -m benchmarks.load [--seconds N] [--requests N] [--outage SECONDS]`.
 
-One process serves over TLS, another asks. First warm admissions at a steady rate, each answered whatever became of the one before; then
+One process serves over TLS, another asks, a third is the registry, and a fourth the hostile tenant, so that none waits for the others' turn in
+one interpreter. First warm admissions at a steady rate, each answered whatever became of the one before; then
 mixed requests of which a fifth are malformed, too large, slow, or broken off, while the registry is gone for a while and the certificate is
 renewed. In both parts the configuration is reloaded again and again, every third time with a mistake in it, which must be refused. Every answer
 is held against what is known of its image; memory and descriptors are read before and after.
@@ -14,6 +15,8 @@ import contextlib
 import hashlib
 import itertools
 import json
+import multiprocessing
+import os
 import random
 import re
 import shutil
@@ -25,9 +28,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from attrs import define, field
 
@@ -190,6 +195,68 @@ async def hostile(port: int, context: ssl.SSLContext, scene: Scene, slow: str, e
         client.close()
 
     await asyncio.gather(*(images() for _ in range(8)), objects())
+
+
+@define
+class Apart:
+    """A process of its own that asks, and the line to it."""
+
+    process: multiprocessing.process.BaseProcess
+    line: Connection
+
+    @classmethod
+    def begun(cls, work: Callable[..., None], *arguments: object) -> Apart:
+        """Start a function with its end of the line as the first argument."""
+        context = multiprocessing.get_context("spawn")
+        line, other = context.Pipe()
+        process = context.Process(target=work, args=(other, *arguments), daemon=True)
+        process.start()
+        other.close()
+        return cls(process, line)
+
+    async def told(self) -> Any:
+        """Give what it says next."""
+        return await asyncio.to_thread(self.line.recv)
+
+
+def ask_steadily(
+    line: Connection, port: int, authority: str, scene: Scene, rate: int, seconds: float
+) -> None:
+    """Ask at a steady rate when told to, and say how long each answer took, what this process used, and what was wrong."""
+
+    async def ask() -> None:
+        context = ssl.create_default_context(cafile=authority)
+        clients = [Client(port, context) for _ in range(CONNECTIONS)]
+        await _warm(clients[0], scene)
+        await steady(clients, scene, 20, 2.0)  # connections are made
+        line.send("ready")
+        await asyncio.to_thread(line.recv)
+        begin = time.process_time()
+        times = await steady(clients, scene, rate, seconds)
+        line.send((times, time.process_time() - begin, scene.told, scene.wrong))
+
+    asyncio.run(ask())
+
+
+def be_hostile(line: Connection, port: int, authority: str, slow: str) -> None:
+    """Be the hostile tenant until told to end, and say what was asked."""
+
+    async def ask() -> None:
+        scene, ended = Scene({}, frozenset()), asyncio.Event()
+        context = ssl.create_default_context(cafile=authority)
+        foe = asyncio.create_task(hostile(port, context, scene, slow, ended))
+        await asyncio.to_thread(line.recv)
+        ended.set()
+        await foe
+        line.send(scene.told)
+
+    asyncio.run(ask())
+
+
+def used(process: int) -> float:
+    """Give the seconds of CPU that a process has used, without its children."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def mixed(port: int, context: ssl.SSLContext, scene: Scene, count: int, rate: float, seed: int) -> None:
@@ -426,22 +493,28 @@ async def _measured(
     directory: Path,
     slow: str,
 ) -> int:
-    clients = [Client(port, context) for _ in range(CONNECTIONS)]
-    await _warm(clients[0], scene)
-    await steady(clients, scene, 20, 2.0)  # connections are made
+    authority = str(directory / "ca.pem")
+    asker = Apart.begun(ask_steadily, port, authority, scene, given.rate, given.seconds)
+    await asker.told()
     before = held(process.pid)
-    ended = asyncio.Event()
-    foe = asyncio.create_task(hostile(port, context, scene, slow, ended)) if slow else None
+    foe = Apart.begun(be_hostile, port, authority, slow) if slow else None
     reloads = asyncio.create_task(reloading(process, directory, scene))
-    times = await steady(clients, scene, given.rate, given.seconds)
+    begin, own = used(process.pid), time.process_time()
+    asker.line.send("go")
+    times, asking, told, wrong = await asker.told()
+    serving, own = used(process.pid) - begin, time.process_time() - own
+    scene.told.update(told)
+    scene.wrong.extend(wrong)
     if foe is not None:
-        ended.set()
-        await foe
+        foe.line.send("end")
+        scene.told.update(await foe.told())
     print(f"warm admissions: {len(times)} at {given.rate} a second")
     for name, share in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)):
         print(f"  {name:<6}{1000 * times[min(int(share * len(times)), len(times) - 1)]:8.2f} ms")
-    for client in clients:
-        client.close()
+    each = 1000 / len(times)
+    print(
+        f"CPU of each: server {each * serving:.2f} ms, asker {each * asking:.2f} ms, registry and log {each * own:.2f} ms"
+    )
     print(f"before: {before[0]:.0f} MiB, {before[1]} descriptors")
     for number in range(given.rounds):
         await _faults(given, port, context, scene, down, directory, given.seed + number)

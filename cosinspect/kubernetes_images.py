@@ -3,12 +3,13 @@
 OS images are named in workloads, and in objects that no tool for containers looks into. What a controller makes of a name
 is read in its code: rancher/system-upgrade-controller (pkg/upgrade/job/job.go, pkg/upgrade/container/container.go),
 rancher/elemental-operator (controllers/managedosimage_controller.go, api/v1beta1), kairos-io/kairos-operator
-(api/v1alpha1). `BUILTIN` is the table; docs/server.md prints it. Further kinds are JSONPaths (RFC 9535).
+(api/v1alpha1, api/v1alpha2). `BUILTIN` is the table; docs/server.md prints it. Further kinds are JSONPaths (RFC 9535).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import NoneType
 from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
@@ -35,6 +36,16 @@ MOST_VALUES = 200_000
 """Values in an object that a JSONPath of the configuration may search."""
 
 _SHOWN = 200
+_WORDS: Mapping[type, str] = {
+    dict: "an object",
+    list: "a list",
+    str: "text",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    NoneType: "null",
+}
+"""What a value is called in JSON and YAML."""
 _OPERATOR_SPLITS = (
     "elemental-operator splits the name at its first colon, so a digest there makes a name that runs nothing"
 )
@@ -194,6 +205,21 @@ def _managed_version(walk: _ObjectWalk) -> Iterator[NamedImage]:
         yield _versioned(name, pointer, version, "")
 
 
+def _version_channel(walk: _ObjectWalk) -> Iterator[NamedImage]:
+    """Yield what runs with each version that the channel lists (pkg/syncer)."""
+    for pointer, name in walk.names("spec.upgradeContainer.image"):
+        yield _versioned(name, pointer, "", "its tag comes from each version of the channel")
+    for pointer, name in walk.names("spec.options.image"):
+        yield NamedImage(name, pointer, name, ignored="it is a program that lists versions, not an OS image")
+
+
+def _os_artifact(walk: _ObjectWalk) -> Iterator[NamedImage]:
+    """Yield what an ISO or a disk is made of; earlier versions of the operator read `imageName`."""
+    for path in ("spec.image.ref", "spec.imageName"):
+        for pointer, name in walk.names(path):
+            yield NamedImage(name, pointer, name, unpinnable=_UNTRIED)
+
+
 def _seed_image(walk: _ObjectWalk) -> Iterator[NamedImage]:
     raw = walk.text("spec.type").lower() == "raw"
     for pointer, name in walk.names("spec.baseImage"):
@@ -234,6 +260,7 @@ def _workload(group: str, kind: str, spec: str) -> KnownKind:
 
 
 _SUC, _OPERATOR, _KAIROS = "upgrade.cattle.io", "elemental.cattle.io", "operator.kairos.io"
+_KAIROS_BUILD = "build.kairos.io"
 
 BUILTIN: tuple[KnownKind, ...] = (
     KnownKind(
@@ -265,6 +292,14 @@ BUILTIN: tuple[KnownKind, ...] = (
     ),
     KnownKind(
         _OPERATOR,
+        "ManagedOSVersionChannel",
+        ("spec.upgradeContainer.image", "spec.options.image"),
+        "upgradeContainer.image as for ManagedOSVersion, for each version; options.image lists versions and is not inspected",
+        privileged=True,
+        find=_version_channel,
+    ),
+    KnownKind(
+        _OPERATOR,
         "SeedImage",
         ("spec.baseImage",),
         "of type raw as written; of type iso it is a URL or an image that carries an ISO, which is not inspected",
@@ -283,6 +318,14 @@ BUILTIN: tuple[KnownKind, ...] = (
     KnownKind(_KAIROS, "NodeOp", ("spec.image",), "as written", privileged=True, find=_at("spec.image")),
     KnownKind(
         _KAIROS, "NodeOpUpgrade", ("spec.image",), "as written", privileged=True, find=_at("spec.image")
+    ),
+    KnownKind(
+        _KAIROS_BUILD,
+        "OSArtifact",
+        ("spec.image.ref", "spec.imageName"),
+        "as written; an image that is built first is not there yet",
+        privileged=False,
+        find=_os_artifact,
     ),
     _workload("", "Pod", "spec"),
     _workload("", "PodTemplate", "template.spec"),
@@ -421,7 +464,7 @@ class ImageFields:
             InvalidObject: it is not an object, names something else than text, too many images, or is too large to search.
         """
         if not isinstance(body, dict):
-            raise InvalidObject(f"expected an object, found {type(body).__name__}", where=kind or "object")
+            raise InvalidObject(f"expected an object, found {_word(body)}", where=kind or "object")
         walk = _ObjectWalk(body, kind)
         own = self._own.get((group, kind))
         if own is not None:
@@ -462,5 +505,9 @@ def _bound(body: object, kind: str) -> None:
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
-        raise InvalidObject(f"expected the name of an image, found {type(value).__name__}", where=where)
+        raise InvalidObject(f"expected the name of an image, found {_word(value)}", where=where)
     return value
+
+
+def _word(value: object) -> str:
+    return _WORDS.get(type(value), "something else")  # YAML has dates

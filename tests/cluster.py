@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from real_registries import certificate, written
 
 TOKEN = "admin-of-the-test"
-PATIENCE = 180
+PATIENCE = 600
 VERSION, PACKAGE = "v1.34.4", "k8s.io/component-base/version"
 SOURCE = Path(__file__).parent / "server/apiserver"
 
@@ -65,7 +65,7 @@ class Cluster:
 
     def ask(self, method, path, document=None, **options):
         """Send a request to the API server."""
-        return self._session.request(method, f"{self.url}{path}", json=document, timeout=60, **options)
+        return self._session.request(method, f"{self.url}{path}", json=document, timeout=600, **options)
 
     def kubectl(self, *arguments, text=None):
         """Run kubectl, and return what it prints."""

@@ -1,7 +1,10 @@
 """What every test starts from."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,12 @@ sys.path.insert(0, str(Path(__file__).parent))  # modules that tests share: stac
 
 os.environ["COSINSPECT_CONFIG_FILE"] = "off"  # nor is what this user prefers
 os.environ["COSINSPECT_CACHE"] = "off"  # what one test finds out is no help to another
+
+# Where no bytecode may be written, each of some hundred programs that tests start would compile the package again.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and "PYTHONPYCACHEPREFIX" not in os.environ:
+    _bytecode = tempfile.mkdtemp(prefix="cosinspect-bytecode-")
+    atexit.register(shutil.rmtree, _bytecode, ignore_errors=True)
+    os.environ["PYTHONPYCACHEPREFIX"] = _bytecode
 
 # A busy machine is slow, which is no fault of an example; in CI the examples are the same each time.
 settings.register_profile(

@@ -25,14 +25,14 @@ def push(address, repository, reference, media_type, data):
         f"http://{address}/v2/{repository}/manifests/{reference}",
         data=data,
         headers={"Content-Type": media_type},
-        timeout=10,
+        timeout=600,
     )
     answer.raise_for_status()
 
 
 def push_blob(address, repository, digest, data):
     """Put a blob into a registry by HTTP."""
-    started = requests.post(f"http://{address}/v2/{repository}/blobs/uploads/", timeout=10)
+    started = requests.post(f"http://{address}/v2/{repository}/blobs/uploads/", timeout=600)
     started.raise_for_status()
     location = requests.compat.urljoin(f"http://{address}/", started.headers["Location"])
     requests.put(
@@ -40,7 +40,7 @@ def push_blob(address, repository, digest, data):
         params={"digest": digest},
         data=data,
         headers={"Content-Type": "application/octet-stream"},
-        timeout=10,
+        timeout=600,
     ).raise_for_status()
 
 

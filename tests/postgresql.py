@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 60
+PATIENCE = 600
 PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 
 needs_postgresql = pytest.mark.skipif(PROGRAMS is None, reason="PostgreSQL is not installed")

@@ -41,7 +41,8 @@ def running(command, address):
     """Run a server until the block ends, which begins when it takes connections."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(200):
+        end = time.monotonic() + 600
+        while time.monotonic() < end:
             with contextlib.suppress(OSError), socket.create_connection(address.split(":"), timeout=1):
                 break
             assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
@@ -49,7 +50,7 @@ def running(command, address):
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=600)
 
 
 @contextlib.contextmanager
@@ -108,16 +109,16 @@ def push(base, image, repository, tag, *, auth=None, verify=True):
         session.auth, session.verify, session.trust_env = auth, verify, False
         for digest, data in image.blobs.items():
             if digest not in image.manifests:
-                upload = session.post(f"{base}/v2/{repository}/blobs/uploads/", timeout=30)
+                upload = session.post(f"{base}/v2/{repository}/blobs/uploads/", timeout=600)
                 separator = "&" if "?" in upload.headers["Location"] else "?"
                 url = f"{upload.headers['Location']}{separator}digest={digest}"
-                assert session.put(url, data=data, timeout=30).status_code == 201
+                assert session.put(url, data=data, timeout=600).status_code == 201
         for name in (image.digest, tag):
             answer = session.put(
                 f"{base}/v2/{repository}/manifests/{name}",
                 data=image.blobs[image.digest],
                 headers={"Content-Type": image.media_type},
-                timeout=30,
+                timeout=600,
             )
             assert answer.status_code == 201
 

@@ -303,7 +303,7 @@ class Root:
         self._top.mkdir(parents=True)
         for path, node in sorted(self.now.items()):
             self._extract(path, node)
-        done = subprocess.run(words, cwd=self._top, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, cwd=self._top, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, f"{words}\n{done.stderr}"
         self.now = dict(sorted(self._read()))
 

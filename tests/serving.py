@@ -20,7 +20,7 @@ RULES = """
 registries = ["127.0.0.1:*"]
 profile = "cos"
 """
-PATIENCE = 240
+PATIENCE = 600
 """Seconds that a busy machine may take for anything here."""
 
 DATA = Path(__file__).parent / "data/kubernetes"
@@ -39,9 +39,9 @@ class Server:
     def post(self, path, document, **options):
         """Send a document, and give the whole response."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        return requests.post(f"{self.url}{path}", data=body, timeout=PATIENCE, **options)
+        return requests.post(f"{self.url}{path}", data=body, timeout=2 * PATIENCE, **options)
 
-    def review(self, document, path="/admission?timeout=30s"):
+    def review(self, document, path="/admission?timeout=600s"):
         """Have an object admitted, and give the response in the answer."""
         answer = self.post(path, document)
         assert answer.status_code == 200, answer.text

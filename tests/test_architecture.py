@@ -57,6 +57,10 @@ CONFINED = {
     "fsspec": {"cache/shared.py", "image/filesystem.py", "image/image.py"},
     "jinja2": {"render/html.py", "render/manifests.py"},
     "markupsafe": {"render/html.py"},
+    "cyclonedx": {"render/cyclonedx.py"},
+    "license_expression": {"render/spdx.py"},  # cyclonedx and spdx-tools bring it
+    "packageurl": {"formats/packages/package_url.py", "render/cyclonedx.py"},
+    "spdx_tools": {"render/spdx.py"},
     "jsonpath": {"kubernetes_images.py"},
     "starlette": {"server/application.py"},
     "uvicorn": {"server/listener.py"},

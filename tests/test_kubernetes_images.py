@@ -35,7 +35,13 @@ OBJECTS = {
 }
 
 
-ELEMENTAL = ("ManagedOSImage", "ManagedOSVersion", "SeedImage", "MachineRegistration")
+ELEMENTAL = (
+    "ManagedOSImage",
+    "ManagedOSVersion",
+    "ManagedOSVersionChannel",
+    "SeedImage",
+    "MachineRegistration",
+)
 
 
 def pinnable(found):
@@ -48,6 +54,7 @@ def test_every_kind_that_is_known_is_tried_here():
         ("upgrade.cattle.io", "Plan"),
         ("operator.kairos.io", "NodeOp"),
         ("operator.kairos.io", "NodeOpUpgrade"),
+        ("build.kairos.io", "OSArtifact"),
         *(("elemental.cattle.io", kind) for kind in ELEMENTAL),
     }
     assert {(each.group, each.kind) for each in BUILTIN} == OBJECTS.keys() | others
@@ -86,6 +93,10 @@ OPERATOR = [
     ("ManagedOSImage", {"osImage": "quay.io/org/os:v1", "prepare": {"image": OWN}}, ["quay.io/org/os:v1", f"{OWN}:v1"]),
     ("ManagedOSVersion", {"type": "container", "metadata": {"upgradeImage": "quay.io/org/os:v1"}}, ["quay.io/org/os:v1"]),
     ("ManagedOSVersion", {"type": "iso", "metadata": {"uri": "quay.io/org/iso:v1"}}, [("quay.io/org/iso:v1", "ignored")]),
+    ("ManagedOSVersionChannel", {"type": "custom", "options": {"image": OWN}}, [(OWN, "ignored")]),
+    ("ManagedOSVersionChannel", {"type": "json", "options": {"uri": "https://example.org/versions"}}, []),
+    ("ManagedOSVersionChannel", {"upgradeContainer": {"image": f"{OWN}:v9"}}, [f"{OWN}:v9"]),
+    ("ManagedOSVersionChannel", {"upgradeContainer": {"image": OWN}}, [(OWN, "unresolved")]),
     ("SeedImage", {"baseImage": "https://example.org/os.iso"}, [("https://example.org/os.iso", "ignored")]),
     ("SeedImage", {"type": "iso", "baseImage": "quay.io/org/iso:v1"}, [("quay.io/org/iso:v1", "ignored")]),
     ("SeedImage", {"type": "raw", "baseImage": "quay.io/org/os:v1"}, ["quay.io/org/os:v1"]),
@@ -106,6 +117,18 @@ def test_elemental_s_kinds(kind, spec, names):
 @pytest.mark.parametrize("kind", ["NodeOp", "NodeOpUpgrade"])
 def test_kairos_operator_s_kinds(kind):
     assert ["quay.io/kairos/os:v1"] == found_in("operator.kairos.io", kind, {"image": "quay.io/kairos/os:v1"})
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ({"image": {"ref": "quay.io/kairos/os:v1"}, "artifacts": {"iso": True}}, ["quay.io/kairos/os:v1"]),
+        ({"imageName": "quay.io/kairos/os:v1", "iso": True}, ["quay.io/kairos/os:v1"]),
+        ({"image": {"buildOptions": {"version": "v1", "baseImage": "ubuntu:24.04"}}}, []),
+    ],
+)
+def test_kairos_builds(spec, names):
+    assert names == found_in("build.kairos.io", "OSArtifact", spec)
 
 
 # What pkg/upgrade/container/container.go of system-upgrade-controller makes of each: a name's own tag or digest stays.

@@ -53,12 +53,8 @@ _PHASES: tuple[tuple[Phase, re.Pattern[str]], ...] = (
     (Phase.FIRMWARE, re.compile(r"^(?:BdsDxe|SeaBIOS|GNU GRUB|Welcome to GRUB|\s*Booting `)")),
     (Phase.KERNEL, re.compile(r"^Linux version \d")),
     (Phase.INITRD, re.compile(r"^Run /init as init process|running in initrd|In initrd|in initial RAM disk")),
-    (
-        Phase.SYSTEM,
-        re.compile(
-            r"Switching root|Reached target.*Switch Root|Starting .*initrd-switch-root|Finished .*initrd-switch-root"
-        ),
-    ),
+    # Not that the unit which switches is started: it may fail.
+    (Phase.SYSTEM, re.compile(r"Switching root|Stopped .*initrd-switch-root\.service")),
     # Not "Startup finished in": systemd prints it in an initrd as well, behind emergency.target.
     (Phase.MULTI_USER, re.compile(r"Reached target.*(?:multi-user\.target|Multi-User System)")),
 )

@@ -122,7 +122,10 @@ def _way(boot: StateBoot, entry: str) -> Loaded:
 def _plain(rootfs: Rootfs, facts: Facts, entry: str) -> Startup:
     """Start the tree as the root of a plain disk: it proves kernel, initrd and system, and no deployment."""
     if entry != "active":
-        raise CannotBoot(f"only generations of the toolkit have an entry {entry!r}")
+        raise CannotBoot(
+            f"expected an image of the toolkit for the entry {entry!r}, found another kind",
+            remedy="leave --entry out",
+        )
     kernel = next((each for each in facts.kernels if each.kernel is not None), None)
     path = kernel.path if kernel is not None else ""
     initrd = next((each.path for each in facts.booted_initrds if each.initrd is not None), "")

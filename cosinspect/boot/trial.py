@@ -263,7 +263,9 @@ def _comes_up(
 
 
 def _outcome(found: Watched, console: Console, accel: str, wall: float, cpu: float) -> Outcome:
+    # The machine's own word counts where its console does not say it.
+    phase = Phase.MULTI_USER if found.proof.multi_user == "active" else console.phase
     return Outcome(
-        found.result, found.reason, console.phase.value, found.login, found.proof, accel, wall, cpu,
+        found.result, found.reason, phase.value, found.login, found.proof, accel, wall, cpu,
         telling=tuple(console.telling), tail=console.lines(TAIL_LINES),
     )  # fmt: skip

@@ -272,8 +272,8 @@ def _silence(
     """Return a machine up that prints nothing new."""
     silent, idle = guest.cpu - clock.cpu, guest.wall - clock.wall
     resting = idle > limits.idle_wall and clock.busy * 5 < clock.looks
-    # systemd prints its wait again and again, which is work as well.
-    endless = console.waited > limits.endless and silent > limits.silent_cpu / 10
+    # systemd prints its wait again and again, which is a little work as well.
+    endless = console.waited > limits.endless and silent > 2
     if silent > limits.silent_cpu or resting or endless:
         how = (
             f"it waits for {console.waited} s, and no limit ends that"

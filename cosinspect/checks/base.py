@@ -116,7 +116,7 @@ class CheckContext:
 
     @property
     def deployment(self) -> Deployment:
-        """How the toolkit that deploys the image writes it to disks and media; empty if no generation is recognised."""
+        """The table of how the deploying toolkit writes the image to disks and media; empty if none is recognised."""
         found = self.profile.generations.get(self.deployed_by) if self.deployed_by else self.table
         return found.deployment if found is not None else Deployment()
 
@@ -228,7 +228,7 @@ class CheckContext:
         return self.broken(trace, message)
 
 
-# The number of findings of a check whose remedies are made of the image; the others have the check's own.
+# The number of findings of a check whose remedies are made from the image; further findings have the check's own.
 _MOST_CURES = 50
 # The number of places of a missing library whose histories are examined.
 _MOST_PLACES = 12
@@ -240,8 +240,8 @@ def links_of(trace: Trace) -> tuple[LinkFollowed, ...]:
 
 
 def words_of(path: str, fault: ExecutionFault) -> str:
-    """Return why a program cannot be executed, as the end of a sentence that starts with its path."""
-    return fault.reason if fault.path == path else f"{fault.path} keeps it from running: {fault.reason}"
+    """Return why a program cannot be executed, as a sentence that continues after its path."""
+    return fault.reason if fault.path == path else f"{fault.path} prevents it from running: {fault.reason}"
 
 
 _STAGE_OF: Mapping[str, tuple[str, ...]] = {
@@ -286,7 +286,7 @@ class Check:
         tags: the subjects by which reports group: a stage of the boot, `signature`.
         run: the function.
         spares: returns the capabilities that this image keeps in spite of a failure; None if there is none.
-        cure: returns the remedy for a finding of this image, None where `remedy` holds; None for checks that have none.
+        cure: returns the remedy for a finding of this image, None if `remedy` applies; None for checks without one.
     """
 
     id: str = field(validator=matches_re(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}"))
@@ -407,7 +407,7 @@ def _decided(item: Check, context: CheckContext) -> tuple[Capability, ...]:
 
 
 def cured(cure: Cure | None, context: CheckContext, finding: Finding) -> Remedy | None:
-    """Return the remedy of a cure, None if there is no cure or it fails: the defect remains one."""
+    """Return the remedy of a cure, None if there is no cure or it fails; the defect remains."""
     try:
         return cure(context, finding) if cure is not None else None
     except (Exception, Unread):  # noqa: BLE001 - a plugin's cure may do anything; --fast may not have read what it needs
@@ -446,7 +446,7 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
     seen: list[Finding | str] = []
     ending, reason, transient = Kind.PASS, "", False
     try:
-        # The generation is asked only where it matters: lower layers may decide it that --fast does not read.
+        # The generation is read only if it matters: layers that --fast does not read may decide it.
         if _STAGES.intersection(item.tags) and (table := context.table) is not None and table.carries:
             return result(Kind.NOT_APPLICABLE, f"{table.title}: there is no system in it")
         if item.is_for_some:
@@ -465,13 +465,13 @@ def run_check(item: Check, context: CheckContext) -> CheckResult:
         lacking = shortage_of(fault)
         ending, transient = Kind.OPEN, bool(lacking)
         reason = lacking or f"{CRASHED}{type(fault).__name__}: {fault}"
-    if any(isinstance(each, Finding) for each in seen):  # a defect remains one, whatever follows
+    if any(isinstance(each, Finding) for each in seen):  # a defect remains a defect after any later exception
         return result(Kind.FAIL, reason, seen=seen)
     return evolve(result(ending, reason, seen=seen if ending is Kind.PASS else ()), transient=transient)
 
 
 def _may_pass(fault: Exception) -> bool:
-    """Return whether another try may decide: a source may answer, deliver the right bytes, or time may suffice."""
+    """Return whether a retry may decide: the source may answer, deliver the right bytes, or answer in time."""
     if isinstance(fault, LimitExceeded):
         return fault.limit == "seconds"
     return isinstance(fault, SourceError | DigestMismatch | SizeMismatch)

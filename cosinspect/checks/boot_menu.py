@@ -81,7 +81,7 @@ def _menu(context: CheckContext) -> OwnMenu:
     if menu is None:
         raise NotApplicable("the image has no own menu")
     if menu.default.bound:
-        raise Undecided(f"what {menu.path} does is undecided: {menu.default.bound}")
+        raise Undecided(f"the effect of {menu.path} is undecided: {menu.default.bound}")
     if not menu.entries:
         raise NotApplicable(f"{menu.path} has no menu entries")
     return menu
@@ -101,7 +101,7 @@ def entry_faults(context: CheckContext, state: StateBoot, way: Loaded) -> Iterat
             yield "expected it to load an initrd, it loads none"
         for each in files:
             if each.is_known and not each.is_there:
-                yield f"expected a {what} of the image, found {_shown(each)}, which is no file"
+                yield f"expected a {what} of the image, found {_shown(each)}, which is not a file"
     if not way.boot.command_line.text:
         yield "expected a kernel command line, found none"
     elif _is_wrong(context, state, way):
@@ -163,7 +163,7 @@ def _bootable_menu(context: CheckContext) -> OwnMenu:
     menu = _menu(context)
     bootable = [each for each in context.facts.boot_states if not each.state.recovery]
     if not bootable or not _is_whole(context, bootable[0]):
-        raise NotApplicable("the image does not boot by any menu, as other checks say")
+        raise NotApplicable("no menu boots the image; other checks report that")
     return menu
 
 
@@ -185,9 +185,9 @@ def _faults(context: CheckContext, menu: OwnMenu, state: StateBoot) -> Iterator[
     name="menu-overrides-bootargs",
     level=Level.WARNING,
     summary="The image's own menu does not start the kernel as bootargs.cfg says.",
-    why="""A machine that was installed with this image keeps its menu: what a later image's bootargs.cfg changes (the path of the kernel, its
-        arguments) has no effect there.""",
-    remedy="Have the entry load ($loop)$kernel with $kernelcmd, and set nothing behind the line that sources bootargs.cfg.",
+    why="""A machine that was installed with this image keeps its menu: changes in a later image's bootargs.cfg (the path of the kernel, its
+    arguments) have no effect there.""",
+    remedy="Let the entry load ($loop)$kernel with $kernelcmd, and set nothing after the line that sources bootargs.cfg.",
     reads=READS,
     cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg"),
 )
@@ -197,9 +197,9 @@ def menu_overrides_bootargs(context: CheckContext) -> Iterator[Finding | str]:
     states = decided_states(context)
     toolkit, own = states[0], menu.default
     if not _is_whole(context, toolkit) or not _is_whole(context, own):
-        raise NotApplicable("what the menu loads does not boot, as other checks say")
+        raise NotApplicable("the entry of the menu does not boot; other checks report that")
     if len(toolkit.ways) != 1 or len(own.ways) != 1:
-        raise NotApplicable("what is loaded depends on the machine")
+        raise NotApplicable("the machine decides which files are loaded")
     theirs, ours = toolkit.ways[0], own.ways[0]
     try:
         given = {each for each in theirs.boot.command_line.parameters if "${" not in (each.value or "")}
@@ -226,7 +226,7 @@ def menu_overrides_bootargs(context: CheckContext) -> Iterator[Finding | str]:
             ours.boot.line,
         )
     if not changes:
-        yield f"entry `{ours.boot.entry}` of {menu.path} takes all that bootargs.cfg sets"
+        yield f"entry `{ours.boot.entry}` of {menu.path} uses all that bootargs.cfg sets"
 
 
 @check(
@@ -234,9 +234,9 @@ def menu_overrides_bootargs(context: CheckContext) -> Iterator[Finding | str]:
     name="grub-lines-refused",
     level=Level.WARNING,
     summary="GRUB refuses lines of the image's scripts.",
-    why="""GRUB prints `syntax error`, leaves out the whole construct and goes on with the next line. If that prevents the boot, another check reports it; else the boot stops for ten seconds and the lines
+    why="""GRUB prints `syntax error`, skips the whole construct and continues with the next line. If that prevents the boot, another check reports it; else the boot stops for ten seconds and the lines
         have no effect.""",
-    remedy="Run grub-script-check on the file, and correct what it names.",
+    remedy="Run grub-script-check on the file, and correct the lines that it names.",
     reads=READS,
     cure=remedies.from_toolkit("menu", "install the toolkit's file"),
 )
@@ -253,7 +253,7 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
             continue
         seen = True
         if script.is_bounded:
-            raise Undecided(f"{path} is longer than is followed")
+            raise Undecided(f"{path} is longer than the evaluator's limit")
         for problem in script.problems[:20]:
             yield at_line(context, path, problem.message, problem.line)
         marked = (context.facts.text(path).text or "").startswith("\ufeff")
@@ -261,7 +261,7 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
             what = "the file begins with a byte order mark, a part of the first word for GRUB: it prints `can't find command`"
             yield at_line(context, path, what, 1)
         if not script.problems and not marked:
-            yield f"GRUB takes every line of {path}"
+            yield f"GRUB accepts every line of {path}"
     if not seen:
         raise NotApplicable("there is no script for GRUB")
 
@@ -272,7 +272,7 @@ def grub_lines_refused(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=(Capability.RECOVERY,),
     summary="The recovery entry of the menu does not start the recovery system.",
-    why="""The recovery system is made of the same image and started with its bootargs.cfg: GRUB loads nothing, or the command line names a root that does not exist.""",
+    why="""The recovery system is made from the same image and starts with its bootargs.cfg: GRUB loads nothing, or the command line names a root that does not exist.""",
     remedy="Write grub.cfg and bootargs.cfg so that they serve recovery too, as the toolkit's do.",
     reads=READS,
     applies=subjects.toolkit,
@@ -284,10 +284,10 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
     if not states:
         raise NotApplicable("there is no bootargs.cfg")
     if not _is_whole(context, states[0]):
-        raise NotApplicable("the image does not boot, as other checks say")
+        raise NotApplicable("the image does not boot; other checks report that")
     menu = context.facts.own_menu
     if menu is not None and not menu.entries and not menu.default.bound:
-        raise NotApplicable(f"{menu.path} has no menu entries, as another check says")
+        raise NotApplicable(f"{menu.path} has no menu entries; another check reports that")
     own = {each.state.name: each for each in menu.states} if menu is not None else {}
     seen = False
     for state in states:
@@ -296,7 +296,7 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
         seen = True
         judged, path = own.get(state.state.name, state), menu.path if menu is not None else ""
         if judged.bound:
-            raise Undecided(f"what the recovery entry does is undecided: {judged.bound}")
+            raise Undecided(f"the effect of the recovery entry is undecided: {judged.bound}")
         if not judged.ways:
             wanted = " or ".join(state.state.entries)
             yield at_line(context, path, f"expected a menu entry with the id {wanted}, found none")
@@ -306,13 +306,13 @@ def recovery_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
             for message in entry_faults(context, judged, way):
                 where = path or context.facts.bootargs_path
                 text = f"{state.state.name}: {message}{on_condition(way)}"
-                missing = tuple(f"{name} is not there" for name in judged.missing)
+                missing = tuple(f"{name} does not exist" for name in judged.missing)
                 finding = at_line(context, where, text, way.boot.line or None)
                 yield evolve(finding, evidence=(*finding.grounds, *missing[:5]))
             if way.kernel is not None:
                 yield f"{state.state.name}: {way.boot.command_line.text[:160]}"
     if not seen:
-        raise NotApplicable("how recovery is started is not known")
+        raise NotApplicable("how the recovery system starts is not known")
 
 
 @check(
@@ -338,6 +338,6 @@ def fallback_entry_fails(context: CheckContext) -> Iterator[Finding | str]:
         text = f"fallback entry `{way.boot.entry}`: {message}{on_condition(way)}"
         yield at_line(context, menu.path, text, way.boot.line or None)
     if not menu.fallbacks.ways:
-        yield f"{menu.path} falls back to no entry"
+        yield f"{menu.path} has no fallback entry"
     elif not wrong:
         yield f"{menu.path} falls back to {', '.join(f'`{way.boot.entry}`' for way in menu.fallbacks.ways)}"

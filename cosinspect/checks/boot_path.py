@@ -38,10 +38,10 @@ def require_known(context: CheckContext, variable: str) -> None:
         Undecided: the value of `variable` is unknown, or a bound was reached.
     """
     if context.facts.boot_bound:
-        raise Undecided(f"what GRUB loads is undecided: {context.facts.boot_bound}")
+        raise Undecided(f"the files that GRUB loads are undecided: {context.facts.boot_bound}")
     path = context.facts.unknown_paths.get(variable)
     if path is not None:
-        raise Undecided(f"GRUB loads {path} as {variable}, which variables of the machine decide")
+        raise Undecided(f"GRUB loads {path} as {variable}, which depends on variables of the machine")
 
 
 def missing(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterator[Finding | str]:
@@ -54,7 +54,7 @@ def missing(context: CheckContext, what: str, traces: Iterable[Trace]) -> Iterat
     unified = context.facts.unified_kernels
     if unified and traces and all(trace.entry is None and not trace.hops for trace in traces):
         raise Undecided(
-            f"there is no {what} at {traces[0].path}, and {unified[0]} carries one that is not looked into"
+            f"there is no {what} at {traces[0].path}, and {unified[0]} has one that this check does not read"
         )
     for trace in traces:
         if trace.entry is not None:
@@ -67,7 +67,7 @@ def dangling(context: CheckContext, what: str, traces: Iterable[Trace]) -> Itera
     """Yield findings for dangling links, resolved as GRUB's ext2 driver does: absolute ones start at the image's root."""
     for trace in traces:
         if trace.entry is None and trace.hops:
-            how = "they go in a circle" if trace.problem == "loop" else f"{trace.at} is not there"
+            how = "they form a loop" if trace.problem == "loop" else f"{trace.at} does not exist"
             yield context.broken(
                 trace, f"expected the {what} behind {trace.path}, the links are dangling: {how}"
             )

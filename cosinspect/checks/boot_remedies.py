@@ -1,4 +1,4 @@
-"""Remedies of what boots: the links to kernel and initrd, bootargs.cfg, the drivers of the initrd."""
+"""Remedies for the files that boot: the links to kernel and initrd, bootargs.cfg, the drivers of the initrd."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def _with_setting(
 
 
 def needs_in_initrd(*names: str) -> Cure:
-    """Return a cure that has dracut take commands into the initrd, and installs them first if the image lacks them."""
+    """Return a cure that makes dracut add commands to the initrd, and installs them first if the image lacks them."""
 
     def cure(context: CheckContext, finding: Finding) -> Remedy | None:
         paths = [context.command(name) for name in names]
@@ -203,7 +203,7 @@ def needs_in_initrd(*names: str) -> Cure:
 
 
 def needs_drivers(*names: str) -> Cure:
-    """Return a cure that has dracut take drivers into the initrd."""
+    """Return a cure that makes dracut add drivers to the initrd."""
     setting = f'add_drivers+=" {" ".join(names)} "'
     return lambda context, finding: _with_setting(
         context, finding, "have dracut take the drivers into the initrd", setting, "drivers"
@@ -211,7 +211,7 @@ def needs_drivers(*names: str) -> Cure:
 
 
 def needs_dracut_modules(*names: str) -> Cure:
-    """Return a cure that has dracut take its modules into the initrd, and installs them first if the image lacks them."""
+    """Return a cure that makes dracut add its modules to the initrd, and installs them first if the image lacks them."""
 
     def cure(context: CheckContext, finding: Finding) -> Remedy | None:
         absent = [
@@ -243,7 +243,7 @@ def package_of_module(name: str) -> Cure:
 
 
 def module_of_toolkit(context: CheckContext, finding: Finding) -> Remedy | None:
-    """Have dracut take the module of the toolkit, and bring it into the image first if it lacks it."""
+    """Make dracut add the toolkit's module, and install the module first if the image lacks it."""
     table = context.generation
     before = None if context.rootfs.exists(table.dracut_directory) else toolkit_step(context, "module")
     setting = f'add_dracutmodules+=" {table.dracut_module} "'
@@ -266,7 +266,7 @@ def index_modules(context: CheckContext, finding: Finding) -> Remedy | None:
 
 
 def takes_out_argument(argument: str) -> Cure:
-    """Return a cure that takes an argument of the kernel out of bootargs.cfg."""
+    """Return a cure that removes an argument of the kernel from bootargs.cfg."""
 
     def steps(context: CheckContext, _: Finding) -> tuple[str, ...]:
         plain = re.sub(r"([\\.*^$\[\]/&])", r"\\\1", argument)

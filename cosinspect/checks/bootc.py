@@ -1,4 +1,4 @@
-"""Checks on bootc images: the lints of bootc itself (crates/lib/src/lints.rs), and what installation needs beyond them."""
+"""Checks on bootc images: the lints of bootc itself (crates/lib/src/lints.rs), and further needs of installation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
     "prepare_root",
 ]
 
-# bootc refuses an image at a fatal lint, and whoever builds one runs the lints: it is never deployed.
+# bootc refuses an image with a fatal lint, and builds run the lints: such an image is never deployed.
 REFUSED = (Capability.INSTALL, Capability.UPGRADE)
 STARTS = (Capability.BOOT, Capability.INSTALL, Capability.UPGRADE)
 _KERNELS = "/usr/lib/modules/*/vmlinuz"
@@ -76,7 +76,7 @@ def _readable(context: CheckContext) -> list[KernelFile]:
     ),
 )
 def bootc_var_run(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at /var/run itself; it need not be there."""
+    """Look at /var/run itself, which may be absent."""
     entry = context.rootfs.trace("/var/run", follow=False).entry
     if entry is not None and entry.type != "symlink":
         yield Finding(f"expected /var/run to be a link, found a {entry.type}", entry.path, entry.layer)
@@ -87,9 +87,9 @@ def bootc_var_run(context: CheckContext) -> Iterator[Finding | str]:
     name="bootc-etc-twice",
     level=Level.ERROR,
     capabilities=REFUSED,
-    summary="There is both /etc and /usr/etc.",
+    summary="The image has both /etc and /usr/etc.",
     why="`bootc container lint` refuses the image: bootc makes /usr/etc from /etc, so one of them would be lost.",
-    remedy="Move what is in /usr/etc to /etc, and delete /usr/etc.",
+    remedy="Move the files of /usr/etc to /etc, and delete /usr/etc.",
     applies=subjects.bootc,
     cure=remedies.runs(
         "move its files to /etc", lambda *_: ("RUN cp -a /usr/etc/. /etc/ && rm -rf /usr/etc",), unwanted=True
@@ -146,7 +146,7 @@ def _kargs_fault(text: str) -> str:
             return f"expected the keys kargs and match-architectures, found {key[:60]!r}"
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             return f"expected {key} to be a list of strings"
-    return "" if "kargs" in values else "expected the key kargs, it is not there"
+    return "" if "kargs" in values else "expected the key kargs, it is missing"
 
 
 @check(
@@ -177,7 +177,7 @@ def bootc_kernels_several(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _release(path: str) -> tuple[tuple[int, ...], str]:
-    """Return what orders directories of modules by their versions."""
+    """Return the sort key of directories of modules, by their versions."""
     return tuple(map(int, re.findall(r"\d+", path))), path
 
 
@@ -208,7 +208,7 @@ def bootc_name_undecodable(context: CheckContext) -> Iterator[Finding | str]:
     name="bootc-directory-missing",
     level=Level.ERROR,
     capabilities=STARTS,
-    summary="A mount point of the kernel's file systems is not in the image.",
+    summary="The image lacks a mount point of the kernel's file systems.",
     why="`bootc container lint` refuses the image: systemd cannot mount /proc, /sys, /dev, /run, /tmp or /var on a read-only root.",
     remedy="Make the directories in the Dockerfile.",
     applies=subjects.bootc,
@@ -216,7 +216,7 @@ def bootc_name_undecodable(context: CheckContext) -> Iterator[Finding | str]:
     tags=("system",),
 )
 def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for each, as a directory of its own."""
+    """Look for each, as a directory and not a link."""
     for path in ("/dev", "/proc", "/sys", "/run", "/tmp", "/var"):  # noqa: S108 - paths of the image
         trace = context.rootfs.trace(path, follow=False)
         if trace.entry is None:
@@ -234,7 +234,7 @@ def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=STARTS,
     summary="The image lacks /sysroot, or /ostree does not lead into it.",
     why="ostree stores deployments there; without it the initrd cannot switch to the deployment.",
-    remedy="Make both as the base image had them.",
+    remedy="Make both as the base image has them.",
     applies=subjects.bootc,
     cure=remedies.runs(
         "make both as the base image had them",
@@ -243,7 +243,7 @@ def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
     tags=("initrd",),
 )
 def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at both without following the link, which leads to what only a deployed system has; and at the base's own account."""
+    """Look at both without following the link, whose target exists only on a deployed system; and at the base's own description."""
     tops = ["", _BASE] if context.rootfs.exists(_BASE) else [""]
     for top in tops:
         sysroot = context.rootfs.trace(f"{top}/sysroot", follow=False)
@@ -282,11 +282,11 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
         return
     unified = context.rootfs.glob(_UNIFIED)
     if unified:
-        yield f"{unified[0].path} carries a kernel, which other checks look at"
+        yield f"{unified[0].path} has a kernel, which other checks read"
         return
     if context.facts.unified_kernels:
         path = context.facts.unified_kernels[0]
-        raise Undecided(f"{path} carries a kernel, and bootc 1.16 looks for it in /boot/EFI/Linux")
+        raise Undecided(f"{path} has a kernel, and bootc 1.16 looks for it in /boot/EFI/Linux")
     layer: int | None = None
     evidence: tuple[Evidence, ...] = ()
     for entry in context.rootfs.glob("/usr/lib/modules/*"):
@@ -308,10 +308,10 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     tags=("initrd",),
 )
 def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look beside each kernel, and unpack what is there by the kernel's rule."""
+    """Look beside each kernel, and unpack the file there by the kernel's rules."""
     kernels = _kernels(context)
     if not kernels or context.rootfs.glob(_UNIFIED):
-        raise NotApplicable("there is no kernel beside which one should be")
+        raise NotApplicable("there is no kernel that needs one beside it")
     for kernel in kernels:
         path = f"{kernel.path.rpartition('/')[0]}/initramfs.img"
         found = context.facts.initrd_at(path)
@@ -396,14 +396,12 @@ def bootc_injected(context: CheckContext) -> Iterator[Finding | str]:
     cure=file_remedies.prepare_root,
 )
 def bootc_composefs_off(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the file that the initramfs goes by (ostree-ext, ostree_prepareroot.rs), and the base's own account of it."""
+    """Read the file that the initramfs uses (ostree-ext, ostree_prepareroot.rs), and the base's own copy of it."""
     for top in ["", _BASE] if context.rootfs.exists(_BASE) else [""]:
         path, config = prepare_root(context, top)
         if path is None or config is None:
             if not top:
-                raise NotApplicable(
-                    "there is no prepare-root.conf that can be read, which another check says"
-                )
+                raise NotApplicable("there is no readable prepare-root.conf, which another check reports")
             yield context.missing(
                 f"{top}{_PREPARE_ROOT[1]}", f"expected {top}{_PREPARE_ROOT[1]} to enable composefs"
             )
@@ -411,12 +409,12 @@ def bootc_composefs_off(context: CheckContext) -> Iterator[Finding | str]:
             yield f"{path} enables composefs"
         else:
             value = config.groups.get("composefs", {}).get("enabled")
-            found = f"found enabled={value[:60]}" if value is not None else "it sets nothing of it"
+            found = f"found enabled={value[:60]}" if value is not None else "it does not set it"
             yield _at(context, path, f"expected {path} to enable composefs, {found}")
 
 
 def prepare_root(context: CheckContext, top: str = "") -> tuple[str | None, KeyFile | None]:
-    """Return the prepare-root.conf that ostree reads, and what it says: None where GLib cannot read it."""
+    """Return the prepare-root.conf that ostree reads, and its content: None if GLib cannot read it."""
     for place in _PREPARE_ROOT:
         path = f"{top}{place}"
         text = context.facts.text(path).text
@@ -430,7 +428,7 @@ def prepare_root(context: CheckContext, top: str = "") -> tuple[str | None, KeyF
 
 
 def _has_overlay(config: KeyFile) -> bool:
-    """Return whether the root is composefs or a transient overlay, whose values ostree takes no other way."""
+    """Return whether the root is composefs or a transient overlay, by the values that ostree accepts."""
     try:
         if config.boolean("root", "transient"):
             return True

@@ -15,7 +15,7 @@ from cosinspect.report.report import Capability, Finding, Level
 
 __all__ = ["bootc_initramfs_foreign"]
 
-# What mounts the deployment in the initrd: ostree's program, or bootc's own.
+# The programs that mount the deployment in the initrd: ostree's, or bootc's own.
 _PREPARES = (
     *(
         "usr/lib/ostree/ostree-prepare-root",
@@ -37,9 +37,9 @@ _PREPARES = (
     level=Level.ERROR,
     capabilities=(Capability.BOOT, Capability.INSTALL, Capability.UPGRADE),
     summary="The initramfs is not for this image: it cannot mount a deployment, is for another kernel, or finds no disk.",
-    why="""bootc copies it unchanged. Without the dracut module ostree or bootc the boot ends in the emergency shell, with the modules of
-        another kernel or those of the build container no disk appears.""",
-    remedy="Build the initramfs behind the last step that changes the kernel, with the dracut module ostree.",
+    why="""bootc copies it unchanged. Without the dracut module ostree or bootc the boot ends in the emergency shell. With the modules of
+    another kernel or of the build container no disk appears.""",
+    remedy="Build the initramfs after the last step that changes the kernel, with the dracut module ostree.",
     reads=(
         "usr/lib/modules/*/{vmlinuz,initramfs.img,modules.builtin,modules.dep,config}",
         "boot/EFI/Linux/*.efi",
@@ -48,7 +48,7 @@ _PREPARES = (
     cure=remedies.rebuilds("build the initramfs with the dracut module ostree", options="--add ostree"),
 )
 def bootc_initramfs_foreign(context: CheckContext) -> Iterator[Finding | str]:
-    """Look into each initramfs beside a kernel, or into that of the unified kernel image."""
+    """Read each initramfs beside a kernel, or that of the unified kernel image."""
     if len(context.facts.booted_initrds) > 1:
         raise NotApplicable("there is more than one kernel, which another check reports")
     for path, initrd in opened(context):
@@ -73,7 +73,7 @@ def _unprepared(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Fi
 def _undriven(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Finding]:
     version = context.facts.version_beside(path)
     if version is None:
-        raise Undecided(f"the version is unknown of the kernel in {path}")
+        raise Undecided(f"the version of the kernel in {path} is unknown")
     arguments = initrd.build_parameters
     if arguments is not None and read_build_parameters(arguments).hostonly:
         yield about(

@@ -42,7 +42,7 @@ _SYSTEMD_BOOT = (
 )
 _VERITY = ("ext4", "btrfs")
 _POLICY = "/etc/selinux/config"
-# What `bootc install to-disk` runs from the image, whatever the disk and the file system.
+# The commands that `bootc install to-disk` runs from the image for every disk and file system.
 _TOOLS = (
     ("sfdisk", "systemd-repart"),
     ("wipefs",),
@@ -85,7 +85,7 @@ def _settings(context: CheckContext) -> _Settings:
     for _, entry in sorted(files.items()):
         text = context.facts.text(entry.path).text
         if text is None:
-            faults.append((entry, "expected a file, nothing can be read there"))
+            faults.append((entry, "expected a readable file, found none"))
             continue
         try:
             read.append(read_bootc_install(text))
@@ -122,18 +122,18 @@ def bootc_bootloader_missing(context: CheckContext) -> Iterator[Finding | str]:
     unified = _unified(context)
     if chosen == "none" and unified is not None:
         yield Finding(
-            f"expected a boot loader for {unified.path}, the settings of installation say none", _CONFIGS[0]
+            f"expected a boot loader for {unified.path}, the settings of installation disable it", _CONFIGS[0]
         )
     elif chosen == "none":
         yield "the settings leave the boot loader to others"
     elif chosen == "grub-cc" and unified is not None:
-        raise Undecided(f"what grub-cc needs to start {unified.path} is not known")
+        raise Undecided(f"the needs of grub-cc to start {unified.path} are not known")
     elif chosen in ("", "grub") and command is not None and updates:
-        yield f"{command} and {_UPDATES} are there"
+        yield f"{command} and {_UPDATES} exist"
     elif chosen == "grub" or (unified is None and command is not None and chosen == ""):
         what = "bootupctl" if command is None else _UPDATES
         path = "/usr/bin/bootupctl" if command is None else _UPDATES
-        yield context.missing(path, f"expected bootupctl and {_UPDATES}, {what} is not there")
+        yield context.missing(path, f"expected bootupctl and {_UPDATES}, {what} is missing")
     elif unified is None:
         loader = _systemd_boot(context)
         found = f"found {loader.path}, which ostree cannot use" if loader is not None else "found neither"
@@ -217,7 +217,7 @@ def bootc_prepare_root_missing(context: CheckContext) -> Iterator[Finding | str]
     summary="The image does not say which root filesystem it is installed to.",
     why="""`bootc install` stops at `No root filesystem specified`, and image-builder at a similar message, unless --filesystem or --rootfs is given. Fedora's
         base images set none, so an image made from them has to; Anaconda sets its own type.""",
-    remedy="Name the root filesystem in a file of /usr/lib/bootc/install, or give --filesystem.",
+    remedy="Name the root filesystem in a file of /usr/lib/bootc/install, or use --filesystem.",
     reads=_CONFIG_READS,
     applies=subjects.bootc,
     cure=file_remedies.root_filesystem("xfs", "ext4", "btrfs", name="00-defaults.toml"),
@@ -241,7 +241,7 @@ def bootc_filesystem_unset(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _payloads(context: CheckContext) -> tuple[bool, bool]:
-    """Say of bootupd's components EFI and BIOS whether the image has them for its architecture."""
+    """Return whether the image has bootupd's components EFI and BIOS for its architecture."""
     architecture = _architecture(context)
     efi = architecture in _SHIMS and context.rootfs.exists(f"{_UPDATES}/EFI.json")
     bios = architecture in ("amd64", "ppc64le") and context.rootfs.exists(f"{_UPDATES}/BIOS.json")
@@ -261,8 +261,8 @@ def _require_bootupd(context: CheckContext) -> None:
     level=Level.ERROR,
     capabilities=INSTALLS,
     summary="bootupd finds nothing to install, or not exactly one shim.",
-    why="""bootupd ignores a component without its EFI.json or BIOS.json, and the machine has no boot loader; it stops at
-        `Found multiple shimx64.efi in the image`, and if there is none.""",
+    why="""bootupd ignores a component without its EFI.json or BIOS.json, and the machine has no boot loader. It stops with
+    `Found multiple shimx64.efi in the image`, and also if there is none.""",
     remedy="Install GRUB for EFI and exactly one shim for the image's platform, and run `bootupctl backend generate-update-metadata`.",
     applies=subjects.bootc,
     cure=boot_remedies.bootupd_payload,
@@ -284,7 +284,7 @@ def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
     places = [place for place in (_EFI_LIBRARY, f"{_UPDATES}/EFI") if context.rootfs.exists(place)]
     if not places:
         yield context.missing(
-            f"{_UPDATES}/EFI", f"expected what EFI starts in {_UPDATES}/EFI or {_EFI_LIBRARY}, found neither"
+            f"{_UPDATES}/EFI", f"expected an EFI program in {_UPDATES}/EFI or {_EFI_LIBRARY}, found neither"
         )
         return
     shims = _shims(context)
@@ -305,7 +305,7 @@ def bootc_payload_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _shims(context: CheckContext) -> list[Entry]:
-    """Return shim wherever bootupd searches it, none if it does not."""
+    """Return the files of shim where bootupd searches for them; empty if it does not search."""
     name = _SHIMS.get(_architecture(context))
     place = next((place for place in (_EFI_LIBRARY, f"{_UPDATES}/EFI") if context.rootfs.exists(place)), None)
     if name is None or place is None:
@@ -330,14 +330,14 @@ def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
         raise NotApplicable("machines of this architecture have one kind of firmware")
     efi, bios = _payloads(context)
     if not efi and not bios:
-        raise NotApplicable("bootupd has nothing at all, which another check says")
+        raise NotApplicable("bootupd has no component, which another check reports")
     if not efi:
-        yield context.missing(f"{_UPDATES}/EFI.json", f"expected {_UPDATES}/EFI.json, it is not there")
+        yield context.missing(f"{_UPDATES}/EFI.json", f"expected {_UPDATES}/EFI.json, it is missing")
     for path in (f"{_UPDATES}/BIOS.json", "/usr/lib/grub/i386-pc", "/usr/sbin/grub2-install"):
         if not context.rootfs.exists(path):
-            yield context.missing(path, f"expected {path} for machines with BIOS, it is not there")
+            yield context.missing(path, f"expected {path} for machines with BIOS, it is missing")
             return
-    yield "bootupd has what BIOS and EFI start"
+    yield "bootupd has components for BIOS and EFI"
 
 
 @check(
@@ -346,7 +346,7 @@ def bootc_bios_unserved(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=INSTALLS,
     summary="A command that installation runs is not in the image.",
-    why="`bootc install` runs from a container of the image: the step that runs the command fails, mostly when the disk is already wiped.",
+    why="`bootc install` runs from a container of the image: the step that runs the command fails, usually after the disk is wiped.",
     remedy="Install the package that has the command.",
     reads=_CONFIG_READS,
     applies=subjects.bootc,
@@ -389,7 +389,7 @@ def bootc_policy_missing(context: CheckContext) -> Iterator[Finding | str]:
     if name and context.rootfs.exists(contexts):
         yield f"{contexts} is there"
     else:
-        found = f"{contexts} is not there" if name else f"{_POLICY} names none"
+        found = f"{contexts} is missing" if name else f"{_POLICY} names none"
         yield context.missing(contexts if name else _POLICY, f"expected a policy, {found}")
 
 
@@ -419,10 +419,10 @@ def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
             yield remedies.with_cure(context, finding, remedies.by_hand(f"set {name} in {path}"))
     shims = _shims(context)
     if len(shims) != 1:
-        yield f"{path} is read; whether there is a boot loader, another check says"
+        yield f"{path} is read; another check looks for a boot loader"
     elif shims[0].path.split("/")[-2] == "BOOT":
         finding = Finding(
-            f"expected a directory of the vendor beside BOOT, {shims[0].path} is in none",
+            f"expected a directory of the vendor beside BOOT, {shims[0].path} is not in one",
             shims[0].path,
             shims[0].layer,
         )
@@ -440,23 +440,23 @@ def bootc_disk_image(context: CheckContext) -> Iterator[Finding | str]:
     summary="The sealed image is installed to a file system without fs-verity.",
     why="""The digest in the unified kernel image's command line is enforced by fs-verity, which xfs does not have: `bootc install` stops at
         `Specified filesystem xfs does not support fs-verity`.""",
-    remedy="Choose ext4 or btrfs in /usr/lib/bootc/install, or allow the absence of fs-verity by a `?` in front of the digest.",
+    remedy="Choose ext4 or btrfs in /usr/lib/bootc/install, or allow the absence of fs-verity with a `?` before the digest.",
     reads=(*_CONFIG_READS, *UNIFIED_READS),
     applies=subjects.bootc,
     cure=file_remedies.root_filesystem("ext4", "btrfs", name="90-filesystem.toml"),
 )
 def bootc_verity_unsupported(context: CheckContext) -> Iterator[Finding | str]:
-    """Compare the root filesystem of the settings with what the command line of the unified kernel image asks for."""
+    """Compare the root filesystem of the settings with the requirements of the unified kernel image's command line."""
     entry = _unified(context)
     filesystem = _settings(context).merged.filesystem
     if entry is None or not filesystem:
         raise NotApplicable("the image has no unified kernel image, or no root filesystem set")
     unified = context.facts.unified_at(entry.path).unified
     if unified is None:
-        raise NotApplicable(f"{entry.path} is no EFI program, which another check says")
+        raise NotApplicable(f"{entry.path} is not an EFI program, which another check reports")
     optional = any(word.startswith("composefs=?") for word in unified.command_line.split())
     if filesystem in _VERITY or optional:
-        yield f"{filesystem} has fs-verity, or it may be missing"
+        yield f"{filesystem} supports fs-verity, or the image does not require it"
     else:
         yield Finding(
             f"expected {' or '.join(_VERITY)} as root filesystem for {entry.path}, found {filesystem}",

@@ -1,4 +1,4 @@
-"""Checks that are lints of bootc and warn: what lies in /boot, /run, /tmp and /var, and whose accounts those are (lints.rs)."""
+"""Checks for lints of bootc that warn: files in /boot, /run, /tmp and /var, and accounts (lints.rs)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = [
 ]
 
 _SHOWN = 8
-_RESOLVER = "/run/systemd/resolve/stub-resolv.conf"  # a container runtime mounts it
+_RESOLVER = "/run/systemd/resolve/stub-resolv.conf"  # container runtimes mount it
 _PROGRAMS = ("skopeo", "podman", "ostree", "zstd", "setpriv", "systemctl", "chcon")
 REQUIRED_BY_INSTALLATION = ("skopeo", "ostree")
-"""Of these another check says that installation fails without them."""
+"""Another check reports that installation fails without these."""
 
 
 @check(
@@ -64,7 +64,7 @@ def _crowded(context: CheckContext, top: str, entries: list[Entry]) -> Finding:
     name="bootc-run-not-empty",
     level=Level.WARNING,
     summary="/run or /tmp is not empty.",
-    why="`bootc container lint` warns about it (nonempty-run-tmp): both are mounted over at boot, and their content belongs to the build.",
+    why="`bootc container lint` warns about it (nonempty-run-tmp): both are mounted over at boot, so the files are leftovers of the build.",
     remedy="Mount /run and /tmp as tmpfs in the step that writes there (RUN --mount=type=tmpfs), or delete what is left.",
     applies=subjects.bootc,
     cure=remedies.runs(
@@ -72,7 +72,7 @@ def _crowded(context: CheckContext, top: str, entries: list[Entry]) -> Finding:
     ),
 )
 def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for any entry, directories too; what a container runtime mounts for its resolver is excused, with its parents."""
+    """Look for any entry, also directories; files that a container runtime mounts for its resolver are ignored, with their parents."""
     for top in ("/run", "/tmp"):  # noqa: S108 - paths of the image
         directory = context.rootfs.trace(top, follow=False).entry
         if directory is None or directory.type != "dir":
@@ -96,7 +96,7 @@ def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="/var has content that no tmpfiles.d entry makes.",
     why="""`bootc container lint` warns about it (var-tmpfiles): content of /var is copied at installation only, so later content never reaches a machine that is upgraded.""",
-    remedy="Make directories and links by entries of tmpfiles.d, and keep files below /usr; delete caches in the step that fills them.",
+    remedy="Make directories and links with entries of tmpfiles.d, and keep files below /usr; delete caches in the step that fills them.",
     reads=("usr/lib/tmpfiles.d/*.conf",),
     applies=subjects.bootc,
     cure=remedies.by_hand(
@@ -104,7 +104,7 @@ def bootc_run_not_empty(context: CheckContext) -> Iterator[Finding | str]:
     ),
 )
 def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
-    """Hold each entry below /var against the paths that files below /usr/lib/tmpfiles.d name (crates/tmpfiles)."""
+    """Compare each entry below /var with the paths that files below /usr/lib/tmpfiles.d name (crates/tmpfiles)."""
     listed: set[str] = set()
     for entry in context.rootfs.glob("/usr/lib/tmpfiles.d/*.conf"):
         text = context.facts.text(entry.path).text
@@ -117,14 +117,14 @@ def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
                 yield Finding(f"bootc stops at {entry.path}: {problem}", entry.path, entry.layer)
     top = context.rootfs.trace("/var", follow=False).entry
     if top is None or top.type != "dir":
-        raise NotApplicable("there is no directory /var, which another check says")
+        raise NotApplicable("there is no directory /var, which another check reports")
     found = [entry for entry in context.rootfs.walk("/var") if entry.path != "/var"]
     absent = [entry for entry in found if entry.path not in listed]
     if absent:
         kinds = {"dir": "d", "symlink": "L"}
         evidence = tuple(f"{kinds.get(entry.type, entry.type)} {entry.path}" for entry in absent[:_SHOWN])
         yield Finding(
-            f"expected tmpfiles.d entries for what is in /var, {len(absent)} of {len(found)} have none",
+            f"expected tmpfiles.d entries for the content of /var, {len(absent)} of {len(found)} have none",
             absent[0].path,
             absent[0].layer,
             (*evidence, context.step(absent[0].layer)),
@@ -139,7 +139,7 @@ def bootc_var_unlisted(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="/etc/passwd or /etc/group has accounts that no sysusers.d entry makes.",
     why="""`bootc container lint` warns about it (sysusers): on a machine whose /etc/passwd was changed, the accounts of a later image are missing, and its services do not start.""",
-    remedy="Add an entry to a file in /usr/lib/sysusers.d, in place of useradd.",
+    remedy="Add an entry to a file in /usr/lib/sysusers.d instead of calling useradd.",
     reads=("usr/lib/sysusers.d/*.conf", "etc/passwd", "etc/group"),
     applies=subjects.bootc,
 )
@@ -190,4 +190,4 @@ def bootc_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
     for name in names:
         if context.command(name) is None:
             yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
-    yield f"{', '.join(names)} were looked for"
+    yield f"all programs are in the image ({', '.join(names)})"

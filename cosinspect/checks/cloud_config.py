@@ -1,4 +1,4 @@
-"""Checks on the cloud-configs in the image: the layout the boot needs, a way to log in, and what yip does not read."""
+"""Checks on the cloud-configs in the image: the layout that the boot needs, a way to log in, and parts that yip does not read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 
 READS = ("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",)
 _SHOWN = 5
-# Stages that change another system than the one that was installed: the initrd, and whatever runs the installation.
+# Stages that change another system than the installed one: the initrd, and the system that runs the installation.
 _ELSEWHERE = frozenset(
     [
         "rootfs",
@@ -73,10 +73,10 @@ def layout_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _layout_writer(context: CheckContext) -> str | None:
-    """Name the cloud-config that writes the layout in an ordinary boot, None if none does.
+    """Return the cloud-config that writes the layout in an ordinary boot, None if none does.
 
     Raises:
-        Undecided: one may do it, which only the machine shows.
+        Undecided: one may do it, depending on the machine.
     """
     open_ = ""
     for item, path, runs, condition in _layout_steps(context):
@@ -84,9 +84,7 @@ def _layout_writer(context: CheckContext) -> str | None:
             return item.path
         if runs is None and not open_:
             why = f"if `{_shortened(condition)}`" if condition else "on a condition of the machine"
-            open_ = (
-                f"{item.path} writes {path} {why}: whether that holds is not known before the machine runs"
-            )
+            open_ = f"{item.path} writes {path} {why}: the condition is unknown before the machine runs"
     unread = context.cloud_configs.unread
     if open_ or unread:
         raise Undecided(open_ or unread)
@@ -102,7 +100,7 @@ def _layout_steps(context: CheckContext) -> Iterator[tuple[CloudConfigFile, str,
 
 
 def _never(context: CheckContext) -> tuple[str, ...]:
-    """Return which steps would write the layout, and do not run in an ordinary boot."""
+    """Return the steps that would write the layout, but do not run in an ordinary boot."""
     return tuple(
         f"{item.path} writes {path} if `{_shortened(condition)}`, which does not hold in an ordinary boot"
         for item, path, runs, condition in _layout_steps(context)
@@ -116,15 +114,15 @@ def _shortened(condition: str) -> str:
 
 
 def _passed_over(context: CheckContext) -> tuple[str, ...]:
-    """Tell of the cloud-configs that do not count, any of which may be the one that is looked for."""
+    """Return the evidence about cloud-configs that do not count; one of them may be the one that is needed."""
     configs = context.cloud_configs
     return (*configs.passed_over(), *(_unseen(context, item) for item in configs.covered if not item.refusal))
 
 
 def _unseen(context: CheckContext, item: CloudConfigFile) -> str:
     if any(item.path.startswith(f"{top}/") for top in context.generation.kept):
-        return f"what a machine keeps of its own in {item.directory} stands in front of {item.path}"
-    return f"{item.path} is not seen on an installed machine: a partition is mounted over it"
+        return f"files of the machine in {item.directory} hide {item.path}"
+    return f"an installed machine does not see {item.path}: a partition is mounted over it"
 
 
 @check(
@@ -138,7 +136,7 @@ def _unseen(context: CheckContext, item: CloudConfigFile) -> str:
     cure=remedies.from_toolkit("cloud-configs", "install the toolkit's cloud-configs"),
 )
 def layout_default(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at every cloud-config's stage rootfs, where the boot does not depend on it."""
+    """Look at every cloud-config's stage rootfs, for generations that boot without a layout."""
     generation = context.generation
     wanted = generation.layout_file
     if generation.layout_required or not wanted:
@@ -164,7 +162,7 @@ def layout_default(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A cloud-config cannot be decoded, or has no stages.",
     why="yip ignores the file, or a part of it, and its configuration has no effect.",
-    remedy="""Correct the file: YAML with the key `stages` or a first line `#cloud-config`, and values of the types that yip's documentation gives.""",
+    remedy="""Correct the file: YAML with the key `stages` or a first line `#cloud-config`, and values of the types in yip's documentation.""",
     reads=READS,
     cure=remedies.by_hand(
         "correct the file: YAML with the key `stages`, or a first line `#cloud-config`, and values of the types that yip expects"
@@ -178,7 +176,7 @@ def cloud_config_invalid(context: CheckContext) -> Iterator[Finding | str]:
     missed = _is_missed(context)
     for item in configs.files:
         if item.refusal and missed:
-            continue  # it is evidence for what is missed
+            continue  # it is evidence for a missing layout or login
         for problem in item.config.problems:
             if problem.kind != "unknown-key":
                 yield Finding(str(problem), item.path, item.layer, (_read_by(context),))
@@ -193,7 +191,7 @@ def _read_by(context: CheckContext) -> str:
 
 
 def _is_missed(context: CheckContext) -> bool:
-    """Return whether another check finds no layout or no login, and names the files that are refused."""
+    """Return whether another check finds no layout or no login, and names the refused files."""
     try:
         layout = context.generation.layout_file and _layout_writer(context) is None
         return bool(layout) or (not context.generation.accounts_installed and _login(context) is None)
@@ -213,12 +211,12 @@ def _is_missed(context: CheckContext) -> bool:
     cure=remedies.deletes("correct or delete the file"),
 )
 def cloud_config_directory_refused(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for a file that is refused where that stops the directory."""
+    """Look for a refused file, for versions of yip in which it stops the directory."""
     configs = context.cloud_configs
     if not configs.files:
         raise NotApplicable("the image has no cloud-config")
     if not configs.yip.whole_directory:
-        raise NotApplicable(f"yip {configs.yip.name} passes over single files")
+        raise NotApplicable(f"yip {configs.yip.name} skips single files")
     item = configs.stopping.get(OWN_DIRECTORY)
     if item is None:
         yield f"every file in {OWN_DIRECTORY} can be decoded"
@@ -291,7 +289,7 @@ def cloud_config_covered(context: CheckContext) -> Iterator[Finding | str]:
             () if item.layer is None else (context.step(item.layer),),
         )
     if not covered:
-        yield "no cloud-config lies below a mount point"
+        yield "no cloud-config is below a mount point"
 
 
 @check(
@@ -299,7 +297,7 @@ def cloud_config_covered(context: CheckContext) -> Iterator[Finding | str]:
     name="login-missing",
     level=Level.WARNING,
     summary="Nobody can log in.",
-    why="The machine boots to a login prompt that refuses everyone: no account has a password or a key.",
+    why="The machine boots to a login prompt that refuses every login: no account has a password or a key.",
     remedy="Add an account to a cloud-config, with a password or a key.",
     reads=(*READS, "etc/shadow"),
     cure=remedies.from_toolkit(
@@ -309,7 +307,7 @@ def cloud_config_covered(context: CheckContext) -> Iterator[Finding | str]:
 def login_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for a password or key in the cloud-configs, and for a password in /etc/shadow."""
     if context.generation.accounts_installed:
-        raise NotApplicable(f"{context.generation.family.title()} is given its accounts when it is installed")
+        raise NotApplicable(f"installation creates the accounts of {context.generation.family.title()}")
     found = _login(context)
     if found is not None:
         yield found
@@ -317,7 +315,7 @@ def login_missing(context: CheckContext) -> Iterator[Finding | str]:
     if not context.cloud_configs.files:
         raise NotApplicable("the image has no cloud-config")
     yield Finding(
-        f"expected a cloud-config in {OWN_DIRECTORY} or /etc/shadow to give an account a password or a key, none does",
+        f"expected a cloud-config in {OWN_DIRECTORY} or /etc/shadow to give an account a password or a key, found none",
         evidence=_passed_over(context),
         remedy=_ACCOUNTS if context.deployment.configured else None,
     )
@@ -327,10 +325,10 @@ _ACCOUNTS = "Add an account to a cloud-config in /system/oem (RUN elemental init
 
 
 def _login(context: CheckContext) -> str | None:
-    """Name what gives somebody a login on an installed machine, None if nothing does.
+    """Return what provides a login on an installed machine, None if nothing does.
 
     Raises:
-        Undecided: a cloud-config may do it, which only the machine shows.
+        Undecided: a cloud-config may do it, depending on the machine.
     """
     shadow = context.facts.text("/etc/shadow").text or ""
     for line in shadow.splitlines():
@@ -351,7 +349,7 @@ def _login(context: CheckContext) -> str | None:
                     if login.condition
                     else "on a condition of the machine"
                 )
-                open_ = f"{item.path} gives an account a password or a key {why}: whether that holds is not known before the machine runs"
+                open_ = f"{item.path} gives an account a password or a key {why}: the condition is unknown before the machine runs"
     unread = context.cloud_configs.unread
     if open_ or unread:
         raise Undecided(open_ or unread)
@@ -360,7 +358,7 @@ def _login(context: CheckContext) -> str | None:
 
 def _asks(context: CheckContext, provider: str) -> Iterator[Finding | str]:
     if (table := context.derivative) is not None and table.datasources_built_in:
-        raise NotApplicable(f"the agent of {table.family.title()} asks by itself")
+        raise NotApplicable(f"the agent of {table.family.title()} asks the cloud itself")
     configs = context.cloud_configs
     if not configs.files:
         raise NotApplicable("the image has no cloud-config")
@@ -373,7 +371,7 @@ def _asks(context: CheckContext, provider: str) -> Iterator[Finding | str]:
         named |= asked
     if configs.unread:
         raise Undecided(configs.unread)
-    others = f"they ask {', '.join(sorted(named))}" if named else "none asks any"
+    others = f"they ask {', '.join(sorted(named))}" if named else "none asks a provider"
     yield Finding(
         f"expected a cloud-config with the datasource provider {provider}, found none",
         OWN_DIRECTORY,
@@ -432,7 +430,7 @@ def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="upgrade-hook-missing",
     level=Level.WARNING,
     summary="No cloud-config sets the labels for an older menu that this image's bootargs.cfg needs.",
-    why="""The menu on a disk is not renewed by an upgrade. A menu of toolkit v0.9 or before sets no state_label: the upgraded machine boots with an
+    why="""An upgrade does not replace the menu on a disk. A menu of toolkit v0.9 or before does not set state_label: the upgraded machine boots with an
         empty `root=LABEL=`, and stays in the initrd.""",
     remedy="""Install the cloud-config that writes the labels to /grub_oem_env after an upgrade, if machines with an older menu are upgraded to this
         image.""",
@@ -441,14 +439,14 @@ def datasource_gcp_missing(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("hook", "install the cloud-config of the toolkit"),
 )
 def upgrade_hook_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for a step after an upgrade that has to do with GRUB's environment."""
+    """Look for a step after an upgrade that writes GRUB's environment."""
     configs = context.cloud_configs
     if not configs.files:
         raise NotApplicable("the image has no cloud-config")
     for item in configs.counting:
         steps = [step for stage in item.config.stages if "upgrade" in stage.name for step in stage.steps]
         if any("grub" in command for step in steps if step.holds() is not False for command in step.commands):
-            yield f"{item.path} has a step for GRUB behind an upgrade"
+            yield f"{item.path} has a step for GRUB after an upgrade"
             return
     if configs.unread:
         raise Undecided(configs.unread)

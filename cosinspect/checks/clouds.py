@@ -16,7 +16,7 @@ __all__ = ["aws_drivers_missing", "gcp_drivers_missing"]
 def _one_of(
     context: CheckContext, alternatives: tuple[tuple[tuple[str, ...], ...], ...], cloud: str
 ) -> Iterator[Finding | str]:
-    """Look for all groups of drivers of one alternative; a group takes one of its names."""
+    """Look for all groups of drivers of one alternative; one driver of each group is enough."""
     for path, initrd in opened(context):
         present = drivers_in(context, initrd)
         best: list[tuple[str, ...]] | None = None
@@ -34,7 +34,9 @@ def _one_of(
             raise Undecided(
                 f"{listed} are not in {path}, and it is unknown whether the kernel has them built in"
             )
-        yield about(context, path, f"expected the drivers {listed} in the initrd for {cloud}, not there")
+        yield about(
+            context, path, f"expected the drivers {listed} in the initrd for {cloud}, found none of them"
+        )
 
 
 @check(
@@ -44,7 +46,7 @@ def _one_of(
     capabilities=(Capability.AWS,),
     summary="Neither the initrd nor the kernel has the drivers of AWS.",
     why="The first boot asks AWS for user data in the initrd: without a network card or a disk the machine is never installed.",
-    remedy="Have dracut take the drivers ena and nvme into the initrd.",
+    remedy="Make dracut add the drivers ena and nvme to the initrd.",
     reads=READS,
     applies=subjects.toolkit,
     cure=boot_remedies.needs_drivers("ena", "nvme"),
@@ -61,7 +63,7 @@ def aws_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.GCP,),
     summary="Neither the initrd nor the kernel has the drivers of Google's cloud.",
     why="The first boot asks the cloud for user data in the initrd: without a network card or a disk the machine is never installed.",
-    remedy="Have dracut take the drivers virtio_net and virtio_scsi into the initrd.",
+    remedy="Make dracut add the drivers virtio_net and virtio_scsi to the initrd.",
     reads=READS,
     applies=subjects.toolkit,
     cure=boot_remedies.needs_drivers("virtio_net", "virtio_scsi"),

@@ -25,7 +25,7 @@ _UNKNOWN = re.compile("[$%]")
 _SHOWN = 200
 _RUNLEVEL_RESCUE = frozenset({"1", "s", "S", "single", "rescue"})
 _STOPPING_UNITS = frozenset({"emergency", "rescue", "halt", "poweroff", "reboot", "shutdown", "kexec"})
-# systemd's names of runlevels and of targets that stand alone on the command line (systemd(1), kernel-command-line(7)).
+# systemd's names of runlevels and of targets that are words of their own on the command line (systemd(1), kernel-command-line(7)).
 _STOPS = {
     "emergency": "systemd stops in emergency mode",
     "-b": "systemd stops in emergency mode",
@@ -38,7 +38,7 @@ _STOPS = {
 
 
 def _parameters(context: CheckContext) -> Iterator[tuple[BootLine, str, str | None]]:
-    """Return what the command lines can have, each parameter once."""
+    """Return the parameters that the command lines can have, each once."""
     lines = context.facts.command_lines
     if not lines:
         raise NotApplicable("no kernel command line is known")
@@ -47,7 +47,7 @@ def _parameters(context: CheckContext) -> Iterator[tuple[BootLine, str, str | No
         try:
             parameters = line.line.parameters
         except GrubBound as bound:
-            raise Undecided(f"the kernel command line is not followed to its end: {bound}") from bound
+            raise Undecided(f"the kernel command line is undecided: {bound}") from bound
         for each in parameters:
             if (each.key, each.value) not in seen:
                 seen.add((each.key, each.value))
@@ -69,13 +69,13 @@ def _at(context: CheckContext, line: BootLine, message: str) -> Finding:
     capabilities=BOOTS,
     summary="A kernel argument names a program or a unit that does not exist.",
     why="""With `init=` the initrd finds nothing to switch to and ends in its emergency shell; with `systemd.unit=` systemd does not find
-        what to start, and asks for the root password for maintenance.""",
-    remedy="Take the argument out of bootargs.cfg, or install what it names.",
+    the unit, and asks for the root password for maintenance.""",
+    remedy="Remove the argument from bootargs.cfg, or install what it names.",
     reads=READS,
     universal=True,
 )
 def kernel_argument_unresolved(context: CheckContext) -> Iterator[Finding | str]:
-    """Resolve what each command line names."""
+    """Resolve the programs and units that each command line names."""
     count = 0
     for line, key, value in _parameters(context):
         if not value or _UNKNOWN.search(value):
@@ -86,15 +86,15 @@ def kernel_argument_unresolved(context: CheckContext) -> Iterator[Finding | str]
             finding = _at(context, line, f"expected {value}, which {key}= names, {reason}")
             cure = boot_remedies.takes_out_argument(f"{key}={value}")
             yield remedies.with_cure(context, finding, cure)
-    yield f"every program and unit that an argument names is there ({count})"
+    yield f"every program and unit that an argument names exists ({count})"
 
 
 def _unresolved(context: CheckContext, key: str, value: str) -> str | None:
-    """Return why a name leads to nothing, "" if it leads to something, None if the argument names nothing."""
+    """Return why the named file is missing, "" if it exists, None if the argument names no file."""
     if key == "init":
         trace = context.rootfs.trace(value)
         if trace.entry is None or not value.startswith("/"):
-            return "it is not there: the boot ends in the initrd's emergency shell"
+            return "it does not exist: the boot ends in the initrd's emergency shell"
         if trace.entry.type != "file" or not trace.entry.is_executable:
             return "it cannot be executed: the boot ends in the initrd's emergency shell"
         return ""
@@ -111,9 +111,7 @@ def _unresolved(context: CheckContext, key: str, value: str) -> str | None:
         if key == "rdinit":
             member = initrd.lookup(value)
             if member is None or member.type != "file" or not member.mode & 0o111:
-                return (
-                    f"it cannot be executed in {path}: the kernel takes no notice of the initrd, and panics"
-                )
+                return f"it cannot be executed in {path}: the kernel ignores the initrd, and panics"
         elif starts_with_systemd(initrd):
             reason = UnitTree(InitrdFiles(initrd)).find(value).reason
             if reason:
@@ -127,7 +125,7 @@ def _unresolved(context: CheckContext, key: str, value: str) -> str | None:
     level=Level.WARNING,
     summary="A kernel argument stops every boot before a login.",
     why="The machine waits at a shell or asks for the root password; it continues only after input at its console.",
-    remedy="Take the argument out of bootargs.cfg; it can be typed in GRUB's menu when it is needed.",
+    remedy="Remove the argument from bootargs.cfg; it can be typed in GRUB's menu when it is needed.",
     reads=READS,
     universal=True,
 )

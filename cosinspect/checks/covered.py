@@ -1,4 +1,4 @@
-"""Checks on what the image has below directories that an installed machine mounts something over."""
+"""Checks on files of the image below directories over which an installed machine mounts file systems."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PERSISTENT = "/usr/local"
 
 
 def _covered(context: CheckContext) -> tuple[str, ...]:
-    """Return the directories that are mounted over, by the image's own layout where it sets VOLUMES.
+    """Return the directories that are mounted over, by the image's own layout if it sets VOLUMES.
 
     Raises:
         NotApplicable: none is known.
     """
     tops = context.generation.covered
     if not tops:
-        raise NotApplicable(f"{context.generation.title} mounts nothing over the image that is known")
+        raise NotApplicable(f"{context.generation.title} has no known mounts over the image")
     volumes = context.cloud_configs.layout(context.boot_world("rootfs")).get("VOLUMES")
     if volumes is not None and _PERSISTENT in tops:
         arguments = context.facts.text(context.facts.bootargs_path).text or ""
@@ -46,7 +46,7 @@ def _below(path: str, tops: tuple[str, ...]) -> str | None:
 
 
 def _findings(context: CheckContext, tops: tuple[str, ...], why: str) -> Iterator[Finding | str]:
-    """Find the directories of `tops` that hold files; `why` says what becomes of these."""
+    """Find the directories of `tops` that hold files; `why` states the effect."""
     clean = True
     for top in tops:
         if files := _files(context, top):
@@ -59,11 +59,11 @@ def _findings(context: CheckContext, tops: tuple[str, ...], why: str) -> Iterato
             )
             yield evolve(finding, remedy=_moved(top, files))
     if clean:
-        yield f"nothing lies in {' '.join(tops)}"
+        yield f"there are no files in {' '.join(tops)}"
 
 
 def _moved(top: str, files: list[Entry]) -> Remedy:
-    """Return the remedy: leave the files out of their layer if it is one, or put them elsewhere."""
+    """Return the remedy: leave the files out of their layer if they are of one, or move them."""
     layers = {entry.layer for entry in files}
     layer = layers.pop() if len(layers) == 1 else 0
     lead = "put the files elsewhere below /usr, or write them from a cloud-config"
@@ -98,13 +98,13 @@ def _listed(context: CheckContext, files: list[Entry]) -> tuple[Evidence, ...]:
     id="COS120",
     name="covered-files",
     level=Level.WARNING,
-    summary="Files are in a directory that an installed machine mounts something over.",
+    summary="Files are in a directory over which an installed machine mounts another file system.",
     why="""The machine's own partitions are mounted at /oem and over /usr/local, and /run and /tmp are in memory: the image's files there are hidden on a machine, although a container sees them.""",
     remedy="Put the files elsewhere, such as below /usr, or write them from a cloud-config; delete what a step left in /run and /tmp.",
 )
 def covered_files(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files below each mount point; directories do no harm there."""
-    yield from _findings(context, _covered(context), "which an installed machine mounts something over")
+    yield from _findings(context, _covered(context), "which is a mount point on an installed machine")
 
 
 @check(
@@ -117,7 +117,7 @@ def covered_files(context: CheckContext) -> Iterator[Finding | str]:
     reads=UNIT_READS,
 )
 def covered_program(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the units that a link starts, and look where their programs lie."""
+    """Read the units that a link starts, and look at the paths of their programs."""
     tops = _covered(context)
     seen = 0
     for name, path, layer, unit in started_services(context):
@@ -147,16 +147,14 @@ def covered_program(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.NOTE,
     summary="Files are in a directory in which the machine's files hide those of the image.",
     why="""The machine sees the image's files until it has files of its own at the same names; changed files stay unchanged through every upgrade.""",
-    remedy="Put files that an upgrade must be able to change elsewhere below /usr.",
+    remedy="Move files that upgrades must change to another directory below /usr.",
 )
 def kept_files(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files in the persistent directories of the image's own system."""
     tops = context.generation.kept
     if not tops:
-        raise NotApplicable(
-            f"{context.generation.title} keeps no directory of the image's own system in that way"
-        )
-    yield from _findings(context, tops, "where what the machine keeps stands in front of the image's")
+        raise NotApplicable(f"{context.generation.title} has no such directory")
+    yield from _findings(context, tops, "where the machine's files hide those of the image")
 
 
 @check(
@@ -164,12 +162,12 @@ def kept_files(context: CheckContext) -> Iterator[Finding | str]:
     name="covered-link",
     level=Level.WARNING,
     summary="A link leads to a file that an installed machine does not see.",
-    why="The machine's own partition is mounted over the link's target: firmware, libraries or programs behind it are hidden.",
+    why="The machine's own partition is mounted over the link's target: firmware, libraries or programs at the target are hidden.",
     remedy="Move the target below /usr, and let the link lead there.",
     cure=remedies.by_hand("move the target below /usr, and let the link lead there"),
 )
 def covered_link(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for links from outside the mount points whose targets lie below them in the image."""
+    """Look for links outside the mount points with targets below them in the image."""
     tops = tuple(top for top in _covered(context) if top in {"/oem", _PERSISTENT})
     names = tuple(f"{top.rpartition('/')[2]}/" for top in tops)
     found = 0
@@ -183,7 +181,7 @@ def covered_link(context: CheckContext) -> Iterator[Finding | str]:
         if target is None or _below(target.path, tops) is None or target.path in tops:
             continue
         if target.type == "dir" and all(each.type == "dir" for each in context.rootfs.walk(target.path)):
-            continue  # a place to mount or write something, not something that is missed
+            continue  # a directory for mounts or written files: its content is not needed
         found += 1
         if found <= _SHOWN:
             yield Finding(

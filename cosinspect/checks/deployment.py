@@ -1,4 +1,4 @@
-"""Checks on what happens to an image's files when they are copied to a disk: names in the way, attributes, size and number, labels."""
+"""Checks on copying an image's files to a disk: conflicting names, attributes, size and number, labels."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ DEPLOYS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 
 _MEBIBYTE = 1024 * 1024
 _OVERHEAD_MEBIBYTES = 256
-"""What elemental adds to the size of a tree from v0.1 on (pkg/constants ImgOverhead)."""
+"""The size that elemental adds to a tree's from v0.1 on (pkg/constants ImgOverhead)."""
 _BOUND = ("/dev", "/proc", "/sys", "/oem", "/usr/local")
-"""What is mounted from outside before a command runs in the new root (pkg/utils/chroot.go)."""
+"""The paths that are mounted before a command runs in the new root (pkg/utils/chroot.go)."""
 _BLOCK = 4096
 _NAME_BYTES = 255
 _ATTRIBUTE_BLOCK = 4096
@@ -59,11 +59,11 @@ def deployment_directory_blocked(context: CheckContext) -> Iterator[Finding | st
         step = (context.step(layer),) if layer is not None else ()
         yield Finding(f"expected a directory or nothing at {path}, found {what}", path, layer, step)
     if not found:
-        yield "the names of mount points are directories, or free"
+        yield "the names of mount points are directories, or unused"
 
 
 def blocked_names(rootfs: Rootfs, needs: tuple[Need, ...]) -> Iterator[tuple[str, str]]:
-    """Yield the names where the elemental with these rows of the table of operations cannot make a directory, or mount over it, and what is there."""
+    """Yield the names at which elemental, by these rows of the table of operations, cannot make a directory or mount over it, and the entry there."""
     paths = [path for need in needs for path in need.paths]
     for path in dict.fromkeys(paths):
         for part in _prefixes(path):
@@ -98,7 +98,7 @@ def _blocked(rootfs: Rootfs, path: str) -> str:
     level=Level.ERROR,
     capabilities=DEPLOYS,
     summary="A name, a link or an attribute does not fit into the file system of the deployed image.",
-    why="The image is copied into ext2: the copy ends with `File name too long` or `No space left on device`, and the command with an error.",
+    why="The image is copied into ext2: the copy fails with `File name too long` or `No space left on device`.",
     remedy="Shorten the name or the link, or drop the attribute, in the step that made it.",
     applies=subjects.deployed_by_elemental,
     cure=remedies.by_hand("shorten the name or the link, or drop the attribute", unwanted=True),
@@ -156,12 +156,11 @@ def _mebibytes(context: CheckContext) -> int:
     summary="The deployed image's file system has too few blocks or inodes for the image.",
     why="""elemental makes an ext2 file system of 3072 MiB (v0.0.15) or of the size of the files and 256 MiB, with one inode for 16 KiB (4 KiB below
         512 MiB), and copies the image into it: the copy ends with `No space left on device`. Many small files run out of inodes first.""",
-    remedy="""Delete files that the system does not need: caches, documentation, sources and tests of packages; or have system.size set where it is
-        installed.""",
+    remedy="""Delete files that the system does not need: caches, documentation, sources and tests of packages; or set system.size for the installation.""",
     applies=subjects.deployed_by_elemental,
 )
 def deployment_capacity_exceeded(context: CheckContext) -> Iterator[Finding | str]:
-    """Compute what mke2fs makes, and hold against it what the tree takes."""
+    """Compute the blocks and inodes that mke2fs makes, and compare them with the needs of the tree."""
     size = _mebibytes(context)
     room = geometry(size)
     usage = context.facts.usage(room.block)
@@ -227,7 +226,7 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
         return
     setfiles = context.command("setfiles")
     if setfiles is None:
-        yield "setfiles is not there, so nothing is labelled"
+        yield "setfiles is not in the image, so nothing is labelled"
         return
     second = context.deployment.relabels == "contexts"
     policy = _policy(context)
@@ -237,7 +236,7 @@ def selinux_relabel_fails(context: CheckContext) -> Iterator[Finding | str]:
     bad = False
     fault = context.facts.execution.fault(setfiles)
     if fault is not None and fault.is_undecided:
-        raise Undecided(f"whether {setfiles} runs is not known: {words_of(setfiles, fault)}")
+        raise Undecided(f"it is not known whether {setfiles} runs: {words_of(setfiles, fault)}")
     if fault is not None:
         bad = True
         yield context.unexecutable(
@@ -286,7 +285,7 @@ def _policy(context: CheckContext) -> Entry | None:
 
 
 def _wrong_context(line: str) -> str | None:
-    """Return why setfiles refuses a line, None if it takes it: a pattern, perhaps a type, and a context (file_contexts(5))."""
+    """Return why setfiles refuses a line, None if it accepts it: a pattern, perhaps a type, and a context (file_contexts(5))."""
     fields = line.split()
     if not fields or fields[0].startswith("#"):
         return None

@@ -1,4 +1,4 @@
-"""Checks on dracut's files in the image: what the next initrd will be made of."""
+"""Checks on dracut's files in the image, from which the next initrd is built."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def dracut_module_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each of its files."""
     generation = context.generation
     if not generation.dracut_files:
-        raise NotApplicable(f"{generation.title} has an initrd of other tools too")
+        raise NotApplicable(f"other tools also build initrds of {generation.title}")
     missing = [
         path
         for name in generation.dracut_files
@@ -67,7 +67,7 @@ def dracut_config_missing(context: CheckContext) -> Iterator[Finding | str]:
         else:
             path = f"{_DIRECTORIES[0]}/{name}"
             yield context.missing(path, f"expected {path}, it is not there")
-    yield f"{found} of {len(context.generation.dracut_configs)} drop-ins are there"
+    yield f"{found} of {len(context.generation.dracut_configs)} drop-ins exist"
 
 
 @check(
@@ -98,7 +98,7 @@ def dracut_missing(context: CheckContext) -> Iterator[Finding | str]:
     reads=_READS,
 )
 def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for each module that the drop-ins together name (dracut.conf(5); directories are named 90lvm)."""
+    """Look for each module that the drop-ins name (dracut.conf(5); directories are named 90lvm)."""
     context.require_toolkit()
     settings = context.facts.dracut
     directory = context.rootfs.trace(_MODULES).entry
@@ -143,11 +143,11 @@ def dracut_module_unknown(context: CheckContext) -> Iterator[Finding | str]:
     ),
 )
 def dracut_hostonly_set(context: CheckContext) -> Iterator[Finding | str]:
-    """Put the drop-ins together in dracut's order."""
+    """Merge the drop-ins in dracut's order."""
     context.require_toolkit()
     settings = context.facts.dracut
     if settings.hostonly is None:
-        raise NotApplicable("no drop-in says, which leaves it to the distribution")
+        raise NotApplicable("no drop-in sets it, which leaves it to the distribution")
     (*_, last) = settings.origins["hostonly"]
     if settings.hostonly:
         yield Finding("expected hostonly to be off, it is on", last)

@@ -1,4 +1,4 @@
-"""Checks on the drivers in the initrd: that modprobe finds them, that none is missing, and that disks of every kind are found."""
+"""Checks on the drivers in the initrd: modprobe finds them, none is missing, and they cover every kind of disk."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ DISK_DRIVERS: Mapping[str, tuple[str, ...]] = {
     "SATA disks": ("ahci",),
     "SCSI and USB disks": ("sd_mod",),
 }
-"""Kinds of disks, each with the drivers one of which finds them."""
+"""Kinds of disks, each with its drivers; one of them is enough."""
 
 _BESIDE = "/usr/lib/modules/"
-# What the root is found by: the file systems of partition and image, and the device that the image becomes.
+# The drivers that find the root: the file systems of partition and image, and the loop device of the image.
 _WANTED = {
     "ext4": ("ext4", "no partition of the disk can be mounted: the wait for the root device times out"),
     "loop": ("loop", "the image file on the disk does not become a device: the boot hangs"),
 }
-# crc32c is a transform that any of these modules has; file systems ask for it by that name.
+# Each of these modules provides the transform crc32c, which file systems request by that name.
 _TRANSFORMS = {
     "crc32c": (
         "crc32c_generic",
@@ -55,7 +55,7 @@ _TRANSFORMS = {
 
 
 def drivers_for(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Drivers]:
-    """Return what an initrd has for each kernel that boots with it; none if it is for another kernel, which another check reports."""
+    """Return the drivers of an initrd for each kernel that boots with it; empty if it is for another kernel, which another check reports."""
     if path.startswith(_BESIDE) or path.endswith(".efi"):  # the kernel beside it or in the same file
         versions: Iterable[str | None] = [context.facts.version_beside(path)]
     else:
@@ -69,13 +69,13 @@ def drivers_for(context: CheckContext, path: str, initrd: Initrd) -> Iterator[Dr
 
 
 def missing_needs(context: CheckContext, drivers: Drivers, name: str) -> Iterator[str]:
-    """Return the modules that a driver needs and that the initrd lacks, each with what is missing in words."""
+    """Return the modules that a driver needs and the initrd lacks, each with a phrase about what is missing."""
     for each in drivers.absent_for(name, _root_needs(context, drivers.version)):
         yield f"{each}, which {name} needs"
     for wanted in drivers.soft.get(name, ()):
         providers = _TRANSFORMS.get(wanted.removeprefix("crypto-"))
         if providers and drivers.builtin is not None and not any(drivers.has(one) for one in providers):
-            yield f"{wanted}, without which {name} mounts nothing"
+            yield f"{wanted}, without which {name} cannot mount"
 
 
 def _root_needs(context: CheckContext, version: str) -> Mapping[str, tuple[str, ...]]:
@@ -98,7 +98,7 @@ def _opened(context: CheckContext) -> Iterator[tuple[str, Drivers]]:
 
 
 def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Finding]:
-    """Find what keeps modprobe and udev from loading the modules of an initrd."""
+    """Find faults that prevent modprobe and udev from loading the modules of an initrd."""
     if not drivers.modules:
         return
     if drivers.fault:
@@ -121,7 +121,7 @@ def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Fi
     name="initrd-modules-unindexed",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The initrd has kernel modules, and no index by which modprobe and udev find them.",
+    summary="The initrd has kernel modules, but no index with which modprobe and udev find them.",
     why="""modprobe prints `Module ... not found in directory`, udev loads no driver: no disk appears, and the boot hangs until the wait for the
         root device times out.""",
     remedy="Install kmod and the kernel's modules, index them with depmod, and build the initrd again.",
@@ -130,12 +130,12 @@ def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Fi
     cure=boot_remedies.index_modules,
 )
 def initrd_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
-    """Read modules.dep.bin as kmod does, modules.dep where modprobe is busybox."""
+    """Read modules.dep.bin as kmod does, or modules.dep if modprobe is busybox."""
     if (table := context.table) is not None and table.own_initrd_checks:
         raise NotApplicable(f"another check looks into the initramfs of a {table.title} image")
     for path, drivers in _opened(context):
         if drivers.unread:
-            raise Undecided(f"/{drivers.index} of {path} is larger than is read")
+            raise Undecided(f"/{drivers.index} of {path} is larger than the limit")
         yield from unindexed(context, path, drivers)
         if not drivers.fault:
             yield f"/{drivers.index} of {path} lists {counted(len(drivers.needs), 'module')}"
@@ -146,10 +146,10 @@ def initrd_modules_unindexed(context: CheckContext) -> Iterator[Finding | str]:
     name="initrd-driver-missing",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="A driver that finds and mounts the root is not in the initrd, or what it needs is not.",
-    why="""Without ext4 no partition can be mounted, without loop the image on it does not become a device; a driver whose own needs are missing
-        does not load. The boot hangs without a message on the console.""",
-    remedy="Have dracut take the drivers into the initrd.",
+    summary="A driver that finds and mounts the root, or a module that it needs, is not in the initrd.",
+    why="""Without ext4 no partition can be mounted, without loop the image on it does not become a device; a driver without the modules that it needs
+    does not load. The boot hangs without a message on the console.""",
+    remedy="Make dracut add the drivers to the initrd.",
     reads=(*READS, "{usr/,}lib/modules/*/modules.dep"),
 )
 def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -169,7 +169,7 @@ def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
                     )
                 bad = True
                 finding = about(
-                    context, path, f"expected the driver {name} in the initrd, it is not there: {effect}"
+                    context, path, f"expected the driver {name} in the initrd, it is missing: {effect}"
                 )
                 yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(name))
                 continue
@@ -180,9 +180,7 @@ def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
                 )
             for missing in missing_needs(context, drivers, name):
                 bad = True
-                finding = about(
-                    context, path, f"expected {missing}, in the initrd, it is not there: {effect}"
-                )
+                finding = about(context, path, f"expected {missing}, in the initrd, it is missing: {effect}")
                 yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(name))
         if not bad:
             yield f"{' and '.join(name for name, _ in _WANTED.values())} are in {path} or built into {drivers.version}"
@@ -197,7 +195,7 @@ _OPTIONS = {"ext4": "CONFIG_EXT4_FS", "loop": "CONFIG_BLK_DEV_LOOP"}
     level=Level.WARNING,
     summary="The initrd finds the disks of some machines only.",
     why="On a machine whose disk is of another kind no disk appears, and the boot hangs until the wait for the root device times out.",
-    remedy="Build the initrd for any machine, or have dracut take the drivers into it.",
+    remedy="Build the initrd for any machine, or make dracut add the drivers to it.",
     reads=(*READS, "{usr/,}lib/modules/*/modules.dep"),
     universal=True,
 )

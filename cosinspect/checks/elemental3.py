@@ -1,6 +1,6 @@
-"""Checks on what `elemental3ctl` (Elemental 3, G6) reads from an image beside kernel and initrd, or runs in it.
+"""Checks on files other than kernel and initrd that `elemental3ctl` (Elemental 3, G6) reads from an image or runs in it.
 
-Each check names the file of SUSE/elemental at af2c437 that asks for the thing. Elemental 3 shares no file with the
+Each check names the file of SUSE/elemental at af2c437 that requires the file. Elemental 3 shares no file with the
 elemental toolkit: no bootargs.cfg, no grub.cfg of the image, no cloud-config, no COS_* label.
 """
 
@@ -42,7 +42,7 @@ _HOST_TOOLS = (
 )
 _VOLUMES = ("/var", "/root", "/opt", "/srv", "/home", "/usr/local")
 _STATE = ("/var/adm/", "/var/cache/", "/var/lib/", "/var/log/", "/root/.")
-"""What packages keep there for the first installation; an upgrade need not bring it."""
+"""Files of packages there that only the first installation needs."""
 _SHOWN = 8
 
 
@@ -252,7 +252,7 @@ def elemental3_selinux_unlabelled(context: CheckContext) -> Iterator[Finding | s
     cure=file_remedies.replaces_by_directory,
 )
 def elemental3_directory_blocked(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at each name itself (pkg/chroot/chroot.go)."""
+    """Look at each name, links not followed (pkg/chroot/chroot.go)."""
     for path in ("/dev", "/proc", "/sys", "/etc/elemental"):
         here = context.rootfs.trace(path, follow=False).entry
         behind = context.rootfs.trace(path).entry
@@ -268,7 +268,7 @@ def elemental3_directory_blocked(context: CheckContext) -> Iterator[Finding | st
     level=Level.ERROR,
     capabilities=(Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
     summary="/usr/bin/elemental3ctl is not in the image, or cannot be executed.",
-    why="A machine made of the image upgrades and resets itself with it, and an ISO installs with it.",
+    why="A machine with this image upgrades and resets itself with it, and an ISO installs with it.",
     remedy="Install the package elemental3ctl.",
     applies=subjects.elemental3,
     cure=remedies.installs("elemental3", lead="install the program"),
@@ -310,12 +310,12 @@ def elemental3_upgrader_missing(context: CheckContext) -> Iterator[Finding | str
     id="COS246",
     name="elemental3-volume-content",
     level=Level.WARNING,
-    summary="The image has files in directories for which each machine has its own volume.",
+    summary="The image has files in directories that are volumes of each machine.",
     why="""Files below /var, /root, /opt, /srv, /home and /usr/local reach a machine at its first installation only: an upgrade leaves these
         volumes as they are, so a later image's files never arrive.""",
-    remedy="Put what upgrades must bring below /usr, for example with systemd-tmpfiles, and leave the volumes empty.",
+    remedy="Move files that upgrades must replace below /usr, for example with systemd-tmpfiles, and leave the volumes empty.",
     applies=subjects.elemental3,
-    cure=remedies.by_hand("put what upgrades must bring below /usr", unwanted=True),
+    cure=remedies.by_hand("move files that upgrades must replace below /usr", unwanted=True),
 )
 def elemental3_volume_content(context: CheckContext) -> Iterator[Finding | str]:
     """Look for regular files there (pkg/transaction/snapper_upgrade_helper.go)."""
@@ -345,7 +345,7 @@ def elemental3_volume_content(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.RECOVERY, Capability.ISO),
     summary="A program that installation runs is not in the image.",
-    why="""Assuming that the machine that installs runs this image, as an ISO made of it does: elemental3ctl calls snapper's
+    why="""If the machine that installs runs this image, as an ISO of it does, elemental3ctl calls snapper's
         installation-helper, the tools of btrfs, systemd-repart and others, and ends with an error without one.""",
     remedy="Install the package that has the program.",
     applies=subjects.elemental3,

@@ -1,6 +1,6 @@
-"""Checks on what boots an image of Elemental 3 (G6): the kernel that `elemental3ctl` takes, and the initrd beside it.
+"""Checks on the boot files of Elemental 3 (G6): the kernel that `elemental3ctl` uses, and the initrd beside it.
 
-Each check names the file of SUSE/elemental at af2c437 that asks for the thing.
+Each check names the file of SUSE/elemental at af2c437 that requires the file.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _READS = (
 _ESP_MEBIBYTES = 1024
 """Size of the EFI system partition (pkg/deployment/deployment.go)."""
 _SNAPSHOTS = 8
-"""Snapshots whose kernel and initrd stay on it."""
+"""The number of snapshots whose kernel and initrd stay on it."""
 _MEBIBYTE = 1024 * 1024
 _SHOWN = 8
 
@@ -62,15 +62,15 @@ def _initrd(context: CheckContext) -> tuple[str, Initrd]:
     """Unpack the initrd.
 
     Raises:
-        NotApplicable: it is not there or cannot be unpacked, which is COS232 and COS234.
+        NotApplicable: it is missing or cannot be unpacked, which is COS232 and COS234.
         Undecided: a part of it cannot be read here.
     """
     found = _initrd_file(context)
     initrd = found.initrd
     if initrd is None or not initrd.has_init:
-        raise NotApplicable(f"{found.path} unpacks to nothing that starts")
+        raise NotApplicable(f"{found.path} unpacks to no program that starts")
     if initrd.opaque or initrd.squashed:
-        raise Undecided(f"{found.path} keeps files where they cannot be read")
+        raise Undecided(f"{found.path} has files in an image that cannot be read")
     return found.path, initrd
 
 
@@ -81,7 +81,7 @@ def _initrd(context: CheckContext) -> tuple[str, Initrd]:
     capabilities=BOOTS,
     summary="elemental3ctl finds no kernel below /usr/lib/modules.",
     why="""Elemental 3 does not read /boot. It uses the last of /usr/lib/modules/*/{uImage,Image,zImage,vmlinuz,image}* by name and
-        stops with `no kernels found`; a matching link that leads nowhere stops it too.""",
+        stops with `no kernels found`; a dangling link with such a name stops it too.""",
     remedy="Install the kernel's package, and leave its file vmlinuz in its directory of modules.",
     reads=_READS,
     applies=subjects.elemental3,
@@ -107,15 +107,15 @@ def elemental3_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
             evidence,
         )
     else:
-        yield f"elemental3ctl takes the kernel {found.kernel}, version {found.version}"
+        yield f"elemental3ctl uses the kernel {found.kernel}, version {found.version}"
         if len(found.names) > 1:
-            yield f"it passes over {', '.join(found.names[1:_SHOWN])}"
+            yield f"it skips {', '.join(found.names[1:_SHOWN])}"
 
 
 def _broken_link(context: CheckContext, trace: Trace) -> Finding:
     if trace.entry is None:
         return context.broken(
-            trace, f"expected {trace.path} to lead to a kernel, it ends at {trace.at}, which is not there"
+            trace, f"expected {trace.path} to lead to a kernel, it ends at {trace.at}, which does not exist"
         )
     return Finding(
         f"expected at most {LINK_DEPTH} links to a kernel, found {len(trace.hops)}",
@@ -139,7 +139,7 @@ def _broken_link(context: CheckContext, trace: Trace) -> Finding:
     tags=("kernel",),
 )
 def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look beside the kernel that is taken (vfs.go FindKernelHmac; pkg/bootloader/grub.go)."""
+    """Look beside the selected kernel (vfs.go FindKernelHmac; pkg/bootloader/grub.go)."""
     found = _boot_files(context)
     if context.rootfs.exists(found.hmac):
         yield f"{found.hmac} is there"
@@ -155,7 +155,7 @@ def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="There is no file `initrd` beside the kernel.",
-    why="elemental3ctl takes exactly this name in the kernel's directory and stops with `initrd not found`.",
+    why="elemental3ctl accepts only this name in the kernel's directory and stops with `initrd not found`.",
     remedy="Build the initrd beside the kernel.",
     reads=_READS,
     applies=subjects.elemental3,
@@ -163,7 +163,7 @@ def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     tags=("initrd",),
 )
 def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look beside the kernel that is taken (pkg/bootloader/grub.go)."""
+    """Look beside the selected kernel (pkg/bootloader/grub.go)."""
     found = _boot_files(context)
     trace = context.rootfs.trace(found.initrd)
     if trace.entry is None:
@@ -185,7 +185,7 @@ def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="elemental3-kernel-unusable",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The kernel that elemental3ctl takes is not a Linux kernel for the image's architecture.",
+    summary="The kernel that elemental3ctl uses is not a Linux kernel for the image's architecture.",
     why="The boot loader refuses it: `invalid magic number`.",
     remedy="Install the kernel's package again, for the image's platform.",
     reads=_READS,
@@ -194,7 +194,7 @@ def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     tags=("kernel",),
 )
 def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the header of the kernel that is taken."""
+    """Read the header of the selected kernel."""
     item = context.facts.kernel_at(_boot_files(context).kernel)
     entry, platform = item.trace.entry, context.config.platform
     layer = entry.layer if entry is not None else None
@@ -260,7 +260,7 @@ def _lacks(context: CheckContext, boot: BootFiles, initrd: Initrd) -> list[str]:
             f"modules for the kernel {boot.version}, found those for {', '.join(initrd.kernel_versions)},"
         )
     if not _has_driver(context, boot, initrd, "btrfs"):
-        lacks.append("the driver btrfs, which the kernel has not built in,")
+        lacks.append("the driver btrfs, which is not built into the kernel,")
     generators = ("usr/lib/systemd/system-generators", "lib/systemd/system-generators")
     places = [f"{top}/systemd-fstab-generator" for top in generators]
     faults = [
@@ -307,7 +307,7 @@ def elemental3_live_modules_missing(context: CheckContext) -> Iterator[Finding |
         yield Finding(f"expected the dracut module dmsquash-live in {path}", path)
     for name in ("squashfs", "overlay", "loop"):
         if not _has_driver(context, boot, initrd, name):
-            yield Finding(f"expected the driver {name} in {path}, which the kernel has not built in", path)
+            yield Finding(f"expected the driver {name} in {path}, which is not built into the kernel", path)
     yield f"{path} boots a squashfs"
 
 
@@ -349,7 +349,7 @@ def elemental3_ignition_missing(context: CheckContext) -> Iterator[Finding | str
     applies=subjects.elemental3,
 )
 def elemental3_esp_too_small(context: CheckContext) -> Iterator[Finding | str]:
-    """Add up kernel and initrd for the most snapshots there can be (pkg/deployment/deployment.go)."""
+    """Add up kernel and initrd for the largest number of snapshots (pkg/deployment/deployment.go)."""
     boot = _boot_files(context)
     entries = [context.rootfs.trace(path).entry for path in (boot.kernel, boot.initrd)]
     each = sum(entry.size for entry in entries if entry is not None)

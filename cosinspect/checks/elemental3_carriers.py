@@ -1,4 +1,4 @@
-"""The check on images that Elemental 3 reads and that hold no system: ISO carriers, release manifests, extensions, Kubernetes payloads.
+"""The check on images without a system that Elemental 3 reads: ISO carriers, release manifests, extensions, Kubernetes payloads.
 
 The rules are those of SUSE/elemental af2c437: internal/cli/action/customize.go, internal/config/manager.go, systemd_sysext.go and
 kubernetes.go, pkg/extractor, pkg/manifest/api.
@@ -30,20 +30,20 @@ _INSTALL_SCRIPT = "/install.sh"
     id="COS275",
     name="elemental3-carrier-unusable",
     level=Level.WARNING,
-    summary="Elemental 3 cannot use what the image carries.",
-    why="""`elemental3 customize` and `elemental3 build` unpack the image, take the ISO, the release manifest, the extension or the Kubernetes
-        payload out of it, and stop where that is not there or not of the form that they expect.""",
-    remedy="""Build the image FROM scratch with what it carries alone: one ISO in /iso, /release_manifest.yaml, one .raw file or /usr
+    summary="Elemental 3 cannot use the content of the image.",
+    why="""`elemental3 customize` and `elemental3 build` unpack the image, extract the ISO, the release manifest, the extension or
+    the Kubernetes payload, and stop if it is missing or not of the expected form.""",
+    remedy="""Build the image FROM scratch with only its payload: one ISO in /iso, /release_manifest.yaml, one .raw file or /usr
         of an extension, /install.sh with the files of a Kubernetes distribution.""",
     reads=("release_manifest*.yaml", "etc/release-manifest/release_manifest*.yaml"),
     applies=subjects.carrier,
 )
 def elemental3_carrier_unusable(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for what is taken, as elemental3 looks for it."""
+    """Look for the content as elemental3 does."""
     table = context.table
     look = _LOOKS.get(table.carries) if table is not None else None
     if look is None:
-        raise NotApplicable("the image carries nothing for Elemental 3")
+        raise NotApplicable("the image has no content for Elemental 3")
     yield from look(context)
 
 
@@ -51,15 +51,15 @@ def _first(context: CheckContext, *patterns: str) -> Entry:
     found = (entry for pattern in patterns for entry in context.rootfs.glob(pattern))
     entry = next(found, None)
     if entry is None:
-        raise NotApplicable(f"nothing is called {' or '.join(patterns)}")
+        raise NotApplicable(f"no file has the name {' or '.join(patterns)}")
     return entry
 
 
 def _file(context: CheckContext, entry: Entry) -> tuple[Entry | None, Finding | None]:
-    """Return the file at an entry, links followed, or why there is none."""
+    """Return the file at an entry, links followed, or the reason why there is none."""
     trace = context.rootfs.trace(entry.path)
     if trace.entry is None:
-        return None, context.broken(trace, f"expected a file at {entry.path}, the link leads to nothing")
+        return None, context.broken(trace, f"expected a file at {entry.path}, the link is dangling")
     if trace.entry.type != "file" or not trace.entry.size:
         what = f"a {trace.entry.type}" if trace.entry.type != "file" else "an empty file"
         return None, Finding(
@@ -72,7 +72,7 @@ def _file(context: CheckContext, entry: Entry) -> tuple[Entry | None, Finding | 
 
 
 def _iso(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the mark of ISO 9660 in the first file of the name."""
+    """Read the signature of ISO 9660 in the first file of the name."""
     entry = _first(context, _ISO)
     file, fault = _file(context, entry)
     if fault is not None:
@@ -84,10 +84,10 @@ def _iso(context: CheckContext) -> Iterator[Finding | str]:
         while len(head) < _ISO_MARK_AT + len(_ISO_MARK) and (more := stream.read(1 << 15)):
             head += more
     if head[_ISO_MARK_AT:].startswith(_ISO_MARK):
-        yield f"elemental3 customize takes {entry.path}, an ISO 9660 file system of {file.size} bytes"
+        yield f"elemental3 customize uses {entry.path}, an ISO 9660 file system of {file.size} bytes"
     else:
         yield Finding(
-            f"expected an ISO 9660 file system in {entry.path}, its mark is not there",
+            f"expected an ISO 9660 file system in {entry.path}, its signature is missing",
             entry.path,
             file.layer,
             (context.step(file.layer),),
@@ -95,7 +95,7 @@ def _iso(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _manifest(context: CheckContext) -> Iterator[Finding | str]:
-    """Decode the manifest, and look for what its type requires."""
+    """Decode the manifest, and look for the keys that its type requires."""
     entry = _first(context, *_MANIFESTS)
     file, fault = _file(context, entry)
     if fault is not None:
@@ -142,7 +142,7 @@ def _text(value: object, *keys: str) -> str:
 
 
 def _extension(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what is in the root: one file, or /usr with perhaps /opt."""
+    """Look at the root directory: one file, or /usr with or without /opt."""
     children = context.rootfs.children(context.rootfs.root)
     if len(children) == 1 and next(iter(children.values())).type != "dir":
         yield f"the extension is the file /{next(iter(children))}"

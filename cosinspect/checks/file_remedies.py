@@ -1,4 +1,4 @@
-"""Remedies of files and directories: make, link, move, edit or delete what a finding names."""
+"""Remedies for files and directories: make, link, move, edit or delete the path of a finding."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def makes_directory(context: CheckContext, finding: Finding) -> Remedy | None:
 
 
 def replaces_by_directory(context: CheckContext, finding: Finding) -> Remedy | None:
-    """Delete what is in place of a directory, and make the directory."""
+    """Delete the entry in place of a directory, and make the directory."""
     path = quoted(finding.path or "")
     step = f"RUN rm -rf {path} && mkdir {path}"
     return remedy_of(context, finding, "make a directory in its place", step, unwanted=True)
@@ -71,7 +71,7 @@ def links_init(context: CheckContext, finding: Finding) -> Remedy | None:
 
 
 def links_relatively(context: CheckContext, finding: Finding) -> Remedy | None:
-    """Make an absolute link relative, to the place where it leads."""
+    """Make an absolute link relative, with the same target."""
     path = finding.path or ""
     found = context.rootfs.trace(path).entry
     if found is None or found.path == path:
@@ -92,7 +92,7 @@ def links_namesake(context: CheckContext, finding: Finding) -> Remedy | None:
 
 
 def merges_directory(context: CheckContext, finding: Finding) -> Remedy | None:
-    """Move the content of a directory to where the link led whose place it took."""
+    """Restore a link that a directory replaced, and move the directory's content to the link's target."""
     hop = next((each for each in finding.grounds if isinstance(each, LinkFollowed)), None)
     if hop is None:
         return None
@@ -136,7 +136,7 @@ def writes(lead: str, path: str, *lines: str, then: str = "") -> Cure:
     """Return a cure that writes a file of lines.
 
     Args:
-        lead: what it says.
+        lead: the text of the remedy.
         path: of the file.
         lines: its lines.
         then: "initrd" if the initrd has a copy of the file and must be built again.
@@ -161,7 +161,7 @@ def root_filesystem(*types: str, name: str) -> Cure:
     """Return a cure that names the root filesystem of an installation, one that the image can make.
 
     Args:
-        types: what is allowed, the best first.
+        types: the allowed types, the best first.
         name: of the file, which must come after the others that name one.
     """
 

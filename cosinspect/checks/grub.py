@@ -65,7 +65,7 @@ def at_line(context: CheckContext, path: str, message: str, line: int | None = N
     capabilities=INSTALLS,
     summary="There is no grub.cfg for installation to copy.",
     why="Installation stops with `Failed reading grub config file`; a disk made without it ends at the grub> prompt.",
-    remedy="Install the toolkit's grub.cfg, or write a menu of your own at the path.",
+    remedy="Install the toolkit's grub.cfg, or write your own menu at the path.",
     reads=READS,
     cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg"),
 )
@@ -90,19 +90,19 @@ def grub_config_missing(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("menu", "install the toolkit's grub.cfg"),
 )
 def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
-    """Run the menu: it must have entries."""
+    """Evaluate the menu, which must have entries."""
     path = menu_path(context)
     menu = context.facts.own_menu
     if menu is None:
         raise NotApplicable(f"{path} is not there")
     if menu.default.bound:
-        raise Undecided(f"what {menu.path} does is undecided: {menu.default.bound}")
+        raise Undecided(f"the effect of {menu.path} is undecided: {menu.default.bound}")
     if menu.entries:
         yield f"{menu.path} has {menu.entries} menu entries"
         return
     refused = [problem for _, problem in menu.default.problems]
     for problem in refused[:10]:
-        yield at_line(context, menu.path, f"GRUB refuses this: {problem.message}", problem.line)
+        yield at_line(context, menu.path, f"GRUB refuses the line: {problem.message}", problem.line)
     if not refused:
         yield at_line(context, menu.path, "expected menu entries, found none")
 
@@ -114,14 +114,14 @@ def grub_config_broken(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS_FROM_DISK,
     summary="There is no bootargs.cfg in the image.",
     why="Every boot reads it from the image: without it GRUB prints `you need to load the kernel first`.",
-    remedy="Install the toolkit's bootargs.cfg, or write one of your own at the path.",
+    remedy="Install the toolkit's bootargs.cfg, or write your own at the path.",
     reads=READS,
     cure=remedies.from_toolkit("menu", "install the toolkit's bootargs.cfg"),
 )
 def bootargs_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the file."""
     if not context.generation.bootargs:
-        raise NotApplicable(f"nothing reads a bootargs.cfg of {context.generation.title}")
+        raise NotApplicable(f"{context.generation.title} does not read a bootargs.cfg")
     path = context.generation.bootargs if context.facts.bootargs is None else context.facts.bootargs_path
     if context.facts.bootargs is None:
         yield context.missing(path, f"expected {path}, it is not there")
@@ -143,12 +143,12 @@ def decided_states(context: CheckContext) -> tuple[StateBoot, ...]:
         raise NotApplicable("how GRUB starts images of this generation is not known")
     bound = next((each.bound for each in states if each.bound), "")
     if bound:
-        raise Undecided(f"what {context.facts.bootargs_path} sets is undecided: {bound}")
+        raise Undecided(f"the effect of {context.facts.bootargs_path} is undecided: {bound}")
     return states
 
 
 def on_condition(way: Loaded) -> str:
-    """Say on which condition something is loaded, "" if it always is."""
+    """Return the conditions under which something is loaded, "" if it always is."""
     return f", where {' and '.join(way.boot.conditions)}" if way.boot.conditions else ""
 
 
@@ -158,13 +158,13 @@ def on_condition(way: Loaded) -> str:
     level=Level.ERROR,
     capabilities=BOOTS_FROM_DISK,
     summary="The bootargs.cfg does not set everything that GRUB needs.",
-    why="GRUB loads `$kernel` with `$kernelcmd` and `$initramfs`; what is empty is not found.",
+    why="GRUB loads `$kernel` with `$kernelcmd` and `$initramfs`; it finds no file for an empty variable.",
     remedy="Set kernel, initramfs and kernelcmd in bootargs.cfg, as the toolkit's file does.",
     reads=READS,
     cure=remedies.from_toolkit("menu", "install the toolkit's bootargs.cfg"),
 )
 def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
-    """Run it as the menu does, in each state of a machine."""
+    """Evaluate it as the menu does, in each state of a machine."""
     path = context.facts.bootargs_path
     states = decided_states(context)
     unset: dict[str, None] = {}
@@ -195,7 +195,7 @@ def bootargs_incomplete(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=BOOTS_FROM_DISK,
     summary="A configuration file is an unrendered template.",
-    why="Labels such as @STATE_LABEL@ match no partition: the boot waits for a device that never comes.",
+    why="Labels such as @STATE_LABEL@ match no partition: the boot waits for a device that never appears.",
     remedy="Install the package that is built from the template, not the template itself.",
     reads=READS,
     cure=remedies.from_toolkit("menu", "install the toolkit's rendered files"),
@@ -223,7 +223,7 @@ def template_placeholder(context: CheckContext) -> Iterator[Finding | str]:
     name="bootargs-generation",
     level=Level.ERROR,
     capabilities=BOOTS_FROM_DISK,
-    summary="The bootargs.cfg is made for the initrd of another generation.",
+    summary="The bootargs.cfg is for the initrd of another generation.",
     why="""The initrd does not understand the kernel arguments: the image file is not looped, its labels are not found,
         the boot ends in the emergency shell.""",
     remedy="Take bootargs.cfg and the dracut module from the same release of the toolkit, and build the initrd again.",
@@ -231,7 +231,7 @@ def template_placeholder(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("menu", "install the bootargs.cfg of this generation"),
 )
 def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
-    """Compare the command lines with what the initrd of the generation acts on."""
+    """Compare the command lines with the arguments that the generation's initrd reads."""
     if not context.generation.kernel_argument:
         raise NotApplicable(f"the command lines of {context.generation.title} are not known")
     path = context.facts.bootargs_path
@@ -255,10 +255,10 @@ def bootargs_generation(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def line_fit(context: CheckContext, state: StateBoot, way: Loaded) -> Fit:
-    """Return what the image's initrd makes of a command line.
+    """Return the effect of a command line in the image's initrd.
 
     Raises:
-        Undecided: the line has more ways than are followed.
+        Undecided: the line has more variants than the limit.
     """
     try:
         return fit_of(
@@ -280,11 +280,11 @@ def _has_live(context: CheckContext) -> bool:
 
 
 def _fits(context: CheckContext) -> Iterator[tuple[Loaded, Fit]]:
-    """Yield each command line with what the initrd makes of it.
+    """Yield each command line with its effect in the initrd.
 
     Raises:
         NotApplicable: bootargs.cfg sets no command line.
-        Undecided: it is not decided what it sets.
+        Undecided: its effect is undecided.
     """
     seen = False
     for state in decided_states(context):
@@ -310,9 +310,9 @@ def _fits(context: CheckContext) -> Iterator[tuple[Loaded, Fit]]:
     ),
 )
 def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the argument that older documentation shows."""
+    """Look for the argument of older documentation."""
     if context.generation.kernel_argument != "cos-img/filename":
-        raise NotApplicable(f"{context.generation.title} has its image looped otherwise")
+        raise NotApplicable(f"{context.generation.title} loops its image with another argument")
     path = context.facts.bootargs_path
     if any(fit is Fit.SCANS for _, fit in _fits(context)):
         yield at_line(
@@ -329,22 +329,22 @@ def bootargs_iso_scan(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
     summary="The image lacks the GRUB commands that install and upgrade call.",
-    why="""elemental calls grub2-install and grub2-editenv by these very names, on a system that runs this image:
+    why="""elemental calls grub2-install and grub2-editenv by exactly these names, on a system that runs this image:
         installation fails, an upgrade ends in `Error running rebrand`.""",
-    remedy="Install GRUB; if its commands are called grub-install and grub-editenv, link them by the names of the toolkit.",
+    remedy="Install GRUB; if its commands are grub-install and grub-editenv, link them to the names that the toolkit calls.",
     cure=remedies.installs("grub", lead="install GRUB"),
 )
 def grub_tools_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the commands in PATH."""
     if not context.generation.grub_tools:
-        raise NotApplicable(f"{context.generation.title} calls none")
+        raise NotApplicable(f"{context.generation.title} calls no command of GRUB")
     for names in context.generation.grub_tools:
         found = next(filter(None, (context.command(name) for name in names)), None)
         if found is not None:
             yield f"{found} is there"
             continue
         known = context.command(names[0].replace("grub2", "grub"))
-        evidence = (f"{known} is there, under a name that is not looked for",) if known else ()
+        evidence = (f"{known} exists, under a name that elemental does not call",) if known else ()
         wanted = " or ".join(names)
         yield Finding(
             f"expected the command {wanted}, it is not in the image", f"/usr/sbin/{names[0]}", None, evidence

@@ -23,14 +23,14 @@ _STAGES = tuple(
     name="chroot-hook-invalid",
     level=Level.WARNING,
     summary="A step that runs in the new root calls a command that is not in the image.",
-    why="""elemental runs the stages after-install-chroot, after-upgrade-chroot and after-reset-chroot in the new root. A command that fails is
-        logged, and the operation goes on without what the step is for; with `strict` it ends there.""",
+    why="""elemental runs the stages after-install-chroot, after-upgrade-chroot and after-reset-chroot in the new root. A failure is
+    logged, and the operation continues without the effect of the step; with `strict` it ends there.""",
     remedy="Install the command in the image, or give the step a condition (`if:`).",
     reads=("{system/oem,oem,usr/local/cloud-config}/**/*.{yaml,yml}",),
     applies=subjects.deployed_by_elemental,
 )
 def chroot_hook_invalid(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the commands of the stages, and look for every program that they call; a step with a condition may not run."""
+    """Read the commands of the stages, and look for every program that they call; steps with a condition are skipped."""
     count = 0
     for item in context.cloud_configs.counting:
         for stage in item.config.stages:
@@ -40,7 +40,7 @@ def chroot_hook_invalid(context: CheckContext) -> Iterator[Finding | str]:
                 for command in step.commands:
                     count += 1
                     yield from _absent(context, item.path, stage.name, command)
-    yield f"every command that runs in the new root is there ({count})"
+    yield f"every command that runs in the new root exists ({count})"
 
 
 def _absent(context: CheckContext, path: str, stage: str, command: str) -> Iterator[Finding]:

@@ -16,9 +16,8 @@ __all__ = ["generation_unknown"]
     name="generation-unknown",
     level=Level.ERROR,
     capabilities=(Capability.BOOT, Capability.INSTALL),
-    summary="The image carries no cOS toolkit that is known.",
-    why="""Nothing in the image mounts the immutable root filesystem or runs the boot stages, so what is installed
-        from it is no derivative.""",
+    summary="The image has no known cOS toolkit.",
+    why="""Nothing in the image mounts the immutable root filesystem or runs the boot stages, so an installed machine is not a derivative.""",
     remedy="""Install a toolkit in the Dockerfile: copy /usr/bin/elemental from the image of elemental-toolkit and run `elemental init`, or run
         kairos-init; or build on an image of bootc.""",
     reads=fingerprints().files,

@@ -1,4 +1,4 @@
-"""Checks on the initrd that bootargs.cfg names: where it is, whether the kernel can unpack it, and for what it was built."""
+"""Checks on the initrd that bootargs.cfg names: its path, whether the kernel can unpack it, and the kernel and machines that it was built for."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ READS = (
 )
 
 CANNOT_READ = frozenset({"unsupported", "limit"})
-"""Kinds of fault that are this reader's and not the initrd's: LZO, and bounds that were reached."""
+"""Kinds of faults of this reader and not of the initrd: LZO, and bounds that are reached."""
 
-# Without these an initrd finds the disk of the machine it was built on at best.
+# Without these an initrd at best finds the disk of the machine that built it.
 GENERIC_DRIVERS = ("ahci", "nvme", "sd_mod", "virtio_blk")
-# Dracut modules of which other checks tell.
+# Dracut modules that other checks report.
 _JUDGED = {"dmsquash-live", "livenet"}
 
 
 def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
-    """Yield the initrds that hold what a kernel finds in them; the others are another check's."""
+    """Yield the initrds that a kernel can unpack; another check reports the others."""
     found = [(item.path, item.initrd) for item in context.facts.booted_initrds if item.initrd is not None]
     if not found:
-        raise NotApplicable("there is no initrd to look into")
+        raise NotApplicable("there is no initrd to read")
     for path, initrd in found:
         if initrd.opaque:
             raise Undecided(f"{path} holds a part that cannot be read: {initrd.problems[0].message}")
         if not initrd.has_init:
-            raise NotApplicable(f"{path} unpacks to nothing that starts")
+            raise NotApplicable(f"{path} unpacks to no program that starts")
         if initrd.problems and not _lost_between_segments(initrd):
             raise NotApplicable(f"{path} cannot be unpacked to its end")
         if initrd.squashed:
@@ -65,7 +65,7 @@ def opened(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
 
 
 def _lost_between_segments(initrd: Initrd) -> bool:
-    """Return whether unpacking stops where a segment would begin, so that a kernel has all of those before it."""
+    """Return whether unpacking stops at the beginning of a segment, so that a kernel has all earlier ones."""
     complete = all(segment.compressed_size is not None for segment in initrd.segments)
     return complete and all(problem.kind in ("alignment", "magic") for problem in initrd.problems)
 
@@ -84,13 +84,13 @@ def about(context: CheckContext, path: str, message: str, *evidence: str) -> Fin
     capabilities=BOOTS,
     summary="There is no initrd at the path in bootargs.cfg.",
     why="GRUB prints `file not found` and does not start the kernel.",
-    remedy="Build the initrd in the Dockerfile, behind the toolkit's packages, at the path that bootargs.cfg names.",
+    remedy="Build the initrd in the Dockerfile, after the toolkit's packages are installed, at the path that bootargs.cfg names.",
     reads=READS,
     spares=spares_iso,
     cure=boot_remedies.initrd_missing,
 )
 def initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Resolve each path; one that ends in a broken link is another check's."""
+    """Resolve each path; another check reports broken links."""
     table = context.derivative
     if table is not None and not table.initrd_files:
         raise NotApplicable(f"{table.title} has no initrd of its own")
@@ -120,7 +120,7 @@ def initrd_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     name="initrd-links-too-deep",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary=f"The initrd lies behind more than {GRUB_LINK_LIMIT} links.",
+    summary=f"The path to the initrd has more than {GRUB_LINK_LIMIT} links.",
     why="GRUB prints `too deep nesting of symlinks` and does not start the kernel.",
     remedy="Link the initrd directly.",
     reads=READS,
@@ -128,7 +128,7 @@ def initrd_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     cure=boot_remedies.links_directly,
 )
 def initrd_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
-    """Count the links, those of directories included."""
+    """Count the links, including those of directories."""
     yield from too_deep(item.trace for item in context.facts.initrds)
 
 
@@ -139,12 +139,12 @@ def initrd_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The kernel cannot unpack the initrd, or finds no /init in it.",
     why="The kernel panics: `VFS: Unable to mount root fs` or `No working init found`.",
-    remedy="Build the initrd again with dracut, behind the last step that changes the kernel or the toolkit.",
+    remedy="Build the initrd again with dracut, after the last step that changes the kernel or the toolkit.",
     reads=READS,
     cure=remedies.rebuilds(),
 )
 def initrd_unreadable(context: CheckContext) -> Iterator[Finding | str]:
-    """Unpack it by the kernel's rule (init/initramfs.c)."""
+    """Unpack it by the kernel's rules (init/initramfs.c)."""
     seen = False
     for item in context.facts.initrds:
         entry = item.trace.entry
@@ -167,7 +167,7 @@ def initrd_unreadable(context: CheckContext) -> Iterator[Finding | str]:
                 context, item.path, "expected an executable /init in one of its archives, found none", *noted
             )
         elif item.initrd is not None and item.initrd.problems and not _lost_between_segments(item.initrd):
-            # The kernel keeps what it unpacked before, but what is lost of a segment cannot be known.
+            # The kernel keeps the members before, but the members that a segment loses cannot be known.
             first = item.initrd.problems[0]
             yield about(
                 context, item.path, f"the kernel stops unpacking at byte {first.offset}: {first.message}"
@@ -179,7 +179,7 @@ def initrd_unreadable(context: CheckContext) -> Iterator[Finding | str]:
             )
             yield f"{entry.path} unpacks to {counted(len(item.initrd.members), 'file')}: {parts}"
     if not seen:
-        raise NotApplicable("there is no initrd to look into")
+        raise NotApplicable("there is no initrd to read")
 
 
 @check(
@@ -220,14 +220,14 @@ def drivers_in(context: CheckContext, initrd: Initrd) -> frozenset[str]:
     name="initrd-hostonly",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The initrd is built for the machine that built it.",
+    summary="The initrd is only for the machine that built it.",
     why="It has the drivers of the build container only: on another machine no disk is found, and the boot hangs.",
     remedy='Set hostonly="no" in /etc/dracut.conf.d, and build the initrd again.',
     reads=READS,
     cure=remedies.rebuilds("build the initrd for any machine", 'hostonly="no"', name="hostonly"),
 )
 def initrd_hostonly(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at dracut's arguments and at the drivers that are there; the configuration proves nothing."""
+    """Look at dracut's arguments and at the drivers in the initrd; the configuration proves nothing."""
     for path, initrd in opened(context):
         arguments = initrd.build_parameters
         drivers = drivers_in(context, initrd)
@@ -261,7 +261,7 @@ def _any_builtin(context: CheckContext) -> bool:
     capabilities=(Capability.RECOVERY, Capability.ISO),
     summary="The initrd lacks the dracut modules that boot a squashfs.",
     why="Recovery from a squashfs and a live ISO do not find their root file system.",
-    remedy="Have dracut take dmsquash-live and livenet into the initrd.",
+    remedy="Make dracut add dmsquash-live and livenet to the initrd.",
     reads=READS,
     cure=boot_remedies.needs_dracut_modules("dmsquash-live", "livenet"),
 )
@@ -294,7 +294,7 @@ def initrd_live_modules_missing(context: CheckContext) -> Iterator[Finding | str
     cure=remedies.rebuilds("choose a compression that the kernel supports", 'compress="xz"', name="compress"),
 )
 def initrd_compression_unsupported(context: CheckContext) -> Iterator[Finding | str]:
-    """Compare each segment with the kernel's configuration, where the image has that."""
+    """Compare each segment with the kernel's configuration, if the image has it."""
     versions = [item.version for item in context.facts.kernels if item.version is not None]
     decided = False
     for path, initrd in opened(context):
@@ -313,7 +313,7 @@ def initrd_compression_unsupported(context: CheckContext) -> Iterator[Finding | 
 
 
 def _unpacking_options(initrd: Initrd) -> dict[str, str]:
-    """Return the options that a kernel must have to unpack an initrd, each with what it is for."""
+    """Return the options that a kernel needs to unpack an initrd, each with its format."""
     found = {}
     for segment in initrd.segments:
         if segment.compression is not None:
@@ -348,7 +348,7 @@ def microcode_missing(context: CheckContext) -> Iterator[Finding | str]:
         if initrd.microcode:
             yield f"microcode for {' and '.join(initrd.microcode)} in {path}"
         else:
-            yield about(context, path, "expected an early microcode archive in front, found none")
+            yield about(context, path, "expected an early microcode archive at the start, found none")
 
 
 @check(
@@ -356,13 +356,13 @@ def microcode_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="initrd-tail-ignored",
     level=Level.WARNING,
     summary="The kernel does not unpack the initrd to its end.",
-    why="""The kernel prints `Initramfs unpacking failed` and continues with the files so far: files after that place are missing.""",
-    remedy="Fill what is in front with zero bytes to a multiple of 4 before anything is appended, or build the initrd again.",
+    why="""The kernel prints `Initramfs unpacking failed` and continues with the files so far; later files are missing.""",
+    remedy="Pad the first archive with zero bytes to a multiple of 4 before another is appended, or build the initrd again.",
     reads=READS,
     cure=remedies.rebuilds(),
 )
 def initrd_tail_ignored(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for what stops the kernel between two segments; what stops it within one is another check's."""
+    """Look for faults between two segments; another check reports faults within one."""
     for path, initrd in opened(context):
         for problem in initrd.problems:
             yield about(
@@ -377,25 +377,25 @@ def initrd_tail_ignored(context: CheckContext) -> Iterator[Finding | str]:
     summary="A dracut module that drop-ins name is not in the initrd.",
     why="""dracut omits a module whose needs are not met and prints one line, or the drop-in was added after the
         initrd was built: the module's function (disks over iSCSI, encryption) is missing at boot.""",
-    remedy="Install what the module needs, and build the initrd in a step behind the drop-in.",
+    remedy="Install what the module needs, and build the initrd in a step after the drop-in.",
     reads=(*READS, "etc/dracut.conf", "{etc,usr/lib/dracut}/dracut.conf.d/*.conf"),
-    cure=remedies.rebuilds("build the initrd behind the drop-in"),
+    cure=remedies.rebuilds("build the initrd after the drop-in"),
 )
 def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
-    """Hold dracut's own list, modules.txt, against the drop-ins put together."""
+    """Compare dracut's own list, modules.txt, with the merged drop-ins."""
     context.require_toolkit()
     settings = context.facts.dracut
     names = (*settings.words("force_add_dracutmodules"), *settings.words("add_dracutmodules"))
     wanted = {name for name in names if name not in settings.omit_dracutmodules} - _JUDGED
     wanted -= set(context.generation.dracut_module.split())
     if not wanted:
-        raise NotApplicable("no drop-in names a module that no other check looks for")
+        raise NotApplicable("other checks look for every module that drop-ins name")
     for path, initrd in opened(context):
         listed = initrd.dracut_modules
         if listed is None:
             raise Undecided(f"{path} lists no dracut modules")
         if not any(module in listed for module in context.generation.dracut_module.split()):
-            raise NotApplicable(f"{path} has nothing of the toolkit")
+            raise NotApplicable(f"{path} has no part of the toolkit")
         absent = sorted(wanted.difference(listed))
         if absent:
             (*_, last) = (
@@ -416,8 +416,8 @@ def initrd_module_left_out(context: CheckContext) -> Iterator[Finding | str]:
     name="initrds-several",
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY, Capability.ISO),
-    summary="Another initrd comes before the one that boots, and elemental takes the first by name.",
-    why="""elemental looks for /boot/elemental.initrd* and uses the first by name, whatever /boot/initrd points to: an initrd of an older kernel is written to disk beside the newer one, and the machine finds no modules for it.""",
+    summary="Another initrd comes before the one that boots, and elemental uses the first by name.",
+    why="""elemental looks for /boot/elemental.initrd* and uses the first by name, and ignores the target of /boot/initrd: an initrd of an older kernel is written to disk beside the newer one, and the machine finds no modules for it.""",
     remedy="Delete the other initrds in the step that builds the initrd.",
     cure=remedies.deletes(),
 )
@@ -431,7 +431,7 @@ def initrds_several(context: CheckContext) -> Iterator[Finding | str]:
         if (real := context.rootfs.trace(entry.path).entry) is not None and real.type == "file"
     ]
     if not files:
-        raise NotApplicable("no file is called /boot/elemental.initrd*")
+        raise NotApplicable("no file has the name /boot/elemental.initrd*")
     first, real = files[0]
     named = {item.trace.entry.path for item in context.facts.initrds if item.trace.entry is not None}
     if named and real.path not in named:
@@ -439,7 +439,7 @@ def initrds_several(context: CheckContext) -> Iterator[Finding | str]:
             f"expected {', '.join(sorted(named))} to come first among /boot/elemental.initrd*, found {first.path}",
             first.path,
             first.layer,
-            (context.step(first.layer), *(f"{entry.path} comes behind it" for entry, _ in files[1:])),
+            (context.step(first.layer), *(f"{entry.path} comes after it" for entry, _ in files[1:])),
         )
     else:
         yield f"{first.path} comes first of {len(files)}"

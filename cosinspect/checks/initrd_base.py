@@ -1,4 +1,4 @@
-"""Checks on what every initrd with systemd needs, whatever toolkit is in it: devices appear, and the root is switched to."""
+"""Checks on files that every initrd with systemd needs, with any toolkit: devices appear, and systemd switches to the root."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["initrd_base_missing", "starts_with_systemd"]
 
 _BIN = ("usr/bin", "usr/sbin", "bin", "sbin")
 _LIB = ("usr/lib", "lib")
-# What is looked for, where it can be, and what a machine does without it.
+# The required files, their possible paths, and the behaviour of a machine without them.
 _FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "systemd-udevd",
@@ -38,12 +38,17 @@ _FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "etc/initrd-release",
         ("etc/initrd-release",),
-        "systemd does not take it for an initrd, and waits for a root that nothing mounts",
+        "systemd does not treat it as an initrd, and waits for a root that nothing mounts",
     ),
     (
         "60-persistent-storage.rules",
         tuple(f"{top}/udev/rules.d/60-persistent-storage.rules" for top in ("etc", *_LIB)),
         "/dev/disk/by-label stays empty, and the wait for the root device times out",
+    ),
+    (
+        "99-systemd.rules",
+        tuple(f"{top}/udev/rules.d/99-systemd.rules" for top in ("etc", *_LIB)),
+        "no device becomes known to systemd, and the wait for the root device never ends",
     ),
 )
 _DRACUT_LIBRARY = (
@@ -124,7 +129,7 @@ def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
 
 
 def _reason(initrd: Initrd, places: tuple[str, ...], *, is_read: bool, is_program: bool) -> str:
-    """Return why none of the places has the file, "" where one has; what is there and cannot be executed is another check's."""
+    """Return why no path has the file, "" if one has; another check reports files that cannot be executed."""
     found = ""
     for place in places:
         there = initrd.lookup(place, follow=False)

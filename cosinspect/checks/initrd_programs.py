@@ -1,4 +1,4 @@
-"""Checks on what an initrd executes: whether it can be, down to its loader and its libraries, and on the scripts that are only read."""
+"""Checks on the programs of an initrd, with their loaders and libraries, and on the scripts that are only read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cosinspect.report.report import Finding, Level
 
 __all__ = ["initrd_program_unusable", "initrd_script_unusable"]
 
-# What an initrd executes by itself, whatever its scripts call; without an effect of its own where that is plain.
+# Programs that an initrd executes in addition to those that its scripts call; without an effect if that is plain.
 _INITRD = {
     "/init": "the kernel says `/init` failed, then panics or runs a bare shell",
     "/usr/lib/systemd/systemd": "nothing of the initrd starts",
@@ -32,21 +32,23 @@ _INITRD = {
     "/usr/bin/systemctl": "the root is not switched, and the boot ends in the emergency shell",
     "/bin/systemctl": "the root is not switched, and the boot ends in the emergency shell",
     "/bin/sh": "none of its scripts runs",
-    "/bin/mount": "nothing is mounted, and mounting is tried without end",
-    "/usr/bin/mount": "nothing is mounted, and mounting is tried without end",
+    "/bin/mount": "nothing is mounted, and mounting is retried without end",
+    "/usr/bin/mount": "nothing is mounted, and mounting is retried without end",
     "/usr/bin/kmod": "no driver is loaded, and no disk appears",
     "/bin/kmod": "no driver is loaded, and no disk appears",
     "/usr/sbin/modprobe": "no driver is loaded, and no disk appears",
     "/sbin/modprobe": "no driver is loaded, and no disk appears",
 }
-# What the tree in memory executes up to a login, where the initrd of a unified kernel image is the whole system.
+# Programs that run up to a login if the initrd of a unified kernel image is the whole system.
 _WHOLE_SYSTEM = {
     "/sbin/init": "the first program starts nothing, and the kernel panics",
-    **dict.fromkeys(("/sbin/agetty", "/usr/sbin/agetty"), "no login prompt comes"),
-    **dict.fromkeys(("/bin/login", "/usr/bin/login"), "the prompt takes a name and asks for no password"),
+    **dict.fromkeys(("/sbin/agetty", "/usr/sbin/agetty"), "no login prompt appears"),
+    **dict.fromkeys(
+        ("/bin/login", "/usr/bin/login"), "the prompt accepts a name and does not ask for a password"
+    ),
 }
 _TOOLKIT_EFFECT = (
-    "what it does at the boot is not done: the boot hangs, ends in the emergency shell, or lets nobody log in"
+    "its work at boot is not done: the boot hangs, ends in the emergency shell, or refuses every login"
 )
 _HOOKS = "/hooks/"
 _GENERATORS = "/system-generators/"
@@ -58,14 +60,14 @@ def _is_whole_system(context: CheckContext) -> bool:
 
 
 def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
-    """Name what an initrd executes and has, with what comes of it where it cannot."""
+    """Return the programs that an initrd has and executes, with the effect if one cannot be executed."""
     own = context.table.initrd_programs if context.table is not None else {}
     named = {**_INITRD, **(_WHOLE_SYSTEM if _is_whole_system(context) else {}), **own}
     starts = {path: effect for path, effect in named.items() if initrd.exists(path)}
     table = context.derivative
     if table is None:
         return starts
-    # What scripts only may call is looked at where they call it; systemd runs every generator that is there.
+    # Programs that scripts may call are examined at the call; systemd runs every generator.
     scripts = [[name for name in group if _GENERATORS in name] for group in table.initrd_scripts]
     for group in (*table.initrd_files, *table.initrd_runners, *scripts):
         starts.update(
@@ -77,7 +79,7 @@ def _initrd_starts(context: CheckContext, initrd: Initrd) -> dict[str, str]:
 
 
 def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, ExecutionFault, str]]:
-    """Yield what of an initrd is executed and cannot be, each file once."""
+    """Yield the programs of an initrd that are executed and cannot be, each file once."""
     execution = context.facts.execution_in(initrd)
     seen: set[str] = set()
 
@@ -94,7 +96,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
 
     known = context.derivative is not None
     called = list(called_in(context, initrd)) if known else []
-    # That a command or an interpreter is not there at all is another check's.
+    # Another check reports missing commands and interpreters.
     absent = {name for name, _, _ in called if "/" in name and not initrd.exists(name)}
     for path, effect in _initrd_starts(context, initrd).items():
         yield from (item for item in looked_at(path, effect) if item[1].path not in absent)
@@ -109,7 +111,7 @@ def _initrd_faults(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str,
 
 
 def _place_of(execution: Execution, name: str) -> str | None:
-    """Return where a command is, as a shell finds it, or else as a file of that name that cannot be executed."""
+    """Return the path of a command as a shell finds it, else a file of that name that cannot be executed."""
     found = execution.find(name)
     if found is not None or "/" in name:
         return found
@@ -132,15 +134,15 @@ def _place_of(execution: Execution, name: str) -> str | None:
     cure=remedies.rebuilds(),
 )
 def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
-    """Follow init, udev, the toolkit's scripts and all that they call to interpreters, loaders and libraries."""
-    if not _is_whole_system(context):  # an artefact holds no root but the one in its initrd
+    """Follow init, udev, the toolkit's scripts and the programs that they call to interpreters, loaders and libraries."""
+    if not _is_whole_system(context):  # the only root of an artefact is in its initrd
         require_root(context)
     undecided: list[str] = []
     for path, initrd in opened(context):
         found: dict[str, Finding] = {}
         for name, fault, effect in _initrd_faults(context, initrd):
             if fault.is_undecided:
-                undecided.append(f"whether {name} runs in {path} is not known: {words_of(name, fault)}")
+                undecided.append(f"it is not known whether {name} runs in {path}: {words_of(name, fault)}")
             elif fault.path in found:
                 first = found[fault.path]
                 found[fault.path] = evolve(
@@ -151,7 +153,7 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
                 found[fault.path] = about(context, path, message, *fault.chain)
         yield from found.values()
         if not found:
-            yield f"what {path} executes can be executed"
+            yield f"all programs that {path} executes can be executed"
     if undecided:
         raise Undecided("; ".join(undecided))
 
@@ -169,7 +171,7 @@ def initrd_program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.rebuilds(),
 )
 def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at the hooks, and at all lines of the scripts after the first, which is another check's."""
+    """Read the hooks, and all lines of the scripts after the first, which another check reads."""
     seen: set[str] = set()
     for path, initrd in opened(context):
         for name in (name for group in context.generation.initrd_scripts for name in group):
@@ -183,7 +185,7 @@ def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
                     yield about(
                         context,
                         path,
-                        f"expected the hook /{name} in the initrd to say something, it is empty",
+                        f"expected the hook /{name} in the initrd to have commands, it is empty",
                     )
             elif _ends_in_returns(body, sourced=_HOOKS in f"/{name}"):
                 yield about(
@@ -195,7 +197,7 @@ def initrd_script_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _ends_in_returns(body: bytes, *, sourced: bool) -> bool:
-    """Return whether the lines of commands end in carriage returns; of what is executed the first line is judged by the kernel."""
+    """Return whether the lines of commands end in carriage returns; the kernel reads the first line of an executed script."""
     lines = body.split(b"\n")
     if not sourced and lines[0].endswith(b"\r"):
         return False

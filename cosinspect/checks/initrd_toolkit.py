@@ -1,4 +1,4 @@
-"""Checks on what of the toolkit is in the initrd: the dracut module whole, and every command that its scripts call."""
+"""Checks on the toolkit in the initrd: every part of the dracut module, and every command that its scripts call."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import READS, about, drivers_in, opened
 from cosinspect.errors import FormatError
+from cosinspect.facts.file_trees import InitrdFiles
+from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import functions, read_shell_script
@@ -29,11 +31,11 @@ __all__ = [
 
 _BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _UNIT_DIRECTORIES = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-_HEAD = 256  # of a script, which names its interpreter there
+_HEAD = 256  # bytes of a script's start, which names its interpreter
 # Commands without which the machine still comes up, as boots without them showed: findmnt only fills a field of
 # fstab, rsync serves PERSISTENT_STATE_BIND only.
 _DISPENSABLE = frozenset({"findmnt", "rsync"})
-# What dracut's libraries define, for initrds from which they cannot be read.
+# The functions of dracut's libraries, for initrds from which they cannot be read.
 _DRACUT_FUNCTIONS = frozenset(
     [
         "getarg",
@@ -87,13 +89,13 @@ _DRACUT_FUNCTIONS = frozenset(
 
 
 def _with_cos(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
-    """Yield the initrds that have anything of the cOS module; without any of it, one check says so."""
+    """Yield the initrds that have a part of the cOS module; one check reports those without any."""
     for path, initrd in opened(context):
         other = _other_generation(context, initrd)
         if other:
             raise NotApplicable(f"{path} is of generation {other}")
         if not _has_any(context, initrd):
-            raise NotApplicable(f"{path} has nothing of the module {context.generation.dracut_module}")
+            raise NotApplicable(f"{path} has no part of the module {context.generation.dracut_module}")
         yield path, initrd
 
 
@@ -105,7 +107,7 @@ def _has_any(context: CheckContext, initrd: Initrd) -> bool:
 
 
 def _other_generation(context: CheckContext, initrd: Initrd) -> str:
-    """Name the generations whose module an initrd has in place of the image's own, "" if it is that or none."""
+    """Return the generations whose module an initrd has instead of the image's own, "" if it has that or none."""
     if any(initrd.exists(path) for path in context.generation.initrd_markers):
         return ""
     return " or ".join(
@@ -128,12 +130,12 @@ def _other_generation(context: CheckContext, initrd: Initrd) -> str:
     cure=remedies.rebuilds(),
 )
 def generation_mixed(context: CheckContext) -> Iterator[Finding | str]:
-    """Compare what only one generation has in its initrd with the generation of the image."""
+    """Compare files that are typical of one generation's initrd with the generation of the image."""
     own = context.facts.recognised
     for path, initrd in opened(context):
         other = _other_generation(context, initrd)
         if not other:
-            yield f"{path} has nothing of another generation than {own.name}"
+            yield f"{path} has no part of another generation than {own.name}"
             continue
         seen = [
             f"/{marker} in the initrd"
@@ -188,7 +190,7 @@ def initrd_without_cos(context: CheckContext) -> Iterator[Finding | str]:
     summary="A part of the cOS dracut module is missing in the initrd.",
     why="""The module works only as a whole: without its hook or its loop script the boot hangs, without its generator
         nobody can log in, without its units or their links the boot ends in dracut's emergency shell.""",
-    remedy="Build the initrd again with dracut, behind the last step that changes the kernel or the toolkit.",
+    remedy="Build the initrd again with dracut, after the last step that changes the kernel or the toolkit.",
     reads=READS,
     cure=remedies.rebuilds(),
 )
@@ -197,6 +199,7 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
     generation = context.generation
     for path, initrd in _with_cos(context):
         count = 0
+        units = UnitTree(InitrdFiles(initrd))
         for group in generation.initrd_files:
             kinds = [member.type for name in group if (member := initrd.lookup(name)) is not None]
             if "file" not in kinds:
@@ -204,14 +207,23 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
                 yield about(context, path, f"expected /{group[0]} in the initrd, {why}")
             count += 1
         for unit in generation.initrd_units:
-            # systemd goes by the link's name: its target may be wrong, and dracut 059 makes it so.
-            if not any(
-                initrd.lookup(f"{top}/{link}/{unit.unit}", follow=False)
-                for top in _UNIT_DIRECTORIES
+            # systemd reads the link's name: its target may be wrong, and is wrong with dracut 059.
+            links = [
+                link
                 for link in (unit.link, *unit.alternatives)
-            ):
+                if any(initrd.lookup(f"{top}/{link}/{unit.unit}", follow=False) for top in _UNIT_DIRECTORIES)
+            ]
+            starters = [units.find(link.rpartition(".")[0]) for link in links]
+            if not links:
                 yield about(
                     context, path, f"expected the link {unit.link}/{unit.unit} in the initrd, it is not there"
+                )
+            elif not any(starter.is_there for starter in starters):
+                first = starters[0]
+                yield about(
+                    context,
+                    path,
+                    f"expected the unit {first.name} in the initrd, which starts {unit.unit}, {first.reason}",
                 )
             if not any(initrd.exists(f"{top}/{unit.unit}") for top in _UNIT_DIRECTORIES):
                 yield about(context, path, f"expected the unit {unit.unit} in the initrd, it is not there")
@@ -243,7 +255,7 @@ def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str,
     """Yield what scripts and units of the toolkit call in the initrd: command, caller, and place in it."""
     known = set(_DRACUT_FUNCTIONS)
     generation = context.generation
-    # The module's own parts are another check's.
+    # Another check looks for the module's own parts.
     parts = {
         name
         for groups in (generation.initrd_files, generation.initrd_runners)
@@ -256,7 +268,7 @@ def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str,
             known |= functions(body.decode("utf-8", "surrogateescape"))
     for path, text in _scripts(context, initrd):
         interpreter = read_interpreter(text[:_HEAD].encode("utf-8", "surrogateescape"))
-        # dracut sources its hooks, and runs none; with a carriage return the name is none of a file, as another check says
+        # dracut sources its hooks and does not run them; another check reports names with a carriage return
         if interpreter is not None and "/hooks/" not in path and not interpreter.endswith("\r"):
             yield interpreter, f"/{path}", "line 1"
         script = read_shell_script(text)
@@ -267,7 +279,7 @@ def called_in(context: CheckContext, initrd: Initrd) -> Iterator[tuple[str, str,
         if not any(name_matches(path.rpartition("/")[2], name) for name in generation.own_services):
             continue
         unit = read_unit(body.decode("utf-8", "surrogateescape"))
-        if unit.last("Service", "RootDirectory") is None:  # with one, the root filesystem's copy is run
+        if unit.last("Service", "RootDirectory") is None:  # with a chroot, the root filesystem's copy runs
             for command in exec_commands(unit):
                 if not command.may_fail and command.path not in known:
                     yield command.path, f"/{path}", command.directive
@@ -289,7 +301,7 @@ def _absent(
         seen.add(name)
         if is_dispensable(context, name) is not dispensable:
             continue
-        # That one which the boot needs cannot be executed is another check's.
+        # Another check reports commands that the boot needs and that cannot be executed.
         reason = _refusal(context, initrd, name) if dispensable else ""
         if not _has_command(initrd, name):
             reason = "it is not there"
@@ -305,7 +317,7 @@ def _absent(
 
 
 def _refusal(context: CheckContext, initrd: Initrd, name: str) -> str:
-    """Return what keeps a command from being executed, "" for nothing."""
+    """Return the reason why a command cannot be executed, "" if it can."""
     execution = context.facts.execution_in(initrd)
     found = execution.find(name)
     fault = execution.fault(found, by_shell=True) if found is not None else None
@@ -333,7 +345,7 @@ def is_dispensable(context: CheckContext, name: str) -> bool:
     summary="A command that the cOS scripts in the initrd call is not in it.",
     why="""dracut omits missing commands silently. An image with every listed file in place looped on
         `basename: command not found` and ended in the emergency shell after 300 seconds.""",
-    remedy="Install the command, and have dracut take it into the initrd.",
+    remedy="Install the command, and make dracut add it to the initrd.",
     reads=READS,
 )
 def initrd_command_missing(context: CheckContext) -> Iterator[Finding | str]:
@@ -348,7 +360,7 @@ def initrd_command_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="A command that the cOS scripts in the initrd call for minor functions is not in it.",
     why="The machine boots; the command's function (a complete fstab, bound persistent state) does not work.",
-    remedy="Install the command, and have dracut take it into the initrd.",
+    remedy="Install the command, and make dracut add it to the initrd.",
     reads=READS,
 )
 def initrd_command_degraded(context: CheckContext) -> Iterator[Finding | str]:
@@ -365,12 +377,12 @@ def initrd_command_degraded(context: CheckContext) -> Iterator[Finding | str]:
     summary="The initrd has no overlay file system, and the kernel has none built in.",
     why="""A login prompt appears and nobody can log in: /etc stays read-only, nothing is mounted over it. A test that
         only waits for the prompt passes.""",
-    remedy="Have dracut take the driver overlay into the initrd.",
+    remedy="Make dracut add the driver overlay to the initrd.",
     reads=READS,
     cure=boot_remedies.needs_drivers("overlay"),
 )
 def initrd_overlay_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for overlay.ko, and where it is not for an overlay that is built in."""
+    """Look for overlay.ko, else for a built-in overlay."""
     versions = [item.version for item in context.facts.kernels if item.version is not None]
     for path, initrd in _with_cos(context):
         if "overlay" in drivers_in(context, initrd):

@@ -1,4 +1,4 @@
-"""Checks on what writes an image to disk from a system that runs it: installers, upgraders and the the first boot."""
+"""Checks on what writes an image to disk from a system that runs it: installers, upgraders and the first boot."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _wrapper(context: CheckContext, name: str, does: str) -> Iterator[Finding | 
     cure=remedies.from_toolkit("installer", "install the installer"),
 )
 def installer_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for cos-installer, or elemental in its place."""
+    """Look for cos-installer or elemental."""
     yield from _wrapper(context, "cos-installer", "installs")
 
 
@@ -54,7 +54,7 @@ def installer_missing(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("installer", "install the upgrader"),
 )
 def upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for cos-upgrade, or elemental in its place."""
+    """Look for cos-upgrade or elemental."""
     yield from _wrapper(context, "cos-upgrade", "upgrades")
 
 

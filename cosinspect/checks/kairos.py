@@ -1,4 +1,4 @@
-"""Checks on what Kairos images need beyond what holds for all (kairos-init, pkg/validation; kairos-agent and kairos-sdk)."""
+"""Checks on the needs of Kairos images that other images do not have (kairos-init, pkg/validation; kairos-agent and kairos-sdk)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _INITRD_COMMANDS = (
 _BIN_DIRECTORIES = ("usr/sbin", "usr/bin", "sbin", "bin")
 _UNIT_DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _GRUB_MODULES = ("loopback", "squash4", "xzio", "gzio", "regexp")
-# Where kairos-sdk looks for GRUB's EFI program, by architecture.
+# The paths of GRUB's EFI program in kairos-sdk, by architecture.
 _EFI = {
     "amd64": (
         "/usr/share/efi/x86_64/grub.efi",
@@ -94,7 +94,7 @@ def is_hadron(context: CheckContext) -> bool:
 
 
 def _shares_target(context: CheckContext, name: str) -> bool:
-    """Return whether a program and the agent are links to one program, which is not there."""
+    """Return whether a program and the agent are links to one program, which is missing."""
     agent = context.rootfs.trace("/usr/bin/kairos-agent")
     if agent.entry is not None or not agent.hops:
         return False
@@ -115,7 +115,7 @@ def _shares_target(context: CheckContext, name: str) -> bool:
     cure=remedies.from_toolkit("runner", "run kairos-init"),
 )
 def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for immucore, and for a provider where the image says that it is of the standard variant."""
+    """Look for immucore, and for a provider if the image is of the standard variant."""
     names = ["immucore"]
     if is_standard(context):
         names.append("agent-provider-kairos")
@@ -123,7 +123,7 @@ def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
         if has_program(context, name):
             yield f"{name} is there"
         elif _shares_target(context, name):
-            yield f"{name} is a link to the program that the agent is, of which another check tells"
+            yield f"{name} is a link to the agent's program, which another check reports"
         else:
             yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
 
@@ -140,7 +140,7 @@ def kairos_program_missing(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("runner", "run kairos-init"),
 )
 def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the programs that kairos-init's validation asks for, except those of another check."""
+    """Look for the programs that kairos-init's validation requires, except those of another check."""
     names = ["sudo", "less", "kcrypt-discovery-challenger"]
     if not is_hadron(context):
         names.append("mount.nfs")
@@ -149,7 +149,7 @@ def kairos_program_recommended(context: CheckContext) -> Iterator[Finding | str]
     for name in names:
         if not has_program(context, name) and not _shares_target(context, name):
             yield context.missing(f"/usr/bin/{name}", f"expected the program {name}, it is not in the image")
-    yield f"{', '.join(names)} were looked for"
+    yield f"all programs are in the image ({', '.join(names)})"
 
 
 @check(
@@ -185,7 +185,7 @@ def kairos_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("release", "run kairos-init, which writes it,"),
 )
 def kairos_release_incomplete(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the keys that validation asks for; older images, without the file, knew fewer."""
+    """Look for the keys that validation requires; older images, without the file, have fewer."""
     found = context.facts.kairos_release
     if found is None or found[0] != RELEASE:
         raise NotApplicable(f"there is no {RELEASE}")
@@ -204,7 +204,7 @@ def _with_systemd(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
         if not any(initrd.exists(name) for name in ("usr/lib/systemd/systemd", "lib/systemd/systemd")):
             raise NotApplicable(f"{path} starts without systemd")
         if not any(initrd.exists(name) for group in context.generation.initrd_files for name in group):
-            raise NotApplicable(f"{path} has nothing of immucore")
+            raise NotApplicable(f"{path} has no part of immucore")
         yield path, initrd
 
 
@@ -214,7 +214,7 @@ def _with_systemd(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="Nothing starts immucore in the initrd.",
-    why="immucore mounts the image that is booted: without its service and link the boot waits for a root that is never mounted.",
+    why="immucore mounts the booted image: without its service and link the boot waits for a root that is never mounted.",
     remedy="Build the initrd again, with the dracut module immucore.",
     reads=READS,
     applies=subjects.kairos_by_grub,
@@ -222,7 +222,7 @@ def _with_systemd(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
     tags=("initrd",),
 )
 def kairos_initrd_service_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the unit and its link by name; releases hang it into different targets."""
+    """Look for the unit and its link by name; releases link it into different targets."""
     for path, initrd in _with_systemd(context):
         units = ("usr/lib/systemd/system", "lib/systemd/system", "etc/systemd/system")
         unit = any(initrd.exists(f"{top}/immucore.service") for top in units)
@@ -252,7 +252,7 @@ def kairos_initrd_service_missing(context: CheckContext) -> Iterator[Finding | s
     applies=subjects.kairos_by_grub,
 )
 def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the commands that the dracut module of immucore brings."""
+    """Look for the commands that the dracut module of immucore installs."""
     for path, initrd in _with_systemd(context):
         absent = [
             name
@@ -260,7 +260,7 @@ def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | s
             if not any(initrd.lookup(f"{top}/{name}", follow=False) is not None for top in _BIN_DIRECTORIES)
         ]
         if absent:
-            finding = about(context, path, f"expected {', '.join(absent)} in the initrd, not there")
+            finding = about(context, path, f"expected {', '.join(absent)} in the initrd, found none of them")
             yield remedies.with_cure(context, finding, boot_remedies.needs_in_initrd(*absent))
 
 
@@ -322,7 +322,7 @@ def kairos_grub_modules_missing(context: CheckContext) -> Iterator[Finding | str
     level=Level.ERROR,
     capabilities=(Capability.INSTALL,),
     summary="There is no GRUB for EFI at the paths that installation searches.",
-    why="The agent copies it to the EFI partition; without it installation stops, or the machine does not start by EFI.",
+    why="The agent copies it to the EFI partition; without it installation stops, or the machine does not start with EFI.",
     remedy="Install the distribution's signed GRUB for EFI.",
     applies=subjects.kairos_by_grub,
     cure=remedies.installs("efi", lead="install shim and GRUB for EFI"),
@@ -337,7 +337,7 @@ def kairos_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     if found:
         yield f"{found[0]} is there"
     elif context.facts.unified_kernels or context.rootfs.glob("/usr/lib/systemd/boot/efi/*.efi*"):
-        raise NotApplicable("the image starts by systemd-boot")
+        raise NotApplicable("the image starts with systemd-boot")
     else:
         yield Finding(f"expected one of {', '.join(places)}, found none", places[0])
 
@@ -348,7 +348,7 @@ def kairos_efi_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="There is no /var/lock.",
     why="Programs that lock devices fail on the read-only root, where the directory cannot be made.",
-    remedy="Make the directory, or the link to /run/lock that the base image had.",
+    remedy="Make the directory, or the base image's link to /run/lock.",
     applies=subjects.kairos,
     cure=file_remedies.makes_directory,
 )

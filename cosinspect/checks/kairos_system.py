@@ -1,4 +1,4 @@
-"""Checks on what kairos-init and kairos-agent find in a Kairos image: the kernel, the installer, and the commands they run.
+"""Checks on files that kairos-init and kairos-agent read in a Kairos image: the kernel, the installer, and the commands they run.
 
 Sources: kairos-io/kairos, kairos-init/pkg/validation/validate.go, kairos-init/pkg/kernel/kernel.go, agent/pkg.
 """
@@ -39,7 +39,7 @@ _BIOS_MODULES = (
     "/usr/lib/grub2/i386-pc",
     "/usr/share/grub2/i386-pc",
 )
-# What kairos-init has dracut add, for the machines that need it.
+# Drivers that kairos-init makes dracut add, for the machines that need them.
 _DRIVERS = {
     "xhci_pci_renesas": "virtual media of server management controllers is not found",
     "dm_snapshot": "a machine whose persistent partition is write-protected does not boot",
@@ -47,10 +47,10 @@ _DRIVERS = {
 
 
 def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
-    """Return the version that kairos-init takes of the directories of modules, None if there is none (kernel.go).
+    """Return the version that kairos-init selects from the directories of modules, None if there is none (kernel.go).
 
     Args:
-        names: of what is in the directory, sorted.
+        names: of the directory's entries, sorted.
         model: the machine's model, such as `rpi4`.
     """
     if model in _RASPBERRY:
@@ -70,7 +70,7 @@ def choose_kernel(names: tuple[str, ...], model: str) -> str | None:
     id="COS141",
     name="kairos-kernel-unchosen",
     level=Level.WARNING,
-    summary="kairos-init finds no kernel, or another one than the one that boots.",
+    summary="kairos-init finds no kernel, or not the one that boots.",
     why="""kairos-init uses the highest version among the directories of modules, and links the kernel and builds the initrd for it:
         its next run makes an image with another kernel, or stops.""",
     remedy="Leave one kernel in the image: remove the packages of the others in the step that installs the newer one.",
@@ -97,7 +97,7 @@ def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     listed = f"directories: {', '.join(names[:8])}"
     if chosen not in names:
         yield Finding(
-            f"expected kairos-init to choose a directory below /lib/modules, it chooses {chosen}, which there is not",
+            f"expected kairos-init to choose a directory below /lib/modules, it chooses {chosen}, which does not exist",
             "/lib/modules",
             children[names[0]].layer,
             (listed,),
@@ -121,15 +121,15 @@ def kairos_kernel_unchosen(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.WARNING,
     summary="There is no /boot/vmlinuz or no /boot/initrd.",
     why="`kairos-init validate` fails. The image boots with the files in bootargs.cfg; tools that use the usual names do not find them.",
-    remedy="Run kairos-init in the Dockerfile, which links both; a step behind it must not delete the links.",
+    remedy="Run kairos-init in the Dockerfile, which links both; no later step may delete the links.",
     applies=subjects.kairos_by_grub,
     cure=boot_remedies.lists_boot_files,
 )
 def kairos_boot_file_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for both where bootargs.cfg names other files; a link to the kernel must lead to one."""
+    """Look for both if bootargs.cfg names other files; a link to the kernel must lead to one."""
     named = {item.path for item in context.facts.kernels} | {item.path for item in context.facts.initrds}
     wanted = [path for path in ("/boot/vmlinuz", "/boot/initrd") if path not in named]
-    yield f"bootargs.cfg names {' and '.join(sorted(named))}, at which other checks look"
+    yield f"bootargs.cfg names {' and '.join(sorted(named))}, which other checks read"
     for path in wanted:
         trace = context.rootfs.trace(path, follow=path == "/boot/vmlinuz")
         if trace.entry is None:
@@ -160,7 +160,9 @@ def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
                 for entry in context.rootfs.glob(f"/usr/lib/modules/{version}/**/{pattern}.ko*")
             }
             if name in shipped and name not in there:
-                finding = about(context, path, f"expected the driver {name} in the initrd, not there: {harm}")
+                finding = about(
+                    context, path, f"expected the driver {name} in the initrd, it is missing: {harm}"
+                )
                 yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(name))
         yield f"{path} has {counted(len(there), 'driver')}"
 
@@ -176,7 +178,7 @@ def kairos_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("installer", "run kairos-init"),
 )
 def kairos_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look where the agent looks (sdk/constants), in images whose agent is the program kairos."""
+    """Look at the agent's paths (sdk/constants), in images whose agent is the program kairos."""
     if not is_multi_call(context):
         raise NotApplicable("the agent of this release has the installer built in")
     found = [path for path in _INSTALLERS if context.rootfs.exists(path)]
@@ -197,7 +199,7 @@ def is_multi_call(context: CheckContext) -> bool:
     name="kairos-upgrader-missing",
     level=Level.WARNING,
     summary="There is no /usr/sbin/suc-upgrade.",
-    why="Upgrades that Kubernetes plans start it in the new image: the plan's job fails, and the machine keeps its system.",
+    why="Upgrade plans of Kubernetes start it in the new image: the plan's job fails, and the machine keeps its system.",
     remedy="Run kairos-init with its stage install, which writes it.",
     applies=subjects.kairos,
     cure=remedies.from_toolkit("runner", "run kairos-init"),
@@ -223,7 +225,7 @@ def kairos_upgrader_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=(Capability.INSTALL,),
     summary="The image has no blkdeactivate.",
-    why="""The agent runs it before it partitions the disk, assuming that the machine runs this image, and stops with
+    why="""If the machine runs this image, the agent runs it before it partitions the disk, and stops with
         `blkdeactivate: executable file not found in $PATH`.""",
     remedy="Install lvm2, which has blkdeactivate.",
     applies=subjects.kairos,
@@ -252,12 +254,12 @@ def kairos_device_tool_missing(context: CheckContext) -> Iterator[Finding | str]
     cure=remedies.installs("grub-bios", lead="install GRUB's modules for i386-pc"),
 )
 def kairos_grub_installer_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for the command where the agent looks, and for the modules of i386-pc (agent/pkg/utils/grub.go)."""
+    """Look for the command at the agent's paths, and for the modules of i386-pc (agent/pkg/utils/grub.go)."""
     platform = context.config.platform
     if platform is None:
         raise Undecided("the image configuration names no platform")
     if platform.architecture not in ("amd64", "386"):
-        raise NotApplicable(f"machines of {platform.architecture} start by EFI")
+        raise NotApplicable(f"machines of {platform.architecture} start with EFI")
     command = next((path for path in _GRUB_INSTALLERS if context.runs(path)), None)
     modules = next((path for path in _BIOS_MODULES if context.rootfs.glob(f"{path}/*.mod")), None)
     if command is None:

@@ -33,16 +33,16 @@ READS = (
 
 
 def is_of_unread_machine(context: CheckContext) -> bool:
-    """Return whether the image is for a machine whose kernels are not recognised, so that what is refused may be one."""
+    """Return whether the image is for a machine whose kernels are not recognised, so that a refused file may be one."""
     platform = context.config.platform
     return platform is not None and platform.architecture not in ARCHITECTURES
 
 
 def _readable(context: CheckContext) -> Iterator[KernelFile]:
-    """Yield the kernels that are kernels; those that are not are another check's."""
+    """Yield the files that are kernels; another check reports the others."""
     found = [item for item in context.facts.kernels if item.kernel is not None]
     if not found:
-        raise NotApplicable("there is no kernel to look at")
+        raise NotApplicable("there is no kernel to read")
     yield from found
 
 
@@ -59,7 +59,7 @@ def _readable(context: CheckContext) -> Iterator[KernelFile]:
     cure=boot_remedies.kernel_link,
 )
 def kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Resolve each path; one that ends in a broken link is another check's."""
+    """Resolve each path; another check reports broken links."""
     yield from missing(context, "kernel", (item.trace for item in context.facts.kernels))
     require_known(context, "kernel")
 
@@ -86,7 +86,7 @@ def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     name="kernel-links-too-deep",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary=f"The kernel lies behind more than {GRUB_LINK_LIMIT} links.",
+    summary=f"The path to the kernel has more than {GRUB_LINK_LIMIT} links.",
     why="GRUB prints `too deep nesting of symlinks` and `you need to load the kernel first`.",
     remedy="Link the kernel directly.",
     reads=READS,
@@ -94,7 +94,7 @@ def kernel_link_dangling(context: CheckContext) -> Iterator[Finding | str]:
     cure=boot_remedies.links_directly,
 )
 def kernel_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
-    """Count the links, those of directories included."""
+    """Count the links, including those of directories."""
     yield from too_deep(item.trace for item in context.facts.kernels)
 
 
@@ -105,7 +105,7 @@ def kernel_links_too_deep(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The file at the kernel's path is not a Linux kernel.",
     why="GRUB prints `invalid magic number` and `you need to load the kernel first`.",
-    remedy="Install the kernel's package again, and look for the step that writes over it.",
+    remedy="Install the kernel's package again, and look for the step that overwrites it.",
     reads=READS,
     cure=boot_remedies.kernel_package,
 )
@@ -132,7 +132,7 @@ def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
             version = f" {item.version}" if item.version else ""
             yield f"{entry.path} is a Linux{version} {item.kernel.kind} for {item.kernel.architecture or 'an unknown machine'}"
     if not seen:
-        raise NotApplicable("there is no kernel to look at")
+        raise NotApplicable("there is no kernel to read")
 
 
 @check(
@@ -142,7 +142,7 @@ def kernel_not_linux(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The kernel is shorter than its header says.",
     why="GRUB prints `premature end of file`, or the kernel fails to unpack itself.",
-    remedy="Install the kernel's package again: the copy was cut short.",
+    remedy="Install the kernel's package again: the copy is truncated.",
     reads=READS,
     cure=boot_remedies.kernel_package,
 )
@@ -159,7 +159,7 @@ def kernel_truncated(context: CheckContext) -> Iterator[Finding | str]:
     name="kernel-architecture",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The kernel is made for another architecture than the image.",
+    summary="The kernel is for another architecture than the image.",
     why="GRUB prints `invalid magic number`, or the firmware refuses the kernel.",
     remedy="Build the image for one platform: use a base image of that platform, and docker build --platform.",
     reads=READS,
@@ -185,7 +185,7 @@ def kernel_architecture(context: CheckContext) -> Iterator[Finding | str]:
 
 def _version(item: KernelFile) -> str:
     if item.version is None:
-        raise Undecided(f"neither header nor name of {item.path} has the kernel's version")
+        raise Undecided(f"neither the header nor the name of {item.path} has the kernel's version")
     return item.version
 
 
@@ -195,7 +195,7 @@ def _version(item: KernelFile) -> str:
     level=Level.WARNING,
     summary="The root filesystem has no modules directory for the kernel.",
     why="""The machine boots with the drivers of its initrd only: other drivers (network, sound, file systems) do not work, and no initrd can be rebuilt.""",
-    remedy="Install the modules of the kernel that boots: those of its own package.",
+    remedy="Install the modules of the kernel that boots, from its own package.",
     reads=READS,
     cure=boot_remedies.kernel_package,
 )

@@ -1,8 +1,8 @@
-"""Checks on the layers as archives: what runtimes refuse, what they unpack differently, what other readers see instead.
+"""Checks on the layers as archives: entries that runtimes refuse, unpack differently, or that other readers see differently.
 
-What is irregular is noted where it is read (`tarstream`, `layer`, `outline`, and `overlay` for what only shows when layers
-are merged). `RULINGS` says of each kind who does what with it and how it is mended; the checks only sort by it. Behind
-the table are runs of the tools themselves: containerd 2, moby, containers/storage, umoci, ggcr, and elemental-toolkit,
+The readers note irregularities (`tar.reader`, `layer`, and `rootfs.overlay` for those that appear when layers are merged).
+`RULINGS` states for each kind what each tool does and how to repair it; the checks only select by kind. The table comes from
+runs of the tools themselves: containerd 2, moby, containers/storage, umoci, ggcr, and elemental-toolkit,
 which deploys derivatives with ggcr 0.20.
 """
 
@@ -40,17 +40,17 @@ _UNPACKED = (
     Capability.RECOVERY,
     Capability.ISO,
 )
-"""What an image cannot do that cannot be unpacked."""
+"""The capabilities that an image loses if it cannot be unpacked."""
 
 
 @frozen
 class Ruling:
-    """What is known of one kind of irregularity.
+    """The facts about one kind of irregularity.
 
     Attributes:
         check: the id of the check that reports it.
         who: what each tool does.
-        remedy: how it is mended.
+        remedy: how to repair it.
     """
 
     check: str
@@ -58,16 +58,16 @@ class Ruling:
     remedy: str
 
 
-_LINKS = "Hard-link only to files of the same layer that come first, or copy the file."
-_WHITEOUTS = "Write whiteouts as empty regular files, each for one path that nothing else in the layer has."
-_EXTENSIONS = "Write each entry with one extended header, directly in front of it."
+_LINKS = "Hard-link only to earlier files of the same layer, or copy the file."
+_WHITEOUTS = "Write whiteouts as empty regular files, each for a path without another entry in the layer."
+_EXTENSIONS = "Write each entry with one extended header, directly before it."
 _CUT = "The layer was cut or damaged before it was published: build and push it again."
 _TABLE = """Convert the image again (nerdctl image convert, podman push --compression-format zstd:chunked). A name that is not UTF-8
 cannot be in a table: give the file another one.""".replace("\n", " ")
-_TAR = "Write the archive with a current tar library; the one that wrote it counts wrongly."
+_TAR = "Write the archive with a current tar library; the library that wrote it counts wrongly."
 
 RULINGS: Mapping[str, Ruling] = {
-    # Nobody, or hardly anybody, unpacks these.
+    # No tool, or almost none, unpacks these.
     "unknown-type": Ruling(
         "COS002",
         "containerd and umoci refuse the layer, elemental refuses the image, Python's tarfile reads the entry as a file",
@@ -81,7 +81,7 @@ RULINGS: Mapping[str, Ruling] = {
     "invalid-whiteout": Ruling(
         "COS002",
         "containerd, Docker and umoci refuse the layer, elemental deletes everything below it",
-        f"Name in a whiteout what it deletes: {whiteout_path('NAME')}.",
+        f"Write the deleted name in a whiteout: {whiteout_path('NAME')}.",
     ),
     "dangling-hardlink": Ruling("COS002", "every unpacker stops at it", _LINKS),
     "forward-hardlink": Ruling(
@@ -108,7 +108,7 @@ RULINGS: Mapping[str, Ruling] = {
     "file-as-parent": Ruling(
         "COS002",
         "containerd, Docker and Podman stop at it; elemental loses the entry",
-        "Have a directory where something is below it, or remove the file in a layer before.",
+        "Make it a directory if it has entries below it, or remove the file in an earlier layer.",
     ),
     "parent-loop": Ruling("COS002", "every unpacker stops at it", "Break the loop of links."),
     "root-not-directory": Ruling(
@@ -117,13 +117,13 @@ RULINGS: Mapping[str, Ruling] = {
     # These become different trees.
     "duplicate-entry": Ruling(
         "COS003",
-        "containerd, Docker, Podman and umoci take the last one, elemental the first",
+        "containerd, Docker, Podman and umoci use the last one, elemental the first",
         "Write each path once in a layer.",
     ),
     "entry-over-children": Ruling(
         "COS003",
-        "runtimes delete what was below it, readers that go by names keep both",
-        "Write nothing below a path that is no directory.",
+        "runtimes delete the entries below it, readers that go by names keep both",
+        "Write no entry below a path that is not a directory.",
     ),
     "symlinked-parent": Ruling(
         "COS003",
@@ -133,12 +133,12 @@ RULINGS: Mapping[str, Ruling] = {
     "whiteout-beside-entry": Ruling(
         "COS003",
         "if the whiteout is last, runtimes on overlayfs refuse the layer; if it is first, elemental loses the entry",
-        "Replace a file by its new entry only, and empty a directory by an opaque whiteout.",
+        "Replace a file with its new entry only, and empty a directory with an opaque whiteout.",
     ),
     "nested-whiteout": Ruling(
         "COS003",
         "containerd and Docker on overlayfs refuse the layer, Podman and umoci delete both",
-        "Delete a directory by one whiteout.",
+        "Delete a directory with one whiteout.",
     ),
     "whiteout-in-opaque": Ruling(
         "COS003",
@@ -148,7 +148,7 @@ RULINGS: Mapping[str, Ruling] = {
     "late-opaque": Ruling(
         "COS003",
         "containerd without overlayfs deletes those entries too",
-        "Write a directory's own entry and its opaque whiteout in front of what is in it.",
+        "Write a directory's own entry and its opaque whiteout before its content.",
     ),
     "root-opaque": Ruling(
         "COS003",
@@ -156,7 +156,7 @@ RULINGS: Mapping[str, Ruling] = {
         "Start from an empty image instead (FROM scratch).",
     ),
     "whiteout-directory": Ruling(
-        "COS003", "runtimes make a directory of that name, others delete what it names", _WHITEOUTS
+        "COS003", "runtimes make a directory of that name, other readers delete the named path", _WHITEOUTS
     ),
     "aufs-metadata": Ruling(
         "COS003",
@@ -195,23 +195,23 @@ RULINGS: Mapping[str, Ruling] = {
     # Runtimes agree on these; other readers, scanners among them, see something else.
     "prefix-without-magic": Ruling(
         "COS006",
-        "Python's tarfile puts them in front of the name, runtimes and GNU tar do not",
-        "Write names that are long by PAX headers.",
+        "Python's tarfile puts them before the name, runtimes and GNU tar do not",
+        "Write long names with PAX headers.",
     ),
     "repeated-pax-header": Ruling(
-        "COS006", "runtimes and GNU tar take the last, Python's tarfile the first", _EXTENSIONS
+        "COS006", "runtimes and GNU tar use the last, Python's tarfile the first", _EXTENSIONS
     ),
     "repeated-long-name": Ruling(
-        "COS006", "runtimes and GNU tar take the last, Python's tarfile the first", _EXTENSIONS
+        "COS006", "runtimes and GNU tar use the last, Python's tarfile the first", _EXTENSIONS
     ),
     "long-name-over-pax": Ruling(
-        "COS006", "runtimes and GNU tar take the long name, Python's tarfile the PAX path", _EXTENSIONS
+        "COS006", "runtimes and GNU tar use the long name, Python's tarfile the PAX path", _EXTENSIONS
     ),
     "global-header": Ruling(
         "COS006",
         "runtimes make no file of it, but containerd deletes what the layer has at its name, and elemental what lower layers have; \
 umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry behind it",
-        "Leave it out (git archive writes one: unpack what it wrote and add the files).",
+        "Leave it out (git archive writes one: unpack its archive and add the files).",
     ),
     "dangling-extension": Ruling(
         "COS006", "runtimes drop it, other readers apply it to the next entry or stop", _EXTENSIONS
@@ -236,10 +236,10 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
         "runtimes ignore them, tar --ignore-zeros and scanners that search for headers read on",
         "End the layer with the archive's end mark.",
     ),
-    # The table of contents that a layer brings along for those who read it lazily.
+    # The table of contents of a layer, for lazy readers.
     "table-differs": Ruling(
         "COS111",
-        "runtimes that pull lazily (stargz-snapshotter, Podman) go by the table, all others and elemental by the archive",
+        "runtimes that pull lazily (stargz-snapshotter, Podman) use the table, all others and elemental the archive",
         _TABLE,
     ),
     "table-unreadable": Ruling(
@@ -251,18 +251,18 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
         "Docker, Podman and ggcr refuse the layer, containerd, umoci and elemental write it below the root",
         "Write names relative to the root, without '..'.",
     ),
-    # Orders to overlayfs in what should be data.
+    # Data that overlayfs interprets.
     "overlay-device": Ruling(
         "COS008",
-        "containerd, Docker and Podman on overlayfs delete the lower file by it, umoci and elemental make a device",
-        f"Delete by a whiteout ({whiteout_path('NAME')}), and leave the device out.",
+        "on overlayfs, containerd, Docker and Podman delete the lower file, umoci and elemental make a device",
+        f"Delete with a whiteout ({whiteout_path('NAME')}), and leave the device out.",
     ),
     "overlay-attribute": Ruling(
         "COS008",
-        "Docker and Podman obey it: they hide lower files, or show those of another directory; containerd, umoci and elemental do not",
+        "with Docker and Podman it hides lower files, or shows those of another directory; containerd, umoci and elemental ignore it",
         "Export the layer from the mounted file system, not from overlayfs' upper directory.",
     ),
-    # Everybody sees the same, and still no tool should write it.
+    # All readers agree, but no tool should write it.
     "odd-whiteout": Ruling("COS009", "every runtime treats it as a whiteout anyway", _WHITEOUTS),
     "sparse": Ruling(
         "COS009",
@@ -270,14 +270,14 @@ umoci refuses the layer; Python's tarfile and GNU tar apply it to every entry be
         "Write files whole (GNU tar: without --sparse).",
     ),
     "missing-padding": Ruling("COS009", "runtimes accept it, GNU tar reports an unexpected end", _CUT),
-    "missing-end": Ruling("COS009", "runtimes accept it, and it looks like a cut one", _CUT),
+    "missing-end": Ruling("COS009", "runtimes accept it, and it looks like a truncated layer", _CUT),
 }
-"""Every kind of irregularity: who does what with it, and how it is mended."""
+"""Every kind of irregularity: what each tool does, and how to repair it."""
 
 
 def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
     """Yield the findings of one check, those of the resolver first, then by layer and offset."""
-    # What ends another reader's work is told by COS201 and COS202, which know what it costs.
+    # COS201 and COS202 report what stops another reader, because they know the effect.
     told = {
         (problem.layer, problem.path) for comparison in context.comparisons for problem in comparison.refusals
     }
@@ -321,7 +321,7 @@ def _irregular(context: CheckContext, own: str) -> Iterator[Finding]:
     universal=True,
 )
 def layer_malformed(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what the resolver and the readers noticed."""
+    """Report what the resolver and the readers noted."""
     yield from _irregular(context, "COS002")
     yield f"every entry of the layers can be unpacked ({len(context.rootfs.indexes)} read)"
 
@@ -337,7 +337,7 @@ def layer_malformed(context: CheckContext) -> Iterator[Finding | str]:
     universal=True,
 )
 def layer_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what the readers noticed."""
+    """Report what the readers noted."""
     yield from _irregular(context, "COS003")
 
 
@@ -347,12 +347,12 @@ def layer_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=_UNPACKED,
     summary="A layer's archive is damaged, so that no runtime can read it to its end.",
-    why="""The bytes are those that the image's digests name, so they were damaged before they were published; every unpacker stops at this place.""",
+    why="""The bytes match the image's digests, so they were damaged before they were published; every unpacker stops at this place.""",
     remedy=_CUT,
     universal=True,
 )
 def layer_unreadable(context: CheckContext) -> Iterator[Finding | str]:
-    """Say that the layers were read; `unreadable` stands for all checks where one could not be."""
+    """Report that the layers were read; `unreadable` replaces all checks if one could not be read."""
     yield f"every layer was read to its end ({len(context.rootfs.indexes)})"
 
 
@@ -366,7 +366,7 @@ def layer_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     universal=True,
 )
 def layer_reader_dependent(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what the tar reader noticed."""
+    """Report what the tar reader noted."""
     yield from _irregular(context, "COS006")
 
 
@@ -377,12 +377,12 @@ def layer_reader_dependent(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=_UNPACKED,
     summary="A name in a layer leads out of the root directory.",
     why="""Only hostile or broken tools write such a name. Docker and Podman refuse to pull the image, and a tool that neither refuses
-        nor clamps the name writes outside the directory it unpacks to.""",
+    nor clamps the name writes outside its target directory.""",
     remedy="Write names relative to the root, without '..'.",
     universal=True,
 )
 def layer_name_escapes(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what names led out of the root."""
+    """Report names that lead out of the root."""
     yield from _irregular(context, "COS007")
 
 
@@ -410,7 +410,7 @@ def layer_overlay_order(context: CheckContext) -> Iterator[Finding | str]:
     universal=True,
 )
 def layer_unusual(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what else the readers noticed."""
+    """Report what else the readers noted."""
     yield from _irregular(context, "COS009")
 
 
@@ -426,15 +426,15 @@ def layer_unusual(context: CheckContext) -> Iterator[Finding | str]:
     universal=True,
 )
 def layer_table_differs(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what differed while layers were read whole."""
+    """Report differences that were noted while layers were read whole."""
     yield from _irregular(context, "COS111")
     tables = [index for index in context.rootfs.indexes if is_announced(index.descriptor)]
     if not tables:
-        raise NotApplicable("no layer has a table of contents that the manifest vouches for")
+        raise NotApplicable("no layer has a table of contents that the manifest names")
     compared = sum(index.table is None for index in tables)
     if not compared:
-        raise NotApplicable("layers were read by their tables of contents only")
-    yield f"tables and archives of {compared} layers say the same"
+        raise NotApplicable("only the layers' tables of contents were read")
+    yield f"tables and archives of {compared} layers agree"
 
 
 def unreadable(
@@ -444,17 +444,17 @@ def unreadable(
     steps: tuple[str | None, ...],
     told: Mapping[str, Finding] | None = None,
 ) -> tuple[CheckResult, ...]:
-    """Return the results for an image with a layer that no runtime can read: it fails, and nothing else is known.
+    """Return the results for an image with a layer that no runtime can read: it fails, and the other checks are undecided.
 
     Args:
-        fault: what ended the reading; the blob is known to be the one that the image names.
-        checks: those that should have run.
+        fault: the fault that ended the reading; the blob matches the image's digest.
+        checks: the checks that should have run.
         levels: the profile's levels by id.
-        steps: what made each layer, bottom first, None if the image does not tell.
-        told: what other checks have found anyway, by their ids.
+        steps: the build step of each layer, bottom first, None if unknown.
+        told: the results of other checks, by their ids.
 
     Raises:
-        InvalidLayer: `fault`, where another tool may be able to read the layer.
+        InvalidLayer: `fault`, if another tool may be able to read the layer.
     """
     ruling = RULINGS.get(fault.kind)
     if ruling is None or fault.layer is None or layer_unreadable not in checks:

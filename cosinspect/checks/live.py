@@ -44,7 +44,7 @@ _COMPRESSIONS = {"xz": "CONFIG_SQUASHFS_XZ", "zstd": "CONFIG_SQUASHFS_ZSTD", "gz
 
 
 def drivers_of(context: CheckContext, present: frozenset[str], name: str) -> bool | None:
-    """Return whether an initrd or the kernel has a driver; None if it is not in the initrd and the kernel's content is unknown."""
+    """Return whether an initrd or the kernel has a driver; None if the initrd lacks it and the kernel's drivers are unknown."""
     if name in present:
         return True
     told = False
@@ -82,7 +82,7 @@ def _drivers(
 
 
 def _compression(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the kernel's configuration: mksquashfs is called with `-comp xz` unless the configuration of elemental says else."""
+    """Read the kernel's configuration: mksquashfs is called with `-comp xz` unless the configuration of elemental names another compression."""
     named = _compressions(context)
     if not any(item.version for item in context.facts.kernels):
         return  # other checks report the kernel
@@ -121,7 +121,7 @@ def _compressions(context: CheckContext) -> tuple[str, ...]:
     summary="Neither the initrd nor the kernel has a driver that a live system needs.",
     why="""The live system of an ISO is a squashfs in an ISO 9660 file system, with a writable layer over it: without one of the drivers the boot
         ends in dracut's emergency shell.""",
-    remedy="Have dracut take dmsquash-live into the initrd.",
+    remedy="Make dracut add dmsquash-live to the initrd.",
     reads=READS,
     applies=subjects.toolkit,
     cure=boot_remedies.needs_dracut_modules("dmsquash-live"),
@@ -129,7 +129,7 @@ def _compressions(context: CheckContext) -> tuple[str, ...]:
 def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the drivers that dracut's dmsquash-live loads, and for the kernel's squashfs with xz."""
     own: tuple[tuple[str, ...], ...] = (("isofs",), ("overlay", "dm_snapshot"))
-    if context.deployment.recovery_squashfs:  # where another check looks for what recovery needs too
+    if context.deployment.recovery_squashfs:  # another check looks for the same drivers for recovery
         yield from _drivers(context, own, "a live system")
         return
     yield from _drivers(context, (("squashfs",), ("loop",), *own), "a live system")
@@ -143,7 +143,7 @@ def live_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.RECOVERY, Capability.ISO),
     summary="Neither the initrd nor the kernel mounts the recovery system's squashfs.",
     why="The recovery system of toolkit v2 is a squashfs in a file, as the live system is: the boot ends in dracut's emergency shell.",
-    remedy="Have dracut take the drivers squashfs and loop into the initrd.",
+    remedy="Make dracut add the drivers squashfs and loop to the initrd.",
     reads=READS,
     applies=lambda table: table.deployment.recovery_squashfs,
     cure=boot_remedies.needs_drivers("squashfs", "loop"),
@@ -186,7 +186,7 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.RECOVERY,),
     summary="The recovery entry of the menu does not find bootargs.cfg, the kernel or the initrd.",
     why="""elemental (toolkit v2) copies kernel, initrd and /etc/elemental/bootargs.cfg into the directory boot of the recovery partition; a
-        bootargs.cfg that is only at /etc/cos is ignored silently, and files that it names elsewhere are missing: GRUB prints
+    bootargs.cfg that is only at /etc/cos is ignored silently, and files that it names at other paths are missing: GRUB prints
         `you need to load the kernel first`.""",
     remedy="Keep bootargs.cfg at /etc/elemental, and set kernel=/boot/vmlinuz and initramfs=/boot/initrd in it.",
     reads=boot_globs(),
@@ -194,13 +194,13 @@ def mode_unrecognised(context: CheckContext) -> Iterator[Finding | str]:
     cure=remedies.from_toolkit("menu", "install the toolkit's bootargs.cfg"),
 )
 def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding | str]:
-    """Hold what bootargs.cfg names against what is copied (elemental-toolkit v2, pkg/elemental DeployRecoverySystem)."""
+    """Compare the paths in bootargs.cfg with the copied files (elemental-toolkit v2, pkg/elemental DeployRecoverySystem)."""
     script = context.facts.grub_script(menu_path(context))
     if script is None or context.facts.bootargs is None:
-        raise NotApplicable("there is no menu, or no bootargs.cfg, as other checks say")
+        raise NotApplicable("there is no menu, or no bootargs.cfg; other checks report that")
     words = [[word.raw.strip("\"'") for word in each.words] for each in walk_commands(script.scripts)]
     if not any(each[0] in {"source", "."} and each[-1].endswith(")/boot/bootargs.cfg") for each in words):
-        yield "the menu's recovery entry reads bootargs.cfg out of the image"
+        yield "the menu's recovery entry reads bootargs.cfg from the image"
         return
     bootargs = context.generation.bootargs
     entry, why = on_host(context.rootfs, bootargs)
@@ -215,7 +215,7 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
     ):
         found = find_by_pattern(context.rootfs, patterns)
         if found.fault:
-            continue  # another check's
+            continue  # another check reports it
         links = ("vmlinuz", "linux") if what == "kernel" else ("initrd",)
         there = {f"/boot/{name}" for name in (*links, posixpath.basename(found.path))}
         for path in items:
@@ -236,7 +236,7 @@ def recovery_boot_files_unreachable(context: CheckContext) -> Iterator[Finding |
     level=Level.WARNING,
     summary="The check of file systems races with the mount of the state partition.",
     why="""`fsck.mode=force` has dracut check every partition while the state partition is being mounted: if the check comes first, the mount fails, and the boot ends in the emergency shell. On a quiet machine three of four boots did.""",
-    remedy="Leave fsck.mode=force out of bootargs.cfg, or order the mount behind dracut-initqueue.service.",
+    remedy="Remove fsck.mode=force from bootargs.cfg, or order the mount after dracut-initqueue.service.",
     reads=READS,
     applies=lambda table: table.sysroot_generator != "",
     cure=boot_remedies.takes_out_argument("fsck.mode=force"),
@@ -263,9 +263,9 @@ def fsck_race(context: CheckContext) -> Iterator[Finding | str]:
     generator = context.generation.sysroot_generator
     for path, initrd in opened(context):
         if initrd.lookup(generator) is None:
-            raise NotApplicable(f"{path} mounts the state partition otherwise")
+            raise NotApplicable(f"{path} mounts the state partition in another way")
         if b"dracut-initqueue" in initrd.read(generator):
-            yield f"{path} mounts the state partition behind the check"
+            yield f"{path} mounts the state partition after the check"
         else:
             trace = context.rootfs.trace(context.facts.bootargs_path)
             layer = trace.entry.layer if trace.entry is not None else None

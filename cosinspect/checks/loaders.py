@@ -1,4 +1,4 @@
-"""Checks on the boot loaders that installation and ISO builders copy out of the image: GRUB's modules, shim, MokManager, GRUB for EFI."""
+"""Checks on the boot loaders that installation and ISO builders copy from the image: GRUB's modules, shim, MokManager, GRUB for EFI."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 
 _TARGETS = {"amd64": "x86_64-efi", "arm64": "arm64-efi", "riscv64": "riscv64-efi"}
 _GRUB_DIRECTORIES = ("/usr/share/grub2", "/usr/lib/grub", "/usr/lib/grub2", "/usr/share/grub")
-# elemental of toolkit v2 wants all three, the one before effectively the first (pkg/utils/grub.go).
+# elemental of toolkit v2 requires all three, earlier releases effectively the first (pkg/utils/grub.go).
 _MODULES: tuple[str, ...] = ("loopback.mod", "squash4.mod", "xzio.mod")
 _MODULES_BEFORE: tuple[str, ...] = ("loopback.mod",)
 _MODULES_V2 = ("/boot/grub2/*-efi", "/usr/share/grub*/*-efi", "/usr/lib/grub*/*-efi")
-# What toolkit v2 looks for, in this order; it never builds without Secure Boot but for riscv64 (pkg/bootloader/grub.go).
+# The paths of toolkit v2, in its order; only for riscv64 it builds without Secure Boot (pkg/bootloader/grub.go).
 _SHIM_V2 = ("/usr/lib/elemental/bootloader/shim*", "/usr/share/efi/*/shim.efi", "/boot/efi/EFI/*/shim*.efi")
 _GRUB_V2 = (
     "/usr/lib/elemental/bootloader/grub*",
@@ -39,7 +39,7 @@ _MOK_V2 = (
     "/boot/efi/EFI/*/mm*.efi",
     "/usr/share/efi/*/MokManager.efi",
 )
-# shim, MokManager and GRUB as elemental looks for them anywhere in the image, by ID of os-release and architecture
+# The names of shim, MokManager and GRUB that elemental searches in the whole image, by ID of os-release and architecture
 # (elemental-cli v0.0.16 to v0.3.1, elemental-toolkit v1: pkg/utils/grub.go). On arm64 it lists GRUB for x86_64.
 _ARTIFACTS = {
     ("fedora", "amd64"): ("shimx64.efi", "mmx64.efi", "grubx64.efi"),
@@ -48,7 +48,7 @@ _ARTIFACTS = {
     ("ubuntu", "arm64"): ("shimaa64.efi.signed", "mmaa64.efi", "grubx64.efi.signed"),
 }
 _ARTIFACTS_ELSE = ("shim.efi", "MokManager.efi", "grub.efi")
-# What `elemental build-iso --bootloader-in-rootfs` copies before toolkit v2 (pkg/live/green.go), by architecture.
+# The files that `elemental build-iso --bootloader-in-rootfs` copies before toolkit v2 (pkg/live/green.go), by architecture.
 _ISO_LOADERS = {
     "amd64": (
         "/usr/share/efi/x86_64/shim.efi",
@@ -81,7 +81,7 @@ def _architecture(context: CheckContext) -> str:
     cure=remedies.installs("grub-modules", lead="install GRUB's modules"),
 )
 def grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look where the generation's installation looks."""
+    """Look at the paths of the generation's installation."""
     target = _TARGETS.get(_architecture(context))
     if target is None:
         raise NotApplicable(f"GRUB's modules for {_architecture(context) or 'no platform'} are not known")
@@ -106,7 +106,7 @@ def grub_modules_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _gone(context: CheckContext, directories: list[str], message: str, *evidence: str) -> Finding:
-    """Make the finding with the step that removed a module, from whichever place had it."""
+    """Make the finding with the step that removed a module, from the place that had it."""
     paths = [f"{top}/{name}" for top in directories for name in _MODULES]
     path = next((each for each in paths if context.removal(each)[0] is not None), paths[0])
     layer, removed = context.removal(path)
@@ -136,11 +136,11 @@ def _efi_modules(context: CheckContext, target: str) -> Iterator[Finding | str]:
             *faults.values(),
         )
     else:
-        yield f"GRUB's modules {', '.join(wanted)} are there"
+        yield f"GRUB's modules {', '.join(wanted)} exist"
 
 
 def _named(context: CheckContext, name: str) -> list[Entry]:
-    """Return everything of a name that can be opened, in the order in which Go's WalkDir comes by."""
+    """Return the entries of a name that can be opened, in the order of Go's WalkDir."""
     every = sorted(context.rootfs.glob(f"/**/{name}"), key=lambda entry: entry.path.split("/"))
     return [entry for entry in every if _opens(context, entry)]
 
@@ -163,10 +163,10 @@ def _system(context: CheckContext) -> tuple[str, str, str]:
         if entry.type == "dir":
             continue
         if not _opens(context, entry):
-            return "", entry.path, f"{entry.path} leads to nothing, and elemental stops at it"
+            return "", entry.path, f"{entry.path} is dangling, and elemental stops at it"
         last = entry
     if last is None:
-        return "", "", "there is no file of the name os-release"
+        return "", "", "there is no file with the name os-release"
     name = ""
     for line in (context.facts.text(last.path).text or "").splitlines():
         key, equals, value = line.partition("=")
@@ -176,7 +176,7 @@ def _system(context: CheckContext) -> tuple[str, str, str]:
 
 
 def _by_names(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for shim and GRUB by name, anywhere: without shim the command fails, without GRUB the disk does not boot."""
+    """Look for shim and GRUB by name in the whole image: without shim the command fails, without GRUB the disk does not boot."""
     system, decided, why = _system(context)
     if why and context.facts.os_release is None:
         raise NotApplicable("there is no os-release; another check reports that")
@@ -192,7 +192,7 @@ def _by_names(context: CheckContext) -> Iterator[Finding | str]:
         return
     evidence = [f"{decided} has ID={system or '(none)'}, by which elemental chooses the names"]
     evidence.extend(
-        f"{context.rootfs.trace(entry.path).chain} leads to no file"
+        f"{context.rootfs.trace(entry.path).chain} is dangling"
         for name in absent
         for entry in context.rootfs.glob(f"/**/{name}")
     )
@@ -208,7 +208,7 @@ def _usual(name: str) -> str:
 
 
 def _by_patterns(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for each of the three as toolkit v2 does: every one of them is needed, and is a file."""
+    """Look for each of the three as toolkit v2 does: all are required, and must be files."""
     wanted = {"GRUB for EFI": _GRUB_V2}
     if _architecture(context) != "riscv64":
         wanted = {"shim": _SHIM_V2, **wanted, "MokManager": _MOK_V2}
@@ -247,14 +247,14 @@ def _places(patterns: Iterable[str], architecture: str) -> Iterator[str]:
     summary="The EFI programs are not in the image.",
     why="""Installation on a machine with EFI copies shim and GRUB from the image, and stops with `did not find efi artifacts` or `failed to find
         shim image`. Toolkit v2 requires shim, MokManager and GRUB, with or without Secure Boot.""",
-    remedy="""Install shim and GRUB for EFI under the names that are looked for. elemental has names for Fedora and Ubuntu, and takes those of SUSE for
-        every other distribution: on Debian link shim.efi, MokManager.efi and grub.efi to the signed files.""",
+    remedy="""Install shim and GRUB for EFI under the names that elemental searches. It has names for Fedora and Ubuntu, and uses those of SUSE for
+    every other distribution: on Debian link shim.efi, MokManager.efi and grub.efi to the signed files.""",
     applies=lambda table: table.deployment.loaders in ("names", "patterns"),
     spares=lambda context: (Capability.ISO,) if not _iso_faults(context) else (),
     cure=remedies.installs("efi", lead="install shim and GRUB for EFI"),
 )
 def efi_artifacts_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look where elemental looks: anywhere by name (elemental-cli, toolkit v1), at known places (v2)."""
+    """Look as elemental does: in the whole image by name (elemental-cli, toolkit v1), at known paths (v2)."""
     by_patterns = context.deployment.loaders == "patterns"
     yield from _by_patterns(context) if by_patterns else _by_names(context)
 
@@ -266,8 +266,8 @@ def efi_artifacts_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.ISO,),
     summary="Later releases of elemental do not find the EFI programs.",
     why="""From elemental-cli v0.0.16 on, installation on a machine with EFI copies shim and GRUB from the image by their names, and stops with
-        `did not find efi artifacts`; earlier ones call grub2-install, which needs none.""",
-    remedy="Install shim and GRUB for EFI under the names in the evidence, or link them: they may be anywhere in the image.",
+        `did not find efi artifacts`; earlier ones call grub2-install, which does not need them.""",
+    remedy="Install shim and GRUB for EFI under the names in the evidence, or link them: any directory of the image is searched.",
     applies=lambda table: table.deployment.later_loaders == "names",
     spares=lambda context: (Capability.ISO,) if not _iso_faults(context) else (),
     cure=remedies.installs("efi", lead="install shim and GRUB for EFI"),
@@ -280,8 +280,8 @@ def efi_artifacts_unknown(context: CheckContext) -> Iterator[Finding | str]:
 def _loader_in_image(context: CheckContext) -> bool:
     """Return whether the EFI loaders of an ISO come from the image.
 
-    By default they do from toolkit v1 on, whose documentation builds with `--bootloader-in-rootfs`. Before, packages bring them:
-    then they are looked for where the image has a part of them, and one without any is taken to have them brought.
+    By default they do from toolkit v1 on, whose documentation builds with `--bootloader-in-rootfs`. In earlier releases packages
+    bring them: then they are searched only in an image that has a part of them.
     """
     if context.build is not None and context.build.tool == "luet-makeiso":
         return False
@@ -321,14 +321,14 @@ def iso_loader_faults(rootfs: Rootfs, architecture: str) -> dict[str, str]:
     name="iso-loader-missing",
     level=Level.WARNING,
     capabilities=(Capability.ISO,),
-    summary="The EFI loaders of an ISO are not where its builder copies them from.",
-    why="""`elemental build-iso --bootloader-in-rootfs` copies shim, MokManager and GRUB from fixed paths of the image, and stops if one is missing, a directory, or a link that leads to nothing or out of the image.""",
-    remedy="""Install shim and GRUB for EFI of SUSE, or link them where the builder looks for them; or have an overlay bring the loaders (iso.uefi in
+    summary="The EFI loaders of an ISO are not at the paths from which its builder copies them.",
+    why="""`elemental build-iso --bootloader-in-rootfs` copies shim, MokManager and GRUB from fixed paths of the image, and stops if one is missing, a directory, or a link that is dangling or leads out of the image.""",
+    remedy="""Install shim and GRUB for EFI of SUSE, or link them at the builder's paths; or add the loaders with an overlay (iso.uefi in
         the manifest).""",
     applies=lambda table: table.deployment.iso_loaders == "paths",
 )
 def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at the paths that are copied (elemental-cli v0.3.1, pkg/live/green.go), where no other check found the files missing."""
+    """Look at the copied paths (elemental-cli v0.3.1, pkg/live/green.go), unless another check reports missing files."""
     if not _loader_in_image(context):
         yield "the EFI loaders of an ISO come from packages or an overlay"
         return
@@ -343,7 +343,7 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
         finding = Finding(f"expected a file at {path}: {why}", path or None, layer, removed)
         yield remedies.with_cure(context, finding, file_remedies.links_namesake)
     if not faults:
-        yield "shim, MokManager and GRUB are where elemental build-iso copies them from"
+        yield "shim, MokManager and GRUB are at the paths from which elemental build-iso copies them"
 
 
 @check(
@@ -359,7 +359,7 @@ def iso_loader_missing(context: CheckContext) -> Iterator[Finding | str]:
     cure=file_remedies.links_relatively,
 )
 def builder_link(context: CheckContext) -> Iterator[Finding | str]:
-    """Resolve the menu as the machine that builds does."""
+    """Resolve the menu's path as on the machine that builds."""
     path = menu_path(context)
     trace = context.rootfs.trace(path)
     if trace.entry is None:

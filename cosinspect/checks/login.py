@@ -1,4 +1,4 @@
-"""Check on the way to a login at a console: the unit that asks, the programs, the PAM service, the account and its shell."""
+"""Check on the steps to a login at a console: the unit, the programs, the PAM service, the account and its shell."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _REMOTE = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket", "dropbear
 _STEPS: dict[Kind, str] = {
     "auth": "every password is refused",
     "account": "every account is refused",
-    "session": "whoever logs in is logged out at once",
+    "session": "every login is logged out at once",
 }
 _ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
-"""Where nss-altfiles finds accounts."""
+"""The file in which nss-altfiles finds accounts."""
 
 
 @check(
@@ -44,7 +44,7 @@ _ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
     name="login-impossible",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="Nobody can log in at a console.",
+    summary="No user can log in at a console.",
     why="""The machine boots but cannot be used: without agetty or its units no prompt appears, without login, /etc/passwd or a module of
         PAM every login is refused, without root's shell root is logged out at once.""",
     remedy="""Reinstall what is missing (util-linux, login, the modules of PAM, the shell that /etc/passwd names), and let no later step delete it.""",
@@ -59,7 +59,7 @@ _ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
     cure=remedies.reinstalls(lead="install the package of {name}"),
 )
 def login_impossible(context: CheckContext) -> Iterator[Finding | str]:
-    """Follow the way from the target that is booted to the shell."""
+    """Follow the steps from the booted target to the shell."""
     require_root(context)
     yield from _account(context)
     require_systemd(context)
@@ -94,7 +94,7 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
     if found is None:
         trace = context.rootfs.trace(places[0])
         why = (
-            "the file is not there"
+            "the file is missing"
             if trace.entry is None
             else f"it has {counted(len(accounts), 'account')} without it"
         )
@@ -117,7 +117,7 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _prompts(context: CheckContext) -> tuple[list[Finding], set[str]]:
-    """Return why no unit asks for a login, or which do."""
+    """Return the units that ask for a login, or why none does."""
     units = context.facts.units
     needs = {need.name: need.placement for need in units.started_by("default.target")}
     asked = {
@@ -128,7 +128,7 @@ def _prompts(context: CheckContext) -> tuple[list[Finding], set[str]]:
             "serial-getty@.service"
         )  # for each console= of the command line
     if units.find(_LOGIND).is_there:
-        asked["autovt@.service"] = units.find("autovt@.service")  # for the terminal that is shown
+        asked["autovt@.service"] = units.find("autovt@.service")  # for the active terminal
     good, reasons = set[str](), dict[str, Placement]()
     programs: dict[str, tuple[str, Placement]] = {}
     for name, place in asked.items():
@@ -158,7 +158,7 @@ def _prompts(context: CheckContext) -> tuple[list[Finding], set[str]]:
     findings = [
         context.missing(
             path,
-            f"expected {path}, which {place.path} runs to ask for a login, it is not there: no prompt appears",
+            f"expected {path}, which {place.path} runs to ask for a login, it is missing: no prompt appears",
         )
         for path, (_, place) in programs.items()
     ]
@@ -176,7 +176,7 @@ def _prompts(context: CheckContext) -> tuple[list[Finding], set[str]]:
 
 
 def _programs(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for what agetty starts when a name was typed."""
+    """Look for the program that agetty starts after a name is typed."""
     trace = context.rootfs.trace(_LOGIN)
     if trace.entry is None or trace.entry.type != "file":
         yield context.broken(
@@ -207,7 +207,7 @@ def _service(context: CheckContext) -> Iterator[Finding | str]:
     for kind, effect in _STEPS.items():
         stack = read_stack("login", kind, lambda name: _configuration(context, name))
         if stack.cut:
-            raise Undecided("the PAM service login has more lines than are followed")
+            raise Undecided("the PAM service login has more lines than the limit")
         if passes(stack, lambda handler: _is_there(context, handler), password=kind == "auth"):
             continue
         for finding in _obstacles(context, kind, stack, effect):
@@ -215,14 +215,14 @@ def _service(context: CheckContext) -> Iterator[Finding | str]:
                 told.add(finding.message)
                 yield finding
     if not told:
-        yield "the PAM service login can be passed"
+        yield "the PAM service login can admit a user"
 
 
 def _obstacles(context: CheckContext, kind: Kind, stack: Stack, effect: str) -> Iterator[Finding]:
     for name in stack.missing:
         path = name if name.startswith("/") else f"{_PAM_DIRECTORIES[0]}/{name}"
         yield context.missing(
-            path, f"expected the configuration {path} for the PAM service login, it is not there: {effect}"
+            path, f"expected the configuration {path} for the PAM service login, it is missing: {effect}"
         )
     if not passes(stack, lambda _: True, password=kind == "auth"):
         if (
@@ -231,7 +231,7 @@ def _obstacles(context: CheckContext, kind: Kind, stack: Stack, effect: str) -> 
             and _is_left_out(context)
         ):
             yield _without_service(context, effect)
-        return  # it lets nobody in with every module there: that is what somebody wanted
+        return  # it refuses everyone even with all modules, so that is intended
     for handler in dict.fromkeys(
         each
         for each in (
@@ -262,7 +262,7 @@ def _is_left_out(context: CheckContext) -> bool:
 
 
 def _without_service(context: CheckContext, effect: str) -> Finding:
-    """Return the finding for a service that has no configuration, where the one for all others refuses everybody."""
+    """Return the finding for a service without configuration, if the configuration `other` refuses everyone."""
     path = next(
         (
             f"{top}/login"

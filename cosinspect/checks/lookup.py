@@ -1,4 +1,4 @@
-"""Checks on kernel and initrd as the builders of ISOs and installers find them, which is not as GRUB does."""
+"""Checks on kernel and initrd as the builders of ISOs and installers find them, which differs from GRUB."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _by_pattern(context: CheckContext) -> Search:
 
 
 def _builders(context: CheckContext) -> dict[str, Search]:
-    """Return what makes ISOs of images of this generation, or what the manifest is for."""
+    """Return the builders of ISOs of this generation, or the builder of the manifest."""
     manifest = context.build
     if manifest is not None and manifest.tool == "luet-makeiso":
         return {"luet-makeiso, by the manifest,": _exactly(context, manifest)}
@@ -67,7 +67,7 @@ def _builders(context: CheckContext) -> dict[str, Search]:
 
 
 def spares_iso(context: CheckContext) -> Iterable[Capability]:
-    """Spare the ISO where its builder finds files: it does not read bootargs.cfg, and the medium has a menu of its own."""
+    """Spare the ISO if its builder finds files: it does not read bootargs.cfg, and the medium has its own menu."""
     for search in _builders(context).values():
         found = {what: search(what) for what in _WHAT}
         if any(item.fault for item in found.values()):
@@ -78,7 +78,7 @@ def spares_iso(context: CheckContext) -> Iterable[Capability]:
 
 
 def _wanted(context: CheckContext) -> dict[str, set[str]]:
-    """Return the real paths of the kernel and initrd that boot, where there are any; that there are none is another check's."""
+    """Return the real paths of the kernel and initrd that boot; another check reports if there are none."""
     facts = context.facts
     traces = {
         "kernel": [item.trace for item in facts.kernels if item.kernel is not None],
@@ -102,15 +102,15 @@ def _wanted(context: CheckContext) -> dict[str, set[str]]:
     level=Level.WARNING,
     capabilities=(Capability.ISO,),
     summary="The builder of an ISO does not find the kernel or the initrd.",
-    why="""The builders of ISOs do not read bootargs.cfg: luet-makeiso takes two names in /boot, elemental the first file there with a name on its
-        list, and skips absolute links. They stop with `No Kernel file found` or `No initrd file found`.""",
+    why="""The builders of ISOs do not read bootargs.cfg: luet-makeiso uses two names in /boot, elemental the first file there
+    with a name on its list, and skips absolute links. They stop with `No Kernel file found` or `No initrd file found`.""",
     remedy="""Link kernel and initrd in /boot by relative links, or name them in the manifest of luet-makeiso (initramfs.kernel_file,
         initramfs.rootfs_file), and give it with --manifest.""",
     applies=lambda table: table.deployment.boot_files == "prefixes",
     cure=boot_remedies.lists_boot_files,
 )
 def iso_boot_files_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Search as each builder of the generation does; one that finds both is enough."""
+    """Search as each builder of the generation does; one builder that finds both is enough."""
     builders = _builders(context)
     told: list[str] = []
     for what in _wanted(context):
@@ -121,7 +121,7 @@ def iso_boot_files_missing(context: CheckContext) -> Iterator[Finding | str]:
         told.extend(
             f"{tool} finds no {what}: {item.fault}"
             if item.fault
-            else f"{tool} takes {item.name} for the {what}"
+            else f"{tool} uses {item.name} as the {what}"
             for tool, item in found.items()
         )
     yield "; ".join(told)
@@ -142,7 +142,7 @@ def _unfound(context: CheckContext, what: str, found: dict[str, Found]) -> Findi
     id="COS019",
     name="iso-boot-files-other",
     level=Level.WARNING,
-    summary="The builder of an ISO takes another kernel or initrd than the one that boots.",
+    summary="The builder of an ISO uses another kernel or initrd than the one that boots.",
     why="""The search goes by name: a rescue kernel, a backup or an Image beside vmlinuz may come first, and the ISO boots that, with an initrd of
         another version.""",
     remedy="Delete the file from /boot, or link /boot/vmlinuz and /boot/initrd, which come first among their kind.",
@@ -155,18 +155,18 @@ def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
         raise NotApplicable("the chosen file cannot be booted; another check reports that")
     for what, paths in _wanted(context).items():
         if what == "initrd" and context.deployment.boot_files == "patterns":
-            continue  # another check's, for there installation takes the wrong one as well
+            continue  # another check reports that installation also uses the wrong one
         for tool, search in _builders(context).items():
             found = search(what)
             if found.entry is not None and found.is_file and found.entry.path not in paths:
                 yield Finding(
-                    f"expected {tool} to take the {what} {' or '.join(sorted(paths))}, it takes {found.name}",
+                    f"expected {tool} to use the {what} {' or '.join(sorted(paths))}, it uses {found.name}",
                     found.name,
                     found.entry.layer,
                     (context.step(found.entry.layer),),
                 )
             elif found.is_file:
-                yield f"{tool} takes the {what} that boots"
+                yield f"{tool} uses the {what} that boots"
 
 
 @check(
@@ -177,12 +177,12 @@ def iso_boot_files_other(context: CheckContext) -> Iterator[Finding | str]:
     summary="The kernel or the initrd that goes onto an ISO cannot be booted.",
     why="""The builders of ISOs search by name and do not read the content: the ISO is made, and its menu entry ends with `invalid magic number`, a panic,
         or an initrd that has no module for the kernel.""",
-    remedy="Delete the file from /boot, or give it a name that no builder looks for.",
+    remedy="Delete the file from /boot, or give it a name that no builder searches.",
     applies=subjects.toolkit,
     cure=remedies.deletes(),
 )
 def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
-    """Read what each builder of the generation takes, where that is not what bootargs.cfg names; one good pair is enough."""
+    """Read the files that each builder of the generation uses, if they differ from those in bootargs.cfg; one good pair is enough."""
     told = list(_usable_pairs(context))
     if not told:
         raise NotApplicable("no builder finds both")
@@ -190,7 +190,7 @@ def iso_boot_files_unusable(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _usable_pairs(context: CheckContext) -> Iterator[Finding | str]:
-    """Yield what builder takes a pair that boots, or else why each pair does not; nothing if no builder finds both."""
+    """Yield the builder that uses a pair that boots, or else the faults of each pair; nothing if no builder finds both."""
     bad: list[Finding] = []
     for tool, search in _builders(context).items():
         found = {what: search(what) for what in _WHAT}
@@ -198,7 +198,7 @@ def _usable_pairs(context: CheckContext) -> Iterator[Finding | str]:
             continue  # another check's
         faults = list(_unusable(context, tool, found["kernel"], found["initrd"]))
         if not faults:
-            yield f"{tool} takes {found['kernel'].name} and {found['initrd'].name}"
+            yield f"{tool} uses {found['kernel'].name} and {found['initrd'].name}"
             return
         bad.extend(faults)
     yield from bad
@@ -216,13 +216,13 @@ def _unusable(context: CheckContext, tool: str, kernel: Found, initrd: Found) ->
         platform = context.config.platform
         if item.kernel is None:
             yield _taken(
-                context, tool, "kernel", kernel, f"it is no Linux kernel: {item.fault or item.description}"
+                context, tool, "kernel", kernel, f"it is not a Linux kernel: {item.fault or item.description}"
             )
         elif platform is not None and item.kernel.architecture not in ("", None, platform.architecture):
             yield _taken(context, tool, "kernel", kernel, f"it is for {item.kernel.architecture}")
     for each in (
         () if context.deployment.boot_files == "patterns" else initrds
-    ):  # there another check reports the initrd
+    ):  # then another check reports the initrd
         if each.fault is not None:
             yield _taken(context, tool, "initrd", initrd, f"it cannot be unpacked: {each.fault}")
         elif each.initrd is not None and not each.initrd.opaque and not each.initrd.squashed:
@@ -240,7 +240,7 @@ def _taken(context: CheckContext, tool: str, what: str, found: Found, why: str) 
     layer = entry.layer if entry is not None else None
     step = (context.step(layer),) if layer is not None else ()
     return Finding(
-        f"expected {tool} to take a {what} that boots, it takes {found.name}: {why}", found.name, layer, step
+        f"expected {tool} to use a {what} that boots, it uses {found.name}: {why}", found.name, layer, step
     )
 
 
@@ -250,9 +250,10 @@ def _taken(context: CheckContext, tool: str, what: str, found: Found, why: str) 
     level=Level.ERROR,
     capabilities=(Capability.INSTALL, Capability.RECOVERY, Capability.ISO),
     summary="elemental does not find the kernel with its version, or the initrd.",
-    why="""elemental (toolkit v2) searches /boot by patterns, and takes the kernel's version from the directory of modules whose name is in the kernel's path. The
-        first match decides: if it is a directory, or a link that leads nowhere or out of the image, the search
-        ends with an error. The same happens for a kernel called vmlinuz without a version.""",
+    why="""elemental (toolkit v2) searches /boot by patterns, and reads the kernel's version from the directory of modules whose name is in the kernel's
+    path. The
+        first match decides: if it is a directory, or a link that is dangling or leads out of the image, the search
+        ends with an error. The same happens if the kernel's name vmlinuz has no version.""",
     remedy="Run `elemental init`, which links /boot/vmlinuz to the kernel with its version, and let no later step change /boot.",
     applies=subjects.searched_by_patterns,
     cure=remedies.from_toolkit("boot", "have the files of /boot written"),
@@ -266,11 +267,11 @@ def boot_files_unfound(context: CheckContext) -> Iterator[Finding | str]:
             yield _unfound(context, what, {"elemental": found})
             continue
         if what == "initrd":
-            yield f"elemental takes the initrd {found.name}"
+            yield f"elemental uses the initrd {found.name}"
             continue
         version = _version(context, found)
         if version is not None:
-            yield f"elemental takes the kernel {found.name}, version {version}"
+            yield f"elemental uses the kernel {found.name}, version {version}"
         else:
             listed = ", ".join(_versions(context)) or "none"
             yield Finding(
@@ -282,7 +283,7 @@ def boot_files_unfound(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _version(context: CheckContext, kernel: Found) -> str | None:
-    """Return the version that elemental reads out of a kernel's path: the first name in /lib/modules that is a part of it."""
+    """Return the version that elemental reads from a kernel's path: the first name in /lib/modules that the path contains."""
     return next((name for name in _versions(context) if name in kernel.path), None)
 
 

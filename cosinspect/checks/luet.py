@@ -1,4 +1,4 @@
-"""Checks on luet: its configuration and the databases of what is installed."""
+"""Checks on luet: its configuration and the databases of installed packages."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _SHOWN = 8
 
 
 def require_luet(context: CheckContext) -> None:
-    """Leave a check that asks for luet where the generation has none.
+    """Skip a check of luet if the generation does not use luet.
 
     Raises:
-        NotApplicable: luet plays no part in it.
+        NotApplicable: the generation does not use luet.
     """
     if not context.generation.packages:
-        raise NotApplicable(f"{context.generation.title} comes without luet")
+        raise NotApplicable(f"{context.generation.title} does not use luet")
 
 
 @check(
@@ -164,7 +164,7 @@ def package_files_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _is_judged_elsewhere(context: CheckContext, path: str) -> bool:
-    """Return whether a file's absence is the finding of another check."""
+    """Return whether another check reports a file's absence."""
     generation = context.generation
     single = {
         generation.grub_config,
@@ -197,7 +197,7 @@ def _name(package: LuetPackage | LuetSelector) -> str:
     reads=READS,
 )
 def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Compare what packages require with what is installed or provided, by category and name."""
+    """Compare the requirements of packages with installed and provided packages, by category and name."""
     require_luet(context)
     seen = 0
     for item in context.facts.databases:
@@ -219,7 +219,7 @@ def package_requirement_missing(context: CheckContext) -> Iterator[Finding | str
                 yield remedies.with_cure(context, finding, cure)
     if not seen:
         raise NotApplicable("no luet database lists a package")
-    yield f"what packages require is installed ({counted(seen, 'package')})"
+    yield f"all required packages are installed ({counted(seen, 'package')})"
 
 
 @check(
@@ -238,7 +238,7 @@ def package_file_replaced(context: CheckContext) -> Iterator[Finding | str]:
     """Look for files that a layer wrote after the last one that wrote the database."""
     require_luet(context)
     generation = context.generation
-    # Settings are there to be changed, and of programs other checks tell whether they run.
+    # Changed settings are intended, and other checks report whether programs run.
     own = (f"{generation.dracut_directory}/", *(f"{top}/" for top in generation.unit_directories[1:]))
     seen = 0
     for item in context.facts.databases:
@@ -250,11 +250,11 @@ def package_file_replaced(context: CheckContext) -> Iterator[Finding | str]:
                 entry = context.rootfs.trace(path, follow=False).entry
                 if entry is not None and entry.layer > item.layer:
                     yield Finding(
-                        f"expected {path} as {package} has it, a later step replaced it",
+                        f"expected {path} of {package}, a later step replaced it",
                         path,
                         entry.layer,
                         (context.step(entry.layer),),
                     )
     if not seen:
         raise NotApplicable("no luet database lists a package of the toolkit")
-    yield f"units and scripts of the toolkit are as its packages have them ({counted(seen, 'package')})"
+    yield f"no step replaced units and scripts of the toolkit's packages ({counted(seen, 'package')})"

@@ -1,4 +1,4 @@
-"""Checks on the file systems that files of the image have a machine mount: those of the layout, and those of /etc/fstab."""
+"""Checks on the file systems that a machine mounts by files of the image: the layout, and /etc/fstab."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["fstab_mount_unknown", "layout_volume_unknown"]
 _ARGUMENT = "rd.cos.mount"
 _BY_LABEL = re.compile(r"(?:LABEL=|/dev/disk/by-label/)(.+)")
 _BY_ID = re.compile(r"(?:(?:PART)?UUID=|/dev/disk/by-(?:part)?uuid/)(.+)")
-# What the deployment itself mounts, whatever the file says of it.
+# The mount points of the deployment itself, for which the file does not matter.
 _DEPLOYED = frozenset({"/", "/boot", "/boot/efi", "/efi", "/sysroot", "/usr", "/var"})
 
 
@@ -33,14 +33,14 @@ _DEPLOYED = frozenset({"/", "/boot", "/boot/efi", "/efi", "/sysroot", "/usr", "/
     summary="The layout mounts a file system that no installation makes.",
     why="""The initrd writes the volume to /etc/fstab of the new root without `nofail`: systemd waits 90 seconds for the device, local-fs.target
         fails, and the boot ends in emergency mode.""",
-    remedy="""Have the installation make the file system: name its label in a cloud-config's layout or in /etc/elemental/config.d; or mount it in a
-        later stage.""",
+    remedy="""Let the installation make the file system: name its label in a cloud-config's layout or in /etc/elemental/config.d. Or mount it in a
+    later stage.""",
     reads=(*CLOUD_CONFIG_READS, "etc/elemental/**/*.yaml"),
     applies=lambda table: table.fstab_written,
     cure=remedies.from_toolkit("cloud-configs", "install the toolkit's layout"),
 )
 def layout_volume_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Hold the labels of VOLUMES and of rd.cos.mount= against those of the disk."""
+    """Compare the labels of VOLUMES and rd.cos.mount= with those of the disk."""
     labels = {*context.generation.labels, *context.facts.own_labels}
     count = 0
     for volume, source in _volumes(context):
@@ -61,10 +61,10 @@ def layout_volume_unknown(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _volumes(context: CheckContext) -> Iterator[tuple[str, str]]:
-    """Yield the volumes of the layout with what names them.
+    """Yield the volumes of the layout with their sources.
 
     Raises:
-        Undecided: a command line has more ways than are followed.
+        Undecided: a command line has more variants than the limit.
     """
     layout = context.cloud_configs.layout(context.boot_world("rootfs"))
     for volume in dict.fromkeys(layout.get("VOLUMES", "").split()):
@@ -74,7 +74,7 @@ def _volumes(context: CheckContext) -> Iterator[tuple[str, str]]:
         try:
             parameters = line.line.parameters
         except GrubBound as bound:
-            raise Undecided(f"the kernel command line is not followed to its end: {bound}") from bound
+            raise Undecided(f"the kernel command line is undecided: {bound}") from bound
         for each in parameters:
             if each.key == _ARGUMENT and each.value and each.value not in seen:
                 seen.add(each.value)
@@ -88,14 +88,14 @@ def _volumes(context: CheckContext) -> Iterator[tuple[str, str]]:
     capabilities=BOOTS,
     summary="The image's /etc/fstab mounts the file system of one machine.",
     why="""An image is deployed to many machines, and no two have the same UUID: systemd waits 90 seconds for the device, local-fs.target fails, and
-        the boot ends in emergency mode. Such lines come with the root of a virtual machine that an image was made of.""",
+        the boot ends in emergency mode. Such lines occur in images that were made from the root of a virtual machine.""",
     remedy="Delete the lines, or mount by a label with the option nofail.",
     reads=("etc/fstab",),
     applies=subjects.bootc,
     cure=file_remedies.deletes_line("delete the line"),
 )
 def fstab_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for lines that name a UUID and must succeed; the root and what the deployment mounts are left out."""
+    """Look for lines that name a UUID and must succeed, except the root and the mounts of the deployment."""
     found = context.facts.text("/etc/fstab")
     entry = found.trace.entry
     if found.text is None or entry is None:

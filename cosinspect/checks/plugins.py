@@ -1,8 +1,8 @@
 """Checks that installed distributions add, through entry points of the group `cosinspect.checks`.
 
 An entry point names a check, or several in a list or tuple. A plugin runs with all rights of the process, as every installed distribution
-does. One that cannot be loaded, or takes an id or a name that another has, keeps every inspection from being made: a rule that is
-silently left out would be worse.
+does. A plugin that cannot be loaded, or has an id or a name of another check, prevents every inspection: a silently omitted rule would be
+worse.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ GROUP = "cosinspect.checks"
 
 
 def installed_checks() -> tuple[Check, ...]:
-    """Return the catalogue and, after it, what plugins add, in the order of their entry points' names.
+    """Return the catalogue and, after it, the checks of plugins, in the order of their entry points' names.
 
     Raises:
-        InvalidPlugin: one cannot be used; the message names it.
+        InvalidPlugin: a plugin cannot be used; the message names it.
     """
     return _installed(_places())
 
 
 @lru_cache(maxsize=1)
 def _installed(places: tuple[tuple[str, int], ...]) -> tuple[Check, ...]:  # noqa: ARG001 - it is the key
-    """Look once for what is installed: reading every distribution's metadata takes longer than a verdict that is known."""
+    """Look for plugins once: reading every distribution's metadata takes longer than a cached verdict."""
     return (*CATALOGUE, *plugin_checks(metadata.entry_points(group=GROUP), CATALOGUE))
 
 
 def _places() -> tuple[tuple[str, int], ...]:
-    """Return where distributions are, and when something was last installed there."""
+    """Return the directories of distributions, and the time of the last installation in each."""
     found = []
     for place in sys.path:
         try:
@@ -56,7 +56,7 @@ def plugin_checks(points: Iterable[metadata.EntryPoint], taken: Sequence[Check])
         taken: checks whose ids and names are taken.
 
     Raises:
-        InvalidPlugin: one cannot be used; the message names it.
+        InvalidPlugin: a plugin cannot be used; the message names it.
     """
     owners = {key: "cosinspect itself" for item in taken for key in (item.id, item.name)}
     found: list[Check] = []
@@ -81,16 +81,16 @@ def _load(point: metadata.EntryPoint, plugin: str) -> tuple[Check, ...]:
         checks = tuple(offered) if isinstance(offered, (list, tuple)) else (offered,)
     except (KeyboardInterrupt, GeneratorExit):
         raise
-    except BaseException as fault:  # whatever a stranger's module does, SystemExit included
+    except BaseException as fault:  # a plugin's module may raise anything, also SystemExit
         raise InvalidPlugin(
             f"expected checks, loading them raised {type(fault).__name__}: {fault}",
             where=plugin,
-            remedy="mend or uninstall it",
+            remedy="repair or uninstall it",
         ) from fault
     for item in checks:
         if not isinstance(item, Check):
             raise InvalidPlugin(
-                f"expected checks made by cosinspect.checks.base.check, found a {type(item).__name__}",
+                f"expected checks made with cosinspect.checks.base.check, found a {type(item).__name__}",
                 where=plugin,
             )
     return checks

@@ -34,13 +34,13 @@ _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 
 @frozen
 class _Start:
-    """A program that a boot begins with.
+    """A program that every boot runs.
 
     Attributes:
-        places: where it is looked for; the first that is there counts.
-        effect: what happens on a machine without it.
-        required: whether its absence is a defect of its own; else other checks report it.
-        with_systemd: whether it is needed only where systemd is.
+        places: its possible paths; the first that exists counts.
+        effect: the behaviour of a machine without it.
+        required: whether this check reports its absence; else other checks do.
+        with_systemd: whether only images with systemd need it.
     """
 
     places: tuple[str, ...]
@@ -49,17 +49,17 @@ class _Start:
     with_systemd: bool = False
 
 
-# What happens was seen at boots without each of them.
+# The effects were observed in boots without each program.
 _ROOT = (
     _Start(
         ("/usr/lib/systemd/systemd-udevd", "/lib/systemd/systemd-udevd"),
-        "no device appears to systemd: the console's device times out, and no login prompt comes",
+        "systemd sees no device: the console's device times out, and no login prompt appears",
         required=True,
         with_systemd=True,
     ),
     _Start(("/bin/sh",), "scripts do not run, and a login ends in `Login incorrect`", required=True),
     _Start(("/sbin/agetty", "/usr/sbin/agetty"), "no login prompt comes"),
-    _Start(("/bin/login", "/usr/bin/login"), "the prompt takes a name and asks for no password"),
+    _Start(("/bin/login", "/usr/bin/login"), "the prompt accepts a name and does not ask for a password"),
 )
 _GETTYS = ("getty@.service", "serial-getty@.service", "console-getty.service")
 _DEGRADING = (
@@ -70,19 +70,19 @@ _DEGRADING = (
 
 
 def require_root(context: CheckContext) -> None:
-    """Leave the check where nothing shows that the image is to be booted.
+    """Skip the check if nothing shows that the image is for booting.
 
     Raises:
-        NotApplicable: nothing does.
+        NotApplicable: nothing shows it.
     """
     if not context.facts.generation:
-        raise NotApplicable("no generation is evident, so nothing says that the image is to be booted")
+        raise NotApplicable("no generation is evident, so nothing shows that the image is for booting")
     if not any(map(context.rootfs.exists, ("/usr", "/bin"))):
-        raise NotApplicable("the image is no root of a system")  # but what goes to an EFI partition
+        raise NotApplicable("the image is not the root of a system")  # but files for an EFI partition
 
 
 def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[str, ExecutionFault, str]]:
-    """Yield the programs of a list that cannot be executed, with what comes of it."""
+    """Yield the programs of a list that cannot be executed, with the effect."""
     with_systemd = any(map(context.rootfs.exists, _SYSTEMD))
     for start in starts:
         if start.with_systemd and not with_systemd:
@@ -97,11 +97,11 @@ def _started(context: CheckContext, starts: Iterable[_Start]) -> Iterator[tuple[
 def _told(
     context: CheckContext, faults: Iterable[tuple[str, ExecutionFault, str]], undecided: list[str]
 ) -> Iterator[Finding]:
-    """Make findings, one for each thing that is to blame."""
+    """Make findings, one for each cause."""
     found: dict[str, Finding] = {}
     for path, fault, effect in faults:
         if fault.is_undecided:
-            undecided.append(f"whether {path} runs is not known: {words_of(path, fault)}")
+            undecided.append(f"it is not known whether {path} runs: {words_of(path, fault)}")
         elif (blamed := _blamed(context, fault)) in found:
             first = found[blamed]
             found[blamed] = evolve(first, evidence=(*first.grounds, f"{path} does not run either: {effect}"))
@@ -112,13 +112,13 @@ def _told(
 
 
 def _blamed(context: CheckContext, fault: ExecutionFault) -> str:
-    """Return the file that keeps a program from running, whichever of its links it was asked for by."""
+    """Return the file that prevents a program from running, independent of the link that names it."""
     entry = context.rootfs.trace(fault.path).entry if fault.path.startswith("/") else None
     return entry.path if entry is not None else fault.path
 
 
 def _gettys(context: CheckContext) -> Iterator[tuple[str, ExecutionFault, str]]:
-    """Yield what the units of login prompts run and cannot."""
+    """Yield the programs of login prompts' units that cannot be executed."""
     seen = set()
     for name in _GETTYS:
         found = service_at(context, name)
@@ -128,8 +128,8 @@ def _gettys(context: CheckContext) -> Iterator[tuple[str, ExecutionFault, str]]:
                 continue
             seen.add(path)
             fault = context.facts.execution.fault(path)
-            if fault is not None and context.rootfs.exists(path):  # that it is not there is another check's
-                yield path, fault, f"no login prompt comes, as {name} runs it"
+            if fault is not None and context.rootfs.exists(path):  # another check reports that it is missing
+                yield path, fault, f"no login prompt appears, as {name} runs it"
 
 
 @check(
@@ -152,7 +152,7 @@ def program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     require_root(context)
     undecided: list[str] = []
     starts: tuple[_Start, ...] = _ROOT
-    if context.is_foreign:  # of the others another check says so
+    if context.is_foreign:  # another check reports the others
         effect = "the initrd finds nothing to switch to: it says `Failed to execute /sbin/init`, or ends in the emergency shell"
         starts = (_Start((*_SYSTEMD, "/sbin/init"), effect, required=True), *_ROOT)
     faults = {path: (path, fault, effect) for path, fault, effect in _started(context, starts)}
@@ -161,7 +161,7 @@ def program_unusable(context: CheckContext) -> Iterator[Finding | str]:
     yield from _told(context, faults.values(), undecided)
     if undecided:
         raise Undecided("; ".join(undecided))
-    yield "udev, the shell and what a login takes can be executed"
+    yield "udev, the shell and the programs of a login can be executed"
 
 
 @check(
@@ -182,7 +182,7 @@ def program_degraded(context: CheckContext) -> Iterator[Finding | str]:
     yield from _told(context, _started(context, _DEGRADING), undecided)
     if undecided:
         raise Undecided("; ".join(undecided))
-    yield "mount and what loads drivers can be executed"
+    yield "mount and the program that loads drivers can be executed"
 
 
 # -- what operations call ----------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ _OPERATIONS = (Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY)
 def _unusable(
     context: CheckContext, capability: Capability
 ) -> dict[tuple[str, ...], tuple[str, ExecutionFault]]:
-    """Return the commands of an operation that are there and cannot be executed, by their names."""
+    """Return the commands of an operation that exist and cannot be executed, by their names."""
     table = context.table if capability is not Capability.RECOVERY else None
     own = (*table.own_programs, *table.grub_tools) if table is not None else ()
     found: dict[tuple[str, ...], tuple[str, ExecutionFault]] = {}
@@ -236,12 +236,12 @@ def command_unusable(context: CheckContext) -> Iterator[Finding | str]:
     found: dict[str, tuple[str, ExecutionFault, str]] = {}
     for capability in _OPERATIONS:
         for place, fault in _unusable(context, capability).values():
-            effect = f"{capability.value} stops where it calls it"
+            effect = f"{capability.value} stops when it calls it"
             found.setdefault(place, (place, fault, effect))
     yield from _told(context, found.values(), undecided)
     if undecided:
         raise Undecided("; ".join(undecided))
-    yield "the commands that operations call can be executed, as far as they are there"
+    yield "the existing commands that operations call can be executed"
 
 
 # -- the root as a whole -----------------------------------------------------------------------------------------------
@@ -255,15 +255,14 @@ _SHOWN = 5
     name="merged-directory-replaced",
     level=Level.WARNING,
     summary="A layer replaced a link such as /bin or /lib by a directory.",
-    why="""In an image whose /bin, /sbin and /lib are links into /usr, an archive with an entry for the directory replaces the link: everything behind it is no longer at that
-        path: interpreters of scripts, the dynamic loader, programs
-        that units name.""",
+    why="""In an image whose /bin, /sbin and /lib are links into /usr, an archive with an entry for the directory replaces the link. Everything at the link's target is no longer
+    at that path: interpreters of scripts, the dynamic loader, programs that units name.""",
     remedy="Copy to /usr/bin, /usr/sbin or /usr/lib, or write the archive without entries for the directories that are links.",
     universal=True,
     cure=file_remedies.merges_directory,
 )
 def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the history of the directories beside the targets of merged ones."""
+    """Read the history of the directories whose targets are merged ones."""
     require_root(context)
     seen = 0
     for name in _MERGED:
@@ -291,7 +290,7 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
         shown = ", ".join(f"/{name}/{each}" for each in lost[:_SHOWN])
         more = f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         yield Finding(
-            f"expected /{name} to lead to {target.path}, a directory took the link's place: {shown}{more} are gone",
+            f"expected /{name} to lead to {target.path}, a directory replaced the link: {shown}{more} are gone",
             f"/{name}",
             change.layer,
             (
@@ -299,10 +298,10 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
                 Mention(f"{context.step(change.layer)} replaced it", change.layer),
             ),
         )
-    yield f"the directories of programs and libraries are as the base image has them ({seen})"
+    yield f"the directories of programs and libraries are those of the base image ({seen})"
 
 
-# What systemd mounts its own file systems over, or keeps its state in.
+# The directories over which systemd mounts its own file systems, or in which it keeps state.
 _BASE = {
     **dict.fromkeys(
         ("/dev", "/proc", "/sys", "/run"), "systemd cannot mount its file systems there and freezes"
@@ -337,7 +336,7 @@ def _binds_tmp(context: CheckContext) -> bool:
     cure=file_remedies.replaces_by_directory,
 )
 def base_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what each name leads to; one that is not there is another check's."""
+    """Look at the target of each name; another check reports missing ones."""
     require_root(context)
     bad = False
     judged = (
@@ -360,9 +359,8 @@ def base_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
     name="root-closed",
     level=Level.WARNING,
     summary="Only root may enter the root directory.",
-    why="""Services that run as another user fail, and logins of other users: the machine reaches its targets late or never. At boots with such a
-        root directory root could log in, and multi-user.target came late or not at all.""",
-    remedy="Give the root directory the mode 0755, in the Dockerfile or in the archive that the base image is made of.",
+    why="""Services that run as another user fail, and logins of other users: the machine reaches its targets late or never. In boots with such a root directory root could log in, and multi-user.target was reached late or not at all.""",
+    remedy="Give the root directory the mode 0755, in the Dockerfile or in the archive of the base image.",
     universal=True,
     cure=remedies.runs("open it", lambda *_: ("RUN chmod 755 /",)),
 )
@@ -386,19 +384,19 @@ def root_closed(context: CheckContext) -> Iterator[Finding | str]:
     name="overlay-without-etc",
     level=Level.WARNING,
     summary="The layout makes /etc not writable.",
-    why="""What the stages write below /etc (accounts, host name, network) cannot be written on a read-only root. At a boot with such a layout
-        cos-immutable-rootfs failed, and the boot ended in the emergency shell.""",
+    why="""The stages cannot write accounts, host name and network below /etc on a read-only root. In a boot with such a layout
+    cos-immutable-rootfs failed, and the boot ended in the emergency shell.""",
     remedy="Name /etc in RW_PATHS of the cloud-config that writes the layout.",
     reads=("system/oem/**",),
     cure=remedies.from_toolkit("cloud-configs", "install the toolkit's layout"),
 )
 def overlay_without_etc(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at RW_PATHS as the cloud-configs set it."""
+    """Read RW_PATHS as the cloud-configs set it."""
     if "/etc" not in context.generation.overlays:
-        raise NotApplicable(f"{context.generation.title} does not lay anything over /etc by such a variable")
+        raise NotApplicable(f"{context.generation.title} has no such variable for /etc")
     value = context.cloud_configs.layout(context.boot_world("rootfs")).get("RW_PATHS")
     if value is None or "$" in value:
-        raise NotApplicable("no cloud-config sets RW_PATHS to what is known beforehand")
+        raise NotApplicable("no cloud-config sets RW_PATHS to a known value")
     if "/etc" not in {path.rstrip("/") for path in value.split()}:
         yield Finding(f"expected /etc in RW_PATHS, found {value.strip() or 'nothing'}")
     else:

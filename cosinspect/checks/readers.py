@@ -1,7 +1,7 @@
-"""Checks on who reads the layers how: what one reader sees otherwise than another, and what it refuses.
+"""Checks on the readers of layers: the differences between their trees, and the entries that one refuses.
 
-The other checks hold for the reader that the profile names first. Where another one sees another tree, they are run
-again on that tree, and the worse of both results counts.
+The other checks use the first reader of the profile. If another reader has another tree, they run again on that tree, and the
+worse of both results counts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 SHOWN = 12
-"""Paths of one cause that are reported; `cosinspect diff` tells them all."""
+"""Paths of one cause that are reported; `cosinspect diff` lists them all."""
 
 _GRAVITY = (Kind.FAIL, Kind.OPEN, Kind.PASS, Kind.NOT_APPLICABLE)
 
@@ -43,13 +43,13 @@ _GRAVITY = (Kind.FAIL, Kind.OPEN, Kind.PASS, Kind.NOT_APPLICABLE)
     level=Level.WARNING,
     summary="A machine gets other files than the specification defines.",
     why="""elemental, luet and kairos-agent do not merge layers as the specification requires, and overlayfs cannot always do so:
-        deleted files come back, others are lost. If that concerns another check, that check reports it; this check reports everything else.""",
-    remedy="Deliver the image as one layer: end the Dockerfile with a stage FROM scratch that copies everything of the stage before.",
+        deleted files reappear, others are lost. If that affects another check, that check reports it; this check reports the rest.""",
+    remedy="Deliver the image as one layer: end the Dockerfile with a stage FROM scratch that copies everything from the previous stage.",
     universal=True,
     cure=remedies.flatten,
 )
 def readers_disagree(context: CheckContext) -> Iterator[Finding | str]:
-    """Group what differs by what causes it."""
+    """Group the differences by their causes."""
     if not context.comparisons:
         raise NotApplicable("the profile names one reading of the layers only")
     for comparison in context.comparisons:
@@ -94,7 +94,7 @@ def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding |
     if comparison is None:
         raise NotApplicable(f"the profile does not name the reading {semantics.value}")
     for problem in comparison.refusals:
-        evidence = (context.step(problem.layer), f"{problem.kind}: the writing stops at this entry")
+        evidence = (context.step(problem.layer), f"{problem.kind}: writing stops at this entry")
         path = f"/{problem.path}" if problem.path else None
         yield Finding(problem.message, path, problem.layer, evidence, _REMEDIES.get(problem.kind))
     if comparison.partial is not None:
@@ -107,10 +107,11 @@ def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding |
 _REMEDIES = {
     "attribute-refused": "Leave the attribute out, or write it with a tool that knows its form: setcap, setfacl, or tar --xattrs.",
     "layer-refused": "Compress the layer again, and push it with a tool that names its compression in its media type.",
+    "long-path": "Give the file a path of at most 4000 bytes: a reader's own directory stands in front of it.",
     "unusable-name": "Give the file a name of at most 255 bytes.",
 }
-_WRITE_AGAIN = """Write the layer again with a current tar library, whole, and with every field of a header as its type has it; or
-deliver the image as one layer that such a tool wrote.""".replace("\n", " ")
+_WRITE_AGAIN = """Write the layer again with a current tar library, whole, and with valid fields in every header; or
+    deliver the image as one layer that such a tool wrote.""".replace("\n", " ")
 
 
 def partial_root(
@@ -119,10 +120,10 @@ def partial_root(
     """Return the finding for an image of which elemental installs a part.
 
     Args:
-        problem: what ends the writing.
+        problem: the problem that ends the writing.
         written: the tree that is installed.
-        step: what made the layer.
-        whole: the tree that should be, where it is known.
+        step: the step that made the layer.
+        whole: the expected tree, if it is known.
     """
     count = f"{counted(len(written), 'path is', 'paths are')} written"
     if whole is not None:
@@ -146,12 +147,12 @@ def partial_root(
         ISO fail. If the archive cannot represent an entry, or a layer cannot be read to its end, the archive
         ends without an error: a part of the image is installed, and elemental reports success.""",
     remedy="""Keep a hard link and its target in one layer, or deliver the image as one layer: end the Dockerfile with a stage FROM scratch
-        that copies everything of the stage before.""",
+        that copies everything from the previous stage.""",
     universal=True,
     cure=remedies.flatten,
 )
 def elemental_refuses(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what the reading of elemental could not do and the first one could."""
+    """Report problems that elemental has and the first reader does not have."""
     yield from _refusals(context, Semantics.ELEMENTAL)
 
 
@@ -169,7 +170,7 @@ def elemental_refuses(context: CheckContext) -> Iterator[Finding | str]:
     universal=True,
 )
 def containerd_refuses(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what the reading of a node could not do and the first one could."""
+    """Report problems that a node has and the first reader does not have."""
     yield from _refusals(context, Semantics.OVERLAY)
 
 
@@ -178,14 +179,14 @@ def containerd_refuses(context: CheckContext) -> Iterator[Finding | str]:
     name="index-ambiguous",
     level=Level.WARNING,
     summary="Readers of the image index take different images for one platform.",
-    why="""containerd reads uname's words for an architecture as Go's, and uses the first best match for the platform. elemental, luet and kairos-agent compare the words
-        literally. A node then runs another image than the one that is installed; this report is about
+    why="""containerd reads uname's names of architectures as Go's, and uses the first best match for the platform. elemental, luet and kairos-agent compare the
+    names literally. A node then runs another image than the one that is installed; this report is about
         containerd's choice.""",
-    remedy="List each platform once in the index, in Go's words: linux/amd64, linux/arm64.",
+    remedy="List each platform once in the index, with Go's names: linux/amd64, linux/arm64.",
     universal=True,
 )
 def index_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
-    """Look at what else the index has for the platform, and at how it is written."""
+    """Look for other images of the platform in the index, and at the spelling of the platform."""
     choice = context.choice
     if choice is None:
         raise NotApplicable("the image was not chosen from an index")
@@ -199,7 +200,7 @@ def index_ambiguous(context: CheckContext) -> Iterator[Finding | str]:
     taken = choice.taken.platform
     if taken is not None and taken.written and not choice.rivals:
         yield Finding(
-            f"expected the platform {taken} in the index, found it written {taken.written!r:.100}: elemental does not find it",
+            f"expected the platform {taken} in the index, found the spelling {taken.written!r:.100}, which elemental does not find",
             None,
             None,
             (_written(choice.taken),),
@@ -213,9 +214,9 @@ def _written(item: Descriptor) -> str:
 
 
 def worse(first: CheckResult, other: CheckResult, semantics: Semantics) -> CheckResult:
-    """Return the worse of two results of one check; what only the other reader sees says so."""
+    """Return the worse of two results of one check; findings of only the other reader say so."""
     known = {(finding.message, finding.path) for finding in first.findings}
-    reading = f"only as {semantics.reader} reads the layers (COS200 readers-disagree tells why)"
+    reading = f"only as {semantics.reader} reads the layers (COS200 readers-disagree has the reason)"
     added = tuple(
         evolve(finding, semantics=semantics.value, evidence=(*finding.grounds, reading))
         for finding in other.findings

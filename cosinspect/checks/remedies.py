@@ -1,6 +1,6 @@
-"""Remedies made of the finding, the image and its generation: leave a step out, install a package again, build the initrd again.
+"""Remedies from the finding, the image and its generation: leave a step out, install a package again, build the initrd again.
 
-A cure returns the remedy for one finding. It returns None where it knows no better than the check's own text.
+A cure returns the remedy for one finding. It returns None if the check's own text is as good.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Steps = Callable[[CheckContext, Finding], "Iterable[str | Instruction | None] | 
 _KAIROS_INIT = (
     "RUN --mount=type=bind,from=quay.io/kairos/kairos-init,src=/kairos-init,dst=/kairos-init /kairos-init"
 )
-# A path of an image that needs more quoting than a shell has is none of a command that people type.
+# No command is proposed for a path that needs more than a shell's quotes.
 _PLAIN = re.compile(r"[\x20-\x7e]+")
 _BUILDERS = re.compile(r"(?:^|[\s;&|/])(zypper|dnf|microdnf|yum|apt-get|apt|apk)\s")
 
@@ -86,7 +86,7 @@ def _path_removed(cause: str) -> str:
 
 
 def _leave_out(context: CheckContext, finding: Finding, *, unwanted: bool) -> tuple[int | None, str]:
-    """Return the layer without which the image has the finding no more, and what to leave out of it, in words."""
+    """Return the layer that causes the finding, and what to leave out of it, as text."""
     gone = removed(finding)
     if gone is not None and gone.layer > 0:
         return gone.layer, f"leave the removal out of layer {gone.layer}"
@@ -111,14 +111,14 @@ def remedy_of(
     *steps: str | Instruction | None,
     unwanted: bool = False,
 ) -> Remedy:
-    """Return a remedy: leave out the step that did it, if that is known, or do something after it.
+    """Return a remedy: leave out the step that caused the finding, if it is known, or add a step.
 
     Args:
         context: of the check.
-        finding: what it is for.
-        lead: what to do after the step: a verb first, lower case, without a full stop.
-        steps: the instructions for it; without one that is known, the words alone.
-        unwanted: whether the path of the finding must not be there; else it must be as lower layers have it.
+        finding: the finding to repair.
+        lead: the added step: a verb first, lower case, without a full stop.
+        steps: its instructions; without a known one, only the text.
+        unwanted: whether the path of the finding must not exist; else it must be as in lower layers.
     """
     omits, phrase = _leave_out(context, finding, unwanted=unwanted)
     known = tuple(each for each in steps if each)
@@ -128,7 +128,7 @@ def remedy_of(
 
 
 def with_cure(context: CheckContext, finding: Finding, cure: Cure) -> Finding:
-    """Return a finding with the remedy of a cure that needs what only the check knows."""
+    """Return a finding with the remedy of a cure that needs values of the check."""
     return evolve(finding, remedy=cured(cure, context, finding))
 
 
@@ -136,7 +136,7 @@ def with_cure(context: CheckContext, finding: Finding, cure: Cure) -> Finding:
 
 
 def _family(context: CheckContext) -> str | None:
-    """Return the distribution by its package manager: as os-release names it, as the image has it, as build steps call it."""
+    """Return the distribution, by os-release, by the package manager in the image, or by the one in build steps."""
     table = distributions()
     found = context.facts.os_release
     values = found[1].values if found is not None else {}
@@ -157,7 +157,7 @@ def install(context: CheckContext, *what: str, again: bool = False) -> Instructi
 
     Args:
         context: of the check.
-        what: components of the table, commands, or paths that a package brings.
+        what: components of the table, commands, or paths of a package.
         again: whether the packages are installed, and their files are to be written again.
     """
     name = _family(context)
@@ -190,11 +190,11 @@ def installs(*what: str, lead: str = "install it") -> Cure:
 
 
 def reinstalls(*, lead: str = "install the package of {name}", else_by: str | None = None) -> Cure:
-    """Return a cure that installs the package of what the finding is about: of the path that is gone, or of its own.
+    """Return a cure that installs the package of the finding's path: of the removed one, or of its own.
 
     Args:
-        lead: what it says, with `{name}` for the path or the command.
-        else_by: the component where the table has none for the path.
+        lead: the text of the remedy, with `{name}` for the path or the command.
+        else_by: the component if the table has none for the path.
     """
 
     def cure(context: CheckContext, finding: Finding) -> Remedy | None:
@@ -243,7 +243,7 @@ def from_toolkit(part: Part, lead: str) -> Cure:
 
     Args:
         part: the part.
-        lead: what it says: `install the menu`.
+        lead: the text of the remedy: `install the menu`.
     """
 
     def cure(context: CheckContext, finding: Finding) -> Remedy | None:
@@ -272,7 +272,7 @@ def toolkit_step(context: CheckContext, part: Part, *, again: bool = False) -> s
 
 
 def luet(*packages: str, again: bool = False) -> Instruction:
-    """Return the instruction by which luet installs packages, or installs them again."""
+    """Return the instruction with which luet installs packages, or installs them again."""
     return Instruction(f"RUN luet {'reinstall' if again else 'install'} -y {' '.join(packages)}", packages)
 
 
@@ -302,13 +302,13 @@ def deletes(lead: str = "delete it") -> Cure:
 
 
 def by_hand(lead: str, *, unwanted: bool = False) -> Cure:
-    """Return a cure of words alone, and of the step to leave out."""
+    """Return a cure with text alone, and with the step to leave out."""
     return lambda context, finding: remedy_of(context, finding, lead, unwanted=unwanted)
 
 
 def flatten(context: CheckContext, finding: Finding) -> Remedy:  # noqa: ARG001 - a cure has both
-    """Deliver the image as one layer, which all readers read alike."""
-    lead = "Deliver the image as one layer: call the last stage `build`, and add a stage behind it"
+    """Deliver the image as one layer, which all readers read in the same way."""
+    lead = "Deliver the image as one layer: call the last stage `build`, and add a stage after it"
     return Remedy.of(lead, "FROM scratch", "COPY --from=build / /")
 
 
@@ -324,7 +324,7 @@ def link(context: CheckContext, path: str, target: str) -> str:
 
 
 def kernel_version(context: CheckContext) -> str | None:
-    """Return the version of the kernel that boots, else that of the one directory of modules, else None."""
+    """Return the version of the kernel that boots, else that of the only directory of modules, else None."""
     for kernel in context.facts.kernels:
         if kernel.version:
             return kernel.version
@@ -333,7 +333,7 @@ def kernel_version(context: CheckContext) -> str | None:
 
 
 def _initrd_path(context: CheckContext, finding: Finding) -> tuple[str, str | None]:
-    """Return where the initrd is to be written, and the version of its kernel."""
+    """Return the path at which to write the initrd, and the version of its kernel."""
     table = context.table
     if table is not None and table.initrds in ("elemental3", "ostree"):
         path = finding.path or ""
@@ -388,7 +388,7 @@ def rebuilds(
     """Return a cure that builds the initrd again.
 
     Args:
-        lead: what it says.
+        lead: the text of the remedy.
         settings: lines of a drop-in of dracut that come first.
         name: the name of the drop-in.
         options: further options of dracut.

@@ -1,4 +1,4 @@
-"""Check on shell scripts of the root: those that started units run, and the toolkit's own commands; every command that they call."""
+"""Check on the commands that shell scripts of the root call: scripts of started units, and the toolkit's own commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEPT = re.compile(
 )
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh"})
 _HEAD = 256
-# Scripts that people and plans call, by their names in every generation.
+# Scripts that users and plans call, by their names in every generation.
 _COMMANDS = tuple(
     f"/usr/{top}/{name}"
     for top in ("bin", "sbin")
@@ -54,7 +54,7 @@ class _Script:
     universal=True,
 )
 def script_command_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the scripts, and look for every command that they surely call; one that a script looks for first is provided for."""
+    """Read the scripts, and look for every command that they certainly call, except commands that a script tests for first."""
     if not context.facts.generation:
         raise NotApplicable("no generation is evident")
     count = 0
@@ -87,7 +87,7 @@ def _scripts(context: CheckContext) -> Iterator[_Script]:
     seen = set()
     for path, caller in asked:
         entry = context.rootfs.trace(path).entry
-        # Others are not kept while layers pass by, and are not worth reading a layer again.
+        # The bodies of others are not kept, and it is not worth reading a layer again for them.
         if entry is None or entry.path in seen or entry.type != "file" or not _KEPT.fullmatch(entry.path):
             continue
         seen.add(entry.path)
@@ -98,7 +98,7 @@ def _scripts(context: CheckContext) -> Iterator[_Script]:
 
 
 def _runners(context: CheckContext) -> Iterator[str]:
-    """Yield the names of what runs the stages of the boot, which another check looks for."""
+    """Yield the names of programs that run the stages of the boot, which another check looks for."""
     table = context.derivative
     for runners in table.stage_runners if table is not None else ():
         yield from map(posixpath.basename, runners)
@@ -113,7 +113,7 @@ def _absent(context: CheckContext, script: _Script) -> list[tuple[str, int]]:
     for name in read.sourced:
         text = context.facts.text(name).text if name.startswith("/") else None
         if text is None:
-            return []  # what it defines is not known
+            return []  # its functions are not known
         known |= functions(text)
     execution = context.facts.execution
     return [

@@ -1,4 +1,4 @@
-"""Checks on files that set something for the whole system: fstab, the toolkit's environment files, SELinux; and its size."""
+"""Checks on settings of the whole system: fstab, the toolkit's environment files, SELinux; and on its size."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BLOCK = 4096
     ),
 )
 def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for lines that are no comments (fstab(5))."""
+    """Look for lines that are not comments (fstab(5))."""
     found = context.facts.text("/etc/fstab")
     lines = [line.strip() for line in (found.text or "").splitlines()]
     listed = [line for line in lines if line and not line.startswith("#")]
@@ -61,7 +61,7 @@ def fstab_overwritten(context: CheckContext) -> Iterator[Finding | str]:
     summary="elemental cannot read one of its configuration files.",
     why="""elemental reads /etc/elemental/config.yaml and config.d when it starts, and before toolkit v1 also os-release, /etc/cos/config and
         /etc/cos-upgrade-image as environment files: it fails if a file does not parse.""",
-    remedy="Correct the file: YAML, or KEY=VALUE, a comment or nothing in each line of an environment file.",
+    remedy="Correct the file: YAML, or, in an environment file, lines with KEY=VALUE, comments or empty lines.",
     reads=(
         "etc/os-release",
         "usr/lib/os-release",
@@ -110,12 +110,12 @@ def settings_malformed(context: CheckContext) -> Iterator[Finding | str]:
     name="image-exceeds-disk",
     level=Level.WARNING,
     summary="The image is larger than its target.",
-    why="""Installation and upgrade make a file system of a fixed size, or three on one partition, and copy the image into it: the copy ends
-        with `no space left on device`. A disk for a cloud has a recovery partition of 2048 MiB (v0.0.15), where a larger image may not fit.""",
-    remedy="Make the image smaller, or give the file system and the state partition another size where it is installed.",
+    why="""Installation and upgrade make a file system of a fixed size, or three on one partition, and copy the image into it: the copy fails
+    with `no space left on device`. A disk for a cloud has a recovery partition of 2048 MiB (v0.0.15), where a larger image may not fit.""",
+    remedy="Make the image smaller, or set another size of the file system and the state partition for the installation.",
 )
 def image_exceeds_disk(context: CheckContext) -> Iterator[Finding | str]:
-    """Add up what the files take in blocks of 4096 bytes, and compare it with the generation's sizes."""
+    """Add up the files' blocks of 4096 bytes, and compare the sum with the generation's sizes."""
     bound = context.generation.image_mebibytes
     named = ""
     key = context.deployment.image_size_key
@@ -124,7 +124,7 @@ def image_exceeds_disk(context: CheckContext) -> Iterator[Finding | str]:
         named = read_env_file(text).values.get(key, "") if text else ""
         bound = int(named) if named.isascii() and named.isdigit() and len(named) < 9 else bound
     if not bound:
-        raise NotApplicable(f"{context.generation.title} makes no file system of a size that is known")
+        raise NotApplicable(f"{context.generation.title} makes no file system of a known size")
     size = context.rootfs.blocks(_BLOCK) * _BLOCK // _MEBIBYTE
     where = " by /etc/cos/config" if named else ""
     if size > bound:
@@ -170,4 +170,4 @@ def selinux_unlabelled(context: CheckContext) -> Iterator[Finding | str]:
     if found is None:
         yield context.missing("/usr/sbin/setfiles", "expected the command setfiles, it is not in the image")
     else:
-        yield f"{found} labels what is written"
+        yield f"{found} labels the written files"

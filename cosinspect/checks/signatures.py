@@ -1,4 +1,4 @@
-"""The check on the image's own signatures, for those who named somebody that must have signed it."""
+"""The check on the image's own signatures, for users who name a signer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cosinspect.report.report import SIGNATURE_TAG, Capability, Finding, Level
 __all__ = ["signature_missing"]
 
 MAX_EVIDENCE = 20
-"""Signatures that do not count, of which a finding tells; the report has them all."""
+"""The most invalid signatures in a finding; the report has them all."""
 
 
 @check(
@@ -39,7 +39,7 @@ def signature_missing(context: CheckContext) -> Iterator[Finding | str]:
     if seen.verified:
         return
     if seen.trouble:
-        raise Undecided(f"the signatures of {seen.subject} cannot be seen: {seen.trouble}")
+        raise Undecided(f"the signatures of {seen.subject} cannot be read: {seen.trouble}")
     count = len(seen.rejected)
     found = f"{count} signature{'' if count == 1 else 's'} that do{'es' if count == 1 else ''} not count"
     fates = [f"{item.origin}: {item.reason}" for item in seen.rejected[:MAX_EVIDENCE]]

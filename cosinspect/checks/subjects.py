@@ -1,4 +1,4 @@
-"""What a generation must have for a check to be about it: conditions on the generation's table, for `check(applies=...)`."""
+"""Conditions on a generation's table, for `check(applies=...)`: whether a check applies to it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def kairos_by_grub(table: Generation) -> bool:
 
 
 def trusted_boot(table: Generation) -> bool:
-    """Return whether a unified kernel image is made of the whole tree."""
+    """Return whether a unified kernel image is made from the whole tree."""
     return table.trusted_boot
 
 
@@ -61,7 +61,7 @@ def elemental3(table: Generation) -> bool:
 
 
 def carrier(table: Generation) -> bool:
-    """Return whether it holds no system, and something else that Elemental 3 reads."""
+    """Return whether it has no system, but other content that Elemental 3 reads."""
     return bool(table.carries)
 
 

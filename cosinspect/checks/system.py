@@ -1,4 +1,4 @@
-"""Checks on the running system: its init, the stage runner and its units, os-release, and where things are mounted."""
+"""Checks on the running system: its init, the stage runner and its units, os-release, and mount points."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = [
 ]
 
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
-# What elemental makes when it writes an image to disk (CreateDirStructure). It makes /boot too, but an image without
-# has no kernel, which another check says.
+# The directories that elemental makes when it writes an image to disk (CreateDirStructure). It also makes /boot, but an
+# image without /boot has no kernel, which another check reports.
 _REPAIRED = ("/run", "/sys", "/proc", "/dev", "/tmp", "/usr/local", "/oem")  # noqa: S108 - paths of the image
 
 
 def _fault(context: CheckContext, path: str) -> ExecutionFault | None:
-    """Return what keeps a program from being executed.
+    """Return the reason why a program cannot be executed.
 
     Raises:
-        Undecided: it may run after all.
+        Undecided: it may run.
     """
     fault = context.facts.execution.fault(path)
     if fault is not None and fault.is_undecided:
@@ -44,7 +44,7 @@ def _fault(context: CheckContext, path: str) -> ExecutionFault | None:
 
 
 def starts_openrc(context: CheckContext) -> bool:
-    """Return whether the image starts with OpenRC in place of systemd, as those of Alpine do."""
+    """Return whether the image starts with OpenRC instead of systemd, as images of Alpine do."""
     runs = any(_fault(context, path) is None for path in ("/sbin/openrc", "/usr/sbin/openrc", "/bin/openrc"))
     return runs and _fault(context, "/sbin/init") is None and not any(map(context.rootfs.exists, _SYSTEMD))
 
@@ -56,8 +56,8 @@ def starts_openrc(context: CheckContext) -> bool:
     capabilities=BOOTS,
     summary="systemd is not in the image, or cannot run.",
     why="""Without systemd the initrd finds nothing to switch to, and the boot ends in its emergency shell. Without its loader the kernel prints `Failed to execute /sbin/init` and stops; without one of its libraries it panics: `Attempted to kill init`.""",
-    remedy="""Install systemd, with the libraries that it is linked to and for the image's architecture; a base image for containers often comes without
-        it. If a layer replaced a link such as /lib by a directory, copy to /usr/lib instead.""",
+    remedy="""Install systemd, with the libraries that it is linked to and for the image's architecture; base images for containers often lack
+    it. If a layer replaced a link such as /lib by a directory, copy to /usr/lib instead.""",
     reads=LOADER_READS,
     cure=remedies.reinstalls(lead="install systemd and its libraries", else_by="systemd"),
 )
@@ -93,7 +93,7 @@ def init_link_missing(context: CheckContext) -> Iterator[Finding | str]:
     if not any(context.rootfs.exists(path) for path in _SYSTEMD):
         raise NotApplicable("there is no systemd to link to")
     if trace.entry is None:
-        yield context.broken(trace, "expected /sbin/init, it leads to nothing")
+        yield context.broken(trace, "expected /sbin/init, it is missing or dangling")
 
 
 @check(
@@ -120,7 +120,7 @@ def stage_runner_missing(context: CheckContext) -> Iterator[Finding | str]:
             context.unexecutable(path, fault, f"expected {path}, {words_of(path, fault)}")
             for path, fault in faults.items()
         )
-    # The first alternative is what the generation uses; a file that is there and cannot run tells more.
+    # The generation uses the first alternative; a file that exists and cannot run has more information.
     yield next((item for item in failures if item.layer is not None), failures[0])
 
 
@@ -155,7 +155,7 @@ def cos_units_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="There is neither /etc/os-release nor /usr/lib/os-release.",
     why="systemd refuses to switch to a root without it: `Failed to start initrd-switch-root.service`.",
-    remedy="Install the package of the base system that has it; a later step removed it.",
+    remedy="Install the base system's package that has it.",
     reads=("etc/os-release", "usr/lib/os-release"),
     cure=remedies.installs("os-release", lead="install the package that has it"),
 )
@@ -177,17 +177,17 @@ def os_release_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="mountpoint-missing",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="A directory that is made writable at boot is not in the image.",
+    summary="The image lacks a directory that is made writable at boot.",
     why="""The root is read-only, so the directory cannot be made: its mount fails, local-fs.target with it, and the boot
         stops in emergency mode.""",
     remedy="Make the directories in the Dockerfile.",
     cure=file_remedies.makes_directory,
 )
 def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for RW_PATHS, as the cloud-configs of the image set it or by default."""
+    """Look for the directories of RW_PATHS, as the cloud-configs of the image set it or by default."""
     overlays = context.generation.overlays
     if not overlays:
-        raise NotApplicable(f"{context.generation.title} goes on without them")
+        raise NotApplicable(f"{context.generation.title} boots without them")
     paths = context.cloud_configs.layout(context.boot_world("rootfs")).get("RW_PATHS", "").split() or list(
         overlays
     )
@@ -196,9 +196,9 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
     for path in wanted:
         trace = context.rootfs.trace(path)
         if trace.entry is None and posixpath.normpath(path) in _REPAIRED:
-            continue  # another check notes it
+            continue  # another check reports it
         if trace.hops and trace.problem == "missing" and _is_made(trace.at, wanted):
-            continue  # systemd follows the links of fstab, and makes the directory where that is writable
+            continue  # systemd follows the links of fstab, and makes the directory if its parent is writable
         if trace.entry is None:
             bad = True
             yield context.broken(trace, f"expected the directory {path}, it is not there")
@@ -212,7 +212,7 @@ def mountpoint_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _is_made(path: str, writable: list[str]) -> bool:
-    """Return whether a directory can be made at boot: below one that is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
+    """Return whether a directory can be made at boot, because its parent is mounted over (systemd-fstab-generator, CHASE_NONEXISTENT)."""
     tops = (*(posixpath.normpath(each) for each in writable), "/oem", "/run", "/tmp")  # noqa: S108 - paths of the image
     return any(path.startswith(f"{top}/") for top in tops)
 
@@ -232,7 +232,7 @@ def mountpoint_repaired(context: CheckContext) -> Iterator[Finding | str]:
         trace = context.rootfs.trace(path)
         own = context.rootfs.trace(path, follow=False).entry
         if own is not None and own.type != "dir" and any(need.paths for need in context.needs):
-            continue  # elemental cannot make it either, which another check tells
+            continue  # elemental cannot make it either, which another check reports
         if trace.entry is None or trace.entry.type != "dir":
             yield context.broken(trace, f"expected the directory {path}, it is not there")
 

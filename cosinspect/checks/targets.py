@@ -1,4 +1,4 @@
-"""Checks on what systemd starts in the root: its targets, the rules of udev, and the file systems that it must mount."""
+"""Checks on systemd in the root: its targets, the rules of udev, and the file systems that it must mount."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNIT_READS = (
     "{etc,usr/lib,lib,usr/local/lib}/systemd/system/*.d/*.conf",
 )
 _DEFAULT = "default.target"
-# Targets that nobody logs in at.
+# Targets without a login.
 _STOPPING = {
     "emergency.target": "systemd stops in emergency mode and asks for the root password for maintenance",
     "rescue.target": "systemd stops in rescue mode and asks for the root password for maintenance",
@@ -36,11 +36,11 @@ _STOPPING = {
         ("poweroff.target", "halt.target", "shutdown.target"),
         "the machine is switched off as soon as it runs",
     ),
-    **dict.fromkeys(("reboot.target", "kexec.target"), "the machine starts again and again"),
+    **dict.fromkeys(("reboot.target", "kexec.target"), "the machine reboots in a loop"),
 }
 _RULES = {
     "60-persistent-storage.rules": "no file system is found by its label: the mounts of /oem and /usr/local time out",
-    "99-systemd.rules": "no device becomes known to systemd: consoles and file systems that wait for theirs time out",
+    "99-systemd.rules": "systemd sees no device: consoles and file systems that wait for a device time out",
 }
 _RULE_DIRECTORIES = (
     "/etc/udev/rules.d",
@@ -48,7 +48,7 @@ _RULE_DIRECTORIES = (
     "/usr/lib/udev/rules.d",
     "/lib/udev/rules.d",
 )
-# A unit with one of these is skipped where the machine is another one.
+# Conditions on the machine: systemd skips the unit on other machines.
 _CONDITION = re.compile(r"(?:Condition|Assert)[A-Z]\w+")
 _BY_LABEL = re.compile(r"(?:LABEL=|/dev/disk/by-label/)(.+)")
 _BY_PARTITION = re.compile(r"(?:PARTLABEL=|/dev/disk/by-partlabel/)(.+)")
@@ -75,7 +75,7 @@ _PARTITIONS = frozenset(
 
 
 def require_root(context: CheckContext) -> None:
-    """Leave a check of the root where nothing says that the image has one that machines boot.
+    """Skip a check of the root if nothing shows that machines boot it.
 
     Raises:
         NotApplicable: no generation is evident, or the image holds boot files alone.
@@ -87,10 +87,10 @@ def require_root(context: CheckContext) -> None:
 
 
 def require_systemd(context: CheckContext) -> None:
-    """Leave a check of systemd's units where the image is none that boots by systemd.
+    """Skip a check of systemd's units if the image does not boot with systemd.
 
     Raises:
-        NotApplicable: nothing says that the image has a root that machines boot, or systemd is not there.
+        NotApplicable: nothing shows that machines boot the root, or systemd is missing.
     """
     require_root(context)
     if not any(context.rootfs.exists(f"/{top}/systemd/systemd") for top in ("usr/lib", "lib")):
@@ -98,7 +98,7 @@ def require_systemd(context: CheckContext) -> None:
 
 
 def at_unit(context: CheckContext, place: Placement, message: str, *evidence: str) -> Finding:
-    """Return the finding about a unit: at its file, or where it should be."""
+    """Return the finding about a unit, at its file or at its expected path."""
     path = place.path or f"/usr/lib/systemd/system/{place.name}"
     entry = context.rootfs.trace(path, follow=False).entry
     if entry is None:
@@ -113,7 +113,7 @@ def at_unit(context: CheckContext, place: Placement, message: str, *evidence: st
     name="system-target-missing",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="A target that systemd must reach is not in the image, or udev lacks the rules by which devices appear.",
+    summary="A target that systemd must reach is not in the image, or udev lacks the rules with which devices appear.",
     why="""Without default.target or multi-user.target systemd asks for the root password for maintenance, without basic.target it
         freezes; without udev's rules it finds no console and no file system of the disk.""",
     remedy="Reinstall the package of systemd, let no later step delete or mask its units, and set the default target.",
@@ -122,7 +122,7 @@ def at_unit(context: CheckContext, place: Placement, message: str, *evidence: st
     cure=file_remedies.default_target,
 )
 def system_target_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Follow what default.target requires, as systemd loads it."""
+    """Follow the requirements of default.target, as systemd loads them."""
     require_systemd(context)
     units = context.facts.units
     needs = units.started_by(_DEFAULT)
@@ -175,19 +175,19 @@ def _unreached(context: CheckContext, need: Dependency) -> Finding:
     capabilities=BOOTS,
     summary="A unit that local-fs.target requires mounts a file system that no installation makes.",
     why="systemd waits 90 seconds for the device, local-fs.target fails, and the boot ends in emergency mode.",
-    remedy="""Have the mount wanted instead of required (WantedBy=local-fs.target), or mount it in a later stage of a cloud-config. For a label of your
+    remedy="""Let local-fs.target want the mount instead of requiring it (WantedBy=local-fs.target), or mount it in a later stage of a cloud-config. For a label of your
         own, name its partition in a cloud-config's layout.""",
     reads=UNIT_READS,
     cure=file_remedies.disables_unit,
 )
 def required_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the mounts that local-fs.target requires, and compare what they mount with the labels of the disk."""
+    """Read the mounts that local-fs.target requires, and compare their devices with the labels of the disk."""
     require_systemd(context)
     labels = {*context.generation.labels, *context.facts.own_labels}
     if not labels:
         raise NotApplicable(f"the labels of {context.generation.title} are not known")
     units = context.facts.units
-    # Without it the failure of a mount stops nothing.
+    # Without it, a failed mount does not stop the boot.
     if not units.unit("local-fs.target").values("Unit", "OnFailure"):
         raise NotApplicable("local-fs.target starts no emergency mode when a mount fails")
     count = 0
@@ -200,7 +200,7 @@ def required_mount_unknown(context: CheckContext) -> Iterator[Finding | str]:
             yield at_unit(
                 context,
                 need.placement,
-                f"expected {need.name}, which {need.by} requires, to mount what a machine has, {reason}",
+                f"expected {need.name}, which {need.by} requires, to mount a device of the machine, {reason}",
             )
     yield f"local-fs.target requires {counted(count, 'mount')}"
 
@@ -213,7 +213,7 @@ def _unmountable(need: Dependency, unit: Unit, labels: set[str]) -> str:
         return ""
     what, where = unit.last("Mount", "What") or "", unit.last("Mount", "Where") or ""
     if not what:
-        return "it says no What="
+        return "it does not set What="
     if where and posixpath.normpath(where) != _path_of(need.name):
         return f"its Where={where} does not agree with its name, so systemd refuses it"
     what = what.strip('"')
@@ -232,7 +232,7 @@ def _unmountable(need: Dependency, unit: Unit, labels: set[str]) -> str:
 
 
 def _path_of(unit: str) -> str:
-    """Return the path that a mount unit is named for (systemd.mount(5), systemd-escape(1))."""
+    """Return the path in the name of a mount unit (systemd.mount(5), systemd-escape(1))."""
     name = unit.removesuffix(".mount")
     return "/" if name == "-" else "/" + _unescaped(name.replace("-", "/"))
 

@@ -1,4 +1,4 @@
-"""Checks on the commands that operations call: on the machine that runs them, which is taken to run this image, and in its initrd."""
+"""Checks on the commands that operations call: on the machine that runs them, which is assumed to run this image, and in its initrd."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PLAN_COMMANDS = ("bash", "flock", "nsenter", "systemctl", "diff", "cp", "sort",
 
 
 def tools_of(context: CheckContext, capability: Capability) -> tuple[tuple[str, ...], ...]:
-    """Return the commands that an operation calls on the machine that runs it; each tuple has the names of one command."""
+    """Return the commands that an operation calls on its machine; each tuple has the names of one command."""
     return tuple(
         tools
         for need in context.needs
@@ -38,10 +38,10 @@ def _absent(context: CheckContext, tools: tuple[tuple[str, ...], ...]) -> list[t
 
 
 def _required(context: CheckContext, capability: Capability) -> Iterator[Finding | str]:
-    """Look for the commands of an operation that installation does not call; those are one check's."""
+    """Look for the commands of an operation that installation does not call; another check looks for those of installation."""
     tools = tools_of(context, capability)
     if not tools:
-        raise NotApplicable(f"what {context.generation.title} calls is not known")
+        raise NotApplicable(f"the commands that {context.generation.title} calls are not known")
     installs = tools_of(context, Capability.INSTALL)
     absent = [
         names
@@ -66,7 +66,10 @@ def _gone(context: CheckContext, names: tuple[str, ...]) -> Finding:
         layer, evidence = context.removal(f"{top}/{names[0]}")
         if layer is not None:
             return Finding(
-                f"expected the command {' or '.join(names)}, it is gone", f"{top}/{names[0]}", layer, evidence
+                f"expected the command {' or '.join(names)}, it was removed",
+                f"{top}/{names[0]}",
+                layer,
+                evidence,
             )
     path = f"/usr/sbin/{names[0]}"
     trace = context.rootfs.trace(path)
@@ -87,10 +90,10 @@ def _gone(context: CheckContext, names: tuple[str, ...]) -> Finding:
     cure=remedies.reinstalls(lead="install what is missing"),
 )
 def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Look for each command in PATH; those that installation cannot do without are another check's."""
+    """Look for each command in PATH; another check looks for the commands that installation requires."""
     listed = context.generation.install_tools
     if not listed:
-        raise NotApplicable(f"what {context.generation.title} calls is not known")
+        raise NotApplicable(f"the commands that {context.generation.title} calls are not known")
     needed = {name for names in tools_of(context, Capability.INSTALL) for name in names}
     lesser = tuple(names for names in listed if needed.isdisjoint(names))
     for names in _absent(context, lesser):
@@ -105,7 +108,7 @@ def install_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=(Capability.INSTALL, Capability.UPGRADE, Capability.RECOVERY),
     summary="A command that installation requires is not in the image.",
     why="""Installation runs on a system that runs this image: it stops at the first command that is not found. From elemental-cli v0.0.16 to
-        toolkit v1 it begins with blkdeactivate of lvm2, even where no LVM is used.""",
+        toolkit v1 it begins with blkdeactivate of lvm2, also without LVM.""",
     remedy="Install the package that has the command.",
     applies=subjects.toolkit,
     spares=_spared,
@@ -137,11 +140,11 @@ def upgrade_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="firstboot-tool-missing",
     level=Level.WARNING,
     capabilities=(Capability.AWS, Capability.GCP),
-    summary="The initrd lacks what expands a cloud's disk at the first boot.",
+    summary="The initrd lacks a command or network to expand a cloud's disk at the first boot.",
     why="""The disk for a cloud has only the recovery system. Its first boot fetches user data from the cloud and
         adds the partitions, both in the initrd: without a network or the commands the machine is never
         installed.""",
-    remedy="Install parted, gptfdisk and e2fsprogs, have dracut take them into the initrd, and add its module network.",
+    remedy="Install parted, gptfdisk and e2fsprogs, make dracut add them to the initrd, and add its module network.",
     reads=READS,
     applies=subjects.toolkit,
 )
@@ -159,7 +162,7 @@ def firstboot_tool_missing(context: CheckContext) -> Iterator[Finding | str]:
             name == "network" or name.startswith(("network-", "systemd-networkd")) for name in listed
         )
         if absent:
-            finding = about(context, path, f"expected {', '.join(absent)} in the initrd, not there")
+            finding = about(context, path, f"expected {', '.join(absent)} in the initrd, found none of them")
             first = [each.partition(" or ")[0] for each in absent]
             yield remedies.with_cure(context, finding, boot_remedies.needs_in_initrd(*first))
         if not network:

@@ -1,6 +1,6 @@
-"""Checks on the source of a Kairos trusted boot image: what `auroraboot build-uki` reads in it (AuroraBoot, pkg/uki/uki.go).
+"""Checks on the source of a Kairos trusted boot image: the files that `auroraboot build-uki` reads (AuroraBoot, pkg/uki/uki.go).
 
-The tool makes a unified kernel image of /boot/vmlinuz and of the whole tree as its initrd, in which /init is immucore.
+The tool makes a unified kernel image from /boot/vmlinuz and, as its initrd, the whole tree, in which /init is immucore.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RELEASE = re.compile(r'^KAIROS_RELEASE="(.*)"', re.MULTILINE)
 _BLOCK = 4096
 _IMMUCORE = "/usr/bin/immucore"
 _EFI_NAMES = {"amd64": "x64", "arm64": "aa64", "riscv64": "riscv64"}
-# Without these the kernel does not start as an EFI program, does not unpack what build-uki packs, or has nowhere to put it.
+# Without these the kernel does not start as an EFI program, does not unpack the initrd of build-uki, or has no file system for it.
 _OPTIONS = ("CONFIG_EFI_STUB", "CONFIG_BLK_DEV_INITRD", "CONFIG_RD_ZSTD", "CONFIG_TMPFS")
 
 
@@ -37,7 +37,7 @@ _OPTIONS = ("CONFIG_EFI_STUB", "CONFIG_BLK_DEV_INITRD", "CONFIG_RD_ZSTD", "CONFI
     capabilities=BOOTS,
     summary="build-uki does not find the version of Kairos, or no os-release.",
     why="""`auroraboot build-uki` takes the version from the line KAIROS_RELEASE="..." with double quotes, and puts /etc/os-release into the
-        unified kernel image: it stops without either, and no image is made.""",
+        unified kernel image: without either, it stops and makes no image.""",
     remedy="Run kairos-init in the Dockerfile, which writes /etc/kairos-release; keep the value of KAIROS_RELEASE in double quotes.",
     reads=("etc/kairos-release", "etc/os-release", "usr/lib/os-release"),
     applies=subjects.trusted_boot,
@@ -74,8 +74,8 @@ def trusted_version_missing(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="build-uki does not find the kernel.",
-    why="""`auroraboot build-uki` opens the file in /boot that has the last part of what /boot/vmlinuz links to as its name, on the machine that
-        builds: it stops with `copying kernel` where /boot has no such name, and an absolute link leads it to that machine's files.""",
+    why="""`auroraboot build-uki` opens the file in /boot with the base name of the target of /boot/vmlinuz, on the machine that builds: it stops with
+    `copying kernel` if /boot has no such name, and an absolute link leads to that machine's files.""",
     remedy="Copy the kernel into /boot and link it there.",
     reads=("boot/vmlinuz*",),
     applies=subjects.trusted_boot,
@@ -83,13 +83,13 @@ def trusted_version_missing(context: CheckContext) -> Iterator[Finding | str]:
     tags=("kernel",),
 )
 def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
-    """Look where the tool looks; what the file is, the checks on the kernel say."""
+    """Look at the tool's path; the checks on the kernel read the file."""
     link = context.rootfs.trace("/boot/vmlinuz", follow=False).entry
     if link is None:
-        raise NotApplicable("there is no /boot/vmlinuz, which another check says")
+        raise NotApplicable("there is no /boot/vmlinuz, which another check reports")
     name = link.link.rstrip("/").rpartition("/")[2] if link.type == "symlink" else "vmlinuz"
     if not context.rootfs.exists("/boot/vmlinuz"):
-        raise NotApplicable("/boot/vmlinuz leads to nothing, which another check says")
+        raise NotApplicable("/boot/vmlinuz is dangling, which another check reports")
     trace = context.rootfs.trace(f"/boot/{name}")
     absolute = next((hop for hop in trace.hops if hop.target.startswith("/")), None)
     if trace.entry is None or trace.entry.type != "file":
@@ -97,7 +97,7 @@ def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     elif absolute is not None:
         message = f"expected relative links to the kernel, found {absolute}"
     else:
-        yield f"build-uki takes {trace.chain}"
+        yield f"build-uki uses {trace.chain}"
         return
     yield Finding(message, link.path, link.layer, (context.step(link.layer),))
 
@@ -108,9 +108,8 @@ def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="The tree cannot be the initrd of a unified kernel image.",
-    why="""`auroraboot build-uki` links /init to /usr/bin/immucore, and stops if /init exists. Without a program behind the link the
-        kernel panics: `No working init found`.""",
-    remedy="Run kairos-init in the Dockerfile, which brings immucore, and leave no /init behind.",
+    why="""`auroraboot build-uki` links /init to /usr/bin/immucore, and stops if /init exists. Without a program at its target the kernel panics: `No working init found`.""",
+    remedy="Run kairos-init in the Dockerfile, which installs immucore, and do not create /init.",
     applies=subjects.trusted_boot,
     cure=remedies.deletes("delete it"),
     tags=("initrd",),
@@ -141,7 +140,7 @@ def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     name="trusted-kernel-config",
     level=Level.ERROR,
     capabilities=BOOTS,
-    summary="The kernel is built without what a unified kernel image needs.",
+    summary="The kernel is built without an option that a unified kernel image needs.",
     why="""The firmware starts the kernel as an EFI program, and the kernel unpacks the tree, packed by zstd, into a tmpfs: without the option
         the machine stops at that step.""",
     remedy="Install a kernel of the distribution, or build yours with CONFIG_EFI_STUB, CONFIG_RD_ZSTD and CONFIG_TMPFS.",
@@ -151,7 +150,7 @@ def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     tags=("kernel",),
 )
 def trusted_kernel_config(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the kernel's header, and its configuration where the image has that."""
+    """Read the kernel's header, and its configuration if the image has it."""
     seen = False
     for item in context.facts.kernels:
         if item.kernel is None:
@@ -203,7 +202,7 @@ def trusted_boot_name_outside(context: CheckContext) -> Iterator[Finding | str]:
     id="COS260",
     name="trusted-boot-loader-partial",
     level=Level.NOTE,
-    summary="The image has one of systemd's EFI stub and systemd-boot, and not the other.",
+    summary="The image has only one of systemd's EFI stub and systemd-boot.",
     why="`auroraboot build-uki --sdboot-in-source` requires both in the image, and stops. Without the option it uses its own.",
     remedy="Install both, or build without --sdboot-in-source.",
     applies=subjects.trusted_boot,

@@ -1,4 +1,4 @@
-"""Checks on UKI artefacts: images of what kairos-agent copies to the EFI partition of a trusted boot system.
+"""Checks on UKI artefacts: images with the files that kairos-agent copies to the EFI partition of a trusted boot system.
 
 `auroraboot build-uki` makes them (pkg/uki/uki.go), kairos-agent installs and upgrades from them (agent/pkg/uki).
 """
@@ -19,14 +19,14 @@ from cosinspect.rootfs.rootfs import Entry
 __all__ = ["uki_entry_broken", "uki_file_missing", "uki_settings_missing"]
 
 _FALLBACK = {"amd64": "BOOTX64.EFI", "arm64": "BOOTAA64.EFI", "riscv64": "BOOTRISCV64.EFI"}
-_ROLE = "norole"  # kairos-agent copies what begins so as active, passive, recovery and statereset
+_ROLE = "norole"  # kairos-agent copies files with this prefix as active, passive, recovery and statereset
 _KEYS = ("PK.auth", "KEK.auth", "db.auth")
 _VERSION = re.compile(r"systemd-boot (\d+)")
 _UKI_KEY_SINCE = 259
 
 
 def _find(context: CheckContext, path: str) -> Entry | None:
-    """Return what is at a path as a FAT file system finds it, whatever the case of its letters."""
+    """Return the entry at a path as a FAT file system finds it, ignoring the case of letters."""
     entry: Entry | None = context.rootfs.root
     for name in path.replace("\\", "/").split("/"):
         if not name:
@@ -58,8 +58,8 @@ def _entries(context: CheckContext) -> list[Entry]:
     level=Level.ERROR,
     capabilities=BOOTS,
     summary="A file that the firmware or kairos-agent requires is not in the UKI artefact.",
-    why="""The firmware starts /EFI/BOOT/BOOTX64.EFI (BOOTAA64.EFI), which reads the entries; kairos-agent copies what is
-        called norole as active, passive, recovery and statereset. A missing file is not on the installed machine either.""",
+    why="""The firmware starts /EFI/BOOT/BOOTX64.EFI (BOOTAA64.EFI), which reads the entries; kairos-agent copies files
+    called norole as active, passive, recovery and statereset. An installed machine lacks a missing file too.""",
     remedy="Build the image again with `auroraboot build-uki --output-type container`.",
     reads=(*READS, "loader/entries/*.conf"),
     applies=subjects.uki,
@@ -110,17 +110,17 @@ def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="A boot entry of the UKI artefact starts nothing.",
     why="systemd-boot omits the entry from its menu, or prints `Failed to load`; kairos-agent stops at an entry without title or program.",
-    remedy="""Name a file that is there in the entry (`uki /EFI/kairos/norole.efi`, `efi` for systemd-boot before 259), and give the entry a title.""",
+    remedy="""Name an existing file in the entry (`uki /EFI/kairos/norole.efi`, `efi` for systemd-boot before 259), and give the entry a title.""",
     reads=(*READS, "loader/entries/*.conf"),
     applies=subjects.uki,
-    cure=remedies.by_hand("name a file that is there"),
+    cure=remedies.by_hand("name an existing file"),
     tags=("boot-menu",),
 )
 def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
     """Read each entry, and look for the program that it names."""
     entries = _entries(context)
     if not entries:
-        raise NotApplicable("there is no boot entry, which another check says")
+        raise NotApplicable("there is no boot entry, which another check reports")
     for entry in entries:
         values = read_loader_entry(context.facts.text(entry.path).text or "")
         key = next((name for name in PROGRAM_KEYS if values.get(name)), None)
@@ -145,7 +145,7 @@ def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _entry_cure(message: str, key: str | None) -> Cure:
-    """Return the cure of a boot entry: another key, the unified kernel image that is there, or a title."""
+    """Return the cure of a boot entry: another key, the existing unified kernel image, or a title."""
     if "a title" in message:
         return remedies.runs(
             "give it a title",
@@ -161,11 +161,11 @@ def _entry_cure(message: str, key: str | None) -> Cure:
         script = f"s|^{key} .*|{key} {found[0].path}|"
         return (f"RUN sed -i {remedies.quoted(script)} {remedies.quoted(finding.path or '')}",)
 
-    return remedies.runs("name the file that is there", steps)
+    return remedies.runs("name the existing file", steps)
 
 
 def _boot_version(context: CheckContext) -> int | None:
-    """Return the release of systemd-boot by what it says of itself, None if it does not."""
+    """Return the release of systemd-boot that its program states, None if it states none."""
     _, boot = _boot_program(context)
     if boot is None or boot.type != "file":
         return None

@@ -1,7 +1,7 @@
 """Checks on unified kernel images: an EFI program with a kernel, an initrd and a command line in its sections.
 
-Those of Kairos lie in an image of their own, which `auroraboot build-uki` makes and kairos-agent copies to the EFI partition; those of bootc
-lie below /boot/EFI/Linux of the image that they start.
+Those of Kairos are in a separate image, which `auroraboot build-uki` makes and kairos-agent copies to the EFI partition. Those of
+bootc are below /boot/EFI/Linux of the image that they start.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 READS = ("EFI/*/*", "boot/EFI/Linux/*.efi")
 _NAMES = (".osrel", ".uname")
 _EFI_APPLICATION = 10
-# With a question mark after the key where fs-verity may be missing; later releases name the algorithm in the key's value.
+# With a question mark after the key if fs-verity may be missing; later releases name the algorithm in the key's value.
 _DIGEST = re.compile(r"[^=]*=.*(?:[0-9a-f]{128}|[0-9a-f]{64})")
 
 
@@ -44,7 +44,7 @@ def files(context: CheckContext) -> list[UnifiedKernelFile]:
     """
     table = _table(context)
     entries = [entry for pattern in table.files for entry in context.rootfs.glob(pattern)]
-    if table.first:  # bootc takes the first by name (crates/lib/src/kernel.rs)
+    if table.first:  # bootc uses the first by name (crates/lib/src/kernel.rs)
         entries = entries[:1]
     found = [context.facts.unified_at(entry.path) for entry in entries]
     if not found:
@@ -66,7 +66,7 @@ def is_kairos_program(path: str) -> bool:
 
 
 def _opened(context: CheckContext) -> Iterator[tuple[UnifiedKernelFile, UnifiedKernel]]:
-    """Yield those that are EFI programs; the others are another check's."""
+    """Yield those that are EFI programs; another check reports the others."""
     found = [(item, item.unified) for item in files(context) if item.unified is not None]
     if not found:
         raise NotApplicable("none of the unified kernel images is an EFI program")
@@ -135,7 +135,7 @@ def unified_unreadable(context: CheckContext) -> Iterator[Finding | str]:
     applies=subjects.unified,
 )
 def unified_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the header of what the section .linux holds."""
+    """Read the header of the kernel in the section .linux."""
     platform = context.config.platform
     seen = False
     for item, unified in _opened(context):
@@ -167,12 +167,12 @@ def unified_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     capabilities=BOOTS,
     summary="The initrd in a unified kernel image cannot be unpacked, or does not start the system.",
     why="The kernel panics: `VFS: Unable to mount root fs` or `No working init found`, or the started program does not find the system.",
-    remedy="Build the initrd again, and the unified kernel image of it: `auroraboot build-uki` for Kairos, dracut and ukify for bootc.",
+    remedy="Build the initrd again, and then the unified kernel image: `auroraboot build-uki` for Kairos, dracut and ukify for bootc.",
     reads=READS,
     applies=subjects.unified,
 )
 def unified_initrd_unusable(context: CheckContext) -> Iterator[Finding | str]:
-    """Unpack the section .initrd by the kernel's rule, and look for /init and what it is."""
+    """Unpack the section .initrd by the kernel's rules, and look for /init and its program."""
     seen = False
     for item, unified in _opened(context):
         if not unified.has(".initrd"):
@@ -267,10 +267,10 @@ def unified_version(context: CheckContext) -> Iterator[Finding | str]:
             yield _at(
                 context,
                 item,
-                f"expected {version} in the section .uname as the kernel has it, found {named[:60]}",
+                f"expected {version} in the section .uname, as in the kernel, found {named[:60]}",
             )
         elif told and modules and told not in modules and _table(context).versions:
-            seen = True  # COS189 tells it of bootc's
+            seen = True  # COS189 reports it for bootc
             yield _at(
                 context, item, f"expected modules for {told} in the initrd, found {', '.join(modules[:4])}"
             )
@@ -282,4 +282,4 @@ def unified_version(context: CheckContext) -> Iterator[Finding | str]:
             else:
                 yield f"{item.path} is {values.get('PRETTY_NAME') or values.get('NAME') or values.get('ID')} {told or ''}".strip()
     if not seen:
-        raise NotApplicable("no unified kernel image has sections that name it")
+        raise NotApplicable("no unified kernel image has sections that describe it")

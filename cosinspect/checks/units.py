@@ -1,4 +1,4 @@
-"""Checks on systemd's units in the image: what starts them, what masks them, and the programs they run."""
+"""Checks on systemd's units in the image: links that start them, masks, and the programs that they run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ __all__ = [
 READS = (
     "{usr/,}lib/systemd/system/*.service",
     "etc/systemd/system/*.service",
-    "usr/lib/dracut/modules.d/*/*.service",  # which dracut's own units link to
+    "usr/lib/dracut/modules.d/*/*.service",  # the target of links of dracut's own units
 )
 
 DIRECTORIES = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-# Without these no device appears, nothing is mounted, or nobody can log in.
+# Without these no device appears, nothing is mounted, or no user can log in.
 _NEEDED = (
     "systemd-udevd.service",
     "systemd-logind.service",
@@ -37,7 +37,7 @@ _NEEDED = (
     "multi-user.target",
     "getty.target",
 )
-# Conditions that are about the image's own files; the others are not known before the machine runs.
+# Conditions on the image's own files; others are unknown before the machine runs.
 _CONDITIONS = (
     "ConditionPathExists",
     "ConditionPathIsDirectory",
@@ -45,7 +45,7 @@ _CONDITIONS = (
     "ConditionFileIsExecutable",
 )
 _MOST_UNITS = 1000
-# Without these nothing boots, which checks of their own say.
+# Without these nothing boots, which other checks report.
 _JUDGED = frozenset(
     {"systemd", "systemd-udevd", "udevadm", "agetty", "login", "sh", "mount", "kmod", "modprobe"}
 )
@@ -53,7 +53,7 @@ _KEPT = (*(f"{top}/" for top in DIRECTORIES), "/usr/lib/dracut/modules.d/")
 
 
 def place_of(context: CheckContext, unit: str) -> Entry | None:
-    """Return what is at the first place where systemd finds a unit, links not followed."""
+    """Return the entry at the first path where systemd finds a unit, links not followed."""
     places = (context.rootfs.trace(f"{top}/{unit}", follow=False).entry for top in DIRECTORIES)
     return next((entry for entry in places if entry is not None), None)
 
@@ -71,7 +71,7 @@ def mask_of(entry: Entry) -> str:
     level=Level.WARNING,
     summary="A unit of the toolkit exists, but nothing starts it.",
     why="Its stage of the cloud-configs never runs: their setup at that point is missing.",
-    remedy="Enable the unit; the toolkit's packages come with the link.",
+    remedy="Enable the unit; the toolkit's packages contain the link.",
     applies=subjects.toolkit,
     cure=file_remedies.enables_unit,
 )
@@ -97,8 +97,8 @@ def unit_not_enabled(context: CheckContext) -> Iterator[Finding | str]:
     name="unit-masked",
     level=Level.WARNING,
     summary="A unit that the system needs is masked.",
-    why="""Base images for containers mask units that make no sense there; on a machine devices do not appear, stages do not run, or nobody
-        can log in.""",
+    why="""Base images for containers mask units that containers do not need. On a machine devices do not appear, stages do not run, or no
+    user can log in.""",
     remedy="Unmask the unit.",
     applies=subjects.toolkit,
     cure=file_remedies.unmasks,
@@ -131,9 +131,11 @@ def unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     universal=True,
 )
 def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Read the units that a link starts, and look for what they run."""
+    """Read the units that a link starts, and look for the programs that they run."""
     table = context.derivative
-    runners = {path for paths in (table.stage_runners if table else ()) for path in paths}  # another check's
+    runners = {
+        path for paths in (table.stage_runners if table else ()) for path in paths
+    }  # another check reports it
     seen = 0
     for name, path, layer, unit in started_services(context):
         seen += 1
@@ -162,7 +164,7 @@ def unit_program_missing(context: CheckContext) -> Iterator[Finding | str]:
                 yield remedies.with_cure(context, finding, cure)
     if not seen:
         raise NotApplicable("the image has no service that is started by a link")
-    yield f"the programs of the services that are started are there ({counted(seen, 'service')})"
+    yield f"the programs of all started services exist ({counted(seen, 'service')})"
 
 
 def started_services(context: CheckContext) -> Iterator[tuple[str, str, int, Unit]]:
@@ -183,12 +185,12 @@ def _started(context: CheckContext, table: Generation | None) -> list[str]:
     }
     named.update(unit for unit in (table.units if table else ()) if unit.endswith(".service"))
     if len(named) > _MOST_UNITS:
-        raise Undecided(f"links start {len(named)} services, and at most {_MOST_UNITS} are followed")
+        raise Undecided(f"links start {len(named)} services, and at most {_MOST_UNITS} are read")
     return sorted(named)
 
 
 def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None:
-    """Read a service, or its template; None if it is not there, masked, or changed by a drop-in."""
+    """Read a service, or its template; None if it is missing, masked, or changed by a drop-in."""
     template = f"{name.partition('@')[0]}@.service" if "@" in name else name
     for unit in dict.fromkeys((name, template)):
         entry = place_of(context, unit)
@@ -198,7 +200,7 @@ def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None
             return None
         real = context.rootfs.trace(entry.path).entry
         if real is None or not real.path.startswith(_KEPT):
-            return None  # where nobody expects units; one file is not worth reading a layer again
+            return None  # an unusual directory; one file is not worth reading a layer again
         found = context.facts.text(entry.path)
         if found.text is None or found.trace.entry is None:
             return None
@@ -207,7 +209,7 @@ def service_at(context: CheckContext, name: str) -> tuple[str, int, Unit] | None
 
 
 def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
-    """Return whether the image has what the unit asks for; one that asks for what is not there is skipped at the boot."""
+    """Return whether the image meets the unit's conditions; systemd skips a unit whose conditions fail."""
     if unit.values("Service", "RootImage"):
         return False
     for key in _CONDITIONS:
@@ -219,7 +221,7 @@ def _conditions_hold(context: CheckContext, unit: Unit) -> bool:
 
 
 def _refusal(context: CheckContext, command: ExecCommand) -> ExecutionFault | None:
-    """Return why a program that is there cannot be executed; None if it can, or where another check says so."""
+    """Return why an existing program cannot be executed; None if it can, or if another check reports it."""
     entry = context.rootfs.trace(command.path).entry if command.path.startswith("/") else None
     if (
         entry is None
@@ -233,7 +235,7 @@ def _refusal(context: CheckContext, command: ExecCommand) -> ExecutionFault | No
 
 def _runs(context: CheckContext, command: ExecCommand) -> bool:
     if any(mark in command.path for mark in "%$"):
-        return True  # known when the machine runs
+        return True  # known only on the running machine
     if not command.path.startswith("/"):
         return context.command(command.path) is not None
     if command.path.startswith(("/run/", "/sysroot/", "/tmp/")):  # noqa: S108 - paths of the image

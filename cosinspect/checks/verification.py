@@ -1,4 +1,4 @@
-"""Checks on what verifies signatures when packages and images are installed."""
+"""Checks on the programs and settings that verify signatures at the installation of packages and images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["cosign_key_missing", "cosign_missing", "luet_cosign_missing"]
 SETTINGS_PATHS = ("/etc/environment", "/etc/cos/config")
 """Environment files whose COSIGN_* settings count on a machine."""
 
-# What luet-cosign and cosign take, and none of it a secret; of others (COSIGN_PASSWORD) only the name is reported.
+# Settings of luet-cosign and cosign that are not secret; of others (COSIGN_PASSWORD) only the name is reported.
 _TOLD = frozenset(
     {
         "COSIGN_DEBUG",
@@ -84,7 +84,7 @@ def luet_cosign_missing(context: CheckContext) -> Iterator[Finding | str]:
     ),
 )
 def cosign_key_missing(context: CheckContext) -> Iterator[Finding | str]:
-    """Report the settings of cosign that the image brings, and look for the key they name."""
+    """Report the image's settings of cosign, and look for the key that they name."""
     settings = tuple(_cosign_settings(context))
     if not settings:
         raise NotApplicable("no COSIGN_* settings in the image")
@@ -100,7 +100,7 @@ def cosign_key_missing(context: CheckContext) -> Iterator[Finding | str]:
 
 
 def _cosign_settings(context: CheckContext) -> Iterator[tuple[str, str, str]]:
-    """Yield where each setting stands, its name and its value."""
+    """Yield the origin, the name and the value of each setting."""
     for item in context.config.env:
         name, equals, value = item.partition("=")
         if equals and name.startswith("COSIGN_"):

@@ -87,6 +87,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Do it, and give the exit status."""
     if arguments.demo == (arguments.image is not None):
         raise WrongUse("expected an image, or --demo for one that is made on the spot")
+    if arguments.keep is not None and arguments.keep.exists() and not arguments.keep.is_dir():
+        raise WrongUse(f"expected a directory for --keep, found a file: {arguments.keep}")
     if arguments.demo:
         # It is made anew each time.
         arguments.cache, arguments.no_cache, arguments.platform = None, True, None
@@ -159,7 +161,7 @@ def _page(report: Report, outcome: Outcome, terminal: Terminal) -> Iterator[str]
 def _rows(report: Report, outcome: Outcome) -> Iterator[tuple[str, str]]:
     capability = report.capabilities[Capability.BOOT]
     because = f" ({', '.join(capability.because)})" if capability.status is Status.NO else ""
-    proof = {"password": "somebody logged in", "stage": "the image's stage boot ran our commands"}.get(
+    proof = {"password": "somebody logged in", "stage": "the image ran our commands"}.get(
         outcome.login, "none"
     )
     yield "digest", report.digest

@@ -6,7 +6,7 @@ import argparse
 
 from cosinspect.commands.command import Terminal
 from cosinspect.extras import load_extra
-from cosinspect.report.display import printable
+from cosinspect.report.display import counted, printable
 
 __all__ = ["configure", "run"]
 
@@ -44,10 +44,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         for line in mistakes:
             terminal.err.write(f"{printable(line)}\n")
         if mistakes:
-            terminal.err.write(f"{arguments.config}: {len(mistakes)} mistakes\n")
+            terminal.err.write(f"{arguments.config}: {counted(len(mistakes), 'mistake')}\n")
             return 2
         found = settings.Settings.load(arguments.config)
-        terminal.out.write(f"{arguments.config}: {len(found.configuration.rules)} rules, no mistake\n")
+        terminal.out.write(
+            f"{arguments.config}: {counted(len(found.configuration.rules), 'rule')}, no mistake\n"
+        )
         return 0
     form = journal.LogFormat(arguments.log_format)
     with journal.journal(terminal.err, form, quiet=arguments.quiet, verbose=arguments.verbose):

@@ -6,7 +6,9 @@ distribution's `reference` package. Nothing here uses the file system or the net
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Self
@@ -27,6 +29,7 @@ _HOST = re.compile(
     r"(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
     r"(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]{1,5})?"
 )
+_PORT = re.compile(r":[0-9]+$")
 _PATH_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
@@ -121,10 +124,10 @@ class Reference:
     def normal(self) -> Self:
         """The normal form, which all spellings of the name share; rules match against it.
 
-        The host is in lower case, without a final dot and without the port 443. Docker Hub's hosts become
-        `docker.io`. If there is a digest, the tag is dropped (distribution/reference, ParseDockerRef).
+        The host is in lower case, without a final dot, without zeros before the port, and without the port 443. An
+        address of IPv6 is in its short form. Docker Hub's hosts become `docker.io`. If there is a digest, the tag is dropped (distribution/reference, ParseDockerRef).
         """
-        registry = self.registry.lower().removesuffix(":443").removesuffix(".")
+        registry = _normal_host(self.registry)
         repository = self.repository
         if registry in _DOCKER_HUB:
             registry = DEFAULT_REGISTRY
@@ -134,6 +137,18 @@ class Reference:
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""
         return f"{self.registry}/{self.repository}{tag}" + (f"@{self.digest}" if self.digest else "")
+
+
+def _normal_host(registry: str) -> str:
+    """Return a host and its port in the form that all spellings share which lead to the same connection."""
+    host, colon, port = (
+        registry.lower().rpartition(":") if _PORT.search(registry) else (registry.lower(), "", "")
+    )
+    if host.startswith("["):
+        with contextlib.suppress(ValueError):
+            host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+    host = host.removesuffix(".")
+    return host if not colon or int(port) == 443 else f"{host}:{int(port)}"
 
 
 @frozen

@@ -1,6 +1,6 @@
 """Renderers: each writes a report to a stream, and does not read images or run checks.
 
-It may import `checks`, `formats`, `oci`, `profiles`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`.
+It may import `checks`, `facts`, `formats`, `oci`, `profiles`, `report` and `rootfs`. An output is a module and an entry in `RENDERERS`.
 What a reader may choose about some of them is a value, `Choices`.
 `cosinspect.report.lines` has the sentences that several outputs share.
 """

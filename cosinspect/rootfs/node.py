@@ -15,6 +15,7 @@ __all__ = [
     "LINK_BYTES",
     "NAME_BYTES",
     "NODES",
+    "PATH_BYTES",
     "Inode",
     "LayerProblem",
     "Names",
@@ -31,6 +32,9 @@ IMPLIED_MODE = 0o755
 
 NAME_BYTES = 255
 """The longest name in a directory (NAME_MAX), on every file system that Linux installs to."""
+
+PATH_BYTES = 4000
+"""The longest path that a reader writes: PATH_MAX without its NUL, less 95 bytes for the directory that it writes to."""
 
 LINK_BYTES = 4095
 """The longest target that Linux stores in a symbolic link (PATH_MAX without its NUL)."""

@@ -33,6 +33,7 @@ MESSAGE = 4000
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _INSPECTED = ("CREATE", "UPDATE")
+_OPERATIONS = (*_INSPECTED, "DELETE", "CONNECT")
 
 
 class _GroupVersionKind(msgspec.Struct):
@@ -51,6 +52,7 @@ class _Request(msgspec.Struct, rename="camel"):
     operation: str
     namespace: str | None = None
     name: str | None = None
+    sub_resource: str | None = None
     user_info: _User | None = None
     object: msgspec.Raw = msgspec.Raw(b"null")
     old_object: msgspec.Raw = msgspec.Raw(b"null")
@@ -106,6 +108,11 @@ class Admissions:
                 f"expected {KIND} of {API_VERSION}, found {review.kind[:60]!r} of {review.api_version[:60]!r}",
             )
         request = review.request
+        if request.operation not in _OPERATIONS:
+            raise Refusal(
+                400,
+                f"expected one of the operations {', '.join(_OPERATIONS)}, found {request.operation[:60]!r}",
+            )
         until = arrived + self._patience(patience)
         namespace = request.namespace or ""
         bind(
@@ -158,6 +165,10 @@ class Admissions:
             return ()
         group, kind = request.kind.group, request.kind.kind
         if not self.fields.knows(group, kind):
+            if (
+                request.sub_resource
+            ):  # Scale, Eviction, Binding: what a request for a part of an object sends names no image
+                return ()
             told = f"{kind[:100]} of {group[:100] or 'the core group'}"
             raise LookupError(f"the paths of images in a {told} are not known: add it under kinds")
         body, before = self._objects(request)

@@ -119,7 +119,7 @@ def of_files(release: Release) -> str:
 def of_case(path: Path) -> str:
     """Run a report's program, which ends with 1 where it is judged wrongly."""
     run = subprocess.run(
-        [sys.executable, str(path / "case.py")], check=False, capture_output=True, text=True, timeout=300
+        [sys.executable, str(path / "case.py")], check=False, capture_output=True, text=True, timeout=600
     )
     return "" if run.returncode == 0 else (run.stdout[-1500:] + run.stderr[-500:]).strip()
 

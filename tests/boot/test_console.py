@@ -92,6 +92,16 @@ def test_the_end_of_startup_in_an_initrd_is_no_multi_user_target():
     assert console.phase is Phase.INITRD
 
 
+def test_a_switch_of_the_root_that_fails_leaves_the_machine_in_its_initrd():
+    """Of a machine whose root has no os-release."""
+    console = told(
+        b"Run /init as init process\n[  OK  ] Reached target initrd-switch-root.target - Switch Root.\n"
+        b"         Starting initrd-switch-root.service - Switch Root...\n"
+        b"[FAILED] Failed to start initrd-switch-root.service - Switch Root.\nEntering emergency mode.\n"
+    )
+    assert console.phase is Phase.INITRD
+
+
 def test_a_line_that_speaks_of_a_login_is_no_prompt():
     assert not told(b"Welcome. Last login: Mon Nov 30\nroot logged in\n").saw(Sign.LOGIN)
 

@@ -63,9 +63,15 @@ def read(path):
     return found
 
 
-NAMES = st.text(
-    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40
-).filter(lambda name: name not in (".", "..", "lost+found") and len(name.encode()) <= 255)
+TEXTS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
+RAW = st.binary(min_size=1, max_size=255).map(
+    lambda name: name.translate(None, b"/\0").decode("utf-8", "surrogateescape")
+)
+NAMES = st.one_of(TEXTS, RAW, st.just("n" * 255)).filter(
+    lambda name: (
+        name not in ("", ".", "..", "lost+found") and len(name.encode("utf-8", "surrogateescape")) <= 255
+    )
+)
 IDS = st.sampled_from([0, 1, 65534, 65535, 65536, 70000, 0xFFFFFFFE])
 
 

@@ -159,7 +159,8 @@ class Harness:
                 body = cpio_archive(members) if members else b"junk" * 100_000
             entries[path] = File(body, mode=0o600)
         shutil.rmtree(self.work / "layouts" / row.name, ignore_errors=True)
-        return self.layouts.write(row.name, archive, entries, f"RUN {row.name}")
+        labels = {"containers.bootc": "1"} if row.generation == "bootc" else {}
+        return self.layouts.write(row.name, archive, entries, f"RUN {row.name}", labels)
 
     def start(self, row, context):
         """Start the machine of a row; where only the initrd differs, from the good derivative's disk."""
@@ -174,7 +175,7 @@ class Harness:
             console=logs / f"{row.name}.log",
             anyway=True,
         )
-        if row.root or row.firmware or row.entry != "active":
+        if row.root or row.firmware or row.entry != "active" or row.generation == "bootc":
             return try_boot(rootfs, facts, trial)
         emulator = find_emulator("amd64")
         startup = find_startup(rootfs, facts, "active", anyway=True)

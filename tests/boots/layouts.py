@@ -31,7 +31,7 @@ class Layouts:
     def __init__(self, work):
         self.work = Path(work)
 
-    def write(self, name, archive, entries, step):
+    def write(self, name, archive, entries, step, labels=None):
         """Write the image of an archive and of entries above it, and give its name for cosinspect."""
         top = self.work / "layouts" / name
         blobs = top / "blobs/sha256"
@@ -56,6 +56,7 @@ class Layouts:
         config = {
             "architecture": "amd64",
             "os": "linux",
+            "config": {"Labels": labels or {}},
             "rootfs": {"type": "layers", "diff_ids": diffs},
             "history": history,
         }

@@ -214,6 +214,16 @@ def _rows():
             firmware=True,
         )
     yield Row(
+        "G5-firmware-large",
+        "G5",
+        "nothing, and the initrd has 114 MB; by OVMF, shim, GRUB",
+        None,
+        firmware=True,
+        because="GRUB prints `error: out of memory` and starts the kernel without the initrd; "
+        "how much it can load depends on its build and on the firmware",
+    )
+    yield Row("bootc-good", "bootc", "nothing; the tree as the root of a plain disk", True)
+    yield Row(
         "restarts",
         "G2",
         "a service of the root restarts the machine",

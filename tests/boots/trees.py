@@ -27,7 +27,6 @@ omit_drivers+=" .*/drivers/(net|gpu|infiniband|media|nvme|usb|hv|xen|vdpa|vhost|
 """A configuration of our own: what this emulator's machines do not have is left out, so that they start sooner."""
 LOADERS = ("shim-signed", "shim-helpers-amd64-signed", "grub-efi-amd64-bin", "grub-efi-amd64-signed")
 """Debian's shim, MokManager and GRUB, and GRUB's modules: unpacked, not installed."""
-GENERATIONS = ("G2", "G4", "G5")
 
 
 def run(*words, **options):
@@ -137,7 +136,10 @@ class Trees:
         run("cp", "-a", "--reflink=auto", self.debian(), top)
         (top / "made").unlink()
         shutil.copy(self.elemental(), top / "usr/bin/elemental")
-        {"G2": self._second, "G4": self._fourth, "G5": self._fifth}[generation](top)
+        if generation == "bootc":
+            self._ostree(top)
+        else:
+            {"G2": self._second, "G4": self._fourth, "G5": self._fifth}[generation](top)
         (top / "etc/dracut.conf.d/99-lean.conf").write_text(LEAN)
         for unit in (
             "apt-daily.timer",
@@ -151,34 +153,43 @@ class Trees:
             for link in (top / "etc/systemd/system").rglob(unit):
                 link.unlink()
         version = next((top / "usr/lib/modules").iterdir()).name
-        (top / "boot/vmlinuz").symlink_to(f"vmlinuz-{version}")
-        name = f"elemental.initrd-{version}" if generation != "G2" else f"initrd-{version}"
-        (top / "boot/initrd").symlink_to(name)
-        for path in ("dev", "proc"):
-            run("mount", "--bind", f"/{path}", top / path)
-        try:
-            run(
-                "chroot",
-                top,
-                "dracut",
-                "--force",
-                "--no-compress",
-                "--no-early-microcode",
-                f"/boot/{name}",
-                version,
-            )
-        finally:
-            for path in ("dev", "proc"):
-                run("umount", top / path)
-        for path in ("oem", "system/oem", "usr/local", "tmp", "run"):
+        name = self._boot_files(top, generation, version)
+        self._in(top, "dracut", "--force", "--no-compress", "--no-early-microcode", f"/{name}", version)
+        made = (
+            ("usr/local", "tmp", "run")
+            if generation == "bootc"
+            else ("oem", "system/oem", "usr/local", "tmp", "run")
+        )
+        for path in made:
             (top / path).mkdir(parents=True, exist_ok=True)
         part = archive.with_suffix(".part")
         run("tar", "-C", top, "--numeric-owner", "--one-file-system", "-cf", part, ".")
         part.rename(archive)
-        (self.work / f"{generation}.json").write_text(
-            json.dumps({"version": version, "initrd": f"boot/{name}"})
-        )
+        (self.work / f"{generation}.json").write_text(json.dumps({"version": version, "initrd": name}))
         return archive
+
+    def _boot_files(self, top, generation, version):
+        """Put the kernel where the generation has it, and give the initrd's path."""
+        if generation == "bootc":
+            modules = f"usr/lib/modules/{version}"
+            (top / f"boot/vmlinuz-{version}").rename(top / modules / "vmlinuz")
+            for path in (top / "boot").iterdir():
+                path.unlink()
+            return f"{modules}/initramfs.img"
+        (top / "boot/vmlinuz").symlink_to(f"vmlinuz-{version}")
+        name = f"elemental.initrd-{version}" if generation != "G2" else f"initrd-{version}"
+        (top / "boot/initrd").symlink_to(name)
+        return f"boot/{name}"
+
+    def _in(self, top, *words):
+        """Run a program of a tree."""
+        for path in ("dev", "proc"):
+            run("mount", "--bind", f"/{path}", top / path)
+        try:
+            run("chroot", top, *words, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+        finally:
+            for path in ("dev", "proc"):
+                run("umount", top / path)
 
     # -- generations -----------------------------------------------------------------------------------------------
 
@@ -251,6 +262,22 @@ class Trees:
         self._enable(top, "elemental-setup", _SNAPSHOT_LINKS, "etc/systemd/system")
         self._enable(top, "elemental", {"rootfs": "initrd-fs.target.wants"}, "etc/systemd/system")
         self._without_fsck(top / "etc/elemental/bootargs.cfg")
+
+    def _ostree(self, top):
+        """Add Debian's ostree with its dracut module; bootc itself is no package of Debian 12."""
+        self._in(
+            top, "sh", "-c", "apt-get update && apt-get install -y --no-install-recommends ostree ostree-boot"
+        )
+        for pattern in NEEDLESS:
+            for path in top.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        (top / "usr/bin/elemental").unlink()
+        (top / "etc/dracut.conf.d/ostree.conf").write_text('add_dracutmodules+=" ostree "\n')
+        (top / "sysroot").mkdir()
+        (top / "ostree").symlink_to("sysroot/ostree")
 
     def _without_fsck(self, path):
         """Leave out what makes a boot a matter of chance (a mount and a check of the same partition race)."""

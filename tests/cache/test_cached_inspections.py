@@ -250,7 +250,7 @@ def start(name, directory, *more):
 
 
 def said(process):
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert b"" == err
     report = json.loads(out)
     del report["stats"]

@@ -48,7 +48,7 @@ def test_the_program_of_today_is_asked_for_once_where_all_links_lead_to_it(tmp_p
     found = report(tmp_path, "kairos-multi-call", lambda parts: parts.remove("usr/bin/kairos"))
 
     assert ["COS062"] == failed(found)
-    assert "which another check tells" in said(found, "COS130")
+    assert "which another check reports" in said(found, "COS130")
 
 
 @pytest.mark.parametrize("name", ["kairos-agent", "immucore"])
@@ -98,7 +98,7 @@ def test_a_version_that_is_written_otherwise_than_the_directory_is_told(tmp_path
     found = report(tmp_path, "kairos", change)
 
     assert ["COS141"] == failed(found)
-    assert "6.12.0, which there is not" in said(found, "COS141")
+    assert "6.12.0, which does not exist" in said(found, "COS141")
 
 
 def test_hadron_needs_no_nfs_client_and_others_do(tmp_path):

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -785,7 +786,7 @@ def test_the_ways_to_break_it_are_listed():
 
 def test_the_module_is_the_command(broken):
     with process("check", broken, stdout=subprocess.PIPE) as running:
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=600)
 
     assert (1, b"") == (running.returncode, err)
     assert out.startswith(b"FAIL")
@@ -796,7 +797,7 @@ def test_a_reader_that_goes_away_is_no_error(image):
     os.close(read)
     with process("ls", "-R", image, stdout=write) as running:
         os.close(write)
-        err = running.communicate(timeout=60)[1]
+        err = running.communicate(timeout=600)[1]
 
     assert (141, b"") == (running.returncode, err)
 
@@ -804,7 +805,7 @@ def test_a_reader_that_goes_away_is_no_error(image):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
 def test_a_full_device_is_one_line(image):
     with Path("/dev/full").open("wb") as full, process("ls", image, stdout=full) as running:
-        err = running.communicate(timeout=60)[1]
+        err = running.communicate(timeout=600)[1]
 
     assert (3, b"cosinspect: error: No space left on device; free some space, or write elsewhere\n") == (
         running.returncode,
@@ -816,7 +817,7 @@ def test_a_process_without_standard_output_still_gives_its_verdict(broken):
     words = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "cosinspect", "check", broken]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
-    done = subprocess.run(words, env=environment, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(words, env=environment, capture_output=True, timeout=600, check=False)
 
     assert (1, b"") == (done.returncode, done.stderr)
 
@@ -826,7 +827,7 @@ def test_what_the_locale_cannot_say_is_escaped(tmp_path):
     ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
 
     with process("ls", name, stdout=subprocess.PIPE, env=ascii_only) as running:
-        out, err = running.communicate(timeout=60)
+        out, err = running.communicate(timeout=600)
 
     assert (0, b"") == (running.returncode, err)
     assert b"/gr\\xf6\\xdfe  [layer 0]" in out
@@ -838,8 +839,8 @@ def test_an_interrupt_ends_it_without_a_traceback():
         name = registry.push(built, "org/os:v1")
         with process("check", name, stdout=subprocess.PIPE) as running:
             while not registry.requests and running.poll() is None:
-                pass  # its first request is the sign that it is at work
+                time.sleep(0.01)  # its first request is the sign that it is at work
             running.send_signal(signal.SIGINT)
-            out, err = running.communicate(timeout=60)
+            out, err = running.communicate(timeout=600)
 
     assert (130, b"", b"cosinspect: interrupted\n") == (running.returncode, out, err)

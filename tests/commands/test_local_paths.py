@@ -143,7 +143,7 @@ def piped(name, content, *, file=None):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     words = [sys.executable, "-m", "cosinspect", "cat", name, "/etc/motd"]
     given = {"stdin": file} if file is not None else {"input": content}
-    done = subprocess.run(words, env=environment, capture_output=True, timeout=120, check=False, **given)
+    done = subprocess.run(words, env=environment, capture_output=True, timeout=600, check=False, **given)
     return done.returncode, done.stdout, done.stderr.decode()
 
 

@@ -67,7 +67,7 @@ function_name=$(complete -p cosinspect | sed 's/.*-F \\([^ ]*\\).*/\\1/')
 $function_name cosinspect '{words[-1]}' '{words[-2] if len(words) > 1 else "cosinspect"}'
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
-    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=600, check=True)
 
     assert expected == {word.strip() for word in done.stdout.split()}
 
@@ -189,7 +189,7 @@ def test_man_reads_the_page_without_a_warning():
     page = ROOT / "docs" / "cosinspect.1"
     words = ["man", "--warnings", "-l", page]
     environment = {**os.environ, "MANWIDTH": "200", "LC_ALL": "C.UTF-8", "MANPAGER": "cat"}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=True, env=environment)
 
     assert "" == done.stderr
     assert "whoever reads the output has gone" in done.stdout

@@ -74,7 +74,7 @@ def test_an_interrupt_ends_the_workers_and_keeps_what_is_done(tmp_path):
             assert "org/os:quick" in running.stdout.readline()
             children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
             running.send_signal(signal.SIGINT)
-            out, err = running.communicate(timeout=100)
+            out, err = running.communicate(timeout=600)
 
     assert (130, "") == (running.returncode, out)
     assert f"cosinspect: interrupted: 1 image done, kept in {lines}; --resume continues\n" == err

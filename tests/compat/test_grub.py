@@ -88,7 +88,7 @@ def theirs(directory, text):
     (directory / "grub.cfg").write_text(text + "halt\n", newline="")
     command = ["grub-emu", "-d", str(directory)]
     output = subprocess.run(
-        command, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=60
+        command, check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=600
     ).stdout
     lines = re.sub(r"\x1b\[[0-9;]*m", "", output.decode().replace("\r", "")).split("\n")
     return [

@@ -23,7 +23,7 @@ KERNEL = os.environ.get("COSINSPECT_BOOT_KERNEL")
 STUBS = Path("/usr/lib/systemd/boot/efi")
 FIRMWARE = Path("/usr/share/OVMF")
 PROGRAMS = ("qemu-system-x86_64", "mformat", "mmd", "mcopy", "objcopy", "gcc")
-SECONDS = 240
+SECONDS = 900
 # An emulated timer on a busy host fails the check of the kernel, which says nothing of the image.
 COMMAND_LINE = "console=ttyS0 panic=-1 no_timer_check rd.immucore.uki quiet"
 ENTRY = "title Kairos\nefi /EFI/kairos/norole.efi\n"

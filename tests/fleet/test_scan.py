@@ -26,7 +26,7 @@ from cosinspect.testing import ImageBuilder, Registry
 from cosinspect.testing.derivative import derivative
 from cosinspect.testing.registry.faults import Fault
 
-PATIENCE = 120
+PATIENCE = 600
 KINDS = (None, "kernel-dangling", "kernel-removed", "no-toolkit")
 
 
@@ -145,7 +145,7 @@ kind: ConfigMap
     (tmp_path / "objects.yaml").write_text("kind: Pod\napiVersion: v1\nspec: {containers: [{image: 5}]}\n")
     wrong = scan(tmp_path, "--kubernetes-manifest", "objects.yaml")
     assert wrong.returncode == 3
-    assert "expected the name of an image, found int" in wrong.stdout
+    assert "expected the name of an image, found a number" in wrong.stdout
 
 
 def test_what_one_object_lacks_stops_no_other(registry, tmp_path):
@@ -267,7 +267,7 @@ def test_a_file_of_something_else_is_not_gone_on_with(registry, tmp_path):
 
 
 def test_a_kill_loses_no_line_and_leaves_no_process(tmp_path):
-    with Registry(faults=[Fault.stall("/v2/org/slow/blobs/*", 30.0, times=None)]) as registry:
+    with Registry(faults=[Fault.stall("/v2/org/slow/blobs/*", 600.0, times=None)]) as registry:
         for number in range(3):
             registry.push(derivative(KINDS[number]), f"org/os:{number}")
         registry.push(ImageBuilder(platform="linux/amd64").layer({"a": "b"}).build(), "org/slow:v1")

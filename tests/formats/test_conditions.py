@@ -56,7 +56,7 @@ SCRIPTS = st.recursive(
 
 def runs(script):
     return (
-        subprocess.run(["/bin/sh", "-c", script], capture_output=True, timeout=20, check=False).returncode
+        subprocess.run(["/bin/sh", "-c", script], capture_output=True, timeout=600, check=False).returncode
         == 0
     )
 

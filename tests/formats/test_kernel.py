@@ -264,11 +264,14 @@ def test_descriptions_do_without_libmagic(monkeypatch):
     kernel_module._libmagic.cache_clear()
 
 
-def test_the_environment_is_left_as_it_is():
-    # Importing pylibmagic itself would change LD_LIBRARY_PATH and MAGIC for every program that is started later.
+def test_the_environment_is_left_as_it_is_and_no_program_is_started():
+    # Importing pylibmagic itself would change LD_LIBRARY_PATH and MAGIC for every program that is started later;
+    # importing python-magic itself starts ldconfig, twice.
     script = (
-        "import os; before = dict(os.environ); from cosinspect.formats.boot.kernel import describe;"
-        "assert describe(b'hello') != 'data'; assert before == dict(os.environ)"
+        "import os, sys; before = dict(os.environ); started = [];"
+        "sys.addaudithook(lambda event, of: started.append(of) if event == 'subprocess.Popen' else None);"
+        "from cosinspect.formats.boot.kernel import describe;"
+        "assert 'text' in describe(b'hello'); assert before == dict(os.environ); assert started == [], started"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

@@ -7,9 +7,11 @@ import json
 import re
 
 import pytest
+from attrs import evolve
 
 from command_runs import SECRET
 from cosinspect import cli
+from cosinspect.sources.registry.source import RegistrySource
 from cosinspect.testing import BasicAuth, Fault, ImageBuilder, Registry, TokenAuth, image_index
 from cosinspect.testing.derivative import derivative
 from registry_client import serving
@@ -73,8 +75,9 @@ def test_the_registry_is_a_good_one(command):
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("word", ["check", "ls", "packages"])
-def test_a_body_that_is_not_of_its_length_is_never_taken(command, place, word):
+def test_a_body_that_is_not_of_its_length_is_never_taken(command, monkeypatch, place, word):
     path, size = PLACES[place], SIZES[place]
+    usual = RegistrySource.__init__.__kwdefaults__["timeouts"]
     for fault in (
         Fault.truncate(path, 0, **ALWAYS),
         Fault.truncate(path, size // 2, **ALWAYS),
@@ -96,6 +99,8 @@ def test_a_body_that_is_not_of_its_length_is_never_taken(command, place, word):
         Fault.status(206, path, body=b"x" * size, **ALWAYS),
     ):
         # Without ranges, nothing that broke off is ever made whole.
+        timeouts = evolve(usual, read=0.1) if fault.wait else usual  # it is silent for all attempts
+        monkeypatch.setitem(RegistrySource.__init__.__kwdefaults__, "timeouts", timeouts)
         with serve(fault, ranges=False) as registry:
             run = command(word, name_of(registry))
             # Bodies without an end of their own are read as far as the descriptor tells.

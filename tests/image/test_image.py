@@ -496,7 +496,7 @@ class Meeting(Memory):
     def __init__(self, built, readers):
         super().__init__(built)
         self.layers = {layer["digest"] for layer in json.loads(built.manifest)["layers"]}
-        self.barrier = threading.Barrier(readers, timeout=10)
+        self.barrier = threading.Barrier(readers, timeout=600)
         self.threads = set()
 
     def open(self, descriptor):

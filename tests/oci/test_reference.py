@@ -266,3 +266,21 @@ def test_one_table_names_the_transports():
     assert [path for path in root.rglob("*.py") if listing.search(path.read_text())] == []
     readme = (root.parent / "README.md").read_text()
     assert [each.value for each in Transport if f"{each.value}:" not in readme] == []
+
+
+@pytest.mark.parametrize(
+    ("spelling", "host"),
+    [
+        ("QUAY.IO", "quay.io"),
+        ("quay.io:443", "quay.io"),
+        ("quay.io:0443", "quay.io"),  # Go's dialer and libcurl read the number, not the text
+        ("quay.io:00080", "quay.io:80"),
+        ("[::1]:443", "[::1]"),
+        ("[0:0:0:0:0:0:0:1]:05000", "[::1]:5000"),
+        ("[2001:DB8:0::1]", "[2001:db8::1]"),
+        ("[::1::2]:5000", "[::1::2]:5000"),
+        ("registry-1.docker.io:0443", "docker.io"),
+    ],
+)
+def test_spellings_of_a_host_that_lead_to_one_connection_share_a_normal_form(spelling, host):
+    assert Reference.parse(f"{spelling}/org/os:v1").normal.registry == host

@@ -85,9 +85,9 @@ HOSTILE = {
 @pytest.mark.parametrize("version", ["0.10", "1.9", "rancher-1.9.6", "1.25"])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_documents_take_no_time(name, version):
-    start = time.monotonic()
+    start = time.process_time()
     read_document(HOSTILE[name], yip(version))
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_the_values_of_many_documents_are_bounded_together():

@@ -154,7 +154,7 @@ def test_a_browser_lays_it_out_without_overflow_and_its_search_works(tmp_path, w
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
 

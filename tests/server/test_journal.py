@@ -37,7 +37,7 @@ def test_each_decision_and_each_failure_is_a_line_of_json(tmp_path):
         )
         asked = review("Plan", bad)
         asked["request"] |= {"userInfo": {"username": "system:serviceaccount:fleet:operator"}}
-        answer = server.post("/admission?timeout=30s", asked, headers={"X-Request-Id": "req-7"})
+        answer = server.post("/admission?timeout=600s", asked, headers={"X-Request-Id": "req-7"})
         server.review(review("Pod", gone))
         server.review(review("Pod", "127.0.0.1:1/org/os:v1"))
         server.review(review("Pod", "quay.io/org/os:v1"))

@@ -15,7 +15,7 @@ from cosinspect.server.verdicts import Decided, Verdicts
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
 from postgresql import needs_postgresql, postgresql
-from serving import review, serving
+from serving import PATIENCE, review, serving
 
 pytestmark = needs_postgresql
 
@@ -101,7 +101,7 @@ def test_two_servers_share_verdicts_and_outlive_the_database(tmp_path):
             assert second.review(review("Pod", bad))["allowed"] is False, "it is in memory"
             other = registry.push(derivative("kernel-removed"), "org/os:v2")
             assert second.review(review("Pod", other))["allowed"] is False, "it is inspected"
-            assert time.monotonic() - started < 30
+            assert time.monotonic() - started < PATIENCE / 2
 
             database.start()
             second.until(lambda: second.get("/readyz").status_code == 200)
@@ -117,7 +117,7 @@ def test_a_database_that_is_away_is_not_asked_by_everybody():
     for _ in range(50):
         with pytest.raises(StoreFailure):
             store.find("a", "b")
-    assert time.monotonic() - started < 2 * postgresql_store.CONNECT_SECONDS + postgresql_store.BREAK_SECONDS
+    assert time.monotonic() - started < 25 * postgresql_store.CONNECT_SECONDS, "not each waited for it"
     store.close()
 
 

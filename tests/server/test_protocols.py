@@ -162,7 +162,7 @@ def test_every_container_of_a_plan_is_judged(server, names):
 
 
 def test_other_spellings_of_a_registry_are_the_same_registry(server):
-    for host in ("absent.example", "ABSENT.example", "absent.example:443"):
+    for host in ("absent.example", "ABSENT.example", "absent.example:443", "absent.example:0443"):
         response = server.review(review("Pod", f"{host}/org/os:v1"))
         assert response["allowed"] is True, host
 
@@ -183,6 +183,12 @@ def test_an_iso_is_not_judged_as_an_operating_system(server):
     [
         {"operation": "DELETE", "object": None},
         {"operation": "CONNECT"},
+        {"subResource": "eviction", "kind": {"group": "policy", "version": "v1", "kind": "Eviction"}},
+        {
+            "subResource": "scale",
+            "operation": "UPDATE",
+            "kind": {"group": "autoscaling", "version": "v1", "kind": "Scale"},
+        },
     ],
 )
 def test_what_brings_no_image_is_admitted(server, names, change):
@@ -190,6 +196,23 @@ def test_what_brings_no_image_is_admitted(server, names, change):
     document["request"] |= change
 
     assert server.review(document)["allowed"] is True
+
+
+def test_an_ephemeral_container_is_judged(server, names):
+    document = review("Pod", names["good"], operation="UPDATE", before={"spec": {}})
+    document["request"]["subResource"] = "ephemeralcontainers"
+    document["request"]["object"]["spec"]["ephemeralContainers"] = [{"image": names["bad"]}]
+
+    assert server.review(document)["allowed"] is False
+
+
+def test_an_operation_that_the_api_server_does_not_have_is_refused(server, names):
+    document = review("Pod", names["bad"], operation="create")
+
+    answer = server.post("/admission", document)
+
+    assert answer.status_code == 400
+    assert "expected one of the operations CREATE, UPDATE, DELETE, CONNECT, found 'create'" in answer.text
 
 
 def test_what_is_being_deleted_can_be_changed(server, names):
@@ -228,7 +251,7 @@ def test_an_update_is_judged_by_what_it_changes(server, names):
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ({"containers": [{"image": 5}]}, "expected the name of an image, found int"),
+        ({"containers": [{"image": 5}]}, "expected the name of an image, found a number"),
         ({"containers": [{"image": "not a name"}]}, "expected"),
         ({"containers": [{"image": f"a.example/b:{n}"} for n in range(300)]}, "at most 200 images"),
     ],
@@ -269,20 +292,20 @@ def test_a_timeout_that_is_none_is_refused(server, names, timeout):
 
 
 def test_tags_are_pinned_to_what_was_checked(server, registry, names):
-    response = server.review(review("Pod", names["good"]), "/mutate?timeout=30s")
+    response = server.review(review("Pod", names["good"]), "/mutate?timeout=600s")
 
     (change,) = json.loads(base64.b64decode(response["patch"]))
     assert response["patchType"] == "JSONPatch"
     assert change["op"] == "replace"
     assert change["path"] == "/spec/containers/0/image"
     assert change["value"] == f"{names['good']}@{_digest(registry, 'org/os:good')}"
-    again = server.review(review("Pod", change["value"]), "/mutate?timeout=30s")
+    again = server.review(review("Pod", change["value"]), "/mutate?timeout=600s")
     assert again["allowed"] is True
     assert "patch" not in again
 
 
 def test_a_plan_is_pinned_where_its_image_stands_and_keeps_its_version(server, registry, names):
-    response = server.review(review("Plan", names["good"]), "/mutate?timeout=30s")
+    response = server.review(review("Plan", names["good"]), "/mutate?timeout=600s")
 
     (operation,) = json.loads(base64.b64decode(response["patch"]))
     repository = names["good"].rpartition(":")[0]
@@ -294,7 +317,7 @@ def test_a_plan_is_pinned_where_its_image_stands_and_keeps_its_version(server, r
 
 
 def test_what_the_operator_would_split_is_never_pinned(server, names):
-    response = server.review(review("ManagedOSImage", names["good"]), "/mutate?timeout=30s")
+    response = server.review(review("ManagedOSImage", names["good"]), "/mutate?timeout=600s")
 
     assert response["allowed"] is True
     assert "patch" not in response
@@ -302,8 +325,8 @@ def test_what_the_operator_would_split_is_never_pinned(server, names):
 
 
 def test_what_fails_is_not_pinned(server, names):
-    assert "patch" not in server.review(review("Pod", names["watched"]), "/mutate?timeout=30s")
-    assert server.review(review("Pod", names["bad"]), "/mutate?timeout=30s")["allowed"] is False
+    assert "patch" not in server.review(review("Pod", names["watched"]), "/mutate?timeout=600s")
+    assert server.review(review("Pod", names["bad"]), "/mutate?timeout=600s")["allowed"] is False
 
 
 # -- the types of Kubernetes and Gatekeeper --------------------------------------------------------------------------

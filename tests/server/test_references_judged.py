@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ HOSTS = [
         "quay.io/",
         "QUAY.io/",
         "quay.io:443/",
+        "quay.io:0443/",
         "quay.io:5000/",
         "localhost/",
         "localhost:5000/",
@@ -72,7 +74,7 @@ def judged(asked):
 
 def folded(domain):
     """What rules add to the judge's form: one spelling of a host."""
-    host = domain.lower().removesuffix(":443")
+    host = re.sub(r":0*([0-9]+)$", r":\1", domain.lower()).removesuffix(":443")
     return "docker.io" if host in ("index.docker.io", "registry-1.docker.io") else host
 
 

@@ -37,7 +37,7 @@ def test_an_image_that_takes_longer_is_not_admitted_yet_and_is_ready_later(tmp_p
         assert "try again" in response["status"]["message"]
         server.until(lambda: server.counted("cosinspect_inspections_total", verdict="pass"))
         seen = len(registry.requests)
-        assert server.review(review("Pod", name), "/admission?timeout=1s")["allowed"] is True
+        assert server.review(review("Pod", name))["allowed"] is True
         assert len(registry.requests) - seen <= 1, "at most the tag was asked for"
 
 
@@ -251,7 +251,7 @@ def test_a_kill_loses_no_verdict_and_leaves_no_process(tmp_path):
     with Registry() as registry, serving(tmp_path) as server:
         name = registry.push(derivative("kernel-dangling"), "org/os:v1")
         good = registry.push(derivative(), "org/os:v2")
-        pinned = server.review(review("Pod", good), "/mutate?timeout=30s")["auditAnnotations"]
+        pinned = server.review(review("Pod", good), "/mutate?timeout=600s")["auditAnnotations"]
         assert pinned
         assert server.review(review("Pod", name))["allowed"] is False
         children = _children(server.process.pid)
@@ -323,7 +323,7 @@ def test_a_client_that_sends_no_whole_head_is_let_go(tmp_path, sent):
             client.settimeout(PATIENCE)
             started = time.monotonic()
             assert client.recv(1000) == b""
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < PATIENCE / 2
         assert server.get("/healthz").ok
 
 
@@ -443,7 +443,7 @@ def test_a_configuration_can_be_checked(tmp_path):
 
     done = _serve(tmp_path, "--config", "a.toml", "--check")
 
-    assert (done.returncode, done.stdout) == (0, "a.toml: 1 rules, no mistake\n")
+    assert (done.returncode, done.stdout) == (0, "a.toml: 1 rule, no mistake\n")
     assert _serve(tmp_path, "--config", "none.toml").returncode == 2
     assert _serve(tmp_path).returncode == 2
 

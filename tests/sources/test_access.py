@@ -497,7 +497,7 @@ def test_secrets_from_any_place_open_the_registry_and_are_never_told(
         image = registry.push(IMAGE, "org/os:v1")
         if bearer and good:
             url = f"http://{registry.address}/token?service=cosinspect&scope=repository:org/os:pull"
-            secret = requests.get(url, timeout=9).json()["token"]
+            secret = requests.get(url, timeout=600).json()["token"]
             monkeypatch.setenv("TOKEN", secret)
         document = json.dumps({"auths": {registry.address: auth("alice", secret)}})
         (tmp_path / "containers").mkdir()

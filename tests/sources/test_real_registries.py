@@ -260,7 +260,7 @@ def test_nginx_has_bad_days_too(repository, error, says, tmp_path):
 def test_a_blob_that_nginx_lets_drip_is_given_up_in_time(tmp_path):
     address = gone()
     (tmp_path / "blob").write_bytes(BLOB)
-    server = f"server {{ listen {address}; location ~ /blobs/ {{ limit_rate 20k; alias {tmp_path}/blob; }} }}"
+    server = f"server {{ listen {address}; location ~ /blobs/ {{ limit_rate 500; alias {tmp_path}/blob; }} }}"
     started = time.monotonic()
     with (
         nginx(tmp_path, server, address),
@@ -269,7 +269,7 @@ def test_a_blob_that_nginx_lets_drip_is_given_up_in_time(tmp_path):
     ):
         read(source)
 
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 300
 
 
 def test_dockers_registry_that_stops_and_goes_on_is_waited_for(tmp_path):

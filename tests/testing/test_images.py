@@ -385,7 +385,7 @@ def test_a_docker_archive_needs_a_tag_and_a_style_that_exists(tmp_path, tag, sty
 
 def skopeo(*arguments):
     command = ["skopeo", "--insecure-policy", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    return subprocess.run(command, check=True, capture_output=True, timeout=600).stdout
 
 
 @pytest.mark.compat

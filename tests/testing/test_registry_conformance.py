@@ -41,7 +41,7 @@ def ask():
 
         def send(method, path, **options):
             url = urljoin(f"http://{registry.address}/", path)
-            return session.request(method, url, timeout=30, **options)
+            return session.request(method, url, timeout=600, **options)
 
         yield send
 
@@ -300,7 +300,7 @@ def test_skopeo_copies_from_one_registry_to_another(auth):
         command = ["skopeo", "--insecure-policy", "copy", "--all", *credentials]
         plain = ["--src-tls-verify=false", "--dest-tls-verify=false"]
         names = [f"docker://{source.push(index, 'org/os:v1')}", f"docker://{target.address}/new/os:v2"]
-        subprocess.run([*command, *plain, *names], check=True, capture_output=True, timeout=60)
+        subprocess.run([*command, *plain, *names], check=True, capture_output=True, timeout=600)
 
         assert {digest: target.read(f"new/os@{digest}") for digest in index.blobs} == index.blobs
         assert target.read("new/os:v2") == index.manifest
@@ -331,7 +331,7 @@ def test_the_specifications_own_suite_finds_nothing_wrong(tmp_path):
             env={**os.environ, **settings},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
 
@@ -357,7 +357,7 @@ def test_oras_pushes_finds_and_pulls(tmp_path, auth):
             env={**os.environ, "HOME": str(tmp_path)},
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=600,
         )
         return done.stdout
 

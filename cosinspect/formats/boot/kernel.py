@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import codecs
 import ctypes
+import ctypes.util
 import functools
 import re
 import struct
-from collections.abc import Iterable
-from contextlib import suppress
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,8 +41,22 @@ _PRELOADED: ctypes.CDLL | None = None
 if _WHEEL is not None:
     with suppress(OSError):
         _PRELOADED = ctypes.CDLL(str(_WHEEL / "libmagic.so.1"))
+
+
+@contextmanager
+def _no_search() -> Iterator[None]:
+    """Have python-magic load the library by its bare name: `find_library` finds no more, and starts ldconfig, gcc and ld."""
+    search = ctypes.util.find_library
+    if sys.platform == "linux":
+        ctypes.util.find_library = lambda name: None  # noqa: ARG005 - the parameter has this name
+    try:
+        yield
+    finally:
+        ctypes.util.find_library = search
+
+
 _MAGIC: Any = None  # without libmagic, `_describe_simply` describes the bytes
-with suppress(ImportError):
+with suppress(ImportError), _no_search():
     import magic
 
     _MAGIC = magic
