@@ -21,7 +21,7 @@ __all__ = ["schema_of"]
 Aspect: TypeAlias = Literal["presence", "type", "content", "link", "device", "mode", "owner"]
 
 
-class _WireImage(msgspec.Struct):
+class _WireSubject(msgspec.Struct):
     name: str
     digest: str
 
@@ -29,7 +29,7 @@ class _WireImage(msgspec.Struct):
 # -- layers --------------------------------------------------------------------------------------------------------------
 
 
-class _WireLayer(msgspec.Struct):
+class _WireStackLayer(msgspec.Struct):
     layer: int
     digest: str
     media_type: str
@@ -58,9 +58,9 @@ class _WireDive(msgspec.Struct):
 
 class _WireLayers(msgspec.Struct):
     schema: Literal["cosinspect.layers/1"]
-    image: _WireImage
+    image: _WireSubject
     semantics: Semantics
-    layers: list[_WireLayer]
+    layers: list[_WireStackLayer]
     content_bytes: int
     wasted_bytes: int
     wasted_files: int
@@ -99,7 +99,7 @@ class _WireExplained(msgspec.Struct):
 
 class _WireExplanation(msgspec.Struct):
     schema: Literal["cosinspect.explanation/1"]
-    image: _WireImage
+    image: _WireSubject
     verdict: Verdict
     explanations: list[_WireExplained]
 
@@ -107,7 +107,7 @@ class _WireExplanation(msgspec.Struct):
 # -- diff ----------------------------------------------------------------------------------------------------------------
 
 
-class _WireEntry(msgspec.Struct):
+class _WireTreeEntry(msgspec.Struct):
     type: FileType
     mode: int
     uid: int
@@ -120,8 +120,8 @@ class _WireEntry(msgspec.Struct):
 class _WireDifference(msgspec.Struct):
     path: str
     aspects: list[Aspect]
-    left: _WireEntry | None
-    right: _WireEntry | None
+    left: _WireTreeEntry | None
+    right: _WireTreeEntry | None
 
 
 class _WireReadingDifference(_WireDifference):
@@ -151,7 +151,7 @@ class _WireReadings(msgspec.Struct):
     """One image, as several readers see it."""
 
     schema: Literal["cosinspect.diff/1"]
-    image: _WireImage
+    image: _WireSubject
     comparisons: list[_WireComparison]
 
 
@@ -164,7 +164,7 @@ class _WireImages(msgspec.Struct):
     """Two images."""
 
     schema: Literal["cosinspect.diff/1"]
-    images: Annotated[list[_WireImage], msgspec.Meta(min_length=2, max_length=2)]
+    images: Annotated[list[_WireSubject], msgspec.Meta(min_length=2, max_length=2)]
     system: dict[str, _WireChange]
     packages: dict[str, _WireChange]
     differences: list[_WireDifference]
@@ -198,7 +198,7 @@ class _WireDatabase(msgspec.Struct):
 
 class _WirePackages(msgspec.Struct):
     schema: Literal["cosinspect.packages/1"]
-    image: _WireImage
+    image: _WireSubject
     databases: list[_WireDatabase]
 
 
