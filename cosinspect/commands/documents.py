@@ -21,7 +21,7 @@ __all__ = ["schema_of"]
 Aspect: TypeAlias = Literal["presence", "type", "content", "link", "device", "mode", "owner"]
 
 
-class _WireSubject(msgspec.Struct):
+class _WireNamedImage(msgspec.Struct):
     name: str
     digest: str
 
@@ -58,7 +58,7 @@ class _WireDive(msgspec.Struct):
 
 class _WireLayers(msgspec.Struct):
     schema: Literal["cosinspect.layers/1"]
-    image: _WireSubject
+    image: _WireNamedImage
     semantics: Semantics
     layers: list[_WireStackLayer]
     content_bytes: int
@@ -99,7 +99,7 @@ class _WireExplained(msgspec.Struct):
 
 class _WireExplanation(msgspec.Struct):
     schema: Literal["cosinspect.explanation/1"]
-    image: _WireSubject
+    image: _WireNamedImage
     verdict: Verdict
     explanations: list[_WireExplained]
 
@@ -151,7 +151,7 @@ class _WireReadings(msgspec.Struct):
     """One image, as several readers see it."""
 
     schema: Literal["cosinspect.diff/1"]
-    image: _WireSubject
+    image: _WireNamedImage
     comparisons: list[_WireComparison]
 
 
@@ -164,7 +164,7 @@ class _WireImages(msgspec.Struct):
     """Two images."""
 
     schema: Literal["cosinspect.diff/1"]
-    images: Annotated[list[_WireSubject], msgspec.Meta(min_length=2, max_length=2)]
+    images: Annotated[list[_WireNamedImage], msgspec.Meta(min_length=2, max_length=2)]
     system: dict[str, _WireChange]
     packages: dict[str, _WireChange]
     differences: list[_WireDifference]
@@ -198,7 +198,7 @@ class _WireDatabase(msgspec.Struct):
 
 class _WirePackages(msgspec.Struct):
     schema: Literal["cosinspect.packages/1"]
-    image: _WireSubject
+    image: _WireNamedImage
     databases: list[_WireDatabase]
 
 
