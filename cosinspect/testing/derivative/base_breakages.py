@@ -94,6 +94,12 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
         "COS180",
         initrd_without("99-systemd.rules"),
     ),
+    "initrd-without-root-target": Breakage(
+        "the initrd lacks the target that starts the stage rootfs",
+        "COS025",
+        initrd_without("initrd-root-fs.target"),
+        "G5",
+    ),
     "initrd-without-release": Breakage(
         "the initrd lacks /etc/initrd-release",
         "COS180",
