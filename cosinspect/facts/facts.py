@@ -23,6 +23,7 @@ from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.luet_databases import LuetDatabaseFile, find_databases
+from cosinspect.facts.packages import PackageDatabase, find_packages
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
@@ -31,6 +32,7 @@ from cosinspect.formats.boot.go_program import read_go_modules
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.formats.boot.initrd_segments import Stream
 from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
+from cosinspect.formats.packages.package import PackageType
 from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.formats.yip.schema import yip
 from cosinspect.globs import component_expression
@@ -134,6 +136,7 @@ class Facts(GrubFacts):
         self._contents: dict[str, str | None] = {}
         self._executions: dict[int, Execution] = {}
         self._usages: dict[int, Usage] = {}
+        self._packages: dict[tuple[PackageType, bool], tuple[PackageDatabase, ...]] = {}
         self._parsed = parsed if parsed is not None else Parsed(limits=limits)
 
     def text(self, path: str) -> TextFile:
@@ -413,6 +416,15 @@ class Facts(GrubFacts):
     def databases(self) -> tuple[LuetDatabaseFile, ...]:
         """Every luet database of the image."""
         return find_databases(self._rootfs, self._config, limits=self._limits, parsed=self._parsed)
+
+    def packages(self, kind: PackageType, *, layers: bool = False) -> tuple[PackageDatabase, ...]:
+        """Return the databases of a kind of packages; with `layers`, their packages name the layers that brought them."""
+        found = self._packages.get((kind, layers))
+        if found is None:
+            found = self._packages[kind, layers] = find_packages(
+                self._rootfs, self._config, (kind,), limits=self._limits, parsed=self._parsed, layers=layers
+            )
+        return found
 
     # -- generation ------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from attrs import frozen
 from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.entry_table import EntryTable, table_of
-from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
+from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.agreement import Agreement
 from cosinspect.rootfs.batches import Batches
@@ -290,10 +290,11 @@ class _Survivors:
                 if cut is not None and item.data > cut.offset:
                     break
                 name = item.name or item.path or "."
-                if self._guarded and leaves_root(name):
-                    self.outside = position, name
+                written = _written_name(item, opaque=id(item) in opaques) if self._guarded else name
+                if self._guarded and leaves_root(written):
+                    self.outside = position, written
                     return
-                if self._guarded and is_left_out(item, name):
+                if self._guarded and is_left_out(item, written):
                     continue
                 if self._guarded and id(item) in opaques:
                     emptied.stage(name)
@@ -324,10 +325,24 @@ class _Survivors:
 
 
 def is_left_out(item: LayerEntry | Marker, name: str) -> bool:
-    """Return whether it is a link that leaves the root, which a reader with guards skips."""
-    if isinstance(item, Marker) or item.type not in ("symlink", "hardlink"):
-        return False
-    return link_leaves_root(name, item.target or item.link)
+    """Return whether it is a link that leaves the root, which a reader with guards skips, even if it is a whiteout by its name."""
+    if isinstance(item, Marker):
+        return bool(item.link) and link_leaves_root(name, item.link)
+    return item.type in ("symlink", "hardlink") and link_leaves_root(name, item.target or item.link)
+
+
+def _written_name(item: LayerEntry | Marker, *, opaque: bool) -> str:
+    """Return the name in the header as Go's `path.Clean` returns it."""
+    name = item.name or item.path or "."
+    if not isinstance(item, Marker):
+        return name
+    if opaque:
+        return opaque_path("" if name == "." else name)
+    base = item.path.rpartition("/")[2]
+    if base not in NAMELESS:
+        return whiteout_path(name)
+    # `.wh...` deletes "..", which is no way out of the root.
+    return base if name == ".." and base == f"{PREFIX}.." else name
 
 
 def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:
