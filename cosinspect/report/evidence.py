@@ -10,29 +10,20 @@ from typing import TypeAlias
 
 import msgspec
 
+from cosinspect.path_walk import Hop
+
 __all__ = [
     "Evidence",
+    "Hop",
     "LastLink",
     "LayerStep",
     "Line",
-    "LinkFollowed",
     "Mention",
     "Removal",
     "name_layer",
     "names_layer",
     "shorten_step",
 ]
-
-
-class LinkFollowed(msgspec.Struct, frozen=True, tag="link"):
-    """A symbolic link on the way to a path: where it is, where it leads, which layer put it there."""
-
-    path: str
-    target: str
-    layer: int
-
-    def __str__(self) -> str:
-        return f"{self.path} -> {self.target} (layer {self.layer})"
 
 
 class LayerStep(msgspec.Struct, frozen=True, tag="step"):
@@ -99,7 +90,7 @@ class Mention(msgspec.Struct, frozen=True, tag="mention"):
         return self.text
 
 
-Evidence: TypeAlias = str | LinkFollowed | LayerStep | Removal | LastLink | Line | Mention
+Evidence: TypeAlias = str | Hop | LayerStep | Removal | LastLink | Line | Mention
 
 
 def names_layer(evidence: Evidence, position: int) -> bool:
