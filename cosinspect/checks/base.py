@@ -262,7 +262,7 @@ _STAGE_OF: Mapping[str, tuple[str, ...]] = {
     }.items()
     for module in modules
 }
-"""The stage of the boot (`cosinspect.report.boot_chain.BOOT_CHAIN`) for each module's checks."""
+"""The stage of the boot (`cosinspect.report.boot_chain.STAGES`) for each module's checks."""
 
 _STAGES = frozenset(stage for stages in _STAGE_OF.values() for stage in stages)
 

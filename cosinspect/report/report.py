@@ -387,7 +387,7 @@ class Report:
     @staticmethod
     def json_schema() -> dict[str, Any]:
         """Return the JSON Schema of `to_dict`; keys that are not required were added later."""
-        return document_schema(_WireReport, SCHEMA)
+        return document_schema(_WireReport, title=SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data in the schema `cosinspect.report/1`."""
