@@ -1,10 +1,10 @@
-"""Time cosinspect, the floor and the peers installed on one image, in turn, in one run: `python -m benchmarks`.
+"""Time cosinspect, the floor and the peers on the same images, in turn, in one run: `python -m benchmarks`.
 
 `--quick` does so on a made-up image and holds the ratios against `baseline.json`: one that is half as much again as it was
 is a regression, and the status is 1.
 
-Each figure is a whole process as the operating system accounts for it: wall time, processor time, the largest resident
-memory. The commands take turns, so that a machine whose speed drifts is unfair to none; quote the medians and ratios.
+The figures are ratios of whole processes; quote them with the table of the run that they are from. `python -m benchmarks.tables FILE`
+writes the figures of `--json FILE` into the pages.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import argparse
 import compileall
 import contextlib
 import json
-import os
-import platform
 import random
 import shutil
 import statistics
@@ -26,78 +24,38 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from attrs import asdict, frozen
-
+from benchmarks import large_initrd, small_files
 from benchmarks.derivative.registry import registry
+from benchmarks.growth import many_names
+from benchmarks.peers import DEFAULT_WORK, archive_peers, listing_peers, scanning_peers
+from benchmarks.processes import COSINSPECT, IMPORTS, PYTHON, Contender, Figure, compared
 from benchmarks.seekable import fetched
-from benchmarks.small_files import CRANE, UMOCI, kept_images, rates_of, rows, served
+from benchmarks.small_files import kept_images, rates_of
 from benchmarks.start import starts
+from benchmarks.tables import machine, record, table
 from cosinspect import inspect, open_image
 from cosinspect.cache import Cache, open_directory
 from cosinspect.testing import ImageBuilder, Registry
 
-DEFAULT_WORK = Path(os.environ.get("COSINSPECT_BENCH_DIR") or Path.home() / ".cache/cosinspect-bench")
-PYTHON = sys.executable
-COSINSPECT = (PYTHON, "-m", "cosinspect")
 BASELINE = Path(__file__).with_name("baseline.json")
 REGRESSION = 1.5
-LISTERS = {UMOCI: 5.0, CRANE: 3.0}
-"""Programs that do no more than list an image, and how much more processor time than `ls -R` they should take."""
-IMPORTS = (PYTHON, "-c", "import requests, rich")
-
-
-@frozen
-class Cost:
-    """What one process cost: seconds of wall and processor time, MiB of memory."""
-
-    wall: float
-    cpu: float
-    memory: float
-
-
-@frozen
-class Contender:
-    """Something to time: a name and the commands it takes, one behind the other, or in a pipe.
-
-    Attributes:
-        name: in the tables.
-        commands: with {work} for a directory of their own.
-        peer: whether it is another program, which must end with status 0 and is timed twice only: each takes half a minute.
-    """
-
-    name: str
-    commands: tuple[tuple[str, ...], ...]
-    peer: bool = False
-
-
-@frozen
-class Figure:
-    """One row of the table: a value, what it is held against, and whether it is as good as it should be."""
-
-    name: str
-    value: float
-    unit: str
-    target: float
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool:
-        """Whether the target is reached."""
-        return self.value >= self.target if self.at_least else self.value <= self.target
+ROWS = ("start", "large-initrd", "small-files", "names")
+FORMS = ("gzip", "zstd", "oci", "dir", "docker-archive")
 
 
 def main() -> None:
     """Parse arguments, time, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--work", type=Path, default=DEFAULT_WORK, help="where benchmarks.derivative put its image"
-    )
+    parser.add_argument("--work", type=Path, default=DEFAULT_WORK, help="where images and peers are kept")
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each command (default: 5)")
     parser.add_argument(
-        "--forms",
+        "--rows",
         nargs="+",
-        metavar="NAME",
-        help="only these: gzip, zstd, oci, dir, docker-archive, small-files, warm, start, tables",
+        choices=(*ROWS, *FORMS, "warm", "tables"),
+        default=list(ROWS),
+        metavar="ROWS",
+        help=f"which rows: {', '.join(ROWS)} (the default), which need no other image; "
+        f"{', '.join(FORMS)}, warm, tables, of the image that benchmarks.derivative made",
     )
     parser.add_argument("--no-peers", action="store_true", help="leave other programs out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
@@ -114,72 +72,58 @@ def main() -> None:
     compileall.compile_dir(str(files("cosinspect")), quiet=1)
     if arguments.quick:
         sys.exit(_quick(update=arguments.update_baseline))
-    if not (arguments.work / "layout/index.json").exists():
-        parser.error(
-            f"there is no image in {arguments.work}: make it with python -m benchmarks.derivative --push"
-        )
-    figures = list(
-        _figures(arguments.work, arguments.runs, arguments.forms or [], peers=not arguments.no_peers)
-    )
-    print(
-        f"\n{platform.processor() or platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}\n"
-    )
-    print("| figure | value | target | met |\n|---|---|---|---|")
-    for each in figures:
-        sign = ">=" if each.at_least else "<="
-        print(
-            f"| {each.name} | {each.value:.2f} {each.unit} | {sign} {each.target:g} | {'yes' if each.met else 'no'} |"
-        )
-    if arguments.json:
-        values = [{**asdict(each), "met": each.met} for each in figures]
-        arguments.json.write_text(json.dumps(values, indent=1) + "\n")
+    work, rows = arguments.work, set(arguments.rows)
+    if rows - set(ROWS) and not (work / "layout/index.json").exists():
+        parser.error(f"there is no image in {work}: make it with python -m benchmarks.derivative --push")
+    work.mkdir(parents=True, exist_ok=True)
+    figures = []
+    for each in _figures(work, arguments.runs, rows, peers=not arguments.no_peers):
+        figures.append(each)
+        if arguments.json:  # also if a later row fails
+            arguments.json.write_text(json.dumps(record(figures), indent=1) + "\n")
+    print(f"\n{machine()}\n")
+    print(table(figures))
 
 
-def _figures(work: Path, runs: int, only: list[str], *, peers: bool) -> Iterator[Figure]:
+def _figures(work: Path, runs: int, rows: set[str], *, peers: bool) -> Iterator[Figure]:
+    if "start" in rows:
+        yield from starts(max(runs, 9))
+    if "large-initrd" in rows:
+        yield from large_initrd.figures(work, runs, peers=peers)
+    if "small-files" in rows:
+        yield from small_files.figures(work, runs, peers=peers)
+    if "names" in rows:
+        yield from _names(work)
+    forms = [form for form in FORMS if form in rows]
+    if forms:
+        yield from _derivative(work, runs, forms, peers=peers)
+    if "warm" in rows:
+        yield from _warm(f"oci:{work}/layout:gzip", runs)
+    if "tables" in rows and shutil.which("go"):
+        for each in fetched(work):
+            name = f"bytes fetched, {each.form} ({each.wire / each.total:.0%} of the layers)"
+            yield Figure("tables of contents", name, each.wire / each.asked, "x tables and bodies", 1.05)
+
+
+def _names(work: Path) -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory(dir=work, prefix="names-") as place:
+        yield from many_names(1_000_000, 20, Path(place))
+
+
+def _derivative(work: Path, runs: int, forms: list[str], *, peers: bool) -> Iterator[Figure]:
     (initrd,) = (work / "stages/10-identity/boot").glob("initrd-*")
     with registry(work) as address:
-        for name, reference in _forms(work, f"{address}/derivative").items():
-            if only and name not in only:
-                continue
+        names = _forms(work, f"{address}/derivative")
+        for form in forms:
+            group, reference = f"derivative, {form}", names[form]
             contenders = [_floor(reference, initrd), *_ours(reference)]
-            if peers and name == "gzip":
-                contenders.extend(_peers(reference))
-            if peers and name == "docker-archive":
-                contenders.extend(_archive_peers(reference.partition(":")[2]))
-            costs = _compare(name, contenders, runs)
-            floor, check = costs.pop("floor"), costs["cosinspect check"]
-            yield Figure(
-                f"cold verdict, {name}: wall",
-                check.wall / floor.wall,
-                "x floor",
-                1.0 if name == "gzip" else 1.2,
-            )
-            yield Figure(f"cold verdict, {name}: CPU", check.cpu / floor.cpu, "x floor", 1.2)
-            yield Figure(f"cold verdict, {name}: memory", check.memory, "MiB", 160)
-            for other, cost in costs.items():
-                if not other.startswith("cosinspect"):
-                    yield Figure(other, cost.wall / check.wall, "x cosinspect check", 3.0, at_least=True)
-                if other in LISTERS:
-                    ratio = cost.cpu / costs["cosinspect ls -R"].cpu
-                    yield Figure(f"{other}: CPU", ratio, "x ls -R", LISTERS[other], at_least=True)
-    if not only or "small-files" in only:
-        name, headers = kept_images(work)
-        with served(name, work) if peers else contextlib.nullcontext("") as reference:
-            for each in rows(name, headers, runs, peers=reference):
-                yield Figure(f"small files: {each.name}", each.value, each.unit, each.target, each.at_least)
-    if not only or "warm" in only:
-        yield from _warm(f"oci:{work}/layout:gzip", runs)
-    if not only or "start" in only:
-        for row in starts(runs):
-            yield Figure(f"{row.name}: CPU", row.ratio, "x import requests, rich", row.target)
-    if (not only or "tables" in only) and shutil.which("go"):
-        for each in fetched(work):
-            yield Figure(
-                f"bytes fetched by tables of contents, {each.form} ({each.wire / each.total:.0%} of the layers)",
-                each.wire / each.asked,
-                "x tables and bodies",
-                1.05,
-            )
+            if peers and form == "gzip":
+                contenders += [*listing_peers(reference, work), *scanning_peers(reference, work)]
+            if peers and form == "docker-archive":
+                contenders += archive_peers(Path(reference.partition(":")[2]), work)
+            costs = compared(group, contenders, runs)
+            yield from large_initrd.beside_the_floor(group, costs)
+            yield from large_initrd.beside_peers(group, costs)
 
 
 def _quick(*, update: bool) -> int:
@@ -193,7 +137,7 @@ def _quick(*, update: bool) -> int:
             Contender("warm", (warm,)),
             Contender("imports", (IMPORTS,)),
         ]
-        costs = _compare("small", contenders, 5)
+        costs = compared("small", contenders, 5)
     floor, imports = costs["floor"], costs["imports"]
     ratios = {
         "check, CPU, x floor": costs["cosinspect check"].cpu / floor.cpu,
@@ -201,7 +145,7 @@ def _quick(*, update: bool) -> int:
         "ls -R, CPU, x floor": costs["cosinspect ls -R"].cpu / floor.cpu,
         "warm, CPU, x imports": costs["warm"].cpu / imports.cpu,
     }
-    ratios.update((f"{row.name}, CPU, x imports", row.ratio) for row in starts(5))
+    ratios.update((f"{row.name}, x imports", row.value) for row in starts(5))
     with tempfile.TemporaryDirectory(prefix="cosinspect-bench-") as work:
         _, headers = kept_images(Path(work), _QUICK_FILES, only_headers=True)
         ratios["entries read with patterns, CPU, x imports"] = (
@@ -246,18 +190,17 @@ def _warm(name: str, runs: int) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory(prefix="cosinspect-bench-") as directory:
         check = (*COSINSPECT, "check", name, "--format", "json", "--cache", directory)
         subprocess.run(check, stdout=subprocess.DEVNULL, check=False)
-        costs = _compare(
-            "warm", [Contender("imports", (IMPORTS,)), Contender("cosinspect check, warm", (check,))], runs
-        )
+        contenders = [Contender("imports", (IMPORTS,)), Contender("cosinspect check, warm", (check,))]
+        costs = compared("warm", contenders, runs)
         warm, imports = costs["cosinspect check, warm"], costs["imports"]
-        yield Figure("warm verdict, whole command", warm.wall / imports.wall, "x import requests, rich", 2.0)
+        yield Figure("warm", "whole command, wall", warm.wall / imports.wall, "x imports", 0.5)
         cache = Cache(open_directory(Path(directory), trusted=True))
         times = []
         for _ in range(max(runs, 5) + 1):
             started = time.perf_counter()
             inspect(name, cache=cache)
             times.append((time.perf_counter() - started) * 1000)
-        yield Figure("warm verdict, inside a process", statistics.median(times[1:]), "ms", 15)
+        yield Figure("warm", "inside a process", statistics.median(times[1:]), "ms", 15)
         yield _lookups(name, cache)
 
 
@@ -268,13 +211,8 @@ def _lookups(name: str, cache: Cache) -> Figure:
         started = time.perf_counter()
         for path in paths:
             rootfs.trace(path)
-        return Figure(
-            "lookups of paths, warm",
-            len(paths) / (time.perf_counter() - started),
-            "a second",
-            1e5,
-            at_least=True,
-        )
+        rate = len(paths) / (time.perf_counter() - started)
+        return Figure("warm", "lookups of paths", rate, "a second", 1e5, at_least=True)
 
 
 @contextlib.contextmanager
@@ -297,99 +235,6 @@ def _ours(reference: str) -> list[Contender]:
         Contender("cosinspect ls -R", ((*COSINSPECT, "ls", reference, "-R", *options),)),
         Contender("cosinspect check", ((*COSINSPECT, "check", reference, *options),)),
     ]
-
-
-def _peers(reference: str) -> list[Contender]:
-    """What a script does today; none of them looks at anything yet."""
-    found = []
-    if shutil.which("skopeo") and shutil.which("umoci"):
-        copy = (
-            "skopeo",
-            "copy",
-            "-q",
-            "--insecure-policy",
-            "--src-tls-verify=false",
-            f"docker://{reference}",
-            "oci:{work}/layout:x",
-        )
-        unpack = ("umoci", "raw", "unpack", "--image", "{work}/layout:x", "{work}/rootfs")
-        found.append(Contender(UMOCI, (copy, unpack), peer=True))
-    if shutil.which("crane"):
-        piped = f"set -o pipefail; crane export --insecure {reference} - | tar -t > /dev/null"
-        found.append(Contender(CRANE, (("bash", "-c", piped),), peer=True))
-    if shutil.which("syft"):
-        scan = (
-            "env",
-            "SYFT_REGISTRY_INSECURE_USE_HTTP=true",
-            "SYFT_CHECK_FOR_APP_UPDATE=false",
-            *("syft", "-q", f"registry:{reference}", "-o", "json"),
-        )
-        found.append(Contender("syft", (scan,), peer=True))
-    return found
-
-
-def _archive_peers(archive: str) -> list[Contender]:
-    """Those that read no registry without a daemon."""
-    found = []
-    if shutil.which("dive"):
-        found.append(Contender("dive --ci", (("dive", f"docker-archive://{archive}", "--ci"),), peer=True))
-    if shutil.which("container_inspector_squash"):
-        squash = ("container_inspector_squash", archive, "{work}/rootfs")
-        made = ("mkdir", "{work}/rootfs")
-        found.append(Contender("container-inspector, squash", (made, squash), peer=True))
-    return found
-
-
-def _compare(title: str, contenders: list[Contender], runs: int) -> dict[str, Cost]:
-    costs: dict[str, list[Cost]] = {item.name: [] for item in contenders}
-    for number in range(runs + 1):
-        for item in contenders:
-            if item.peer and number > 1:
-                continue
-            cost = _time(item)
-            if number or item.peer:
-                costs[item.name].append(cost)
-    print(f"\n{title}: {runs} runs, median (least to most)")
-    print(f"{'':28}{'wall s':>24}{'cpu s':>9}{'MiB':>7}")
-    medians = {}
-    for name, found in costs.items():
-        walls = sorted(cost.wall for cost in found)
-        middle = Cost(
-            statistics.median(walls),
-            statistics.median(cost.cpu for cost in found),
-            max(cost.memory for cost in found),
-        )
-        medians[name] = middle
-        spread = f"{middle.wall:.2f} ({walls[0]:.2f} to {walls[-1]:.2f})"
-        print(f"{name:28}{spread:>24}{middle.cpu:9.2f}{middle.memory:7.0f}", flush=True)
-    return medians
-
-
-def _time(item: Contender) -> Cost:
-    with tempfile.TemporaryDirectory(prefix="cosinspect-bench-") as work:
-        wall = cpu = memory = 0.0
-        for command in item.commands:
-            started = time.monotonic()
-            process = subprocess.Popen(
-                [part.replace("{work}", work) for part in command],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
-            stderr = process.stderr.read() if process.stderr else b""
-            _, status, usage = os.wait4(process.pid, 0)
-            wall += time.monotonic() - started
-            if process.stderr:
-                process.stderr.close()
-            code = os.waitstatus_to_exitcode(status)
-            process.returncode = code
-            # 1 is our verdict on an image that is not what its profile wants, which takes as long.
-            if code and (code != 1 or item.peer):
-                raise SystemExit(
-                    f"{' '.join(command)} ended with {code}: {stderr.decode(errors='replace')[-500:]}"
-                )
-            cpu += usage.ru_utime + usage.ru_stime
-            memory = max(memory, usage.ru_maxrss / 1024)
-        return Cost(wall, cpu, memory)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ on a common base costs.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import random
 import resource
@@ -17,15 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from attrs import asdict
+
+from benchmarks.made_layout import MadeLayout
+from benchmarks.processes import Figure
 from cosinspect import open_image
 from cosinspect.cache import Cache, open_directory
-from cosinspect.testing import ImageBuilder
+from cosinspect.testing import ImageBuilder, tar_header
 from cosinspect.testing.derivative import derivative
 
 BLOCK = 512
@@ -82,59 +84,12 @@ with open_image(sys.argv[1]) as image:
 
 def made(directory: Path, entries: int, layers: int, *, differ: bool = False) -> str:
     """Make an image of so many small files in so many layers, and give its name; with a layer on top that readers read differently."""
-    blobs = directory / "blobs/sha256"
-    blobs.mkdir(parents=True)
-    descriptors, diff_ids = [], []
+    image = MadeLayout(directory)
     for layer in range(layers):
-        first, last = entries * layer // layers, entries * (layer + 1) // layers
-        diff_id, digest, size = _layer(blobs, range(first, last))
-        diff_ids.append(diff_id)
-        descriptors.append(
-            {"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest, "size": size}
-        )
+        image.add_layer(_archive(range(entries * layer // layers, entries * (layer + 1) // layers)))
     if differ:
-        archive = _header("opt/.wh..wh..opq", 0, b"0") + bytes(2 * BLOCK)
-        diff_ids.append(f"sha256:{hashlib.sha256(archive).hexdigest()}")
-        descriptors.append(_blob(blobs, archive, "application/vnd.oci.image.layer.v1.tar"))
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": diff_ids},
-    }
-    manifest_type = "application/vnd.oci.image.manifest.v1+json"
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": manifest_type,
-        "config": _blob(blobs, json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
-        "layers": descriptors,
-    }
-    index = {"schemaVersion": 2, "manifests": [_blob(blobs, json.dumps(manifest).encode(), manifest_type)]}
-    (directory / "index.json").write_text(json.dumps(index))
-    (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return f"oci:{directory}"
-
-
-def _blob(blobs: Path, data: bytes, media_type: str) -> dict[str, Any]:
-    digest = hashlib.sha256(data).hexdigest()
-    (blobs / digest).write_bytes(data)
-    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
-
-
-def _layer(blobs: Path, numbers: range) -> tuple[str, str, int]:
-    """Write a layer piece by piece; give its diff_id, its digest, its size."""
-    plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
-    squeeze = zlib.compressobj(1, wbits=31)
-    part = blobs / "part"
-    with part.open("wb") as file:
-        for piece in (*_archive(numbers), None):
-            if piece is not None:
-                plain.update(piece)
-            data = squeeze.compress(piece) if piece is not None else squeeze.flush()
-            packed.update(data)
-            size += file.write(data)
-    part.rename(blobs / packed.hexdigest())
-    return f"sha256:{plain.hexdigest()}", f"sha256:{packed.hexdigest()}", size
+        image.add_layer([tar_header("opt/.wh..wh..opq"), bytes(2 * BLOCK)], packed=False)
+    return image.finish()
 
 
 def path_of(number: int) -> str:
@@ -146,26 +101,13 @@ def _archive(numbers: range) -> Iterator[bytes]:
     pieces: list[bytes] = []
     for number in numbers:
         if number % DIRECTORY == 0 or number == numbers[0]:
-            pieces.append(_header(f"{path_of(number).rpartition('/')[0]}/", 0, b"5"))
+            pieces.append(tar_header(f"{path_of(number).rpartition('/')[0]}/", typeflag=b"5", mode=0o755))
         body = b"%d\n" % number
-        pieces.append(_header(path_of(number), len(body), b"0") + body.ljust(BLOCK, b"\0"))
+        pieces.append(tar_header(path_of(number), size=len(body)) + body.ljust(BLOCK, b"\0"))
         if len(pieces) >= 1000:
             yield b"".join(pieces)
             pieces.clear()
     yield b"".join(pieces) + bytes(2 * BLOCK)
-
-
-def _header(name: str, size: int, kind: bytes) -> bytes:
-    head = (
-        name.encode().ljust(100, b"\0")
-        + b"0000644\0"
-        + b"0000000\0" * 2
-        + b"%011o\0" % size
-        + b"00000000000\0"
-    )
-    tail = kind + bytes(100) + b"ustar\x0000" + bytes(247)
-    checksum = sum(head) + 8 * 32 + sum(tail)
-    return head + b"%06o\0 " % checksum + tail
 
 
 def measured(name: str, cache: Path | None, times: int) -> dict[str, Any]:
@@ -231,8 +173,9 @@ def curve(points: Iterator[tuple[int, int]], work: Path) -> list[dict[str, Any]]
     return found
 
 
-def many_names(entries: int, layers: int, work: Path) -> list[tuple[str, float, str, float, bool]]:
-    """Measure what many names cost: give name, value, unit and target of each figure, and whether it is to be at least that."""
+def many_names(entries: int, layers: int, work: Path) -> list[Figure]:
+    """Measure what many names cost."""
+    group = f"{entries:,} entries in {layers} layers"
     place = Path(tempfile.mkdtemp(dir=work))
     name = made(place / "image", entries, layers)
     plain = measured(name, None, 1)
@@ -241,23 +184,29 @@ def many_names(entries: int, layers: int, work: Path) -> list[tuple[str, float, 
     tree = json.loads(_python(_TREE, name))
     differing = measured(made(place / "other", entries, layers, differ=True), None, 1)
     shutil.rmtree(place)
+    collection, missing = 1000 * tree["collection"], 1000 * tree["missing"]
     return [
-        ("check, peak memory", plain["memory"], "MiB", 300, False),
-        ("check, CPU", plain["runs"][0][1], "s", 0, False),
-        ("check that fills a cache, peak memory", cached["memory"], "MiB", 300, False),
-        ("check of layers that readers read differently, peak memory", differing["memory"], "MiB", 0, False),
-        ("full garbage collection with the tree at hand, CPU", 1000 * tree["collection"], "ms", 50, False),
-        ("lookups in a cached tree, each path for the first time, a second of CPU", first, "", 50_000, True),
-        ("history of a missing path, CPU", 1000 * tree["missing"], "ms", 5, False),
+        Figure(group, "check, peak memory", plain["memory"], "MiB", 300),
+        Figure(group, "check, CPU", plain["runs"][0][1], "s", None),
+        Figure(group, "check that fills a cache, peak memory", cached["memory"], "MiB", 300),
+        Figure(
+            group,
+            "check of layers that readers read differently, peak memory",
+            differing["memory"],
+            "MiB",
+            None,
+        ),
+        Figure(group, "full garbage collection with the tree at hand, CPU", collection, "ms", 50),
+        Figure(
+            group,
+            "lookups in a cached tree, each path for the first time",
+            first,
+            "a second of CPU",
+            5e4,
+            at_least=True,
+        ),
+        Figure(group, "history of a missing path, CPU", missing, "ms", 5),
     ]
-
-
-def _print_table(title: str, figures: list[tuple[str, float, str, float, bool]]) -> None:
-    print(f"\n| {title} | value | target | met |\n|---|---|---|---|")
-    for name, value, unit, target, at_least in figures:
-        wanted = f"{'>=' if at_least else '<='} {target:g}" if target else ""
-        met = ("yes" if (value >= target if at_least else value <= target) else "no") if target else ""
-        print(f"| {name} | {value:,.{0 if value > 100 else 1}f} {unit} | {wanted} | {met} |")
 
 
 def siblings(count: int, work: Path) -> list[float]:
@@ -312,11 +261,12 @@ def main() -> int:
     try:
         most = ENTRIES[-1] // share
         names = many_names(most, 20, work)
-        _print_table(f"{most:,} entries in 20 layers", names)
+        for each in names:
+            print(f"{each.name:64}{each.value:12,.1f} {each.unit}, target {each.target}")
         if given.names:
             return 0
         print(f"growth with entries, up to {most}")
-        figures: dict[str, Any] = {"names": names}
+        figures: dict[str, Any] = {"names": [asdict(each) for each in names]}
         figures["entries"] = curve(((entries // share, 1) for entries in ENTRIES), work)
         print(f"growth with layers, {most} entries")
         figures["layers"] = curve(((most, layers) for layers in LAYERS), work)

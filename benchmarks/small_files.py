@@ -9,30 +9,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import json
-import os
 import random
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from attrs import frozen
 
 from benchmarks.derivative.registry import registry
+from benchmarks.made_layout import MadeLayout
+from benchmarks.peers import CRANE, UMOCI, listing_peers
+from benchmarks.processes import COSINSPECT, PYTHON, Contender, Figure, compared
 from cosinspect.testing import tar_header
 
-__all__ = ["CRANE", "FILES", "UMOCI", "Row", "kept_images", "make_image", "rates_of", "rows", "served"]
+__all__ = ["FILES", "figures", "kept_images", "make_image", "rates_of", "served"]
 
-PYTHON = sys.executable
-COSINSPECT = (PYTHON, "-m", "cosinspect")
-CRANE, UMOCI = "crane export | tar -t", "skopeo copy + umoci unpack"
+GROUP = "small files"
 FILES, LAYERS, DIRECTORY = 150_000, 3, 500
 BODIES = 64
 """Different contents; the next file with the same one is beyond the window of deflate."""
@@ -51,65 +45,14 @@ with open_image(sys.argv[1], restartable=False) as image:
 """
 
 
-@frozen
-class Row:
-    """One figure: what it is, its value, and what it must reach."""
-
-    name: str
-    value: float
-    unit: str
-    target: float
-    at_least: bool
-
-
 def make_image(directory: Path, files: int = FILES, *, size: int = 2 * HALF) -> str:
     """Write an OCI layout with so many files of `size` bytes, and return its name."""
-    blobs = directory / "blobs/sha256"
-    blobs.mkdir(parents=True)
     noise = random.Random(1)
     bodies = [noise.randbytes(HALF).hex().encode()[:size] for _ in range(BODIES)]
-    layers, diff_ids = [], []
+    image = MadeLayout(directory)
     for layer in range(LAYERS):
-        numbers = range(files * layer // LAYERS, files * (layer + 1) // LAYERS)
-        diff_id, descriptor = _write_layer(blobs, numbers, bodies)
-        layers.append(descriptor)
-        diff_ids.append(diff_id)
-    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    oci = "application/vnd.oci.image"
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": f"{oci}.manifest.v1+json",
-        "config": _write_blob(blobs, json.dumps(config).encode(), f"{oci}.config.v1+json"),
-        "layers": layers,
-    }
-    described = _write_blob(blobs, json.dumps(manifest).encode(), f"{oci}.manifest.v1+json")
-    described["annotations"] = {"org.opencontainers.image.ref.name": "v1"}
-    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
-    (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return f"oci:{directory}:v1"
-
-
-def _write_blob(blobs: Path, data: bytes, media_type: str) -> dict[str, Any]:
-    digest = hashlib.sha256(data).hexdigest()
-    (blobs / digest).write_bytes(data)
-    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
-
-
-def _write_layer(blobs: Path, numbers: range, bodies: list[bytes]) -> tuple[str, dict[str, Any]]:
-    plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
-    deflate = zlib.compressobj(1, wbits=31)
-    part = blobs / "part"
-    with part.open("wb") as file:
-        for piece in (*_archive(numbers, bodies), None):
-            if piece is not None:
-                plain.update(piece)
-            data = deflate.flush() if piece is None else deflate.compress(piece)
-            packed.update(data)
-            size += file.write(data)
-    part.rename(blobs / packed.hexdigest())
-    media_type = "application/vnd.oci.image.layer.v1.tar+gzip"
-    descriptor = {"mediaType": media_type, "digest": f"sha256:{packed.hexdigest()}", "size": size}
-    return f"sha256:{plain.hexdigest()}", descriptor
+        image.add_layer(_archive(range(files * layer // LAYERS, files * (layer + 1) // LAYERS), bodies))
+    return image.finish()
 
 
 def _archive(numbers: range, bodies: list[bytes]) -> Iterator[bytes]:
@@ -124,40 +67,35 @@ def _archive(numbers: range, bodies: list[bytes]) -> Iterator[bytes]:
     yield bytes(1024)
 
 
-def rows(name: str, headers: str, runs: int, *, peers: str = "") -> Iterator[Row]:
+def figures(work: Path, runs: int, *, peers: bool, files: int = FILES) -> Iterator[Figure]:
     """Time listing and checking an image, and reading one of which the headers are half.
 
     Args:
-        name: of the image.
-        headers: the name of an image of as many files that have next to no content.
+        work: where the images and other programs are.
         runs: of each command.
-        peers: the image's name in a registry that other programs can read, "" to leave them out.
+        peers: whether other programs run, from a registry.
+        files: in the image.
     """
+    name, headers = kept_images(work, files)
     options = ("--format", "json", "--no-cache")
-    commands: dict[str, tuple[tuple[str, ...], ...]] = {
-        "floor": ((PYTHON, "-m", "benchmarks.floor", name),),
-        "check": ((*COSINSPECT, "check", name, *options),),
-        "ls -R": ((*COSINSPECT, "ls", name, "-R", *options),),
-        **(_peers(peers) if peers else {}),
-    }
-    seconds: dict[str, list[float]] = {each: [] for each in commands}
-    for _ in range(runs):
-        for each, pipeline in commands.items():
-            seconds[each].append(_processor_seconds(pipeline))
-    cost = {each: statistics.median(found) for each, found in seconds.items()}
-    yield Row("check, CPU", cost["check"] / cost["floor"], "x floor", 2.0, at_least=False)
-    yield Row(
-        "entries read, one core, with the checks' patterns",
-        rates_of(headers, runs),
-        "a second",
-        2e5,
-        at_least=True,
-    )
+    contenders = [
+        Contender("floor", ((PYTHON, "-m", "benchmarks.floor", name),)),
+        Contender("cosinspect check", ((*COSINSPECT, "check", name, *options),)),
+        Contender("cosinspect ls -R", ((*COSINSPECT, "ls", name, "-R", *options),)),
+    ]
+    with served(name, work) if peers else contextlib.nullcontext("") as reference:
+        if reference:
+            contenders += listing_peers(reference, work)
+        cost = compared(GROUP, contenders, runs, warm_up=False)
+    check, listed = cost["cosinspect check"], cost["cosinspect ls -R"]
+    yield Figure(GROUP, "cold check, CPU", check.cpu / cost["floor"].cpu, "x floor", 2.0)
+    rate = rates_of(headers, runs)
+    yield Figure(GROUP, "entries read, with the checks' patterns", rate, "a second", 2e5, at_least=True)
     plain = rates_of(headers, runs, patterns=False)
-    yield Row("entries read, one core, without patterns", plain, "a second", 2.5e5, at_least=True)
+    yield Figure(GROUP, "entries read, without patterns", plain, "a second", 2.5e5, at_least=True)
     for peer, target in ((CRANE, 3.0), (UMOCI, 5.0)):
         if peer in cost:
-            yield Row(f"{peer}, CPU", cost[peer] / cost["ls -R"], "x ls -R", target, at_least=True)
+            yield Figure(GROUP, f"{peer}, CPU", cost[peer].cpu / listed.cpu, "x ls -R", target, at_least=True)
 
 
 def rates_of(headers: str, runs: int, *, patterns: bool = True) -> float:
@@ -169,49 +107,6 @@ def rates_of(headers: str, runs: int, *, patterns: bool = True) -> float:
         entries, spent = json.loads(done.stdout)
         found.append(entries / spent)
     return statistics.median(found)
-
-
-def _peers(reference: str) -> dict[str, tuple[tuple[str, ...], ...]]:
-    found: dict[str, tuple[tuple[str, ...], ...]] = {}
-    if shutil.which("crane"):
-        piped = f"set -o pipefail; crane export --insecure {reference} - | tar -t > /dev/null"
-        found[CRANE] = (("bash", "-c", piped),)
-    if shutil.which("skopeo") and shutil.which("umoci"):
-        copy = (
-            "skopeo",
-            "copy",
-            "-q",
-            "--insecure-policy",
-            "--src-tls-verify=false",
-            f"docker://{reference}",
-        )
-        found[UMOCI] = (
-            (*copy, "oci:{work}/layout:x"),
-            ("umoci", "raw", "unpack", "--image", "{work}/layout:x", "{work}/rootfs"),
-        )
-    return found
-
-
-def _processor_seconds(pipeline: tuple[tuple[str, ...], ...]) -> float:
-    total = 0.0
-    with tempfile.TemporaryDirectory(prefix="cosinspect-bench-") as work:
-        for command in pipeline:
-            process = subprocess.Popen(
-                [part.replace("{work}", work) for part in command],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
-            with process:
-                stderr = process.stderr.read() if process.stderr else b""
-                _, status, usage = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-            # 1 is the verdict of a check on an image that is no operating system.
-            if process.returncode not in ((0, 1) if "check" in command else (0,)):
-                raise SystemExit(
-                    f"{' '.join(command)} ended with {process.returncode}: {stderr.decode(errors='replace')[-500:]}"
-                )
-            total += usage.ru_utime + usage.ru_stime
-    return total
 
 
 @contextlib.contextmanager
@@ -250,15 +145,8 @@ def main() -> None:
         work = given.work or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="cosinspect-bench-"))
         )
-        name, headers = kept_images(work, given.files)
-        peers = "" if given.no_peers else stack.enter_context(served(name, work))
-        print("| figure | value | target | met |\n|---|---|---|---|")
-        for row in rows(name, headers, given.runs, peers=peers):
-            met = row.value >= row.target if row.at_least else row.value <= row.target
-            sign = ">=" if row.at_least else "<="
-            print(
-                f"| {row.name} | {row.value:,.2f} {row.unit} | {sign} {row.target:,g} | {'yes' if met else 'no'} |"
-            )
+        for each in figures(work, given.runs, peers=not given.no_peers, files=given.files):
+            print(f"{each.name:44}{each.value:12,.2f} {each.unit}, target {each.target:,g}")
 
 
 if __name__ == "__main__":

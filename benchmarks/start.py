@@ -6,70 +6,73 @@ that reading it takes next to nothing. The cache is warm.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
-import statistics
+import ssl
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import frozen
-
+from benchmarks.processes import COSINSPECT, IMPORTS, PYTHON, Contender, Figure, compared
 from cosinspect.testing import Registry
 from cosinspect.testing.derivative import derivative
+from cosinspect.testing.registry.auth import TokenAuth
 
-__all__ = ["Start", "starts"]
+__all__ = ["starts"]
 
-PYTHON = sys.executable
-COSINSPECT = (PYTHON, "-m", "cosinspect")
-
-
-@frozen
-class Start:
-    """One command that starts.
-
-    Attributes:
-        name: of the row.
-        ratio: of its processor time to that of the imports.
-        target: what the ratio must reach.
-    """
-
-    name: str
-    ratio: float
-    target: float
+GROUP = "start"
 
 
-def starts(runs: int = 9) -> list[Start]:
+def starts(runs: int = 9) -> list[Figure]:
     """Time every command in turn."""
     with _rows() as (rows, environment):
-        commands = {
-            "": (PYTHON, "-c", "import requests, rich"),
-            **{name: row[0] for name, row in rows.items()},
-        }
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for number in range(runs + 1):
-            for name, command in commands.items():
-                seconds = _processor_seconds(command, environment)
-                if number:  # the first fills caches
-                    times[name].append(seconds)
-    imports = statistics.median(times[""])
-    return [Start(name, statistics.median(times[name]) / imports, row[1]) for name, row in rows.items()]
+        contenders = [
+            Contender("imports", (IMPORTS,)),
+            *(Contender(name, (row[0],)) for name, row in rows.items()),
+        ]
+        costs = compared(GROUP, contenders, runs, environment=environment)
+    imports = costs["imports"].cpu
+    return [
+        Figure(GROUP, f"{name}, CPU", costs[name].cpu / imports, "x imports", target)
+        for name, (_, target) in rows.items()
+    ]
 
 
 @contextmanager
 def _rows() -> Iterator[tuple[dict[str, tuple[tuple[str, ...], float]], Mapping[str, str]]]:
     """Give each command with its target, and the environment in which they run."""
     image = derivative(None)
-    with tempfile.TemporaryDirectory(prefix="cosinspect-bench-") as work, Registry() as registry:
+    auth = TokenAuth("alice", "bench-password")
+    with (
+        tempfile.TemporaryDirectory(prefix="cosinspect-bench-") as work,
+        Registry() as registry,
+        Registry(auth=auth) as closed,
+        Registry() as secured,
+    ):
         image.write_layout(Path(work, "os"))
         layout, name = f"oci:{work}/os", registry.push(image, "bench/os:v1")
+        private, secret = closed.push(image, "bench/os:v1"), secured.push(image, "bench/os:v1")
+        _speak_tls(secured, Path(work))
+        entry = base64.b64encode(b"alice:bench-password").decode()
+        Path(work, "config.json").write_text(json.dumps({"auths": {closed.address: {"auth": entry}}}))
+        Path(work, "registries.conf").write_text(
+            f'[[registry]]\nlocation = "registry.invalid"\n[[registry.mirror]]\nlocation = "{registry.address}"\n'
+        )
+        mirrored = f"CONTAINERS_REGISTRIES_CONF={work}/registries.conf"
         yield (
             {
                 "warm check, layout": ((*COSINSPECT, layout), 0.5),
                 "warm check, layout, JSON": ((*COSINSPECT, layout, "--format", "json"), 0.5),
                 "warm check, registry": ((*COSINSPECT, name), 1.0),
+                "warm check, registry, token": (("env", f"DOCKER_CONFIG={work}", *COSINSPECT, private), 1.0),
+                "warm check, registry, TLS": (("env", f"HOME={work}", *COSINSPECT, secret), 1.0),
+                "warm check, mirror": (
+                    ("env", mirrored, *COSINSPECT, "registry.invalid/bench/os:v1"),
+                    1.0,
+                ),
                 "ls, layout": ((*COSINSPECT, "ls", layout), 2.0),
                 "cat, layout": ((*COSINSPECT, "cat", layout, "/etc/os-release"), 2.0),
                 "checks, again": ((*COSINSPECT, "checks"), 2.0),
@@ -82,21 +85,21 @@ def _rows() -> Iterator[tuple[dict[str, tuple[tuple[str, ...], float]], Mapping[
         )
 
 
-def _processor_seconds(command: tuple[str, ...], environment: Mapping[str, str]) -> float:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
-    with process:
-        stderr = process.stderr.read() if process.stderr else b""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(
-            f"{' '.join(command)} ended with {process.returncode}: {stderr.decode(errors='replace')}"
-        )
-    return usage.ru_utime + usage.ru_stime
+def _speak_tls(registry: Registry, work: Path) -> None:
+    """Put a registry behind TLS, with a certificate that is found below the home directory `work`."""
+    directory = work / ".config/containers/certs.d" / registry.address
+    directory.mkdir(parents=True)
+    key, authority = work / "key.pem", directory / "ca.crt"
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    names = ("-subj", "/CN=bench", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2")
+    command = ("openssl", "req", "-x509", *curve, *names, "-keyout", str(key), "-out", str(authority))
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, key)
+    server = registry._server  # noqa: SLF001  # the testing kit speaks no TLS
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 
 
 if __name__ == "__main__":
     for each in starts():
-        print(
-            f"{each.name:28}{each.ratio:8.2f}  <= {each.target:g}  {'yes' if each.ratio <= each.target else 'no'}"
-        )
+        print(f"{each.name:34}{each.value:8.2f}  <= {each.target:g}  {'yes' if each.met else 'no'}")

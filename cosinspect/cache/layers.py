@@ -80,6 +80,7 @@ class _Marker(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str
     is_directory: bool
     data: int
+    link: str
 
 
 class _LayerDecoder(Generic[T]):
@@ -173,7 +174,10 @@ def encode_layer(index: LayerIndex, key: bytes) -> list[bytes]:
     irregularities = [(each.kind, each.offset, each.message, each.path) for each in index.irregularities]
     entries, name_only = (_table_part(writer, table_of(group)) for group in (index.entries, index.name_only))
     markers = (
-        [_Marker(each.path, each.offset, each.name, each.is_directory, each.data) for each in group]
+        [
+            _Marker(each.path, each.offset, each.name, each.is_directory, each.data, each.link)
+            for each in group
+        ]
         for group in (index.whiteouts, index.opaques, index.nameless)
     )
     whiteouts, opaques, nameless = (_part(writer, group, _escaped_marker) for group in markers)
@@ -227,7 +231,14 @@ def decode_layer(
                 return fresh(reading.fresh())
             change = unescape if part.escaped else str
             return [
-                Marker(change(each.path), each.offset, change(each.name), each.is_directory, each.data)
+                Marker(
+                    change(each.path),
+                    each.offset,
+                    change(each.name),
+                    each.is_directory,
+                    each.data,
+                    change(each.link),
+                )
                 for each in found
             ]
 
@@ -336,4 +347,11 @@ def _values(record: Record, part: _Part, kind: type[list[T]]) -> list[T]:
 
 
 def _escaped_marker(marker: _Marker) -> _Marker:
-    return _Marker(escape(marker.path), marker.offset, escape(marker.name), marker.is_directory, marker.data)
+    return _Marker(
+        escape(marker.path),
+        marker.offset,
+        escape(marker.name),
+        marker.is_directory,
+        marker.data,
+        escape(marker.link),
+    )

@@ -9,6 +9,8 @@ from cosinspect.checks.base import CheckContext, NotApplicable, Undecided, check
 from cosinspect.checks.boot_path import BOOTS
 from cosinspect.checks.initrd import READS, about, drivers_in, opened
 from cosinspect.errors import FormatError
+from cosinspect.facts.file_trees import InitrdFiles
+from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.initrd import Initrd
 from cosinspect.formats.boot.program import read_interpreter
 from cosinspect.formats.shell.script import functions, read_shell_script
@@ -197,6 +199,7 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
     generation = context.generation
     for path, initrd in _with_cos(context):
         count = 0
+        units = UnitTree(InitrdFiles(initrd))
         for group in generation.initrd_files:
             kinds = [member.type for name in group if (member := initrd.lookup(name)) is not None]
             if "file" not in kinds:
@@ -205,13 +208,22 @@ def initrd_part_missing(context: CheckContext) -> Iterator[Finding | str]:
             count += 1
         for unit in generation.initrd_units:
             # systemd reads the link's name: its target may be wrong, and is wrong with dracut 059.
-            if not any(
-                initrd.lookup(f"{top}/{link}/{unit.unit}", follow=False)
-                for top in _UNIT_DIRECTORIES
+            links = [
+                link
                 for link in (unit.link, *unit.alternatives)
-            ):
+                if any(initrd.lookup(f"{top}/{link}/{unit.unit}", follow=False) for top in _UNIT_DIRECTORIES)
+            ]
+            starters = [units.find(link.rpartition(".")[0]) for link in links]
+            if not links:
                 yield about(
                     context, path, f"expected the link {unit.link}/{unit.unit} in the initrd, it is not there"
+                )
+            elif not any(starter.is_there for starter in starters):
+                first = starters[0]
+                yield about(
+                    context,
+                    path,
+                    f"expected the unit {first.name} in the initrd, which starts {unit.unit}, {first.reason}",
                 )
             if not any(initrd.exists(f"{top}/{unit.unit}") for top in _UNIT_DIRECTORIES):
                 yield about(context, path, f"expected the unit {unit.unit} in the initrd, it is not there")

@@ -107,6 +107,7 @@ def _refusals(context: CheckContext, semantics: Semantics) -> Iterator[Finding |
 _REMEDIES = {
     "attribute-refused": "Leave the attribute out, or write it with a tool that knows its form: setcap, setfacl, or tar --xattrs.",
     "layer-refused": "Compress the layer again, and push it with a tool that names its compression in its media type.",
+    "long-path": "Give the file a path of at most 4000 bytes: a reader's own directory stands in front of it.",
     "unusable-name": "Give the file a name of at most 255 bytes.",
 }
 _WRITE_AGAIN = """Write the layer again with a current tar library, whole, and with valid fields in every header; or

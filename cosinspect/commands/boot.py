@@ -87,6 +87,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Do it, and give the exit status."""
     if arguments.demo == (arguments.image is not None):
         raise WrongUse("expected an image, or --demo for one that is made on the spot")
+    if arguments.keep is not None and arguments.keep.exists() and not arguments.keep.is_dir():
+        raise WrongUse(f"expected a directory for --keep, found a file: {arguments.keep}")
     if arguments.demo:
         # It is made anew each time.
         arguments.cache, arguments.no_cache, arguments.platform = None, True, None

@@ -64,6 +64,7 @@ class Marker:
         name: as `LayerEntry.name`, for the path.
         is_directory: whether it is a directory instead of a file; some readers then create a directory of that name.
         data: offset after its header.
+        link: the target as written if the marker is a link, which some readers leave out as they leave out other links; else "".
     """
 
     path: str
@@ -71,6 +72,7 @@ class Marker:
     name: str = ""
     is_directory: bool = False
     data: int = 0
+    link: str = ""
 
 
 @frozen

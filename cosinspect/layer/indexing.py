@@ -449,17 +449,18 @@ class Indexing:
         sink.end()
 
     def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
-        """Record a whiteout by its name, whatever its type, as umoci and containerd do."""
+        """Record a whiteout by its name, for every type of entry, as umoci and containerd do."""
         directory, _, base = path.rpartition("/")
+        link = header.link if kind in ("symlink", "hardlink") else ""
         if base == OPAQUE:
             name = as_go and as_go.rpartition("/")[0]
-            self.opaques.append(Marker(directory, header.offset, name, kind == "dir", header.data))
+            self.opaques.append(Marker(directory, header.offset, name, kind == "dir", header.data, link))
             return
         victim = base.removeprefix(PREFIX)
         place = as_go.rpartition("/")[0] + "/" if as_go else directory and f"{directory}/"
         if base in NAMELESS:
             self.nameless.append(
-                Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir", header.data)
+                Marker(path, header.offset, cleaned(f"{place}{victim}"), kind == "dir", header.data, link)
             )
             self._note(
                 "invalid-whiteout", header, f"the whiteout {path!r} names nothing that it could delete"
@@ -485,6 +486,7 @@ class Indexing:
                 name,
                 kind == "dir",
                 header.data,
+                link,
             )
         )
 

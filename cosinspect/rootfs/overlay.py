@@ -19,7 +19,7 @@ from attrs import frozen
 from cosinspect.deadline import in_time, spend
 from cosinspect.layer.changeset import Cut, LayerEntry, LayerIndex, Marker
 from cosinspect.layer.entry_table import EntryTable, table_of
-from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, whiteout_path
+from cosinspect.layer.whiteout import NAMELESS, OPAQUE, PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.rootfs.agreement import Agreement
 from cosinspect.rootfs.batches import Batches
@@ -94,7 +94,7 @@ def prefixes(
 
 
 def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[Marker, Node, str | None]]:
-    """Apply one layer to a tree, and return what its markers acted on: a name in a directory, None for all names.
+    """Apply one layer to a tree; return the targets of its markers: a name in a directory, None for all names.
 
     A layer's whiteouts and opaque whiteouts act on lower layers, wherever they are in the archive; its
     entries follow. A hard link to a file that the layer itself deletes binds to that file anyway, and is
@@ -200,7 +200,7 @@ _CLAIMS_CONTENT = "a size, which its type has no content for, so that go-contain
 def _extract(tree: Tree, layers: Sequence[LayerIndex], *, guarded: bool) -> None:
     """Write what `mutate.Extract` hands on, up to where something ends it.
 
-    It ends its archive in good order whatever has happened, and then reports the error to nobody who still listens: so
+    It always ends its archive correctly, and then reports the error after the reader is gone: so
     what has been written by then is all that is installed.
     """
     survivors = _Survivors(layers, guarded=guarded)
@@ -290,10 +290,11 @@ class _Survivors:
                 if cut is not None and item.data > cut.offset:
                     break
                 name = item.name or item.path or "."
-                if self._guarded and leaves_root(name):
-                    self.outside = position, name
+                written = _written_name(item, opaque=id(item) in opaques) if self._guarded else name
+                if self._guarded and leaves_root(written):
+                    self.outside = position, written
                     return
-                if self._guarded and is_left_out(item, name):
+                if self._guarded and is_left_out(item, written):
                     continue
                 if self._guarded and id(item) in opaques:
                     emptied.stage(name)
@@ -324,10 +325,24 @@ class _Survivors:
 
 
 def is_left_out(item: LayerEntry | Marker, name: str) -> bool:
-    """Return whether it is a link that leaves the root, which a reader with guards skips."""
-    if isinstance(item, Marker) or item.type not in ("symlink", "hardlink"):
-        return False
-    return link_leaves_root(name, item.target or item.link)
+    """Return whether it is a link that leaves the root, which a reader with guards skips, even if it is a whiteout by its name."""
+    if isinstance(item, Marker):
+        return bool(item.link) and link_leaves_root(name, item.link)
+    return item.type in ("symlink", "hardlink") and link_leaves_root(name, item.target or item.link)
+
+
+def _written_name(item: LayerEntry | Marker, *, opaque: bool) -> str:
+    """Return the name in the header as Go's `path.Clean` returns it."""
+    name = item.name or item.path or "."
+    if not isinstance(item, Marker):
+        return name
+    if opaque:
+        return opaque_path("" if name == "." else name)
+    base = item.path.rpartition("/")[2]
+    if base not in NAMELESS:
+        return whiteout_path(name)
+    # `.wh...` deletes "..", which does not leave the root.
+    return base if name == ".." and base == f"{PREFIX}.." else name
 
 
 def _handled_name(marker: Marker, name: str, *, opaque: bool) -> str:

@@ -10,7 +10,7 @@ from cosinspect.deadline import spend
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.path_walk import PathWalk
 from cosinspect.rootfs.agreement import Agreement
-from cosinspect.rootfs.node import NODES, Node, held, is_name
+from cosinspect.rootfs.node import NAME_BYTES, NODES, PATH_BYTES, Node, held, is_name
 from cosinspect.rootfs.semantics import Rules
 
 __all__ = ["Paths"]
@@ -44,6 +44,8 @@ class Paths:
         # they touch: `_ways` has, by the identity of such a node, the paths that depend on it.
         self._parents: dict[str, Node] = {}
         self._ways: dict[int, list[str]] = {}
+        # By path: the length in bytes of the real path of a directory in which not every name is found.
+        self._far: dict[str, int] = {}
         self._touched: list[Node] = []
         self._winding = False
         self._missed = False
@@ -135,7 +137,7 @@ class Paths:
         """
         straight = self._straight(path)
         if straight is not None:
-            return straight
+            return straight if self._is_reached(path, [path]) else "long-path"
         walk = PathWalk(NODES, self.root, path, most=self._hops, by_letters=True)
         for step in walk:
             if step.node is None:
@@ -149,6 +151,8 @@ class Paths:
                 self.agreement.end()
         if walk.problem:
             return "parent-loop"
+        if not self._is_reached(path, [name for name, _ in walk.stack[1:]]):
+            return "long-path"
         at = self.root
         for name, node in walk.stack[1:]:
             if node is None or node.children is None:
@@ -198,6 +202,8 @@ class Paths:
         names = self._resolved(path.split("/") if path else [])
         if isinstance(names, str):
             return names
+        if not self._is_reached(path, names):
+            return "long-path"
         at = self.root
         for number, name in enumerate(names):
             if at.children is None:
@@ -212,6 +218,17 @@ class Paths:
                 node = at.children[name] = made
             at = node
         return at if at.children is not None else "parent-not-directory"
+
+    def _is_reached(self, path: str, names: list[str]) -> bool:
+        """Return whether Linux finds the directory of these names, to which a path leads; note it if not every name in it is found."""
+        length = sum(map(len, names)) + len(names)
+        if 4 * length >= PATH_BYTES - NAME_BYTES:
+            length = len("/".join(names).encode("utf-8", "surrogateescape"))
+        if length > PATH_BYTES - NAME_BYTES - 1:
+            self._far[path] = length
+        elif self._far:
+            self._far.pop(path, None)
+        return length <= PATH_BYTES
 
     def _resolved(self, names: list[str]) -> list[str] | str:
         """Replace links on a way until there is none left."""
@@ -278,7 +295,7 @@ class Paths:
         return above.children.get(names[-1]) or "missing"
 
     def _implied(self, names: list[str], position: int, parent: Node) -> Node | str:
-        """Create the implied directory at a path; a string gives the reason if that fails."""
+        """Create the implied directory at a path; a string is the reason if that fails."""
         return Node(None, position)
 
 

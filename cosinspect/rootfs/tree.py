@@ -22,6 +22,7 @@ from cosinspect.rootfs.node import (
     IMPLIED_MODE,
     LINK_BYTES,
     NAME_BYTES,
+    PATH_BYTES,
     Inode,
     LayerProblem,
     Node,
@@ -104,6 +105,9 @@ class Tree(Paths):
         if (odd or len(name) > _SHORT) and not is_name(name):
             self.problem("unusable-name", position, entry.path, _WAYS["unusable-name"])
             return
+        if self._far and directory in self._far and self._far[directory] + 1 + _length(name) > PATH_BYTES:
+            self.problem("long-path", position, entry.path, _WAYS["long-path"])
+            return
         children = parent.children
         assert children is not None  # noqa: S101 - make_directory gives directories
         old = children.get(name)
@@ -151,6 +155,10 @@ class Tree(Paths):
         for path, rows in batches:
             spend(len(rows))
             directory = self.make_directory(path, position)
+            if path in self._far:
+                for row in rows:
+                    self.put(table[row], position)
+                continue
             assert isinstance(directory, Node)  # noqa: S101 - directories stand on the way
             children = directory.children
             if not isinstance(children, PackedNames):
@@ -169,7 +177,7 @@ class Tree(Paths):
             self.put(table[row], position)
 
     def pass_over(self, entry: LayerEntry, position: int) -> None:
-        """Apply an entry of which containerd makes no file: create its parents, and delete what has its name."""
+        """Apply an entry for which containerd makes no file: create its parents, and delete the entry of its name."""
         directory, _, name = entry.path.rpartition("/")
         if not name:
             return
@@ -225,7 +233,7 @@ class Tree(Paths):
             self.problem("attribute-refused", position, entry.path, message)
 
     def _target(self, entry: LayerEntry) -> Node | str | None:
-        """Return the target of a hard link; a string gives the reason if it cannot be resolved."""
+        """Return the target of a hard link; a string is the reason if it cannot be resolved."""
         if not entry.target or not self._rules.lexical:
             return self.lookup(entry.link)
         # containerd 1.7.29, archive/tar.go: hardlinkRootPath
@@ -311,8 +319,13 @@ _WAYS = {
     "parent-loop": "the links on the way to the entry do not end",
     "parent-not-directory": "something that is no directory stands where the entry needs one",
     "unusable-name": "a name on the way is no name of a file: it has a NUL, or more than 255 bytes",
+    "long-path": f"the path has more than {PATH_BYTES} bytes, which leaves no room for the reader's own directory in a path of Linux",
     "lower-not-directory": "a lower layer has something that is no directory where the entry needs one",
 }
+
+
+def _length(name: str) -> int:
+    return len(name.encode("utf-8", "surrogateescape"))
 
 
 def _attributes(node: Node) -> LayerEntry | None:
@@ -320,7 +333,7 @@ def _attributes(node: Node) -> LayerEntry | None:
 
 
 def _inherited_group(parent: Node) -> int:
-    """Return the group that Linux gives a new file, before anybody changes it: a setgid directory's own."""
+    """Return the group of a new file on Linux, before it is changed: that of a setgid directory."""
     entry = parent.entry
     return entry.gid if entry is not None and entry.mode & _SETGID else 0
 

@@ -6,6 +6,7 @@ Python's `int` accepts underscores, signs and blanks that Go's parser refuses, s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -70,6 +71,10 @@ HEADER_BYTES = 1 << 20
 """The longest extended header that Go reads and writes (archive/tar: maxSpecialFileSize)."""
 
 _FIELD_BOUND = 1 << 21
+_FIELD_BYTES = 100  # of a name or link in a header
+_NUMBERS = frozenset(("uid", "gid", "size", "mtime", "atime", "ctime"))
+_ROOM = {"uid": 1 << 21, "gid": 1 << 21, "size": 1 << 33, "mtime": 1 << 33}  # in octal digits of a header
+_NUMBER_CHARACTERS = 30  # Go never writes a longer number or time
 _NAMED_TYPES = frozenset("0346S")
 
 
@@ -88,7 +93,7 @@ def unwritable(
         kind: the type flag.
         name: as the reader returns it.
         mode: as written.
-        device: as written, whatever the type is.
+        device: as written, for every type.
         size: as written, or from a PAX record.
         header_only: whether the type has no content.
     """
@@ -103,13 +108,40 @@ def unwritable(
     return "size" if header_only and size > 0 else ""
 
 
-def rewritten_bytes(records: Mapping[str, str], name: str) -> int:
-    """Return an upper bound of the PAX header's length that Go writes for an entry with these records."""
-    own = {**records, "path": name}
+def rewritten_bytes(
+    records: Mapping[str, str],
+    name: str,
+    link: str = "",
+    numbers: Mapping[str, int] = MappingProxyType({}),
+    *,
+    is_global: bool = False,
+) -> int:
+    """Return the length of the PAX header that Go writes for an entry, with less than 200 bytes too many for its numbers.
+
+    A name or link is a record if it is not ASCII or has more than 100 bytes, independent of its source: a long name of GNU tar is not
+    in `records` (archive/tar, common.go: allowedFormats).
+
+    Args:
+        records: of the PAX header that was read.
+        name: as Go's `filepath.Clean` returns it.
+        link: as read.
+        numbers: the entry's numbers by the keys of their records; one that has no room in the header is a record, too.
+        is_global: whether it is a global header, whose records are all written.
+    """
+    own = {
+        key: value[:_NUMBER_CHARACTERS] if key in _NUMBERS and not is_global else value
+        for key, value in records.items()
+        if is_global or not (key in ("path", "linkpath") or key.startswith("GNU.sparse."))
+    }
+    texts = {"path": name, "linkpath": link}
+    own.update(
+        (key, text)
+        for key, text in texts.items()
+        if records.get(key) == text or not text.isascii() or len(text) > _FIELD_BYTES
+    )
+    own.update((key, str(number)) for key, number in numbers.items() if not 0 <= number < _ROOM[key])
     total = 0
     for key, value in own.items():
-        if key.startswith("GNU.sparse."):
-            continue
         body = len(key.encode("utf-8", "surrogateescape")) + len(value.encode("utf-8", "surrogateescape")) + 3
         digits = len(str(body))
         total += body + digits + (len(str(body + digits)) > digits)
@@ -229,7 +261,7 @@ def is_valid_sparse(found: SparseMap, size: int, stored: int) -> bool:
 class Pending:
     """The content of extended headers for the entry that follows them."""
 
-    __slots__ = ("link", "name", "pax", "saw", "size")
+    __slots__ = ("link", "long", "name", "pax", "saw", "size")
 
     def __init__(self) -> None:
         self.pax: dict[str, str] = {}
@@ -237,3 +269,4 @@ class Pending:
         self.link = ""
         self.saw: set[int] = set()
         self.size = 0  # of the PAX header
+        self.long = 0  # of long names and links

@@ -32,6 +32,7 @@ from cosinspect.tar.header import (
     unwritable,
 )
 from cosinspect.tar.irregularities import Notes
+from cosinspect.tar.names import cleaned
 from cosinspect.tar.runs import COMMON_NUMBER, REMEMBERED, CommonEntry, CommonHeaders, header_of
 
 __all__ = ["Header", "TarStream"]
@@ -108,7 +109,7 @@ class TarStream(Notes):
         self._padding = -self._left % BLOCK
 
     def following(self) -> Header | None:
-        """Return the next entry, whatever its form is; None after the last one.
+        """Return the next entry in any form; None after the last one.
 
         Raises:
             InvalidLayer: Go's reader cannot read it.
@@ -252,7 +253,9 @@ class TarStream(Notes):
         data = self.position
         records = self._records(size, offset)
         name = records.get("path") or name
-        fault = "long" if size > _LONG and rewritten_bytes(records, name) > HEADER_BYTES else ""
+        fault = ""
+        if size > _LONG and rewritten_bytes(records, cleaned(name), is_global=True) > HEADER_BYTES:
+            fault = "long"
         self.note("global-header", offset, "a PAX global header", name)
         if pending.saw:
             message = "a global header stands between an extended header and its entry"
@@ -270,6 +273,7 @@ class TarStream(Notes):
             pending.size = size
         else:
             text = parse_text(self._body(size, "a long name"))
+            pending.long += len(text)
             if kind in pending.saw:
                 self.note(
                     "repeated-long-name", offset, "a second GNU long name for one entry replaces the first"
@@ -318,8 +322,10 @@ class TarStream(Notes):
             self.note("unknown-type", offset, f"an entry of the unknown type {chr(kind)!r}", name)
         header_only = kind in _HEADER_ONLY
         fault = unwritable(chr(kind), name, mode, device, size, header_only=header_only)
-        if pending is not None and pending.size > _LONG and fault in ("", "size"):
-            fault = "long" if rewritten_bytes(pax, name) > HEADER_BYTES else fault
+        if pending is not None and pending.size + pending.long > _LONG and fault in ("", "size"):
+            numbers = {"uid": uid, "gid": gid, "size": size, "mtime": mtime}
+            if rewritten_bytes(pax, cleaned(name), link, numbers) > HEADER_BYTES:
+                fault = "long"
         return Header(
             name, chr(kind), mode, uid, gid, mtime, 0 if header_only else size,
             link, device, start, self.position, self._left, sparse, xattrs, fault,

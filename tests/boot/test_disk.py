@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tarfile
 
 import pytest
 from dissect.extfs import ExtFS
@@ -19,7 +20,7 @@ from cosinspect.boot.tree import CREATED, as_installed
 from cosinspect.errors import CannotBoot
 from cosinspect.facts.facts import Facts
 from cosinspect.image.opening import open_image
-from cosinspect.testing import Device, File, Hardlink, ImageBuilder, Symlink, Whiteout
+from cosinspect.testing import Device, File, Hardlink, ImageBuilder, RawEntry, Symlink, Whiteout
 from cosinspect.testing.derivative import derivative, derivative_of, parts_of
 
 KINDS = {stat.S_IFDIR: "dir", stat.S_IFREG: "file", stat.S_IFLNK: "symlink", stat.S_IFCHR: "char"}
@@ -38,7 +39,7 @@ def run(*words):
     return done.stdout
 
 
-def disk_of(image, tmp_path, entry="active"):
+def disk_of(image, tmp_path, entry="active", *, contents=True):
     """Write the disk of an image; give its path, its partitions with their offsets, and the merged tree."""
     with open_image(image.write_layout(tmp_path / "layout")) as opened:
         rootfs = opened.rootfs()
@@ -50,7 +51,7 @@ def disk_of(image, tmp_path, entry="active"):
         disk = tmp_path / "disk.img"
         write_disk(disk, volumes, rootfs)
         expected = {}
-        for each in rootfs.walk("/"):
+        for each in rootfs.walk("/") if contents else ():
             body = (
                 rootfs.read_bytes(each.path)
                 if each.type == "file"
@@ -178,6 +179,50 @@ def test_nothing_is_started_where_grub_finds_nothing(tmp_path):
         rootfs = opened.rootfs()
         with pytest.raises(CannotBoot, match="no kernel"):
             find_startup(rootfs, Facts(rootfs, opened.config), "active")
+
+
+def test_a_disk_without_space_is_refused_before_it_is_made(tmp_path, monkeypatch):
+    free = os.statvfs_result((4096, 4096, 0, 1000, 1000, 0, 0, 0, 0, 255))
+    monkeypatch.setattr("cosinspect.boot.disk.os.statvfs", lambda _: free)
+    with pytest.raises(CannotBoot, match="MiB for the machine's disk, found 3 MiB free") as raised:
+        disk_of(derivative(), tmp_path)
+    assert "--keep" in raised.value.remedy
+    assert not (tmp_path / "disk.img").exists()
+
+
+def sparse(path, size):
+    """The header and the map of a file of which the last byte alone is in the archive, as GNU tar writes them."""
+    told = {"major": "1", "minor": "0", "name": path, "realsize": str(size)}
+    member = tarfile.TarInfo("GNUSparseFile.0/file")
+    member.size = 513
+    member.pax_headers = {f"GNU.sparse.{name}": value for name, value in told.items()}
+    kept = f"1\n{size - 1}\n1\n".encode().ljust(512, b"\0")
+    return RawEntry(member.tobuf(tarfile.PAX_FORMAT) + kept + b"x".ljust(512, b"\0"))
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [(1 << 40, "at most 64 GiB together"), (40 << 30, r"expected \d{5} MiB for the machine's disk")],
+)
+def test_a_size_that_a_layer_only_claims_takes_no_disk(tmp_path, monkeypatch, size, told):
+    free = os.statvfs_result((4096, 4096, 0, 1 << 22, 1 << 22, 0, 0, 0, 0, 255))
+    monkeypatch.setattr("cosinspect.boot.disk.os.statvfs", lambda _: free)
+    parts = parts_of("G2", "amd64")
+    parts.top["opt/huge"] = sparse("opt/huge", size)
+    with pytest.raises(CannotBoot, match=told):
+        disk_of(derivative_of(parts), tmp_path)
+    assert not (tmp_path / "disk.img").exists()
+
+
+def test_a_file_with_holes_is_written_with_its_holes(tmp_path):
+    parts = parts_of("G2", "amd64")
+    parts.top["opt/holes"] = sparse("opt/holes", 96 << 20)
+    disk, places, _ = disk_of(derivative_of(parts), tmp_path, contents=False)
+    assert disk.stat().st_blocks * 512 < 90 << 20
+    inner = tmp_path / "inner"
+    run(TOOLS["debugfs"], "-R", f"dump /cOS/active.img {inner}", f"{disk}?offset={places['state'][0]}")
+    assert "Size: 100663296" in run(TOOLS["debugfs"], "-R", "stat /opt/holes", inner)
+    run(TOOLS["e2fsck"], "-fn", inner)
 
 
 def test_a_plain_tree_is_the_root_of_a_plain_disk(tmp_path):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from tests.boots.unforeseen import unforeseen_rows
+
 PAGE = Path(__file__).parent.parent.parent / "docs" / "boots.md"
 HEAD = """\
 # Boots
@@ -40,6 +42,22 @@ generation the tree is the root of a plain disk, which is called partial. For El
 
 ext2 is written by code of our own: `mke2fs -d` takes an archive from 1.47.1 on and Debian 12 has 1.47.0, `genext2fs` keeps no extended attributes, and what
 reads a directory needs the tree unpacked and root, or fakeroot. e2fsck, debugfs and dissect.extfs judge it.
+
+A small image made of the machine's kernel and busybox shows a boot in seconds, here at 4 s of processor time for amd64, and 4 s for arm64 on the
+same x86 machine:
+
+```text
+$ cosinspect boot --demo
+BOOTED  127.0.0.1:36931/cos/derivative:demo
+  root logged in, and a shell answered
+
+  digest       sha256:6848722228e8d0afbc3dbedd64adb8db371712eb19e16bbef49cebfac898a199
+  generation   cOS toolkit v0.8.2 to v0.9.7 (G2)
+  inspection   boots
+  proof        somebody logged in
+  system       running
+  took         4 s of processor time, 21 s by the clock (tcg)
+```
 
 ## Inspection and boot
 
@@ -92,7 +110,10 @@ def write_page(rows, results):
         lines.append(
             f"| {name} | {row.generation}: {row.summary} | {said} | {came} | {result['cpu']:.0f} s | {result['wall']:.0f} s | {result['accel']} | {note} |\n"
         )
-    missing = [name for name in rows if name not in results]
-    if missing:
-        lines.append(f"\nNot booted yet: {', '.join(missing)}.\n")
+    missing = {name for name in rows if name not in results}
+    later = {row.name for row in unforeseen_rows()} & missing
+    if missing - later:
+        lines.append(f"\nNot booted yet: {', '.join(name for name in rows if name in missing - later)}.\n")
+    if later:
+        lines.append(f"\n{len(later)} mutations of `tests/boots/unforeseen.py` are not booted yet.\n")
     return "".join(lines)

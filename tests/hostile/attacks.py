@@ -5,7 +5,6 @@
 
 import gzip
 import hashlib
-import json
 import struct
 import zlib
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 import zstandard
 from attrs import frozen
 
+from bolt_files import BoltWriter
 from cosinspect.testing import ImageBuilder, Symlink, image_index
 from cosinspect.testing.bootfiles import cpio_archive, efi_program, executable
 from cosinspect.testing.derivative import KERNEL_VERSION, derivative_of, parts_of
@@ -35,7 +35,7 @@ class Attack:
         kind: what is attacked.
         write: writes the image below a directory and gives its name.
         command: the words before the name.
-        arguments: what follows the name.
+        arguments: what follows the name; `{place}` is the directory.
     """
 
     kind: str
@@ -599,13 +599,13 @@ def pe_sections(place):
 
 @attack("a luet database of 100 MiB", "bolt pages")
 def bolt(place):
-    page = bytearray(4096)
-    pages = bytearray()
-    for number in range(25_000):
-        struct.pack_into("<QHHI", page, 0, number, 2, 250, 0)
-        pages += page
+    writer = BoltWriter(page_size=4096)
+    records = [(b"%08d" % at, b'{"Name":"%d"' % at + b"x" * 480) for at in range(190_000)]
+    writer.leaf(3, (b"Package", writer.inline(*records), 1))
+    writer.metas(root=3, mark=30_000)
+    body = writer.file()
     return derivative_with(
-        place, written({"usr/local/system/luet/luet.db": bytes(pages), "var/lib/luet/luet.db": bytes(pages)})
+        place, written({"usr/local/system/luet/luet.db": body, "var/lib/luet/luet.db": body})
     )
 
 
@@ -648,9 +648,19 @@ for _format in ("text", "json", "sarif", "html", "junit", "markdown"):
     )
 
 
-@attack("a policy whose patterns go back", "patterns", "check")
+PATTERNS_THAT_GO_BACK = """
+[[files]]
+id = "SLOW001"
+name = "text-found"
+path = "/**/*a*a*a*a*a*a*b"
+optional = true
+lacks = "(a+)+(a+)+(a+)+$"
+"""
+
+
+@attack("a policy whose patterns go back", "patterns", "check", arguments=("--policy", "{place}/policy.toml"))
 def policy_patterns(place):
-    name = image_of(archive(pax("a" * 4000 + f"{at}") for at in range(20_000))).write_layout(place / "image")
-    rule = {"id": "slow", "kind": "file"}
-    (place / "policy.json").write_text(json.dumps(rule))
-    return name
+    (place / "policy.toml").write_text(PATTERNS_THAT_GO_BACK)
+    body = b"a" * (1 << 20) + b"b"
+    names = [tar_header("a" * 90 + f"{at:06}ab", size=len(body)) + body + bytes(511) for at in range(50)]
+    return image_of(archive(counted(20_000, "a" * 80 + "{}"), names)).write_layout(place / "image")

@@ -72,7 +72,8 @@ def run(name: str, place: Path, timeout: float) -> Outcome:
     subprocess.run(writer, check=True)
     image = (place / "name").read_text()
     other = [f"oci:{place / 'other'}:latest"] if attack.command == ("diff",) else []
-    words = [*attack.command, image, *other, *attack.arguments, "--timeout", f"{timeout:g}", "--no-cache"]
+    given = [word.replace("{place}", str(place)) for word in attack.arguments]
+    words = [*attack.command, image, *other, *given, "--timeout", f"{timeout:g}", "--no-cache"]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         launch = [
             sys.executable,

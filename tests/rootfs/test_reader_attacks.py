@@ -12,10 +12,12 @@ import zstandard
 from cosinspect import inspect
 from cosinspect.image.opening import open_image
 from cosinspect.report.report import Capability, Status
+from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.rootfs.xattrs import refused_attribute
 from cosinspect.testing import ImageBuilder, Registry, digest_of, image_index, tar_bytes, tar_header
-from raw_tar import END, entry, extended, record
+from raw_tar import END, GNU, entry, extended, record
+from stacks import layer_of
 
 OCI = "application/vnd.oci.image.layer.v1.tar"
 LOWER = {"boot/vmlinuz": "kernel", "boot/grub": "menu", "etc/os": "release"}
@@ -244,3 +246,66 @@ def test_names_that_no_file_system_stores(tmp_path):
         _, found, trees = judged(tmp_path / name[:3], built(upper))
         assert "COS002" in found
         assert not any(name in path for path in trees[Semantics.OCI])
+
+
+def trees_of(*archives):
+    """The paths of each reader's tree, and its fatal problems, without an inspection."""
+    layers = [layer_of(archive, position=number) for number, archive in enumerate(archives)]
+    found = {each: Rootfs([layer.index() for layer in layers], layers, semantics=each) for each in Semantics}
+    return (
+        {each: {entry.path for entry in rootfs.walk()} for each, rootfs in found.items()},
+        {
+            each: [problem.kind for problem in rootfs.problems if problem.fatal]
+            for each, rootfs in found.items()
+        },
+    )
+
+
+@pytest.mark.parametrize("name", ["a/.wh.x", "a/.wh..wh..opq"])
+def test_elemental_3_leaves_out_a_whiteout_that_is_a_link_out_of_the_root(name):
+    lower = tar_header("a", typeflag=b"5") + entry("a/x") + END
+    trees, _ = trees_of(lower, tar_header(name, typeflag=b"2", linkname="../../../x") + END)
+
+    assert "/a/x" in trees[Semantics.ELEMENTAL3]
+    assert "/a/x" not in trees[Semantics.OVERLAY]
+
+
+@pytest.mark.parametrize("name", [".wh.c:x", ".wh.\\x", ".wh..."])
+def test_what_a_whiteout_deletes_leads_elemental_3_out_of_no_root(name):
+    trees, _ = trees_of(entry(name) + entry("last") + END)
+
+    assert "/last" in trees[Semantics.ELEMENTAL3]
+
+
+@pytest.mark.parametrize(("records", "long"), [(600, True), (400, True), (200, False)])
+def test_a_long_link_counts_where_elemental_writes_it_again(records, long):
+    """Go's writer has room for 1 MiB."""
+    link = entry("././@LongLink", b"./" * 400_000 + b"f\0", typeflag=b"K", magic=GNU)
+    archive = (
+        entry("f")
+        + extended(record(b"comment", b"c" * records * 1024))
+        + link
+        + tar_header("h", typeflag=b"1")
+    )
+    _, problems = trees_of(archive + END)
+
+    assert {each: ["header-long"] if long and each.installs else [] for each in Semantics} == problems
+
+
+@pytest.mark.parametrize(("length", "refused"), [(3999, False), (4000, False), (4001, True), (4100, True)])
+@pytest.mark.parametrize("through", [False, True])
+def test_a_path_that_linux_does_not_find_is_refused_by_all(length, refused, through):
+    far = "/".join(["n" * 199] * 30)[: length - 1] + "y"
+    archive = extended(record(b"path", far.encode())) + tar_header("f")
+    if through:
+        archive = (
+            extended(record(b"path", far[:1999].encode())) + tar_header("d", typeflag=b"5")
+            + extended(record(b"linkpath", far[:1999].encode())) + tar_header("l", typeflag=b"2")
+            + extended(record(b"path", b"l" + far[1999:].encode())) + tar_header("f")
+        )  # fmt: skip
+    trees, problems = trees_of(archive + END)
+
+    # elemental passes over what stands below a link of the same layer.
+    for reader in [each for each in Semantics if not (through and each.installs)]:
+        assert problems[reader] == (["long-path"] if refused else [])
+        assert (f"/{far}" in trees[reader]) != refused
