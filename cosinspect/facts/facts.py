@@ -91,7 +91,7 @@ class KernelFile:
         trace: how it resolves.
         kernel: the content of its header, None if it is missing or not a kernel.
         fault: why it is not a kernel, None if it is one or missing.
-        description: what libmagic says it is, for people.
+        description: libmagic's description, for messages.
         version: of the header, else of its name, else None.
     """
 
@@ -186,7 +186,7 @@ class Facts(GrubFacts):
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
-        if unified:  # bootc uses the first by name, whatever is beside the modules
+        if unified:  # bootc uses the first by name, also if there is a kernel beside the modules
             return (self._unified_initrd(unified[0].path),)
         kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
         return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
@@ -282,7 +282,7 @@ class Facts(GrubFacts):
         return None
 
     def builtin_modules(self, version: str) -> frozenset[str] | None:
-        """Return the names of the modules built into a kernel, None if the image does not tell."""
+        """Return the names of the modules built into a kernel, None if unknown."""
         for directory in MODULE_DIRECTORIES:
             text = self.text(f"{directory}/{version}/modules.builtin").text
             if text is not None:
@@ -449,7 +449,7 @@ class Facts(GrubFacts):
 
     @cached_property
     def _initrd_of_any_generation(self) -> Initrd | None:
-        """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
+        """The first initrd that bootargs.cfg names with any menu, because the generation decides how the menu is read."""
         named = self._boot_files(self._boot_states(None), "initramfs")
         paths = [each.path for each in named if each.path] or [DEFAULT_INITRAMFS]
         return next((item.initrd for item in map(self.initrd_at, paths) if item.initrd is not None), None)
